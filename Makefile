@@ -1,0 +1,53 @@
+# Everything runs in a virtual environment of its own, .venv, which these rules make; no other tool is needed.
+# Paths are relative throughout, so that the checkout may lie anywhere, also under a name with spaces.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.for-use
+DEV := $(VENV)/.for-development
+DEMO := build/demo
+BENCH ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench schema clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target does; do \
+		printf '  make %-8s %s\n' "$$target" "$$does"; done
+	@printf '\n  PYTHON=%s makes the environment; BENCH="--only vgg16 --runs 3" is handed to the benchmarks.\n' '$(PYTHON)'
+
+demo: $(RUN) ## convert AlexNet; show the report and what changes in the text
+	@mkdir -p $(DEMO)
+	$(BIN)/caffe-fcn convert models/alexnet.prototxt -o $(DEMO)/alexnet_fcn.prototxt --force --diff
+
+test: $(DEV) lint ## lint, then run all tests
+	$(BIN)/python -m pytest
+
+lint: $(DEV) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(DEV) ## speed and memory against cp and the protobuf package
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+schema: $(DEV) ## compile proto/*.proto into the descriptor sets of the package
+	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/caffe.binpb proto/caffe.proto
+	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/forks.binpb proto/forks.proto
+
+clean: ## remove all that was made, .venv too
+	rm -rf $(VENV) build dist caffe_fcn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find caffe_fcn tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp says that the environment holds what setup.cfg asked for when the stamp was made.
+$(RUN): setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(RUN)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,40 @@
+"""The errors of this package: one small family, turned into exit codes in one place (the CLI).
+
+Every message names the file and the place, what was expected, what was found and the next step.
+"""
+
+from __future__ import annotations
+
+
+class CaffeFcnError(Exception):
+    """Anything that keeps a model from being processed. The message is one line meant for people."""
+
+
+class PrototxtError(CaffeFcnError):
+    """A prototxt cannot be read; the message begins with file:line:column and shows the line."""
+
+
+class CaffemodelError(CaffeFcnError):
+    """A caffemodel is truncated, corrupt, or not a caffemodel."""
+
+
+class NetError(CaffeFcnError):
+    """The net is not one that Caffe could build: a missing bottom, a cycle, a parameter out of range."""
+
+
+class ShapeError(CaffeFcnError):
+    """A shape that is needed cannot be inferred, or is impossible; `layer` is where, if at one layer."""
+
+    layer: str | None = None
+
+
+class SurgeryError(CaffeFcnError):
+    """The net cannot be rewritten as asked; the message names the layer and a way round."""
+
+
+class WeightsError(CaffeFcnError):
+    """The weights do not belong to the net."""
+
+
+class OutputError(CaffeFcnError):
+    """A file cannot be written: it exists, its directory does not, the disk is full."""
