@@ -1,0 +1,94 @@
+"""The message classes of Caffe's schema: `NetParameter`, `LayerParameter`, `BlobProto` and the rest.
+
+They are built at first use from two descriptor sets that lie beside this file, compiled from
+`proto/caffe.proto` (BVLC's schema, exactly) and `proto/forks.proto` (fields of forks that bear on
+shapes, under numbers of our own, for the text format only). The classes live in a descriptor pool
+of their own, so pycaffe or any other `caffe.proto` can be imported in the same process.
+
+Messages are typed `Any`: their fields are known to protobuf, not to a static checker.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+Message: TypeAlias = Any
+"""Any message of the schema."""
+
+_FORKS = ".caffe.forks."
+_OURS = ".caffe."
+_LABEL_REPEATED = 3
+
+
+def __getattr__(name: str) -> Any:
+    """The class of message NAME, as an attribute of this module."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return message_class(name)
+
+
+@cache
+def message_class(name: str) -> Any:
+    """The class of the message called NAME, e.g. "NetParameter". Raises AttributeError for others."""
+    from google.protobuf import message_factory
+
+    try:
+        descriptor = _pool().FindMessageTypeByName(f"caffe.{name}")
+    except KeyError:
+        raise AttributeError(f"Caffe's schema has no message {name!r}") from None
+    return message_factory.GetMessageClass(descriptor)
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether FIELD holds a list. protobuf 5 says so by a label, later versions by a property."""
+    known = getattr(field, "is_repeated", None)
+    return bool(getattr(field, "label", None) == _LABEL_REPEATED if known is None else known)
+
+
+def enum_number(message: str, enum: str, value: str) -> int:
+    """The number of an enumerator, e.g. ("PoolingParameter", "PoolMethod", "AVE") -> 1."""
+    enumeration = message_class(message).DESCRIPTOR.enum_types_by_name[enum]
+    return int(enumeration.values_by_name[value].number)
+
+
+def load_file(name: str) -> FileDescriptorProto:
+    """The file descriptor compiled from proto/NAME.proto: "caffe" or "forks"."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+    data = files(__package__).joinpath(f"{name}.binpb").read_bytes()
+    return FileDescriptorSet.FromString(data).file[0]
+
+
+@cache
+def _pool() -> DescriptorPool:
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    schema = load_file("caffe")
+    schema.name = "caffe_fcn/caffe.proto"
+    messages = {message.name: message for message in schema.message_type}
+    for addition in load_file("forks").message_type:
+        for field in addition.field:
+            if field.type_name.startswith(_FORKS):
+                field.type_name = _OURS + field.type_name.removeprefix(_FORKS)
+        if addition.name in messages:
+            _extend(messages[addition.name], addition)
+        else:
+            schema.message_type.append(addition)
+    pool = DescriptorPool()
+    pool.AddSerializedFile(schema.SerializeToString())
+    return pool
+
+
+def _extend(message: DescriptorProto, addition: DescriptorProto) -> None:
+    """Give MESSAGE the fields, and its enums the values, that forks add to it."""
+    message.field.extend(addition.field)
+    enums: dict[str, EnumDescriptorProto] = {enum.name: enum for enum in message.enum_type}
+    for enum in addition.enum_type:
+        enums[enum.name].value.extend(enum.value)
