@@ -1,0 +1,1 @@
+"""Bytes to documents and back: prototxt, caffemodel. Nothing here knows what a net means."""

@@ -1,0 +1,313 @@
+"""A prototxt as a lossless document: the text itself, and a tree of fields that only point into it.
+
+Nothing is ever printed back from the tree. A change is a list of `Edit`s, and all that no edit names
+stays as it is, to the byte: comments, blank lines, CRLF, quote style, the order of fields, fields that
+no schema knows. The grammar is protobuf's text format as found in the wild: `a {` and `a: {`, `<` and
+`>`, `;` and `,` after values, either quote, adjacent strings, lists, a byte-order mark, and bytes in
+comments that are not UTF-8.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NoReturn
+
+from caffe_fcn.errors import PrototxtError
+
+MAX_DEPTH = 64
+"""Nesting deeper than this is refused; Caffe's own schema needs five levels."""
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>(?:\s|\#[^\n]*)+)
+    | (?P<word>[A-Za-z_][\w.+-]*)
+    | (?P<number>[0-9.](?:[eE][+-]|[\w.])*)
+    | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    | (?P<symbol>[{}<>\[\]:;,\-])
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_CLOSING = {"{": "}", "<": ">"}
+_PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace text[start:end] by `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A value that is not a message: its span, and what it looks like ("word", "number" or "string")."""
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(slots=True)
+class Block:
+    """A message in braces. The span includes the braces; the root's is the whole text."""
+
+    start: int
+    end: int
+    fields: list[Field]
+
+
+@dataclass(slots=True)
+class Field:
+    """NAME: VALUE. A list in brackets gives one field several values. The separator is not in the span."""
+
+    name: str
+    start: int
+    end: int
+    values: list[Scalar | Block]
+    listed: bool = False
+
+
+class Document:
+    """A parsed prototxt: `text`, the tree under `root`, and places in it as people count them.
+
+    str(document) is the text as it was read; bytes(document) the very bytes.
+    """
+
+    def __init__(self, text: str, name: str = "<string>") -> None:
+        self.text = text
+        self.name = name
+        self.root = _Parser(self).parse()
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __bytes__(self) -> bytes:
+        return encode(self.text)
+
+    def newline_at(self, offset: int) -> str:
+        """The line ending in use at a place: that of its line, or of the one before at the end of the file."""
+        end = self.text.find("\n", offset)
+        end = self.text.rfind("\n", 0, offset) if end < 0 else end
+        return "\r\n" if end > 0 and self.text[end - 1] == "\r" else "\n"
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """The line and column, from 1, of a character."""
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def fail(self, offset: int, message: str) -> NoReturn:
+        """Raise PrototxtError: file:line:column, the message, the line itself and a caret."""
+        line, column = self.position(offset)
+        start = self._line_starts[line - 1]
+        end = self.text.find("\n", start)
+        source = self.text[start : len(self.text) if end < 0 else end].rstrip("\r").lstrip("\ufeff")
+        column -= self.text.startswith("\ufeff") and line == 1
+        source = source.encode("utf-8", "replace").decode("utf-8")
+        shown, at = _window(source, column - 1)
+        margin = "".join("\t" if char == "\t" else " " for char in shown[:at])
+        raise PrototxtError(f"{self.name}:{line}:{column}: {message}\n  {shown}\n  {margin}^")
+
+    def with_edits(self, edits: Iterable[Edit]) -> Document:
+        """The document after EDITS, which must not overlap; those at one place apply in the order given."""
+        pieces: list[str] = []
+        done = 0
+        for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+            if edit.start < done:
+                raise ValueError(f"edits overlap at offset {edit.start} of {self.name}")
+            pieces += self.text[done : edit.start], edit.text
+            done = edit.end
+        return Document("".join((*pieces, self.text[done:])), self.name)
+
+
+def parse(text: str | bytes, name: str = "<string>") -> Document:
+    """The document of a prototxt's text. Raises PrototxtError, located in NAME."""
+    if isinstance(text, bytes):
+        text = decode(text, name)
+    return Document(text, name)
+
+
+def read(path: str | os.PathLike[str]) -> Document:
+    """The document of the prototxt at PATH. Raises PrototxtError; OSError when it cannot be read."""
+    with open(path, "rb") as file:
+        return parse(file.read(), os.fspath(path))
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text of a file; bytes that are not UTF-8 survive as surrogates, and binary files are refused."""
+    if is_binary(data):
+        hint = "a binary file; is it the caffemodel? The prototxt comes first, then the weights"
+        raise PrototxtError(f"{name}: expected a prototxt (text), found {hint}")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether DATA, the beginning of a file, is not that of a text."""
+    return b"\0" in data[:4096]
+
+
+def encode(text: str) -> bytes:
+    """The bytes of a document's text, those that were not UTF-8 included."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def comments(text: str, start: int, end: int) -> Iterator[str]:
+    """The comments, "#" included, between two offsets that lie outside any string."""
+    for match in _TOKEN.finditer(text, start, end):
+        if match.lastgroup == "space":
+            yield from (line.strip() for line in match.group().split("\n") if line.strip().startswith("#"))
+
+
+def _window(source: str, at: int, width: int = 120) -> tuple[str, int]:
+    """What to show of a long line, and where the column AT is in it."""
+    first = max(0, at - width // 2) if len(source) > width else 0
+    return source[first : first + width], at - first
+
+
+class _Parser:
+    """Recursive descent over the tokens; one token of lookahead."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.text = document.text
+        self.tokens = self._tokens()
+        self.previous_end = 0
+        self.advance()
+
+    def _tokens(self) -> Iterator[tuple[str, int, int]]:
+        at = 1 if self.text.startswith("\ufeff") else 0
+        end = len(self.text)
+        match_at = _TOKEN.match
+        while at < end:
+            match = match_at(self.text, at)
+            if match is None:
+                self.document.fail(at, self._explain(at))
+            kind = match.lastgroup
+            if kind != "space":
+                yield kind or "", at, match.end()
+            at = match.end()
+        yield "end", end, end
+
+    def _explain(self, at: int) -> str:
+        char = self.text[at]
+        if _PLACEHOLDER.match(self.text, at):
+            return "found a template's placeholder; fill it in, then convert the result"
+        if char in "\"'":
+            return f"expected a closing {char} on the same line"
+        return f"expected a field or a value, found {char!r}"
+
+    def advance(self) -> None:
+        self.kind, self.start, self.end = next(self.tokens)
+
+    def take(self) -> str:
+        """Consume the token and return its text."""
+        text = self.text[self.start : self.end]
+        self.previous_end = self.end
+        self.advance()
+        return text
+
+    def at_symbol(self, symbols: str) -> bool:
+        return self.kind == "symbol" and self.text[self.start] in symbols
+
+    def found(self) -> str:
+        return "the end of the file" if self.kind == "end" else repr(self.text[self.start : self.end][:40])
+
+    def parse(self) -> Block:
+        fields = self.fields(None, 0, 0)
+        return Block(0, len(self.text), fields)
+
+    def fields(self, closing: str | None, opened_at: int, depth: int) -> list[Field]:
+        """Fields up to the CLOSING brace, which is left to the caller, or to the end of the file."""
+        if depth > MAX_DEPTH:
+            self.document.fail(opened_at, f"nested deeper than {MAX_DEPTH} levels; no net needs that")
+        fields: list[Field] = []
+        while self.kind != "end":
+            if self.at_symbol("}>"):
+                if closing is None:
+                    self.document.fail(self.start, f"found {self.found()}, but nothing is open here")
+                return fields
+            fields.append(self.field(depth))
+        if closing is not None:
+            line, column = self.document.position(opened_at)
+            self.document.fail(self.start, f"expected {closing!r} for the one opened at {line}:{column}, found the end")
+        return fields
+
+    def field(self, depth: int) -> Field:
+        start = self.start
+        name = self.field_name()
+        colon = self.at_symbol(":")
+        if colon:
+            self.take()
+        listed = self.at_symbol("[")
+        if listed:
+            values = self.list_values(depth)
+        elif self.at_symbol("{<"):
+            values = [self.block(depth)]
+        elif colon:
+            values = [self.scalar()]
+        else:
+            self.document.fail(self.start, f"expected ':' or '{{' after {name!r}, found {self.found()}")
+        field = Field(name, start, self.previous_end, values, listed)
+        if self.at_symbol(";,"):
+            self.take()
+        return field
+
+    def field_name(self) -> str:
+        if self.at_symbol("["):  # an extension or an Any: [package.name]
+            start = self.start
+            while not self.at_symbol("]"):
+                if self.kind == "end":
+                    self.document.fail(start, "expected ']', found the end of the file")
+                self.take()
+            self.take()
+            return self.text[start : self.previous_end]
+        if self.kind != "word":
+            if self.at_symbol("<{"):
+                self.document.fail(self.start, "expected a field's name; is this a template's placeholder?")
+            self.document.fail(self.start, f"expected a field's name, found {self.found()}")
+        return self.take()
+
+    def block(self, depth: int) -> Block:
+        start = self.start
+        closing = _CLOSING[self.take()]
+        fields = self.fields(closing, start, depth + 1)
+        if not self.at_symbol(closing):
+            self.document.fail(self.start, f"expected {closing!r}, found {self.found()}")
+        self.take()
+        return Block(start, self.previous_end, fields)
+
+    def list_values(self, depth: int) -> list[Scalar | Block]:
+        values: list[Scalar | Block] = []
+        self.take()
+        while not self.at_symbol("]"):
+            values.append(self.block(depth) if self.at_symbol("{<") else self.scalar())
+            if self.at_symbol(","):
+                self.take()
+            elif not self.at_symbol("]"):
+                self.document.fail(self.start, f"expected ',' or ']' in a list, found {self.found()}")
+        self.take()
+        return values
+
+    def scalar(self) -> Scalar:
+        start = self.start
+        if self.kind == "string":
+            while self.kind == "string":  # adjacent strings are one
+                self.take()
+            return Scalar(start, self.previous_end, "string")
+        if self.at_symbol("-"):
+            self.take()
+        if self.kind not in ("word", "number"):
+            self.document.fail(self.start, f"expected a value, found {self.found()}")
+        kind = self.kind
+        self.take()
+        return Scalar(start, self.previous_end, kind)
