@@ -1,0 +1,107 @@
+"""A unified diff of a document and its edits.
+
+The edits already say which lines change, so nothing is searched for: exact, and linear in the length
+of the file, where a general diff is neither on the repetitive lines of a net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from caffe_fcn.files.prototxt import Document, Edit
+
+_CONTEXT = 3
+
+
+@dataclass
+class _Hunk:
+    """Lines [first, last) of the old text become the lines `new`."""
+
+    first: int
+    last: int
+    new: list[str]
+
+
+def unified_diff(document: Document, edits: Sequence[Edit], old_name: str, new_name: str) -> str:
+    """The change in the format of `diff -u`, with three lines of context; empty when nothing changes."""
+    lines = _lines(document.text)
+    out: list[str] = []
+    grown = 0
+    for group in _grouped(_hunks(document, lines, edits)):
+        start, end = max(0, group[0].first - _CONTEXT), min(len(lines), group[-1].last + _CONTEXT)
+        body: list[str] = []
+        at = start
+        for hunk in group:
+            body += [" " + line for line in lines[at : hunk.first]]
+            body += ["-" + line for line in lines[hunk.first : hunk.last]]
+            body += ["+" + line for line in hunk.new]
+            at = hunk.last
+        body += [" " + line for line in lines[at:end]]
+        growth = sum(len(hunk.new) - (hunk.last - hunk.first) for hunk in group)
+        old_range, new_range = _range(start, end - start), _range(start + grown, end - start + growth)
+        out.append(f"@@ -{old_range} +{new_range} @@\n")
+        out += [line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in body]
+        grown += growth
+    return "".join([f"--- {old_name}\n", f"+++ {new_name}\n", *out]) if out else ""
+
+
+def _lines(text: str) -> list[str]:
+    """The lines, newlines kept; a carriage return is part of its line."""
+    lines = [line + "\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _hunks(document: Document, lines: Sequence[str], edits: Sequence[Edit]) -> list[_Hunk]:
+    """The lines that the edits touch, neighbouring ones together, without the lines that stay the same."""
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    groups: list[tuple[int, int, list[Edit]]] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        first = min(document.position(edit.start)[0] - 1, len(lines))
+        last = min(document.position(max(edit.start, edit.end - 1))[0], len(lines))
+        if groups and first <= groups[-1][1]:
+            before = groups[-1]
+            groups[-1] = (before[0], max(before[1], last), [*before[2], edit])
+        else:
+            groups.append((first, last, [edit]))
+    hunks = []
+    for first, last, inside in groups:
+        pieces: list[str] = []
+        done = starts[first]
+        for edit in inside:
+            pieces += document.text[done : edit.start], edit.text
+            done = edit.end
+        new = _lines("".join((*pieces, document.text[done : max(done, starts[last])])))
+        hunks += _refined(lines, _Hunk(first, max(last, first), new))
+    return hunks
+
+
+def _refined(lines: Sequence[str], hunk: _Hunk) -> list[_Hunk]:
+    """The hunk without the lines in it that stay the same: neighbouring edits leave some between them."""
+    matcher = SequenceMatcher(None, lines[hunk.first : hunk.last], hunk.new, autojunk=False)
+    return [
+        _Hunk(hunk.first + first, hunk.first + last, hunk.new[begin:end])
+        for tag, first, last, begin, end in matcher.get_opcodes()
+        if tag != "equal"
+    ]
+
+
+def _grouped(hunks: Sequence[_Hunk]) -> list[list[_Hunk]]:
+    """Hunks so close together that their context would overlap."""
+    groups: list[list[_Hunk]] = []
+    for hunk in hunks:
+        if groups and hunk.first - groups[-1][-1].last <= 2 * _CONTEXT:
+            groups[-1].append(hunk)
+        else:
+            groups.append([hunk])
+    return groups
+
+
+def _range(start: int, size: int) -> str:
+    """A hunk's line range: from 1, and an empty one names the line before it."""
+    first = start + 1 if size else start
+    return str(first) if size == 1 else f"{first},{size}"

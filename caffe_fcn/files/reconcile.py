@@ -1,0 +1,293 @@
+"""Make a prototxt's text say what a changed message says, touching nothing else.
+
+Whoever changes a net changes its message; this module compares the message that the text was read as
+with the one it should be read as, walks both along the text's tree, and returns the `Edit`s of the
+differences: a literal replaced, a field deleted, a line added beside its neighbours. It knows nothing
+of what is being changed. Comments outlive the fields they stand by; indentation, line endings and
+quotes follow the surroundings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.descriptor import FieldDescriptor
+
+from caffe_fcn.files.prototxt import Block, Document, Edit, Field, Scalar, comments
+from caffe_fcn.files.textmessage import fields_of
+from caffe_fcn.schema import Message, is_repeated
+
+_REST_OF_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)")
+_WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?[0-9]+)\.0$")
+_SEPARATOR = re.compile(r"[ \t]*[;,]")
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a plain comparison by name cannot see.
+
+    `names`: fields that took another name, old to new, where the old is gone and the new was absent.
+    `elements`: for a repeated field at the top of the net, by its new name, the index in the old list
+    of each new element, or None for an element that is new. Others are compared in order.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    elements: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+
+
+def reconcile(document: Document, old: Message, new: Message, moves: Moves | None = None) -> list[Edit]:
+    """The edits after which the document reads as NEW; OLD is what it reads as now."""
+    writer = _Writer(document, moves or Moves())
+    writer.message(document.root, old, new, top=True)
+    return writer.edits
+
+
+@dataclass(frozen=True)
+class _Value:
+    """One value of a field in the text: the field that holds it, and which of its values it is."""
+
+    field: Field
+    node: Scalar | Block
+
+
+class _Writer:
+    def __init__(self, document: Document, moves: Moves) -> None:
+        self.document = document
+        self.text = document.text
+        self.moves = moves
+        self.edits: list[Edit] = []
+
+    def message(self, block: Block, old: Message, new: Message, top: bool = False) -> None:
+        """The edits inside BLOCK, which reads as OLD and shall read as NEW (maybe of another type)."""
+        if old.DESCRIPTOR is new.DESCRIPTOR and old == new:
+            return
+        before, after = fields_of(old.DESCRIPTOR), fields_of(new.DESCRIPTOR)
+        nodes = _nodes_by_name(block)
+        renames = self._renames(old, new, nodes)
+        kept: list[tuple[int, Field]] = []
+        inserts: list[tuple[FieldDescriptor, Any, int | None]] = []
+        for name in nodes:
+            if name in before and _present(old, before[name]) and renames.get(name, name) not in after:
+                self._delete_all(nodes[name])
+        for name, descriptor in after.items():
+            if name in renames:  # its nodes are another field's now
+                continue
+            source = next((was for was, now in renames.items() if now == name), name)
+            old_values = _values(old, before[source]) if source in before and source in nodes else []
+            new_values = _values(new, descriptor)
+            if source == name and _same(before.get(name), old_values, descriptor, new_values):
+                kept += [(descriptor.number, value.field) for value in nodes.get(name, [])]
+                continue
+            written = _typed_nodes(nodes.get(source, []), len(old_values))
+            if source in before and _is_message(before[source]) != _is_message(descriptor):
+                self._delete_all(written)
+                written, old_values = [], []
+            order = self.moves.elements.get(name) if top else None
+            pairs = _pair(old_values, new_values, order)
+            used = {index for index, _ in pairs if index is not None}
+            if source != name:
+                self.edits += [Edit(f.start, f.start + len(source), name) for f in _fields(written, used)]
+            self._delete_all([value for index, value in enumerate(written) if index not in used])
+            last: Field | None = None
+            for index, position in pairs:
+                if index is None:
+                    inserts.append((descriptor, new_values[position], None if last is None else last.end))
+                    continue
+                value = written[index]
+                self._value(value, before[source], old_values[index], descriptor, new_values[position])
+                last = value.field
+            kept += [(descriptor.number, written[index].field) for index in used]
+        self._insert(block, inserts, kept, top)
+
+    def _renames(self, old: Message, new: Message, nodes: Mapping[str, list[_Value]]) -> dict[str, str]:
+        after = fields_of(new.DESCRIPTOR)
+        return {
+            was: now
+            for was, now in self.moves.names.items()
+            if was in nodes
+            and now in after
+            and now not in nodes
+            and _present(new, after[now])
+            and not (was in after and _present(new, after[was]))
+        }
+
+    def _value(self, value: _Value, was: FieldDescriptor, old: Any, now: FieldDescriptor, new: Any) -> None:
+        node = value.node
+        if isinstance(node, Block):
+            self.message(node, old, new)
+        elif _comparable(was, old) != _comparable(now, new):
+            literal = _literal(now, new)
+            if self.text[node.start] == "'" and literal[0] == '"' and "'" not in literal and "\\" not in literal:
+                literal = f"'{literal[1:-1]}'"
+            self.edits.append(Edit(node.start, node.end, literal))
+
+    # ---- deleting ----
+
+    def _delete_all(self, values: Sequence[_Value]) -> None:
+        gone = {id(value.node) for value in values}
+        for owner in {id(value.field): value.field for value in values}.values():
+            if all(id(node) in gone for node in owner.values):
+                self._delete(owner)
+            else:
+                kept = [self.text[node.start : node.end] for node in owner.values if id(node) not in gone]
+                self.edits.append(Edit(owner.values[0].start, owner.values[-1].end, ", ".join(kept)))
+
+    def _delete(self, owner: Field) -> None:
+        """Remove a field: its line if it stands alone there, and never a comment."""
+        separator = _SEPARATOR.match(self.text, owner.end)
+        start, end = owner.start, separator.end() if separator else owner.end
+        inner = list(comments(self.text, start, end)) if any(isinstance(v, Block) for v in owner.values) else []
+        line_start = self.text.rfind("\n", 0, start) + 1
+        indent = self.text[line_start:start]
+        alone_before = not indent.strip()
+        tail = _REST_OF_LINE.match(self.text, end)
+        if inner:
+            between = self.document.newline_at(start) + (indent if alone_before else "")
+            self.edits.append(Edit(start, end, between.join(inner)))
+        elif alone_before and tail and "#" not in tail.group():
+            newline = self.text.find("\n", tail.end())
+            self.edits.append(Edit(line_start, newline + 1 if newline >= 0 else tail.end(), ""))
+        else:
+            if not tail:  # more on this line: the blanks that follow go along
+                end += len(self.text[end:]) - len(self.text[end:].lstrip(" \t")) if end < len(self.text) else 0
+            self.edits.append(Edit(start, end, ""))
+
+    # ---- inserting ----
+
+    def _insert(
+        self,
+        block: Block,
+        inserts: Sequence[tuple[FieldDescriptor, Any, int | None]],
+        kept: Sequence[tuple[int, Field]],
+        top: bool,
+    ) -> None:
+        """Add fields, each behind the neighbour that the schema's numbers put before it."""
+        several_lines = top or "\n" in self.text[block.start : block.end]
+        for descriptor, value, after in inserts:
+            before = [owner for number, owner in kept if number <= descriptor.number]
+            if not _is_message(descriptor):  # values stand before messages, fillers above all
+                before = [owner for owner in before if isinstance(owner.values[0], Scalar)] or before
+            following = [owner for number, owner in kept if number >= descriptor.number]
+            if after is None and top and is_repeated(descriptor) and following:  # a layer in front of all others
+                first = min(owner.start for owner in following)
+                before = [owner for owner in before if owner.end <= first]
+            anchor = after if after is not None else max((owner.end for owner in before), default=None)
+            lines = _render(descriptor, value)
+            if several_lines:
+                indent = self._indent(block, top)
+                body = [indent + line for line in lines]
+                self._insert_lines(block, anchor, following if anchor is None else [], body, top)
+            else:
+                at = self._inline_anchor(block, anchor)
+                self.edits.append(Edit(at, at, " " + " ".join(line.strip() for line in lines)))
+
+    def _inline_anchor(self, block: Block, anchor: int | None) -> int:
+        if anchor is None:
+            return block.start + 1
+        separator = _SEPARATOR.match(self.text, anchor)
+        return separator.end() if separator else anchor
+
+    def _insert_lines(
+        self, block: Block, anchor: int | None, following: Sequence[Field], body: Sequence[str], top: bool
+    ) -> None:
+        if anchor is None and top:
+            at = self.text.rfind("\n", 0, min(owner.start for owner in following)) + 1 if following else block.end
+            newline = self.document.newline_at(at)
+            self.edits.append(Edit(at, at, "".join(line + newline for line in body)))
+            return
+        at = block.start + 1 if anchor is None else anchor
+        rest = _REST_OF_LINE.match(self.text, at)
+        if rest and rest.end() <= block.end:
+            newline = self.document.newline_at(rest.end())
+            self.edits.append(Edit(rest.end(), rest.end(), "".join(newline + line for line in body)))
+        else:  # something else follows on this line
+            at = self._inline_anchor(block, at)
+            self.edits.append(Edit(at, at, " " + " ".join(line.strip() for line in body)))
+
+    def _indent(self, block: Block, top: bool) -> str:
+        """The indentation of the block's own fields."""
+        if top:
+            return ""
+        for owner in block.fields:
+            line_start = self.text.rfind("\n", 0, owner.start) + 1
+            lead = self.text[line_start : owner.start]
+            if line_start > block.start and not lead.strip():
+                return lead
+        line_start = self.text.rfind("\n", 0, block.start) + 1
+        line = self.text[line_start : block.start]
+        return line[: len(line) - len(line.lstrip())] + "  "
+
+
+def _nodes_by_name(block: Block) -> dict[str, list[_Value]]:
+    nodes: dict[str, list[_Value]] = {}
+    for owner in block.fields:
+        nodes.setdefault(owner.name, []).extend(_Value(owner, node) for node in owner.values)
+    return nodes
+
+
+def _is_message(descriptor: FieldDescriptor) -> bool:
+    return descriptor.message_type is not None
+
+
+def _same(was: FieldDescriptor | None, old: list[Any], now: FieldDescriptor, new: list[Any]) -> bool:
+    """Whether a field's values stay as they are, in kind and in number."""
+    if was is None or len(old) != len(new) or was.message_type is not now.message_type:
+        return was is None and not new
+    if _is_message(now):
+        return old == new
+    return [_comparable(was, value) for value in old] == [_comparable(now, value) for value in new]
+
+
+def _typed_nodes(nodes: list[_Value], count: int) -> list[_Value]:
+    """The nodes of the values that were read. A single field said twice counts once, at its last place."""
+    return nodes[-count:] if count else []
+
+
+def _fields(values: Sequence[_Value], used: set[int]) -> list[Field]:
+    return list({id(values[index].field): values[index].field for index in sorted(used)}.values())
+
+
+def _present(message: Message, descriptor: FieldDescriptor) -> bool:
+    if is_repeated(descriptor):
+        return len(getattr(message, descriptor.name)) > 0
+    return bool(message.HasField(descriptor.name))
+
+
+def _values(message: Message, descriptor: FieldDescriptor) -> list[Any]:
+    if not _present(message, descriptor):
+        return []
+    value = getattr(message, descriptor.name)
+    return list(value) if is_repeated(descriptor) else [value]
+
+
+def _pair(old: Sequence[Any], new: Sequence[Any], order: Sequence[int | None] | None) -> list[tuple[int | None, int]]:
+    """(old index or None, new index) for every new value; in order, unless ORDER says where each came from."""
+    if order is not None:
+        return [(origin, position) for position, origin in enumerate(order)]
+    return [(position if position < len(old) else None, position) for position in range(len(new))]
+
+
+def _comparable(descriptor: FieldDescriptor, value: Any) -> tuple[str, Any]:
+    """A value such that two of different types are equal only if they are written alike."""
+    if descriptor.enum_type is not None:
+        return "word", _literal(descriptor, value)
+    if descriptor.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return "string", value
+    return "number", value
+
+
+def _literal(descriptor: FieldDescriptor, value: Any) -> str:
+    return _render(descriptor, value)[0].removeprefix(f"{descriptor.name}: ")
+
+
+def _render(descriptor: FieldDescriptor, value: Any) -> list[str]:
+    """The lines of `name: value` or of a whole message in braces."""
+    out = text_format.TextWriter(as_utf8=True)
+    text_format.PrintField(descriptor, value, out, as_utf8=True)
+    lines = out.getvalue().splitlines()
+    out.close()
+    return [_WHOLE_FLOAT.sub(r"\1", line) for line in lines]
