@@ -1,0 +1,276 @@
+"""Blobs in a caffemodel: what shape they have and where their values lie, whatever the encoding.
+
+The one idea: a blob's values are runs of evenly spaced bytes. A packed field is a run without gaps,
+an unpacked one a run with a tag before every value, and a field in several pieces is several runs;
+so whoever reads values needs to know nothing of how they were written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from caffe_fcn.files.source import Source, Span
+from caffe_fcn.files.wire import I32, I64, LEN, VARINT, Field, Reader, WireError, packed_varints, signed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DType = Literal["float16", "float32", "float64", "int32", "uint32", "bool"]
+
+ITEM_SIZE: Mapping[DType, int] = {"float16": 2, "float32": 4, "float64": 8, "int32": 4, "uint32": 4, "bool": 1}
+_NUMPY: Mapping[DType, str] = {
+    "float16": "<f2",
+    "float32": "<f4",
+    "float64": "<f8",
+    "int32": "<i4",
+    "uint32": "<u4",
+    "bool": "u1",
+}
+_RAW_TYPES: tuple[DType, ...] = ("float64", "float32", "float16", "int32", "uint32", "bool")
+_MAX_AXES = 32
+_SCAN = 1 << 20
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Which field of a blob holds what, by number; `data` names those that a net reads, first choice first."""
+
+    dims: tuple[int, ...]
+    shape: int | None
+    data: tuple[int, ...]
+    types: Mapping[int, DType]
+    raw: Mapping[int, int]
+    """Fields of bytes, with the field that says what type of values the bytes are."""
+    renumbered: Mapping[int, int]
+    """Fields of values that Caffe reads under another number; where there are any, Caffe cannot read the blob."""
+
+
+BVLC = Dialect(
+    dims=(1, 2, 3, 4),
+    shape=7,
+    data=(8, 5, 12),
+    types={5: "float32", 6: "float32", 8: "float64", 9: "float64"},
+    raw={12: 10, 13: 11},  # NVCaffe's, which it prefers to data; it never writes both
+    renumbered={},
+)
+# C3D 1.0 put the length of a video in between, so its fifth dimension stands where others have data.
+C3D = Dialect(
+    dims=(1, 2, 3, 4, 5),
+    shape=None,
+    data=(6,),
+    types={6: "float32", 7: "float32"},
+    raw={},
+    renumbered={6: 5, 7: 6},
+)
+
+
+class Piece(NamedTuple):
+    """A field of a blob, or neighbouring unpacked values of one field; the span is with tags."""
+
+    number: int
+    wire: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class Run:
+    """Evenly spaced values: each takes `stride` bytes, of which the first `lead` are a tag."""
+
+    span: Span
+    stride: int
+    lead: int
+
+    @property
+    def count(self) -> int:
+        """How many values these are."""
+        return self.span.size // self.stride
+
+
+@dataclass(frozen=True)
+class Values:
+    """All that one field of a blob holds, in order."""
+
+    number: int
+    dtype: DType
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The index of the first value of each run, and behind the last run the count of all."""
+        return tuple(accumulate((run.count for run in self.runs), initial=0))
+
+    @property
+    def count(self) -> int:
+        """How many values these are."""
+        return self.starts[-1]
+
+    @property
+    def size(self) -> int:
+        """How many bytes these are when packed."""
+        return self.count * ITEM_SIZE[self.dtype]
+
+
+_NO_VALUES = Values(5, "float32", ())
+
+
+@dataclass(frozen=True)
+class BlobRecord:
+    """A blob of a file: what is known of it without looking at a value."""
+
+    shape: tuple[int, ...]
+    legacy_shape: bool
+    """The shape is given as num, channels, height, width, not in `shape`."""
+    dialect: Dialect
+    stored: tuple[Values, ...]
+    """Every field that holds values, data as well as diff; Caffe reads the first of those that hold data."""
+    span: Span
+    pieces: tuple[Piece, ...]
+
+    @property
+    def values(self) -> Values:
+        """The values that Caffe would read; none where there are none."""
+        found = {values.number: values for values in self.stored}
+        return next((found[number] for number in self.dialect.data if number in found), _NO_VALUES)
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the values."""
+        return self.values.dtype
+
+    @property
+    def count(self) -> int:
+        """How many values the blob holds, which its shape may belie."""
+        return self.values.count
+
+    @property
+    def data(self) -> tuple[Span, ...]:
+        """Where the values lie."""
+        return tuple(run.span for run in self.values.runs)
+
+    @property
+    def packed(self) -> bool:
+        """Whether the values lie side by side, not each behind a tag."""
+        return not any(run.lead for run in self.values.runs)
+
+
+def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
+    """The blob whose message lies at SPAN. Raises WireError where it is no such message."""
+    pieces, fields = [], []
+    start = span.start
+    while start < span.end:
+        field = reader.field(start, span.end)
+        end = _run_end(source, field, span.end)
+        fields.append(field)
+        pieces.append(Piece(field.number, field.wire, Span(start, end)))
+        start = end
+    dialect = C3D if any(field.number == 5 and field.wire == VARINT for field in fields) else BVLC
+    dims = {field.number: field.value for field in fields if field.number in dialect.dims and field.wire == VARINT}
+    if dims:  # they outweigh `shape` in Caffe too
+        shape = tuple(signed(dims.get(number, 0), 32) for number in dialect.dims)
+    else:
+        shape = _read_shape(source, reader, [f for f in fields if f.number == dialect.shape and f.wire == LEN])
+    if len(shape) > _MAX_AXES or any(dim < 0 for dim in shape):
+        raise WireError(span.start, f"a shape of at most {_MAX_AXES} axes, none negative", f"{shape[: _MAX_AXES + 1]}")
+    stored = _stored(dialect, fields, pieces)
+    return BlobRecord(shape, bool(dims), dialect, stored, span, tuple(pieces))
+
+
+def _run_end(source: Source, field: Field, end: int) -> int:
+    """Where FIELD ends, with the values of the same field that follow it when it is an unpacked value."""
+    stride = field.end - field.start
+    if field.wire not in (I32, I64) or field.payload - field.start != 1:
+        return field.end
+    tag = source.read(field.start, field.payload)
+    start = field.end
+    while (count := min((end - start) // stride, _SCAN // stride)) > 0:
+        tags = source.read(start, start + count * stride)[::stride]
+        same = count - len(tags.lstrip(tag))
+        start += same * stride
+        if same < count:
+            break
+    return start
+
+
+def _read_shape(source: Source, reader: Reader, shapes: list[Field]) -> tuple[int, ...]:
+    """The dimensions in a blob's `shape` fields, which add up when there are several."""
+    dims: list[int] = []
+    for shape in shapes:
+        for field in reader.fields(shape.payload, shape.end):
+            if field.number == 1 and field.wire == VARINT:
+                dims.append(field.value)
+            elif field.number == 1 and field.wire == LEN:
+                if field.end - field.payload > _MAX_AXES * 10:
+                    raise WireError(field.start, f"at most {_MAX_AXES} dimensions", "more")
+                dims += packed_varints(source.read(field.payload, field.end), field.payload)
+    return tuple(signed(dim, 64) for dim in dims)
+
+
+def _stored(dialect: Dialect, fields: list[Field], pieces: list[Piece]) -> tuple[Values, ...]:
+    """The values in each field that holds any, in the order of the fields' numbers."""
+    types = {field.number: field.value for field in fields if field.wire == VARINT}
+    runs: dict[int, list[Run]] = {}
+    dtypes: dict[int, DType] = dict(dialect.types)
+    for field, piece in zip(fields, pieces, strict=True):
+        number = field.number
+        if number in dialect.raw and field.wire == LEN and dialect.raw[number] in types:
+            dtypes[number] = _raw_type(types[dialect.raw[number]], field)
+            runs[number] = []  # bytes do not add up: the last ones count
+        if number not in dtypes or field.wire == VARINT:
+            continue
+        size = ITEM_SIZE[dtypes[number]]
+        if field.wire == LEN:
+            run = Run(Span(field.payload, field.end), size, 0)
+        elif number in dialect.types and field.end - field.payload == size:
+            run = Run(piece.span, field.end - field.start, field.payload - field.start)
+        else:
+            continue
+        if run.span.size % run.stride:
+            raise WireError(field.start, f"values of {size} bytes each", f"{run.span.size:,} bytes")
+        runs.setdefault(number, []).append(run)
+    return tuple(
+        values for n in sorted(runs) if (values := Values(n, dtypes[n], tuple(r for r in runs[n] if r.count))).count
+    )
+
+
+def _raw_type(value: int, field: Field) -> DType:
+    if value >= len(_RAW_TYPES):
+        raise WireError(field.start, f"raw data of a type from 0 to {len(_RAW_TYPES) - 1}", f"type {value}")
+    return _RAW_TYPES[value]
+
+
+def empty(values: Values, count: int) -> NDArray[Any]:
+    """An array of COUNT values, yet to be filled, of the type that VALUES are stored in."""
+    import numpy as np
+
+    return np.empty(count, dtype=_NUMPY[values.dtype])
+
+
+def read_stored(source: Source, values: Values, start: int, stop: int) -> NDArray[Any]:
+    """Values start..stop, as they are stored, in an array of one axis. Its memory is that of the slice."""
+    out = empty(values, stop - start)
+    index = bisect_right(values.starts, start) - 1
+    done = 0
+    while done < len(out):
+        run = values.runs[index]
+        skip = start + done - values.starts[index]
+        count = min(len(out) - done, run.count - skip)
+        _read_run(source, run, skip, out[done : done + count])
+        done, index = done + count, index + 1
+    return out
+
+
+def _read_run(source: Source, run: Run, skip: int, out: NDArray[Any]) -> None:
+    """Fill OUT with the values of RUN behind the first SKIP."""
+    import numpy as np
+
+    start = run.span.start + skip * run.stride
+    if not run.lead:
+        source.read_into(out.data.cast("B"), start)
+        return
+    pair = np.dtype([("tag", f"V{run.lead}"), ("value", out.dtype)])
+    out[:] = np.frombuffer(source.read(start, start + len(out) * run.stride), pair)["value"]

@@ -1,0 +1,271 @@
+"""An index over a caffemodel: its layers' headers, parsed, and where in the file the values of their blobs lie.
+
+The one idea: a caffemodel is almost all values, and a rewrite looks at none of them. So everything of
+a layer but its blobs becomes a message of the schema, with the fields that no schema knows, and each
+blob becomes a record of byte ranges; the values stay on disk. Every length is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import CaffemodelError
+from caffe_fcn.files.blobs import BlobRecord, read_blob, read_stored
+from caffe_fcn.files.source import Source, Span
+from caffe_fcn.files.wire import LEN, Field, Reader, WireError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Format = Literal["V2", "V1", "V0"]
+
+MAX_HEADERS = 64 << 20
+"""The most bytes that everything but the blobs may take."""
+
+_DAMAGED = "the file is damaged or incomplete; fetch it again"
+_SIGNATURES = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, but this version reads binary caffemodels; save the weights as one",
+    b"\x1f\x8b": "a gzip archive; unpack it first",
+    b"PK\x03\x04": "a zip archive; unpack it first, and if it is of PyTorch, convert it to Caffe",
+    b"BZh": "a bzip2 archive; unpack it first",
+    b"\xfd7zXZ\x00": "an xz archive; unpack it first",
+    b"version https://git-lfs": "a pointer to a file in Git LFS; fetch the file itself with `git lfs pull`",
+}
+
+
+class _Place(NamedTuple):
+    """Where a layer of one format keeps its name and its blobs."""
+
+    message: str
+    name: int
+    blobs: int
+
+
+_PLACES: dict[Format, _Place] = {
+    "V2": _Place("LayerParameter", 1, 7),
+    "V1": _Place("V1LayerParameter", 4, 6),
+    "V0": _Place("V0LayerParameter", 1, 50),
+}
+_LAYERS: dict[int, Format] = {100: "V2", 2: "V1"}
+_V0_LAYER = 1
+
+
+@dataclass
+class LayerRecord:
+    """A layer of a file. The header is a LayerParameter, or in V1 and V0 a V1LayerParameter, without blobs."""
+
+    name: str
+    format: Format
+    header: schema.Message
+    blobs: tuple[BlobRecord, ...]
+    span: Span
+    """All of the layer, with the tag and the length before it."""
+    raw: bytes = field(repr=False)
+    """The header as it lies in the file, in V0 without the `layer` inside."""
+
+
+class WeightFile:
+    """An open caffemodel. Layers are in the order of the file; names may repeat, as they do across phases."""
+
+    def __init__(self, source: Source, layers: tuple[LayerRecord, ...], net_header: schema.Message) -> None:
+        self.source = source
+        self.layers = layers
+        self.net_header = net_header
+        """The NetParameter without its layers: name, input and the like."""
+
+    @property
+    def path(self) -> str:
+        """The path the file was opened by."""
+        return self.source.path
+
+    @property
+    def size(self) -> int:
+        """The size of the file in bytes."""
+        return self.source.size
+
+    @property
+    def legacy(self) -> bool:
+        """Whether the layers are in a format before the current one, V1 or V0."""
+        return any(layer.format != "V2" for layer in self.layers)
+
+    def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
+        """Values start..stop of BLOB, flat: float32, or float64 where the file holds doubles or integers.
+
+        Takes memory for that slice only. Raises CaffemodelError where the blob holds fewer values.
+        """
+        if not 0 <= start <= stop <= blob.count:
+            found = f"only {blob.count:,}; {_DAMAGED}"
+            raise CaffemodelError(f"{self.path}: offset {blob.span.start}: expected {stop:,} values, found {found}")
+        values = read_stored(self.source, blob.values, start, stop)
+        return values.astype("float32" if blob.dtype in ("float16", "float32") else "float64", copy=False)
+
+    def close(self) -> None:
+        """Close the file; the records stay readable, the values do not."""
+        self.source.close()
+
+    def __enter__(self) -> WeightFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def open_caffemodel(path: str | os.PathLike[str]) -> WeightFile:
+    """Open and index the binary caffemodel at PATH, of any format from V0 to the current one.
+
+    Reads headers only. Raises CaffemodelError where PATH is no readable file, no caffemodel, truncated or
+    damaged; the message gives the byte offset and, within a layer, its name.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(Source(path))
+        _check_kind(source)
+        weights = _Indexer(source).index()
+        stack.pop_all()
+    return weights
+
+
+def _check_kind(source: Source) -> None:
+    """Refuse, by their first bytes, files that are surely something else."""
+    if not source.size:
+        raise CaffemodelError(f"{source.path}: expected a caffemodel, found an empty file; fetch it again")
+    start = source.read(0, min(source.size, 32))
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            raise CaffemodelError(f"{source.path}: expected a binary caffemodel, found {kind}")
+
+
+def _guess_kind(source: Source) -> str | None:
+    """What a file that is no caffemodel might be, judging by its beginning; None when nothing comes to mind."""
+    start = source.read(0, min(source.size, 1024))
+    if re.search(rb"[^\t\n\v\f\r\x20-\xff]", start):
+        # A number in field 1, where a net has its name, is how solver states and mean images begin.
+        return "a solverstate or a binaryproto; give the .caffemodel beside it" if start[0] == 1 << 3 else None
+    if re.search(rb"<(!doctype|html|\?xml)", start, re.IGNORECASE):
+        return "a web page; fetch the file itself"
+    return "text; this is a prototxt; were the arguments swapped?"
+
+
+class _Indexer:
+    """The walk over a file, from the net down to the fields of its blobs."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.reader = Reader(source.peek)
+        self.headers = 0
+        self.layers: list[LayerRecord] = []
+        self.layer = ""
+
+    def index(self) -> WeightFile:
+        """The index of the whole file."""
+        others: list[Span] = []
+        try:
+            for part in self.reader.fields(0, self.source.size):
+                if part.number in _LAYERS and part.wire == LEN:
+                    self.layers.append(self._layer(part))
+                    self.layer = ""
+                else:
+                    others.append(Span(part.start, part.end))
+            if not self.layers:
+                raise WireError(0, "a net", "one that holds no layers")
+            net_header = self._parse("NetParameter", self._header(others), 0)
+            if len({layer.format == "V2" for layer in self.layers}) > 1:
+                raise WireError(0, "layers of one format", "both `layer` and `layers`, which Caffe refuses")
+        except WireError as error:
+            raise self._error(error) from error
+        return WeightFile(self.source, tuple(self.layers), net_header)
+
+    def _error(self, error: WireError) -> CaffemodelError:
+        """What to tell about bytes that are not as expected."""
+        if not self.layers and (kind := _guess_kind(self.source)):
+            return CaffemodelError(f"{self.source.path}: expected a binary caffemodel, found {kind}")
+        place = f"{self.source.path}: offset {error.offset}" + (f" ({self.layer})" if self.layer else "")
+        return CaffemodelError(f"{place}: expected {error.expected}, found {error.found}; {_DAMAGED}")
+
+    def _layer(self, record: Field) -> LayerRecord:
+        """The layer in field RECORD of the net."""
+        self.layer = f"layer {len(self.layers) + 1}"
+        form = _LAYERS[record.number]
+        headers, blobs = self._split(form, Span(record.payload, record.end))
+        raw = self._header(span for span, nested in headers if not nested)
+        header = self._parse(_PLACES[form].message, raw, record.start)
+        inner = [span for span, nested in headers if nested]
+        if inner:
+            form, inside = "V0", []
+            for span in inner:
+                more, found = self._split("V0", span)
+                inside += [part for part, _ in more]
+                blobs += found
+            header.layer.MergeFrom(self._parse("V0LayerParameter", self._header(inside), record.start))
+        name = header.layer.name if form == "V0" else header.name
+        self.layer = f'layer "{name}"'
+        return LayerRecord(name, form, header, tuple(blobs), Span(record.start, record.end), raw)
+
+    def _split(self, form: Format, span: Span) -> tuple[list[tuple[Span, bool]], list[BlobRecord]]:
+        """The fields of the layer message at SPAN that are not blobs, neighbours as one, and its blobs.
+
+        A field that is the V0 layer inside a V1 layer is marked True, its span without tag and length.
+        """
+        headers: list[tuple[Span, bool]] = []
+        blobs: list[BlobRecord] = []
+        place = _PLACES[form]
+        for part in self.reader.fields(*span):
+            if part.wire == LEN and part.number == place.blobs:
+                blobs.append(read_blob(self.source, self.reader, Span(part.payload, part.end)))
+                continue
+            if part.wire == LEN and part.number == place.name:
+                self._remember_name(part)
+            if form == "V1" and part.wire == LEN and part.number == _V0_LAYER:
+                headers.append((Span(part.payload, part.end), True))
+            elif headers and headers[-1][0].end == part.start and not headers[-1][1]:
+                headers[-1] = (Span(headers[-1][0].start, part.end), False)
+            else:
+                headers.append((Span(part.start, part.end), False))
+        return headers, blobs
+
+    def _remember_name(self, part: Field) -> None:
+        """Keep a layer's name for errors within it, however garbled or long it is."""
+        name = self.source.read(part.payload, min(part.end, part.payload + 80)).decode("utf-8", "backslashreplace")
+        self.layer = f'layer "{"".join(c if c.isprintable() else "?" for c in name)}"'
+
+    def _header(self, spans: Iterable[Span]) -> bytes:
+        """The bytes at SPANS, which all headers together may not have too many of."""
+        spans = list(spans)
+        self.headers += sum(span.size for span in spans)
+        if self.headers > MAX_HEADERS:
+            found = f"{self.headers:,} bytes"
+            raise WireError(spans[0].start, f"headers, all but the blobs, of at most {MAX_HEADERS:,} bytes", found)
+        return b"".join(self.source.read(*span) for span in spans)
+
+    def _parse(self, message: str, data: bytes, offset: int) -> schema.Message:
+        """The header in DATA as a message of the schema."""
+        from google.protobuf.message import DecodeError
+
+        try:
+            parsed = schema.message_class(message).FromString(data)
+        except DecodeError:
+            raise WireError(offset, f"a {message}", "bytes that are none") from None
+        except UnicodeDecodeError:  # of protobuf in pure Python; others give bytes in place of such a string
+            parsed = None
+        if parsed is None or not _is_text(parsed):
+            raise WireError(offset, f"a {message} whose texts are UTF-8", "one that is not")
+        return parsed
+
+
+def _is_text(message: schema.Message) -> bool:
+    """Whether every string of MESSAGE is one; protobuf hands out those that are not UTF-8 as bytes."""
+    for descriptor, value in message.ListFields():
+        items = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
+        if descriptor.message_type is not None:
+            fine = all(map(_is_text, items))
+        else:
+            fine = descriptor.type != descriptor.TYPE_STRING or not any(isinstance(item, bytes) for item in items)
+        if not fine:
+            return False
+    return True

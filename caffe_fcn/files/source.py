@@ -1,0 +1,93 @@
+"""The file that weights are read from: bounded reads at absolute offsets.
+
+The one idea: nothing of the file is mapped into memory. A mapping would count as memory of ours, and
+a file that is cut short while it is mapped kills the process; a read that comes up short is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import TracebackType
+from typing import NamedTuple
+
+from caffe_fcn.errors import CaffemodelError
+from caffe_fcn.files.wire import HEAD
+
+_BLOCK = 4096
+
+
+class Span(NamedTuple):
+    """Bytes start..end of the file, counted from its beginning."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes these are."""
+        return self.end - self.start
+
+
+class Source:
+    """A regular file, open for reading, of a size taken when it was opened.
+
+    Raises CaffemodelError where PATH is not a readable regular file, and wherever it turns out shorter.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._at, self._block = 0, b""
+        try:
+            # Without O_NONBLOCK a named pipe would be waited for here, before it can be refused.
+            self.fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise CaffemodelError(f"{self.path}: cannot be opened: {reason}") from error
+        status = os.fstat(self.fd)
+        self.size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device; save it to a file first"
+            raise CaffemodelError(f"{self.path}: expected a caffemodel, found {kind}")
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+    def peek(self, offset: int, end: int) -> bytes:
+        """The HEAD bytes at OFFSET, or those before END if fewer."""
+        stop = min(offset + HEAD, end)
+        if not self._at <= offset <= stop <= self._at + len(self._block):
+            self._at, self._block = offset, self.read(offset, min(offset + _BLOCK, self.size))
+        return self._block[offset - self._at : stop - self._at]
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes start..end, which lie within the file."""
+        data = bytearray(end - start)
+        self.read_into(memoryview(data), start)
+        return bytes(data)
+
+    def read_into(self, view: memoryview, offset: int) -> None:
+        """Fill VIEW, of bytes, with what the file holds from OFFSET on."""
+        while view:
+            try:
+                count = os.preadv(self.fd, [view], offset)
+            except OSError as error:
+                raise CaffemodelError(f"{self.path}: offset {offset}: cannot be read: {error.strerror}") from error
+            if not count:
+                raise self.shrunk(offset)
+            view, offset = view[count:], offset + count
+
+    def shrunk(self, offset: int) -> CaffemodelError:
+        """The error of a file that ends at OFFSET, before the size it had when it was opened."""
+        found = f"its end; it had {self.size:,} bytes when it was opened"
+        return CaffemodelError(f"{self.path}: offset {offset}: expected more of the file, found {found}; try again")
