@@ -1,0 +1,228 @@
+"""Files that appear whole or not at all, one or several of them together.
+
+The one idea: everything is written to hidden files in the directories where the outputs belong, and gets
+its name only when all of it is there. Whatever goes wrong before, Ctrl-C included, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from caffe_fcn.errors import OutputError
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+
+
+@dataclass
+class Output:
+    """One file on its way. Bytes go to `fd`, or to `temp` by name, and are at `path` after the commit."""
+
+    path: str
+    """The name asked for, used in errors."""
+    final: str
+    """The file that gets the bytes: `path` with links followed."""
+    temp: str | None
+    """Where the bytes are until the commit; None for a pipe or a device, which takes them at once."""
+    overwrite: bool
+    existed: bool
+    """Whether there was such a file before."""
+    fd: int = field(default=-1, repr=False)
+    placed: bool = field(default=False, repr=False)
+
+    def write(self, data: bytes) -> None:
+        """Append DATA. Raises OutputError where it cannot be written."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.fd, view) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise output_error(self.path, error, needed=len(data)) from error
+
+    def close(self) -> None:
+        """Close the descriptor; a second time does nothing."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+
+class OutputFiles:
+    """A context for outputs: `add` each, write them, `commit`. Leaving without a commit discards all.
+
+    Nothing is synchronised to the disk, as `cp` does not: a file is whole to every process, not proof
+    against a power cut.
+    """
+
+    def __init__(self) -> None:
+        self._outputs: list[Output] = []
+
+    def __enter__(self) -> OutputFiles:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._discard()
+
+    def add(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Output:
+        """A new output that will be PATH. Raises OutputError where it exists, unless OVERWRITE, or cannot be made."""
+        name = os.fspath(path)
+        check_outputs([name], force=overwrite)
+        final = os.path.realpath(name)
+        temp = None if _is_special(final) else _temp_name(final)
+        output = Output(name, final, temp, overwrite, os.path.lexists(final))
+        # Listed before it is there, so that an interrupt in between cannot leave it behind.
+        self._outputs.append(output)
+        flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
+        try:
+            if temp is None:
+                output.fd = os.open(final, flags)
+                return output
+            output.fd = os.open(temp, flags | os.O_CREAT | os.O_EXCL, 0o666)
+            if output.existed:
+                os.chmod(temp, os.stat(final).st_mode & 0o777)
+        except OSError as error:
+            raise output_error(name, error) from error
+        return output
+
+    def commit(self) -> None:
+        """Give every output its name. Where one fails, those that did not exist before are gone again."""
+        # Those that must not exist come first: they are the ones that can fail, and be taken back.
+        for output in sorted(self._outputs, key=lambda output: output.overwrite):
+            try:
+                output.close()
+                _place(output)
+            except OSError as error:
+                raise output_error(output.path, error) from error
+        self._outputs.clear()
+
+    def _discard(self) -> None:
+        """Remove all that has no name yet, and what a commit that failed has named."""
+        while self._outputs:
+            output = self._outputs.pop()
+            with suppress(OSError):
+                output.close()
+            if output.temp is not None:
+                with suppress(OSError):
+                    os.unlink(output.temp)
+            if output.placed and not output.existed:
+                with suppress(OSError):
+                    os.unlink(output.final)
+
+
+def _temp_name(final: str) -> str:
+    """A hidden name beside FINAL, no longer than names may be."""
+    directory, base = os.path.split(final)
+    start = os.fsdecode(os.fsencode(base)[:200])
+    return os.path.join(directory, f".{start}.{secrets.token_hex(4)}.tmp")
+
+
+def _place(output: Output) -> None:
+    """Move a finished output to its place."""
+    if output.temp is None:
+        return
+    if output.overwrite:
+        os.replace(output.temp, output.final)
+        output.placed = True
+        return
+    try:
+        os.link(output.temp, output.final)  # fails, unlike a rename, where the name is taken
+        output.placed = True
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: take the name first, then put the file there
+        os.close(os.open(output.final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        output.placed = True
+        os.replace(output.temp, output.final)
+        return
+    os.unlink(output.temp)
+
+
+def check_outputs(
+    outputs: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    force: bool = False,
+) -> None:
+    """Raise OutputError where OUTPUTS cannot be written, before any work is done.
+
+    An output must not be one of INPUTS, by whatever name and even with FORCE, nor another output, nor a
+    directory; its directory must exist and be writable; and it must not exist, unless FORCE.
+    """
+    names = [os.fspath(output) for output in outputs]
+    for position, name in enumerate(names):
+        for other in inputs:
+            if _same(name, os.fspath(other)):
+                raise OutputError(f"{name}: the output is the same file as the input {os.fspath(other)}; name another")
+        for other in names[:position]:
+            if _same(name, other):
+                raise OutputError(f"{name}: the same file as the output {other}; name another")
+        _check_place(name, force)
+
+
+def _check_place(name: str, force: bool) -> None:
+    """Refuse an output that cannot be made where it belongs."""
+    final = os.path.realpath(name)
+    if not name or os.path.isdir(final) or name.endswith(os.sep):
+        raise OutputError(f"{name or 'the output'}: expected a file name, found a directory; add the name of a file")
+    if _is_special(final):
+        return
+    directory = os.path.dirname(final)
+    if not os.path.isdir(directory):
+        raise OutputError(f"{name}: the directory {os.path.dirname(name) or directory} does not exist; make it first")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OutputError(f"{name}: the directory {directory} is not writable; choose another place")
+    try:
+        os.lstat(name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise output_error(name, error) from error
+    if not force:
+        raise OutputError(f"{name}: exists already; overwrite it with --force or name another file")
+
+
+def _is_special(path: str) -> bool:
+    """Whether PATH is a pipe, a socket or a character device, which are written to and never replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths are one regular file, or would be if it existed."""
+    try:
+        return os.path.samefile(one, other) and not _is_special(one)
+    except (OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def output_error(name: str, error: OSError, needed: int | None = None) -> OutputError:
+    """What to tell about an OSError of writing NAME, which NEEDED so many bytes in all."""
+    if error.errno in _FULL:
+        return OutputError(f"{name}: {_FULL[error.errno]}{_room(name, needed)}; make room or choose another place")
+    if error.errno == errno.EFBIG:
+        size = f" of {needed:,} bytes" if needed is not None else ""
+        return OutputError(f"{name}: a file{size} is larger than the file system, or `ulimit -f`, allows")
+    if isinstance(error, FileExistsError):
+        return OutputError(f"{name}: exists already; overwrite it with --force or name another file")
+    return OutputError(f"{name}: cannot be written: {error.strerror or error}; choose another place")
+
+
+def _room(name: str, needed: int | None) -> str:
+    """How much room there is, for a message about too little."""
+    if needed is None or not hasattr(os, "statvfs"):
+        return ""
+    try:
+        status = os.statvfs(os.path.dirname(os.path.realpath(name)))
+    except (OSError, ValueError):
+        return f": {needed:,} bytes needed"
+    return f": {needed:,} bytes needed, {status.f_bavail * status.f_frsize:,} free"

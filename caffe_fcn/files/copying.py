@@ -1,0 +1,136 @@
+"""Bytes from one file to another, by the fastest way that this pair of files allows.
+
+The one idea: there are ways that stay in the kernel, and one that always works, blocks read and written
+here. What the system refuses is given up in favour of the next way; the last one reports what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from caffe_fcn.errors import CaffemodelError
+from caffe_fcn.files.source import Source
+
+KERNEL_CHUNK = 32 << 20
+"""Bytes per call that stays in the kernel, so that Ctrl-C and progress come through."""
+
+BLOCK = 2 << 20
+"""Bytes per block that is read and written here."""
+
+_PAGE = 4096
+
+
+class Sink:
+    """A file, a pipe or a terminal that bytes of SOURCE and others are written to, in order, at its position.
+
+    `progress` is called with the count of bytes written so far. OSErrors of writing come through as they are.
+    """
+
+    def __init__(self, source: Source, fd: int, progress: Callable[[int], None] | None = None) -> None:
+        self.written = 0
+        self._source = source
+        self._fd = fd
+        self._progress = progress or (lambda written: None)
+        self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._start = os.lseek(fd, 0, os.SEEK_CUR) if self._regular else 0
+        self._ways = [_copy_file_range, _sendfile] if self._regular else [_sendfile]
+
+    def write(self, data: Any) -> None:
+        """Write DATA, anything with a contiguous buffer."""
+        view = memoryview(data).cast("B")
+        while view:
+            try:
+                count = os.write(self._fd, view)
+            except BlockingIOError:  # a pipe that another process has made non-blocking
+                select.select([], [self._fd], [])
+                continue
+            view = view[count:]
+            self._advance(count)
+
+    def copy(self, start: int, end: int) -> None:
+        """Write bytes start..end of the source. Raises CaffemodelError where the source has become shorter."""
+        while start < end and (count := self._copy_in_kernel(start, end)):
+            start += count
+        for block in _read_ahead(self._source, list(self._blocks(start, end))):
+            self.write(block)
+
+    def _copy_in_kernel(self, start: int, end: int) -> int:
+        """Copy a chunk without its bytes coming by here; how many bytes that were, 0 when there is no way."""
+        # The kernel copies page by page. Where source and target are not at the same place of a page that
+        # takes half as long again as large blocks do, and file systems that share extents cannot share any.
+        if self._regular and (self._start + self.written - start) % _PAGE:
+            return 0
+        while self._ways:
+            try:
+                count = self._ways[0](self._source.fd, self._fd, start, min(end - start, KERNEL_CHUNK))
+            except OSError:
+                count = 0
+            if count:
+                self._advance(count)
+                return count
+            self._ways.pop(0)
+        return 0
+
+    def _blocks(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Ranges that make up start..end; all but the last end on a page of the target, which is faster."""
+        stop = start + BLOCK - (self._start + self.written) % _PAGE
+        while start < end:
+            yield start, min(stop, end)
+            start, stop = stop, stop + BLOCK
+
+    def _advance(self, count: int) -> None:
+        self.written += count
+        self._progress(self.written)
+
+
+def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Iterator[memoryview]:
+    """The bytes of each of RANGES, of at most BLOCK; the next one is read while the last is in use."""
+    if len(ranges) < 3:
+        yield from (memoryview(source.read(*bounds)) for bounds in ranges)
+        return
+    free: SimpleQueue[memoryview | None] = SimpleQueue()
+    full: SimpleQueue[memoryview | CaffemodelError] = SimpleQueue()
+
+    def fill() -> None:
+        for start, end in ranges:
+            buffer = free.get()
+            if buffer is None:
+                return
+            try:
+                source.read_into(buffer[: end - start], start)
+            except CaffemodelError as error:
+                full.put(error)
+                return
+            full.put(buffer[: end - start])
+
+    reader = Thread(target=fill, daemon=True)
+    buffers = [memoryview(bytearray(BLOCK)) for _ in range(2)]
+    for buffer in buffers:
+        free.put(buffer)
+    reader.start()
+    try:
+        for position in range(len(ranges)):
+            block = full.get()
+            if isinstance(block, CaffemodelError):
+                raise block
+            yield block
+            free.put(buffers[position % 2])
+    finally:
+        free.put(None)
+        reader.join()
+
+
+def _copy_file_range(source: int, target: int, start: int, count: int) -> int:
+    if not hasattr(os, "copy_file_range"):  # not on Linux
+        return 0
+    return os.copy_file_range(source, target, count, start)
+
+
+def _sendfile(source: int, target: int, start: int, count: int) -> int:
+    return os.sendfile(target, source, start, count)

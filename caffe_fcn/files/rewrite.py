@@ -1,0 +1,238 @@
+"""The streamed rewrite of a caffemodel: new headers and shapes, and the same values, without loading any.
+
+The one idea: the new file is a list of parts, each of a length known beforehand: bytes made here, ranges
+of the old file, and matrices in another order. Lengths are summed first, then the parts are written once,
+front to back, so a pipe will do. What no edit names is one range of the old file, unlooked at.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from caffe_fcn import schema
+from caffe_fcn.errors import WeightsError
+from caffe_fcn.files.atomic import output_error
+from caffe_fcn.files.blobs import BlobRecord, Values
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.copying import Sink
+from caffe_fcn.files.headers import carry_unknown, merge_header
+from caffe_fcn.files.reorder import Reorder, reordered
+from caffe_fcn.files.source import Span
+from caffe_fcn.files.wire import VARINT, encode_varint, prefix
+
+_LAYER, _BLOBS, _SHAPE = 100, 7, 7
+"""The fields, by number, that a rewritten layer, and its blobs' shapes, stand in."""
+
+UpgradeHeader: TypeAlias = Callable[[schema.Message], schema.Message]
+
+
+class Drop(Enum):
+    """The edit that leaves a layer out."""
+
+    DROP = "drop"
+
+
+DROP = Drop.DROP
+
+
+@dataclass(frozen=True)
+class BlobEdit:
+    """A blob's new shape, in Caffe's order and of as many values, and the order its values are to be in."""
+
+    shape: tuple[int, ...]
+    order: Reorder | None = None
+
+
+@dataclass(frozen=True)
+class LayerEdit:
+    """A layer's new header, a LayerParameter without blobs, None to keep it, and edits of blobs by position."""
+
+    header: schema.Message | None = None
+    blobs: Mapping[int, BlobEdit] = field(default_factory=dict)
+
+
+Edits: TypeAlias = Mapping[int, LayerEdit | Drop]
+"""Edits by position in WeightFile.layers."""
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """Values to be written packed, in another order."""
+
+    values: Values
+    order: Reorder
+
+
+_Part: TypeAlias = bytes | Span | _Matrix
+
+
+def write(
+    weights: WeightFile,
+    out: int | str | os.PathLike[str],
+    edits: Edits,
+    *,
+    progress: Callable[[int], None] | None = None,
+    upgrade_header: UpgradeHeader | None = None,
+    name: str | None = None,
+) -> int:
+    """Write WEIGHTS with EDITS to OUT, an open descriptor or a path to be created or emptied; return the bytes.
+
+    Layers without an edit keep their bytes. Where a file in a legacy format has any edit, all of its layers
+    become current ones, by `upgrade_header` (V1LayerParameter to LayerParameter) unless their edit has a
+    header. `progress` gets the count of bytes written so far. NAME is what errors call OUT.
+
+    Raises WeightsError where an edit does not suit a blob, CaffemodelError where the source cannot be read,
+    OutputError where OUT cannot be written; a reader that left a pipe is a BrokenPipeError.
+    """
+    parts = _plan(weights, edits, upgrade_header)
+    name = name or (os.fspath(out) if not isinstance(out, int) else "the output")
+    try:
+        if isinstance(out, int):
+            return _write_parts(weights, out, parts, progress)
+        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            return _write_parts(weights, fd, parts, progress)
+        finally:
+            os.close(fd)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error(name, error, needed=_size(parts)) from error
+
+
+def rewritten_size(weights: WeightFile, edits: Edits, upgrade_header: UpgradeHeader | None = None) -> int:
+    """How many bytes `write` would write. Raises what it would raise about the edits."""
+    return _size(_plan(weights, edits, upgrade_header))
+
+
+def _write_parts(weights: WeightFile, fd: int, parts: list[_Part], progress: Callable[[int], None] | None) -> int:
+    sink = Sink(weights.source, fd, progress)
+    for part in parts:
+        if isinstance(part, Span):
+            sink.copy(*part)
+        elif isinstance(part, bytes):
+            sink.write(part)
+        else:
+            for strip in reordered(weights.source, part.values, part.order):
+                sink.write(strip)
+    return sink.written
+
+
+def _size(parts: list[_Part]) -> int:
+    return sum(
+        part.size if isinstance(part, Span) else len(part) if isinstance(part, bytes) else part.values.size
+        for part in parts
+    )
+
+
+def _plan(weights: WeightFile, edits: Edits, upgrade_header: UpgradeHeader | None) -> list[_Part]:
+    """The parts of the new file."""
+    if unknown := set(edits) - set(range(len(weights.layers))):
+        raise ValueError(f"edits of layers {sorted(unknown)}, of {len(weights.layers)} layers")
+    if edits and weights.legacy and upgrade_header is None:
+        raise ValueError("edits of a legacy caffemodel need upgrade_header")
+    parts: list[_Part] = []
+    start = 0
+    for position, layer in enumerate(weights.layers):
+        edit = edits.get(position, LayerEdit() if edits and weights.legacy else None)
+        if edit is None:
+            continue
+        parts.append(Span(start, layer.span.start))
+        start = layer.span.end
+        if isinstance(edit, LayerEdit):
+            parts += _layer_parts(weights, layer, edit, upgrade_header)
+    parts.append(Span(start, weights.size))
+    return _joined(parts)
+
+
+def _joined(parts: list[_Part]) -> list[_Part]:
+    """The same parts with neighbours of one kind as one, and none empty."""
+    out: list[_Part] = []
+    for part in parts:
+        last = out[-1] if out else None
+        if isinstance(part, bytes) and isinstance(last, bytes):
+            out[-1] = last + part
+        elif isinstance(part, Span) and isinstance(last, Span) and last.end == part.start:
+            out[-1] = Span(last.start, part.end)
+        elif _size([part]):
+            out.append(part)
+    return out
+
+
+def _layer_parts(
+    weights: WeightFile, layer: LayerRecord, edit: LayerEdit, upgrade_header: UpgradeHeader | None
+) -> list[_Part]:
+    """A layer with its edit, as field `layer` of the net: the header, then the blobs."""
+    if unknown := set(edit.blobs) - set(range(len(layer.blobs))):
+        raise WeightsError(
+            f'{weights.path}: layer "{layer.name}": expected a blob {max(unknown)}, found {len(layer.blobs)} blobs; '
+            "are these weights of another net?"
+        )
+    parts: list[_Part] = [_header_bytes(layer, edit.header, upgrade_header)]
+    for position, blob in enumerate(layer.blobs):
+        inner = _blob_parts(blob, edit.blobs.get(position), f'{weights.path}: layer "{layer.name}", blob {position}')
+        parts += [prefix(_BLOBS, _size(inner)), *inner]
+    return [prefix(_LAYER, _size(parts)), *parts]
+
+
+def _header_bytes(layer: LayerRecord, header: schema.Message | None, upgrade_header: UpgradeHeader | None) -> bytes:
+    """The header of a layer in the current format."""
+    if layer.format == "V2":
+        return layer.raw if header is None else merge_header(layer.raw, header)
+    if header is None and upgrade_header is not None:
+        header = upgrade_header(layer.header)
+    return carry_unknown(layer.raw, header)
+
+
+def _blob_parts(blob: BlobRecord, edit: BlobEdit | None, place: str) -> list[_Part]:
+    """A blob's message. It stays as it is unless it has an edit, or is in a dialect that Caffe does not read."""
+    dialect, foreign = blob.dialect, bool(blob.dialect.renumbered)
+    if edit is None and not foreign:
+        return [blob.span]
+    if edit is not None:
+        _check(blob, edit, place)
+    order = edit.order if edit else None
+    stored = {values.number: values for values in blob.stored} if foreign or order else {}
+    parts: list[_Part] = [_shape_field(edit.shape if edit else blob.shape)]
+    written: set[int] = set()
+    for piece in blob.pieces:
+        if piece.number in dialect.dims or piece.number == dialect.shape:
+            continue
+        if piece.number not in stored or piece.wire == VARINT:
+            parts.append(piece.span)
+        elif piece.number not in written:  # further pieces of the same values go with the first
+            written.add(piece.number)
+            number = dialect.renumbered.get(piece.number, piece.number)
+            parts += _value_parts(number, stored[piece.number], order)
+    return parts
+
+
+def _shape_field(shape: tuple[int, ...]) -> bytes:
+    dims = b"".join(encode_varint(dim) for dim in shape)
+    message = prefix(1, len(dims)) + dims if dims else b""
+    return prefix(_SHAPE, len(message)) + message
+
+
+def _value_parts(number: int, values: Values, order: Reorder | None) -> list[_Part]:
+    """Field NUMBER with VALUES, packed, all pieces as one."""
+    head = prefix(number, values.size)
+    if order is not None or any(run.lead for run in values.runs):
+        return [head, _Matrix(values, order or Reorder(values.count, 1))]
+    return [head, *(run.span for run in values.runs)]
+
+
+def _check(blob: BlobRecord, edit: BlobEdit, place: str) -> None:
+    """Refuse an edit that speaks of another count of values than the blob has."""
+    counts = {math.prod(edit.shape), edit.order.count if edit.order else math.prod(edit.shape)}
+    found = {blob.count} | {values.count for values in blob.stored if edit.order}
+    if len(counts | found) > 1:
+        shape = "×".join(map(str, edit.shape))
+        raise WeightsError(
+            f"{place}: expected {math.prod(edit.shape):,} values for the shape {shape}, "
+            f"found {', '.join(f'{count:,}' for count in sorted(found))}; are these weights of another net?"
+        )
