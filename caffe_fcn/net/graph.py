@@ -1,0 +1,221 @@
+"""The net as Caffe would build it for one phase, stage and level.
+
+The one idea: a blob is a name *and a version*. A layer that works in place makes the next version of
+its bottom, so every blob has exactly one producer and the graph has no loops, in file order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError
+
+_LEGACY_AXES = 4
+"""`input_dim` gives num, channels, height and width of each `input`."""
+
+
+class Blob(NamedTuple):
+    """One value of the net; version 0 comes first, each in-place layer makes the next."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer in the graph. INDEX is its place in `net.layer`, or -1 for the net's own `input` fields."""
+
+    index: int
+    layer: schema.Message
+    bottoms: tuple[Blob, ...]
+    tops: tuple[Blob, ...]
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return str(self.layer.name)
+
+    @property
+    def type(self) -> str:
+        """The layer's type, as Caffe spells it."""
+        return str(self.layer.type)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The layers of one phase in file order, and who makes and who reads each blob."""
+
+    phase: str
+    nodes: tuple[Node, ...]
+    producer: Mapping[Blob, Node]
+    consumers: Mapping[Blob, tuple[Node, ...]]
+    outputs: tuple[Blob, ...]
+    source: str = "net"
+
+    def latest(self, name: str) -> Blob | None:
+        """The last version of the blob called NAME, or None if no layer makes it."""
+        blob = Blob(name, 0)
+        if blob not in self.producer:
+            return None
+        while (following := Blob(name, blob.version + 1)) in self.producer:
+            blob = following
+        return blob
+
+
+def build_graph(
+    net: schema.Message,
+    *,
+    phase: str = "TEST",
+    stages: Sequence[str] = (),
+    level: int | None = None,
+    source: str = "net",
+) -> Graph:
+    """The graph of NET, a NetParameter in the current format, for PHASE ("TRAIN" or "TEST").
+
+    As Caffe's tools do it, PHASE replaces the one in the net's own `state` and STAGES are added to the
+    stages there; LEVEL replaces the net's where given. SOURCE names the file in messages. Raises NetError
+    for a bottom that no earlier layer makes, a top made twice, bad input fields or bad include rules.
+    """
+    state = _state(net, phase, stages, level)
+    builder = _Builder(net, state, source)
+    if net.input:
+        builder.add(-1, _legacy_input(net, source))
+    for index, layer in enumerate(net.layer):
+        if _included(layer, state, source):
+            builder.add(index, layer)
+    return builder.graph()
+
+
+class _Builder:
+    """Adds layers in file order, keeping the current version of every blob name."""
+
+    def __init__(self, net: schema.Message, state: schema.Message, source: str) -> None:
+        self._net = net
+        self._state = state
+        self._source = source
+        self._current: dict[str, Blob] = {}
+        self._producer: dict[Blob, Node] = {}
+        self._consumers: dict[Blob, list[Node]] = {}
+        self._nodes: list[Node] = []
+
+    def add(self, index: int, layer: schema.Message) -> None:
+        bottom_names = list(layer.bottom)
+        bottoms = tuple(self._bottom(layer, index, name) for name in bottom_names)
+        tops = tuple(self._top(layer, position, name, bottom_names) for position, name in enumerate(layer.top))
+        node = Node(index, layer, bottoms, tops)
+        self._nodes.append(node)
+        for blob in dict.fromkeys(bottoms):
+            self._consumers.setdefault(blob, []).append(node)
+        for blob in tops:
+            self._producer[blob] = node
+
+    def graph(self) -> Graph:
+        outputs = tuple(blob for blob in self._producer if blob not in self._consumers)
+        consumers = {blob: tuple(nodes) for blob, nodes in self._consumers.items()}
+        phase = _phase_name(self._state.phase)
+        return Graph(phase, tuple(self._nodes), self._producer, consumers, outputs, self._source)
+
+    def _bottom(self, layer: schema.Message, index: int, name: str) -> Blob:
+        blob = self._current.get(name)
+        if blob is None:
+            raise NetError(
+                f'{self._source}: layer "{layer.name}" needs the blob "{name}", {self._absence(name, index)}'
+            )
+        return blob
+
+    def _top(self, layer: schema.Message, position: int, name: str, bottoms: Sequence[str]) -> Blob:
+        """The blob that LAYER makes. Caffe takes a top for an in-place one only opposite a bottom of its name."""
+        before = self._current.get(name)
+        in_place = position < len(bottoms) and bottoms[position] == name
+        if before is not None and not in_place:
+            maker = self._producer[before].name if before in self._producer else layer.name
+            raise NetError(
+                f'{self._source}: layer "{layer.name}" makes the blob "{name}", which layer "{maker}" makes already; '
+                "rename one of the two tops"
+            )
+        blob = Blob(name, 0 if before is None else before.version + 1)
+        self._current[name] = blob
+        return blob
+
+    def _absence(self, name: str, index: int) -> str:
+        """Why there is no blob NAME before the layer at INDEX, and what to do about it."""
+        makers = [(later, layer) for later, layer in enumerate(self._net.layer) if name in layer.top]
+        for later, layer in makers:
+            if later == index:
+                return "which it makes itself: the layers form a cycle"
+            if _included(layer, self._state, self._source):
+                return f'which only the later layer "{layer.name}" makes: the layers are out of order or form a cycle'
+        if makers:
+            phase, maker = _phase_name(self._state.phase), makers[0][1].name
+            return f'which layer "{maker}" makes, but not in phase {phase} as chosen; see --phase, --stage, --level'
+        near = get_close_matches(name, self._current, n=1)
+        return f'which no layer makes; did you mean "{near[0]}"?' if near else "which no layer makes"
+
+
+def _state(net: schema.Message, phase: str, stages: Iterable[str], level: int | None) -> schema.Message:
+    if phase not in ("TRAIN", "TEST"):
+        raise NetError(f'the phase is "{phase}", but a net has only TRAIN and TEST')
+    state = schema.message_class("NetState")()
+    state.CopyFrom(net.state)
+    state.phase = state.DESCRIPTOR.fields_by_name["phase"].enum_type.values_by_name[phase].number
+    state.stage.extend(stages)
+    if level is not None:
+        state.level = level
+    return state
+
+
+def _phase_name(number: int) -> str:
+    return "TRAIN" if number == 0 else "TEST"
+
+
+def _included(layer: schema.Message, state: schema.Message, source: str) -> bool:
+    """Whether LAYER is part of the net in STATE: any include rule lets it in, or no exclude rule keeps it out."""
+    if not layer.include and not layer.exclude:
+        return True
+    if layer.include and layer.exclude:
+        raise NetError(
+            f'{source}: layer "{layer.name}" has include and exclude rules, of which Caffe allows one kind; remove one'
+        )
+    if layer.include:
+        return any(_meets(state, rule) for rule in layer.include)
+    return not any(_meets(state, rule) for rule in layer.exclude)
+
+
+def _meets(state: schema.Message, rule: schema.Message) -> bool:
+    """Whether STATE satisfies every part of RULE, a NetStateRule, that is set."""
+    if rule.HasField("phase") and rule.phase != state.phase:
+        return False
+    if rule.HasField("min_level") and state.level < rule.min_level:
+        return False
+    if rule.HasField("max_level") and state.level > rule.max_level:
+        return False
+    stages = set(state.stage)
+    return stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage)
+
+
+def _legacy_input(net: schema.Message, source: str) -> schema.Message:
+    """An Input layer that says what the net's own `input`, `input_shape` and `input_dim` fields say."""
+    layer = schema.message_class("LayerParameter")()
+    layer.name, layer.type = "input", "Input"
+    layer.top.extend(net.input)
+    shapes = layer.input_param.shape
+    wanted = len(net.input)
+    if net.input_shape:
+        if len(net.input_shape) != wanted:
+            raise NetError(
+                f"{source}: the net has {wanted} input fields but {len(net.input_shape)} input_shape; give one each"
+            )
+        shapes.extend(net.input_shape)
+    elif net.input_dim:
+        if len(net.input_dim) != _LEGACY_AXES * wanted:
+            raise NetError(
+                f"{source}: the net has {wanted} input fields, so {_LEGACY_AXES * wanted} input_dim are expected; "
+                f"found {len(net.input_dim)}"
+            )
+        for first in range(0, len(net.input_dim), _LEGACY_AXES):
+            shapes.add().dim.extend(net.input_dim[first : first + _LEGACY_AXES])
+    return layer

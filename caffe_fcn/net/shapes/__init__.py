@@ -1,0 +1,44 @@
+"""The shape of every blob and of every parameter blob, layer by layer, without running Caffe.
+
+Rules live in the modules beside this file, one function per layer type; to add a type, write its
+function in the family it belongs to. `infer_shapes` asks them in file order.
+"""
+
+from __future__ import annotations
+
+from caffe_fcn.net.shapes import data, elementwise, losses, regions, reshaping, weights, windows
+from caffe_fcn.net.shapes.inference import Shapes, infer_shapes
+from caffe_fcn.net.shapes.regions import REGION_LAYERS, is_region_wise
+from caffe_fcn.net.shapes.registry import (
+    RULES,
+    Kind,
+    Missing,
+    PartialShape,
+    Rule,
+    Shape,
+    Unknown,
+    find_rule,
+    rule,
+    show,
+)
+
+FAMILIES = (data, elementwise, losses, regions, reshaping, weights, windows)
+"""The modules that fill the registry when they are imported."""
+
+__all__ = [
+    "FAMILIES",
+    "REGION_LAYERS",
+    "RULES",
+    "Kind",
+    "Missing",
+    "PartialShape",
+    "Rule",
+    "Shape",
+    "Shapes",
+    "Unknown",
+    "find_rule",
+    "infer_shapes",
+    "is_region_wise",
+    "rule",
+    "show",
+]

@@ -1,0 +1,227 @@
+"""Shape rules of the layers that work on each value: the top has the shape of the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffe_fcn import schema
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.shapes.registry import (
+    Bottoms,
+    Shape,
+    canonical_axis,
+    legacy_shape,
+    need_axes,
+    need_least_axes,
+    no_params,
+    rule,
+    show,
+)
+
+
+def same(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Every top has the shape of the first bottom."""
+    return [bottoms[0]] * max(1, len(layer.top))
+
+
+for _type in (
+    "AbsVal BNLL Clip Dropout ELU Exp Log Power ReLU Sigmoid Split Swish TanH Threshold "
+    "Flip HardSigmoid HardSwish Insanity Mish ReLU6"
+).split():
+    rule(_type)(same)
+
+
+@rule("LRN")
+def lrn(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """LRNLayer: a map of four axes, an odd local_size."""
+    need_axes(bottoms[0], 4)
+    if layer.lrn_param.local_size % 2 == 0:
+        raise ShapeError(f"local_size is {layer.lrn_param.local_size}, but must be odd")
+    return same(layer, bottoms)
+
+
+@rule("MVN")
+def mvn(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """MVNLayer gives its top four axes, whatever the bottom has."""
+    return [legacy_shape(bottoms[0])]
+
+
+@rule("Softmax")
+def softmax(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """SoftmaxLayer normalises along an axis that must exist."""
+    canonical_axis(layer.softmax_param.axis, bottoms[0], "softmax_param.axis")
+    return same(layer, bottoms)
+
+
+@rule("Eltwise", bottoms=(2, None))
+def eltwise(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """EltwiseLayer joins blobs of one shape; a fork (Synopsys) takes scalars too, as constants."""
+    for position, bottom in enumerate(bottoms):
+        if bottom not in (bottoms[0], ()):
+            raise ShapeError(
+                f'its bottoms disagree: "{layer.bottom[0]}" is {show(bottoms[0])}, '
+                f'"{layer.bottom[position]}" is {show(bottom)}'
+            )
+    return [bottoms[0]]
+
+
+def _channels(shape: Shape) -> int:
+    return shape[1] if len(shape) > 1 else 1
+
+
+def batch_norm_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BatchNormLayer: mean, variance and their factor; in NVCaffe, on demand, scale and bias too."""
+    per_channel = (_channels(bottoms[0]),)
+    own_scale = [per_channel, per_channel] if layer.batch_norm_param.scale_bias else []
+    return [per_channel, per_channel, (1,), *own_scale]
+
+
+rule("BatchNorm", params=batch_norm_params)(same)
+
+
+def prelu_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """PReLULayer: one slope per channel, or one for all."""
+    need_least_axes(bottoms[0], 2)
+    return [() if layer.prelu_param.channel_shared else (bottoms[0][1],)]
+
+
+rule("PReLU", params=prelu_params)(same)
+
+
+def _operand(layer: schema.Message, bottoms: Bottoms, param: schema.Message, field: str) -> Shape:
+    """The shape that Scale and Bias multiply or add: the second bottom's, or that of a learned blob."""
+    bottom: Shape = bottoms[0]
+    if len(bottoms) > 1:
+        axis = 0 if not bottoms[1] else canonical_axis(param.axis, bottom, f"{field}.axis")
+        operand: Shape = bottoms[1]
+        if bottom[axis : axis + len(operand)] != operand:
+            raise ShapeError(
+                f"the second bottom is {show(operand)}, which does not lie on axis {axis} of {show(bottom)}"
+            )
+        return operand
+    axis = canonical_axis(param.axis, bottom, f"{field}.axis")
+    if param.num_axes == -1:
+        return bottom[axis:]
+    if param.num_axes < -1 or axis + param.num_axes > len(bottom):
+        raise ShapeError(
+            f"{field}.num_axes is {param.num_axes}, but the bottom ({show(bottom)}) has {len(bottom) - axis}"
+        )
+    return bottom[axis : axis + param.num_axes]
+
+
+def scale_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ScaleLayer: the factors, unless they are the second bottom, and on demand a bias of the same shape."""
+    operand = _operand(layer, bottoms, layer.scale_param, "scale_param")
+    return [operand] * ((len(bottoms) == 1) + layer.scale_param.bias_term)
+
+
+@rule("Scale", params=scale_params, bottoms=(1, 2))
+def scale(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ScaleLayer: the operand must lie within the bottom."""
+    _operand(layer, bottoms, layer.scale_param, "scale_param")
+    return same(layer, bottoms)
+
+
+def bias_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BiasLayer: the summands, unless they are the second bottom."""
+    operand = _operand(layer, bottoms, layer.bias_param, "bias_param")
+    return [operand] if len(bottoms) == 1 else []
+
+
+@rule("Bias", params=bias_params, bottoms=(1, 2))
+def bias(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BiasLayer: the operand must lie within the bottom."""
+    _operand(layer, bottoms, layer.bias_param, "bias_param")
+    return same(layer, bottoms)
+
+
+@rule("LSTMUnit", bottoms=3)
+def lstm_unit(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """LSTMUnitLayer: the cell state 1×N×D, the four gates 1×N×4D, the continuation 1×N."""
+    cell, gates, _ = bottoms
+    need_axes(cell, 3)
+    if gates != (*cell[:2], 4 * cell[2]):
+        raise ShapeError(f"the gates are {show(gates)}, but {show((*cell[:2], 4 * cell[2]))} is expected")
+    return [cell, cell]
+
+
+# ---- Layers of forks ----
+
+
+def bn_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BN of SegNet holds scale and shift, that of PSPNet also mean and variance; each is 1×C×1×1.
+
+    Neither fork names the other, so what the layer says of itself decides, then how many `param` it has.
+    """
+    bn = layer.bn_param
+    two = bn.HasField("bn_mode") or bn.HasField("scale_filler") or bn.HasField("shift_filler") or len(layer.param) == 2
+    return [(1, _channels(bottoms[0]), 1, 1)] * (2 if two else 4)
+
+
+@rule("BN", params=bn_params)
+def batch_norm_of_forks(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BN may also give the mean and the variance of the batch as further tops."""
+    statistics = (1, _channels(bottoms[0]), 1, 1)
+    return [bottoms[0], statistics, statistics]
+
+
+def normalize_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Normalize of SSD (`norm_param`) has a factor per channel or one for all; that of face nets has none."""
+    if not layer.HasField("norm_param"):
+        return no_params(layer, bottoms)
+    return [() if layer.norm_param.channel_shared else (_channels(bottoms[0]),)]
+
+
+@rule("Normalize", params=normalize_params)
+def normalize(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """The top has the bottom's shape; a second top holds the norms, one per place."""
+    bottom = bottoms[0]
+    return [bottom, (*bottom[:1], 1, *bottom[2:])]
+
+
+@rule("ShuffleChannel")
+def shuffle_channel(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ShuffleChannel: the channels fall into equal groups."""
+    group = layer.shuffle_channel_param.group
+    if group < 1 or _channels(bottoms[0]) % group:
+        raise ShapeError(f"group is {group}, which does not divide the {_channels(bottoms[0])} channels")
+    return same(layer, bottoms)
+
+
+@rule("Axpy", bottoms=3)
+def axpy(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Axpy: a·x + y, with one factor per channel of the map x."""
+    factor, x, y = bottoms
+    if x != y or factor[:2] != x[:2]:
+        raise ShapeError(f"a is {show(factor)}, x is {show(x)}, y is {show(y)}, but x and y must agree and a give N×C")
+    return [x]
+
+
+def _broadcast(first: Shape, second: Shape) -> Shape:
+    """The shape of FIRST and SECOND joined value by value, an extent of 1 being stretched."""
+    axes = max(len(first), len(second))
+    pairs = zip((1,) * (axes - len(first)) + first, (1,) * (axes - len(second)) + second, strict=True)
+    joined = []
+    for one, other in pairs:
+        if one != other and 1 not in (one, other):
+            raise ShapeError(f"{show(first)} and {show(second)} cannot be joined value by value")
+        joined.append(max(one, other))
+    return tuple(joined)
+
+
+def _own_operand(layer: schema.Message) -> Shape:
+    return tuple(layer.mul_param.mul_shape if layer.type == "Mul" else layer.add_param.add_shape)
+
+
+def broadcast_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Mul and Add of Synopsys hold the second operand when it is not a bottom."""
+    return [_own_operand(layer)] if len(bottoms) == 1 else []
+
+
+@rule("Mul", "Add", params=broadcast_params, bottoms=(1, None))
+def broadcast(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Mul and Add of Synopsys stretch extents of 1, as TensorFlow does."""
+    shape: Shape = bottoms[0]
+    for other in bottoms[1:] if len(bottoms) > 1 else [_own_operand(layer)]:
+        shape = _broadcast(shape, other)
+    return [shape]

@@ -1,0 +1,142 @@
+"""Shape inference: walks a graph in file order and asks the rule of each layer.
+
+The one idea: not knowing is a value. An `Unknown` travels from the layer where the knowledge ends to
+everything that depends on it, so whoever needs a shape in the end can name the cause and the cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes.completion import Search, complete
+from caffe_fcn.net.shapes.registry import (
+    MAX_COUNT,
+    Missing,
+    PartialShape,
+    Rule,
+    Shape,
+    TooLargeError,
+    Top,
+    Unknown,
+    count,
+    find_rule,
+    no_params,
+    show,
+)
+
+MAX_AXES = 32
+"""Caffe refuses blobs of more axes."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shape of every blob, those of the parameter blobs by Node.index, and what had to be assumed.
+
+    `params` has () for a layer without parameters and lacks a layer whose parameters cannot be known.
+    """
+
+    blobs: dict[Blob, Shape | Unknown]
+    params: dict[int, tuple[Shape, ...]]
+    notes: tuple[str, ...]
+
+
+def infer_shapes(
+    graph: Graph,
+    *,
+    given: Mapping[str, Shape] = MappingProxyType({}),
+    weights: Mapping[str, Sequence[Shape]] | None = None,
+) -> Shapes:
+    """The shapes of all blobs and parameter blobs of GRAPH, as Caffe's layers would set them up.
+
+    GIVEN overrides the shape of a blob, in all its versions, by name. WEIGHTS holds the shapes of the
+    parameter blobs by layer name; from them come the channels, and where possible the size, of images
+    that a data layer does not describe. Raises ShapeError where Caffe would refuse the net.
+    """
+    search = Search(graph, given, weights, infer_shapes)
+    shapes = Shapes({}, {}, ())
+    for node in graph.nodes:
+        try:
+            notes = _infer_node(node, shapes, search)
+        except ShapeError as error:
+            raise type(error)(f'{graph.source}: layer "{node.name}" ({node.type}): {error}') from None
+        shapes = replace(shapes, notes=shapes.notes + notes) if notes else shapes
+    return shapes
+
+
+def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
+    """Add to SHAPES what NODE makes and holds; the notes that this gives."""
+    bottoms = [shapes.blobs[blob] for blob in node.bottoms]
+    rule = find_rule(node.type)
+    notes: tuple[str, ...] = ()
+    for blob, partial in zip(node.tops, _tops(node, rule, bottoms, search.given), strict=True):
+        top = partial
+        if isinstance(partial, tuple) and None in partial:
+            top, more = complete(search, node, blob, partial)
+            notes += more
+        shapes.blobs[blob] = _settled(node, blob, top)
+    if rule is not None and (rule.params is no_params or not _any_unknown(bottoms)):
+        made = rule.params(node.layer, bottoms)
+        shapes.params[node.index] = tuple(_checked("a parameter blob", shape) for shape in made)
+    return notes
+
+
+def _tops(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
+    """What the rule of NODE says of each top, or what is GIVEN in its place."""
+    overrides = [given.get(blob.name) for blob in node.tops]
+    if node.tops and None not in overrides:
+        return list(overrides)  # type: ignore[arg-type]
+    tops = _by_rule(node, rule, bottoms)
+    if len(tops) < len(node.tops):
+        raise ShapeError(f"it has {len(node.tops)} tops, but layers of this type make {len(tops)}")
+    return [top if override is None else override for top, override in zip(tops, overrides, strict=False)]
+
+
+def _by_rule(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown]) -> Sequence[Top]:
+    if rule is None:
+        return [_unknown_type(node)] * len(node.tops)
+    least, most = rule.bottoms
+    if len(bottoms) < least or (most is not None and len(bottoms) > most):
+        wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+        raise ShapeError(f"it has {len(bottoms)} bottoms, but layers of this type take {wanted}")
+    cause = next((bottom for bottom in bottoms if isinstance(bottom, Unknown)), None)
+    if cause is not None and not rule.partial:
+        return [cause] * len(node.tops)
+    return rule.tops(node.layer, bottoms)
+
+
+def _any_unknown(bottoms: Sequence[Shape | Unknown]) -> bool:
+    return any(isinstance(bottom, Unknown) for bottom in bottoms)
+
+
+def _unknown_type(node: Node) -> Missing:
+    if node.bottoms:
+        return Missing("type", f'nobody here knows the layer type "{node.type}"')
+    return Missing("input", f'it comes from a layer of type "{node.type}", which nobody here knows')
+
+
+def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:
+    """TOP as it is kept: checked if a shape, with its origin if it is missing."""
+    if isinstance(top, Unknown):
+        return top
+    if isinstance(top, Missing):
+        return Unknown(top.kind, node.name, blob.name, top.reason)
+    return _checked(f'its top "{blob.name}"', top)
+
+
+def _checked(what: str, shape: PartialShape) -> Shape:
+    """SHAPE, if a blob of Caffe can have it."""
+    full: Shape = tuple(-1 if extent is None else int(extent) for extent in shape)
+    if any(extent < 0 for extent in full):
+        raise ShapeError(f"{what} would have the shape {show(shape)}; no extent can be negative")
+    if len(full) > MAX_AXES:
+        raise ShapeError(f"{what} would have {len(full)} axes, more than the {MAX_AXES} that a blob of Caffe can have")
+    if count(full) > MAX_COUNT:
+        raise TooLargeError(
+            f"{what} would have the shape {show(full)}: {count(full):,} elements, more than the {MAX_COUNT:,} "
+            "that a blob of Caffe can have"
+        )
+    return full

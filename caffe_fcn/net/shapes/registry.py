@@ -1,0 +1,154 @@
+"""The registry of shape rules: one function per layer type, found by the name Caffe gives the type.
+
+A rule takes the layer and the shapes of its bottoms and returns the shapes of its tops; a sibling gives
+the shapes of the parameter blobs. What a rule cannot know it says as a value (`Missing`, or None for one
+axis); what is wrong it raises as a ShapeError, and the caller adds which layer it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+from caffe_fcn import schema
+from caffe_fcn.errors import ShapeError
+
+Shape: TypeAlias = tuple[int, ...]
+"""The extent of a blob along each axis, outermost first; () is a scalar."""
+
+PartialShape: TypeAlias = tuple["int | None", ...]
+"""A shape of which a data layer leaves out the axes that are None."""
+
+Kind: TypeAlias = Literal["input", "type", "runtime"]
+"""Why a shape is not known: the data decides, nobody knows the layer type, or the values decide."""
+
+ENTRY_POINTS = "caffe_fcn.layers"
+"""The group of entry points by which other packages add layer types: NAME = function(layer, bottoms) -> tops."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a rule gives in place of a top's shape that the files do not tell."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A shape that is not known, and the layer and blob at which the knowledge ends."""
+
+    kind: Kind
+    layer: str
+    blob: str
+    reason: str
+
+
+MAX_COUNT = 2**31 - 1
+"""Caffe counts the elements of a blob in an int."""
+
+
+class TooLargeError(ShapeError):
+    """A blob would have more elements than Caffe can count."""
+
+
+Top: TypeAlias = "PartialShape | Missing | Unknown"
+Bottoms: TypeAlias = Sequence[Any]
+"""Shapes; for a partial rule also `Unknown`."""
+TopsRule: TypeAlias = Callable[[schema.Message, Bottoms], Sequence[Top]]
+ParamsRule: TypeAlias = Callable[[schema.Message, Bottoms], Sequence[Shape]]
+
+
+def no_params(_layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
+    """The parameter blobs of a layer that has none."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes.
+
+    A PARTIAL rule is asked even where a bottom is Unknown; the others give the same Unknown for all tops.
+    """
+
+    tops: TopsRule
+    params: ParamsRule = no_params
+    bottoms: tuple[int, int | None] = (1, 1)
+    partial: bool = False
+
+
+RULES: dict[str, Rule] = {}
+"""Layer type to rule, filled by the modules beside this one."""
+
+
+def rule(
+    *types: str,
+    params: ParamsRule = no_params,
+    bottoms: int | tuple[int, int | None] = 1,
+    partial: bool = False,
+) -> Callable[[TopsRule], TopsRule]:
+    """Register the decorated function as the rule of the layer TYPES. BOTTOMS: how many, or (least, most)."""
+    limits = (bottoms, bottoms) if isinstance(bottoms, int) else bottoms
+
+    def register(tops: TopsRule) -> TopsRule:
+        for name in types:
+            RULES[name] = Rule(tops, params, limits, partial)
+        return tops
+
+    return register
+
+
+def find_rule(layer_type: str) -> Rule | None:
+    """The rule of LAYER_TYPE: ours, else that of an installed package, else None."""
+    return RULES.get(layer_type) or _installed_rule(layer_type)
+
+
+@cache
+def _installed_rule(layer_type: str) -> Rule | None:
+    from importlib.metadata import entry_points
+
+    for entry_point in entry_points(group=ENTRY_POINTS, name=layer_type):
+        try:
+            return Rule(entry_point.load(), bottoms=(0, None))
+        except (ImportError, AttributeError) as error:
+            raise ShapeError(f"the entry point {entry_point.value} for this type cannot be loaded: {error}") from error
+    return None
+
+
+def show(shape: PartialShape) -> str:
+    """SHAPE for people: 1×3×227×227, with ? for an axis that is not known."""
+    return "×".join("?" if extent is None else str(extent) for extent in shape) or "a scalar"
+
+
+def canonical_axis(axis: int, shape: Shape, field: str) -> int:
+    """AXIS counted from the front; a negative one counts from the end, as in Blob::CanonicalAxisIndex."""
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{field} is {axis}, but the bottom has only {len(shape)} axes ({show(shape)})")
+    return axis % len(shape)
+
+
+def legacy_shape(shape: Shape) -> Shape:
+    """SHAPE as num×channels×height×width, which some layers still think in. Raises ShapeError over four axes."""
+    if len(shape) > 4:
+        raise ShapeError(f"the bottom has {len(shape)} axes ({show(shape)}), but the layer takes at most 4")
+    return shape + (1,) * (4 - len(shape))
+
+
+def need_axes(shape: Shape, axes: int) -> None:
+    """Raise ShapeError unless SHAPE has so many AXES."""
+    if len(shape) != axes:
+        raise ShapeError(f"the bottom has {len(shape)} axes ({show(shape)}), but the layer needs {axes}")
+
+
+def need_least_axes(shape: Shape, axes: int) -> None:
+    """Raise ShapeError unless SHAPE has AXES or more."""
+    if len(shape) < axes:
+        raise ShapeError(f"the bottom has {len(shape)} axes ({show(shape)}), but the layer needs {axes} or more")
+
+
+def count(shape: Shape) -> int:
+    """How many elements a blob of SHAPE has."""
+    return prod(shape)

@@ -1,0 +1,308 @@
+"""Shape rules of the layers that slide a window over the spatial axes, and the windows themselves.
+
+`Windows` holds kernel, stride, padding and dilation for each spatial axis, read from whichever of the
+many fields a layer uses; shapes and geometry are both computed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from caffe_fcn import schema
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.shapes.registry import Bottoms, Shape, canonical_axis, count, need_axes, rule, show
+
+DECONVOLUTIONS = frozenset({"Deconvolution", "Deconvolution3D"})
+DEPTHWISE = frozenset({"ConvolutionDepthwise", "DepthwiseConvolution"})
+_FLOOR = 1
+"""PoolingParameter.RoundMode.FLOOR."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The window of a layer along each spatial axis; BEFORE and AFTER are the padding on either side."""
+
+    kernel: Shape
+    stride: Shape
+    before: Shape
+    after: Shape
+    dilation: Shape
+
+    @property
+    def extent(self) -> Shape:
+        """The cells from the first to the last one that a window covers."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
+
+    def padded(self, sizes: Shape) -> Shape:
+        """SIZES with the padding added."""
+        return tuple(size + b + a for size, b, a in zip(sizes, self.before, self.after, strict=True))
+
+
+def convolution_windows(layer: schema.Message, axes: int) -> Windows:
+    """The window of a convolution, deconvolution or Im2col over so many spatial AXES (BaseConvolutionLayer)."""
+    param = _convolution_param(layer)
+    if layer.type.endswith("3D") or param.HasField("kernel_depth"):
+        return _checked(_volume_windows(param, axes))
+    stride = _per_axis(param, "stride", axes, 1)
+    pad = _per_axis(param, "pad", axes, 0)
+    before, after = _sided_padding(param, axes) or (pad, pad)
+    return _checked(
+        Windows(
+            kernel=_per_axis(param, "kernel", axes, None),
+            stride=stride,
+            before=before,
+            after=after,
+            dilation=_values(param.dilation, "dilation", axes, 1),
+        )
+    )
+
+
+def _is_volume(layer: schema.Message, field: str) -> bool:
+    """Whether LAYER is one of C3D 1.1, whose parameters are in FIELD; C3D 1.0 has them in Caffe's own messages."""
+    return layer.type.endswith("3D") and bool(layer.HasField(field))
+
+
+def _convolution_param(layer: schema.Message) -> schema.Message:
+    return layer.convolution3d_param if _is_volume(layer, "convolution3d_param") else layer.convolution_param
+
+
+def _pooling_param(layer: schema.Message) -> schema.Message:
+    return layer.pooling3d_param if _is_volume(layer, "pooling3d_param") else layer.pooling_param
+
+
+def _per_axis(param: schema.Message, name: str, axes: int, default: int | None) -> Shape:
+    """The parameter NAME for each axis: from NAME_h and NAME_w, or from the repeated field."""
+    high, wide = f"{name}_h", f"{name}_w"
+    field = "kernel_size" if name == "kernel" else name
+    values = getattr(param, field)
+    if param.HasField(high) or param.HasField(wide):
+        if axes != 2:
+            raise ShapeError(f"{high} and {wide} are for two spatial axes, but the bottom has {axes}")
+        if values:
+            raise ShapeError(f"{field} is given beside {high} and {wide}; keep one")
+        return int(getattr(param, high)), int(getattr(param, wide))
+    return _values(values, field, axes, default)
+
+
+def _values(values: Sequence[int], field: str, axes: int, default: int | None) -> Shape:
+    """VALUES for so many AXES: one for each, or one for all."""
+    if not values:
+        if default is None:
+            raise ShapeError(f"{field} is missing")
+        return (default,) * axes
+    if len(values) not in (1, axes):
+        raise ShapeError(f"{field} is given {len(values)} times, but once or {axes} times is expected")
+    return tuple(values) if len(values) == axes else (values[0],) * axes
+
+
+def _sided_padding(param: schema.Message, axes: int) -> tuple[Shape, Shape] | None:
+    """Padding given side by side (Synopsys), which counts unless all of it is zero."""
+    if axes != 2 or not (param.pad_t or param.pad_b or param.pad_l or param.pad_r):
+        return None
+    return (param.pad_t, param.pad_l), (param.pad_b, param.pad_r)
+
+
+def _volume_windows(param: schema.Message, axes: int) -> Windows:
+    """The window of a layer of C3D: depth has parameters of its own, height and width share theirs."""
+    if axes != 3:
+        raise ShapeError(f"the bottom has {axes} spatial axes, but the layer needs 3 (length, height, width)")
+    size = _single(param, "kernel_size", 0)
+    depth = param.kernel_depth if param.HasField("kernel_depth") else size
+    stride, pad = _single(param, "stride", 1), _single(param, "pad", 0)
+    temporal_pad = getattr(param, "temporal_pad", 0)
+    padding = (temporal_pad, pad, pad)
+    return Windows((depth, size, size), (param.temporal_stride, stride, stride), padding, padding, (1, 1, 1))
+
+
+def _single(param: schema.Message, field: str, default: int) -> int:
+    """FIELD, which is repeated in BVLC's messages and single in C3D's."""
+    value: Any = getattr(param, field)
+    if isinstance(value, int):
+        return value if param.HasField(field) else default
+    return int(value[0]) if value else default
+
+
+def _checked(windows: Windows) -> Windows:
+    for name, values in (("kernel", windows.kernel), ("stride", windows.stride), ("dilation", windows.dilation)):
+        if 0 in values:
+            raise ShapeError(f"the {name} is {show(values)}; it cannot be zero")
+    return windows
+
+
+def _groups(layer: schema.Message, channels: int) -> int:
+    """Into how many groups the channels fall; a depthwise layer that does not say makes one of each."""
+    param = _convolution_param(layer)
+    if layer.type in DEPTHWISE and not param.HasField("group"):
+        return max(1, channels)
+    if param.group < 1 or channels % param.group:
+        raise ShapeError(f"group is {param.group}, which does not divide the {channels} channels of the bottom")
+    return int(param.group)
+
+
+def _convolution_axes(layer: schema.Message, bottom: Shape) -> tuple[int, int, int]:
+    """The channel axis, the number of groups and num_output of a convolution of BOTTOM, checked."""
+    param = _convolution_param(layer)
+    axis = canonical_axis(getattr(param, "axis", 1), bottom, "convolution_param.axis")
+    groups = _groups(layer, bottom[axis])
+    if param.num_output < 1:
+        raise ShapeError("num_output is missing")
+    if param.num_output % groups:
+        raise ShapeError(f"num_output is {param.num_output}, which the {groups} groups do not divide")
+    return axis, groups, int(param.num_output)
+
+
+def convolution_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Weights O×(C/group)×kernel, for a deconvolution C×(O/group)×kernel; then the bias, O."""
+    bottom: Shape = bottoms[0]
+    axis, groups, outputs = _convolution_axes(layer, bottom)
+    kernel = convolution_windows(layer, len(bottom) - axis - 1).kernel
+    first, second = (bottom[axis], outputs) if layer.type in DECONVOLUTIONS else (outputs, bottom[axis])
+    bias = [(outputs,)] if _convolution_param(layer).bias_term else []
+    return [(first, second // groups, *kernel), *bias]
+
+
+def slid(windows: Windows, sizes: Shape) -> Shape:
+    """How many windows fit into SIZES, rounding down (ConvolutionLayer)."""
+    made = []
+    for size, extent, stride in zip(windows.padded(sizes), windows.extent, windows.stride, strict=True):
+        if extent > size:
+            raise ShapeError(
+                f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}"
+            )
+        made.append((size - extent) // stride + 1)
+    return tuple(made)
+
+
+def _padded(windows: Windows, sizes: Shape) -> str:
+    return show(sizes) + (
+        f", {show(windows.padded(sizes))} with padding" if any(windows.before + windows.after) else ""
+    )
+
+
+def spread(windows: Windows, sizes: Shape) -> Shape:
+    """The size that SIZES had before a convolution with the same windows (DeconvolutionLayer)."""
+    axes = zip(sizes, windows.stride, windows.extent, windows.before, windows.after, strict=True)
+    made = tuple(stride * (size - 1) + extent - before - after for size, stride, extent, before, after in axes)
+    if min(made, default=1) < 1:
+        raise ShapeError(f"the top would be {show(made)}: the padding takes away all of it")
+    return made
+
+
+@rule(
+    *("Convolution", "Deconvolution", "Convolution3D", "Deconvolution3D", *sorted(DEPTHWISE)),
+    params=convolution_params,
+    bottoms=(1, None),
+)
+def convolution(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BaseConvolutionLayer: all bottoms have one shape; the axes before the channels stay."""
+    bottom: Shape = bottoms[0]
+    axis, _, outputs = _convolution_axes(layer, bottom)
+    for position, other in enumerate(bottoms):
+        if other != bottom:
+            raise ShapeError(f'its bottoms disagree: {show(bottom)}, but "{layer.bottom[position]}" is {show(other)}')
+    sizes = bottom[axis + 1 :]
+    windows = convolution_windows(layer, len(sizes))
+    made = spread(windows, sizes) if layer.type in DECONVOLUTIONS else slid(windows, sizes)
+    return [(*bottom[:axis], outputs, *made)] * len(bottoms)
+
+
+@rule("Im2col", bottoms=(1, None))
+def im2col(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Im2colLayer: the values of a window become channels."""
+    tops = []
+    for bottom in bottoms:
+        axis = canonical_axis(layer.convolution_param.axis, bottom, "convolution_param.axis")
+        sizes = bottom[axis + 1 :]
+        windows = convolution_windows(layer, len(sizes))
+        tops.append((*bottom[:axis], bottom[axis] * count(windows.kernel), *slid(windows, sizes)))
+    return tops
+
+
+def pooling_windows(layer: schema.Message, sizes: Shape) -> Windows:
+    """The window of a Pooling layer over a map of the spatial SIZES; a global one covers all of it."""
+    param = _pooling_param(layer)
+    if layer.type.endswith("3D") or param.HasField("kernel_depth"):
+        return _checked(_volume_windows(param, len(sizes)))
+    stride = _high_wide(param, "stride", "stride")
+    pad = _high_wide(param, "pad", "pad")
+    kernel_given = param.HasField("kernel_size") or param.HasField("kernel_h") or param.HasField("kernel_w")
+    if param.global_pooling:
+        if kernel_given or stride != (1, 1) or pad != (0, 0):
+            raise ShapeError("global_pooling leaves no choice of kernel, stride or padding; remove them")
+        return _checked(Windows(sizes, stride, pad, pad, (1, 1)))
+    if not kernel_given:
+        raise ShapeError("kernel_size is missing")
+    kernel = _high_wide(param, "kernel", "kernel_size")
+    if any(p >= k for p, k in zip(pad, kernel, strict=True)) and any(pad):
+        raise ShapeError(f"the padding is {show(pad)}, but must be smaller than the kernel of {show(kernel)}")
+    before, after = _sided_padding(param, len(sizes)) or (pad, pad)
+    return _checked(Windows(kernel, stride, before, after, (1, 1)))
+
+
+def _high_wide(param: schema.Message, name: str, field: str) -> Shape:
+    """A parameter of Pooling for height and width: FIELD for both, or NAME_h and NAME_w."""
+    high, wide = f"{name}_h", f"{name}_w"
+    if not (param.HasField(high) or param.HasField(wide)):
+        return (getattr(param, field),) * 2
+    if param.HasField(field) or not (param.HasField(high) and param.HasField(wide)):
+        raise ShapeError(f"give {field}, or both of {high} and {wide}")
+    return getattr(param, high), getattr(param, wide)
+
+
+def rounds_down(layer: schema.Message) -> bool:
+    """Whether a Pooling layer drops a window that does not fit: BVLC's round_mode, or what forks call it."""
+    param = layer.pooling_param
+    return bool(param.round_mode == _FLOOR or param.torch_pooling or not param.ceil_mode)
+
+
+def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
+    """How many windows a Pooling layer has over SIZES.
+
+    PoolingLayer rounds up, so the last window may be partial; where anything pads, a last window that
+    would begin beyond the map and its padding in front is dropped.
+    """
+    pads = any(windows.before + windows.after)
+    made = []
+    axes = zip(sizes, windows.padded(sizes), windows.kernel, windows.stride, windows.before, strict=True)
+    for size, padded, kernel, stride, before in axes:
+        room = padded - kernel
+        windows_here = (room // stride if down else -(-room // stride)) + 1
+        if pads and (windows_here - 1) * stride >= size + before:
+            windows_here -= 1
+        if windows_here < 1:
+            raise ShapeError(f"the kernel is {show(windows.kernel)}, more than the input of {_padded(windows, sizes)}")
+        made.append(windows_here)
+    return tuple(made)
+
+
+@rule("Pooling", "Pooling3D")
+def pooling(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """PoolingLayer; a second top holds the mask of maxima."""
+    bottom: Shape = bottoms[0]
+    if layer.type == "Pooling" and not layer.pooling_param.HasField("kernel_depth"):
+        need_axes(bottom, 4)
+    windows = pooling_windows(layer, bottom[2:])
+    top = (*bottom[:2], *pooled(windows, bottom[2:], down=rounds_down(layer)))
+    return [top] * max(1, len(layer.top))
+
+
+@rule("SPP", "SpatialPyramidPooling")
+def spp(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """SPPLayer: level i pools into 2^i×2^i bins; all levels are flattened and joined, a single one is not."""
+    bottom: Shape = bottoms[0]
+    need_axes(bottom, 4)
+    height = layer.spp_param.pyramid_height
+    if height < 1:
+        raise ShapeError("pyramid_height is missing")
+    if height == 1:
+        return [(*bottom[:2], 1, 1)]
+    bins = 0
+    for level in range(height):
+        kernel = tuple(-(-size // 2**level) for size in bottom[2:])
+        pad = tuple((k * 2**level - size + 1) // 2 for k, size in zip(kernel, bottom[2:], strict=True))
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise ShapeError(f"pyramid_height is {height}, but a map of {show(bottom[2:])} has only {level} levels")
+        bins += count(pooled(Windows(kernel, kernel, pad, pad, (1, 1)), bottom[2:], down=False))
+    return [(bottom[0], bottom[1] * bins)]
