@@ -1,0 +1,119 @@
+"""A net as it was read, whatever its format: the document, what the document says, and the net it means.
+
+The three differ. The document is text in a format of any age; `written` is the message it spells;
+`net` is that message in the current format, on which all the rest of the program works. `origins` ties
+each layer of `net` to the one in the text it came from, so that changes find their way back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf import text_format
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.diff import unified_diff
+from caffe_fcn.files.prototxt import Document, Edit
+from caffe_fcn.files.reconcile import Moves, reconcile
+from caffe_fcn.files.textmessage import Typed, to_message
+from caffe_fcn.net.upgrade import is_v0, is_v1, upgrade_with_origins
+from caffe_fcn.schema import Message
+
+_MOVED = {"layers": "layer", "inner_product_param": "convolution_param"}
+"""Fields whose contents move to another field: in the upgrade of V1, and in the surgery."""
+
+
+@dataclass(frozen=True)
+class SourceNet:
+    """A net and the text it stands in. `format` is "V0", "V1" or "V2"."""
+
+    document: Document
+    written: Message
+    net: Message
+    origins: tuple[int | None, ...]
+    format: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self.document.name
+
+    def edits_for(self, changed: Message, origins: Sequence[int]) -> list[Edit]:
+        """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`."""
+        in_text = [self.origins[origin] for origin in origins]
+        return reconcile(self.document, self.written, changed, Moves(_MOVED, {"layer": in_text}))
+
+    def diff(self, edits: Sequence[Edit], new_name: str) -> str:
+        """The unified diff that the EDITS make."""
+        return unified_diff(self.document, edits, self.name, new_name)
+
+
+def read_net(path: str | os.PathLike[str]) -> SourceNet:
+    """The net in the prototxt at PATH. Raises PrototxtError or NetError; OSError when it cannot be read."""
+    return interpret(prototxt.read(path))
+
+
+def net_of_weights(weights: WeightFile) -> SourceNet:
+    """The net that a caffemodel brings along, which has no text of its own and is given one.
+
+    It is what one phase of the training made of the file, so its rules have done their work and go.
+    """
+    net = schema.NetParameter()
+    net.CopyFrom(weights.net_header)
+    for record in weights.layers:
+        layer = (net.layer if record.format == "V2" else net.layers).add()
+        layer.CopyFrom(record.header)
+        layer.ClearField("include")
+        layer.ClearField("exclude")
+    text = text_format.MessageToString(net, as_utf8=True)
+    return interpret(prototxt.parse(text, weights.path))
+
+
+def interpret(document: Document) -> SourceNet:
+    """The net that DOCUMENT spells. V0 and V1 layers are upgraded; what current Caffe reads stays as it is."""
+    typed = to_message(document, schema.NetParameter)
+    written = typed.message
+    _check_is_net(document, typed)
+    form = "V0" if is_v0(written) else "V1" if is_v1(written) else "V2"
+    if form == "V2":
+        net, origins = written, tuple[int | None, ...](range(len(written.layer)))
+    else:
+        net, origins = upgrade_with_origins(written, source=document.name)
+    return SourceNet(document, written, net, origins, form, _notes(document, typed))
+
+
+def _check_is_net(document: Document, typed: Typed) -> None:
+    """Refuse, with the place, a file that is no net or that mixes two formats."""
+    message = typed.message
+    if message.layer and message.layers:
+        first = document.root.fields
+        place = next(field for field in first if field.name == "layers")
+        document.fail(place.start, "the file mixes 'layer' and 'layers', two formats, and Caffe refuses it; keep one")
+    if not message.layer and not message.layers:
+        if document.text.strip("\ufeff \t\r\n") == "":
+            raise NetError(f"{document.name}: expected a net, found an empty file")
+        if typed.unknown:
+            path, offset = typed.unknown[0]
+            document.fail(offset, f"expected a net, found no layer in it; {path!r} is no field of one (a solver?)")
+        raise NetError(f"{document.name}: expected a net, found no layer in it")
+
+
+def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
+    """What a reader should know of a file that Caffe would not take, or not wholly."""
+    notes = []
+    if typed.unknown:
+        names = dict.fromkeys(path.removeprefix("layer.").removeprefix("layers.") for path, _ in typed.unknown)
+        shown = ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")
+        notes.append(f"kept as it stands, unknown to BVLC Caffe: {shown}")
+    for path, offset in typed.irregular[:3]:
+        line, column = document.position(offset)
+        notes.append(
+            f"{document.name}:{line}:{column}: {path} is written in a way that Caffe refuses; read all the same"
+        )
+    return tuple(notes)
