@@ -1,0 +1,99 @@
+"""The converted net put to the test before anything is written.
+
+Its shapes are inferred afresh, at the nominal input and on a larger one, and must be what the surgery
+promised: the kernels, one answer at the nominal size, and grids that still fit together where two
+paths join on a larger image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import lcm, prod
+
+from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
+from caffe_fcn.surgery.inputs import image_inputs
+from caffe_fcn.surgery.pooling import descendants
+
+_JOINS = ("Concat", "Eltwise", "Scale", "Bias", "Mul", "Add", "Axpy")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The converted net, in one phase: its graph, and for each of its layers the index before the surgery."""
+
+    graph: Graph
+    origins: tuple[int, ...]
+
+    def nodes_of(self, surgery: Surgery, *kinds: type) -> list[tuple[Node, ToConvolution | WindowPooling]]:
+        """The layers that edits of KINDS made, with their edits."""
+        edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, kinds)}
+        found = [(node, edits.get(self.origins[node.index])) for node in self.graph.nodes if node.index >= 0]
+        return [(node, edit) for node, edit in found if isinstance(edit, ToConvolution | WindowPooling)]
+
+
+def check_twin(twin: Twin, surgery: Surgery, given: Mapping[str, Shape], shapes: Shapes) -> list[str]:
+    """Raise SurgeryError unless TWIN, of the nominal SHAPES, is what SURGERY promised; return notes on what
+    keeps it from taking a larger input although the surgery is right."""
+    for node, edit in twin.nodes_of(surgery, ToConvolution):
+        if isinstance(edit, ToConvolution):
+            check_convolution(node, edit, shapes)
+    changed = [node for node, _ in twin.nodes_of(surgery, ToConvolution, WindowPooling)]
+    geometry = infer_geometry(twin.graph, shapes)
+    dense = {id(node): node for start in changed for node in descendants(twin.graph, start.tops[0])}
+    for node in dense.values():
+        if node.type in _JOINS:
+            _check_strides(node, geometry)
+    return _check_larger(twin.graph, given, shapes, geometry, set(dense)) if changed else []
+
+
+def check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
+    """Raise SurgeryError unless NODE has the kernel of EDIT and gives one answer at the nominal size."""
+    params, top = shapes.params.get(node.index, ()), shapes.blobs[node.tops[0]]
+    if not params or params[0] != edit.weight_shape or not isinstance(top, tuple) or prod(top[2:]) != 1:
+        raise SurgeryError(
+            f"layer {node.name!r}: expected weights {edit.weight_shape} and one answer, found {params} and {top}; "
+            "this is a defect of caffe-fcn, please report it with the prototxt"
+        )
+
+
+def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None]) -> None:
+    """Raise SurgeryError when NODE joins maps whose cells lie differently far apart on the image."""
+    strides = {blob: known.stride for blob in node.bottoms if (known := geometry.get(blob)) is not None}
+    if len(set(strides.values())) > 1:
+        paths = " and ".join(f"{blob.name!r} (stride {'×'.join(map(str, stride))})" for blob, stride in strides.items())
+        raise SurgeryError(
+            f"{node.name} ({node.type}) would join {paths}, which have different strides on a larger input; "
+            "leave the layers before it as they are with --skip, or its poolings with --global-pooling keep"
+        )
+
+
+def _check_larger(
+    graph: Graph, given: Mapping[str, Shape], shapes: Shapes, geometry: Mapping[Blob, Geometry | None], dense: set[int]
+) -> list[str]:
+    """Infer the shapes on an input larger by one stride of the coarsest map in every direction."""
+    strides = [int(s) for known in geometry.values() if known is not None for s in known.stride if s.denominator == 1]
+    step = lcm(*(stride for stride in strides if stride > 0)) if strides else 0
+    images = image_inputs(graph, shapes)
+    if not images or not 0 < step <= 4096:
+        return []
+    larger = dict(given)
+    for blob in images:
+        shape = shapes.blobs[blob]
+        if isinstance(shape, tuple):
+            larger[blob.name] = (1, shape[1], *(extent + step for extent in shape[2:]))
+    try:
+        infer_shapes(graph, given=larger)
+    except ShapeError as error:
+        layer = next((node for node in graph.nodes if node.name == error.layer), None)
+        if layer is not None and id(layer) in dense and layer.type in _JOINS:
+            raise SurgeryError(
+                f"the converted net would not hold together on a larger input: {error}; leave the layers before "
+                f"{layer.name} as they are with --skip, or its poolings with --global-pooling keep"
+            ) from error
+        return [f"the converted net still takes only its nominal input size: {error}"]
+    return []

@@ -1,0 +1,271 @@
+"""The changes a surgery makes, as data: one small frozen class per kind of change to one layer.
+
+An edit applies itself to a typed `LayerParameter`, be it the prototxt's or the header in a caffemodel;
+those that change parameter blobs say how; each describes itself in one line. Nothing here decides
+anything: `Surgery` is the list that a decision came to, with the reasons for what was left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import ClassVar
+
+from caffe_fcn.files.reorder import Reorder, Segment
+from caffe_fcn.files.rewrite import BlobEdit
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.schema import Message
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change to the layer at `index` of the net, called `layer` before the change."""
+
+    index: int
+    layer: str
+    drops: ClassVar[bool] = False
+
+    def apply(self, target: Message) -> None:
+        """Change TARGET, a LayerParameter, in place."""
+
+    def describe(self) -> str:
+        """The change in one line for people."""
+        return self.layer
+
+
+@dataclass(frozen=True)
+class ToConvolution(Edit):
+    """An InnerProduct over C×H×W becomes a Convolution with a kernel as large as its input.
+
+    The weight blob O×(C·H·W) becomes O×C×H×W: the same bytes, unless it was stored transposed or its
+    columns ran cell after cell (`segments`).
+    """
+
+    channels: int
+    kernel: tuple[int, ...]
+    num_output: int
+    bias: bool
+    transposed: bool
+    segments: tuple[Segment, ...]
+
+    @property
+    def weight_shape(self) -> Shape:
+        """The shape of the new weight blob: O×C×H×W."""
+        return (self.num_output, self.channels, *self.kernel)
+
+    @property
+    def columns(self) -> int:
+        """The length of one row of the old weight matrix: C·H·W."""
+        return self.channels * prod(self.kernel)
+
+    @property
+    def old_weight_shape(self) -> Shape:
+        """The shape of the InnerProduct's weight blob."""
+        shape = (self.num_output, self.columns)
+        return shape[::-1] if self.transposed else shape
+
+    @property
+    def reordered(self) -> bool:
+        """Whether the columns of the weight blob have to be put in another order."""
+        return any(s.channels_last and s.positions > 1 and s.channels > 1 for s in self.segments)
+
+    @property
+    def weight_edit(self) -> BlobEdit:
+        """What becomes of the weight blob."""
+        if not (self.transposed or self.reordered):
+            return BlobEdit(self.weight_shape)
+        segments = self.segments if self.reordered else ()
+        return BlobEdit(self.weight_shape, Reorder(self.num_output, self.columns, self.transposed, segments))
+
+    @property
+    def weight_count(self) -> int:
+        """The number of values in the weight blob."""
+        return self.num_output * self.columns
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters, the same before and after."""
+        return self.weight_count + self.bias * self.num_output
+
+    def apply(self, target: Message) -> None:
+        old = target.inner_product_param
+        new = target.convolution_param
+        for name in ("num_output", "bias_term"):
+            if old.HasField(name):
+                setattr(new, name, getattr(old, name))
+        for name in ("weight_filler", "bias_filler"):
+            if old.HasField(name):
+                getattr(new, name).CopyFrom(getattr(old, name))
+        set_window(new, self.kernel)
+        target.type = "Convolution"
+        target.ClearField("inner_product_param")
+
+    def describe(self) -> str:
+        source = "×".join(map(str, (self.channels, *self.kernel)))
+        window = "×".join(map(str, self.kernel))
+        return f"{source} → {self.num_output}  Convolution {window}  {self.parameters:,} parameters"
+
+
+@dataclass(frozen=True)
+class WindowPooling(Edit):
+    """A global Pooling becomes one over a window as large as its input, at stride 1."""
+
+    kernel: tuple[int, ...]
+
+    def apply(self, target: Message) -> None:
+        pooling = target.pooling_param
+        pooling.ClearField("global_pooling")
+        set_window(pooling, self.kernel)
+
+    def describe(self) -> str:
+        return f"global → window {'×'.join(map(str, self.kernel))}"
+
+
+@dataclass(frozen=True)
+class DropLayer(Edit):
+    """The layer goes; whoever read its top is rewired to its bottom."""
+
+    type: str
+    drops: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        return f"{self.type} dropped"
+
+
+@dataclass(frozen=True)
+class RenameLayer(Edit):
+    """The layer takes another name, so that Caffe does not load weights of the old shape into it."""
+
+    name: str
+
+    def apply(self, target: Message) -> None:
+        target.name = self.name
+
+    def describe(self) -> str:
+        return f"now {self.name}"
+
+
+@dataclass(frozen=True)
+class Rewire(Edit):
+    """Bottoms and tops take other names."""
+
+    bottoms: Mapping[str, str] = field(default_factory=dict)
+    tops: Mapping[str, str] = field(default_factory=dict)
+
+    def apply(self, target: Message) -> None:
+        for names, renamed in ((target.bottom, self.bottoms), (target.top, self.tops)):
+            names[:] = [renamed.get(name, name) for name in names]
+
+    def describe(self) -> str:
+        changes = {**self.bottoms, **self.tops}
+        return ", ".join(f"{old} → {new}" for old, new in changes.items())
+
+
+@dataclass(frozen=True)
+class SetParameter(Edit):
+    """One field of the layer's parameters, e.g. ("argmax_param", "axis", 1)."""
+
+    message: str
+    name: str
+    value: int
+
+    def apply(self, target: Message) -> None:
+        setattr(getattr(target, self.message), self.name, self.value)
+
+    def describe(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
+@dataclass(frozen=True)
+class ResizeInput(Edit):
+    """An input's spatial size: the last axes of each of the shapes TOPS names, or a data layer's crop."""
+
+    size: tuple[int, ...]
+    tops: tuple[int, ...]
+
+    def apply(self, target: Message) -> None:
+        if target.type == "Input":
+            shapes = target.input_param.shape
+            for position in self.tops:
+                dims = shapes[min(position, len(shapes) - 1)].dim
+                dims[-len(self.size) :] = self.size
+        else:
+            target.transform_param.crop_size = self.size[0]
+
+    def describe(self) -> str:
+        return f"input {'×'.join(map(str, self.size))}"
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """A layer that could have been meant, and why it stays as it is; `asked`: because the user said so."""
+
+    layer: str
+    type: str
+    reason: str
+    asked: bool = False
+
+
+@dataclass(frozen=True)
+class Surgery:
+    """An ordered list of edits, and the reasons for what was left alone."""
+
+    edits: tuple[Edit, ...] = ()
+    left_alone: tuple[LeftAlone, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def of_kind(self, kind: type[Edit]) -> list[Edit]:
+        """The edits of one class, in order."""
+        return [edit for edit in self.edits if isinstance(edit, kind)]
+
+    @property
+    def conversions(self) -> list[ToConvolution]:
+        """What becomes a Convolution, in the order of the net."""
+        return [edit for edit in self.edits if isinstance(edit, ToConvolution)]
+
+    @property
+    def renamed_layers(self) -> dict[str, str]:
+        """Old to new names of layers."""
+        return {edit.layer: edit.name for edit in self.edits if isinstance(edit, RenameLayer)}
+
+    def apply(self, net: Message) -> tuple[Message, tuple[int, ...]]:
+        """The changed net, and for each of its layers the index in NET that it comes from. NET stays."""
+        changed = type(net)()
+        changed.CopyFrom(net)
+        for edit in self.edits:
+            if edit.index >= 0:
+                edit.apply(changed.layer[edit.index])
+        dropped = {edit.index for edit in self.edits if edit.drops}
+        origins = tuple(index for index in range(len(net.layer)) if index not in dropped)
+        for index in sorted(dropped, reverse=True):
+            del changed.layer[index]
+        _resize_legacy_inputs(changed, self.edits)
+        return changed, origins
+
+
+def set_window(param: Message, kernel: Sequence[int]) -> None:
+    """Set the kernel of a ConvolutionParameter or PoolingParameter: kernel_size when it is square,
+    kernel_h and kernel_w when it is not, one kernel_size per axis when there are not two of them."""
+    if len(set(kernel)) == 1:
+        if hasattr(param.kernel_size, "append"):
+            param.kernel_size[:] = [kernel[0]]
+        else:
+            param.kernel_size = kernel[0]
+    elif len(kernel) == 2:
+        param.kernel_h, param.kernel_w = kernel
+    else:
+        param.kernel_size[:] = list(kernel)
+
+
+def _resize_legacy_inputs(net: Message, edits: Sequence[Edit]) -> None:
+    """ResizeInput for the `input` fields of the net itself, which have no layer (index -1)."""
+    for edit in edits:
+        if not isinstance(edit, ResizeInput) or edit.index >= 0:
+            continue
+        for position in edit.tops:
+            if net.input_shape:
+                net.input_shape[position].dim[-len(edit.size) :] = edit.size
+            else:
+                end = 4 * position + 4
+                net.input_dim[end - len(edit.size) : end] = edit.size

@@ -1,0 +1,72 @@
+"""What converted layers and their tops are called.
+
+Caffe maps weights to layers by name and refuses a blob of another shape, so a converted layer takes a
+new name by default: a net written before still finds nothing of the wrong shape under the old one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from caffe_fcn.errors import SurgeryError
+
+DEFAULT_SUFFIX = "-conv"
+
+
+@dataclass(frozen=True)
+class Naming:
+    """NAME becomes NAME + suffix; a rename rule that matches the whole name goes first.
+
+    `suffix` is "" to keep names. `rules` are (pattern, replacement), as for re.sub.
+    """
+
+    suffix: str = DEFAULT_SUFFIX
+    rules: tuple[tuple[re.Pattern[str], str], ...] = ()
+
+    def __call__(self, name: str) -> str:
+        """The new name of a converted layer, or of a blob it makes."""
+        for pattern, replacement in self.rules:
+            match = pattern.fullmatch(name)
+            if match:
+                return match.expand(replacement)
+        return name + self.suffix
+
+
+def parse_rule(text: str) -> tuple[re.Pattern[str], str]:
+    r"""The rename rule PATTERN=REPLACEMENT, e.g. "fc(\d+)=conv\1". Raises ValueError."""
+    pattern, equals, replacement = text.partition("=")
+    if not pattern or not equals or not replacement:
+        raise ValueError(f"{text!r} is not PATTERN=REPLACEMENT, e.g. 'fc(\\d+)=conv\\1'")
+    try:
+        compiled = re.compile(pattern)
+        _check_template(compiled, replacement)
+    except (re.error, IndexError) as error:
+        raise ValueError(f"{text!r}: {error}") from error
+    return compiled, replacement
+
+
+def _check_template(pattern: re.Pattern[str], replacement: str) -> None:
+    """Raise re.error when REPLACEMENT refers to a group that PATTERN lacks."""
+    alternatives = re.compile(f"(?:{pattern.pattern})|", pattern.flags)
+    match = alternatives.match("")
+    if match:
+        match.expand(replacement)
+
+
+def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) -> None:
+    """Raise SurgeryError when a new name is taken: by a layer that keeps its name, or by another new one."""
+    taken = set(others)
+    owners: dict[str, str] = {}
+    for old, new in renamed.items():
+        if new in taken:
+            raise SurgeryError(
+                f"{old!r} would become {new!r}, a {kind} that the net has already; choose other names "
+                "with --suffix, --rename or --names keep"
+            )
+        if new in owners:
+            raise SurgeryError(
+                f"{kind}s {owners[new]!r} and {old!r} would both become {new!r}; mend the --rename rules"
+            )
+        owners[new] = old

@@ -1,0 +1,83 @@
+"""One file serves all phases of a net: the surgeries of its phases, made into one.
+
+A layer that is part of several phases must be changed alike in all of them; where the phases disagree
+there is no file that would serve them, and the net is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.schema import Message
+from caffe_fcn.surgery.edits import Edit, LeftAlone, Rewire, Surgery, ToConvolution
+
+
+def merge(surgeries: Mapping[str, tuple[Graph, Surgery]]) -> Surgery:
+    """The surgery for the file, from those of its phases by name. Raises SurgeryError where they disagree."""
+    merged: dict[tuple[int, type[Edit], str], Edit] = {}
+    for phase, (_, surgery) in surgeries.items():
+        for edit in surgery.edits:
+            for other, (graph, theirs) in surgeries.items():
+                if other != phase and any(node.index == edit.index for node in graph.nodes):
+                    _check(edit, phase, theirs, other)
+            merged.setdefault((edit.index, type(edit), edit.describe()), edit)
+    edits = sorted(merged.values(), key=lambda edit: edit.index)
+    left = dict.fromkeys(entry for _, surgery in surgeries.values() for entry in surgery.left_alone)
+    notes = dict.fromkeys(note for _, surgery in surgeries.values() for note in surgery.notes)
+    return Surgery(tuple(edits), _one_reason_each(left), tuple(notes))
+
+
+def outside(net: Message, graphs: Sequence[Graph], surgery: Surgery) -> Surgery:
+    """SURGERY with what it means for the layers of NET that are in none of GRAPHS: those of a phase or stage
+    that was not looked at. They follow the renamed blobs; InnerProducts among them are only noted."""
+    looked_at = {node.index for graph in graphs for node in graph.nodes}
+    others = [(index, layer) for index, layer in enumerate(net.layer) if index not in looked_at]
+    own = {top for _, layer in others for top in layer.top}
+    renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+    renamed = {old: new for old, new in renamed.items() if old not in own}
+    edits: list[Edit] = []
+    for index, layer in others:
+        bottoms = {name: renamed[name] for name in layer.bottom if name in renamed}
+        if bottoms:
+            edits.append(Rewire(index, layer.name, bottoms))
+    left = dict.fromkeys(layer.name for _, layer in others if layer.type == "InnerProduct")
+    inside = {node.name for graph in graphs for node in graph.nodes}
+    missed = [name for name in left if name not in inside]
+    notes = surgery.notes
+    if left:
+        twice = "" if missed else " in another form"
+        names = ", ".join(missed or left)
+        notes += (f"not part of the net that was looked at{twice}, and left alone: {names}; see --phase and --stage",)
+    return Surgery((*surgery.edits, *edits), surgery.left_alone, notes)
+
+
+def _check(edit: Edit, phase: str, theirs: Surgery, other: str) -> None:
+    if edit in theirs.edits:
+        return
+    rival = next((e for e in theirs.edits if e.index == edit.index and type(e) is type(edit)), None)
+    found = (
+        rival.describe()
+        if rival
+        else next(
+            (f"left alone: {entry.reason}" for entry in theirs.left_alone if entry.layer == edit.layer), "unchanged"
+        )
+    )
+    way = (
+        f"convert for one phase with --phase {phase}, or leave it with --skip {edit.layer}"
+        if isinstance(edit, ToConvolution)
+        else f"convert for one phase with --phase {phase}"
+    )
+    raise SurgeryError(
+        f"layer {edit.layer!r} is part of both phases, but they disagree on it: {phase}: {edit.describe()}; "
+        f"{other}: {found}; {way}"
+    )
+
+
+def _one_reason_each(entries: Mapping[LeftAlone, None]) -> tuple[LeftAlone, ...]:
+    """One entry a layer: the first phase's reason."""
+    by_layer: dict[str, LeftAlone] = {}
+    for entry in entries:
+        by_layer.setdefault(entry.layer, entry)
+    return tuple(by_layer.values())

@@ -1,0 +1,55 @@
+"""Which global poolings become windows.
+
+A global pooling that ends a classifier must look at one window at a time in the twin. One that is a
+gate, as in squeeze-and-excitation, sums up the whole image and joins a map again; it, and the
+InnerProducts behind it, take any size already and stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shapes
+
+
+def is_global(node: Node) -> bool:
+    """Whether NODE pools over its whole input."""
+    return node.type == "Pooling" and bool(node.layer.pooling_param.global_pooling)
+
+
+def descendants(graph: Graph, start: Blob, stop: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
+    """The layers behind START, in the order they are met; not past one for which STOP holds."""
+    seen: set[int] = set()
+    queue = [start]
+    while queue:
+        for node in graph.consumers.get(queue.pop(), ()):
+            if id(node) not in seen:
+                seen.add(id(node))
+                yield node
+                if not stop(node):
+                    queue.extend(node.tops)
+
+
+def gate_join(graph: Graph, shapes: Shapes, node: Node) -> Node | None:
+    """The layer where what NODE pooled joins a map that it did not come from; None when it never does."""
+    own = set(node.tops)
+    for follower in graph.nodes:
+        if own.isdisjoint(follower.bottoms):
+            continue
+        if any(is_map(shapes, blob) for blob in follower.bottoms if blob not in own):
+            return follower
+        own.update(follower.tops)
+    return None
+
+
+def gated_layers(graph: Graph, node: Node, join: Node) -> set[int]:
+    """The indices of the layers between a gate's pooling and its join."""
+    return {follower.index for follower in descendants(graph, node.tops[0], lambda layer: layer is join)} - {join.index}
+
+
+def is_map(shapes: Shapes, blob: Blob) -> bool:
+    """Whether BLOB has spatial axes, and more than one position along them."""
+    shape = shapes.blobs[blob]
+    return isinstance(shape, tuple) and len(shape) > 2 and prod(shape[2:]) > 1

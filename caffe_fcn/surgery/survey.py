@@ -1,0 +1,195 @@
+"""Which InnerProducts of a graph can become Convolutions, and why the others stay.
+
+One pass down the graph, in file order. For every blob it keeps what stands for it in a twin whose
+flattenings are gone (a `View`), or what makes it unfit, so that the verdict on an InnerProduct is a
+look at its bottom. Nothing is decided here about layers that no InnerProduct needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from math import prod
+
+from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.files.reorder import Segment
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import REGION_LAYERS, Shapes, Unknown
+from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
+from caffe_fcn.surgery.views import Accepts, Passes, Refuses, Vanishes, View, flattened, outcome, reshaped
+
+_RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
+
+
+@dataclass
+class Survey:
+    """What a graph offers.
+
+    By layer index: `convertible`, with the flat view of its bottom; `left`, with the reason, `asked` where it is
+    the user's; `gates`, from a global pooling to where it joins the map again. By blob: `views`, and what makes
+    it `unfit`.
+    """
+
+    graph: Graph
+    shapes: Shapes
+    convertible: dict[int, View] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
+    views: dict[Blob, View] = field(default_factory=dict)
+    gates: dict[int, Node] = field(default_factory=dict)
+    unfit: dict[Blob, str] = field(default_factory=dict)
+
+
+def survey(
+    graph: Graph,
+    shapes: Shapes,
+    *,
+    only: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+    excluded: Mapping[int, str] | None = None,
+) -> Survey:
+    """Judge every InnerProduct of GRAPH. ONLY and SKIP are shell patterns of layer names; EXCLUDED gives reasons
+    found elsewhere, by layer index. Raises ShapeError when a shape that decides is not known, and SurgeryError
+    when something treats each position of a flattened map on its own."""
+    return _Surveyor(graph, shapes, only, skip, excluded or {}).run()
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether NAME matches one of the shell PATTERNS."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+class _Surveyor:
+    def __init__(
+        self, graph: Graph, shapes: Shapes, only: tuple[str, ...], skip: tuple[str, ...], excluded: Mapping[int, str]
+    ) -> None:
+        self.result = Survey(graph, shapes)
+        self.graph, self.shapes = graph, shapes
+        self.only, self.skip, self.excluded = only, skip, excluded
+        self.unfit = self.result.unfit
+        self.lasting: dict[Blob, str] = {}
+        self.refused: dict[Blob, tuple[Node, Refuses]] = {}
+        self.gated: dict[int, str] = {}
+
+    def run(self) -> Survey:
+        for node in self.graph.nodes:
+            if is_global(node) and (join := gate_join(self.graph, self.shapes, node)):
+                self.result.gates[node.index] = join
+                reason = (
+                    f"part of a gate: what {node.name} pools joins the map again in {join.name}; takes any size already"
+                )
+                self.gated.update(dict.fromkeys(gated_layers(self.graph, node, join), reason))
+        for node in self.graph.nodes:
+            self.visit(node)
+        return self.result
+
+    def visit(self, node: Node) -> None:
+        if node.type == "InnerProduct":
+            verdict = self.judge(node)
+            if isinstance(verdict, View):
+                self.result.convertible[node.index] = verdict
+                outputs = node.layer.inner_product_param.num_output
+                shape = (verdict.shape[0], outputs, *(1 for _ in verdict.spatial))
+                self.result.views[node.tops[0]] = View(node.tops[0], shape, "flat", (Segment(outputs, 1, False),))
+            else:
+                self.result.left[node.index] = verdict
+                self.unfit[node.tops[0]] = f"its input comes from {node.name}, which is left alone"
+        elif node.bottoms and node.tops:
+            self.follow(node)
+        self.spread(node)
+
+    def spread(self, node: Node) -> None:
+        """What makes a blob unfit makes all that is made of it unfit; but a map that a vector only weighs, as
+        at the end of a gate, is a map as before."""
+        for blob in node.tops:
+            if node.type in REGION_LAYERS:
+                self.lasting[blob] = (
+                    f"behind {node.name} ({node.type}): takes regions of one size, whatever the image's"
+                )
+            elif node.type in _RECURRENT:
+                self.lasting[blob] = f"its input comes from {node.name} ({node.type}), a sequence"
+            else:
+                self.lasting.update((blob, self.lasting[b]) for b in node.bottoms[::-1] if b in self.lasting)
+            inherited = next((self.unfit[b] for b in node.bottoms if b in self.unfit), None)
+            if blob in self.lasting:
+                self.unfit[blob] = self.lasting[blob]
+            elif inherited and not is_map(self.shapes, blob):
+                self.unfit.setdefault(blob, inherited)
+
+    def follow(self, node: Node) -> None:
+        """The views of what NODE makes, where its bottoms have views or it flattens a map."""
+        bottoms = [self.shapes.blobs[blob] for blob in node.bottoms]
+        tops = [self.shapes.blobs[blob] for blob in node.tops]
+        views = [self.result.views.get(blob) for blob in node.bottoms]
+        if all(view is None or view.kind == "same" for view in views):
+            source = views[0].blob if views[0] else node.bottoms[0]
+            if isinstance(bottoms[0], tuple) and isinstance(tops[0], tuple) and len(node.tops) == 1:
+                view = reshaped(node, source, bottoms[0], tops[0])
+                if view:
+                    self.result.views[node.tops[0]] = view
+            return
+        result = outcome(node, views, bottoms, tops)
+        if isinstance(result, Passes):
+            self.result.views.update(zip(node.tops, result.tops, strict=True))
+        elif isinstance(result, Vanishes):
+            self.result.views[node.tops[0]] = result.view
+        elif isinstance(result, Refuses):
+            self.refused.update(dict.fromkeys(node.tops, (node, result)))
+        elif isinstance(result, Accepts):
+            self.unfit.update(dict.fromkeys(node.tops, f"its input comes from {node.name} ({node.type})"))
+
+    def judge(self, node: Node) -> View | str:
+        """The flat view of an InnerProduct's bottom, or why the layer stays."""
+        bottom = node.bottoms[0]
+        named = matches(node.name, self.only)
+        if matches(node.name, self.skip) or (self.only and not named):
+            self.result.asked.add(node.index)
+            return "left as asked"
+        if node.index in self.excluded:
+            return self.excluded[node.index]
+        if node.index in self.gated and not named:
+            return self.gated[node.index]
+        if bottom in self.unfit and not (named and isinstance(self.shapes.blobs[bottom], tuple)):
+            return self.unfit[bottom]
+        shape = self.shapes.blobs[bottom]
+        if isinstance(shape, Unknown):
+            return self.unknown(node, shape)
+        axis = node.layer.inner_product_param.axis
+        if axis not in (1, 1 - len(shape)):
+            return f"works along axis {axis}, on vectors within its input"
+        view = self.result.views.get(bottom)
+        if view is not None and view.kind != "same":
+            return flattened(view)
+        if len(shape) < 3:
+            return self.vector_input(node, bottom)
+        if self.carries_weights(bottom, shape[2:]):
+            return "fed by DummyData with no height and width, kept to carry weights"
+        segments = (Segment(shape[1], prod(shape[2:]), False),)
+        return View(view.blob if view else bottom, shape, "flat", segments)
+
+    def carries_weights(self, bottom: Blob, spatial: tuple[int, ...]) -> bool:
+        return self.graph.producer[bottom].type == "DummyData" and prod(spatial) == 1
+
+    def vector_input(self, node: Node, bottom: Blob) -> str:
+        """Why an input without height and width cannot be seen as a map."""
+        if bottom in self.refused:
+            culprit, refusal = self.refused[bottom]
+            if refusal.by_position:
+                raise SurgeryError(
+                    f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}; "
+                    f"leave it with --skip {node.name}"
+                )
+            return f"{culprit.name} {refusal.reason}"
+        maker = self.graph.producer[bottom]
+        return f"its input {bottom.name!r}, made by {maker.name} ({maker.type}), has no height and width"
+
+    def unknown(self, node: Node, shape: Unknown) -> str:
+        """The reason when a shape depends on the data; an error when the user can tell it."""
+        if shape.kind == "runtime":
+            return f"the shape of its input is known only at run time: {shape.reason}"
+        option = "--input-shape" if shape.kind == "input" else "--shape"
+        raise ShapeError(
+            f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer {shape.layer!r} "
+            f"does not tell it: {shape.reason}; say it with {option} {shape.blob}=N,C,H,W"
+        )

@@ -1,0 +1,150 @@
+"""The surgery carried out on a caffemodel: matched by name, checked against the net, turned into edits.
+
+A caffemodel is usually the training net's, so it holds layers that the prototxt lacks; those are copied
+untouched. What both hold must agree: a blob of another size means that the weights are another net's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError, WeightsError
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.rewrite import DROP, BlobEdit, Drop, LayerEdit
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.upgrade import upgrade_layer_header
+from caffe_fcn.schema import Message
+from caffe_fcn.surgery.edits import Edit, ResizeInput, Surgery, ToConvolution
+
+_CHECKED = ("Convolution", "Deconvolution", "InnerProduct", "PReLU", "Embed")
+"""Types whose blobs are the same in BVLC Caffe and in its forks."""
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """What to do to a caffemodel. `missing`: converted layers it holds no blobs for; `foreign`: layers with
+    blobs that the net lacks, copied untouched."""
+
+    edits: Mapping[int, LayerEdit | Drop]
+    missing: tuple[str, ...]
+    foreign: tuple[str, ...]
+    types: Mapping[str, str]
+
+    def upgrade_header(self, header: Message) -> Message:
+        """The current form of a legacy layer header: the net's word for the type goes before the number's."""
+        name = header.layer.name if header.HasField("layer") else header.name
+        try:
+            return upgrade_layer_header(header, type_name=self.types.get(name))
+        except NetError:
+            if name in self.types:
+                raise
+            return upgrade_layer_header(header, type_name="Unknown")
+
+
+def blob_shapes(weights: WeightFile) -> dict[str, list[Shape]]:
+    """The shapes of the parameter blobs in WEIGHTS, by layer name."""
+    return {record.name: [blob.shape for blob in record.blobs] for record in weights.layers if record.blobs}
+
+
+def plan_weights(
+    weights: WeightFile, net: Message, surgery: Surgery, params: Mapping[str, Sequence[Shape]]
+) -> WeightPlan:
+    """The edits of WEIGHTS that follow SURGERY on NET; PARAMS holds the shapes of NET's parameter blobs by
+    layer name. Raises WeightsError where they are another net's."""
+    types = {layer.name: layer.type for layer in net.layer}
+    by_name: dict[str, list[Edit]] = {}
+    for edit in surgery.edits:
+        if not isinstance(edit, ResizeInput):
+            by_name.setdefault(edit.layer, []).append(edit)
+    _check_belongs(weights, types, surgery)
+    plan = WeightPlan({}, _missing(weights, surgery), _foreign(weights, types), types)
+    edits: dict[int, LayerEdit | Drop] = {}
+    for position, record in enumerate(weights.layers):
+        _check_blobs(weights, record, types, params, by_name.get(record.name, ()))
+        if record.name in by_name:
+            edits[position] = _layer_edit(record, by_name[record.name], net, plan)
+    return WeightPlan(edits, plan.missing, plan.foreign, types)
+
+
+def _layer_edit(record: LayerRecord, changes: Sequence[Edit], net: Message, plan: WeightPlan) -> LayerEdit | Drop:
+    if any(edit.drops for edit in changes):
+        return DROP
+    old = record.header if record.format == "V2" else plan.upgrade_header(record.header)
+    header = schema.LayerParameter()
+    header.CopyFrom(old)
+    blobs: dict[int, BlobEdit] = {}
+    for edit in changes:
+        if isinstance(edit, ToConvolution):  # forks number these fields differently, so the prototxt's word counts
+            header.inner_product_param.CopyFrom(net.layer[edit.index].inner_product_param)
+            if record.blobs:
+                blobs[0] = edit.weight_edit
+        edit.apply(header)
+    return LayerEdit(header, blobs)
+
+
+def _missing(weights: WeightFile, surgery: Surgery) -> tuple[str, ...]:
+    held = {record.name for record in weights.layers if record.blobs}
+    return tuple(dict.fromkeys(edit.layer for edit in surgery.conversions if edit.layer not in held))
+
+
+def _foreign(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:
+    known = set(names)
+    return tuple(record.name for record in weights.layers if record.blobs and record.name not in known)
+
+
+def _check_belongs(weights: WeightFile, types: Mapping[str, str], surgery: Surgery) -> None:
+    """Raise WeightsError when WEIGHTS and the net have no layer with blobs in common."""
+    held = [record.name for record in weights.layers if record.blobs]
+    if not held:
+        raise WeightsError(f"{weights.path}: expected trained weights, found layers without any blobs")
+    if not any(name in types for name in held):
+        shown = ", ".join(held[:4]) + (", ..." if len(held) > 4 else "")
+        raise WeightsError(
+            f"{weights.path}: none of its layers ({shown}) is in the net; are these the weights of another net?"
+        )
+    wanted = [edit.layer for edit in surgery.conversions]
+    if wanted and not set(wanted) & set(held):
+        raise WeightsError(
+            f"{weights.path}: holds no weights for {', '.join(wanted)}; are these the weights of another net?"
+        )
+
+
+def _check_blobs(
+    weights: WeightFile,
+    record: LayerRecord,
+    types: Mapping[str, str],
+    params: Mapping[str, Sequence[Shape]],
+    changes: Sequence[Edit],
+) -> None:
+    """Raise WeightsError when the blobs of RECORD are not of the shapes that the net gives the layer."""
+    expected = params.get(record.name)
+    if not record.blobs or expected is None or types.get(record.name) not in _CHECKED:
+        return
+    place = f"{weights.path}: layer {record.name!r}"
+    if len(record.blobs) != len(expected):
+        raise WeightsError(
+            f"{place}: expected {len(expected)} blobs, found {len(record.blobs)}; are these the weights of another net?"
+        )
+    for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
+        if blob.count != prod(shape):
+            raise WeightsError(
+                f"{place}: expected {prod(shape):,} values in blob {position} ({_show(shape)}), found {blob.count:,} "
+                f"({_show(blob.shape)}); are these the weights of another net, or is the input size another?"
+            )
+        if not _agree(blob.shape, shape):
+            raise WeightsError(
+                f"{place}: expected blob {position} to be {_show(shape)}, found {_show(blob.shape)}; "
+                "are these the weights of another net, or converted already?"
+            )
+
+
+def _agree(found: Shape, expected: Shape) -> bool:
+    """Whether two shapes are the same but for axes of one, with which old files fill up to four."""
+    return [extent for extent in found if extent != 1] == [extent for extent in expected if extent != 1]
+
+
+def _show(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "a single value"

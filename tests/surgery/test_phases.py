@@ -1,0 +1,88 @@
+"""Nets with layers for training and for testing, converted as one file."""
+
+from __future__ import annotations
+
+import pytest
+
+from caffe_fcn.errors import NetError, SurgeryError
+from caffe_fcn.surgery.convert import Settings
+from tests.surgery.nets import data, fc, kernels, layer, layers, planned
+
+
+def images(phase: str, crop: int, batch: int = 4) -> str:
+    return layer(
+        "data",
+        "Data",
+        "",
+        "data label",
+        f"include {{ phase: {phase} }} transform_param {{ crop_size: {crop} }} data_param {{ batch_size: {batch} }}",
+    )
+
+
+HEAD = fc("fc", "data", 5)
+LOSS = layer("loss", "SoftmaxWithLoss", "fc label", params="include { phase: TRAIN }")
+ACCURACY = layer("accuracy", "Accuracy", "fc label", params="include { phase: TEST }")
+
+
+def test_both_phases_follow_one_conversion() -> None:
+    plan = planned(images("TRAIN", 6) + images("TEST", 6, 1) + HEAD + LOSS + ACCURACY)
+    assert kernels(plan) == {"fc": (6, 6)} and len(plan.surgery.conversions) == 1
+    assert layers(plan)["loss"].bottom[0] == layers(plan)["accuracy"].bottom[0] == "fc-conv"
+
+
+def test_phases_that_disagree_are_refused_unless_one_is_chosen() -> None:
+    text = images("TRAIN", 6) + images("TEST", 7) + HEAD + LOSS + ACCURACY
+    with pytest.raises(SurgeryError, match=r"'fc'.*both phases.*7×7.*6×6.*--phase"):
+        planned(text)
+    plan = planned(text, Settings(phase="TRAIN"))
+    assert kernels(plan) == {"fc": (6, 6)}
+    assert layers(plan)["accuracy"].bottom[0] == "fc-conv"  # of the other phase, and still follows
+
+
+def test_a_file_for_training_only_is_converted_for_training() -> None:
+    assert kernels(planned(images("TRAIN", 6) + HEAD + LOSS)) == {"fc": (6, 6)}
+
+
+def test_stages_choose_layers() -> None:
+    stage = fc("other", "data", 4, params='include { stage: "extra" }')
+    text = data() + HEAD + stage
+    plan = planned(text)
+    assert kernels(plan) == {"fc": (8, 10)} and any("other" in note and "--stage" in note for note in plan.notes)
+    assert kernels(planned(text, Settings(stages=("extra",)))) == {"fc": (8, 10), "other": (8, 10)}
+
+
+def test_levels_choose_layers() -> None:
+    text = data() + fc("fc", "data", 4, params="include { min_level: 2 }")
+    assert kernels(planned(text)) == {} and kernels(planned(text, Settings(level=2))) == {"fc": (8, 10)}
+
+
+def test_input_size_is_written_to_input_layers_and_input_fields() -> None:
+    plan = planned(data() + HEAD, Settings(input_size=(20, 30)))
+    assert list(layers(plan)["data"].input_param.shape[0].dim) == [1, 2, 20, 30]
+    fields = 'input: "data" input_dim: 1 input_dim: 2 input_dim: 8 input_dim: 10\n'
+    assert list(planned(fields + HEAD, Settings(input_size=(20, 30))).net.input_dim) == [1, 2, 20, 30]
+    shape = 'input: "data" input_shape { dim: 1 dim: 2 dim: 8 dim: 10 }\n'
+    assert list(planned(shape + HEAD, Settings(input_size=(20, 30))).net.input_shape[0].dim) == [1, 2, 20, 30]
+
+
+def test_input_size_is_written_to_the_crops_of_both_phases() -> None:
+    text = images("TRAIN", 6) + images("TEST", 6) + HEAD + ACCURACY
+    plan = planned(text, Settings(input_size=(9, 9)))
+    assert [layer.transform_param.crop_size for layer in plan.net.layer[:2]] == [9, 9]
+    with pytest.raises(SurgeryError, match=r"crops squares"):
+        planned(text, Settings(input_size=(9, 10)))
+
+
+def test_input_size_below_the_window_is_refused() -> None:
+    with pytest.raises(SurgeryError, match=r"--input-size 4x4 does not suit"):
+        planned(data() + HEAD, Settings(input_size=(4, 4)))
+
+
+def test_input_size_of_a_net_without_images_is_refused() -> None:
+    with pytest.raises(SurgeryError, match=r"no input with 2 spatial axes"):
+        planned(data(shape="1 6") + HEAD, Settings(input_size=(4, 4)))
+
+
+def test_a_shape_for_a_blob_that_is_not_there_is_refused() -> None:
+    with pytest.raises(NetError, match=r"'nowhere'"):
+        planned(data() + HEAD, Settings(given={"nowhere": (1, 2)}))
