@@ -1,0 +1,1 @@
+"""What the program tells: reports for people, documents for programs."""

@@ -1,0 +1,110 @@
+"""What a conversion did, for people (aligned lines) and for programs (a JSON document)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from caffe_fcn import __version__
+from caffe_fcn.surgery.convert import Plan
+from caffe_fcn.surgery.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, WindowPooling
+
+
+def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
+    """The report: every layer that changed and how, what was left alone and why, and what was written."""
+    conversions = plan.surgery.conversions
+    yield f"{plan.source.name}: {_headline(plan)}"
+    yield from _table([_conversion_row(plan, edit) for edit in conversions])
+    others = [
+        edit for edit in plan.surgery.edits if isinstance(edit, (WindowPooling, DropLayer, SetParameter, ResizeInput))
+    ]
+    yield from _table([[edit.layer or "input", edit.describe()] for edit in others])
+    if plan.surgery.left_alone:
+        yield "left alone:"
+        yield from _table([[entry.layer, entry.reason] for entry in plan.surgery.left_alone])
+    for note in _notes(plan):
+        yield f"note: {note}"
+    if outputs:
+        yield f"{'would write' if dry_run else 'wrote'} {', '.join(outputs)}"
+
+
+def document(plan: Plan, outputs: dict[str, str | None], dry_run: bool) -> dict[str, Any]:
+    """The same for programs."""
+    surgery, weights = plan.surgery, plan.weight_plan
+    renamed = surgery.renamed_layers
+    return {
+        "caffe_fcn": __version__,
+        "net": plan.source.name,
+        "format": plan.source.format,
+        "weights": plan.weights.path if plan.weights else None,
+        "outputs": outputs,
+        "dry_run": dry_run,
+        "converted": [
+            {
+                "layer": edit.layer,
+                "name": renamed.get(edit.layer, edit.layer),
+                "input": [edit.channels, *edit.kernel],
+                "num_output": edit.num_output,
+                "kernel": list(edit.kernel),
+                "parameters": edit.parameters,
+                "transposed": edit.transposed,
+                "reordered": edit.reordered,
+            }
+            for edit in surgery.conversions
+        ],
+        "pooling": [
+            {"layer": edit.layer, "kernel": list(edit.kernel)}
+            for edit in surgery.edits
+            if isinstance(edit, WindowPooling)
+        ],
+        "dropped": [{"layer": edit.layer, "type": edit.type} for edit in surgery.edits if isinstance(edit, DropLayer)],
+        "left_alone": [
+            {"layer": entry.layer, "type": entry.type, "reason": entry.reason} for entry in surgery.left_alone
+        ],
+        "input_size": next((list(e.size) for e in surgery.edits if isinstance(e, ResizeInput)), None),
+        "missing_weights": list(weights.missing) if weights else [],
+        "copied_layers": list(weights.foreign) if weights else [],
+        "notes": _notes(plan),
+    }
+
+
+def _headline(plan: Plan) -> str:
+    count = len(plan.surgery.conversions)
+    if count:
+        layers = "1 InnerProduct becomes a Convolution" if count == 1 else f"{count} InnerProducts become Convolutions"
+        return layers
+    if any(isinstance(edit, WindowPooling) for edit in plan.surgery.edits):
+        return "no InnerProduct to convert; its global pooling becomes a window"
+    return "nothing to convert; the net stays as it is"
+
+
+def _conversion_row(plan: Plan, edit: ToConvolution) -> list[str]:
+    name = plan.surgery.renamed_layers.get(edit.layer)
+    row = [edit.layer, *edit.describe().split("  ")]
+    how = ["weights transposed"] * edit.transposed + ["columns reordered"] * edit.reordered
+    return [*row, f"now {name}" if name else "", ", ".join(how)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows indented, columns aligned."""
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width]
+        yield ("  " + "  ".join(cells)).rstrip()
+
+
+def _notes(plan: Plan) -> list[str]:
+    notes = list(plan.notes)
+    if plan.source.format != "V2":
+        notes.append(f"the file was in Caffe's old format {plan.source.format}; what is written is in the current one")
+    if plan.weight_plan and plan.weight_plan.missing:
+        names = ", ".join(plan.weight_plan.missing)
+        notes.append(f"the weights hold nothing for {names}: Caffe will start them from their fillers")
+    if plan.weight_plan and plan.weight_plan.foreign:
+        foreign = plan.weight_plan.foreign
+        shown = ", ".join(foreign[:4]) + (", ..." if len(foreign) > 4 else "")
+        layers = "1 layer of the caffemodel is" if len(foreign) == 1 else f"{len(foreign)} layers of the caffemodel are"
+        notes.append(f"{layers} not in the net, and copied untouched: {shown}")
+    return notes
