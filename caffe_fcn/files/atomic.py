@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -120,7 +119,7 @@ def _temp_name(final: str) -> str:
     """A hidden name beside FINAL, no longer than names may be."""
     directory, base = os.path.split(final)
     start = os.fsdecode(os.fsencode(base)[:200])
-    return os.path.join(directory, f".{start}.{secrets.token_hex(4)}.tmp")
+    return os.path.join(directory, f".{start}.{os.urandom(4).hex()}.tmp")
 
 
 def _place(output: Output) -> None:

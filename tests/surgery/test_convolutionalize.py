@@ -375,3 +375,15 @@ def test_patterns_choose_several_layers() -> None:
     text = data() + fc("fc6", "data", 5) + fc("score", "data", 4)
     assert kernels(planned(text, only=("fc*",))) == {"fc6": (8, 10)}
     assert kernels(planned(text, skip=("fc*",))) == {"score": (8, 10)}
+
+
+def test_paths_that_part_company_on_a_larger_input_are_refused() -> None:
+    text = (
+        data(shape="1 2 8 8")
+        + fc("a", "data", 5)
+        + layer("fixed", "Interp", "data", params="interp_param { height: 4 width: 4 }")
+        + fc("b", "fixed", 5)
+        + layer("sum", "Eltwise", "a b")
+    )
+    with pytest.raises(SurgeryError, match=r"larger input: .*sum.*--skip"):
+        planned(text)

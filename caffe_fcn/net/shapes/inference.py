@@ -62,7 +62,9 @@ def infer_shapes(
         try:
             notes = _infer_node(node, shapes, search)
         except ShapeError as error:
-            raise type(error)(f'{graph.source}: layer "{node.name}" ({node.type}): {error}') from None
+            located = type(error)(f'{graph.source}: layer "{node.name}" ({node.type}): {error}')
+            located.layer = node.name
+            raise located from None
         shapes = replace(shapes, notes=shapes.notes + notes) if notes else shapes
     return shapes
 

@@ -1,0 +1,274 @@
+"""Geometry: composed windows against the published ones, against brute force, and what is no sliding window."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.shapes import infer_shapes
+from tests.net.nets import data, graph_of, layer
+
+HALF = Fraction(1, 2)
+
+
+def geometry_by_name(text: str, **options: Any) -> dict[str, Geometry | None]:
+    """The geometry of the last version of every blob of the net that TEXT describes."""
+    graph = graph_of(text, **options)
+    return {blob.name: geometry for blob, geometry in infer_geometry(graph, infer_shapes(graph)).items()}
+
+
+def geometry_of(parameters: str, *shapes: tuple[int, ...]) -> Geometry | None:
+    """The geometry of a layer, given as "Type parameters", over inputs of these shapes."""
+    layer_type, _, rest = parameters.partition(" ")
+    names = [f"data{index}" for index in range(len(shapes))]
+    inputs = "".join(data(*shape, name=name) for name, shape in zip(names, shapes, strict=True))
+    return geometry_by_name(inputs + layer(layer_type, rest, " ".join(names)))["out"]
+
+
+def known(geometry: Geometry | None) -> Geometry:
+    assert geometry is not None
+    return geometry
+
+
+def axes(*values: int | Fraction) -> tuple[Fraction, ...]:
+    return tuple(Fraction(value) for value in values)
+
+
+def conv(name: str, bottom: str, parameters: str) -> str:
+    return layer("Convolution", f"convolution_param {{ num_output: 4 {parameters} }}", bottom, name, name)
+
+
+def pool(name: str, bottom: str, parameters: str) -> str:
+    return layer("Pooling", f"pooling_param {{ {parameters} }}", bottom, name, name)
+
+
+ALEXNET = (
+    data(1, 3, 227, 227)
+    + conv("conv1", "data", "kernel_size: 11 stride: 4")
+    + layer("LRN", "", "conv1", "norm1", "norm1")
+    + pool("pool1", "norm1", "kernel_size: 3 stride: 2")
+    + conv("conv2", "pool1", "kernel_size: 5 pad: 2")
+    + pool("pool2", "conv2", "kernel_size: 3 stride: 2")
+    + conv("conv3", "pool2", "kernel_size: 3 pad: 1")
+    + conv("conv4", "conv3", "kernel_size: 3 pad: 1")
+    + conv("conv5", "conv4", "kernel_size: 3 pad: 1")
+    + pool("pool5", "conv5", "kernel_size: 3 stride: 2")
+    + layer("InnerProduct", "inner_product_param { num_output: 10 }", "pool5", "fc6", "fc6")
+)
+
+
+@pytest.mark.parametrize(
+    ("blob", "window", "stride"),
+    [("conv1", 11, 4), ("pool1", 19, 8), ("conv2", 51, 8), ("pool2", 67, 16), ("conv5", 163, 16), ("pool5", 195, 32)],
+)
+def test_the_published_receptive_fields_of_alexnet(blob: str, window: int, stride: int) -> None:
+    geometry = known(geometry_by_name(ALEXNET)[blob])
+    assert geometry.window == (window, window)
+    assert geometry.stride == axes(stride, stride)
+
+
+def test_alexnet_pads_and_so_is_not_exactly_a_sliding_window() -> None:
+    geometries = geometry_by_name(ALEXNET)
+    assert known(geometries["pool1"]).exact
+    assert known(geometries["conv2"]).reasons == ('layer "conv2" pads',)
+    assert known(geometries["pool5"]).reasons == tuple(f'layer "conv{index}" pads' for index in (2, 3, 4, 5))
+    assert known(geometries["conv1"]).offset == axes(5, 5)
+
+
+def test_an_input_lies_on_itself_and_a_flat_blob_nowhere() -> None:
+    geometries = geometry_by_name(ALEXNET)
+    assert geometries["data"] == Geometry((1, 1), axes(1, 1), axes(0, 0))
+    assert geometries["fc6"] is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2)), min_size=1, max_size=4
+    )
+)
+def test_composed_convolutions_cover_what_brute_force_finds(layers: list[tuple[int, int, int, int]]) -> None:
+    text, bottom = data(1, 1, 999), "data"
+    first = second = (0, 0)  # what the cells at 0 and 1 see of the input, as intervals
+    spans = []
+    for index, (kernel, stride, pad, dilation) in enumerate(layers):
+        text += conv(f"c{index}", bottom, f"kernel_size: {kernel} stride: {stride} pad: {pad} dilation: {dilation}")
+        bottom = f"c{index}"
+        spans.append((stride, -pad, dilation * (kernel - 1) - pad))
+    cells = []
+    for cell in (0, 1):
+        low = high = cell
+        for stride, start, end in reversed(spans):
+            low, high = low * stride + start, high * stride + end
+        cells.append((low, high))
+    first, second = cells
+    geometry = known(geometry_by_name(text)[bottom])
+    assert geometry.window == (first[1] - first[0] + 1,)
+    assert geometry.offset == (Fraction(first[0] + first[1], 2),)
+    assert geometry.stride == axes(second[0] - first[0])
+    assert geometry.exact is not any(pad for _, _, pad, _ in layers)
+
+
+@given(st.integers(1, 7), st.integers(1, 4), st.integers(0, 2))
+def test_a_deconvolution_covers_what_brute_force_finds(kernel: int, stride: int, pad: int) -> None:
+    parameters = (
+        f"Deconvolution convolution_param {{ num_output: 1 kernel_size: {kernel} stride: {stride} pad: {pad} }}"
+    )
+    geometry = known(geometry_of(parameters, (1, 1, 99)))
+    readers = [[i for i in range(99) if 0 <= y + pad - stride * i < kernel] for y in range(40, 40 + stride)]
+    assert geometry.window == (max(1, *(len(inputs) for inputs in readers)),)
+    assert geometry.stride == (Fraction(1, stride),)
+    if kernel % stride == 0:
+        centres = [Fraction(inputs[0] + inputs[-1], 2) for inputs in readers]
+        expected = [geometry.offset[0] + Fraction(y, stride) for y in range(40, 40 + stride)]
+        assert sum(centres) == sum(expected)
+    first = [i for i in range(-9, 99) if 0 <= pad - stride * i < kernel]
+    assert geometry.exact is (not first or min(first) >= 0 or pad >= kernel - stride)
+
+
+def test_deconvolution_after_a_stride_returns_to_the_pixels() -> None:
+    text = data(1, 3, 64, 64) + pool("pool", "data", "kernel_size: 2 stride: 2")
+    text += layer(
+        "Deconvolution", "convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 }", "pool", "up", "up"
+    )
+    geometry = known(geometry_by_name(text)["up"])
+    assert geometry.stride == axes(1, 1)
+    assert geometry.offset == axes(0, 0)
+
+
+def test_a_partial_window_is_a_reason() -> None:
+    assert known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 }", (1, 3, 9, 9))).exact
+    partial = known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 }", (1, 3, 9, 10)))
+    assert partial.reasons == ('layer "layer" has a partial window at the border',)
+    floor = known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }", (1, 3, 9, 10)))
+    assert floor.exact
+
+
+def test_global_pooling_sees_all_and_says_so() -> None:
+    geometry = known(geometry_of("Pooling pooling_param { global_pooling: true }", (1, 3, 8, 10)))
+    assert geometry.window == (8, 10)
+    assert geometry.reasons == ('layer "layer" looks at the whole map',)
+
+
+MAP = (1, 4, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ("ReLU", [MAP]),
+        ("BatchNorm", [MAP]),
+        ("Softmax", [MAP]),
+        ("Softmax softmax_param { axis: -3 }", [MAP]),
+        ("ArgMax argmax_param { axis: 1 }", [MAP]),
+        ("LRN", [MAP]),
+        ("Scale", [MAP]),
+        ("Concat", [MAP, MAP]),
+        ("Eltwise", [MAP, MAP]),
+        ("Tile tile_param { tiles: 2 }", [MAP]),
+        ("Reshape reshape_param { shape { dim: 0 dim: 0 dim: 8 dim: -1 } }", [MAP]),
+        ("Convolution convolution_param { num_output: 1 kernel_size: 1 }", [MAP]),
+        ("Normalize norm_param { across_spatial: false }", [MAP]),
+    ],
+)
+def test_layers_that_keep_the_place(text: str, shapes: list[tuple[int, ...]]) -> None:
+    assert geometry_of(text, *shapes) == Geometry((1, 1), axes(1, 1), axes(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ("Softmax softmax_param { axis: 2 }", [MAP]),
+        ("ArgMax", [MAP]),
+        ("Concat concat_param { axis: 2 }", [MAP, MAP]),
+        ("Tile tile_param { axis: 3 tiles: 2 }", [MAP]),
+        ("Reshape reshape_param { shape { dim: 0 dim: 8 dim: 4 dim: 8 } }", [MAP]),
+        ("Permute permute_param { order: [0, 1, 3, 2] }", [MAP]),
+        ("Flatten", [MAP]),
+        ("Flip", [MAP]),
+        ("Convolution convolution_param { num_output: 1 kernel_size: 1 axis: 2 }", [MAP]),
+        ("ROIPooling roi_pooling_param { pooled_h: 2 pooled_w: 2 }", [MAP, (3, 5)]),
+        ("Parameter parameter_param { shape { dim: [1, 4, 8, 8] } }", []),
+        ("Riddle", [MAP]),
+    ],
+)
+def test_tops_that_are_no_map(text: str, shapes: list[tuple[int, ...]]) -> None:
+    assert geometry_of(text, *shapes) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "reason"),
+    [
+        ("MVN", [MAP], "looks at the whole map"),
+        ("Normalize", [MAP], "looks at the whole map"),
+        ("LRN lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }", [MAP], "pads"),
+        ("Scale", [MAP, (4,)], 'joins the map with "data1", which is none'),
+        ("Axpy", [(1, 4), MAP, MAP], "looks at the whole map"),
+        ("Axpy", [(1, 4, 1, 1), MAP, MAP], "looks at the whole map"),
+        ("Upsample", [MAP, MAP], "moves values by their size or a mask"),
+        ("Pad pad_param { pad_l: 2 }", [MAP], "pads"),
+    ],
+)
+def test_reasons(text: str, shapes: list[tuple[int, ...]], reason: str) -> None:
+    assert known(geometry_of(text, *shapes)).reasons == (f'layer "layer" {reason}',)
+
+
+def test_constants_do_not_make_a_join_inexact() -> None:
+    text = data(1, 4, 8, 8) + layer("Parameter", "parameter_param { shape { dim: 4 } }", "", "factor", "factor")
+    assert known(geometry_by_name(text + layer("Scale", "", "data factor"))["out"]).exact
+    text = data(1, 4, 8, 8) + layer("Parameter", "parameter_param { shape { dim: [1, 4, 8, 8] } }", "", "term", "term")
+    assert known(geometry_by_name(text + layer("Eltwise", "", "term data"))["out"]).exact
+
+
+def test_a_join_sees_what_either_side_sees() -> None:
+    text = data(1, 3, 32, 32)
+    text += conv("small", "data", "kernel_size: 1") + conv("large", "data", "kernel_size: 5 pad: 2")
+    geometry = known(geometry_by_name(text + layer("Concat", "", "small large"))["out"])
+    assert (geometry.window, geometry.offset) == ((5, 5), axes(0, 0))
+    assert geometry.reasons == ('layer "large" pads',)
+
+
+def test_a_join_of_shifted_maps_covers_both() -> None:
+    text = data(1, 3, 32, 32) + conv("even", "data", "kernel_size: 2")
+    text += layer("Crop", "crop_param { offset: 0 }", "data even", "cut", "cut")
+    geometry = known(geometry_by_name(text + layer("Concat", "", "cut even"))["out"])
+    assert (geometry.window, geometry.offset) == ((2, 2), (HALF, HALF))
+
+
+def test_a_join_of_different_strides_is_no_map() -> None:
+    text = data(1, 3, 32, 32) + pool("half", "data", "kernel_size: 2 stride: 2")
+    text += layer("Crop", "", "data half", "corner", "corner")
+    assert geometry_by_name(text + layer("Concat", "", "corner half"))["out"] is None
+
+
+def test_a_crop_moves_the_first_centre() -> None:
+    text = data(1, 3, 32, 32) + data(1, 3, 8, 8, name="small") + pool("half", "data", "kernel_size: 2 stride: 2")
+    geometry = known(geometry_by_name(text + layer("Crop", "crop_param { offset: 3 }", "half small"))["out"])
+    assert geometry.offset == (HALF + 6, HALF + 6)
+    assert geometry.exact
+
+
+def test_padding_layers_and_enlarging_move_the_first_centre() -> None:
+    assert known(geometry_of("Pad pad_param { pad_l: 2 pad_t: 1 }", MAP)).offset == axes(-1, -2)
+    twice = known(geometry_of("UpsampleDarknet upsample_darknet_param { stride: 2 }", MAP))
+    assert (twice.stride, twice.offset, twice.exact) == ((HALF, HALF), (-HALF / 2, -HALF / 2), True)
+
+
+def test_reorganised_squares_are_windows() -> None:
+    geometry = known(geometry_of("Reorg reorg_param { stride: 2 }", MAP))
+    assert (geometry.window, geometry.stride, geometry.offset) == ((2, 2), axes(2, 2), axes(HALF, HALF))
+
+
+def test_three_spatial_axes() -> None:
+    text = "Convolution3D convolution_param { num_output: 1 kernel_size: 3 kernel_depth: 5 temporal_stride: 2 pad: 1 }"
+    geometry = known(geometry_of(text, (1, 3, 16, 8, 8)))
+    assert (geometry.window, geometry.stride, geometry.offset) == ((5, 3, 3), axes(2, 1, 1), axes(2, 0, 0))
+
+
+def test_what_has_no_known_shape_has_no_geometry() -> None:
+    text = layer("Input", "", "", "data", "data") + conv("c", "data", "kernel_size: 3")
+    assert geometry_by_name(text) == {"data": None, "c": None}

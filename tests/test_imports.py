@@ -1,0 +1,189 @@
+"""The rooms of the package import one way, and starting the program stays cheap.
+
+The imports are read from the sources, wherever they stand: at the top of a module, in a function,
+or for the type checker only.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.paths import ROOT
+
+PACKAGE = ROOT / "caffe_fcn"
+RANKS = {"schema": 0, "files": 1, "net": 2, "surgery": 3, "run": 4, "report": 4, "cli": 5}
+"""A room may import itself and those of a lower rank."""
+
+FOR_ALL = {"errors"}
+"""Modules beside the rooms that every room may import."""
+
+ENTRY = {"__main__": "cli"}
+"""Modules beside the rooms that may import as much as the room given."""
+
+HEAVY = ("numpy", "google.protobuf", "onnx", "rich")
+"""What the help pages must not wait for."""
+
+
+class Import(NamedTuple):
+    """One import: the module NAME that it loads, and WHEN: "start", "call" (in a function) or "typing"."""
+
+    name: str
+    when: str
+    line: int
+
+
+def imports_of(source: str, package: str, modules: frozenset[str] = frozenset()) -> list[Import]:
+    """All imports in SOURCE, a module of PACKAGE. `from P import M` counts as P.M where MODULES has that."""
+    return list(_walk(ast.parse(source), package, modules, "start"))
+
+
+def _walk(node: ast.AST, package: str, modules: frozenset[str], when: str) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        yield from (Import(alias.name, when, node.lineno) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parents = package.split(".")
+            base = ".".join([*parents[: len(parents) - node.level + 1], *base.split(".")]).rstrip(".")
+        for alias in node.names:
+            whole = f"{base}.{alias.name}"
+            yield Import(whole if whole in modules else base, when, node.lineno)
+    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        for statement in node.body:
+            yield from _walk(statement, package, modules, "typing")
+        for statement in node.orelse:
+            yield from _walk(statement, package, modules, when)
+    else:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            when = "call"
+        for child in ast.iter_child_nodes(node):
+            yield from _walk(child, package, modules, when)
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of the module in the file at PATH."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The room, or the module beside the rooms, in which MODULE lies; "" for the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def may_import(importer: str, imported: str) -> bool:
+    """Whether the module IMPORTER may import the module IMPORTED, both of this package."""
+    ours, theirs = room_of(importer), room_of(imported)
+    if theirs in FOR_ALL or theirs == "" or ours == theirs:
+        return True
+    rank = RANKS.get(ENTRY.get(ours, ours), -1)
+    return theirs in RANKS and (RANKS[theirs] < rank or theirs == ENTRY.get(ours))
+
+
+SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = frozenset(SOURCES)
+
+
+def imports_of_module(module: str) -> list[Import]:
+    path = SOURCES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return imports_of(path.read_text(encoding="utf-8"), package, MODULES)
+
+
+def is_under(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def test_every_module_lies_in_a_room() -> None:
+    known = {"", *RANKS, *FOR_ALL, *ENTRY}
+    assert [module for module in SOURCES if room_of(module) not in known] == []
+    assert {"schema", "files", "net", "surgery", "cli"} <= {room_of(module) for module in SOURCES}
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_run_one_way(module: str) -> None:
+    ours = [found for found in imports_of_module(module) if is_under(found.name, "caffe_fcn")]
+    assert [found for found in ours if not may_import(module, found.name)] == []
+
+
+@pytest.mark.parametrize("module", sorted(FOR_ALL))
+def test_what_all_may_import_imports_no_room(module: str) -> None:
+    assert [found for found in imports_of_module(f"caffe_fcn.{module}") if room_of(found.name) in RANKS] == []
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) not in ("cli", "__main__")])
+def test_click_stays_in_the_command_line(module: str) -> None:
+    assert [found for found in imports_of_module(module) if is_under(found.name, "click")] == []
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) in ("net", "surgery")])
+def test_what_a_net_means_needs_no_numpy(module: str) -> None:
+    assert [found for found in imports_of_module(module) if is_under(found.name, "numpy")] == []
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) == "files"])
+def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
+    numpy = [found for found in imports_of_module(module) if is_under(found.name, "numpy")]
+    assert [found for found in numpy if found.when == "start"] == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["--version"]], ids=" ".join)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "caffe_fcn", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    loaded = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert "caffe_fcn.cli.main" in loaded or "caffe_fcn.cli" in loaded
+    assert [name for name in loaded if any(is_under(name, heavy) for heavy in HEAVY)] == []
+
+
+# ---- The reader of imports itself: what it would let pass, nobody would see ----
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import numpy as np", [("numpy", "start")]),
+        ("import click.testing, os", [("click.testing", "start"), ("os", "start")]),
+        ("from caffe_fcn import errors", [("caffe_fcn.errors", "start")]),
+        ("from caffe_fcn.errors import NetError", [("caffe_fcn.errors", "start")]),
+        ("from . import sibling", [("caffe_fcn.net", "start")]),
+        ("from ..errors import NetError", [("caffe_fcn.errors", "start")]),
+        ("from .. import errors", [("caffe_fcn.errors", "start")]),
+        ("try:\n    import numpy\nexcept ImportError: pass", [("numpy", "start")]),
+        ("class A:\n    import numpy", [("numpy", "start")]),
+        ("def f():\n    from numpy import array", [("numpy", "call")]),
+        ("if TYPE_CHECKING:\n    import numpy\nelse:\n    import os", [("numpy", "typing"), ("os", "start")]),
+    ],
+)
+def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
+    read = imports_of(source, "caffe_fcn.net", frozenset({"caffe_fcn.errors"}))
+    assert [(each.name, each.when) for each in read] == found
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("caffe_fcn.net.graph", "caffe_fcn.files.prototxt", True),
+        ("caffe_fcn.files.prototxt", "caffe_fcn.net.graph", False),
+        ("caffe_fcn.surgery.edits", "caffe_fcn.schema", True),
+        ("caffe_fcn.schema", "caffe_fcn.errors", True),
+        ("caffe_fcn.errors", "caffe_fcn.schema", False),
+        ("caffe_fcn.report", "caffe_fcn.run.verify", False),
+        ("caffe_fcn.cli.main", "caffe_fcn.report.tables", True),
+        ("caffe_fcn.surgery", "caffe_fcn.cli", False),
+        ("caffe_fcn.__main__", "caffe_fcn.cli.main", True),
+        ("caffe_fcn.cli.main", "caffe_fcn.__main__", False),
+    ],
+)
+def test_the_way_is_known(importer: str, imported: str, allowed: bool) -> None:
+    assert may_import(importer, imported) is allowed
