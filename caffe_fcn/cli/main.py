@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 
 import click
 
@@ -66,6 +65,8 @@ def run(arguments: list[str]) -> int:
 
 def _fail(message: str, code: int = FAILED) -> int:
     if os.environ.get(_DEBUG):
+        import traceback
+
         traceback.print_exc()
     click.echo(f"caffe-fcn: {message}", err=True)
     return code

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -57,8 +58,9 @@ class Sink:
         """Write bytes start..end of the source. Raises CaffemodelError where the source has become shorter."""
         while start < end and (count := self._copy_in_kernel(start, end)):
             start += count
-        for block in _read_ahead(self._source, list(self._blocks(start, end))):
-            self.write(block)
+        with closing(_read_ahead(self._source, list(self._blocks(start, end)))) as blocks:
+            for block in blocks:
+                self.write(block)
 
     def _copy_in_kernel(self, start: int, end: int) -> int:
         """Copy a chunk without its bytes coming by here; how many bytes that were, 0 when there is no way."""
@@ -89,7 +91,7 @@ class Sink:
         self._progress(self.written)
 
 
-def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Iterator[memoryview]:
+def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Generator[memoryview, None, None]:
     """The bytes of each of RANGES, of at most BLOCK; the next one is read while the last is in use."""
     if len(ranges) < 3:
         yield from (memoryview(source.read(*bounds)) for bounds in ranges)

@@ -24,7 +24,7 @@ MAX_DEPTH = 64
 
 _TOKEN = re.compile(
     r"""
-      (?P<space>(?:\s|\#[^\n]*)+)
+      (?P<space>(?:\s+|\#[^\n]*)+)
     | (?P<word>[A-Za-z_][\w.+-]*)
     | (?P<number>[0-9.](?:[eE][+-]|[\w.])*)
     | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')

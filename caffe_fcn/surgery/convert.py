@@ -227,7 +227,7 @@ def carry_out(
             output.write(bytes(plan.document))
             if output.temp is not None:
                 output.close()
-                _check_text(plan, prototxt.read(output.temp))
+                _read_back_text(plan, output)
         outputs.commit()
 
 
@@ -243,6 +243,13 @@ def write_weights(plan: Plan, fd: int, name: str, progress: Callable[[int], None
         upgrade_header=plan.weight_plan.upgrade_header,
         name=name,
     )
+
+
+def _read_back_text(plan: Plan, output: Output) -> None:
+    """Hold the new prototxt against the text that was checked. Raises OutputError."""
+    with open(output.temp or output.path, "rb") as file:
+        if file.read() != bytes(plan.document):
+            raise OutputError(f"{output.path}: read back otherwise than it was written; check the disk")
 
 
 def _read_back_weights(plan: Plan, output: Output) -> None:
