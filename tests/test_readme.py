@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 import pytest
+from make_weights import write_weights
 
 from caffe_fcn.cli.convert import convert
 from caffe_fcn.cli.main import run
-from make_weights import write_weights
 from tests.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

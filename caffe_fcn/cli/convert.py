@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -186,8 +184,7 @@ def _with_weights(files: _Files, weights: bool) -> _Files:
 
 
 def _beside(path: str, suffix: str) -> str:
-    source = Path(path)
-    return str(source.with_name(f"{source.stem}_fcn{suffix}"))
+    return f"{os.path.splitext(path)[0]}_fcn{suffix}"
 
 
 @contextmanager
@@ -196,6 +193,9 @@ def _stdin_as_file(path: str, suffix: str) -> Iterator[str]:
     if path != "-":
         yield path
         return
+    import shutil
+    import tempfile
+
     with tempfile.NamedTemporaryFile(prefix="stdin-", suffix=suffix) as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from caffe_fcn import schema
@@ -152,6 +151,8 @@ class _Builder:
         if makers:
             phase, maker = _phase_name(self._state.phase), makers[0][1].name
             return f'which layer "{maker}" makes, but not in phase {phase} as chosen; see --phase, --stage, --level'
+        from difflib import get_close_matches  # here, because importing it costs every run
+
         near = get_close_matches(name, self._current, n=1)
         return f'which no layer makes; did you mean "{near[0]}"?' if near else "which no layer makes"
 

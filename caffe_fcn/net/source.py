@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf import text_format
 
@@ -17,7 +17,6 @@ from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.diff import unified_diff
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
@@ -38,6 +37,8 @@ class SourceNet:
     origins: tuple[int | None, ...]
     format: str
     notes: tuple[str, ...] = ()
+    from_weights: bool = False
+    """Whether the text was made from the net inside a caffemodel."""
 
     @property
     def name(self) -> str:
@@ -51,6 +52,8 @@ class SourceNet:
 
     def diff(self, edits: Sequence[Edit], new_name: str) -> str:
         """The unified diff that the EDITS make."""
+        from caffe_fcn.files.diff import unified_diff  # here, because most runs show no diff
+
         return unified_diff(self.document, edits, self.name, new_name)
 
 
@@ -72,7 +75,7 @@ def net_of_weights(weights: WeightFile) -> SourceNet:
         layer.ClearField("include")
         layer.ClearField("exclude")
     text = text_format.MessageToString(net, as_utf8=True)
-    return interpret(prototxt.parse(text, weights.path))
+    return replace(interpret(prototxt.parse(text, weights.path)), from_weights=True)
 
 
 def interpret(document: Document) -> SourceNet:

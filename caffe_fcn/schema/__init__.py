@@ -1,29 +1,26 @@
 """The message classes of Caffe's schema: `NetParameter`, `LayerParameter`, `BlobProto` and the rest.
 
-They are built at first use from two descriptor sets that lie beside this file, compiled from
-`proto/caffe.proto` (BVLC's schema, exactly) and `proto/forks.proto` (fields of forks that bear on
-shapes, under numbers of our own, for the text format only). The classes live in a descriptor pool
-of their own, so pycaffe or any other `caffe.proto` can be imported in the same process.
+They are built at first use from `schema.binpb` beside this file: what `proto/caffe.proto` (BVLC's
+schema, exactly) and `proto/forks.proto` (fields of forks that bear on shapes, under numbers of our
+own, for the text format only) compile to, merged by `merge.py`. The classes live in a descriptor
+pool of their own, so pycaffe or any other `caffe.proto` can be imported in the same process.
 
 Messages are typed `Any`: their fields are known to protobuf, not to a static checker.
 """
 
 from __future__ import annotations
 
+import os
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
-    from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
     from google.protobuf.descriptor_pool import DescriptorPool
 
 Message: TypeAlias = Any
 """Any message of the schema."""
 
-_FORKS = ".caffe.forks."
-_OURS = ".caffe."
 _LABEL_REPEATED = 3
 
 
@@ -58,37 +55,11 @@ def enum_number(message: str, enum: str, value: str) -> int:
     return int(enumeration.values_by_name[value].number)
 
 
-def load_file(name: str) -> FileDescriptorProto:
-    """The file descriptor compiled from proto/NAME.proto: "caffe" or "forks"."""
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
-    data = files(__package__).joinpath(f"{name}.binpb").read_bytes()
-    return FileDescriptorSet.FromString(data).file[0]
-
-
 @cache
 def _pool() -> DescriptorPool:
     from google.protobuf.descriptor_pool import DescriptorPool
 
-    schema = load_file("caffe")
-    schema.name = "caffe_fcn/caffe.proto"
-    messages = {message.name: message for message in schema.message_type}
-    for addition in load_file("forks").message_type:
-        for field in addition.field:
-            if field.type_name.startswith(_FORKS):
-                field.type_name = _OURS + field.type_name.removeprefix(_FORKS)
-        if addition.name in messages:
-            _extend(messages[addition.name], addition)
-        else:
-            schema.message_type.append(addition)
     pool = DescriptorPool()
-    pool.AddSerializedFile(schema.SerializeToString())
+    with open(os.path.join(os.path.dirname(__file__), "schema.binpb"), "rb") as file:
+        pool.AddSerializedFile(file.read())
     return pool
-
-
-def _extend(message: DescriptorProto, addition: DescriptorProto) -> None:
-    """Give MESSAGE the fields, and its enums the values, that forks add to it."""
-    message.field.extend(addition.field)
-    enums: dict[str, EnumDescriptorProto] = {enum.name: enum for enum in message.enum_type}
-    for enum in addition.enum_type:
-        enums[enum.name].value.extend(enum.value)

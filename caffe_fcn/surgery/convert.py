@@ -137,6 +137,8 @@ def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
             )
         except NetError as error:
             failures.append(error)
+    if not graphs and source.from_weights:
+        raise NetError(f"{failures[0]}; the net inside the caffemodel is not whole: give its prototxt as well")
     if not graphs:
         raise failures[0]
     unknown = [name for name in settings.given if not any(graph.latest(name) for graph in graphs.values())]

@@ -25,6 +25,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from caffe_fcn import schema
+from caffe_fcn.schema import merge
 from tests.paths import GOLDEN, ROOT, SHARED
 
 FACTS: dict[str, Any] = json.loads((GOLDEN / "caffe_schema.json").read_text(encoding="utf-8"))
@@ -35,7 +36,7 @@ LARGEST_FIELD_NUMBER = 2**29 - 1
 
 @cache
 def compiled(name: str) -> FileDescriptorProto:
-    return schema.load_file(name)
+    return merge.load_file(name)
 
 
 def messages_of(file: FileDescriptorProto) -> dict[str, DescriptorProto]:
@@ -135,6 +136,11 @@ def test_the_descriptor_set_is_what_the_proto_compiles_to(name: str, tmp_path: P
     fresh = FileDescriptorSet.FromString(target.read_bytes())
     assert len(fresh.file) == 1
     assert fresh.file[0] == compiled(name), "run `make schema`"
+
+
+def test_what_is_loaded_is_the_two_descriptor_sets_merged() -> None:
+    checked_in = Path(merge.__file__).with_name("schema.binpb").read_bytes()
+    assert FileDescriptorProto.FromString(checked_in) == merge.merged(), "run `make schema`"
 
 
 # ---- What forks add ----
