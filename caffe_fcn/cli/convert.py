@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,8 +19,7 @@ _PROGRESS_FROM = 128 << 20
 """A copy of fewer bytes is over before a progress bar could be read."""
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     """Where things are read from and written to; "-" is stdin or stdout, None is not at all."""
 
     net: str

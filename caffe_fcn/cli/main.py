@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -35,7 +36,11 @@ app.add_command(convert)
 def main() -> None:
     """Run the command line and exit."""
     gc.disable()  # a short life: looking for cycles among what was just imported is a seventh of it
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)  # all files are closed; taking the interpreter apart would take as long again
 
 
 def run(arguments: list[str]) -> int:

@@ -36,8 +36,7 @@ _MAX_AXES = 32
 _SCAN = 1 << 20
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(NamedTuple):
     """Which field of a blob holds what, by number; `data` names those that a net reads, first choice first."""
 
     dims: tuple[int, ...]

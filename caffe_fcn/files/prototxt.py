@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import PrototxtError
 
@@ -36,8 +36,7 @@ _CLOSING = {"{": "}", "<": ">"}
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace text[start:end] by `text`."""
 
     start: int

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -46,8 +46,7 @@ def reconcile(document: Document, old: Message, new: Message, moves: Moves | Non
     return writer.edits
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(NamedTuple):
     """One value of a field in the text: the field that holds it, and which of its values it is."""
 
     field: Field

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.files.blobs import ITEM_SIZE, Values, empty, read_stored
 from caffe_fcn.files.source import Source
@@ -22,8 +22,7 @@ PANEL = 8 << 20
 _STRIP = 1 << 20
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A part of a matrix' columns: a flattened map of C channels and H·W positions.
 
     The wanted order is channels first, C×H×W; `channels_last` says that the file has H×W×C.

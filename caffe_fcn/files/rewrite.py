@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
@@ -40,8 +40,7 @@ class Drop(Enum):
 DROP = Drop.DROP
 
 
-@dataclass(frozen=True)
-class BlobEdit:
+class BlobEdit(NamedTuple):
     """A blob's new shape, in Caffe's order and of as many values, and the order its values are to be in."""
 
     shape: tuple[int, ...]
@@ -60,8 +59,7 @@ Edits: TypeAlias = Mapping[int, LayerEdit | Drop]
 """Edits by position in WeightFile.layers."""
 
 
-@dataclass(frozen=True)
-class _Matrix:
+class _Matrix(NamedTuple):
     """Values to be written packed, in another order."""
 
     values: Values

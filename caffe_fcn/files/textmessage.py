@@ -9,9 +9,8 @@ without) is read and listed in `irregular`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -33,8 +32,7 @@ _LIMITS = {
 }
 
 
-@dataclass(frozen=True)
-class Typed:
+class Typed(NamedTuple):
     """The message of a document, and what it does not say: `unknown` and `irregular`, each as
     (dotted path, offset in the text), in the order of the text."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown
@@ -43,8 +43,7 @@ class Geometry:
         return not self.reasons
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """A layer in its surroundings: the geometry and shape of its first bottom that is a map, its top's shape."""
 
     graph: Graph
@@ -198,7 +197,7 @@ def _union(one: Geometry, other: Geometry) -> Geometry:
 def _gate(place: _Place) -> Geometry | None:
     """Axpy: a map times one factor per channel, plus a map like it."""
     geometry = place.known[place.node.bottoms[1]]
-    return None if geometry is None else _whole(replace(place, first=geometry))
+    return None if geometry is None else _whole(place._replace(first=geometry))
 
 
 def _crop(place: _Place) -> Geometry | None:

@@ -44,8 +44,7 @@ class Node:
         return str(self.layer.type)
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(NamedTuple):
     """The layers of one phase in file order, and who makes and who reads each blob."""
 
     phase: str

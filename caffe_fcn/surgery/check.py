@@ -8,8 +8,8 @@ paths join on a larger image.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import lcm, prod
+from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.geometry import Geometry, infer_geometry
@@ -22,8 +22,7 @@ from caffe_fcn.surgery.pooling import descendants
 _JOINS = ("Concat", "Eltwise", "Scale", "Bias", "Mul", "Add", "Axpy")
 
 
-@dataclass(frozen=True)
-class Twin:
+class Twin(NamedTuple):
     """The converted net, in one phase: its graph, and for each of its layers the index before the surgery."""
 
     graph: Graph

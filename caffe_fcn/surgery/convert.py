@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from caffe_fcn.errors import CaffemodelError, NetError, OutputError, PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
@@ -44,8 +45,7 @@ class Settings:
     strict: bool = False
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """A conversion decided on: the surgery, and what it makes of each document."""
 
     source: SourceNet

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from caffe_fcn.files.reorder import Reorder, Segment
 from caffe_fcn.files.rewrite import BlobEdit
@@ -197,8 +197,7 @@ class ResizeInput(Edit):
         return f"input {'×'.join(map(str, self.size))}"
 
 
-@dataclass(frozen=True)
-class LeftAlone:
+class LeftAlone(NamedTuple):
     """A layer that could have been meant, and why it stays as it is; `asked`: because the user said so."""
 
     layer: str

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
 
 DEFAULT_SUFFIX = "-conv"
 
 
-@dataclass(frozen=True)
-class Naming:
+class Naming(NamedTuple):
     """NAME becomes NAME + suffix; a rename rule that matches the whole name goes first.
 
     `suffix` is "" to keep names. `rules` are (pattern, replacement), as for re.sub.
@@ -41,18 +40,10 @@ def parse_rule(text: str) -> tuple[re.Pattern[str], str]:
         raise ValueError(f"{text!r} is not PATTERN=REPLACEMENT, e.g. 'fc(\\d+)=conv\\1'")
     try:
         compiled = re.compile(pattern)
-        _check_template(compiled, replacement)
+        compiled.sub(replacement, "")  # reads the replacement, and refuses groups that the pattern lacks
     except (re.error, IndexError) as error:
         raise ValueError(f"{text!r}: {error}") from error
     return compiled, replacement
-
-
-def _check_template(pattern: re.Pattern[str], replacement: str) -> None:
-    """Raise re.error when REPLACEMENT refers to a group that PATTERN lacks."""
-    alternatives = re.compile(f"(?:{pattern.pattern})|", pattern.flags)
-    match = alternatives.match("")
-    if match:
-        match.expand(replacement)
 
 
 def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.files.reorder import Segment
 from caffe_fcn.net.graph import Blob, Node
@@ -50,30 +50,26 @@ class View:
         return self.kind in ("flat", "index") and prod(self.spatial) == 1
 
 
-@dataclass(frozen=True)
-class Passes:
+class Passes(NamedTuple):
     """The tops are views as well; `changes` is what the layer itself needs for that."""
 
     tops: tuple[View, ...]
     changes: tuple[SetParameter, ...] = ()
 
 
-@dataclass(frozen=True)
-class Vanishes:
+class Vanishes(NamedTuple):
     """The twin does without the layer: its top is `view`."""
 
     view: View
 
 
-@dataclass(frozen=True)
-class Accepts:
+class Accepts(NamedTuple):
     """The layer takes the bottom and makes something that is no view: a loss, an accuracy."""
 
     changes: tuple[SetParameter, ...] = ()
 
 
-@dataclass(frozen=True)
-class Refuses:
+class Refuses(NamedTuple):
     """The layer cannot take the bottom; `reason` reads after the layer's name. `by_position`: because it
     treats each position of the flattened map on its own, so that no sliding window could do the same."""
 

@@ -7,8 +7,8 @@ untouched. What both hold must agree: a blob of another size means that the weig
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError, WeightsError
@@ -23,8 +23,7 @@ _CHECKED = ("Convolution", "Deconvolution", "InnerProduct", "PReLU", "Embed")
 """Types whose blobs are the same in BVLC Caffe and in its forks."""
 
 
-@dataclass(frozen=True)
-class WeightPlan:
+class WeightPlan(NamedTuple):
     """What to do to a caffemodel. `missing`: converted layers it holds no blobs for; `foreign`: layers with
     blobs that the net lacks, copied untouched."""
 

@@ -7,8 +7,7 @@ how large they are. The first convolution's weights know the first, an InnerProd
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, Graph, Node
@@ -30,8 +29,7 @@ _PASSING = frozenset(
 """Types whose first top has the channels of the bottom."""
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(NamedTuple):
     """Where to look for what a data layer leaves out: INFER is `infer_shapes`, the rest are its arguments."""
 
     graph: Graph
@@ -176,4 +174,4 @@ def _above(graph: Graph, nodes: Sequence[Node]) -> Graph:
         if not wanted.isdisjoint(node.tops):
             wanted.update(node.bottoms)
             kept.append(node)
-    return replace(graph, nodes=tuple(reversed(kept)))
+    return graph._replace(nodes=tuple(reversed(kept)))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
@@ -67,8 +67,7 @@ def no_params(_layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
     return ()
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes.
 
     A PARTIAL rule is asked even where a bottom is Unknown; the others give the same Unknown for all tops.

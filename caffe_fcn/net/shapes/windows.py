@@ -7,8 +7,7 @@ many fields a layer uses; shapes and geometry are both computed from it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
@@ -20,8 +19,7 @@ _FLOOR = 1
 """PoolingParameter.RoundMode.FLOOR."""
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(NamedTuple):
     """The window of a layer along each spatial axis; BEFORE and AFTER are the padding on either side."""
 
     kernel: Shape
