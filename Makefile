@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.for-use
 DEV := $(VENV)/.for-development
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 DEMO := build/demo
 BENCH ?=
 
@@ -35,18 +36,20 @@ bench: $(DEV) ## speed and memory against cp and the protobuf package
 schema: $(DEV) ## compile proto/*.proto into the descriptor sets of the package
 	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/caffe.binpb proto/caffe.proto
 	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/forks.binpb proto/forks.proto
+	$(BIN)/python -m caffe_fcn.schema.merge
 
 clean: ## remove all that was made, .venv too
 	rm -rf $(VENV) build dist caffe_fcn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find caffe_fcn tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp says that the environment holds what setup.cfg asked for when the stamp was made.
+# A stamp says that the environment holds what setup.cfg asked for when the stamp was made. In the mode "compat" the
+# checkout is one more directory on the path; the default, a hook on every import, would slow each start by half.
 $(RUN): setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL) -e .
 	@touch $@
 
 $(DEV): setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	@touch $@ $(RUN)
 
 $(BIN)/python:

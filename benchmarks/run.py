@@ -1,0 +1,255 @@
+"""The benchmarks: `caffe-fcn convert` beside `cp` and beside a script written with the protobuf package.
+
+Every figure is a whole process, from its start to its end, on warm caches; contenders take turns in one run,
+and what counts is the ratio of medians. `make bench` runs all; nothing fails for being slow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nets
+from measuring import Command, Contender, ContenderError, Series, compare, floor, measure
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+MODELS = ROOT / "models"
+SHARED = Path(os.environ.get("CAFFE_FCN_SHARED", ROOT.parent / "shared"))
+RESNET = SHARED / "corpus" / "KaimingHe+deep-residual-networks" / "ae15aade-ResNet-152-deploy.prototxt"
+CAFFE_FCN = Path(sys.executable).parent / "caffe-fcn"
+"""The console script of the environment that runs this one."""
+
+CP, CONVERT, PLAIN, HELP, NOTHING = "cp", "caffe-fcn convert", "plain protobuf", "caffe-fcn --help", "python -c pass"
+MIB = 1 << 20
+
+
+class NoRoomError(Exception):
+    """A case needs more disk than there is."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cases share: a directory of their own to write in, how often to run, and where to say what goes on."""
+
+    directory: Path
+    runs: int
+    progress: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure to reach: MEASURE takes the series by name and gives what FORM prints; at most LIMIT will do."""
+
+    what: str
+    limit: float
+    form: str
+    measure: Callable[[Mapping[str, Series]], float]
+
+
+def beside(one: str, other: str) -> Callable[[Mapping[str, Series]], float]:
+    """The median time of ONE as a multiple of OTHER's."""
+    return lambda series: series[one].median / series[other].median
+
+
+SIXTY_FOUR_MIB = Target("convert: peak memory", 64, "{:.0f} MiB", lambda series: series[CONVERT].peak / MIB)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: what it is, how it is run, and what it is to reach. The first contender is the measure of all."""
+
+    title: str
+    run: Callable[[Bench], list[Series]]
+    targets: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net whose weights, some SIZE bytes of them, are made on the spot.
+
+    KERNELS tells the plain script what it cannot find out; without them it does not take part.
+    """
+
+    prototxt: Callable[[], str]
+    size: int
+    kernels: Mapping[str, int]
+
+    def __call__(self, bench: Bench) -> list[Series]:
+        """Compare copying, converting and the plain script on this model."""
+        check_room(bench.directory, 2 * self.size + 64 * MIB)
+        net, weights = bench.directory / "net.prototxt", bench.directory / "net.caffemodel"
+        outputs = new_net, new_weights = bench.directory / "fcn.prototxt", bench.directory / "fcn.caffemodel"
+        net.write_text(self.prototxt(), encoding="utf-8")
+        bench.progress("making weights")
+        measure([sys.executable, HERE / "make_weights.py", net, weights])
+        convert: Command = [CAFFE_FCN, "convert", net, weights, "-o", new_net, "-w", new_weights, "--force", "--quiet"]
+        contenders = [Contender(CP, ["cp", weights, new_weights], outputs), Contender(CONVERT, convert, outputs)]
+        if self.kernels:
+            kernels = [f"{name}={size}" for name, size in self.kernels.items()]
+            script: Command = [sys.executable, HERE / "plain_protobuf.py", net, weights, new_net, new_weights, *kernels]
+            contenders.append(Contender(PLAIN, script, outputs))
+        return compare(contenders, bench.runs, bench.progress)
+
+
+def check_room(directory: Path, needed: int) -> None:
+    """Raise NoRoomError unless NEEDED bytes are free in DIRECTORY."""
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise NoRoomError(f"needs {needed / 1e9:.1f} GB, {directory.parent} has {free / 1e9:.1f} GB free; see --dir")
+
+
+def run_help(bench: Bench) -> list[Series]:
+    """The help page beside a Python that does nothing."""
+    contenders = [Contender(NOTHING, [sys.executable, "-c", "pass"]), Contender(HELP, [CAFFE_FCN, "--help"])]
+    return compare(contenders, 4 * bench.runs, bench.progress)
+
+
+def run_resnet(bench: Bench) -> list[Series]:
+    """The text of a 152-layer ResNet: the corpus's where it lies beside the checkout, else one of our own."""
+    net, output = bench.directory / "resnet.prototxt", bench.directory / "fcn.prototxt"
+    text = RESNET.read_bytes() if RESNET.exists() else nets.resnet152().encode()
+    net.write_bytes(text)
+    convert: Command = [CAFFE_FCN, "convert", net, "-o", output, "--force", "--quiet"]
+    contenders = [Contender(NOTHING, [sys.executable, "-c", "pass"]), Contender(CONVERT, convert, (output,))]
+    return compare(contenders, 2 * bench.runs, bench.progress)
+
+
+def model_file(name: str) -> Callable[[], str]:
+    """A function that reads the prototxt called NAME of models/."""
+    return lambda: (MODELS / f"{name}.prototxt").read_text(encoding="utf-8")
+
+
+ALEXNET = Model(model_file("alexnet"), 244_000_000, {"fc6": 6, "fc7": 1, "fc8": 1})
+VGG16 = Model(model_file("vgg16"), 554_000_000, {"fc6": 7, "fc7": 1, "fc8": 1})
+LARGE = Model(nets.vgg_large, 5_110_000_000, {})
+
+CASES: dict[str, Case] = {
+    "help": Case(
+        "the help page", run_help, (Target("--help beside python -c pass", 5, "{:.2f} ×", beside(HELP, NOTHING)),)
+    ),
+    "resnet152": Case(
+        "ResNet-152, text only",
+        run_resnet,
+        (Target("convert: wall time", 0.5, "{:.2f} s", lambda series: series[CONVERT].median),),
+    ),
+    "alexnet": Case("AlexNet, 244 MB", ALEXNET),
+    "vgg16": Case(
+        "VGG-16, 553 MB", VGG16, (Target("convert beside cp", 1.5, "{:.2f} ×", beside(CONVERT, CP)), SIXTY_FOUR_MIB)
+    ),
+    "5gb": Case(
+        "wide VGG, 5.1 GB (no plain protobuf: it cannot serialise 2 GiB)",
+        LARGE,
+        (Target("convert beside cp", 1.2, "{:.2f} ×", beside(CONVERT, CP)), SIXTY_FOUR_MIB),
+    ),
+}
+
+
+def print_series(case: Case, series: Sequence[Series], least: int) -> None:
+    """Print the table of one case: medians, spreads, ratios to the first contender and peak memory."""
+    print(f"\n{case.title}; {len(series[0].seconds)} runs each")
+    print(f"  {'':20} {'median':>9} {'min - max':>17} {'ratio':>8} {'peak memory':>14}")
+    for each in series:
+        spread = f"{min(each.seconds):.3f} - {max(each.seconds):.3f} s"
+        ratio = f"{each.median / series[0].median:.2f} ×"
+        # What is no higher than this process's own memory may be lower in truth.
+        peak = f"{'≤ ' if each.peak <= 1.05 * least else ''}{each.peak / MIB:,.0f} MiB"
+        print(f"  {each.name:20} {each.median:7.3f} s {spread:>17} {ratio:>8} {peak:>14}")
+
+
+def print_targets(results: Mapping[str, Sequence[Series]]) -> None:
+    """Print what was to be reached beside what was."""
+    print(f"\n  {'target':44} {'at most':>9} {'measured':>10}")
+    for name, series in results.items():
+        by_name = {each.name: each for each in series}
+        for target in CASES[name].targets:
+            figure = target.measure(by_name)
+            mark = "reached" if figure <= target.limit else "MISSED"
+            limit, shown = f"{target.limit:g}{target.form[target.form.index('}') + 1 :]}", target.form.format(figure)
+            print(f"  {name + ': ' + target.what:44} {limit:>9} {shown:>10}  {mark}")
+
+
+def show_progress(text: str) -> None:
+    """Say on stderr, if a person watches, what is going on."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def run_case(name: str, arguments: argparse.Namespace, least: int) -> list[Series] | None:
+    """Run the case NAME in a directory of its own, print its table and remove all it made; None if there is no room."""
+    case = CASES[name]
+    with tempfile.TemporaryDirectory(prefix="caffe-fcn-bench-", dir=arguments.dir) as directory:
+        bench = Bench(Path(directory), arguments.runs, lambda text: show_progress(f"{name}: {text}"))
+        try:
+            series = case.run(bench)
+        except NoRoomError as error:
+            print(f"\n{case.title}: left out, {error}")
+            return None
+        finally:
+            show_progress("")
+    print_series(case, series, least)
+    return series
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description="Measure caffe-fcn beside cp and beside plain protobuf.")
+    parser.add_argument(
+        "--only", action="append", choices=CASES, metavar="NAME", help=f"one of {', '.join(CASES)}; repeatable"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=5, metavar="N", help="runs of each contender (default 5; more of quick ones)"
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        help="where to make the files, 10.3 GB for 5gb (default: a temporary directory)",
+    )
+    arguments = parser.parse_args()
+    if arguments.runs < 1:
+        parser.error("--runs must be at least 1")
+    if arguments.dir is not None and not arguments.dir.is_dir():
+        parser.error(f"--dir: {arguments.dir} is not a directory")
+    if not CAFFE_FCN.exists():
+        parser.error(f"{CAFFE_FCN} is missing; `make bench` installs it")
+    return arguments
+
+
+def main() -> int:
+    """Run the cases asked for and print their tables; 0, or 1 when a contender failed, or 130 when interrupted."""
+    arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go then, too
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()};",
+        end=" ",
+    )
+    print("whole processes by turns, caches warm; ratios of medians")
+    results: dict[str, list[Series]] = {}
+    try:
+        least = floor()
+        for name in arguments.only or CASES:
+            series = run_case(name, arguments, least)
+            if series is not None:
+                results[name] = series
+    except ContenderError as error:
+        print(f"a contender failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; temporary files are removed", file=sys.stderr)
+        return 130
+    if any(CASES[name].targets for name in results):
+        print_targets(results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
