@@ -63,9 +63,12 @@ def _hunks(document: Document, lines: Sequence[str], edits: Sequence[Edit]) -> l
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         first = min(document.position(edit.start)[0] - 1, len(lines))
         last = min(document.position(max(edit.start, edit.end - 1))[0], len(lines))
+        before = edit.text or document.text[: edit.start][-1:]
+        if document.text[edit.start : edit.end].endswith("\n") and not before.endswith("\n"):
+            last = min(last + 1, len(lines))  # the next line joins this one
         if groups and first <= groups[-1][1]:
-            before = groups[-1]
-            groups[-1] = (before[0], max(before[1], last), [*before[2], edit])
+            groups[-1] = (groups[-1][0], max(groups[-1][1], last), groups[-1][2])
+            groups[-1][2].append(edit)
         else:
             groups.append((first, last, [edit]))
     hunks = []

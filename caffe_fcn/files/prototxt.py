@@ -18,20 +18,24 @@ from functools import cached_property
 from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import PrototxtError
+from caffe_fcn.files.literals import printable
 
 MAX_DEPTH = 64
 """Nesting deeper than this is refused; Caffe's own schema needs five levels."""
 
 _TOKEN = re.compile(
     r"""
-      (?P<space>(?:\s+|\#[^\n]*)+)
+      (?P<space>\s+)
+    | (?P<comment>\#[^\n]*)
     | (?P<word>[A-Za-z_][\w.+-]*)
     | (?P<number>[0-9.](?:[eE][+-]|[\w.])*)
-    | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    | (?P<string>"[^"\\\n]*"|'[^'\\\n]*')
+    | (?P<quote>["'])
     | (?P<symbol>[{}<>\[\]:;,\-])
     """,
     re.VERBOSE | re.ASCII,
 )
+_INSIDE = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _CLOSING = {"{": "}", "<": ">"}
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
 
@@ -87,6 +91,15 @@ class Document:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def start(self) -> int:
+        """Where the text begins: behind a byte-order mark."""
+        return 1 if self.text.startswith("\ufeff") else 0
+
+    def line_start(self, offset: int) -> int:
+        """Where the line of a character begins."""
+        return max(self.text.rfind("\n", 0, offset) + 1, self.start)
+
     def __bytes__(self) -> bytes:
         return encode(self.text)
 
@@ -112,8 +125,8 @@ class Document:
         end = self.text.find("\n", start)
         source = self.text[start : len(self.text) if end < 0 else end].rstrip("\r").lstrip("\ufeff")
         column -= self.text.startswith("\ufeff") and line == 1
-        source = source.encode("utf-8", "replace").decode("utf-8")
         shown, at = _window(source, column - 1)
+        shown = printable(shown, len(shown))
         margin = "".join("\t" if char == "\t" else " " for char in shown[:at])
         raise PrototxtError(f"{self.name}:{line}:{column}: {message}\n  {shown}\n  {margin}^")
 
@@ -162,9 +175,37 @@ def encode(text: str) -> bytes:
 
 def comments(text: str, start: int, end: int) -> Iterator[str]:
     """The comments, "#" included, between two offsets that lie outside any string."""
-    for match in _TOKEN.finditer(text, start, end):
-        if match.lastgroup == "space":
-            yield from (line.strip() for line in match.group().split("\n") if line.strip().startswith("#"))
+    for kind, first, last in _tokens(text, start, end):
+        if kind == "comment":
+            yield text[first:last].strip()
+
+
+def _tokens(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """Kind, start and end of all that stands in a part of TEXT; at what is no token, kind "" and nothing more."""
+    match_at = _TOKEN.match
+    while start < end:
+        match = match_at(text, start, end)
+        kind, last = (match.lastgroup or "", match.end()) if match else ("", start)
+        if kind == "quote":
+            kind, last = _string(text, start, end)
+        yield kind, start, last
+        if not kind:
+            return
+        start = last
+
+
+def _string(text: str, start: int, end: int) -> tuple[str, int]:
+    """Kind and end of a string with escapes in it; a loop, where a regular expression would remember each."""
+    quote, at = text[start], start + 1
+    while at < end:
+        inside = _INSIDE[quote].match(text, at, end)
+        at = inside.end() if inside else at
+        if text[at : at + 1] == quote:
+            return "string", at + 1
+        if text[at : at + 1] != "\\" or text[at + 1 : at + 2] in ("", "\n"):
+            break
+        at += 2
+    return "", start
 
 
 def _window(source: str, at: int, width: int = 120) -> tuple[str, int]:
@@ -184,17 +225,12 @@ class _Parser:
         self.advance()
 
     def _tokens(self) -> Iterator[tuple[str, int, int]]:
-        at = 1 if self.text.startswith("\ufeff") else 0
         end = len(self.text)
-        match_at = _TOKEN.match
-        while at < end:
-            match = match_at(self.text, at)
-            if match is None:
-                self.document.fail(at, self._explain(at))
-            kind = match.lastgroup
-            if kind != "space":
-                yield kind or "", at, match.end()
-            at = match.end()
+        for token in _tokens(self.text, self.document.start, end):
+            if token[0] not in ("space", "comment"):
+                if not token[0]:
+                    self.document.fail(token[1], self._explain(token[1]))
+                yield token
         yield "end", end, end
 
     def _explain(self, at: int) -> str:
@@ -255,7 +291,7 @@ class _Parser:
         elif colon:
             values = [self.scalar()]
         else:
-            self.document.fail(self.start, f"expected ':' or '{{' after {name!r}, found {self.found()}")
+            self.document.fail(self.start, f"expected ':' or '{{' after {printable(name)!r}, found {self.found()}")
         field = Field(name, start, self.previous_end, values, listed)
         if self.at_symbol(";,"):
             self.take()

@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
-from caffe_fcn.files.prototxt import Block, Document, Edit, Field, Scalar, comments
+from caffe_fcn.files.literals import enumerator
+from caffe_fcn.files.prototxt import Block, Document, Edit, Field, Scalar
+from caffe_fcn.files.removal import REST_OF_LINE, kept_comments, without_fields, without_values
 from caffe_fcn.files.textmessage import fields_of
 from caffe_fcn.schema import Message, is_repeated
 
-_REST_OF_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)")
 _WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?[0-9]+)\.0$")
+_UNREAD: Any = object()
+"""The value of an enumerator that the schema does not know: unlike any other."""
 _SEPARATOR = re.compile(r"[ \t]*[;,]")
 
 
@@ -43,7 +46,7 @@ def reconcile(document: Document, old: Message, new: Message, moves: Moves | Non
     """The edits after which the document reads as NEW; OLD is what it reads as now."""
     writer = _Writer(document, moves or Moves())
     writer.message(document.root, old, new, top=True)
-    return writer.edits
+    return [*writer.edits, *without_fields(document, writer.removed)]
 
 
 class _Value(NamedTuple):
@@ -59,6 +62,7 @@ class _Writer:
         self.text = document.text
         self.moves = moves
         self.edits: list[Edit] = []
+        self.removed: list[Field] = []
 
     def message(self, block: Block, old: Message, new: Message, top: bool = False) -> None:
         """The edits inside BLOCK, which reads as OLD and shall read as NEW (maybe of another type)."""
@@ -71,7 +75,7 @@ class _Writer:
         inserts: list[tuple[FieldDescriptor, Any, int | None]] = []
         for name in nodes:
             if name in before and _present(old, before[name]) and renames.get(name, name) not in after:
-                self._delete_all(nodes[name])
+                self._remove(nodes[name])
         for name, descriptor in after.items():
             if name in renames:  # its nodes are another field's now
                 continue
@@ -81,16 +85,18 @@ class _Writer:
             if source == name and _same(before.get(name), old_values, descriptor, new_values):
                 kept += [(descriptor.number, value.field) for value in nodes.get(name, [])]
                 continue
-            written = _typed_nodes(nodes.get(source, []), len(old_values))
+            written = nodes.get(source, [])
+            if source in before:
+                written, old_values = self._read_as(before[source], written, old_values)
             if source in before and _is_message(before[source]) != _is_message(descriptor):
-                self._delete_all(written)
+                self._remove(written)
                 written, old_values = [], []
             order = self.moves.elements.get(name) if top else None
             pairs = _pair(old_values, new_values, order)
             used = {index for index, _ in pairs if index is not None}
             if source != name:
                 self.edits += [Edit(f.start, f.start + len(source), name) for f in _fields(written, used)]
-            self._delete_all([value for index, value in enumerate(written) if index not in used])
+            self._remove([value for index, value in enumerate(written) if index not in used])
             last: Field | None = None
             for index, position in pairs:
                 if index is None:
@@ -114,46 +120,40 @@ class _Writer:
             and not (was in after and _present(new, after[was]))
         }
 
+    def _read_as(
+        self, descriptor: FieldDescriptor, nodes: list[_Value], values: list[Any]
+    ) -> tuple[list[_Value], list[Any]]:
+        """The nodes that were read as VALUES: of a list all but unknown enumerators, else the last one, alone."""
+        if is_repeated(descriptor):
+            enumeration = descriptor.enum_type
+            if enumeration is not None and len(nodes) > len(values):
+                nodes = [value for value in nodes if enumerator(enumeration, self._source(value.node)) is not None]
+            return nodes, values
+        self._remove(nodes[:-1])
+        return nodes[-1:], values or [_UNREAD] * len(nodes[-1:])
+
+    def _source(self, node: Scalar | Block) -> str:
+        return self.text[node.start : node.end]
+
     def _value(self, value: _Value, was: FieldDescriptor, old: Any, now: FieldDescriptor, new: Any) -> None:
         node = value.node
         if isinstance(node, Block):
             self.message(node, old, new)
-        elif _comparable(was, old) != _comparable(now, new):
+        elif old is _UNREAD or _comparable(was, old) != _comparable(now, new):
             literal = _literal(now, new)
             if self.text[node.start] == "'" and literal[0] == '"' and "'" not in literal and "\\" not in literal:
                 literal = f"'{literal[1:-1]}'"
-            self.edits.append(Edit(node.start, node.end, literal))
+            comment = kept_comments(self.document, node.start, node.end)
+            self.edits.append(Edit(node.start, node.end, literal + comment))
 
-    # ---- deleting ----
-
-    def _delete_all(self, values: Sequence[_Value]) -> None:
+    def _remove(self, values: Sequence[_Value]) -> None:
+        """Take VALUES out of the text: whole fields once all is known, values of a list at once."""
         gone = {id(value.node) for value in values}
         for owner in {id(value.field): value.field for value in values}.values():
             if all(id(node) in gone for node in owner.values):
-                self._delete(owner)
+                self.removed.append(owner)
             else:
-                kept = [self.text[node.start : node.end] for node in owner.values if id(node) not in gone]
-                self.edits.append(Edit(owner.values[0].start, owner.values[-1].end, ", ".join(kept)))
-
-    def _delete(self, owner: Field) -> None:
-        """Remove a field: its line if it stands alone there, and never a comment."""
-        separator = _SEPARATOR.match(self.text, owner.end)
-        start, end = owner.start, separator.end() if separator else owner.end
-        inner = list(comments(self.text, start, end)) if any(isinstance(v, Block) for v in owner.values) else []
-        line_start = self.text.rfind("\n", 0, start) + 1
-        indent = self.text[line_start:start]
-        alone_before = not indent.strip()
-        tail = _REST_OF_LINE.match(self.text, end)
-        if inner:
-            between = self.document.newline_at(start) + (indent if alone_before else "")
-            self.edits.append(Edit(start, end, between.join(inner)))
-        elif alone_before and tail and "#" not in tail.group():
-            newline = self.text.find("\n", tail.end())
-            self.edits.append(Edit(line_start, newline + 1 if newline >= 0 else tail.end(), ""))
-        else:
-            if not tail:  # more on this line: the blanks that follow go along
-                end += len(self.text[end:]) - len(self.text[end:].lstrip(" \t")) if end < len(self.text) else 0
-            self.edits.append(Edit(start, end, ""))
+                self.edits += without_values(self.document, owner, gone)
 
     # ---- inserting ----
 
@@ -194,18 +194,26 @@ class _Writer:
         self, block: Block, anchor: int | None, following: Sequence[Field], body: Sequence[str], top: bool
     ) -> None:
         if anchor is None and top:
-            at = self.text.rfind("\n", 0, min(owner.start for owner in following)) + 1 if following else block.end
-            newline = self.document.newline_at(at)
-            self.edits.append(Edit(at, at, "".join(line + newline for line in body)))
+            self._insert_in_front(min((owner.start for owner in following), default=None), body)
             return
         at = block.start + 1 if anchor is None else anchor
-        rest = _REST_OF_LINE.match(self.text, at)
+        rest = REST_OF_LINE.match(self.text, at)
         if rest and rest.end() <= block.end:
             newline = self.document.newline_at(rest.end())
             self.edits.append(Edit(rest.end(), rest.end(), "".join(newline + line for line in body)))
         else:  # something else follows on this line
             at = self._inline_anchor(block, at)
             self.edits.append(Edit(at, at, " " + " ".join(line.strip() for line in body)))
+
+    def _insert_in_front(self, first: int | None, body: Sequence[str]) -> None:
+        """Add lines before the field that begins at FIRST, or at the end of the file."""
+        at = len(self.text) if first is None else self.document.line_start(first)
+        newline = self.document.newline_at(at)
+        if first is not None and self.text[at:first].strip():  # something else begins on that line
+            self.edits.append(Edit(first, first, " ".join(line.strip() for line in body) + " "))
+            return
+        unfinished = first is None and self.text[self.document.line_start(at) : at].strip()
+        self.edits.append(Edit(at, at, (newline if unfinished else "") + "".join(line + newline for line in body)))
 
     def _indent(self, block: Block, top: bool) -> str:
         """The indentation of the block's own fields."""
@@ -239,11 +247,6 @@ def _same(was: FieldDescriptor | None, old: list[Any], now: FieldDescriptor, new
     if _is_message(now):
         return old == new
     return [_comparable(was, value) for value in old] == [_comparable(now, value) for value in new]
-
-
-def _typed_nodes(nodes: list[_Value], count: int) -> list[_Value]:
-    """The nodes of the values that were read. A single field said twice counts once, at its last place."""
-    return nodes[-count:] if count else []
 
 
 def _fields(values: Sequence[_Value], used: set[int]) -> list[Field]:
@@ -287,6 +290,6 @@ def _render(descriptor: FieldDescriptor, value: Any) -> list[str]:
     """The lines of `name: value` or of a whole message in braces."""
     out = text_format.TextWriter(as_utf8=True)
     text_format.PrintField(descriptor, value, out, as_utf8=True)
-    lines = out.getvalue().splitlines()
+    lines = out.getvalue().removesuffix("\n").split("\n")
     out.close()
     return [_WHOLE_FLOAT.sub(r"\1", line) for line in lines]

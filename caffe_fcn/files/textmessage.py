@@ -8,22 +8,15 @@ without) is read and listed in `irregular`.
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from caffe_fcn.files.literals import enumerator, integer, printable, real, string_bytes, truth
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar
 from caffe_fcn.schema import Message, is_repeated
 
-_STRING = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""", re.DOTALL)
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
-_SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
-_INTEGER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
-_FLOAT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fF]?")
-_WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
-_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _LIMITS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
@@ -71,11 +64,17 @@ class _Reader:
             elif is_repeated(descriptor):
                 self.add(message, descriptor, field, path)
             else:
-                before = getattr(message, field.name) if field.name in seen else None
+                before = self.value(message, descriptor)
+                if field.name in seen and descriptor.message_type is None:
+                    message.ClearField(field.name)
                 self.set(message, descriptor, field, path)
                 if field.name in seen:
-                    self.repetition(field, path, before == getattr(message, field.name))
+                    self.repetition(field, path, before == self.value(message, descriptor))
                 seen.add(field.name)
+
+    def value(self, message: Message, descriptor: FieldDescriptor) -> Any:
+        """A single field's value; None when it is not there, or was an enumerator that the schema does not know."""
+        return getattr(message, descriptor.name) if message.HasField(descriptor.name) else None
 
     def repetition(self, field: Field, path: str, same: bool) -> None:
         """A single field given twice: Caffe refuses it, and the meaning is plain only if it says the same."""
@@ -120,89 +119,49 @@ class _Reader:
             return self.string(descriptor, value, literal, path)
         if kind == FieldDescriptor.CPPTYPE_ENUM:
             return self.enumerator(descriptor, value, literal, path)
-        converted: Any = None
+        return self.number(kind, value, literal, path + field.name)
+
+    def number(self, kind: int, value: Scalar, literal: str, name: str) -> bool | int | float:
+        converted: bool | int | float | None
         if kind == FieldDescriptor.CPPTYPE_BOOL:
-            converted = _TRUTH.get(literal.lower()) if value.kind != "string" else None
+            expected, converted = "true or false", truth(literal)
+            if literal.isupper() and len(literal) > 1:
+                self.irregular.append((name, value.start))
         elif kind in _LIMITS:
-            converted = _integer(literal)
+            expected, converted = "a whole number", integer(literal)
             low, high = _LIMITS[kind]
             if converted is not None and not low <= converted <= high:
-                self.document.fail(value.start, f"{path}{field.name} must lie in {low}..{high}, found {literal}")
+                self.document.fail(value.start, f"{name} must lie in {low}..{high}, found {printable(literal)}")
         else:
-            converted = _real(literal)
+            expected, converted = "a number", real(literal)
         if converted is None:
-            expected = "true or false" if kind == FieldDescriptor.CPPTYPE_BOOL else "a number"
-            if kind in _LIMITS:
-                expected = "a whole number"
-            self.document.fail(value.start, f"{path}{field.name}: expected {expected}, found {literal[:40]}")
+            self.document.fail(value.start, f"{name}: expected {expected}, found {printable(literal)}")
         return converted
 
     def string(self, descriptor: FieldDescriptor, value: Scalar, literal: str, path: str) -> str | bytes:
+        name = path + descriptor.name
         if value.kind == "string":
-            data = b"".join(_unescape(double or single) for double, single in _STRING.findall(literal))
-        elif value.kind == "word":
-            self.irregular.append((path + descriptor.name, value.start))
+            data = string_bytes(literal)
+        elif value.kind == "word" and not literal.startswith("-"):
+            self.irregular.append((name, value.start))
             data = literal.encode()
         else:
-            self.document.fail(value.start, f"{path}{descriptor.name}: expected a string in quotes, found {literal}")
+            self.document.fail(value.start, f"{name}: expected a string in quotes, found {printable(literal)}")
         if descriptor.type == FieldDescriptor.TYPE_BYTES:
             return data
         try:
             return data.decode()
         except UnicodeDecodeError:
-            self.document.fail(value.start, f"{path}{descriptor.name}: expected UTF-8 text; save the file as UTF-8")
+            self.document.fail(value.start, f"{name}: expected UTF-8 text; save the file as UTF-8")
 
     def enumerator(self, descriptor: FieldDescriptor, value: Scalar, literal: str, path: str) -> int | None:
+        name = path + descriptor.name
         if value.kind == "string":
-            self.irregular.append((path + descriptor.name, value.start))
-            literal = literal[1:-1]
-        enumeration: Any = descriptor.enum_type
-        if value.kind == "number" or literal.startswith("-"):
-            number = _integer(literal)
-            if number in enumeration.values_by_number:
-                return number
-        elif literal in enumeration.values_by_name:
-            return int(enumeration.values_by_name[literal].number)
-        self.unknown.append((f"{path}{descriptor.name}: {literal}", value.start))
-        return None
-
-
-def _integer(literal: str) -> int | None:
-    negative = literal.startswith("-")
-    digits = literal[1:].lstrip() if negative else literal
-    if not _INTEGER.fullmatch(digits) or len(digits) > 24:
-        return None
-    octal = len(digits) > 1 and digits[0] == "0" and digits[1] not in "xX"
-    number = int(digits, 8 if octal else 0)
-    return -number if negative else number
-
-
-def _real(literal: str) -> float | None:
-    negative = literal.startswith("-")
-    digits = literal[1:].lstrip() if negative else literal
-    match = _FLOAT.fullmatch(digits)
-    number = float(match.group(1)) if match else _WORDS.get(digits.lower())
-    if number is None:
-        integer = _integer(digits)
-        if integer is None:
-            return None
-        number = float(integer)
-    return -number if negative else number
-
-
-def _unescape(body: str) -> bytes:
-    """The bytes of a string literal's inside."""
-    data = body.encode("utf-8", "surrogateescape")
-    return _ESCAPE.sub(_escaped, data) if b"\\" in data else data
-
-
-def _escaped(match: re.Match[bytes]) -> bytes:
-    octal, hexadecimal, short, long, other = match.groups()
-    if octal:
-        return bytes([int(octal, 8) & 0xFF])
-    if hexadecimal:
-        return bytes([int(hexadecimal, 16)])
-    if short or long:
-        code = int(short or long, 16)
-        return chr(code).encode("utf-8", "replace") if code < 0x110000 else b"?"
-    return _SIMPLE.get(other, other)
+            self.irregular.append((name, value.start))
+        elif (value.kind == "number" or literal.startswith("-")) and integer(literal) is None:
+            expected = f"{name}: expected a name, or its number, found {printable(literal)}"
+            self.document.fail(value.start, expected)
+        number = enumerator(descriptor.enum_type, literal)
+        if number is None:
+            self.unknown.append((f"{name}: {printable(literal)}", value.start))
+        return number

@@ -17,6 +17,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
@@ -112,7 +113,7 @@ def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
     notes = []
     if typed.unknown:
         names = dict.fromkeys(path.removeprefix("layer.").removeprefix("layers.") for path, _ in typed.unknown)
-        shown = ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")
+        shown = ", ".join(printable(name) for name in list(names)[:6]) + (", ..." if len(names) > 6 else "")
         notes.append(f"kept as it stands, unknown to BVLC Caffe: {shown}")
     for path, offset in typed.irregular[:3]:
         line, column = document.position(offset)

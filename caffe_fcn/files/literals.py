@@ -1,0 +1,96 @@
+"""What a literal of the text format stands for: strings, numbers, enumerators.
+
+Each function takes the literal as it is written, comments between its parts included, and returns None
+for one that does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_STRING = re.compile(r"""#[^\n]*|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""", re.DOTALL)
+_SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_SIGN = re.compile(r"\A-(?:\s|#[^\n]*\n)*")
+_INTEGER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}")
+_FLOAT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fF]?")
+_WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
+_TRUTH = {"true": True, "t": True, "false": False, "f": False}
+_NOT_TEXT = b"\xff"
+"""A byte that no UTF-8 text has: what escapes stand for that mean no character."""
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+def printable(text: str, length: int = 40) -> str:
+    """The beginning of TEXT, as far as it may go to a terminal: one line, and nothing that controls one."""
+    return _CONTROL.sub("?", text[:length].partition("\n")[0].encode("utf-8", "replace").decode())
+
+
+def string_bytes(literal: str) -> bytes:
+    """The bytes of one or several adjacent strings."""
+    return b"".join(_unescaped(double or single) for double, single in _STRING.findall(literal))
+
+
+def integer(literal: str) -> int | None:
+    """A decimal, octal or hexadecimal number."""
+    digits = _SIGN.sub("", literal)
+    if not _INTEGER.fullmatch(digits):
+        return None
+    octal = len(digits) > 1 and digits[0] == "0" and digits[1] not in "xX"
+    number = int(digits, 8 if octal else 0)
+    return -number if literal.startswith("-") else number
+
+
+def real(literal: str) -> float | None:
+    """A number, with a suffix f or not, or inf or nan."""
+    digits = _SIGN.sub("", literal)
+    match = _FLOAT.fullmatch(digits)
+    number = float(match.group(1)) if match else _WORDS.get(digits.lower())
+    if number is None:
+        whole = integer(digits)
+        number = None if whole is None else float(whole)
+    return -number if number is not None and literal.startswith("-") else number
+
+
+def truth(literal: str) -> bool | None:
+    """true, t, 1, false, f or 0."""
+    number = integer(literal)
+    return _TRUTH.get(literal.lower()) if number is None else {0: False, 1: True}.get(number)
+
+
+def enumerator(enumeration: Any, literal: str) -> int | None:
+    """The number of the value of ENUMERATION that LITERAL, in quotes or not, names or is; None for no such value."""
+    word = literal[1:-1] if literal[0] in "\"'" else literal
+    number = integer(word)
+    if number is not None:
+        return number if number in enumeration.values_by_number else None
+    value = enumeration.values_by_name.get(word)
+    return None if value is None else int(value.number)
+
+
+def _unescaped(body: str) -> bytes:
+    try:
+        data = body.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which no file can hold, but a str can
+        data = _NOT_TEXT
+    return _ESCAPE.sub(_escaped, _SURROGATES.sub(_paired, data)) if b"\\" in data else data
+
+
+def _paired(match: re.Match[bytes]) -> bytes:
+    """The character that a pair of UTF-16 surrogates stands for."""
+    high, low = (int(part, 16) for part in match.groups())
+    return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00).encode()
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    octal, hexadecimal, short, long, other = match.groups()
+    if octal:
+        return bytes([int(octal, 8) & 0xFF])
+    if hexadecimal:
+        return bytes([int(hexadecimal, 16)])
+    if short or long:
+        code = int(short or long, 16)
+        return chr(code).encode("utf-8", "surrogatepass") if code < 0x110000 else _NOT_TEXT
+    return _SIMPLE.get(other, other)

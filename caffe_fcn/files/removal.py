@@ -1,0 +1,80 @@
+"""Taking fields out of a prototxt: what goes with them, and what stays.
+
+A field that stands alone on its lines takes the lines along; its separator always goes. Comments, inside
+it or behind it, always stay, and never come to swallow what follows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from caffe_fcn.files.prototxt import Document, Edit, Field, comments
+
+REST_OF_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)")
+"""What may stand behind a field that is the last on its line."""
+
+_SEPARATOR = re.compile(r"(?:\s|#[^\n]*\n)*[;,]")
+_BLANKS = re.compile(r"[ \t]*")
+_NEWLINE = re.compile(r"\r?\n")
+
+
+def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[Edit]:
+    """The edits that remove FIELDS, in any order."""
+    spans: list[tuple[int, int]] = []
+    for field in sorted(fields, key=lambda field: field.start):
+        separator = _SEPARATOR.match(document.text, field.end)
+        end = separator.end() if separator else field.end
+        if spans and not document.text[spans[-1][1] : field.start].strip(" \t"):
+            spans[-1] = spans[-1][0], end  # neighbours on one line go together
+        else:
+            spans.append((field.start, end))
+    for start, end in spans:
+        yield _without(document, start, end)
+
+
+def without_values(document: Document, field: Field, gone: set[int]) -> Iterator[Edit]:
+    """The edits that take values, by id, out of a list that keeps some of them: each with the comma before it,
+    those in front of all that stay with the comma behind."""
+    values = field.values
+    first = next(index for index, node in enumerate(values) if id(node) not in gone)
+    for index, node in enumerate(values):
+        if index < first:
+            yield _cut(document, node.start, values[index + 1].start)
+        elif id(node) in gone:
+            yield _cut(document, values[index - 1].end, node.end)
+
+
+def kept_comments(document: Document, start: int, end: int) -> str:
+    """The comments between two places, each ending its line, to stand behind what replaces the place."""
+    newline = document.newline_at(start)
+    return "".join(f" {comment}{newline}" for comment in comments(document.text, start, end))
+
+
+def _cut(document: Document, start: int, end: int) -> Edit:
+    return Edit(start, end, kept_comments(document, start, end))
+
+
+def _without(document: Document, start: int, end: int) -> Edit:
+    text = document.text
+    inner = list(comments(text, start, end))
+    line_start = document.line_start(start)
+    indent = text[line_start:start]
+    alone = not indent.strip()
+    tail = REST_OF_LINE.match(text, end)
+    if inner:
+        newline = document.newline_at(start) + (indent if alone else "")
+        if tail is None:  # what follows on the line must not become part of the comment
+            return Edit(start, _blanks(text, end), newline.join(inner) + newline)
+        return Edit(start, end, newline.join(inner))
+    if alone and tail:
+        if "#" in tail.group():
+            return Edit(start, end + tail.group().index("#"), "")
+        newline_after = _NEWLINE.match(text, tail.end())
+        return Edit(line_start, newline_after.end() if newline_after else tail.end(), "")
+    return Edit(start, end if tail else _blanks(text, end), "")
+
+
+def _blanks(text: str, at: int) -> int:
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
