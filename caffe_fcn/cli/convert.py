@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from caffe_fcn.cli.options import BlobShape, RenameRule, Size
+from caffe_fcn.cli.options import BlobShape, RenameRule, Size, Text
+from caffe_fcn.errors import CaffeFcnError
 
 if TYPE_CHECKING:
     from caffe_fcn.surgery.convert import Plan, Settings
 
+_STDIN = "<stdin>"
 _PROGRESS_FROM = 128 << 20
 """A copy of fewer bytes is over before a progress bar could be read."""
 
@@ -50,8 +52,8 @@ class _Files(NamedTuple):
 @click.option("--input-shape", type=BlobShape(), multiple=True, help="Shape of an input that the files leave out.")
 @click.option("--shape", type=BlobShape(), multiple=True, help="Shape of a blob that an unknown layer makes.")
 @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
-@click.option("--stage", multiple=True, metavar="NAME", help="Stage to build the net for; may be repeated.")
-@click.option("--level", type=int, help="Level to build the net for.")
+@click.option("--stage", type=Text(), multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
+@click.option("--level", type=click.IntRange(-(2**31), 2**31 - 1), metavar="N", help="Level to build the net for.")
 @click.option(
     "--names",
     type=click.Choice(["suffix", "keep"]),
@@ -59,7 +61,7 @@ class _Files(NamedTuple):
     show_default=True,
     help="Whether converted layers and their tops get new names.",
 )
-@click.option("--suffix", default="-conv", show_default=True, help="What new names end in.")
+@click.option("--suffix", type=Text(), default="-conv", show_default=True, help="What new names end in.")
 @click.option("--rename", type=RenameRule(), multiple=True, help="New names by regular expression: 'fc(\\d+)=conv\\1'.")
 @click.option("--only", multiple=True, metavar="LAYER", help="Convert these InnerProducts only; * and ? allowed.")
 @click.option("--skip", multiple=True, metavar="LAYER", help="Leave these InnerProducts as they are.")
@@ -103,21 +105,20 @@ def convert(
     from caffe_fcn.surgery.convert import open_inputs, plan
 
     settings = _settings(**choices)
-    files = _files(net, weights, output, output_weights)
-    if (diff or as_json) and "-" in (files.out, files.out_weights) and not dry_run:
-        raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+    _check_usage(net, weights, output, output_weights)
     if diff and as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
-    if not dry_run:
-        check_outputs(files.outputs, files.inputs, force=force)
     with ExitStack() as stack:
-        source, opened = open_inputs(
-            stack.enter_context(_stdin_as_file(files.net, ".prototxt")),
-            stack.enter_context(_stdin_as_file(files.weights, ".caffemodel")) if files.weights else None,
-        )
+        paths = [stack.enter_context(_as_file(path)) if path is not None else None for path in (net, weights)]
+        names = [_STDIN if path == "-" else None for path in (net, weights)]
+        source, opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]))
         if opened is not None:
             stack.enter_context(opened)
-        files = _with_weights(files, opened is not None)
+        files = _files(net, weights, output, output_weights, alone=opened is not None and weights is None)
+        if not dry_run:
+            if (diff or as_json) and "-" in (files.out, files.out_weights):
+                raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+            check_outputs(files.outputs, files.inputs, force=force)
         decided = plan(source, opened, settings)
         if not dry_run:
             _write(decided, files, force, quiet)
@@ -157,28 +158,29 @@ def _settings(
     )
 
 
-def _files(net: str, weights: str | None, output: str | None, output_weights: str | None) -> _Files:
+def _check_usage(net: str, weights: str | None, output: str | None, output_weights: str | None) -> None:
+    if "" in (net, weights, output, output_weights):
+        raise click.UsageError("a file's name is empty")
     if net == "-" and weights == "-":
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
     if weights == "-" and output_weights is None:
         raise click.UsageError("WEIGHTS come from stdin; say with -w where to write the new ones")
     if output == "-" and output_weights == "-":
         raise click.UsageError("only one of -o and -w can go to stdout")
-    out = output or ("-" if net == "-" else _beside(net, ".prototxt"))
-    if weights is not None:
-        output_weights = output_weights or _beside(weights, ".caffemodel")
-    return _Files(net, weights, out, output_weights)
 
 
-def _with_weights(files: _Files, weights: bool) -> _Files:
-    """FILES once it is known whether there are weights: a caffemodel given alone is both net and weights."""
-    if files.weights is None and not weights and files.out_weights is not None:
+def _files(net: str, weights: str | None, output: str | None, output_weights: str | None, *, alone: bool) -> _Files:
+    """Where everything is and goes. ALONE: NET is a caffemodel without a prototxt, and both net and weights."""
+    if alone and net == "-" and output_weights is None:
+        raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")
+    weights = net if alone else weights
+    if weights is None and output_weights is not None:
         raise click.UsageError("-w needs WEIGHTS to convert")
-    if files.weights is None and weights:
-        if files.net == "-" and files.out_weights is None:
-            raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")
-        return _Files(files.net, files.net, files.out, files.out_weights or _beside(files.net, ".caffemodel"))
-    return files
+    if output is None:
+        output = "-" if net == "-" else _beside(net, ".prototxt")
+    if weights is not None and output_weights is None:
+        output_weights = _beside(weights, ".caffemodel")
+    return _Files(net, weights, output, output_weights)
 
 
 def _beside(path: str, suffix: str) -> str:
@@ -186,7 +188,7 @@ def _beside(path: str, suffix: str) -> str:
 
 
 @contextmanager
-def _stdin_as_file(path: str, suffix: str) -> Iterator[str]:
+def _as_file(path: str) -> Iterator[str]:
     """PATH, or for "-" a temporary file with all of stdin: weights are read at random."""
     if path != "-":
         yield path
@@ -194,32 +196,31 @@ def _stdin_as_file(path: str, suffix: str) -> Iterator[str]:
     import shutil
     import tempfile
 
-    with tempfile.NamedTemporaryFile(prefix="stdin-", suffix=suffix) as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
+    from caffe_fcn.files.atomic import output_error
+
+    if sys.stdin is None:
+        raise CaffeFcnError("stdin: expected to read from it, found it closed; name a file instead")
+    with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        except OSError as error:
+            raise output_error("a temporary copy of stdin", error) from error
         yield file.name
 
 
 def _write(plan: Plan, files: _Files, force: bool, quiet: bool) -> None:
-    from caffe_fcn.surgery.convert import carry_out, write_weights
-
-    def named(path: str | None) -> str | None:
-        return None if path == "-" else path
+    from caffe_fcn.surgery.convert import carry_out
 
     with _progress(plan, quiet) as progress:
-        carry_out(plan, named(files.out), named(files.out_weights), force=force, progress=progress)
-        if files.out_weights == "-":
-            sys.stdout.flush()
-            write_weights(plan, sys.stdout.fileno(), "stdout")
-    if files.out == "-":
-        sys.stdout.buffer.write(bytes(plan.document))
+        carry_out(plan, files.out, files.out_weights, force=force, progress=progress)
 
 
 @contextmanager
 def _progress(plan: Plan, quiet: bool) -> Iterator[Callable[[int], None] | None]:
     """A progress bar on a long copy, if someone is looking."""
     size = plan.weights.size if plan.weights else 0
-    if quiet or size < _PROGRESS_FROM or not sys.stderr.isatty():
+    if quiet or size < _PROGRESS_FROM or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -234,14 +235,16 @@ def _progress(plan: Plan, quiet: bool) -> Iterator[Callable[[int], None] | None]
 def _tell(plan: Plan, files: _Files, dry_run: bool, diff: bool, as_json: bool, quiet: bool) -> None:
     """Data to stdout, the report to stderr."""
     from caffe_fcn.report.conversion import document, lines
+    from caffe_fcn.surgery.convert import to_stdout
 
     if diff:
-        sys.stdout.buffer.write(plan.diff(files.out).encode("utf-8", "surrogateescape"))
+        to_stdout(plan.diff(files.out).encode("utf-8", "surrogateescape"))
     if as_json:
         import json
 
         outputs = {"net": files.out, "weights": files.out_weights}
-        click.echo(json.dumps(document(plan, outputs, dry_run), indent=2, ensure_ascii=False))
+        text = json.dumps(document(plan, outputs, dry_run), indent=2, ensure_ascii=False)
+        to_stdout(f"{text}\n".encode("utf-8", "replace"))
     if not quiet and not as_json:
         for line in lines(plan, files.outputs, dry_run):
             click.echo(line, err=True)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import suppress
@@ -35,19 +34,19 @@ app.add_command(convert)
 
 def main() -> None:
     """Run the command line and exit."""
-    gc.disable()  # a short life: looking for cycles among what was just imported is a seventh of it
     code = run(sys.argv[1:])
-    with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)  # all files are closed; taking the interpreter apart would take as long again
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)  # all files are closed; taking the interpreter apart would take as long as starting it
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line on ARGUMENTS and return the exit code. No exception leaves it."""
     try:
         result = app.main(arguments, prog_name="caffe-fcn", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else DONE
     except click.ClickException as error:
         error.show()
@@ -55,7 +54,6 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted; nothing was written")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         return FAILED
     except CaffeFcnError as error:
         return _fail(str(error))
@@ -75,5 +73,9 @@ def _fail(message: str) -> int:
         import traceback
 
         traceback.print_exc()
-    click.echo(f"caffe-fcn: {message}", err=True)
+    from caffe_fcn.files.literals import visible
+
+    lines = [visible(line) for line in message.split("\n")]
+    with suppress(OSError):
+        click.echo("\n".join([f"caffe-fcn: {lines[0]}", *lines[1:]]), err=True)
     return FAILED

@@ -38,12 +38,26 @@ class BlobShape(click.ParamType[tuple[str, tuple[int, ...]]]):
         return blob, tuple(int(extent) for extent in dims.split(","))
 
 
-class RenameRule(click.ParamType[str]):
+class Text(click.ParamType[str]):
+    """A text that can stand in a model."""
+
+    name = "TEXT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail("expected UTF-8 text, found other bytes", param, ctx)
+        return str(value)
+
+
+class RenameRule(Text):
     """PATTERN=REPLACEMENT, a regular expression."""
 
     name = "PATTERN=NAME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        value = super().convert(value, param, ctx)
         from caffe_fcn.surgery.naming import parse_rule
 
         try:

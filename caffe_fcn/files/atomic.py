@@ -74,14 +74,14 @@ class OutputFiles:
         name = os.fspath(path)
         check_outputs([name], force=overwrite)
         final = os.path.realpath(name)
-        temp = None if _is_special(final) else _temp_name(final)
+        temp = None if _is_special(name) else _temp_name(final)
         output = Output(name, final, temp, overwrite, os.path.lexists(final))
         # Listed before it is there, so that an interrupt in between cannot leave it behind.
         self._outputs.append(output)
         flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
         try:
             if temp is None:
-                output.fd = os.open(final, flags)
+                output.fd = os.open(name, flags)
                 return output
             output.fd = os.open(temp, flags | os.O_CREAT | os.O_EXCL, 0o666)
             if output.existed:
@@ -130,12 +130,15 @@ def _place(output: Output) -> None:
         os.replace(output.temp, output.final)
         output.placed = True
         return
+    # Marked before it is done: an interrupt between the two must not leave the file behind.
+    output.placed = True
     try:
         os.link(output.temp, output.final)  # fails, unlike a rename, where the name is taken
-        output.placed = True
     except FileExistsError:
+        output.placed = False
         raise
     except OSError:  # a file system without links: take the name first, then put the file there
+        output.placed = False
         os.close(os.open(output.final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         output.placed = True
         os.replace(output.temp, output.final)
@@ -170,7 +173,7 @@ def _check_place(name: str, force: bool) -> None:
     final = os.path.realpath(name)
     if not name or os.path.isdir(final) or name.endswith(os.sep):
         raise OutputError(f"{name or 'the output'}: expected a file name, found a directory; add the name of a file")
-    if _is_special(final):
+    if _is_special(name):
         return
     directory = os.path.dirname(final)
     if not os.path.isdir(directory):

@@ -117,14 +117,14 @@ class WeightFile:
         self.close()
 
 
-def open_caffemodel(path: str | os.PathLike[str]) -> WeightFile:
-    """Open and index the binary caffemodel at PATH, of any format from V0 to the current one.
+def open_caffemodel(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
+    """Open and index the binary caffemodel at PATH, of any format from V0 to the current one. Messages call it NAME.
 
     Reads headers only. Raises CaffemodelError where PATH is no readable file, no caffemodel, truncated or
     damaged; the message gives the byte offset and, within a layer, its name.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(Source(path))
+        source = stack.enter_context(Source(path, name))
         _check_kind(source)
         weights = _Indexer(source).index()
         stack.pop_all()

@@ -23,9 +23,14 @@ _NOT_TEXT = b"\xff"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
+def visible(text: str) -> str:
+    """TEXT with nothing in it that would steer a terminal, or that no terminal can show."""
+    return _CONTROL.sub("?", text.encode("utf-8", "replace").decode())
+
+
 def printable(text: str, length: int = 40) -> str:
-    """The beginning of TEXT, as far as it may go to a terminal: one line, and nothing that controls one."""
-    return _CONTROL.sub("?", text[:length].partition("\n")[0].encode("utf-8", "replace").decode())
+    """The beginning of TEXT, on one line, as far as it may go to a terminal."""
+    return visible(text[:length].partition("\n")[0])
 
 
 def string_bytes(literal: str) -> bytes:

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import PrototxtError
-from caffe_fcn.files.literals import printable
+from caffe_fcn.files.literals import printable, visible
 
 MAX_DEPTH = 64
 """Nesting deeper than this is refused; Caffe's own schema needs five levels."""
@@ -126,7 +126,7 @@ class Document:
         source = self.text[start : len(self.text) if end < 0 else end].rstrip("\r").lstrip("\ufeff")
         column -= self.text.startswith("\ufeff") and line == 1
         shown, at = _window(source, column - 1)
-        shown = printable(shown, len(shown))
+        shown = visible(shown)
         margin = "".join("\t" if char == "\t" else " " for char in shown[:at])
         raise PrototxtError(f"{self.name}:{line}:{column}: {message}\n  {shown}\n  {margin}^")
 

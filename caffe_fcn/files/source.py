@@ -32,15 +32,16 @@ class Span(NamedTuple):
 class Source:
     """A regular file, open for reading, of a size taken when it was opened.
 
-    Raises CaffemodelError where PATH is not a readable regular file, and wherever it turns out shorter.
+    NAME is what messages call it. Raises CaffemodelError where PATH is not a readable regular file, and wherever
+    it turns out shorter.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        self.path = name or os.fspath(path)
         self._at, self._block = 0, b""
         try:
             # Without O_NONBLOCK a named pipe would be waited for here, before it can be refused.
-            self.fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+            self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise CaffemodelError(f"{self.path}: cannot be opened: {reason}") from error

@@ -6,11 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
+from caffe_fcn.files.literals import visible
 from caffe_fcn.surgery.convert import Plan
 from caffe_fcn.surgery.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, WindowPooling
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
+    """The report for people, safe to print whatever the model calls its layers."""
+    yield from map(visible, _lines(plan, outputs, dry_run))
+
+
+def _lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
     """The report: every layer that changed and how, what was left alone and why, and what was written."""
     conversions = plan.surgery.conversions
     yield f"{plan.source.name}: {_headline(plan)}"

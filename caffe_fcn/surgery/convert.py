@@ -8,18 +8,19 @@ take their names. Between the two a caller can show the plan, or its diff, and s
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from caffe_fcn.errors import CaffemodelError, NetError, OutputError, PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
-from caffe_fcn.files.atomic import Output, OutputFiles
+from caffe_fcn.files.atomic import Output, OutputFiles, output_error
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.net.graph import Graph, build_graph
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.shapes import Shape, Shapes, find_rule, infer_shapes, show
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import Twin, check_twin
@@ -29,6 +30,8 @@ from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
 from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import WeightPlan, blob_shapes, plan_weights
+
+STDOUT = "-"
 
 
 @dataclass(frozen=True)
@@ -62,21 +65,24 @@ class Plan(NamedTuple):
         return self.source.diff(self.text_edits, new_name)
 
 
-def open_inputs(net: str, weights: str | None) -> tuple[SourceNet, WeightFile | None]:
+def open_inputs(
+    net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None)
+) -> tuple[SourceNet, WeightFile | None]:
     """The prototxt NET and the caffemodel WEIGHTS, told apart by their contents. A caffemodel alone brings its
-    own net. Raises CaffeFcnError; OSError where a file cannot be read."""
+    own net. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot be read."""
+    net_name = names[0] or net
     with open(net, "rb") as file:
         data = file.read(4096)
         binary = prototxt.is_binary(data)
         data += b"" if binary else file.read()
     if not binary:
-        source = interpret(prototxt.parse(data, net))
-        return source, open_caffemodel(weights) if weights is not None else None
+        source = interpret(prototxt.parse(data, net_name))
+        return source, open_caffemodel(weights, names[1]) if weights is not None else None
     if weights is not None:
         swapped = not prototxt.is_binary(_head(weights))
         hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
-        raise PrototxtError(f"{net}: expected a prototxt (text), found a binary file; {hint}")
-    opened = open_caffemodel(net)
+        raise PrototxtError(f"{net_name}: expected a prototxt (text), found a binary file; {hint}")
+    opened = open_caffemodel(net, net_name)
     return net_of_weights(opened), opened
 
 
@@ -102,6 +108,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     params: dict[str, tuple[Shape, ...]] = {}
     known: dict[str, Shapes] = {}
     for phase, graph in phases.items():
+        _check_given(source, settings, graph)
         shapes = infer_shapes(graph, given=settings.given, weights=shapes_of_blobs)
         known[phase] = shapes
         surgeries[phase] = graph, convolutionalize(graph, shapes, settings.options)
@@ -145,6 +152,21 @@ def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
     if unknown:
         raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
     return graphs
+
+
+def _check_given(source: SourceNet, settings: Settings, graph: Graph) -> None:
+    """Raise ShapeError for a shape that contradicts what the file says itself of an input."""
+    for node in graph.nodes:
+        rule = find_rule(node.type)
+        if node.type != "Input" or rule is None or not any(blob.name in settings.given for blob in node.tops):
+            continue
+        for blob, shape in zip(node.tops, rule.tops(node.layer, []), strict=False):
+            given = settings.given.get(blob.name)
+            if given is not None and isinstance(shape, tuple) and given != shape:
+                raise ShapeError(
+                    f"{source.name}: {blob.name!r} is {show(shape)} in the file, and was given as {show(given)}; "
+                    "--input-shape tells what the file leaves out, --input-size changes the size"
+                )
 
 
 def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Settings, surgery: Surgery) -> None:
@@ -216,35 +238,53 @@ def carry_out(
     force: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH; None leaves one out. Both appear, or neither."""
+    """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or
+    neither; what goes to stdout goes last, because it cannot be taken back."""
     with OutputFiles() as outputs:
-        if weights_path is not None and plan.weights is not None and plan.weight_plan is not None:
+        if weights_path is not None and weights_path != STDOUT:
             output = outputs.add(weights_path, overwrite=force)
-            write_weights(plan, output.fd, weights_path, progress)
+            write_weights(plan, output.fd, output.path, progress)
             if output.temp is not None:
                 output.close()
                 _read_back_weights(plan, output)
-        if text_path is not None:
+        if text_path is not None and text_path != STDOUT:
             output = outputs.add(text_path, overwrite=force)
             output.write(bytes(plan.document))
             if output.temp is not None:
                 output.close()
                 _read_back_text(plan, output)
+        if text_path == STDOUT:
+            to_stdout(bytes(plan.document))
+        if weights_path == STDOUT:
+            write_weights(plan, _stdout().fileno(), "stdout", progress)
         outputs.commit()
 
 
-def write_weights(plan: Plan, fd: int, name: str, progress: Callable[[int], None] | None = None) -> int:
-    """Write the converted caffemodel to an open descriptor; NAME is for messages. Returns the bytes written."""
-    if plan.weights is None or plan.weight_plan is None:
-        raise OutputError(f"{name}: there are no weights to write")
-    return write(
-        plan.weights,
-        fd,
-        plan.weight_plan.edits,
-        progress=progress,
-        upgrade_header=plan.weight_plan.upgrade_header,
-        name=name,
-    )
+def to_stdout(data: bytes) -> None:
+    """Write DATA to stdout. Raises OutputError where that is closed or full."""
+    out = _stdout().buffer
+    try:
+        out.write(data)
+        out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error("stdout", error, needed=len(data)) from error
+
+
+def _stdout() -> TextIO:
+    """Stdout, with nothing left in Python's buffer. Raises OutputError where it is closed."""
+    if sys.stdout is None:
+        raise OutputError("stdout: expected to write to it, found it closed; name a file instead")
+    sys.stdout.flush()
+    return sys.stdout
+
+
+def write_weights(plan: Plan, fd: int, name: str, progress: Callable[[int], None] | None = None) -> None:
+    """Write the converted caffemodel to an open descriptor; NAME is for messages."""
+    if plan.weights is not None and plan.weight_plan is not None:
+        upgrade = plan.weight_plan.upgrade_header
+        write(plan.weights, fd, plan.weight_plan.edits, progress=progress, upgrade_header=upgrade, name=name)
 
 
 def _read_back_text(plan: Plan, output: Output) -> None:

@@ -34,16 +34,23 @@ class Naming(NamedTuple):
 
 
 def parse_rule(text: str) -> tuple[re.Pattern[str], str]:
-    r"""The rename rule PATTERN=REPLACEMENT, e.g. "fc(\d+)=conv\1". Raises ValueError."""
-    pattern, equals, replacement = text.partition("=")
-    if not pattern or not equals or not replacement:
-        raise ValueError(f"{text!r} is not PATTERN=REPLACEMENT, e.g. 'fc(\\d+)=conv\\1'")
-    try:
-        compiled = re.compile(pattern)
-        compiled.sub(replacement, "")  # reads the replacement, and refuses groups that the pattern lacks
-    except (re.error, IndexError) as error:
-        raise ValueError(f"{text!r}: {error}") from error
-    return compiled, replacement
+    r"""The rename rule PATTERN=REPLACEMENT, e.g. "fc(\d+)=conv\1". Raises ValueError.
+
+    A pattern can hold an equals sign itself, so the first one that leaves a valid pattern divides the two.
+    """
+    problem = "is not PATTERN=REPLACEMENT, e.g. 'fc(\\d+)=conv\\1'"
+    for equals in re.finditer("=", text):
+        pattern, replacement = text[: equals.start()], text[equals.end() :]
+        if not pattern or not replacement:
+            continue
+        try:
+            compiled = re.compile(pattern)
+            compiled.sub(replacement, "")  # reads the replacement, and refuses groups that the pattern lacks
+        except (re.error, IndexError) as error:
+            problem = f"is no rule: {error}"
+            continue
+        return compiled, replacement
+    raise ValueError(f"{text!r} {problem}")
 
 
 def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) -> None:
@@ -51,6 +58,8 @@ def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) ->
     taken = set(others)
     owners: dict[str, str] = {}
     for old, new in renamed.items():
+        if not new:
+            raise SurgeryError(f"{old!r} would become '', a {kind} without a name; mend the --rename rules")
         if new in taken:
             raise SurgeryError(
                 f"{old!r} would become {new!r}, a {kind} that the net has already; choose other names "

@@ -15,7 +15,7 @@ from math import prod
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.files.reorder import Segment
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import REGION_LAYERS, Shapes, Unknown
+from caffe_fcn.net.shapes import REGION_LAYERS, Shapes, Unknown, show
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
 from caffe_fcn.surgery.views import Accepts, Passes, Refuses, Vanishes, View, flattened, outcome, reshaped
 
@@ -155,6 +155,8 @@ class _Surveyor:
         shape = self.shapes.blobs[bottom]
         if isinstance(shape, Unknown):
             return self.unknown(node, shape)
+        if 0 in shape:
+            raise ShapeError(f'layer "{node.name}" (InnerProduct): its input {bottom.name!r} is empty: {show(shape)}')
         axis = node.layer.inner_product_param.axis
         if axis not in (1, 1 - len(shape)):
             return f"works along axis {axis}, on vectors within its input"

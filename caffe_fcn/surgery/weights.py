@@ -104,6 +104,12 @@ def _check_belongs(weights: WeightFile, types: Mapping[str, str], surgery: Surge
         raise WeightsError(
             f"{weights.path}: none of its layers ({shown}) is in the net; are these the weights of another net?"
         )
+    for old, new in surgery.renamed_layers.items():
+        if old in held and new in held and new not in surgery.renamed_layers:
+            raise WeightsError(
+                f"{weights.path}: {old!r} would become {new!r}, a layer that it holds already; choose another name "
+                "with --suffix or --rename"
+            )
     wanted = [edit.layer for edit in surgery.conversions]
     if wanted and not set(wanted) & set(held):
         raise WeightsError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.source import interpret
@@ -36,9 +38,9 @@ def fc(name: str, bottom: str, outputs: int, more: str = "", params: str = "") -
     )
 
 
-def planned(text: str, settings: Settings | None = None, **options: object) -> Plan:
+def planned(text: str, settings: Settings | None = None, **options: Any) -> Plan:
     """The plan for the net TEXT, without weights."""
-    settings = settings or Settings(options=Options(**options))  # type: ignore[arg-type]
+    settings = settings or Settings(options=Options(**options))
     return plan(interpret(prototxt.parse(text, "net.prototxt")), None, settings)
 
 

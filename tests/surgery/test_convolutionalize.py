@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from caffe_fcn.errors import ShapeError, SurgeryError
@@ -168,8 +170,8 @@ def test_slice_of_a_converted_blob_cuts_channels() -> None:
 POOL = layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_pooling: true }")
 
 
-def windows(text: str, **options: object) -> dict[str, tuple[int, ...]]:
-    plan = planned(text, **options)
+def windows(text: str, **options: Any) -> dict[str, tuple[int, ...]]:
+    plan = planned(text, None, **options)
     return {edit.layer: edit.kernel for edit in plan.surgery.edits if isinstance(edit, WindowPooling)}
 
 
@@ -368,7 +370,7 @@ def test_a_new_name_that_is_taken_is_refused() -> None:
 @pytest.mark.parametrize("option", ["only", "skip"])
 def test_a_name_that_matches_nothing_is_an_error(option: str) -> None:
     with pytest.raises(SurgeryError, match=r"'fc9'; the net has: fc6"):
-        planned(data() + fc("fc6", "data", 5), **{option: ("fc9",)})
+        planned(data() + fc("fc6", "data", 5), None, **{option: ("fc9",)})
 
 
 def test_patterns_choose_several_layers() -> None:

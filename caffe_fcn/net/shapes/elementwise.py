@@ -46,14 +46,14 @@ def mvn(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [legacy_shape(bottoms[0])]
 
 
-@rule("Softmax")
+@rule("Softmax", makes=1)
 def softmax(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """SoftmaxLayer normalises along an axis that must exist."""
     canonical_axis(layer.softmax_param.axis, bottoms[0], "softmax_param.axis")
     return same(layer, bottoms)
 
 
-@rule("Eltwise", bottoms=(2, None))
+@rule("Eltwise", bottoms=(2, None), makes=1)
 def eltwise(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """EltwiseLayer joins blobs of one shape; a fork (Synopsys) takes scalars too, as constants."""
     for position, bottom in enumerate(bottoms):
@@ -76,7 +76,7 @@ def batch_norm_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape
     return [per_channel, per_channel, (1,), *own_scale]
 
 
-rule("BatchNorm", params=batch_norm_params)(same)
+rule("BatchNorm", params=batch_norm_params, makes=1)(same)
 
 
 def prelu_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
@@ -85,7 +85,7 @@ def prelu_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [() if layer.prelu_param.channel_shared else (bottoms[0][1],)]
 
 
-rule("PReLU", params=prelu_params)(same)
+rule("PReLU", params=prelu_params, makes=1)(same)
 
 
 def _operand(layer: schema.Message, bottoms: Bottoms, param: schema.Message, field: str) -> Shape:
@@ -115,7 +115,7 @@ def scale_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [operand] * ((len(bottoms) == 1) + layer.scale_param.bias_term)
 
 
-@rule("Scale", params=scale_params, bottoms=(1, 2))
+@rule("Scale", params=scale_params, bottoms=(1, 2), makes=1)
 def scale(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ScaleLayer: the operand must lie within the bottom."""
     _operand(layer, bottoms, layer.scale_param, "scale_param")
@@ -128,7 +128,7 @@ def bias_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [operand] if len(bottoms) == 1 else []
 
 
-@rule("Bias", params=bias_params, bottoms=(1, 2))
+@rule("Bias", params=bias_params, bottoms=(1, 2), makes=1)
 def bias(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BiasLayer: the operand must lie within the bottom."""
     _operand(layer, bottoms, layer.bias_param, "bias_param")
@@ -158,7 +158,7 @@ def bn_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(1, _channels(bottoms[0]), 1, 1)] * (2 if two else 4)
 
 
-@rule("BN", params=bn_params)
+@rule("BN", params=bn_params, makes=1)
 def batch_norm_of_forks(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BN may also give the mean and the variance of the batch as further tops."""
     statistics = (1, _channels(bottoms[0]), 1, 1)

@@ -52,7 +52,7 @@ def infer_shapes(
 ) -> Shapes:
     """The shapes of all blobs and parameter blobs of GRAPH, as Caffe's layers would set them up.
 
-    GIVEN overrides the shape of a blob, in all its versions, by name. WEIGHTS holds the shapes of the
+    GIVEN overrides the shape of a blob by name, before layers work on it in place. WEIGHTS holds the shapes of the
     parameter blobs by layer name; from them come the channels, and where possible the size, of images
     that a data layer does not describe. Raises ShapeError where Caffe would refuse the net.
     """
@@ -88,7 +88,10 @@ def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
 
 def _tops(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
     """What the rule of NODE says of each top, or what is GIVEN in its place."""
-    overrides = [given.get(blob.name) for blob in node.tops]
+    if rule is not None and rule.makes is not None and len(node.tops) != rule.makes:
+        raise ShapeError(f"it has {len(node.tops)} tops, but layers of this type make {rule.makes}")
+    # What is given for a name is the shape it begins with; layers that work in place on it have rules of their own.
+    overrides = [given.get(blob.name) if blob.version == 0 or rule is None else None for blob in node.tops]
     if node.tops and None not in overrides:
         return list(overrides)  # type: ignore[arg-type]
     tops = _by_rule(node, rule, bottoms)

@@ -68,7 +68,8 @@ def no_params(_layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
 
 
 class Rule(NamedTuple):
-    """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes.
+    """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes, and how many tops
+    it MAKES where Caffe insists on a number.
 
     A PARTIAL rule is asked even where a bottom is Unknown; the others give the same Unknown for all tops.
     """
@@ -77,6 +78,7 @@ class Rule(NamedTuple):
     params: ParamsRule = no_params
     bottoms: tuple[int, int | None] = (1, 1)
     partial: bool = False
+    makes: int | None = None
 
 
 RULES: dict[str, Rule] = {}
@@ -88,13 +90,14 @@ def rule(
     params: ParamsRule = no_params,
     bottoms: int | tuple[int, int | None] = 1,
     partial: bool = False,
+    makes: int | None = None,
 ) -> Callable[[TopsRule], TopsRule]:
     """Register the decorated function as the rule of the layer TYPES. BOTTOMS: how many, or (least, most)."""
     limits = (bottoms, bottoms) if isinstance(bottoms, int) else bottoms
 
     def register(tops: TopsRule) -> TopsRule:
         for name in types:
-            RULES[name] = Rule(tops, params, limits, partial)
+            RULES[name] = Rule(tops, params, limits, partial, makes)
         return tops
 
     return register

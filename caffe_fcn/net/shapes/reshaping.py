@@ -38,7 +38,7 @@ def joined_axis(layer: schema.Message, bottom: Shape) -> int:
     return canonical_axis(getattr(param, old), bottom, old)
 
 
-@rule("Concat", bottoms=(1, None))
+@rule("Concat", bottoms=(1, None), makes=1)
 def concat(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ConcatLayer: the bottoms agree but for one axis."""
     first: Shape = bottoms[0]
@@ -74,7 +74,7 @@ def slice_(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*bottom[:axis], part, *bottom[axis + 1 :]) for part in parts]
 
 
-@rule("Flatten")
+@rule("Flatten", makes=1)
 def flatten(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """FlattenLayer makes one axis of several."""
     bottom: Shape = bottoms[0]
@@ -85,7 +85,7 @@ def flatten(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*bottom[:start], count(bottom[start : end + 1]), *bottom[end + 1 :])]
 
 
-@rule("Reshape")
+@rule("Reshape", makes=1)
 def reshape(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ReshapeLayer: in the axes it replaces, 0 copies an extent and -1 takes what is left."""
     bottom: Shape = bottoms[0]
@@ -156,7 +156,7 @@ def reduction(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [bottoms[0][: canonical_axis(layer.reduction_param.axis, bottoms[0], "reduction_param.axis")]]
 
 
-@rule("ArgMax")
+@rule("ArgMax", makes=1)
 def argmax(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ArgMaxLayer: along an axis, or else over everything but the first, with at least three axes in the top."""
     bottom: Shape = bottoms[0]
@@ -191,7 +191,7 @@ def filter_(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 # ---- Layers of forks ----
 
 
-@rule("Permute")
+@rule("Permute", makes=1)
 def permute(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Permute of SSD: the axes in a new order; those not named follow."""
     return [_permuted(bottoms[0], list(layer.permute_param.order), "order")]
@@ -210,7 +210,7 @@ def _permuted(bottom: Shape, order: list[int], field: str) -> Shape:
     return tuple(bottom[axis] for axis in order + rest)
 
 
-@rule("Squeeze")
+@rule("Squeeze", makes=1)
 def squeeze(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Squeeze of Synopsys drops the axes named, or all, whose extent is 1."""
     bottom: Shape = bottoms[0]

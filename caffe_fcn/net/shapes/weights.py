@@ -24,7 +24,7 @@ def inner_product_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sh
     return [weight, (outputs,)] if param.bias_term else [weight]
 
 
-@rule("InnerProduct", params=inner_product_params)
+@rule("InnerProduct", params=inner_product_params, makes=1)
 def inner_product(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """InnerProductLayer: all axes from `axis` on become one of num_output."""
     param = layer.inner_product_param

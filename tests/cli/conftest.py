@@ -1,0 +1,155 @@
+"""The command line run in this process, in a directory of its own, with all that it tells and writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.cli.main import run
+from caffe_fcn.schema import Message
+from tests.paths import GOLDEN
+
+LENET = GOLDEN / "conversions" / "lenet"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run told, and its exit code."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON on stdout."""
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+
+class CommandLine:
+    """`caffe-fcn convert` in a directory."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes]) -> None:
+        self.path = path
+        self._monkeypatch = monkeypatch
+        self._capture = capture
+
+    def convert(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        """Run `caffe-fcn convert ARGUMENTS`, with STDIN to read."""
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self._capture.readouterr()
+        code = run(["convert", *map(str, arguments)])
+        told = self._capture.readouterr()
+        return Result(code, told.out, told.err.decode("utf-8"))
+
+    def converts(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        """A run that must succeed."""
+        result = self.convert(*arguments, stdin=stdin)
+        assert result.code == 0, result.err
+        return result
+
+    def refuses(self, *arguments: str | Path, stdin: bytes = b"") -> str:
+        """What a run tells that must fail with exit code 1, one message, and nothing written."""
+        before = listing(self.path)
+        result = self.convert(*arguments, stdin=stdin)
+        assert (result.code, result.out) == (1, b""), result.err
+        assert listing(self.path) == before
+        return the_message(result.err)
+
+    def rejects(self, *arguments: str | Path) -> str:
+        """What a run tells that must fail as wrong usage: exit code 2, and nothing written."""
+        before = listing(self.path)
+        result = self.convert(*arguments)
+        assert (result.code, result.out) == (2, b""), result.err
+        assert listing(self.path) == before
+        assert "Traceback" not in result.err
+        return result.err.splitlines()[-1]
+
+    def write(self, **files: str | bytes) -> None:
+        """Files by stem: text becomes STEM.prototxt, bytes STEM.caffemodel."""
+        for stem, data in files.items():
+            if isinstance(data, str):
+                (self.path / f"{stem}.prototxt").write_bytes(data.encode())
+            else:
+                (self.path / f"{stem}.caffemodel").write_bytes(data)
+
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def blobs(self, name: str) -> dict[str, list[tuple[int, ...]]]:
+        """The shapes of the blobs in a caffemodel by layer, read by protobuf alone."""
+        net = schema.NetParameter.FromString((self.path / name).read_bytes())
+        return {layer.name: [tuple(blob.shape.dim) for blob in layer.blobs] for layer in net.layer if layer.blobs}
+
+    @property
+    def names(self) -> set[str]:
+        """The files there are, hidden ones too."""
+        return set(os.listdir(self.path))
+
+
+def listing(path: Path) -> Mapping[str, tuple[int, bytes]]:
+    """Every file under PATH with its mode and contents; of directories, links and pipes that they are there."""
+    found = {}
+    for place, directories, files in os.walk(path):
+        for name in [*directories, *files]:
+            each = Path(place, name)
+            plain = each.is_file() and not each.is_symlink()
+            data = each.read_bytes() if plain and os.access(each, os.R_OK) else b""
+            found[str(each.relative_to(path))] = each.lstat().st_mode, data
+    return found
+
+
+def the_message(err: str) -> str:
+    """The one message in ERR, without what it begins with; a place shown below it is checked, and left out."""
+    first, *below = err.strip("\n").splitlines()
+    assert first.startswith("caffe-fcn: ")
+    assert "defect of caffe-fcn" not in err
+    if below:
+        shown, caret = below
+        assert shown.startswith("  ")
+        assert caret.strip() == "^"
+        assert len(caret) <= max(len(shown), 2) + 1
+    return first.removeprefix("caffe-fcn: ")
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> CommandLine:
+    """The command line in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CAFFE_FCN_DEBUG", raising=False)
+    return CommandLine(tmp_path, monkeypatch, capfdbinary)
+
+
+@pytest.fixture
+def lenet(cli: CommandLine) -> CommandLine:
+    """The command line in a directory with net.prototxt and net.caffemodel, a LeNet."""
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copy(LENET / name, cli.path / name)
+        (cli.path / name).chmod(0o644)
+    return cli
+
+
+def trained(*layers: tuple[str, str, list[tuple[int, ...]]], **fields: object) -> bytes:
+    """A caffemodel of layers (name, type, shapes of the blobs), all values 0.5."""
+    net: Message = schema.NetParameter(**fields)
+    for name, kind, shapes in layers:
+        layer = net.layer.add(name=name, type=kind)
+        for shape in shapes:
+            blob = layer.blobs.add(shape={"dim": shape})
+            count = 1
+            for extent in shape:
+                count *= extent
+            blob.data.extend([0.5] * count)
+    data: bytes = net.SerializeToString()
+    return data

@@ -1,0 +1,336 @@
+"""Weights matched to a net by name: what is missing, what is foreign, what cannot be the net's."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.errors import WeightsError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.files.rewrite import DROP, LayerEdit
+from caffe_fcn.net.source import interpret
+from caffe_fcn.schema import Message
+from caffe_fcn.surgery.convert import Plan, Settings, plan, write_weights
+from caffe_fcn.surgery.convolutionalize import Options
+from caffe_fcn.surgery.weights import WeightPlan, blob_shapes
+from tests.files.encodings import UNKNOWN, varint_field
+from tests.surgery.nets import conv, data, fc, layer
+
+Shape = tuple[int, ...]
+NET = data() + conv("c", "data", 3, 1) + fc("fc1", "c", 5) + layer("r", "ReLU", "fc1", "fc1") + fc("fc2", "fc1", 4)
+BLOBS: dict[str, tuple[Shape, ...]] = {
+    "c": ((3, 2, 1, 1), (3,)),
+    "fc1": ((5, 240), (5,)),
+    "fc2": ((4, 5), (4,)),
+}
+"""The blobs of NET."""
+TYPES = {"c": "Convolution"}
+V1 = schema.V1LayerParameter
+
+
+def fill(blob: Message, shape: Shape, *, legacy: bool = False) -> None:
+    if legacy:
+        blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - len(shape)) + shape
+    else:
+        blob.shape.dim[:] = shape
+    blob.data[:] = [float(value % 7) for value in range(prod(shape))]
+
+
+def trained(**blobs: tuple[Shape, ...]) -> Message:
+    """A trained net with these layers."""
+    net = schema.NetParameter(name="net")
+    for name, shapes in blobs.items():
+        each = net.layer.add(name=name, type=TYPES.get(name, "InnerProduct"), bottom=["x"], top=[name])
+        for shape in shapes:
+            fill(each.blobs.add(), shape)
+    return net
+
+
+def decided(path: Path, text: str, weights: Message | bytes, **options: object) -> WeightPlan:
+    """The plan for WEIGHTS of the net TEXT."""
+    data = weights if isinstance(weights, bytes) else weights.SerializeToString()
+    (path / "w.caffemodel").write_bytes(data)
+    with open_caffemodel(path / "w.caffemodel") as opened:
+        settings = Settings(options=Options(**options))  # type: ignore[arg-type]
+        made: Plan = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
+    assert made.weight_plan is not None
+    return made.weight_plan
+
+
+def converted(path: Path, text: str, weights: Message | bytes, **options: object) -> Message:
+    """The new weights, read by protobuf alone."""
+    data = weights if isinstance(weights, bytes) else weights.SerializeToString()
+    (path / "w.caffemodel").write_bytes(data)
+    with open_caffemodel(path / "w.caffemodel") as opened, (path / "new.caffemodel").open("wb") as new:
+        settings = Settings(options=Options(**options))  # type: ignore[arg-type]
+        made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
+        write_weights(made, new.fileno(), "new")
+    return schema.NetParameter.FromString((path / "new.caffemodel").read_bytes())
+
+
+def shapes(net: Message) -> dict[str, tuple[Shape, ...]]:
+    return {each.name: tuple(tuple(blob.shape.dim) for blob in each.blobs) for each in net.layer if each.blobs}
+
+
+# ---- What is there, what is missing, what is foreign ----
+
+
+def test_every_layer_of_the_net_is_found(tmp_path: Path) -> None:
+    found = decided(tmp_path, NET, trained(**BLOBS))
+    assert (found.missing, found.foreign) == ((), ())
+    assert set(found.edits) == {1, 2}
+    first, second = found.edits[1], found.edits[2]
+    assert isinstance(first, LayerEdit) and isinstance(second, LayerEdit)
+    assert first.blobs[0].shape == (5, 3, 8, 10) and first.blobs[0].order is None
+    assert second.blobs[0].shape == (4, 5, 1, 1)
+    assert set(first.blobs) == {0}
+
+
+def test_headers_follow_the_edits(tmp_path: Path) -> None:
+    new = {each.name: each for each in converted(tmp_path, NET, trained(**BLOBS)).layer}
+    assert list(new) == ["c", "fc1-conv", "fc2-conv"]
+    assert new["fc1-conv"].type == "Convolution" and list(new["fc1-conv"].top) == ["fc1-conv"]
+    assert new["fc1-conv"].convolution_param.num_output == 5
+    assert (new["fc1-conv"].convolution_param.kernel_h, new["fc1-conv"].convolution_param.kernel_w) == (8, 10)
+    assert not new["fc1-conv"].HasField("inner_product_param")
+
+
+def test_the_prototxt_says_what_a_header_does_not(tmp_path: Path) -> None:
+    """The header of the trained net says another num_output: the blob and the prototxt decide."""
+    weights = trained(**BLOBS)
+    weights.layer[1].inner_product_param.num_output = 77
+    weights.layer[1].inner_product_param.weight_filler.type = "xavier"
+    new = converted(tmp_path, NET, weights)
+    assert new.layer[1].convolution_param.num_output == 5
+    assert not new.layer[1].convolution_param.HasField("weight_filler")
+
+
+def test_a_layer_without_weights_is_missing(tmp_path: Path) -> None:
+    weights = trained(**{name: BLOBS[name] for name in ("c", "fc1")})
+    assert decided(tmp_path, NET, weights).missing == ("fc2",)
+    weights.layer.add(name="fc2", type="InnerProduct")  # there, without blobs
+    assert decided(tmp_path, NET, weights).missing == ("fc2",)
+    assert shapes(converted(tmp_path, NET, weights)) == {"c": BLOBS["c"], "fc1-conv": ((5, 3, 8, 10), (5,))}
+
+
+def test_a_convolution_without_weights_is_not_ours_to_miss(tmp_path: Path) -> None:
+    assert decided(tmp_path, NET, trained(fc1=BLOBS["fc1"], fc2=BLOBS["fc2"])).missing == ()
+
+
+def test_foreign_layers_are_counted_and_copied_untouched(tmp_path: Path) -> None:
+    weights = trained(**BLOBS, aux=((7, 9), (7,)), more=((2, 3),))
+    weights.layer.add(name="loss", type="SoftmaxWithLoss")  # foreign, but without blobs
+    assert decided(tmp_path, NET, weights).foreign == ("aux", "more")
+    new = converted(tmp_path, NET, weights)
+    assert [each.name for each in new.layer] == ["c", "fc1-conv", "fc2-conv", "aux", "more", "loss"]
+    assert [new.layer[at] for at in (0, 3, 4, 5)] == [weights.layer[at] for at in (0, 3, 4, 5)]
+
+
+def test_unknown_fields_of_a_changed_layer_stay(tmp_path: Path) -> None:
+    weights = trained(**BLOBS)
+    weights.layer[1].MergeFromString(UNKNOWN)
+    new = converted(tmp_path, NET, weights)
+    assert UNKNOWN in new.layer[1].SerializeToString()
+
+
+def test_a_layer_the_surgery_drops_is_dropped(tmp_path: Path) -> None:
+    text = data() + layer("flat", "Flatten", "data") + fc("fc1", "flat", 5)
+    weights = schema.NetParameter()
+    weights.layer.add(name="flat", type="Flatten", bottom=["data"], top=["flat"])
+    weights.layer.extend(trained(fc1=((5, 160), (5,))).layer)
+    assert decided(tmp_path, text, weights).edits[0] is DROP
+    new = converted(tmp_path, text, weights)
+    assert [each.name for each in new.layer] == ["fc1-conv"]
+
+
+def test_layers_that_stay_keep_their_blobs(tmp_path: Path) -> None:
+    found = decided(tmp_path, NET, trained(**BLOBS), skip=("fc2",)).edits
+    assert set(found) == {1, 2}
+    reader = found[2]  # of what has another name now
+    assert isinstance(reader, LayerEdit) and not reader.blobs
+    assert decided(tmp_path, NET, trained(**BLOBS), skip=("*",)).edits == {}
+
+
+def test_readers_of_renamed_blobs_follow(tmp_path: Path) -> None:
+    weights = trained(**BLOBS)
+    weights.layer.add(name="r", type="ReLU", bottom=["fc1"], top=["fc1"])
+    new = converted(tmp_path, NET, weights)
+    assert (list(new.layer[3].bottom), list(new.layer[3].top)) == (["fc1-conv"], ["fc1-conv"])
+
+
+def test_a_transposed_weight_is_put_right(tmp_path: Path) -> None:
+    text = data(shape="1 2 1 2") + fc("fc1", "data", 3, "transpose: true bias_term: false")
+    weights = trained(fc1=((4, 3),))
+    new = converted(tmp_path, text, weights).layer[0]
+    old = list(weights.layer[0].blobs[0].data)
+    assert tuple(new.blobs[0].shape.dim) == (3, 2, 1, 2)
+    assert list(new.blobs[0].data) == [old[3 * column + row] for row in range(3) for column in range(4)]
+
+
+def test_blob_shapes_are_by_name_and_only_of_layers_that_have_some(tmp_path: Path) -> None:
+    weights = trained(**BLOBS)
+    weights.layer.add(name="r", type="ReLU")
+    (tmp_path / "w").write_bytes(weights.SerializeToString())
+    with open_caffemodel(tmp_path / "w") as opened:
+        assert blob_shapes(opened) == {name: list(each) for name, each in BLOBS.items()}
+
+
+# ---- Names that repeat ----
+
+
+def test_names_repeat_over_phases(tmp_path: Path) -> None:
+    """A layer of each phase, of one name, and the same weights for both."""
+    text = (
+        data()
+        + fc("fc1", "data", 5, params="include { phase: TRAIN }")
+        + fc("fc1", "data", 5, params="include { phase: TEST }")
+        + layer("s", "Softmax", "fc1")
+    )
+    new = converted(tmp_path, text, trained(fc1=((5, 160), (5,))))
+    assert shapes(new) == {"fc1-conv": ((5, 2, 8, 10), (5,))}
+    assert list(new.layer[0].top) == ["fc1-conv"] and new.layer[0].convolution_param.num_output == 5
+
+
+def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
+    """Caffe gives a layer the weights of every record of its name in turn; all of them are converted."""
+    weights = schema.NetParameter(layer=[*trained(fc1=BLOBS["fc1"]).layer, *trained(**BLOBS).layer])
+    weights.layer.insert(0, schema.LayerParameter(name="fc1", type="InnerProduct"))
+    found = decided(tmp_path, NET, weights)
+    assert set(found.edits) == {0, 1, 3, 4} and found.missing == ()
+    new = converted(tmp_path, NET, weights)
+    assert [each.name for each in new.layer] == ["fc1-conv", "fc1-conv", "c", "fc1-conv", "fc2-conv"]
+    assert [tuple(blob.shape.dim) for each in new.layer[:2] for blob in each.blobs] == [(5, 3, 8, 10), (5,)]
+
+
+# ---- Weights of another net ----
+
+
+@pytest.mark.parametrize(
+    ("blobs", "expected"),
+    [
+        ({"ip": ((5, 240), (5,))}, r"w\.caffemodel: none of its layers \(ip\) is in the net"),
+        (dict.fromkeys("defgh", ((1,),)), r"none of its layers \(d, e, f, g, \.\.\.\) is in the net"),
+        ({"c": BLOBS["c"]}, r"w\.caffemodel: holds no weights for fc1, fc2; are these the weights of another net"),
+        ({"c": ()}, r"w\.caffemodel: expected trained weights, found layers without any blobs"),
+        ({**BLOBS, "fc1": ((5, 240),)}, r"w\.caffemodel: layer 'fc1': expected 2 blobs, found 1"),
+        ({**BLOBS, "fc1": ((5, 240), (5,), (1,))}, r"layer 'fc1': expected 2 blobs, found 3"),
+        ({**BLOBS, "fc1": ((5, 239), (5,))}, r"expected 1,200 values in blob 0 \(5×240\), found 1,195 \(5×239\)"),
+        ({**BLOBS, "fc1": ((6, 240), (6,))}, r"expected 1,200 values in blob 0 \(5×240\), found 1,440 \(6×240\)"),
+        ({**BLOBS, "fc1": ((5, 240), (6,))}, r"expected 5 values in blob 1 \(5\), found 6 \(6\)"),
+        ({**BLOBS, "fc1": ((240, 5), (5,))}, r"expected blob 0 to be 5×240, found 240×5"),
+        ({**BLOBS, "fc1": ((5, 3, 8, 10), (5,))}, r"found 5×3×8×10; .*converted already\?"),
+        ({**BLOBS, "c": ((3, 3, 1, 1), (3,))}, r"layer 'c': expected 6 values in blob 0 \(3×2×1×1\), found 9"),
+    ],
+    ids=lambda value: value[:50] if isinstance(value, str) else "",
+)
+def test_weights_of_another_net(tmp_path: Path, blobs: dict[str, tuple[Shape, ...]], expected: str) -> None:
+    with pytest.raises(WeightsError, match=expected):
+        decided(tmp_path, NET, trained(**blobs))
+
+
+def test_a_bias_that_the_net_lacks(tmp_path: Path) -> None:
+    text = data() + fc("fc1", "data", 5, "bias_term: false")
+    with pytest.raises(WeightsError, match=r"expected 1 blobs?, found 2"):
+        decided(tmp_path, text, trained(fc1=((5, 160), (5,))))
+    assert shapes(converted(tmp_path, text, trained(fc1=((5, 160),)))) == {"fc1-conv": ((5, 2, 8, 10),)}
+
+
+def test_axes_of_one_do_not_matter(tmp_path: Path) -> None:
+    weights = trained(c=((3, 2), (1, 1, 1, 3)), fc1=((1, 1, 5, 240), (1, 5)), fc2=((4, 5, 1, 1), (4, 1)))
+    assert shapes(converted(tmp_path, NET, weights))["fc1-conv"] == ((5, 3, 8, 10), (1, 5))
+
+
+def test_blobs_of_other_layer_types_are_the_forks_own_business(tmp_path: Path) -> None:
+    text = data() + layer("bn", "BatchNorm", "data") + fc("fc1", "bn", 5)
+    weights = trained(bn=((2,), (2,)), fc1=((5, 160), (5,)))  # BVLC's has a third one
+    assert decided(tmp_path, text, weights).missing == ()
+
+
+def test_a_new_name_that_the_caffemodel_holds_already(tmp_path: Path) -> None:
+    weights = trained(**BLOBS)
+    fill(weights.layer.add(name="fc1-conv", type="Convolution").blobs.add(), (2, 2))
+    with pytest.raises(WeightsError, match=r"'fc1-conv'.*--suffix"):
+        decided(tmp_path, NET, weights)
+
+
+# ---- Old formats ----
+
+
+def v1(*layers: tuple[str, int, tuple[Shape, ...]]) -> Message:
+    net = schema.NetParameter(name="old")
+    for name, kind, blobs in layers:
+        each = net.layers.add(name=name, bottom=["x"], top=[name])
+        each.MergeFromString(varint_field(5, kind))  # numbers that the schema lacks, too
+        for shape in blobs:
+            fill(each.blobs.add(), shape, legacy=True)
+    return net
+
+
+IP, CONVOLUTION, RELU = (V1.LayerType.Value(name) for name in ("INNER_PRODUCT", "CONVOLUTION", "RELU"))
+
+
+def test_v1_layers_become_current_ones(tmp_path: Path) -> None:
+    weights = v1(
+        ("c", CONVOLUTION, BLOBS["c"]),
+        ("fc1", IP, BLOBS["fc1"]),
+        ("r", RELU, ()),
+        ("fc2", IP, BLOBS["fc2"]),
+        ("aux", IP, ((2, 2),)),
+    )
+    weights.layers[1].blobs_lr[:] = [1, 2]
+    weights.layers[1].inner_product_param.num_output = 5
+    new = converted(tmp_path, NET, weights)
+    assert not new.layers
+    assert [(each.name, each.type) for each in new.layer] == [
+        ("c", "Convolution"),
+        ("fc1-conv", "Convolution"),
+        ("r", "ReLU"),
+        ("fc2-conv", "Convolution"),
+        ("aux", "InnerProduct"),
+    ]
+    assert tuple(new.layer[1].blobs[0].shape.dim) == (5, 3, 8, 10)
+    assert list(new.layer[1].blobs[0].data) == list(weights.layers[1].blobs[0].data)
+    assert [param.lr_mult for param in new.layer[1].param] == [1, 2]
+
+
+def test_the_nets_word_for_a_type_goes_before_the_number(tmp_path: Path) -> None:
+    """Forks number the types of V1 differently; and a number that nobody knows may be of a foreign layer."""
+    weights = v1(("c", 99, BLOBS["c"]), ("fc1", IP, BLOBS["fc1"]), ("fc2", 98, BLOBS["fc2"]), ("aux", 97, ((2, 2),)))
+    new = converted(tmp_path, NET, weights)
+    assert [each.type for each in new.layer] == ["Convolution", "Convolution", "Convolution", "Unknown"]
+
+
+def test_v0_layers_become_current_ones(tmp_path: Path) -> None:
+    weights = schema.NetParameter(name="older")
+    for name, kind in (("c", "conv"), ("fc1", "innerproduct"), ("fc2", "innerproduct"), ("aux", "innerproduct")):
+        each = weights.layers.add(bottom=["x"], top=[name])
+        each.layer.name, each.layer.type, each.layer.num_output = name, kind, 5
+        for shape in BLOBS.get(name, ((2, 2),)):
+            fill(each.layer.blobs.add(), shape, legacy=True)
+    assert decided(tmp_path, NET, weights).foreign == ("aux",)
+    new = converted(tmp_path, NET, weights)
+    assert [(each.name, each.type) for each in new.layer] == [
+        ("c", "Convolution"),
+        ("fc1-conv", "Convolution"),
+        ("fc2-conv", "Convolution"),
+        ("aux", "InnerProduct"),
+    ]
+    assert tuple(new.layer[2].blobs[0].shape.dim) == (4, 5, 1, 1)
+
+
+def test_an_old_file_that_nothing_changes_in_stays_as_it_is(tmp_path: Path) -> None:
+    weights = v1(("c", CONVOLUTION, BLOBS["c"]), ("fc1", IP, BLOBS["fc1"]))
+    converted(tmp_path, NET, weights, skip=("*",))
+    assert (tmp_path / "new.caffemodel").read_bytes() == weights.SerializeToString()
+
+
+def test_what_a_v1_layer_shares_stays_shared(tmp_path: Path) -> None:
+    weights = v1(("c", CONVOLUTION, BLOBS["c"]), ("fc1", IP, BLOBS["fc1"]), ("fc2", IP, BLOBS["fc2"]))
+    weights.layers[1].param[:] = ["w", "b"]
+    weights.layers[1].blob_share_mode[:] = [1, 0]
+    found = converted(tmp_path, NET, weights).layer[1].param
+    assert [(param.name, param.share_mode) for param in found] == [("w", 1), ("b", 0)]
