@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from caffe_fcn.cli.options import BlobShape, RenameRule, Size, Text
+from caffe_fcn.cli.options import blob_shape, level, rename_rule, size, text
 from caffe_fcn.errors import CaffeFcnError
 
 if TYPE_CHECKING:
@@ -48,12 +48,24 @@ class _Files(NamedTuple):
     metavar="FILE",
     help="The new caffemodel.  [default: WEIGHTS_fcn.caffemodel beside WEIGHTS]",
 )
-@click.option("--input-size", type=Size(), help="Spatial size of the input in the written net.")
-@click.option("--input-shape", type=BlobShape(), multiple=True, help="Shape of an input that the files leave out.")
-@click.option("--shape", type=BlobShape(), multiple=True, help="Shape of a blob that an unknown layer makes.")
+@click.option("--input-size", type=size, metavar="HxW", help="Spatial size of the input in the written net.")
+@click.option(
+    "--input-shape",
+    type=blob_shape,
+    multiple=True,
+    metavar="BLOB=N,C,H,W",
+    help="Shape of an input that the files leave out.",
+)
+@click.option(
+    "--shape",
+    type=blob_shape,
+    multiple=True,
+    metavar="BLOB=N,C,H,W",
+    help="Shape of a blob that an unknown layer makes.",
+)
 @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
-@click.option("--stage", type=Text(), multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
-@click.option("--level", type=click.IntRange(-(2**31), 2**31 - 1), metavar="N", help="Level to build the net for.")
+@click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
+@click.option("--level", type=level, metavar="N", help="Level to build the net for.")
 @click.option(
     "--names",
     type=click.Choice(["suffix", "keep"]),
@@ -61,8 +73,14 @@ class _Files(NamedTuple):
     show_default=True,
     help="Whether converted layers and their tops get new names.",
 )
-@click.option("--suffix", type=Text(), default="-conv", show_default=True, help="What new names end in.")
-@click.option("--rename", type=RenameRule(), multiple=True, help="New names by regular expression: 'fc(\\d+)=conv\\1'.")
+@click.option("--suffix", type=text, metavar="TEXT", default="-conv", show_default=True, help="What new names end in.")
+@click.option(
+    "--rename",
+    type=rename_rule,
+    multiple=True,
+    metavar="PATTERN=NAME",
+    help="New names by regular expression: 'fc(\\d+)=conv\\1'.",
+)
 @click.option("--only", multiple=True, metavar="LAYER", help="Convert these InnerProducts only; * and ? allowed.")
 @click.option("--skip", multiple=True, metavar="LAYER", help="Leave these InnerProducts as they are.")
 @click.option(
@@ -243,8 +261,8 @@ def _tell(plan: Plan, files: _Files, dry_run: bool, diff: bool, as_json: bool, q
         import json
 
         outputs = {"net": files.out, "weights": files.out_weights}
-        text = json.dumps(document(plan, outputs, dry_run), indent=2, ensure_ascii=False)
-        to_stdout(f"{text}\n".encode("utf-8", "replace"))
+        report = json.dumps(document(plan, outputs, dry_run), indent=2, ensure_ascii=False)
+        to_stdout(f"{report}\n".encode("utf-8", "replace"))
     if not quiet and not as_json:
         for line in lines(plan, files.outputs, dry_run):
             click.echo(line, err=True)

@@ -1,67 +1,50 @@
-"""What the commands' options accept: sizes, shapes, rename rules."""
+"""What the commands' options accept: sizes, shapes, rename rules. Each function is an option's type."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import click
 
 
-class Size(click.ParamType[tuple[int, ...]]):
-    """HxW, in pixels."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", value):
-            self.fail(f"expected HxW in pixels, such as 451x451, found {value!r}", param, ctx)
-        size = tuple(int(extent) for extent in value.split("x"))
-        return size * 2 if len(size) == 1 else size
+def size(value: str) -> tuple[int, ...]:
+    """HxW, in pixels; one number for a square."""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", value):
+        raise click.BadParameter(f"expected HxW in pixels, such as 451x451, found {value!r}")
+    extents = tuple(int(extent) for extent in value.split("x"))
+    return extents * 2 if len(extents) == 1 else extents
 
 
-class BlobShape(click.ParamType[tuple[str, tuple[int, ...]]]):
+def blob_shape(value: str) -> tuple[str, tuple[int, ...]]:
     """BLOB=N,C,H,W."""
-
-    name = "BLOB=N,C,H,W"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, tuple[int, ...]]:
-        if isinstance(value, tuple):
-            return value
-        blob, _, dims = value.rpartition("=")
-        if not blob or not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", dims):
-            self.fail(f"expected BLOB=N,C,H,W, such as data=1,3,224,224, found {value!r}", param, ctx)
-        return blob, tuple(int(extent) for extent in dims.split(","))
+    blob, _, dims = value.rpartition("=")
+    if not blob or not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", dims):
+        raise click.BadParameter(f"expected BLOB=N,C,H,W, such as data=1,3,224,224, found {value!r}")
+    return blob, tuple(int(extent) for extent in dims.split(","))
 
 
-class Text(click.ParamType[str]):
+def level(value: str) -> int:
+    """A whole number of 32 bits."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,10}", value) or not -(2**31) <= int(value) < 2**31:
+        raise click.BadParameter(f"expected a whole number of 32 bits, found {value!r}")
+    return int(value)
+
+
+def text(value: str) -> str:
     """A text that can stand in a model."""
-
-    name = "TEXT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            self.fail("expected UTF-8 text, found other bytes", param, ctx)
-        return str(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("expected UTF-8 text, found other bytes") from None
+    return value
 
 
-class RenameRule(Text):
+def rename_rule(value: str) -> str:
     """PATTERN=REPLACEMENT, a regular expression."""
+    from caffe_fcn.surgery.naming import parse_rule
 
-    name = "PATTERN=NAME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        value = super().convert(value, param, ctx)
-        from caffe_fcn.surgery.naming import parse_rule
-
-        try:
-            parse_rule(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
+    try:
+        parse_rule(text(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return value

@@ -223,7 +223,9 @@ def _resized(
 
 def _check_text(plan: Plan, document: Document) -> None:
     """Raise SurgeryError unless DOCUMENT reads as the net that was planned."""
-    if interpret(document).net != plan.net:
+    read, planned = interpret(document).net, plan.net
+    # By their bytes: as messages, two nets with a NaN in them are never equal to protobuf 5.
+    if read.SerializePartialToString(deterministic=True) != planned.SerializePartialToString(deterministic=True):
         raise SurgeryError(
             f"{document.name}: the rewritten text does not read as the net it should; nothing was written; "
             "this is a defect of caffe-fcn, please report it with the prototxt"
