@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from caffe_fcn.cli.options import blob_shape, level, rename_rule, size, text
 from caffe_fcn.errors import CaffeFcnError
@@ -81,8 +82,8 @@ class _Files(NamedTuple):
     metavar="PATTERN=NAME",
     help="New names by regular expression: 'fc(\\d+)=conv\\1'.",
 )
-@click.option("--only", multiple=True, metavar="LAYER", help="Convert these InnerProducts only; * and ? allowed.")
-@click.option("--skip", multiple=True, metavar="LAYER", help="Leave these InnerProducts as they are.")
+@click.option("--only", multiple=True, metavar="LAYER", help="Convert these InnerProducts only; shell patterns.")
+@click.option("--skip", multiple=True, metavar="LAYER", help="Leave these InnerProducts as they are; shell patterns.")
 @click.option(
     "--global-pooling",
     type=click.Choice(["window", "keep"]),
@@ -116,7 +117,7 @@ def convert(
 
     \b
     caffe-fcn convert deploy.prototxt net.caffemodel
-    caffe-fcn convert deploy.prototxt net.caffemodel -o fcn.prototxt -w fcn.caffemodel --input-size 451x451
+    caffe-fcn convert deploy.prototxt net.caffemodel --input-size 451x451
     caffe-fcn convert train_val.prototxt --dry-run --diff
     """
     from caffe_fcn.files.atomic import check_outputs
@@ -124,6 +125,9 @@ def convert(
 
     settings = _settings(**choices)
     _check_usage(net, weights, output, output_weights)
+    context = click.get_current_context()
+    if choices["names"] == "keep" and context.get_parameter_source("suffix") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--names keep leaves no place for --suffix; choose one")
     if diff and as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
     with ExitStack() as stack:
@@ -228,7 +232,7 @@ def _as_file(path: str) -> Iterator[str]:
 
 
 def _write(plan: Plan, files: _Files, force: bool, quiet: bool) -> None:
-    from caffe_fcn.surgery.convert import carry_out
+    from caffe_fcn.surgery.writing import carry_out
 
     with _progress(plan, quiet) as progress:
         carry_out(plan, files.out, files.out_weights, force=force, progress=progress)
@@ -253,16 +257,18 @@ def _progress(plan: Plan, quiet: bool) -> Iterator[Callable[[int], None] | None]
 def _tell(plan: Plan, files: _Files, dry_run: bool, diff: bool, as_json: bool, quiet: bool) -> None:
     """Data to stdout, the report to stderr."""
     from caffe_fcn.report.conversion import document, lines
-    from caffe_fcn.surgery.convert import to_stdout
+    from caffe_fcn.surgery.writing import to_stdout
 
     if diff:
         to_stdout(plan.diff(files.out).encode("utf-8", "surrogateescape"))
     if as_json:
         import json
 
-        outputs = {"net": files.out, "weights": files.out_weights}
-        report = json.dumps(document(plan, outputs, dry_run), indent=2, ensure_ascii=False)
+        documents = {"net": files.out, "weights": files.out_weights}
+        report = json.dumps(document(plan, documents, dry_run), indent=2, ensure_ascii=False)
         to_stdout(f"{report}\n".encode("utf-8", "replace"))
     if not quiet and not as_json:
-        for line in lines(plan, files.outputs, dry_run):
+        there = " (exists; needs --force)"
+        outputs = [path + there * (dry_run and os.path.lexists(path)) for path in files.outputs]
+        for line in lines(plan, outputs, dry_run):
             click.echo(line, err=True)

@@ -9,9 +9,9 @@ import click
 
 def size(value: str) -> tuple[int, ...]:
     """HxW, in pixels; one number for a square."""
-    if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", value):
+    if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", value.lower()):
         raise click.BadParameter(f"expected HxW in pixels, such as 451x451, found {value!r}")
-    extents = tuple(int(extent) for extent in value.split("x"))
+    extents = tuple(int(extent) for extent in value.lower().split("x"))
     return extents * 2 if len(extents) == 1 else extents
 
 

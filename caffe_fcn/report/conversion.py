@@ -25,6 +25,7 @@ def _lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
         edit for edit in plan.surgery.edits if isinstance(edit, (WindowPooling, DropLayer, SetParameter, ResizeInput))
     ]
     yield from _table([[edit.layer or "input", edit.describe()] for edit in others])
+    yield from _table([[f"output {name}", "×".join(map(str, shape))] for name, shape in plan.outputs.items()])
     if plan.surgery.left_alone:
         yield "left alone:"
         yield from _table([[entry.layer, entry.reason] for entry in plan.surgery.left_alone])
@@ -67,6 +68,7 @@ def document(plan: Plan, outputs: dict[str, str | None], dry_run: bool) -> dict[
         "left_alone": [
             {"layer": entry.layer, "type": entry.type, "reason": entry.reason} for entry in surgery.left_alone
         ],
+        "output_shapes": {name: list(shape) for name, shape in plan.outputs.items()},
         "input_size": next((list(e.size) for e in surgery.edits if isinstance(e, ResizeInput)), None),
         "missing_weights": list(weights.missing) if weights else [],
         "copied_layers": list(weights.foreign) if weights else [],
@@ -78,17 +80,29 @@ def _headline(plan: Plan) -> str:
     count = len(plan.surgery.conversions)
     if count:
         layers = "1 InnerProduct becomes a Convolution" if count == 1 else f"{count} InnerProducts become Convolutions"
-        return layers
+        suffix = _suffix(plan)
+        return f"{layers}, called NAME{suffix}" if suffix else layers
     if any(isinstance(edit, WindowPooling) for edit in plan.surgery.edits):
         return "no InnerProduct to convert; its global pooling becomes a window"
+    if plan.source.format != "V2":
+        return "nothing to convert; the net is only brought into the current format"
+    if plan.surgery.edits:
+        return "no InnerProduct to convert"
     return "nothing to convert; the net stays as it is"
+
+
+def _suffix(plan: Plan) -> str:
+    """What all new names of layers end in, if they are the old ones and that."""
+    renamed = plan.surgery.renamed_layers
+    suffixes = {new[len(old) :] if new.startswith(old) else "" for old, new in renamed.items()}
+    return suffixes.pop() if len(suffixes) == 1 else ""
 
 
 def _conversion_row(plan: Plan, edit: ToConvolution) -> list[str]:
     name = plan.surgery.renamed_layers.get(edit.layer)
     row = [edit.layer, *edit.describe().split("  ")]
     how = ["weights transposed"] * edit.transposed + ["columns reordered"] * edit.reordered
-    return [*row, f"now {name}" if name else "", ", ".join(how)]
+    return [*row, f"now {name}" if name and not _suffix(plan) else "", ", ".join(how)]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

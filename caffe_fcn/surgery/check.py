@@ -88,11 +88,12 @@ def _check_larger(
     try:
         infer_shapes(graph, given=larger)
     except ShapeError as error:
+        message = str(error).removeprefix(f"{graph.source}: ")
         layer = next((node for node in graph.nodes if node.name == error.layer), None)
         if layer is not None and id(layer) in dense and layer.type in _JOINS:
             raise SurgeryError(
-                f"the converted net would not hold together on a larger input: {error}; leave the layers before "
+                f"the converted net would not hold together on a larger input: {message}; leave the layers before "
                 f"{layer.name} as they are with --skip, or its poolings with --global-pooling keep"
             ) from error
-        return [f"the converted net still takes only its nominal input size: {error}"]
+        return [f"the converted net still takes only its nominal input size: {message}"]
     return []

@@ -1,37 +1,31 @@
-"""The whole conversion: files in, a plan, files out.
+"""The whole conversion, up to the point of writing: files in, a plan out.
 
-`plan` reads everything and decides everything, and writes nothing; `carry_out` writes what the plan
-says under temporary names, reads it back, checks it against the plan, and only then lets the files
-take their names. Between the two a caller can show the plan, or its diff, and stop.
+`plan` decides everything and writes nothing; `writing.carry_out` writes what the plan says. Between the
+two a caller can show the plan, or its diff, and stop.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
-from caffe_fcn.errors import CaffemodelError, NetError, OutputError, PrototxtError, ShapeError, SurgeryError
+from caffe_fcn.errors import NetError, PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
-from caffe_fcn.files.atomic import Output, OutputFiles, output_error
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
+from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
-from caffe_fcn.files.rewrite import write
-from caffe_fcn.net.graph import Graph, build_graph
-from caffe_fcn.net.shapes import Shape, Shapes, find_rule, infer_shapes, show
+from caffe_fcn.net.graph import Blob, Graph, build_graph
+from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, infer_shapes, show
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import Twin, check_twin
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
-from caffe_fcn.surgery.edits import Surgery, ToConvolution
+from caffe_fcn.surgery.edits import Rewire, Surgery
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
 from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import WeightPlan, blob_shapes, plan_weights
-
-STDOUT = "-"
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class Plan(NamedTuple):
     document: Document
     weights: WeightFile | None
     weight_plan: WeightPlan | None
+    outputs: Mapping[str, Shape]
+    """Where an input size was asked for: the shapes that the outputs then have, by blob name."""
     notes: tuple[str, ...]
 
     def diff(self, new_name: str) -> str:
@@ -116,18 +112,21 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     surgery = outside(source.net, list(phases.values()), merge(surgeries))
     _check_asked(source, phases, settings, surgery)
     changed, origins = surgery.apply(source.net)
-    notes = [*source.notes, *surgery.notes]
+    notes = [*source.notes, *_foreign_types(source.net), *surgery.notes]
+    notes += _idle_rules(settings, source, surgery)
     for phase, graph in phases.items():
-        notes += known[phase].notes
+        notes += [*known[phase].notes, *_renamed_outputs(graph, surgery)]
         notes += _check(source, settings, phase, graph, known[phase], surgery, changed, origins)
+    outputs: dict[str, Shape] = {}
     if settings.input_size:
-        surgery, changed = _resized(source, settings, phases, known, surgery)
+        surgery, changed, outputs = _resized(source, settings, phases, known, surgery)
     weight_plan = plan_weights(weights, source.net, surgery, params) if weights else None
     text_edits = tuple(source.edits_for(changed, origins))
     document = source.document.with_edits(text_edits)
-    result = Plan(source, surgery, changed, text_edits, document, weights, weight_plan, tuple(dict.fromkeys(notes)))
-    _check_text(result, document)
-    return result
+    check_text(document, changed)
+    return Plan(
+        source, surgery, changed, text_edits, document, weights, weight_plan, outputs, tuple(dict.fromkeys(notes))
+    )
 
 
 def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
@@ -155,18 +154,28 @@ def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
 
 
 def _check_given(source: SourceNet, settings: Settings, graph: Graph) -> None:
-    """Raise ShapeError for a shape that contradicts what the file says itself of an input."""
-    for node in graph.nodes:
-        rule = find_rule(node.type)
-        if node.type != "Input" or rule is None or not any(blob.name in settings.given for blob in node.tops):
+    """Raise ShapeError for a shape that contradicts what the file says itself: of an input, or through a layer
+    that is known. What a data layer leaves out is no contradiction."""
+    if not settings.given:
+        return
+    try:
+        known = infer_shapes(graph)
+    except ShapeError:
+        return
+    for name, given in settings.given.items():
+        maker = graph.producer.get(Blob(name, 0))
+        shape = known.blobs[Blob(name, 0)] if maker else None
+        if (
+            maker is None
+            or not isinstance(shape, tuple)
+            or shape == given
+            or not (maker.bottoms or maker.type == "Input")
+        ):
             continue
-        for blob, shape in zip(node.tops, rule.tops(node.layer, []), strict=False):
-            given = settings.given.get(blob.name)
-            if given is not None and isinstance(shape, tuple) and given != shape:
-                raise ShapeError(
-                    f"{source.name}: {blob.name!r} is {show(shape)} in the file, and was given as {show(given)}; "
-                    "--input-shape tells what the file leaves out, --input-size changes the size"
-                )
+        raise ShapeError(
+            f"{name!r} is {show(shape)} in the file, and was given as {show(given)}; --input-shape and --shape tell "
+            "what the file leaves out, --input-size changes the size"
+        )
 
 
 def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Settings, surgery: Surgery) -> None:
@@ -176,7 +185,7 @@ def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Setti
         if not any(matches(name, (pattern,)) for name in names):
             there = ", ".join(sorted(names)) or "none"
             raise SurgeryError(f"{source.name}: no InnerProduct is called {pattern!r}; the net has: {there}")
-    left = [entry for entry in surgery.left_alone if entry.type == "InnerProduct" and not entry.asked]
+    left = [entry for entry in surgery.left_alone if entry.type == "InnerProduct" and not entry.settled]
     if settings.strict and left:
         reasons = "; ".join(f"{entry.layer}: {entry.reason}" for entry in left)
         raise SurgeryError(f"{source.name}: --strict, and not every InnerProduct can be converted: {reasons}")
@@ -203,8 +212,9 @@ def _check(
 
 def _resized(
     source: SourceNet, settings: Settings, phases: Mapping[str, Graph], known: Mapping[str, Shapes], surgery: Surgery
-) -> tuple[Surgery, Message]:
-    """SURGERY with the inputs resized, and the net that it makes, if that takes such an input."""
+) -> tuple[Surgery, Message, dict[str, Shape]]:
+    """SURGERY with the inputs resized, the net that it makes, if that takes such an input, and its outputs."""
+    outputs: dict[str, Shape] = {}
     size = settings.input_size or ()
     edits = [edit for phase, graph in phases.items() for edit in resize_inputs(graph, known[phase], size)]
     surgery = replace(surgery, edits=(*surgery.edits, *dict.fromkeys(edits)))
@@ -214,107 +224,48 @@ def _resized(
         images = {blob.name for blob in image_inputs(phases[phase], known[phase])}
         given = {name: shape for name, shape in settings.given.items() if name not in images}
         try:
-            infer_shapes(graph, given=given)
+            shapes = infer_shapes(graph, given=given)
         except ShapeError as error:
             shown = "x".join(map(str, size))
-            raise SurgeryError(f"--input-size {shown} does not suit the converted net: {error}") from error
-    return surgery, changed
+            raise SurgeryError(
+                f"--input-size {shown} does not suit the converted net: {_bare(source, error)}"
+            ) from error
+        made = {blob.name: shape for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
+        outputs = {**made, **outputs}
+    return surgery, changed, outputs
 
 
-def _check_text(plan: Plan, document: Document) -> None:
-    """Raise SurgeryError unless DOCUMENT reads as the net that was planned."""
-    read, planned = interpret(document).net, plan.net
+def _bare(source: SourceNet, error: Exception) -> str:
+    """The message of ERROR without the file's name, to stand in one that begins with it."""
+    return str(error).removeprefix(f"{source.name}: ")
+
+
+def _idle_rules(settings: Settings, source: SourceNet, surgery: Surgery) -> list[str]:
+    """Notes on rename rules that match nothing that is converted: typing mistakes, mostly."""
+    names = {name for edit in surgery.conversions for name in (edit.layer, *source.net.layer[edit.index].top)}
+    idle = [rule for rule in settings.options.naming.rules if not any(rule[0].fullmatch(name) for name in names)]
+    return [f"--rename {pattern.pattern}={new} renames nothing" for pattern, new in idle]
+
+
+def _foreign_types(net: Message) -> list[str]:
+    """A note on the layer types that BVLC Caffe does not have: those of forks, and typing mistakes."""
+    foreign = dict.fromkeys(layer.type for layer in net.layer if layer.type not in BVLC_LAYERS)
+    return [f"layer types that BVLC Caffe does not have: {', '.join(map(printable, foreign))}"] if foreign else []
+
+
+def _renamed_outputs(graph: Graph, surgery: Surgery) -> list[str]:
+    """A note on outputs of the net that go by another name afterwards."""
+    renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+    changes = [f"{blob.name} is now {renamed[blob.name]}" for blob in graph.outputs if blob.name in renamed]
+    return [f"outputs of the net have other names: {', '.join(changes)}"] if changes else []
+
+
+def check_text(document: Document, planned: Message) -> None:
+    """Raise SurgeryError unless DOCUMENT reads as the net that was PLANNED."""
     # By their bytes: as messages, two nets with a NaN in them are never equal to protobuf 5.
-    if read.SerializePartialToString(deterministic=True) != planned.SerializePartialToString(deterministic=True):
+    read = interpret(document).net.SerializePartialToString(deterministic=True)
+    if read != planned.SerializePartialToString(deterministic=True):
         raise SurgeryError(
             f"{document.name}: the rewritten text does not read as the net it should; nothing was written; "
             "this is a defect of caffe-fcn, please report it with the prototxt"
         )
-
-
-def carry_out(
-    plan: Plan,
-    text_path: str | None,
-    weights_path: str | None,
-    *,
-    force: bool = False,
-    progress: Callable[[int], None] | None = None,
-) -> None:
-    """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or
-    neither; what goes to stdout goes last, because it cannot be taken back."""
-    with OutputFiles() as outputs:
-        if weights_path is not None and weights_path != STDOUT:
-            output = outputs.add(weights_path, overwrite=force)
-            write_weights(plan, output.fd, output.path, progress)
-            if output.temp is not None:
-                output.close()
-                _read_back_weights(plan, output)
-        if text_path is not None and text_path != STDOUT:
-            output = outputs.add(text_path, overwrite=force)
-            output.write(bytes(plan.document))
-            if output.temp is not None:
-                output.close()
-                _read_back_text(plan, output)
-        if text_path == STDOUT:
-            to_stdout(bytes(plan.document))
-        if weights_path == STDOUT:
-            write_weights(plan, _stdout().fileno(), "stdout", progress)
-        outputs.commit()
-
-
-def to_stdout(data: bytes) -> None:
-    """Write DATA to stdout. Raises OutputError where that is closed or full."""
-    out = _stdout().buffer
-    try:
-        out.write(data)
-        out.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise output_error("stdout", error, needed=len(data)) from error
-
-
-def _stdout() -> TextIO:
-    """Stdout, with nothing left in Python's buffer. Raises OutputError where it is closed."""
-    if sys.stdout is None:
-        raise OutputError("stdout: expected to write to it, found it closed; name a file instead")
-    sys.stdout.flush()
-    return sys.stdout
-
-
-def write_weights(plan: Plan, fd: int, name: str, progress: Callable[[int], None] | None = None) -> None:
-    """Write the converted caffemodel to an open descriptor; NAME is for messages."""
-    if plan.weights is not None and plan.weight_plan is not None:
-        upgrade = plan.weight_plan.upgrade_header
-        write(plan.weights, fd, plan.weight_plan.edits, progress=progress, upgrade_header=upgrade, name=name)
-
-
-def _read_back_text(plan: Plan, output: Output) -> None:
-    """Hold the new prototxt against the text that was checked. Raises OutputError."""
-    with open(output.temp or output.path, "rb") as file:
-        if file.read() != bytes(plan.document):
-            raise OutputError(f"{output.path}: read back otherwise than it was written; check the disk")
-
-
-def _read_back_weights(plan: Plan, output: Output) -> None:
-    """Index the new caffemodel and hold its layers and kernels against the plan. Raises CaffemodelError."""
-    renamed = plan.surgery.renamed_layers
-    expected: dict[str, ToConvolution] = {renamed.get(e.layer, e.layer): e for e in plan.surgery.conversions}
-    with open_caffemodel(os.fspath(output.temp or output.path)) as written:
-        for record in written.layers:
-            edit = expected.get(record.name)
-            if edit is None or not record.blobs or record.header.type != "Convolution":
-                continue
-            if record.blobs[0].shape != edit.weight_shape or record.blobs[0].count != edit.weight_count:
-                raise CaffemodelError(
-                    f"{output.path}: layer {record.name!r}: expected to read back {edit.weight_shape}, found "
-                    f"{record.blobs[0].shape}; nothing was written; check the disk"
-                )
-        held = {record.name for record in written.layers}
-    lost = [name for name, edit in expected.items() if name not in held and edit.layer not in _missing(plan)]
-    if lost:
-        raise CaffemodelError(f"{output.path}: layer {lost[0]!r} is missing after writing; check the disk")
-
-
-def _missing(plan: Plan) -> tuple[str, ...]:
-    return plan.weight_plan.missing if plan.weight_plan else ()

@@ -71,7 +71,7 @@ def convolutionalize(graph: Graph, shapes: Shapes, options: Options | None = Non
         excluded.update(refused)
     windows, kept = ([], []) if options.keep_global_pooling else _windows(found)
     left = [
-        LeftAlone(node.name, node.type, found.left[node.index], asked=node.index in found.asked)
+        LeftAlone(node.name, node.type, found.left[node.index], settled=node.index in found.settled)
         for node in graph.nodes
         if node.index in found.left
     ]
@@ -189,7 +189,7 @@ class _Twin:
             {self._origin(blob).name for blob, view in zip(node.bottoms, views, strict=True) if view is not None}
         )
         skip = " ".join(f"--skip {name}" for name in names)
-        raise SurgeryError(f"{node.name} {reason}; leave {' and '.join(names)} as it is with {skip}")
+        raise SurgeryError(f"{node.name} {reason}; leave {' and '.join(names)} alone with {skip}")
 
     def _origin(self, blob: Blob) -> Node:
         """The converted layer, or the flattening, that makes BLOB a map."""
@@ -266,7 +266,9 @@ def _windows(found: Survey) -> tuple[list[Edit], list[LeftAlone]]:
         shape = found.shapes.blobs[node.bottoms[0]]
         join = found.gates.get(node.index)
         if join is not None:
-            kept.append(LeftAlone(node.name, node.type, f"a gate: what it pools joins the map again in {join.name}"))
+            kept.append(
+                LeftAlone(node.name, node.type, f"a gate, or like one: what it pools meets a map again in {join.name}")
+            )
         elif node.bottoms[0] in found.unfit:
             kept.append(LeftAlone(node.name, node.type, found.unfit[node.bottoms[0]]))
         elif isinstance(shape, Unknown):

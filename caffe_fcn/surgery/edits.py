@@ -198,12 +198,13 @@ class ResizeInput(Edit):
 
 
 class LeftAlone(NamedTuple):
-    """A layer that could have been meant, and why it stays as it is; `asked`: because the user said so."""
+    """A layer that could have been meant, and why it stays as it is; `settled`: because the user said so, or
+    because it takes any size of image already."""
 
     layer: str
     type: str
     reason: str
-    asked: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,8 @@ def outside(net: Message, graphs: Sequence[Graph], surgery: Surgery) -> Surgery:
     missed = [name for name in left if name not in inside]
     notes = surgery.notes
     if left:
-        twice = "" if missed else " in another form"
-        names = ", ".join(missed or left)
-        notes += (f"not part of the net that was looked at{twice}, and left alone: {names}; see --phase and --stage",)
+        what = f"{', '.join(missed)} belong" if missed else f"other definitions of {', '.join(left)} belong"
+        notes += (f"{what} to another phase or stage, and are left alone; see --phase and --stage",)
     return Surgery((*surgery.edits, *edits), surgery.left_alone, notes)
 
 

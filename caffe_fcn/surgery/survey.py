@@ -26,16 +26,16 @@ _RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
 class Survey:
     """What a graph offers.
 
-    By layer index: `convertible`, with the flat view of its bottom; `left`, with the reason, `asked` where it is
-    the user's; `gates`, from a global pooling to where it joins the map again. By blob: `views`, and what makes
-    it `unfit`.
+    By layer index: `convertible`, with the flat view of its bottom; `left`, with the reason, `settled` where it is
+    the user's or the layer takes any size already; `gates`, from a global pooling to where it joins the map again.
+    By blob: `views`, and what makes it `unfit`.
     """
 
     graph: Graph
     shapes: Shapes
     convertible: dict[int, View] = field(default_factory=dict)
     left: dict[int, str] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)
+    settled: set[int] = field(default_factory=set)
     views: dict[Blob, View] = field(default_factory=dict)
     gates: dict[int, Node] = field(default_factory=dict)
     unfit: dict[Blob, str] = field(default_factory=dict)
@@ -69,6 +69,7 @@ class _Surveyor:
         self.only, self.skip, self.excluded = only, skip, excluded
         self.unfit = self.result.unfit
         self.lasting: dict[Blob, str] = {}
+        self.regions: set[Blob] = set()
         self.refused: dict[Blob, tuple[Node, Refuses]] = {}
         self.gated: dict[int, str] = {}
 
@@ -77,7 +78,7 @@ class _Surveyor:
             if is_global(node) and (join := gate_join(self.graph, self.shapes, node)):
                 self.result.gates[node.index] = join
                 reason = (
-                    f"part of a gate: what {node.name} pools joins the map again in {join.name}; takes any size already"
+                    f"part of a gate: what {node.name} pools meets a map again in {join.name}; takes any size already"
                 )
                 self.gated.update(dict.fromkeys(gated_layers(self.graph, node, join), reason))
         for node in self.graph.nodes:
@@ -103,6 +104,8 @@ class _Surveyor:
         """What makes a blob unfit makes all that is made of it unfit; but a map that a vector only weighs, as
         at the end of a gate, is a map as before."""
         for blob in node.tops:
+            if node.type in REGION_LAYERS or not self.regions.isdisjoint(node.bottoms):
+                self.regions.add(blob)
             if node.type in REGION_LAYERS:
                 self.lasting[blob] = (
                     f"behind {node.name} ({node.type}): takes regions of one size, whatever the image's"
@@ -144,13 +147,16 @@ class _Surveyor:
         bottom = node.bottoms[0]
         named = matches(node.name, self.only)
         if matches(node.name, self.skip) or (self.only and not named):
-            self.result.asked.add(node.index)
+            self.result.settled.add(node.index)
             return "left as asked"
         if node.index in self.excluded:
             return self.excluded[node.index]
         if node.index in self.gated and not named:
+            self.result.settled.add(node.index)
             return self.gated[node.index]
         if bottom in self.unfit and not (named and isinstance(self.shapes.blobs[bottom], tuple)):
+            if bottom in self.regions:
+                self.result.settled.add(node.index)
             return self.unfit[bottom]
         shape = self.shapes.blobs[bottom]
         if isinstance(shape, Unknown):

@@ -24,7 +24,7 @@ _CHECKED = ("Convolution", "Deconvolution", "InnerProduct", "PReLU", "Embed")
 
 
 class WeightPlan(NamedTuple):
-    """What to do to a caffemodel. `missing`: converted layers it holds no blobs for; `foreign`: layers with
+    """What to do to a caffemodel. `missing`: layers of the net it holds no blobs for; `foreign`: layers with
     blobs that the net lacks, copied untouched."""
 
     edits: Mapping[int, LayerEdit | Drop]
@@ -59,7 +59,7 @@ def plan_weights(
         if not isinstance(edit, ResizeInput):
             by_name.setdefault(edit.layer, []).append(edit)
     _check_belongs(weights, types, surgery)
-    plan = WeightPlan({}, _missing(weights, surgery), _foreign(weights, types), types)
+    plan = WeightPlan({}, _missing(weights, params), _foreign(weights, types), types)
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):
         _check_blobs(weights, record, types, params, by_name.get(record.name, ()))
@@ -84,9 +84,9 @@ def _layer_edit(record: LayerRecord, changes: Sequence[Edit], net: Message, plan
     return LayerEdit(header, blobs)
 
 
-def _missing(weights: WeightFile, surgery: Surgery) -> tuple[str, ...]:
+def _missing(weights: WeightFile, params: Mapping[str, Sequence[Shape]]) -> tuple[str, ...]:
     held = {record.name for record in weights.layers if record.blobs}
-    return tuple(dict.fromkeys(edit.layer for edit in surgery.conversions if edit.layer not in held))
+    return tuple(name for name, shapes in params.items() if shapes and name not in held)
 
 
 def _foreign(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:

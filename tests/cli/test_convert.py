@@ -22,9 +22,9 @@ from tests.files.test_diff import apply
 from tests.surgery.nets import conv, data, fc, layer
 
 REPORT = """\
-net.prototxt: 2 InnerProducts become Convolutions
-  ip1  12×4×4 → 32  Convolution 4×4  6,176 parameters  now ip1-conv
-  ip2  32×1×1 → 10  Convolution 1×1  330 parameters    now ip2-conv
+net.prototxt: 2 InnerProducts become Convolutions, called NAME-conv
+  ip1  12×4×4 → 32  Convolution 4×4  6,176 parameters
+  ip2  32×1×1 → 10  Convolution 1×1  330 parameters
 wrote net_fcn.prototxt, net_fcn.caffemodel
 """
 CONVERTED = {"conv1", "conv2", "ip1-conv", "ip2-conv"}
@@ -298,6 +298,7 @@ def test_json_says_what_was_done(lenet: CommandLine) -> None:
         "dropped": [],
         "left_alone": [],
         "input_size": [40, 50],
+        "output_shapes": {"prob": [1, 10, 4, 7]},
         "missing_weights": [],
         "copied_layers": [],
         "notes": [],
@@ -324,7 +325,7 @@ def test_what_a_model_calls_its_layers_cannot_steer_the_terminal(cli: CommandLin
     cli.write(net=data() + fc(r"f\n\033[2Jc", "data", 3) + fc(r"\033]0;x\007", "data", 3, "axis: -1"))
     result = cli.converts("net.prototxt")
     assert "\x1b" not in result.err and "\x07" not in result.err
-    assert len(result.err.splitlines()) == 5
+    assert len(result.err.splitlines()) == 6
     cli.write(bad=data() + layer(r"\033[2J\n", "Mystery", "data", "m") + fc(r"f\033[2J\nc", "m", 3))
     assert "\x1b" not in cli.refuses("bad.prototxt")
 
@@ -522,7 +523,7 @@ def test_a_train_val_net_converts_as_one_file(cli: CommandLine) -> None:
     cli.write(net=crop("TRAIN", 6) + crop("TEST", 6) + HEAD)
     cli.write(net=trained(("data", "Data", []), ("fc", "InnerProduct", [(5, 108), (5,)]), ("loss", "Loss", [])))
     result = cli.converts("net.prototxt", "net.caffemodel")
-    assert "net.prototxt: 1 InnerProduct becomes a Convolution\n" in result.err
+    assert "net.prototxt: 1 InnerProduct becomes a Convolution, called NAME-conv\n" in result.err
     after = written(cli)
     assert after["loss"].bottom[0] == after["accuracy"].bottom[0] == "fc-conv"
     assert cli.blobs("net_fcn.caffemodel") == {"fc-conv": [(5, 3, 6, 6), (5,)]}

@@ -59,8 +59,8 @@ def trained(**shapes: Sequence[tuple[int, ...]]) -> Message:
 def test_the_report_of_alexnet() -> None:
     text = (ROOT / "models" / "alexnet.prototxt").read_text(encoding="utf-8")
     report = told(plan(interpret(prototxt.parse(text, "alexnet.prototxt")), None, Settings()))
-    assert report[0] == "alexnet.prototxt: 3 InnerProducts become Convolutions"
-    assert [line.split("  now")[0].split() for line in report[1:4]] == [
+    assert report[0] == "alexnet.prototxt: 3 InnerProducts become Convolutions, called NAME-conv"
+    assert [line.split() for line in report[1:4]] == [
         "fc6 256×6×6 → 4096 Convolution 6×6 37,752,832 parameters".split(),
         "fc7 4096×1×1 → 4096 Convolution 1×1 16,781,312 parameters".split(),
         "fc8 4096×1×1 → 1000 Convolution 1×1 4,097,000 parameters".split(),
@@ -69,12 +69,15 @@ def test_the_report_of_alexnet() -> None:
 
 def test_every_change_has_its_line_and_columns_are_aligned() -> None:
     assert told(planned(FULL, Settings(input_size=(40, 50))), "out.prototxt", "out.caffemodel") == [
-        "net.prototxt: 2 InnerProducts become Convolutions",
-        "  fc1    3×4×4 → 50  Convolution 4×4  2,450 parameters  now fc1-conv",
-        "  score  50×1×1 → 4  Convolution 1×1  200 parameters    now score-conv  weights transposed",
+        "net.prototxt: 2 InnerProducts become Convolutions, called NAME-conv",
+        "  fc1    3×4×4 → 50  Convolution 4×4  2,450 parameters",
+        "  score  50×1×1 → 4  Convolution 1×1  200 parameters    weights transposed",
         "  flat  Flatten dropped",
         "  best  axis: 1",
         "  data  input 40×50",
+        "  output rows  1×2×40×3",
+        "  output best  1×1×35×45",
+        "  output pool  1×3×35×45",
         "left alone:",
         "  rows  works along axis -1, on vectors within its input",
         "wrote out.prototxt, out.caffemodel",
@@ -92,13 +95,14 @@ def test_kept_names_are_not_told() -> None:
 def test_reordered_columns_are_told() -> None:
     nhwc = layer("p", "Permute", "data", params="permute_param { order: 0 order: 2 order: 3 order: 1 }")
     text = data() + nhwc + layer("flat", "Flatten", "p") + fc("fc", "flat", 3, "transpose: true")
-    assert told(planned(text))[1].endswith("now fc-conv  weights transposed, columns reordered")
+    assert told(planned(text))[1].endswith("483 parameters  weights transposed, columns reordered")
 
 
 def test_windows_of_global_poolings_are_told() -> None:
     assert told(planned(data() + POOL + fc("fc", "pool", 3)))[1:] == [
-        "  fc  2×1×1 → 3  Convolution 1×1  9 parameters  now fc-conv",
+        "  fc  2×1×1 → 3  Convolution 1×1  9 parameters",
         "  pool  global → window 8×10",
+        "note: outputs of the net have other names: fc is now fc-conv",
     ]
     assert told(planned(data() + POOL))[0] == (
         "net.prototxt: no InnerProduct to convert; its global pooling becomes a window"
@@ -111,7 +115,7 @@ def test_nothing_to_do_is_told() -> None:
 
 def test_inputs_without_a_layer_are_told() -> None:
     text = 'input: "data" input_dim: 1 input_dim: 2 input_dim: 8 input_dim: 10\n' + fc("fc", "data", 3)
-    assert told(planned(text, Settings(input_size=(20, 20))))[-1] == "  input  input 20×20"
+    assert "  input  input 20×20" in told(planned(text, Settings(input_size=(20, 20))))
 
 
 @pytest.mark.parametrize(("dry_run", "word"), [(False, "wrote"), (True, "would write")])
@@ -136,7 +140,8 @@ def test_an_old_format_is_told() -> None:
 def test_unknown_fields_are_told_once() -> None:
     text = data() + fc("fc", "data", 3, params="my_field: 3") + fc("fc2", "fc", 3, params="my_field: 4")
     notes = [line for line in told(planned(text)) if line.startswith("note: ")]
-    assert notes == ["note: kept as it stands, unknown to BVLC Caffe: my_field"]
+    assert notes[0] == "note: kept as it stands, unknown to BVLC Caffe: my_field"
+    assert not any("my_field" in note for note in notes[1:])
 
 
 def test_weights_that_are_missing_or_foreign_are_told(tmp_path: Path) -> None:
@@ -202,6 +207,7 @@ def test_the_document_of_a_conversion() -> None:
             }
         ],
         "input_size": [40, 50],
+        "output_shapes": {"pool": [1, 3, 35, 45], "rows": [1, 2, 40, 3], "best": [1, 1, 35, 45]},
         "missing_weights": [],
         "copied_layers": [],
         "notes": [],

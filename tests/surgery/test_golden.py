@@ -14,8 +14,9 @@ from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import interpret, read_net
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import Settings, carry_out, open_inputs, plan
+from caffe_fcn.surgery.convert import Settings, open_inputs, plan
 from caffe_fcn.surgery.edits import WindowPooling
+from caffe_fcn.surgery.writing import carry_out
 from tests.paths import GOLDEN, SHARED_MODELS
 
 CASES = sorted(path for path in (GOLDEN / "conversions").iterdir() if path.is_dir())

@@ -14,9 +14,10 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.rewrite import DROP, LayerEdit
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import Plan, Settings, plan, write_weights
+from caffe_fcn.surgery.convert import Plan, Settings, plan
 from caffe_fcn.surgery.convolutionalize import Options
 from caffe_fcn.surgery.weights import WeightPlan, blob_shapes
+from caffe_fcn.surgery.writing import write_weights
 from tests.files.encodings import UNKNOWN, varint_field
 from tests.surgery.nets import conv, data, fc, layer
 
@@ -117,8 +118,8 @@ def test_a_layer_without_weights_is_missing(tmp_path: Path) -> None:
     assert shapes(converted(tmp_path, NET, weights)) == {"c": BLOBS["c"], "fc1-conv": ((5, 3, 8, 10), (5,))}
 
 
-def test_a_convolution_without_weights_is_not_ours_to_miss(tmp_path: Path) -> None:
-    assert decided(tmp_path, NET, trained(fc1=BLOBS["fc1"], fc2=BLOBS["fc2"])).missing == ()
+def test_any_layer_without_weights_is_missing(tmp_path: Path) -> None:
+    assert decided(tmp_path, NET, trained(fc1=BLOBS["fc1"], fc2=BLOBS["fc2"])).missing == ("c",)
 
 
 def test_foreign_layers_are_counted_and_copied_untouched(tmp_path: Path) -> None:

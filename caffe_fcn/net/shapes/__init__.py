@@ -25,7 +25,17 @@ from caffe_fcn.net.shapes.registry import (
 FAMILIES = (data, elementwise, losses, regions, reshaping, weights, windows)
 """The modules that fill the registry when they are imported."""
 
+BVLC_LAYERS = frozenset(
+    "AbsVal Accuracy ArgMax BatchNorm BatchReindex Bias BNLL Clip Concat ContrastiveLoss Convolution Crop Data "
+    "Deconvolution Dropout DummyData Eltwise ELU Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss "
+    "Im2col ImageData InfogainLoss InnerProduct Input Log LRN LSTM LSTMUnit MemoryData MultinomialLogisticLoss MVN "
+    "Parameter Pooling Power PReLU Python Reduction ReLU Reshape RNN Scale Sigmoid SigmoidCrossEntropyLoss Silence "
+    "Slice Softmax SoftmaxWithLoss Split SPP Swish TanH Threshold Tile WindowData".split()
+)
+"""The layer types of BVLC Caffe; the registry knows those of forks as well."""
+
 __all__ = [
+    "BVLC_LAYERS",
     "FAMILIES",
     "REGION_LAYERS",
     "RULES",
