@@ -17,7 +17,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        os.write(2, b"caffe-fcn: interrupted; nothing was written\n")
+        os.write(2, b"caffe-fcn: interrupted; no file is half written\n")
         os._exit(1)
 
 

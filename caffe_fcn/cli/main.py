@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted; nothing was written")
+        return _fail("interrupted; no file is half written")
     except BrokenPipeError:
         return FAILED
     except CaffeFcnError as error:
@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
         name = f"{error.filename}: " if error.filename else ""
         return _fail(f"{name}{error.strerror or error}")
     except MemoryError:
-        return _fail("out of memory; nothing was written")
+        return _fail("out of memory; no file is half written")
     except Exception as error:  # the last line of defence: no traceback reaches a user
         return _fail(
             f"a defect of caffe-fcn ({type(error).__name__}: {error}); please report it, with what {_DEBUG}=1 shows"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -147,8 +147,8 @@ def _place(output: Output) -> None:
 
 
 def check_outputs(
-    outputs: Iterable[str | os.PathLike[str]],
-    inputs: Iterable[str | os.PathLike[str]] = (),
+    outputs: Collection[str | os.PathLike[str]],
+    inputs: Collection[str | os.PathLike[str]] = (),
     *,
     force: bool = False,
 ) -> None:

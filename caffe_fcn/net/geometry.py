@@ -14,14 +14,15 @@ from math import ceil
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import Shape, Shapes, Unknown
+from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Shapes, Unknown
 from caffe_fcn.net.shapes.reshaping import crop_offsets, joined_axis, paddings
 from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
 
 _CHANNELS = 1
 _ONE, _HALF = Fraction(1), Fraction(1, 2)
 _CONSTANTS = frozenset({"DummyData", "Parameter"})
-_JOINS = frozenset({"Add", "Axpy", "Bias", "Concat", "Eltwise", "Mul", "Scale"})
+JOINS = frozenset({"Add", "Axpy", "Bias", "Concat", "Eltwise", "Mul", "Scale"})
+"""Types that put several maps together, cell by cell."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _geometry(
     rule = _RULES.get(node.type)
     if rule is None:
         return None
-    for blob in node.bottoms if node.type in _JOINS else node.bottoms[:1]:
+    for blob in node.bottoms if node.type in JOINS else node.bottoms[:1]:
         first, bottom = known[blob], shapes.blobs[blob]
         if first is not None and not isinstance(bottom, Unknown) and len(bottom) == len(top):
             return rule(_Place(graph, node, known, first, bottom, top))
@@ -235,15 +236,11 @@ def _enlarge(place: _Place) -> Geometry | None:
 
 
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(
-        "AbsVal BNLL BN BatchNorm Clip Dropout ELU Exp HardSigmoid HardSwish Insanity Log Mish PReLU Power ReLU ReLU6 "
-        "ShuffleChannel Sigmoid Split Swish TanH Threshold".split(),
-        _keep,
-    ),
+    **dict.fromkeys((*VALUE_BY_VALUE, "BN", "BatchNorm", "PReLU", "ShuffleChannel"), _keep),
     **dict.fromkeys("Convolution Convolution3D ConvolutionDepthwise DepthwiseConvolution Im2col".split(), _convolution),
     **dict.fromkeys(("Deconvolution", "Deconvolution3D"), _deconvolution),
     **dict.fromkeys(("Pooling", "Pooling3D"), _pooling),
-    **dict.fromkeys(_JOINS - {"Axpy", "Concat"}, _join),
+    **dict.fromkeys(JOINS - {"Axpy", "Concat"}, _join),
     **dict.fromkeys(("ResizeNearestNeighbor", "Upsample", "UpsampleDarknet"), _enlarge),
     **dict.fromkeys(("Pad", "Padding"), _pad),
     "ArgMax": _keep_if(lambda place: place.node.layer.argmax_param.axis == _CHANNELS),

@@ -8,8 +8,9 @@ each layer of `net` to the one in the text it came from, so that changes find th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from google.protobuf import text_format
 
@@ -24,8 +25,8 @@ from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.net.upgrade import is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
 
-_MOVED = {"layers": "layer", "inner_product_param": "convolution_param"}
-"""Fields whose contents move to another field: in the upgrade of V1, and in the surgery."""
+_UPGRADED = {"layers": "layer"}
+"""Fields whose contents the upgrade of V1 moves to another field."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class SourceNet:
         """The file's name, for messages."""
         return self.document.name
 
-    def edits_for(self, changed: Message, origins: Sequence[int]) -> list[Edit]:
-        """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`."""
+    def edits_for(
+        self, changed: Message, origins: Sequence[int], moved: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Edit]:
+        """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`.
+
+        MOVED names the fields, old to new, whose contents stand in another field of CHANGED than of `net`.
+        """
         in_text = [self.origins[origin] for origin in origins]
-        return reconcile(self.document, self.written, changed, Moves(_MOVED, {"layer": in_text}))
+        return reconcile(self.document, self.written, changed, Moves({**_UPGRADED, **moved}, {"layer": in_text}))
 
     def diff(self, edits: Sequence[Edit], new_name: str) -> str:
         """The unified diff that the EDITS make."""

@@ -100,7 +100,7 @@ def _suffix(plan: Plan) -> str:
 
 def _conversion_row(plan: Plan, edit: ToConvolution) -> list[str]:
     name = plan.surgery.renamed_layers.get(edit.layer)
-    row = [edit.layer, *edit.describe().split("  ")]
+    row = [edit.layer, *edit.cells]
     how = ["weights transposed"] * edit.transposed + ["columns reordered"] * edit.reordered
     return [*row, f"now {name}" if name and not _suffix(plan) else "", ", ".join(how)]
 

@@ -12,14 +12,12 @@ from math import lcm, prod
 from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.geometry import JOINS, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.pooling import descendants
-
-_JOINS = ("Concat", "Eltwise", "Scale", "Bias", "Mul", "Add", "Axpy")
 
 
 class Twin(NamedTuple):
@@ -28,29 +26,25 @@ class Twin(NamedTuple):
     graph: Graph
     origins: tuple[int, ...]
 
-    def nodes_of(self, surgery: Surgery, *kinds: type) -> list[tuple[Node, ToConvolution | WindowPooling]]:
-        """The layers that edits of KINDS made, with their edits."""
-        edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, kinds)}
-        found = [(node, edits.get(self.origins[node.index])) for node in self.graph.nodes if node.index >= 0]
-        return [(node, edit) for node, edit in found if isinstance(edit, ToConvolution | WindowPooling)]
-
 
 def check_twin(twin: Twin, surgery: Surgery, given: Mapping[str, Shape], shapes: Shapes) -> list[str]:
     """Raise SurgeryError unless TWIN, of the nominal SHAPES, is what SURGERY promised; return notes on what
     keeps it from taking a larger input although the surgery is right."""
-    for node, edit in twin.nodes_of(surgery, ToConvolution):
+    edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling)}
+    changed = [node for node in twin.graph.nodes if node.index >= 0 and twin.origins[node.index] in edits]
+    for node in changed:
+        edit = edits[twin.origins[node.index]]
         if isinstance(edit, ToConvolution):
-            check_convolution(node, edit, shapes)
-    changed = [node for node, _ in twin.nodes_of(surgery, ToConvolution, WindowPooling)]
+            _check_convolution(node, edit, shapes)
     geometry = infer_geometry(twin.graph, shapes)
     dense = {id(node): node for start in changed for node in descendants(twin.graph, start.tops[0])}
     for node in dense.values():
-        if node.type in _JOINS:
+        if node.type in JOINS:
             _check_strides(node, geometry)
     return _check_larger(twin.graph, given, shapes, geometry, set(dense)) if changed else []
 
 
-def check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
+def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
     """Raise SurgeryError unless NODE has the kernel of EDIT and gives one answer at the nominal size."""
     params, top = shapes.params.get(node.index, ()), shapes.blobs[node.tops[0]]
     if not params or params[0] != edit.weight_shape or not isinstance(top, tuple) or prod(top[2:]) != 1:
@@ -90,7 +84,7 @@ def _check_larger(
     except ShapeError as error:
         message = str(error).removeprefix(f"{graph.source}: ")
         layer = next((node for node in graph.nodes if node.name == error.layer), None)
-        if layer is not None and id(layer) in dense and layer.type in _JOINS:
+        if layer is not None and id(layer) in dense and layer.type in JOINS:
             raise SurgeryError(
                 f"the converted net would not hold together on a larger input: {message}; leave the layers before "
                 f"{layer.name} as they are with --skip, or its poolings with --global-pooling keep"

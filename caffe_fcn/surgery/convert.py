@@ -27,6 +27,9 @@ from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import WeightPlan, blob_shapes, plan_weights
 
+_MOVED = {"inner_product_param": "convolution_param"}
+"""Fields whose contents the surgery moves to another field."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -92,7 +95,7 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
     try:
         return _plan(source, weights, settings)
     except (ShapeError, SurgeryError) as error:  # name the file, where that has not been done
-        if str(error).startswith(source.name):
+        if str(error).startswith(f"{source.name}:"):
             raise
         raise type(error)(f"{source.name}: {error}") from error
 
@@ -121,7 +124,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     if settings.input_size:
         surgery, changed, outputs = _resized(source, settings, phases, known, surgery)
     weight_plan = plan_weights(weights, source.net, surgery, params) if weights else None
-    text_edits = tuple(source.edits_for(changed, origins))
+    text_edits = tuple(source.edits_for(changed, origins, _MOVED))
     document = source.document.with_edits(text_edits)
     check_text(document, changed)
     return Plan(
@@ -138,9 +141,7 @@ def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
     failures: list[NetError] = []
     for phase in wanted:
         try:
-            graphs[phase] = build_graph(
-                source.net, phase=phase, stages=settings.stages, level=settings.level, source=source.name
-            )
+            graphs[phase] = _graph(source.net, source, settings, phase)
         except NetError as error:
             failures.append(error)
     if not graphs and source.from_weights:
@@ -151,6 +152,11 @@ def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
     if unknown:
         raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
     return graphs
+
+
+def _graph(net: Message, source: SourceNet, settings: Settings, phase: str) -> Graph:
+    """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
+    return build_graph(net, phase=phase, stages=settings.stages, level=settings.level, source=source.name)
 
 
 def _check_given(source: SourceNet, settings: Settings, graph: Graph) -> None:
@@ -206,7 +212,7 @@ def _check(
     for node in graph.nodes:
         if not node.bottoms:
             given.update({blob.name: shape for blob in node.tops if isinstance(shape := shapes.blobs[blob], tuple)})
-    twin = build_graph(changed, phase=phase, stages=settings.stages, level=settings.level, source=source.name)
+    twin = _graph(changed, source, settings, phase)
     return check_twin(Twin(twin, origins), surgery, given, infer_shapes(twin, given=given))
 
 
@@ -220,7 +226,7 @@ def _resized(
     surgery = replace(surgery, edits=(*surgery.edits, *dict.fromkeys(edits)))
     changed, _ = surgery.apply(source.net)
     for phase in phases:
-        graph = build_graph(changed, phase=phase, stages=settings.stages, level=settings.level, source=source.name)
+        graph = _graph(changed, source, settings, phase)
         images = {blob.name for blob in image_inputs(phases[phase], known[phase])}
         given = {name: shape for name, shape in settings.given.items() if name not in images}
         try:

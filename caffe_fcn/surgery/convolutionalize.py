@@ -212,7 +212,7 @@ class _Twin:
 
     def _check_unchanged(self, blob: Blob, reader: Node) -> None:
         following = self.graph.producer.get(Blob(blob.name, blob.version + 1))
-        if following is not None and self.graph.nodes.index(following) < self.graph.nodes.index(reader):
+        if following is not None and following.index < reader.index:
             raise SurgeryError(
                 f"{reader.name} would read {blob.name!r} after {following.name} has overwritten it in place; "
                 f"give {following.name} a top of its own"

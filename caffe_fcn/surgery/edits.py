@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 from caffe_fcn.files.reorder import Reorder, Segment
 from caffe_fcn.files.rewrite import BlobEdit
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.schema import Message
 
 
@@ -60,12 +60,6 @@ class ToConvolution(Edit):
         return self.channels * prod(self.kernel)
 
     @property
-    def old_weight_shape(self) -> Shape:
-        """The shape of the InnerProduct's weight blob."""
-        shape = (self.num_output, self.columns)
-        return shape[::-1] if self.transposed else shape
-
-    @property
     def reordered(self) -> bool:
         """Whether the columns of the weight blob have to be put in another order."""
         return any(s.channels_last and s.positions > 1 and s.channels > 1 for s in self.segments)
@@ -88,6 +82,12 @@ class ToConvolution(Edit):
         """The number of parameters, the same before and after."""
         return self.weight_count + self.bias * self.num_output
 
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """The change as the cells of a table: input and outputs, the new layer, its parameters."""
+        source = f"{show((self.channels, *self.kernel))} → {self.num_output}"
+        return source, f"Convolution {show(self.kernel)}", f"{self.parameters:,} parameters"
+
     def apply(self, target: Message) -> None:
         old = target.inner_product_param
         new = target.convolution_param
@@ -102,9 +102,7 @@ class ToConvolution(Edit):
         target.ClearField("inner_product_param")
 
     def describe(self) -> str:
-        source = "×".join(map(str, (self.channels, *self.kernel)))
-        window = "×".join(map(str, self.kernel))
-        return f"{source} → {self.num_output}  Convolution {window}  {self.parameters:,} parameters"
+        return ", ".join(self.cells)
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class WindowPooling(Edit):
         set_window(pooling, self.kernel)
 
     def describe(self) -> str:
-        return f"global → window {'×'.join(map(str, self.kernel))}"
+        return f"global → window {show(self.kernel)}"
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ class ResizeInput(Edit):
             target.transform_param.crop_size = self.size[0]
 
     def describe(self) -> str:
-        return f"input {'×'.join(map(str, self.size))}"
+        return f"input {show(self.size)}"
 
 
 class LeftAlone(NamedTuple):
@@ -214,10 +212,6 @@ class Surgery:
     edits: tuple[Edit, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def of_kind(self, kind: type[Edit]) -> list[Edit]:
-        """The edits of one class, in order."""
-        return [edit for edit in self.edits if isinstance(edit, kind)]
 
     @property
     def conversions(self) -> list[ToConvolution]:

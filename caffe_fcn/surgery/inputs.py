@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.surgery.edits import ResizeInput
+from caffe_fcn.surgery.pooling import is_map
 
 
 def image_inputs(graph: Graph, shapes: Shapes) -> list[Blob]:
     """The blobs that come into the net as images: made by a layer without bottoms, more than one pixel large."""
     sources = [blob for node in graph.nodes if not node.bottoms for blob in node.tops]
-    return [blob for blob in sources if _is_image(shapes, blob)]
+    return [blob for blob in sources if is_map(shapes, blob)]
 
 
 def resize_inputs(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:
@@ -52,10 +51,6 @@ def _check_resizable(node: Node, size: tuple[int, ...]) -> None:
 def _shape(shapes: Shapes, blob: Blob) -> tuple[int, ...]:
     shape = shapes.blobs[blob]
     return shape if isinstance(shape, tuple) else ()
-
-
-def _is_image(shapes: Shapes, blob: Blob) -> bool:
-    return prod(_shape(shapes, blob)[2:]) > 1
 
 
 def _show(size: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ from math import prod
 from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.shapes import Shape, Shapes
+from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.surgery.edits import ToConvolution
 
 
@@ -69,7 +69,7 @@ def _check_shapes(
         if not (lenient and prod(shape) == prod(next(iter(strict)))):
             strict.setdefault(shape, node.name)
     if len(strict) > 1:
-        wanted = ", ".join(f"{layer} {'×'.join(map(str, shape))}" for shape, layer in strict.items())
+        wanted = ", ".join(f"{layer} {show(shape)}" for shape, layer in strict.items())
         skip = " ".join(f"--skip {node.name}" for node, _ in sharers if node.index in converted)
         raise SurgeryError(
             f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}; {skip}"

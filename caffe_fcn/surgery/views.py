@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.files.reorder import Segment
 from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.shapes import Shape, Unknown
+from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Unknown, show
 from caffe_fcn.surgery.edits import SetParameter
 
 
@@ -159,8 +159,7 @@ def _mixture(node: Node, views: Views) -> str:
 
 
 def _grid(blob: Blob, view: View | None) -> str:
-    spatial = "×".join(map(str, view.spatial)) if view else "?"
-    return f"{blob.name!r} (grid {spatial})"
+    return f"{blob.name!r} (grid {show(view.spatial) if view else '?'})"
 
 
 def _channelwise(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
@@ -176,8 +175,7 @@ def _channelwise(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Out
 
 
 def _position_dependent(node: Node, view: View) -> Refuses:
-    spatial = "×".join(map(str, view.spatial))
-    reason = f"({node.type}) treats each of the {spatial} positions of {node.bottoms[0].name!r} on its own"
+    reason = f"({node.type}) treats each of the {show(view.spatial)} positions of {node.bottoms[0].name!r} on its own"
     return Refuses(reason, by_position=True)
 
 
@@ -279,7 +277,7 @@ def _reshape(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome
         return Vanishes(replace(view, kind="same", segments=()))
     if top == (view.shape[0], prod(view.shape[1:])):
         return Vanishes(flattened(view))
-    return Refuses(f"({node.type}) reshapes to the fixed size {'×'.join(map(str, top))}")
+    return Refuses(f"({node.type}) reshapes to the fixed size {show(top)}")
 
 
 def _permute(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
@@ -288,10 +286,6 @@ def _permute(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome
 
 _RESHAPING = ("Flatten", "Reshape", "Squeeze")
 
-_ELEMENTWISE = (
-    "ReLU ELU Sigmoid TanH Swish Clip Power Exp Log AbsVal BNLL Threshold Dropout ReLU6 HardSwish Insanity "
-    "Split Eltwise Mul Add BatchReindex"
-)
 _COUNTING_LOSSES = ("SigmoidCrossEntropyLoss", "EuclideanLoss", "SmoothL1Loss", "L1Loss")
 """These only pair up the values of two blobs, wherever they lie."""
 
@@ -305,7 +299,7 @@ _LOSSES = (
 )
 
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
+    **dict.fromkeys((*VALUE_BY_VALUE, "Add", "BatchReindex", "Eltwise", "Mul"), _elementwise),
     **dict.fromkeys(("PReLU", "BatchNorm", "BN"), _channelwise),
     **dict.fromkeys(("Scale", "Bias"), _scale),
     **dict.fromkeys(_LOSSES, _loss),

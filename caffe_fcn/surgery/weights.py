@@ -14,7 +14,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.rewrite import DROP, BlobEdit, Drop, LayerEdit
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.net.upgrade import upgrade_layer_header
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import Edit, ResizeInput, Surgery, ToConvolution
@@ -34,13 +34,17 @@ class WeightPlan(NamedTuple):
 
     def upgrade_header(self, header: Message) -> Message:
         """The current form of a legacy layer header: the net's word for the type goes before the number's."""
-        name = header.layer.name if header.HasField("layer") else header.name
-        try:
-            return upgrade_layer_header(header, type_name=self.types.get(name))
-        except NetError:
-            if name in self.types:
-                raise
-            return upgrade_layer_header(header, type_name="Unknown")
+        return _upgraded(header, self.types)
+
+
+def _upgraded(header: Message, types: Mapping[str, str]) -> Message:
+    name = header.layer.name if header.HasField("layer") else header.name
+    try:
+        return upgrade_layer_header(header, type_name=types.get(name))
+    except NetError:
+        if name in types:
+            raise
+        return upgrade_layer_header(header, type_name="Unknown")
 
 
 def blob_shapes(weights: WeightFile) -> dict[str, list[Shape]]:
@@ -59,19 +63,20 @@ def plan_weights(
         if not isinstance(edit, ResizeInput):
             by_name.setdefault(edit.layer, []).append(edit)
     _check_belongs(weights, types, surgery)
-    plan = WeightPlan({}, _missing(weights, params), _foreign(weights, types), types)
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):
         _check_blobs(weights, record, types, params, by_name.get(record.name, ()))
         if record.name in by_name:
-            edits[position] = _layer_edit(record, by_name[record.name], net, plan)
-    return WeightPlan(edits, plan.missing, plan.foreign, types)
+            edits[position] = _layer_edit(record, by_name[record.name], net, types)
+    return WeightPlan(edits, _missing(weights, params), _foreign(weights, types), types)
 
 
-def _layer_edit(record: LayerRecord, changes: Sequence[Edit], net: Message, plan: WeightPlan) -> LayerEdit | Drop:
+def _layer_edit(
+    record: LayerRecord, changes: Sequence[Edit], net: Message, types: Mapping[str, str]
+) -> LayerEdit | Drop:
     if any(edit.drops for edit in changes):
         return DROP
-    old = record.header if record.format == "V2" else plan.upgrade_header(record.header)
+    old = record.header if record.format == "V2" else _upgraded(record.header, types)
     header = schema.LayerParameter()
     header.CopyFrom(old)
     blobs: dict[int, BlobEdit] = {}
@@ -136,12 +141,12 @@ def _check_blobs(
     for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
         if blob.count != prod(shape):
             raise WeightsError(
-                f"{place}: expected {prod(shape):,} values in blob {position} ({_show(shape)}), found {blob.count:,} "
-                f"({_show(blob.shape)}); are these the weights of another net, or is the input size another?"
+                f"{place}: expected {prod(shape):,} values in blob {position} ({show(shape)}), found {blob.count:,} "
+                f"({show(blob.shape)}); are these the weights of another net, or is the input size another?"
             )
         if not _agree(blob.shape, shape):
             raise WeightsError(
-                f"{place}: expected blob {position} to be {_show(shape)}, found {_show(blob.shape)}; "
+                f"{place}: expected blob {position} to be {show(shape)}, found {show(blob.shape)}; "
                 "are these the weights of another net, or converted already?"
             )
 
@@ -149,7 +154,3 @@ def _check_blobs(
 def _agree(found: Shape, expected: Shape) -> bool:
     """Whether two shapes are the same but for axes of one, with which old files fill up to four."""
     return [extent for extent in found if extent != 1] == [extent for extent in expected if extent != 1]
-
-
-def _show(shape: Shape) -> str:
-    return "×".join(map(str, shape)) or "a single value"

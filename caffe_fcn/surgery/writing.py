@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TextIO
 
 from caffe_fcn.errors import CaffemodelError, OutputError
-from caffe_fcn.files.atomic import Output, OutputFiles, output_error
+from caffe_fcn.files.atomic import OutputFiles, output_error
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.surgery.convert import Plan
@@ -33,13 +32,13 @@ def carry_out(
             write_weights(plan, output.fd, output.path, progress)
             if output.temp is not None:
                 output.close()
-                _read_back_weights(plan, output)
+                _read_back_weights(plan, output.temp, output.path)
         if text_path is not None and text_path != STDOUT:
             output = outputs.add(text_path, overwrite=force)
             output.write(bytes(plan.document))
             if output.temp is not None:
                 output.close()
-                _read_back_text(plan, output)
+                _read_back_text(plan, output.temp, output.path)
         if text_path == STDOUT:
             to_stdout(bytes(plan.document))
         if weights_path == STDOUT:
@@ -74,31 +73,34 @@ def write_weights(plan: Plan, fd: int, name: str, progress: Callable[[int], None
         write(plan.weights, fd, plan.weight_plan.edits, progress=progress, upgrade_header=upgrade, name=name)
 
 
-def _read_back_text(plan: Plan, output: Output) -> None:
-    """Hold the new prototxt against the text that was checked. Raises OutputError."""
-    with open(output.temp or output.path, "rb") as file:
+def _read_back_text(plan: Plan, temp: str, name: str) -> None:
+    """Hold the new prototxt, at TEMP but to be called NAME, against the text that was checked. Raises OutputError."""
+    with open(temp, "rb") as file:
         if file.read() != bytes(plan.document):
-            raise OutputError(f"{output.path}: read back otherwise than it was written; check the disk")
+            raise OutputError(f"{name}: read back otherwise than it was written; check the disk")
 
 
-def _read_back_weights(plan: Plan, output: Output) -> None:
-    """Index the new caffemodel and hold its layers and kernels against the plan. Raises CaffemodelError."""
+def _read_back_weights(plan: Plan, temp: str, name: str) -> None:
+    """Index the new caffemodel, at TEMP but to be called NAME, and hold its layers and kernels against the plan.
+
+    Raises CaffemodelError.
+    """
     renamed = plan.surgery.renamed_layers
     expected: dict[str, ToConvolution] = {renamed.get(e.layer, e.layer): e for e in plan.surgery.conversions}
-    with open_caffemodel(os.fspath(output.temp or output.path)) as written:
+    with open_caffemodel(temp, name) as written:
         for record in written.layers:
             edit = expected.get(record.name)
             if edit is None or not record.blobs or record.header.type != "Convolution":
                 continue
             if record.blobs[0].shape != edit.weight_shape or record.blobs[0].count != edit.weight_count:
                 raise CaffemodelError(
-                    f"{output.path}: layer {record.name!r}: expected to read back {edit.weight_shape}, found "
+                    f"{name}: layer {record.name!r}: expected to read back {edit.weight_shape}, found "
                     f"{record.blobs[0].shape}; nothing was written; check the disk"
                 )
         held = {record.name for record in written.layers}
-    lost = [name for name, edit in expected.items() if name not in held and edit.layer not in _missing(plan)]
+    lost = [new for new, edit in expected.items() if new not in held and edit.layer not in _missing(plan)]
     if lost:
-        raise CaffemodelError(f"{output.path}: layer {lost[0]!r} is missing after writing; check the disk")
+        raise CaffemodelError(f"{name}: layer {lost[0]!r} is missing after writing; check the disk")
 
 
 def _missing(plan: Plan) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ def test_ctrl_c_in_the_middle_of_the_copy(big: Path, size: int, force: list[str]
     before = listing(big)
     code, out, err = finish(start(big, "net.prototxt", "net.caffemodel", *force, code=AT_BYTES.format(size=size)))
     assert (code, out) == (INTERRUPTED, b"")
-    assert the_message(err) == "interrupted; nothing was written"
+    assert the_message(err) == "interrupted; no file is half written"
     assert listing(big) == before
 
 
@@ -166,7 +166,7 @@ def test_ctrl_c_while_the_files_take_their_names(
     result = lenet.convert("net.prototxt", "net.caffemodel")
     restore()
     assert result.code == INTERRUPTED
-    assert the_message(result.err) == "interrupted; nothing was written"
+    assert the_message(result.err) == "interrupted; no file is half written"
     assert listing(lenet.path) == before
 
 

@@ -253,7 +253,7 @@ def test_an_inner_product_becomes_a_convolution_in_place() -> None:
     text = "layer {\n  type: 'InnerProduct'\n  inner_product_param {\n    # ten\n    num_output: 10\n  }\n}\n"
     net = net_of("layer { type: 'Convolution' convolution_param { num_output: 10 kernel_size: 6 } }")
     read = source(text)
-    edits = read.edits_for(net, [0])
+    edits = read.edits_for(net, [0], {"inner_product_param": "convolution_param"})
     assert read.diff(edits, "new.prototxt") == (
         "--- net.prototxt\n"
         "+++ new.prototxt\n"

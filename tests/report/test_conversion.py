@@ -77,7 +77,6 @@ def test_every_change_has_its_line_and_columns_are_aligned() -> None:
         "  data  input 40×50",
         "  output rows  1×2×40×3",
         "  output best  1×1×35×45",
-        "  output pool  1×3×35×45",
         "left alone:",
         "  rows  works along axis -1, on vectors within its input",
         "wrote out.prototxt, out.caffemodel",

@@ -7,6 +7,7 @@ function in the family it belongs to. `infer_shapes` asks them in file order.
 from __future__ import annotations
 
 from caffe_fcn.net.shapes import data, elementwise, losses, regions, reshaping, weights, windows
+from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes
 from caffe_fcn.net.shapes.regions import REGION_LAYERS, is_region_wise
 from caffe_fcn.net.shapes.registry import (
@@ -39,6 +40,7 @@ __all__ = [
     "FAMILIES",
     "REGION_LAYERS",
     "RULES",
+    "VALUE_BY_VALUE",
     "Kind",
     "Missing",
     "PartialShape",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes.data import declared_channels
+from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.registry import Missing, PartialShape, Shape, TooLargeError, Unknown, count
 
 Weights: TypeAlias = Mapping[str, Sequence[Shape]]
@@ -22,10 +23,7 @@ MAX_SIZE = 4096
 _FAR = 256
 """A size that much larger than twice the smallest that fits still fits only where the size does not matter."""
 _RGB = 3
-_PASSING = frozenset(
-    "AbsVal BNLL BN BatchNorm Bias Clip Dropout ELU Eltwise Exp LRN Log MVN Normalize PReLU Pooling Power ReLU ReLU6 "
-    "Scale Sigmoid Split Swish TanH Threshold".split()
-)
+_PASSING = VALUE_BY_VALUE.union("BN BatchNorm Bias Eltwise LRN MVN Normalize PReLU Pooling Scale".split())
 """Types whose first top has the channels of the bottom."""
 
 

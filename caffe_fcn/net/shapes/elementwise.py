@@ -18,17 +18,19 @@ from caffe_fcn.net.shapes.registry import (
     show,
 )
 
+VALUE_BY_VALUE = frozenset(
+    "AbsVal BNLL Clip Dropout ELU Exp HardSigmoid HardSwish Insanity Log Mish Power ReLU ReLU6 "
+    "Sigmoid Split Swish TanH Threshold".split()
+)
+"""Types whose every top holds one function of each value of the one bottom, wherever that value lies."""
+
 
 def same(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Every top has the shape of the first bottom."""
     return [bottoms[0]] * max(1, len(layer.top))
 
 
-for _type in (
-    "AbsVal BNLL Clip Dropout ELU Exp Log Power ReLU Sigmoid Split Swish TanH Threshold "
-    "Flip HardSigmoid HardSwish Insanity Mish ReLU6"
-).split():
-    rule(_type)(same)
+rule(*sorted(VALUE_BY_VALUE), "Flip")(same)
 
 
 @rule("LRN")
