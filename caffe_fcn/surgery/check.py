@@ -7,14 +7,14 @@ paths join on a larger image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import lcm, prod
 from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.geometry import JOINS, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.pooling import descendants
@@ -41,7 +41,7 @@ def check_twin(twin: Twin, surgery: Surgery, given: Mapping[str, Shape], shapes:
     for node in dense.values():
         if node.type in JOINS:
             _check_strides(node, geometry)
-    return _check_larger(twin.graph, given, shapes, geometry, set(dense)) if changed else []
+    return _check_larger(twin.graph, given, shapes, geometry, set(dense), changed) if changed else []
 
 
 def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
@@ -66,21 +66,29 @@ def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None]) -> None
 
 
 def _check_larger(
-    graph: Graph, given: Mapping[str, Shape], shapes: Shapes, geometry: Mapping[Blob, Geometry | None], dense: set[int]
+    graph: Graph,
+    given: Mapping[str, Shape],
+    shapes: Shapes,
+    geometry: Mapping[Blob, Geometry | None],
+    dense: set[int],
+    changed: Sequence[Node],
 ) -> list[str]:
-    """Infer the shapes on an input larger by one stride of the coarsest map in every direction."""
+    """Infer the shapes on an input larger, in every direction, by a multiple of all strides."""
     strides = [int(s) for known in geometry.values() if known is not None for s in known.stride if s.denominator == 1]
     step = lcm(*(stride for stride in strides if stride > 0)) if strides else 0
-    images = image_inputs(graph, shapes)
+    ours = {id(node) for node in changed}
+    images = [
+        blob for blob in image_inputs(graph, shapes) if any(id(node) in ours for node in descendants(graph, blob))
+    ]
     if not images or not 0 < step <= 4096:
         return []
     larger = dict(given)
     for blob in images:
         shape = shapes.blobs[blob]
         if isinstance(shape, tuple):
-            larger[blob.name] = (1, shape[1], *(extent + step for extent in shape[2:]))
+            larger[blob.name] = (*shape[:2], *(extent + step for extent in shape[2:]))
     try:
-        infer_shapes(graph, given=larger)
+        grown = infer_shapes(graph, given=larger)
     except ShapeError as error:
         message = str(error).removeprefix(f"{graph.source}: ")
         layer = next((node for node in graph.nodes if node.name == error.layer), None)
@@ -90,4 +98,17 @@ def _check_larger(
                 f"{layer.name} as they are with --skip, or its poolings with --global-pooling keep"
             ) from error
         return [f"the converted net still takes only its nominal input size: {message}"]
-    return []
+    misfit = other_parameters(graph, shapes, grown)
+    if misfit and misfit.startswith(tuple(f"layer {node.name!r} " for node in changed)):
+        raise SurgeryError(f"a larger input would not be seen in windows: {misfit}; leave the layer with --skip")
+    return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []
+
+
+def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> str | None:
+    """Which layer's parameter blobs are of another shape in OTHER than in NOMINAL, in words; None when all agree."""
+    for node in graph.nodes:
+        before, after = nominal.params.get(node.index), other.params.get(node.index)
+        if before is not None and after is not None and before != after:
+            was, now = next((was, now) for was, now in zip(before, after, strict=False) if was != now)
+            return f"layer {node.name!r} ({node.type}) would need parameters of {show(now)}, and has {show(was)}"
+    return None

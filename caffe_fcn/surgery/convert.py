@@ -19,7 +19,7 @@ from caffe_fcn.net.graph import Blob, Graph, build_graph
 from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, infer_shapes, show
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.check import Twin, check_twin
+from caffe_fcn.surgery.check import Twin, check_twin, other_parameters
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
 from caffe_fcn.surgery.edits import Rewire, Surgery
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
@@ -223,6 +223,7 @@ def _resized(
     outputs: dict[str, Shape] = {}
     size = settings.input_size or ()
     edits = [edit for phase, graph in phases.items() for edit in resize_inputs(graph, known[phase], size)]
+    nominal, _ = surgery.apply(source.net)
     surgery = replace(surgery, edits=(*surgery.edits, *dict.fromkeys(edits)))
     changed, _ = surgery.apply(source.net)
     for phase in phases:
@@ -231,6 +232,10 @@ def _resized(
         given = {name: shape for name, shape in settings.given.items() if name not in images}
         try:
             shapes = infer_shapes(graph, given=given)
+            before = infer_shapes(_graph(nominal, source, settings, phase), given=settings.given)
+            misfit = other_parameters(graph, before, shapes)
+            if misfit:
+                raise ShapeError(misfit)
         except ShapeError as error:
             shown = "x".join(map(str, size))
             raise SurgeryError(
@@ -262,7 +267,15 @@ def _foreign_types(net: Message) -> list[str]:
 def _renamed_outputs(graph: Graph, surgery: Surgery) -> list[str]:
     """A note on outputs of the net that go by another name afterwards."""
     renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+    dropped = {edit.index for edit in surgery.edits if edit.drops}
     changes = [f"{blob.name} is now {renamed[blob.name]}" for blob in graph.outputs if blob.name in renamed]
+    for blob in graph.outputs:
+        maker = graph.producer[blob]
+        while maker.index in dropped:
+            maker = graph.producer[maker.bottoms[0]]
+        if maker is not graph.producer[blob]:
+            held = maker.tops[0].name
+            changes.append(f"{blob.name} is now {renamed.get(held, held)}")
     return [f"outputs of the net have other names: {', '.join(changes)}"] if changes else []
 
 

@@ -19,12 +19,14 @@ The result is a list of edits. Each phase is worked out on its own, and the phas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import NoReturn
 
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import Shapes, Unknown
+from caffe_fcn.net.shapes import Shapes, Unknown, show
 from caffe_fcn.surgery.edits import (
     DropLayer,
     Edit,
@@ -39,7 +41,7 @@ from caffe_fcn.surgery.naming import Naming, check_names
 from caffe_fcn.surgery.pooling import descendants, is_global
 from caffe_fcn.surgery.sharing import disagreements
 from caffe_fcn.surgery.survey import Survey, survey
-from caffe_fcn.surgery.views import Passes, Refuses, Vanishes, View, outcome, reshaped
+from caffe_fcn.surgery.views import Passes, Refuses, Vanishes, View, flattened, outcome, reshaped
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ def convolutionalize(graph: Graph, shapes: Shapes, options: Options | None = Non
     excluded: dict[int, str] = {}
     while True:
         found = survey(graph, shapes, only=options.only, skip=options.skip, excluded=excluded)
-        twin = _Twin(found)
+        windows, kept = ([], []) if options.keep_global_pooling else _windows(found)
+        twin = _Twin(found, {edit.index for edit in windows})
         twin.build()
         conversions = twin.conversions()
         refused = disagreements(graph, shapes, conversions)
         if not refused:
             break
         excluded.update(refused)
-    windows, kept = ([], []) if options.keep_global_pooling else _windows(found)
     left = [
         LeftAlone(node.name, node.type, found.left[node.index], settled=node.index in found.settled)
         for node in graph.nodes
@@ -83,12 +85,13 @@ def convolutionalize(graph: Graph, shapes: Shapes, options: Options | None = Non
 class _Twin:
     """The twin's blobs: which of them are found elsewhere or laid out otherwise than in the original.
 
-    `lifted` holds what stands for each such blob; `flexible` those among them that the original's
-    flattening could still provide to a layer that does not follow.
+    `lifted` holds what stands for each such blob, and each that grows with the image where the original's does
+    not; `flexible` those among them that the original's flattening could still provide to a layer that does
+    not follow.
     """
 
-    def __init__(self, found: Survey) -> None:
-        self.found = found
+    def __init__(self, found: Survey, windows: set[int]) -> None:
+        self.found, self.windows = found, windows
         self.graph, self.shapes = found.graph, found.shapes
         self.lifted: dict[Blob, View] = {}
         self.flexible: set[Blob] = set()
@@ -106,8 +109,22 @@ class _Twin:
             if any(self._reads_original(reader, node.tops[0], kept) for reader in self._readers(node)):
                 kept.add(index)
         for index in kept:
-            del self.vanishing[index]
+            self._check_kept(self.vanishing.pop(index))
             self.rewired.pop(index, None)
+        for blob in self.graph.outputs:
+            view = self.lifted.get(blob)
+            if view is not None and view.is_reordered:
+                maker = self.graph.producer[blob]
+                self._refuse(maker, [view], f"({maker.type}) makes an output of the net cell after cell", [blob])
+
+    def _check_kept(self, node: Node) -> None:
+        """A flattening that stays must not lose its top to a layer that worked on it in place."""
+        for reader in self._readers(node):
+            if reader.index in self.rewired and any(top.name == node.tops[0].name for top in reader.tops):
+                raise SurgeryError(
+                    f"{reader.name} works in place on {node.tops[0].name!r}, which other layers read as it is; give "
+                    f"{reader.name} a top of its own"
+                )
 
     def _needed(self) -> set[Blob]:
         """The blobs between the maps and the converted layers: what must be lifted for these."""
@@ -129,6 +146,10 @@ class _Twin:
             self._rewire(node, views)
             self.lifted[node.tops[0]] = self.found.views[node.tops[0]]
             return
+        if node.index in self.windows:
+            self.lifted[node.tops[0]] = View(node.tops[0], self._shape(node.tops[0]), "same")
+            self._rewire(node, views)
+            return
         wanted = not needed.isdisjoint(node.tops)
         if not wanted and all(
             view is None or blob in self.flexible for blob, view in zip(node.bottoms, views, strict=True)
@@ -137,7 +158,7 @@ class _Twin:
         if wanted and not any(views):
             self._flatten(node, node.bottoms[0])
         elif any(views):
-            self._follow(node, views)
+            self._follow(node, views, wanted)
 
     def _flatten(self, node: Node, source: Blob) -> None:
         """NODE flattens or permutes a map for a converted layer: the twin does without."""
@@ -145,26 +166,27 @@ class _Twin:
         if view is None:
             raise SurgeryError(f"layer {node.name!r} ({node.type}) cannot be left out of the converted net")
         self.lifted[node.tops[0]] = view
-        self.flexible.add(node.tops[0])
+        if node.bottoms[0] not in self.lifted or node.bottoms[0] in self.flexible:
+            self.flexible.add(node.tops[0])
         self.vanishing[node.index] = node
 
-    def _follow(self, node: Node, views: list[View | None]) -> None:
+    def _follow(self, node: Node, views: list[View | None], wanted: bool) -> None:
         """NODE reads something lifted."""
-        first = views[0]
-        if (
-            first
-            and first.kind == "same"
-            and reshaped(node, first.blob, self._shape(node.bottoms[0]), self._shape(node.tops[0]))
-        ):
+        first, top = views[0], self._shape(node.tops[0]) if node.tops else ()
+        if first and first.kind == "same" and reshaped(node, first.blob, self._shape(node.bottoms[0]), top):
+            if not (wanted or len(top) == 2):
+                self._refuse(node, views, f"({node.type}) reshapes to the fixed size {show(top)}", node.bottoms)
             self._flatten(node, first.blob)
             return
         if node.type == "InnerProduct":
             self._stays_behind(node, views)
             return
+        if first and first.kind == "same" and node.type == "ArgMax" and prod(first.spatial) == 1:
+            views = [flattened(first)]
         tops = [self.shapes.blobs[blob] for blob in node.tops]
         result = outcome(node, views, [self.shapes.blobs[blob] for blob in node.bottoms], tops)
         if isinstance(result, Refuses):
-            self._refuse(node, views, result.reason)
+            self._refuse(node, views, result.reason, node.bottoms)
         if isinstance(result, Vanishes):
             self.lifted[node.tops[0]] = result.view
             self.vanishing[node.index] = node
@@ -175,6 +197,9 @@ class _Twin:
         self.changes += result.changes
         if isinstance(result, Passes):
             self.lifted.update(zip(node.tops, result.tops, strict=True))
+        else:  # what is made of a map that grows with the image, grows as well
+            grown = [blob for blob in node.tops if len(self._shape(blob)) > 2]
+            self.lifted.update((blob, View(blob, self._shape(blob), "same")) for blob in grown)
 
     def _stays_behind(self, node: Node, views: list[View | None]) -> None:
         """An InnerProduct that is left alone reads a converted blob: right at the nominal size, and only there."""
@@ -184,17 +209,20 @@ class _Twin:
                 f"{node.name} stays an InnerProduct behind a converted layer: the net takes only its nominal input size"
             )
 
-    def _refuse(self, node: Node, views: list[View | None], reason: str) -> NoReturn:
-        names = sorted(
-            {self._origin(blob).name for blob, view in zip(node.bottoms, views, strict=True) if view is not None}
+    def _refuse(self, node: Node, views: Sequence[View | None], reason: str, blobs: Sequence[Blob]) -> NoReturn:
+        origins = [self._origin(blob) for blob, view in zip(blobs, views, strict=True) if view is not None]
+        names = sorted({origin.name for origin in origins if origin.type == "InnerProduct"})
+        ways = (
+            [f"leave {' and '.join(names)} alone with {' '.join(f'--skip {name}' for name in names)}"] if names else []
         )
-        skip = " ".join(f"--skip {name}" for name in names)
-        raise SurgeryError(f"{node.name} {reason}; leave {' and '.join(names)} alone with {skip}")
+        if any(origin.type == "Pooling" for origin in origins):
+            ways.append("leave global poolings as they are with --global-pooling keep")
+        raise SurgeryError("; ".join([f"{node.name} {reason}", *ways]))
 
     def _origin(self, blob: Blob) -> Node:
-        """The converted layer, or the flattening, that makes BLOB a map."""
+        """The converted layer, the flattening or the window that makes BLOB a map."""
         maker = self.graph.producer[blob]
-        while maker.index not in self.found.convertible and maker.bottoms:
+        while maker.index not in self.found.convertible and maker.index not in self.windows and maker.bottoms:
             following = next((bottom for bottom in maker.bottoms if bottom in self.lifted), None)
             if following is None:
                 readers = descendants(self.graph, maker.tops[0])
@@ -304,6 +332,6 @@ def _names(graph: Graph, twin: _Twin, naming: Naming) -> list[Edit]:
         bottoms = {old: blobs.get(new, new) for old, new in bottoms.items()}
         bottoms = {old: new for old, new in bottoms.items() if old != new}
         tops = {blob.name: blobs[blob.name] for blob in node.tops if blob.name in blobs}
-        if node.index not in twin.vanishing and (bottoms or tops):
+        if bottoms or tops:
             edits.append(Rewire(node.index, node.name, bottoms, tops))
     return edits

@@ -90,6 +90,7 @@ class ToConvolution(Edit):
 
     def apply(self, target: Message) -> None:
         old = target.inner_product_param
+        target.ClearField("convolution_param")  # without meaning to an InnerProduct, if it was there
         new = target.convolution_param
         for name in ("num_output", "bias_term"):
             if old.HasField(name):

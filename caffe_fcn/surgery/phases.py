@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.edits import Edit, LeftAlone, Rewire, Surgery, ToConvolution
+from caffe_fcn.surgery.edits import Edit, LeftAlone, RenameLayer, Rewire, Surgery, ToConvolution
 
 
 def merge(surgeries: Mapping[str, tuple[Graph, Surgery]]) -> Surgery:
@@ -19,9 +19,15 @@ def merge(surgeries: Mapping[str, tuple[Graph, Surgery]]) -> Surgery:
     merged: dict[tuple[int, type[Edit], str], Edit] = {}
     for phase, (_, surgery) in surgeries.items():
         for edit in surgery.edits:
-            for other, (graph, theirs) in surgeries.items():
-                if other != phase and any(node.index == edit.index for node in graph.nodes):
-                    _check(edit, phase, theirs, other)
+            sharing = [
+                (other, theirs)
+                for other, (graph, theirs) in surgeries.items()
+                if other != phase and any(node.index == edit.index for node in graph.nodes)
+            ]
+            if edit.drops and not all(edit in theirs.edits for _, theirs in sharing):
+                continue  # still read in another phase, where it does no harm
+            for other, theirs in sharing:
+                _check(edit, phase, theirs, other)
             merged.setdefault((edit.index, type(edit), edit.describe()), edit)
     edits = sorted(merged.values(), key=lambda edit: edit.index)
     left = dict.fromkeys(entry for _, surgery in surgeries.values() for entry in surgery.left_alone)
@@ -34,9 +40,12 @@ def outside(net: Message, graphs: Sequence[Graph], surgery: Surgery) -> Surgery:
     that was not looked at. They follow the renamed blobs; InnerProducts among them are only noted."""
     looked_at = {node.index for graph in graphs for node in graph.nodes}
     others = [(index, layer) for index, layer in enumerate(net.layer) if index not in looked_at]
-    own = {top for _, layer in others for top in layer.top}
-    renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
-    renamed = {old: new for old, new in renamed.items() if old not in own}
+    own = {top: layer.name for _, layer in others for top in layer.top}
+    read = {bottom for _, layer in others for bottom in layer.bottom}
+    rewires = [edit for edit in surgery.edits if isinstance(edit, Rewire)]
+    renamed = {old: new for edit in rewires for old, new in edit.tops.items()}
+    _check_others(renamed, own, {layer.name for _, layer in others}, rewires, surgery)
+    kept = [edit for edit in surgery.edits if not (edit.drops and read & set(net.layer[edit.index].top))]
     edits: list[Edit] = []
     for index, layer in others:
         bottoms = {name: renamed[name] for name in layer.bottom if name in renamed}
@@ -49,7 +58,26 @@ def outside(net: Message, graphs: Sequence[Graph], surgery: Surgery) -> Surgery:
     if left:
         what = f"{', '.join(missed)} belong" if missed else f"other definitions of {', '.join(left)} belong"
         notes += (f"{what} to another phase or stage, and are left alone; see --phase and --stage",)
-    return Surgery((*surgery.edits, *edits), surgery.left_alone, notes)
+    return Surgery((*kept, *edits), surgery.left_alone, notes)
+
+
+def _check_others(
+    renamed: Mapping[str, str], own: Mapping[str, str], names: set[str], rewires: Sequence[Rewire], surgery: Surgery
+) -> None:
+    """Raise SurgeryError where new names would come between a layer that was not looked at and its readers."""
+    taken = [new for new in renamed.values() if new in own]
+    taken += [edit.name for edit in surgery.edits if isinstance(edit, RenameLayer) and edit.name in names]
+    if taken:
+        raise SurgeryError(
+            f"the new name {taken[0]!r} is in use in another phase or stage; choose others with --suffix"
+        )
+    for edit in rewires:
+        lost = [name for name in edit.bottoms if name in renamed and name in own]
+        if lost:
+            raise SurgeryError(
+                f"{edit.layer} reads {lost[0]!r}, which {own[lost[0]]} makes in another phase or stage under the old "
+                "name; keep it with --names keep"
+            )
 
 
 def _check(edit: Edit, phase: str, theirs: Surgery, other: str) -> None:

@@ -38,7 +38,8 @@ def gate_join(graph: Graph, shapes: Shapes, node: Node) -> Node | None:
     for follower in graph.nodes:
         if own.isdisjoint(follower.bottoms):
             continue
-        if any(is_map(shapes, blob) for blob in follower.bottoms if blob not in own):
+        others = [blob for blob in follower.bottoms if blob not in own]
+        if any(is_map(shapes, blob) for blob in others) and any(is_map(shapes, blob) for blob in follower.tops):
             return follower
         own.update(follower.tops)
     return None

@@ -17,7 +17,7 @@ from caffe_fcn.files.reorder import Segment
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import REGION_LAYERS, Shapes, Unknown, show
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
-from caffe_fcn.surgery.views import Accepts, Passes, Refuses, Vanishes, View, flattened, outcome, reshaped
+from caffe_fcn.surgery.views import Accepts, Passes, Refuses, Vanishes, View, flattened, moves_space, outcome, reshaped
 
 _RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
 
@@ -114,6 +114,9 @@ class _Surveyor:
                 self.lasting[blob] = f"its input comes from {node.name} ({node.type}), a sequence"
             else:
                 self.lasting.update((blob, self.lasting[b]) for b in node.bottoms[::-1] if b in self.lasting)
+            refused = next((self.refused[b] for b in node.bottoms if b in self.refused), None)
+            if refused and refused[1].by_position:
+                self.refused.setdefault(blob, refused)
             inherited = next((self.unfit[b] for b in node.bottoms if b in self.unfit), None)
             if blob in self.lasting:
                 self.unfit[blob] = self.lasting[blob]
@@ -131,6 +134,8 @@ class _Surveyor:
                 view = reshaped(node, source, bottoms[0], tops[0])
                 if view:
                     self.result.views[node.tops[0]] = view
+                elif moves_space(node, len(bottoms[0])):
+                    self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"
             return
         result = outcome(node, views, bottoms, tops)
         if isinstance(result, Passes):

@@ -28,7 +28,7 @@ from caffe_fcn.surgery.edits import SetParameter
 class View:
     """The twin's `blob`, of the nominal `shape` N×C×spatial, stands for a blob of the original that is
 
-    flat: N×(C·spatial), its axis 1 laid out as `segments`;
+    flat: N×(C·spatial), its axis 1, or all axes from 1 on in their order, laid out as `segments`;
     permuted: N×spatial×C;
     same: of that very shape, reached through a reshaping that the twin does without;
     index: N×1×spatial where the original has no spatial axes (ArgMax).
@@ -43,6 +43,13 @@ class View:
     def spatial(self) -> Shape:
         """The twin's spatial axes."""
         return self.shape[2:]
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether the original holds the values in another order than the twin."""
+        return self.kind == "permuted" or any(
+            s.channels_last and min(s.channels, s.positions) > 1 for s in self.segments
+        )
 
     @property
     def is_vector(self) -> bool:
@@ -92,11 +99,19 @@ def outcome(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
     if not any(views):  # maps again, only found elsewhere
         return Accepts()
     rule = _RULES.get(node.type)
-    if rule is not None:
-        return rule(node, views, bottoms, tops)
-    if not node.tops or all(isinstance(shape, tuple) and prod(shape) == 1 for shape in tops):
-        return Accepts()
-    return Refuses(f"({node.type}) takes a vector of one fixed size")
+    if rule is None:
+        scalar = all(shape == () for shape in tops)  # a loss, or nothing at all
+        result: Outcome = (
+            Accepts() if scalar else Refuses(f"({node.type}) is not known to take a map in a vector's place")
+        )
+    else:
+        result = rule(node, views, bottoms, tops)
+    reordered = [blob.name for blob, view in zip(node.bottoms, views, strict=True) if view and view.is_reordered]
+    if reordered and isinstance(result, Accepts):
+        return Refuses(
+            f"({node.type}) reads {reordered[0]!r} cell after cell, and the twin holds it channel after channel"
+        )
+    return result
 
 
 def reshaped(node: Node, source: Blob, bottom: Shape, top: Shape) -> View | None:
@@ -107,9 +122,24 @@ def reshaped(node: Node, source: Blob, bottom: Shape, top: Shape) -> View | None
         order = _permutation(node, len(bottom))
         if order == (0, *range(2, len(bottom)), 1):
             return View(source, bottom, "permuted")
-    elif node.type in _RESHAPING and len(bottom) >= 3 and top == (bottom[0], prod(bottom[1:])):
-        return View(source, bottom, "flat", (Segment(bottom[1], prod(bottom[2:]), False),))
+    elif node.type in _RESHAPING and len(bottom) >= 3 and top[:1] == bottom[:1] and prod(top) == prod(bottom):
+        # Any reshaping keeps the order of the values; one that keeps the spatial axes only regroups the channels.
+        space = min(2, len(bottom) - 2)
+        if len(top) < space + 2 or top[-space:] != bottom[-space:]:
+            return View(source, bottom, "flat", (Segment(bottom[1], prod(bottom[2:]), False),))
     return None
+
+
+def moves_space(node: Node, axes: int) -> bool:
+    """Whether NODE is a Permute that puts a spatial axis where the channels were, and is not to N×H×W×C.
+
+    Of five axes and more the first ones may change places: so channels are shuffled.
+    """
+    if node.type not in ("Permute", "Transpose") or axes < 3:
+        return False
+    order = _permutation(node, axes) if node.type == "Permute" else ()
+    shuffles = axes > 4 and order[-2:] == (axes - 2, axes - 1)
+    return order[:1] != (0,) or not (order[1] == 1 or shuffles or order == (0, *range(2, axes), 1))
 
 
 def flattened(view: View) -> View:
@@ -219,7 +249,8 @@ def _loss(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
     for blob, view in zip(node.bottoms, views, strict=True):
         if view is not None and not view.is_vector and node.type not in _COUNTING_LOSSES:
             return Refuses(f"({node.type}) compares the classes in {blob.name!r}, which has none per position")
-    return Accepts(_axis_to_channels(node, "softmax_param", node.layer.softmax_param.axis))
+    message = "infogain_loss_param" if node.type == "InfogainLoss" else "softmax_param"
+    return Accepts(_axis_to_channels(node, message, getattr(node.layer, message).axis))
 
 
 def _accuracy(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
@@ -246,7 +277,15 @@ def _concat(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
     param = node.layer.concat_param
     axis = param.concat_dim if param.HasField("concat_dim") else param.axis
     if axis == 0:
-        return _elementwise(node, views, bottoms, tops)
+        batch = sum(shape[0] for shape in bottoms if isinstance(shape, tuple))
+        view = _only(views)
+        return _pass_on(node, replace(view, shape=(batch, *view.shape[1:]))) if view else Refuses(_mixture(node, views))
+    last = len(bottoms[0]) - 1 if isinstance(bottoms[0], tuple) else 0
+    permuted = [view for view in views if view is not None and view.kind == "permuted"]
+    if len(permuted) == len(views) and axis in (-1, last) and len({view.spatial for view in permuted}) == 1:
+        channels = sum(view.shape[1] for view in permuted)
+        joined = replace(permuted[0], blob=node.tops[0], shape=(permuted[0].shape[0], channels, *permuted[0].spatial))
+        return Passes((joined,), (SetParameter(node.index, node.name, "concat_param", "axis", 1),))
     flat = [view for view in views if view is not None and view.kind == "flat"]
     if len(flat) < len(views) or len({view.spatial for view in flat}) > 1 or axis not in (1, -1):
         return Refuses(_mixture(node, views))
@@ -258,6 +297,9 @@ def _concat(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
 def _slice(node: Node, views: Views, bottoms: Shapes, tops: Shapes) -> Outcome:
     param, view = node.layer.slice_param, views[0]
     axis = param.slice_dim if param.HasField("slice_dim") else param.axis
+    if view is not None and axis == 0 and all(isinstance(shape, tuple) for shape in tops):
+        parts = [(blob, shape[0]) for blob, shape in zip(node.tops, tops, strict=True) if isinstance(shape, tuple)]
+        return Passes(tuple(replace(view, blob=blob, shape=(batch, *view.shape[1:])) for blob, batch in parts))
     if view is None or not view.is_vector or view.kind != "flat" or axis not in (1, -1):
         return Refuses("(Slice) does not cut along the channels")
     made = []

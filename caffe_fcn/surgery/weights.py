@@ -74,7 +74,7 @@ def plan_weights(
 def _layer_edit(
     record: LayerRecord, changes: Sequence[Edit], net: Message, types: Mapping[str, str]
 ) -> LayerEdit | Drop:
-    if any(edit.drops for edit in changes):
+    if any(edit.drops for edit in changes) and not record.blobs:  # of one name with a layer that has weights
         return DROP
     old = record.header if record.format == "V2" else _upgraded(record.header, types)
     header = schema.LayerParameter()

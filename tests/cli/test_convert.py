@@ -325,7 +325,7 @@ def test_what_a_model_calls_its_layers_cannot_steer_the_terminal(cli: CommandLin
     cli.write(net=data() + fc(r"f\n\033[2Jc", "data", 3) + fc(r"\033]0;x\007", "data", 3, "axis: -1"))
     result = cli.converts("net.prototxt")
     assert "\x1b" not in result.err and "\x07" not in result.err
-    assert len(result.err.splitlines()) == 6
+    assert len(result.err.splitlines()) == 7
     cli.write(bad=data() + layer(r"\033[2J\n", "Mystery", "data", "m") + fc(r"f\033[2J\nc", "m", 3))
     assert "\x1b" not in cli.refuses("bad.prototxt")
 

@@ -26,7 +26,8 @@ FULL = (
     + layer("flat", "Flatten", "c")
     + fc("fc1", "flat", 50)
     + fc("score", "fc1", 4, "transpose: true bias_term: false")
-    + layer("rows", "InnerProduct", "data", params="inner_product_param { num_output: 3 axis: -1 }")
+    + data("tokens", "1 4 3")
+    + layer("rows", "InnerProduct", "tokens", params="inner_product_param { num_output: 3 axis: -1 }")
     + layer("best", "ArgMax", "score")
 )
 
@@ -75,7 +76,7 @@ def test_every_change_has_its_line_and_columns_are_aligned() -> None:
         "  flat  Flatten dropped",
         "  best  axis: 1",
         "  data  input 40×50",
-        "  output rows  1×2×40×3",
+        "  output rows  1×4×3",
         "  output best  1×1×35×45",
         "left alone:",
         "  rows  works along axis -1, on vectors within its input",
@@ -206,7 +207,7 @@ def test_the_document_of_a_conversion() -> None:
             }
         ],
         "input_size": [40, 50],
-        "output_shapes": {"pool": [1, 3, 35, 45], "rows": [1, 2, 40, 3], "best": [1, 1, 35, 45]},
+        "output_shapes": {"pool": [1, 3, 35, 45], "rows": [1, 4, 3], "best": [1, 1, 35, 45]},
         "missing_weights": [],
         "copied_layers": [],
         "notes": [],

@@ -6,6 +6,7 @@ import pytest
 
 from caffe_fcn.errors import NetError, SurgeryError
 from caffe_fcn.surgery.convert import Settings
+from caffe_fcn.surgery.naming import Naming
 from tests.surgery.nets import data, fc, kernels, layer, layers, planned
 
 
@@ -86,3 +87,29 @@ def test_input_size_of_a_net_without_images_is_refused() -> None:
 def test_a_shape_for_a_blob_that_is_not_there_is_refused() -> None:
     with pytest.raises(NetError, match=r"'nowhere'"):
         planned(data() + HEAD, Settings(given={"nowhere": (1, 2)}))
+
+
+def test_a_flattening_that_another_phase_reads_stays_in_both() -> None:
+    flat = layer("flat", "Flatten", "data")
+    head = fc("fc", "flat", 5)
+    loss = layer("aux", "EuclideanLoss", "flat flat", params="include { phase: TRAIN }")
+    text = images("TRAIN", 6) + images("TEST", 6) + flat + head + LOSS + ACCURACY + loss
+    for settings in (Settings(), Settings(phase="TEST")):
+        after = layers(planned(text, settings))
+        assert after["fc-conv"].bottom == ["data"] and after["flat"].bottom == ["data"]
+        assert after["aux"].bottom == ["flat", "flat"]
+
+
+def test_a_blob_that_another_stage_makes_keeps_its_name_or_the_net_is_refused() -> None:
+    here = layer("fa", "InnerProduct", "data", "fc", 'exclude { stage: "b" } inner_product_param { num_output: 5 }')
+    there = layer("fb", "InnerProduct", "data", "fc", 'include { stage: "b" } inner_product_param { num_output: 5 }')
+    text = data() + here + there + layer("p", "Softmax", "fc")
+    with pytest.raises(SurgeryError, match=r"p reads 'fc', which fb makes.*--names keep"):
+        planned(text)
+    assert layers(planned(text, naming=Naming("")))["p"].bottom == ["fc"]
+
+
+def test_a_new_name_that_another_stage_uses_is_refused() -> None:
+    other = layer("fc-conv", "ReLU", "data", "x", 'include { stage: "b" }')
+    with pytest.raises(SurgeryError, match=r"'fc-conv' is in use in another phase or stage"):
+        planned(data() + HEAD + other)
