@@ -147,8 +147,11 @@ class _Twin:
             self.lifted[node.tops[0]] = self.found.views[node.tops[0]]
             return
         if node.index in self.windows:
+            if any(view is not None and view.kind != "same" for view in views) and node.bottoms[0] not in self.flexible:
+                self._refuse(node, views, "(Pooling) pools over axes that are in another order", node.bottoms)
+            if node.bottoms[0] not in self.flexible:
+                self._rewire(node, views)
             self.lifted[node.tops[0]] = View(node.tops[0], self._shape(node.tops[0]), "same")
-            self._rewire(node, views)
             return
         wanted = not needed.isdisjoint(node.tops)
         if not wanted and all(
@@ -174,10 +177,11 @@ class _Twin:
         """NODE reads something lifted."""
         first, top = views[0], self._shape(node.tops[0]) if node.tops else ()
         if first and first.kind == "same" and reshaped(node, first.blob, self._shape(node.bottoms[0]), top):
-            if not (wanted or len(top) == 2):
+            if wanted or len(top) == 2:
+                self._flatten(node, first.blob)
+                return
+            if node.type != "Permute":
                 self._refuse(node, views, f"({node.type}) reshapes to the fixed size {show(top)}", node.bottoms)
-            self._flatten(node, first.blob)
-            return
         if node.type == "InnerProduct":
             self._stays_behind(node, views)
             return

@@ -527,3 +527,10 @@ def test_in_place_work_on_a_flattening_that_stays_is_refused() -> None:
 def test_an_output_that_goes_with_its_layer_is_told() -> None:
     plan = planned(data() + fc("fc", "data", 5) + layer("p", "Softmax", "fc") + layer("out", "Flatten", "p"))
     assert "outputs of the net have other names: out is now p" in plan.notes
+
+
+def test_a_window_over_a_permuted_map_keeps_the_permutation() -> None:
+    pool = layer("p", "Pooling", "nhwc", params="pooling_param { pool: AVE global_pooling: true }")
+    text = data() + conv("c", "data", 4) + NHWC + pool + layer("flat", "Flatten", "nhwc") + fc("fc", "flat", 5)
+    after = layers(planned(text))
+    assert after["p"].bottom == ["nhwc"] and after["nhwc"].bottom == ["c"] and after["fc-conv"].bottom == ["c"]
