@@ -206,7 +206,7 @@ def test_room_is_reserved_before_anything_is_copied(tmp_path: Path, monkeypatch:
         if not os.fstat(large.fileno()).st_size:
             pytest.skip("this file system reserves nothing")
         assert os.fstat(large.fileno()).st_size == 1 << 16
-        with pytest.raises(OSError, match="No space|too large"):
+        with pytest.raises(OSError, match=r"No space|too large"):
             copying.reserve(large.fileno(), 1 << 60)
 
 
