@@ -103,11 +103,6 @@ def write(
         raise output_error(name, error, needed=_size(parts)) from error
 
 
-def rewritten_size(weights: WeightFile, edits: Edits, upgrade_header: UpgradeHeader | None = None) -> int:
-    """How many bytes `write` would write. Raises what it would raise about the edits."""
-    return _size(_plan(weights, edits, upgrade_header))
-
-
 def _write_parts(weights: WeightFile, fd: int, parts: list[_Part], progress: Callable[[int], None] | None) -> int:
     reserve(fd, _size(parts))
     sink = Sink(weights.source, fd, progress)

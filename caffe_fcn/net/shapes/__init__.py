@@ -9,7 +9,7 @@ from __future__ import annotations
 from caffe_fcn.net.shapes import data, elementwise, losses, regions, reshaping, weights, windows
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes
-from caffe_fcn.net.shapes.regions import REGION_LAYERS, is_region_wise
+from caffe_fcn.net.shapes.regions import REGION_LAYERS
 from caffe_fcn.net.shapes.registry import (
     RULES,
     Kind,
@@ -50,7 +50,6 @@ __all__ = [
     "Unknown",
     "find_rule",
     "infer_shapes",
-    "is_region_wise",
     "rule",
     "show",
 ]

@@ -16,11 +16,6 @@ REGION_LAYERS = frozenset({"PSROIAlign", "PSROIPooling", "ROIAlign", "ROIPooling
 """Types whose top holds one item per region; what follows no longer depends on the size of the image."""
 
 
-def is_region_wise(layer: schema.Message) -> bool:
-    """Whether LAYER cuts regions out of a map, so that what follows has one item per region."""
-    return layer.type in REGION_LAYERS
-
-
 def _regions(rois: object) -> int:
     return rois[0] if isinstance(rois, tuple) and rois else 1
 
