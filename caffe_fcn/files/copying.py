@@ -6,11 +6,9 @@ here. What the system refuses is given up in favour of the next way; the last on
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import stat
-import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from queue import SimpleQueue
@@ -26,28 +24,7 @@ KERNEL_CHUNK = 32 << 20
 BLOCK = 2 << 20
 """Bytes per block that is read and written here."""
 
-RESERVE_FROM = 1 << 30
-"""Smaller files gain nothing from being reserved."""
-
 _PAGE = 4096
-
-
-def reserve(fd: int, size: int) -> None:
-    """Have the file system set SIZE bytes aside for the file, where it can do that at once. A large file is then
-    written several times as fast, and a full disk is found before anything is copied: that is an OSError.
-
-    The system call is made directly, because the C library's posix_fallocate, where the file system cannot do
-    it, writes to every block instead.
-    """
-    if size < RESERVE_FROM or not sys.platform.startswith("linux") or not stat.S_ISREG(os.fstat(fd).st_mode):
-        return
-    import ctypes
-
-    library = ctypes.CDLL(None, use_errno=True)
-    if hasattr(library, "fallocate64"):
-        done = library.fallocate64(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size))
-        if done and ctypes.get_errno() in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 class Sink:

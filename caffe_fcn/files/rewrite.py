@@ -19,7 +19,7 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.blobs import BlobRecord, Values
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.files.copying import Sink, reserve
+from caffe_fcn.files.copying import Sink
 from caffe_fcn.files.headers import carry_unknown, merge_header
 from caffe_fcn.files.reorder import Reorder, reordered
 from caffe_fcn.files.source import Span
@@ -104,7 +104,6 @@ def write(
 
 
 def _write_parts(weights: WeightFile, fd: int, parts: list[_Part], progress: Callable[[int], None] | None) -> int:
-    reserve(fd, _size(parts))
     sink = Sink(weights.source, fd, progress)
     for part in parts:
         if isinstance(part, Span):

@@ -195,29 +195,3 @@ def test_errors_of_progress_are_not_taken_for_errors_of_copying(source: Source, 
     with pytest.raises(OSError, match="of the progress bar"):
         Sink(source, fd, fail).copy(0, 1 << 20)
     os.close(fd)
-
-
-def test_room_is_reserved_before_anything_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "RESERVE_FROM", 1 << 16)
-    with open(tmp_path / "small", "wb") as small, open(tmp_path / "large", "wb") as large:
-        copying.reserve(small.fileno(), (1 << 16) - 1)
-        copying.reserve(large.fileno(), 1 << 16)
-        assert os.fstat(small.fileno()).st_size == 0
-        if not os.fstat(large.fileno()).st_size:
-            pytest.skip("this file system reserves nothing")
-        assert os.fstat(large.fileno()).st_size == 1 << 16
-        with pytest.raises(OSError, match=r"No space|too large"):
-            copying.reserve(large.fileno(), 1 << 60)
-
-
-def test_nothing_is_reserved_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "RESERVE_FROM", 0)
-    ends = os.pipe()
-    try:
-        copying.reserve(ends[1], 1 << 20)
-        os.set_blocking(ends[0], False)
-        with pytest.raises(BlockingIOError):
-            os.read(ends[0], 1)
-    finally:
-        for end in ends:
-            os.close(end)
