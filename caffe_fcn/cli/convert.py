@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from caffe_fcn.cli.options import blob_shape, level, rename_rule, size, text
-from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.cli.options import rename_rule, selection_options, size, text
+from caffe_fcn.cli.streams import STDIN, as_file
 
 if TYPE_CHECKING:
+    from caffe_fcn.net.selection import Selection
     from caffe_fcn.surgery.convert import Plan, Settings
 
-_STDIN = "<stdin>"
 _PROGRESS_FROM = 128 << 20
 """A copy of fewer bytes is over before a progress bar could be read."""
 
@@ -50,23 +50,7 @@ class _Files(NamedTuple):
     help="The new caffemodel.  [default: WEIGHTS_fcn.caffemodel beside WEIGHTS]",
 )
 @click.option("--input-size", type=size, metavar="HxW", help="Spatial size of the input in the written net.")
-@click.option(
-    "--input-shape",
-    type=blob_shape,
-    multiple=True,
-    metavar="BLOB=N,C,H,W",
-    help="Shape of an input that the files leave out.",
-)
-@click.option(
-    "--shape",
-    type=blob_shape,
-    multiple=True,
-    metavar="BLOB=N,C,H,W",
-    help="Shape of a blob that an unknown layer makes.",
-)
-@click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
-@click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
-@click.option("--level", type=level, metavar="N", help="Level to build the net for.")
+@selection_options
 @click.option(
     "--names",
     type=click.Choice(["suffix", "keep"]),
@@ -131,8 +115,8 @@ def convert(
     if diff and as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
     with ExitStack() as stack:
-        paths = [stack.enter_context(_as_file(path)) if path is not None else None for path in (net, weights)]
-        names = [_STDIN if path == "-" else None for path in (net, weights)]
+        paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
+        names = [STDIN if path == "-" else None for path in (net, weights)]
         source, opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]))
         if opened is not None:
             stack.enter_context(opened)
@@ -150,11 +134,7 @@ def convert(
 def _settings(
     *,
     input_size: tuple[int, ...] | None,
-    input_shape: tuple[tuple[str, tuple[int, ...]], ...],
-    shape: tuple[tuple[str, tuple[int, ...]], ...],
-    phase: str | None,
-    stage: tuple[str, ...],
-    level: int | None,
+    selection: Selection,
     names: str,
     suffix: str,
     rename: tuple[str, ...],
@@ -171,10 +151,7 @@ def _settings(
     naming = Naming("" if names == "keep" else suffix, tuple(parse_rule(rule) for rule in rename))
     return Settings(
         options=Options(naming, only, skip, keep_global_pooling=global_pooling == "keep"),
-        phase=phase.upper() if phase else None,
-        stages=stage,
-        level=level,
-        given={**dict(input_shape), **dict(shape)},
+        selection=selection,
         input_size=input_size,
         strict=strict,
     )
@@ -207,28 +184,6 @@ def _files(net: str, weights: str | None, output: str | None, output_weights: st
 
 def _beside(path: str, suffix: str) -> str:
     return f"{os.path.splitext(path)[0]}_fcn{suffix}"
-
-
-@contextmanager
-def _as_file(path: str) -> Iterator[str]:
-    """PATH, or for "-" a temporary file with all of stdin: weights are read at random."""
-    if path != "-":
-        yield path
-        return
-    import shutil
-    import tempfile
-
-    from caffe_fcn.files.atomic import output_error
-
-    if sys.stdin is None:
-        raise CaffeFcnError("stdin: expected to read from it, found it closed; name a file instead")
-    with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
-        try:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-            file.flush()
-        except OSError as error:
-            raise output_error("a temporary copy of stdin", error) from error
-        yield file.name
 
 
 def _write(plan: Plan, files: _Files, force: bool, quiet: bool) -> None:

@@ -1,8 +1,12 @@
-"""What the commands' options accept: sizes, shapes, rename rules. Each function is an option's type."""
+"""What the commands' options accept: sizes, shapes, rename rules, each function an option's type; and the
+options that several commands share."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -48,3 +52,41 @@ def rename_rule(value: str) -> str:
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     return value
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which net of a file is meant, handed to COMMAND as one `selection`."""
+
+    @click.option(
+        "--input-shape",
+        type=blob_shape,
+        multiple=True,
+        metavar="BLOB=N,C,H,W",
+        help="Shape of an input that the files leave out.",
+    )
+    @click.option(
+        "--shape",
+        type=blob_shape,
+        multiple=True,
+        metavar="BLOB=N,C,H,W",
+        help="Shape of a blob that an unknown layer makes.",
+    )
+    @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
+    @click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
+    @click.option("--level", type=level, metavar="N", help="Level to build the net for.")
+    @wraps(command)
+    def with_selection(
+        input_shape: tuple[tuple[str, tuple[int, ...]], ...],
+        shape: tuple[tuple[str, tuple[int, ...]], ...],
+        phase: str | None,
+        stage: tuple[str, ...],
+        level: int | None,
+        **others: Any,
+    ) -> Any:
+        from caffe_fcn.net.selection import Selection
+
+        given = {**dict(input_shape), **dict(shape)}
+        selection = Selection(phase.upper() if phase else None, stage, level, given)
+        return command(selection=selection, **others)
+
+    return with_selection

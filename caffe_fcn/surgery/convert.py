@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from caffe_fcn.errors import NetError, PrototxtError, ShapeError, SurgeryError
+from caffe_fcn.errors import PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
-from caffe_fcn.net.graph import Blob, Graph, build_graph
-from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, infer_shapes, show
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graph_of, graphs
+from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, infer_shapes
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import Twin, check_twin, other_parameters
@@ -33,14 +34,10 @@ _MOVED = {"inner_product_param": "convolution_param"}
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asks for. PHASE None means every phase that the file tells apart; GIVEN holds shapes by
-    blob name, for data that the file does not describe and layers that nobody knows."""
+    """What the user asks for."""
 
     options: Options = field(default_factory=Options)
-    phase: str | None = None
-    stages: tuple[str, ...] = ()
-    level: int | None = None
-    given: Mapping[str, Shape] = field(default_factory=dict)
+    selection: Selection = ANY_NET
     input_size: tuple[int, ...] | None = None
     strict: bool = False
 
@@ -102,13 +99,13 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
 
 def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
     shapes_of_blobs = blob_shapes(weights) if weights else None
-    phases = _phases(source, settings)
+    phases = graphs(source, settings.selection)
     surgeries: dict[str, tuple[Graph, Surgery]] = {}
     params: dict[str, tuple[Shape, ...]] = {}
     known: dict[str, Shapes] = {}
     for phase, graph in phases.items():
-        _check_given(source, settings, graph)
-        shapes = infer_shapes(graph, given=settings.given, weights=shapes_of_blobs)
+        check_given(graph, settings.selection.given)
+        shapes = infer_shapes(graph, given=settings.selection.given, weights=shapes_of_blobs)
         known[phase] = shapes
         surgeries[phase] = graph, convolutionalize(graph, shapes, settings.options)
         params.update({node.name: shapes.params[node.index] for node in graph.nodes if node.index in shapes.params})
@@ -130,58 +127,6 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     return Plan(
         source, surgery, changed, text_edits, document, weights, weight_plan, outputs, tuple(dict.fromkeys(notes))
     )
-
-
-def _phases(source: SourceNet, settings: Settings) -> dict[str, Graph]:
-    """The graphs to convert by phase. Where the file tells phases apart and one of them cannot be built, as
-    in a file made for training only, the other is enough."""
-    tells_apart = any(rule.HasField("phase") for layer in source.net.layer for rule in (*layer.include, *layer.exclude))
-    wanted = [settings.phase] if settings.phase else ["TEST", "TRAIN"] if tells_apart else ["TEST"]
-    graphs: dict[str, Graph] = {}
-    failures: list[NetError] = []
-    for phase in wanted:
-        try:
-            graphs[phase] = _graph(source.net, source, settings, phase)
-        except NetError as error:
-            failures.append(error)
-    if not graphs and source.from_weights:
-        raise NetError(f"{failures[0]}; the net inside the caffemodel is not whole: give its prototxt as well")
-    if not graphs:
-        raise failures[0]
-    unknown = [name for name in settings.given if not any(graph.latest(name) for graph in graphs.values())]
-    if unknown:
-        raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
-    return graphs
-
-
-def _graph(net: Message, source: SourceNet, settings: Settings, phase: str) -> Graph:
-    """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
-    return build_graph(net, phase=phase, stages=settings.stages, level=settings.level, source=source.name)
-
-
-def _check_given(source: SourceNet, settings: Settings, graph: Graph) -> None:
-    """Raise ShapeError for a shape that contradicts what the file says itself: of an input, or through a layer
-    that is known. What a data layer leaves out is no contradiction."""
-    if not settings.given:
-        return
-    try:
-        known = infer_shapes(graph)
-    except ShapeError:
-        return
-    for name, given in settings.given.items():
-        maker = graph.producer.get(Blob(name, 0))
-        shape = known.blobs[Blob(name, 0)] if maker else None
-        if (
-            maker is None
-            or not isinstance(shape, tuple)
-            or shape == given
-            or not (maker.bottoms or maker.type == "Input")
-        ):
-            continue
-        raise ShapeError(
-            f"{name!r} is {show(shape)} in the file, and was given as {show(given)}; --input-shape and --shape tell "
-            "what the file leaves out, --input-size changes the size"
-        )
 
 
 def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Settings, surgery: Surgery) -> None:
@@ -208,11 +153,11 @@ def _check(
     origins: tuple[int, ...],
 ) -> list[str]:
     """Put the converted net of one phase to the test, given what is known of the original's inputs."""
-    given = dict(settings.given)
+    given = dict(settings.selection.given)
     for node in graph.nodes:
         if not node.bottoms:
             given.update({blob.name: shape for blob in node.tops if isinstance(shape := shapes.blobs[blob], tuple)})
-    twin = _graph(changed, source, settings, phase)
+    twin = graph_of(changed, source, settings.selection, phase)
     return check_twin(Twin(twin, origins), surgery, given, infer_shapes(twin, given=given))
 
 
@@ -227,12 +172,12 @@ def _resized(
     surgery = replace(surgery, edits=(*surgery.edits, *dict.fromkeys(edits)))
     changed, _ = surgery.apply(source.net)
     for phase in phases:
-        graph = _graph(changed, source, settings, phase)
+        graph = graph_of(changed, source, settings.selection, phase)
         images = {blob.name for blob in image_inputs(phases[phase], known[phase])}
-        given = {name: shape for name, shape in settings.given.items() if name not in images}
+        given = {name: shape for name, shape in settings.selection.given.items() if name not in images}
         try:
             shapes = infer_shapes(graph, given=given)
-            before = infer_shapes(_graph(nominal, source, settings, phase), given=settings.given)
+            before = infer_shapes(graph_of(nominal, source, settings.selection, phase), given=settings.selection.given)
             misfit = other_parameters(graph, before, shapes)
             if misfit:
                 raise ShapeError(misfit)

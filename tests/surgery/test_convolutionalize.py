@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.net.selection import Selection
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.edits import WindowPooling
 from caffe_fcn.surgery.naming import Naming, parse_rule
@@ -46,7 +47,7 @@ def test_everything_of_the_layer_is_carried_over() -> None:
         '    weight_filler { type: "gaussian" std: 0.01 }\n'
         "  }\n}\n"
     )
-    plan = planned(text, Settings(phase="TEST"))
+    plan = planned(text, Settings(selection=Selection(phase="TEST")))
     converted = layers(plan)["fc-conv"]
     assert [param.lr_mult for param in converted.param] == [1, 2]
     assert converted.param[0].name == "w" and len(converted.include) == 1
@@ -328,14 +329,14 @@ def test_an_unknown_layer_on_the_way_is_an_error_that_names_the_option() -> None
     text = data() + layer("odd", "Oddity", "data") + fc("fc", "odd", 5)
     with pytest.raises(ShapeError, match=r"net\.prototxt: layer 'fc'.*'odd'.*Oddity.*--shape odd=N,C,H,W"):
         planned(text)
-    assert kernels(planned(text, Settings(given={"odd": (1, 3, 4, 5)}))) == {"fc": (4, 5)}
+    assert kernels(planned(text, Settings(selection=Selection(given={"odd": (1, 3, 4, 5)})))) == {"fc": (4, 5)}
 
 
 def test_an_input_of_unknown_size_is_an_error_that_names_the_option() -> None:
     text = layer("d", "Data", "", "img label", "data_param { batch_size: 2 }") + fc("fc", "img", 5)
     with pytest.raises(ShapeError, match=r"layer 'fc'.*'d'.*--input-shape img=N,C,H,W"):
         planned(text)
-    assert kernels(planned(text, Settings(given={"img": (2, 1, 4, 4)}))) == {"fc": (4, 4)}
+    assert kernels(planned(text, Settings(selection=Selection(given={"img": (2, 1, 4, 4)})))) == {"fc": (4, 4)}
 
 
 def test_a_net_without_inner_products_stays_as_it_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_fcn.errors import NetError, SurgeryError
+from caffe_fcn.net.selection import Selection
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.naming import Naming
 from tests.surgery.nets import data, fc, kernels, layer, layers, planned
@@ -35,7 +36,7 @@ def test_phases_that_disagree_are_refused_unless_one_is_chosen() -> None:
     text = images("TRAIN", 6) + images("TEST", 7) + HEAD + LOSS + ACCURACY
     with pytest.raises(SurgeryError, match=r"'fc'.*both phases.*7×7.*6×6.*--phase"):
         planned(text)
-    plan = planned(text, Settings(phase="TRAIN"))
+    plan = planned(text, Settings(selection=Selection(phase="TRAIN")))
     assert kernels(plan) == {"fc": (6, 6)}
     assert layers(plan)["accuracy"].bottom[0] == "fc-conv"  # of the other phase, and still follows
 
@@ -49,12 +50,14 @@ def test_stages_choose_layers() -> None:
     text = data() + HEAD + stage
     plan = planned(text)
     assert kernels(plan) == {"fc": (8, 10)} and any("other" in note and "--stage" in note for note in plan.notes)
-    assert kernels(planned(text, Settings(stages=("extra",)))) == {"fc": (8, 10), "other": (8, 10)}
+    assert kernels(planned(text, Settings(selection=Selection(stages=("extra",))))) == {"fc": (8, 10), "other": (8, 10)}
 
 
 def test_levels_choose_layers() -> None:
     text = data() + fc("fc", "data", 4, params="include { min_level: 2 }")
-    assert kernels(planned(text)) == {} and kernels(planned(text, Settings(level=2))) == {"fc": (8, 10)}
+    assert kernels(planned(text)) == {} and kernels(planned(text, Settings(selection=Selection(level=2)))) == {
+        "fc": (8, 10)
+    }
 
 
 def test_input_size_is_written_to_input_layers_and_input_fields() -> None:
@@ -86,7 +89,7 @@ def test_input_size_of_a_net_without_images_is_refused() -> None:
 
 def test_a_shape_for_a_blob_that_is_not_there_is_refused() -> None:
     with pytest.raises(NetError, match=r"'nowhere'"):
-        planned(data() + HEAD, Settings(given={"nowhere": (1, 2)}))
+        planned(data() + HEAD, Settings(selection=Selection(given={"nowhere": (1, 2)})))
 
 
 def test_a_flattening_that_another_phase_reads_stays_in_both() -> None:
@@ -94,7 +97,7 @@ def test_a_flattening_that_another_phase_reads_stays_in_both() -> None:
     head = fc("fc", "flat", 5)
     loss = layer("aux", "EuclideanLoss", "flat flat", params="include { phase: TRAIN }")
     text = images("TRAIN", 6) + images("TEST", 6) + flat + head + LOSS + ACCURACY + loss
-    for settings in (Settings(), Settings(phase="TEST")):
+    for settings in (Settings(), Settings(selection=Selection(phase="TEST"))):
         after = layers(planned(text, settings))
         assert after["fc-conv"].bottom == ["data"] and after["flat"].bottom == ["data"]
         assert after["aux"].bottom == ["flat", "flat"]

@@ -1,0 +1,34 @@
+"""Standard input as a file: a command that takes "-" reads weights at random, which a pipe does not allow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from caffe_fcn.errors import CaffeFcnError
+
+STDIN = "<stdin>"
+"""What messages call it."""
+
+
+@contextmanager
+def as_file(path: str) -> Iterator[str]:
+    """PATH, or for "-" a temporary file with all of stdin: weights are read at random."""
+    if path != "-":
+        yield path
+        return
+    import shutil
+    import tempfile
+
+    from caffe_fcn.files.atomic import output_error
+
+    if sys.stdin is None:
+        raise CaffeFcnError("stdin: expected to read from it, found it closed; name a file instead")
+    with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        except OSError as error:
+            raise output_error("a temporary copy of stdin", error) from error
+        yield file.name

@@ -1,0 +1,83 @@
+"""Which of the nets that a file describes is meant: its phase, stages and level, and shapes that the file leaves out.
+
+A prototxt holds as many nets as there are phases, stages and levels in its include and exclude rules. A
+`Selection` picks among them; `graphs` builds those that it leaves open, one for each phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from caffe_fcn.errors import NetError, ShapeError
+from caffe_fcn.net.graph import Blob, Graph, build_graph
+from caffe_fcn.net.shapes import Shape, infer_shapes, show
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.schema import Message
+
+
+class Selection(NamedTuple):
+    """PHASE is "TRAIN" or "TEST", None for every phase that the file tells apart; GIVEN holds shapes by blob
+    name, for data that the file does not describe and layers that nobody knows."""
+
+    phase: str | None = None
+    stages: tuple[str, ...] = ()
+    level: int | None = None
+    given: Mapping[str, Shape] = MappingProxyType({})
+
+
+ANY_NET = Selection()
+
+
+def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
+    """The graphs of SOURCE by phase, TEST before TRAIN. Where the file tells phases apart and one of them cannot
+    be built, as in a file made for training only, the other is enough. Raises NetError."""
+    rules = [rule for layer in source.net.layer for rule in (*layer.include, *layer.exclude)]
+    tells_apart = any(rule.HasField("phase") for rule in rules)
+    wanted = [selection.phase] if selection.phase else ["TEST", "TRAIN"] if tells_apart else ["TEST"]
+    found: dict[str, Graph] = {}
+    failures: list[NetError] = []
+    for phase in wanted:
+        try:
+            found[phase] = graph_of(source.net, source, selection, phase)
+        except NetError as error:
+            failures.append(error)
+    if not found and source.from_weights:
+        raise NetError(f"{failures[0]}; the net inside the caffemodel is not whole: give its prototxt as well")
+    if not found:
+        raise failures[0]
+    unknown = [name for name in selection.given if not any(graph.latest(name) for graph in found.values())]
+    if unknown:
+        raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
+    return found
+
+
+def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
+    """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
+    return build_graph(net, phase=phase, stages=selection.stages, level=selection.level, source=source.name)
+
+
+def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:
+    """Raise ShapeError for a shape in GIVEN that contradicts what the file says itself: of an input, or through a
+    layer that is known. What a data layer leaves out is no contradiction."""
+    if not given:
+        return
+    try:
+        known = infer_shapes(graph)
+    except ShapeError:
+        return
+    for name, wanted in given.items():
+        maker = graph.producer.get(Blob(name, 0))
+        shape = known.blobs[Blob(name, 0)] if maker else None
+        if (
+            maker is None
+            or not isinstance(shape, tuple)
+            or shape == wanted
+            or not (maker.bottoms or maker.type == "Input")
+        ):
+            continue
+        raise ShapeError(
+            f"{name!r} is {show(shape)} in the file, and was given as {show(wanted)}; --input-shape and --shape tell "
+            "what the file leaves out, --input-size changes the size"
+        )
