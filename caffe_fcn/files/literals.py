@@ -70,7 +70,8 @@ def enumerator(enumeration: Any, literal: str) -> int | None:
     word = literal[1:-1] if literal[0] in "\"'" else literal
     number = integer(word)
     if number is not None:
-        return number if number in enumeration.values_by_number else None
+        value = enumeration.values_by_number.get(number)  # looks at the low 32 bits only
+        return number if value is not None and value.number == number else None
     value = enumeration.values_by_name.get(word)
     return None if value is None else int(value.number)
 

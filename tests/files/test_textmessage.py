@@ -245,7 +245,7 @@ def test_enumerators_in_quotes_are_read_and_irregular(literal: str) -> None:
     assert result.unknown == ()
 
 
-@pytest.mark.parametrize("literal", ["AVERAGE", "ave", "7", "-1"])
+@pytest.mark.parametrize("literal", ["AVERAGE", "ave", "7", "-1", "4294967296"])
 def test_enumerators_of_forks_are_left_out_and_listed(literal: str) -> None:
     result = typed(f"layer {{ pooling_param {{ pool: {literal} kernel_size: 2 }} }}")
     assert not result.message.layer[0].pooling_param.HasField("pool")
