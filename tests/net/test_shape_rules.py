@@ -293,7 +293,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Input input_param { shape { dim: -1 } }", [], "no extent can be negative"),
         ("Input input_param { shape { dim: 65536 dim: 65536 } }", [], "4,294,967,296 elements"),
         ("Input input_param { shape { " + "dim: 1 " * 33 + "} }", [], "33 axes"),
-        ("WindowData window_data_param { batch_size: 2 }", [], "crop_size is missing"),
+        ("WindowData window_data_param { batch_size: 2 crop_size: 9 }", [], "crop_size is missing"),
         ("Permute permute_param { order: 0 order: 0 }", [MAP], "can be named once"),
         ("Reorg reorg_param { stride: 3 }", [MAP], "does not divide the map"),
         ("PriorBox", [MAP, MAP], "min_size is missing"),
@@ -352,7 +352,7 @@ def test_versions_of_a_blob_have_shapes_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("text", "tops"),
     [
-        ("Data data_param { batch_size: 2 crop_size: 9 }", [(2, 3, 9, 9), (2,)]),
+        ("Data data_param { batch_size: 2 } transform_param { crop_size: 9 }", [(2, 3, 9, 9), (2,)]),
         (
             "Data data_param { batch_size: 2 } transform_param { crop_size: 9 mean_value: [1, 2, 3, 4] }",
             [(2, 4, 9, 9), (2,)],
@@ -369,7 +369,12 @@ def test_versions_of_a_blob_have_shapes_of_their_own() -> None:
             "ImageData image_data_param { new_height: 6 new_width: 5 } transform_param { crop_size: 4 }",
             [(1, 3, 4, 4), (1,)],
         ),
-        ("WindowData window_data_param { batch_size: 2 crop_size: 9 }", [(2, 3, 9, 9), (2,)]),
+        ("WindowData window_data_param { batch_size: 2 } transform_param { crop_size: 9 }", [(2, 3, 9, 9), (2,)]),
+        # Where the crop stood before 2014: a current net that still has it there is not cropped.
+        (
+            "ImageData image_data_param { new_height: 6 new_width: 5 crop_size: 4 }",
+            [(1, 3, 6, 5), (1,)],
+        ),
         ("MemoryData memory_data_param { batch_size: 2 channels: 1 height: 5 width: 6 }", [(2, 1, 5, 6), (2,)]),
         ("DummyData dummy_data_param { num: 2 channels: 3 height: 4 width: 5 width: 6 }", [(2, 3, 4, 5), (2, 3, 4, 6)]),
         ("Input input_param { shape { dim: 7 } }", [(7,), (7,)]),

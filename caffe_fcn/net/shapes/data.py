@@ -25,6 +25,8 @@ _PARAMS = {
 }
 _CROPS = (("crop_size", "crop_size"), ("crop_h", "crop_w"), ("crop_height", "crop_width"))
 _RESIZES = (("new_height", "new_width"),)
+_MOVED = frozenset({"Data", "ImageData", "WindowData"})
+"""Types whose crop moved to transform_param in 2014; Caffe does not look at the old place, which V1 nets leave."""
 _COLOURED = frozenset({"DenseImageData", "ImageData", "ImageSegData", "VideoData"})
 """Types that read image files, as `is_color` says, so that they know their channels."""
 
@@ -41,7 +43,7 @@ def _size(layer: schema.Message) -> tuple[int | None, int | None]:
     param, transform = _param(layer), layer.transform_param
     for height, width in (
         *_pairs(transform, _CROPS),
-        *_pairs(param, _CROPS),
+        *_pairs(param, () if layer.type in _MOVED else _CROPS),
         *_pairs(param, _RESIZES),
         (transform.resize_param.height, transform.resize_param.width),
     ):
