@@ -36,5 +36,9 @@ class WeightsError(CaffeFcnError):
     """The weights do not belong to the net."""
 
 
+class ExtraError(CaffeFcnError):
+    """Something needs a package that is not installed; the message says what to install."""
+
+
 class OutputError(CaffeFcnError):
     """A file cannot be written: it exists, its directory does not, the disk is full."""

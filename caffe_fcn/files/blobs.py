@@ -66,6 +66,15 @@ C3D = Dialect(
     raw={},
     renumbered={6: 5, 7: 6},
 )
+# An HDF5 file has no such fields: these are the ones that its values take in a caffemodel.
+HDF5 = Dialect(
+    dims=(),
+    shape=None,
+    data=(8, 5),
+    types={5: "float32", 8: "float64"},
+    raw={},
+    renumbered={5: 5, 8: 8},
+)
 
 
 class Piece(NamedTuple):
@@ -122,6 +131,7 @@ class BlobRecord:
     """A blob of a file: what is known of it without looking at a value."""
 
     shape: tuple[int, ...]
+    """The shape as the file gives it."""
     legacy_shape: bool
     """The shape is given as num, channels, height, width, not in `shape`."""
     dialect: Dialect
@@ -155,6 +165,11 @@ class BlobRecord:
     def packed(self) -> bool:
         """Whether the values lie side by side, not each behind a tag."""
         return not any(run.lead for run in self.values.runs)
+
+    @property
+    def absent(self) -> bool:
+        """Whether this stands for a blob that an HDF5 file leaves to the layer that it is shared with."""
+        return self.dialect is HDF5 and not self.shape and not self.stored
 
 
 def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:

@@ -24,14 +24,14 @@ from caffe_fcn.files.wire import LEN, Field, Reader, WireError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Format = Literal["V2", "V1", "V0"]
+Format = Literal["V2", "V1", "V0", "HDF5"]
 
 MAX_HEADERS = 64 << 20
 """The most bytes that everything but the blobs may take."""
 
 _DAMAGED = "the file is damaged or incomplete; fetch it again"
 _SIGNATURES = {
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file, but this version reads binary caffemodels; save the weights as one",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, which `open_weights` reads",
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first, and if it is of PyTorch, convert it to Caffe",
     b"BZh": "a bzip2 archive; unpack it first",
@@ -59,12 +59,17 @@ _V0_LAYER = 1
 
 @dataclass
 class LayerRecord:
-    """A layer of a file. The header is a LayerParameter, or in V1 and V0 a V1LayerParameter, without blobs."""
+    """A layer of a file. The header is a LayerParameter, or in V1 and V0 a V1LayerParameter, without blobs; in HDF5
+    it holds the name alone."""
 
     name: str
+    """The layer's name."""
     format: Format
+    """The format it is in."""
     header: schema.Message
+    """All but the blobs, as a message."""
     blobs: tuple[BlobRecord, ...]
+    """The parameter blobs, in Caffe's order: weights first, then the bias."""
     span: Span
     """All of the layer, with the tag and the length before it."""
     raw: bytes = field(repr=False)
@@ -72,13 +77,21 @@ class LayerRecord:
 
 
 class WeightFile:
-    """An open caffemodel. Layers are in the order of the file; names may repeat, as they do across phases."""
+    """Open weights, with their values on disk; a context that closes them."""
 
-    def __init__(self, source: Source, layers: tuple[LayerRecord, ...], net_header: schema.Message) -> None:
+    layers: tuple[LayerRecord, ...]
+    """In the order of the file; names may repeat, as they do across phases."""
+    net_header: schema.Message
+    """The NetParameter without its layers: name, input and the like."""
+
+    def __init__(
+        self, source: Source, layers: tuple[LayerRecord, ...], net_header: schema.Message, raw: bytes = b""
+    ) -> None:
         self.source = source
         self.layers = layers
         self.net_header = net_header
-        """The NetParameter without its layers: name, input and the like."""
+        self.raw = raw
+        """The same as it lies in the file."""
 
     @property
     def path(self) -> str:
@@ -93,7 +106,12 @@ class WeightFile:
     @property
     def legacy(self) -> bool:
         """Whether the layers are in a format before the current one, V1 or V0."""
-        return any(layer.format != "V2" for layer in self.layers)
+        return any(layer.format in ("V1", "V0") for layer in self.layers)
+
+    @property
+    def bare(self) -> bool:
+        """Whether the file, in HDF5, holds names and values only, no net."""
+        return any(layer.format == "HDF5" for layer in self.layers)
 
     def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
         """Values start..stop of BLOB, flat: float32, or float64 where the file holds doubles or integers.
@@ -174,12 +192,13 @@ class _Indexer:
                     others.append(Span(part.start, part.end))
             if not self.layers:
                 raise WireError(0, "a net", "one that holds no layers")
-            net_header = self._parse("NetParameter", self._header(others), 0)
+            raw = self._header(others)
+            net_header = self._parse("NetParameter", raw, 0)
             if len({layer.format == "V2" for layer in self.layers}) > 1:
                 raise WireError(0, "layers of one format", "both `layer` and `layers`, which Caffe refuses")
         except WireError as error:
             raise self._error(error) from error
-        return WeightFile(self.source, tuple(self.layers), net_header)
+        return WeightFile(self.source, tuple(self.layers), net_header, raw)
 
     def _error(self, error: WireError) -> CaffemodelError:
         """What to tell about bytes that are not as expected."""

@@ -76,25 +76,28 @@ def write(
     *,
     progress: Callable[[int], None] | None = None,
     upgrade_header: UpgradeHeader | None = None,
+    head: bytes | None = None,
     name: str | None = None,
 ) -> int:
     """Write WEIGHTS with EDITS to OUT, an open descriptor or a path to be created or emptied; return the bytes.
 
     Layers without an edit keep their bytes. Where a file in a legacy format has any edit, all of its layers
     become current ones, by `upgrade_header` (V1LayerParameter to LayerParameter) unless their edit has a
-    header. `progress` gets the count of bytes written so far. NAME is what errors call OUT.
+    header; and what comes from HDF5 is written anew. HEAD are the fields to stand in front of the layers in
+    place of all that are no layers. `progress` gets the count of bytes written so far. NAME is what errors
+    call OUT.
 
     Raises WeightsError where an edit does not suit a blob, CaffemodelError where the source cannot be read,
     OutputError where OUT cannot be written; a reader that left a pipe is a BrokenPipeError.
     """
-    parts = _plan(weights, edits, upgrade_header)
+    parts = _plan(weights, edits, upgrade_header, head)
     name = name or (os.fspath(out) if not isinstance(out, int) else "the output")
     try:
         if isinstance(out, int):
-            return _write_parts(weights, out, parts, progress)
+            return write_parts(weights, Sink(weights.source, out, progress), parts)
         fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            return _write_parts(weights, fd, parts, progress)
+            return write_parts(weights, Sink(weights.source, fd, progress), parts)
         finally:
             os.close(fd)
     except BrokenPipeError:
@@ -103,8 +106,8 @@ def write(
         raise output_error(name, error, needed=_size(parts)) from error
 
 
-def _write_parts(weights: WeightFile, fd: int, parts: list[_Part], progress: Callable[[int], None] | None) -> int:
-    sink = Sink(weights.source, fd, progress)
+def write_parts(weights: WeightFile, sink: Sink, parts: list[_Part]) -> int:
+    """Write PARTS to SINK; return the bytes."""
     for part in parts:
         if isinstance(part, Span):
             sink.copy(*part)
@@ -123,23 +126,28 @@ def _size(parts: list[_Part]) -> int:
     )
 
 
-def _plan(weights: WeightFile, edits: Edits, upgrade_header: UpgradeHeader | None) -> list[_Part]:
+def _plan(
+    weights: WeightFile, edits: Edits, upgrade_header: UpgradeHeader | None, head: bytes | None = None
+) -> list[_Part]:
     """The parts of the new file."""
     if unknown := set(edits) - set(range(len(weights.layers))):
         raise ValueError(f"edits of layers {sorted(unknown)}, of {len(weights.layers)} layers")
     if edits and weights.legacy and upgrade_header is None:
         raise ValueError("edits of a legacy caffemodel need upgrade_header")
-    parts: list[_Part] = []
+    afresh = weights.bare or bool(edits and weights.legacy)
+    rest = not (weights.bare or head is not None)  # whether what lies between the layers is kept
+    parts: list[_Part] = [weights.raw if head is None and weights.bare else head or b""]
     start = 0
     for position, layer in enumerate(weights.layers):
-        edit = edits.get(position, LayerEdit() if edits and weights.legacy else None)
+        edit = edits.get(position, LayerEdit() if afresh else None)
         if edit is None:
+            parts += [] if rest else [layer.span]
             continue
-        parts.append(Span(start, layer.span.start))
+        parts += [Span(start, layer.span.start)] if rest else []
         start = layer.span.end
         if isinstance(edit, LayerEdit):
             parts += _layer_parts(weights, layer, edit, upgrade_header)
-    parts.append(Span(start, weights.size))
+    parts += [Span(start, weights.size)] if rest else []
     return _joined(parts)
 
 
@@ -175,7 +183,7 @@ def _layer_parts(
 
 def _header_bytes(layer: LayerRecord, header: schema.Message | None, upgrade_header: UpgradeHeader | None) -> bytes:
     """The header of a layer in the current format."""
-    if layer.format == "V2":
+    if layer.format in ("V2", "HDF5"):
         return layer.raw if header is None else merge_header(layer.raw, header)
     if header is None and upgrade_header is not None:
         header = upgrade_header(layer.header)
@@ -183,14 +191,17 @@ def _header_bytes(layer: LayerRecord, header: schema.Message | None, upgrade_hea
 
 
 def _blob_parts(blob: BlobRecord, edit: BlobEdit | None, place: str) -> list[_Part]:
-    """A blob's message. It stays as it is unless it has an edit, or is in a dialect that Caffe does not read."""
+    """A blob's message. It stays as it is unless it has an edit, or is in a dialect that Caffe does not read; one
+    that has an edit is packed."""
     dialect, foreign = blob.dialect, bool(blob.dialect.renumbered)
     if edit is None and not foreign:
         return [blob.span]
+    if blob.absent:
+        raise WeightsError(f"{place}: left to the layer that it is shared with; give the prototxt as well")
     if edit is not None:
-        _check(blob, edit, place)
+        check_blob(blob, edit, place)
     order = edit.order if edit else None
-    stored = {values.number: values for values in blob.stored} if foreign or order else {}
+    stored = {values.number: values for values in blob.stored} if foreign or order or not blob.packed else {}
     parts: list[_Part] = [_shape_field(edit.shape if edit else blob.shape)]
     written: set[int] = set()
     for piece in blob.pieces:
@@ -201,7 +212,8 @@ def _blob_parts(blob: BlobRecord, edit: BlobEdit | None, place: str) -> list[_Pa
         elif piece.number not in written:  # further pieces of the same values go with the first
             written.add(piece.number)
             number = dialect.renumbered.get(piece.number, piece.number)
-            parts += _value_parts(number, stored[piece.number], order)
+            values = stored[piece.number]
+            parts += [prefix(number, values.size), *value_parts(values, order)]
     return parts
 
 
@@ -211,15 +223,14 @@ def _shape_field(shape: tuple[int, ...]) -> bytes:
     return prefix(_SHAPE, len(message)) + message
 
 
-def _value_parts(number: int, values: Values, order: Reorder | None) -> list[_Part]:
-    """Field NUMBER with VALUES, packed, all pieces as one."""
-    head = prefix(number, values.size)
+def value_parts(values: Values, order: Reorder | None) -> list[_Part]:
+    """VALUES side by side, put into another order if there is one."""
     if order is not None or any(run.lead for run in values.runs):
-        return [head, _Matrix(values, order or Reorder(values.count, 1))]
-    return [head, *(run.span for run in values.runs)]
+        return [_Matrix(values, order or Reorder(values.count, 1))]
+    return [run.span for run in values.runs]
 
 
-def _check(blob: BlobRecord, edit: BlobEdit, place: str) -> None:
+def check_blob(blob: BlobRecord, edit: BlobEdit, place: str) -> None:
     """Refuse an edit that speaks of another count of values than the blob has."""
     counts = {math.prod(edit.shape), edit.order.count if edit.order else math.prod(edit.shape)}
     found = {blob.count} | {values.count for values in blob.stored if edit.order}

@@ -8,7 +8,7 @@ each layer of `net` to the one in the text it came from, so that changes find th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -22,6 +22,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
+from caffe_fcn.net.shapes import BVLC_LAYERS
 from caffe_fcn.net.upgrade import is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
 
@@ -31,14 +32,17 @@ _UPGRADED = {"layers": "layer"}
 
 @dataclass(frozen=True)
 class SourceNet:
-    """A net and the text it stands in. `format` is "V0", "V1" or "V2"."""
+    """A net and the text it stands in."""
 
     document: Document
     written: Message
     net: Message
+    """The net as a NetParameter in the current format."""
     origins: tuple[int | None, ...]
     format: str
+    """The format of the file: "V0" of 2013, "V1" of 2014, or the current "V2"."""
     notes: tuple[str, ...] = ()
+    """What Caffe would not take, or not wholly."""
     from_weights: bool = False
     """Whether the text was made from the net inside a caffemodel."""
 
@@ -48,13 +52,14 @@ class SourceNet:
         return self.document.name
 
     def edits_for(
-        self, changed: Message, origins: Sequence[int], moved: Mapping[str, str] = MappingProxyType({})
+        self, changed: Message, origins: Sequence[int | None], moved: Mapping[str, str] = MappingProxyType({})
     ) -> list[Edit]:
-        """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`.
+        """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`, None
+        for a new one.
 
         MOVED names the fields, old to new, whose contents stand in another field of CHANGED than of `net`.
         """
-        in_text = [self.origins[origin] for origin in origins]
+        in_text = [None if origin is None else self.origins[origin] for origin in origins]
         return reconcile(self.document, self.written, changed, Moves({**_UPGRADED, **moved}, {"layer": in_text}))
 
     def diff(self, edits: Sequence[Edit], new_name: str) -> str:
@@ -96,6 +101,12 @@ def interpret(document: Document) -> SourceNet:
     else:
         net, origins = upgrade_with_origins(written, source=document.name)
     return SourceNet(document, written, net, origins, form, _notes(document, typed))
+
+
+def foreign_types(types: Iterable[str]) -> list[str]:
+    """A note on those of the layer TYPES that BVLC Caffe does not have: of forks, or mistyped."""
+    foreign = dict.fromkeys(name for name in types if name not in BVLC_LAYERS)
+    return [f"layer types that BVLC Caffe does not have: {', '.join(map(printable, foreign))}"] if foreign else []
 
 
 def _check_is_net(document: Document, typed: Typed) -> None:

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from caffe_fcn.errors import PrototxtError, ShapeError, SurgeryError
+from caffe_fcn.errors import NetError, PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
-from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
-from caffe_fcn.files.literals import printable
+from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document, Edit
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graph_of, graphs
-from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, infer_shapes
-from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights
 from caffe_fcn.schema import Message
+from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.check import Twin, check_twin, other_parameters
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
 from caffe_fcn.surgery.edits import Rewire, Surgery
@@ -65,21 +66,27 @@ def open_inputs(
     net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None)
 ) -> tuple[SourceNet, WeightFile | None]:
     """The prototxt NET and the caffemodel WEIGHTS, told apart by their contents. A caffemodel alone brings its
-    own net. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot be read."""
-    net_name = names[0] or net
-    with open(net, "rb") as file:
+    own net, unless it is `bare`. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file
+    cannot be read."""
+    opened = open_either(net, names[0])
+    if isinstance(opened, SourceNet):
+        return opened, open_weights(weights, names[1]) if weights is not None else None
+    if weights is None:
+        return net_of_weights(opened), opened
+    opened.close()
+    swapped = not prototxt.is_binary(_head(weights))
+    hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
+    raise PrototxtError(f"{names[0] or net}: expected a prototxt (text), found a binary file; {hint}")
+
+
+def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
+    """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
+    OSError where it cannot be read."""
+    with open(path, "rb") as file:
         data = file.read(4096)
-        binary = prototxt.is_binary(data)
-        data += b"" if binary else file.read()
-    if not binary:
-        source = interpret(prototxt.parse(data, net_name))
-        return source, open_caffemodel(weights, names[1]) if weights is not None else None
-    if weights is not None:
-        swapped = not prototxt.is_binary(_head(weights))
-        hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
-        raise PrototxtError(f"{net_name}: expected a prototxt (text), found a binary file; {hint}")
-    opened = open_caffemodel(net, net_name)
-    return net_of_weights(opened), opened
+        if prototxt.is_binary(data):
+            return open_weights(path, name)
+        return interpret(prototxt.parse(data + file.read(), name or path))
 
 
 def _head(path: str) -> bytes:
@@ -98,6 +105,10 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
 
 
 def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
+    if weights is not None and weights.bare:
+        if source.from_weights:
+            raise NetError(f"{source.name}: an HDF5 file holds weights but no net; give the prototxt first")
+        weights = with_headers(weights, source.net)
     shapes_of_blobs = blob_shapes(weights) if weights else None
     phases = graphs(source, settings.selection)
     surgeries: dict[str, tuple[Graph, Surgery]] = {}
@@ -112,7 +123,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     surgery = outside(source.net, list(phases.values()), merge(surgeries))
     _check_asked(source, phases, settings, surgery)
     changed, origins = surgery.apply(source.net)
-    notes = [*source.notes, *_foreign_types(source.net), *surgery.notes]
+    notes = [*source.notes, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
     notes += _idle_rules(settings, source, surgery)
     for phase, graph in phases.items():
         notes += [*known[phase].notes, *_renamed_outputs(graph, surgery)]
@@ -201,12 +212,6 @@ def _idle_rules(settings: Settings, source: SourceNet, surgery: Surgery) -> list
     names = {name for edit in surgery.conversions for name in (edit.layer, *source.net.layer[edit.index].top)}
     idle = [rule for rule in settings.options.naming.rules if not any(rule[0].fullmatch(name) for name in names)]
     return [f"--rename {pattern.pattern}={new} renames nothing" for pattern, new in idle]
-
-
-def _foreign_types(net: Message) -> list[str]:
-    """A note on the layer types that BVLC Caffe does not have: those of forks, and typing mistakes."""
-    foreign = dict.fromkeys(layer.type for layer in net.layer if layer.type not in BVLC_LAYERS)
-    return [f"layer types that BVLC Caffe does not have: {', '.join(map(printable, foreign))}"] if foreign else []
 
 
 def _renamed_outputs(graph: Graph, surgery: Surgery) -> list[str]:

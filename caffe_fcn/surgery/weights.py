@@ -13,7 +13,8 @@ from typing import NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.files.rewrite import DROP, BlobEdit, Drop, LayerEdit
+from caffe_fcn.files.rewrite import DROP, BlobEdit, Drop, Edits, LayerEdit
+from caffe_fcn.net.blobs import current_shape
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.net.upgrade import upgrade_layer_header
 from caffe_fcn.schema import Message
@@ -27,10 +28,12 @@ class WeightPlan(NamedTuple):
     """What to do to a caffemodel. `missing`: layers of the net it holds no blobs for; `foreign`: layers with
     blobs that the net lacks, copied untouched."""
 
-    edits: Mapping[int, LayerEdit | Drop]
+    edits: Edits
     missing: tuple[str, ...]
     foreign: tuple[str, ...]
     types: Mapping[str, str]
+    head: bytes | None = None
+    """The fields of the net, in front of its layers, where they change."""
 
     def upgrade_header(self, header: Message) -> Message:
         """The current form of a legacy layer header: the net's word for the type goes before the number's."""
@@ -48,8 +51,39 @@ def _upgraded(header: Message, types: Mapping[str, str]) -> Message:
 
 
 def blob_shapes(weights: WeightFile) -> dict[str, list[Shape]]:
-    """The shapes of the parameter blobs in WEIGHTS, by layer name."""
-    return {record.name: [blob.shape for blob in record.blobs] for record in weights.layers if record.blobs}
+    """The shapes of the parameter blobs in WEIGHTS, by layer name, where all of a layer's are there."""
+    return {
+        record.name: [blob.shape for blob in record.blobs]
+        for record in weights.layers
+        if record.blobs and not any(blob.absent for blob in record.blobs)
+    }
+
+
+def for_hdf5(weights: WeightFile, plan: WeightPlan) -> Edits:
+    """PLAN's edits of WEIGHTS for a file in HDF5, where every blob has the axes it has today."""
+    return with_current_shapes(weights, plan.edits, plan.types)
+
+
+def with_current_shapes(weights: WeightFile, edits: Edits, types: Mapping[str, str]) -> Edits:
+    """EDITS, and one for every blob beside whose shape is given in the old way or whose values are not packed.
+
+    TYPES holds the layers' types by name; that of others is taken from the file.
+    """
+    changed: dict[int, LayerEdit | Drop] = dict(edits)
+    for position, record in enumerate(weights.layers):
+        edit = edits.get(position, LayerEdit())
+        old = [index for index, blob in enumerate(record.blobs) if blob.legacy_shape or not blob.packed]
+        if isinstance(edit, Drop) or not old:
+            continue
+        kind = types.get(record.name) or current_header(record, types).type
+        shapes = {index: BlobEdit(current_shape(kind, index, record.blobs[index].shape)) for index in old}
+        changed[position] = LayerEdit(edit.header, {**shapes, **edit.blobs})
+    return changed
+
+
+def current_header(record: LayerRecord, types: Mapping[str, str]) -> Message:
+    """The header of RECORD as a LayerParameter, whatever its format."""
+    return _upgraded(record.header, types) if record.format in ("V1", "V0") else record.header
 
 
 def plan_weights(
@@ -76,7 +110,7 @@ def _layer_edit(
 ) -> LayerEdit | Drop:
     if any(edit.drops for edit in changes) and not record.blobs:  # of one name with a layer that has weights
         return DROP
-    old = record.header if record.format == "V2" else _upgraded(record.header, types)
+    old = current_header(record, types)
     header = schema.LayerParameter()
     header.CopyFrom(old)
     blobs: dict[int, BlobEdit] = {}

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import NamedTuple, TextIO, TypeAlias
 
 from caffe_fcn.errors import CaffemodelError, OutputError
-from caffe_fcn.files.atomic import OutputFiles, output_error
-from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.rewrite import write
+from caffe_fcn.files.atomic import Output, OutputFiles, output_error
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.rewrite import Edits, LayerEdit, write
+from caffe_fcn.files.weights import is_hdf5_name, open_weights
+from caffe_fcn.net.shapes import Shape
 from caffe_fcn.surgery.convert import Plan
-from caffe_fcn.surgery.edits import ToConvolution
+from caffe_fcn.surgery.weights import WeightPlan, for_hdf5
 
 STDOUT = "-"
+
+Progress: TypeAlias = Callable[[int], None] | None
+"""Gets the count of bytes written so far."""
+
+
+def beside(path: str, suffix: str) -> str:
+    """The name of an output where none is given: NAME_fcn and SUFFIX beside the input PATH; HDF5 stays HDF5."""
+    stem, ending = os.path.splitext(path)
+    if is_hdf5_name(path) and suffix != ".prototxt":
+        stem, kind = os.path.splitext(stem) if stem.endswith(suffix) else (stem, "")
+        suffix = kind + ending
+    return f"{stem}_fcn{suffix}"
 
 
 def carry_out(
@@ -22,27 +39,48 @@ def carry_out(
     weights_path: str | None,
     *,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> None:
     """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or
     neither; what goes to stdout goes last, because it cannot be taken back."""
+    weights = WeightsOutput(plan.weights, plan.weight_plan) if plan.weights and plan.weight_plan else None
+    write_outputs(plan.document, text_path, weights, weights_path, force=force, progress=progress)
+
+
+class WeightsOutput(NamedTuple):
+    """Weights, and what becomes of them."""
+
+    weights: WeightFile
+    plan: WeightPlan
+
+
+def write_outputs(
+    document: Document | None,
+    text_path: str | None,
+    weights: WeightsOutput | None,
+    weights_path: str | None,
+    *,
+    force: bool = False,
+    progress: Progress = None,
+) -> None:
+    """Write DOCUMENT to TEXT_PATH and WEIGHTS to WEIGHTS_PATH, as `carry_out` does. Raises CaffeFcnError."""
     with OutputFiles() as outputs:
-        if weights_path is not None and weights_path != STDOUT:
+        if weights is not None and weights_path is not None and weights_path != STDOUT:
             output = outputs.add(weights_path, overwrite=force)
-            write_weights(plan, output.fd, output.path, progress)
+            _write_weights(weights, output, progress)
             if output.temp is not None:
                 output.close()
-                _read_back_weights(plan, output.temp, output.path)
-        if text_path is not None and text_path != STDOUT:
+                _read_back_weights(weights, output.temp, output.path)
+        if document is not None and text_path is not None and text_path != STDOUT:
             output = outputs.add(text_path, overwrite=force)
-            output.write(bytes(plan.document))
+            output.write(bytes(document))
             if output.temp is not None:
                 output.close()
-                _read_back_text(plan, output.temp, output.path)
-        if text_path == STDOUT:
-            to_stdout(bytes(plan.document))
-        if weights_path == STDOUT:
-            write_weights(plan, _stdout().fileno(), "stdout", progress)
+                _read_back_text(document, output.temp, output.path)
+        if document is not None and text_path == STDOUT:
+            to_stdout(bytes(document))
+        if weights is not None and weights_path == STDOUT:
+            _write_caffemodel(weights, _stdout().fileno(), "stdout", progress)
         outputs.commit()
 
 
@@ -66,42 +104,59 @@ def _stdout() -> TextIO:
     return sys.stdout
 
 
-def write_weights(plan: Plan, fd: int, name: str, progress: Callable[[int], None] | None = None) -> None:
-    """Write the converted caffemodel to an open descriptor; NAME is for messages."""
-    if plan.weights is not None and plan.weight_plan is not None:
-        upgrade = plan.weight_plan.upgrade_header
-        write(plan.weights, fd, plan.weight_plan.edits, progress=progress, upgrade_header=upgrade, name=name)
+def _write_weights(weights: WeightsOutput, output: Output, progress: Progress) -> None:
+    """Write WEIGHTS to OUTPUT, in HDF5 if its name says so."""
+    if not is_hdf5_name(output.path):
+        _write_caffemodel(weights, output.fd, output.path, progress)
+        return
+    if output.temp is None:
+        raise OutputError(f"{output.path}: HDF5 is not written front to back, so no pipe will do; name a file")
+    from caffe_fcn.files.hdf5 import write_hdf5  # here, because few need it
+
+    edits = for_hdf5(weights.weights, weights.plan)
+    write_hdf5(weights.weights, output.temp, edits, progress=progress, name=output.path)
 
 
-def _read_back_text(plan: Plan, temp: str, name: str) -> None:
-    """Hold the new prototxt, at TEMP but to be called NAME, against the text that was checked. Raises OutputError."""
+def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Progress) -> None:
+    plan = weights.plan
+    upgrade = plan.upgrade_header
+    write(weights.weights, fd, plan.edits, progress=progress, upgrade_header=upgrade, head=plan.head, name=name)
+
+
+def _read_back_text(document: Document, temp: str, name: str) -> None:
+    """Hold the new prototxt, at TEMP but to be called NAME, against DOCUMENT. Raises OutputError."""
     with open(temp, "rb") as file:
-        if file.read() != bytes(plan.document):
+        if file.read() != bytes(document):
             raise OutputError(f"{name}: read back otherwise than it was written; check the disk")
 
 
-def _read_back_weights(plan: Plan, temp: str, name: str) -> None:
-    """Index the new caffemodel, at TEMP but to be called NAME, and hold its layers and kernels against the plan.
+def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
+    """Index the new weights, at TEMP but to be called NAME, and hold every blob's shape and count against the plan.
 
     Raises CaffemodelError.
     """
-    renamed = plan.surgery.renamed_layers
-    expected: dict[str, ToConvolution] = {renamed.get(e.layer, e.layer): e for e in plan.surgery.conversions}
-    with open_caffemodel(temp, name) as written:
-        for record in written.layers:
-            edit = expected.get(record.name)
-            if edit is None or not record.blobs or record.header.type != "Convolution":
-                continue
-            if record.blobs[0].shape != edit.weight_shape or record.blobs[0].count != edit.weight_count:
-                raise CaffemodelError(
-                    f"{name}: layer {record.name!r}: expected to read back {edit.weight_shape}, found "
-                    f"{record.blobs[0].shape}; nothing was written; check the disk"
-                )
-        held = {record.name for record in written.layers}
-    lost = [new for new, edit in expected.items() if new not in held and edit.layer not in _missing(plan)]
-    if lost:
-        raise CaffemodelError(f"{name}: layer {lost[0]!r} is missing after writing; check the disk")
+    edits = for_hdf5(weights.weights, weights.plan) if is_hdf5_name(name) else weights.plan.edits
+    expected = list(_expected(weights.weights, edits))
+    with open_weights(temp, name) as written:
+        found = [(r.name, [(blob.shape, blob.count) for blob in r.blobs if not blob.absent]) for r in written.layers]
+    found = [entry for entry in found if entry[1]]
+    if written.bare:
+        expected, found = sorted(expected), sorted(found)
+    if expected != found:
+        nothing: tuple[str, list[tuple[Shape, int]]] = ("none", [])
+        pairs = zip_longest(expected, found, fillvalue=nothing)
+        (layer, blobs), (other, others) = next(pair for pair in pairs if pair[0] != pair[1])
+        raise CaffemodelError(
+            f"{name}: expected to read back layer {layer!r} with blobs {blobs}, found {other!r} with {others}; "
+            "nothing was written; check the disk"
+        )
 
 
-def _missing(plan: Plan) -> tuple[str, ...]:
-    return plan.weight_plan.missing if plan.weight_plan else ()
+def _expected(weights: WeightFile, edits: Edits) -> Iterator[tuple[str, list[tuple[Shape, int]]]]:
+    """The layers with blobs that EDITS make of WEIGHTS: their names, and each blob's shape and count of values."""
+    for position, record in enumerate(weights.layers):
+        edit = edits.get(position, LayerEdit())
+        blobs = [(index, blob) for index, blob in enumerate(record.blobs) if not blob.absent]
+        if isinstance(edit, LayerEdit) and blobs:
+            name = record.name if edit.header is None else edit.header.name
+            yield name, [(edit.blobs[i].shape if i in edit.blobs else blob.shape, blob.count) for i, blob in blobs]

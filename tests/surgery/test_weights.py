@@ -17,7 +17,7 @@ from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Plan, Settings, plan
 from caffe_fcn.surgery.convolutionalize import Options
 from caffe_fcn.surgery.weights import WeightPlan, blob_shapes
-from caffe_fcn.surgery.writing import write_weights
+from caffe_fcn.surgery.writing import carry_out
 from tests.files.encodings import UNKNOWN, varint_field
 from tests.surgery.nets import conv, data, fc, layer
 
@@ -66,10 +66,10 @@ def converted(path: Path, text: str, weights: Message | bytes, **options: object
     """The new weights, read by protobuf alone."""
     data = weights if isinstance(weights, bytes) else weights.SerializeToString()
     (path / "w.caffemodel").write_bytes(data)
-    with open_caffemodel(path / "w.caffemodel") as opened, (path / "new.caffemodel").open("wb") as new:
+    with open_caffemodel(path / "w.caffemodel") as opened:
         settings = Settings(options=Options(**options))  # type: ignore[arg-type]
         made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
-        write_weights(made, new.fileno(), "new")
+        carry_out(made, None, str(path / "new.caffemodel"), force=True)
     return schema.NetParameter.FromString((path / "new.caffemodel").read_bytes())
 
 

@@ -1,0 +1,345 @@
+"""Weights in HDF5, as Caffe snapshots them: the values of blob 0 of layer "ip1" are the dataset data/ip1/0.
+
+The one idea: a dataset of Caffe's is one range of bytes in the file. So the library that knows HDF5 says
+where the ranges lie, and all the rest is the same as for a caffemodel: reading is an index of ranges, and
+writing lets the library lay out a file without values, into which the ranges are then copied. A file whose
+datasets are compressed or in chunks is first unpacked, in bounded memory, into a temporary one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from math import prod
+from typing import Any, NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import CaffemodelError, ExtraError, WeightsError
+from caffe_fcn.files.atomic import output_error
+from caffe_fcn.files.blobs import HDF5, BlobRecord, Piece, Run, Values
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.copying import Sink
+from caffe_fcn.files.rewrite import Drop, Edits, LayerEdit, check_blob, value_parts, write_parts
+from caffe_fcn.files.source import Source, Span
+from caffe_fcn.files.wire import LEN
+
+_DATA = "data"
+_MAX_AXES = 32
+_MAX_BLOBS = 256
+"""More blobs than any layer has; an index beyond it would ask for as many placeholders."""
+_MAX_OBJECTS = 100_000
+_MAX_DEPTH = 16
+_MAX_RATIO = 1100
+"""HDF5's filters do not compress better than this; who claims so has no values, only a large shape."""
+_MAX_CHUNK = 64 << 20
+_SLAB = 4 << 20
+_NO_SPAN = Span(0, 0)
+
+
+def _h5py(name: str) -> Any:
+    """The package that knows HDF5, needed for the file NAME."""
+    try:
+        import h5py  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ExtraError(
+            f"{name}: weights in HDF5 need the package h5py; install it with: pip install 'caffe-fcn[hdf5]'"
+        ) from error
+    return h5py
+
+
+# ---- Reading ----
+
+
+class _Found(NamedTuple):
+    """A dataset: blob POSITION of LAYER. OFFSET is where its values lie side by side as a caffemodel has them, None
+    where they have to be unpacked first."""
+
+    layer: str
+    position: int
+    dataset: Any
+    offset: int | None
+
+
+def open_hdf5(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
+    """Open and index the HDF5 weights at PATH. Messages call it NAME.
+
+    Layers are in the order of their names. A blob that the file leaves out before others of its layer, because
+    it is shared, is `absent`. Raises CaffemodelError where the file is damaged, holds no weights of Caffe, or
+    points to other files; ExtraError where h5py is not installed.
+    """
+    shown = name or os.fspath(path)
+    h5py = _h5py(shown)
+    with ExitStack() as stack:
+        with _damage_told(shown), h5py.File(path, "r") as file:
+            layers, found = _Walk(h5py, shown, os.stat(path).st_size).datasets(file)
+            if all(each.offset is not None for each in found):
+                offsets = [each.offset or 0 for each in found]
+                source = stack.enter_context(Source(path, name))
+            else:
+                source, offsets = _unpacked(found, shown)
+                stack.enter_context(source)
+            blobs = [_record(each, offset) for each, offset in zip(found, offsets, strict=True)]
+        weights = WeightFile(source, _layers(layers, found, blobs), schema.NetParameter())
+        stack.pop_all()
+    return weights
+
+
+@contextmanager
+def _damage_told(name: str) -> Iterator[None]:
+    """Turn what the library says of a damaged file into a CaffemodelError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise CaffemodelError(
+            f"{name}: expected HDF5 weights, found a damaged file ({reason}); fetch it again"
+        ) from error
+
+
+class _Walk:
+    """The groups of a file, walked without following any link out of it."""
+
+    def __init__(self, h5py: Any, name: str, size: int) -> None:
+        self.h5py, self.name, self.size = h5py, name, size
+        self.seen = 0
+
+    def datasets(self, file: Any) -> tuple[list[str], list[_Found]]:
+        """The names of all layers, and the datasets that hold their blobs."""
+        if _DATA not in file or not isinstance(file[_DATA], self.h5py.Group):
+            inside = ", ".join(itertools.islice(file, 4)) or "nothing"
+            raise self._error(f"expected a group {_DATA!r}, as Caffe writes it, found {inside}")
+        found: list[_Found] = []
+        layers = list(self._groups(file[_DATA], "", 0, found))
+        if not layers:
+            raise self._error(f"expected layers in the group {_DATA!r}, found none")
+        return layers, found
+
+    def _groups(self, group: Any, layer: str, depth: int, found: list[_Found]) -> Iterator[str]:
+        """LAYER, whose group this is, and the layers in groups within it: names may have a slash in them."""
+        if depth > _MAX_DEPTH:
+            raise self._error(f"expected at most {_MAX_DEPTH} groups in one another, found more at {layer!r}")
+        groups = []
+        for key in group:
+            self.seen += 1
+            if self.seen > _MAX_OBJECTS:
+                raise self._error(f"expected at most {_MAX_OBJECTS:,} groups and datasets, found more")
+            path = f"{layer}/{key}" if layer else key
+            if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
+                raise self._error(f"{path!r} is a link to another place, which is not followed; repack the file")
+            item = group[key]
+            if isinstance(item, self.h5py.Group):
+                groups.append((item, path))
+            elif isinstance(item, self.h5py.Dataset) and layer:
+                found.append(self._dataset(layer, key, item))
+            else:
+                raise self._error(f"expected a layer's group, found {path!r}")
+        if layer and len(groups) < max(1, len(group)):
+            yield layer
+        for item, path in groups:
+            yield from self._groups(item, path, depth + 1, found)
+
+    def _dataset(self, layer: str, key: str, dataset: Any) -> _Found:
+        """DATASET as blob KEY of LAYER, checked."""
+        place = f"layer {layer!r}, blob {key}"
+        if not (key.isascii() and key.isdigit() and str(int(key)) == key and int(key) < _MAX_BLOBS):
+            raise self._error(f"layer {layer!r}: expected blobs called 0, 1, ..., found {key!r}")
+        shape, dtype = dataset.shape, dataset.dtype
+        if shape is None or len(shape) > _MAX_AXES:
+            raise self._error(f"{place}: expected a shape of at most {_MAX_AXES} axes, found {shape}")
+        if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
+            raise self._error(f"{place}: expected floating point numbers, found {dtype}")
+        layout = dataset.id.get_create_plist()
+        if layout.get_layout() == self.h5py.h5d.VIRTUAL or layout.get_external_count():
+            raise self._error(f"{place}: its values are in another file, which is not followed; repack the file")
+        size = prod(shape) * dtype.itemsize
+        stored = dataset.id.get_storage_size()
+        if size > stored * _MAX_RATIO:
+            raise self._error(f"{place}: expected {size:,} bytes of values, found {stored:,}; the file is incomplete")
+        if dataset.chunks and prod(dataset.chunks) * dtype.itemsize > _MAX_CHUNK:
+            raise self._error(
+                f"{place}: its chunks are larger than {_MAX_CHUNK:,} bytes; repack the file with h5repack"
+            )
+        plain = layout.get_layout() == self.h5py.h5d.CONTIGUOUS and dtype.str in ("<f4", "<f8")
+        offset = dataset.id.get_offset() if plain and size else None
+        if offset is not None and offset + size > self.size:
+            raise self._error(f"{place}: expected {size:,} bytes at offset {offset:,}, found the end of the file")
+        return _Found(layer, int(key), dataset, 0 if plain and not size else offset)
+
+    def _error(self, message: str) -> CaffemodelError:
+        return CaffemodelError(f"{self.name}: {message}")
+
+
+def _record(found: _Found, offset: int) -> BlobRecord:
+    """The blob of a dataset whose values lie at OFFSET."""
+    number = 8 if found.dataset.dtype.itemsize == 8 else 5
+    dtype, item = HDF5.types[number], 8 if number == 8 else 4
+    shape = tuple(int(extent) for extent in found.dataset.shape)
+    span = Span(offset, offset + prod(shape) * item)
+    stored = (Values(number, dtype, (Run(span, item, 0),)),) if span.size else ()
+    return BlobRecord(shape, False, HDF5, stored, span, (Piece(number, LEN, span),))
+
+
+def _layers(names: list[str], found: list[_Found], blobs: list[BlobRecord]) -> tuple[LayerRecord, ...]:
+    """A record for each of the layers NAMES, with its blobs in order."""
+    by_layer: dict[str, dict[int, BlobRecord]] = {name: {} for name in names}
+    for each, blob in zip(found, blobs, strict=True):
+        by_layer[each.layer][each.position] = blob
+    absent = BlobRecord((), False, HDF5, (), _NO_SPAN, ())
+    records = []
+    for name, held in by_layer.items():
+        header = schema.LayerParameter(name=name)
+        all_blobs = tuple(held.get(index, absent) for index in range(max(held, default=-1) + 1))
+        records.append(LayerRecord(name, "HDF5", header, all_blobs, _NO_SPAN, header.SerializeToString()))
+    return tuple(records)
+
+
+def _unpacked(found: list[_Found], name: str) -> tuple[Source, list[int]]:
+    """All values side by side in a temporary file that has no name any more, and where each dataset's begin."""
+    offsets, end = [], 0
+    with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
+        for each in found:
+            offsets.append(end)
+            kind = "<f8" if each.dataset.dtype.itemsize == 8 else "<f4"
+            for slab in _slabs(each.dataset.shape, _SLAB // 8, each.dataset.chunks):
+                data = each.dataset[slab].astype(kind).tobytes()
+                end += len(data)
+                try:
+                    file.write(data)
+                except OSError as error:
+                    raise output_error(f"a temporary copy of {name}", error) from error
+        file.flush()
+        return Source(file.name, name), offsets
+
+
+def _slabs(shape: tuple[int, ...], limit: int, chunks: tuple[int, ...] | None) -> Iterator[tuple[Any, ...]]:
+    """Indices that take an array of SHAPE apart, in C order, into pieces of at most LIMIT values or a row of CHUNKS."""
+    if not prod(shape):
+        return
+    axis = next((axis for axis in range(len(shape)) if prod(shape[axis + 1 :]) <= limit), len(shape))
+    if axis == len(shape):
+        yield ()
+        return
+    rows = max(1, limit // prod(shape[axis + 1 :]))
+    if chunks and rows > chunks[axis]:
+        rows -= rows % chunks[axis]
+    for before in itertools.product(*map(range, shape[:axis])):
+        for row in range(0, shape[axis], rows):
+            yield (*before, slice(row, min(row + rows, shape[axis])))
+
+
+# ---- Writing ----
+
+
+class _Planned(NamedTuple):
+    """A dataset to be: blob POSITION of LAYER."""
+
+    layer: str
+    position: int
+    shape: tuple[int, ...]
+    values: Values
+    parts: list[Any]
+
+
+def write_hdf5(
+    weights: WeightFile,
+    path: str | os.PathLike[str],
+    edits: Edits,
+    *,
+    progress: Callable[[int], None] | None = None,
+    name: str | None = None,
+) -> None:
+    """Write WEIGHTS, of either kind, with EDITS to PATH as HDF5. Headers are left out but for their names.
+
+    `progress` gets the count of bytes written so far. NAME is what errors call PATH. Raises WeightsError where
+    HDF5 cannot hold the weights or an edit does not suit a blob; CaffemodelError where WEIGHTS cannot be read;
+    OutputError where PATH cannot be written; ExtraError where h5py is not installed.
+    """
+    name = name or os.fspath(path)
+    h5py = _h5py(name)
+    layers, blobs = _plan(weights, edits, name)
+    try:
+        offsets = _lay_out(h5py, path, layers, blobs)
+        fd = os.open(path, os.O_WRONLY)
+        try:
+            _fill(weights, fd, blobs, offsets, progress)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise output_error(name, error, needed=sum(blob.values.size for blob in blobs)) from error
+
+
+def _plan(weights: WeightFile, edits: Edits, name: str) -> tuple[list[str], list[_Planned]]:
+    """The groups and the datasets to be."""
+    layers: dict[str, None] = {}
+    holders: set[str] = set()
+    planned: list[_Planned] = []
+    for position, record in enumerate(weights.layers):
+        edit = edits.get(position, LayerEdit())
+        if isinstance(edit, Drop):
+            continue
+        layer = edit.header.name if edit.header is not None else record.name
+        _check_name(name, layer)
+        if record.blobs and layer in holders:
+            raise WeightsError(f"{name}: two layers called {layer!r} have weights, and HDF5 holds one; rename one")
+        layers[layer] = None
+        holders.update([layer] if record.blobs else [])
+        for index, blob in enumerate(record.blobs):
+            if blob.absent:
+                continue
+            place = f"{weights.path}: layer {layer!r}, blob {index}"
+            change = edit.blobs.get(index)
+            if change is not None:
+                check_blob(blob, change, place)
+            if not blob.dtype.startswith("float"):
+                raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {blob.dtype}")
+            parts = value_parts(blob.values, change.order if change else None)
+            planned.append(_Planned(layer, index, change.shape if change else blob.shape, blob.values, parts))
+    return list(layers), planned
+
+
+def _check_name(name: str, layer: str) -> None:
+    """Raise WeightsError for a layer whose name cannot be a group's."""
+    if "/" in layer:
+        raise WeightsError(
+            f"{name}: HDF5 takes the slash in the name {layer!r} for a group in a group, where Caffe does not find it; "
+            "write a .caffemodel instead"
+        )
+    if layer in ("", ".") or "\0" in layer:
+        raise WeightsError(f"{name}: HDF5 cannot hold a layer called {layer!r}; write a .caffemodel instead")
+
+
+def _lay_out(h5py: Any, path: str | os.PathLike[str], layers: list[str], blobs: list[_Planned]) -> list[int]:
+    """Make the file with room for all BLOBS, and return where each one's values go."""
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    plist.set_obj_track_times(False)
+    with h5py.File(path, "w", libver="earliest", locking="best-effort") as file:
+        data = file.create_group(_DATA)
+        for layer in layers:
+            data.create_group(layer)
+        offsets = []
+        for blob in blobs:
+            kind = h5py.h5t.IEEE_F64LE if blob.values.dtype == "float64" else h5py.h5t.IEEE_F32LE
+            kind = h5py.h5t.IEEE_F16LE if blob.values.dtype == "float16" else kind
+            space = h5py.h5s.create_simple(blob.shape) if blob.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+            dataset = h5py.h5d.create(data[blob.layer].id, str(blob.position).encode(), kind, space, plist)
+            offsets.append(dataset.get_offset() or 0)
+        return offsets
+
+
+def _fill(
+    weights: WeightFile, fd: int, blobs: list[_Planned], offsets: list[int], progress: Callable[[int], None] | None
+) -> None:
+    """Write the values where the file has room for them."""
+    written = 0
+    for blob, offset in zip(blobs, offsets, strict=True):
+        os.lseek(fd, offset, os.SEEK_SET)
+        before = written
+        told = (lambda count, before=before: progress(before + count)) if progress else None
+        sink = Sink(weights.source, fd, told)
+        write_parts(weights, sink, blob.parts)
+        written += sink.written

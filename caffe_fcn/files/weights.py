@@ -1,0 +1,36 @@
+"""Trained weights in either of Caffe's files, told apart by the first bytes: binary caffemodels and HDF5."""
+
+from __future__ import annotations
+
+import os
+
+from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
+from caffe_fcn.files.source import Source
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+"""What the name of an output in HDF5 ends in."""
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def open_weights(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
+    """Open and index the weights at PATH, a caffemodel of any age or an HDF5 file. Messages call it NAME.
+
+    Values stay on disk. Raises CaffemodelError where it is neither, or damaged; ExtraError where an HDF5 file
+    needs a package that is not there.
+    """
+    if _is_hdf5(path, name):
+        from caffe_fcn.files.hdf5 import open_hdf5
+
+        return open_hdf5(path, name)
+    return open_caffemodel(path, name)
+
+
+def _is_hdf5(path: str | os.PathLike[str], name: str | None) -> bool:
+    with Source(path, name) as source:
+        return source.read(0, min(source.size, len(_SIGNATURE))) == _SIGNATURE
+
+
+def is_hdf5_name(path: str | os.PathLike[str]) -> bool:
+    """Whether an output called PATH is to be an HDF5 file."""
+    return os.fspath(path).lower().endswith(HDF5_SUFFIXES)

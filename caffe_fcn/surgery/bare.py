@@ -1,0 +1,75 @@
+"""Weights without a net: an HDF5 file holds names and values, so the prototxt gives all the rest.
+
+The one idea: once its layers have the net's headers, and the blobs that they share, such a file is like
+any other, and nothing behind this module has to know of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffe_fcn import schema
+from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.schema import Message
+
+_FORKS = 60000
+"""Fields and enumerators from this number on are forks', numbered by us, and not for other programs."""
+
+
+def with_headers(weights: WeightFile, net: Message) -> WeightFile:
+    """WEIGHTS, from HDF5, in the order of NET, a NetParameter, and with its headers.
+
+    Caffe leaves a shared blob to the first layer that has it; the others are given it as well.
+    """
+    layers = {layer.name: layer for layer in reversed(net.layer)}
+    order = {layer.name: index for index, layer in enumerate(net.layer)}
+    owners = _owners(weights, net)
+    records = sorted(weights.layers, key=lambda record: order.get(record.name, len(order)))
+    header = type(net)()
+    header.CopyFrom(net)
+    header.ClearField("layer")
+    _strip(header)
+    complete = tuple(_complete(record, layers.get(record.name), owners) for record in records)
+    return WeightFile(weights.source, complete, header, header.SerializeToString())
+
+
+def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, BlobRecord]) -> LayerRecord:
+    """RECORD with the header of LAYER, its layer in the net if there is one, and its shared blobs."""
+    if layer is None:
+        return record
+    blobs = list(record.blobs)
+    for position, param in enumerate(layer.param):
+        owner = owners.get(param.name) if param.name else None
+        if owner is not None and position < len(blobs) and blobs[position].absent:
+            blobs[position] = owner
+        elif owner is not None and position == len(blobs):
+            blobs.append(owner)
+    header = type(layer)()
+    header.CopyFrom(layer)
+    _strip(header)
+    return replace(record, header=header, blobs=tuple(blobs), raw=header.SerializeToString())
+
+
+def _owners(weights: WeightFile, net: Message) -> dict[str, BlobRecord]:
+    """The blobs in WEIGHTS that the net gives a name to share them by, by that name."""
+    held = {record.name: record.blobs for record in weights.layers}
+    owners: dict[str, BlobRecord] = {}
+    for layer in net.layer:
+        for param, blob in zip(layer.param, held.get(layer.name, ()), strict=False):
+            if param.name and not blob.absent:
+                owners.setdefault(param.name, blob)
+    return owners
+
+
+def _strip(message: Message) -> None:
+    """Take from MESSAGE, everywhere in it, what only forks know."""
+    for field, value in message.ListFields():
+        repeated = schema.is_repeated(field)
+        if field.number >= _FORKS:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in value if repeated else [value]:
+                _strip(part)
+        elif field.enum_type is not None and any(number >= _FORKS for number in (value if repeated else [value])):
+            message.ClearField(field.name)
