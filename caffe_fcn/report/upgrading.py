@@ -1,0 +1,34 @@
+"""What an upgrade did, for people (lines) and for programs (a JSON document)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from caffe_fcn import __version__
+from caffe_fcn.files.literals import visible
+from caffe_fcn.surgery.upgrading import Upgrade
+
+
+def lines(upgrade: Upgrade, out: str, dry_run: bool) -> Iterator[str]:
+    """The report for people on an upgrade to OUT, safe to print whatever the model says."""
+    headline = "brought up to date" if upgrade.changes else "up to date already"
+    yield visible(f"{upgrade.name}: {headline}")
+    yield from (visible(f"  {change}") for change in upgrade.changes)
+    yield from (visible(f"note: {note}") for note in upgrade.notes)
+    if out != "-":
+        yield visible(f"{'would write' if dry_run else 'wrote'} {out}")
+
+
+def document(upgrade: Upgrade, out: str, dry_run: bool) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "caffe_fcn": __version__,
+        "input": upgrade.name,
+        "kind": "weights" if upgrade.weights else "net",
+        "format": upgrade.format,
+        "output": out,
+        "dry_run": dry_run,
+        "changes": list(upgrade.changes),
+        "notes": list(upgrade.notes),
+    }

@@ -1,0 +1,158 @@
+"""Files of any age in the current format, as Caffe's own upgrade tools make them: one net, two documents.
+
+The one idea: what a net's upgrade is, `net.upgrade` decides; here it becomes edits, of a text or of weights,
+so that comments stay and values are copied without being looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError
+from caffe_fcn.files.blobs import C3D
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.headers import merge_header
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.rewrite import DROP, Drop, Edits, LayerEdit
+from caffe_fcn.files.wire import prefix
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.net.upgrade import has_legacy_batch_norm, has_legacy_inputs, has_legacy_transforms, upgrade_with_origins
+from caffe_fcn.schema import Message
+from caffe_fcn.surgery.convert import check_text
+from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes
+
+_LAYER = 100
+"""The field, by number, that a net's layers stand in."""
+
+
+class Upgrade(NamedTuple):
+    """A file in the current format: a DOCUMENT, or WEIGHTS and the PLAN of what becomes of them. CHANGES say in
+    words what that changes, and are none where it is current already."""
+
+    name: str
+    format: str
+    changes: tuple[str, ...]
+    notes: tuple[str, ...]
+    document: Document | None = None
+    diff: Callable[[str], str] | None = None
+    """The unified diff of the prototxt, its new name given."""
+    weights: WeightFile | None = None
+    plan: WeightPlan | None = None
+
+
+def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False) -> Upgrade:
+    """OPENED in the current format, weights as HDF5 or as a caffemodel. Raises NetError where Caffe refuses the net."""
+    return _upgrade_text(opened) if isinstance(opened, SourceNet) else _upgrade_weights(opened, hdf5)
+
+
+def _upgrade_text(source: SourceNet) -> Upgrade:
+    net, origins = upgrade_with_origins(source.net, source=source.name)
+    edits = source.edits_for(net, origins)
+    document = source.document.with_edits(edits)
+    check_text(document, net)
+    changes = tuple(_net_changes(source.written))
+    return Upgrade(source.name, source.format, changes, source.notes, document, partial(source.diff, edits))
+
+
+def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
+    """Blobs get their shapes, and are packed; the net inside is upgraded too."""
+    changes: list[str] = []
+    notes: list[str] = []
+    edits: Edits = {}
+    head: bytes | None = None
+    if weights.bare and not hdf5:
+        changes.append("weights in HDF5, which become a caffemodel")
+        notes.append("HDF5 holds no net, so the layers of the caffemodel have names and weights only")
+    blobs = [blob for record in weights.layers for blob in record.blobs]
+    if not hdf5 and any(blob.dialect is C3D for blob in blobs):
+        raise NetError(
+            f"{weights.path}: weights of C3D 1.0, whose numbers stand for other layers and fields in BVLC Caffe; "
+            "convert them with their prototxt, or upgrade them to .caffemodel.h5, which holds values only"
+        )
+    if not weights.bare:
+        net = _net_inside(weights)
+        changes += _net_changes(net)
+        try:
+            edits, head = _net_edits(weights, net)
+        except NetError as error:
+            if not weights.legacy:
+                raise
+            edits = {position: LayerEdit() for position in range(len(weights.layers))}
+            notes.append(f"{error}; its layers are brought over one by one, those of an unknown type as 'Unknown'")
+    changes += _blob_changes(weights.layers)
+    if hdf5 and not weights.bare:
+        changes.append("a caffemodel, which becomes HDF5: names and weights")
+    plan = WeightPlan(with_current_shapes(weights, edits, {}), (), (), {}, head)
+    form = weights.layers[0].format
+    return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, plan=plan)
+
+
+def _net_inside(weights: WeightFile) -> Message:
+    """The net in WEIGHTS, in the format that it has there."""
+    net = schema.NetParameter()
+    net.CopyFrom(weights.net_header)
+    for record in weights.layers:
+        (net.layers if record.format in ("V1", "V0") else net.layer).append(record.header)
+    return net
+
+
+def _net_edits(weights: WeightFile, net: Message) -> tuple[Edits, bytes | None]:
+    """The edits that upgrade the headers of WEIGHTS, which make up NET, and what then stands before the layers."""
+    upgraded, origins = upgrade_with_origins(net, source=weights.path)
+    successors = dict(zip(origins, upgraded.layer, strict=True))
+    edits: dict[int, LayerEdit | Drop] = {}
+    for position, record in enumerate(weights.layers):
+        layer = successors.get(position)
+        if layer is None:  # a padding layer of 2013, which its successor took over
+            edits[position] = DROP
+        elif weights.legacy or layer != record.header:
+            edits[position] = LayerEdit(layer)
+    return edits, _head(weights, upgraded, successors.get(None))
+
+
+def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes | None:
+    """The fields of the net before its layers, with the layer that is NEW, if the upgrade changes any."""
+    header = type(upgraded)()
+    header.CopyFrom(upgraded)
+    header.ClearField("layer")
+    if new is None and header == weights.net_header:
+        return None
+    layer = b"" if new is None else new.SerializeToString()
+    return merge_header(weights.raw, header) + (prefix(_LAYER, len(layer)) + layer if layer else b"")
+
+
+def _net_changes(net: Message) -> Iterator[str]:
+    """What the upgrade of NET, as it was written, changes, in words."""
+    old = [layer for layer in net.layers if layer.HasField("layer")]
+    if net.layers:
+        yield f"{_count(len(net.layers), 'layer')} of the format {'V0' if old else 'V1'}"
+    padding = sum(layer.layer.type == "padding" for layer in old)
+    if padding:
+        yield f"{_count(padding, 'padding layer')}, whose pad goes to the layers behind"
+    if has_legacy_transforms(net):
+        yield "scale, mean, crop and mirror of data layers, which go to transform_param"
+    if has_legacy_inputs(net):
+        yield "input fields of the net, which become a layer of type Input"
+    if has_legacy_batch_norm(net):
+        yield "rates of BatchNorm's statistics, which are measured and not learned: 0"
+
+
+def _blob_changes(layers: tuple[LayerRecord, ...]) -> Iterator[str]:
+    """What becomes of the blobs, in words."""
+    blobs = [blob for record in layers for blob in record.blobs]
+    shapes = sum(blob.legacy_shape for blob in blobs)
+    if shapes:
+        yield f"{_count(shapes, 'blob')} of num, channels, height and width, which get a shape"
+    unpacked = sum(not blob.packed for blob in blobs)
+    if unpacked:
+        yield f"{_count(unpacked, 'blob')} with a tag before every value, which get packed"
+    video = sum(blob.dialect is C3D for blob in blobs)
+    if video:
+        yield f"{_count(video, 'blob')} in C3D's numbering, which get BVLC Caffe's"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
