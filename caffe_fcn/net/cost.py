@@ -1,0 +1,244 @@
+"""What a layer costs: the values it learns and keeps, the multiplications it does, the memory of what it makes.
+
+A layer's price follows from the shapes alone, one small rule per type, and what the shapes do not tell is None:
+a sum says of how many layers it knows nothing, and never guesses. Counts are those of one forward pass over the
+batch that the net declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import RULES, Shape, Shapes, Unknown
+from caffe_fcn.net.shapes.windows import DECONVOLUTIONS, DEPTHWISE
+
+VALUE_BYTES = 4
+"""Caffe computes in single precision."""
+
+_STATISTICS = {"BatchNorm": slice(0, 3), "BN": slice(2, 4)}
+"""Which blobs hold what a layer measured and did not learn: mean, variance and their factor; PSPNet's BN keeps mean
+and variance behind scale and shift."""
+
+_UNTOLD = frozenset({"CenterLoss"})
+"""Types that hold parameters of which the schema does not tell the shape."""
+
+
+class ParameterBlob(NamedTuple):
+    """A parameter blob. LEARNED: by training, not measured; NAME is the one it is shared under, "" for none."""
+
+    shape: Shape
+    learned: bool
+    name: str
+
+    @property
+    def values(self) -> int:
+        """How many values it holds."""
+        return prod(self.shape)
+
+
+class Cost(NamedTuple):
+    """What one layer costs; None is what its shapes do not tell.
+
+    MACS are multiplications of a value by a learned weight whose product is added up: those of convolutions,
+    inner products and recurrent layers. Biases, scales, poolings and all that works value by value count nothing.
+    ACTIVATION_BYTES is the memory of its tops; one that is made in place, or that Caffe lets share the data of
+    another blob, takes none. SHARED_WITH names the layers that have a parameter blob in common with it, and
+    REPEATS says that an earlier layer has it.
+    """
+
+    blobs: tuple[ParameterBlob, ...] | None
+    macs: int | None
+    activation_bytes: int | None
+    shared_with: tuple[str, ...] = ()
+    repeats: bool = False
+
+    @property
+    def parameters(self) -> int | None:
+        """How many values the layer learns."""
+        return None if self.blobs is None else sum(blob.values for blob in self.blobs if blob.learned)
+
+    @property
+    def statistics(self) -> int | None:
+        """How many values the layer measures while it is trained: running means and variances."""
+        return None if self.blobs is None else sum(blob.values for blob in self.blobs if not blob.learned)
+
+
+class Total(NamedTuple):
+    """The sum over LAYERS layers; what is shared among them counts once. The last three say how many layers are
+    not in a sum, because their shapes are not known: each sum is then a lower bound."""
+
+    layers: int
+    parameters: int
+    statistics: int
+    macs: int
+    activation_bytes: int
+    without_parameters: int
+    without_macs: int
+    without_activation: int
+
+
+def infer_costs(graph: Graph, shapes: Shapes, held: Mapping[str, Sequence[Shape]] | None = None) -> tuple[Cost, ...]:
+    """What each node of GRAPH costs, in the order of the nodes.
+
+    HELD gives the shapes of the parameter blobs in a weight file by layer name; they stand in where the net does
+    not tell its own, because the type or the input of a layer is not known.
+    """
+    blobs = [_blobs(node, shapes, held or {}) for node in graph.nodes]
+    sharers: dict[str, list[Node]] = {}
+    for node, own in zip(graph.nodes, blobs, strict=True):
+        for name in dict.fromkeys(blob.name for blob in own or () if blob.name):
+            sharers.setdefault(name, []).append(node)
+    costs = []
+    for node, own in zip(graph.nodes, blobs, strict=True):
+        groups = [sharers[blob.name] for blob in own or () if blob.name]
+        others = tuple(dict.fromkeys(other.name for group in groups for other in group if other is not node))
+        repeats = any(group[0] is not node for group in groups)
+        costs.append(Cost(own, _macs(node, shapes), _activation_bytes(node, shapes), others, repeats))
+    return tuple(costs)
+
+
+def total(costs: Iterable[Cost]) -> Total:
+    """The sum of COSTS, each blob that layers among them share counted once."""
+    listed = list(costs)
+    distinct: dict[object, ParameterBlob] = {}
+    for layer, cost in enumerate(listed):
+        for position, blob in enumerate(cost.blobs or ()):
+            distinct.setdefault(blob.name or (layer, position), blob)
+    return Total(
+        layers=len(listed),
+        parameters=sum(blob.values for blob in distinct.values() if blob.learned),
+        statistics=sum(blob.values for blob in distinct.values() if not blob.learned),
+        macs=sum(cost.macs or 0 for cost in listed),
+        activation_bytes=sum(cost.activation_bytes or 0 for cost in listed),
+        without_parameters=sum(cost.blobs is None for cost in listed),
+        without_macs=sum(cost.macs is None for cost in listed),
+        without_activation=sum(cost.activation_bytes is None for cost in listed),
+    )
+
+
+# ---- Parameters ----
+
+
+def _blobs(node: Node, shapes: Shapes, held: Mapping[str, Sequence[Shape]]) -> tuple[ParameterBlob, ...] | None:
+    """The parameter blobs of NODE, as the net or else the weights tell them; None where neither does."""
+    told: Sequence[Shape] | None = shapes.params.get(node.index)
+    if node.type in _UNTOLD or node.type not in RULES:  # a rule from elsewhere knows tops only
+        told = held.get(node.name)
+    elif told is None or node.type == "Python":  # which holds none, as a rule; its code decides
+        told = held.get(node.name, told)
+    if told is None:
+        return None
+    measured = range(len(told))[_STATISTICS.get(node.type, slice(0))]
+    names = [param.name for param in node.layer.param]
+    names += [""] * (len(told) - len(names))
+    return tuple(
+        ParameterBlob(tuple(shape), position not in measured, name)
+        for position, (shape, name) in enumerate(zip(told, names, strict=False))
+    )
+
+
+# ---- Multiply-accumulates ----
+
+_Macs: TypeAlias = Callable[[Sequence[Shape], Sequence[Shape], Sequence[Shape]], int]
+"""From the shapes of the bottoms, the tops and the parameter blobs."""
+
+
+def _convolution(_bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]) -> int:
+    """Each value of a top takes one weight for each cell of its window, in the channels of its group."""
+    return sum(prod(top) for top in tops) * prod(params[0][1:])
+
+
+def _deconvolution(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
+    """Each value of a bottom is spread by one weight for each cell of its window, in the channels of its group."""
+    return sum(prod(bottom) for bottom in bottoms) * prod(params[0][1:])
+
+
+def _inner_product(_bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]) -> int:
+    """Each vector takes every weight once, whichever way round they are stored."""
+    return prod(tops[0][:-1]) * prod(params[0])
+
+
+def _recurrent(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
+    """Each item takes every matrix once a step; that of the static input, which lies between the matrix of the input
+    and those of the state, once a sequence."""
+    steps, items = bottoms[0][:2]
+    matrices = [prod(shape) for shape in params if len(shape) == 2]
+    static = matrices.pop(1) if len(params) in _WITH_STATIC else 0
+    return items * (steps * sum(matrices) + static)
+
+
+_WITH_STATIC = frozenset({4, 6})
+"""How many parameter blobs an LSTM and an RNN with a static input have; others have 3 and 5."""
+
+_MACS: dict[str, _Macs] = {
+    **dict.fromkeys(("Convolution", "Convolution3D", *sorted(DEPTHWISE)), _convolution),
+    **dict.fromkeys(sorted(DECONVOLUTIONS), _deconvolution),
+    **dict.fromkeys(("InnerProduct", "MarginInnerProduct"), _inner_product),
+    **dict.fromkeys(("LSTM", "RNN"), _recurrent),
+}
+"""Layer type to the rule that counts its multiplications; the other types that have shape rules do none."""
+
+_UNCOUNTED = frozenset({"MultiStageMeanfield"})
+"""Types that multiply by learned matrices as often as a field says that the schema lacks."""
+
+
+def _macs(node: Node, shapes: Shapes) -> int | None:
+    if node.type not in RULES or node.type in _UNCOUNTED:
+        return None
+    rule = _MACS.get(node.type)
+    if rule is None:
+        return 0
+    bottoms, tops = _known(node.bottoms, shapes), _known(node.tops, shapes)
+    params = shapes.params.get(node.index)
+    return None if bottoms is None or tops is None or not params or not tops else rule(bottoms, tops, params)
+
+
+def _known(blobs: Iterable[Blob], shapes: Shapes) -> list[Shape] | None:
+    """The shapes of BLOBS; None unless all are known."""
+    found = []
+    for blob in blobs:
+        shape = shapes.blobs[blob]
+        if isinstance(shape, Unknown):
+            return None
+        found.append(shape)
+    return found
+
+
+# ---- Memory ----
+
+
+def _always(_node: Node) -> bool:
+    return True
+
+
+def _is_alone(node: Node) -> bool:
+    return len(node.bottoms) == len(node.tops) == 1
+
+
+def _keeps_order(node: Node) -> bool:
+    order = list(node.layer.permute_param.order)
+    return order == list(range(len(order)))
+
+
+_SHARING: dict[str, Callable[[Node], bool]] = {
+    **dict.fromkeys(("Flatten", "Parameter", "Reshape", "Split", "Squeeze"), _always),
+    **dict.fromkeys(("Concat", "Slice"), _is_alone),
+    "Permute": _keeps_order,
+}
+"""Types whose tops are another view of data that is there already: of the bottom, or of the layer's own parameters."""
+
+
+def shares_data(node: Node) -> bool:
+    """Whether Caffe lets the tops of NODE share the data of its bottom, or of its parameters, and copies nothing."""
+    test = _SHARING.get(node.type)
+    return test is not None and test(node)
+
+
+def _activation_bytes(node: Node, shapes: Shapes) -> int | None:
+    if shares_data(node):
+        return 0
+    made = _known([blob for blob in node.tops if blob.version == 0], shapes)
+    return None if made is None else VALUE_BYTES * sum(prod(shape) for shape in made)

@@ -1,0 +1,63 @@
+"""What a check found, for people (lines that editors and CI understand) and for programs (a JSON document)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from caffe_fcn.files.literals import visible
+from caffe_fcn.net.problems import Findings, Problem
+
+
+class Checked(NamedTuple):
+    """A file, and what was found in it; where it could not even be read, why not."""
+
+    file: str
+    findings: Findings
+    unreadable: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.findings.errors and self.unreadable is None
+
+
+def lines(checked: Checked) -> Iterator[str]:
+    """The problems as compilers tell theirs, FILE:LINE:COLUMN: error or note, in the order of the text."""
+    if checked.unreadable is not None:
+        yield visible(f"{checked.file}: error: {checked.unreadable}")
+    found = [(problem, "error") for problem in checked.findings.errors]
+    found += [(problem, "note") for problem in checked.findings.notes]
+    for (line, column, message), kind in sorted(found):
+        yield visible(f"{checked.file}:{line}:{column}: {kind}: {message}")
+
+
+def summary(checked: Sequence[Checked]) -> Iterator[str]:
+    """A line for every file, and one for all."""
+    for each in checked:
+        what = " ".join(filter(None, (each.findings.kind, each.findings.format))) or "neither net nor solver"
+        yield visible(f"{each.file}: {what}, {'ok' if each.ok else 'not ok'}")
+    bad = sum(not each.ok for each in checked)
+    yield f"{len(checked)} file{'s' * (len(checked) != 1)} checked, {bad} not ok"
+
+
+def document(checked: Sequence[Checked]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {
+            "file": each.file,
+            "kind": each.findings.kind,
+            "format": each.findings.format,
+            "ok": each.ok,
+            "errors": [
+                *([{"line": None, "column": None, "message": each.unreadable}] if each.unreadable is not None else []),
+                *map(_problem, each.findings.errors),
+            ],
+            "notes": [_problem(problem) for problem in each.findings.notes],
+        }
+        for each in checked
+    ]
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"line": problem.line, "column": problem.column, "message": problem.message}

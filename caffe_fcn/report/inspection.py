@@ -1,0 +1,302 @@
+"""What there is to know of a net and its weights without running it, gathered as data.
+
+The one idea: everything is looked up once, for one phase, and kept as records that know nothing of how they are
+shown; a table, a JSON document and a CSV file say the same. What cannot be known is None, and a note says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError, WeightsError
+from caffe_fcn.files.blobs import ITEM_SIZE
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
+from caffe_fcn.files.statistics import blob_statistics
+from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
+from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.selection import check_given, graphs
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
+from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights
+from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
+from caffe_fcn.surgery.bare import with_headers
+from caffe_fcn.surgery.check import other_parameters
+from caffe_fcn.surgery.convert import open_either, open_inputs
+from caffe_fcn.surgery.edits import Surgery
+from caffe_fcn.surgery.inputs import image_inputs
+from caffe_fcn.surgery.survey import matches
+from caffe_fcn.surgery.weights import blob_shapes, plan_weights
+
+_RECURRENT = frozenset({"LSTM", "RNN"})
+"""Types whose input is T×N×..., so that the first axis is not the batch."""
+
+_MOST_NOTES = 6
+"""No more shapes than these are explained one by one."""
+
+
+def open_model(net: str, weights: str | None = None, names: tuple[str | None, str | None] = (None, None)) -> Model:
+    """The prototxt NET with its WEIGHTS, or a weight file alone with the net inside it, if it has one. NAMES is what
+    messages call the two. Raises CaffeFcnError; OSError where a file cannot be read. The weights are to be closed."""
+    if weights is not None:
+        source, opened = open_inputs(net, weights, names)
+        return Model(source.name, source, opened)
+    found = open_either(net, names[0])
+    if isinstance(found, SourceNet):
+        return Model(found.name, found, None)
+    if found.bare:
+        return Model(found.path, None, found, "an HDF5 file holds weights but no net: give its prototxt as well")
+    try:
+        return Model(found.path, net_of_weights(found), found)
+    except CaffeFcnError as error:
+        return Model(found.path, None, found, _reason(found.path, error))
+
+
+def inspect(model: Model, settings: Settings) -> Inspection:
+    """Look into MODEL. Raises CaffeFcnError where the net is impossible, the weights are another net's, or the
+    settings do not suit; a net that came inside the weights and is not whole gives way to their blobs."""
+    if model.source is None:
+        return _without_net(model, settings)
+    try:
+        return _with_net(model, model.source, settings)
+    except (NetError, ShapeError) as error:
+        if model.source.from_weights:
+            return _without_net(model._replace(why=_reason(model.name, error)), settings)
+        if str(error).startswith(f"{model.name}:"):
+            raise
+        raise type(error)(f"{model.name}: {error}") from error
+
+
+def _reason(name: str, error: Exception) -> str:
+    return str(error).removeprefix(f"{name}: ")
+
+
+def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection:
+    weights, given = model.weights, settings.selection.given
+    if weights is not None and weights.bare:
+        weights = with_headers(weights, source.net)
+    held = blob_shapes(weights) if weights else None
+    phase, graph = next(iter(graphs(source, settings.selection).items()))
+    check_given(graph, given)
+    shapes = infer_shapes(graph, given=given, weights=held)
+    matched = _matched(weights, source, graph, shapes) if weights else _NOTHING
+    if settings.input_size:
+        shapes = _resized(graph, shapes, held, settings)
+    layers = _layers(graph, shapes, held, settings.geometry)
+    wanted = sum(bool(layer.cost.blobs) for layer in layers)
+    blobs = _blob_rows(weights, settings) if weights else ()
+    names = dict.fromkeys([*(layer.name for layer in layers), *(row.layer for row in blobs)])
+    _check_patterns(model.name, settings.layers, names)
+    listed = tuple(layer for layer in layers if _asked(layer.name, settings))
+    return Inspection(
+        file=source.name,
+        name=source.net.name,
+        format=source.format,
+        phase=_phase(source, settings, phase),
+        settings=settings,
+        inputs=_inputs(graph, shapes),
+        batch=_batch(graph, shapes),
+        weights=_summary(weights, wanted, matched) if weights else None,
+        layers=listed,
+        totals=total(layer.cost for layer in layers),
+        selected=total(layer.cost for layer in listed),
+        groups=_groups(listed),
+        blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
+        notes=tuple(
+            dict.fromkeys([*source.notes, *_notes(graph, shapes, settings, phase), *filter(None, [matched.wrong])])
+        ),
+    )
+
+
+def _without_net(model: Model, settings: Settings) -> Inspection:
+    """The blobs of a weight file that brings no net, or none that holds together. Raises NetError where SETTINGS
+    speak of one."""
+    weights = model.weights
+    if weights is None or settings.input_size or settings.selection.given:
+        raise NetError(f"{model.name}: {model.why}")
+    blobs = _blob_rows(weights, settings)
+    _check_patterns(model.name, settings.layers, dict.fromkeys(row.layer for row in blobs))
+    return Inspection(
+        file=model.name,
+        name=weights.net_header.name,
+        format=_format(weights),
+        phase=None,
+        settings=settings,
+        inputs={},
+        batch=None,
+        weights=_summary(weights, None, _NOTHING),
+        layers=(),
+        totals=None,
+        selected=None,
+        groups=(),
+        blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
+        notes=(f"{model.why}; these are its blobs",),
+    )
+
+
+def _asked(name: str, settings: Settings) -> bool:
+    return not settings.layers or matches(name, settings.layers)
+
+
+def _check_patterns(file: str, patterns: Iterable[str], names: Iterable[str]) -> None:
+    """Raise CaffeFcnError for a pattern that no layer matches: a typing mistake."""
+    names = list(names)
+    for pattern in patterns:
+        if not any(matches(name, (pattern,)) for name in names):
+            there = ", ".join(map(printable, names[:12])) + (", ..." if len(names) > 12 else "")
+            raise CaffeFcnError(f"{file}: no layer is called {pattern!r}; there are: {there or 'none'}")
+
+
+# ---- The net ----
+
+
+def _phase(source: SourceNet, settings: Settings, built: str) -> str | None:
+    """The phase that is shown. A net inside a caffemodel is what one phase made of it, and rarely says which."""
+    if not source.from_weights or settings.selection.phase:
+        return built
+    state = source.net.state
+    return ("TRAIN", "TEST")[state.phase] if state.HasField("phase") else None
+
+
+def _layers(
+    graph: Graph, shapes: Shapes, held: Mapping[str, Sequence[Shape]] | None, with_geometry: bool
+) -> list[Layer]:
+    geometry = infer_geometry(graph, shapes) if with_geometry else {}
+    layers = []
+    for node, cost in zip(graph.nodes, infer_costs(graph, shapes, held), strict=True):
+        lies = next((found for blob in node.tops if (found := geometry.get(blob)) is not None), None)
+        tops = tuple(Top(blob.name, _told(shapes.blobs[blob]), blob.version > 0) for blob in node.tops)
+        bottoms = tuple(blob.name for blob in node.bottoms)
+        layers.append(Layer(node.name, node.type, bottoms, tops, cost, shares_data(node), lies))
+    return layers
+
+
+def _told(shape: Shape | Unknown) -> Shape | None:
+    return None if isinstance(shape, Unknown) else shape
+
+
+def _inputs(graph: Graph, shapes: Shapes) -> dict[str, Shape | None]:
+    """The blobs that come into the net, by name; what a layer learns is no input."""
+    makers = [node for node in graph.nodes if not node.bottoms and node.type != "Parameter"]
+    return {blob.name: _told(shapes.blobs[blob]) for node in makers for blob in node.tops}
+
+
+def _batch(graph: Graph, shapes: Shapes) -> int | None:
+    """How many images the net takes at a time: the first extent of its images, or else of all its inputs."""
+    if any(node.type in _RECURRENT for node in graph.nodes):
+        return None
+    inputs = _inputs(graph, shapes)
+    images = [inputs[blob.name] for blob in image_inputs(graph, shapes) if blob.name in inputs]
+    firsts = {shape[0] for shape in images or inputs.values() if shape}
+    return firsts.pop() if len(firsts) == 1 else None
+
+
+def _resized(graph: Graph, nominal: Shapes, held: Mapping[str, Sequence[Shape]] | None, settings: Settings) -> Shapes:
+    """The shapes on images of the size asked for. Raises SurgeryError where the net does not take them."""
+    size = settings.input_size or ()
+    shown = f"{graph.source}: --input-size {'x'.join(map(str, size))}"
+    constants = {blob for node in graph.nodes if node.type == "Parameter" for blob in node.tops}
+    images = {blob.name: nominal.blobs[blob] for blob in image_inputs(graph, nominal) if blob not in constants}
+    known = {name: shape for name, shape in images.items() if isinstance(shape, tuple) and len(shape) >= 2 + len(size)}
+    if not known:
+        raise SurgeryError(
+            f"{shown}: the net has no input known to have {len(size)} spatial axes; say its shape with --input-shape"
+        )
+    sizes = {shape[-len(size) :] for shape in known.values()}
+    if len(sizes) > 1:
+        found = ", ".join(f"{name!r} {'x'.join(map(str, shape[-len(size) :]))}" for name, shape in known.items())
+        raise SurgeryError(f"{shown}: the net's inputs have different sizes: {found}; edit the file")
+    given = {**settings.selection.given, **{name: (*shape[: -len(size)], *size) for name, shape in known.items()}}
+    try:
+        shapes = infer_shapes(graph, given=given, weights=held)
+    except ShapeError as error:
+        raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}") from error
+    misfit = other_parameters(graph, nominal, shapes)
+    if misfit:
+        raise SurgeryError(f"{shown} does not suit the net: {misfit}; convert it first with `caffe-fcn convert`")
+    return shapes
+
+
+def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
+    """The layers by what stands before the first slash of their names; none where no two begin alike."""
+    found: dict[str | None, list[Cost]] = {}
+    for layer in layers:
+        prefix, slash, _ = layer.name.partition("/")
+        found.setdefault(prefix if slash else None, []).append(layer.cost)
+    rest = found.pop(None, [])
+    if not any(len(costs) > 1 for costs in found.values()):
+        return ()
+    groups = [Group(prefix, total(costs)) for prefix, costs in found.items()]
+    return (*groups, Group(None, total(rest))) if rest else tuple(groups)
+
+
+def _notes(graph: Graph, shapes: Shapes, settings: Settings, phase: str) -> list[str]:
+    """What was assumed, and why something is not known."""
+    notes = foreign_types(node.type for node in graph.nodes)
+    if phase == "TRAIN" and settings.selection.phase is None:
+        notes.append("shown in phase TRAIN: the file does not make a net in phase TEST")
+    causes = list(dict.fromkeys(shape for shape in shapes.blobs.values() if isinstance(shape, Unknown)))
+    notes += [_cause(cause) for cause in causes[:_MOST_NOTES]]
+    if len(causes) > _MOST_NOTES:
+        notes.append(f"{len(causes) - _MOST_NOTES} more shapes are not told by their layers")
+    return [*notes, *shapes.notes]
+
+
+def _cause(cause: Unknown) -> str:
+    option = {"input": "--input-shape", "type": "--shape"}.get(cause.kind)
+    cure = f"; say it with {option} {printable(cause.blob)}=N,C,H,W" if option else "; it is known only at run time"
+    return f"layer {cause.layer!r} does not tell the shape of {cause.blob!r}: {cause.reason}{cure}"
+
+
+# ---- The weights ----
+
+
+class _Matched(NamedTuple):
+    """Which layers of the net the weights lack, which of theirs the net lacks, and what is wrong with them."""
+
+    missing: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    wrong: str = ""
+
+
+_NOTHING = _Matched()
+
+
+def _matched(weights: WeightFile, source: SourceNet, graph: Graph, shapes: Shapes) -> _Matched:
+    """How WEIGHTS suit the net. Raises WeightsError where they are another net's; those that brought the net along
+    are shown whatever is wrong."""
+    params = {node.name: shapes.params[node.index] for node in graph.nodes if node.index in shapes.params}
+    try:
+        plan = plan_weights(weights, source.net, Surgery(), params)
+    except WeightsError as error:
+        if not source.from_weights:
+            raise
+        return _Matched(wrong=_reason(weights.path, error))
+    return _Matched(plan.missing, plan.foreign)
+
+
+def _summary(weights: WeightFile, wanted: int | None, matched: _Matched) -> Match:
+    held = {record.name for record in weights.layers if record.blobs}
+    dtypes = sorted({blob.dtype for record in weights.layers for blob in record.blobs if blob.count})
+    about = weights.path, _format(weights), weights.size, tuple(dtypes), len(held)
+    return Match(*about, wanted, matched.missing, matched.foreign)
+
+
+def _format(weights: WeightFile) -> str:
+    """The oldest format of the file's layers: it is a file of that."""
+    found = {record.format for record in weights.layers}
+    return next((form for form in ("HDF5", "V0", "V1") if form in found), "V2")
+
+
+def _blob_rows(weights: WeightFile, settings: Settings) -> tuple[BlobRow, ...]:
+    """Every blob in WEIGHTS; the values of those that are listed are read if they are asked for."""
+    rows = []
+    for record in weights.layers:
+        read = settings.statistics and _asked(record.name, settings)
+        for position, blob in enumerate(record.blobs):
+            if not blob.absent:
+                statistics = blob_statistics(weights, blob) if read else None
+                size = blob.count * ITEM_SIZE[blob.dtype]
+                rows.append(BlobRow(record.name, position, blob.shape, blob.dtype, blob.count, size, statistics))
+    return tuple(rows)

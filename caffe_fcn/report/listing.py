@@ -1,0 +1,292 @@
+"""An inspection for people: a page with the net's name at the top, a table, and what the table leaves open below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import groupby
+
+from caffe_fcn.net.cost import VALUE_BYTES, Cost, Total
+from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.report.records import BlobRow, Inspection, Layer, Match
+from caffe_fcn.report.tables import Column, Heading, Part, Table, fits, shown
+
+_FORMATS = {"V2": "current format", "V1": "old format V1", "V0": "old format V0", "HDF5": "HDF5"}
+_NAME = Column("layer", least=14)
+_TYPE = Column("type", least=8)
+_SHAPE = Column("output", least=11)
+_GEOMETRY = (Column("window", True), Column("stride", True), Column("offset", True), Column("exact", least=6))
+_MOST_NAMES = 4
+_MOST_BOTTOMS = 32
+"""More bottoms than any layer has that a person wrote."""
+
+
+def page(found: Inspection, width: int | None) -> list[Part]:
+    """FOUND in parts to be rendered for a place of WIDTH cells, None being one without bounds."""
+    parts: list[Part] = [*_head(found), ""]
+    if found.settings.statistics or found.totals is None:
+        return [*parts, *_blob_page(found)]
+    return [*parts, *_layer_page(found, width)]
+
+
+def human(value: int, units: Sequence[str] = ("", " k", " M", " G", " T", " P"), step: int = 1000) -> str:
+    """VALUE for people, with one decimal and the unit that suits."""
+    scaled, unit = float(value), 0
+    while round(scaled, 1 if unit else 0) >= step and unit < len(units) - 1:
+        scaled, unit = scaled / step, unit + 1
+    return f"{scaled:.1f}{units[unit]}" if unit else f"{value}{units[0]}"
+
+
+def human_bytes(value: int) -> str:
+    """So many bytes, for people."""
+    return human(value, (" B", " KiB", " MiB", " GiB", " TiB"), 1024)
+
+
+# ---- The head ----
+
+
+def _head(found: Inspection) -> Iterator[Part]:
+    what = [shown(found.file), _FORMATS[found.format], *([f"phase {found.phase}"] if found.phase else [])]
+    yield Heading("  ".join([*filter(None, [shown(found.name)]), ", ".join(what)]))
+    if found.inputs:
+        inputs = [f"{shown(name)} {_shape(shape)}" for name, shape in found.inputs.items()]
+        asked = f" (--input-size {'x'.join(map(str, found.settings.input_size))})" if found.settings.input_size else ""
+        yield f"inputs   {', '.join(inputs)}{asked}"
+    if found.weights:
+        named = [shown(found.weights.file), _FORMATS[found.weights.format]] if found.weights.file != found.file else []
+        about = [*named, *found.weights.dtypes, human_bytes(found.weights.size)]
+        yield f"weights  {', '.join(about)}: {_suits(found.weights)}"
+
+
+def _suits(match: Match) -> str:
+    """For which layers the weights are."""
+    if match.wanted is None:
+        return _count(match.held, "layer") + " with blobs"
+    found = match.wanted - len(match.missing)
+    text = "all" if found == match.wanted else f"{found} of"
+    text += f" {_count(match.wanted, 'layer')} that have parameters"
+    text += f"; missing: {_some(match.missing)}" if match.missing else ""
+    return text + (f"; not in the net: {_some(match.foreign)}" if match.foreign else "")
+
+
+def _some(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("s" if number != 1 else "")
+
+
+def _shape(shape: Shape | None) -> str:
+    return "?" if shape is None else show(shape).removeprefix("a ")
+
+
+# ---- Layers ----
+
+
+def _layer_page(found: Inspection, width: int | None) -> Iterator[Part]:
+    notes = _Footnotes()
+    costs = _costs(found)
+    geometry = [_geometry_cells(layer.geometry, notes) for layer in found.layers] if found.settings.geometry else []
+    together = costs._replace(
+        columns=(*costs.columns, *_GEOMETRY),
+        rows=[row + cells for row, cells in zip(costs.rows, geometry, strict=False)],
+        foot=[*(costs.foot or []), *[""] * len(_GEOMETRY)],
+    )
+    apart = bool(geometry) and not fits(together, width)
+    yield together if geometry and not apart else costs
+    yield ""
+    yield from _below(found)
+    if apart:
+        yield from ("", _geometry_table(found, geometry))
+    if notes.reasons:
+        yield from ("", "not exactly a sliding window, because")
+        yield from (f"{number:>3}  {shown(reason)}" for reason, number in notes.reasons.items())
+    if found.groups:
+        yield from ("", _group_table(found))
+
+
+def _costs(found: Inspection) -> Table:
+    """The layers and what they cost. Statistics have a column only where a layer has any."""
+    selected = found.selected or found.totals
+    measured = bool(selected and selected.statistics)
+    columns = [
+        *(_NAME, _TYPE, Column("bottoms", least=16, soft=16, spare=1, style="dim"), _SHAPE),
+        Column("parameters", True),
+        *([Column("statistics", True, spare=2)] if measured else []),
+        *(Column("MACs", True), Column("memory", True)),
+    ]
+    rows = []
+    for layer in found.layers:
+        bottoms, cost = _some(layer.bottoms, _MOST_BOTTOMS), layer.cost
+        row = [shown(layer.name), shown(layer.type), bottoms, _tops(layer), _parameters(cost)]
+        row += [_number(cost.statistics)] if measured else []
+        rows.append([*row, _amount(cost.macs, human), _memory(layer)])
+    return Table(tuple(columns), rows, _sums(found, selected, measured) if selected else None)
+
+
+def _tops(layer: Layer) -> str:
+    """The shape of what LAYER makes; where that is several blobs, a line for each, or one if they are all alike."""
+    made = [_shape(top.shape) for top in layer.tops]
+    if len(made) > 1 and len(set(made)) == 1:
+        return f"{made[0]}, {len(made)} tops"
+    return "\n".join(made) or "-"
+
+
+def _parameters(cost: Cost) -> str:
+    return ("* " if cost.repeats else "") + _number(cost.parameters)
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}" if value else "-"
+
+
+def _amount(value: int | None, spell: Callable[[int], str]) -> str:
+    return "?" if value is None else spell(value) if value else "-"
+
+
+def _memory(layer: Layer) -> str:
+    if layer.tops and all(top.in_place for top in layer.tops):
+        return "in place"
+    return "shared" if layer.shares and layer.tops else _amount(layer.cost.activation_bytes, human_bytes)
+
+
+def _sums(found: Inspection, selected: Total, measured: bool) -> list[str]:
+    whole = found.totals.layers if found.totals else 0
+    label = "total" if selected.layers == whole else "listed"
+    layers = _count(whole, "layer") if selected.layers == whole else f"{selected.layers:,} of {whole:,} layers"
+    return [label, layers, "", "", *_amounts(selected, measured)]
+
+
+def _amounts(total: Total, measured: bool) -> list[str]:
+    """Parameters, statistics if there are any, multiply-accumulates and memory: sums, or their lower bounds."""
+    parameters = _sum(total.parameters, total.without_parameters, _number)
+    statistics = [_sum(total.statistics, total.without_parameters, _number)] if measured else []
+    macs = _sum(total.macs, total.without_macs, lambda value: _amount(value, human))
+    memory = _sum(total.activation_bytes, total.without_activation, lambda value: _amount(value, human_bytes))
+    return [parameters, *statistics, macs, memory]
+
+
+def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
+    """A sum from which something may be MISSING."""
+    if missing:
+        return f"≥ {spell(value)}" if value else "?"
+    return spell(value)
+
+
+def _below(found: Inspection) -> Iterator[str]:
+    """The sums in words, exactly, and what they leave out."""
+    totals = found.totals
+    if totals is None:
+        return
+    size = human_bytes(VALUE_BYTES * (totals.parameters + totals.statistics))
+    statistics = f" and {totals.statistics:,} statistics" if totals.statistics else ""
+    batch = f"for a batch of {found.batch}" if found.batch else "for the inputs above"
+    sums = (
+        (totals.parameters, totals.without_parameters, f"parameters{statistics} ({size} in single precision)"),
+        (totals.macs, totals.without_macs, f"multiply-accumulates {batch}"),
+    )
+    told = [f"{'at least ' * bool(lack)}{value:,} {what}" for value, lack, what in sums if value or not lack]
+    if told:
+        yield ("in all: " if found.selected != totals else "") + ", ".join(told)
+    missing = [
+        f"the {what} of {_count(count, 'layer')}"
+        for what, count in zip(("parameters", "multiply-accumulates", "memory"), totals[-3:], strict=True)
+        if count
+    ]
+    if missing:
+        yield f"not known, and not in the sums: {', '.join(missing)}"
+    repeats = [
+        f"{shown(layer.name)} with {_some(layer.cost.shared_with)}" for layer in found.layers if layer.cost.repeats
+    ]
+    if repeats:
+        yield f"* parameters shared, and counted once in the sums: {'; '.join(repeats)}"
+
+
+def _group_table(found: Inspection) -> Table:
+    measured = bool(found.selected and found.selected.statistics)
+    columns = [Column("group", least=14), Column("layers", True), Column("parameters", True)]
+    columns += [Column("statistics", True, spare=1)] if measured else []
+    rows = []
+    for prefix, total in found.groups:
+        name = f"{shown(prefix)}/" if prefix is not None else "(others)"
+        rows.append([name, f"{total.layers:,}", *_amounts(total, measured)])
+    return Table((*columns, Column("MACs", True), Column("memory", True)), rows)
+
+
+# ---- Geometry ----
+
+
+class _Footnotes:
+    """Reasons, numbered in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, int] = {}
+
+    def number(self, reason: str) -> int:
+        return self.reasons.setdefault(reason, len(self.reasons) + 1)
+
+
+def _geometry_table(found: Inspection, geometry: list[list[str]]) -> Table:
+    """The geometry by itself, where it has no place beside the costs."""
+    rows = [[shown(layer.name), _tops(layer), *cells] for layer, cells in zip(found.layers, geometry, strict=True)]
+    return Table((_NAME, _SHAPE, *_GEOMETRY), rows)
+
+
+def _geometry_cells(geometry: Geometry | None, notes: _Footnotes) -> list[str]:
+    if geometry is None:
+        return ["-"] * len(_GEOMETRY)
+    exact = "yes" if geometry.exact else "no " + _ranges(sorted(notes.number(r) for r in geometry.reasons))
+    return [_axes(geometry.window), _axes(geometry.stride), _axes(geometry.offset), exact]
+
+
+def _axes(values: Sequence[int | Fraction]) -> str:
+    """One number where it is the same along all axes."""
+    return "×".join(_short(value) for value in (values[:1] if len(set(values)) == 1 else values))
+
+
+def _short(value: int | Fraction) -> str:
+    """A number in decimals where these are few."""
+    if isinstance(value, Fraction) and value.denominator in (2, 4, 8):
+        return str(float(value))
+    return str(value)
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """1,2,3,5 as 1-3,5."""
+    spans = []
+    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        found = [number for _, number in run]
+        spans.append(str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}")
+    return ",".join(spans)
+
+
+# ---- Blobs ----
+
+
+def _blob_page(found: Inspection) -> Iterator[Part]:
+    several = len({row.dtype for row in found.blobs}) > 1  # the head names one type, not which blob has which
+    columns = [_NAME, Column("blob", True), Column("shape", least=8), Column("type", spare=0 if several else 1)]
+    columns += [Column("values", True)]
+    if found.settings.statistics:
+        columns += [Column(title, True) for title in ("min", "max", "mean", "zeros", "NaN")]
+        infinite = any(row.statistics and row.statistics.inf for row in found.blobs)
+        columns += [Column("Inf", True, spare=0 if infinite else 2)]
+    else:
+        columns += [Column("size", True)]
+    rows = [_blob_cells(row) for row in found.blobs]
+    values, size = sum(row.values for row in found.blobs), sum(row.size for row in found.blobs)
+    foot = ["total", "", _count(len(rows), "blob"), "", f"{values:,}"]
+    foot += [""] * (len(columns) - len(foot) - 1) + ["" if found.settings.statistics else human_bytes(size)]
+    yield Table(tuple(columns), rows, foot)
+
+
+def _blob_cells(row: BlobRow) -> list[str]:
+    cells = [shown(row.layer), str(row.position), _shape(row.shape), row.dtype, f"{row.values:,}"]
+    found = row.statistics
+    if found is None:
+        return [*cells, human_bytes(row.size)]
+    values = ("-" if value is None else f"{value:.4g}" for value in (found.minimum, found.maximum, found.mean))
+    return [*cells, *values, *(f"{count:,}" if count else "-" for count in (found.zeros, found.nan, found.inf))]

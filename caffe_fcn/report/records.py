@@ -1,0 +1,111 @@
+"""The records of an inspection: what was found, and nothing of how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.statistics import Statistics
+from caffe_fcn.net.cost import Cost, Total
+from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.source import SourceNet
+
+
+class Settings(NamedTuple):
+    """What the user asks for. LAYERS are shell patterns of layer names, none for all."""
+
+    selection: Selection = ANY_NET
+    input_size: tuple[int, ...] | None = None
+    geometry: bool = False
+    statistics: bool = False
+    layers: tuple[str, ...] = ()
+
+
+class Model(NamedTuple):
+    """What the files hold: a net, weights, or both. WHY says what keeps the net out of the weights, where it does."""
+
+    name: str
+    source: SourceNet | None
+    weights: WeightFile | None
+    why: str = ""
+
+
+class Top(NamedTuple):
+    """A blob that a layer makes; SHAPE is None where it is not known."""
+
+    name: str
+    shape: Shape | None
+    in_place: bool
+
+
+class Layer(NamedTuple):
+    """A layer of the net. SHARES: its tops are another view of data that is there already."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[Top, ...]
+    cost: Cost
+    shares: bool
+    geometry: Geometry | None
+
+
+class Group(NamedTuple):
+    """The layers whose names begin with PREFIX and a slash; None for those without."""
+
+    prefix: str | None
+    total: Total
+
+
+class BlobRow(NamedTuple):
+    """A blob in the weight file. VALUES is how many it holds, whatever its shape says; SIZE is their bytes."""
+
+    layer: str
+    position: int
+    shape: Shape
+    dtype: str
+    values: int
+    size: int
+    statistics: Statistics | None
+
+
+class Match(NamedTuple):
+    """A weight file beside the net: HELD layers of it have blobs, and of the WANTED layers of the net with
+    parameters some are MISSING there; FOREIGN ones the net lacks. WANTED is None where there is no net."""
+
+    file: str
+    format: str
+    size: int
+    dtypes: tuple[str, ...]
+    held: int
+    wanted: int | None
+    missing: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All that was found. Without a net, `layers` is empty and `totals` None; `blobs` are those of the weights.
+
+    `totals` is of the whole net, `selected` and `groups` are of the layers listed. `batch` is the extent that the
+    images of all inputs have first, None where that is not one number.
+    """
+
+    file: str
+    name: str
+    format: str
+    phase: str | None
+    settings: Settings
+    inputs: Mapping[str, Shape | None]
+    batch: int | None
+    weights: Match | None
+    layers: tuple[Layer, ...]
+    totals: Total | None
+    selected: Total | None
+    groups: tuple[Group, ...]
+    blobs: tuple[BlobRow, ...]
+    notes: tuple[str, ...]

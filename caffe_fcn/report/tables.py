@@ -1,0 +1,228 @@
+"""Tables for a terminal of any width, and for a pipe.
+
+The one idea: a number is never cut. A table too wide for its place first folds the columns that bear it, then
+leaves some out, then folds the texts of the rest; what is still too wide stays so. The layout is settled here, to
+the cell; rich adds the colours.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+from unicodedata import category, east_asian_width
+
+from caffe_fcn.files.literals import visible
+
+GAP = 2
+"""Cells between two columns."""
+
+LONGEST = 200
+"""Characters of a name that are shown."""
+
+_WORDS = re.compile(r" *[^ ]+ *")
+_AFTER = re.compile(r"(?<=[/_\-,;:×])")
+"""Where a word is best folded."""
+
+_STYLES = {"?": "yellow", "-": "dim", "in place": "dim", "shared": "dim"}
+"""Cells that say that there is no number."""
+
+
+_NARROW = re.compile(r"[ -~×≥…─]*")
+_WIDE = {"W": 2, "F": 2}
+_ON_TOP = ("Mn", "Me", "Cf")
+
+
+class Column(NamedTuple):
+    """A column of a table. It may be folded to LEAST cells, where that is not 0, but to no fewer than SOFT as long
+    as columns can be left out instead: those that are SPARE, lowest first, 0 being never."""
+
+    title: str
+    number: bool = False
+    least: int = 0
+    soft: int = 0
+    spare: int = 0
+    style: str = ""
+
+
+class Table(NamedTuple):
+    """Rows of texts, and perhaps one at the foot. A text may have several lines."""
+
+    columns: tuple[Column, ...]
+    rows: list[list[str]]
+    foot: list[str] | None = None
+
+
+class Heading(NamedTuple):
+    """A line that names what follows."""
+
+    text: str
+
+
+Part: TypeAlias = "Table | Heading | str"
+"""A piece of a page; a str is a line of prose, to be folded with what follows its first two spaces aligned."""
+
+
+def shown(text: str) -> str:
+    """TEXT from a model, safe to print on one line."""
+    text = visible(text).replace("\t", " ")
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+# ---- Layout ----
+
+
+class Placed(NamedTuple):
+    """A column that is shown: its position in the table, and how many cells it takes."""
+
+    position: int
+    width: int
+
+
+def fit(table: Table, width: int | None) -> list[Placed]:
+    """The columns of TABLE to show within WIDTH cells, None being all there is."""
+    natural = [_natural(table, position) for position in range(len(table.columns))]
+    everything = [Placed(position, wide) for position, wide in enumerate(natural)]
+    if width is None:
+        return everything
+    order = sorted(column.spare for column in table.columns if column.spare)
+    for limit in (0, *order):
+        kept = [place for place in everything if not 0 < table.columns[place.position].spare <= limit]
+        narrowed = _narrowed(kept, [table.columns[place.position].soft for place in kept], width)
+        if _total(narrowed) <= width:
+            return narrowed
+    return _narrowed(kept, [table.columns[place.position].least for place in kept], width)
+
+
+def fits(table: Table, width: int | None) -> bool:
+    """Whether TABLE, without what can be left out, has its place within WIDTH cells and nothing need be folded."""
+    if width is None:
+        return True
+    kept = [Placed(p, _natural(table, p)) for p, column in enumerate(table.columns) if not column.spare]
+    return _total(kept) <= width
+
+
+def _natural(table: Table, position: int) -> int:
+    """The cells that the widest text of a column takes."""
+    texts = [table.columns[position].title, *(row[position] for row in table.rows)]
+    texts += [table.foot[position]] if table.foot else []
+    return max(cells(line) for text in texts for line in text.split("\n"))
+
+
+def _total(places: Sequence[Placed]) -> int:
+    return sum(place.width for place in places) + GAP * (len(places) - 1)
+
+
+def _narrowed(places: Sequence[Placed], least: Sequence[int], width: int) -> list[Placed]:
+    """PLACES with the widest of those that may be folded made narrower, down to their LEAST cells (0: not at all),
+    until all fit into WIDTH."""
+    widths = [place.width for place in places]
+    while sum(widths) + GAP * (len(widths) - 1) > width:
+        wide = [index for index, limit in enumerate(least) if 0 < limit < widths[index]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda index: widths[index])] -= 1
+    return [Placed(place.position, wide) for place, wide in zip(places, widths, strict=True)]
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal TEXT takes: two for a wide character, none for a mark on the one before."""
+    if _NARROW.fullmatch(text):
+        return len(text)
+    return sum(_WIDE.get(east_asian_width(c), 1) if category(c) not in _ON_TOP else 0 for c in text)
+
+
+def folded(text: str, width: int) -> list[str]:
+    """The lines of TEXT, none of them wider than WIDTH cells, broken at a space, else behind a punctuation mark."""
+    lines: list[str] = []
+    for whole in text.split("\n"):
+        line = ""
+        for word in [whole] if cells(whole) <= width else _WORDS.findall(whole):
+            for piece in _pieces(word, width):
+                if line and cells(line + piece.rstrip()) > width:
+                    lines.append(line.rstrip())
+                    line = ""
+                line += piece
+        lines.append(line.rstrip())
+    return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """WORD, with the spaces behind it, in parts that each fit into WIDTH cells."""
+    if cells(word.rstrip()) <= width:
+        return [word]
+    parts = [part for part in _AFTER.split(word) if part]
+    if len(parts) > 1:
+        return [piece for part in parts for piece in _pieces(part, width)]
+    return list(word)
+
+
+# ---- Rendering ----
+
+_Line: TypeAlias = list[tuple[str, str]]
+"""Texts side by side, each with its style."""
+
+
+def render(parts: Sequence[Part], width: int | None, colour: bool = False) -> str:
+    """PARTS as text for a place of WIDTH cells, None being one without bounds.
+
+    With COLOUR, for a terminal; how much of it the terminal can show, and what NO_COLOR says, is rich's to find out.
+    """
+    lines = [line for part in parts for line in _lines(part, width)]
+    if not colour:
+        return "".join(f"{''.join(text for text, _ in line).rstrip()}\n" for line in lines)
+    from rich.console import Console
+    from rich.text import Text
+
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, markup=False, emoji=False, highlight=False)
+    for line in lines:
+        console.print(Text.assemble(*line), soft_wrap=True)
+    return out.getvalue()
+
+
+def _lines(part: Part, width: int | None) -> Iterator[_Line]:
+    if isinstance(part, Table):
+        yield from _table_lines(part, fit(part, width))
+    elif isinstance(part, Heading):
+        yield from ([(line, "bold")] for line in _prose(part.text, width))
+    else:
+        yield from ([(line, "")] for line in _prose(part, width))
+
+
+def _prose(text: str, width: int | None) -> Iterator[str]:
+    """The lines of TEXT, all but the first indented to where its second column begins, if it has two."""
+    if width is None or cells(text) <= width:
+        yield text
+        return
+    label = re.match(r"\S* {2,}", text)
+    indent = len(label[0]) if label and len(label[0]) < width // 2 else 0
+    first, *rest = folded(text[indent:], max(width - indent, 1))
+    yield text[:indent] + first
+    yield from (" " * indent + line for line in rest)
+
+
+def _table_lines(table: Table, places: Sequence[Placed]) -> Iterator[_Line]:
+    """The titles, the rows and the foot, with a rule between them."""
+    rule = [("─" * _total(places), "dim")]
+    yield from _row_lines(table, places, [column.title for column in table.columns], "bold")
+    yield rule
+    for row in table.rows:
+        yield from _row_lines(table, places, row)
+    if table.foot:
+        yield rule
+        yield from _row_lines(table, places, table.foot, "bold")
+
+
+def _row_lines(table: Table, places: Sequence[Placed], row: Sequence[str], style: str = "") -> Iterator[_Line]:
+    """A row, which is as high as the highest of its texts. A STYLE goes before those of columns and texts."""
+    texts = [folded(row[position], width) for position, width in places]
+    for height in range(max(map(len, texts))):
+        line: _Line = []
+        for (position, width), lines in zip(places, texts, strict=True):
+            column, text = table.columns[position], lines[height] if height < len(lines) else ""
+            space = " " * (width - cells(text))
+            line.append((space + text if column.number else text + space, style or _STYLES.get(text, column.style)))
+            line.append((" " * GAP, ""))
+        yield line[:-1]
