@@ -1,3 +1,66 @@
-"""Rewrite Caffe classifiers as fully convolutional networks, without Caffe."""
+"""Rewrite Caffe classifiers as fully convolutional networks, without Caffe.
+
+The library is in `caffe_fcn.api`, and loaded when a name of it is asked for, so that `import caffe_fcn` and
+`caffe-fcn --help` cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from caffe_fcn.api import (
+        BlobRecord,
+        CaffeFcnError,
+        Conversion,
+        ConvertOptions,
+        LayerRecord,
+        LeftAlone,
+        NetShapes,
+        Shape,
+        SourceNet,
+        ToConvolution,
+        Unknown,
+        WeightFile,
+        convert,
+        convolutionalize,
+        infer_shapes,
+        open_weights,
+        read_net,
+    )
+
+__all__ = [
+    "BlobRecord",
+    "CaffeFcnError",
+    "Conversion",
+    "ConvertOptions",
+    "LayerRecord",
+    "LeftAlone",
+    "NetShapes",
+    "Shape",
+    "SourceNet",
+    "ToConvolution",
+    "Unknown",
+    "WeightFile",
+    "__version__",
+    "convert",
+    "convolutionalize",
+    "infer_shapes",
+    "open_weights",
+    "read_net",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the library, loaded when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from caffe_fcn import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

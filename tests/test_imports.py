@@ -24,7 +24,7 @@ RANKS = {"schema": 0, "files": 1, "net": 2, "surgery": 3, "run": 4, "report": 4,
 FOR_ALL = {"errors"}
 """Modules beside the rooms that every room may import."""
 
-ENTRY = {"__main__": "cli"}
+ENTRY = {"__main__": "cli", "api": "report"}
 """Modules beside the rooms that may import as much as the room given."""
 
 HEAVY = ("numpy", "google.protobuf", "onnx", "rich")
@@ -84,6 +84,8 @@ def may_import(importer: str, imported: str) -> bool:
     ours, theirs = room_of(importer), room_of(imported)
     if theirs in FOR_ALL or theirs == "" or ours == theirs:
         return True
+    if ours == "":  # the package offers its library, and nothing else
+        return theirs == "api"
     rank = RANKS.get(ENTRY.get(ours, ours), -1)
     return theirs in RANKS and (RANKS[theirs] < rank or theirs == ENTRY.get(ours))
 
@@ -135,7 +137,18 @@ def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
     assert [found for found in numpy if found.when == "start"] == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["convert", "--help"],
+        ["inspect", "--help"],
+        ["check", "--help"],
+        ["upgrade", "--help"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "caffe_fcn", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -183,6 +196,11 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
         ("caffe_fcn.surgery", "caffe_fcn.cli", False),
         ("caffe_fcn.__main__", "caffe_fcn.cli.main", True),
         ("caffe_fcn.cli.main", "caffe_fcn.__main__", False),
+        ("caffe_fcn", "caffe_fcn.api", True),
+        ("caffe_fcn", "caffe_fcn.net.source", False),
+        ("caffe_fcn.api", "caffe_fcn.report.conversion", True),
+        ("caffe_fcn.api", "caffe_fcn.cli.options", False),
+        ("caffe_fcn.surgery", "caffe_fcn.api", False),
     ],
 )
 def test_the_way_is_known(importer: str, imported: str, allowed: bool) -> None:

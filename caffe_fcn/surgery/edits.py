@@ -23,7 +23,9 @@ class Edit:
     """A change to the layer at `index` of the net, called `layer` before the change."""
 
     index: int
+    """The layer's place in the net, from 0."""
     layer: str
+    """The layer's name before the change."""
     drops: ClassVar[bool] = False
 
     def apply(self, target: Message) -> None:
@@ -43,10 +45,15 @@ class ToConvolution(Edit):
     """
 
     channels: int
+    """C: the channels of the layer's input."""
     kernel: tuple[int, ...]
+    """H×W: the input's size."""
     num_output: int
+    """O: the layer's outputs."""
     bias: bool
+    """Whether the layer has a bias."""
     transposed: bool
+    """Whether the old weights were stored transposed."""
     segments: tuple[Segment, ...]
 
     @property
@@ -201,9 +208,13 @@ class LeftAlone(NamedTuple):
     because it takes any size of image already."""
 
     layer: str
+    """The layer's name."""
     type: str
+    """The layer's type, as Caffe spells it."""
     reason: str
+    """Why it stays, in words."""
     settled: bool = False
+    """Whether `--strict` lets it pass."""
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,13 @@ class Unknown:
     """A shape that is not known, and the layer and blob at which the knowledge ends."""
 
     kind: Kind
+    """What is missing: "input", "type" and the like."""
     layer: str
+    """The layer at which the knowledge ends."""
     blob: str
+    """Its blob; the shape to give, where one can be given."""
     reason: str
+    """Why, in words."""
 
 
 MAX_COUNT = 2**31 - 1
