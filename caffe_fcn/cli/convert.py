@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from caffe_fcn.cli.options import rename_rule, selection_options, size, text
-from caffe_fcn.cli.streams import STDIN, as_file
+from caffe_fcn.cli.conversion import Files, Manner, convert_files
+from caffe_fcn.cli.failures import DONE
+from caffe_fcn.cli.options import directory_name, file_name, rename_rule, selection_options, size, text
+from caffe_fcn.cli.several import convert_all, is_another_net
+from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.surgery.convert import Plan, Settings
-
-_PROGRESS_FROM = 128 << 20
-"""A copy of fewer bytes is over before a progress bar could be read."""
+    from caffe_fcn.surgery.convert import Settings
 
 
-class _Files(NamedTuple):
-    """Where things are read from and written to; "-" is stdin or stdout, None is not at all."""
-
-    net: str
-    weights: str | None
-    out: str
-    out_weights: str | None
-
-    @property
-    def inputs(self) -> list[str]:
-        return [path for path in (self.net, self.weights) if path is not None and path != "-"]
-
-    @property
-    def outputs(self) -> list[str]:
-        return [path for path in (self.out, self.out_weights) if path is not None and path != "-"]
-
-
-@click.command(epilog="Exit codes: 0 done, 1 the model cannot be converted, 2 wrong usage.")
-@click.argument("net")
-@click.argument("weights", required=False)
-@click.option("-o", "--output", metavar="FILE", help="The new prototxt.  [default: NET_fcn.prototxt beside NET]")
+@click.command(epilog="Exit codes: 0 done, 1 a model cannot be converted, 2 wrong usage.")
+@click.argument("files", metavar="NET [WEIGHTS] ...", nargs=-1, required=True, type=file_name)
+@click.option(
+    "-o",
+    "--output",
+    type=file_name,
+    metavar="FILE",
+    help="The new prototxt.  [default: NET_fcn.prototxt beside NET]",
+)
 @click.option(
     "-w",
     "--output-weights",
+    type=file_name,
     metavar="FILE",
-    help="The new caffemodel.  [default: WEIGHTS_fcn.caffemodel beside WEIGHTS]",
+    help="The new caffemodel, or HDF5 where it ends in .h5.  [default: WEIGHTS_fcn.caffemodel beside WEIGHTS]",
+)
+@click.option(
+    "--out-dir",
+    type=directory_name,
+    metavar="DIR",
+    help="Convert any number of nets, with and without weights, into this directory, under the names they have.",
 )
 @click.option("--input-size", type=size, metavar="HxW", help="Spatial size of the input in the written net.")
 @selection_options
@@ -82,38 +74,53 @@ class _Files(NamedTuple):
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def convert(
-    net: str,
-    weights: str | None,
+    files: tuple[str, ...],
     output: str | None,
     output_weights: str | None,
+    out_dir: str | None,
     dry_run: bool,
     diff: bool,
     as_json: bool,
     force: bool,
     quiet: bool,
     **choices: Any,
-) -> None:
-    """Convert the net NET (prototxt) and its WEIGHTS (caffemodel).
+) -> int:
+    """Convert the net NET (prototxt) and its WEIGHTS (caffemodel or HDF5).
 
     Every InnerProduct becomes a Convolution as large as its input, and the weights move into it. Without
     WEIGHTS only the text is written; a caffemodel alone is converted with the net inside it. "-" is
     standard input or output.
 
+    With --out-dir there may be several of both: weights go with the net that is called like them, or else with
+    the one before them. A net that fails does not stop the others.
+
     \b
     caffe-fcn convert deploy.prototxt net.caffemodel
     caffe-fcn convert deploy.prototxt net.caffemodel --input-size 451x451
     caffe-fcn convert train_val.prototxt --dry-run --diff
+    caffe-fcn convert a.prototxt b.prototxt --out-dir dense
     """
-    from caffe_fcn.files.atomic import check_outputs
-    from caffe_fcn.surgery.convert import open_inputs, plan
-
     settings = _settings(**choices)
-    _check_usage(net, weights, output, output_weights)
+    _check_usage(files, output, output_weights, out_dir)
     context = click.get_current_context()
     if choices["names"] == "keep" and context.get_parameter_source("suffix") is not ParameterSource.DEFAULT:
         raise click.UsageError("--names keep leaves no place for --suffix; choose one")
     if diff and as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
+    manner = Manner(dry_run, diff, as_json, force, quiet)
+    if out_dir is not None:
+        return convert_all(files, out_dir, settings, manner)
+    net, weights = (*files, None)[:2]
+    _convert(str(net), weights, output, output_weights, settings, manner)
+    return DONE
+
+
+def _convert(
+    net: str, weights: str | None, output: str | None, output_weights: str | None, settings: Settings, manner: Manner
+) -> None:
+    """Convert one net, from and to wherever it is said."""
+    from caffe_fcn.surgery.convert import open_inputs
+
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
@@ -121,14 +128,12 @@ def convert(
         if opened is not None:
             stack.enter_context(opened)
         files = _files(net, weights, output, output_weights, alone=opened is not None and weights is None)
-        if not dry_run:
-            if (diff or as_json) and "-" in (files.out, files.out_weights):
-                raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
-            check_outputs(files.outputs, files.inputs, force=force)
-        decided = plan(source, opened, settings)
-        if not dry_run:
-            _write(decided, files, force, quiet)
-        _tell(decided, files, dry_run, diff, as_json, quiet)
+        to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
+        if to_stdout and (manner.diff or manner.as_json):
+            raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+        document = convert_files(source, opened, files, settings, manner)
+        if manner.as_json:
+            print_json(document)
 
 
 def _settings(
@@ -157,73 +162,43 @@ def _settings(
     )
 
 
-def _check_usage(net: str, weights: str | None, output: str | None, output_weights: str | None) -> None:
-    if "" in (net, weights, output, output_weights):
+def _check_usage(files: tuple[str, ...], output: str | None, output_weights: str | None, out_dir: str | None) -> None:
+    if "" in (*files, output, output_weights, out_dir):
         raise click.UsageError("a file's name is empty")
-    if net == "-" and weights == "-":
+    if out_dir is not None:
+        _check_usage_of_several(files, output, output_weights, out_dir)
+        return
+    if len(files) > 2 or (len(files) == 2 and is_another_net(files[1]) and is_another_net(files[0])):
+        found = f"found {len(files)} files" if len(files) > 2 else f"{files[1]} is another net"
+        raise click.UsageError(f"expected NET and its WEIGHTS, {found}; say with --out-dir where several nets go")
+    if files == ("-", "-"):
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
-    if weights == "-" and output_weights is None:
+    if files[1:] == ("-",) and output_weights is None:
         raise click.UsageError("WEIGHTS come from stdin; say with -w where to write the new ones")
     if output == "-" and output_weights == "-":
         raise click.UsageError("only one of -o and -w can go to stdout")
 
 
-def _files(net: str, weights: str | None, output: str | None, output_weights: str | None, *, alone: bool) -> _Files:
+def _check_usage_of_several(
+    files: tuple[str, ...], output: str | None, output_weights: str | None, out_dir: str
+) -> None:
+    if output is not None or output_weights is not None:
+        raise click.UsageError("--out-dir gives every output its name; leave out -o and -w")
+    if "-" in (*files, out_dir):
+        raise click.UsageError("--out-dir is for files with names; '-' has none")
+
+
+def _files(net: str, weights: str | None, output: str | None, output_weights: str | None, *, alone: bool) -> Files:
     """Where everything is and goes. ALONE: NET is a caffemodel without a prototxt, and both net and weights."""
+    from caffe_fcn.surgery.writing import beside
+
     if alone and net == "-" and output_weights is None:
         raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")
-    weights = net if alone else weights
-    if weights is None and output_weights is not None:
+    trained = net if alone else weights
+    if trained is None and output_weights is not None:
         raise click.UsageError("-w needs WEIGHTS to convert")
     if output is None:
-        output = "-" if net == "-" else _beside(net, ".prototxt")
-    if weights is not None and output_weights is None:
-        output_weights = _beside(weights, ".caffemodel")
-    return _Files(net, weights, output, output_weights)
-
-
-def _beside(path: str, suffix: str) -> str:
-    return f"{os.path.splitext(path)[0]}_fcn{suffix}"
-
-
-def _write(plan: Plan, files: _Files, force: bool, quiet: bool) -> None:
-    from caffe_fcn.surgery.writing import carry_out
-
-    with _progress(plan, quiet) as progress:
-        carry_out(plan, files.out, files.out_weights, force=force, progress=progress)
-
-
-@contextmanager
-def _progress(plan: Plan, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar on a long copy, if someone is looking."""
-    size = plan.weights.size if plan.weights else 0
-    if quiet or size < _PROGRESS_FROM or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("copying weights"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size)
-        yield lambda written: bar.update(task, completed=written)
-
-
-def _tell(plan: Plan, files: _Files, dry_run: bool, diff: bool, as_json: bool, quiet: bool) -> None:
-    """Data to stdout, the report to stderr."""
-    from caffe_fcn.report.conversion import document, lines
-    from caffe_fcn.surgery.writing import to_stdout
-
-    if diff:
-        to_stdout(plan.diff(files.out).encode("utf-8", "surrogateescape"))
-    if as_json:
-        import json
-
-        documents = {"net": files.out, "weights": files.out_weights}
-        report = json.dumps(document(plan, documents, dry_run), indent=2, ensure_ascii=False)
-        to_stdout(f"{report}\n".encode("utf-8", "replace"))
-    if not quiet and not as_json:
-        there = " (exists; needs --force)"
-        outputs = [path + there * (dry_run and os.path.lexists(path)) for path in files.outputs]
-        for line in lines(plan, outputs, dry_run):
-            click.echo(line, err=True)
+        output = "-" if net == "-" else beside(net, ".prototxt")
+    if trained is not None and output_weights is None:
+        output_weights = beside(trained, ".caffemodel")
+    return Files(net, weights, output, output_weights)

@@ -11,25 +11,51 @@ from contextlib import suppress
 
 import click
 
-from caffe_fcn import __version__
+from caffe_fcn.cli.arguments import expanded
+from caffe_fcn.cli.check import check
 from caffe_fcn.cli.convert import convert
-from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.inspect import inspect
+from caffe_fcn.cli.upgrade import upgrade
+from caffe_fcn.cli.version import show_version
 
-DONE, FAILED = 0, 1
-_DEBUG = "CAFFE_FCN_DEBUG"
+_NAME = "caffe-fcn"
+_COMPLETE = "_CAFFE_FCN_COMPLETE"
+"""The variable by which a shell asks for completions, whatever the program was started as."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="caffe-fcn")
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 a model cannot be processed or a check failed, 2 wrong usage.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the versions that a bug report needs, and exit.",
+)
 def app() -> None:
     """Rewrite Caffe classifiers as fully convolutional networks, without Caffe.
 
     \b
     caffe-fcn convert deploy.prototxt net.caffemodel
+
+    @FILE stands for the words in FILE, quoted as in a shell, with # before comments; write ./@NAME for a file
+    that is called so. "-" is standard input or output.
+
+    \b
+    For completion, put one of these in the shell's start-up file:
+    eval "$(_CAFFE_FCN_COMPLETE=bash_source caffe-fcn)"
+    eval "$(_CAFFE_FCN_COMPLETE=zsh_source caffe-fcn)"
+    _CAFFE_FCN_COMPLETE=fish_source caffe-fcn | source
     """
 
 
+app.add_command(check)
 app.add_command(convert)
+app.add_command(inspect)
+app.add_command(upgrade)
 
 
 def main() -> None:
@@ -44,38 +70,19 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line on ARGUMENTS and return the exit code. No exception leaves it."""
     try:
-        result = app.main(arguments, prog_name="caffe-fcn", standalone_mode=False)
+        result = app.main(expanded(arguments), prog_name=_NAME, complete_var=_COMPLETE, standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
         return result if isinstance(result, int) else DONE
+    except SystemExit as done:  # completions are shown
+        return done.code if isinstance(done.code, int) else DONE
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted; no file is half written")
+        tell("interrupted; no file is half written")
     except BrokenPipeError:
-        return FAILED
-    except CaffeFcnError as error:
-        return _fail(str(error))
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{name}{error.strerror or error}")
-    except MemoryError:
-        return _fail("out of memory; no file is half written")
+        pass
     except Exception as error:  # the last line of defence: no traceback reaches a user
-        return _fail(
-            f"a defect of caffe-fcn ({type(error).__name__}: {error}); please report it, with what {_DEBUG}=1 shows"
-        )
-
-
-def _fail(message: str) -> int:
-    if os.environ.get(_DEBUG):
-        import traceback
-
-        traceback.print_exc()
-    from caffe_fcn.files.literals import visible
-
-    lines = [visible(line) for line in message.split("\n")]
-    with suppress(OSError):
-        click.echo("\n".join([f"caffe-fcn: {lines[0]}", *lines[1:]]), err=True)
+        tell(explain(error))
     return FAILED

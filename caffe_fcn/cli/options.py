@@ -1,5 +1,5 @@
-"""What the commands' options accept: sizes, shapes, rename rules, each function an option's type; and the
-options that several commands share."""
+"""What the commands' arguments and options accept: names of files, sizes, shapes, rename rules, each an option's
+type; and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,24 @@ from functools import wraps
 from typing import Any
 
 import click
+
+
+class _Path(click.types.UnprocessedParamType):
+    """A name that a shell completes as one of a file or directory; whether there is such a thing, others say."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """What tells the shell to look itself."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type=self.kind)]
+
+
+file_name = _Path("file", "file")
+directory_name = _Path("dir", "directory")
 
 
 def size(value: str) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
-"""Standard input as a file: a command that takes "-" reads weights at random, which a pipe does not allow."""
+"""The standard streams: stdin as a file, because weights are read at random, and documents on stdout."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from caffe_fcn.errors import CaffeFcnError
 
@@ -32,3 +33,12 @@ def as_file(path: str) -> Iterator[str]:
         except OSError as error:
             raise output_error("a temporary copy of stdin", error) from error
         yield file.name
+
+
+def print_json(value: Any) -> None:
+    """Print VALUE to stdout as a JSON document. Raises OutputError where that is closed or full."""
+    import json
+
+    from caffe_fcn.surgery.writing import to_stdout
+
+    to_stdout(f"{json.dumps(value, indent=2, ensure_ascii=False)}\n".encode("utf-8", "replace"))

@@ -31,27 +31,30 @@ class Result:
     err: str
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Any:
         """The JSON on stdout."""
-        parsed: dict[str, Any] = json.loads(self.out)
-        return parsed
+        return json.loads(self.out)
 
 
 class CommandLine:
-    """`caffe-fcn convert` in a directory."""
+    """`caffe-fcn` in a directory, `convert` above all."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes]) -> None:
         self.path = path
         self._monkeypatch = monkeypatch
         self._capture = capture
 
-    def convert(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
-        """Run `caffe-fcn convert ARGUMENTS`, with STDIN to read."""
+    def run(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        """Run `caffe-fcn ARGUMENTS`, with STDIN to read."""
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         self._capture.readouterr()
-        code = run(["convert", *map(str, arguments)])
+        code = run([*map(str, arguments)])
         told = self._capture.readouterr()
         return Result(code, told.out, told.err.decode("utf-8"))
+
+    def convert(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
+        """Run `caffe-fcn convert ARGUMENTS`, with STDIN to read."""
+        return self.run("convert", *arguments, stdin=stdin)
 
     def converts(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
         """A run that must succeed."""

@@ -80,8 +80,11 @@ def test_two_of_a_kind(lenet: CommandLine) -> None:
     for name in ("net.prototxt", "net.caffemodel"):
         shutil.copy(name, f"2{name}")
     assert "found a binary file; give the prototxt first" in lenet.refuses("net.caffemodel", "2net.caffemodel")
-    message = lenet.refuses("net.prototxt", "2net.prototxt")
-    assert message.startswith("2net.prototxt: expected a binary caffemodel, found text")
+    message = lenet.rejects("net.prototxt", "2net.prototxt")
+    assert "2net.prototxt is another net" in message and "--out-dir" in message
+    shutil.copy("2net.prototxt", "2net.bin")
+    message = lenet.refuses("net.prototxt", "2net.bin")
+    assert message.startswith("2net.bin: expected a binary caffemodel, found text")
 
 
 # ---- Not weights ----
@@ -463,8 +466,8 @@ def test_weights_that_hold_the_new_name_already(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "Missing argument 'NET'"),
-        (["a", "b", "c"], "unexpected extra argument"),
+        ([], "Missing argument 'NET [WEIGHTS] ...'"),
+        (["a", "b", "c"], "found 3 files; say with --out-dir"),
         (["-", "-"], "only one of NET and WEIGHTS can come from stdin"),
         (["net.prototxt", "-"], "say with -w"),
         (["net.prototxt", "net.caffemodel", "-o", "-", "-w", "-"], "only one of -o and -w can go to stdout"),

@@ -1,0 +1,54 @@
+"""`@FILE` on the command line: the words in FILE stand in its place, for lists too long for a command line.
+
+Words are separated and quoted as in a shell, nothing is expanded in them, and a # where a word could begin
+starts a comment. A file's words are taken as they are: an @ in them means nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+_TOKEN = r"""\s+ | \\\r?\n | \#[^\n]* | (?P<word>(?: [^\s"'\\] | \\[^\n] | "(?:[^"\\]|\\.)*" | '[^']*' )+)"""
+"""White space, a line that goes on in the next, a comment, or a word."""
+
+
+def expanded(arguments: Sequence[str]) -> list[str]:
+    """ARGUMENTS with the words of the file in place of each `@FILE`. Raises UsageError where one cannot be read."""
+    words: list[str] = []
+    for argument in arguments:
+        words += _words_of(argument[1:]) if argument.startswith("@") else [argument]
+    return words
+
+
+def _words_of(path: str) -> Iterator[str]:
+    if not path:
+        raise click.UsageError("@ stands before the name of a file with arguments, and there is none")
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+        raise click.UsageError(f"@{path}: {reason}; ./@{path} would be a file of that name") from error
+    if b"\0" in data:
+        raise click.UsageError(f"@{path}: expected a text with arguments, found a binary file")
+    return _split(data.decode("utf-8", "surrogateescape").removeprefix("\ufeff"), path)
+
+
+def _split(text: str, path: str) -> Iterator[str]:
+    """The words in TEXT. shlex alone would cut one at a # in it."""
+    import re
+    import shlex
+
+    token = re.compile(_TOKEN, re.ASCII | re.DOTALL | re.VERBOSE)
+    at = 0
+    while at < len(text):
+        match = token.match(text, at)
+        if match is None:
+            line = text.count("\n", 0, at) + 1
+            what = "nothing after a \\" if text[at] == "\\" else f"no closing {text[at]}"
+            raise click.UsageError(f"@{path}: line {line}: found {what}")
+        if match["word"]:
+            yield from shlex.split(match["word"])
+        at = match.end()

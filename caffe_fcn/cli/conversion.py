@@ -1,0 +1,89 @@
+"""One conversion as `convert` carries it out: from open files to written ones, and what is told of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from caffe_fcn.cli.progress import copying
+
+if TYPE_CHECKING:
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.surgery.convert import Plan, Settings
+
+
+class Files(NamedTuple):
+    """Where things are read from and written to; "-" is stdin or stdout, None is not at all."""
+
+    net: str
+    weights: str | None
+    out: str
+    out_weights: str | None
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files that are read."""
+        return [path for path in (self.net, self.weights) if path is not None and path != "-"]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The files that are written."""
+        return [path for path in (self.out, self.out_weights) if path is not None and path != "-"]
+
+
+class Manner(NamedTuple):
+    """How a conversion is carried out, and told."""
+
+    dry_run: bool
+    diff: bool
+    as_json: bool
+    force: bool
+    quiet: bool
+
+
+def convert_files(
+    source: SourceNet,
+    weights: WeightFile | None,
+    files: Files,
+    settings: Settings,
+    manner: Manner,
+    inputs: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Convert SOURCE and WEIGHTS, read from FILES, tell of it, and return the JSON document. No output may be one
+    of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
+    from caffe_fcn.files.atomic import check_outputs
+    from caffe_fcn.report.conversion import document
+    from caffe_fcn.surgery.convert import plan
+
+    if not manner.dry_run:
+        check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
+    decided = plan(source, weights, settings)
+    if not manner.dry_run:
+        _write(decided, files, manner)
+    _tell(decided, files, manner)
+    return document(decided, {"net": files.out, "weights": files.out_weights}, manner.dry_run)
+
+
+def _write(plan: Plan, files: Files, manner: Manner) -> None:
+    from caffe_fcn.surgery.writing import carry_out
+
+    with copying(plan.weights.size if plan.weights else 0, manner.quiet) as progress:
+        carry_out(plan, files.out, files.out_weights, force=manner.force, progress=progress)
+
+
+def _tell(plan: Plan, files: Files, manner: Manner) -> None:
+    """The diff to stdout, the report to stderr."""
+    from caffe_fcn.report.conversion import lines
+    from caffe_fcn.surgery.writing import to_stdout
+
+    if manner.diff:
+        to_stdout(plan.diff(files.out).encode("utf-8", "surrogateescape"))
+    if not manner.quiet and not manner.as_json:
+        there = " (exists; needs --force)"
+        outputs = [path + there * (manner.dry_run and os.path.lexists(path)) for path in files.outputs]
+        for line in lines(plan, outputs, manner.dry_run):
+            click.echo(line, err=True)

@@ -1,0 +1,41 @@
+"""Errors in words, for stderr. A command that goes on after a failure tells it as the program's end would."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import click
+
+from caffe_fcn.errors import CaffeFcnError
+
+DONE, FAILED = 0, 1
+"""Exit codes; wrong usage is click's, 2."""
+
+DEBUG = "CAFFE_FCN_DEBUG"
+"""The variable of the environment that shows where an error comes from."""
+
+
+def explain(error: Exception) -> str:
+    """What to tell of ERROR: what it says itself if it is meant for people, else that it is a defect."""
+    if isinstance(error, CaffeFcnError):
+        return str(error)
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "out of memory; no file is half written"
+    return f"a defect of caffe-fcn ({type(error).__name__}: {error}); please report it, with what {DEBUG}=1 shows"
+
+
+def tell(message: str) -> None:
+    """Print MESSAGE, which may quote a model, to stderr; for debugging, the traceback of the error in hand too."""
+    if os.environ.get(DEBUG):
+        import traceback
+
+        traceback.print_exc()
+    from caffe_fcn.files.literals import visible
+
+    lines = [visible(line) for line in message.split("\n")]
+    with suppress(OSError):
+        click.echo("\n".join([f"caffe-fcn: {lines[0]}", *lines[1:]]), err=True)

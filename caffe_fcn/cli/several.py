@@ -1,0 +1,158 @@
+"""`convert --out-dir`: which files belong together, and each net converted for itself.
+
+A net that fails does not keep the others from being done; only Ctrl-C and a reader that has left do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caffe_fcn.cli.conversion import Files, Manner, convert_files
+from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.streams import print_json
+
+if TYPE_CHECKING:
+    from caffe_fcn.surgery.convert import Settings
+
+_WEIGHTS = (".caffemodel.h5", ".caffemodel.hdf5", ".caffemodel", ".h5", ".hdf5")
+_NETS = (".prototxt", ".pbtxt")
+
+
+def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner) -> int:
+    """Convert the nets and weights in PATHS, of any order, into OUT_DIR, and return the exit code. Raises UsageError
+    before anything is written, OutputError where the directory cannot be made."""
+    jobs = pair(paths, out_dir)
+    _check_names(jobs)
+    documents: list[dict[str, Any]] = []
+    failed = 0
+    with nullcontext() if manner.dry_run else _directory(out_dir):
+        for files in jobs:
+            try:
+                documents.append(_convert(files, paths, settings, manner))
+            except (click.ClickException, BrokenPipeError):
+                raise
+            except Exception as error:  # whatever it is, it is this net's, and not the others'
+                documents.append({"net": files.net, "error": _failure(files, error)})
+                failed += 1
+    if manner.as_json:
+        print_json(documents)
+    if failed:
+        click.echo(f"caffe-fcn: {failed} of {len(jobs)} nets failed", err=True)
+    return FAILED if failed else DONE
+
+
+def _convert(files: Files, inputs: Sequence[str], settings: Settings, manner: Manner) -> dict[str, Any]:
+    from caffe_fcn.surgery.convert import open_inputs
+
+    source, opened = open_inputs(files.net, files.weights)
+    with nullcontext() if opened is None else opened:
+        return convert_files(source, opened, files, settings, manner, inputs)
+
+
+def _failure(files: Files, error: Exception) -> str:
+    """Tell of ERROR, and return it in one line."""
+    message = explain(error)
+    if not any(os.path.basename(path) in message for path in files.inputs):
+        message = f"{files.net}: {message}"
+    tell(message)
+    return message.partition("\n")[0]
+
+
+def pair(paths: Sequence[str], out_dir: str) -> list[Files]:
+    """The nets in PATHS, each with its weights if there are any, and the files in OUT_DIR that they become.
+
+    Weights belong to the net that is called like them; else to the net directly before them, if it has none yet;
+    else they are converted alone, with the net inside them.
+    """
+    trained = [holds_weights(path) for path in paths]
+    by_stem: dict[str, int] = {}
+    for at, path in enumerate(paths):
+        if not trained[at]:
+            by_stem.setdefault(_stem(path), at)
+    weights_of: dict[int, int] = {}
+    for at, path in enumerate(paths):
+        if trained[at] and _stem(path) in by_stem:
+            weights_of.setdefault(by_stem[_stem(path)], at)
+    for at in range(1, len(paths)):
+        if trained[at] and not trained[at - 1] and at not in weights_of.values():
+            weights_of.setdefault(at - 1, at)
+    jobs = []
+    for at, path in enumerate(paths):
+        if at not in weights_of.values():
+            jobs.append(_files(path, paths[weights_of[at]] if at in weights_of else None, trained[at], out_dir))
+    return jobs
+
+
+def holds_weights(path: str) -> bool:
+    """Whether the file at PATH is one of weights: its contents say so, and its name where they cannot, or where it
+    is damaged weights that it must be."""
+    if path.lower().endswith(_WEIGHTS) or not os.path.isfile(path):
+        return path.lower().endswith(_WEIGHTS)
+    from caffe_fcn.files.prototxt import is_binary
+
+    try:
+        with open(path, "rb") as file:
+            return is_binary(file.read(4096))
+    except OSError:  # told when it is opened in earnest
+        return False
+
+
+def is_another_net(path: str) -> bool:
+    """Whether PATH, where weights belong, is a prototxt by its name and by its contents."""
+    return path.lower().endswith(_NETS) and os.path.isfile(path) and not holds_weights(path)
+
+
+def _files(net: str, weights: str | None, alone: bool, out_dir: str) -> Files:
+    """The job of NET and WEIGHTS. ALONE: NET is a caffemodel, and both net and weights."""
+    text, trained = (f"{_stem(net)}.prototxt", net) if alone else (net, weights)
+    out = os.path.join(out_dir, os.path.basename(text))
+    out_weights = None if trained is None else os.path.join(out_dir, os.path.basename(trained))
+    return Files(net, weights, out, out_weights)
+
+
+def _stem(path: str) -> str:
+    """PATH without what says of which kind the file is."""
+    path = os.path.normpath(path)
+    ending = next((each for each in (*_WEIGHTS, *_NETS) if path.lower().endswith(each)), "")
+    return path[: len(path) - len(ending)]
+
+
+def _check_names(jobs: Sequence[Files]) -> None:
+    """Raise UsageError where two outputs would have one name."""
+    makers: dict[str, str] = {}
+    for files in jobs:
+        for maker, output in ((files.net, files.out), (files.weights or files.net, files.out_weights)):
+            if output is not None and output in makers:
+                raise click.UsageError(f"{makers[output]} and {maker} would both become {output}; convert them apart")
+            if output is not None:
+                makers[output] = maker
+
+
+@contextmanager
+def _directory(name: str) -> Iterator[None]:
+    """The directory NAME, made where it is missing, and gone again if nothing came into it. Raises OutputError."""
+    from pathlib import Path
+
+    from caffe_fcn.errors import OutputError
+    from caffe_fcn.files.atomic import output_error
+
+    path = Path(name)
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    try:
+        try:
+            for each in reversed(missing):
+                each.mkdir(exist_ok=True)
+        except OSError as error:
+            raise output_error(name, error) from error
+        if not path.is_dir():
+            raise OutputError(f"{name}: expected a directory to write into, found a file; name another")
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()

@@ -1,0 +1,35 @@
+"""`caffe-fcn --version`: the versions that a bug report needs.
+
+They are read from what was installed, not by importing it, so that a package that is broken can be named too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from caffe_fcn import __version__
+
+_PACKAGES = ("click", "numpy", "protobuf", "rich", "h5py")
+"""What the program works with; the last is optional."""
+
+
+def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the versions and exit, if that is WANTED."""
+    if wanted and not context.resilient_parsing:
+        click.echo("\n".join(_lines()))
+        context.exit()
+
+
+def _lines() -> Iterator[str]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    yield f"caffe-fcn {__version__}"
+    yield f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}"
+    for name in _PACKAGES:
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:
+            yield f"{name} not installed"

@@ -1,0 +1,309 @@
+"""What is wrong with a prototxt: problems, each with its place, and no false alarms."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffe_fcn.net.problems import Findings, Problem, examine
+from caffe_fcn.net.selection import ANY_NET, Selection
+from tests.surgery.nets import conv, data, fc, layer
+
+NET = data() + fc("fc", "data", 3)
+SOLVER = 'net: "train_val.prototxt"\nbase_lr: 0.01\nlr_policy: "step"\nsolver_mode: GPU\ntest_iter: 10\ntest_iter: 20\n'
+V1 = """\
+input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
+layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: KERNEL } }
+layers { name: "ip" type: INNER_PRODUCT bottom: "c" top: "ip" inner_product_param { num_output: 2 } }
+"""
+V0 = """\
+input: "data"
+input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
+layers { layer { name: "pad" type: "padding" pad: 1 } bottom: "data" top: "pad" }
+layers { layer { name: "c" type: "conv" num_output: 2 kernelsize: KERNEL } bottom: "pad" top: "c" }
+"""
+TRAIN, TEST = "include { phase: TRAIN }", "include { phase: TEST }"
+
+
+def look(text: str | bytes, selection: Selection = ANY_NET) -> Findings:
+    return examine(text if isinstance(text, bytes) else text.encode(), "net.prototxt", selection)
+
+
+def told(problems: tuple[Problem, ...]) -> list[str]:
+    return [f"{line}:{column} {message}" for line, column, message in problems]
+
+
+def errors(text: str | bytes, selection: Selection = ANY_NET) -> list[str]:
+    return told(look(text, selection).errors)
+
+
+def notes(text: str | bytes) -> list[str]:
+    found = look(text)
+    assert found.errors == ()
+    return told(found.notes)
+
+
+# ---- Nothing wrong ----
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "form"),
+    [
+        (NET, "net", "V2"),
+        (V1.replace("KERNEL", "3"), "net", "V1"),
+        (V0.replace("KERNEL", "3"), "net", "V0"),
+        (SOLVER, "solver", None),
+        ("\ufeff# a solver\r\nbase_lr: 0.01\r\n", "solver", None),
+        ('debug_info: true train_net: "x"', "solver", None),
+        ("net_param { layer { name: 'a' type: 'Input' top: 'a' } }", "solver", None),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+def test_nets_of_any_age_and_solvers_are_right(text: str, kind: str, form: str | None) -> None:
+    assert look(text) == Findings(kind, form, (), ())
+
+
+def test_what_the_file_does_not_tell_is_no_problem() -> None:
+    images = layer("data", "Data", "", "data label", "data_param { batch_size: 4 }")
+    odd = layer("odd", "Python", "data")
+    assert look(images + conv("c", "data", 3) + odd + fc("fc", "odd", 3)) == Findings("net", "V2", (), ())
+
+
+# ---- Neither a net nor a solver ----
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "1:1 expected a net or a solver, found an empty file"),
+        ("# nothing\n", "1:1 expected a net or a solver, found an empty file"),
+        (
+            '# labels\nitem { name: "cat" }\n',
+            "2:1 expected a net or a solver, found neither: 'item' does not tell",
+        ),
+        ("debug_info: true", "1:1 expected a net or a solver, found neither: 'debug_info' does not tell"),
+        (b"\x0a\x00\x01", "1:1 expected a prototxt (text), found a binary file"),
+    ],
+    ids=repr,
+)
+def test_other_files(text: str | bytes, expected: str) -> None:
+    found = look(text)
+    assert (found.kind, found.format, told(found.errors)) == (None, None, [expected])
+
+
+# ---- Errors ----
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('layer {\n  name: "a" type }\n', "2:18 expected ':' or '{' after 'type', found '}'"),
+        (NET + "layer { relu_param { negative_slope: steep } }", "3:38 layer.relu_param.negative_slope: expected a"),
+        (SOLVER + "max_iter: soon\n", "7:11 max_iter: expected a whole number, found soon"),
+        (SOLVER + "base_lr: 0.1\n", "7:1 base_lr is given twice"),
+        ("force_backward: true", "1:1 expected a net, found no layer in it"),
+        ("net { }", "1:1 net is a single value"),
+    ],
+    ids=lambda value: value[-30:],
+)
+def test_errors_of_the_text_have_their_place(text: str, expected: str) -> None:
+    (error,) = errors(text)
+    assert error.startswith(expected) or error.split(" ", 1)[1].startswith(expected.split(" ", 1)[1])
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (NET + fc("b", "nowhere", 3), '3:1 layer "b" needs the blob "nowhere", which no layer makes'),
+        (NET + layer("b", "ReLU", "data", "fc"), '3:1 layer "b" makes the blob "fc", which layer "fc" makes already'),
+        (NET + conv("c", "data", 3, 99), '3:1 layer "c" (Convolution): '),
+        ("\n\n  " + data(shape="1 2 -3 4"), '3:3 layer "data" (Input): '),
+        (data() + data(), '2:1 layer "data" makes the blob "data", which layer "data" makes already'),
+        (V1.replace("KERNEL", "99"), '2:1 layer "c" (Convolution): '),
+        (V0.replace("KERNEL", "99"), '4:1 layer "c" (Convolution): '),
+        (
+            'name: "n"\n'
+            + 'input: "data"\n'
+            + "input_dim: 1 input_dim: 2 input_dim: 3 input_dim: -4\n"
+            + fc("f", "data", 3),
+            '2:1 layer "input" (Input): ',
+        ),
+        ('name: "n"\ninput: "data"\ninput_dim: 1\n' + fc("f", "data", 3), "1:1 the net has 1 input fields"),
+        (NET + "layers { }\n", "3:1 the file mixes 'layer' and 'layers'"),
+        ("layer [\n { name: 'a' type: 'ReLU' bottom: 'b' },\n { } ]", '2:2 layer "a" needs the blob "b"'),
+    ],
+    ids=lambda value: repr(value)[-50:],
+)
+def test_errors_of_a_layer_stand_where_it_does(text: str, expected: str) -> None:
+    (error,) = errors(text)
+    assert error.startswith(expected)
+    assert "net.prototxt" not in error
+
+
+def test_a_name_within_a_name_is_not_taken_for_it() -> None:
+    named = layer("a", "ReLU", "data", "x") + layer('a\\" needs', "ReLU", "nowhere", "y")
+    assert errors(NET + named)[0].startswith("4:1 ")
+
+
+def test_every_phase_is_looked_at() -> None:
+    both = data() + conv("c", "data", 3)
+    assert errors(both + layer("loss", "ReLU", "nowhere", params=TRAIN) + fc("a", "c", 3, params=TEST)) == [
+        '3:1 layer "loss" needs the blob "nowhere", which no layer makes (in phase TRAIN)'
+    ]
+
+
+def test_a_phase_with_an_impossible_shape_is_named() -> None:
+    def windowed(rules: str, kernel: int) -> str:
+        params = f"{rules} convolution_param {{ num_output: 2 kernel_size: {kernel} }}"
+        return layer("c", "Convolution", "data", params=params)
+
+    (error,) = errors(data() + windowed(TRAIN, 99) + windowed(TEST, 3))
+    assert error.startswith('2:1 layer "c" (Convolution): ') and error.endswith(" (in phase TRAIN)")
+    train, test = errors(data() + windowed(TRAIN, 99) + windowed(TEST, 98))
+    assert train.startswith("2:1 ") and train.endswith("(in phase TRAIN)")
+    assert test.startswith("3:1 ") and test.endswith("(in phase TEST)")
+
+
+def test_the_same_error_in_both_phases_is_told_once() -> None:
+    net = data() + conv("c", "data", 3, 99) + layer("x", "ReLU", "data", params=TRAIN)
+    (error,) = errors(net)
+    assert "(in phase" not in error
+    (error,) = errors(data() + fc("c", "nowhere", 3) + layer("x", "ReLU", "data", params=TRAIN))
+    assert "nowhere" in error
+
+
+# ---- Phases, stages and levels that a file is not made for ----
+
+LOSS = layer("loss", "SoftmaxWithLoss", "fc label")
+
+
+def images(rules: str, top: str = "data") -> str:
+    return layer("data", "Data", "", f"{top} label", f"{rules} transform_param {{ crop_size: 8 }}")
+
+
+def test_a_net_for_training_only_is_right() -> None:
+    assert look(images(TRAIN) + fc("fc", "data", 3) + LOSS) == Findings("net", "V2", (), ())
+    assert look(images("exclude { phase: TEST }") + fc("fc", "data", 3) + LOSS).errors == ()
+
+
+def test_a_phase_without_data_is_a_note() -> None:
+    accuracy = layer("accuracy", "Accuracy", "fc label", params=TEST)
+    (note,) = notes(images(TRAIN) + fc("fc", "data", 3) + LOSS + accuracy)
+    assert note.startswith('2:1 phase TEST has no data and cannot be built: layer "fc" needs the blob "data"')
+    (note,) = notes(images("exclude { phase: TEST }") + fc("fc", "data", 3) + accuracy)
+    assert note.startswith("2:1 phase TEST")
+
+
+def test_a_phase_with_data_that_cannot_be_built_is_an_error() -> None:
+    text = images(TRAIN) + images(TEST, "dta") + fc("fc", "data", 3) + LOSS
+    assert errors(text)[0].startswith('3:1 layer "fc" needs the blob "data", which layer "data" makes, but not in')
+    text = images(TRAIN) + images("exclude { phase: TRAIN }", "dta") + fc("fc", "data", 3) + LOSS
+    assert errors(text)[0].startswith('3:1 layer "fc" needs')
+
+
+def test_stages_are_tried_one_by_one() -> None:
+    """As DIGITS writes nets: all of train, val and deploy in one file."""
+    text = (
+        images('include { stage: "train" }')
+        + layer("in", "Input", "", "data", 'include { stage: "deploy" } input_param { shape { dim: [1, 3, 8, 8] } }')
+        + conv("c", "data", 3, 9)
+        + fc("fc", "c", 3)
+        + layer("loss", "SoftmaxWithLoss", "fc label", params='exclude { stage: "deploy" }')
+    )
+    (error,) = errors(text)
+    assert error.startswith('3:1 layer "c" (Convolution): ')
+    assert errors(text.replace("kernel_size: 9", "kernel_size: 3")) == []
+    assert errors(text.replace("kernel_size: 9", "kernel_size: 3"), Selection(stages=("nope",))) != []
+
+
+def test_stages_within_a_phase_are_tried() -> None:
+    train, deploy = 'include { phase: TRAIN stage: "train" }', "input_param { shape { dim: [1, 3, 8, 8] } }"
+    text = images(train) + layer("in", "Input", "", "data", f"{TEST} {deploy}") + fc("fc", "data", 3)
+    assert look(text) == Findings("net", "V2", (), ())
+
+
+def test_levels_are_tried_one_by_one() -> None:
+    level = layer("data", "Input", "", "data", "include { min_level: 3 } input_param { shape { dim: 1 } }")
+    assert errors(level + layer("r", "ReLU", "data")) == []
+    assert errors(level + layer("r", "ReLU", "data"), Selection(level=2)) != []
+    assert errors(level.replace("min_level: 3", "max_level: -1") + layer("r", "ReLU", "data")) == []
+
+
+def test_a_phase_asked_for_must_be_right() -> None:
+    text = images(TRAIN) + fc("fc", "data", 3) + LOSS
+    assert errors(text, Selection("TEST")) != []
+    assert errors(text, Selection("TRAIN")) == []
+
+
+def test_shapes_can_be_given() -> None:
+    text = layer("data", "Data", "", "data", "data_param { batch_size: 1 }") + conv("c", "data", 3, 9)
+    assert errors(text) == []
+    assert errors(text, Selection(given={"data": (1, 3, 9, 9)})) == []
+    assert errors(text, Selection(given={"data": (1, 3, 8, 8)}))[0].startswith('2:1 layer "c"')
+    assert errors(text, Selection(given={"dta": (1, 3, 8, 8)})) == [
+        "1:1 a shape was given for 'dta', a blob that the net does not have"
+    ]
+    assert "--input-shape" in errors(NET, Selection(given={"data": (1, 2, 3, 4)}))[0]
+
+
+# ---- Notes ----
+
+
+def test_unknown_fields_are_noted_once_each() -> None:
+    text = NET + "".join(
+        layer(f"r{i}", "ReLU", "data", params="new_param { x: 1 } phase: TEST blah: 3") for i in range(3)
+    )
+    assert notes(text)[:1] == ["3:58 new_param is unknown to BVLC Caffe (3 times, first here)"]
+    assert notes(text)[1].endswith("blah is unknown to BVLC Caffe (3 times, first here)")
+    assert notes(SOLVER + "cpu_only: true\n") == ["7:1 cpu_only is unknown to BVLC Caffe"]
+
+
+def test_enumerators_of_forks_are_noted() -> None:
+    text = NET + layer("p", "Pooling", "data", params="pooling_param { pool: MEDIAN kernel_size: 2 }")
+    assert [note.split(" ", 1)[1] for note in notes(text)] == ["pooling_param.pool: MEDIAN is unknown to BVLC Caffe"]
+
+
+def test_what_caffe_refuses_although_it_is_plain_is_noted() -> None:
+    quoted = 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: "MAX" kernel_size: 2 } }'
+    assert notes(NET + quoted) == ["3:81 layer.pooling_param.pool is written in a way that Caffe refuses"]
+    assert notes(SOLVER.replace("GPU", "'GPU'")) == ["4:14 solver_mode is written in a way that Caffe refuses"]
+
+
+def test_foreign_layer_types_are_noted() -> None:
+    text = NET + layer("n", "Normalize", "data") + layer("n2", "Normalize", "data") + layer("c", "Convolutoin", "data")
+    assert notes(text) == [
+        "3:1 BVLC Caffe has no layer of type 'Normalize' (2 times, first here)",
+        "5:1 BVLC Caffe has no layer of type 'Convolutoin'; did you mean Convolution?",
+    ]
+
+
+def test_strictly_notes_are_errors_in_the_order_of_the_text() -> None:
+    found = look(NET + layer("n", "Normalize", "data") + conv("c", "data", 1, 99) + layer("m", "Mystery", "data"))
+    assert [problem.line for problem in found.errors] == [4]
+    strict = found.strictly()
+    assert [problem.line for problem in strict.errors] == [3, 4, 5] and strict.notes == ()
+
+
+# ---- Hostile ----
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.sampled_from("{}[]:\"'#\n\\0-. aé\0")), max_size=4),
+    st.sampled_from([NET, V0.replace("KERNEL", "3"), V1.replace("KERNEL", "3"), SOLVER]),
+)
+def test_damaged_text_is_told_in_one_line_each(changes: list[tuple[int, str]], text: str) -> None:
+    for place, char in changes:
+        text = text[:place] + char + text[place + 1 :]
+    found = look(text)
+    for line, column, message in (*found.errors, *found.notes):
+        assert line >= 1 and column >= 1
+        assert message and message.isprintable()
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    for text in (data() + layer(r"a\n\033[2J", "ReLU", "no\033where"), data() + layer(r"a\n\033[2J", "x\033", "data")):
+        found = look(text)
+        assert all(message.isprintable() for _, _, message in (*found.errors, *found.notes))
