@@ -1,0 +1,134 @@
+"""CONTRIBUTING.md: the layer that it adds is added, measured and inferred as the page says, here and from a package."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from caffe_fcn.net.shapes import find_rule
+from caffe_fcn.net.shapes.registry import ENTRY_POINTS
+from tests.paths import GOLDEN, ROOT
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+NET, SHAPES = "net.prototxt", "shapes.json"
+
+
+def code(language: str, beginning: str) -> str:
+    """The one block of code in LANGUAGE that begins with BEGINNING."""
+    blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", PAGE, re.DOTALL | re.MULTILINE)
+    found = [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks]
+    (chosen,) = [block for block in found if block.startswith(beginning)]
+    return chosen
+
+
+RULE = code("python", '@rule("CReLU"')
+CASE = {NET: code("prototxt", 'name: "crelu"'), SHAPES: code("json", '{"blobs"')}
+
+
+def run(*arguments: str, at: Path) -> subprocess.CompletedProcess[str]:
+    """Python with ARGUMENTS in the directory AT, whose modules go before all others."""
+    environment = os.environ | {
+        "PYTHONPATH": str(at),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    return subprocess.run([sys.executable, *arguments], cwd=at, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The package, its shape tests, and the golden case of the page, but not the rule."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "caffe_fcn", tmp_path / "caffe_fcn", ignore=ignored)
+    (tmp_path / "tests" / "net").mkdir(parents=True)
+    for name in ("__init__.py", "paths.py", "net/__init__.py", "net/nets.py", "net/test_shapes.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests" / name)
+    case = tmp_path / "tests" / "golden" / "layers" / "crelu"
+    case.mkdir(parents=True)
+    for name, text in CASE.items():
+        (case / name).write_text(text)
+    return tmp_path
+
+
+def test_a_layer_takes_one_function_and_one_golden_case(checkout: Path) -> None:
+    assert find_rule("CReLU") is None, "choose another example"
+    with (checkout / "caffe_fcn" / "net" / "shapes" / "reshaping.py").open("a") as module:
+        module.write(f"\n\n{RULE}")
+    done = run("-m", "pytest", "-p", "no:cacheprovider", "tests/net/test_shapes.py", "-k", "crelu", at=checkout)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    linted = run("-m", "ruff", "check", "--select", "E,F,I,D1", "--line-length", "120", str(module.name), at=checkout)
+    assert linted.returncode == 0, linted.stdout
+
+
+STUB = """
+import numpy
+
+TEST = 1
+
+class Blob:
+    def __init__(self, *shape):
+        self.data = numpy.zeros(shape, "f4")
+
+class Net:
+    def __init__(self, path, phase):
+        assert (open(path).read(7), phase) == ('name: "', TEST)
+        self.inputs = ["data"]
+        self.blobs = {"data": Blob(2, 3, 11, 9), "out": Blob(2, 6, 11, 9)}
+        self.params = {}
+
+    def forward(self):
+        data = self.blobs["data"].data
+        self.blobs["out"].data[...] = numpy.concatenate([data.clip(0), -data.clip(None, 0)], axis=1)
+
+    def save(self, path):
+        open(path, "wb").close()
+"""
+"""A Caffe of that one layer, as far as the script that measures it asks."""
+
+
+def test_the_script_measures_what_the_page_shows(tmp_path: Path) -> None:
+    (tmp_path / "caffe.py").write_text(STUB)
+    (tmp_path / NET).write_text(CASE[NET])
+    (tmp_path / "measure.py").write_text(code("python", "import json\n"))
+    done = run("measure.py", at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / SHAPES).read_text()) == json.loads(CASE[SHAPES])
+    values = run("-c", "import numpy; print(*sorted(numpy.load('io.npz').files))", at=tmp_path)
+    assert values.stdout.split() == ["in:data", "out:data", "out:out"]
+    assert {path.name for path in (GOLDEN / "layers" / "tile").iterdir()} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_another_package_adds_the_layer(tmp_path: Path) -> None:
+    entry = re.fullmatch(r'\[project\.entry-points\."(.+)"\]\n(\w+) = "([\w:]+)"\n', code("toml", "[project"))
+    assert entry is not None and entry[1] == ENTRY_POINTS
+    about = tmp_path / "my_layers-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-layers\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(f"[{entry[1]}]\n{entry[2]} = {entry[3]}\n")
+    (tmp_path / "my_layers.py").write_text(code("python", "def crelu"))
+    (tmp_path / NET).write_text(CASE[NET])
+    (tmp_path / "caffe_fcn").symlink_to(ROOT / "caffe_fcn")
+    program = f"import caffe_fcn; print(caffe_fcn.infer_shapes(caffe_fcn.read_net({NET!r})).blobs)"
+    done = run("-c", program, at=tmp_path)
+    shapes = json.loads(CASE[SHAPES])["blobs"]
+    assert done.stdout.strip() == str({name: tuple(shape) for name, shape in shapes.items()}), done.stderr
+
+
+def test_the_golden_conversion_is_the_one_shown() -> None:
+    shown = json.loads(code("json", '{"kernels"'))
+    assert shown == json.loads((GOLDEN / "conversions" / "lenet" / "golden.json").read_text())
+
+
+def test_files_and_rules_of_make_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:`|^    )make ([a-z]+)", PAGE, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for path in re.findall(r"`((?:caffe_fcn|tests|docs|proto)/[\w./-]+)`", PAGE):
+        assert (ROOT / path).exists(), path
