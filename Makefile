@@ -7,20 +7,26 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.for-use
 DEV := $(VENV)/.for-development
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
-DEMO := build/demo
+DEMO := demo
+DIGITS := models/digits/digits
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench schema clean
+.PHONY: help demo test lint bench docs schema clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target does; do \
 		printf '  make %-8s %s\n' "$$target" "$$does"; done
 	@printf '\n  PYTHON=%s makes the environment; BENCH="--only vgg16 --runs 3" is handed to the benchmarks.\n' '$(PYTHON)'
 
-demo: $(RUN) ## convert AlexNet; show the report and what changes in the text
+demo: $(RUN) ## convert the digits model; look inside it before and after; show what changes
 	@mkdir -p $(DEMO)
-	$(BIN)/caffe-fcn convert models/alexnet.prototxt -o $(DEMO)/alexnet_fcn.prototxt --force --diff
+	$(BIN)/caffe-fcn inspect $(DIGITS).prototxt $(DIGITS).caffemodel
+	$(BIN)/caffe-fcn convert $(DIGITS).prototxt $(DIGITS).caffemodel --force --diff \
+		-o $(DEMO)/digits_fcn.prototxt -w $(DEMO)/digits_fcn.caffemodel
+	$(BIN)/caffe-fcn inspect $(DEMO)/digits_fcn.prototxt $(DEMO)/digits_fcn.caffemodel --input-size 192x256 --geometry
+	@printf '\nThe net above reads one digit in 20x20 pixels; its twin in %s reads one every 4 pixels of a larger picture.\n' \
+		'$(DEMO)/'
 
 test: $(DEV) lint ## lint, then run all tests
 	$(BIN)/python -m pytest
@@ -33,13 +39,16 @@ lint: $(DEV) ## ruff and mypy
 bench: $(DEV) ## speed and memory against cp and the protobuf package
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
+docs: $(DEV) ## write the reference pages docs/cli.md and docs/api.md
+	$(BIN)/python docs/generate.py
+
 schema: $(DEV) ## compile proto/*.proto into the descriptor sets of the package
 	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/caffe.binpb proto/caffe.proto
 	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/forks.binpb proto/forks.proto
 	$(BIN)/python -m caffe_fcn.schema.merge
 
 clean: ## remove all that was made, .venv too
-	rm -rf $(VENV) build dist caffe_fcn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) build dist caffe_fcn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find caffe_fcn tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp says that the environment holds what setup.cfg asked for when the stamp was made. In the mode "compat" the

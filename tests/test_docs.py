@@ -1,0 +1,174 @@
+"""The pages: every command that they show is run and must print what the page shows; generated ones are up to date."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import generate
+import pytest
+from make_weights import write_weights
+
+from caffe_fcn.cli.main import app
+from tests.paths import GOLDEN, ROOT
+
+WHERE = ("*.md", "docs/*.md", "examples/*.md", "models/**/*.md")
+PAGES = [page for where in WHERE for page in sorted(ROOT.glob(where))]
+PLACEHOLDER = re.compile(r"\[OPTIONS\]|\[WEIGHTS|\bNET\b|\bDIR\b|\bFILE\b|\.\.\.")
+"""What stands in a command that describes the usage and is none to type."""
+
+
+class Command(NamedTuple):
+    """A command on a page. SHOWN is what it prints there, None where the page does not say."""
+
+    page: str
+    line: int
+    words: str
+    shown: str | None
+
+
+def commands(path: Path) -> Iterator[Command]:
+    """The commands in the code of a page; those after a `$` with what is printed below."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    fenced = False
+    for number, line in enumerate(lines):
+        fenced ^= line.startswith("```")
+        if not (fenced or line.startswith("    ")):
+            continue
+        indent = "" if fenced else "    "
+        found = re.match(r"(\$ )?((?:printf .*\| )?caffe-fcn .*)", line.removeprefix(indent))
+        if found is None or PLACEHOLDER.search(found[2]):
+            continue
+        shown = "".join(_below(lines[number + 1 :], indent)) if found[1] else None
+        yield Command(path.name, number + 1, found[2].partition("  #")[0].rstrip(), shown)
+
+
+def _below(lines: list[str], indent: str) -> Iterator[str]:
+    """The lines that a command prints, up to the next command or the end of the code."""
+    blank = 0
+    for line in lines:
+        if not line:
+            blank += 1
+            continue
+        if line.startswith("```") or not line.startswith(indent) or line.removeprefix(indent).startswith("$ "):
+            return
+        yield "\n" * blank + line.removeprefix(indent) + "\n"
+        blank = 0
+
+
+COMMANDS = [command for page in PAGES for command in commands(page)]
+
+
+def _alexnet(path: Path) -> None:
+    shutil.copy(ROOT / "models" / "alexnet.prototxt", path)
+
+
+def _weights_of(net: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        write_weights(ROOT / "models" / f"{net}.prototxt", path)
+
+    return write
+
+
+def _copy(*parts: str) -> Callable[[Path], None]:
+    return lambda path: _copied(GOLDEN.joinpath(*parts), path)
+
+
+def _copied(source: Path, path: Path) -> None:
+    shutil.copy(source, path)
+
+
+def _in_models(name: str) -> Callable[[Path], None]:
+    return lambda path: _copied(ROOT / "models" / name, path)
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "deploy.prototxt": _alexnet,
+    "net.caffemodel": _weights_of("alexnet"),
+    "net.caffemodel.h5": _copy("conversions", "lenet", "variants", "net.caffemodel.h5"),
+    "train_val.prototxt": _in_models("lenet.prototxt"),
+    "a.prototxt": _in_models("lenet.prototxt"),
+    "b.prototxt": _alexnet,
+    "old.prototxt": _copy("upgrades", "v1_deploy.in.prototxt"),
+    "old.caffemodel": _copy("conversions", "lenet", "variants", "v1.caffemodel"),
+    "snapshot.caffemodel": _copy("conversions", "lenet", "net.caffemodel"),
+}
+"""What the commands on the pages find where they are run."""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Path:
+    """A directory with the models, and `caffe-fcn` on a path of its own."""
+    shutil.copytree(ROOT / "models", tmp_path / "models")
+    program = tmp_path / ".bin" / "caffe-fcn"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m caffe_fcn "$@"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[f"{each.page}:{each.line}" for each in COMMANDS])
+def test_a_command_prints_what_the_page_shows(command: Command, shell: Path) -> None:
+    for name, make in FILES.items():
+        if name in re.split(r"[\s=]", command.words):
+            make(shell / name)
+    environment = {**os.environ, "PATH": f"{shell / '.bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environment.pop("COLUMNS", None)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.words],
+        cwd=shell,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+    )
+    printed = done.stdout.decode()
+    for path in shell.glob("*.caffemodel"):  # a quarter of a gigabyte each
+        path.unlink()
+    assert done.returncode == 0, printed
+    if command.shown is not None:
+        assert printed == command.shown
+
+
+def test_the_pages_show_commands() -> None:
+    shown = [command.words for command in COMMANDS]
+    for name in app.commands:
+        assert any(f"caffe-fcn {name} " in words for words in shown), name
+    assert sum(command.shown is not None for command in COMMANDS) > 8
+
+
+def test_every_command_has_an_example_in_its_help() -> None:
+    for name, command in app.commands.items():
+        assert f"\b\ncaffe-fcn {name} " in re.sub(r" +", " ", command.help or "").replace("\n ", "\n"), name
+        assert command.epilog and command.epilog.startswith("Exit codes: 0"), name
+        assert all(option.help for option in command.params if isinstance(option, click.Option)), name
+
+
+@pytest.mark.parametrize("page", generate.PAGES)
+def test_a_generated_page_is_up_to_date(page: str) -> None:
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == generate.PAGES[page](), "run `make docs`"
+
+
+def test_the_diff_shown_is_the_diff_made() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "caffe_fcn", "convert", "models/alexnet.prototxt", "--dry-run", "--diff", "-q"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = re.search(r"```diff\n(.*?)```", readme, re.DOTALL)
+    assert shown is not None and shown[1] in made
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if not target.startswith(("http:", "https:", "mailto:")):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target in re.findall(r"`((?:docs|models|examples|benchmarks|tests|proto)/[\w./-]+)`", text):
+            assert (ROOT / target).exists(), f"{page.name}: {target}"
