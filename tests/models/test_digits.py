@@ -1,0 +1,123 @@
+"""The digits model: what its README states is what the shipped files do, and what trains it still learns."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.source import read_net
+from tests.paths import ROOT
+
+DIGITS = ROOT / "models" / "digits"
+sys.path.insert(0, str(DIGITS))  # its programs import one another as a user's would
+
+from forward import Model, load, predict  # noqa: E402
+from picture import draw, judge, read_picture  # noqa: E402
+from samples import BACKGROUND, centred, draw_windows, load_samples, to_input  # noqa: E402
+from train import converted, evaluate, score, train, window_size, write  # noqa: E402
+
+NET, WEIGHTS = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
+PAGE = (DIGITS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def twin() -> tuple[Model, Geometry]:
+    return converted(NET, WEIGHTS)
+
+
+def test_the_page_states_what_the_script_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(WEIGHTS)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and all(f"    {line}\n" in PAGE for line in printed)
+    assert score(load(NET, WEIGHTS), load_samples()[1]) / len(load_samples()[1].labels) > 0.97
+
+
+def test_the_weights_are_small_and_the_net_s_own() -> None:
+    assert WEIGHTS.stat().st_size < 1_000_000
+    named = {layer.name for layer in read_net(NET).net.layer}
+    with open_weights(WEIGHTS) as weights:
+        assert {record.name for record in weights.layers} == named
+        assert sum(blob.count for record in weights.layers for blob in record.blobs) == 33_867
+    assert len((DIGITS / "labels.txt").read_text().splitlines()) == BACKGROUND + 1
+
+
+def test_no_window_is_cut_and_nothing_pads(twin: tuple[Model, Geometry]) -> None:
+    geometry = twin[1]
+    assert geometry.exact
+    assert (geometry.window, [int(stride) for stride in geometry.stride]) == ((20, 20), [4, 4])
+
+
+def test_every_digit_lights_up_and_the_ground_is_dark(twin: tuple[Model, Geometry]) -> None:
+    picture, placed = read_picture()
+    verdict = judge(predict(twin[0], to_input(picture[None]))[0], twin[1], placed)
+    assert len(placed) >= 12 and {digit.digit for digit in placed} == set(range(10))
+    assert all(verdict.found) and verdict.weakest > 0.5
+    assert verdict.far > 2000 and verdict.dark == verdict.far
+
+
+def test_an_empty_picture_stays_dark(twin: tuple[Model, Geometry]) -> None:
+    probabilities = predict(twin[0], to_input(np.zeros((1, 100, 140), dtype=np.uint8)))[0]
+    assert (probabilities.argmax(axis=0) == BACKGROUND).all()
+
+
+def test_the_dense_map_is_the_classifier_on_every_window(twin: tuple[Model, Geometry]) -> None:
+    picture, _ = read_picture()
+    dense = predict(twin[0], to_input(picture[None]))[0]
+    cells = [(0, 0), (5, 7), (43, 59), (20, 31), (43, 0)]
+    windows = np.stack([picture[4 * row : 4 * row + 20, 4 * column : 4 * column + 20] for row, column in cells])
+    alone = predict(load(NET, WEIGHTS), to_input(windows))
+    for (row, column), answer in zip(cells, alone, strict=True):
+        np.testing.assert_allclose(dense[:, row, column], answer.ravel(), atol=1e-5)
+
+
+def test_the_picture_and_the_truth_belong_together() -> None:
+    truth = json.loads((DIGITS / "scattered.json").read_text())
+    with Image.open(DIGITS / truth["image"]) as image:
+        assert (image.mode, image.size) == ("L", (truth["width"], truth["height"]))
+    picture, placed = read_picture()
+    held_out = load_samples()[1]
+    assert {digit.sample for digit in placed} <= set(held_out.numbers.tolist())
+    black = draw(placed, held_out, np.zeros(picture.shape))
+    assert np.abs(picture[black > 128].astype(int) - black[black > 128]).max() < 40
+    for digit, entry in zip(placed, truth["digits"], strict=True):
+        assert list(digit.center) == entry["center"]
+        inside = picture[digit.top : digit.top + 16, digit.left : digit.left + 16]
+        assert inside.max() > 200
+
+
+def test_no_sample_is_both_trained_on_and_held_out() -> None:
+    trained, held_out = load_samples()
+    assert not set(trained.numbers) & set(held_out.numbers)
+    assert len(trained.numbers) + len(held_out.numbers) == 1797 and len(held_out.numbers) == 355
+
+
+def test_training_learns_and_writes_what_it_learned(tmp_path: Path) -> None:
+    samples, _ = load_samples()
+    model, losses = train(samples, steps=30, batch=32, report=lambda line: None)
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    write(model, NET, tmp_path / "w.caffemodel")
+    windows, _ = draw_windows(samples, 4, window_size(model), np.random.default_rng(1))
+    again = predict(load(NET, tmp_path / "w.caffemodel"), to_input(windows))
+    np.testing.assert_allclose(again, predict(model, to_input(windows)), atol=1e-6)
+
+
+def test_the_middle_of_a_window_decides(twin: tuple[Model, Geometry]) -> None:
+    _, held_out = load_samples()
+    windows = centred(held_out, 20)[:50]
+    shifted = np.roll(windows, 9, axis=2)
+    shifted[:, :, :9] = 0
+    model = load(NET, WEIGHTS)
+    background = (predict(model, to_input(shifted)).argmax(axis=1) == BACKGROUND).mean()
+    assert background > 0.95 > 0.05 > (predict(model, to_input(windows)).argmax(axis=1) == BACKGROUND).mean()
+
+
+def test_the_page_says_how_large_the_net_is() -> None:
+    assert re.search(r"33,867 parameters, 136 kB", PAGE)
