@@ -14,16 +14,24 @@ if TYPE_CHECKING:
     from caffe_fcn.api import (
         BlobRecord,
         CaffeFcnError,
+        CaffemodelError,
         Conversion,
         ConvertOptions,
+        ExtraError,
         LayerRecord,
         LeftAlone,
+        NetError,
         NetShapes,
+        OutputError,
+        PrototxtError,
         Shape,
+        ShapeError,
         SourceNet,
+        SurgeryError,
         ToConvolution,
         Unknown,
         WeightFile,
+        WeightsError,
         convert,
         convolutionalize,
         infer_shapes,
@@ -34,16 +42,24 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobRecord",
     "CaffeFcnError",
+    "CaffemodelError",
     "Conversion",
     "ConvertOptions",
+    "ExtraError",
     "LayerRecord",
     "LeftAlone",
+    "NetError",
     "NetShapes",
+    "OutputError",
+    "PrototxtError",
     "Shape",
+    "ShapeError",
     "SourceNet",
+    "SurgeryError",
     "ToConvolution",
     "Unknown",
     "WeightFile",
+    "WeightsError",
     "__version__",
     "convert",
     "convolutionalize",
@@ -53,13 +69,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """A name of the library, loaded when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from caffe_fcn import api
+if not TYPE_CHECKING:  # a type checker is to miss the names that there are not
 
-    return getattr(api, name)
+    def __getattr__(name: str) -> Any:
+        """A name of the library, loaded when it is first asked for."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from caffe_fcn import api
+
+        return getattr(api, name)
 
 
 def __dir__() -> list[str]:

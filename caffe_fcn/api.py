@@ -9,18 +9,30 @@
         conversion.write("deploy_fcn.prototxt", "net_fcn.caffemodel")
 
 Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
-with one line that says what, where and what to do next; a file that is not there is an `OSError`.
+with one line that says what, where and what to do next; a prototxt that is not there is an `OSError`. An option that
+means nothing is a `ValueError`.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from caffe_fcn.errors import CaffeFcnError, SurgeryError
+from caffe_fcn.errors import (
+    CaffeFcnError,
+    CaffemodelError,
+    ExtraError,
+    NetError,
+    OutputError,
+    PrototxtError,
+    ShapeError,
+    SurgeryError,
+    WeightsError,
+)
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
@@ -37,22 +49,32 @@ from caffe_fcn.surgery.naming import Naming, parse_rule
 from caffe_fcn.surgery.weights import blob_shapes
 from caffe_fcn.surgery.writing import beside, carry_out
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [
     "BlobRecord",
     "CaffeFcnError",
+    "CaffemodelError",
     "Conversion",
     "ConvertOptions",
+    "ExtraError",
     "LayerRecord",
     "LeftAlone",
+    "NetError",
     "NetShapes",
+    "OutputError",
+    "PrototxtError",
     "Shape",
+    "ShapeError",
     "SourceNet",
+    "SurgeryError",
     "ToConvolution",
     "Unknown",
     "WeightFile",
+    "WeightsError",
     "convert",
     "convolutionalize",
     "infer_shapes",
@@ -81,17 +103,17 @@ class ConvertOptions(TypedDict, total=False):
     """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
     phase: Literal["TRAIN", "TEST"] | None
     """The phase to look at; by default every phase that the file tells apart."""
-    stages: Sequence[str]
+    stages: str | Sequence[str]
     """The stages to build the net for."""
     level: int | None
     """The level to build the net for."""
     suffix: str
     """What the new names of layers end in, "-conv" by default; "" keeps the names."""
-    rename: Sequence[str]
+    rename: str | Sequence[str]
     """New names by regular expression, as PATTERN=NAME."""
-    only: Sequence[str]
+    only: str | Sequence[str]
     """The InnerProducts to convert, shell patterns allowed; all by default."""
-    skip: Sequence[str]
+    skip: str | Sequence[str]
     """The InnerProducts to leave as they are, shell patterns allowed."""
     global_pooling: Literal["window", "keep"]
     """Whether global poolings become windows of their nominal size, as they do by default."""
@@ -99,11 +121,14 @@ class ConvertOptions(TypedDict, total=False):
     """Whether an InnerProduct that has to be left alone is an error."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
     """A conversion decided on, not yet written; made by `convolutionalize`."""
 
     plan: Plan
+
+    def __repr__(self) -> str:
+        return f"<Conversion of {self.plan.source.name}: {len(self.converted)} layers become Convolutions>"
 
     @property
     def text(self) -> bytes:
@@ -135,7 +160,7 @@ class Conversion:
         return self.plan.diff(new_name)
 
     def report(self) -> dict[str, Any]:
-        """What `caffe-fcn convert --json --dry-run` prints."""
+        """The plan, as `caffe-fcn convert --json --dry-run` prints it; it does not know what was written where."""
         from caffe_fcn.report.conversion import document
 
         return document(self.plan, {"net": None, "weights": None}, dry_run=True)
@@ -168,7 +193,7 @@ def infer_shapes(
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     phase: Literal["TRAIN", "TEST"] = "TEST",
-    stages: Sequence[str] = (),
+    stages: str | Sequence[str] = (),
     level: int | None = None,
 ) -> NetShapes:
     """The shapes of all blobs and parameter blobs of NET, as Caffe would set them up.
@@ -176,7 +201,7 @@ def infer_shapes(
     SHAPES gives those that the file leaves out, by blob; WEIGHTS tell the channels, and often the size, of images
     in a database. Raises NetError for a net that cannot be built, ShapeError for one that Caffe would refuse.
     """
-    selection = Selection(phase, tuple(stages), level, _given(shapes))
+    selection = Selection(phase, _several(stages), level, _given(shapes))
     graph = graphs(net, selection)[phase]
     if weights is not None and weights.bare:
         weights = with_headers(weights, net.net)
@@ -230,27 +255,32 @@ def _settings(
     input_size: int | Sequence[int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     phase: str | None = None,
-    stages: Sequence[str] = (),
+    stages: str | Sequence[str] = (),
     level: int | None = None,
     suffix: str = "-conv",
-    rename: Sequence[str] = (),
-    only: Sequence[str] = (),
-    skip: Sequence[str] = (),
+    rename: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     global_pooling: str = "window",
     strict: bool = False,
 ) -> Settings:
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    if size is not None and (not size or min(size) < 1):
+    if size is not None and (not size or not all(isinstance(extent, int) and extent > 0 for extent in size)):
         raise ValueError(f"input_size: expected pixels, such as (451, 451), found {input_size!r}")
     if global_pooling not in ("window", "keep"):
         raise ValueError(f'global_pooling: expected "window" or "keep", found {global_pooling!r}')
-    naming = Naming(suffix, tuple(parse_rule(rule) for rule in rename))
+    naming = Naming(suffix, tuple(parse_rule(rule) for rule in _several(rename)))
     return Settings(
-        options=Options(naming, tuple(only), tuple(skip), keep_global_pooling=global_pooling == "keep"),
-        selection=Selection(phase, tuple(stages), level, _given(shapes)),
+        options=Options(naming, _several(only), _several(skip), keep_global_pooling=global_pooling == "keep"),
+        selection=Selection(phase, _several(stages), level, _given(shapes)),
         input_size=None if size is None else tuple(size),
         strict=strict,
     )
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """NAMES, or the one name that they are, in a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _given(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, Shape]:

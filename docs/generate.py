@@ -34,6 +34,8 @@ def cli_page() -> str:
         "| command | what it does |",
         "|---|---|",
         *(f"| [`{name}`](#caffe-fcn-{name}) | {_summary(command)} |" for name, command in sorted(app.commands.items())),
+        "",
+        *_options(app),
     ]
     for name, command in sorted(app.commands.items()):
         lines += ["", f"## caffe-fcn {name}", "", *_usage(name, command), *_help(command), "", *_options(command)]

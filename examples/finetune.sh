@@ -78,15 +78,15 @@ latest_snapshot() {
 
 # The solver of this run: the same, but for the net.
 write_solver() {
-    NET_LINE="net: \"$new_net\"" awk '/^[ \t]*net[ \t]*:/ { print ENVIRON["NET_LINE"]; next } { print }' \
-        "$solver" >"$new_solver.tmp"
+    NEW_NET=$new_net awk 'match($0, /^[ \t]*net[ \t]*:[ \t]*("[^"]*"|\047[^\047]*\047)/) {
+        print "net: \"" ENVIRON["NEW_NET"] "\"" substr($0, RLENGTH + 1); next } { print }' "$solver" >"$new_solver.tmp"
     mv "$new_solver.tmp" "$new_solver"
     mkdir -p "$(dirname "$prefix")"
 }
 
 snapshot=$(latest_snapshot)
 if [ -n "$snapshot" ] && [ -r "$new_net" ]; then
-    echo "finetune.sh: going on from $snapshot" >&2
+    echo "finetune.sh: going on from $snapshot with $new_net as it is; remove the snapshots to begin anew" >&2
     write_solver
     exec "$caffe" train -solver "$new_solver" -snapshot "$snapshot" "$@"
 fi

@@ -15,13 +15,14 @@ import pytest
 import caffe_fcn
 from caffe_fcn import api
 from caffe_fcn.cli.main import run
-from caffe_fcn.errors import OutputError, ShapeError, SurgeryError
+from caffe_fcn.errors import CaffeFcnError, CaffemodelError, OutputError, ShapeError, SurgeryError
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-BlobRecord CaffeFcnError Conversion ConvertOptions LayerRecord LeftAlone NetShapes Shape SourceNet ToConvolution
-Unknown WeightFile __version__ convert convolutionalize infer_shapes open_weights read_net
+BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions ExtraError LayerRecord LeftAlone NetError
+NetShapes OutputError PrototxtError Shape ShapeError SourceNet SurgeryError ToConvolution Unknown WeightFile
+WeightsError __version__ convert convolutionalize infer_shapes open_weights read_net
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
@@ -39,7 +40,7 @@ def test_the_public_names() -> None:
     assert {*api.__all__, "__version__"} == set(NAMES)
     assert all(getattr(caffe_fcn, name) is getattr(api, name) for name in api.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        caffe_fcn.nothing  # noqa: B018
+        caffe_fcn.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_the_package_loads_next_to_nothing() -> None:
@@ -145,3 +146,26 @@ def test_the_lists_of_names_agree() -> None:
     tree = ast.parse((ROOT / "caffe_fcn" / "__init__.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert imported >= set(api.__all__)
+
+
+def test_one_name_will_do_for_several(lenet: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    assert [edit.layer for edit in caffe_fcn.convolutionalize(net, only="ip1").converted] == ["ip1"]
+    assert caffe_fcn.convolutionalize(net, rename=r"ip(\d)=dense\1").names["ip1"] == "dense1"
+    assert caffe_fcn.infer_shapes(net, stages="foo").blobs["prob"] == (1, 10)
+
+
+def test_closed_weights_say_so(lenet: Path) -> None:
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        conversion = caffe_fcn.convolutionalize(caffe_fcn.read_net("net.prototxt"), weights)
+    with pytest.raises(CaffemodelError, match="has been closed"):
+        weights.read_values(weights.layers[1].blobs[0], 0, 1)
+    with pytest.raises(CaffeFcnError):
+        conversion.write("a.prototxt", "a.caffemodel")
+    assert not Path("a.prototxt").exists() and not Path("a.caffemodel").exists()
+
+
+def test_what_is_shown_of_a_net_is_short(lenet: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    assert repr(net) == "<SourceNet net.prototxt: 9 layers>"
+    assert repr(caffe_fcn.convolutionalize(net)) == "<Conversion of net.prototxt: 2 layers become Convolutions>"

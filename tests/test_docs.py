@@ -164,6 +164,34 @@ def test_the_diff_shown_is_the_diff_made() -> None:
     assert shown is not None and shown[1] in made
 
 
+def test_the_python_of_the_readme_runs(shell: Path) -> None:
+    _alexnet(shell / "deploy.prototxt")
+    _weights_of("alexnet")(shell / "net.caffemodel")
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code[1]], cwd=shell, env=environment, check=True)
+    assert (shell / "net_fcn.caffemodel").stat().st_size > 240_000_000
+    for path in shell.glob("*.caffemodel"):
+        path.unlink()
+
+
+def test_the_demo_runs(shell: Path) -> None:
+    """`make demo`, in an environment that is there already."""
+    python = shell / ".bin" / "python"
+    python.symlink_to(sys.executable)
+    stamp = shell / "stamp"
+    stamp.touch()
+    variables = [f"BIN={shell / '.bin'}", f"RUN={stamp}", f"DEMO={shell / 'demo'}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["make", "--no-print-directory", "demo", *variables], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert '+  type: "Convolution"' in done.stdout and "1×11×44×60" in done.stdout
+    assert sorted(path.name for path in (shell / "demo").iterdir()) == ["digits_fcn.caffemodel", "digits_fcn.prototxt"]
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

@@ -108,7 +108,9 @@ def test_a_classifier_is_converted_checked_and_trained(tuning: Place) -> None:
     assert tuning.names == {*THREE, *(f"fcn/{name}" for name in THREE)}
     assert "dim: 40 dim: 50" in tuning.read("fcn/net.prototxt") and "ip1-conv" in tuning.read("fcn/net.prototxt")
     before, after = tuning.read("solver.prototxt").splitlines(), tuning.read("fcn/solver.prototxt").splitlines()
-    assert [line for line in after if line not in before] == ['net: "fcn/net.prototxt"']
+    assert [line for line in after if line not in before] == [
+        'net: "fcn/net.prototxt"  # finetune.sh puts the converted net here'
+    ]
     assert len(before) == len(after) and (tuning.path / "snapshots").is_dir()
     commands = [call.split()[0] for call in tuning.calls("caffe-fcn")]
     assert commands == ["check", "convert", "check"]
@@ -131,7 +133,7 @@ def test_names_with_spaces_and_programs_elsewhere(tuning: Place) -> None:
     assert done.returncode == 0, done.stderr
     calls = tuning.log.read_text(encoding="utf-8")
     assert "other caffe train -solver out & more/deep/my solver.prototxt -weights out & more/deep/my net.caf" in calls
-    assert 'net: "out & more/deep/my net.prototxt"\n' in tuning.read("out & more/deep/my solver.prototxt")
+    assert 'net: "out & more/deep/my net.prototxt"  # finetune' in tuning.read("out & more/deep/my solver.prototxt")
 
 
 def test_training_goes_on_from_the_latest_snapshot(tuning: Place) -> None:
@@ -140,7 +142,8 @@ def test_training_goes_on_from_the_latest_snapshot(tuning: Place) -> None:
         (tuning.path / "snapshots" / f"fcn_{name}").touch()
     written = (tuning.path / "fcn" / "net.prototxt").stat().st_mtime_ns
     done = finetune(tuning, *THREE, "-gpu", "0")
-    assert (done.returncode, done.stderr) == (0, "finetune.sh: going on from snapshots/fcn_iter_10000.solverstate\n")
+    told = "finetune.sh: going on from snapshots/fcn_iter_10000.solverstate with fcn/net.prototxt as it is"
+    assert (done.returncode, done.stderr) == (0, f"{told}; remove the snapshots to begin anew\n")
     assert tuning.calls("caffe") == [
         "train -solver fcn/solver.prototxt -snapshot snapshots/fcn_iter_10000.solverstate -gpu 0"
     ]

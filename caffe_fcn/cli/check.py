@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from caffe_fcn.report.checking import Checked
 
 
-@click.command(epilog="Exit codes: 0 nothing is wrong, 1 a file has an error, 2 wrong usage.")
+@click.command(
+    short_help="Tell what is wrong with prototxts.",
+    epilog="Exit codes: 0 nothing is wrong, 1 a file has an error, 2 wrong usage.",
+)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file_name)
 @selection_options
 @click.option("--strict", is_flag=True, help="Take notes for errors: only what BVLC Caffe reads is right.")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from caffe_fcn.surgery.convert import Settings
 
 
-@click.command(epilog="Exit codes: 0 done, 1 a model cannot be converted, 2 wrong usage.")
+@click.command(
+    short_help="Make nets fully convolutional.",
+    epilog="Exit codes: 0 done, 1 a model cannot be converted, 2 wrong usage.",
+)
 @click.argument("files", metavar="NET [WEIGHTS] ...", nargs=-1, required=True, type=file_name)
 @click.option(
     "-o",

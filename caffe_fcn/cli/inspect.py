@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from caffe_fcn.report.records import Inspection
 
 
-@click.command(epilog="Exit codes: 0 done, 1 the model cannot be read, 2 wrong usage.")
+@click.command(
+    short_help="Show nets and weights layer by layer.",
+    epilog="Exit codes: 0 done, 1 the model cannot be read, 2 wrong usage.",
+)
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)
 @click.option("--input-size", type=size, metavar="HxW", help="Show the net on images of this size.")
@@ -58,6 +61,8 @@ def inspect(
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
     if as_json and as_csv:
         raise click.UsageError("--json and --csv both print to stdout; choose one")
+    if geometry and statistics and not as_json:
+        raise click.UsageError("--geometry is of layers and --weights of blobs; choose one, or --json for both")
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]

@@ -60,11 +60,22 @@ app.add_command(upgrade)
 
 def main() -> None:
     """Run the command line and exit."""
+    _end_like_an_interrupt("SIGTERM", "SIGHUP")
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)  # all files are closed; taking the interpreter apart would take as long as starting it
+
+
+def _end_like_an_interrupt(*names: str) -> None:
+    """Let the signals called NAMES end the program as Ctrl-C does, with nothing half written left behind."""
+    import signal
+
+    for name in names:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
 
 
 def run(arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ import click
 
 from caffe_fcn.cli.options import file_name
 from caffe_fcn.cli.progress import copying
-from caffe_fcn.cli.streams import STDIN, as_file
+from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from caffe_fcn.surgery.upgrading import Upgrade
 
 
-@click.command(epilog="Exit codes: 0 done, 1 the file cannot be upgraded, 2 wrong usage.")
+@click.command(
+    short_help="Bring old files into the current format.",
+    epilog="Exit codes: 0 done, 1 the file cannot be upgraded, 2 wrong usage.",
+)
 @click.argument("source", type=file_name, metavar="IN")
 @click.argument("out", type=file_name, metavar="OUT")
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
@@ -53,8 +56,10 @@ def upgrade(source: str, out: str, dry_run: bool, diff: bool, as_json: bool, for
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
         upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out))
-        if upgraded.document is not None and is_hdf5_name(out):
-            raise click.UsageError(f"{name} is a prototxt, and HDF5 is for weights; call OUT otherwise")
+        if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
+            raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
+        if upgraded.weights is not None and out.endswith((".prototxt", ".pbtxt")):
+            raise click.UsageError(f"{name} holds weights, and {out} is a name for a prototxt; call OUT otherwise")
         if upgraded.diff is None and diff:
             raise click.UsageError(f"--diff is for a prototxt, and {name} is none")
         if not dry_run:
@@ -88,10 +93,7 @@ def _tell(upgraded: Upgrade, out: str, dry_run: bool, diff: bool, as_json: bool,
     if diff and upgraded.diff is not None:
         to_stdout(upgraded.diff(out).encode("utf-8", "surrogateescape"))
     if as_json:
-        import json
-
-        report = json.dumps(document(upgraded, out, dry_run), indent=2, ensure_ascii=False)
-        to_stdout(f"{report}\n".encode("utf-8", "replace"))
+        print_json(document(upgraded, out, dry_run))
     elif not quiet:
         exists = dry_run and out != "-" and os.path.lexists(out)
         for line in lines(upgraded, out + " (exists; needs --force)" * exists, dry_run):

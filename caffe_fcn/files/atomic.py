@@ -210,7 +210,7 @@ def _same(one: str, other: str) -> bool:
 def output_error(name: str, error: OSError, needed: int | None = None) -> OutputError:
     """What to tell about an OSError of writing NAME, which NEEDED so many bytes in all."""
     if error.errno in _FULL:
-        return OutputError(f"{name}: {_FULL[error.errno]}{_room(name, needed)}; make room or choose another place")
+        return OutputError(f"{name}: {_FULL[error.errno]}{_room(needed)}; make room or choose another place")
     if error.errno == errno.EFBIG:
         size = f" of {needed:,} bytes" if needed is not None else ""
         return OutputError(f"{name}: a file{size} is larger than the file system, or `ulimit -f`, allows")
@@ -219,12 +219,7 @@ def output_error(name: str, error: OSError, needed: int | None = None) -> Output
     return OutputError(f"{name}: cannot be written: {error.strerror or error}; choose another place")
 
 
-def _room(name: str, needed: int | None) -> str:
-    """How much room there is, for a message about too little."""
-    if needed is None or not hasattr(os, "statvfs"):
-        return ""
-    try:
-        status = os.statvfs(os.path.dirname(os.path.realpath(name)))
-    except (OSError, ValueError):
-        return f": {needed:,} bytes needed"
-    return f": {needed:,} bytes needed, {status.f_bavail * status.f_frsize:,} free"
+def _room(needed: int | None) -> str:
+    """How much room it takes, for a message about too little. What is free tells nothing: the start of the file
+    itself fills the disk by now."""
+    return "" if needed is None else f": {needed:,} bytes needed"

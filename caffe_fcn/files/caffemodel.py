@@ -32,6 +32,8 @@ MAX_HEADERS = 64 << 20
 _DAMAGED = "the file is damaged or incomplete; fetch it again"
 _SIGNATURES = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, which `open_weights` reads",
+    b"\x89PNG\r\n": "a picture; give the caffemodel",
+    b"\xff\xd8\xff": "a picture; give the caffemodel",
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first, and if it is of PyTorch, convert it to Caffe",
     b"BZh": "a bzip2 archive; unpack it first",
@@ -109,9 +111,14 @@ class WeightFile:
         return any(layer.format in ("V1", "V0") for layer in self.layers)
 
     @property
-    def bare(self) -> bool:
-        """Whether the file, in HDF5, holds names and values only, no net."""
+    def hdf5(self) -> bool:
+        """Whether it is an HDF5 file."""
         return any(layer.format == "HDF5" for layer in self.layers)
+
+    @property
+    def bare(self) -> bool:
+        """Whether the file holds names and values only, no net: an HDF5 file, or a caffemodel made of one."""
+        return not self.legacy and not any(layer.header.type for layer in self.layers)
 
     def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
         """Values start..stop of BLOB, flat: float32, or float64 where the file holds doubles or integers.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,19 +24,21 @@ from caffe_fcn.files.blobs import HDF5, BlobRecord, Piece, Run, Values
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.copying import Sink
 from caffe_fcn.files.rewrite import Drop, Edits, LayerEdit, check_blob, value_parts, write_parts
+from caffe_fcn.files.slabs import reads, slabs
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN
 
 _DATA = "data"
 _MAX_AXES = 32
-_MAX_BLOBS = 256
-"""More blobs than any layer has; an index beyond it would ask for as many placeholders."""
-_MAX_OBJECTS = 100_000
+_POSITIONS = {str(index): index for index in range(256)}
+"""What datasets are called, for more blobs than any layer has; any index would ask for as many placeholders."""
+_MAX_OBJECTS = 20_000
 _MAX_DEPTH = 16
 _MAX_RATIO = 1100
 """HDF5's filters do not compress better than this; who claims so has no values, only a large shape."""
 _MAX_CHUNK = 64 << 20
-_SLAB = 4 << 20
+_MAX_READS = 32
+"""How often a chunk is unpacked at most, for the slabs that it reaches over."""
 _NO_SPAN = Span(0, 0)
 
 
@@ -54,13 +57,19 @@ def _h5py(name: str) -> Any:
 
 
 class _Found(NamedTuple):
-    """A dataset: blob POSITION of LAYER. OFFSET is where its values lie side by side as a caffemodel has them, None
-    where they have to be unpacked first."""
+    """A dataset: blob POSITION of LAYER, whose values take ITEM bytes each. OFFSET is where they lie side by side as
+    a caffemodel has them, None where they have to be unpacked first."""
 
     layer: str
     position: int
-    dataset: Any
+    shape: tuple[int, ...]
+    item: int
     offset: int | None
+
+    @property
+    def path(self) -> str:
+        """Where in the file it is. Opened when it is needed: each open dataset takes memory."""
+        return f"{_DATA}/{self.layer}/{self.position}"
 
 
 def open_hdf5(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
@@ -73,15 +82,15 @@ def open_hdf5(path: str | os.PathLike[str], name: str | None = None) -> WeightFi
     shown = name or os.fspath(path)
     h5py = _h5py(shown)
     with ExitStack() as stack:
+        source = stack.enter_context(Source(path, name))
         with _damage_told(shown), h5py.File(path, "r") as file:
-            layers, found = _Walk(h5py, shown, os.stat(path).st_size).datasets(file)
-            if all(each.offset is not None for each in found):
-                offsets = [each.offset or 0 for each in found]
-                source = stack.enter_context(Source(path, name))
-            else:
-                source, offsets = _unpacked(found, shown)
+            layers, found = _Walk(h5py, shown, source.size).datasets(file)
+            offsets = [each.offset for each in found if each.offset is not None]
+            if len(offsets) < len(found):
+                source.close()
+                source, offsets = _unpacked(file, found, shown)
                 stack.enter_context(source)
-            blobs = [_record(each, offset) for each, offset in zip(found, offsets, strict=True)]
+        blobs = [_record(each, offset) for each, offset in zip(found, offsets, strict=True)]
         weights = WeightFile(source, _layers(layers, found, blobs), schema.NetParameter())
         stack.pop_all()
     return weights
@@ -92,6 +101,8 @@ def _damage_told(name: str) -> Iterator[None]:
     """Turn what the library says of a damaged file into a CaffemodelError."""
     try:
         yield
+    except BlockingIOError as error:
+        raise CaffemodelError(f"{name}: another program is writing to it; try again when that is done") from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CaffemodelError(
@@ -104,15 +115,16 @@ class _Walk:
 
     def __init__(self, h5py: Any, name: str, size: int) -> None:
         self.h5py, self.name, self.size = h5py, name, size
-        self.seen = 0
+        self.seen = self.values = 0
 
     def datasets(self, file: Any) -> tuple[list[str], list[_Found]]:
         """The names of all layers, and the datasets that hold their blobs."""
-        if _DATA not in file or not isinstance(file[_DATA], self.h5py.Group):
-            inside = ", ".join(itertools.islice(file, 4)) or "nothing"
+        data = self._item(file, _DATA, _DATA) if _DATA in file else None
+        if not isinstance(data, self.h5py.Group):
+            inside = ", ".join(map(str, itertools.islice(file, 4))) or "nothing"
             raise self._error(f"expected a group {_DATA!r}, as Caffe writes it, found {inside}")
         found: list[_Found] = []
-        layers = list(self._groups(file[_DATA], "", 0, found))
+        layers = list(self._groups(data, "", 0, found))
         if not layers:
             raise self._error(f"expected layers in the group {_DATA!r}, found none")
         return layers, found
@@ -120,53 +132,71 @@ class _Walk:
     def _groups(self, group: Any, layer: str, depth: int, found: list[_Found]) -> Iterator[str]:
         """LAYER, whose group this is, and the layers in groups within it: names may have a slash in them."""
         if depth > _MAX_DEPTH:
-            raise self._error(f"expected at most {_MAX_DEPTH} groups in one another, found more at {layer!r}")
+            raise self._error(f"expected at most {_MAX_DEPTH} groups in one another, found more at {layer[:80]!r}")
         groups = []
         for key in group:
             self.seen += 1
             if self.seen > _MAX_OBJECTS:
                 raise self._error(f"expected at most {_MAX_OBJECTS:,} groups and datasets, found more")
+            if not isinstance(key, str):
+                raise self._error(f"expected names in UTF-8, found {key[:80]!r}")
             path = f"{layer}/{key}" if layer else key
-            if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
-                raise self._error(f"{path!r} is a link to another place, which is not followed; repack the file")
-            item = group[key]
+            item = self._item(group, key, path)
             if isinstance(item, self.h5py.Group):
-                groups.append((item, path))
+                groups.append(key)
             elif isinstance(item, self.h5py.Dataset) and layer:
                 found.append(self._dataset(layer, key, item))
             else:
-                raise self._error(f"expected a layer's group, found {path!r}")
+                raise self._error(f"expected a layer's group, found {path[:80]!r}")
         if layer and len(groups) < max(1, len(group)):
             yield layer
-        for item, path in groups:
-            yield from self._groups(item, path, depth + 1, found)
+        for key in groups:
+            yield from self._groups(group[key], f"{layer}/{key}" if layer else key, depth + 1, found)
+
+    def _item(self, group: Any, key: str, path: str) -> Any:
+        """What GROUP holds as KEY, which messages call PATH, if it is there and nowhere else."""
+        if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
+            raise self._error(f"{path[:80]!r} is a link to another place, which is not followed; repack the file")
+        return group[key]
 
     def _dataset(self, layer: str, key: str, dataset: Any) -> _Found:
         """DATASET as blob KEY of LAYER, checked."""
-        place = f"layer {layer!r}, blob {key}"
-        if not (key.isascii() and key.isdigit() and str(int(key)) == key and int(key) < _MAX_BLOBS):
-            raise self._error(f"layer {layer!r}: expected blobs called 0, 1, ..., found {key!r}")
+        if key not in _POSITIONS:
+            raise self._error(f"layer {layer[:80]!r}: expected blobs called 0, 1, ..., found {key[:80]!r}")
+        place = f"layer {layer[:80]!r}, blob {key}"
         shape, dtype = dataset.shape, dataset.dtype
         if shape is None or len(shape) > _MAX_AXES:
             raise self._error(f"{place}: expected a shape of at most {_MAX_AXES} axes, found {shape}")
         if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
             raise self._error(f"{place}: expected floating point numbers, found {dtype}")
-        layout = dataset.id.get_create_plist()
-        if layout.get_layout() == self.h5py.h5d.VIRTUAL or layout.get_external_count():
-            raise self._error(f"{place}: its values are in another file, which is not followed; repack the file")
         size = prod(shape) * dtype.itemsize
-        stored = dataset.id.get_storage_size()
-        if size > stored * _MAX_RATIO:
-            raise self._error(f"{place}: expected {size:,} bytes of values, found {stored:,}; the file is incomplete")
-        if dataset.chunks and prod(dataset.chunks) * dtype.itemsize > _MAX_CHUNK:
-            raise self._error(
-                f"{place}: its chunks are larger than {_MAX_CHUNK:,} bytes; repack the file with h5repack"
-            )
-        plain = layout.get_layout() == self.h5py.h5d.CONTIGUOUS and dtype.str in ("<f4", "<f8")
+        layout = dataset.id.get_create_plist()
+        self._check_storage(place, dataset, layout, size)
+        # Not by dtype: that is the one which numbers of any kind are read as, bfloat16 included.
+        kinds = (self.h5py.h5t.IEEE_F32LE, self.h5py.h5t.IEEE_F64LE)
+        like_caffe = any(dataset.id.get_type().equal(kind) for kind in kinds)
+        plain = like_caffe and layout.get_layout() == self.h5py.h5d.CONTIGUOUS
         offset = dataset.id.get_offset() if plain and size else None
         if offset is not None and offset + size > self.size:
             raise self._error(f"{place}: expected {size:,} bytes at offset {offset:,}, found the end of the file")
-        return _Found(layer, int(key), dataset, 0 if plain and not size else offset)
+        item = 8 if dtype.itemsize == 8 else 4
+        return _Found(layer, _POSITIONS[key], shape, item, 0 if plain and not size else offset)
+
+    def _check_storage(self, place: str, dataset: Any, layout: Any, size: int) -> None:
+        """Refuse SIZE bytes of values that are elsewhere, or nowhere, or cost more to read than a file can mean."""
+        if layout.get_layout() == self.h5py.h5d.VIRTUAL or layout.get_external_count():
+            raise self._error(f"{place}: its values are in another file, which is not followed; repack the file")
+        for code in (layout.get_filter(index)[0] for index in range(layout.get_nfilters())):
+            if not self.h5py.h5z.filter_avail(code):
+                raise self._error(f"{place}: its values are compressed in a way that is not installed (filter {code})")
+        stored = dataset.id.get_storage_size()
+        self.values += size
+        if size > stored * _MAX_RATIO or self.values > self.size * _MAX_RATIO:
+            raise self._error(f"{place}: expected {size:,} bytes of values, found {stored:,}; the file is incomplete")
+        chunks, item = dataset.chunks, dataset.dtype.itemsize
+        if chunks and (prod(chunks) * item > _MAX_CHUNK or reads(dataset.shape, chunks) > _MAX_READS):
+            shown = "×".join(map(str, chunks))
+            raise self._error(f"{place}: its chunks, {shown} values, are too large; repack the file with h5repack")
 
     def _error(self, message: str) -> CaffemodelError:
         return CaffemodelError(f"{self.name}: {message}")
@@ -174,12 +204,10 @@ class _Walk:
 
 def _record(found: _Found, offset: int) -> BlobRecord:
     """The blob of a dataset whose values lie at OFFSET."""
-    number = 8 if found.dataset.dtype.itemsize == 8 else 5
-    dtype, item = HDF5.types[number], 8 if number == 8 else 4
-    shape = tuple(int(extent) for extent in found.dataset.shape)
-    span = Span(offset, offset + prod(shape) * item)
-    stored = (Values(number, dtype, (Run(span, item, 0),)),) if span.size else ()
-    return BlobRecord(shape, False, HDF5, stored, span, (Piece(number, LEN, span),))
+    number = 8 if found.item == 8 else 5
+    span = Span(offset, offset + prod(found.shape) * found.item)
+    stored = (Values(number, HDF5.types[number], (Run(span, found.item, 0),)),) if span.size else ()
+    return BlobRecord(found.shape, False, HDF5, stored, span, (Piece(number, LEN, span),))
 
 
 def _layers(names: list[str], found: list[_Found], blobs: list[BlobRecord]) -> tuple[LayerRecord, ...]:
@@ -196,38 +224,30 @@ def _layers(names: list[str], found: list[_Found], blobs: list[BlobRecord]) -> t
     return tuple(records)
 
 
-def _unpacked(found: list[_Found], name: str) -> tuple[Source, list[int]]:
+def _unpacked(file: Any, found: list[_Found], name: str) -> tuple[Source, list[int]]:
     """All values side by side in a temporary file that has no name any more, and where each dataset's begin."""
     offsets, end = [], 0
-    with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
-        for each in found:
-            offsets.append(end)
-            kind = "<f8" if each.dataset.dtype.itemsize == 8 else "<f4"
-            for slab in _slabs(each.dataset.shape, _SLAB // 8, each.dataset.chunks):
-                data = each.dataset[slab].astype(kind).tobytes()
-                end += len(data)
-                try:
-                    file.write(data)
-                except OSError as error:
-                    raise output_error(f"a temporary copy of {name}", error) from error
-        file.flush()
-        return Source(file.name, name), offsets
+    try:
+        with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as copy:
+            for each in found:
+                offsets.append(end)
+                for values in _values(file, each, name):
+                    copy.write(values)
+                    end += values.nbytes
+            copy.flush()
+            return Source(copy.name, name), offsets
+    except OSError as error:
+        raise output_error(f"a temporary copy of {name}", error) from error
 
 
-def _slabs(shape: tuple[int, ...], limit: int, chunks: tuple[int, ...] | None) -> Iterator[tuple[Any, ...]]:
-    """Indices that take an array of SHAPE apart, in C order, into pieces of at most LIMIT values or a row of CHUNKS."""
-    if not prod(shape):
-        return
-    axis = next((axis for axis in range(len(shape)) if prod(shape[axis + 1 :]) <= limit), len(shape))
-    if axis == len(shape):
-        yield ()
-        return
-    rows = max(1, limit // prod(shape[axis + 1 :]))
-    if chunks and rows > chunks[axis]:
-        rows -= rows % chunks[axis]
-    for before in itertools.product(*map(range, shape[:axis])):
-        for row in range(0, shape[axis], rows):
-            yield (*before, slice(row, min(row + rows, shape[axis])))
+def _values(file: Any, found: _Found, name: str) -> Iterator[Any]:
+    """The values of the dataset FOUND in FILE, in arrays of bounded size and in order."""
+    with _damage_told(name):
+        dataset = file[found.path]
+    for slab in slabs(found.shape, dataset.chunks):
+        with _damage_told(name):
+            values = dataset.astype(f"<f{found.item}")[slab]
+        yield values
 
 
 # ---- Writing ----
@@ -261,7 +281,8 @@ def write_hdf5(
     h5py = _h5py(name)
     layers, blobs = _plan(weights, edits, name)
     try:
-        offsets = _lay_out(h5py, path, layers, blobs)
+        with _system_errors():
+            offsets = _lay_out(h5py, path, layers, blobs)
         fd = os.open(path, os.O_WRONLY)
         try:
             _fill(weights, fd, blobs, offsets, progress)
@@ -269,6 +290,17 @@ def write_hdf5(
             os.close(fd)
     except OSError as error:
         raise output_error(name, error, needed=sum(blob.values.size for blob in blobs)) from error
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Turn the library's errors of writing into the system's: of a full disk it may tell in words only."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        code = int(number[1]) if number else 0
+        raise OSError(code, os.strerror(code) if code else " ".join(str(error).split())) from error
 
 
 def _plan(weights: WeightFile, edits: Edits, name: str) -> tuple[list[str], list[_Planned]]:
@@ -295,8 +327,12 @@ def _plan(weights: WeightFile, edits: Edits, name: str) -> tuple[list[str], list
                 check_blob(blob, change, place)
             if not blob.dtype.startswith("float"):
                 raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {blob.dtype}")
+            shape = change.shape if change else blob.shape
+            if prod(shape) != blob.count:
+                shown = "×".join(map(str, shape)) or "a single value"
+                raise WeightsError(f"{place}: expected values for its shape, {shown}, found {blob.count:,}")
             parts = value_parts(blob.values, change.order if change else None)
-            planned.append(_Planned(layer, index, change.shape if change else blob.shape, blob.values, parts))
+            planned.append(_Planned(layer, index, shape, blob.values, parts))
     return list(layers), planned
 
 

@@ -134,9 +134,9 @@ def _plan(
         raise ValueError(f"edits of layers {sorted(unknown)}, of {len(weights.layers)} layers")
     if edits and weights.legacy and upgrade_header is None:
         raise ValueError("edits of a legacy caffemodel need upgrade_header")
-    afresh = weights.bare or bool(edits and weights.legacy)
-    rest = not (weights.bare or head is not None)  # whether what lies between the layers is kept
-    parts: list[_Part] = [weights.raw if head is None and weights.bare else head or b""]
+    afresh = weights.hdf5 or bool(edits and weights.legacy)
+    rest = not (weights.hdf5 or head is not None)  # whether what lies between the layers is kept
+    parts: list[_Part] = [weights.raw if head is None and weights.hdf5 else head or b""]
     start = 0
     for position, layer in enumerate(weights.layers):
         edit = edits.get(position, LayerEdit() if afresh else None)
@@ -197,7 +197,7 @@ def _blob_parts(blob: BlobRecord, edit: BlobEdit | None, place: str) -> list[_Pa
     if edit is None and not foreign:
         return [blob.span]
     if blob.absent:
-        raise WeightsError(f"{place}: left to the layer that it is shared with; give the prototxt as well")
+        raise WeightsError(f"{place}: not in the file but with a layer that shares it, and only a prototxt says which")
     if edit is not None:
         check_blob(blob, edit, place)
     order = edit.order if edit else None

@@ -79,6 +79,8 @@ class Source:
 
     def read_into(self, view: memoryview, offset: int) -> None:
         """Fill VIEW, of bytes, with what the file holds from OFFSET on."""
+        if self.fd < 0:
+            raise CaffemodelError(f"{self.path}: its values cannot be read any more: it has been closed")
         while view:
             try:
                 count = os.preadv(self.fd, [view], offset)

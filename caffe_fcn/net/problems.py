@@ -27,6 +27,8 @@ from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.schema import Message
 
 _MESSAGES = {"net": "NetParameter", "solver": "SolverParameter"}
+_LABELS = "labelmap"
+"""The names of SSD's classes, in files that lie beside its nets; no more than their syntax is looked at."""
 _PHASES = {"TRAIN": 0, "TEST": 1}
 _PLACE = re.compile(r":([0-9]+):([0-9]+): ")
 _LONG = 100
@@ -44,8 +46,8 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What a prototxt is, and what is wrong with it. KIND is "net" or "solver", None for neither; FORMAT that of a
-    net, "V0", "V1" or "V2"."""
+    """What a prototxt is, and what is wrong with it. KIND is "net", "solver" or "labelmap", None for none of them;
+    FORMAT that of a net, "V0", "V1" or "V2"."""
 
     kind: str | None
     format: str | None
@@ -64,6 +66,8 @@ def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
     try:
         document = prototxt.parse(data, name)
         kind = _kind(document)
+        if kind == _LABELS:
+            return Findings(kind, None, (), ())
         typed = to_message(document, schema.message_class(_MESSAGES[kind]))
     except PrototxtError as error:
         return Findings(None, None, (_located(error, name),), ())
@@ -82,8 +86,10 @@ def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
 
 
 def _kind(document: Document) -> str:
-    """Whether DOCUMENT holds a net or a solver, by its fields. Raises PrototxtError for neither."""
+    """What DOCUMENT holds, by its fields. Raises PrototxtError for what is none of Caffe's."""
     found = {field.name: field for field in reversed(document.root.fields)}
+    if found.keys() == {"item"}:
+        return _LABELS
     known = {kind: fields_of(schema.message_class(name).DESCRIPTOR).keys() for kind, name in _MESSAGES.items()}
     if found.keys() & (known["net"] - known["solver"]):
         return "net"

@@ -30,7 +30,7 @@ _UPGRADED = {"layers": "layer"}
 """Fields whose contents the upgrade of V1 moves to another field."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SourceNet:
     """A net and the text it stands in."""
 
@@ -45,6 +45,9 @@ class SourceNet:
     """What Caffe would not take, or not wholly."""
     from_weights: bool = False
     """Whether the text was made from the net inside a caffemodel."""
+
+    def __repr__(self) -> str:
+        return f"<SourceNet {self.name}: {len(self.net.layer)} layers>"
 
     @property
     def name(self) -> str:

@@ -64,8 +64,8 @@ def _suits(match: Match) -> str:
     if match.wanted is None:
         return _count(match.held, "layer") + " with blobs"
     found = match.wanted - len(match.missing)
-    text = "all" if found == match.wanted else f"{found} of"
-    text += f" {_count(match.wanted, 'layer')} that have parameters"
+    text = "for all" if found == match.wanted else f"for {found} of"
+    text += f" {_count(match.wanted, 'layer')} with parameters"
     text += f"; missing: {_some(match.missing)}" if match.missing else ""
     return text + (f"; not in the net: {_some(match.foreign)}" if match.foreign else "")
 

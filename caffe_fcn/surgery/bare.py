@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from caffe_fcn import schema
+from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.schema import Message
@@ -18,19 +19,25 @@ _FORKS = 60000
 
 
 def with_headers(weights: WeightFile, net: Message) -> WeightFile:
-    """WEIGHTS, from HDF5, in the order of NET, a NetParameter, and with its headers.
+    """WEIGHTS that are `bare` with the headers of NET, a NetParameter, and those in HDF5 in its order.
 
-    Caffe leaves a shared blob to the first layer that has it; the others are given it as well.
+    Caffe leaves a shared blob to the first layer that has it; the others are given it as well. Raises WeightsError
+    where a blob is left out that the net does not share.
     """
     layers = {layer.name: layer for layer in reversed(net.layer)}
     order = {layer.name: index for index, layer in enumerate(net.layer)}
     owners = _owners(weights, net)
-    records = sorted(weights.layers, key=lambda record: order.get(record.name, len(order)))
+    records = list(weights.layers)
+    if weights.hdf5:  # a caffemodel's are where they are
+        records.sort(key=lambda record: order.get(record.name, len(order)))
     header = type(net)()
     header.CopyFrom(net)
     header.ClearField("layer")
     _strip(header)
     complete = tuple(_complete(record, layers.get(record.name), owners) for record in records)
+    for record in complete:
+        if record.name in layers:
+            _check_whole(weights.path, record)
     return WeightFile(weights.source, complete, header, header.SerializeToString())
 
 
@@ -49,6 +56,16 @@ def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, Blob
     header.CopyFrom(layer)
     _strip(header)
     return replace(record, header=header, blobs=tuple(blobs), raw=header.SerializeToString())
+
+
+def _check_whole(path: str, record: LayerRecord) -> None:
+    """Raise WeightsError where RECORD, a layer of the net, lacks a blob before others."""
+    gap = next((position for position, blob in enumerate(record.blobs) if blob.absent), None)
+    if gap is not None:
+        raise WeightsError(
+            f"{path}: layer {record.name!r}: expected a blob {gap}, found later ones only, and no layer with blobs "
+            "that the net shares with it; are these the weights of another net?"
+        )
 
 
 def _owners(weights: WeightFile, net: Message) -> dict[str, BlobRecord]:

@@ -65,13 +65,16 @@ class Plan(NamedTuple):
 def open_inputs(
     net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None)
 ) -> tuple[SourceNet, WeightFile | None]:
-    """The prototxt NET and the caffemodel WEIGHTS, told apart by their contents. A caffemodel alone brings its
-    own net, unless it is `bare`. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file
-    cannot be read."""
+    """The prototxt NET and the weights WEIGHTS, told apart by their contents. A caffemodel alone brings its own net,
+    HDF5 has none. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot be read."""
     opened = open_either(net, names[0])
     if isinstance(opened, SourceNet):
         return opened, open_weights(weights, names[1]) if weights is not None else None
     if weights is None:
+        if opened.bare:
+            opened.close()
+            kind = "an HDF5 file" if opened.hdf5 else "this caffemodel"
+            raise NetError(f"{names[0] or net}: {kind} holds weights but no net; give the prototxt first")
         return net_of_weights(opened), opened
     opened.close()
     swapped = not prototxt.is_binary(_head(weights))
@@ -106,8 +109,6 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
 
 def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
     if weights is not None and weights.bare:
-        if source.from_weights:
-            raise NetError(f"{source.name}: an HDF5 file holds weights but no net; give the prototxt first")
         weights = with_headers(weights, source.net)
     shapes_of_blobs = blob_shapes(weights) if weights else None
     phases = graphs(source, settings.selection)

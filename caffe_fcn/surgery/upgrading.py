@@ -63,7 +63,7 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
     notes: list[str] = []
     edits: Edits = {}
     head: bytes | None = None
-    if weights.bare and not hdf5:
+    if weights.hdf5 and not hdf5:
         changes.append("weights in HDF5, which become a caffemodel")
         notes.append("HDF5 holds no net, so the layers of the caffemodel have names and weights only")
     blobs = [blob for record in weights.layers for blob in record.blobs]
@@ -72,18 +72,20 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
             f"{weights.path}: weights of C3D 1.0, whose numbers stand for other layers and fields in BVLC Caffe; "
             "convert them with their prototxt, or upgrade them to .caffemodel.h5, which holds values only"
         )
-    if not weights.bare:
+    if not weights.hdf5:
         net = _net_inside(weights)
-        changes += _net_changes(net)
+        whole = True
         try:
             edits, head = _net_edits(weights, net)
         except NetError as error:
             if not weights.legacy:
                 raise
-            edits = {position: LayerEdit() for position in range(len(weights.layers))}
+            edits, head = _edits_one_by_one(weights)
+            whole = False
             notes.append(f"{error}; its layers are brought over one by one, those of an unknown type as 'Unknown'")
+        changes += _net_changes(net, whole=whole)
     changes += _blob_changes(weights.layers)
-    if hdf5 and not weights.bare:
+    if hdf5 and not weights.hdf5:
         changes.append("a caffemodel, which becomes HDF5: names and weights")
     plan = WeightPlan(with_current_shapes(weights, edits, {}), (), (), {}, head)
     form = weights.layers[0].format
@@ -113,6 +115,13 @@ def _net_edits(weights: WeightFile, net: Message) -> tuple[Edits, bytes | None]:
     return edits, _head(weights, upgraded, successors.get(None))
 
 
+def _edits_one_by_one(weights: WeightFile) -> tuple[Edits, bytes | None]:
+    """The same for a net with layers that cannot be upgraded together: each by itself, and the net's own fields."""
+    upgraded, _ = upgrade_with_origins(weights.net_header, source=weights.path)
+    head = _head(weights, upgraded, upgraded.layer[0] if upgraded.layer else None)
+    return {position: LayerEdit() for position in range(len(weights.layers))}, head
+
+
 def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes | None:
     """The fields of the net before its layers, with the layer that is NEW, if the upgrade changes any."""
     header = type(upgraded)()
@@ -124,13 +133,13 @@ def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes 
     return merge_header(weights.raw, header) + (prefix(_LAYER, len(layer)) + layer if layer else b"")
 
 
-def _net_changes(net: Message) -> Iterator[str]:
-    """What the upgrade of NET, as it was written, changes, in words."""
+def _net_changes(net: Message, *, whole: bool = True) -> Iterator[str]:
+    """What the upgrade of NET, as it was written, changes, in words; padding only moves in a net that is WHOLE."""
     old = [layer for layer in net.layers if layer.HasField("layer")]
     if net.layers:
         yield f"{_count(len(net.layers), 'layer')} of the format {'V0' if old else 'V1'}"
     padding = sum(layer.layer.type == "padding" for layer in old)
-    if padding:
+    if padding and whole:
         yield f"{_count(padding, 'padding layer')}, whose pad goes to the layers behind"
     if has_legacy_transforms(net):
         yield "scale, mean, crop and mirror of data layers, which go to transform_param"

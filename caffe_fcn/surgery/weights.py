@@ -18,7 +18,7 @@ from caffe_fcn.net.blobs import current_shape
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.net.upgrade import upgrade_layer_header
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.edits import Edit, ResizeInput, Surgery, ToConvolution
+from caffe_fcn.surgery.edits import Edit, ResizeInput, Rewire, Surgery, ToConvolution
 
 _CHECKED = ("Convolution", "Deconvolution", "InnerProduct", "PReLU", "Embed")
 """Types whose blobs are the same in BVLC Caffe and in its forks."""
@@ -97,11 +97,14 @@ def plan_weights(
         if not isinstance(edit, ResizeInput):
             by_name.setdefault(edit.layer, []).append(edit)
     _check_belongs(weights, types, surgery)
+    moved = _moved_blobs(net, surgery)
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):
         _check_blobs(weights, record, types, params, by_name.get(record.name, ()))
         if record.name in by_name:
             edits[position] = _layer_edit(record, by_name[record.name], net, types)
+        elif record.name not in types:
+            edits.update(_rewired(position, current_header(record, types), moved))
     return WeightPlan(edits, _missing(weights, params), _foreign(weights, types), types)
 
 
@@ -121,6 +124,30 @@ def _layer_edit(
                 blobs[0] = edit.weight_edit
         edit.apply(header)
     return LayerEdit(header, blobs)
+
+
+def _moved_blobs(net: Message, surgery: Surgery) -> dict[str, str]:
+    """Where the blobs of NET are found after SURGERY, by their old names: under another name, or before a layer
+    that is gone."""
+    moved = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+    for edit in surgery.edits:
+        if edit.drops:
+            layer = net.layer[edit.index]
+            held = layer.bottom[0]
+            moved.setdefault(layer.top[0], moved.get(held, held))
+    return moved
+
+
+def _rewired(position: int, header: Message, moved: Mapping[str, str]) -> dict[int, LayerEdit]:
+    """The edit, if any, of a layer that only the caffemodel has (the splits and losses of training), so that the net
+    inside it still holds together."""
+    if moved.keys().isdisjoint(header.bottom):
+        return {}
+    changed = type(header)()
+    changed.CopyFrom(header)
+    changed.bottom[:] = [moved.get(name, name) for name in header.bottom]
+    changed.top[:] = [moved[name] if name in moved and name in header.bottom else name for name in header.top]
+    return {position: LayerEdit(changed)}
 
 
 def _missing(weights: WeightFile, params: Mapping[str, Sequence[Shape]]) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
     with open_weights(temp, name) as written:
         found = [(r.name, [(blob.shape, blob.count) for blob in r.blobs if not blob.absent]) for r in written.layers]
     found = [entry for entry in found if entry[1]]
-    if written.bare:
+    if written.hdf5:
         expected, found = sorted(expected), sorted(found)
     if expected != found:
         nothing: tuple[str, list[tuple[Shape, int]]] = ("none", [])

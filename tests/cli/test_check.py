@@ -88,15 +88,16 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(files: CommandLine) ->
 
 def test_verbose_tells_of_every_file(files: CommandLine) -> None:
     files.write(old="input: 'data' layers { name: 'a' type: RELU bottom: 'data' top: 'a' } input_dim: [1, 1, 1, 1]")
-    files.write(labels="item { }")
-    paths = [f"{stem}.prototxt" for stem in ("good", "old", "solver", "bad", "labels")]
+    files.write(other="thing { }", labels="item { }")
+    paths = [f"{stem}.prototxt" for stem in ("good", "old", "solver", "bad", "labels", "other")]
     assert check(files, "--verbose", *paths).err.splitlines()[2:] == [
         "good.prototxt: net V2, ok",
         "old.prototxt: net V1, ok",
         "solver.prototxt: solver, ok",
         "bad.prototxt: net V2, not ok",
-        "labels.prototxt: neither net nor solver, not ok",
-        "5 files checked, 2 not ok",
+        "labels.prototxt: labelmap, ok",
+        "other.prototxt: neither net nor solver, not ok",
+        "6 files checked, 2 not ok",
     ]
     assert check(files, "-v", "good.prototxt").err.endswith("1 file checked, 0 not ok\n")
 

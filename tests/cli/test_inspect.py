@@ -98,7 +98,7 @@ def test_a_page_on_stdout_and_nothing_on_stderr(inspect: Inspect) -> None:
 
 def test_weights_are_a_line_more(inspect: Inspect) -> None:
     first, inputs, *rest = PAGE.splitlines()
-    weights = "weights  net.caffemodel, current format, float32, 33.7 KiB: all 4 layers that have parameters"
+    weights = "weights  net.caffemodel, current format, float32, 33.7 KiB: for all 4 layers with parameters"
     assert inspect("net.prototxt", "net.caffemodel").splitlines() == [first, inputs, weights, *rest]
 
 
@@ -240,6 +240,7 @@ def test_only_headers_are_read_unless_values_are_asked_for(inspect: Inspect, mon
 
 def test_wrong_usage(inspect: Inspect) -> None:
     assert "choose one" in inspect.fails("net.prototxt", "--json", "--csv", code=2)
+    assert "choose one" in inspect.fails("net.prototxt", "net.caffemodel", "--geometry", "--weights", code=2)
     assert "--weights needs WEIGHTS" in inspect.fails("net.prototxt", "--weights", code=2)
     assert "only one of NET and WEIGHTS" in inspect.fails("-", "-", code=2)
     assert "empty" in inspect.fails("", code=2)

@@ -72,14 +72,15 @@ def in_shell(directory: Path, script: str) -> tuple[int, bytes, str]:
 # ---- Ctrl-C ----
 
 
-def test_ctrl_c_while_the_copy_waits_for_its_reader(big: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_copy_waits_for_its_reader(big: Path, number: int) -> None:
     """The pipe is full, so the copy is in its middle when the signal comes."""
     os.mkfifo(big / "pipe")
     before = listing(big)
     process = start(big, "net.prototxt", "net.caffemodel", "-w", "pipe")
     with (big / "pipe").open("rb") as pipe:
         assert pipe.read(PIPE)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         code, out, err = finish(process)
     assert (code, out) == (INTERRUPTED, b"")
     assert the_message(err).startswith("interrupted")

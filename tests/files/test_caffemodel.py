@@ -128,6 +128,8 @@ def fails(path: Path, *expected: str) -> None:
     [
         (b"", "empty file"),
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "HDF5"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "a picture"),
+        (b"\xff\xd8\xff\xe0" + bytes(40), "a picture"),
         (gzip.compress(b"net", mtime=0), "gzip"),
         (b"PK\x03\x04" + b"\0" * 30, "zip"),
         (b'name: "lenet"\nlayer {\n}\n', "were the arguments swapped?"),

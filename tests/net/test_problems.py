@@ -79,8 +79,8 @@ def test_what_the_file_does_not_tell_is_no_problem() -> None:
         ("", "1:1 expected a net or a solver, found an empty file"),
         ("# nothing\n", "1:1 expected a net or a solver, found an empty file"),
         (
-            '# labels\nitem { name: "cat" }\n',
-            "2:1 expected a net or a solver, found neither: 'item' does not tell",
+            '# labels\nthing { name: "cat" }\n',
+            "2:1 expected a net or a solver, found neither: 'thing' does not tell",
         ),
         ("debug_info: true", "1:1 expected a net or a solver, found neither: 'debug_info' does not tell"),
         (b"\x0a\x00\x01", "1:1 expected a prototxt (text), found a binary file"),
@@ -90,6 +90,13 @@ def test_what_the_file_does_not_tell_is_no_problem() -> None:
 def test_other_files(text: str | bytes, expected: str) -> None:
     found = look(text)
     assert (found.kind, found.format, told(found.errors)) == (None, None, [expected])
+
+
+def test_the_names_of_classes_are_no_error() -> None:
+    """SSD's repositories have them beside their nets, under the same suffix."""
+    found = look('item { name: "cat" label: 1 }\nitem { name: "dog" label: 2 }\n')
+    assert (found.kind, found.format, found.errors, found.notes) == ("labelmap", None, (), ())
+    assert told(look("item { name: }").errors) != []
 
 
 # ---- Errors ----

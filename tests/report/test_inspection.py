@@ -262,7 +262,7 @@ def test_weights_beside_the_net(bench: Bench) -> None:
     found = bench.text(NET, weights).weights
     assert found is not None
     assert found[1:] == ("V2", len(weights), ("float32",), 2, 2, ("b",), ("old",))
-    assert "1 of 2 layers that have parameters; missing: b; not in the net: old" in shown(bench.text(NET, weights))
+    assert "for 1 of 2 layers with parameters; missing: b; not in the net: old" in shown(bench.text(NET, weights))
 
 
 def test_weights_of_another_net(bench: Bench) -> None:

@@ -335,3 +335,31 @@ def test_what_a_v1_layer_shares_stays_shared(tmp_path: Path) -> None:
     weights.layers[1].blob_share_mode[:] = [1, 0]
     found = converted(tmp_path, NET, weights).layer[1].param
     assert [(param.name, param.share_mode) for param in found] == [("w", 1), ("b", 0)]
+
+
+# ---- The net inside the caffemodel ----
+
+
+def test_what_only_training_has_reads_the_blobs_by_their_new_names(tmp_path: Path) -> None:
+    """Splits and losses, in place or not, so that the net inside the new caffemodel still holds together."""
+    text = data() + conv("c", "data", 3, 1) + layer("flat", "Flatten", "c") + fc("fc1", "flat", 5)
+    net = trained(c=BLOBS["c"], fc1=BLOBS["fc1"])
+    net.layer.add(name="cut", type="Dropout", bottom=["fc1"], top=["fc1"])
+    net.layer.add(name="fork", type="Split", bottom=["flat"], top=["one", "two"])
+    net.layer.add(name="loss", type="SoftmaxWithLoss", bottom=["fc1", "label"], top=["fc1_loss"])
+    net.layer.add(name="other", type="Silence", bottom=["label"])
+    made = {each.name: each for each in converted(tmp_path, text, net).layer}
+    assert (list(made["cut"].bottom), list(made["cut"].top)) == (["fc1-conv"], ["fc1-conv"])
+    assert (list(made["fork"].bottom), list(made["fork"].top)) == (["c"], ["one", "two"])
+    assert (list(made["loss"].bottom), list(made["loss"].top)) == (["fc1-conv", "label"], ["fc1_loss"])
+    assert made["other"] == net.layer[-1]
+
+
+def test_a_caffemodel_without_types_takes_those_of_the_net(tmp_path: Path) -> None:
+    """As one made of an HDF5 file is."""
+    net = trained(**BLOBS)
+    for each in net.layer:
+        each.ClearField("type")
+    made = {each.name: each for each in converted(tmp_path, NET, net).layer}
+    assert made["fc1-conv"].type == "Convolution" and list(made["fc1-conv"].blobs[0].shape.dim) == [5, 3, 8, 10]
+    assert list(made) == ["c", "fc1-conv", "fc2-conv"]

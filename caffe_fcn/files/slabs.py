@@ -1,0 +1,45 @@
+"""Arrays that are stored in chunks, read in order: which slabs to read one after the other, and what that costs.
+
+The one idea: a slab is the same step along the first axes, some rows of the next one and all that is behind, so
+slabs follow one another as the values do; and rows by the chunk mean that a chunk is unpacked for one slab only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from math import prod
+from typing import Any
+
+SLAB = 4 << 20
+"""The most values of a slab; a chunk that it takes apart counts besides."""
+
+
+def slabs(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> Iterator[tuple[Any, ...]]:
+    """Indices that take an array of SHAPE, stored in CHUNKS, apart in C order."""
+    if not prod(shape):
+        return
+    if not shape:
+        yield ()
+        return
+    axis, rows = _extent(shape, chunks)
+    for before in product(*map(range, shape[:axis])):
+        for row in range(0, shape[axis], rows):
+            yield (*before, slice(row, min(row + rows, shape[axis])))
+
+
+def reads(shape: tuple[int, ...], chunks: tuple[int, ...]) -> int:
+    """How many slabs a chunk reaches over at most: so often it is unpacked."""
+    if not prod(shape):
+        return 0
+    axis, rows = _extent(shape, chunks)
+    return prod(map(min, shape[:axis], chunks)) * -(-min(shape[axis], chunks[axis]) // rows)
+
+
+def _extent(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[int, int]:
+    """The axis that a slab has several rows of, and how many."""
+    axis = next(axis for axis in range(len(shape)) if prod(shape[axis + 1 :]) <= SLAB)
+    rows = max(1, SLAB // prod(shape[axis + 1 :]))
+    if chunks and rows > chunks[axis]:
+        rows -= rows % chunks[axis]
+    return axis, rows
