@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from forward import Array, Model, Params, columns, pooling_view, run
-from numpy.typing import NDArray
 
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
@@ -33,16 +32,17 @@ _Gradients = tuple[Array | None, Params]
 """The gradient of the bottom, None where it is not wanted, and those of the parameters."""
 
 
-def gradients(model: Model, images: Array, labels: NDArray[np.int64]) -> tuple[float, dict[str, Params]]:
-    """The mean cross-entropy of MODEL, whose last layer is a Softmax, on IMAGES; its gradients by layer name."""
+def gradients(model: Model, images: Array, targets: Array) -> tuple[float, dict[str, Params]]:
+    """The mean cross-entropy of MODEL on IMAGES, and its gradients by layer name.
+
+    The last layer is a Softmax over N×K, and TARGETS are the probabilities it should give, N×K.
+    """
     blobs = run(model, images)
     *nodes, softmax = model.graph.nodes
-    rows = np.arange(len(images))
-    delta = blobs[softmax.tops[0]].copy()
-    loss = float(-np.log(np.maximum(delta[rows, labels], 1e-12)).mean())
-    delta[rows, labels] -= 1
-    deltas: dict[Blob, Array] = {softmax.bottoms[0]: delta / np.float32(len(images))}
-    found: dict[str, Params] = {}
+    found = blobs[softmax.tops[0]]
+    loss = float(-(targets * np.log(np.maximum(found, 1e-12))).sum() / len(images))
+    deltas: dict[Blob, Array] = {softmax.bottoms[0]: (found - targets) / np.float32(len(images))}
+    made: dict[str, Params] = {}
     for node in reversed([node for node in nodes if node.bottoms]):
         bottom, top = node.bottoms[0], node.tops[0]
         wanted = bool(model.graph.producer[bottom].bottoms)
@@ -51,8 +51,8 @@ def gradients(model: Model, images: Array, labels: NDArray[np.int64]) -> tuple[f
         if below is not None:
             deltas[bottom] = below
         if params:
-            found[node.name] = params
-    return loss, found
+            made[node.name] = params
+    return loss, made
 
 
 def _spread(pieces: Array, windows: Windows, like: Array) -> Array:

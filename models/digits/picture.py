@@ -66,11 +66,14 @@ class Verdict(NamedTuple):
 
 
 def scatter(samples: Samples, random: np.random.Generator) -> list[Placed]:
-    """Digits for a picture, drawn from SAMPLES: each class, then more at random, no two boxes overlapping."""
+    """Digits for a picture, drawn from SAMPLES: each class, then more at random; no sample twice, no two boxes
+    overlapping."""
     order = [*random.permutation(10), *random.integers(10, size=COUNT - 10)]
+    unused = np.ones(len(samples.labels), dtype=np.bool_)
     placed: list[Placed] = []
     for number, digit in enumerate(order):
-        index = random.choice(np.flatnonzero(samples.labels == digit))
+        index = random.choice(np.flatnonzero((samples.labels == digit) & unused))
+        unused[index] = False
         left, top = _free_place(placed, number >= COUNT - CLOSE, random)
         placed.append(Placed(int(digit), left, top, int(samples.numbers[index])))
     return placed

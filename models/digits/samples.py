@@ -1,7 +1,8 @@
 """The handwritten digits, which of them are held out, and the windows that a net is trained on.
 
-The one idea: a window is labelled by what stands at its middle. A digit there makes it that digit; a digit
-further off, halves of two, or nothing but ground make it background, so that between digits a map stays dark.
+The one idea: a window is what stands at its middle. A digit there makes it that digit; a digit further off,
+halves of two, or nothing but ground make it background, so that between digits a map stays dark. On the way
+from the one to the other it is a share of both, and never another digit.
 """
 
 from __future__ import annotations
@@ -19,20 +20,27 @@ FIELD = 16
 """The width and height in pixels of the square that holds a digit: its 8×8 values, enlarged twofold."""
 
 BACKGROUND = 10
-"""The class of windows without a digit at their middle."""
+"""The class of windows without a digit at their middle, behind the ten digits."""
 
 HELD_OUT = 5
 """Of each class every fifth sample is held out, in the order of the data set."""
 
-NEAR = 4
-"""The middle of a digit at most NEAR pixels from the window's, by either axis, makes the window one of that
-digit; any further off it makes it background."""
+CLASSES = BACKGROUND + 1
 
-_DIGITS, _EMPTY = 0.5, 0.1
-"""The shares of windows with a digit at the middle, and of those without any; the others have one elsewhere."""
+WHOLE, NONE = 3, 6
+"""A digit whose middle is at most WHOLE pixels from the window's, by either axis, is all that the window is; from
+NONE pixels on it counts for nothing. In between its share falls evenly, and the rest is background."""
+
+_WINDOWS = ((0.45, 0, WHOLE), (0.2, WHOLE + 1, NONE - 1), (0.25, NONE, None))
+"""The share of the windows that have their first digit from so many pixels off the middle to so many, None as far
+off as it is in sight; all other windows are empty."""
 
 _NEIGHBOURS = 4
-"""How often a place for one more digit is tried."""
+"""How often, at most, a place for one more digit is tried."""
+
+
+_Place: TypeAlias = tuple[int, int]
+"""The middle of a digit, seen from the middle of the window: x, y in pixels."""
 
 
 class Samples(NamedTuple):
@@ -92,49 +100,62 @@ def lay(ground: NDArray[np.float64], ink: NDArray[np.float64], left: int, top: i
 
 def draw_windows(
     samples: Samples, count: int, size: int, random: np.random.Generator
-) -> tuple[Picture, NDArray[np.int64]]:
-    """COUNT windows to train on, COUNT×SIZE×SIZE, made of SAMPLES, and their classes."""
-    windows, labels = zip(*(_draw_window(samples, size, random) for _ in range(count)), strict=True)
-    return np.stack(windows), np.array(labels)
+) -> tuple[Picture, NDArray[np.float32]]:
+    """COUNT windows to train on, COUNT×SIZE×SIZE, made of SAMPLES, and what each class's probability should be:
+    COUNT×11."""
+    drawn = [_draw_window(samples, size, random) for _ in range(count)]
+    targets = np.zeros((count, CLASSES), dtype=np.float32)
+    for target, (_, label, share) in zip(targets, drawn, strict=True):
+        target[label] += share
+        target[BACKGROUND] += 1 - share
+    return np.stack([window for window, _, _ in drawn]), targets
 
 
-def _draw_window(samples: Samples, size: int, random: np.random.Generator) -> tuple[Picture, int]:
+def _draw_window(samples: Samples, size: int, random: np.random.Generator) -> tuple[Picture, int, float]:
+    """A window, the class of its first digit, and that digit's share in what the window is."""
     ground = _ground(size, random)
-    kind = random.random()
-    if kind >= 1 - _EMPTY:
-        return _finish(ground, random), BACKGROUND
-    reach = (size + FIELD) // 2 - 1  # a digit further off than that is out of sight
-    places = [_within(NEAR, random) if kind < _DIGITS else _beyond(NEAR, reach, random)]
-    for _ in range(random.integers(_NEIGHBOURS + 1)):
-        place = _beyond(NEAR, reach, random)
-        if all(_distance(place, other) >= FIELD for other in places):
-            places.append(place)
+    places = _places((size + FIELD) // 2 - 1, random)
     chosen = random.integers(len(samples.labels), size=len(places))
     for (x, y), index in zip(places, chosen, strict=True):
         ink = samples.images[index] * random.uniform(0.7, 1)
         lay(ground, ink, x + (size - FIELD) // 2, y + (size - FIELD) // 2)
-    label = int(samples.labels[chosen[0]]) if kind < _DIGITS else BACKGROUND
-    return _finish(ground, random), label
+    label = int(samples.labels[chosen[0]]) if places else BACKGROUND
+    return _finish(ground, random), label, _share(_distance(places[0], (0, 0))) if places else 0.0
 
 
-_Place = tuple[int, int]
-"""The middle of a digit, seen from the middle of the window: x, y in pixels."""
+def _share(distance: int) -> float:
+    """How much of a window a digit so many pixels off its middle is."""
+    return min(1.0, max(0.0, (NONE - distance) / (NONE - WHOLE)))
+
+
+def _places(reach: int, random: np.random.Generator) -> list[_Place]:
+    """Where the digits of a window stand, none over another; all but the first count for nothing. One more than
+    REACH pixels off would be out of sight."""
+    kind = random.random()
+    for share, least, most in _WINDOWS:
+        if kind < share:
+            places = [_between(least, reach if most is None else most, random)]
+            break
+        kind -= share
+    else:
+        return []
+    for _ in range(random.integers(_NEIGHBOURS + 1)):
+        place = _between(NONE, reach, random)
+        if all(_distance(place, other) >= FIELD for other in places):
+            places.append(place)
+    return places
 
 
 def _distance(one: _Place, other: _Place) -> int:
     return max(abs(one[0] - other[0]), abs(one[1] - other[1]))
 
 
-def _within(reach: int, random: np.random.Generator) -> _Place:
-    x, y = random.integers(-reach, reach + 1, size=2)
-    return int(x), int(y)
-
-
-def _beyond(near: int, reach: int, random: np.random.Generator) -> _Place:
+def _between(least: int, most: int, random: np.random.Generator) -> _Place:
+    """Any place that is LEAST to MOST pixels off the middle."""
     while True:
-        place = _within(reach, random)
-        if _distance(place, (0, 0)) > near:
-            return place
+        x, y = random.integers(-most, most + 1, size=2)
+        if _distance((x, y), (0, 0)) >= least:
+            return int(x), int(y)
 
 
 def _ground(size: int, random: np.random.Generator) -> NDArray[np.float64]:

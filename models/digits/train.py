@@ -3,7 +3,7 @@
 The one idea: the prototxt is the only description of the net. Layers and sizes are read from it, trained by
 `forward` and `backward`, and written back as the message that was read, with blobs: a caffemodel.
 
-    python models/digits/train.py                      # train, about two minutes; writes to build/digits
+    python models/digits/train.py                      # train, about three minutes; writes to build/digits
     python models/digits/train.py --output DIR         # the same, to another place
     python models/digits/train.py --evaluate           # no training: measure the shipped weights
     python models/digits/train.py --evaluate OTHER.caffemodel
@@ -115,8 +115,8 @@ def train(
     optimizer = Adam(model)
     losses: list[float] = []
     for step in range(steps):
-        windows, labels = draw_windows(samples, batch, size, random)
-        loss, found = gradients(model, to_input(windows), labels)
+        windows, targets = draw_windows(samples, batch, size, random)
+        loss, found = gradients(model, to_input(windows), targets)
         optimizer.update(found, RATE * (1 + cos(pi * step / steps)) / 2)
         losses.append(loss)
         if (step + 1) % 500 == 0:

@@ -58,7 +58,7 @@ def indexed(weights: WeightFile) -> Blobs:
 def test_the_file_that_caffe_wrote() -> None:
     with open_hdf5(CAFFES) as weights:
         assert same(indexed(weights), read(CAFFES))
-        assert (weights.bare, weights.legacy, weights.path) == (True, False, str(CAFFES))
+        assert (weights.hdf5, weights.bare, weights.legacy, weights.path) == (True, True, False, str(CAFFES))
         assert weights.size == CAFFES.stat().st_size, "values stay where they are"
         for record in weights.layers:
             assert (record.format, record.header) == ("HDF5", schema.LayerParameter(name=record.name))

@@ -16,7 +16,7 @@ def test_told_apart_by_contents_not_by_name(name: str, tmp_path: Path) -> None:
     for called in ("weights", "weights.h5", "weights.caffemodel"):
         (tmp_path / called).write_bytes((LENET / name).read_bytes())
         with open_weights(tmp_path / called) as weights:
-            assert weights.bare == name.endswith(".h5")
+            assert weights.hdf5 == weights.bare == name.endswith(".h5")
             assert {record.name for record in weights.layers} >= {"conv1", "conv2", "ip1", "ip2"}
 
 

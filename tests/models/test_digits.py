@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from tests.paths import ROOT
 DIGITS = ROOT / "models" / "digits"
 sys.path.insert(0, str(DIGITS))  # its programs import one another as a user's would
 
+from backward import gradients  # noqa: E402
 from forward import Model, load, predict  # noqa: E402
-from picture import draw, judge, read_picture  # noqa: E402
-from samples import BACKGROUND, centred, draw_windows, load_samples, to_input  # noqa: E402
+from picture import cell_centers, draw, judge, read_picture  # noqa: E402
+from samples import BACKGROUND, CLASSES, centred, draw_windows, enlarge, load_samples, to_input  # noqa: E402
 from train import converted, evaluate, score, train, window_size, write  # noqa: E402
 
 NET, WEIGHTS = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
@@ -37,7 +39,7 @@ def test_the_page_states_what_the_script_measures(capsys: pytest.CaptureFixture[
     evaluate(WEIGHTS)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and all(f"    {line}\n" in PAGE for line in printed)
-    assert score(load(NET, WEIGHTS), load_samples()[1]) / len(load_samples()[1].labels) > 0.97
+    assert score(load(NET, WEIGHTS), load_samples()[1]) / len(load_samples()[1].labels) > 0.98
 
 
 def test_the_weights_are_small_and_the_net_s_own() -> None:
@@ -63,6 +65,17 @@ def test_every_digit_lights_up_and_the_ground_is_dark(twin: tuple[Model, Geometr
     assert verdict.far > 2000 and verdict.dark == verdict.far
 
 
+def test_what_lights_up_is_the_digit_that_stands_there(twin: tuple[Model, Geometry]) -> None:
+    picture, placed = read_picture()
+    dense = predict(twin[0], to_input(picture[None]))[0]
+    y, x = cell_centers(twin[1], dense.shape[1:])
+    distances = [np.hypot(y[:, None] - d.center[1], x - d.center[0]) for d in placed]
+    nearest = np.array([d.digit for d in placed])[np.argmin(distances, axis=0)]
+    top = dense.argmax(axis=0)
+    lit = top != BACKGROUND
+    assert lit.sum() >= 4 * len(placed) and (top[lit] == nearest[lit]).all()
+
+
 def test_an_empty_picture_stays_dark(twin: tuple[Model, Geometry]) -> None:
     probabilities = predict(twin[0], to_input(np.zeros((1, 100, 140), dtype=np.uint8)))[0]
     assert (probabilities.argmax(axis=0) == BACKGROUND).all()
@@ -71,11 +84,10 @@ def test_an_empty_picture_stays_dark(twin: tuple[Model, Geometry]) -> None:
 def test_the_dense_map_is_the_classifier_on_every_window(twin: tuple[Model, Geometry]) -> None:
     picture, _ = read_picture()
     dense = predict(twin[0], to_input(picture[None]))[0]
-    cells = [(0, 0), (5, 7), (43, 59), (20, 31), (43, 0)]
-    windows = np.stack([picture[4 * row : 4 * row + 20, 4 * column : 4 * column + 20] for row, column in cells])
-    alone = predict(load(NET, WEIGHTS), to_input(windows))
-    for (row, column), answer in zip(cells, alone, strict=True):
-        np.testing.assert_allclose(dense[:, row, column], answer.ravel(), atol=1e-5)
+    windows = np.lib.stride_tricks.sliding_window_view(picture, (20, 20))[::4, ::4]
+    alone = predict(load(NET, WEIGHTS), to_input(windows.reshape(-1, 20, 20)))
+    assert dense.shape == (CLASSES, 44, 60)
+    np.testing.assert_allclose(dense, alone.T.reshape(dense.shape), atol=1e-5)
 
 
 def test_the_picture_and_the_truth_belong_together() -> None:
@@ -99,9 +111,42 @@ def test_no_sample_is_both_trained_on_and_held_out() -> None:
     assert len(trained.numbers) + len(held_out.numbers) == 1797 and len(held_out.numbers) == 355
 
 
+def test_the_digits_are_enlarged_as_the_page_says() -> None:
+    values = np.random.default_rng(0).integers(17, size=(3, 8, 8)).astype(np.float64)
+    for small, large in zip(values, enlarge(values), strict=True):
+        by_pillow = Image.fromarray((small * 255 / 16).astype(np.float32)).resize((16, 16), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(large, np.asarray(by_pillow), atol=0.51)
+
+
+def test_a_window_s_targets_are_one_digit_and_background() -> None:
+    _, targets = draw_windows(load_samples()[0], 400, 20, np.random.default_rng(0))
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    assert ((targets[:, :BACKGROUND] > 0).sum(axis=1) <= 1).all()
+    shares = np.unique(targets[:, BACKGROUND].round(3))
+    np.testing.assert_allclose(shares, [0, 0.333, 0.667, 1], atol=1e-6)
+
+
+def test_the_gradients_are_the_slopes_of_the_loss() -> None:
+    random = np.random.default_rng(0)
+    trained = load(NET, WEIGHTS)
+    model = Model(trained.graph, {n: [blob.astype(np.float64) for blob in p] for n, p in trained.params.items()})
+    windows, targets = draw_windows(load_samples()[0], 6, 20, random)
+    images: Any = to_input(windows).astype(np.float64)  # in single precision the slopes would drown in rounding
+    _, found = gradients(model, images, targets)
+    for name, blobs in model.params.items():
+        for blob, slope in zip(blobs, found[name], strict=True):
+            place = np.unravel_index(np.abs(slope).argmax(), slope.shape)
+            losses = []
+            for step in (1e-5, -1e-5):
+                blob[place] += step
+                losses.append(gradients(model, images, targets)[0])
+                blob[place] -= step
+            assert slope[place] == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-3)
+
+
 def test_training_learns_and_writes_what_it_learned(tmp_path: Path) -> None:
     samples, _ = load_samples()
-    model, losses = train(samples, steps=30, batch=32, report=lambda line: None)
+    model, losses = train(samples, steps=60, batch=32, report=lambda line: None)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     write(model, NET, tmp_path / "w.caffemodel")
     windows, _ = draw_windows(samples, 4, window_size(model), np.random.default_rng(1))
