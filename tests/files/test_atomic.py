@@ -211,8 +211,8 @@ def test_a_directory_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (errno.ENOSPC, "the disk is full: 1,234 bytes needed, "),
-        (errno.EDQUOT, "the disk quota is used up: 1,234 bytes needed, "),
+        (errno.ENOSPC, "the disk is full: 1,234 bytes needed; make room"),
+        (errno.EDQUOT, "the disk quota is used up: 1,234 bytes needed; make room"),
         (errno.EFBIG, "a file of 1,234 bytes is larger than"),
         (errno.EROFS, "cannot be written: Read-only file system"),
     ],

@@ -146,7 +146,7 @@ def test_the_gradients_are_the_slopes_of_the_loss() -> None:
 
 def test_training_learns_and_writes_what_it_learned(tmp_path: Path) -> None:
     samples, _ = load_samples()
-    model, losses = train(samples, steps=60, batch=32, report=lambda line: None)
+    model, losses = train(samples, steps=100, batch=8, report=lambda line: None)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     write(model, NET, tmp_path / "w.caffemodel")
     windows, _ = draw_windows(samples, 4, window_size(model), np.random.default_rng(1))
