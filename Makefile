@@ -29,7 +29,7 @@ demo: $(RUN) ## convert the digits model; look inside it before and after; show 
 		'$(DEMO)/'
 
 test: $(DEV) lint ## lint, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(DEV) ## ruff and mypy
 	$(BIN)/ruff check .
