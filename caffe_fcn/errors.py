@@ -42,3 +42,11 @@ class ExtraError(CaffeFcnError):
 
 class OutputError(CaffeFcnError):
     """A file cannot be written: it exists, its directory does not, the disk is full."""
+
+
+class LoweringError(CaffeFcnError):
+    """The net cannot be written in another format; the message names every layer that stands in the way."""
+
+
+class EngineError(CaffeFcnError):
+    """An engine cannot load the net, or was given what the net does not take."""

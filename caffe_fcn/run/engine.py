@@ -1,0 +1,84 @@
+"""What runs a net: an engine loads it with its weights, the session it gives runs it on arrays.
+
+The one idea: blobs go by Caffe's names, in Caffe's shapes, whatever the engine calls them. What an engine
+would get wrong it refuses when it loads, and what a net does not take a session refuses before it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from caffe_fcn.errors import EngineError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.shapes import Shapes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
+Dims: TypeAlias = tuple["int | None", ...]
+"""The extents of an input, N×C×spatial axes; None where any will do."""
+
+
+class Net(NamedTuple):
+    """A net to be run: its graph in one phase, and the shapes of its blobs at the nominal size."""
+
+    graph: Graph
+    shapes: Shapes
+
+
+class Session(Protocol):
+    """A net that is loaded, ready to run any number of times."""
+
+    @property
+    def inputs(self) -> Mapping[str, Dims]:
+        """What is fed, by name."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what comes out."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for INPUTS, all float32 and by name. Raises EngineError or ShapeError for what is not taken."""
+
+
+class Engine(Protocol):
+    """A way to run nets."""
+
+    name: str
+
+    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> Session:
+        """NET with WEIGHTS, ready to run. OUTPUTS names the blobs that come out; none for the net's own.
+
+        Raises CaffeFcnError for a net that the engine cannot run, or would run otherwise than Caffe does.
+        """
+
+
+def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> dict[str, Array]:
+    """GIVEN as contiguous arrays of float32, held against what a session expects. Raises EngineError."""
+    import numpy as np
+
+    unknown = [name for name in given if name not in expected]
+    missing = [name for name in expected if name not in given]
+    if unknown or missing:
+        wanted, found = (", ".join(map(repr, names)) or "none" for names in (expected, given))
+        raise EngineError(f"the net is fed the inputs {wanted}, found {found}")
+    arrays: dict[str, Array] = {}
+    for name, dims in expected.items():
+        try:
+            array = np.asarray(given[name], dtype=np.float32, order="C")
+        except (TypeError, ValueError) as error:
+            raise EngineError(f"input {name!r}: expected an array of numbers, found none: {error}") from error
+        if not _fits(array.shape, dims):
+            shown = "×".join("any" if extent is None else str(extent) for extent in dims)
+            found = "×".join(map(str, array.shape)) or "a scalar"
+            raise EngineError(f"input {name!r}: expected {shown}, found {found}; resize it, or load the net for it")
+        arrays[name] = array
+    return arrays
+
+
+def _fits(shape: tuple[int, ...], dims: Dims) -> bool:
+    """Whether an input of SHAPE is one of DIMS."""
+    return len(shape) == len(dims) and all(want in (None, size) for size, want in zip(shape, dims, strict=True))

@@ -1,0 +1,142 @@
+"""A net as an .onnx file, whole or not at all: the model, what a user of it needs to know, and the weights.
+
+Weights go from their file to the new one without coming by here, so memory does not grow with the model.
+A model too large for one protobuf message has its values in a second file beside the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from caffe_fcn.errors import OutputError
+from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.run.onnx.lowering import Lowered, lower
+from caffe_fcn.run.onnx.model import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
+
+DATA_SUFFIX = ".data"
+"""What the file of values is called behind the name of the model."""
+
+
+class Metadata(NamedTuple):
+    """What a user of the model needs to know and the net does not say.
+
+    SOURCE says where it comes from; MEAN is what to subtract from each channel before multiplying by SCALE, as
+    Caffe does it; LABELS names the classes.
+    """
+
+    source: str | None = None
+    mean: Sequence[float] | None = None
+    scale: float | None = None
+    labels: Sequence[str] | None = None
+
+
+NO_METADATA = Metadata()
+
+
+class Exported(NamedTuple):
+    """What was written: the net as it was LOWERED, and the files with their sizes in bytes."""
+
+    lowered: Lowered
+    files: dict[str, int]
+
+
+def export(
+    graph: Graph,
+    shapes: Shapes,
+    weights: WeightFile,
+    out_path: str | os.PathLike[str],
+    *,
+    outputs: Sequence[str] = (),
+    fixed: bool = False,
+    external: bool = False,
+    metadata: Metadata = NO_METADATA,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Exported:
+    """Write GRAPH, of the nominal SHAPES, with its parameter blobs in WEIGHTS, to OUT_PATH as ONNX.
+
+    OUTPUTS and FIXED are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is too large
+    for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does, ExtraError
+    where the onnx package is not installed, OutputError where a file cannot be written or, without FORCE, exists.
+    """
+    path = os.fspath(out_path)
+    onnx_package(f"{path}: writing ONNX")
+    lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed)
+    told = metadata_props(lowered, metadata)
+    parts = lay_out(lowered.graph, told)
+    if external or size_of(parts.model) > LIMIT:
+        parts = lay_out(lowered.graph, told, os.path.basename(path) + DATA_SUFFIX)
+    planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
+    if size_of(parts.model) > LIMIT:
+        raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")
+    _write(weights, planned, force, progress)
+    return Exported(lowered, {name: size_of(made) for name, made in planned.items()})
+
+
+def _write(
+    weights: WeightFile,
+    planned: Mapping[str, Sequence[Part]],
+    force: bool,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Write the files PLANNED, all of them or none."""
+    check_outputs(planned, [weights.path], force=force)
+    done = 0
+    with OutputFiles() as files:
+        for name, parts in planned.items():
+            output = files.add(name, overwrite=force)
+            told = (lambda written, before=done: progress(before + written)) if progress else None
+            try:
+                write_parts(weights, output.fd, parts, told)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise output_error(name, error, needed=size_of(parts)) from error
+            done += size_of(parts)
+        files.commit()
+
+
+def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[str, str]:
+    """The entries of the model's metadata_props: texts, and lists and tables in JSON.
+
+    `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a
+    cell sees, the stride from cell to cell, the offset of the first cell's centre, and why it is not exact.
+    """
+    props = {
+        "source": metadata.source or lowered.scope.graph.source,
+        "input_mean": _json(None if metadata.mean is None else [float(value) for value in metadata.mean]),
+        "input_scale": _json(None if metadata.scale is None else float(metadata.scale)),
+        "classes": _json(None if metadata.labels is None else list(metadata.labels)),
+        "geometry": _json(_geometry(lowered) or None),
+    }
+    return {key: text for key, text in props.items() if text is not None}
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
+    known = infer_geometry(lowered.scope.graph, lowered.scope.shapes)
+    return {
+        blob.name: {
+            "window": list(found.window),
+            "stride": [_number(value) for value in found.stride],
+            "offset": [_number(value) for value in found.offset],
+            "inexact": list(found.reasons),
+        }
+        for blob in lowered.scope.outputs
+        if (found := known.get(blob)) is not None
+    }
+
+
+def _number(value: Fraction) -> int | float:
+    return int(value) if value.denominator == 1 else float(value)

@@ -1,0 +1,170 @@
+"""An ONNX graph while it is built: nodes, constants, and weights that stay on disk.
+
+The one idea: a weight is never an array here. It is a record of where its values lie in the weight file,
+so a graph is small whatever the model, and whoever writes it copies the values straight to their place.
+Nothing in this module needs the onnx package.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import copysign, inf, prod
+from typing import NamedTuple, TypeAlias
+
+from caffe_fcn.files.blobs import BlobRecord
+
+FLOAT, INT64 = 1, 7
+"""TensorProto.DataType: float32 and int64, the only types of constants."""
+
+_TOO_LARGE = 3.4028235677973366e38
+"""From here on, numbers do not round to a float32."""
+
+Attribute: TypeAlias = int | float | str | tuple[int, ...]
+Dims: TypeAlias = tuple["int | None", ...]
+"""The extents of a value, outermost first; None where they differ with the size of the input."""
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """One operation. INPUTS and OUTPUTS are names of values; an input "" is left out."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Attribute]
+
+
+class Constant(NamedTuple):
+    """A value that is known beforehand: bytes made here, little-endian, or the values of a blob in a file."""
+
+    name: str
+    kind: int
+    dims: tuple[int, ...]
+    data: bytes | BlobRecord
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes in an ONNX file."""
+        return prod(self.dims) * (8 if self.kind == INT64 else 4)
+
+
+class Value(NamedTuple):
+    """An input or output of the graph. An axis that is not fixed has a name, or None where it has none."""
+
+    name: str
+    dims: tuple[int | str | None, ...]
+
+
+class OnnxGraph(NamedTuple):
+    """A whole graph, in the order in which it can be run."""
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+    constants: tuple[Constant, ...]
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+
+class Builder:
+    """Collects nodes and constants, layer by layer, and gives every value a name of its own.
+
+    RESERVED are names that only `give` hands out: those of the net's blobs.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self.nodes: list[OnnxNode] = []
+        self.constants: list[Constant] = []
+        self._names = dict.fromkeys(reserved, 1)
+        self._node_names: dict[str, int] = {}
+        self._known: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+        self._stored: dict[tuple[int, tuple[int, ...]], str] = {}
+        self._layer = ""
+        self._first = 0
+
+    def enter(self, layer: str) -> None:
+        """Begin LAYER, after which the nodes and values that follow are named."""
+        self._layer, self._first = layer, len(self.nodes)
+
+    def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
+        """Add a node of one output; the name of that."""
+        return self.split(op, *inputs, outputs=1, **attributes)[0]
+
+    def split(self, op: str, *inputs: str, outputs: int, **attributes: Attribute) -> tuple[str, ...]:
+        """Add a node of several OUTPUTS; their names."""
+        made = tuple(self._new(f"{self._layer}/{op}") for _ in range(outputs))
+        name = unique(f"{self._layer}/{op}", self._node_names)
+        self.nodes.append(OnnxNode(op, name, inputs, made, attributes))
+        return made
+
+    def floats(self, values: Sequence[float], dims: tuple[int, ...] | None = None) -> str:
+        """A constant of float32 VALUES; by default a list of them."""
+        return self._constant(FLOAT, (len(values),) if dims is None else dims, _packed(values))
+
+    def number(self, value: float) -> str:
+        """A constant of a single float32."""
+        return self.floats((value,), ())
+
+    def ints(self, values: Sequence[int], dims: tuple[int, ...] | None = None) -> str:
+        """A constant of int64 VALUES; by default a list of them."""
+        data = struct.pack(f"<{len(values)}q", *values)
+        return self._constant(INT64, (len(values),) if dims is None else dims, data)
+
+    def computed(self, label: str, values: Sequence[float]) -> str:
+        """A constant of float32 VALUES, made from blobs, in a list."""
+        return self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, (len(values),), _packed(values)))
+
+    def stored(self, label: str, blob: BlobRecord, dims: tuple[int, ...]) -> str:
+        """A constant that holds, as float32 of the shape DIMS, the values of BLOB; one for all that want the same."""
+        key = (id(blob), dims)
+        if key not in self._stored:
+            self._stored[key] = self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, dims, blob))
+        return self._stored[key]
+
+    def give(self, value: str, name: str) -> None:
+        """Call VALUE by the reserved NAME from now on. What other layers made is kept, and copied."""
+        own = range(self._first, len(self.nodes))
+        maker = next((index for index in own if value in self.nodes[index].outputs), None)
+        if maker is None:
+            self.nodes.append(OnnxNode("Identity", unique(name, self._node_names), (value,), (name,), {}))
+            return
+        for index in own:
+            node = self.nodes[index]
+            inputs = tuple(name if each == value else each for each in node.inputs)
+            outputs = tuple(name if each == value else each for each in node.outputs)
+            self.nodes[index] = replace(node, inputs=inputs, outputs=outputs)
+
+    def _constant(self, kind: int, dims: tuple[int, ...], data: bytes) -> str:
+        key = (kind, dims, data)
+        if key not in self._known:
+            self._known[key] = self._add(Constant(self._new(f"{self._layer}/constant"), kind, dims, data))
+        return self._known[key]
+
+    def _add(self, constant: Constant) -> str:
+        self.constants.append(constant)
+        return constant.name
+
+    def _new(self, wanted: str) -> str:
+        return unique(wanted, self._names)
+
+
+def _packed(values: Sequence[float]) -> bytes:
+    """VALUES as float32, infinite where they are too large for it, as Caffe would have them."""
+    try:
+        return struct.pack(f"<{len(values)}f", *values)
+    except OverflowError:
+        limited = [copysign(inf, value) if abs(value) >= _TOO_LARGE else value for value in values]
+        return struct.pack(f"<{len(values)}f", *limited)
+
+
+def unique(wanted: str, taken: dict[str, int]) -> str:
+    """WANTED, or where that is TAKEN already, the same with a number behind it; it is TAKEN from now on."""
+    number, name = taken.get(wanted, 0), wanted
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken[wanted] = max(1, number)
+    taken[name] = taken.get(name, 1)
+    return name

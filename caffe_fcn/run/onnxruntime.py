@@ -1,0 +1,156 @@
+"""The default engine: the net lowered to ONNX, run by onnxruntime on the CPU.
+
+The one idea: weights reach onnxruntime through a file beside the model, which it maps into memory, and not
+through a message that it would have to parse and copy. The file is temporary, and gone when the session
+stands: a mapping outlives the name.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from caffe_fcn.errors import EngineError, ExtraError
+from caffe_fcn.files.atomic import output_error
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import Shape, infer_shapes, show
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.onnx.graph import OnnxGraph, Value
+from caffe_fcn.run.onnx.lowering import Lowered, lower
+from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
+
+_MODEL, _DATA = "net.onnx", "net.data"
+_ERRORS_ONLY = 3
+"""onnxruntime's level of logging."""
+
+LEFT_IN_PLACE = 32 << 20
+"""Convolution weights of so many bytes are used where they lie. Otherwise onnxruntime puts a copy in another order,
+which gains it a tenth of the time and, in a net that is nearly all one such layer, takes twice the memory."""
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ExtraError(
+            "running a net with onnxruntime needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        ) from error
+    return onnxruntime
+
+
+class OnnxRuntime:
+    """The engine. THREADS is how many work on one operation; None for as many as there are cores. With FIXED, a
+    net takes its nominal size alone."""
+
+    name = "onnxruntime"
+
+    def __init__(self, threads: int | None = None, *, fixed: bool = False) -> None:
+        self.threads = threads
+        self.fixed = fixed
+
+    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
+        """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
+
+        Raises LoweringError for layers that ONNX cannot say, ExtraError where a package is not installed.
+        """
+        package = _onnxruntime()
+        lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed)
+        options = package.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = self.threads or 0
+        options.inter_op_num_threads = 1
+        with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
+            path = os.path.join(directory, _MODEL)
+            _write(lowered, weights, directory)
+            with _failures_told(f"load {net.graph.source}"):
+                return OnnxRuntimeSession(lowered, package.InferenceSession(path, options, ["CPUExecutionProvider"]))
+
+
+@contextmanager
+def _failures_told(what: str) -> Iterator[None]:
+    """Turn what onnxruntime raises while it is to do WHAT into an EngineError."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+
+    kinds = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    try:
+        yield
+    except kinds as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"onnxruntime cannot {what}: {reason}") from error
+
+
+def _write(lowered: Lowered, weights: WeightFile, directory: str) -> None:
+    """Write the model and its data to DIRECTORY. Raises OutputError."""
+    parts = lay_out(_with_weights_in_place(lowered.graph), {}, _DATA)
+    for name, made in ((_MODEL, parts.model), (_DATA, parts.data)):
+        try:
+            fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                write_parts(weights, fd, made)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise output_error(f"a temporary copy of {weights.path}", error, needed=size_of(made)) from error
+
+
+def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:
+    """GRAPH with its largest weights as inputs that have a default: what may be fed is no constant to onnxruntime,
+    which then lets it be."""
+    weights = {node.inputs[1] for node in graph.nodes if node.op == "Conv"}
+    large = [each for each in graph.constants if each.name in weights and each.size >= LEFT_IN_PLACE]
+    return graph._replace(inputs=(*graph.inputs, *(Value(each.name, each.dims) for each in large)))
+
+
+class OnnxRuntimeSession:
+    """A net that onnxruntime has loaded."""
+
+    def __init__(self, lowered: Lowered, session: Any) -> None:
+        self.lowered = lowered
+        self._session = session
+        self._expected: dict[Blob, Shape] = {}
+        self._checked: dict[str, Shape] | None = None
+
+    @property
+    def inputs(self) -> Mapping[str, Dims]:
+        """What is fed, by name; None for an axis that may be of any length."""
+        fed = self.lowered.inputs.items()
+        return {name: tuple(size if isinstance(size, int) else None for size in value.dims) for name, value in fed}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what comes out."""
+        return tuple(self.lowered.outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for INPUTS, by Caffe's names.
+
+        Raises EngineError for inputs that the net does not take, ShapeError for a size that does not suit it.
+        """
+        arrays = checked_inputs(self.inputs, inputs)
+        expected = self._shapes({name: array.shape for name, array in arrays.items()})
+        names = [value.name for value in self.lowered.graph.outputs]
+        feed = {value.name: arrays[name] for name, value in self.lowered.inputs.items()}
+        with _failures_told(f"run {self.lowered.scope.graph.source}"):
+            made = self._session.run(names, feed)
+        blobs = self.lowered.scope.outputs
+        for blob, array in zip(blobs, made, strict=True):
+            if array.shape != expected[blob]:
+                raise EngineError(
+                    f"onnxruntime makes {blob.name!r} {show(array.shape)} where Caffe makes it {show(expected[blob])}; "
+                    "this is a defect of caffe-fcn, please report it with the prototxt"
+                )
+        return {blob.name: array for blob, array in zip(blobs, made, strict=True)}
+
+    def _shapes(self, given: dict[str, Shape]) -> dict[Blob, Shape]:
+        """The shapes that the outputs have in Caffe for inputs of the shapes GIVEN. Raises ShapeError."""
+        if given == self._checked:
+            return self._expected
+        scope = self.lowered.scope
+        shapes = infer_shapes(scope.graph, given=given)
+        outputs = {blob: shape for blob in scope.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
+        self._checked, self._expected = given, outputs
+        return outputs
