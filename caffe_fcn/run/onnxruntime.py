@@ -32,7 +32,8 @@ LEFT_IN_PLACE = 32 << 20
 which gains it a tenth of the time and, in a net that is nearly all one such layer, takes twice the memory."""
 
 
-def _onnxruntime() -> Any:
+def onnxruntime() -> Any:
+    """The package. Raises ExtraError where it is not installed."""
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError as error:
@@ -57,7 +58,7 @@ class OnnxRuntime:
 
         Raises LoweringError for layers that ONNX cannot say, ExtraError where a package is not installed.
         """
-        package = _onnxruntime()
+        package = onnxruntime()
         lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed)
         options = package.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY

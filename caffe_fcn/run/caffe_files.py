@@ -1,0 +1,197 @@
+"""A part of a net as the two files that programs around Caffe read, for engines that know nothing else.
+
+The one idea: what such readers get wrong is often not in the net but in how it is written. So it is written
+plainly: no rules, no data layers, no work in place, a layer called like its top, and weights of that name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import EngineError, ShapeError, WeightsError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
+from caffe_fcn.files.rewrite import DROP, Drop, LayerEdit, write
+from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
+from caffe_fcn.run.engine import Array, Dims
+from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.schema import Message
+from caffe_fcn.surgery.check import other_parameters
+from caffe_fcn.surgery.weights import current_header
+
+_IMAGE = 4
+"""The axes that a blob of images has."""
+
+NET, WEIGHTS = "net.prototxt", "net.caffemodel"
+
+
+class Written(NamedTuple):
+    """The two files, what blobs are called in them, and what the layers that make them are."""
+
+    net: str
+    weights: str
+    blobs: dict[Blob, str]
+    layers: dict[Blob, str]
+
+
+def write_files(scope: Scope, weights: WeightFile, directory: str, dtypes: Collection[str]) -> Written:
+    """Write the net in SCOPE with its parameter blobs in WEIGHTS to DIRECTORY. Raises WeightsError where blobs are
+    missing, EngineError where they hold values of another type than DTYPES."""
+    from google.protobuf import text_format
+
+    blobs = _names(scope)
+    net = schema.NetParameter(name="net")
+    for blob in scope.inputs:
+        shape = scope.shapes.blobs[blob]
+        if not isinstance(shape, tuple):
+            raise ShapeError(
+                f"{scope.graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape"
+            )
+        net.layer.add(name=blobs[blob], type="Input", top=[blobs[blob]]).input_param.shape.add(dim=shape)
+    kept = [node for node in scope.graph.nodes if scope.inputs == () or not set(node.tops) & set(scope.inputs)]
+    for node in kept:
+        net.layer.append(_plain(node, blobs, scope.shapes))
+    written = Written(
+        os.path.join(directory, NET),
+        os.path.join(directory, WEIGHTS),
+        blobs,
+        {blob: blobs[node.tops[0]] for node in kept for blob in node.tops},
+    )
+    with open(written.net, "w", encoding="utf-8") as file:
+        file.write(text_format.MessageToString(net, as_utf8=True))
+    _write_weights(scope, weights, written, kept, dtypes)
+    return written
+
+
+def _names(scope: Scope) -> dict[Blob, str]:
+    """What each blob is called: its last version by its name, those before by their number too."""
+    taken = {blob.name for blob in scope.graph.producer}
+    names: dict[Blob, str] = {}
+    for blob in scope.graph.producer:
+        name = blob.name
+        if Blob(blob.name, blob.version + 1) in scope.graph.producer:
+            name = f"{blob.name}_v{blob.version}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+        names[blob] = name
+    return names
+
+
+def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes) -> Message:
+    """The layer of NODE with BLOBS as they are called now, and nothing that a reader may take amiss."""
+    layer = schema.LayerParameter()
+    layer.CopyFrom(node.layer)
+    layer.bottom[:] = [blobs[blob] for blob in node.bottoms]
+    layer.top[:] = [blobs[blob] for blob in node.tops]
+    layer.name = layer.top[0]
+    for field in ("include", "exclude", "param", "propagate_down", "loss_weight"):
+        layer.ClearField(field)
+    bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
+    if isinstance(bottom, tuple) and len(bottom) > _IMAGE and layer.HasField("convolution_param"):
+        _spell_out(layer.convolution_param, len(bottom) - 2)
+    return layer
+
+
+def _spell_out(param: Message, axes: int) -> None:
+    """Give for each of so many AXES what PARAM, a ConvolutionParameter, gives once for all: OpenCV reads on behind
+    the end of shorter lists."""
+    for name in ("kernel_size", "stride", "pad", "dilation"):
+        values = getattr(param, name)
+        if len(values) == 1:
+            values[:] = [values[0]] * axes
+
+
+def _write_weights(
+    scope: Scope, weights: WeightFile, written: Written, nodes: Sequence[Node], dtypes: Collection[str]
+) -> None:
+    """Write the blobs of NODES, each under the name of its layer in the new net."""
+    wanted = {node.name: node for node in nodes}
+    last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
+    missing = [node.name for node in nodes if scope.shapes.params.get(node.index) and node.name not in last]
+    if missing:
+        raise WeightsError(
+            f"{weights.path}: holds no weights for {', '.join(missing[:4])}; are these the weights of another net?"
+        )
+    types = {node.name: node.type for node in nodes}
+    edits: dict[int, LayerEdit | Drop] = {}
+    for position, record in enumerate(weights.layers):
+        node = wanted.get(record.name)
+        if node is None or last.get(record.name) != position:
+            edits[position] = DROP
+            continue
+        other = next((blob.dtype for blob in record.blobs if blob.dtype not in dtypes), None)
+        if other is not None:
+            raise EngineError(
+                f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dtypes)}, found {other}, "
+                "which this engine does not read; use --engine onnxruntime"
+            )
+        header = schema.LayerParameter()
+        header.CopyFrom(current_header(record, types))
+        header.name, header.type = written.layers[node.tops[0]], node.type
+        for field in ("bottom", "top", "include", "exclude", "param"):
+            header.ClearField(field)
+        edits[position] = LayerEdit(header)
+    write(weights, written.weights, edits, upgrade_header=lambda header: header)
+
+
+# ---- What a session has to say of sizes ----
+
+
+class Sizes:
+    """The shapes that a net makes of inputs of any size, as Caffe would."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._given: dict[str, Shape] | None = None
+        self._made: Shapes | None = None
+
+    @property
+    def inputs(self) -> dict[str, Dims]:
+        """What is fed: any number of items, and of any size if it is a map."""
+        dims: dict[str, Dims] = {}
+        for blob in self._scope.inputs:
+            shape = self._scope.shapes.blobs[blob]
+            known: Shape = shape if isinstance(shape, tuple) else ()
+            dims[blob.name] = (None, *known[1:2], *[None] * len(known[2:])) if known else ()
+        return dims
+
+    def outputs(self, arrays: dict[str, Array]) -> dict[Blob, Shape]:
+        """The shapes of the outputs for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
+        given = {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
+        if self._made is None or given != self._given:
+            shapes = infer_shapes(self._scope.graph, given=given)
+            misfit = other_parameters(self._scope.graph, self._scope.shapes, shapes)
+            if misfit is not None:
+                raise EngineError(f"{self._scope.graph.source}: at this input size, {misfit}")
+            self._given, self._made = given, shapes
+        found = self._made.blobs
+        return {blob: shape for blob in self._scope.outputs if isinstance(shape := found[blob], tuple)}
+
+
+def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape) -> Array:
+    """ARRAY, which ENGINE made of BLOB, in the shape EXPECTED; axes of one may be missing. Raises EngineError."""
+    if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:
+        raise EngineError(
+            f"{engine} makes {blob.name!r} {show(tuple(array.shape))} where Caffe makes it {show(expected)}; use "
+            "--engine onnxruntime"
+        )
+    return array.reshape(expected)
+
+
+def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:
+    """Raise EngineError, naming every layer, where ENGINE would run the net in SCOPE otherwise than Caffe does."""
+    found = []
+    for node in scope.graph.nodes:
+        if node.bottoms:
+            reasons = [reason for rule in rules if (reason := rule(node, scope))]
+            found += [f'"{printable(node.name)}" ({printable(node.type)}): {reason}' for reason in reasons]
+    if found:
+        told = "; ".join(found)
+        raise EngineError(
+            f"{scope.graph.source}: {engine} does not run it as Caffe does: {told}; use --engine onnxruntime"
+        )
