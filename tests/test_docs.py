@@ -16,6 +16,7 @@ import generate
 import pytest
 from make_weights import write_weights
 
+import caffe_fcn
 from caffe_fcn.cli.main import app
 from tests.paths import GOLDEN, ROOT
 
@@ -89,9 +90,16 @@ def _in_models(name: str) -> Callable[[Path], None]:
     return lambda path: _copied(ROOT / "models" / name, path)
 
 
+def _converted(path: Path) -> None:
+    """The twin of the net and the weights beside PATH, and its weights."""
+    net, weights = path.with_name("deploy.prototxt"), path.with_name("net.caffemodel")
+    caffe_fcn.convert(net, weights, path, path.with_name("net_fcn.caffemodel"))
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     "deploy.prototxt": _alexnet,
     "net.caffemodel": _weights_of("alexnet"),
+    "deploy_fcn.prototxt": _converted,
     "net.caffemodel.h5": _copy("conversions", "lenet", "variants", "net.caffemodel.h5"),
     "train_val.prototxt": _in_models("lenet.prototxt"),
     "a.prototxt": _in_models("lenet.prototxt"),

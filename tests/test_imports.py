@@ -18,7 +18,7 @@ import pytest
 from tests.paths import ROOT
 
 PACKAGE = ROOT / "caffe_fcn"
-RANKS = {"schema": 0, "files": 1, "net": 2, "surgery": 3, "run": 4, "report": 4, "cli": 5}
+RANKS = {"schema": 0, "files": 1, "net": 2, "surgery": 3, "run": 4, "report": 5, "cli": 6}
 """A room may import itself and those of a lower rank."""
 
 FOR_ALL = {"errors"}
@@ -145,6 +145,7 @@ def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
         ["inspect", "--help"],
         ["check", "--help"],
         ["upgrade", "--help"],
+        ["verify", "--help"],
         ["--version"],
     ],
     ids=" ".join,
@@ -191,7 +192,8 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
         ("caffe_fcn.surgery.edits", "caffe_fcn.schema", True),
         ("caffe_fcn.schema", "caffe_fcn.errors", True),
         ("caffe_fcn.errors", "caffe_fcn.schema", False),
-        ("caffe_fcn.report", "caffe_fcn.run.verify", False),
+        ("caffe_fcn.report.verification", "caffe_fcn.run.proofs.records", True),
+        ("caffe_fcn.run.verify", "caffe_fcn.report", False),
         ("caffe_fcn.cli.main", "caffe_fcn.report.tables", True),
         ("caffe_fcn.surgery", "caffe_fcn.cli", False),
         ("caffe_fcn.__main__", "caffe_fcn.cli.main", True),

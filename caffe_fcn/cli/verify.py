@@ -1,0 +1,134 @@
+"""`caffe-fcn verify`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from caffe_fcn.cli.failures import DONE, FAILED
+from caffe_fcn.cli.options import file_name, selection_options
+from caffe_fcn.cli.streams import STDIN, as_file, print_json
+
+if TYPE_CHECKING:
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.run.verify import Model, Options
+
+ENGINES = ("onnxruntime", "opencv", "caffe")
+PROOFS = ("weights", "same-size", "dense")
+
+
+@click.command(epilog="Exit codes: 0 all proofs hold, 1 one does not or could not be shown, 2 wrong usage.")
+@click.argument("net", type=file_name)
+@click.argument("weights", type=file_name)
+@click.argument("fcn", type=file_name)
+@click.argument("fcn_weights", type=file_name)
+@click.option(
+    "--proof",
+    "proofs",
+    type=click.Choice(PROOFS),
+    multiple=True,
+    help="Carry out this proof only; repeatable.  [default: all]",
+)
+@click.option("--samples", type=click.IntRange(1, 10_000), metavar="N", default=8, show_default=True, help="Inputs.")
+@click.option("--windows", type=click.IntRange(1, 10_000), metavar="N", default=16, show_default=True, help="Windows.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of what is random.")
+@click.option(
+    "--image",
+    "images",
+    type=file_name,
+    multiple=True,
+    metavar="FILE.npy",
+    help="Compare on this input as well, C×H×W or several N×C×H×W, as it is fed; repeatable.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Difference allowed, relative to the largest answer.  [default: what rounding does to sums of that length]",
+)
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the nets.")
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+def verify(
+    net: str,
+    weights: str,
+    fcn: str,
+    fcn_weights: str,
+    selection: Selection,
+    as_json: bool,
+    quiet: bool,
+    **choices: Any,
+) -> int:
+    """Prove that FCN with FCN_WEIGHTS is what becomes of NET with WEIGHTS when it is made fully convolutional.
+
+    \b
+    weights    every parameter blob is the original's: the same values, transposed or reordered where the
+               layer was
+    same size  at the nominal input both nets give the same answers: on random inputs, and on those given
+    dense      on a larger input each cell of the map is the original's answer on the window there, sampled;
+               where a layer pads or has partial windows, that is said and the difference measured, and the
+               map must be what the original's last layers make of the whole picture's maps
+
+    \b
+    caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
+    """
+    from caffe_fcn.report.verification import document, lines
+    from caffe_fcn.run.verify import verify as prove
+
+    paths = (net, weights, fcn, fcn_weights)
+    if "" in paths:
+        raise click.UsageError("a file's name is empty")
+    if paths.count("-") > 1:
+        raise click.UsageError("only one file can come from stdin")
+    options = _options(**choices)
+    with ExitStack() as stack:
+        original, twin = (_model(stack, *pair) for pair in ((net, weights), (fcn, fcn_weights)))
+        found = prove(original, twin, selection, options)
+    if as_json:
+        print_json(document(found))
+    elif not quiet:
+        for line in lines(found):
+            click.echo(line)
+    return DONE if found.holds else FAILED
+
+
+def _options(
+    proofs: tuple[str, ...],
+    samples: int,
+    windows: int,
+    seed: int,
+    images: tuple[str, ...],
+    tolerance: float | None,
+    engine: str,
+    threads: int | None,
+) -> Options:
+    """The options, as the program understands them."""
+    from caffe_fcn.run.engines import engine as engine_called
+    from caffe_fcn.run.proofs.pictures import read_array
+    from caffe_fcn.run.verify import Options
+
+    return Options(
+        engine=engine_called(engine, threads),
+        samples=samples,
+        windows=windows,
+        seed=seed,
+        pictures=tuple(read_array(path) for path in images),
+        tolerance=tolerance,
+        proofs=proofs or PROOFS,
+    )
+
+
+def _model(stack: ExitStack, net: str, weights: str) -> Model:
+    """NET and WEIGHTS, open until STACK closes."""
+    from caffe_fcn.run.verify import Model
+    from caffe_fcn.surgery.convert import open_inputs
+
+    paths = [stack.enter_context(as_file(path)) for path in (net, weights)]
+    names = [STDIN if path == "-" else None for path in (net, weights)]
+    source, opened = open_inputs(paths[0], paths[1], (names[0], names[1]))
+    return Model(source, stack.enter_context(cast("WeightFile", opened)))  # there is one where weights are given

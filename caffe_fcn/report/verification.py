@@ -1,0 +1,238 @@
+"""What a verification found, for people (a line for each proof, and one for each output) and for programs (JSON)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from caffe_fcn import __version__
+from caffe_fcn.files.literals import visible
+from caffe_fcn.net.shapes import show
+from caffe_fcn.run.proofs.records import (
+    Dense,
+    DenseProof,
+    Difference,
+    OutputPair,
+    SameSize,
+    SameSizeProof,
+    Status,
+    Verification,
+    WeightsProof,
+)
+
+_SHOWN = 5
+"""Failures of one kind that are told to people; --json has them all."""
+
+
+def lines(found: Verification) -> Iterator[str]:
+    """The report for people, safe to print whatever the model calls its layers."""
+    yield from map(visible, _lines(found))
+
+
+def _lines(found: Verification) -> Iterator[str]:
+    """Each proof on its line: how it ended, and by what numbers."""
+    yield f"{found.fcn}: against {found.net}, by {found.engine}"
+    if found.weights_proof is not None:
+        yield from _proof("weights", found.weights_proof.status, _weights(found.weights_proof))
+    if found.same_size is not None:
+        yield from _proof("same size", found.same_size.status, _same_size(found.same_size))
+    if found.dense is not None:
+        yield from _proof("dense", found.dense.status, _dense(found.dense))
+
+
+def summary(found: Verification) -> str:
+    """The proofs that do not hold, and why the first of each does not, in one line."""
+    reasons = {
+        "weights": _weights_failures(found.weights_proof) if found.weights_proof else (),
+        "same size": _same_size_failures(found.same_size) if found.same_size else (),
+        "dense": _dense_failures(found.dense) if found.dense else (),
+    }
+    bad = [(name, status) for name, status in found.statuses.items() if status is not Status.HOLDS]
+    return "; ".join(f"{name} {status.value}: {next(iter(reasons[name]), '')}" for name, status in bad)
+
+
+def _proof(name: str, status: Status, details: Sequence[str]) -> Iterator[str]:
+    yield f"  {name:<10} {status.value:<9}  {details[0]}"
+    for line in details[1:]:
+        yield f"  {'':<10} {'':<9}  {line}"
+
+
+def _some(failures: Sequence[str]) -> list[str]:
+    more = len(failures) - _SHOWN
+    return [*failures[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def _weights(proof: WeightsProof) -> list[str]:
+    if proof.not_shown:
+        return [proof.not_shown]
+    parts = [f"{proof.blobs} blobs of {proof.layers} layers, {proof.values:,} values"]
+    parts += [f"{proof.reshaped} in another shape"] if proof.reshaped else []
+    parts += [f"transposed: {', '.join(proof.transposed)}"] if proof.transposed else []
+    parts += [f"columns reordered: {', '.join(proof.reordered)}"] if proof.reordered else []
+    parts += [f"not in the net: {', '.join(proof.foreign)}"] if proof.foreign else []
+    parts += [f"not in the weights: {', '.join(proof.untrained)}"] if proof.untrained else []
+    return ["; ".join(parts), *_some(proof.failures)]
+
+
+def _same_size(proof: SameSizeProof) -> list[str]:
+    if not proof.samples:
+        return list(proof.failures)
+    inputs = " and ".join(f"{name} {show(shape[1:])}" for name, shape in proof.inputs.items())
+    given = f" and {proof.given} given" if proof.given else ""
+    told = [f"{proof.samples} random inputs (seed {proof.seed}){given}, {inputs}"]
+    for each in proof.outputs:
+        told.append(f"{_name(each.output)}: {each.failure or _told(each.difference)}")
+        if each.failure and each.difference:
+            told.append(f"{_name(each.output)}: {_told(each.difference)}")
+    return [*told, *_some(proof.failures)]
+
+
+def _dense(proof: DenseProof) -> list[str]:
+    if not proof.sampled:
+        return [proof.not_shown or "nothing to compare"]
+    step = "×".join(map(str, proof.step))
+    told = [f"{proof.sampled} of {proof.windows} windows, {step} pixels apart, on {show(proof.input[1:])}"]
+    for each in proof.outputs:
+        told += [f"{_name(each.output)}: {line}" for line in _dense_output(each)]
+    return told
+
+
+def _dense_output(each: Dense) -> list[str]:
+    if each.crops is None:
+        return [each.explanation]
+    if not each.reasons:
+        verdict = "exact everywhere" if each.status is Status.HOLDS else each.explanation
+        return [f"{verdict}: {_told(each.crops)}"]
+    told = [
+        f"exact but at borders, because {', '.join(_some(each.reasons))}; on crops it {_told(each.crops, limit=False)}"
+    ]
+    if each.features is not None:
+        told.append(f"on the whole picture's maps it {_told(each.features)}")
+    return [*told, *([each.explanation] if each.explanation else [])]
+
+
+def _told(gap: Difference | None, limit: bool = True) -> str:
+    if gap is None:
+        return "not compared"
+    allowed = f" (allowed {gap.allowed:.1e})" if limit else ""
+    top = f", top class agrees in {gap.agrees} of {gap.cells}" if gap.cells else ""
+    return f"differs by at most {gap.absolute:.1e}, {gap.relative:.1e} of its scale{allowed}{top}"
+
+
+def _name(output: OutputPair) -> str:
+    return output.name if output.name == output.twin else f"{output.name} (now {output.twin})"
+
+
+def _weights_failures(proof: WeightsProof) -> list[str]:
+    return [*proof.failures, proof.not_shown]
+
+
+def _same_size_failures(proof: SameSizeProof) -> list[str]:
+    return [*proof.failures, *(each.failure for each in proof.outputs if each.failure)]
+
+
+def _dense_failures(proof: DenseProof) -> list[str]:
+    bad = [each for each in proof.outputs if each.status is not Status.HOLDS]
+    bad.sort(key=lambda each: each.status is not Status.FAILS)
+    return [proof.not_shown] if proof.not_shown else [f"{each.output.name!r}: {each.explanation}" for each in bad]
+
+
+# ---- JSON ----
+
+
+def document(found: Verification) -> dict[str, Any]:
+    """The same for programs, as docs/schema/verify.json describes it."""
+    return {
+        "caffe_fcn": __version__,
+        "net": found.net,
+        "weights": found.weights,
+        "fcn": found.fcn,
+        "fcn_weights": found.fcn_weights,
+        **proofs(found),
+    }
+
+
+def proofs(found: Verification) -> dict[str, Any]:
+    """The part of the document that says what was proven, and how."""
+    return {
+        "engine": found.engine,
+        "phase": found.phase,
+        "tolerance": found.tolerance,
+        "holds": found.holds,
+        "proofs": {
+            "weights": _weights_document(found.weights_proof) if found.weights_proof else None,
+            "same_size": _same_size_document(found.same_size) if found.same_size else None,
+            "dense": _dense_document(found.dense) if found.dense else None,
+        },
+    }
+
+
+def _status(status: Status) -> str:
+    return status.value.replace(" ", "_")
+
+
+def _weights_document(proof: WeightsProof) -> dict[str, Any]:
+    return {
+        "status": _status(proof.status),
+        "layers": proof.layers,
+        "blobs": proof.blobs,
+        "values": proof.values,
+        "reshaped": proof.reshaped,
+        "transposed": list(proof.transposed),
+        "reordered": list(proof.reordered),
+        "untrained": list(proof.untrained),
+        "foreign": list(proof.foreign),
+        "failures": list(proof.failures),
+        "not_shown": proof.not_shown or None,
+    }
+
+
+def _same_size_document(proof: SameSizeProof) -> dict[str, Any]:
+    return {
+        "status": _status(proof.status),
+        "inputs": {name: list(shape) for name, shape in proof.inputs.items()},
+        "samples": proof.samples,
+        "pictures": proof.given,
+        "seed": proof.seed,
+        "outputs": [_same_size_output(each) for each in proof.outputs],
+        "failures": list(proof.failures),
+    }
+
+
+def _same_size_output(each: SameSize) -> dict[str, Any]:
+    return {
+        "output": each.output.name,
+        "twin": each.output.twin,
+        "difference": _difference(each.difference),
+        "failure": each.failure or None,
+    }
+
+
+def _dense_document(proof: DenseProof) -> dict[str, Any]:
+    return {
+        "status": _status(proof.status),
+        "input": list(proof.input) or None,
+        "step": list(proof.step) or None,
+        "windows": proof.windows,
+        "sampled": proof.sampled,
+        "outputs": [
+            {
+                "output": each.output.name,
+                "twin": each.output.twin,
+                "status": _status(each.status),
+                "stride": list(each.stride) or None,
+                "window": list(each.window) or None,
+                "exact": None if each.crops is None else not each.reasons,
+                "reasons": list(each.reasons),
+                "crops": _difference(each.crops),
+                "features": _difference(each.features),
+                "explanation": each.explanation or None,
+            }
+            for each in proof.outputs
+        ],
+        "not_shown": proof.not_shown or None,
+    }
+
+
+def _difference(gap: Difference | None) -> dict[str, Any] | None:
+    return None if gap is None else gap._asdict()

@@ -1,0 +1,276 @@
+"""The third proof: on a larger input each cell of the twin's map is the original's answer on the window there.
+
+The one idea: geometry says beforehand where that can be so. Where it is exact, the original runs on the crops of
+the picture, and only rounding is allowed. Where a layer pads or has partial windows, a crop has borders that the
+whole picture has not, and answers differ by nature; that difference is measured. What must not differ even then
+is the twin from the original's last layers, run on the windows of the maps of the whole picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.run.engine import Array, Engine
+from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.proofs.grid import Grid, lay_out
+from caffe_fcn.run.proofs.items import run_items
+from caffe_fcn.run.proofs.pairing import number_both
+from caffe_fcn.run.proofs.parts import Cut, both_parts, cut
+from caffe_fcn.run.proofs.records import Dense, DenseProof, Difference, Status
+from caffe_fcn.run.proofs.rounding import difference, span
+from caffe_fcn.run.proofs.same_size import Loaded, Output
+from caffe_fcn.surgery.pooling import is_global
+
+_DEVIATIONS = (64.0, 8.0, 1.0)
+"""Of the random picture, tried in turn. Less than pixels have might not move the answers from window to window; more
+than a net is made for might fix them, as a Softmax is fixed at one."""
+
+_MOVED = 0.01
+"""How much of their scale answers have to move from window to window, lest any of them would do for all."""
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A larger picture with the windows on it, and what both nets make of it."""
+
+    grid: Grid
+    places: Sequence[tuple[int, ...]]
+    picture: Array
+    geometry: Mapping[Blob, Geometry | None]
+    strides: Mapping[Blob, tuple[Fraction, ...]]
+    crops: Mapping[str, Array]
+    maps: Mapping[str, Array]
+    features: Mapping[str, Array] | str | None
+
+
+def prove_dense(
+    engine: Engine,
+    weights: WeightFile,
+    original: Loaded,
+    twin: Loaded,
+    outputs: Sequence[Output],
+    *,
+    windows: int,
+    seed: int,
+) -> DenseProof:
+    """Run TWIN on a picture larger than the nominal input, drawn from SEED, and ORIGINAL, of WEIGHTS, on about so
+    many WINDOWS of it, and compare OUTPUTS. Raises what the sessions raise but for sizes they do not take."""
+    if len(original.session.inputs) != 1 or len(twin.session.inputs) != 1:
+        return _nothing(f"the nets have {len(original.session.inputs)} inputs, and windows are of one")
+    (name,), (other,) = original.session.inputs, twin.session.inputs
+    ours, theirs = (_blob(loaded.scope, each) for loaded, each in ((original, name), (twin, other)))
+    grid = lay_out(twin.scope.graph, twin.scope.shapes, theirs)
+    if isinstance(grid, str):
+        return _nothing(grid)
+    shape = (1, original.inputs[name][1], *grid.larger)
+    places = grid.sample(windows, seed)
+    try:
+        scene = _scene(engine, weights, original, twin, (ours, theirs), outputs, shape, grid, places, seed)
+    except (EngineError, ShapeError) as error:
+        return DenseProof(shape, grid.step, grid.windows, 0, (), f"the twin does not take a larger input: {error}")
+    found = tuple(_judge(scene, output) for output in outputs)
+    return DenseProof(shape, grid.step, grid.windows, len(places), found, "")
+
+
+def _nothing(reason: str) -> DenseProof:
+    return DenseProof((), (), 0, 0, (), reason)
+
+
+def _blob(scope: Scope, name: str) -> Blob:
+    return next(blob for blob in scope.inputs if blob.name == name)
+
+
+def _scene(
+    engine: Engine,
+    weights: WeightFile,
+    original: Loaded,
+    twin: Loaded,
+    inputs: tuple[Blob, Blob],
+    outputs: Sequence[Output],
+    shape: Shape,
+    grid: Grid,
+    places: Sequence[tuple[int, ...]],
+    seed: int,
+) -> _Scene:
+    import numpy as np
+
+    name, other = (blob.name for blob in inputs)
+    normal = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    tried = []
+    for deviation in _DEVIATIONS:
+        picture = normal * np.float32(deviation)
+        crops = np.concatenate([picture[(slice(None), slice(None), *grid.pixels(place))] for place in places])
+        tried.append((picture, run_items(original.session, {name: crops})))
+        if _moved(tried[-1][1], outputs) >= _MOVED:
+            break
+    picture, answers = max(tried, key=lambda one: _moved(one[1], outputs))
+    maps = run_items(twin.session, {other: picture})
+    larger = infer_shapes(twin.scope.graph, given={other: shape})
+    geometry = infer_geometry(twin.scope.graph, larger)
+    inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
+    return _Scene(
+        grid,
+        places,
+        picture,
+        geometry,
+        strides(original.scope.graph, original.scope.shapes),
+        answers,
+        maps,
+        _features(engine, weights, original, twin, name, picture, grid, places) if inexact else None,
+    )
+
+
+def _moved(answers: Mapping[str, Array], outputs: Sequence[Output]) -> float:
+    """How far the answers of that output which moves least are apart, of its scale."""
+    return min((span(answers[output.pair.name], softmax=output.softmax) for output in outputs), default=0.0)
+
+
+def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
+    """How far apart the cells lie of which each blob would be a map, in pixels: its own stride, or that of the
+    last map on the way to it."""
+    geometry = infer_geometry(graph, shapes)
+    known: dict[Blob, tuple[Fraction, ...]] = {}
+    for node in graph.nodes:
+        before = next((known[bottom] for bottom in node.bottoms if bottom in known), None)
+        for top in node.tops:
+            own = geometry.get(top)
+            if own is not None:
+                known[top] = own.stride
+            elif before is not None:
+                known[top] = before
+    return known
+
+
+def _features(
+    engine: Engine,
+    weights: WeightFile,
+    original: Loaded,
+    twin: Loaded,
+    name: str,
+    picture: Array,
+    grid: Grid,
+    places: Sequence[tuple[int, ...]],
+) -> Mapping[str, Array] | str:
+    """What ORIGINAL's last layers make of the windows of the maps that its first layers make of the whole PICTURE;
+    or why that cannot be told."""
+    import numpy as np
+
+    scope = original.scope
+    made = cut(scope, _windowed(scope, twin.scope))
+    if isinstance(made, str):
+        return made
+    parts = both_parts(scope, made, {name: picture.shape})
+    if isinstance(parts, str):
+        return parts
+    first, last = parts
+    maps = {name: picture}
+    try:
+        if first is not None:
+            asked = [blob.name for blob in made.maps if blob.name != name]
+            maps |= run_items(engine.load(first, weights, outputs=asked), {name: picture})
+        small = next((each.name for each in made.maps if not _covers(maps[each.name], scope, each, made, grid)), None)
+        if small is not None:
+            return f"{small!r} does not grow with the picture"
+        windows = {
+            blob.name: np.concatenate([_window(maps[blob.name], scope.shapes, blob, found, grid, at) for at in places])
+            for blob, found in made.maps.items()
+        }
+        return run_items(engine.load(last, weights, outputs=[blob.name for blob in scope.outputs]), windows)
+    except (EngineError, LoweringError, ShapeError) as error:
+        return str(error)
+
+
+def _covers(values: Array, scope: Scope, blob: Blob, made: Cut, grid: Grid) -> bool:
+    """Whether the map in VALUES, of BLOB, is large enough for the last window."""
+    last = _cells(grid, [many - 1 for many in grid.many], made.maps[blob].stride, _extent(scope.shapes, blob))
+    return all(each.stop <= size for each, size in zip(last, values.shape[2:], strict=True))
+
+
+def _extent(shapes: Shapes, blob: Blob) -> Shape:
+    shape = shapes.blobs[blob]
+    return shape[2:] if isinstance(shape, tuple) else ()
+
+
+def _windowed(original: Scope, twin: Scope) -> frozenset[str]:
+    """The global poolings of ORIGINAL for which TWIN has windows."""
+    ours, theirs = number_both(original.graph, twin.graph)
+    return frozenset(
+        node.name
+        for number, node in ours.layers.items()
+        if is_global(node) and number in theirs.layers and not is_global(theirs.layers[number])
+    )
+
+
+def _window(values: Array, shapes: Shapes, blob: Blob, geometry: Geometry, grid: Grid, place: tuple[int, ...]) -> Array:
+    """The part of the map in VALUES, of BLOB, that belongs to the window at PLACE."""
+    cells = _cells(grid, place, geometry.stride, _extent(shapes, blob))
+    part: Array = values[(slice(None), slice(None), *cells)]
+    return part
+
+
+def _cells(grid: Grid, place: Sequence[int], stride: tuple[Fraction, ...], extent: Shape) -> tuple[slice, ...]:
+    """The cells of a map, EXTENT per axis, that belong to the window at PLACE."""
+    starts = (int(at * step / each) for at, step, each in zip(place, grid.step, stride, strict=True))
+    return tuple(slice(start, start + size) for start, size in zip(starts, extent, strict=True))
+
+
+def _judge(scene: _Scene, output: Output) -> Dense:
+    """What is to be said of OUTPUT."""
+    geometry, expected = scene.geometry.get(output.twin), scene.strides.get(output.blob)
+    values = scene.maps[output.pair.twin]
+    if geometry is None or expected is None or values.ndim != 2 + len(scene.grid.step):
+        return Dense(output.pair, Status.NOT_SHOWN, (), (), (), None, None, "it is no map over the input")
+    shown = tuple(map(float, geometry.stride)), geometry.window, geometry.reasons
+    if geometry.stride != expected:
+        wrong, right = ("x".join(map(str, each)) for each in (geometry.stride, expected))
+        return Dense(output.pair, Status.FAILS, *shown, None, None, f"its cells lie {wrong} pixels apart, not {right}")
+    crops = _difference(scene, output, geometry, scene.crops[output.pair.name])
+    if isinstance(crops, str):
+        whole = any(reason.endswith("looks at the whole map") for reason in geometry.reasons)
+        return Dense(output.pair, Status.NOT_SHOWN if whole else Status.FAILS, *shown, None, None, crops)
+    if span(scene.crops[output.pair.name], softmax=output.softmax) <= output.allowed:
+        why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
+        return Dense(output.pair, Status.NOT_SHOWN, *shown, crops, None, why)
+    if geometry.exact:
+        why = (
+            "" if crops.small else "it differs from the original on the crops, and nothing in the geometry explains it"
+        )
+        return Dense(output.pair, Status.HOLDS if crops.small else Status.FAILS, *shown, crops, None, why)
+    if scene.features is None or isinstance(scene.features, str):
+        why = f"whether that explains all of the difference cannot be told: {scene.features}"
+        return Dense(output.pair, Status.NOT_SHOWN, *shown, crops, None, why)
+    features = _difference(scene, output, geometry, scene.features[output.pair.name])
+    if isinstance(features, str):
+        return Dense(output.pair, Status.FAILS, *shown, crops, None, features)
+    why = "" if features.small else "it differs by more than its borders explain"
+    return Dense(output.pair, Status.HOLDS if features.small else Status.FAILS, *shown, crops, features, why)
+
+
+def _difference(scene: _Scene, output: Output, geometry: Geometry, answers: Array) -> Difference | str:
+    """How far the twin's map is, in the windows, from the ANSWERS of the original; or why that cannot be told."""
+    import numpy as np
+
+    axes = len(scene.grid.step)
+    extent = tuple(answers.shape[2:]) or (1,) * axes
+    if len(extent) != axes and answers.size == answers.shape[0] * answers.shape[1]:
+        extent = (1,) * axes
+    if len(extent) != axes:
+        return "the original's answer is no map and no vector"
+    values = scene.maps[output.pair.twin]
+    cells = [_cells(scene.grid, place, geometry.stride, extent) for place in scene.places]
+    ends = [max(each[axis].stop for each in cells) for axis in range(axes)]
+    if any(end > size for end, size in zip(ends, values.shape[2:], strict=True)):
+        shown = "×".join(map(str, values.shape[2:]))
+        return f"its map has {shown} cells, too few for the windows of the input"
+    found = np.concatenate([values[(slice(None), slice(None), *each)] for each in cells])
+    expected = answers.reshape(len(answers), *([answers.shape[1]] if answers.ndim > 1 else [1]), *extent)
+    if found.shape != expected.shape:
+        return f"{expected.shape[1]} values were expected in each cell, {found.shape[1]} found"
+    return difference(expected, found, output.allowed, softmax=output.softmax)

@@ -1,0 +1,64 @@
+"""Where the windows lie on a larger input: how far one is from the next, and which of them are looked at.
+
+The one idea: shifted by a common multiple of all strides, a picture gives the same maps, shifted. So a window is
+the nominal input, and windows are that far from each other, however the cells of the single outputs lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import lcm, prod
+from typing import NamedTuple
+
+from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shape, Shapes
+
+_MAX_STEP = 4096
+_LEAST, _MOST = 3, 8
+
+
+class Grid(NamedTuple):
+    """Windows of the NOMINAL size on a LARGER input, both spatial, STEP pixels apart, so MANY per axis."""
+
+    nominal: Shape
+    larger: Shape
+    step: Shape
+    many: Shape
+
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        return prod(self.many)
+
+    def sample(self, wanted: int, seed: int) -> list[tuple[int, ...]]:
+        """At least the corners, and up to WANTED windows, drawn from SEED, by their place on the grid."""
+        import numpy as np
+
+        corners = list(dict.fromkeys(product(*({0: 0, count - 1: 0} for count in self.many))))
+        rest = [place for place in np.ndindex(*self.many) if place not in set(corners)]
+        chosen = np.random.default_rng(seed).permutation(len(rest))[: max(0, wanted - len(corners))]
+        return corners + [tuple(map(int, rest[index])) for index in chosen]
+
+    def pixels(self, place: Sequence[int]) -> tuple[slice, ...]:
+        """The window at PLACE as slices of the larger input."""
+        axes = zip(place, self.step, self.nominal, strict=True)
+        return tuple(slice(at * step, at * step + size) for at, step, size in axes)
+
+
+def lay_out(graph: Graph, shapes: Shapes, image: Blob) -> Grid | str:
+    """The grid for a net of the nominal SHAPES, fed IMAGE; or why there is none."""
+    shape = shapes.blobs[image]
+    nominal = shape[2:] if isinstance(shape, tuple) else ()
+    if not nominal:
+        return f"the input {image.name!r} has no spatial axes"
+    known = [found for found in infer_geometry(graph, shapes).values() if found is not None]
+    strides = [found.stride for found in known if len(found.stride) == len(nominal)]
+    step = tuple(lcm(*(stride[axis].numerator for stride in strides)) for axis in range(len(nominal)))
+    if not all(0 < extent <= _MAX_STEP for extent in step):
+        return f"its maps repeat only every {max(step):,} pixels"
+    more = [max(_LEAST, min(_MOST, size // (2 * extent))) for size, extent in zip(nominal, step, strict=True)]
+    more[-1] += len(set(nominal)) == 1 < len(nominal)  # not square: rows taken for columns would show
+    larger = tuple(size + extent * each for size, extent, each in zip(nominal, step, more, strict=True))
+    return Grid(nominal, larger, step, tuple(each + 1 for each in more))

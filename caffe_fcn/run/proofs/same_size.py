@@ -1,0 +1,141 @@
+"""The second proof: at the nominal input the twin gives the original's answers.
+
+The one idea: inputs at random, of two sizes of values, reach every weight of a net; what rounding does to the
+answers is known beforehand, and nothing more is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.errors import EngineError
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.run.engine import Array, Session
+from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.proofs.items import run_items
+from caffe_fcn.run.proofs.pairing import number_both
+from caffe_fcn.run.proofs.records import Difference, OutputPair, SameSize, SameSizeProof
+from caffe_fcn.run.proofs.rounding import additions, allowed, difference, worst
+
+DEVIATIONS = (1.0, 64.0)
+"""The standard deviations of random inputs, in turns: as of pictures scaled to about one, and of pixels."""
+
+
+class Loaded(NamedTuple):
+    """A net in a session: the part of it that runs, and its inputs at the nominal size."""
+
+    scope: Scope
+    session: Session
+    inputs: dict[str, Shape]
+
+
+class Output(NamedTuple):
+    """An output of the original, its blob, its counterpart in the twin, and the difference that is ALLOWED."""
+
+    pair: OutputPair
+    blob: Blob
+    twin: Blob
+    allowed: float
+    softmax: bool
+
+
+def outputs(original: Scope, twin: Scope, tolerance: float | None) -> tuple[list[Output], list[str]]:
+    """The outputs of both nets in pairs, and what has no partner, in words."""
+    ours, theirs = number_both(original.graph, twin.graph)
+    there = {theirs.blobs[blob]: blob for blob in twin.outputs}
+    depth = additions(original.graph, original.shapes)
+    found, failures = [], []
+    for blob in original.outputs:
+        other = there.pop(ours.blobs[blob], None)
+        if other is None:
+            failures.append(f"the twin has no output that stands for {blob.name!r}")
+            continue
+        limit = allowed(depth[blob]) if tolerance is None else tolerance
+        softmax = original.graph.producer[blob].type == "Softmax"
+        found.append(Output(OutputPair(blob.name, other.name), blob, other, limit, softmax))
+    failures += [f"the twin's output {blob.name!r} stands for none of the original" for blob in there.values()]
+    return found, failures
+
+
+def prove_same_size(
+    original: Loaded,
+    twin: Loaded,
+    pairs: tuple[Sequence[Output], Sequence[str]],
+    *,
+    samples: int,
+    seed: int,
+    pictures: Sequence[Array] = (),
+) -> SameSizeProof:
+    """Run both nets on SAMPLES inputs, drawn at random from SEED, and on PICTURES, each N×C×spatial or
+    C×spatial, and compare.
+
+    Raises EngineError for pictures that the net does not take, and what the sessions raise.
+    """
+    items = _items(original.inputs, samples, seed, pictures)
+    names = _input_names(original, twin)
+    ours = run_items(original.session, items)
+    theirs = run_items(twin.session, {names[name]: values for name, values in items.items()})
+    found = tuple(_compare(output, ours, theirs, samples) for output in pairs[0])
+    given = len(next(iter(items.values()))) - samples if items else 0
+    return SameSizeProof(original.inputs, samples, given, seed, found, tuple(pairs[1]))
+
+
+def _input_names(original: Loaded, twin: Loaded) -> Mapping[str, str]:
+    """What the inputs of the original are called in the twin. Raises EngineError."""
+    names, others = list(original.session.inputs), list(twin.session.inputs)
+    if len(names) != len(others):
+        raise EngineError(
+            f"the original is fed {', '.join(names) or 'nothing'}, the twin {', '.join(others) or 'nothing'}"
+        )
+    return dict(zip(names, names if set(names) == set(others) else others, strict=True))
+
+
+def _items(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequence[Array]) -> dict[str, Array]:
+    """What is fed, by input, along axis 0."""
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    scales = np.resize(np.array(DEVIATIONS, np.float32), samples)
+    items: dict[str, Array] = {}
+    for name, shape in inputs.items():
+        drawn = random.standard_normal((samples, *shape[1:]), dtype=np.float32)
+        items[name] = drawn * scales.reshape(-1, *[1] * (len(shape) - 1))
+    if pictures and len(inputs) != 1:
+        raise EngineError(f"pictures go into a net with one input, and this one has {len(inputs)}; leave them out")
+    for name, shape in inputs.items():
+        items[name] = np.concatenate([items[name], *(_several(picture, name, shape) for picture in pictures)])
+    return items
+
+
+def _several(picture: Array, name: str, shape: Shape) -> Array:
+    """PICTURE as N×C×spatial for the input NAME of SHAPE; a single one may come without N, a grey one without C."""
+    whole = picture
+    if whole.ndim == len(shape) - 2 and shape[1] == 1:
+        whole = whole[None]
+    if whole.ndim == len(shape) - 1:
+        whole = whole[None]
+    if whole.shape[1:] != shape[1:]:
+        found = show(tuple(map(int, picture.shape)))
+        raise EngineError(f"input {name!r}: expected pictures of {show(shape[1:])}, found one of {found}; resize it")
+    return whole
+
+
+def group_by_group(output: Output, expected: Array, found: Array, samples: int) -> Difference:
+    """How far FOUND is from what is EXPECTED, by the scale that the outputs have for inputs of one scale: a single
+    one may be next to nothing by chance, and its error is not."""
+    kinds = len(DEVIATIONS)
+    groups = [slice(kind, samples, kinds) for kind in range(min(kinds, samples))] + [slice(samples, None)]
+    pairs = [(expected[group], found[group]) for group in groups if len(expected[group])]
+    return worst([difference(one, other, output.allowed, softmax=output.softmax) for one, other in pairs])
+
+
+def _compare(output: Output, ours: Mapping[str, Array], theirs: Mapping[str, Array], samples: int) -> SameSize:
+    name, twin = output.pair
+    expected, found = ours[name], theirs[twin]
+    if expected.shape[1:] != tuple(found.shape[1 : expected.ndim]) or expected.size != found.size:
+        shapes = f"{show(expected.shape[1:])}, found {show(found.shape[1:])}"
+        return SameSize(output.pair, None, f"{name!r}: expected an answer of {shapes}")
+    gap = group_by_group(output, expected, found.reshape(expected.shape), samples)
+    return SameSize(output.pair, gap, "" if gap.small else f"{name!r}: differs by more than rounding explains")

@@ -1,0 +1,186 @@
+"""A converted net proven to be its original's twin.
+
+The one idea: three proofs of which each sees what the others cannot. The weights are the original's (but the text
+might wire them otherwise); at the nominal size the answers are (but a larger input might be seen in other windows);
+and on a larger input every window gets the original's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.run.engine import Array, Engine, Net
+from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.onnxruntime import OnnxRuntime
+from caffe_fcn.run.proofs.dense import prove_dense
+from caffe_fcn.run.proofs.records import DenseProof, SameSizeProof, Status, Verification, WeightsProof
+from caffe_fcn.run.proofs.same_size import Loaded, Output, outputs, prove_same_size
+from caffe_fcn.run.proofs.weights import Side, prove_weights
+from caffe_fcn.surgery.bare import with_headers
+from caffe_fcn.surgery.weights import blob_shapes
+
+WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
+"""The names of the proofs."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user decides: how many SAMPLES and WINDOWS, drawn from SEED, which PICTURES (N×C×spatial) beside
+    them, the relative TOLERANCE in place of what the arithmetic gives, and which PROOFS."""
+
+    engine: Engine = field(default_factory=OnnxRuntime)
+    samples: int = 8
+    windows: int = 16
+    seed: int = 0
+    pictures: Sequence[Array] = ()
+    tolerance: float | None = None
+    proofs: tuple[str, ...] = PROOFS
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net and its weights."""
+
+    source: SourceNet
+    weights: WeightFile
+
+
+def verify(
+    original: Model, twin: Model, selection: Selection = ANY_NET, options: Options | None = None
+) -> Verification:
+    """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional.
+
+    SELECTION says which of the nets in the files is meant; answers are compared in its phase, by default in phase
+    TEST. What does not hold is a value; raised is CaffeFcnError for files that cannot be compared at all, such as
+    nets that the engine cannot run or weights that hold NaN.
+    """
+    work = _Work(original, twin, selection, options or Options())
+    wanted = work.options.proofs
+    weights = work.weights() if WEIGHTS in wanted else None
+    try:
+        same_size = work.same_size() if SAME_SIZE in wanted else None
+        dense = work.dense() if DENSE in wanted else None
+    except CaffeFcnError as error:
+        if weights is None or weights.status is not Status.FAILS:
+            raise
+        work.misfit = f"the twin cannot be run: {error}"  # no wonder, with the weights as they are
+        same_size = work.same_size() if SAME_SIZE in wanted else None
+        dense = work.dense() if DENSE in wanted else None
+    return Verification(
+        original.source.name,
+        original.weights.path,
+        twin.source.name,
+        twin.weights.path,
+        work.options.engine.name,
+        work.phase,
+        work.options.tolerance,
+        weights,
+        same_size,
+        dense,
+    )
+
+
+class _Work:
+    """Both nets, made ready as far as the proofs need them.
+
+    MISFIT is what keeps the twin from being looked at, "" if nothing does.
+    """
+
+    def __init__(self, original: Model, twin: Model, selection: Selection, options: Options) -> None:
+        self.options, self.misfit = options, ""
+        self.original = _side(original, selection, {})
+        self.phase = next(iter(self.original.graphs))
+        given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
+        try:
+            self.twin = _side(twin, selection, given)
+        except ShapeError as error:
+            self.misfit = f"the twin does not take the nominal input: {error}"
+            return
+        if self.phase not in self.twin.graphs:
+            raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
+
+    def weights(self) -> WeightsProof:
+        """The first proof."""
+        if self.misfit:
+            return WeightsProof(0, 0, 0, 0, (), (), (), (), (), self.misfit)
+        return prove_weights(self.original, self.twin)
+
+    def same_size(self) -> SameSizeProof:
+        """The second proof."""
+        options = self.options
+        if self.misfit:
+            return SameSizeProof({}, 0, 0, options.seed, (), (self.misfit,))
+        original, twin = self.loaded
+        return prove_same_size(
+            original, twin, self.outputs, samples=options.samples, seed=options.seed, pictures=options.pictures
+        )
+
+    def dense(self) -> DenseProof:
+        """The third proof."""
+        options, weights = self.options, self.original.weights
+        if self.misfit:
+            return DenseProof((), (), 0, 0, (), self.misfit)
+        original, twin = self.loaded
+        found = self.outputs[0]
+        return prove_dense(options.engine, weights, original, twin, found, windows=options.windows, seed=options.seed)
+
+    @cached_property
+    def loaded(self) -> tuple[Loaded, Loaded]:
+        """Both nets in sessions."""
+        return self._load(self.original), self._load(self.twin)
+
+    @cached_property
+    def outputs(self) -> tuple[list[Output], list[str]]:
+        """The outputs of both in pairs."""
+        original, twin = self.loaded
+        return outputs(original.scope, twin.scope, self.options.tolerance)
+
+    def _load(self, side: Side) -> Loaded:
+        graph, shapes = side.graphs[self.phase], side.shapes[self.phase]
+        scope = choose_scope(graph, shapes)
+        session = self.options.engine.load(Net(graph, shapes), side.weights)
+        fed: dict[str, Shape] = {}
+        for blob in scope.inputs:
+            shape = shapes.blobs[blob]
+            if not isinstance(shape, tuple) or not shape:
+                raise ShapeError(f"{graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape")
+            fed[blob.name] = shape
+        return Loaded(scope, session, fed)
+
+
+def _side(model: Model, selection: Selection, given: Mapping[str, Shape]) -> Side:
+    """MODEL in each phase. GIVEN are the shapes of the inputs of the net that it is held against."""
+    weights = with_headers(model.weights, model.source.net) if model.weights.bare else model.weights
+    found = graphs(model.source, _known(model.source, selection))
+    shapes = {phase: _shapes(graph, weights, selection.given, given) for phase, graph in found.items()}
+    return Side(weights, found, shapes)
+
+
+def _known(source: SourceNet, selection: Selection) -> Selection:
+    """SELECTION without shapes of blobs that the net, whose blobs may have other names, does not have."""
+    names = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
+    return selection._replace(given={name: shape for name, shape in selection.given.items() if name in names})
+
+
+def _shapes(graph: Graph, weights: WeightFile, told: Mapping[str, Shape], given: Mapping[str, Shape]) -> Shapes:
+    sources = {blob.name for node in graph.nodes if not node.bottoms for blob in node.tops}
+    here = {name: shape for name, shape in told.items() if graph.latest(name)}
+    if not given:
+        check_given(graph, here)
+    here |= {name: shape for name, shape in given.items() if name in sources}
+    return infer_shapes(graph, given=here, weights=blob_shapes(weights))
+
+
+def _fed(side: Side, phase: str) -> dict[str, Shape]:
+    """The shapes of what comes into the net in PHASE."""
+    known = side.shapes[phase].blobs
+    sources = [blob for node in side.graphs[phase].nodes if not node.bottoms for blob in node.tops]
+    return {blob.name: shape for blob in sources if isinstance(shape := known[blob], tuple)}

@@ -1,0 +1,294 @@
+"""`caffe-fcn verify` and `convert --verify`: what they tell, their documents and exit codes, and bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.cli.verify import ENGINES, PROOFS
+from caffe_fcn.errors import ExtraError
+from caffe_fcn.run import engines, onnxruntime, verify
+from caffe_fcn.run.proofs.weights import prove_weights
+from tests.cli.conftest import LENET, CommandLine, Result
+from tests.paths import GOLDEN, ROOT
+
+FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemodel")
+SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("verify", "convert")}
+
+
+@pytest.fixture
+def pair(cli: CommandLine) -> CommandLine:
+    """LeNet and its twin."""
+    for name in FILES[:2]:
+        shutil.copy(LENET / name, cli.path / name)
+    cli.converts(*FILES[:2])
+    return cli
+
+
+def damage(path: Path, layer: str) -> None:
+    """Change a weight of LAYER in the caffemodel at PATH."""
+    net = schema.NetParameter.FromString(path.read_bytes())
+    next(each for each in net.layer if each.name == layer).blobs[0].data[0] += 1
+    path.write_bytes(net.SerializeToString())
+
+
+def valid(name: str, document: Any) -> bool:
+    return bool(jsonschema.Draft202012Validator(SCHEMAS[name]).is_valid(document))
+
+
+# ---- What it tells ----
+
+
+def test_a_line_for_each_proof(pair: CommandLine) -> None:
+    result = pair.run("verify", *FILES)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.decode().splitlines()
+    assert lines[0] == "net_fcn.prototxt: against net.prototxt, by onnxruntime"
+    assert [line[2:22].split("  ")[0] for line in lines if line[2] != " "][1:] == ["weights", "same size", "dense"]
+    assert lines[1] == "  weights    holds      8 blobs of 4 layers, 8,474 values; 1 in another shape"
+    assert "prob: exact everywhere: differs by at most " in lines[-1]
+
+
+def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
+    for name in FILES[:2]:
+        shutil.copy(GOLDEN / "conversions" / "rnet" / name, cli.path / name)
+    cli.converts(*FILES[:2])
+    told = cli.run("verify", *FILES).out.decode()
+    assert 'exact but at borders, because layer "pool1" has a partial window at the border; on crops it differs' in told
+    assert "conv5-2 (now conv5-2-conv): on the whole picture's maps it differs by at most " in told
+
+
+def test_quiet_leaves_the_exit_code(pair: CommandLine) -> None:
+    assert pair.run("verify", *FILES, "-q") == Result(0, b"", "")
+    damage(pair.path / FILES[3], "ip2-conv")
+    assert pair.run("verify", *FILES, "--quiet") == Result(1, b"", "")
+
+
+def test_what_fails_is_named(pair: CommandLine) -> None:
+    damage(pair.path / FILES[3], "ip2-conv")
+    result = pair.run("verify", *FILES)
+    assert (result.code, result.err) == (1, "")
+    told = result.out.decode()
+    assert "  weights    fails " in told and "  dense      fails " in told
+    assert "layer 'ip2', 'ip2-conv' in the twin, blob 0: 1 of 320 values are not the original's" in told
+    assert "prob: differs by more than rounding explains" not in told  # the name of the output, then the reason
+    assert "'prob': differs by more than rounding explains" in told
+
+
+def test_from_stdin(pair: CommandLine) -> None:
+    text = (pair.path / FILES[2]).read_bytes()
+    assert pair.run("verify", FILES[0], FILES[1], "-", FILES[3], stdin=text).code == 0
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+def test_single_proofs(pair: CommandLine, proof: str) -> None:
+    document = pair.run("verify", *FILES, "--proof", proof, "--json").document
+    assert {key: value is None for key, value in document["proofs"].items()} == {
+        key: key != proof.replace("-", "_") for key in ("weights", "same_size", "dense")
+    }
+    assert valid("verify", document)
+
+
+def test_the_options_are_those_of_the_library() -> None:
+    assert tuple(engines.ENGINES) == ENGINES and verify.PROOFS == PROOFS
+    assert SCHEMAS["verify"]["properties"]["engine"]["enum"] == list(ENGINES)
+
+
+# ---- Documents ----
+
+
+def test_the_document(pair: CommandLine) -> None:
+    np.save(pair.path / "x.npy", np.zeros((2, 1, 28, 28), np.uint8))
+    document = pair.run("verify", *FILES, "--json", "--image", "x.npy", "--samples", "3", "--seed", "4").document
+    assert valid("verify", document)
+    assert document["holds"] is True and [document[key] for key in ("net", "weights", "fcn", "fcn_weights")] == [*FILES]
+    proofs = document["proofs"]
+    assert (proofs["same_size"]["samples"], proofs["same_size"]["pictures"], proofs["same_size"]["seed"]) == (3, 2, 4)
+    assert proofs["dense"]["outputs"][0]["exact"] is True and proofs["dense"]["outputs"][0]["window"] == [28, 28]
+    difference = proofs["same_size"]["outputs"][0]["difference"]
+    assert 0 < difference["relative"] < difference["allowed"] < 1e-4
+
+
+@pytest.mark.parametrize("name", ["c3d", "rnet", "transpose"])
+def test_documents_of_other_nets(cli: CommandLine, name: str) -> None:
+    for file in FILES[:2]:
+        shutil.copy(GOLDEN / "conversions" / name / file, cli.path / file)
+    told = cli.converts(*FILES[:2], "--verify", "--json").document
+    assert valid("convert", told) and told["verification"]["holds"]
+    assert valid("verify", cli.run("verify", *FILES, "--json").document)
+
+
+def test_documents_of_failures(pair: CommandLine) -> None:
+    damage(pair.path / FILES[3], "ip2-conv")
+    result = pair.run("verify", *FILES, "--json")
+    assert result.code == 1 and valid("verify", result.document) and result.document["holds"] is False
+    (pair.path / FILES[2]).write_text(pair.read(FILES[2]).replace("kernel_size: 5", "kernel_size: 5 stride: 2", 1))
+    document = pair.run("verify", *FILES, "--json").document
+    assert valid("verify", document)
+    assert [document["proofs"][key]["status"] for key in ("weights", "same_size", "dense")] == [
+        "not_shown",
+        "fails",
+        "not_shown",
+    ]
+
+
+def parts(part: Any) -> Iterator[Any]:
+    if isinstance(part, dict):
+        yield part
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from parts(each)
+
+
+def test_the_schema_is_closed_and_described() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS["verify"])
+    for part in parts(SCHEMAS["verify"]):
+        if part.get("type") == "object" and "properties" in part:
+            assert part["additionalProperties"] is False and set(part["required"]) == set(part["properties"])
+        if part.get("type", "null") != "null" and isinstance(part["type"], str | list):
+            assert part["description"]
+
+
+def test_convert_tells_it_in_the_same_words() -> None:
+    shared = SCHEMAS["verify"]["$defs"]
+    assert {name: SCHEMAS["convert"]["$defs"][name] for name in shared} == shared
+    inner = SCHEMAS["convert"]["$defs"]["verification"]["properties"]
+    assert {name: SCHEMAS["verify"]["properties"][name] for name in inner} == inner
+
+
+# ---- convert --verify ----
+
+
+def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:
+    result = cli.converts(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b.h5", "--verify")
+    assert cli.names == {"a", "b.h5"}
+    assert "wrote a, b.h5\na: against " in result.err and "\n  dense      holds " in result.err
+    assert cli.converts(LENET / "net.prototxt", "-o", "c", "--json").document["verification"] is None
+
+
+def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*sides: Any) -> Any:
+        return prove_weights(*sides)._replace(failures=("a weight went astray",))
+
+    monkeypatch.setattr("caffe_fcn.run.verify.prove_weights", failing)
+    result = cli.convert(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b", "--verify")
+    assert (result.code, result.out, cli.names) == (1, b"", set())
+    told = (
+        "caffe-fcn: a: the converted net is not the original's twin: weights fails: a weight went astray; nothing was"
+    )
+    assert result.err.startswith(told)
+
+
+def test_many_nets_are_verified_each(cli: CommandLine) -> None:
+    files = [GOLDEN / "conversions" / name / "net.prototxt" for name in ("lenet", "mlp")]
+    result = cli.run("convert", files[0], LENET / "net.caffemodel", "--out-dir", "o", "--verify", "--json")
+    assert result.code == 0 and result.document[0]["verification"]["holds"]
+    result = cli.run("convert", files[1], "--out-dir", "p", "--verify")
+    assert result.code == 1 and "--verify needs weights, found none" in result.err and "p" not in cli.names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([FILES[0], "--verify"], "--verify needs WEIGHTS"),
+        ([*FILES[:2], "--verify", "--dry-run"], "--dry-run writes nothing"),
+        ([*FILES[:2], "--verify", "-o", "-"], "'-' is none; name files"),
+    ],
+    ids=["weights", "dry-run", "stdout"],
+)
+def test_what_cannot_be_verified_is_wrong_usage(cli: CommandLine, arguments: list[str], told: str) -> None:
+    for name in FILES[:2]:
+        shutil.copy(LENET / name, cli.path / name)
+    assert told in cli.rejects(*arguments, "--force")
+
+
+# ---- Bad input ----
+
+
+def refused(cli: CommandLine, *arguments: str) -> str:
+    """What `verify` tells of what it cannot do, in one line."""
+    result = cli.run("verify", *arguments)
+    assert (result.code, result.out) == (1, b""), result.err
+    (line,) = result.err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_a_file_that_is_not_there(pair: CommandLine, missing: int) -> None:
+    files = [*FILES]
+    files[missing] = "nowhere"
+    told = refused(pair, *files)
+    assert told.startswith("caffe-fcn: nowhere: ") and told.endswith("No such file or directory")
+
+
+def test_arguments_swapped(pair: CommandLine) -> None:
+    told = refused(pair, FILES[1], FILES[0], *FILES[2:])
+    assert told.endswith("the arguments are swapped: the prototxt comes first")
+
+
+def test_the_original_s_weights_in_place_of_the_twin_s(pair: CommandLine) -> None:
+    result = pair.run("verify", *FILES[:3], FILES[1])
+    assert result.code == 1 and "expected 2 blobs, found 0" in result.out.decode()
+
+
+def test_weights_that_are_not_the_original_s(pair: CommandLine) -> None:
+    other = GOLDEN / "conversions" / "rnet" / "net.caffemodel"
+    assert "are these the weights of another net" in pair.run("verify", FILES[0], other, *FILES[2:]).out.decode()
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (None, "expected an array in a .npy file, found none"),
+        (np.zeros((3, 3)), "input 'data': expected pictures of 1×28×28, found one of 3×3; resize it"),
+        (np.array(["a"]), "expected an array of numbers, found 1 of <U1"),
+        (np.full((28, 28), np.nan), "expected finite numbers, found NaN or infinity"),
+        (np.array([{}]), "expected an array in a .npy file, found none (Object arrays cannot be loaded"),
+    ],
+    ids=["none", "size", "text", "nan", "pickle"],
+)
+def test_pictures_that_are_none(pair: CommandLine, array: Any, told: str) -> None:
+    if array is None:
+        (pair.path / "x.npy").write_bytes(b"\x89PNG\r\n")
+    else:
+        np.save(pair.path / "x.npy", array, allow_pickle=True)
+    assert told in refused(pair, *FILES, "--image", "x.npy")
+
+
+def test_an_engine_that_is_not_installed(pair: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "needs its Python module" in refused(pair, *FILES, "--engine", "caffe")
+
+    def missing() -> Any:
+        raise ExtraError("needs the packages of the extra: pip install 'caffe-fcn[run]'")
+
+    monkeypatch.setattr(onnxruntime, "onnxruntime", missing)
+    assert refused(pair, *FILES).endswith("pip install 'caffe-fcn[run]'")
+    files = sorted(pair.names)
+    result = pair.convert(*FILES[:2], "--force", "--verify")
+    assert result.code == 1 and "pip install" in result.err and sorted(pair.names) == files
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        FILES[:3],
+        [*FILES, "more"],
+        [*FILES, "--engine", "tea"],
+        [*FILES, "--samples", "0"],
+        [*FILES, "--tolerance", "-1"],
+        [*FILES, "--proof", "dens"],
+        ["-", "-", *FILES[2:]],
+        ["", *FILES[1:]],
+    ],
+    ids=lambda arguments: " ".join(arguments[-2:]),
+)
+def test_wrong_usage(pair: CommandLine, arguments: list[str]) -> None:
+    result = pair.run("verify", *arguments)
+    assert (result.code, result.out) == (2, b"") and "Traceback" not in result.err

@@ -1,0 +1,252 @@
+"""Verification: what is a twin passes all three proofs, and what is none fails the right one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.errors import EngineError
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.run.verify import Options
+from caffe_fcn.surgery.convert import Settings
+from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
+from caffe_fcn.surgery.naming import Naming, parse_rule
+from tests.paths import GOLDEN, ROOT, SHARED_MODELS
+from tests.run.twins import (
+    CHANNELS_LAST,
+    FAILS,
+    HOLDS,
+    NOT_SHOWN,
+    Pair,
+    array,
+    case,
+    change_one,
+    ends,
+    failures,
+    fill,
+    written,
+)
+from tests.surgery.nets import conv, data, fc, layer
+
+CASES = sorted(path for path in (GOLDEN / "conversions").iterdir() if path.is_dir())
+MODELS = [SHARED_MODELS / name for name in ("det2", "det3")]
+LENET = GOLDEN / "conversions" / "lenet"
+VARIANTS = sorted((LENET / "variants").glob("*.caffemodel"))
+PADS = {"c3d", "caffenet", "resnet", "rnet", "vgg", "det2", "det3"}
+"""The cases whose maps have borders of another kind than a crop."""
+
+
+# ---- What is a twin ----
+
+
+@pytest.mark.parametrize("folder", CASES + MODELS, ids=lambda path: path.name)
+def test_converted_classifiers_are_proven(folder: Path, tmp_path: Path) -> None:
+    if not folder.exists():
+        pytest.skip(f"{folder.name} is not here: the shared models lie beside the checkout")
+    found = case(folder, tmp_path).verify()
+    assert found.holds, found
+    assert found.dense is not None and found.dense.sampled == 16
+    for each in found.dense.outputs:
+        assert bool(each.reasons) == (folder.name in PADS)
+        assert each.crops is not None and (each.features is not None) == (folder.name in PADS)
+        if folder.name in PADS:
+            assert each.crops.relative > 1e-3, "crops have borders, and that must show"
+
+
+def test_the_bundled_model_is_proven(tmp_path: Path) -> None:
+    digits = ROOT / "models" / "digits"
+    found = Pair(digits / "digits.prototxt", digits / "digits.caffemodel", tmp_path).verify()
+    assert found.holds
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
+def test_weights_of_every_encoding(variant: Path, tmp_path: Path) -> None:
+    assert Pair(LENET / "net.prototxt", variant, tmp_path).verify().holds
+
+
+@pytest.mark.parametrize("naming", [Naming(""), Naming("", (parse_rule(r"(ip|conv)(.)=\2\1"),))], ids=["kept", "rules"])
+def test_names_do_not_matter(naming: Naming, tmp_path: Path) -> None:
+    pair = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, Settings(ConvertOptions(naming)))
+    assert pair.verify().holds
+
+
+def test_not_even_names_that_change_places(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 3) + fc("a", "c", 4) + layer("relu", "ReLU", "a", "a") + fc("b", "a", 4)
+    naming = Naming("", (parse_rule("a=b"), parse_rule("b=a")))
+    assert written(text, tmp_path, Settings(ConvertOptions(naming))).verify().holds
+
+
+def test_a_twin_written_for_a_larger_input(tmp_path: Path) -> None:
+    settings = Settings(input_size=(60, 64))
+    found = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, settings).verify()
+    assert found.holds and found.same_size is not None and found.same_size.inputs == {"data": (1, 1, 28, 28)}
+
+
+def test_columns_in_another_order_are_followed(tmp_path: Path) -> None:
+    found = written(CHANNELS_LAST, tmp_path).verify()
+    assert found.holds and found.weights_proof is not None and found.weights_proof.reordered == ("fc",)
+
+
+def test_branches_that_are_alike_go_by_their_order(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 3) + fc("a", "c", 4) + fc("b", "c", 4) + layer("s", "Eltwise", "a b")
+    assert written(text, tmp_path).verify().holds
+
+
+def test_layers_of_the_weights_that_the_net_lacks_are_compared(tmp_path: Path) -> None:
+    net = schema.NetParameter.FromString((LENET / "net.caffemodel").read_bytes())
+    net.layer.add(name="aux").blobs.add(data=[1, 2], shape={"dim": [2]})
+    (tmp_path / "more.caffemodel").write_bytes(net.SerializeToString())
+    pair = Pair(LENET / "net.prototxt", tmp_path / "more.caffemodel", tmp_path)
+    found = pair.verify()
+    assert found.holds and found.weights_proof is not None and found.weights_proof.foreign == ("aux",)
+    pair.blobs(lambda layers: layers["aux"].blobs[0].data.__setitem__(0, 3))
+    assert "'aux'" in failures(pair.verify())[0]
+
+
+def test_a_training_net_is_looked_at_in_both_phases(tmp_path: Path) -> None:
+    text = (
+        data(shape="1 2 6 6")
+        + conv("c", "data", 3)
+        + fc("aux", "c", 4, params="include { phase: TRAIN }")
+        + layer("drop", "Silence", "aux", "", "include { phase: TRAIN }")
+        + fc("fc", "c", 5)
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    net = schema.NetParameter()
+    for name, shapes in {"c": [(3, 2, 3, 3), (3,)], "aux": [(4, 48), (4,)], "fc": [(5, 48), (5,)]}.items():
+        made = net.layer.add(name=name)
+        for shape in shapes:
+            values = np.random.default_rng(len(name)).normal(size=shape).ravel()
+            made.blobs.add(data=values, shape={"dim": shape})
+    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+    pair = Pair(tmp_path / "net.prototxt", tmp_path / "net.caffemodel", tmp_path)
+    found = pair.verify()
+    assert found.holds and found.weights_proof is not None and found.weights_proof.layers == 3
+    pair.blobs(lambda layers: change_one(layers["aux-conv"].blobs[0]))
+    assert ends(pair.verify()) == [FAILS, HOLDS, HOLDS]
+    assert pair.verify(selection=Selection("TEST")).weights_proof is not None
+
+
+def test_weights_in_hdf5(tmp_path: Path) -> None:
+    pytest.importorskip("h5py", reason="h5py is not installed: pip install 'caffe-fcn[hdf5]'")
+    pair = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, weights="fcn.caffemodel.h5")
+    assert pair.verify().holds
+    again = Pair(
+        LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, Settings(input_size=(40, 40)), weights="b.h5"
+    )
+    pair.net, pair.weights = again.fcn, again.fcn_weights
+    (tmp_path / "twice").mkdir()
+    assert Pair(pair.net, pair.weights, tmp_path / "twice").verify().holds
+
+
+SHARED = (
+    data("left")
+    + data("right")
+    + fc("a", "left", 4, params='param { name: "w" } param { name: "b" }')
+    + fc("z", "right", 4, params='param { name: "w" } param { name: "b" }')
+)
+
+
+@pytest.mark.parametrize("weights", ["fcn.caffemodel", "fcn.h5"])
+def test_layers_that_share_their_weights(weights: str, tmp_path: Path) -> None:
+    """In HDF5 the second layer has no blobs of its own."""
+    pair = written(SHARED, tmp_path, weights=weights)
+    net = schema.NetParameter.FromString(pair.weights.read_bytes())
+    second = next(layer for layer in net.layer if layer.name == "z")
+    first = next(layer for layer in net.layer if layer.name == "a")
+    del second.blobs[:]
+    second.blobs.extend(first.blobs)
+    pair.weights.write_bytes(net.SerializeToString())
+    pair = Pair(pair.net, pair.weights, tmp_path / "again", weights=weights)
+    assert ends(pair.verify()) == [HOLDS, HOLDS, NOT_SHOWN]
+
+
+# ---- What cannot be shown ----
+
+
+def test_a_net_of_two_inputs_is_not_claimed_to_be_dense(tmp_path: Path) -> None:
+    text = data("left") + data("right") + layer("both", "Eltwise", "left right") + fc("fc", "both", 3)
+    found = written(text, tmp_path).verify()
+    assert ends(found) == [HOLDS, HOLDS, NOT_SHOWN] and not found.holds
+    assert found.dense is not None and found.dense.not_shown == "the nets have 2 inputs, and windows are of one"
+
+
+def test_a_global_pooling_that_was_kept(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 4)
+    text += layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_pooling: true }") + fc(
+        "fc", "pool", 3
+    )
+    found = written(text, tmp_path, Settings(ConvertOptions(keep_global_pooling=True))).verify()
+    assert ends(found) == [HOLDS, HOLDS, NOT_SHOWN]
+    assert found.dense is not None and found.dense.outputs[0].reasons == ('layer "pool" looks at the whole map',)
+
+
+def test_an_inner_product_left_as_it_was(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 4) + fc("a", "c", 3) + fc("b", "a", 2)
+    found = written(text, tmp_path, Settings(ConvertOptions(skip=("a", "b")))).verify()
+    assert ends(found) == [HOLDS, HOLDS, NOT_SHOWN]
+    assert found.dense is not None and "does not take a larger input" in found.dense.not_shown
+
+
+# ---- What the user decides ----
+
+
+@pytest.fixture
+def lenet(tmp_path: Path) -> Pair:
+    return case(LENET, tmp_path)
+
+
+def test_pictures_are_compared_as_well(lenet: Pair) -> None:
+    picture = np.random.default_rng(3).random((28, 28), dtype=np.float32)
+    found = lenet.verify(Options(pictures=(picture, np.stack([picture[None]] * 2))))
+    assert found.holds and found.same_size is not None
+    assert (found.same_size.samples, found.same_size.given) == (8, 3)
+    assert found.same_size.outputs[0].difference is not None
+    assert found.same_size.outputs[0].difference.cells == 11
+
+
+def test_a_picture_of_another_size(lenet: Pair) -> None:
+    with pytest.raises(EngineError, match="expected pictures of 1×28×28, found one of 1×30×28; resize it"):
+        lenet.verify(Options(pictures=(np.zeros((1, 30, 28), np.float32),)))
+
+
+def test_a_tolerance_takes_the_place_of_the_derived_one(lenet: Pair) -> None:
+    found = lenet.verify(Options(tolerance=0.0))
+    assert ends(found) == [HOLDS, FAILS, FAILS] and found.tolerance == 0.0
+    assert lenet.verify(Options(tolerance=1e-4)).holds
+
+
+def test_the_derived_tolerance_is_tight(lenet: Pair) -> None:
+    """A ten-thousandth of one kernel is more than rounding."""
+    lenet.blobs(
+        lambda layers: fill(layers["ip2-conv"].blobs[0], array(layers["ip2-conv"].blobs[0]) * np.float32(1.0001))
+    )
+    assert ends(lenet.verify()) == [FAILS, FAILS, FAILS]
+
+
+def test_the_same_seed_gives_the_same_numbers(lenet: Pair) -> None:
+    one, two = (lenet.verify(Options(seed=5, samples=3, windows=7)) for _ in range(2))
+    assert one == two and one.dense is not None and one.dense.sampled == 7
+    assert lenet.verify(Options(seed=6, samples=3, windows=7)).same_size != one.same_size
+
+
+def test_single_proofs(lenet: Pair) -> None:
+    found = lenet.verify(Options(proofs=("weights",)))
+    assert found.holds and list(found.statuses) == ["weights"]
+
+
+def test_answers_that_are_always_the_same_prove_nothing(tmp_path: Path) -> None:
+    pair = written(data() + conv("c", "data", 4) + fc("fc", "c", 1) + layer("prob", "Softmax", "fc"), tmp_path)
+    found = pair.verify()
+    assert ends(found) == [HOLDS, HOLDS, NOT_SHOWN] and found.dense is not None
+    assert found.dense.outputs[0].explanation.startswith("the answers are the same in all windows")
+
+
+def test_the_larger_input_is_not_square(tmp_path: Path) -> None:
+    """On a square one, rows taken for columns would not show."""
+    found = case(LENET, tmp_path).verify(Options(proofs=("dense",)))
+    assert found.dense is not None
+    assert (found.dense.input, found.dense.step, found.dense.windows) == ((1, 1, 40, 44), (4, 4), 20)
