@@ -11,6 +11,7 @@ import click
 from caffe_fcn.cli.progress import copying
 
 if TYPE_CHECKING:
+    from caffe_fcn.cli.verification import Verifier
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.source import SourceNet
     from caffe_fcn.surgery.convert import Plan, Settings
@@ -43,6 +44,7 @@ class Manner(NamedTuple):
     as_json: bool
     force: bool
     quiet: bool
+    verify: bool = False
 
 
 def convert_files(
@@ -59,23 +61,35 @@ def convert_files(
     from caffe_fcn.report.conversion import document
     from caffe_fcn.surgery.convert import plan
 
+    verifier = _verifier(source, weights, files, settings) if manner.verify else None
     if not manner.dry_run:
         check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
     decided = plan(source, weights, settings)
     if not manner.dry_run:
-        _write(decided, files, manner)
-    _tell(decided, files, manner)
-    return document(decided, {"net": files.out, "weights": files.out_weights}, manner.dry_run)
+        _write(decided, files, manner, verifier)
+    _tell(decided, files, manner, verifier)
+    outputs = {"net": files.out, "weights": files.out_weights}
+    return document(decided, outputs, manner.dry_run, verifier.document if verifier else None)
 
 
-def _write(plan: Plan, files: Files, manner: Manner) -> None:
+def _verifier(source: SourceNet, weights: WeightFile | None, files: Files, settings: Settings) -> Verifier:
+    from caffe_fcn.cli.verification import Verifier
+    from caffe_fcn.errors import SurgeryError
+
+    if weights is None or files.out_weights is None:
+        raise SurgeryError(f"{source.name}: --verify needs weights, found none; give them, or leave --verify out")
+    return Verifier(source, weights, (files.out, files.out_weights), settings.selection)
+
+
+def _write(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:
     from caffe_fcn.surgery.writing import carry_out
 
+    check = verifier.check if verifier else None
     with copying(plan.weights.size if plan.weights else 0, manner.quiet) as progress:
-        carry_out(plan, files.out, files.out_weights, force=manner.force, progress=progress)
+        carry_out(plan, files.out, files.out_weights, force=manner.force, progress=progress, check=check)
 
 
-def _tell(plan: Plan, files: Files, manner: Manner) -> None:
+def _tell(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:
     """The diff to stdout, the report to stderr."""
     from caffe_fcn.report.conversion import lines
     from caffe_fcn.surgery.writing import to_stdout
@@ -85,5 +99,5 @@ def _tell(plan: Plan, files: Files, manner: Manner) -> None:
     if not manner.quiet and not manner.as_json:
         there = " (exists; needs --force)"
         outputs = [path + there * (manner.dry_run and os.path.lexists(path)) for path in files.outputs]
-        for line in lines(plan, outputs, manner.dry_run):
+        for line in (*lines(plan, outputs, manner.dry_run), *(verifier.lines if verifier else ())):
             click.echo(line, err=True)

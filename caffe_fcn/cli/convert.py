@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     help="Make global poolings windows of their nominal input size, or keep them.",
 )
 @click.option("--strict", is_flag=True, help="Fail if an InnerProduct has to be left alone.")
+@click.option("--verify", is_flag=True, help="Prove the result before it is written, as `verify` does.")
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
 @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -81,6 +82,7 @@ def convert(
     output: str | None,
     output_weights: str | None,
     out_dir: str | None,
+    verify: bool,
     dry_run: bool,
     diff: bool,
     as_json: bool,
@@ -110,7 +112,9 @@ def convert(
         raise click.UsageError("--names keep leaves no place for --suffix; choose one")
     if diff and as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
-    manner = Manner(dry_run, diff, as_json, force, quiet)
+    if verify and dry_run:
+        raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
+    manner = Manner(dry_run, diff, as_json, force, quiet, verify)
     if out_dir is not None:
         return convert_all(files, out_dir, settings, manner)
     net, weights = (*files, None)[:2]
@@ -134,6 +138,12 @@ def _convert(
         to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
         if to_stdout and (manner.diff or manner.as_json):
             raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+        if manner.verify and "-" in (files.out, files.out_weights):
+            raise click.UsageError(
+                "--verify reads the outputs again before they are there, and '-' is none; name files"
+            )
+        if manner.verify and opened is None:
+            raise click.UsageError("--verify needs WEIGHTS")
         document = convert_files(source, opened, files, settings, manner)
         if manner.as_json:
             print_json(document)

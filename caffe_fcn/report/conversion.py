@@ -35,8 +35,10 @@ def _lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
         yield f"{'would write' if dry_run else 'wrote'} {', '.join(outputs)}"
 
 
-def document(plan: Plan, outputs: dict[str, str | None], dry_run: bool) -> dict[str, Any]:
-    """The same for programs."""
+def document(
+    plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
     surgery, weights = plan.surgery, plan.weight_plan
     renamed = surgery.renamed_layers
     return {
@@ -73,6 +75,7 @@ def document(plan: Plan, outputs: dict[str, str | None], dry_run: bool) -> dict[
         "missing_weights": list(weights.missing) if weights else [],
         "copied_layers": list(weights.foreign) if weights else [],
         "notes": _notes(plan),
+        "verification": verification,
     }
 
 

@@ -23,6 +23,10 @@ STDOUT = "-"
 Progress: TypeAlias = Callable[[int], None] | None
 """Gets the count of bytes written so far."""
 
+Check: TypeAlias = Callable[[str, str], None] | None
+"""Gets the files in which the new net and its weights stand, before they get their names; what it raises keeps them
+from getting any."""
+
 
 def beside(path: str, suffix: str) -> str:
     """The name of an output where none is given: NAME_fcn and SUFFIX beside the input PATH; HDF5 stays HDF5."""
@@ -40,11 +44,13 @@ def carry_out(
     *,
     force: bool = False,
     progress: Progress = None,
+    check: Check = None,
 ) -> None:
     """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or
-    neither; what goes to stdout goes last, because it cannot be taken back."""
+    neither; what goes to stdout goes last, because it cannot be taken back. Where both are files, CHECK sees them
+    first."""
     weights = WeightsOutput(plan.weights, plan.weight_plan) if plan.weights and plan.weight_plan else None
-    write_outputs(plan.document, text_path, weights, weights_path, force=force, progress=progress)
+    write_outputs(plan.document, text_path, weights, weights_path, force=force, progress=progress, check=check)
 
 
 class WeightsOutput(NamedTuple):
@@ -62,8 +68,10 @@ def write_outputs(
     *,
     force: bool = False,
     progress: Progress = None,
+    check: Check = None,
 ) -> None:
     """Write DOCUMENT to TEXT_PATH and WEIGHTS to WEIGHTS_PATH, as `carry_out` does. Raises CaffeFcnError."""
+    temps: list[str] = []
     with OutputFiles() as outputs:
         if weights is not None and weights_path is not None and weights_path != STDOUT:
             output = outputs.add(weights_path, overwrite=force)
@@ -71,17 +79,28 @@ def write_outputs(
             if output.temp is not None:
                 output.close()
                 _read_back_weights(weights, output.temp, output.path)
+                temps.append(output.temp)
         if document is not None and text_path is not None and text_path != STDOUT:
             output = outputs.add(text_path, overwrite=force)
             output.write(bytes(document))
             if output.temp is not None:
                 output.close()
                 _read_back_text(document, output.temp, output.path)
+                temps.append(output.temp)
+        if check is not None:
+            _checked(check, temps)
         if document is not None and text_path == STDOUT:
             to_stdout(bytes(document))
         if weights is not None and weights_path == STDOUT:
             _write_caffemodel(weights, _stdout().fileno(), "stdout", progress)
         outputs.commit()
+
+
+def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
+    """Let CHECK see the files in TEMPS, the weights first. Raises OutputError where they are not both there."""
+    if len(temps) < 2:
+        raise OutputError("the output: expected a net and weights in files, to be verified, found pipes; name files")
+    check(temps[1], temps[0])
 
 
 def to_stdout(data: bytes) -> None:

@@ -302,6 +302,7 @@ def test_json_says_what_was_done(lenet: CommandLine) -> None:
         "missing_weights": [],
         "copied_layers": [],
         "notes": [],
+        "verification": None,
     }
     assert {"net_fcn.prototxt", "net_fcn.caffemodel"} <= lenet.names
 

@@ -211,6 +211,7 @@ def test_the_document_of_a_conversion() -> None:
         "missing_weights": [],
         "copied_layers": [],
         "notes": [],
+        "verification": None,
     }
 
 

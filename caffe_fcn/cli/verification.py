@@ -1,0 +1,57 @@
+"""`convert --verify`: the twin proven before its files get their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.source import SourceNet, interpret
+from caffe_fcn.report.verification import lines, proofs, summary
+from caffe_fcn.run.engines import engine
+from caffe_fcn.run.proofs.records import Status, Verification
+from caffe_fcn.run.verify import Model, Options, verify
+
+if TYPE_CHECKING:
+    from caffe_fcn.run.engine import Engine
+
+
+class Verifier:
+    """Proves that what is about to be called NAMES, net and weights, is the twin of SOURCE and its WEIGHTS.
+
+    Raises ExtraError at once where the engine's package is not installed.
+    """
+
+    def __init__(self, source: SourceNet, weights: WeightFile, names: tuple[str, str], selection: Selection) -> None:
+        self._original = Model(source, weights)
+        self._names, self._selection = names, selection
+        self._engine: Engine = engine("onnxruntime")
+        self._found: Verification | None = None
+
+    def check(self, net: str, weights: str) -> None:
+        """Verify the files NET and WEIGHTS. Raises CaffeFcnError where a proof fails; one that could not be carried
+        out is told, and no failure."""
+        with open(net, "rb") as file:
+            twin = interpret(prototxt.parse(file.read(), self._names[0]))
+        with open_weights(weights, self._names[1]) as opened:
+            options = Options(engine=self._engine)
+            self._found = verify(self._original, Model(twin, opened), self._selection, options)
+        if Status.FAILS in self._found.statuses.values():
+            raise CaffeFcnError(
+                f"{self._names[0]}: the converted net is not the original's twin: {summary(self._found)}; nothing was "
+                "written; this is a defect of caffe-fcn, please report it with the prototxt"
+            )
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What to tell people of it."""
+        return tuple(lines(self._found)) if self._found else ()
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """What to tell programs of it."""
+        return proofs(self._found) if self._found else None
