@@ -50,3 +50,7 @@ class LoweringError(CaffeFcnError):
 
 class EngineError(CaffeFcnError):
     """An engine cannot load the net, or was given what the net does not take."""
+
+
+class VerificationError(CaffeFcnError):
+    """A net is not the twin it should be; the message says which proof fails, and why."""

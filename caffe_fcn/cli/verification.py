@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.errors import VerificationError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.weights import open_weights
@@ -33,7 +33,7 @@ class Verifier:
         self._found: Verification | None = None
 
     def check(self, net: str, weights: str) -> None:
-        """Verify the files NET and WEIGHTS. Raises CaffeFcnError where a proof fails; one that could not be carried
+        """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails; one that could not be carried
         out is told, and no failure."""
         with open(net, "rb") as file:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
@@ -41,7 +41,7 @@ class Verifier:
             options = Options(engine=self._engine)
             self._found = verify(self._original, Model(twin, opened), self._selection, options)
         if Status.FAILS in self._found.statuses.values():
-            raise CaffeFcnError(
+            raise VerificationError(
                 f"{self._names[0]}: the converted net is not the original's twin: {summary(self._found)}; nothing was "
                 "written; this is a defect of caffe-fcn, please report it with the prototxt"
             )

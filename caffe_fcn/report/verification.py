@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
@@ -20,6 +21,9 @@ from caffe_fcn.run.proofs.records import (
     WeightsProof,
 )
 
+_OF_A_LAYER = re.compile(r'layer "(.*)" (.*)', re.DOTALL)
+_PLURAL = {"pads": "pad", "has": "have", "looks": "look"}
+
 _SHOWN = 5
 """Failures of one kind that are told to people; --json has them all."""
 
@@ -31,13 +35,18 @@ def lines(found: Verification) -> Iterator[str]:
 
 def _lines(found: Verification) -> Iterator[str]:
     """Each proof on its line: how it ended, and by what numbers."""
-    yield f"{found.fcn}: against {found.net}, by {found.engine}"
+    verdict = "is" if found.holds else "is not shown to be"
+    if Status.FAILS in found.statuses.values():
+        verdict = "is not"
+    yield f"{found.fcn}: {verdict} the twin of {found.net} (run by {found.engine})"
     if found.weights_proof is not None:
-        yield from _proof("weights", found.weights_proof.status, _weights(found.weights_proof))
+        yield from _proof("weights", found.weights_proof.status, _weights(found.weights_proof), {})
     if found.same_size is not None:
-        yield from _proof("same size", found.same_size.status, _same_size(found.same_size))
+        outputs = {_name(each.output): _same_size_output(each) for each in found.same_size.outputs}
+        yield from _proof("same size", found.same_size.status, _same_size(found.same_size), outputs)
     if found.dense is not None:
-        yield from _proof("dense", found.dense.status, _dense(found.dense))
+        outputs = {_name(each.output): _dense_output(each) for each in found.dense.outputs}
+        yield from _proof("dense", found.dense.status, _dense(found.dense), outputs)
 
 
 def summary(found: Verification) -> str:
@@ -51,10 +60,14 @@ def summary(found: Verification) -> str:
     return "; ".join(f"{name} {status.value}: {next(iter(reasons[name]), '')}" for name, status in bad)
 
 
-def _proof(name: str, status: Status, details: Sequence[str]) -> Iterator[str]:
-    yield f"  {name:<10} {status.value:<9}  {details[0]}"
-    for line in details[1:]:
-        yield f"  {'':<10} {'':<9}  {line}"
+def _proof(name: str, status: Status, told: Sequence[str], outputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What is TOLD of a proof, and below it what is told of each output."""
+    yield f"  {name:<10} {status.value:<9}  {told[0]}"
+    yield from (f"  {'':<10} {'':<9}  {line}" for line in told[1:])
+    width = max(map(len, outputs), default=0)
+    for output, lines_of in outputs.items():
+        for number, line in enumerate(lines_of):
+            yield f"    {'' if number else output:<{width}}  {line}"
 
 
 def _some(failures: Sequence[str]) -> list[str]:
@@ -79,22 +92,18 @@ def _same_size(proof: SameSizeProof) -> list[str]:
         return list(proof.failures)
     inputs = " and ".join(f"{name} {show(shape[1:])}" for name, shape in proof.inputs.items())
     given = f" and {proof.given} given" if proof.given else ""
-    told = [f"{proof.samples} random inputs (seed {proof.seed}){given}, {inputs}"]
-    for each in proof.outputs:
-        told.append(f"{_name(each.output)}: {each.failure or _told(each.difference)}")
-        if each.failure and each.difference:
-            told.append(f"{_name(each.output)}: {_told(each.difference)}")
-    return [*told, *_some(proof.failures)]
+    return [f"{proof.samples} random inputs (seed {proof.seed}){given}, {inputs}", *_some(proof.failures)]
+
+
+def _same_size_output(each: SameSize) -> list[str]:
+    return [*([each.failure] if each.failure else []), *([_told(each.difference)] if each.difference else [])]
 
 
 def _dense(proof: DenseProof) -> list[str]:
     if not proof.sampled:
         return [proof.not_shown or "nothing to compare"]
     step = "×".join(map(str, proof.step))
-    told = [f"{proof.sampled} of {proof.windows} windows, {step} pixels apart, on {show(proof.input[1:])}"]
-    for each in proof.outputs:
-        told += [f"{_name(each.output)}: {line}" for line in _dense_output(each)]
-    return told
+    return [f"{proof.sampled} of {proof.windows} windows, {step} pixels apart, on {show(proof.input[1:])}"]
 
 
 def _dense_output(each: Dense) -> list[str]:
@@ -104,19 +113,30 @@ def _dense_output(each: Dense) -> list[str]:
         verdict = "exact everywhere" if each.status is Status.HOLDS else each.explanation
         return [f"{verdict}: {_told(each.crops)}"]
     told = [
-        f"exact but at borders, because {', '.join(_some(each.reasons))}; on crops it {_told(each.crops, limit=False)}"
+        f"exact away from borders: {'; '.join(_because(each.reasons))}",
+        f"on crops, which have borders of their own: {_told(each.crops, limit=False)}",
     ]
     if each.features is not None:
-        told.append(f"on the whole picture's maps it {_told(each.features)}")
+        told.append(f"on the whole picture's maps: {_told(each.features)}")
     return [*told, *([each.explanation] if each.explanation else [])]
 
 
-def _told(gap: Difference | None, limit: bool = True) -> str:
-    if gap is None:
-        return "not compared"
+def _because(reasons: Sequence[str]) -> Iterator[str]:
+    """REASONS in fewer words: the layers together of which the same is to be said."""
+    layers: dict[str, list[str]] = {}
+    for reason in reasons:
+        found = _OF_A_LAYER.fullmatch(reason)
+        layers.setdefault(found[2] if found else reason, []).extend([found[1]] if found else [])
+    for what, names in layers.items():
+        verb, _, rest = what.partition(" ")
+        said = what if len(names) < 2 else f"{_PLURAL.get(verb, verb)} {rest}".rstrip()
+        yield f"{', '.join(_some(names))} {said}".lstrip()
+
+
+def _told(gap: Difference, limit: bool = True) -> str:
     allowed = f" (allowed {gap.allowed:.1e})" if limit else ""
-    top = f", top class agrees in {gap.agrees} of {gap.cells}" if gap.cells else ""
-    return f"differs by at most {gap.absolute:.1e}, {gap.relative:.1e} of its scale{allowed}{top}"
+    top = f"; top class {gap.agrees} of {gap.cells}" if gap.cells else ""
+    return f"off by {gap.relative:.1e} of the scale{allowed}, {gap.absolute:.1e} absolute{top}"
 
 
 def _name(output: OutputPair) -> str:
@@ -128,7 +148,7 @@ def _weights_failures(proof: WeightsProof) -> list[str]:
 
 
 def _same_size_failures(proof: SameSizeProof) -> list[str]:
-    return [*proof.failures, *(each.failure for each in proof.outputs if each.failure)]
+    return [*proof.failures, *(f"{each.output.name!r}: {each.failure}" for each in proof.outputs if each.failure)]
 
 
 def _dense_failures(proof: DenseProof) -> list[str]:
@@ -194,12 +214,12 @@ def _same_size_document(proof: SameSizeProof) -> dict[str, Any]:
         "samples": proof.samples,
         "pictures": proof.given,
         "seed": proof.seed,
-        "outputs": [_same_size_output(each) for each in proof.outputs],
+        "outputs": [_same_size_document_of(each) for each in proof.outputs],
         "failures": list(proof.failures),
     }
 
 
-def _same_size_output(each: SameSize) -> dict[str, Any]:
+def _same_size_document_of(each: SameSize) -> dict[str, Any]:
     return {
         "output": each.output.name,
         "twin": each.output.twin,

@@ -21,8 +21,9 @@ from caffe_fcn.run.engine import Array, Engine, Net
 from caffe_fcn.run.onnx.scope import choose_scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime
 from caffe_fcn.run.proofs.dense import prove_dense
+from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.records import DenseProof, SameSizeProof, Status, Verification, WeightsProof
-from caffe_fcn.run.proofs.same_size import Loaded, Output, outputs, prove_same_size
+from caffe_fcn.run.proofs.same_size import Output, Party, outputs, prove_same_size
 from caffe_fcn.run.proofs.weights import Side, prove_weights
 from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.weights import blob_shapes
@@ -96,6 +97,7 @@ class _Work:
 
     def __init__(self, original: Model, twin: Model, selection: Selection, options: Options) -> None:
         self.options, self.misfit = options, ""
+        self.runner = Runner(options.engine)
         self.original = _side(original, selection, {})
         self.phase = next(iter(self.original.graphs))
         given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
@@ -118,42 +120,43 @@ class _Work:
         options = self.options
         if self.misfit:
             return SameSizeProof({}, 0, 0, options.seed, (), (self.misfit,))
-        original, twin = self.loaded
         return prove_same_size(
-            original, twin, self.outputs, samples=options.samples, seed=options.seed, pictures=options.pictures
+            self.runner,
+            *self.parties,
+            self.outputs,
+            samples=options.samples,
+            seed=options.seed,
+            pictures=options.pictures,
         )
 
     def dense(self) -> DenseProof:
         """The third proof."""
-        options, weights = self.options, self.original.weights
+        options = self.options
         if self.misfit:
             return DenseProof((), (), 0, 0, (), self.misfit)
-        original, twin = self.loaded
-        found = self.outputs[0]
-        return prove_dense(options.engine, weights, original, twin, found, windows=options.windows, seed=options.seed)
+        return prove_dense(self.runner, *self.parties, self.outputs[0], windows=options.windows, seed=options.seed)
 
     @cached_property
-    def loaded(self) -> tuple[Loaded, Loaded]:
-        """Both nets in sessions."""
-        return self._load(self.original), self._load(self.twin)
+    def parties(self) -> tuple[Party, Party]:
+        """Both nets, as they are run."""
+        return self._party(self.original), self._party(self.twin)
 
     @cached_property
     def outputs(self) -> tuple[list[Output], list[str]]:
         """The outputs of both in pairs."""
-        original, twin = self.loaded
+        original, twin = self.parties
         return outputs(original.scope, twin.scope, self.options.tolerance)
 
-    def _load(self, side: Side) -> Loaded:
+    def _party(self, side: Side) -> Party:
         graph, shapes = side.graphs[self.phase], side.shapes[self.phase]
         scope = choose_scope(graph, shapes)
-        session = self.options.engine.load(Net(graph, shapes), side.weights)
         fed: dict[str, Shape] = {}
         for blob in scope.inputs:
             shape = shapes.blobs[blob]
             if not isinstance(shape, tuple) or not shape:
                 raise ShapeError(f"{graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape")
             fed[blob.name] = shape
-        return Loaded(scope, session, fed)
+        return Party(Net(graph, shapes), side.weights, scope, fed)
 
 
 def _side(model: Model, selection: Selection, given: Mapping[str, Shape]) -> Side:

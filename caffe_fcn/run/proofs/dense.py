@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError
-from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
-from caffe_fcn.run.engine import Array, Engine
+from caffe_fcn.run.engine import Array
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.grid import Grid, lay_out
-from caffe_fcn.run.proofs.items import run_items
+from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.pairing import number_both
 from caffe_fcn.run.proofs.parts import Cut, both_parts, cut
 from caffe_fcn.run.proofs.records import Dense, DenseProof, Difference, Status
 from caffe_fcn.run.proofs.rounding import difference, span
-from caffe_fcn.run.proofs.same_size import Loaded, Output
+from caffe_fcn.run.proofs.same_size import Output, Party
 from caffe_fcn.surgery.pooling import is_global
 
 _DEVIATIONS = (64.0, 8.0, 1.0)
@@ -38,11 +37,10 @@ _MOVED = 0.01
 
 @dataclass(frozen=True)
 class _Scene:
-    """A larger picture with the windows on it, and what both nets make of it."""
+    """The windows on a larger picture, and what both nets make of it."""
 
     grid: Grid
     places: Sequence[tuple[int, ...]]
-    picture: Array
     geometry: Mapping[Blob, Geometry | None]
     strides: Mapping[Blob, tuple[Fraction, ...]]
     crops: Mapping[str, Array]
@@ -51,30 +49,35 @@ class _Scene:
 
 
 def prove_dense(
-    engine: Engine,
-    weights: WeightFile,
-    original: Loaded,
-    twin: Loaded,
+    runner: Runner,
+    original: Party,
+    twin: Party,
     outputs: Sequence[Output],
     *,
     windows: int,
     seed: int,
 ) -> DenseProof:
-    """Run TWIN on a picture larger than the nominal input, drawn from SEED, and ORIGINAL, of WEIGHTS, on about so
-    many WINDOWS of it, and compare OUTPUTS. Raises what the sessions raise but for sizes they do not take."""
-    if len(original.session.inputs) != 1 or len(twin.session.inputs) != 1:
-        return _nothing(f"the nets have {len(original.session.inputs)} inputs, and windows are of one")
-    (name,), (other,) = original.session.inputs, twin.session.inputs
-    ours, theirs = (_blob(loaded.scope, each) for loaded, each in ((original, name), (twin, other)))
-    grid = lay_out(twin.scope.graph, twin.scope.shapes, theirs)
+    """Run TWIN on a picture larger than the nominal input, drawn from SEED, and ORIGINAL on about so many WINDOWS of
+    it, and compare OUTPUTS. Raises what the engine raises but for a size that TWIN does not take."""
+    if len(original.inputs) != 1 or len(twin.inputs) != 1:
+        return _nothing(f"the nets have {len(original.inputs)} inputs, and windows are of one")
+    (name,), (other,) = original.inputs, twin.inputs
+    grid = lay_out(twin.scope.graph, twin.scope.shapes, next(blob for blob in twin.scope.inputs if blob.name == other))
     if isinstance(grid, str):
         return _nothing(grid)
     shape = (1, original.inputs[name][1], *grid.larger)
     places = grid.sample(windows, seed)
+    picture, crops = _on_crops(runner, original, name, outputs, shape, grid, places, seed)
     try:
-        scene = _scene(engine, weights, original, twin, (ours, theirs), outputs, shape, grid, places, seed)
+        maps = twin.run(runner, {other: picture})
+        larger = infer_shapes(twin.scope.graph, given={other: shape})
     except (EngineError, ShapeError) as error:
         return DenseProof(shape, grid.step, grid.windows, 0, (), f"the twin does not take a larger input: {error}")
+    geometry = infer_geometry(twin.scope.graph, larger)
+    inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
+    features = _features(runner, original, twin, name, picture, grid, places) if inexact else None
+    wanted = strides(original.scope.graph, original.scope.shapes)
+    scene = _Scene(grid, places, geometry, wanted, crops, maps, features)
     found = tuple(_judge(scene, output) for output in outputs)
     return DenseProof(shape, grid.step, grid.windows, len(places), found, "")
 
@@ -83,48 +86,28 @@ def _nothing(reason: str) -> DenseProof:
     return DenseProof((), (), 0, 0, (), reason)
 
 
-def _blob(scope: Scope, name: str) -> Blob:
-    return next(blob for blob in scope.inputs if blob.name == name)
-
-
-def _scene(
-    engine: Engine,
-    weights: WeightFile,
-    original: Loaded,
-    twin: Loaded,
-    inputs: tuple[Blob, Blob],
+def _on_crops(
+    runner: Runner,
+    original: Party,
+    name: str,
     outputs: Sequence[Output],
     shape: Shape,
     grid: Grid,
     places: Sequence[tuple[int, ...]],
     seed: int,
-) -> _Scene:
+) -> tuple[Array, Mapping[str, Array]]:
+    """A random picture of SHAPE on which ORIGINAL's answers move, and these answers on the windows at PLACES."""
     import numpy as np
 
-    name, other = (blob.name for blob in inputs)
     normal = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     tried = []
     for deviation in _DEVIATIONS:
         picture = normal * np.float32(deviation)
         crops = np.concatenate([picture[(slice(None), slice(None), *grid.pixels(place))] for place in places])
-        tried.append((picture, run_items(original.session, {name: crops})))
+        tried.append((picture, original.run(runner, {name: crops})))
         if _moved(tried[-1][1], outputs) >= _MOVED:
             break
-    picture, answers = max(tried, key=lambda one: _moved(one[1], outputs))
-    maps = run_items(twin.session, {other: picture})
-    larger = infer_shapes(twin.scope.graph, given={other: shape})
-    geometry = infer_geometry(twin.scope.graph, larger)
-    inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
-    return _Scene(
-        grid,
-        places,
-        picture,
-        geometry,
-        strides(original.scope.graph, original.scope.shapes),
-        answers,
-        maps,
-        _features(engine, weights, original, twin, name, picture, grid, places) if inexact else None,
-    )
+    return max(tried, key=lambda one: _moved(one[1], outputs))
 
 
 def _moved(answers: Mapping[str, Array], outputs: Sequence[Output]) -> float:
@@ -149,10 +132,9 @@ def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
 
 
 def _features(
-    engine: Engine,
-    weights: WeightFile,
-    original: Loaded,
-    twin: Loaded,
+    runner: Runner,
+    original: Party,
+    twin: Party,
     name: str,
     picture: Array,
     grid: Grid,
@@ -174,7 +156,7 @@ def _features(
     try:
         if first is not None:
             asked = [blob.name for blob in made.maps if blob.name != name]
-            maps |= run_items(engine.load(first, weights, outputs=asked), {name: picture})
+            maps |= runner.run(first, original.weights, {name: picture}, outputs=asked)
         small = next((each.name for each in made.maps if not _covers(maps[each.name], scope, each, made, grid)), None)
         if small is not None:
             return f"{small!r} does not grow with the picture"
@@ -182,7 +164,7 @@ def _features(
             blob.name: np.concatenate([_window(maps[blob.name], scope.shapes, blob, found, grid, at) for at in places])
             for blob, found in made.maps.items()
         }
-        return run_items(engine.load(last, weights, outputs=[blob.name for blob in scope.outputs]), windows)
+        return runner.run(last, original.weights, windows, outputs=[blob.name for blob in scope.outputs])
     except (EngineError, LoweringError, ShapeError) as error:
         return str(error)
 

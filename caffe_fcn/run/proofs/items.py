@@ -1,18 +1,40 @@
-"""Nets run on many items, one batch after the other, whatever batch they take.
+"""Nets run on many items, one net after the other, batch by batch, whatever batch they take.
 
-The one idea: who compares wants the answer to each item; how many go in at once is the session's affair.
+The one idea: who compares wants the answer to each item; what is loaded meanwhile, and how many go in at once, is not
+their affair. One net is loaded at a time, so that memory holds the weights once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caffe_fcn.errors import EngineError
-from caffe_fcn.run.engine import Array, Session
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.run.engine import Array, Engine, Net, Session
 
 _BATCH = 1 << 19
 """Values that are fed at once, at most, unless a single item has more."""
+
+
+class Runner:
+    """Runs nets by ENGINE, and keeps the last one loaded."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._net: Net | None = None
+        self._session: Session | None = None
+
+    def run(
+        self, net: Net, weights: WeightFile, items: Mapping[str, Array], *, outputs: Sequence[str] = ()
+    ) -> dict[str, Array]:
+        """The outputs of NET with WEIGHTS for ITEMS, or the blobs that OUTPUTS names, the same for a net each time.
+        Raises what the engine raises, and what `run_items` does."""
+        if self._session is None or net is not self._net:
+            self._session = None  # goes before the next comes
+            self._session = self.engine.load(net, weights, outputs=outputs)
+            self._net = net
+        return run_items(self._session, items)
 
 
 def run_items(session: Session, items: Mapping[str, Array]) -> dict[str, Array]:

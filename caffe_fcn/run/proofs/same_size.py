@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.errors import EngineError
+from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, show
-from caffe_fcn.run.engine import Array, Session
+from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx.scope import Scope
-from caffe_fcn.run.proofs.items import run_items
+from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.pairing import number_both
 from caffe_fcn.run.proofs.records import Difference, OutputPair, SameSize, SameSizeProof
 from caffe_fcn.run.proofs.rounding import additions, allowed, difference, worst
@@ -23,12 +24,17 @@ DEVIATIONS = (1.0, 64.0)
 """The standard deviations of random inputs, in turns: as of pictures scaled to about one, and of pixels."""
 
 
-class Loaded(NamedTuple):
-    """A net in a session: the part of it that runs, and its inputs at the nominal size."""
+class Party(NamedTuple):
+    """One of the two nets: its weights, the part of it that runs, and its inputs at the nominal size."""
 
+    net: Net
+    weights: WeightFile
     scope: Scope
-    session: Session
     inputs: dict[str, Shape]
+
+    def run(self, runner: Runner, items: Mapping[str, Array]) -> dict[str, Array]:
+        """Its outputs for ITEMS."""
+        return runner.run(self.net, self.weights, items)
 
 
 class Output(NamedTuple):
@@ -60,8 +66,9 @@ def outputs(original: Scope, twin: Scope, tolerance: float | None) -> tuple[list
 
 
 def prove_same_size(
-    original: Loaded,
-    twin: Loaded,
+    runner: Runner,
+    original: Party,
+    twin: Party,
     pairs: tuple[Sequence[Output], Sequence[str]],
     *,
     samples: int,
@@ -71,20 +78,20 @@ def prove_same_size(
     """Run both nets on SAMPLES inputs, drawn at random from SEED, and on PICTURES, each N×C×spatial or
     C×spatial, and compare.
 
-    Raises EngineError for pictures that the net does not take, and what the sessions raise.
+    Raises EngineError for pictures that the net does not take, and what the engine raises.
     """
     items = _items(original.inputs, samples, seed, pictures)
     names = _input_names(original, twin)
-    ours = run_items(original.session, items)
-    theirs = run_items(twin.session, {names[name]: values for name, values in items.items()})
+    ours = original.run(runner, items)
+    theirs = twin.run(runner, {names[name]: values for name, values in items.items()})
     found = tuple(_compare(output, ours, theirs, samples) for output in pairs[0])
     given = len(next(iter(items.values()))) - samples if items else 0
     return SameSizeProof(original.inputs, samples, given, seed, found, tuple(pairs[1]))
 
 
-def _input_names(original: Loaded, twin: Loaded) -> Mapping[str, str]:
+def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
     """What the inputs of the original are called in the twin. Raises EngineError."""
-    names, others = list(original.session.inputs), list(twin.session.inputs)
+    names, others = list(original.inputs), list(twin.inputs)
     if len(names) != len(others):
         raise EngineError(
             f"the original is fed {', '.join(names) or 'nothing'}, the twin {', '.join(others) or 'nothing'}"
@@ -136,6 +143,6 @@ def _compare(output: Output, ours: Mapping[str, Array], theirs: Mapping[str, Arr
     expected, found = ours[name], theirs[twin]
     if expected.shape[1:] != tuple(found.shape[1 : expected.ndim]) or expected.size != found.size:
         shapes = f"{show(expected.shape[1:])}, found {show(found.shape[1:])}"
-        return SameSize(output.pair, None, f"{name!r}: expected an answer of {shapes}")
+        return SameSize(output.pair, None, f"expected an answer of {shapes}")
     gap = group_by_group(output, expected, found.reshape(expected.shape), samples)
-    return SameSize(output.pair, gap, "" if gap.small else f"{name!r}: differs by more than rounding explains")
+    return SameSize(output.pair, gap, "" if gap.small else "differs by more than rounding explains")
