@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from caffe_fcn.errors import EngineError, LoweringError, ShapeError
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
 from caffe_fcn.net.geometry import Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
-from caffe_fcn.run.engine import Array
+from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.grid import Grid, lay_out
 from caffe_fcn.run.proofs.items import Runner
@@ -69,17 +69,26 @@ def prove_dense(
     places = grid.sample(windows, seed)
     picture, crops = _on_crops(runner, original, name, outputs, shape, grid, places, seed)
     try:
-        maps = twin.run(runner, {other: picture})
-        larger = infer_shapes(twin.scope.graph, given={other: shape})
-    except (EngineError, ShapeError) as error:
+        larger = infer_shapes(twin.net.graph, given={other: shape})
+        maps = _whole(runner, twin, {other: picture}, larger)
+    except (EngineError, LoweringError, ShapeError, WeightsError) as error:
         return DenseProof(shape, grid.step, grid.windows, 0, (), f"the twin does not take a larger input: {error}")
-    geometry = infer_geometry(twin.scope.graph, larger)
+    geometry = infer_geometry(twin.scope.graph, infer_shapes(twin.scope.graph, given={other: shape}))
     inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
     features = _features(runner, original, twin, name, picture, grid, places) if inexact else None
     wanted = strides(original.scope.graph, original.scope.shapes)
     scene = _Scene(grid, places, geometry, wanted, crops, maps, features)
     found = tuple(_judge(scene, output) for output in outputs)
     return DenseProof(shape, grid.step, grid.windows, len(places), found, "")
+
+
+def _whole(runner: Runner, twin: Party, picture: Mapping[str, Array], larger: Shapes) -> dict[str, Array]:
+    """What TWIN makes of a PICTURE that gives its blobs the shapes LARGER."""
+    try:
+        return twin.run(runner, picture)
+    except EngineError:  # loaded for one size only
+        wanted = [blob.name for blob in twin.scope.outputs]
+        return runner.run(Net(twin.net.graph, larger), twin.weights, picture, outputs=wanted)
 
 
 def _nothing(reason: str) -> DenseProof:
