@@ -52,5 +52,9 @@ class EngineError(CaffeFcnError):
     """An engine cannot load the net, or was given what the net does not take."""
 
 
+class PictureError(CaffeFcnError):
+    """A picture, a mean or a list of labels cannot be read, or does not suit the net."""
+
+
 class VerificationError(CaffeFcnError):
     """A net is not the twin it should be; the message says which proof fails, and why."""

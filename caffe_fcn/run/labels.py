@@ -1,0 +1,93 @@
+"""The names of classes, from a file with one a line, such as synset.txt; and classes by name or number.
+
+The one idea: a class is its number. It always has one, and what is given by name is looked up once, at the beginning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from caffe_fcn.errors import PictureError
+from caffe_fcn.files.literals import printable
+
+_MOST_BYTES = 64 << 20
+_TOLD = 5
+"""Classes of one name that a message lists."""
+
+_SYNSET = re.compile(r"n[0-9]{8}\s+")
+"""What WordNet calls a class, in front of its name."""
+
+_BACKGROUND = frozenset(("background", "__background__", "_background_", "bg"))
+"""Names of the class that says that there is nothing to be seen."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The names of COUNT classes; without a file none has one."""
+
+    count: int
+    names: tuple[str, ...] = ()
+    source: str = ""
+
+    def name(self, index: int) -> str | None:
+        """The name of class INDEX."""
+        return self.names[index] if self.names else None
+
+    def title(self, index: int) -> str:
+        """The name of class INDEX, or else its number."""
+        return self.name(index) or f"class {index}"
+
+    @property
+    def background(self) -> int | None:
+        """The class that its name says to be the background."""
+        return next((index for index, name in enumerate(self.names) if name.lower() in _BACKGROUND), None)
+
+    def find(self, wanted: str) -> int:
+        """The class WANTED, by number, name, or one of the names between commas. Raises PictureError."""
+        if re.fullmatch(r"[0-9]{1,9}", wanted):
+            if int(wanted) < self.count:
+                return int(wanted)
+            raise PictureError(f"class {wanted}: expected 0 to {self.count - 1}, the net has {self.count} classes")
+        key = wanted.strip().lower()
+        names = [name.lower() for name in self.names] if key else []
+        exact = [index for index, name in enumerate(names) if name == key]
+        found = exact or [index for index, name in enumerate(names) if key in map(str.strip, name.split(","))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join(map(str, found[:_TOLD])) + (", ..." if len(found) > _TOLD else "")
+            raise PictureError(f"class {wanted!r}: several are called so, {some}; say its number")
+        if not self.names:
+            raise PictureError(f"class {wanted!r}: expected a number, the names are not known; give them with --labels")
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, self.names, n=1, cutoff=0.3)
+        hint = f"; did you mean {printable(near[0])!r}?" if near else "; or say its number"
+        raise PictureError(f"class {wanted!r}: expected a name from {self.source}, found none called so{hint}")
+
+
+def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
+    """The names in the file PATH of the COUNT classes of a net; the numbers of WordNet before them are left out.
+
+    Raises PictureError where it has another count or is no text; OSError where it cannot be read.
+    """
+    name = os.fspath(path)
+    with open(name, "rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES or b"\0" in data:
+        raise PictureError(f"{name}: expected labels, one a line, found no text")
+    try:
+        lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PictureError(f"{name}:{line}: expected labels in UTF-8, found other bytes; convert the file") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if len(lines) != count:
+        raise PictureError(
+            f"{name}: expected {count} labels, one a line for each class of the net, found {len(lines)}; "
+            "give the net's own"
+        )
+    return Labels(count, tuple(_SYNSET.sub("", line.strip(), count=1) for line in lines), name)

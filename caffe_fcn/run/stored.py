@@ -1,0 +1,117 @@
+"""Pixels that lie in a file as plain values, a .npy or an uncompressed TIFF, so that any part is read where it lies.
+
+The one idea: the file is read by rows and not mapped. A mapping counts as memory once it is touched, and a file that is
+cut short under a mapping kills the process.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn.errors import PictureError
+from caffe_fcn.net.shapes import show
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _OFFSETS = 256, 257, 258, 259, 262, 266, 273
+_ORIENTATION, _SAMPLES, _ROWS, _COUNTS, _PLANAR, _FORMAT = 274, 277, 278, 279, 284, 339
+"""Tags of TIFF."""
+
+_KINDS = {1: "u", 3: "f"}
+"""What TIFF's SampleFormat calls unsigned and floating point."""
+
+_SHORT = 2
+_TO_BYTE = 257
+"""65535, the brightest of 16 bits, is 255 of 8."""
+
+
+class Stored(NamedTuple):
+    """Where an array of pixels, H×W×C, begins in a file, what its values are, and by what they are to be divided."""
+
+    offset: int
+    dtype: str
+    shape: tuple[int, int, int]
+    fortran: bool = False
+    divisor: int = 1
+
+
+def read(path: str, stored: Stored, rows: range, columns: range) -> NDArray[Any]:
+    """The pixels of ROWS and COLUMNS, H×W×C. Raises PictureError where they are there no longer."""
+    import numpy as np
+
+    high, wide, channels = stored.shape
+    if stored.fortran:
+        made = np.empty((channels, len(columns), rows.stop - rows.start), stored.dtype)
+        starts = [(band * wide + column) * high + rows.start for band in range(channels) for column in columns]
+    else:
+        made = np.empty((len(rows), columns.stop - columns.start, channels), stored.dtype)
+        starts = [(row * wide + columns.start) * channels for row in rows]
+    lines: Any = made.reshape(len(starts), -1).view(np.uint8)
+    try:
+        with open(path, "rb") as file:
+            for start, line in zip(starts, lines, strict=True):
+                file.seek(stored.offset + start * made.itemsize)
+                if file.readinto(line) != len(line):
+                    raise PictureError(f"{path}: expected all of its pixels, found an end; the file changed meanwhile")
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read any more: {error.strerror or error}") from error
+    return made.transpose(2, 1, 0)[:: rows.step] if stored.fortran else made[:, :: columns.step]
+
+
+def npy(path: str) -> Stored:
+    """Where the array in the .npy PATH lies. Raises PictureError where it is damaged, or no picture."""
+    from numpy.lib import format as numpy_format
+
+    headers = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = headers[numpy_format.read_magic(file)](file)
+            offset = file.tell()
+            held = os.fstat(file.fileno()).st_size - offset
+    except OSError:
+        raise
+    except Exception as error:  # numpy has Python parse the header, which fails in many ways
+        reason = " ".join(str(error).split())[:80]
+        raise PictureError(
+            f"{path}: expected an array in .npy, found a damaged file ({reason}); write it again"
+        ) from error
+    if dtype.kind not in "buif":
+        found = "Python objects" if dtype.hasobject else f"the type {dtype}"
+        raise PictureError(f"{path}: expected pixels that are numbers, found {found}")
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise PictureError(f"{path}: expected pixels as H×W or H×W×C, found {show(shape)}; give one picture a file")
+    high, wide, channels = (*shape, 1)[:3]
+    needed = high * wide * channels * dtype.itemsize
+    if held < needed:
+        raise PictureError(
+            f"{path}: expected {needed:,} bytes of pixels, found {held:,}; the file is incomplete, fetch it again"
+        )
+    return Stored(offset, dtype.str, (high, wide, channels), bool(fortran))
+
+
+def tiff(path: str, tags: Any, byte_order: str) -> Stored | None:
+    """Where the pixels of the TIFF at PATH lie, by the TAGS that pillow has read; None if not in one piece, as plain
+    values, upright and in grey or RGB."""
+    high, wide, channels = (int(tags.get(tag, default)) for tag, default in ((_HEIGHT, 0), (_WIDTH, 0), (_SAMPLES, 1)))
+    bits, formats = (set(tags.get(tag, (1,))) for tag in (_BITS, _FORMAT))
+    plain = {_COMPRESSION: 1, _FILL_ORDER: 1, _ORIENTATION: 1, _PLANAR: 1, _PHOTOMETRIC: 1 if channels < 3 else 2}
+    if any(tags.get(tag, 1) != expected for tag, expected in plain.items()) or len(bits) != 1 or len(formats) != 1:
+        return None
+    size, kind = bits.pop() // 8, _KINDS.get(formats.pop())
+    if (kind, size) not in (("u", 1), ("u", 2), ("f", 4)) or min(high, wide) < 1 or channels not in (1, 2, 3, 4):
+        return None
+    offsets, counts = tags.get(_OFFSETS, ()), tags.get(_COUNTS, ())
+    line = wide * channels * size
+    rows = min(int(tags.get(_ROWS, high)), high)
+    if rows < 1 or len(offsets) != -(-high // rows) or len(counts) != len(offsets):
+        return None
+    if any(offset != offsets[0] + place * rows * line for place, offset in enumerate(offsets)):
+        return None
+    if sum(counts) != high * line or offsets[0] < 0 or offsets[0] + high * line > os.path.getsize(path):
+        return None
+    divisor = _TO_BYTE if (kind, size) == ("u", _SHORT) else 1
+    return Stored(int(offsets[0]), f"{byte_order}{kind}{size}", (high, wide, channels), divisor=divisor)
