@@ -145,6 +145,7 @@ def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
         ["inspect", "--help"],
         ["check", "--help"],
         ["upgrade", "--help"],
+        ["export", "--help"],
         ["verify", "--help"],
         ["--version"],
     ],

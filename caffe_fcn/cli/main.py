@@ -14,6 +14,7 @@ import click
 from caffe_fcn.cli.arguments import expanded
 from caffe_fcn.cli.check import check
 from caffe_fcn.cli.convert import convert
+from caffe_fcn.cli.export import export
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.inspect import inspect
 from caffe_fcn.cli.upgrade import upgrade
@@ -55,6 +56,7 @@ def app() -> None:
 
 app.add_command(check)
 app.add_command(convert)
+app.add_command(export)
 app.add_command(inspect)
 app.add_command(upgrade)
 app.add_command(verify)

@@ -103,6 +103,17 @@ def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
     check(temps[1], temps[0])
 
 
+def write_stdout(write: Callable[[int], None], needed: int) -> None:
+    """Let WRITE write NEEDED bytes to the descriptor of stdout. Raises OutputError where that is closed or full."""
+    out = _stdout()
+    try:
+        write(out.fileno())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error("stdout", error, needed=needed) from error
+
+
 def to_stdout(data: bytes) -> None:
     """Write DATA to stdout. Raises OutputError where that is closed or full."""
     out = _stdout().buffer

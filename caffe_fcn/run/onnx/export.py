@@ -18,8 +18,10 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
+from caffe_fcn.surgery.writing import STDOUT, write_stdout
 
 DATA_SUFFIX = ".data"
 """What the file of values is called behind the name of the model."""
@@ -28,11 +30,12 @@ DATA_SUFFIX = ".data"
 class Metadata(NamedTuple):
     """What a user of the model needs to know and the net does not say.
 
-    SOURCE says where it comes from; MEAN is what to subtract from each channel before multiplying by SCALE, as
-    Caffe does it; LABELS names the classes.
+    SOURCE says where it comes from; CHANNELS is the order of a picture's, "BGR" or "RGB"; MEAN is what to subtract from
+    each channel before multiplying by SCALE, as Caffe does it; LABELS names the classes.
     """
 
     source: str | None = None
+    channels: str | None = None
     mean: Sequence[float] | None = None
     scale: float | None = None
     labels: Sequence[str] | None = None
@@ -61,34 +64,44 @@ def export(
     force: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
-    """Write GRAPH, of the nominal SHAPES, with its parameter blobs in WEIGHTS, to OUT_PATH as ONNX.
+    """Write GRAPH, of the nominal SHAPES, with its parameter blobs in WEIGHTS, to OUT_PATH as ONNX; "-" is stdout.
 
     OUTPUTS and FIXED are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is too large
-    for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does, ExtraError
-    where the onnx package is not installed, OutputError where a file cannot be written or, without FORCE, exists.
+    for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does, WeightsError
+    where weights are NaN or infinite, ExtraError where the onnx package is not installed, OutputError where a file
+    cannot be written or, without FORCE, exists.
     """
     path = os.fspath(out_path)
     onnx_package(f"{path}: writing ONNX")
+    inputs = [graph.source, weights.path]
+    check_outputs([path] if path != STDOUT else [], inputs, force=force)
     lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed)
+    check_finite(weights, lowered.scope.graph)
     told = metadata_props(lowered, metadata)
     parts = lay_out(lowered.graph, told)
     if external or size_of(parts.model) > LIMIT:
+        if path == STDOUT:
+            raise OutputError("stdout: the values need a second file beside the model; name a file")
         parts = lay_out(lowered.graph, told, os.path.basename(path) + DATA_SUFFIX)
     planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
     if size_of(parts.model) > LIMIT:
         raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")
-    _write(weights, planned, force, progress)
+    _write(weights, planned, inputs, force, progress)
     return Exported(lowered, {name: size_of(made) for name, made in planned.items()})
 
 
 def _write(
     weights: WeightFile,
     planned: Mapping[str, Sequence[Part]],
+    inputs: Sequence[str],
     force: bool,
     progress: Callable[[int], None] | None,
 ) -> None:
     """Write the files PLANNED, all of them or none."""
-    check_outputs(planned, [weights.path], force=force)
+    if STDOUT in planned:
+        write_stdout(lambda fd: write_parts(weights, fd, planned[STDOUT], progress), size_of(planned[STDOUT]))
+        return
+    check_outputs(planned, inputs, force=force)
     done = 0
     with OutputFiles() as files:
         for name, parts in planned.items():
@@ -105,13 +118,15 @@ def _write(
 
 
 def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[str, str]:
-    """The entries of the model's metadata_props: texts, and lists and tables in JSON.
+    """The entries of the model's metadata_props: texts, and lists and tables in JSON. Blobs go by their names in the
+    file.
 
     `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a
     cell sees, the stride from cell to cell, the offset of the first cell's centre, and why it is not exact.
     """
     props = {
-        "source": metadata.source or lowered.scope.graph.source,
+        "source": metadata.source or os.path.basename(lowered.scope.graph.source),
+        "input_channels": metadata.channels,
         "input_mean": _json(None if metadata.mean is None else [float(value) for value in metadata.mean]),
         "input_scale": _json(None if metadata.scale is None else float(metadata.scale)),
         "classes": _json(None if metadata.labels is None else list(metadata.labels)),
@@ -127,13 +142,13 @@ def _json(value: object) -> str | None:
 def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
     known = infer_geometry(lowered.scope.graph, lowered.scope.shapes)
     return {
-        blob.name: {
+        value.name: {
             "window": list(found.window),
             "stride": [_number(value) for value in found.stride],
             "offset": [_number(value) for value in found.offset],
             "inexact": list(found.reasons),
         }
-        for blob in lowered.scope.outputs
+        for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True)
         if (found := known.get(blob)) is not None
     }
 

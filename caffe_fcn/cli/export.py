@@ -1,0 +1,108 @@
+"""`caffe-fcn export`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from caffe_fcn.cli.options import file_name, selection_options, text
+from caffe_fcn.cli.progress import copying
+from caffe_fcn.cli.streams import STDIN, as_file, print_json
+
+if TYPE_CHECKING:
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.run.exporting import Export, Settings
+
+
+@click.command(
+    short_help="Write nets as ONNX.",
+    epilog="Exit codes: 0 done, 1 the net cannot be written as ONNX, 2 wrong usage.",
+)
+@click.argument("net", type=file_name)
+@click.argument("weights", type=file_name)
+@click.option("-o", "--output", type=file_name, metavar="FILE", help="The ONNX file.  [default: NET.onnx beside NET]")
+@click.option("--blob", "blobs", type=text, multiple=True, metavar="BLOB", help="Put out this blob; repeatable.")
+@click.option("--fixed", is_flag=True, help="Fix the batch and the size of the input.")
+@click.option("--external-data", "external", is_flag=True, help="Put the weights into a second file, FILE.data.")
+@click.option("--mean", type=text, metavar="B,G,R|FILE", help="Mean of the training: values, .npy or .binaryproto.")
+@click.option("--scale", type=float, metavar="X", help="What pixels were multiplied by, the mean subtracted.")
+@click.option("--swap-channels", "rgb", is_flag=True, help="The net takes pictures as RGB, not BGR.")
+@click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+def export(
+    net: str,
+    weights: str,
+    output: str | None,
+    selection: Selection,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    """Write NET with its WEIGHTS as ONNX, for runtimes of today.
+
+    Blobs keep their names. The batch, and the size of the input where the net takes any, stay free; a converted
+    net's do. Losses and measures are left out, and data layers become inputs. The file's metadata tell what
+    else its user needs: the mean, the scale, the names of the classes, and where the cells of a map lie.
+    Models over 2 GB have their weights in a second file. "-" is standard input or output.
+
+    \b
+    caffe-fcn export deploy.prototxt net.caffemodel
+    caffe-fcn export deploy.prototxt net.caffemodel -o alexnet.onnx --mean 104,117,123
+    """
+    from caffe_fcn.run.exporting import export_net
+    from caffe_fcn.surgery.convert import open_inputs
+
+    out = _output(net, weights, output, as_json)
+    settings = _settings(**choices)
+    with ExitStack() as stack:
+        paths = [stack.enter_context(as_file(path)) for path in (net, weights)]
+        names = [STDIN if path == "-" else None for path in (net, weights)]
+        source, opened = open_inputs(paths[0], paths[1], (names[0], names[1]))
+        held = stack.enter_context(cast("WeightFile", opened))  # there is one where weights are given
+        with copying(held.size, quiet) as progress:
+            found = export_net(source, held, out, selection, settings, force=force, progress=progress)
+    _tell(found, as_json, quiet)
+
+
+def _output(net: str, weights: str, output: str | None, as_json: bool) -> str:
+    """Where the model goes. Raises UsageError for names that go nowhere."""
+    if "" in (net, weights, output):
+        raise click.UsageError("a file's name is empty")
+    if net == weights == "-":
+        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    if output is None:
+        output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.onnx"
+    if output == "-" and as_json:
+        raise click.UsageError("--json prints to stdout, and so does an output of '-'; name a file")
+    return output
+
+
+def _settings(*, mean: str | None, scale: float | None, labels: str | None, **others: Any) -> Settings:
+    """The options, as the program understands them."""
+    import math
+
+    from caffe_fcn.run.exporting import Settings
+    from caffe_fcn.run.preprocessing import read_mean
+
+    if scale is not None and (not math.isfinite(scale) or not scale):
+        raise click.UsageError(f"--scale: expected a number other than 0, such as 0.017, found {scale:g}")
+    return Settings(mean=None if mean is None else read_mean(mean), scale=scale, labels=labels, **others)
+
+
+def _tell(found: Export, as_json: bool, quiet: bool) -> None:
+    """The document to stdout, the report to stderr."""
+    from caffe_fcn.report.onnx import document, lines
+
+    if as_json:
+        print_json(document(found))
+    elif not quiet:
+        for line in lines(found):
+            click.echo(line, err=True)
