@@ -146,6 +146,7 @@ def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
         ["check", "--help"],
         ["upgrade", "--help"],
         ["export", "--help"],
+        ["run", "--help"],
         ["verify", "--help"],
         ["--version"],
     ],

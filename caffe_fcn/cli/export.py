@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from caffe_fcn.cli.options import file_name, selection_options, text
+from caffe_fcn.cli.options import file_name, preparation_options, selection_options, text
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
+    from caffe_fcn.cli.options import Preparation
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.run.exporting import Export, Settings
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 @click.option("--blob", "blobs", type=text, multiple=True, metavar="BLOB", help="Put out this blob; repeatable.")
 @click.option("--fixed", is_flag=True, help="Fix the batch and the size of the input.")
 @click.option("--external-data", "external", is_flag=True, help="Put the weights into a second file, FILE.data.")
-@click.option("--mean", type=text, metavar="B,G,R|FILE", help="Mean of the training: values, .npy or .binaryproto.")
-@click.option("--scale", type=float, metavar="X", help="What pixels were multiplied by, the mean subtracted.")
-@click.option("--swap-channels", "rgb", is_flag=True, help="The net takes pictures as RGB, not BGR.")
+@preparation_options
 @click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -50,7 +49,8 @@ def export(
 
     Blobs keep their names. The batch, and the size of the input where the net takes any, stay free; a converted
     net's do. Losses and measures are left out, and data layers become inputs. The file's metadata tell what
-    else its user needs: the mean, the scale, the names of the classes, and where the cells of a map lie.
+    else its user needs: the mean and the scale, which are not applied, the names of the classes, and where the
+    cells of a map lie.
     Models over 2 GB have their weights in a second file. "-" is standard input or output.
 
     \b
@@ -85,16 +85,13 @@ def _output(net: str, weights: str, output: str | None, as_json: bool) -> str:
     return output
 
 
-def _settings(*, mean: str | None, scale: float | None, labels: str | None, **others: Any) -> Settings:
+def _settings(preparation: Preparation, **others: Any) -> Settings:
     """The options, as the program understands them."""
-    import math
-
     from caffe_fcn.run.exporting import Settings
     from caffe_fcn.run.preprocessing import read_mean
 
-    if scale is not None and (not math.isfinite(scale) or not scale):
-        raise click.UsageError(f"--scale: expected a number other than 0, such as 0.017, found {scale:g}")
-    return Settings(mean=None if mean is None else read_mean(mean), scale=scale, labels=labels, **others)
+    mean, scale, rgb = preparation
+    return Settings(mean=None if mean is None else read_mean(mean), scale=scale, rgb=rgb, **others)
 
 
 def _tell(found: Export, as_json: bool, quiet: bool) -> None:

@@ -17,6 +17,7 @@ from caffe_fcn.cli.convert import convert
 from caffe_fcn.cli.export import export
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.inspect import inspect
+from caffe_fcn.cli.run import run as run_net
 from caffe_fcn.cli.upgrade import upgrade
 from caffe_fcn.cli.verify import verify
 from caffe_fcn.cli.version import show_version
@@ -58,6 +59,7 @@ app.add_command(check)
 app.add_command(convert)
 app.add_command(export)
 app.add_command(inspect)
+app.add_command(run_net)
 app.add_command(upgrade)
 app.add_command(verify)
 

@@ -3,10 +3,11 @@ type; and the options that several commands share."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -50,6 +51,17 @@ def level(value: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,10}", value) or not -(2**31) <= int(value) < 2**31:
         raise click.BadParameter(f"expected a whole number of 32 bits, found {value!r}")
     return int(value)
+
+
+def scale(value: str) -> float:
+    """A finite number other than 0."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number == 0:
+        raise click.BadParameter(f"expected a number other than 0, such as 0.00390625, found {value!r}")
+    return number
 
 
 def text(value: str) -> str:
@@ -108,3 +120,29 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(selection=selection, **others)
 
     return with_selection
+
+
+class Preparation(NamedTuple):
+    """What the options say of how pictures become a net's input; what they leave open is None."""
+
+    mean: str | None
+    scale: float | None
+    rgb: bool
+
+
+def preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how pictures become a net's input, handed to COMMAND as one `preparation`."""
+
+    @click.option(
+        "--mean",
+        type=file_name,
+        metavar="B,G,R|FILE",
+        help="Subtract this: a number, one for each channel, or a .npy or .binaryproto.",
+    )
+    @click.option("--scale", type=scale, metavar="X", help="Multiply by this, after the mean is subtracted.")
+    @click.option("--swap-channels", is_flag=True, help="The net takes red first; Caffe's take blue first.")
+    @wraps(command)
+    def with_preparation(mean: str | None, scale: float | None, swap_channels: bool, **others: Any) -> Any:
+        return command(preparation=Preparation(mean, scale, swap_channels), **others)
+
+    return with_preparation

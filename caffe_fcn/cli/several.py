@@ -30,7 +30,7 @@ def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: 
     _check_names(jobs)
     documents: list[dict[str, Any]] = []
     failed = 0
-    with nullcontext() if manner.dry_run else _directory(out_dir):
+    with nullcontext() if manner.dry_run else directory(out_dir):
         for files in jobs:
             try:
                 documents.append(_convert(files, paths, settings, manner))
@@ -134,7 +134,7 @@ def _check_names(jobs: Sequence[Files]) -> None:
 
 
 @contextmanager
-def _directory(name: str) -> Iterator[None]:
+def directory(name: str) -> Iterator[None]:
     """The directory NAME, made where it is missing, and gone again if nothing came into it. Raises OutputError."""
     from pathlib import Path
 

@@ -8,28 +8,35 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.run.engine import Engine
 
 
-def _onnxruntime(threads: int | None) -> Engine:
-    from caffe_fcn.run.onnxruntime import OnnxRuntime, onnxruntime
+def _onnxruntime(threads: int | None, gpu: bool) -> Engine:
+    from caffe_fcn.run.onnxruntime import OnnxRuntime, gpu_provider, onnxruntime
 
     onnxruntime()
-    return OnnxRuntime(threads)
+    return OnnxRuntime(threads, provider=gpu_provider() if gpu else None)
 
 
-def _opencv(threads: int | None) -> Engine:
+def _opencv(threads: int | None, gpu: bool) -> Engine:
     from caffe_fcn.run.opencv import OpenCv, opencv
 
+    _refuse_gpu("opencv", gpu)
     opencv()
     return OpenCv(threads)
 
 
-def _caffe(threads: int | None) -> Engine:
+def _caffe(threads: int | None, gpu: bool) -> Engine:
     from caffe_fcn.run.pycaffe import PyCaffe, pycaffe
 
+    _refuse_gpu("caffe", gpu)
     pycaffe()
     return PyCaffe(threads)
 
 
-ENGINES: dict[str, Callable[[int | None], Engine]] = {
+def _refuse_gpu(name: str, gpu: bool) -> None:
+    if gpu:
+        raise EngineError(f"the engine {name} runs on the CPU only here; use --engine onnxruntime, or leave --gpu out")
+
+
+ENGINES: dict[str, Callable[[int | None, bool], Engine]] = {
     "onnxruntime": _onnxruntime,
     "opencv": _opencv,
     "caffe": _caffe,
@@ -37,9 +44,9 @@ ENGINES: dict[str, Callable[[int | None], Engine]] = {
 """Name to what makes the engine, the default first."""
 
 
-def engine(name: str, threads: int | None = None) -> Engine:
-    """The engine called NAME, on so many THREADS. Raises EngineError for a name that is none, ExtraError where a
-    package is not installed."""
+def engine(name: str, threads: int | None = None, *, gpu: bool = False) -> Engine:
+    """The engine called NAME, on so many THREADS, or on the GPU. Raises EngineError for a name that is none and where
+    there is no GPU, ExtraError where a package is not installed."""
     if name not in ENGINES:
         raise EngineError(f"expected an engine out of {', '.join(ENGINES)}, found {name!r}")
-    return ENGINES[name](threads)
+    return ENGINES[name](threads, gpu)

@@ -13,15 +13,14 @@ from typing import NamedTuple
 from caffe_fcn.errors import LoweringError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
-from caffe_fcn.net.shapes import Shapes, infer_shapes, show
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shapes, show
 from caffe_fcn.net.source import SourceNet, foreign_types
 from caffe_fcn.run.labels import read_labels
+from caffe_fcn.run.nets import one_net
 from caffe_fcn.run.onnx.export import Exported, Metadata, export
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.preprocessing import Mean, transform_of
-from caffe_fcn.surgery.bare import with_headers
-from caffe_fcn.surgery.weights import blob_shapes
 
 _COLOURS = 3
 _SHOWN = 4
@@ -71,11 +70,7 @@ def export_net(
     ShapeError and WeightsError as `convert` does, OutputError where a file cannot be written.
     """
     asked = settings or Settings()
-    if weights.bare:
-        weights = with_headers(weights, source.net)
-    phase, graph = next(iter(graphs(source, selection).items()))
-    check_given(graph, selection.given)
-    shapes = infer_shapes(graph, given=selection.given, weights=blob_shapes(weights))
+    (graph, shapes), weights = one_net(source, weights, selection)
     scope = choose_scope(graph, shapes, asked.blobs)
     stated = _stated(scope, asked)
     metadata = _metadata(source, weights, scope, stated)
@@ -96,7 +91,7 @@ def export_net(
     return Export(
         source.name,
         weights.path,
-        phase,
+        graph.phase,
         exported,
         metadata,
         asked,

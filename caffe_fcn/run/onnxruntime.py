@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,10 @@ from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
+
+_CPU = "CPUExecutionProvider"
+_GPU = tuple(f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "MIGraphX", "Dml", "CoreML"))
+"""What runs nets on a GPU, the first that there is."""
 
 _MODEL, _DATA = "net.onnx", "net.data"
 _ERRORS_ONLY = 3
@@ -43,15 +48,28 @@ def onnxruntime() -> Any:
     return onnxruntime
 
 
+def gpu_provider() -> str:
+    """What runs nets on this machine's GPU, by onnxruntime's name. Raises EngineError where nothing does."""
+    there = onnxruntime().get_available_providers()
+    found = next((name for name in _GPU if name in there), None)
+    if found is None:
+        raise EngineError(
+            f"--gpu: the onnxruntime that is installed has no GPU support ({', '.join(there)}); "
+            "pip install onnxruntime-gpu in its place, or leave --gpu out"
+        )
+    return found
+
+
 class OnnxRuntime:
     """The engine. THREADS is how many work on one operation; None for as many as there are cores. With FIXED, a
-    net takes its nominal size alone."""
+    net takes its nominal size alone. PROVIDER is what runs it instead of the CPU."""
 
     name = "onnxruntime"
 
-    def __init__(self, threads: int | None = None, *, fixed: bool = False) -> None:
+    def __init__(self, threads: int | None = None, *, fixed: bool = False, provider: str | None = None) -> None:
         self.threads = threads
         self.fixed = fixed
+        self.provider = provider
 
     def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
         """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
@@ -67,8 +85,15 @@ class OnnxRuntime:
         with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
             path = os.path.join(directory, _MODEL)
             _write(lowered, weights, directory)
-            with _failures_told(f"load {net.graph.source}"):
-                return OnnxRuntimeSession(lowered, package.InferenceSession(path, options, ["CPUExecutionProvider"]))
+            with _failures_told(f"load {net.graph.source}"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a provider that cannot be had, which is told below
+                session = package.InferenceSession(path, options, [*([self.provider] if self.provider else []), _CPU])
+        if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
+            raise EngineError(
+                f"--gpu: onnxruntime cannot use {self.provider} here; are the GPU's driver and libraries installed? "
+                "or leave --gpu out"
+            )
+        return OnnxRuntimeSession(lowered, session)
 
 
 @contextmanager

@@ -1,0 +1,76 @@
+"""Which pictures `run` is given, folders and globs taken apart, and what the files made of each are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import click
+
+KINDS = ("output", "heatmap", "label_map")
+
+
+class Targets(NamedTuple):
+    """The files to be made, of one picture or, as endings of their names, of many; None for none."""
+
+    output: str | None = None
+    heatmap: str | None = None
+    label_map: str | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Those that are files."""
+        return [path for path in self if path is not None and path != "-"]
+
+
+def expanded(words: Sequence[str]) -> list[str]:
+    """The pictures that WORDS name: files, folders of pictures, and globs that no shell has expanded. Raises
+    PictureError where a folder or a glob holds none."""
+    return [path for word in words for path in _pictures(word)]
+
+
+def _pictures(word: str) -> Iterator[str]:
+    from caffe_fcn.errors import PictureError
+    from caffe_fcn.run.images import SUFFIXES
+
+    if os.path.isdir(word):
+        names = sorted(name for name in os.listdir(word) if os.path.splitext(name)[1].lower() in SUFFIXES)
+        if not names:
+            raise PictureError(f"{word}: expected a folder with pictures, found none ({', '.join(sorted(SUFFIXES))})")
+        yield from (os.path.join(word, name) for name in names)
+    elif any(each in word for each in "*?[") and not os.path.lexists(word):
+        import glob
+
+        found = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
+        if not found:
+            raise PictureError(f"{word}: expected pictures, found no file that is called so")
+        yield from found
+    else:
+        yield word
+
+
+def targets_of(paths: Sequence[str], wanted: Targets, out_dir: str | None) -> list[Targets]:
+    """The files to be made of each of PATHS: those WANTED of a single picture, or in OUT_DIR, where their names follow
+    the picture's. Raises UsageError where two would have one name."""
+    if out_dir is None:
+        if len(paths) > 1 and any(wanted):
+            option = next(kind for kind, path in zip(KINDS, wanted, strict=True) if path is not None)
+            raise click.UsageError(f"--{option.replace('_', '-')} of {len(paths)} pictures needs --out-dir DIR")
+        return [wanted for _ in paths]
+    made = [Targets(*(_named(path, ending, out_dir) for ending in wanted)) for path in paths]
+    makers: dict[str, str] = {}
+    for path, targets in zip(paths, made, strict=True):
+        for file in targets.files:
+            if file in makers:
+                raise click.UsageError(f"{makers[file]} and {path} would both become {file}; run them apart")
+            makers[file] = path
+    return made
+
+
+def _named(path: str, ending: str | None, out_dir: str) -> str | None:
+    """The file in OUT_DIR for the picture PATH: cat.npy or cat_heat.png for the endings .npy and heat.png."""
+    if ending is None:
+        return None
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return os.path.join(out_dir, f"{stem}{'' if ending[:1] in '._-' else '_'}{ending}")

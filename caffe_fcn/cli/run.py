@@ -1,0 +1,218 @@
+"""`caffe-fcn run`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from caffe_fcn.cli.options import (
+    Preparation,
+    directory_name,
+    file_name,
+    preparation_options,
+    scale,
+    selection_options,
+    size,
+    text,
+)
+from caffe_fcn.cli.pictures import Targets, expanded, targets_of
+from caffe_fcn.cli.several import directory
+from caffe_fcn.cli.streams import STDIN, as_file
+from caffe_fcn.cli.verify import ENGINES
+
+if TYPE_CHECKING:
+    from caffe_fcn.cli.running import Job
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.selection import Selection
+
+
+def scales(value: str) -> tuple[float, ...]:
+    """Scales with commas between, each above 0 and given once."""
+    found = tuple(scale(part) for part in value.split(","))
+    if min(found) <= 0 or max(found) > 100 or len({f"{each:g}" for each in found}) < len(found):
+        raise click.BadParameter(f"expected different scales above 0 and up to 100, such as 0.5,1,2, found {value!r}")
+    return found
+
+
+def new_size(value: str) -> tuple[int, ...] | str:
+    """HxW, or "net" for that of the net."""
+    found = value if value == "net" else size(value)
+    if isinstance(found, tuple) and len(found) != 2:
+        raise click.BadParameter(f"expected HxW in pixels, or net, found {value!r}")
+    return found
+
+
+@click.command(
+    short_help="Run nets on pictures: top classes, dense maps.",
+    epilog="Exit codes: 0 done, 1 a net or a picture cannot be processed, 2 wrong usage.",
+)
+@click.argument("net", type=file_name)
+@click.argument("weights", type=file_name)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=file_name)
+@click.option(
+    "-o",
+    "--output",
+    type=file_name,
+    metavar="FILE",
+    help='The map K×H×W as .npy, or as .npz with where its cells lie; "-" for .npy on stdout.',
+)
+@click.option("--heatmap", type=file_name, metavar="FILE.png", help="Draw how high a class scores where.")
+@click.option(
+    "--class", "wanted", type=text, metavar="N|NAME", help="Whose heat map.  [default: all but the background]"
+)
+@click.option("--label-map", type=file_name, metavar="FILE.png", help="Draw the top class of each cell.")
+@click.option(
+    "--out-dir",
+    type=directory_name,
+    metavar="DIR",
+    help="Write into DIR, and take FILE for what follows a picture's name: heat.png makes DIR/cat_heat.png.",
+)
+@preparation_options
+@click.option("--resize", type=new_size, metavar="HxW|net", help="Bring pictures to this size first, or to the net's.")
+@click.option("--scales", type=scales, metavar="X,...", default="1", help="Run at each scale, such as 0.5,1,2.")
+@click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
+@click.option(
+    "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="How many classes to tell of."
+)
+@click.option("--blob", type=text, metavar="NAME", help="Look at this blob.  [default: the only output]")
+@click.option(
+    "--tile",
+    type=click.IntRange(1, 1 << 20),
+    metavar="N",
+    help="Cut pictures into tiles of N pixels at most; the map is the same.  [default: as memory needs]",
+)
+@click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Take pictures of so many.  [default: 5e8]")
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the net.")
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
+@click.option("--gpu", is_flag=True, help="Run on the GPU, or not at all.")
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="Print all as JSON, with the window and top class of each cell.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+def run(
+    net: str,
+    weights: str,
+    images: tuple[str, ...],
+    output: str | None,
+    heatmap: str | None,
+    label_map: str | None,
+    wanted: str | None,
+    out_dir: str | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    top: int,
+    **choices: Any,
+) -> int:
+    """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes.
+
+    A classifier gives the top classes of each picture, which must have the size it takes: see --resize. A fully
+    convolutional net gives a map, K classes × rows × columns, whose cells are the answers for the windows of the
+    picture; told are where each class scores highest, and of how many cells it is the top one.
+
+    Pictures are fed as --mean and --scale say, or else as the net says itself. Large ones are cut into tiles, with
+    the same map. With --scales, what is drawn is the highest score of all.
+
+    \b
+    caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt
+    caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
+    caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
+    """
+    from caffe_fcn.cli.running import Manner, run_all
+    from caffe_fcn.files.atomic import check_outputs
+
+    asked = Targets(output, heatmap, label_map)
+    _check_usage((net, weights, *images), asked, wanted, out_dir, choices["scales"])
+    if output == "-" and as_json:
+        raise click.UsageError("--json and --output - both print to stdout; choose one")
+    paths = expanded(images)
+    if output == "-" and len(paths) > 1:
+        raise click.UsageError(f"--output - is for one picture, and there are {len(paths)}; use --out-dir")
+    targets = targets_of(paths, asked, out_dir)
+    manner = Manner(top, as_json, force, quiet)
+    with ExitStack() as stack:
+        if out_dir is not None:
+            stack.enter_context(directory(out_dir))
+        inputs = [path for path in (net, weights, *paths) if path != "-"]
+        check_outputs([file for each in targets for file in each.files], inputs, force=force)
+        job = _job(stack, net, weights, asked, wanted, **choices)
+        return run_all(job, paths, targets, manner)
+
+
+def _check_usage(
+    words: tuple[str, ...], asked: Targets, wanted: str | None, out_dir: str | None, scales: tuple[float, ...]
+) -> None:
+    """Raise UsageError for options that do not go together."""
+    if "" in (*words, *asked, out_dir):
+        raise click.UsageError("a file's name is empty")
+    if words[:2] == ("-", "-"):
+        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    if "-" in words[2:]:
+        raise click.UsageError("pictures are not read from stdin; name a file")
+    if wanted is not None and asked.heatmap is None:
+        raise click.UsageError("--class is for --heatmap, which says what to draw it into")
+    if asked.output not in (None, "-") and not str(asked.output).lower().endswith((".npy", ".npz")):
+        raise click.UsageError(f"--output {asked.output}: expected a name that ends in .npy or .npz")
+    for option, file in (("--heatmap", asked.heatmap), ("--label-map", asked.label_map)):
+        if file is not None and not file.lower().endswith(".png"):
+            raise click.UsageError(f"{option} {file}: expected a name that ends in .png")
+    if len(scales) > 1 and asked.output is not None and not asked.output.lower().endswith(".npz"):
+        raise click.UsageError(f"--output {asked.output}: holds one map, and --scales makes {len(scales)}; use .npz")
+    if out_dir is not None and not any(asked):
+        raise click.UsageError("--out-dir needs what to write there: --output .npy, --heatmap .png or --label-map .png")
+    if out_dir is not None and any(file == "-" or (file and os.path.basename(file) != file) for file in asked):
+        raise click.UsageError("with --out-dir, FILE is the end of a name, such as .npy or heat.png")
+
+
+def _job(
+    stack: ExitStack,
+    net: str,
+    weights: str,
+    asked: Targets,
+    wanted: str | None,
+    *,
+    preparation: Preparation,
+    resize: tuple[int, int] | str | None,
+    scales: tuple[float, ...],
+    labels: str | None,
+    blob: str | None,
+    tile: int | None,
+    max_pixels: int | None,
+    engine: str,
+    threads: int | None,
+    gpu: bool,
+    selection: Selection,
+) -> Job:
+    """The net, loaded until STACK closes, and what it is to do. Raises CaffeFcnError; OSError for a file that cannot be
+    read."""
+    from caffe_fcn.cli.running import Job
+    from caffe_fcn.run.engines import engine as engine_called
+    from caffe_fcn.run.images import MAX_PIXELS
+    from caffe_fcn.run.labels import Labels, read_labels
+    from caffe_fcn.run.model import load_model
+    from caffe_fcn.run.preprocessing import read_mean, transform_of, with_defaults
+    from caffe_fcn.run.results import heat_of
+    from caffe_fcn.run.running import Settings, check_map, check_settings
+    from caffe_fcn.surgery.convert import open_inputs
+
+    runner = engine_called(engine, threads, gpu=gpu)
+    mean = None if preparation.mean is None else read_mean(preparation.mean)
+    places = [stack.enter_context(as_file(path)) for path in (net, weights)]
+    names = [STDIN if path == "-" else None for path in (net, weights)]
+    source, opened = open_inputs(places[0], places[1], (names[0], names[1]))
+    trained = stack.enter_context(cast("WeightFile", opened))  # there is one where weights are given
+    model = load_model(source, trained, runner, blob=blob, selection=selection)
+    stated = transform_of(model.net.graph, model.feed)
+    steps, notes = with_defaults(stated, mean, preparation.scale, preparation.rgb)
+    named = Labels(model.classes) if labels is None else read_labels(labels, model.classes)
+    size = model.nominal if isinstance(resize, str) else resize
+    settings = Settings(steps, named, size, scales, tile, max_pixels or MAX_PIXELS)
+    check_settings(model, settings)
+    for option, file in (("--heatmap", asked.heatmap), ("--label-map", asked.label_map)):
+        if file is not None:
+            check_map(model, option)
+    heat = None if asked.heatmap is None else heat_of(named, wanted, model.source)
+    return Job(model, trained.path, engine, settings, heat, (*source.notes, *notes))

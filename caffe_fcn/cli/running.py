@@ -1,0 +1,155 @@
+"""`run` carried out: picture after picture, the files made of each, and what is told of it.
+
+A picture that fails does not keep the others from being looked at; only Ctrl-C and a reader that has left do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.pictures import KINDS, Targets
+from caffe_fcn.cli.progress import looking
+from caffe_fcn.files.atomic import Output, OutputFiles
+from caffe_fcn.files.literals import visible
+from caffe_fcn.report import answers
+from caffe_fcn.report.running import lines
+from caffe_fcn.run.results import draw_heat, draw_labels, write_npy, write_npz
+from caffe_fcn.run.running import carry_out, plan
+from caffe_fcn.surgery.writing import to_stdout
+
+if TYPE_CHECKING:
+    from caffe_fcn.run.model import Model
+    from caffe_fcn.run.results import Heat
+    from caffe_fcn.run.running import Answer, Settings
+
+_CHUNK = 1 << 16
+
+
+class Job(NamedTuple):
+    """What pictures are looked at with: a net, its WEIGHTS' file, the engine's name, settings, whose HEAT is drawn if
+    any is, and NOTES on the net."""
+
+    model: Model
+    weights: str
+    engine: str
+    settings: Settings
+    heat: Heat | None
+    notes: tuple[str, ...]
+
+
+class Manner(NamedTuple):
+    """How it is told: the TOP classes, as JSON, or not at all; with FORCE files are overwritten."""
+
+    top: int
+    as_json: bool
+    force: bool
+    quiet: bool
+
+
+def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: Manner) -> int:
+    """Look at the pictures PATHS, make the files TARGETS of each, and return the exit code. A single picture's failure
+    is raised."""
+    _note("", job.notes, manner)
+    document = _Document(job)
+    failed = 0
+    for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
+        title = path if len(paths) == 1 else f"{number}/{len(paths)} {path}"
+        try:
+            with ExitStack() as stack:
+                answer = _look(job, path, target, manner, stack, title)
+                _tell(job, answer, target, manner, document)
+        except (click.ClickException, BrokenPipeError):
+            raise
+        except Exception as error:  # whatever it is, it is this picture's, and not the others'
+            if len(paths) == 1:
+                raise
+            failed += 1
+            message = explain(error)
+            tell(message if os.path.basename(path) in message else f"{path}: {message}")
+            if manner.as_json:
+                document.add([answers.failure(path, message.partition("\n")[0])])
+    if manner.as_json:
+        document.end()
+    if failed:
+        click.echo(f"caffe-fcn: {failed} of {len(paths)} pictures failed", err=True)
+    return FAILED if failed else DONE
+
+
+class _Document:
+    """The JSON on stdout, which begins with its first entry."""
+
+    def __init__(self, job: Job) -> None:
+        self._before = answers.head(job.model, job.weights, job.engine, job.settings, job.notes) + "\n"
+
+    def add(self, entry: Iterable[str]) -> None:
+        """Print ENTRY, which comes in pieces. Raises OutputError."""
+        pieces, size = [self._before], 0
+        for piece in entry:
+            pieces.append(piece)
+            size += len(piece)
+            if size > _CHUNK:
+                to_stdout("".join(pieces).encode("utf-8", "replace"))
+                pieces, size = [], 0
+        to_stdout("".join(pieces).encode("utf-8", "replace"))
+        self._before = ",\n"
+
+    def end(self) -> None:
+        """Print what comes after the last entry."""
+        to_stdout(answers.END.encode())
+
+
+def _look(job: Job, path: str, target: Targets, manner: Manner, stack: ExitStack, title: str) -> Answer:
+    """What the net makes of the picture PATH, in memory until STACK closes, and the files of it. Raises CaffeFcnError;
+    OSError where it cannot be read."""
+    work = plan(job.model, path, job.settings)
+    with OutputFiles() as files:
+        wanted = [(kind, name) for kind, name in zip(KINDS, target, strict=True) if name not in (None, "-")]
+        outputs = {kind: files.add(str(name), overwrite=manner.force) for kind, name in wanted}
+        npy = outputs.get("output") if str(target.output).lower().endswith(".npy") else None
+        file = (npy.temp, npy.path) if npy and npy.temp else None
+        with looking(title, work.runs, manner.quiet) as done:
+            answer = carry_out(job.model, work, job.settings, stack, file=file, done=done)
+        for kind, output in outputs.items():
+            if file is None or output is not npy:
+                _write(job, answer, kind, output, manner)
+        files.commit()
+    if target.output == "-":
+        write_npy(answer, to_stdout)
+    return answer
+
+
+def _write(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) -> None:
+    """Write to OUTPUT what KIND says."""
+    if kind == "output":
+        (write_npz if output.path.lower().endswith(".npz") else write_npy)(answer, output.write)
+        return
+    heat = job.heat if kind == "heatmap" else None
+    drawing = draw_labels(answer, job.settings.labels) if heat is None else draw_heat(answer, heat)
+    output.write(drawing.png())
+    if drawing.step > 1:
+        _note(f"{output.path}: ", [f"shows one of {drawing.step} pixels along each side"], manner)
+
+
+def _tell(job: Job, answer: Answer, target: Targets, manner: Manner, document: _Document) -> None:
+    """The answer to stdout, or to stderr where the map goes to stdout; notes and names of files to stderr."""
+    _note(f"{answer.path}: ", answer.plan.notes, manner)
+    labels = job.settings.labels
+    if manner.as_json:
+        document.add(answers.entry(answer, labels, manner.top, dict(zip(KINDS, target, strict=True))))
+    elif not manner.quiet:
+        for line in lines(answer, job.model.blob.name, labels, manner.top):
+            click.echo(line, err=target.output == "-")
+        if target.files:
+            click.echo(visible(f"wrote {', '.join(target.files)}"), err=True)
+
+
+def _note(place: str, notes: Sequence[str], manner: Manner) -> None:
+    """NOTES to stderr; the document has them too."""
+    for note in notes if not manner.quiet and not manner.as_json else ():
+        click.echo(visible(f"note: {place}{note}"), err=True)

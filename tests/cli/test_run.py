@@ -1,0 +1,551 @@
+"""`caffe-fcn run`: what it tells, the files it makes, its documents and exit codes, and bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from caffe_fcn import schema
+from caffe_fcn.cli.verify import ENGINES
+from caffe_fcn.errors import ExtraError
+from caffe_fcn.run import images, onnxruntime
+from tests.cli.conftest import CommandLine, Result, listing, the_message
+from tests.paths import GOLDEN, ROOT, SHARED_MODELS
+
+DIGITS = ROOT / "models" / "digits"
+SCALE = "0.00392157"
+SCHEMA = json.loads((ROOT / "docs" / "schema" / "run.json").read_bytes())
+NET = ("net.prototxt", "net.caffemodel")
+FCN = ("fcn.prototxt", "fcn.caffemodel")
+NAMED = ("--scale", SCALE, "--labels", "labels.txt")
+
+
+@pytest.fixture
+def digits(cli: CommandLine) -> CommandLine:
+    """The digits net, its twin, and pictures."""
+    for name, copy in (("digits.prototxt", NET[0]), ("digits.caffemodel", NET[1])):
+        shutil.copy(DIGITS / name, cli.path / copy)
+    for name in ("scattered.png", "labels.txt"):
+        shutil.copy(DIGITS / name, cli.path / name)
+    cli.converts(*NET, "-o", FCN[0], "-w", FCN[1])
+    Image.open(cli.path / "scattered.png").crop((128, 168, 148, 188)).save(cli.path / "window.png")
+    return cli
+
+
+def runs(cli: CommandLine, *arguments: str | Path) -> Result:
+    """A run that must succeed."""
+    result = cli.run("run", *arguments)
+    assert result.code == 0, result.err
+    return result
+
+
+def refuses(cli: CommandLine, *arguments: str | Path) -> str:
+    """What a run tells that must fail with exit code 1, one message, and nothing written."""
+    before = listing(cli.path)
+    result = cli.run("run", *arguments)
+    assert (result.code, result.out) == (1, b""), result.err
+    assert listing(cli.path) == before
+    return the_message(result.err)
+
+
+def rejects(cli: CommandLine, *arguments: str | Path) -> str:
+    """What a run tells that must fail as wrong usage: exit code 2, and nothing written."""
+    before = listing(cli.path)
+    result = cli.run("run", *arguments)
+    assert (result.code, result.out) == (2, b""), result.err
+    assert listing(cli.path) == before and "Traceback" not in result.err
+    return result.err.splitlines()[-1]
+
+
+def checked(document: Any) -> Any:
+    """DOCUMENT, if the schema describes it."""
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    return document
+
+
+def truth() -> Iterator[tuple[int, float, float]]:
+    """The digits in the picture: which, and the row and column of the middle."""
+    for each in json.loads((DIGITS / "scattered.json").read_bytes())["digits"]:
+        yield each["digit"], each["center"][1], each["center"][0]
+
+
+# ---- What it tells ----
+
+
+def test_a_classifier_tells_the_top_classes(digits: CommandLine) -> None:
+    result = runs(digits, *NET, "window.png", *NAMED, "--top", "2")
+    lines = result.out.decode().splitlines()
+    assert lines[0] == "window.png: 20×20 pixels" and len(lines) == 3
+    classes = [line.split() for line in lines[1:]]
+    assert all(0 <= float(score) <= 1 and name in (index, "background") for score, index, name in classes)
+    assert result.err == ""
+
+
+def test_a_map_tells_where_each_class_stands(digits: CommandLine) -> None:
+    lines = runs(digits, *FCN, "scattered.png", *NAMED, "--top", "10").out.decode().splitlines()
+    assert lines[1] == "  prob 11×44×60: each cell sees 20×20 pixels, the next one 4 further"
+    assert lines[2].startswith("    of the cells background 97.0 %, 2 0.7 %")
+    stand = {(digit, row, column) for digit, row, column in truth()}
+    for line in lines[3:]:
+        _, digit, _, rows, _, columns = line.replace(",", "").split()
+        middle = [sum(map(int, each.split("–"))) / 2 for each in (rows, columns)]
+        assert any(int(digit) == each and abs(middle[0] - r) < 4 and abs(middle[1] - c) < 4 for each, r, c in stand)
+    assert {line.split()[1] for line in lines[3:]} == set("0123456789")
+
+
+def test_names_are_not_needed(digits: CommandLine) -> None:
+    told = runs(digits, *FCN, "scattered.png", "--scale", SCALE).out.decode()
+    assert "    of the cells class 10 97.0 %, class 2 0.7 %, " in told
+
+
+def test_quiet(digits: CommandLine) -> None:
+    assert runs(digits, *FCN, "scattered.png", "-q", "--resize", "40x40") == Result(0, b"", "")
+
+
+def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
+    for name in NET:
+        shutil.copy(GOLDEN / "conversions" / "rnet" / name, cli.path / name)
+    cli.converts(*NET, "-o", FCN[0], "-w", FCN[1])
+    np.save(cli.path / "x.npy", np.zeros((50, 60, 3), np.uint8))
+    result = runs(cli, *FCN, "x.npy", "--blob", "prob1", "--json")
+    found = checked(result.document)["pictures"][0]["maps"][0]
+    assert found["exact"] is False and 'layer "pool1" has a partial window at the border' in found["reasons"]
+    told = runs(cli, *FCN, "x.npy", "--blob", "prob1").out.decode()
+    assert '; near borders not what the window alone gives: layer "' in told
+
+
+# ---- Sizes and preprocessing ----
+
+
+def test_the_map_is_the_classifier_at_each_window(digits: CommandLine) -> None:
+    picture = np.array(Image.open(digits.path / "scattered.png"))[:40, :60]
+    np.save(digits.path / "part.npy", picture)
+    runs(digits, *FCN, "part.npy", "--scale", SCALE, "-o", "map.npy")
+    found = np.load(digits.path / "map.npy")
+    assert found.shape == (11, 6, 11) and found.dtype == np.float32
+    for row, column in ((0, 0), (5, 10), (2, 7)):
+        np.save(digits.path / "w.npy", picture[4 * row : 4 * row + 20, 4 * column : 4 * column + 20])
+        runs(digits, *NET, "w.npy", "--scale", SCALE, "-o", "one.npy", "--force")
+        one = np.load(digits.path / "one.npy")
+        assert one.shape == (11, 1, 1)
+        np.testing.assert_allclose(found[:, row, column], one[:, 0, 0], rtol=1e-4, atol=1e-6)
+
+
+def test_another_size_is_refused_or_made_to_fit(digits: CommandLine) -> None:
+    told = refuses(digits, *NET, "scattered.png")
+    assert told == (
+        "scattered.png: expected 20×20 pixels, the only size that the net takes, found 192×256 pixels; "
+        "bring it there with --resize 20x20"
+    )
+    result = runs(digits, *NET, "scattered.png", "--resize", "net", "--json")
+    picture = checked(result.document)["pictures"][0]
+    assert (picture["size"], picture["resized"]) == ([192, 256], [20, 20])
+    assert "resized from 192×256 to 20×20 pixels" in runs(digits, *NET, "scattered.png", "--resize", "20x20").err
+
+
+def test_a_picture_smaller_than_the_window(digits: CommandLine) -> None:
+    np.save(digits.path / "small.npy", np.zeros((19, 50), np.uint8))
+    told = refuses(digits, *FCN, "small.npy")
+    assert told.startswith("small.npy: expected a picture of at least 20×20 pixels, which one window of the net sees, ")
+    told = refuses(digits, *FCN, "window.png", "--scales", "0.5")
+    assert told.startswith("window.png at scale 0.5: expected a picture of at least 20×20 pixels")
+
+
+def colour_net(cli: CommandLine, transform: str = "") -> tuple[str, str]:
+    """A net whose scores are the means of its three channels, the size of its pictures left to the picture."""
+    text = (
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 2 dim: 2 } } '
+        f"{transform} }}\n"
+        'layer { name: "score" type: "Pooling" bottom: "data" top: "score" '
+        "pooling_param { pool: AVE kernel_size: 2 stride: 2 } }"
+    )
+    cli.write(colour=text)
+    (cli.path / "colour.caffemodel").write_bytes(schema.NetParameter(name="colour").SerializeToString())
+    cli.write(colour=schema.NetParameter(layer=[{"name": "score", "type": "Pooling"}]).SerializeToString())
+    return "colour.prototxt", "colour.caffemodel"
+
+
+def means(cli: CommandLine, files: tuple[str, str], *options: str) -> list[float]:
+    runs(cli, *files, "red.png", "-o", "m.npy", "--force", *options)
+    return [float(value) for value in np.load(cli.path / "m.npy")[:, 0, 0]]
+
+
+def test_preprocessing_as_caffe_s_users_know_it(cli: CommandLine) -> None:
+    files = colour_net(cli)
+    Image.new("RGB", (2, 2), (200, 100, 50)).save(cli.path / "red.png")
+    assert means(cli, files) == [50, 100, 200]
+    assert means(cli, files, "--swap-channels") == [200, 100, 50]
+    assert means(cli, files, "--mean", "10,20,30", "--scale", "0.5") == [20, 40, 85]
+    np.save(cli.path / "mean.npy", np.arange(12).reshape(3, 2, 2))
+    assert means(cli, files, "--mean", "mean.npy") == [48.5, 94.5, 190.5]
+    assert "expected 3 channels" in refuses(cli, *files, "red.png", "--mean", "1,2")
+    assert "found no such file" in refuses(cli, *files, "red.png", "--mean", "nowhere")
+
+
+def test_what_the_net_states_is_the_default(cli: CommandLine) -> None:
+    files = colour_net(cli, "transform_param { mean_value: 10 mean_value: 20 mean_value: 30 scale: 0.5 }")
+    Image.new("RGB", (2, 2), (200, 100, 50)).save(cli.path / "red.png")
+    assert means(cli, files) == [20, 40, 85]
+    assert means(cli, files, "--mean", "0") == [25, 50, 100]
+    assert means(cli, files, "--scale", "1") == [40, 80, 170]
+    notes = checked(runs(cli, *files, "red.png", "--json").document)["notes"]
+    assert any("10,20,30" in note for note in notes) and any("0.5" in note for note in notes)
+    assert "note: layer 'data' " in runs(cli, *files, "red.png").err
+
+
+def test_scales_make_a_pyramid(digits: CommandLine) -> None:
+    options = ("--scales", "0.5,1,2", *NAMED, "-o", "m.npz", "--heatmap", "h.png", "--label-map", "l.png", "--json")
+    maps = checked(runs(digits, *FCN, "scattered.png", *options).document)["pictures"][0]["maps"]
+    assert [each["scale"] for each in maps] == [0.5, 1, 2]
+    assert [each["window"] for each in maps] == [[40, 40], [20, 20], [10, 10]]
+    assert [each["stride"] for each in maps] == [[8, 8], [4, 4], [2, 2]]
+    assert maps[0]["cells"][0]["window"] == [0, 0, 40, 40]
+    with np.load(digits.path / "m.npz") as held:
+        kinds = ("map", "window", "stride", "offset")
+        assert set(held) == {f"{name}_{scale}" for name in kinds for scale in ("0.5", "1", "2")}
+        assert held["map_2"].shape == (11, 92, 124) and held["offset_0.5"].tolist() == [19.5, 19.5]
+    assert ".npz" in rejects(digits, *FCN, "scattered.png", "--scales", "1,2", "-o", "x.npy")
+
+
+# ---- Files ----
+
+
+def test_the_archive_holds_where_the_cells_lie(digits: CommandLine) -> None:
+    first = runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "a.npz")
+    assert first.err == "wrote a.npz\n"
+    with np.load(digits.path / "a.npz") as held:
+        assert set(held) == {"map", "window", "stride", "offset"}
+        assert held["map"].shape == (11, 44, 60) and held["map"].dtype == np.float32
+        assert [held[name].tolist() for name in ("window", "stride", "offset")] == [[20, 20], [4, 4], [9.5, 9.5]]
+    runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "b.npz", "--tile", "64")
+    assert (digits.path / "a.npz").read_bytes() == (digits.path / "b.npz").read_bytes()
+    assert zipfile.ZipFile(digits.path / "a.npz").testzip() is None
+
+
+def test_the_map_on_stdout(digits: CommandLine) -> None:
+    result = runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "-")
+    assert np.load(io.BytesIO(result.out)).shape == (11, 44, 60)
+    assert result.err.startswith("scattered.png: 192×256 pixels\n")
+    assert "both print to stdout" in rejects(digits, *FCN, "scattered.png", "-o", "-", "--json")
+
+
+def test_each_digit_lights_up_where_it_stands(digits: CommandLine) -> None:
+    runs(digits, *FCN, "scattered.png", *NAMED, "--heatmap", "h.png", "--label-map", "l.png")
+    heat = np.array(Image.open(digits.path / "h.png").convert("L"), np.float32)
+    zoom = heat.shape[1] // 256
+    lit = {(r, c): heat[int(r * zoom), int(c * zoom)] for _, r, c in truth()}
+    assert min(lit.values()) > 128
+    dark = np.ones((192, 256), bool)
+    for row, column in lit:
+        dark[max(0, int(row) - 16) : int(row) + 17, max(0, int(column) - 16) : int(column) + 17] = False
+    assert np.percentile(heat[: 192 * zoom][dark.repeat(zoom, 0).repeat(zoom, 1)], 99) < 64
+
+
+def test_the_heat_of_one_class(digits: CommandLine) -> None:
+    for option in ("3", "background"):
+        runs(digits, *FCN, "scattered.png", *NAMED, "--heatmap", f"{option}.png", "--class", option)
+    assert (digits.path / "3.png").read_bytes() != (digits.path / "background.png").read_bytes()
+    told = refuses(digits, *FCN, "scattered.png", *NAMED, "--heatmap", "h.png", "--class", "11")
+    assert told == "class 11: expected 0 to 10, the net has 11 classes"
+    told = refuses(digits, *FCN, "scattered.png", *NAMED, "--heatmap", "h.png", "--class", "x")
+    assert told.startswith("class 'x': expected a name from labels.txt")
+    told = refuses(digits, *FCN, "scattered.png", "--heatmap", "h.png")
+    assert told.endswith("none that is known to be the background; choose the class of the heat map with --class")
+
+
+def test_files_are_not_overwritten(digits: CommandLine) -> None:
+    (digits.path / "m.npy").write_bytes(b"precious")
+    assert "exists already" in refuses(
+        digits, *FCN, "scattered.png", "-o", "m.npy", "--heatmap", "h.png", "--class", "1"
+    )
+    runs(digits, *FCN, "scattered.png", "-o", "m.npy", "--force")
+    assert np.load(digits.path / "m.npy").shape == (11, 44, 60)
+    assert "same file as the input" in refuses(digits, *FCN, "m.npy", "-o", "m.npy", "--force")
+
+
+def test_nothing_is_left_of_a_run_that_fails(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("caffe_fcn.run.maps.os.posix_fallocate", full)
+    assert "m.npy: the disk is full: 116,160 bytes needed" in refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
+
+
+# ---- Tiles, engines ----
+
+
+@pytest.mark.parametrize("tile", ["40", "64", "150"])
+def test_tiles_make_the_same_map(digits: CommandLine, tile: str) -> None:
+    runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "whole.npy")
+    told = runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "tiled.npy", "--tile", tile).out.decode()
+    assert " tiles\n" in told
+    whole, tiled = (np.load(digits.path / name) for name in ("whole.npy", "tiled.npy"))
+    np.testing.assert_allclose(tiled, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_tiles_that_cannot_be(digits: CommandLine) -> None:
+    told = refuses(digits, *FCN, "scattered.png", "--tile", "19")
+    assert told == "--tile 19: expected at least 20 pixels, which one cell of the map needs"
+    told = refuses(digits, *NET, "window.png", "--tile", "64")
+    assert "gives one answer for a whole picture, and no map, which --tile is for" in told
+    for option in (["--heatmap", "x.png"], ["--label-map", "x.png"], ["--scales", "1,2"]):
+        assert f"which {option[0]} is for; make it fully conv" in refuses(digits, *NET, "window.png", *option)
+
+
+def test_opencv_gives_the_same(digits: CommandLine) -> None:
+    for engine in ENGINES[:2]:
+        runs(
+            digits, *FCN, "scattered.png", "--scale", SCALE, "-o", f"{engine}.npy", "--engine", engine, "--threads", "1"
+        )
+    first, second = (np.load(digits.path / f"{engine}.npy") for engine in ENGINES[:2])
+    np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-5)
+    told = refuses(digits, *NET, "scattered.png", "--engine", "opencv")
+    assert "expected 20×20 pixels, the only size" in told
+
+
+def test_memory_does_not_grow_with_the_picture(digits: CommandLine) -> None:
+    side = 4000
+    array = np.lib.format.open_memmap(digits.path / "large.npy", "w+", np.uint8, (side, side))
+    array[100:120, 3000:3020] = np.array(Image.open(digits.path / "window.png"))
+    array.flush()
+    code = (
+        "import sys\nfrom caffe_fcn.cli.main import run\ncode = run(sys.argv[1:])\n"
+        "print(code, next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+    )
+    options = ["-o", "m.npy", "--heatmap", "h.png", "--label-map", "l.png", *NAMED, "-q", "--threads", "1"]
+    words = [sys.executable, "-c", code, "run", *FCN, "large.npy", *options]
+    told = subprocess.run(words, cwd=digits.path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
+    exit_code, peak = map(int, told.stdout.split())
+    assert exit_code == 0 and np.load(digits.path / "m.npy", mmap_mode="r").shape == (11, 996, 996)
+    assert peak < 800 << 10  # in one piece, the net alone takes five times as much
+
+
+# ---- Many pictures ----
+
+
+def test_folders_globs_and_lists(digits: CommandLine) -> None:
+    folder = digits.path / "in"
+    folder.mkdir()
+    for name in ("b.png", "a.PNG"):
+        shutil.copy(digits.path / "window.png", folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (digits.path / "list").write_text("in/b.png window.png")
+    for words, names in (
+        (["in"], ["in/a.PNG", "in/b.png"]),
+        (["in/*.[pP]*"], ["in/a.PNG", "in/b.png"]),
+        (["@list"], ["in/b.png", "window.png"]),
+    ):
+        document = checked(runs(digits, *NET, *words, "--json").document)
+        assert [each["picture"] for each in document["pictures"]] == names
+    told = runs(digits, *FCN, "in", "--out-dir", "out", "-o", ".npz", "--label-map", "labels.png")
+    assert sorted(path.name for path in (digits.path / "out").iterdir()) == [
+        *("a.npz", "a_labels.png", "b.npz", "b_labels.png")
+    ]
+    assert told.err == "wrote out/a.npz, out/a_labels.png\nwrote out/b.npz, out/b_labels.png\n"
+
+
+def test_one_bad_picture_among_many(digits: CommandLine) -> None:
+    (digits.path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    result = digits.run("run", *NET, "window.png", "bad.png", "nowhere.png", "window.png", "--json")
+    assert result.code == 1
+    pictures = checked(result.document)["pictures"]
+    assert [sorted(each)[0] for each in pictures] == ["maps", "error", "error", "maps"]
+    assert pictures[2]["error"] == "nowhere.png: No such file or directory"
+    lines = result.err.splitlines()
+    assert lines[0].startswith("caffe-fcn: bad.png: ") and lines[1] == f"caffe-fcn: {pictures[2]['error']}"
+    assert lines[2:] == ["caffe-fcn: 2 of 4 pictures failed"]
+    result = digits.run("run", *FCN, "bad.png", "nowhere.png", "--out-dir", "out", "-o", ".npy")
+    assert result.code == 1 and "out" not in digits.names
+
+
+def test_names_that_would_collide(digits: CommandLine) -> None:
+    (digits.path / "sub").mkdir()
+    shutil.copy(digits.path / "window.png", digits.path / "sub" / "window.bmp")
+    told = rejects(digits, *FCN, "window.png", "sub/window.bmp", "--out-dir", "out", "-o", ".npy")
+    assert told.endswith("window.png and sub/window.bmp would both become out/window.npy; run them apart")
+
+
+def test_the_largest_folder_there_is_none_of(digits: CommandLine) -> None:
+    (digits.path / "empty").mkdir()
+    assert refuses(digits, *NET, "empty").startswith("empty: expected a folder with pictures, found none (.bmp")
+    assert refuses(digits, *NET, "no*.png") == "no*.png: expected pictures, found no file that is called so"
+
+
+# ---- Documents ----
+
+
+def test_the_document_has_every_cell(digits: CommandLine) -> None:
+    result = runs(digits, *FCN, "scattered.png", *NAMED, "--json", "--tile", "100")
+    document = checked(result.document)
+    assert document["labels"][10] == "background" and document["preprocessing"]["channels"] == "grey"
+    (level,) = document["pictures"][0]["maps"]
+    assert level["shape"] == [11, 44, 60] and level["tiles"] > 1 and level["exact"] is True
+    assert [(each["row"], each["column"]) for each in level["cells"]] == [(r, c) for r in range(44) for c in range(60)]
+    assert level["cells"][61]["window"] == [4, 4, 24, 24]
+    best = document["pictures"][0]["top"][0]
+    cell = level["cells"][best["place"]["row"] * 60 + best["place"]["column"]]
+    assert (cell["class"], cell["score"], cell["window"]) == (best["class"], best["score"], best["place"]["window"])
+    assert sum(each["cells"] for each in level["counts"]) == 44 * 60
+    assert runs(digits, *FCN, "scattered.png", *NAMED, "--json", "--tile", "100").out == result.out
+
+
+def test_the_document_of_a_classifier(digits: CommandLine) -> None:
+    document = checked(runs(digits, *NET, "window.png", *NAMED, "--json", "--top", "3").document)
+    (picture,) = document["pictures"]
+    assert picture["maps"] == [] and len(picture["top"]) == 3 and picture["top"][0]["place"] is None
+    scores = [each["score"] for each in picture["top"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def objects(part: Any) -> Iterator[Any]:
+    if isinstance(part, dict):
+        yield part
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from objects(each)
+
+
+def test_the_schema_is_closed_and_described() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["engine"]["enum"] == list(ENGINES)
+    for part in objects(SCHEMA):
+        if part.get("type") == "object" and "properties" in part:
+            assert part["additionalProperties"] is False and set(part["required"]) == set(part["properties"])
+        if part.get("type", "null") != "null" and isinstance(part["type"], str | list):
+            assert part["description"]
+
+
+# ---- Real nets ----
+
+
+@pytest.mark.parametrize("name", ["det2", "det3"])
+@pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason=f"there are no nets in {SHARED_MODELS}")
+def test_golden_models(cli: CommandLine, name: str) -> None:
+    case = SHARED_MODELS / name
+    original = [str(case / "net.prototxt"), str(case / "net.caffemodel")]
+    cli.converts(*original, "-o", "fcn.prototxt", "-w", "fcn.caffemodel")
+    golden = np.load(case / "golden.npz")
+    twin = {"conv5-2": "conv5-2-conv", "conv6-2": "conv6-2-conv", "conv6-3": "conv6-3-conv"}
+    for size, files in (("same", original), ("large", ["fcn.prototxt", "fcn.caffemodel"])):
+        np.save(cli.path / "x.npy", golden[f"in:{size}"][0].transpose(1, 2, 0))
+        for key in golden:
+            kind, _, blob = key.partition(":")
+            if kind == size:
+                shown = blob if size == "same" else twin.get(blob, blob)
+                words = (*files, "x.npy", "--swap-channels", "--blob", shown, "-o", "m.npy", "--force", "-q")
+                assert cli.run("run", *words).code == 0
+                found, expected = np.load(cli.path / "m.npy"), golden[key][0]
+                np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+
+
+# ---- Bad input ----
+
+
+def test_extras_that_are_not_installed(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Any:
+        raise ExtraError("needs the packages of the extra: pip install 'caffe-fcn[run]'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "pillow", missing)
+        assert "pip install 'caffe-fcn[run]'" in refuses(digits, *NET, "window.png")
+    monkeypatch.setattr(onnxruntime, "onnxruntime", missing)
+    assert "pip install 'caffe-fcn[run]'" in refuses(digits, *NET, "window.png")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "found an empty file"),
+        (b"just text", "expected a picture"),
+        (b"\x93NUMPY\x01\x00", "damaged"),
+    ],
+    ids=["empty", "text", "npy"],
+)
+def test_pictures_that_are_none(digits: CommandLine, data: bytes, told: str) -> None:
+    (digits.path / "x.png").write_bytes(data)
+    message = refuses(digits, *FCN, "x.png", "-o", "m.npy", "--label-map", "l.png")
+    assert message.startswith("x.png: ") and told in message
+
+
+def test_too_many_pixels(digits: CommandLine) -> None:
+    told = refuses(digits, *FCN, "scattered.png", "--max-pixels", "1000")
+    assert told.startswith("scattered.png: expected at most 1,000 pixels, found 192×256; --max-pixels 49152 ")
+    told = refuses(digits, *FCN, "scattered.png", "--scales", "100", "--max-pixels", "100000")
+    assert "expected at most 100,000 pixels" in told
+
+
+def test_labels_of_another_net(digits: CommandLine) -> None:
+    (digits.path / "ten.txt").write_text("\n".join("0123456789"))
+    told = refuses(digits, *FCN, "scattered.png", "--labels", "ten.txt")
+    assert told.startswith("ten.txt: expected 11 labels, one a line for each class of the net, found 10")
+
+
+def test_weights_with_nan(digits: CommandLine) -> None:
+    net = schema.NetParameter.FromString((digits.path / FCN[1]).read_bytes())
+    next(each for each in net.layer if each.name == "conv2").blobs[0].data[7] = float("nan")
+    (digits.path / FCN[1]).write_bytes(net.SerializeToString())
+    told = refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
+    assert told.startswith("fcn.caffemodel: layer 'conv2', blob 0: expected numbers, found NaN or infinity")
+
+
+def test_weights_of_another_net(digits: CommandLine) -> None:
+    assert "are these the weights of another net?" in refuses(digits, FCN[0], NET[1], "scattered.png")
+    other = GOLDEN / "conversions" / "rnet" / "net.caffemodel"
+    assert "net.caffemodel: " in refuses(digits, FCN[0], other, "scattered.png")
+
+
+def test_a_gpu_that_is_not_there(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = onnxruntime.onnxruntime()
+    monkeypatch.setattr(package, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    told = refuses(digits, *FCN, "scattered.png", "--gpu")
+    assert told.startswith("--gpu: the onnxruntime that is installed has no GPU support (CPUExecutionProvider); pip ")
+    assert "runs on the CPU only" in refuses(digits, *FCN, "scattered.png", "--gpu", "--engine", "opencv")
+    monkeypatch.setattr(package, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    assert "cannot use CUDAExecutionProvider here" in refuses(digits, *FCN, "scattered.png", "--gpu")
+
+
+def test_blobs(digits: CommandLine) -> None:
+    runs(digits, *FCN, "scattered.png", "--blob", "conv2", "-o", "m.npy")
+    assert np.load(digits.path / "m.npy").shape[0] == 32
+    assert refuses(digits, *FCN, "scattered.png", "--blob", "con2").endswith("did you mean 'conv2'?")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*NET],
+        [*NET, ""],
+        [*NET, "-"],
+        ["-", "-", "window.png"],
+        [*FCN, "window.png", "-o", "m.txt"],
+        [*FCN, "window.png", "--heatmap", "m.jpg"],
+        [*FCN, "window.png", "--class", "1"],
+        [*FCN, "window.png", "scattered.png", "-o", "m.npy"],
+        [*FCN, "window.png", "scattered.png", "-o", "-"],
+        [*FCN, "window.png", "--out-dir", "out"],
+        [*FCN, "window.png", "--out-dir", "out", "-o", "a/b.npy"],
+        [*FCN, "window.png", "--out-dir", "out", "-o", "-"],
+        [*FCN, "window.png", "--scales", "1,1"],
+        [*FCN, "window.png", "--scales", "-1"],
+        [*FCN, "window.png", "--scales", "nan"],
+        [*FCN, "window.png", "--scale", "0"],
+        [*FCN, "window.png", "--resize", "1x2x3"],
+        [*FCN, "window.png", "--top", "0"],
+        [*FCN, "window.png", "--tile", "0"],
+        [*FCN, "window.png", "--engine", "tea"],
+    ],
+    ids=lambda arguments: " ".join(arguments[2:]),
+)
+def test_wrong_usage(digits: CommandLine, arguments: list[str]) -> None:
+    assert rejects(digits, *arguments).startswith("Error: ")

@@ -1,0 +1,174 @@
+"""Nets loaded to look at pictures: sizes they take, what they are asked, how pictures are cut for them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.errors import EngineError, PictureError, WeightsError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.net.source import interpret
+from caffe_fcn.run import dense
+from caffe_fcn.run.dense import check_size, tiles_of
+from caffe_fcn.run.labels import Labels
+from caffe_fcn.run.model import Model, load_model
+from caffe_fcn.run.onnxruntime import OnnxRuntime
+from caffe_fcn.run.opencv import OpenCv
+from caffe_fcn.run.preprocessing import Preprocessing
+from caffe_fcn.run.running import Settings, carry_out, check_settings, plan
+from tests.run.nets import net_of, weights_of
+from tests.run.test_tiling import model_of
+from tests.surgery.nets import conv, data, fc, layer
+
+PLAIN = data(shape="1 1 20 20") + conv("conv", "data", 3, 5, "stride: 2") + conv("score", "conv", 2, 3)
+PADDED = data(shape="1 1 20 20") + conv("conv", "data", 3, 5, "stride: 2 pad: 2") + conv("score", "conv", 2, 3)
+CLASSIFIER = data(shape="1 1 20 20") + conv("conv", "data", 3, 5) + fc("score", "conv", 4)
+POOLED = PLAIN + layer("pool", "Pooling", "score", params="pooling_param { pool: AVE global_pooling: true }")
+NORMALIZED = PLAIN + layer("mvn", "MVN", "score")
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed", "smallest", "is_map"),
+    [
+        (PLAIN, None, (9, 9), True),
+        (PADDED, None, (5, 5), True),
+        (CLASSIFIER, (20, 20), (20, 20), False),
+        (POOLED, None, (9, 9), False),
+        (NORMALIZED, None, (9, 9), True),
+    ],
+    ids=["plain", "padded", "classifier", "pooled", "normalized"],
+)
+def test_sizes_that_nets_take(
+    tmp_path: Path, text: str, fixed: tuple[int, int] | None, smallest: tuple[int, int], is_map: bool
+) -> None:
+    with model_of(text, tmp_path) as model:
+        assert (model.fixed, model.smallest, model.geometry is not None) == (fixed, smallest, is_map)
+        check_size(model, "x", smallest)
+        high, wide = smallest
+        with pytest.raises(PictureError, match=r"^x: expected "):
+            check_size(model, "x", (high - 1, wide))
+        assert model.run(np.zeros((1, 1, *smallest), np.float32)).shape[1] == model.classes
+
+
+def test_an_engine_that_takes_all_sizes_is_not_asked(tmp_path: Path) -> None:
+    with weights_of(net_of(CLASSIFIER), tmp_path / "w") as weights:
+        model = load_model(interpret(prototxt.parse(CLASSIFIER, "x")), weights, OpenCv(1))
+        assert model.session.inputs["data"][2:] == (None, None) and model.fixed == (20, 20)
+
+
+def loading(text: str, directory: Path, blob: str | None = None) -> Model:
+    with weights_of(net_of(text), directory / "w") as weights:
+        return load_model(interpret(prototxt.parse(text, "net.prototxt")), weights, OnnxRuntime(1), blob=blob)
+
+
+@pytest.mark.parametrize(
+    ("text", "blob", "told"),
+    [
+        (PLAIN + conv("more", "conv", 2, 1), None, "expected one output, found 'more', 'score'|'score', 'more'"),
+        (
+            data(shape="1 1 20 20") + data("other", "1 1 20 20") + layer("sum", "Eltwise", "data other"),
+            None,
+            "with one input",
+        ),
+        (data(shape="1 7") + fc("score", "data", 2), None, "expected pictures, N×C×H×W, as input 'data', found 1×7"),
+        (PLAIN, "scor", "expected the name of a blob, found 'scor', which is none; did you mean 'score'?"),
+    ],
+    ids=["outputs", "inputs", "vector", "blob"],
+)
+def test_nets_that_are_none_for_pictures(tmp_path: Path, text: str, blob: str | None, told: str) -> None:
+    with pytest.raises(EngineError) as error:
+        loading(text, tmp_path, blob)
+    assert any(each in str(error.value) for each in told.split("|")) and str(error.value).startswith("net.prototxt: ")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_must_be_numbers(tmp_path: Path, value: float) -> None:
+    with weights_of(net_of(PLAIN), tmp_path / "w"):
+        message = schema.NetParameter.FromString((tmp_path / "w").read_bytes())
+    message.layer[-1].blobs[1].data[0] = value
+    (tmp_path / "w").write_bytes(message.SerializeToString())
+    with (
+        open_caffemodel(tmp_path / "w") as weights,
+        pytest.raises(WeightsError, match=r"w: layer 'score', blob 1: expected numbers, found NaN or infinity"),
+    ):
+        load_model(interpret(prototxt.parse(PLAIN, "x")), weights, OnnxRuntime(1))
+
+
+def test_numbers_that_grow_beyond_all_bounds(tmp_path: Path) -> None:
+    with (
+        model_of(PLAIN, tmp_path) as model,
+        pytest.raises(EngineError, match=r"makes NaN or infinity in 'score' of finite"),
+    ):
+        model.run(np.full((1, 1, 20, 20), 3e38, np.float32))
+
+
+def test_a_fixed_batch_is_filled(tmp_path: Path) -> None:
+    text = data(shape="4 1 6 6") + layer("flat", "Reshape", "data", params="reshape_param { shape { dim: 4 dim: 36 } }")
+    with model_of(text + fc("score", "flat", 2), tmp_path) as model:
+        assert model.run(np.ones((1, 1, 6, 6), np.float32)).shape == (1, 2)
+
+
+# ---- How pictures are cut ----
+
+
+def test_large_pictures_are_cut_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with model_of(PLAIN, tmp_path) as model:
+        cells = model.cells((300, 200))
+        assert tiles_of(model, cells).many == 1
+        monkeypatch.setattr(dense, "_COMFORTABLE", int(model.bytes_per_pixel * 70 * 70))
+        cut = tiles_of(model, cells)
+        assert cut.many > 4 and max(span.stop - span.start for span in cut.rows) <= 80
+        assert tiles_of(model, cells, automatic=False).many == 1
+        assert tiles_of(model, cells, 1000).many == 1
+
+
+def test_what_cannot_be_cut_is_run_whole_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with model_of(NORMALIZED, tmp_path) as model:
+        cells = model.cells((300, 200))
+        monkeypatch.setattr(dense, "_COMFORTABLE", 1)
+        assert tiles_of(model, cells).why is None
+        monkeypatch.setattr(dense, "BUDGET", 1)
+        cut = tiles_of(model, cells)
+        assert cut.many == 1 and cut.why == 'layer "mvn" looks at the whole map'
+        with pytest.raises(EngineError, match='cannot be run in tiles: layer "mvn" looks at the whole map'):
+            tiles_of(model, cells, 100)
+
+
+def test_no_tile_is_smaller_than_what_the_whole_net_takes(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(30 * 40).reshape(30, 40) % 7)
+    text = data(shape="1 1 20 20") + conv("conv", "data", 3, 2) + conv("score", "conv", 2, 8)
+    with weights_of(net_of(text), tmp_path / "w") as weights, ExitStack() as stack:
+        model = load_model(interpret(prototxt.parse(text, "x")), weights, OnnxRuntime(1), blob="conv")
+        made = []
+        for tile in (None, 9):
+            how = settings(model, tile=tile)
+            work = plan(model, str(tmp_path / "x.npy"), how)
+            made.append(carry_out(model, work, how, stack).levels[0])
+        assert [level.tiles for level in made] == [1, 20]
+        np.testing.assert_allclose(made[0].scores.values(), made[1].scores.values(), rtol=1e-5, atol=1e-6)
+        with pytest.raises(
+            EngineError, match=r"^--tile 8: expected at least 9 pixels, which one cell of the map needs$"
+        ):
+            plan(model, str(tmp_path / "x.npy"), settings(model, tile=8))
+
+
+def settings(model: Model, **others: Any) -> Settings:
+    return Settings(Preprocessing(), Labels(model.classes), **others)
+
+
+def test_a_classifier_without_a_size_of_its_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(30 * 40).reshape(30, 40) % 7)
+    with model_of(POOLED, tmp_path) as model:
+        work = plan(model, str(tmp_path / "x.npy"), settings(model))
+        assert work.runs == 1 and work.parts[0].cells is None
+        with ExitStack() as stack:
+            answer = carry_out(model, work, settings(model), stack)
+            assert answer.levels[0].scores.shape == (2, 1, 1) and not answer.is_map
+        with pytest.raises(EngineError, match="no map, which --tile is for"):
+            check_settings(model, settings(model, tile=100))
