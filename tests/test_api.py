@@ -8,23 +8,44 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import caffe_fcn
-from caffe_fcn import api
+from caffe_fcn import api, schema
+from caffe_fcn.api import SourceNet, WeightFile, converting, open_weights, running
 from caffe_fcn.cli.main import run
-from caffe_fcn.errors import CaffeFcnError, CaffemodelError, OutputError, ShapeError, SurgeryError
+from caffe_fcn.errors import (
+    CaffeFcnError,
+    CaffemodelError,
+    EngineError,
+    LoweringError,
+    OutputError,
+    PictureError,
+    ShapeError,
+    SurgeryError,
+    WeightsError,
+)
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions ExtraError LayerRecord LeftAlone NetError
-NetShapes OutputError PrototxtError Shape ShapeError SourceNet SurgeryError ToConvolution Unknown WeightFile
-WeightsError __version__ convert convolutionalize infer_shapes open_weights read_net
+BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions EngineError Export ExportOptions ExtraError
+LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError PrototxtError Session Shape ShapeError
+SourceNet Status SurgeryError ToConvolution Unknown Verification VerifyOptions WeightFile WeightsError __version__
+convert convolutionalize export infer_shapes load open_weights read_net verify
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
+
+
+def session_of(path: str) -> Any:
+    import onnxruntime  # type: ignore[import-untyped]
+
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 @pytest.fixture
@@ -54,7 +75,9 @@ def test_the_example_of_the_module_runs(lenet: Path, capsys: pytest.CaptureFixtu
     example = "\n".join(line[4:] for line in inspect.cleandoc(api.__doc__ or "").splitlines() if line[:4] == "    ")
     example = example.replace("(451, 451)", "(44, 60)")
     exec(compile(example, "example", "exec"), {})
-    assert "+++ deploy_fcn.prototxt" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "+++ deploy_fcn.prototxt" in told and told.endswith("\nTrue\n")
+    assert session_of("net.onnx").get_outputs()[0].name == "prob"
     assert run("convert net.prototxt net.caffemodel --input-size 44x60 -q --force".split()) == 0
     assert Path("deploy_fcn.prototxt").read_bytes() == Path("net_fcn.prototxt").read_bytes()
 
@@ -112,7 +135,7 @@ def test_convert_does_what_the_command_does(lenet: Path) -> None:
 def test_every_option_of_the_command_is_one_of_the_library(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     options = api.ConvertOptions.__annotations__
-    settings = inspect.signature(api._settings).parameters
+    settings = inspect.signature(converting._settings).parameters
     assert set(options) == set(settings)
     assert caffe_fcn.convolutionalize(net, input_size=44).report()["input_size"] == [44, 44]
     assert caffe_fcn.convolutionalize(net, suffix="").names == {}
@@ -169,3 +192,98 @@ def test_what_is_shown_of_a_net_is_short(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     assert repr(net) == "<SourceNet net.prototxt: 9 layers>"
     assert repr(caffe_fcn.convolutionalize(net)) == "<Conversion of net.prototxt: 2 layers become Convolutions>"
+
+
+# ---- Proving, writing as ONNX, running ----
+
+
+@pytest.fixture
+def twin(lenet: Path) -> Iterator[tuple[SourceNet, WeightFile, SourceNet, WeightFile]]:
+    """LeNet and its twin, open."""
+    caffe_fcn.convert("net.prototxt", "net.caffemodel")
+    names = ("net", "net_fcn")
+    net, fcn = (caffe_fcn.read_net(f"{name}.prototxt") for name in names)
+    with open_weights("net.caffemodel") as weights, open_weights("net_fcn.caffemodel") as fcn_weights:
+        yield net, weights, fcn, fcn_weights
+
+
+Twin = tuple[SourceNet, WeightFile, SourceNet, WeightFile]
+
+
+def test_a_verification(twin: Twin) -> None:
+    found = caffe_fcn.verify(*twin)
+    assert found.holds and set(found.statuses.values()) == {caffe_fcn.Status.HOLDS}
+    only = caffe_fcn.verify(*twin, proofs="same-size", samples=2, seed=3, pictures=[np.zeros((1, 28, 28))], threads=1)
+    assert [*only.statuses] == ["same size"] and only.same_size is not None
+    assert (only.same_size.samples, only.same_size.seed, only.same_size.given) == (2, 3, 1)
+    net, weights, fcn, _ = twin
+    assert not caffe_fcn.verify(net, weights, fcn, weights, proofs=["weights"]).holds
+    for options in ({"proofs": "dens"}, {"samples": 0}, {"seed": -1}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}.*: expected"):
+            caffe_fcn.verify(*twin, **options)
+    with pytest.raises(EngineError, match="expected an engine out of"):
+        caffe_fcn.verify(*twin, engine="tea")  # type: ignore[arg-type]
+
+
+def test_an_export(twin: Twin) -> None:
+    _, _, fcn, fcn_weights = twin
+    Path("names").write_text("\n".join(map(str, range(10))))
+    made = caffe_fcn.export(fcn, fcn_weights, "a.onnx", mean=33, scale=0.5, labels="names", external_data=True)
+    assert [*made.files] == ["a.onnx", "a.onnx.data"] and made.files["a.onnx"] == Path("a.onnx").stat().st_size
+    assert made.inputs == {"data": ("batch", 1, "height", "width")} and made.outputs == {"prob": (None, 10, None, None)}
+    assert made.fixed == made.notes == () and repr(made) == "<Export of net_fcn.prototxt: a.onnx, a.onnx.data>"
+    assert (
+        run([*"export net_fcn.prototxt net_fcn.caffemodel -o a.onnx --force --mean 33.0 --scale 0.5".split(), "-q"])
+        == 0
+    )
+    assert made.report()["metadata"]["input_mean"] == [33] and made.report()["metadata"]["classes"] == [*"0123456789"]
+    assert session_of("a.onnx").get_modelmeta().custom_metadata_map["input_mean"] == "[33.0]"
+
+
+def test_what_an_export_refuses(twin: Twin) -> None:
+    net, weights, *_ = twin
+    with pytest.raises(LoweringError, match="'tea' is asked for"):
+        caffe_fcn.export(net, weights, "a.onnx", blobs="tea")
+    with pytest.raises(PictureError, match="expected 1 channels"):
+        caffe_fcn.export(net, weights, "a.onnx", mean=(1, 2, 3))
+    for scale in (0, float("nan")):
+        with pytest.raises(ValueError, match="scale: expected a number"):
+            caffe_fcn.export(net, weights, "a.onnx", scale=scale)
+    assert not Path("a.onnx").exists()
+    caffe_fcn.export(net, weights, "a.onnx")
+    with pytest.raises(OutputError, match="exists already"):
+        caffe_fcn.export(net, weights, "a.onnx")
+    caffe_fcn.export(net, weights, "a.onnx", force=True, fixed=True)
+
+
+def test_a_session_outlives_its_weights(lenet: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    image = np.random.default_rng(0).standard_normal((2, 1, 28, 28))
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        sessions = [caffe_fcn.load(net, weights, engine, threads=1) for engine in ("onnxruntime", "opencv")]
+        inner = caffe_fcn.load(net, weights, blobs=["pool2", "ip1"])
+    assert sessions[0].inputs == {"data": (None, 1, 28, 28)}
+    made = [session.run({"data": image})["prob"] for session in sessions[:1]]
+    alone = [session.run({"data": image[:1]})["prob"] for session in sessions]
+    np.testing.assert_allclose(made[0][:1], alone[1], atol=1e-6)
+    assert {name: blob.shape for name, blob in inner.run({"data": image}).items()} == {
+        "pool2": (2, 12, 4, 4),
+        "ip1": (2, 32),
+    }
+
+
+def test_weights_that_are_no_numbers_are_not_loaded(lenet: Path) -> None:
+    changed = schema.NetParameter.FromString(Path("net.caffemodel").read_bytes())
+    next(layer for layer in changed.layer if layer.name == "ip2").blobs[0].data[7] = float("nan")
+    Path("net.caffemodel").write_bytes(changed.SerializeToString())
+    net = caffe_fcn.read_net("net.prototxt")
+    with (
+        open_weights("net.caffemodel") as weights,
+        pytest.raises(WeightsError, match="layer 'ip2', blob 0: expected numbers"),
+    ):
+        caffe_fcn.load(net, weights)
+
+
+def test_every_option_of_the_commands_is_one_of_the_library() -> None:
+    for options, function in ((api.VerifyOptions, running._proving), (api.ExportOptions, running._exporting)):
+        assert set(options.__annotations__) == set(inspect.signature(function).parameters)

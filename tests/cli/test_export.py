@@ -297,11 +297,12 @@ def test_weights_that_are_no_numbers(lenet: CommandLine, value: float) -> None:
     exports(lenet, *FILES, "--blob", "pool2")  # does without it
 
 
-def test_doubles_that_are_infinite_as_floats(cli: CommandLine) -> None:
+@pytest.mark.parametrize("value", [1e39, -1e39])
+def test_doubles_that_are_infinite_as_floats(cli: CommandLine, value: float) -> None:
     (cli.path / "net.prototxt").write_text(data(1, 2) + layer("InnerProduct", "inner_product_param { num_output: 1 }"))
     net = schema.NetParameter()
     blobs = net.layer.add(name="layer", type="InnerProduct").blobs
-    blobs.add(shape={"dim": [1, 2]}).double_data.extend([1, -1e39])
+    blobs.add(shape={"dim": [1, 2]}).double_data.extend([1, value])
     blobs.add(shape={"dim": [1]}).double_data.append(0)
     cli.write(net=net.SerializeToString())
     assert "layer 'layer', blob 0: expected numbers, found NaN or infinity" in refuses(cli, *FILES)
@@ -352,9 +353,14 @@ def test_a_full_disk(lenet: CommandLine) -> None:
 
 
 def test_ctrl_c_leaves_nothing(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
     def interrupted(*arguments: Any) -> None:
+        """Write the first file and the second, and be interrupted there."""
         write_parts(*arguments)
-        raise KeyboardInterrupt
+        written.append(arguments)
+        if len(written) == 2:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(export_module, "write_parts", interrupted)
     assert refuses(lenet, *FILES, "--external-data") == "interrupted; no file is half written"
@@ -462,3 +468,22 @@ def test_a_model_too_large_for_one_message_has_its_values_beside(
     assert [file["name"] for file in told["files"]] == ["net.onnx", "net.onnx.data"]
     assert session(lenet.path / "net.onnx").get_outputs()[0].name == "prob"
     assert "a second file beside the model" in refuses(lenet, *FILES, "-o", "-")
+
+
+def test_the_size_of_made_up_data_is_free_as_well(cli: CommandLine) -> None:
+    made_up = (
+        'layer { name: "d" type: "DummyData" top: "data" dummy_data_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }'
+    )
+    convolution = layer(
+        "Convolution", "convolution_param { num_output: 2 kernel_size: 3 stride: 2 }", name="a", top="a"
+    )
+    write_net(cli.path, made_up + convolution)
+    assert document(cli, *FILES)["inputs"][0]["dims"] == ["batch", 3, "height", "width"]
+    write_net(
+        cli.path, made_up + convolution + layer("InnerProduct", "inner_product_param { num_output: 2 }", bottom="a")
+    )
+    told = document(cli, *FILES, "--force")
+    assert told["inputs"][0]["dims"] == ["batch", 3, 9, 9] and [each.split()[0] for each in told["fixed"]] == [
+        "height",
+        "width",
+    ]

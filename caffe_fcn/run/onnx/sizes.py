@@ -21,6 +21,8 @@ from caffe_fcn.surgery.check import other_parameters
 
 _MAX_STEP = 4096
 """Maps whose cells lie further apart are not tried at a larger size."""
+_USUAL_STEP = 32
+"""A multiple of the strides of most nets, for inputs over which no geometry is known, such as those of DummyData."""
 _SPATIAL = {1: ("length",), 2: ("height", "width"), 3: ("length", "height", "width")}
 """What the axes of an image or a video are called."""
 
@@ -58,7 +60,7 @@ def _step(scope: Scope) -> int:
     """A multiple of the strides of all maps, 0 where there is none to be had."""
     geometry = infer_geometry(scope.graph, scope.shapes)
     strides = {int(s) for known in geometry.values() if known is not None for s in known.stride if s.denominator == 1}
-    step = lcm(*(stride for stride in strides if stride > 0)) if strides else 0
+    step = lcm(*(stride for stride in strides if stride > 0)) if strides else _USUAL_STEP
     return step if step <= _MAX_STEP else 0
 
 

@@ -1,0 +1,120 @@
+"""The library: what the command line does, for scripts. Everything here is imported from `caffe_fcn` itself.
+
+    import caffe_fcn
+
+    net = caffe_fcn.read_net("deploy.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        conversion = caffe_fcn.convolutionalize(net, weights, input_size=(451, 451))
+        print(conversion.diff("deploy_fcn.prototxt"))
+        conversion.write("deploy_fcn.prototxt", "net_fcn.caffemodel")
+        with caffe_fcn.open_weights("net_fcn.caffemodel") as fcn_weights:
+            fcn = caffe_fcn.read_net("deploy_fcn.prototxt")
+            print(caffe_fcn.verify(net, weights, fcn, fcn_weights).holds)
+            caffe_fcn.export(fcn, fcn_weights, "net.onnx")
+
+Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
+with one line that says what, where and what to do next; a prototxt that is not there is an `OSError`. An option that
+means nothing is a `ValueError`.
+"""
+
+from __future__ import annotations
+
+from caffe_fcn.api.converting import (
+    Conversion,
+    ConvertOptions,
+    NetShapes,
+    convert,
+    convolutionalize,
+    infer_shapes,
+)
+from caffe_fcn.api.running import (
+    Export,
+    ExportOptions,
+    VerifyOptions,
+    export,
+    load,
+    verify,
+)
+from caffe_fcn.errors import (
+    CaffeFcnError,
+    CaffemodelError,
+    EngineError,
+    ExtraError,
+    LoweringError,
+    NetError,
+    OutputError,
+    PictureError,
+    PrototxtError,
+    ShapeError,
+    SurgeryError,
+    WeightsError,
+)
+from caffe_fcn.files.blobs import (
+    BlobRecord,
+)
+from caffe_fcn.files.caffemodel import (
+    LayerRecord,
+    WeightFile,
+)
+from caffe_fcn.files.weights import (
+    open_weights,
+)
+from caffe_fcn.net.shapes import (
+    Shape,
+    Unknown,
+)
+from caffe_fcn.net.source import (
+    SourceNet,
+    read_net,
+)
+from caffe_fcn.run.engine import (
+    Session,
+)
+from caffe_fcn.run.proofs.records import (
+    Status,
+    Verification,
+)
+from caffe_fcn.surgery.edits import (
+    LeftAlone,
+    ToConvolution,
+)
+
+__all__ = [
+    "BlobRecord",
+    "CaffeFcnError",
+    "CaffemodelError",
+    "Conversion",
+    "ConvertOptions",
+    "EngineError",
+    "Export",
+    "ExportOptions",
+    "ExtraError",
+    "LayerRecord",
+    "LeftAlone",
+    "LoweringError",
+    "NetError",
+    "NetShapes",
+    "OutputError",
+    "PictureError",
+    "PrototxtError",
+    "Session",
+    "Shape",
+    "ShapeError",
+    "SourceNet",
+    "Status",
+    "SurgeryError",
+    "ToConvolution",
+    "Unknown",
+    "Verification",
+    "VerifyOptions",
+    "WeightFile",
+    "WeightsError",
+    "convert",
+    "convolutionalize",
+    "export",
+    "infer_shapes",
+    "load",
+    "open_weights",
+    "read_net",
+    "verify",
+]

@@ -1,0 +1,237 @@
+"""The library: reading nets and weights, and converting them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+
+from caffe_fcn.errors import (
+    SurgeryError,
+)
+from caffe_fcn.files.atomic import check_outputs
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.shapes import Shape, Unknown
+from caffe_fcn.net.shapes import infer_shapes as infer_graph_shapes
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.surgery.bare import with_headers
+from caffe_fcn.surgery.convert import Plan, Settings, open_inputs, plan
+from caffe_fcn.surgery.convolutionalize import Options
+from caffe_fcn.surgery.edits import LeftAlone, ToConvolution
+from caffe_fcn.surgery.naming import Naming, parse_rule
+from caffe_fcn.surgery.weights import blob_shapes
+from caffe_fcn.surgery.writing import beside, carry_out
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class NetShapes(NamedTuple):
+    """The shapes of a net, in one phase."""
+
+    blobs: Mapping[str, Shape | Unknown]
+    """By blob; one that layers work on in place has the last one's. An `Unknown` says why, and what would tell."""
+    params: Mapping[str, tuple[Shape, ...]]
+    """The parameter blobs by layer; without the layers whose parameters cannot be known."""
+    notes: tuple[str, ...]
+    """What had to be assumed."""
+
+
+class ConvertOptions(TypedDict, total=False):
+    """The options of `caffe-fcn convert`, as keywords."""
+
+    input_size: int | Sequence[int] | None
+    """The input's spatial size in the written net, H×W in pixels; one number for a square."""
+    shapes: Mapping[str, Sequence[int]]
+    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
+    phase: Literal["TRAIN", "TEST"] | None
+    """The phase to look at; by default every phase that the file tells apart."""
+    stages: str | Sequence[str]
+    """The stages to build the net for."""
+    level: int | None
+    """The level to build the net for."""
+    suffix: str
+    """What the new names of layers end in, "-conv" by default; "" keeps the names."""
+    rename: str | Sequence[str]
+    """New names by regular expression, as PATTERN=NAME."""
+    only: str | Sequence[str]
+    """The InnerProducts to convert, shell patterns allowed; all by default."""
+    skip: str | Sequence[str]
+    """The InnerProducts to leave as they are, shell patterns allowed."""
+    global_pooling: Literal["window", "keep"]
+    """Whether global poolings become windows of their nominal size, as they do by default."""
+    strict: bool
+    """Whether an InnerProduct that has to be left alone is an error."""
+
+
+@dataclass(frozen=True, repr=False)
+class Conversion:
+    """A conversion decided on, not yet written; made by `convolutionalize`."""
+
+    plan: Plan
+
+    def __repr__(self) -> str:
+        return f"<Conversion of {self.plan.source.name}: {len(self.converted)} layers become Convolutions>"
+
+    @property
+    def text(self) -> bytes:
+        """The new prototxt. Bytes that no edit touched are those of the old one."""
+        return bytes(self.plan.document)
+
+    @property
+    def converted(self) -> tuple[ToConvolution, ...]:
+        """The InnerProducts that become Convolutions, in the order of the net."""
+        return tuple(self.plan.surgery.conversions)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The new names of layers, by the old ones; of those that change."""
+        return self.plan.surgery.renamed_layers
+
+    @property
+    def left_alone(self) -> tuple[LeftAlone, ...]:
+        """The layers that could have been meant, and why they stay."""
+        return self.plan.surgery.left_alone
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.plan.notes
+
+    def diff(self, new_name: str) -> str:
+        """The change of the prototxt as a unified diff, the new one called NEW_NAME."""
+        return self.plan.diff(new_name)
+
+    def report(self) -> dict[str, Any]:
+        """The plan, as `caffe-fcn convert --json --dry-run` prints it; it does not know what was written where."""
+        from caffe_fcn.report.conversion import document
+
+        return document(self.plan, {"net": None, "weights": None}, dry_run=True)
+
+    def write(
+        self,
+        output: str | os.PathLike[str] | None = None,
+        output_weights: str | os.PathLike[str] | None = None,
+        *,
+        force: bool = False,
+    ) -> None:
+        """Write the prototxt to OUTPUT and the weights to OUTPUT_WEIGHTS; None leaves one out.
+
+        Weights become HDF5 where the name ends in .h5. Both files appear, whole, or neither does; with FORCE they
+        may exist before. The weights that the conversion was made with must still be open. Raises OutputError
+        where a file cannot be written.
+        """
+        paths = [os.fspath(path) for path in (output, output_weights) if path is not None]
+        if output_weights is not None and self.plan.weights is None:
+            raise SurgeryError(f"{self.plan.source.name}: converted without weights, so there are none to write")
+        inputs = [self.plan.source.name, *([self.plan.weights.path] if self.plan.weights else [])]
+        check_outputs(paths, inputs, force=force)
+        text, weights = (None if path is None else os.fspath(path) for path in (output, output_weights))
+        carry_out(self.plan, text, weights, force=force)
+
+
+def infer_shapes(
+    net: SourceNet,
+    weights: WeightFile | None = None,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: Literal["TRAIN", "TEST"] = "TEST",
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+) -> NetShapes:
+    """The shapes of all blobs and parameter blobs of NET, as Caffe would set them up.
+
+    SHAPES gives those that the file leaves out, by blob; WEIGHTS tell the channels, and often the size, of images
+    in a database. Raises NetError for a net that cannot be built, ShapeError for one that Caffe would refuse.
+    """
+    selection = Selection(phase, several(stages), level, given_shapes(shapes))
+    graph = graphs(net, selection)[phase]
+    if weights is not None and weights.bare:
+        weights = with_headers(weights, net.net)
+    held = blob_shapes(weights) if weights is not None else None
+    found = infer_graph_shapes(graph, given=selection.given, weights=held)
+    params = {node.name: found.params[node.index] for node in graph.nodes if node.index in found.params}
+    return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, params, found.notes)
+
+
+def convolutionalize(
+    net: SourceNet, weights: WeightFile | None = None, **options: Unpack[ConvertOptions]
+) -> Conversion:
+    """Decide how NET becomes fully convolutional, and its WEIGHTS with it. Nothing is written.
+
+    Every InnerProduct over C×H×W becomes a Convolution with the kernel H×W and the same parameters: on the same
+    input the net gives the same output, on a larger one an output per window. OPTIONS are `ConvertOptions`.
+    Raises SurgeryError, ShapeError or NetError, naming the layer, where that cannot be done; WeightsError where
+    the weights are another net's.
+    """
+    return Conversion(plan(net, weights, _settings(**options)))
+
+
+def convert(
+    net: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    output_weights: str | os.PathLike[str] | None = None,
+    *,
+    force: bool = False,
+    **options: Unpack[ConvertOptions],
+) -> Conversion:
+    """Convert the files NET (prototxt) and WEIGHTS (caffemodel or HDF5): `caffe-fcn convert` as a function.
+
+    The results go to OUTPUT and OUTPUT_WEIGHTS, by default NAME_fcn beside the inputs; a caffemodel as NET is
+    converted with the net inside it. With FORCE they may exist before. Returns what was done, its weights closed.
+    Raises CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an input cannot be read.
+    """
+    path, weights_path = os.fspath(net), None if weights is None else os.fspath(weights)
+    source, opened = open_inputs(path, weights_path)
+    with ExitStack() as stack:
+        if opened is not None:
+            stack.enter_context(opened)
+            output_weights = output_weights or beside(weights_path or path, ".caffemodel")
+        conversion = convolutionalize(source, opened, **options)
+        conversion.write(output or beside(path, ".prototxt"), output_weights, force=force)
+    return conversion
+
+
+def _settings(
+    *,
+    input_size: int | Sequence[int] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: str | None = None,
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+    suffix: str = "-conv",
+    rename: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    global_pooling: str = "window",
+    strict: bool = False,
+) -> Settings:
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    if size is not None and (not size or not all(isinstance(extent, int) and extent > 0 for extent in size)):
+        raise ValueError(f"input_size: expected pixels, such as (451, 451), found {input_size!r}")
+    if global_pooling not in ("window", "keep"):
+        raise ValueError(f'global_pooling: expected "window" or "keep", found {global_pooling!r}')
+    naming = Naming(suffix, tuple(parse_rule(rule) for rule in several(rename)))
+    return Settings(
+        options=Options(naming, several(only), several(skip), keep_global_pooling=global_pooling == "keep"),
+        selection=Selection(phase, several(stages), level, given_shapes(shapes)),
+        input_size=None if size is None else tuple(size),
+        strict=strict,
+    )
+
+
+def several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """NAMES, or the one name that they are, in a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def given_shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, Shape]:
+    """SHAPES by blob, as tuples."""
+    return {name: tuple(shape) for name, shape in (shapes or {}).items()}

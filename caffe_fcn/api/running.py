@@ -1,0 +1,263 @@
+"""The library: converted nets proven, nets written as ONNX, and nets run."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from caffe_fcn.api.converting import given_shapes, several
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.run.engine import Array, Session
+from caffe_fcn.run.proofs.records import Verification
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
+if TYPE_CHECKING:
+    from caffe_fcn.run import exporting
+    from caffe_fcn.run import verify as proving
+
+
+class VerifyOptions(TypedDict, total=False):
+    """The options of `caffe-fcn verify`, as keywords."""
+
+    proofs: str | Sequence[str]
+    """The proofs to carry out, of "weights", "same-size" and "dense"; all by default."""
+    samples: int
+    """How many random inputs both nets are given, 8 by default."""
+    windows: int
+    """How many windows of the larger input are looked at, 16 by default."""
+    seed: int
+    """Of what is random, 0 by default."""
+    pictures: Sequence[Array]
+    """Inputs to compare on as well, C×H×W or several N×C×H×W, as they are fed."""
+    tolerance: float | None
+    """The difference allowed, relative to the largest answer; by default what rounding does to sums of that length."""
+    engine: Literal["onnxruntime", "opencv", "caffe"]
+    """What runs the nets, onnxruntime by default."""
+    threads: int | None
+    """The threads of the engine, by default as many as it takes."""
+    shapes: Mapping[str, Sequence[int]]
+    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
+    phase: Literal["TRAIN", "TEST"] | None
+    """The phase to look at; by default every phase that the file tells apart, and answers in TEST."""
+    stages: str | Sequence[str]
+    """The stages to build the nets for."""
+    level: int | None
+    """The level to build the nets for."""
+
+
+class ExportOptions(TypedDict, total=False):
+    """The options of `caffe-fcn export`, as keywords."""
+
+    blobs: str | Sequence[str]
+    """The blobs to put out; by default the net's own outputs."""
+    fixed: bool
+    """Whether the batch and the size of the input are fixed."""
+    external_data: bool
+    """Whether the weights go into a second file, OUTPUT.data, as they do in any case where a model is over 2 GB."""
+    mean: float | Sequence[float] | str | os.PathLike[str] | None
+    """What is to be subtracted from each channel of a picture, or a .npy or binaryproto with it; it is only told."""
+    scale: float | None
+    """What pixels are to be multiplied by then; it is only told."""
+    swap_channels: bool
+    """Whether the net takes pictures as RGB; it is only told."""
+    labels: str | os.PathLike[str] | None
+    """A file with the names of the classes, one a line."""
+    shapes: Mapping[str, Sequence[int]]
+    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
+    phase: Literal["TRAIN", "TEST"] | None
+    """The phase to write; by default TEST, if the file has it."""
+    stages: str | Sequence[str]
+    """The stages to build the net for."""
+    level: int | None
+    """The level to build the net for."""
+
+
+@dataclass(frozen=True, repr=False)
+class Export:
+    """What `export` wrote."""
+
+    found: exporting.Export
+
+    def __repr__(self) -> str:
+        return f"<Export of {self.found.net}: {', '.join(self.files)}>"
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """The files, and their sizes in bytes."""
+        return self.found.exported.files
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
+        """What is fed, by its name in the file: the extents, of an axis that is free its name."""
+        return {value.name: value.dims for value in self.found.exported.lowered.graph.inputs}
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
+        """What comes out, by its name in the file: the extents, None where they differ with the input's."""
+        return {value.name: value.dims for value in self.found.exported.lowered.graph.outputs}
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Why axes of the inputs are not free."""
+        return self.found.exported.lowered.fixed
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be carried over, or had to be assumed."""
+        return self.found.notes
+
+    def report(self) -> dict[str, Any]:
+        """All that is to be told, as `caffe-fcn export --json` prints it."""
+        from caffe_fcn.report.onnx import document
+
+        return document(self.found)
+
+
+def verify(
+    net: SourceNet,
+    weights: WeightFile,
+    fcn: SourceNet,
+    fcn_weights: WeightFile,
+    **options: Unpack[VerifyOptions],
+) -> Verification:
+    """Prove that FCN with FCN_WEIGHTS is what becomes of NET with WEIGHTS when it is made fully convolutional.
+
+    Three proofs: the weights are the original's; at the nominal input both nets give the same answers; on a larger
+    one each cell of the map is the original's answer on the window there. What does not hold is in the
+    `Verification`, whose `holds` is True only if all do. OPTIONS are `VerifyOptions`. Raises CaffeFcnError for nets
+    that cannot be compared at all: LoweringError or EngineError where the engine cannot run them, WeightsError where
+    weights hold NaN, ExtraError where the engine is not installed.
+    """
+    from caffe_fcn.run.verify import Model
+    from caffe_fcn.run.verify import verify as prove
+
+    selection, settings = _proving(**options)
+    return prove(Model(net, weights), Model(fcn, fcn_weights), selection, settings)
+
+
+def export(
+    net: SourceNet,
+    weights: WeightFile,
+    output: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    **options: Unpack[ExportOptions],
+) -> Export:
+    """Write NET with WEIGHTS to OUTPUT as ONNX, for runtimes of today; with FORCE it may exist before.
+
+    Blobs keep their names. The batch is free, and so is the size H×W of the input where the net takes any. Losses are
+    left out, and data layers become inputs. OPTIONS are `ExportOptions`. Raises LoweringError, naming every layer
+    that ONNX cannot say; WeightsError where the weights are another net's or hold NaN; PictureError for a mean or
+    labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file cannot
+    be written.
+    """
+    from caffe_fcn.run.exporting import export_net
+
+    selection, settings = _exporting(**options)
+    return Export(export_net(net, weights, output, selection, settings, force=force))
+
+
+def load(
+    net: SourceNet,
+    weights: WeightFile,
+    engine: Literal["onnxruntime", "opencv", "caffe"] = "onnxruntime",
+    threads: int | None = None,
+    *,
+    blobs: str | Sequence[str] = (),
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: Literal["TRAIN", "TEST"] | None = None,
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+) -> Session:
+    """NET with WEIGHTS, ready to run any number of times; the weights may be closed afterwards.
+
+    The session's `run` takes the inputs by name, float arrays N×C×H×W, and returns the outputs by name, or those of
+    BLOBS that are asked for. Where the net takes any size H×W, it may differ from run to run. SHAPES gives those that
+    the file leaves out, by blob. Raises LoweringError or EngineError for a net that the engine cannot run, or would
+    run otherwise than Caffe does; WeightsError where weights are another net's or hold NaN; ExtraError where the
+    engine is not installed.
+    """
+    from caffe_fcn.run.engines import engine as engine_called
+    from caffe_fcn.run.finite import check_finite
+    from caffe_fcn.run.nets import one_net
+
+    chosen = engine_called(engine, threads)
+    found, held = one_net(net, weights, Selection(phase, several(stages), level, given_shapes(shapes)))
+    check_finite(held, found.graph)
+    return chosen.load(found, held, outputs=several(blobs))
+
+
+def _proving(
+    *,
+    proofs: str | Sequence[str] = (),
+    samples: int = 8,
+    windows: int = 16,
+    seed: int = 0,
+    pictures: Sequence[Array] = (),
+    tolerance: float | None = None,
+    engine: str = "onnxruntime",
+    threads: int | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: str | None = None,
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+) -> tuple[Selection, proving.Options]:
+    from caffe_fcn.run.engines import engine as engine_called
+    from caffe_fcn.run.verify import PROOFS, Options
+
+    wanted = several(proofs) or PROOFS
+    if not set(wanted) <= set(PROOFS):
+        raise ValueError(f"proofs: expected some of {', '.join(PROOFS)}, found {proofs!r}")
+    if samples < 1 or windows < 1 or seed < 0:
+        raise ValueError(f"samples, windows, seed: expected at least 1, 1 and 0, found {samples}, {windows}, {seed}")
+    return Selection(phase, several(stages), level, given_shapes(shapes)), Options(
+        engine=engine_called(engine, threads),
+        samples=samples,
+        windows=windows,
+        seed=seed,
+        pictures=tuple(pictures),
+        tolerance=tolerance,
+        proofs=wanted,
+    )
+
+
+def _exporting(
+    *,
+    blobs: str | Sequence[str] = (),
+    fixed: bool = False,
+    external_data: bool = False,
+    mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    swap_channels: bool = False,
+    labels: str | os.PathLike[str] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: str | None = None,
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+) -> tuple[Selection, exporting.Settings]:
+    from caffe_fcn.run.exporting import Settings
+    from caffe_fcn.run.preprocessing import read_mean
+
+    if scale is not None and not (scale and math.isfinite(scale)):
+        raise ValueError(f"scale: expected a number other than 0, such as 0.017, found {scale}")
+    if mean is not None and not isinstance(mean, str | os.PathLike):
+        values = [mean] if isinstance(mean, int | float) else list(mean)
+        mean = ",".join(repr(float(value)) for value in values)
+    return Selection(phase, several(stages), level, given_shapes(shapes)), Settings(
+        blobs=several(blobs),
+        fixed=fixed,
+        external=external_data,
+        mean=None if mean is None else read_mean(os.fspath(mean)),
+        scale=scale,
+        rgb=swap_channels,
+        labels=labels,
+    )
