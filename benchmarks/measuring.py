@@ -7,6 +7,7 @@ this process, so no figure can be lower than the memory that this process holds:
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,26 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in one unit of ru_maxrss."""
 
 
+MIB = 1 << 20
+
+
+class NoRoomError(Exception):
+    """A case needs more disk than there is."""
+
+
 class ContenderError(Exception):
     """A contender failed, so there is nothing to compare."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cases share: a directory of their own to write in, how often to run, where to say what goes on, and
+    where to say which contender is left out, and why."""
+
+    directory: Path
+    runs: int
+    progress: Callable[[str], None]
+    leave_out: Callable[[str, str], object]
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,13 @@ def measure(command: Command) -> tuple[float, int]:
             said = errors.read().decode(errors="replace").strip() or "it said nothing"
             raise ContenderError(f"{' '.join(map(str, command))}\n  ended with {process.returncode}: {said}")
     return seconds, usage.ru_maxrss * RSS_UNIT
+
+
+def check_room(directory: Path, needed: int) -> None:
+    """Raise NoRoomError unless NEEDED bytes are free in DIRECTORY."""
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise NoRoomError(f"needs {needed / 1e9:.1f} GB, {directory.parent} has {free / 1e9:.1f} GB free; see --dir")
 
 
 def floor() -> int:

@@ -1,7 +1,9 @@
-"""The benchmarks: `caffe-fcn convert` beside `cp` and beside a script written with the protobuf package.
+"""The benchmarks: `caffe-fcn convert` beside `cp` and beside a script written with the protobuf package, and dense
+maps beside sliding windows and other engines.
 
-Every figure is a whole process, from its start to its end, on warm caches; contenders take turns in one run,
-and what counts is the ratio of medians. `make bench` runs all; nothing fails for being slow.
+Every figure of the first is a whole process, from its start to its end, on warm caches; of the others, a run or a
+load in a process of its own. Contenders take turns in one run, and what counts is the ratio of medians. `make
+bench` runs all; nothing fails for being slow.
 """
 
 from __future__ import annotations
@@ -9,16 +11,29 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nets
-from measuring import Command, Contender, ContenderError, Series, compare, floor, measure
+from dense import DENSE, DenseMap, Loading, Picture
+from measuring import (
+    MIB,
+    Bench,
+    Command,
+    Contender,
+    ContenderError,
+    NoRoomError,
+    Series,
+    check_room,
+    compare,
+    floor,
+    measure,
+)
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -29,20 +44,6 @@ CAFFE_FCN = Path(sys.executable).parent / "caffe-fcn"
 """The console script of the environment that runs this one."""
 
 CP, CONVERT, PLAIN, HELP, NOTHING = "cp", "caffe-fcn convert", "plain protobuf", "caffe-fcn --help", "python -c pass"
-MIB = 1 << 20
-
-
-class NoRoomError(Exception):
-    """A case needs more disk than there is."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all cases share: a directory of their own to write in, how often to run, and where to say what goes on."""
-
-    directory: Path
-    runs: int
-    progress: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,6 @@ class Model:
         return compare(contenders, bench.runs, bench.progress)
 
 
-def check_room(directory: Path, needed: int) -> None:
-    """Raise NoRoomError unless NEEDED bytes are free in DIRECTORY."""
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        raise NoRoomError(f"needs {needed / 1e9:.1f} GB, {directory.parent} has {free / 1e9:.1f} GB free; see --dir")
-
-
 def run_help(bench: Bench) -> list[Series]:
     """The help page beside a Python that does nothing."""
     contenders = [Contender(NOTHING, [sys.executable, "-c", "pass"]), Contender(HELP, [CAFFE_FCN, "--help"])]
@@ -130,6 +124,28 @@ def model_file(name: str) -> Callable[[], str]:
 
 ALEXNET = Model(model_file("alexnet"), 244_000_000, {"fc6": 6, "fc7": 1, "fc8": 1})
 VGG16 = Model(model_file("vgg16"), 554_000_000, {"fc6": 7, "fc7": 1, "fc8": 1})
+ALEXNET_AT_707 = Picture(model_file("alexnet"), ALEXNET.size, window=227, size=707, cells=16)
+VGG16_AT_704 = Picture(model_file("vgg16"), VGG16.size, window=224, size=704, cells=16)
+"""At 707 pixels its poolings, rounding up, would make 17×17."""
+
+
+def memory_targets(size: int) -> tuple[Target, ...]:
+    """The peak memory of both nets in onnxruntime, against the SIZE of the model."""
+    return tuple(
+        Target(f"{net}: memory beside the model", 2, "{:.2f} ×", partial(peak_beside, f"{net}, onnxruntime", size))
+        for net in ("twin", "original")
+    )
+
+
+def peak_beside(name: str, size: int, series: Mapping[str, Series]) -> float:
+    """The peak memory of the contender NAME as a multiple of SIZE."""
+    return series[name].peak / size
+
+
+AS_FAST = tuple(
+    Target(f"dense beside {engine}", 1, "{:.2f} ×", beside(f"{DENSE}, onnxruntime", f"{DENSE}, {engine}"))
+    for engine in ("opencv", "caffe")
+)
 LARGE = Model(nets.vgg_large, 5_110_000_000, {})
 
 CASES: dict[str, Case] = {
@@ -150,19 +166,31 @@ CASES: dict[str, Case] = {
         LARGE,
         (Target("convert beside cp", 1.2, "{:.2f} ×", beside(CONVERT, CP)), SIXTY_FOUR_MIB),
     ),
+    "alexnet-dense": Case(
+        "AlexNet, 256 windows of 707×707 pixels (sliding: 16 windows, times 16)", DenseMap(ALEXNET_AT_707), AS_FAST
+    ),
+    "vgg16-dense": Case(
+        "VGG-16, 256 windows of 704×704 pixels (sliding: 16 windows, times 16)", DenseMap(VGG16_AT_704), AS_FAST
+    ),
+    "alexnet-load": Case(
+        "AlexNet, 244 MB, loaded (memory: after a run)", Loading(ALEXNET_AT_707), memory_targets(ALEXNET.size)
+    ),
+    "vgg16-load": Case(
+        "VGG-16, 553 MB, loaded (memory: after a run)", Loading(VGG16_AT_704), memory_targets(VGG16.size)
+    ),
 }
 
 
 def print_series(case: Case, series: Sequence[Series], least: int) -> None:
     """Print the table of one case: medians, spreads, ratios to the first contender and peak memory."""
     print(f"\n{case.title}; {len(series[0].seconds)} runs each")
-    print(f"  {'':20} {'median':>9} {'min - max':>17} {'ratio':>8} {'peak memory':>14}")
+    print(f"  {'':22} {'median':>9} {'min - max':>17} {'ratio':>8} {'peak memory':>14}")
     for each in series:
         spread = f"{min(each.seconds):.3f} - {max(each.seconds):.3f} s"
         ratio = f"{each.median / series[0].median:.2f} ×"
         # What is no higher than this process's own memory may be lower in truth.
         peak = f"{'≤ ' if each.peak <= 1.05 * least else ''}{each.peak / MIB:,.0f} MiB"
-        print(f"  {each.name:20} {each.median:7.3f} s {spread:>17} {ratio:>8} {peak:>14}")
+        print(f"  {each.name:22} {each.median:7.3f} s {spread:>17} {ratio:>8} {peak:>14}")
 
 
 def print_targets(results: Mapping[str, Sequence[Series]]) -> None:
@@ -171,7 +199,11 @@ def print_targets(results: Mapping[str, Sequence[Series]]) -> None:
     for name, series in results.items():
         by_name = {each.name: each for each in series}
         for target in CASES[name].targets:
-            figure = target.measure(by_name)
+            try:
+                figure = target.measure(by_name)
+            except KeyError:  # one of the two is not installed
+                print(f"  {name + ': ' + target.what:44} {target.limit:>9g} {'-':>10}  left out")
+                continue
             mark = "reached" if figure <= target.limit else "MISSED"
             limit, shown = f"{target.limit:g}{target.form[target.form.index('}') + 1 :]}", target.form.format(figure)
             print(f"  {name + ': ' + target.what:44} {limit:>9} {shown:>10}  {mark}")
@@ -187,7 +219,10 @@ def run_case(name: str, arguments: argparse.Namespace, least: int) -> list[Serie
     """Run the case NAME in a directory of its own, print its table and remove all it made; None if there is no room."""
     case = CASES[name]
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-bench-", dir=arguments.dir) as directory:
-        bench = Bench(Path(directory), arguments.runs, lambda text: show_progress(f"{name}: {text}"))
+        missing: dict[str, str] = {}
+        bench = Bench(
+            Path(directory), arguments.runs, lambda text: show_progress(f"{name}: {text}"), missing.setdefault
+        )
         try:
             series = case.run(bench)
         except NoRoomError as error:
@@ -196,12 +231,16 @@ def run_case(name: str, arguments: argparse.Namespace, least: int) -> list[Serie
         finally:
             show_progress("")
     print_series(case, series, least)
+    for contender, reason in missing.items():
+        print(f"  {contender:22} left out: {reason}")
     return series
 
 
 def parse_arguments() -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(description="Measure caffe-fcn beside cp and beside plain protobuf.")
+    parser = argparse.ArgumentParser(
+        description="Measure caffe-fcn beside cp and plain protobuf, its twins beside others."
+    )
     parser.add_argument(
         "--only", action="append", choices=CASES, metavar="NAME", help=f"one of {', '.join(CASES)}; repeatable"
     )

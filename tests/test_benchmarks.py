@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 import nets
+import numpy as np
 import pytest
+import session
+from dense import ENGINES, DenseMap, Loading, MissingError, Picture, Worker, make_files
 from make_weights import RECORD_LIMIT, write_weights
-from measuring import Contender, ContenderError, compare, measure
+from measuring import Bench, Contender, ContenderError, compare, measure
 
 from caffe_fcn import schema
 from caffe_fcn.files.prototxt import parse
@@ -19,6 +23,7 @@ from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import interpret
 from tests.paths import ROOT
+from tests.surgery.nets import data, fc, layer
 
 LENET = ROOT / "models" / "lenet.prototxt"
 LENET_KERNELS = ("ip1=4", "ip2=1")
@@ -139,3 +144,54 @@ def test_time_and_memory_are_the_childs() -> None:
 def test_a_contender_that_fails_ends_the_comparison() -> None:
     with pytest.raises(ContenderError, match=r"ended with 3: no such model"):
         measure(["sh", "-c", "echo no such model >&2; exit 3"])
+
+
+# ---- Dense maps ----
+
+TINY = f"""
+{data(shape="1 3 8 8")}
+{layer("conv", "Convolution", "data", params="convolution_param { num_output: 2 kernel_size: 3 stride: 1 }")}
+{fc("fc", "conv", 2)}
+"""
+PICTURE = Picture(lambda: TINY, 10_000, window=8, size=11, cells=4)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    left_out: dict[str, str] = {}
+    return Bench(tmp_path, 1, lambda text: None, left_out.setdefault)
+
+
+def test_all_answer_the_same_windows(bench: Bench) -> None:
+    """What the twin makes of the picture, the original makes of its windows; 16 of them in one batch."""
+    files = make_files(PICTURE, bench)
+    picture = np.random.default_rng(0).random((1, 3, 11, 11), dtype=np.float32)
+    windows = [picture[:, :, y : y + 8, x : x + 8] for y in range(4) for x in range(4)]
+    dense = session.load("onnxruntime", str(files.fcn), str(files.fcn_weights), 1).run({"data": picture})
+    sliding = session.load("onnxruntime", str(files.net), str(files.weights), 1).run({"data": np.concatenate(windows)})
+    np.testing.assert_allclose(dense["fc-conv"][0].reshape(2, 16).T, sliding["fc"], atol=1e-5)
+
+
+def test_engines_that_are_not_installed_are_left_out_and_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out: dict[str, str] = {}
+    monkeypatch.setattr("dense.ENGINES", ("onnxruntime", "caffe"))
+    found = DenseMap(PICTURE)(replace(bench, leave_out=left_out.setdefault))
+    assert [each.name for each in found] == ["dense, onnxruntime", "sliding, onnxruntime"]
+    assert all(len(each.seconds) == len(each.peaks) == 1 and each.peak > 1 << 20 for each in found)
+    assert [*left_out] == ["dense, caffe"] and "needs its Python module" in left_out["dense, caffe"]
+    assert ENGINES[-1] == "caffe"
+
+
+def test_loading_takes_both_nets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dense.ENGINES", ("onnxruntime",))
+    assert [each.name for each in Loading(PICTURE)(bench)] == ["twin, onnxruntime", "original, onnxruntime"]
+
+
+def test_a_worker_that_fails_says_why(bench: Bench) -> None:
+    files = make_files(PICTURE, bench)
+    wrong = Worker("onnxruntime", files.net, files.weights, (1, 3, 9, 9), "broken")
+    with wrong, pytest.raises(ContenderError, match="broken ended with 1: ") as caught:
+        wrong.run()
+    assert "expected any×3×8×8, found 1×3×9×9" in str(caught.value)
+    with pytest.raises(MissingError, match="needs its Python module"):
+        Worker("caffe", files.net, files.weights, (1, 3, 8, 8), "missing")

@@ -1,0 +1,64 @@
+"""A net loaded in a process of its own, which runs it once for every line that comes in: what `dense.py` measures.
+
+It prints JSON, a line each: first how long loading took, then how long each run did; and the peak memory so far.
+
+    python benchmarks/session.py ENGINE NET WEIGHTS N,C,H,W THREADS
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from time import perf_counter
+
+import numpy as np
+from measuring import RSS_UNIT
+
+from caffe_fcn.errors import ExtraError
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.graph import build_graph
+from caffe_fcn.net.shapes import infer_shapes
+from caffe_fcn.net.source import read_net
+from caffe_fcn.run.engine import Net, Session
+from caffe_fcn.run.engines import engine
+
+NOT_INSTALLED = 3
+"""The exit code for an engine that cannot be had; stderr says why."""
+
+
+def load(name: str, net: str, weights: str, threads: int) -> Session:
+    """NET with WEIGHTS in the engine called NAME."""
+    chosen = engine(name, threads)
+    graph = build_graph(read_net(net).net, source=net)
+    with open_weights(weights) as opened:
+        return chosen.load(Net(graph, infer_shapes(graph)), opened)
+
+
+def tell(start: float) -> None:
+    """Print the time since START, and the peak of memory."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+    print(json.dumps({"seconds": perf_counter() - start, "peak": peak}), flush=True)
+
+
+def main() -> int:
+    """Load, and run as long as lines come in."""
+    name, net, weights, shape, threads = sys.argv[1:]
+    start = perf_counter()
+    try:
+        session = load(name, net, weights, int(threads))
+    except ExtraError as error:
+        print(error, file=sys.stderr)
+        return NOT_INSTALLED
+    tell(start)
+    extents = [int(extent) for extent in shape.split(",")]
+    feed = {next(iter(session.inputs)): np.random.default_rng(0).random(extents, dtype=np.float32)}
+    for _ in sys.stdin:
+        start = perf_counter()
+        session.run(feed)
+        tell(start)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
