@@ -9,6 +9,7 @@ DEV := $(VENV)/.for-development
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 DEMO := demo
 DIGITS := models/digits/digits
+FCN := $(DEMO)/digits_fcn
 BENCH ?=
 
 .DEFAULT_GOAL := help
@@ -19,14 +20,16 @@ help: ## show this list
 		printf '  make %-8s %s\n' "$$target" "$$does"; done
 	@printf '\n  PYTHON=%s makes the environment; BENCH="--only vgg16 --runs 3" is handed to the benchmarks.\n' '$(PYTHON)'
 
-demo: $(RUN) ## convert the digits model; look inside it before and after; show what changes
+demo: $(RUN) ## convert the digits model, prove its twin, run that on a picture, and draw what it sees
 	@mkdir -p $(DEMO)
 	$(BIN)/caffe-fcn inspect $(DIGITS).prototxt $(DIGITS).caffemodel
-	$(BIN)/caffe-fcn convert $(DIGITS).prototxt $(DIGITS).caffemodel --force --diff \
-		-o $(DEMO)/digits_fcn.prototxt -w $(DEMO)/digits_fcn.caffemodel
-	$(BIN)/caffe-fcn inspect $(DEMO)/digits_fcn.prototxt $(DEMO)/digits_fcn.caffemodel --input-size 192x256 --geometry
-	@printf '\nThe net above reads one digit in 20x20 pixels; its twin in %s reads one every 4 pixels of a larger picture.\n' \
-		'$(DEMO)/'
+	$(BIN)/caffe-fcn convert $(DIGITS).prototxt $(DIGITS).caffemodel --force --diff -o $(FCN).prototxt -w $(FCN).caffemodel
+	$(BIN)/caffe-fcn verify $(DIGITS).prototxt $(DIGITS).caffemodel $(FCN).prototxt $(FCN).caffemodel
+	$(BIN)/caffe-fcn run $(FCN).prototxt $(FCN).caffemodel models/digits/scattered.png --scale 0.00392157 \
+		--labels models/digits/labels.txt --heatmap $(DEMO)/heat.png --label-map $(DEMO)/labels.png --force
+	@printf '\nThe net reads one digit in 20x20 pixels; its twin looked at 192x256 of them, a window every 4 pixels. Look at:\n'
+	@printf '  %s  %s\n' '$(DEMO)/heat.png  ' 'each of the 14 digits lights up where it stands, all else is dark' \
+		'$(DEMO)/labels.png' 'which digit it is, by colour'
 
 test: $(DEV) lint ## lint, then run all tests
 	$(BIN)/python -m pytest -n auto
@@ -36,7 +39,7 @@ lint: $(DEV) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(DEV) ## speed and memory against cp and the protobuf package
+bench: $(DEV) ## speed and memory against cp, the protobuf package, and other engines
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 docs: $(DEV) ## write the reference pages docs/cli.md and docs/api.md
@@ -54,7 +57,7 @@ clean: ## remove all that was made, .venv too
 # A stamp says that the environment holds what setup.cfg asked for when the stamp was made. In the mode "compat" the
 # checkout is one more directory on the path; the default, a hook on every import, would slow each start by half.
 $(RUN): setup.cfg pyproject.toml | $(BIN)/python
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[run]'
 	@touch $@
 
 $(DEV): setup.cfg pyproject.toml | $(BIN)/python
