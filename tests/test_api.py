@@ -17,7 +17,7 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn import api, schema
-from caffe_fcn.api import SourceNet, WeightFile, converting, open_weights, running
+from caffe_fcn.api import Predictor, SourceNet, WeightFile, converting, open_weights, running
 from caffe_fcn.cli.main import run
 from caffe_fcn.errors import (
     CaffeFcnError,
@@ -34,10 +34,11 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions EngineError Export ExportOptions ExtraError
-LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError PrototxtError Session Shape ShapeError
-SourceNet Status SurgeryError ToConvolution Unknown Verification VerifyOptions WeightFile WeightsError __version__
-convert convolutionalize export infer_shapes load open_weights read_net verify
+Best BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions DenseMap EngineError Export ExportOptions
+ExtraError LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError PredictOptions Prediction
+Predictor PrototxtError Session Shape ShapeError SourceNet Status SurgeryError ToConvolution Unknown Verification
+VerificationError VerifyOptions WeightFile WeightsError __version__ convert convolutionalize export infer_shapes load
+open_weights predictor read_net verify
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
@@ -73,10 +74,11 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
 def test_the_example_of_the_module_runs(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("net.prototxt", "deploy.prototxt")
     example = "\n".join(line[4:] for line in inspect.cleandoc(api.__doc__ or "").splitlines() if line[:4] == "    ")
-    example = example.replace("(451, 451)", "(44, 60)")
+    example = example.replace("(451, 451)", "(44, 60)").replace("(104, 117, 123)", "33").replace(".png", ".npy")
+    np.save("picture.npy", np.zeros((44, 60)))
     exec(compile(example, "example", "exec"), {})
     told = capsys.readouterr().out
-    assert "+++ deploy_fcn.prototxt" in told and told.endswith("\nTrue\n")
+    assert "+++ deploy_fcn.prototxt" in told and "\nTrue\n[Best(" in told
     assert session_of("net.onnx").get_outputs()[0].name == "prob"
     assert run("convert net.prototxt net.caffemodel --input-size 44x60 -q --force".split()) == 0
     assert Path("deploy_fcn.prototxt").read_bytes() == Path("net_fcn.prototxt").read_bytes()
@@ -287,3 +289,67 @@ def test_weights_that_are_no_numbers_are_not_loaded(lenet: Path) -> None:
 def test_every_option_of_the_commands_is_one_of_the_library() -> None:
     for options, function in ((api.VerifyOptions, running._proving), (api.ExportOptions, running._exporting)):
         assert set(options.__annotations__) == set(inspect.signature(function).parameters)
+
+
+# ---- Looking at pictures ----
+
+
+DIGITS = ROOT / "models" / "digits"
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictor:
+    """The converted digits net, which knows the names of its classes."""
+    monkeypatch.chdir(tmp_path)
+    caffe_fcn.convert(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel", "fcn.prototxt", "fcn.caffemodel")
+    with open_weights("fcn.caffemodel") as weights:
+        labels = DIGITS / "labels.txt"
+        return caffe_fcn.predictor(caffe_fcn.read_net("fcn.prototxt"), weights, scale=1 / 255, labels=labels)
+
+
+def test_a_picture_is_looked_at(digits: Predictor) -> None:
+    found = digits(DIGITS / "scattered.png")
+    assert found.scores.shape == (11, 44, 60) and found.maps[0].stride == (4, 4) and found.maps[0].reasons == ()
+    truth = json.loads((DIGITS / "scattered.json").read_text())["digits"]
+    assert {each.name for each in found.top(10)} == {str(each["digit"]) for each in truth}
+    best = found.top(1)[0]
+    assert best.window is not None and best.window[2] - best.window[0] == best.window[3] - best.window[1] == 20
+    row, column = best.window[0] // 4, best.window[1] // 4
+    assert best.score == found.scores[best.label, row, column] and found.maps[0].window(row, column) == best.window
+    assert found.heat_map("8").size == found.heat_map(8).size and found.label_map().width == 768
+
+
+def test_an_array_is_a_picture(digits: Predictor) -> None:
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(DIGITS / "scattered.png"))
+    expected = digits(DIGITS / "scattered.png").scores
+    for array in (pixels, pixels[:, :, None], np.repeat(pixels[:, :, None], 3, 2), pixels.astype(float)):
+        np.testing.assert_allclose(digits(array).scores, expected, atol=1e-6)
+    for bad in (np.zeros(3), np.zeros((0, 4)), np.full((30, 30), np.nan), np.array([["a"]]), np.zeros((5, 5))):
+        with pytest.raises(PictureError):
+            digits(bad)
+
+
+def test_a_classifier_has_top_classes_and_no_map(lenet: Path) -> None:
+    with open_weights("net.caffemodel") as weights:
+        predict = caffe_fcn.predictor(caffe_fcn.read_net("net.prototxt"), weights, resize="net")
+    found = predict(np.zeros((50, 40)))
+    assert found.scores.shape == (10, 1, 1) and found.notes == ("resized from 50×40 to 28×28 pixels",)
+    assert [each.window for each in found.top(2)] == [None, None] and found.top(1)[0].score == found.scores.max()
+    for draw in (found.label_map, lambda: found.heat_map(1)):
+        with pytest.raises(EngineError, match="no map"):
+            draw()
+
+
+def test_a_pyramid_of_maps(digits: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_weights("fcn.caffemodel") as weights:
+        net = caffe_fcn.read_net("fcn.prototxt")
+        found = caffe_fcn.predictor(net, weights, scale=1 / 255, scales=(0.5, 1))(DIGITS / "scattered.png")
+        assert [(each.scale, each.scores.shape[1:], each.stride) for each in found.maps] == [
+            (0.5, (20, 28), (8, 8)),
+            (1, (44, 60), (4, 4)),
+        ]
+        for options in ({"scales": ()}, {"scales": (0,)}, {"scale": 0}):
+            with pytest.raises(ValueError, match="expected"):
+                caffe_fcn.predictor(net, weights, **options)

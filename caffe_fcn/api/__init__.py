@@ -11,6 +11,8 @@
             fcn = caffe_fcn.read_net("deploy_fcn.prototxt")
             print(caffe_fcn.verify(net, weights, fcn, fcn_weights).holds)
             caffe_fcn.export(fcn, fcn_weights, "net.onnx")
+            predict = caffe_fcn.predictor(fcn, fcn_weights, mean=(104, 117, 123))
+            print(predict("picture.png").top(3))
 
 Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
 with one line that says what, where and what to do next; a prototxt that is not there is an `OSError`. An option that
@@ -27,6 +29,7 @@ from caffe_fcn.api.converting import (
     convolutionalize,
     infer_shapes,
 )
+from caffe_fcn.api.looking import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
 from caffe_fcn.api.running import (
     Export,
     ExportOptions,
@@ -47,6 +50,7 @@ from caffe_fcn.errors import (
     PrototxtError,
     ShapeError,
     SurgeryError,
+    VerificationError,
     WeightsError,
 )
 from caffe_fcn.files.blobs import (
@@ -80,11 +84,13 @@ from caffe_fcn.surgery.edits import (
 )
 
 __all__ = [
+    "Best",
     "BlobRecord",
     "CaffeFcnError",
     "CaffemodelError",
     "Conversion",
     "ConvertOptions",
+    "DenseMap",
     "EngineError",
     "Export",
     "ExportOptions",
@@ -96,6 +102,9 @@ __all__ = [
     "NetShapes",
     "OutputError",
     "PictureError",
+    "PredictOptions",
+    "Prediction",
+    "Predictor",
     "PrototxtError",
     "Session",
     "Shape",
@@ -106,6 +115,7 @@ __all__ = [
     "ToConvolution",
     "Unknown",
     "Verification",
+    "VerificationError",
     "VerifyOptions",
     "WeightFile",
     "WeightsError",
@@ -115,6 +125,7 @@ __all__ = [
     "infer_shapes",
     "load",
     "open_weights",
+    "predictor",
     "read_net",
     "verify",
 ]

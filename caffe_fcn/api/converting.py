@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
+from caffe_fcn.api.options import given_shapes, several
 from caffe_fcn.errors import (
     SurgeryError,
 )
@@ -225,13 +226,3 @@ def _settings(
         input_size=None if size is None else tuple(size),
         strict=strict,
     )
-
-
-def several(names: str | Sequence[str]) -> tuple[str, ...]:
-    """NAMES, or the one name that they are, in a tuple."""
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def given_shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, Shape]:
-    """SHAPES by blob, as tuples."""
-    return {name: tuple(shape) for name, shape in (shapes or {}).items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from caffe_fcn.api.converting import given_shapes, several
+from caffe_fcn.api.options import checked_scale, given_shapes, mean_text, several
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet
@@ -247,17 +246,13 @@ def _exporting(
     from caffe_fcn.run.exporting import Settings
     from caffe_fcn.run.preprocessing import read_mean
 
-    if scale is not None and not (scale and math.isfinite(scale)):
-        raise ValueError(f"scale: expected a number other than 0, such as 0.017, found {scale}")
-    if mean is not None and not isinstance(mean, str | os.PathLike):
-        values = [mean] if isinstance(mean, int | float) else list(mean)
-        mean = ",".join(repr(float(value)) for value in values)
+    text = mean_text(mean)
     return Selection(phase, several(stages), level, given_shapes(shapes)), Settings(
         blobs=several(blobs),
         fixed=fixed,
         external=external_data,
-        mean=None if mean is None else read_mean(os.fspath(mean)),
-        scale=scale,
+        mean=None if text is None else read_mean(text),
+        scale=checked_scale(scale),
         rgb=swap_channels,
         labels=labels,
     )

@@ -175,44 +175,33 @@ def _job(
     wanted: str | None,
     *,
     preparation: Preparation,
-    resize: tuple[int, int] | str | None,
-    scales: tuple[float, ...],
-    labels: str | None,
-    blob: str | None,
-    tile: int | None,
     max_pixels: int | None,
     engine: str,
     threads: int | None,
     gpu: bool,
     selection: Selection,
+    **choices: Any,
 ) -> Job:
     """The net, loaded until STACK closes, and what it is to do. Raises CaffeFcnError; OSError for a file that cannot be
     read."""
     from caffe_fcn.cli.running import Job
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.images import MAX_PIXELS
-    from caffe_fcn.run.labels import Labels, read_labels
-    from caffe_fcn.run.model import load_model
-    from caffe_fcn.run.preprocessing import read_mean, transform_of, with_defaults
     from caffe_fcn.run.results import heat_of
-    from caffe_fcn.run.running import Settings, check_map, check_settings
+    from caffe_fcn.run.running import check_map, prepare
     from caffe_fcn.surgery.convert import open_inputs
 
     runner = engine_called(engine, threads, gpu=gpu)
-    mean = None if preparation.mean is None else read_mean(preparation.mean)
     places = [stack.enter_context(as_file(path)) for path in (net, weights)]
     names = [STDIN if path == "-" else None for path in (net, weights)]
     source, opened = open_inputs(places[0], places[1], (names[0], names[1]))
     trained = stack.enter_context(cast("WeightFile", opened))  # there is one where weights are given
-    model = load_model(source, trained, runner, blob=blob, selection=selection)
-    stated = transform_of(model.net.graph, model.feed)
-    steps, notes = with_defaults(stated, mean, preparation.scale, preparation.rgb)
-    named = Labels(model.classes) if labels is None else read_labels(labels, model.classes)
-    size = model.nominal if isinstance(resize, str) else resize
-    settings = Settings(steps, named, size, scales, tile, max_pixels or MAX_PIXELS)
-    check_settings(model, settings)
+    most = max_pixels or MAX_PIXELS
+    model, settings, notes = prepare(
+        source, trained, runner, selection, **preparation._asdict(), max_pixels=most, **choices
+    )
     for option, file in (("--heatmap", asked.heatmap), ("--label-map", asked.label_map)):
         if file is not None:
             check_map(model, option)
-    heat = None if asked.heatmap is None else heat_of(named, wanted, model.source)
+    heat = None if asked.heatmap is None else heat_of(settings.labels, wanted, model.source)
     return Job(model, trained.path, engine, settings, heat, (*source.notes, *notes))

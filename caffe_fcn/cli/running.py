@@ -19,6 +19,7 @@ from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.literals import visible
 from caffe_fcn.report import answers
 from caffe_fcn.report.running import lines
+from caffe_fcn.run.images import open_picture
 from caffe_fcn.run.results import draw_heat, draw_labels, write_npy, write_npz
 from caffe_fcn.run.running import carry_out, plan
 from caffe_fcn.surgery.writing import to_stdout
@@ -107,7 +108,7 @@ class _Document:
 def _look(job: Job, path: str, target: Targets, manner: Manner, stack: ExitStack, title: str) -> Answer:
     """What the net makes of the picture PATH, in memory until STACK closes, and the files of it. Raises CaffeFcnError;
     OSError where it cannot be read."""
-    work = plan(job.model, path, job.settings)
+    work = plan(job.model, open_picture(path, job.model.channels, job.settings.max_pixels), job.settings)
     with OutputFiles() as files:
         wanted = [(kind, name) for kind, name in zip(KINDS, target, strict=True) if name not in (None, "-")]
         outputs = {kind: files.add(str(name), overwrite=manner.force) for kind, name in wanted}

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from caffe_fcn.errors import ExtraError, PictureError
-from caffe_fcn.net.shapes import show
+from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run import stored
 from caffe_fcn.run.stored import Stored
 
@@ -94,6 +94,39 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
         return _Decoded(name, image, channels)
 
 
+def picture_of(values: NDArray[Any], channels: int = 3, name: str = "the array") -> Picture:
+    """VALUES, H×W or H×W×C and RGB, as a picture for a net of CHANNELS, as `open_picture` gives one of a .npy.
+
+    Raises PictureError for what are no pixels.
+    """
+    import numpy as np
+
+    if values.dtype.kind not in "buif" or values.ndim not in (2, 3) or 0 in values.shape:
+        raise PictureError(f"{name}: expected pixels, H×W or H×W×C, found {values.dtype}, {show(values.shape)}")
+    pixels = values if values.ndim == 3 else values[:, :, None]
+    _check_channels(name, pixels.shape, channels)
+    whole = Box(0, 0, *pixels.shape[:2])
+    known = pixels if pixels.dtype == np.uint8 else _float(name, pixels, whole, 1)
+    return Held(name, _with_channels(known, channels))
+
+
+class Held:
+    """A picture in memory: PIXELS as `Picture.read` gives them, of a file called PATH in messages."""
+
+    def __init__(self, path: str, pixels: NDArray[Any]) -> None:
+        self.path = path
+        self._pixels = pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._pixels.shape[0], self._pixels.shape[1]
+
+    def read(self, box: Box, step: int = 1) -> NDArray[Any]:
+        """The pixels in BOX as H×W×C."""
+        return self._pixels[box.top : box.bottom : step, box.left : box.right : step]
+
+
 def _check_size(name: str, high: int, wide: int, most: int) -> None:
     if high * wide > most:
         raise PictureError(
@@ -148,13 +181,16 @@ def _float(path: str, pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]
 
 
 def _in_place(name: str, lies: Stored, channels: int, max_pixels: int) -> Picture:
-    held = lies.shape[2]
-    if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
-        raise PictureError(
-            f"{name}: expected a picture of {channels} channels, as the net takes, found {show(lies.shape)}"
-        )
+    _check_channels(name, lies.shape, channels)
     _check_size(name, *lies.shape[:2], max_pixels)
     return _Plain(name, lies, channels)
+
+
+def _check_channels(name: str, shape: Shape, channels: int) -> None:
+    """Raise PictureError where pixels H×W×C make no picture of CHANNELS."""
+    held = shape[2]
+    if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
+        raise PictureError(f"{name}: expected a picture of {channels} channels, as the net takes, found {show(shape)}")
 
 
 def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:

@@ -6,34 +6,17 @@ account where it makes a picture smaller; bytes stay bytes, as with OpenCV.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caffe_fcn.errors import PictureError
 from caffe_fcn.net.shapes import show
-from caffe_fcn.run.images import MAX_PIXELS, Box, Picture, pillow
+from caffe_fcn.run.images import MAX_PIXELS, Box, Held, Picture, pillow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _BILINEAR = 2
 """pillow's number of the filter."""
-
-
-class _Resized:
-    """A picture that was brought to another size, in memory."""
-
-    def __init__(self, path: str, pixels: NDArray[Any]) -> None:
-        self.path = path
-        self._pixels = pixels
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self._pixels.shape[0], self._pixels.shape[1]
-
-    def read(self, box: Box, step: int = 1) -> NDArray[Any]:
-        """The pixels in BOX as H×W×C."""
-        return self._pixels[box.top : box.bottom : step, box.left : box.right : step]
 
 
 def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> Picture:
@@ -53,7 +36,7 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
     for channel in range(pixels.shape[2]):
         image = package.fromarray(np.ascontiguousarray(pixels[:, :, channel]))
         made[:, :, channel] = np.asarray(image.resize((size[1], size[0]), _BILINEAR))
-    return _Resized(picture.path, made)
+    return Held(picture.path, made)
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

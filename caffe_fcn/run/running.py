@@ -6,19 +6,24 @@ of their rows. So neither pictures nor maps have to be in memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.errors import EngineError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import show
+from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.cells import Cells
 from caffe_fcn.run.dense import Tiles, check_size, dense, scores, tiles_of
-from caffe_fcn.run.images import MAX_PIXELS, Picture, open_picture
-from caffe_fcn.run.labels import Labels
+from caffe_fcn.run.engine import Engine
+from caffe_fcn.run.images import MAX_PIXELS, Picture
+from caffe_fcn.run.labels import Labels, read_labels
 from caffe_fcn.run.maps import Map
-from caffe_fcn.run.model import Model, Size
-from caffe_fcn.run.preprocessing import Preprocessing
+from caffe_fcn.run.model import Model, Size, load_model
+from caffe_fcn.run.preprocessing import Preprocessing, read_mean, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized, scaled
 
 if TYPE_CHECKING:
@@ -101,6 +106,34 @@ class Found(NamedTuple):
     column: int = 0
 
 
+def prepare(
+    source: SourceNet,
+    weights: WeightFile,
+    engine: Engine,
+    selection: Selection,
+    *,
+    mean: str | None = None,
+    scale: float | None = None,
+    rgb: bool = False,
+    resize: Size | Literal["net"] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    blob: str | None = None,
+    scales: tuple[float, ...] = (1.0,),
+    tile: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[Model, Settings, tuple[str, ...]]:
+    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on what it states itself. MEAN is as
+    for `read_mean`, LABELS a file. Raises CaffeFcnError; OSError for a file that cannot be read."""
+    given = None if mean is None else read_mean(mean)
+    model = load_model(source, weights, engine, blob=blob, selection=selection)
+    steps, notes = with_defaults(transform_of(model.net.graph, model.feed), given, scale, rgb)
+    named = Labels(model.classes) if labels is None else read_labels(labels, model.classes)
+    size = model.nominal if resize == "net" else resize
+    settings = Settings(steps, named, size, scales, tile, max_pixels)
+    check_settings(model, settings)
+    return model, settings, notes
+
+
 def check_settings(model: Model, settings: Settings) -> None:
     """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
     settings.steps.check(model.channels)
@@ -119,9 +152,8 @@ def check_map(model: Model, option: str) -> None:
         )
 
 
-def plan(model: Model, path: str, settings: Settings) -> Plan:
-    """What there is to do for the picture at PATH. Raises CaffeFcnError; OSError where it cannot be read."""
-    picture = open_picture(path, model.channels, settings.max_pixels)
+def plan(model: Model, picture: Picture, settings: Settings) -> Plan:
+    """What there is to do for PICTURE. Raises CaffeFcnError."""
     original, notes = picture.size, []
     if settings.resize not in (None, original):
         picture = resized(picture, settings.resize or original, settings.max_pixels)
@@ -129,7 +161,7 @@ def plan(model: Model, path: str, settings: Settings) -> Plan:
     parts = []
     for scale in settings.scales:
         size = scaled(picture.size, scale)
-        check_size(model, path if scale == 1 else f"{path} at scale {scale:g}", size)
+        check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", size)
         note = settings.steps.note(size)
         notes += [note] if note and note not in notes else []
         if model.geometry is None:

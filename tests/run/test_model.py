@@ -16,6 +16,7 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import interpret
 from caffe_fcn.run import dense
 from caffe_fcn.run.dense import check_size, tiles_of
+from caffe_fcn.run.images import open_picture
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.model import Model, load_model
 from caffe_fcn.run.onnxruntime import OnnxRuntime
@@ -148,14 +149,14 @@ def test_no_tile_is_smaller_than_what_the_whole_net_takes(tmp_path: Path) -> Non
         made = []
         for tile in (None, 9):
             how = settings(model, tile=tile)
-            work = plan(model, str(tmp_path / "x.npy"), how)
+            work = plan(model, open_picture(tmp_path / "x.npy", model.channels), how)
             made.append(carry_out(model, work, how, stack).levels[0])
         assert [level.tiles for level in made] == [1, 20]
         np.testing.assert_allclose(made[0].scores.values(), made[1].scores.values(), rtol=1e-5, atol=1e-6)
         with pytest.raises(
             EngineError, match=r"^--tile 8: expected at least 9 pixels, which one cell of the map needs$"
         ):
-            plan(model, str(tmp_path / "x.npy"), settings(model, tile=8))
+            plan(model, open_picture(tmp_path / "x.npy", model.channels), settings(model, tile=8))
 
 
 def settings(model: Model, **others: Any) -> Settings:
@@ -165,7 +166,7 @@ def settings(model: Model, **others: Any) -> Settings:
 def test_a_classifier_without_a_size_of_its_own(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(30 * 40).reshape(30, 40) % 7)
     with model_of(POOLED, tmp_path) as model:
-        work = plan(model, str(tmp_path / "x.npy"), settings(model))
+        work = plan(model, open_picture(tmp_path / "x.npy", model.channels), settings(model))
         assert work.runs == 1 and work.parts[0].cells is None
         with ExitStack() as stack:
             answer = carry_out(model, work, settings(model), stack)

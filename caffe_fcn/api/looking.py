@@ -1,0 +1,243 @@
+"""The library: nets that look at pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+
+from caffe_fcn.api.options import checked_scale, given_shapes, mean_text, several
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.run.engine import Array, Engine
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
+if TYPE_CHECKING:
+    from caffe_fcn.run import running
+    from caffe_fcn.run.model import Model
+
+
+class PredictOptions(TypedDict, total=False):
+    """The options of `caffe-fcn run`, as keywords."""
+
+    mean: float | Sequence[float] | str | os.PathLike[str] | None
+    """What is subtracted from each channel, or a .npy or binaryproto with it; by default what the net itself states."""
+    scale: float | None
+    """What pixels of 0 to 255 are multiplied by then; by default what the net itself states."""
+    swap_channels: bool
+    """Whether the net takes red first; by default it takes blue first, as Caffe's do."""
+    resize: tuple[int, int] | Literal["net"] | None
+    """The size H×W that pictures are brought to first, or "net" for that of the net."""
+    scales: Sequence[float]
+    """The scales at which pictures are looked at, 1 by default."""
+    labels: str | os.PathLike[str] | None
+    """A file with the names of the classes, one a line."""
+    blob: str | None
+    """The blob to look at; by default the only output."""
+    tile: int | None
+    """The most pixels along the side of a tile; by default what memory allows. The map is the same."""
+    max_pixels: int
+    """Pictures of more pixels are refused."""
+    engine: Literal["onnxruntime", "opencv", "caffe"]
+    """What runs the net, onnxruntime by default."""
+    threads: int | None
+    """The threads of the engine, by default as many as it takes."""
+    gpu: bool
+    """Whether it is to run on the GPU."""
+    shapes: Mapping[str, Sequence[int]]
+    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
+    phase: Literal["TRAIN", "TEST"] | None
+    """The phase to run; by default TEST, if the file has it."""
+    stages: str | Sequence[str]
+    """The stages to build the net for."""
+    level: int | None
+    """The level to build the net for."""
+
+
+class Best(NamedTuple):
+    """A class, and where it scores highest."""
+
+    label: int
+    """The number of the class."""
+    name: str | None
+    """Its name, where labels were given."""
+    score: float
+    """Its score."""
+    window: tuple[int, int, int, int] | None
+    """The pixels that the cell sees, from top and left to before bottom and right; None for a classifier."""
+
+
+@dataclass(frozen=True, repr=False)
+class DenseMap:
+    """What a net says of a picture at one scale, cell by cell."""
+
+    level: running.Level
+
+    @property
+    def scale(self) -> float:
+        """The scale at which the picture was looked at."""
+        return self.level.scale
+
+    @property
+    def scores(self) -> Array:
+        """The scores, classes × rows × columns, in float32; a classifier has one row and one column."""
+        return self.level.scores.values()
+
+    @property
+    def stride(self) -> tuple[float, float] | None:
+        """The way from cell to cell, down and across, in pixels of the picture; None for a classifier."""
+        cells = self.level.cells
+        return None if cells is None else (float(cells.rows.stride), float(cells.columns.stride))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a cell is not exactly what the classifier gives on its window; empty where it is."""
+        return () if self.level.cells is None else self.level.cells.reasons
+
+    def window(self, row: int, column: int) -> tuple[int, int, int, int] | None:
+        """The pixels that a cell sees, from top and left to before bottom and right; None for a classifier."""
+        return None if self.level.cells is None else self.level.cells.window_of(row, column)
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """What a net says of a picture. Large maps lie in temporary files, which go with it."""
+
+    answer: running.Answer
+    settings: running.Settings
+    source: str
+
+    def __repr__(self) -> str:
+        return f"<Prediction on {self.answer.path}>"
+
+    @property
+    def maps(self) -> tuple[DenseMap, ...]:
+        """The maps, one for each scale."""
+        return tuple(map(DenseMap, self.answer.levels))
+
+    @property
+    def scores(self) -> Array:
+        """The scores at the first scale, classes × rows × columns, in float32."""
+        return self.maps[0].scores
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the picture that was not asked for by name."""
+        return self.answer.plan.notes
+
+    def top(self, count: int = 5) -> list[Best]:
+        """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background."""
+        from caffe_fcn.run.running import best_classes, summarize
+
+        labels, levels = self.settings.labels, self.answer.levels
+        is_map = self.answer.is_map
+        found = summarize(levels, labels.background).best if is_map else best_classes(levels[0].scores, count)
+        return [
+            Best(each.label, labels.name(each.label), each.score, self.maps[each.level].window(each.row, each.column))
+            for each in found[:count]
+        ]
+
+    def heat_map(self, wanted: str | int | None = None) -> Any:
+        """A pillow image of the picture and over it the scores of the class WANTED, by number or name; by default of
+        all but the background. Raises EngineError where that is none."""
+        from caffe_fcn.run.results import draw_heat, heat_of
+
+        heat = heat_of(self.settings.labels, None if wanted is None else str(wanted), self.source)
+        self._check_map("a heat map")
+        return draw_heat(self.answer, heat).image
+
+    def label_map(self) -> Any:
+        """A pillow image of the picture and over it the top class of each cell. Raises EngineError for a classifier."""
+        from caffe_fcn.run.results import draw_labels
+
+        self._check_map("a label map")
+        return draw_labels(self.answer, self.settings.labels).image
+
+    def _check_map(self, what: str) -> None:
+        from caffe_fcn.errors import EngineError
+
+        if not self.answer.is_map:
+            raise EngineError(f"{self.source}: gives one answer for a whole picture, and no map to make {what} of")
+
+
+@dataclass(frozen=True, repr=False)
+class Predictor:
+    """A net that looks at pictures, made by `predictor`."""
+
+    model: Model
+    settings: running.Settings
+    notes: tuple[str, ...]
+    """What was taken from the net itself, where no option said it."""
+
+    def __repr__(self) -> str:
+        return f"<Predictor by {self.model.source}: {self.model.classes} classes>"
+
+    def __call__(self, picture: str | os.PathLike[str] | Array) -> Prediction:
+        """What the net says of PICTURE: a file, or an array H×W or H×W×C of RGB, 0 to 255.
+
+        Raises PictureError for what is no picture, or one that the net does not take; OSError for a file that cannot
+        be read.
+        """
+        from caffe_fcn.run.images import open_picture, picture_of
+        from caffe_fcn.run.running import carry_out, plan
+
+        channels = self.model.channels
+        if isinstance(picture, str | os.PathLike):
+            opened = open_picture(picture, channels, self.settings.max_pixels)
+        else:
+            opened = picture_of(picture, channels)
+        answer = carry_out(self.model, plan(self.model, opened, self.settings), self.settings, ExitStack())
+        return Prediction(answer, self.settings, self.model.source)
+
+
+def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOptions]) -> Predictor:
+    """NET with WEIGHTS, ready to look at any number of pictures; the weights may be closed afterwards.
+
+    OPTIONS are `PredictOptions`. Raises LoweringError or EngineError for a net that the engine cannot run, or that
+    takes no pictures; WeightsError where weights are another net's or hold NaN; PictureError for a mean or labels that
+    do not suit the net; ExtraError where the engine is not installed.
+    """
+    from caffe_fcn.run.running import prepare
+
+    engine, selection, choices = _looking(**options)
+    model, settings, notes = prepare(net, weights, engine, selection, **choices)
+    return Predictor(model, settings, notes)
+
+
+def _looking(
+    *,
+    engine: str = "onnxruntime",
+    threads: int | None = None,
+    gpu: bool = False,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: str | None = None,
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+    mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    swap_channels: bool = False,
+    scales: Sequence[float] = (1.0,),
+    **choices: Any,
+) -> tuple[Engine, Selection, dict[str, Any]]:
+    from caffe_fcn.run.engines import engine as engine_called
+
+    if not scales or not all(0 < each <= 100 for each in scales):
+        raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
+    return (
+        engine_called(engine, threads, gpu=gpu),
+        Selection(phase, several(stages), level, given_shapes(shapes)),
+        {
+            "mean": mean_text(mean),
+            "scale": checked_scale(scale),
+            "rgb": swap_channels,
+            "scales": tuple(scales),
+            **choices,
+        },
+    )
