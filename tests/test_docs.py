@@ -206,11 +206,12 @@ def test_the_diff_shown_is_the_diff_made() -> None:
 def test_the_python_of_the_readme_runs(shell: Path) -> None:
     _alexnet(shell / "deploy.prototxt")
     _weights_of("alexnet")(shell / "net.caffemodel")
+    Image.effect_noise((500, 400), 60).convert("RGB").save(shell / "street.jpg")
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert code is not None
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code[1]], cwd=shell, env=environment, check=True)
-    assert (shell / "net_fcn.caffemodel").stat().st_size > 240_000_000
+    assert (shell / "net_fcn.caffemodel").stat().st_size > 240_000_000 and (shell / "cats.png").exists()
     for path in shell.glob("*.caffemodel"):
         path.unlink()
 

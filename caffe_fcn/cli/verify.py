@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
-from caffe_fcn.cli.options import file_name, selection_options
+from caffe_fcn.cli.options import Preparation, file_name, preparation_options, selection_options
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ PROOFS = ("weights", "same-size", "dense")
     "images",
     type=file_name,
     multiple=True,
-    metavar="FILE.npy",
-    help="Compare on this input as well, C×H×W or several N×C×H×W, as it is fed; repeatable.",
+    metavar="FILE",
+    help="Compare on this picture as well, at the nominal size; or on a .npy of C×H×W or N×C×H×W, as it is fed; "
+    "repeatable.",
 )
+@preparation_options
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1),
@@ -60,6 +62,8 @@ def verify(
     fcn: str,
     fcn_weights: str,
     selection: Selection,
+    preparation: Preparation,
+    images: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     **choices: Any,
@@ -77,7 +81,12 @@ def verify(
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
     """
+    from dataclasses import replace
+
+    from caffe_fcn.files.literals import visible
     from caffe_fcn.report.verification import document, lines
+    from caffe_fcn.run.nets import one_net
+    from caffe_fcn.run.proofs.pictures import read_inputs
     from caffe_fcn.run.verify import verify as prove
 
     paths = (net, weights, fcn, fcn_weights)
@@ -88,6 +97,12 @@ def verify(
     options = _options(**choices)
     with ExitStack() as stack:
         original, twin = (_model(stack, *pair) for pair in ((net, weights), (fcn, fcn_weights)))
+        if images:
+            taken, _ = one_net(original.source, original.weights, selection)
+            pictures, notes = read_inputs(images, taken, **preparation._asdict())
+            options = replace(options, pictures=pictures)
+            for note in notes if not (quiet or as_json) else ():
+                click.echo(visible(f"note: {note}"), err=True)
         found = prove(original, twin, selection, options)
     if as_json:
         print_json(document(found))
@@ -102,14 +117,12 @@ def _options(
     samples: int,
     windows: int,
     seed: int,
-    images: tuple[str, ...],
     tolerance: float | None,
     engine: str,
     threads: int | None,
 ) -> Options:
     """The options, as the program understands them."""
     from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.proofs.pictures import read_array
     from caffe_fcn.run.verify import Options
 
     return Options(
@@ -117,7 +130,6 @@ def _options(
         samples=samples,
         windows=windows,
         seed=seed,
-        pictures=tuple(read_array(path) for path in images),
         tolerance=tolerance,
         proofs=proofs or PROOFS,
     )

@@ -12,11 +12,16 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 
 from caffe_fcn import schema
 from caffe_fcn.cli.verify import ENGINES, PROOFS
 from caffe_fcn.errors import ExtraError
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.source import read_net
 from caffe_fcn.run import engines, onnxruntime, verify
+from caffe_fcn.run.nets import one_net
+from caffe_fcn.run.proofs.pictures import read_inputs
 from caffe_fcn.run.proofs.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
 from tests.paths import GOLDEN, ROOT
@@ -88,6 +93,21 @@ def test_what_fails_is_named(pair: CommandLine) -> None:
 def test_from_stdin(pair: CommandLine) -> None:
     text = (pair.path / FILES[2]).read_bytes()
     assert pair.run("verify", FILES[0], FILES[1], "-", FILES[3], stdin=text).code == 0
+
+
+def test_pictures_are_prepared_as_they_are_run(pair: CommandLine) -> None:
+    pixels = np.arange(28 * 28 * 3, dtype=np.uint8).reshape(28, 28, 3)
+    Image.fromarray(pixels).save(pair.path / "a.png")
+    Image.fromarray(pixels).resize((60, 50)).save(pair.path / "b.png")
+    with open_weights(pair.path / FILES[1]) as weights:
+        net, _ = one_net(read_net(pair.path / FILES[0]), weights)
+    paths = [str(pair.path / name) for name in ("a.png", "b.png")]
+    (made, other), notes = read_inputs(paths, net, mean="7", scale=0.5)
+    assert made.shape == other.shape == (1, 28, 28) and notes == ()
+    grey = pixels @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(made[0], (grey - 7) / 2, atol=1)
+    told = pair.run("verify", *FILES, "--image", "a.png", "--image", "b.png", "--scale", "0.01").out.decode()
+    assert "8 random inputs (seed 0) and 2 given, data 1×28×28" in told
 
 
 @pytest.mark.parametrize("proof", PROOFS)

@@ -1,14 +1,59 @@
-"""Pictures that a user gives to compare the nets on, as arrays of numbers ready to be fed."""
+"""What a user gives to compare the nets on, as arrays of numbers ready to be fed: such arrays themselves, and pictures,
+which are prepared as they are to be run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from caffe_fcn.errors import EngineError
-from caffe_fcn.run.engine import Array
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.run.engine import Array, Net
+from caffe_fcn.run.images import Box, open_picture
+from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.preprocessing import Preprocessing, read_mean, transform_of, with_defaults
+from caffe_fcn.run.pyramid import resized
 
 _KINDS = "fiub"
 """Floating point, integers, and truth values."""
+
+
+def read_inputs(
+    paths: Sequence[str], net: Net, *, mean: str | None = None, scale: float | None = None, rgb: bool = False
+) -> tuple[list[Array], tuple[str, ...]]:
+    """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, the MEAN
+    subtracted and multiplied by SCALE, as with `run`.
+
+    Raises EngineError for a net that takes no pictures and for arrays that are none of numbers, PictureError for
+    pictures and means that suit neither the net nor each other; OSError where a file cannot be read.
+    """
+    if all(path.lower().endswith(".npy") for path in paths):
+        return [read_array(path) for path in paths], ()
+    name, shape = _fed(net)
+    stated = transform_of(net.graph, name)
+    steps, notes = with_defaults(stated, None if mean is None else read_mean(mean), scale, rgb)
+    steps.check(shape[1])
+    return [
+        read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, steps) for path in paths
+    ], notes
+
+
+def _fed(net: Net) -> tuple[str, Shape]:
+    """The one input of NET that pictures go into, and its shape."""
+    shapes = {blob.name: net.shapes.blobs[blob] for blob in choose_scope(*net).inputs}
+    pictures = {name: shape for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) == 4}
+    if len(shapes) != 1 or not pictures:
+        found = ", ".join(map(repr, shapes)) or "none"
+        raise EngineError(f"{net.graph.source}: expected one input N×C×H×W for pictures, found the inputs {found}")
+    return next(iter(pictures.items()))
+
+
+def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
+    """The picture at PATH as one input of SHAPE, C×H×W."""
+    size = shape[2], shape[3]
+    picture = resized(open_picture(path, shape[1]), size)
+    whole = Box(0, 0, *size)
+    return steps.blob(picture.read(whole), whole, size)
 
 
 def read_array(path: str | os.PathLike[str]) -> Array:
