@@ -39,10 +39,12 @@ _COMPLETE = "_CAFFE_FCN_COMPLETE"
     help="Show the versions that a bug report needs, and exit.",
 )
 def app() -> None:
-    """Rewrite Caffe classifiers as fully convolutional networks, without Caffe.
+    """Rewrite Caffe classifiers as fully convolutional networks, prove and run them, without Caffe.
 
     \b
     caffe-fcn convert deploy.prototxt net.caffemodel
+    caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
+    caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
 
     @FILE stands for the words in FILE, quoted as in a shell, with # before comments; write ./@NAME for a file
     that is called so. "-" is standard input or output.

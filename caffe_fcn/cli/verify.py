@@ -20,7 +20,10 @@ ENGINES = ("onnxruntime", "opencv", "caffe")
 PROOFS = ("weights", "same-size", "dense")
 
 
-@click.command(epilog="Exit codes: 0 all proofs hold, 1 one does not or could not be shown, 2 wrong usage.")
+@click.command(
+    short_help="Prove that a converted net is its original's twin.",
+    epilog="Exit codes: 0 all proofs hold, 1 one does not or could not be shown, 2 wrong usage.",
+)
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name)
 @click.argument("fcn", type=file_name)

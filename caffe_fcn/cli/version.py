@@ -11,8 +11,8 @@ import click
 
 from caffe_fcn import __version__
 
-_PACKAGES = ("click", "numpy", "protobuf", "rich", "h5py")
-"""What the program works with; the last is optional."""
+_PACKAGES = ("click", "numpy", "protobuf", "rich", "h5py", "onnx", "onnxruntime", "pillow")
+"""What the program works with; from h5py on they are optional."""
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
