@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import click
 
@@ -106,7 +106,7 @@ def api_page() -> str:
     head = inspect.cleandoc(api.__doc__ or "")
     lines = ["# The library", "", "<!-- Made by docs/generate.py from the docstrings; do not edit. -->", "", head, ""]
     names = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
-    types = [name for name in api.__all__ if inspect.isclass(getattr(api, name))]
+    types = [name for name in api.__all__ if inspect.isclass(each := getattr(api, name)) and not get_origin(each)]
     lines += ["## Functions"]
     for name in names:
         lines += ["", *_function(name, getattr(api, name))]
