@@ -56,14 +56,16 @@ class Manner(NamedTuple):
 def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: Manner) -> int:
     """Look at the pictures PATHS, make the files TARGETS of each, and return the exit code. A single picture's failure
     is raised."""
-    _note("", job.notes, manner)
     document = _Document(job)
+    untold = job.notes
     failed = 0
     for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
         title = path if len(paths) == 1 else f"{number}/{len(paths)} {path}"
         try:
             with ExitStack() as stack:
                 answer = _look(job, path, target, manner, stack, title)
+                _note("", untold, manner)
+                untold = ()
                 _tell(job, answer, target, manner, document)
         except (click.ClickException, BrokenPipeError):
             raise

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+AS_THEY_ARE = "pixels of 0 to 255 go in as they are; if the net was trained on others, say so with --mean and --scale"
+"""The note where neither the net nor its user says anything."""
+
+
 class Settings(NamedTuple):
     """How pictures are looked at: brought to the size RESIZE, then at each of SCALES, in tiles of TILE pixels, or where
     that is None in such as memory needs."""
@@ -126,7 +130,10 @@ def prepare(
     for `read_mean`, LABELS a file. Raises CaffeFcnError; OSError for a file that cannot be read."""
     given = None if mean is None else read_mean(mean)
     model = load_model(source, weights, engine, blob=blob, selection=selection)
-    steps, notes = with_defaults(transform_of(model.net.graph, model.feed), given, scale, rgb)
+    stated = transform_of(model.net.graph, model.feed)
+    steps, notes = with_defaults(stated, given, scale, rgb)
+    if stated is None and mean is None and scale is None:
+        notes = (AS_THEY_ARE,)
     named = Labels(model.classes) if labels is None else read_labels(labels, model.classes)
     size = model.nominal if resize == "net" else resize
     settings = Settings(steps, named, size, scales, tile, max_pixels)

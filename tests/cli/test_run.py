@@ -335,6 +335,13 @@ def test_memory_does_not_grow_with_the_picture(digits: CommandLine) -> None:
 # ---- Many pictures ----
 
 
+def test_pixels_that_go_in_as_they_are_are_told_once(digits: CommandLine) -> None:
+    told = "note: pixels of 0 to 255 go in as they are; "
+    assert runs(digits, *NET, "window.png", "window.png").err.count(told) == 1
+    for words in (("--scale", SCALE), ("--mean", "0")):
+        assert told not in runs(digits, *NET, "window.png", *words).err
+
+
 def test_folders_globs_and_lists(digits: CommandLine) -> None:
     folder = digits.path / "in"
     folder.mkdir()
@@ -349,7 +356,7 @@ def test_folders_globs_and_lists(digits: CommandLine) -> None:
     ):
         document = checked(runs(digits, *NET, *words, "--json").document)
         assert [each["picture"] for each in document["pictures"]] == names
-    told = runs(digits, *FCN, "in", "--out-dir", "out", "-o", ".npz", "--label-map", "labels.png")
+    told = runs(digits, *FCN, "in", "--scale", SCALE, "--out-dir", "out", "-o", ".npz", "--label-map", "labels.png")
     assert sorted(path.name for path in (digits.path / "out").iterdir()) == [
         *("a.npz", "a_labels.png", "b.npz", "b_labels.png")
     ]
