@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe_fcn.cli.options import file_name, preparation_options, selection_options, text
 from caffe_fcn.cli.progress import copying
-from caffe_fcn.cli.streams import STDIN, as_file, print_json
+from caffe_fcn.cli.streams import open_trained, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
-    from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.run.exporting import Export, Settings
 
@@ -58,15 +57,11 @@ def export(
     caffe-fcn export deploy.prototxt net.caffemodel -o alexnet.onnx --mean 104,117,123
     """
     from caffe_fcn.run.exporting import export_net
-    from caffe_fcn.surgery.convert import open_inputs
 
     out = _output(net, weights, output, as_json)
     settings = _settings(**choices)
     with ExitStack() as stack:
-        paths = [stack.enter_context(as_file(path)) for path in (net, weights)]
-        names = [STDIN if path == "-" else None for path in (net, weights)]
-        source, opened = open_inputs(paths[0], paths[1], (names[0], names[1]))
-        held = stack.enter_context(cast("WeightFile", opened))  # there is one where weights are given
+        source, held = open_trained(stack, net, weights)
         with copying(held.size, quiet) as progress:
             found = export_net(source, held, out, selection, settings, force=force, progress=progress)
     _tell(found, as_json, quiet)

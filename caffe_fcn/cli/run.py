@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,12 +20,11 @@ from caffe_fcn.cli.options import (
 )
 from caffe_fcn.cli.pictures import Targets, expanded, targets_of
 from caffe_fcn.cli.several import directory
-from caffe_fcn.cli.streams import STDIN, as_file
+from caffe_fcn.cli.streams import open_trained
 from caffe_fcn.cli.verify import ENGINES
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.running import Job
-    from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
 
 
@@ -189,13 +188,9 @@ def _job(
     from caffe_fcn.run.images import MAX_PIXELS
     from caffe_fcn.run.results import heat_of
     from caffe_fcn.run.running import check_map, prepare
-    from caffe_fcn.surgery.convert import open_inputs
 
     runner = engine_called(engine, threads, gpu=gpu)
-    places = [stack.enter_context(as_file(path)) for path in (net, weights)]
-    names = [STDIN if path == "-" else None for path in (net, weights)]
-    source, opened = open_inputs(places[0], places[1], (names[0], names[1]))
-    trained = stack.enter_context(cast("WeightFile", opened))  # there is one where weights are given
+    source, trained = open_trained(stack, net, weights)
     most = max_pixels or MAX_PIXELS
     model, settings, notes = prepare(
         source, trained, runner, selection, **preparation._asdict(), max_pixels=most, **choices

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
 from caffe_fcn.cli.options import Preparation, file_name, preparation_options, selection_options
-from caffe_fcn.cli.streams import STDIN, as_file, print_json
+from caffe_fcn.cli.streams import open_trained, print_json
 
 if TYPE_CHECKING:
-    from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.run.verify import Model, Options
 
@@ -141,9 +140,5 @@ def _options(
 def _model(stack: ExitStack, net: str, weights: str) -> Model:
     """NET and WEIGHTS, open until STACK closes."""
     from caffe_fcn.run.verify import Model
-    from caffe_fcn.surgery.convert import open_inputs
 
-    paths = [stack.enter_context(as_file(path)) for path in (net, weights)]
-    names = [STDIN if path == "-" else None for path in (net, weights)]
-    source, opened = open_inputs(paths[0], paths[1], (names[0], names[1]))
-    return Model(source, stack.enter_context(cast("WeightFile", opened)))  # there is one where weights are given
+    return Model(*open_trained(stack, net, weights))
