@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 
 from caffe_fcn import schema
+from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import read_net
@@ -33,7 +34,8 @@ RECORD_LIMIT = 2**31
 
 
 def write_weights(net: str | os.PathLike[str], target: str | os.PathLike[str], seed: int = 0) -> int:
-    """Write float32 weights in ±0.05 for the TEST phase of the prototxt NET to TARGET; the bytes written.
+    """Write float32 weights in ±0.05, 0 to 0.05 for those of a BatchNorm, which has variances, for the TEST phase of
+    the prototxt NET to TARGET; the bytes written.
 
     Raises the errors of reading a net, ShapeError where a parameter's shape cannot be inferred, and
     ValueError for a layer that would be too large for protobuf.
@@ -59,7 +61,7 @@ def _write_layer(out: BinaryIO, layer: schema.Message, shapes: Sequence[Shape], 
     out.write(_tag(LAYER) + _varint(total) + before)
     for shape, head, tail in frames:
         out.write(head)
-        for chunk in _values(prod(shape), random):
+        for chunk in _values(prod(shape), random, positive=layer.type == "BatchNorm"):
             out.write(chunk)
         out.write(tail)
     out.write(after)
@@ -82,13 +84,15 @@ def _around_values(shape: Shape) -> tuple[Shape, bytes, bytes]:
     return shape, _tag(BLOBS) + _varint(len(head) + size + len(tail)) + head, tail
 
 
-def _values(count: int, random: np.random.Generator) -> Iterator[memoryview]:
+def _values(count: int, random: np.random.Generator, *, positive: bool) -> Iterator[memoryview]:
     buffer = np.empty(CHUNK, dtype="<f4")
     for start in range(0, count, CHUNK):
         chunk = buffer[: min(CHUNK, count - start)]
         random.random(dtype=np.float32, out=chunk)
         chunk -= np.float32(0.5)
         chunk *= np.float32(0.1)
+        if positive:
+            np.abs(chunk, out=chunk)
         yield chunk.data
 
 
@@ -113,7 +117,10 @@ def main() -> None:
     parser.add_argument("target", type=Path, metavar="OUT.caffemodel")
     parser.add_argument("--seed", type=int, default=0, help="which weights: one seed, one file (default 0)")
     arguments = parser.parse_args()
-    print(f"{write_weights(arguments.net, arguments.target, arguments.seed):,} bytes")
+    try:
+        print(f"{write_weights(arguments.net, arguments.target, arguments.seed):,} bytes")
+    except (CaffeFcnError, OSError, ValueError) as error:
+        parser.exit(1, f"make_weights.py: {error}\n")
 
 
 if __name__ == "__main__":

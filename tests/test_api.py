@@ -326,9 +326,17 @@ def test_an_array_is_a_picture(digits: Predictor) -> None:
     expected = digits(DIGITS / "scattered.png").scores
     for array in (pixels, pixels[:, :, None], np.repeat(pixels[:, :, None], 3, 2), pixels.astype(float)):
         np.testing.assert_allclose(digits(array).scores, expected, atol=1e-6)
-    for bad in (np.zeros(3), np.zeros((0, 4)), np.full((30, 30), np.nan), np.array([["a"]]), np.zeros((5, 5))):
+    for mode in ("L", "P", "RGBA"):
+        image = Image.fromarray(pixels).convert(mode)
+        np.testing.assert_allclose(digits(image).scores, expected, atol=0.02)
+    arrays = (np.zeros(3), np.zeros((0, 4)), np.full((30, 30), np.nan), np.array([["a"]]), np.zeros((5, 5)))
+    bads: tuple[Any, ...] = (5, b"x", [[]], *arrays)
+    for bad in bads:
         with pytest.raises(PictureError):
             digits(bad)
+    for row, column in ((44, 0), (0, 60), (-1, 0)):
+        with pytest.raises(IndexError, match="expected a cell of 44 rows and 60 columns"):
+            digits(pixels).maps[0].window(row, column)
 
 
 def test_a_classifier_has_top_classes_and_no_map(lenet: Path) -> None:
@@ -350,6 +358,7 @@ def test_a_pyramid_of_maps(digits: Predictor, monkeypatch: pytest.MonkeyPatch) -
             (0.5, (20, 28), (8, 8)),
             (1, (44, 60), (4, 4)),
         ]
-        for options in ({"scales": ()}, {"scales": (0,)}, {"scale": 0}):
+        bad: list[Any] = [{"resize": size} for size in ("nett", 40, (0, 3), (3, 4, 5))]
+        for options in ({"scales": ()}, {"scales": (0,)}, {"scale": 0}, *bad):
             with pytest.raises(ValueError, match="expected"):
                 caffe_fcn.predictor(net, weights, **options)

@@ -20,6 +20,8 @@ if sys.version_info >= (3, 11):
 elif TYPE_CHECKING:
     from typing_extensions import Unpack
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from caffe_fcn.run import running
     from caffe_fcn.run.model import Model
 
@@ -103,6 +105,9 @@ class DenseMap:
 
     def window(self, row: int, column: int) -> tuple[int, int, int, int] | None:
         """The pixels that a cell sees, from top and left to before bottom and right; None for a classifier."""
+        rows, columns = self.level.scores.shape[1:]
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise IndexError(f"row {row}, column {column}: expected a cell of {rows} rows and {columns} columns")
         return None if self.level.cells is None else self.level.cells.window_of(row, column)
 
 
@@ -179,8 +184,8 @@ class Predictor:
     def __repr__(self) -> str:
         return f"<Predictor by {self.model.source}: {self.model.classes} classes>"
 
-    def __call__(self, picture: str | os.PathLike[str] | Array) -> Prediction:
-        """What the net says of PICTURE: a file, or an array H×W or H×W×C of RGB, 0 to 255.
+    def __call__(self, picture: str | os.PathLike[str] | Array | Image) -> Prediction:
+        """What the net says of PICTURE: a file, an array H×W or H×W×C of RGB, 0 to 255, or a pillow image.
 
         Raises PictureError for what is no picture, or one that the net does not take; OSError for a file that cannot
         be read.
@@ -228,6 +233,11 @@ def _looking(
 ) -> tuple[Engine, Selection, dict[str, Any]]:
     from caffe_fcn.run.engines import engine as engine_called
 
+    resize = choices.get("resize")
+    if resize not in (None, "net"):
+        size = tuple(resize) if isinstance(resize, Sequence) else ()
+        if len(size) != 2 or not all(isinstance(extent, int) and extent > 0 for extent in size):
+            raise ValueError(f'resize: expected (height, width) in pixels, or "net", found {resize!r}')
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (

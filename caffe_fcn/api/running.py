@@ -38,7 +38,8 @@ class VerifyOptions(TypedDict, total=False):
     pictures: Sequence[Array]
     """Inputs to compare on as well, C×H×W or several N×C×H×W, as they are fed."""
     tolerance: float | None
-    """The difference allowed, relative to the largest answer; by default what rounding does to sums of that length."""
+    """The difference allowed, relative to the largest score, a Softmax compared by the logarithms of what it gives; by
+    default what rounding does to sums of that length."""
     engine: Literal["onnxruntime", "opencv", "caffe"]
     """What runs the nets, onnxruntime by default."""
     threads: int | None

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     help="Make global poolings windows of their nominal input size, or keep them.",
 )
 @click.option("--strict", is_flag=True, help="Fail if an InnerProduct has to be left alone.")
-@click.option("--verify", is_flag=True, help="Prove the result before it is written, as `verify` does.")
+@click.option("--verify", is_flag=True, help="Prove the result as `verify` does, and write it only if all proofs hold.")
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
 @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

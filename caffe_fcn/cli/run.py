@@ -13,7 +13,6 @@ from caffe_fcn.cli.options import (
     directory_name,
     file_name,
     preparation_options,
-    scale,
     selection_options,
     size,
     text,
@@ -30,8 +29,11 @@ if TYPE_CHECKING:
 
 def scales(value: str) -> tuple[float, ...]:
     """Scales with commas between, each above 0 and given once."""
-    found = tuple(scale(part) for part in value.split(","))
-    if min(found) <= 0 or max(found) > 100 or len({f"{each:g}" for each in found}) < len(found):
+    try:
+        found = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        found = ()
+    if not all(0 < each <= 100 for each in found) or len({f"{each:g}" for each in found}) < max(1, len(found)):
         raise click.BadParameter(f"expected different scales above 0 and up to 100, such as 0.5,1,2, found {value!r}")
     return found
 

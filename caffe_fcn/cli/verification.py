@@ -33,8 +33,7 @@ class Verifier:
         self._found: Verification | None = None
 
     def check(self, net: str, weights: str) -> None:
-        """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails; one that could not be carried
-        out is told, and no failure."""
+        """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails, or cannot be carried out."""
         with open(net, "rb") as file:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
         with open_weights(weights, self._names[1]) as opened:
@@ -44,6 +43,11 @@ class Verifier:
             raise VerificationError(
                 f"{self._names[0]}: the converted net is not the original's twin: {summary(self._found)}; nothing was "
                 "written; this is a defect of caffe-fcn, please report it with the prototxt"
+            )
+        if not self._found.holds:
+            raise VerificationError(
+                f"{self._names[0]}: the converted net is not shown to be the original's twin: {summary(self._found)}; "
+                "nothing was written; leave --verify out to convert without the proof"
             )
 
     @property

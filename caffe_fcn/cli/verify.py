@@ -51,7 +51,8 @@ PROOFS = ("weights", "same-size", "dense")
     "--tolerance",
     type=click.FloatRange(0, 1),
     metavar="X",
-    help="Difference allowed, relative to the largest answer.  [default: what rounding does to sums of that length]",
+    help="Difference allowed, relative to the largest score; of a Softmax, to that of its logarithms.  "
+    "[default: what rounding does to sums of that length]",
 )
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the nets.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")

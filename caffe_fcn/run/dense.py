@@ -66,8 +66,8 @@ def check_size(model: Model, name: str, size: Size) -> None:
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
         raise PictureError(
-            f"{name}: expected a picture of at least {_pixels(model.smallest)}, which one window of the net sees, "
-            f"found {_pixels(size)}; make it larger with --resize or --scales"
+            f"{name}: expected a picture of at least {_pixels(model.smallest)}, the least that the net takes, "
+            f"found {_pixels(size)}; make it larger with --resize, or leave out small --scales"
         )
 
 

@@ -94,13 +94,17 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
         return _Decoded(name, image, channels)
 
 
-def picture_of(values: NDArray[Any], channels: int = 3, name: str = "the array") -> Picture:
-    """VALUES, H×W or H×W×C and RGB, as a picture for a net of CHANNELS, as `open_picture` gives one of a .npy.
+def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Picture:
+    """What is GIVEN, an array H×W or H×W×C and RGB or a pillow image, as a picture for a net of CHANNELS, as
+    `open_picture` has it of a file.
 
-    Raises PictureError for what are no pixels.
+    Raises PictureError for what is none.
     """
     import numpy as np
 
+    if hasattr(given, "tobitmap"):  # of pillow's images alone
+        return _Decoded(name, given, channels)
+    values = np.asarray(given)
     if values.dtype.kind not in "buif" or values.ndim not in (2, 3) or 0 in values.shape:
         raise PictureError(f"{name}: expected pixels, H×W or H×W×C, found {values.dtype}, {show(values.shape)}")
     pixels = values if values.ndim == 3 else values[:, :, None]
@@ -190,7 +194,9 @@ def _check_channels(name: str, shape: Shape, channels: int) -> None:
     """Raise PictureError where pixels H×W×C make no picture of CHANNELS."""
     held = shape[2]
     if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
-        raise PictureError(f"{name}: expected a picture of {channels} channels, as the net takes, found {show(shape)}")
+        raise PictureError(
+            f"{name}: expected a picture H×W×C of {channels} channels, as the net takes, found {show(shape)}"
+        )
 
 
 def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:

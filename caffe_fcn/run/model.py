@@ -22,7 +22,7 @@ from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import one_net
-from caffe_fcn.run.tiling import Reach, obstacle, reaches
+from caffe_fcn.run.tiling import CUT_SHORT, Reach, obstacle, reaches
 from caffe_fcn.surgery.check import other_parameters
 
 _FLOAT = 4
@@ -124,8 +124,9 @@ class Model:
         """The least height and width of a picture: a whole window, unless borders are padded."""
         if self.fixed is not None:
             return self.fixed
-        exact = self.geometry is not None and self.geometry.exact
-        high, wide = self.geometry.window if exact and self.geometry is not None else (1, 1)
+        found = self.geometry
+        padded = found is None or any(not reason.endswith(CUT_SHORT) for reason in found.reasons)
+        high, wide = (1, 1) if found is None or padded else found.window
         return max(high, self.least[0]), max(wide, self.least[1])
 
     @cached_property

@@ -20,6 +20,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, show
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.interruption import uninterrupted
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
@@ -40,7 +41,8 @@ which gains it a tenth of the time and, in a net that is nearly all one such lay
 def onnxruntime() -> Any:
     """The package. Raises ExtraError where it is not installed."""
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        with uninterrupted():  # torn apart in its middle, it would look like one that is not installed
+            import onnxruntime  # type: ignore[import-untyped]
     except ImportError as error:
         raise ExtraError(
             "running a net with onnxruntime needs the packages of the extra: pip install 'caffe-fcn[run]'"
@@ -120,7 +122,8 @@ def _write(lowered: Lowered, weights: WeightFile, directory: str) -> None:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise output_error(f"a temporary copy of {weights.path}", error, needed=size_of(made)) from error
+            place = f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (TMPDIR chooses another)"
+            raise output_error(place, error, needed=size_of(made)) from error
 
 
 def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:

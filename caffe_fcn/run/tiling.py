@@ -24,7 +24,10 @@ from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.run.cells import Axis
 
 _HALF = Fraction(1, 2)
-_AT_BORDERS = (" pads", " has a partial window at the border", " has fewer inputs at the border")
+CUT_SHORT = " has a partial window at the border"
+"""What a reason ends in that lets whole windows be, and adds cells behind them."""
+
+_AT_BORDERS = (" pads", CUT_SHORT, " has fewer inputs at the border")
 """What the reasons end in for which a cell is not a function of its window only near the borders."""
 
 

@@ -72,7 +72,7 @@ def verify(
     except CaffeFcnError as error:
         if weights is None or weights.status is not Status.FAILS:
             raise
-        work.misfit = f"the twin cannot be run: {error}"  # no wonder, with the weights as they are
+        work.misfit = f"the two cannot be run: {error}"  # no wonder, with the weights as they are
         same_size = work.same_size() if SAME_SIZE in wanted else None
         dense = work.dense() if DENSE in wanted else None
     return Verification(

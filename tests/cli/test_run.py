@@ -158,7 +158,7 @@ def test_another_size_is_refused_or_made_to_fit(digits: CommandLine) -> None:
 def test_a_picture_smaller_than_the_window(digits: CommandLine) -> None:
     np.save(digits.path / "small.npy", np.zeros((19, 50), np.uint8))
     told = refuses(digits, *FCN, "small.npy")
-    assert told.startswith("small.npy: expected a picture of at least 20×20 pixels, which one window of the net sees, ")
+    assert told.startswith("small.npy: expected a picture of at least 20×20 pixels, the least that the net takes, ")
     told = refuses(digits, *FCN, "window.png", "--scales", "0.5")
     assert told.startswith("window.png at scale 0.5: expected a picture of at least 20×20 pixels")
 

@@ -25,6 +25,8 @@ from caffe_fcn.run.proofs.pictures import read_inputs
 from caffe_fcn.run.proofs.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
 from tests.paths import GOLDEN, ROOT
+from tests.run.nets import net_of, weights_of
+from tests.surgery.nets import conv, data, fc
 
 FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemodel")
 SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("verify", "convert")}
@@ -186,6 +188,20 @@ def test_convert_tells_it_in_the_same_words() -> None:
 
 
 # ---- convert --verify ----
+
+
+def test_what_cannot_be_shown_is_not_written(cli: CommandLine) -> None:
+    net = data() + conv("c", "data", 4) + fc("a", "c", 3) + fc("b", "a", 2)
+    cli.write(net=net)
+    with weights_of(net_of(net), cli.path / "net.caffemodel"):
+        pass
+    before = cli.names
+    result = cli.convert("net.prototxt", "net.caffemodel", "--skip", "a", "--skip", "b", "--verify")
+    assert (result.code, cli.names) == (1, before)
+    assert (
+        "is not shown to be the original's twin: dense not shown: the twin does not take a larger input: " in result.err
+    )
+    assert "layer 'a' and 1 more is still an InnerProduct; " in result.err and "leave --verify out" in result.err
 
 
 def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:

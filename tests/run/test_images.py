@@ -66,7 +66,7 @@ def test_channels_are_brought_to_those_of_the_net(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(open_picture(tmp_path / "b.npy", 1))[:, :, 0], GREY)
     np.save(tmp_path / "six.npy", np.zeros((4, 5, 6), np.float32))
     assert whole(open_picture(tmp_path / "six.npy", 6)).shape == (4, 5, 6)
-    with pytest.raises(PictureError, match="expected a picture of 3 channels, as the net takes, found 4×5×6"):
+    with pytest.raises(PictureError, match="expected a picture H×W×C of 3 channels, as the net takes, found 4×5×6"):
         open_picture(tmp_path / "six.npy", 3)
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from caffe_fcn.errors import OutputError
+from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import infer_geometry
-from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
@@ -122,7 +122,8 @@ def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[s
     file.
 
     `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a
-    cell sees, the stride from cell to cell, the offset of the first cell's centre, and why it is not exact.
+    cell sees, the stride from cell to cell, the offset of the first cell's centre, and why it is not exact at every
+    size that the model takes.
     """
     props = {
         "source": metadata.source or os.path.basename(lowered.scope.graph.source),
@@ -141,16 +142,43 @@ def _json(value: object) -> str | None:
 
 def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
     known = infer_geometry(lowered.scope.graph, lowered.scope.shapes)
+    reasons = _reasons(lowered)
     return {
         value.name: {
             "window": list(found.window),
             "stride": [_number(value) for value in found.stride],
             "offset": [_number(value) for value in found.offset],
-            "inexact": list(found.reasons),
+            "inexact": list(dict.fromkeys((*found.reasons, *reasons.get(blob, ())))),
         }
         for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True)
         if (found := known.get(blob)) is not None
     }
+
+
+def _reasons(lowered: Lowered) -> dict[Blob, tuple[str, ...]]:
+    """Why maps are not exact at other sizes than the nominal one, where the model takes them: an input longer by the
+    stride of a layer is longer by one to that layer, whose windows may then be cut short."""
+    graph, shapes = lowered.scope.graph, lowered.scope.shapes
+    free = {
+        name: [axis for axis, extent in enumerate(value.dims) if axis > 1 and not isinstance(extent, int)]
+        for name, value in lowered.inputs.items()
+    }
+    known = [found for found in infer_geometry(graph, shapes).values() if found is not None]
+    found: dict[Blob, tuple[str, ...]] = {}
+    for more in sorted({int(stride) for each in known for stride in each.stride}) if any(free.values()) else ():
+        given = {
+            blob.name: tuple(extent + more * (axis in free[blob.name]) for axis, extent in enumerate(shape))
+            for blob in lowered.scope.inputs
+            if isinstance(shape := shapes.blobs[blob], tuple)
+        }
+        try:
+            larger = infer_geometry(graph, infer_shapes(graph, given=given))
+        except ShapeError:  # not every size suits every net
+            continue
+        for blob in lowered.scope.outputs:
+            if (each := larger.get(blob)) is not None:
+                found[blob] = (*found.get(blob, ()), *each.reasons)
+    return found
 
 
 def _number(value: Fraction) -> int | float:

@@ -72,7 +72,7 @@ def prove_dense(
         larger = infer_shapes(twin.net.graph, given={other: shape})
         maps = _whole(runner, twin, {other: picture}, larger)
     except (EngineError, LoweringError, ShapeError, WeightsError) as error:
-        return DenseProof(shape, grid.step, grid.windows, 0, (), f"the twin does not take a larger input: {error}")
+        return DenseProof(shape, grid.step, grid.windows, 0, (), _too_large(twin, error))
     geometry = infer_geometry(twin.scope.graph, infer_shapes(twin.scope.graph, given={other: shape}))
     inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
     features = _features(runner, original, twin, name, picture, grid, places) if inexact else None
@@ -80,6 +80,18 @@ def prove_dense(
     scene = _Scene(grid, places, geometry, wanted, crops, maps, features)
     found = tuple(_judge(scene, output) for output in outputs)
     return DenseProof(shape, grid.step, grid.windows, len(places), found, "")
+
+
+def _too_large(twin: Party, error: Exception) -> str:
+    """Why TWIN does not take a larger input, where that ends in ERROR."""
+    left = [node.name for node in twin.scope.graph.nodes if node.type == "InnerProduct"]
+    if not left:
+        return f"the twin does not take a larger input: {error}"
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return (
+        f"the twin does not take a larger input: layer {left[0]!r}{others} is still an InnerProduct; was it converted, "
+        "or are the two pairs swapped?"
+    )
 
 
 def _whole(runner: Runner, twin: Party, picture: Mapping[str, Array], larger: Shapes) -> dict[str, Array]:

@@ -72,8 +72,8 @@ def _checked(name: str, values: Array, count: int) -> Array:
         raise EngineError(f"output {name!r}: expected one answer for each of {count} items, found {_shown(values)}")
     if not np.isfinite(values).all():
         raise EngineError(
-            f"output {name!r}: expected numbers, found NaN or infinity; are the weights finite? `caffe-fcn "
-            "inspect --weights` tells"
+            f"output {name!r}: expected numbers, found NaN or infinity, which the net makes of numbers; has a "
+            "BatchNorm negative variances, or do its scores overflow?"
         )
     return values
 

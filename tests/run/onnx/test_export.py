@@ -157,7 +157,8 @@ def test_outputs_that_are_maps_tell_their_geometry(tmp_path: Path) -> None:
         export(net.graph, net.shapes, weights, tmp_path / "net.onnx", outputs=["b", "c"])
     (told,) = [each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props if each.key == "geometry"]
     geometry = json.loads(told)
-    assert geometry["b"] == {"window": [8, 8], "stride": [4, 4], "offset": [1.5, 1.5], "inexact": ['layer "b" pads']}
+    inexact = ['layer "b" pads', 'layer "b" has a partial window at the border']  # this one at other sizes
+    assert geometry["b"] == {"window": [8, 8], "stride": [4, 4], "offset": [1.5, 1.5], "inexact": inexact}
     assert geometry["c"]["stride"] == [0.5, 0.5]
 
 
