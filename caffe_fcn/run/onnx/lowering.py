@@ -123,8 +123,8 @@ def _refusal(node: Node, reason: str) -> str:
 def _error(scope: Scope, refused: Sequence[str]) -> LoweringError:
     many = "a layer" if len(refused) == 1 else f"{len(refused)} layers"
     return LoweringError(
-        f"{scope.graph.source}: {many} cannot be lowered to ONNX: {'; '.join(refused)}. Name outputs before them, or "
-        "cut the net there"
+        f"{scope.graph.source}: {many} cannot be said in ONNX, by which nets are run here too: {'; '.join(refused)}. "
+        "Ask for blobs before them (--blob), or cut the net there"
     )
 
 

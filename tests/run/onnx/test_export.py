@@ -276,7 +276,7 @@ def test_all_layers_in_the_way_are_named_at_once(tmp_path: Path) -> None:
         + layer("Python", 'python_param { module: "m" layer: "L" }', bottom="c", name="three", top="d")
     )
     message = refused(net, tmp_path)
-    assert message.startswith("net.prototxt: 3 layers cannot be lowered to ONNX: ")
+    assert message.startswith("net.prototxt: 3 layers cannot be said in ONNX, by which nets are run here too: ")
     for part in ('"one" (Warp)', '"two" (Pooling): stochastic pooling', '"three" (Python): its code decides'):
         assert part in message
     assert "fine" not in message
