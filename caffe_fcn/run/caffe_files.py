@@ -94,6 +94,8 @@ def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes) -> Message:
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
     if isinstance(bottom, tuple) and len(bottom) > _IMAGE and layer.HasField("convolution_param"):
         _spell_out(layer.convolution_param, len(bottom) - 2)
+    if layer.type == "LRN":
+        layer.lrn_param.alpha = layer.lrn_param.alpha  # OpenCV's default is not Caffe's
     return layer
 
 

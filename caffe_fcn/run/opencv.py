@@ -14,6 +14,8 @@ from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes.windows import convolution_windows, pooling_windows, rounds_down
 from caffe_fcn.run.caffe_files import Sizes, Written, as_caffe_makes_it, refuse, write_files
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
@@ -139,4 +141,46 @@ def _stochastic(node: Node, scope: Scope) -> str | None:
     return "stochastic pooling, which it does at random" if stochastic else None
 
 
-_RULES = (_ignored, _stochastic)
+def _of_one(node: Node, scope: Scope) -> str | None:
+    """What it does not expect: a single axis, of which it makes two, or a single bottom."""
+    if node.type == "Softmax" and len(_extents(node, scope)) == 1:
+        return "a blob of one axis, which it takes for a column"
+    return "a single bottom, which it does not copy" if node.type == "Concat" and len(node.bottoms) == 1 else None
+
+
+def _scaled_elsewhere(node: Node, scope: Scope) -> str | None:
+    if node.type != "Scale":
+        return None
+    if node.layer.scale_param.axis < 0:
+        return "scale_param.axis counted from the back, which it does not do"
+    second = len(node.bottoms) > 1 and node.layer.scale_param.bias_term
+    return "scale_param.bias_term with two bottoms, of which it takes the second for the bias" if second else None
+
+
+def _window_outside(node: Node, scope: Scope) -> str | None:
+    """At one size or another; that is not looked at, since a net is loaded for all."""
+    extents = _extents(node, scope)
+    if node.type != "Pooling" or rounds_down(node.layer) or node.layer.pooling_param.global_pooling or not extents:
+        return None
+    windows = pooling_windows(node.layer, extents[2:])
+    jumps = any(stride > kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
+    outside = jumps and not any(windows.before + windows.after)
+    return "a window may lie outside the map, and of nothing it takes 0 for the maximum" if outside else None
+
+
+def _writes_past_the_end(node: Node, scope: Scope) -> str | None:
+    """With one tap it forgets that padding takes something away from the map, and has no room for what it writes."""
+    extents = _extents(node, scope)
+    if node.type != "Deconvolution" or len(extents) < 3:
+        return None
+    windows = convolution_windows(node.layer, len(extents) - 2)
+    single = {*windows.kernel, *windows.stride} == {1} and any(windows.before + windows.after)
+    return "padding of a kernel of 1, which it forgets" if single else None
+
+
+def _extents(node: Node, scope: Scope) -> Shape:
+    shape = scope.shapes.blobs[node.bottoms[0]]
+    return shape if isinstance(shape, tuple) else ()
+
+
+_RULES = (_ignored, _stochastic, _of_one, _scaled_elsewhere, _window_outside, _writes_past_the_end)

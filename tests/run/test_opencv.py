@@ -32,6 +32,7 @@ NOT_THE_TWIN = {"argmax"}
 REFUSED = {
     "ip_transpose": "inner_product_param.transpose, which it ignores",
     "log": "log_param.base, which it ignores, log_param.shift, which it ignores",
+    "pool_stride_gt_kernel": "a window may lie outside the map",
     "swish": "swish_param.beta, which it ignores",
 }
 UNKNOWN = set(
@@ -116,8 +117,40 @@ def test_what_opencv_does_not_know_it_says_itself(name: str) -> None:
             layer("l", "Pooling", "data", params="pooling_param { pool: STOCHASTIC kernel_size: 2 }"),
             '"l" (Pooling): stochastic pooling, which it does at random',
         ),
+        (
+            layer("l", "Pooling", "data", params="pooling_param { kernel_size: 1 stride: 2 }"),
+            '"l" (Pooling): a window may lie outside the map',
+        ),
+        (
+            layer("l", "Deconvolution", "data", params="convolution_param { num_output: 2 kernel_size: 1 pad: 1 }"),
+            '"l" (Deconvolution): padding of a kernel of 1',
+        ),
+        (layer("l", "Concat", "data"), '"l" (Concat): a single bottom, which it does not copy'),
+        (
+            layer("flat", "Reshape", "data", params="reshape_param { shape { dim: -1 } }")
+            + layer("l", "Softmax", "flat", params="softmax_param { axis: 0 }"),
+            '"l" (Softmax): a blob of one axis',
+        ),
+        (
+            layer("l", "Scale", "data", params="scale_param { axis: -1 }"),
+            '"l" (Scale): scale_param.axis counted from the back',
+        ),
+        (
+            layer("l", "Scale", "data data", params="scale_param { axis: 0 bias_term: true }"),
+            '"l" (Scale): scale_param.bias_term with two bottoms',
+        ),
     ],
-    ids=["lrn", "mvn", "stochastic"],
+    ids=[
+        "lrn",
+        "mvn",
+        "stochastic",
+        "outside",
+        "padding",
+        "one bottom",
+        "one axis",
+        "axis from the back",
+        "two bottoms",
+    ],
 )
 def test_what_it_would_get_wrong_is_refused(text: str, told: str, tmp_path: Path) -> None:
     net = net_of(data() + text)
@@ -127,6 +160,16 @@ def test_what_it_would_get_wrong_is_refused(text: str, told: str, tmp_path: Path
     ):
         OpenCv().load(net, weights)
     assert told in str(error.value) and "use --engine onnxruntime" in str(error.value)
+
+
+@pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])
+def test_where_nothing_is_said_caffes_default_counts(region: str, tmp_path: Path) -> None:
+    """OpenCV's own alpha of LRN is another."""
+    net = net_of(data(shape="1 3 6 6") + layer("l", "LRN", "data", params=f"lrn_param {{ norm_region: {region} }}"))
+    with weights_of(net, tmp_path / "w") as weights:
+        image = np.random.default_rng(0).standard_normal((1, 3, 6, 6), dtype=np.float32)
+        made, expected = (engine.run({"data": image}) for engine in (OpenCv().load(net, weights), load(net, weights)))
+    assert difference(made["l"], expected["l"]) < TOLERANCE
 
 
 def test_every_layer_in_the_way_is_named(tmp_path: Path) -> None:

@@ -176,8 +176,8 @@ def _averages(build: Builder, value: str, windows: Windows, sizes: Dims, down: b
     kernels, strides, before, after = windows[:4]
     if not down:
         for size, kernel, stride, pad in zip(sizes, kernels, strides, after, strict=True):
-            if size is None and pad > max(0, kernel - stride):
-                raise FixedSizeError("at some sizes it drops a window that begins in the padding")
+            if size is None and pad > kernel - stride:
+                raise FixedSizeError("at some sizes it drops a window that begins behind the map")
     ends = [(pad, 0) for pad in after] if down else list(map(_end, sizes, before, after, kernels, strides))
     after, more = tuple(pad for pad, _ in ends), tuple(overhang for _, overhang in ends)
     slid: dict[str, tuple[int, ...]] = {"kernel_shape": kernels, "strides": strides}

@@ -107,6 +107,7 @@ UNEQUAL = [
     ((3, 4, 1), (2, 3, 1)),
     ((5, 3, 2), (4, 3, 1)),
     ((5, 2, 1), (3, 3, 2)),
+    ((2, 3, 0), (4, 2, 1)),
 ]
 
 
@@ -134,7 +135,7 @@ def test_paddings_that_differ_hold_still_only_what_they_must(tmp_path: Path) -> 
     session = pooling(parameters, tmp_path, 1, 2, 8, 8)
     assert session.inputs["data"] == (None, 2, None, 8)
     assert session.lowered.fixed == (
-        'width is fixed: layer "layer" (Pooling): at some sizes it drops a window that begins in the padding',
+        'width is fixed: layer "layer" (Pooling): at some sizes it drops a window that begins behind the map',
     )
 
 
