@@ -219,6 +219,8 @@ def _proving(
         raise ValueError(f"proofs: expected some of {', '.join(PROOFS)}, found {proofs!r}")
     if samples < 1 or windows < 1 or seed < 0:
         raise ValueError(f"samples, windows, seed: expected at least 1, 1 and 0, found {samples}, {windows}, {seed}")
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
     return Selection(phase, several(stages), level, given_shapes(shapes)), Options(
         engine=engine_called(engine, threads),
         samples=samples,

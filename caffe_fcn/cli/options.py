@@ -53,6 +53,17 @@ def level(value: str) -> int:
     return int(value)
 
 
+def fraction(value: str) -> float:
+    """A number from 0 to 1; click's own range lets NaN pass."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise click.BadParameter(f"expected a number from 0 to 1, such as 0.0001, found {value!r}")
+    return number
+
+
 def scale(value: str) -> float:
     """A finite number other than 0."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
-from caffe_fcn.cli.options import Preparation, file_name, preparation_options, selection_options
+from caffe_fcn.cli.options import Preparation, file_name, fraction, preparation_options, selection_options
 from caffe_fcn.cli.streams import open_trained, print_json
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ PROOFS = ("weights", "same-size", "dense")
 @preparation_options
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, 1),
+    type=fraction,
     metavar="X",
     help="Difference allowed, relative to the largest score; of a Softmax, to that of its logarithms.  "
     "[default: what rounding does to sums of that length]",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.errors import LoweringError, PictureError
+from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.selection import ANY_NET, Selection
@@ -21,6 +22,7 @@ from caffe_fcn.run.nets import one_net
 from caffe_fcn.run.onnx.export import Exported, Metadata, export
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.preprocessing import Mean, transform_of
+from caffe_fcn.surgery.writing import STDOUT
 
 _COLOURS = 3
 _SHOWN = 4
@@ -70,6 +72,9 @@ def export_net(
     ShapeError and WeightsError as `convert` does, OutputError where a file cannot be written.
     """
     asked = settings or Settings()
+    others = [asked.labels, None if asked.mean is None else asked.mean.name]
+    if os.fspath(out_path) != STDOUT:
+        check_outputs([out_path], [other for other in others if other is not None], force=force)
     (graph, shapes), weights = one_net(source, weights, selection)
     scope = choose_scope(graph, shapes, asked.blobs)
     stated = _stated(scope, asked)

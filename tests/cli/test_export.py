@@ -329,6 +329,9 @@ def test_files_that_are_there_or_are_not(lenet: CommandLine) -> None:
     assert refuses(lenet, *FILES) == "net.onnx: exists already; overwrite it with --force or name another file"
     assert "the same file as the input net.prototxt" in refuses(lenet, *FILES, "-o", FILES[0], "--force")
     assert "the same file as the input net.caffemodel" in refuses(lenet, *FILES, "-o", FILES[1], "--force")
+    (lenet.path / "labels.txt").write_text("\n".join("0123456789"))
+    labels = ("--labels", "labels.txt", "-o", "labels.txt", "--force")
+    assert "the same file as the input labels.txt" in refuses(lenet, *FILES, *labels)
     assert "does not exist" in refuses(lenet, *FILES, "-o", "nowhere/net.onnx")
     assert refuses(lenet, "nothing", FILES[1]).startswith("nothing: No such file")
     assert refuses(lenet, *FILES[::-1]).endswith("the arguments are swapped: the prototxt comes first")

@@ -321,6 +321,7 @@ def test_an_engine_that_is_not_installed(pair: CommandLine, monkeypatch: pytest.
         [*FILES, "--engine", "tea"],
         [*FILES, "--samples", "0"],
         [*FILES, "--tolerance", "-1"],
+        [*FILES, "--tolerance", "nan"],
         [*FILES, "--proof", "dens"],
         ["-", "-", *FILES[2:]],
         ["", *FILES[1:]],

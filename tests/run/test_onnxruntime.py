@@ -13,6 +13,7 @@ import pytest
 from caffe_fcn.errors import EngineError, OutputError, ShapeError
 from caffe_fcn.run import onnxruntime as engine_module
 from caffe_fcn.run.engine import Engine, Session
+from caffe_fcn.run.onnx.registry import LOWERINGS
 from caffe_fcn.run.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from tests.net.nets import data, layer
 from tests.paths import GOLDEN, ROOT
@@ -177,3 +178,12 @@ def test_what_onnxruntime_raises_is_told_in_a_line(
     monkeypatch.setattr(convolution, "_session", Broken())
     with pytest.raises(EngineError, match=r"cannot run net\.prototxt: Failed to allocate memory"):
         convolution.run({"data": np.zeros((1, 2, 8, 8))})
+
+
+def test_a_blob_of_another_shape_than_caffes_is_not_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOWERINGS, "Flatten", lambda site: site.inputs[0])
+    net = net_of(data(1, 2, 3, 4) + layer("Flatten"))
+    with weights_of(net, tmp_path / "net.caffemodel") as weights:
+        session = load(net, weights)
+    with pytest.raises(EngineError, match="makes 'out' 1×2×3×4 where Caffe makes it 1×24; this is a defect"):
+        session.run({"data": np.zeros((1, 2, 3, 4))})

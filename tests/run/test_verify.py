@@ -164,6 +164,24 @@ def test_layers_that_share_their_weights(weights: str, tmp_path: Path) -> None:
     assert ends(pair.verify()) == [HOLDS, HOLDS, NOT_SHOWN]
 
 
+def test_layers_that_do_nothing_may_come_and_go(tmp_path: Path) -> None:
+    """As in deploy nets made by hand, which leave out what the training needs."""
+    drop = layer("drop", "Dropout", "fc", "fc")
+    pair = written(data() + conv("c", "data", 3) + fc("fc", "c", 4) + drop + fc("fc2", "fc", 5), tmp_path)
+    line = next(line for line in pair.fcn.read_text().splitlines() if '"Dropout"' in line)
+    assert pair.text(lambda text: text.replace(line, "")).verify().holds
+    again = line.replace('"fc-conv"', '"fc2-conv"')
+    assert again != line
+    assert pair.text(lambda text: text + again).verify().holds
+
+
+def test_outputs_that_are_the_same_are_all_paired(tmp_path: Path) -> None:
+    split = 'layer { name: "split" type: "Split" bottom: "fc" top: "one" top: "two" }'
+    found = written(data() + conv("c", "data", 3) + fc("fc", "c", 4) + split, tmp_path).verify()
+    assert found.holds and found.same_size is not None
+    assert [each.output.name for each in found.same_size.outputs] == ["one", "two"]
+
+
 # ---- What cannot be shown ----
 
 
@@ -189,6 +207,14 @@ def test_an_inner_product_left_as_it_was(tmp_path: Path) -> None:
     found = written(text, tmp_path, Settings(ConvertOptions(skip=("a", "b")))).verify()
     assert ends(found) == [HOLDS, HOLDS, NOT_SHOWN]
     assert found.dense is not None and "does not take a larger input" in found.dense.not_shown
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_answers_that_are_no_numbers(tmp_path: Path) -> None:
+    """The logarithm of what may be negative: two nets agree on NaN, and that says nothing."""
+    pair = written(data() + conv("c", "data", 3) + fc("fc", "c", 4) + layer("log", "Log", "fc"), tmp_path)
+    with pytest.raises(EngineError, match="output 'log': expected numbers, found NaN or infinity"):
+        pair.verify()
 
 
 # ---- What the user decides ----

@@ -2,7 +2,8 @@
 
 The one idea: a layer is what it computes, and from what. Both nets are numbered in the same way, from their
 inputs on: two layers have one number if they are of one kind and read blobs of the same numbers. An
-InnerProduct and a Convolution are of one kind, and a layer that only rearranges its blob passes its number on.
+InnerProduct and a Convolution are of one kind, and a layer that only rearranges its blob, or does nothing to it,
+passes its number on.
 Layers that nothing tells apart go by their order in the file.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.run.onnx.elementwise import UNCHANGING
 
 MOVERS = frozenset({"Flatten", "Permute", "Reshape", "Squeeze"})
 """Types that give values another place, and that the twin may do without."""
@@ -29,7 +31,7 @@ class Numbers:
         layers: dict[int, Node] = {}
         seen: dict[tuple[object, ...], int] = {}
         for node in graph.nodes:
-            if node.bottoms and node.type in MOVERS:
+            if node.bottoms and node.type in MOVERS | UNCHANGING:
                 blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
                 continue
             if not node.bottoms:
@@ -56,7 +58,7 @@ def _kind(node: Node) -> tuple[object, ...]:
 
 
 class Numbered(NamedTuple):
-    """A net by what it computes: its layers, but for those that only rearrange, and the numbers of its blobs."""
+    """A net by what it computes: its layers, but for those that pass values on, and the numbers of its blobs."""
 
     layers: Mapping[int, Node]
     blobs: Mapping[Blob, int]

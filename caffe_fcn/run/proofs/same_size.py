@@ -50,18 +50,23 @@ class Output(NamedTuple):
 def outputs(original: Scope, twin: Scope, tolerance: float | None) -> tuple[list[Output], list[str]]:
     """The outputs of both nets in pairs, and what has no partner, in words."""
     ours, theirs = number_both(original.graph, twin.graph)
-    there = {theirs.blobs[blob]: blob for blob in twin.outputs}
+    there: dict[int, list[Blob]] = {}
+    for blob in twin.outputs:
+        there.setdefault(theirs.blobs[blob], []).append(blob)
     depth = additions(original.graph, original.shapes)
     found, failures = [], []
     for blob in original.outputs:
-        other = there.pop(ours.blobs[blob], None)
-        if other is None:
+        alike = there.get(ours.blobs[blob])
+        if not alike:
             failures.append(f"the twin has no output that stands for {blob.name!r}")
             continue
+        other = alike.pop(0)
         limit = allowed(depth[blob]) if tolerance is None else tolerance
         softmax = original.graph.producer[blob].type == "Softmax"
         found.append(Output(OutputPair(blob.name, other.name), blob, other, limit, softmax))
-    failures += [f"the twin's output {blob.name!r} stands for none of the original" for blob in there.values()]
+    failures += [
+        f"the twin's output {blob.name!r} stands for none of the original" for left in there.values() for blob in left
+    ]
     return found, failures
 
 
