@@ -220,7 +220,7 @@ def test_a_verification(twin: Twin) -> None:
     assert (only.same_size.samples, only.same_size.seed, only.same_size.given) == (2, 3, 1)
     net, weights, fcn, _ = twin
     assert not caffe_fcn.verify(net, weights, fcn, weights, proofs=["weights"]).holds
-    for options in ({"proofs": "dens"}, {"samples": 0}, {"seed": -1}):
+    for options in ({"proofs": "dens"}, {"samples": 0}, {"seed": -1}, {"tolerance": float("nan")}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}.*: expected"):
             caffe_fcn.verify(*twin, **options)
     with pytest.raises(EngineError, match="expected an engine out of"):

@@ -137,7 +137,8 @@ def run(
     with ExitStack() as stack:
         if out_dir is not None:
             stack.enter_context(directory(out_dir))
-        inputs = [path for path in (net, weights, *paths) if path != "-"]
+        others = choices["labels"], choices["preparation"].mean
+        inputs = [path for path in (net, weights, *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
         job = _job(stack, net, weights, asked, wanted, **choices)
         return run_all(job, paths, targets, manner)

@@ -335,6 +335,14 @@ def test_memory_does_not_grow_with_the_picture(digits: CommandLine) -> None:
 # ---- Many pictures ----
 
 
+@pytest.mark.parametrize("option", ["--labels", "--mean"])
+def test_no_input_is_overwritten(digits: CommandLine, option: str) -> None:
+    (digits.path / "x.npy").write_text("anything")
+    told = digits.run("run", *FCN, "scattered.png", option, "x.npy", "-o", "x.npy", "--force")
+    assert told.code == 1 and "the same file as the input x.npy" in told.err
+    assert (digits.path / "x.npy").read_text() == "anything"
+
+
 def test_pixels_that_go_in_as_they_are_are_told_once(digits: CommandLine) -> None:
     told = "note: pixels of 0 to 255 go in as they are; "
     assert runs(digits, *NET, "window.png", "window.png").err.count(told) == 1
