@@ -17,15 +17,14 @@ from caffe_fcn.files.statistics import blob_statistics
 from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.selection import check_given, graphs
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
-from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.check import other_parameters
 from caffe_fcn.surgery.convert import open_either, open_inputs
 from caffe_fcn.surgery.edits import Surgery
 from caffe_fcn.surgery.inputs import image_inputs
+from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import blob_shapes, plan_weights
 
@@ -73,13 +72,10 @@ def _reason(name: str, error: Exception) -> str:
 
 
 def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection:
-    weights, given = model.weights, settings.selection.given
-    if weights is not None and weights.bare:
-        weights = with_headers(weights, source.net)
+    found = meet(source, model.weights, settings.selection)
+    phase, graph, weights = found.phase, found.graph, found.weights
+    shapes = found.shapes[phase]
     held = blob_shapes(weights) if weights else None
-    phase, graph = next(iter(graphs(source, settings.selection).items()))
-    check_given(graph, given)
-    shapes = infer_shapes(graph, given=given, weights=held)
     matched = _matched(weights, source, graph, shapes) if weights else _NOTHING
     if settings.input_size:
         shapes = _resized(graph, shapes, held, settings)

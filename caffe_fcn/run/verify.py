@@ -13,9 +13,8 @@ from functools import cached_property
 
 from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine, Net
 from caffe_fcn.run.onnx.scope import choose_scope
@@ -25,8 +24,7 @@ from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.records import DenseProof, SameSizeProof, Status, Verification, WeightsProof
 from caffe_fcn.run.proofs.same_size import Output, Party, outputs, prove_same_size
 from caffe_fcn.run.proofs.weights import Side, prove_weights
-from caffe_fcn.surgery.bare import with_headers
-from caffe_fcn.surgery.weights import blob_shapes
+from caffe_fcn.surgery.meeting import meet
 
 WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
 """The names of the proofs."""
@@ -98,7 +96,7 @@ class _Work:
     def __init__(self, original: Model, twin: Model, selection: Selection, options: Options) -> None:
         self.options, self.misfit = options, ""
         self.runner = Runner(options.engine)
-        self.original = _side(original, selection, {})
+        self.original = _side(original, selection)
         self.phase = next(iter(self.original.graphs))
         given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
         try:
@@ -159,27 +157,16 @@ class _Work:
         return Party(Net(graph, shapes), side.weights, scope, fed)
 
 
-def _side(model: Model, selection: Selection, given: Mapping[str, Shape]) -> Side:
-    """MODEL in each phase. GIVEN are the shapes of the inputs of the net that it is held against."""
-    weights = with_headers(model.weights, model.source.net) if model.weights.bare else model.weights
-    found = graphs(model.source, _known(model.source, selection))
-    shapes = {phase: _shapes(graph, weights, selection.given, given) for phase, graph in found.items()}
-    return Side(weights, found, shapes)
+def _side(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Side:
+    """MODEL in each phase. FED are the shapes of the inputs of the net that it is held against."""
+    found = meet(model.source, model.weights, _known(model.source, selection), fed=fed)
+    return Side(found.weights or model.weights, found.graphs, found.shapes)
 
 
 def _known(source: SourceNet, selection: Selection) -> Selection:
     """SELECTION without shapes of blobs that the net, whose blobs may have other names, does not have."""
     names = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
     return selection._replace(given={name: shape for name, shape in selection.given.items() if name in names})
-
-
-def _shapes(graph: Graph, weights: WeightFile, told: Mapping[str, Shape], given: Mapping[str, Shape]) -> Shapes:
-    sources = {blob.name for node in graph.nodes if not node.bottoms for blob in node.tops}
-    here = {name: shape for name, shape in told.items() if graph.latest(name)}
-    if not given:
-        check_given(graph, here)
-    here |= {name: shape for name, shape in given.items() if name in sources}
-    return infer_shapes(graph, given=here, weights=blob_shapes(weights))
 
 
 def _fed(side: Side, phase: str) -> dict[str, Shape]:

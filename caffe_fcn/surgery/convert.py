@@ -16,18 +16,18 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graph_of, graphs
+from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.check import Twin, check_twin, other_parameters
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
 from caffe_fcn.surgery.edits import Rewire, Surgery
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
+from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
-from caffe_fcn.surgery.weights import WeightPlan, blob_shapes, plan_weights
+from caffe_fcn.surgery.weights import WeightPlan, plan_weights
 
 _MOVED = {"inner_product_param": "convolution_param"}
 """Fields whose contents the surgery moves to another field."""
@@ -108,19 +108,11 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
 
 
 def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
-    if weights is not None and weights.bare:
-        weights = with_headers(weights, source.net)
-    shapes_of_blobs = blob_shapes(weights) if weights else None
-    phases = graphs(source, settings.selection)
-    surgeries: dict[str, tuple[Graph, Surgery]] = {}
-    params: dict[str, tuple[Shape, ...]] = {}
-    known: dict[str, Shapes] = {}
-    for phase, graph in phases.items():
-        check_given(graph, settings.selection.given)
-        shapes = infer_shapes(graph, given=settings.selection.given, weights=shapes_of_blobs)
-        known[phase] = shapes
-        surgeries[phase] = graph, convolutionalize(graph, shapes, settings.options)
-        params.update({node.name: shapes.params[node.index] for node in graph.nodes if node.index in shapes.params})
+    found = meet(source, weights, settings.selection)
+    weights, phases, known = found.weights, found.graphs, found.shapes
+    surgeries = {
+        phase: (graph, convolutionalize(graph, known[phase], settings.options)) for phase, graph in phases.items()
+    }
     surgery = outside(source.net, list(phases.values()), merge(surgeries))
     _check_asked(source, phases, settings, surgery)
     changed, origins = surgery.apply(source.net)
@@ -132,7 +124,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     outputs: dict[str, Shape] = {}
     if settings.input_size:
         surgery, changed, outputs = _resized(source, settings, phases, known, surgery)
-    weight_plan = plan_weights(weights, source.net, surgery, params) if weights else None
+    weight_plan = plan_weights(weights, source.net, surgery, found.params) if weights else None
     text_edits = tuple(source.edits_for(changed, origins, _MOVED))
     document = source.document.with_edits(text_edits)
     check_text(document, changed)

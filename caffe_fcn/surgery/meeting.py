@@ -1,0 +1,81 @@
+"""A net and its weights, brought together: the one place where the two meet, for every command and the library.
+
+The one idea: whatever has to be known, checked or told of a net with its weights is done here once, so that
+no command can read the bytes of another net as if they were its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.surgery.bare import with_headers
+from caffe_fcn.surgery.weights import blob_shapes
+
+
+class Trained(NamedTuple):
+    """A net in each of its phases, TEST first, with the shapes of all blobs, and the weights that belong to it."""
+
+    source: SourceNet
+    weights: WeightFile | None
+    graphs: Mapping[str, Graph]
+    """By phase."""
+    shapes: Mapping[str, Shapes]
+    """By phase."""
+
+    @property
+    def phase(self) -> str:
+        """The phase that is meant where only one can be."""
+        return next(iter(self.graphs))
+
+    @property
+    def graph(self) -> Graph:
+        """The net in that phase."""
+        return self.graphs[self.phase]
+
+    @property
+    def params(self) -> dict[str, tuple[Shape, ...]]:
+        """The shapes that the net gives the parameter blobs, by layer name, where they are known."""
+        return {
+            node.name: self.shapes[phase].params[node.index]
+            for phase, graph in self.graphs.items()
+            for node in graph.nodes
+            if node.index in self.shapes[phase].params
+        }
+
+
+def meet(
+    source: SourceNet,
+    weights: WeightFile | None,
+    selection: Selection = ANY_NET,
+    *,
+    fed: Mapping[str, Shape] | None = None,
+) -> Trained:
+    """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none.
+
+    FED overrides the shapes of the net's inputs by name; names that the net does not have are ignored there. Raises
+    NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the weights are
+    another net's.
+    """
+    if weights is not None and weights.bare:
+        weights = with_headers(weights, source.net)
+    held = blob_shapes(weights) if weights is not None else None
+    phases = graphs(source, selection)
+    shapes: dict[str, Shapes] = {}
+    for phase, graph in phases.items():
+        if fed is None:
+            check_given(graph, selection.given)
+        given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
+        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, fed or {})}, weights=held)
+    return Trained(source, weights, phases, shapes)
+
+
+def _inputs(graph: Graph, fed: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Those of the shapes in FED that are of inputs of GRAPH."""
+    names = {blob.name for node in graph.nodes if not node.bottoms for blob in node.tops}
+    return {name: shape for name, shape in fed.items() if name in names}
