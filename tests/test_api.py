@@ -18,6 +18,7 @@ import pytest
 import caffe_fcn
 from caffe_fcn import api, schema
 from caffe_fcn.api import Predictor, SourceNet, WeightFile, converting, open_weights, running
+from caffe_fcn.api.options import selection_of
 from caffe_fcn.cli.main import run
 from caffe_fcn.errors import (
     CaffeFcnError,
@@ -30,15 +31,16 @@ from caffe_fcn.errors import (
     SurgeryError,
     WeightsError,
 )
+from caffe_fcn.net.selection import Selection
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
 Best BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions DenseMap EngineError Export ExportOptions
 ExtraError LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError PredictOptions Prediction
-Predictor PrototxtError Session Shape ShapeError SourceNet Status SurgeryError ToConvolution Unknown Verification
-VerificationError VerifyOptions WeightFile WeightsError __version__ convert convolutionalize export infer_shapes load
-open_weights predictor read_net verify
+Predictor PrototxtError SelectionOptions Session Shape ShapeError SourceNet Status SurgeryError ToConvolution Unknown
+Verification VerificationError VerifyOptions WeightFile WeightsError __version__ convert convolutionalize export
+infer_shapes load open_weights predictor read_net verify
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
@@ -137,8 +139,8 @@ def test_convert_does_what_the_command_does(lenet: Path) -> None:
 def test_every_option_of_the_command_is_one_of_the_library(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     options = api.ConvertOptions.__annotations__
-    settings = inspect.signature(converting._settings).parameters
-    assert set(options) == set(settings)
+    settings = {*inspect.signature(converting._settings).parameters} - {"selection"}
+    assert set(options) == settings | set(api.SelectionOptions.__annotations__)
     assert caffe_fcn.convolutionalize(net, input_size=44).report()["input_size"] == [44, 44]
     assert caffe_fcn.convolutionalize(net, suffix="").names == {}
     assert [edit.layer for edit in caffe_fcn.convolutionalize(net, only=["ip1"], phase="TRAIN").converted] == ["ip1"]
@@ -288,7 +290,21 @@ def test_weights_that_are_no_numbers_are_not_loaded(lenet: Path) -> None:
 
 def test_every_option_of_the_commands_is_one_of_the_library() -> None:
     for options, function in ((api.VerifyOptions, running._proving), (api.ExportOptions, running._exporting)):
-        assert set(options.__annotations__) == set(inspect.signature(function).parameters)
+        own = set(inspect.signature(function).parameters)
+        assert set(options.__annotations__) == own | set(api.SelectionOptions.__annotations__)
+
+
+def test_every_keyword_of_the_selection_arrives_in_it() -> None:
+    told = {"shapes": {"data": [1, 3, 8, 8]}, "phase": "TEST", "stages": "deploy", "level": 2, "crop_offset": "auto"}
+    selection, others = selection_of({**told, "ignore_fields": ["convolution_param.relu"], "suffix": "-x"})
+    assert others == {"suffix": "-x"}
+    fields = frozenset({"convolution_param.relu"})
+    assert selection == Selection("TEST", ("deploy",), 2, {"data": (1, 3, 8, 8)}, "auto", fields)
+    assert {*told, "ignore_fields"} == set(api.SelectionOptions.__annotations__)
+    with pytest.raises(ValueError, match="crop_offset"):
+        selection_of({"crop_offset": "none"})
+    with pytest.raises(TypeError, match="suffix"):
+        caffe_fcn.infer_shapes(caffe_fcn.read_net(LENET / "net.prototxt"), suffix="-x")  # type: ignore[call-arg]
 
 
 # ---- Looking at pictures ----

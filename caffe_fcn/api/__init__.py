@@ -30,6 +30,7 @@ from caffe_fcn.api.converting import (
     infer_shapes,
 )
 from caffe_fcn.api.looking import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
+from caffe_fcn.api.options import SelectionOptions
 from caffe_fcn.api.running import (
     Export,
     ExportOptions,
@@ -106,6 +107,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PrototxtError",
+    "SelectionOptions",
     "Session",
     "Shape",
     "ShapeError",

@@ -7,24 +7,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from caffe_fcn.api.options import given_shapes, several
+from caffe_fcn.api.options import SelectionOptions, selection_of, several
 from caffe_fcn.errors import (
     SurgeryError,
 )
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import Shape, Unknown
-from caffe_fcn.net.shapes import infer_shapes as infer_graph_shapes
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.convert import Plan, Settings, open_inputs, plan
 from caffe_fcn.surgery.convolutionalize import Options
 from caffe_fcn.surgery.edits import LeftAlone, ToConvolution
+from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.naming import Naming, parse_rule
-from caffe_fcn.surgery.weights import blob_shapes
 from caffe_fcn.surgery.writing import beside, carry_out
 
 if sys.version_info >= (3, 11):
@@ -44,19 +42,11 @@ class NetShapes(NamedTuple):
     """What had to be assumed."""
 
 
-class ConvertOptions(TypedDict, total=False):
-    """The options of `caffe-fcn convert`, as keywords."""
+class ConvertOptions(SelectionOptions, total=False):
+    """The options of `caffe-fcn convert`, as keywords, beside those of `SelectionOptions`."""
 
     input_size: int | Sequence[int] | None
     """The input's spatial size in the written net, H×W in pixels; one number for a square."""
-    shapes: Mapping[str, Sequence[int]]
-    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
-    phase: Literal["TRAIN", "TEST"] | None
-    """The phase to look at; by default every phase that the file tells apart."""
-    stages: str | Sequence[str]
-    """The stages to build the net for."""
-    level: int | None
-    """The level to build the net for."""
     suffix: str
     """What the new names of layers end in, "-conv" by default; "" keeps the names."""
     rename: str | Sequence[str]
@@ -140,25 +130,19 @@ class Conversion:
 def infer_shapes(
     net: SourceNet,
     weights: WeightFile | None = None,
-    *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: Literal["TRAIN", "TEST"] = "TEST",
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
+    **options: Unpack[SelectionOptions],
 ) -> NetShapes:
-    """The shapes of all blobs and parameter blobs of NET, as Caffe would set them up.
+    """The shapes of all blobs and parameter blobs of NET in one phase, by default TEST, as Caffe would set them up.
 
-    SHAPES gives those that the file leaves out, by blob; WEIGHTS tell the channels, and often the size, of images
-    in a database. Raises NetError for a net that cannot be built, ShapeError for one that Caffe would refuse.
+    OPTIONS are `SelectionOptions`; WEIGHTS tell the channels, and often the size, of images in a database. Raises
+    NetError for a net that cannot be built, ShapeError for one that Caffe would refuse.
     """
-    selection = Selection(phase, several(stages), level, given_shapes(shapes))
-    graph = graphs(net, selection)[phase]
-    if weights is not None and weights.bare:
-        weights = with_headers(weights, net.net)
-    held = blob_shapes(weights) if weights is not None else None
-    found = infer_graph_shapes(graph, given=selection.given, weights=held)
-    params = {node.name: found.params[node.index] for node in graph.nodes if node.index in found.params}
-    return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, params, found.notes)
+    selection, others = selection_of(options)
+    if others:
+        raise TypeError(f"infer_shapes() got an unexpected keyword argument {next(iter(others))!r}")
+    trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"))
+    found = trained.shapes[trained.phase]
+    return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, found.notes)
 
 
 def convolutionalize(
@@ -171,7 +155,8 @@ def convolutionalize(
     Raises SurgeryError, ShapeError or NetError, naming the layer, where that cannot be done; WeightsError where
     the weights are another net's.
     """
-    return Conversion(plan(net, weights, _settings(**options)))
+    selection, others = selection_of(options)
+    return Conversion(plan(net, weights, _settings(selection, **others)))
 
 
 def convert(
@@ -201,12 +186,9 @@ def convert(
 
 
 def _settings(
+    selection: Selection,
     *,
     input_size: int | Sequence[int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: str | None = None,
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
     suffix: str = "-conv",
     rename: str | Sequence[str] = (),
     only: str | Sequence[str] = (),
@@ -222,7 +204,7 @@ def _settings(
     naming = Naming(suffix, tuple(parse_rule(rule) for rule in several(rename)))
     return Settings(
         options=Options(naming, several(only), several(skip), keep_global_pooling=global_pooling == "keep"),
-        selection=Selection(phase, several(stages), level, given_shapes(shapes)),
+        selection=selection,
         input_size=None if size is None else tuple(size),
         strict=strict,
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from caffe_fcn.api.options import checked_scale, given_shapes, mean_text, several
+from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from caffe_fcn.run.model import Model
 
 
-class PredictOptions(TypedDict, total=False):
-    """The options of `caffe-fcn run`, as keywords."""
+class PredictOptions(SelectionOptions, total=False):
+    """The options of `caffe-fcn run`, as keywords, beside those of `SelectionOptions`."""
 
     mean: float | Sequence[float] | str | os.PathLike[str] | None
     """What is subtracted from each channel, or a .npy or binaryproto with it; by default what the net itself states."""
@@ -53,14 +52,6 @@ class PredictOptions(TypedDict, total=False):
     """The threads of the engine, by default as many as it takes."""
     gpu: bool
     """Whether it is to run on the GPU."""
-    shapes: Mapping[str, Sequence[int]]
-    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
-    phase: Literal["TRAIN", "TEST"] | None
-    """The phase to run; by default TEST, if the file has it."""
-    stages: str | Sequence[str]
-    """The stages to build the net for."""
-    level: int | None
-    """The level to build the net for."""
 
 
 class Best(NamedTuple):
@@ -211,7 +202,8 @@ def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOpti
     """
     from caffe_fcn.run.running import prepare
 
-    engine, selection, choices = _looking(**options)
+    selection, others = selection_of(options)
+    engine, choices = _looking(**others)
     model, settings, notes = prepare(net, weights, engine, selection, **choices)
     return Predictor(model, settings, notes)
 
@@ -221,16 +213,12 @@ def _looking(
     engine: str = "onnxruntime",
     threads: int | None = None,
     gpu: bool = False,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: str | None = None,
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
     mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
     scale: float | None = None,
     swap_channels: bool = False,
     scales: Sequence[float] = (1.0,),
     **choices: Any,
-) -> tuple[Engine, Selection, dict[str, Any]]:
+) -> tuple[Engine, dict[str, Any]]:
     from caffe_fcn.run.engines import engine as engine_called
 
     resize = choices.get("resize")
@@ -242,7 +230,6 @@ def _looking(
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (
         engine_called(engine, threads, gpu=gpu),
-        Selection(phase, several(stages), level, given_shapes(shapes)),
         {
             "mean": mean_text(mean),
             "scale": checked_scale(scale),

@@ -5,8 +5,26 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
 
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.selection import Selection
+
+
+class SelectionOptions(TypedDict, total=False):
+    """The keywords that say which net of a file is meant, and how its layers are read."""
+
+    shapes: Mapping[str, Sequence[int]] | None
+    """Shapes by blob, of inputs that the files leave out and of what layers of unknown types make."""
+    phase: Literal["TRAIN", "TEST"] | None
+    """The phase to look at; by default every phase that the file tells apart, to run and to write it TEST."""
+    stages: str | Sequence[str]
+    """The stages to build the net for."""
+    level: int | None
+    """The level to build the net for."""
+    crop_offset: Literal["auto", "zero"] | None
+    """The offset of Crop layers that give none: computed from the geometry of the net, or 0."""
+    ignore_fields: str | Sequence[str]
+    """Fields whose effect is not supported and is to be ignored, as "convolution_param.relu"."""
 
 
 def several(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -14,9 +32,24 @@ def several(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def given_shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, Shape]:
-    """SHAPES by blob, as tuples."""
-    return {name: tuple(shape) for name, shape in (shapes or {}).items()}
+def selection_of(options: Mapping[str, Any]) -> tuple[Selection, dict[str, Any]]:
+    """OPTIONS, the keywords of a function: those of `SelectionOptions` as a Selection, and the others."""
+    others = dict(options)
+    return _selection(**{name: others.pop(name) for name in SelectionOptions.__annotations__ if name in others}), others
+
+
+def _selection(
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    phase: str | None = None,
+    stages: str | Sequence[str] = (),
+    level: int | None = None,
+    crop_offset: Literal["auto", "zero"] | None = None,
+    ignore_fields: str | Sequence[str] = (),
+) -> Selection:
+    if crop_offset not in (None, "auto", "zero"):
+        raise ValueError(f'crop_offset: expected "auto" or "zero", found {crop_offset!r}')
+    given = {name: tuple(shape) for name, shape in (shapes or {}).items()}
+    return Selection(phase, several(stages), level, given, crop_offset, frozenset(several(ignore_fields)))
 
 
 def checked_scale(scale: float | None) -> float | None:

@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
-from caffe_fcn.api.options import checked_scale, given_shapes, mean_text, several
+from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Session
 from caffe_fcn.run.proofs.records import Verification
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from caffe_fcn.run import verify as proving
 
 
-class VerifyOptions(TypedDict, total=False):
-    """The options of `caffe-fcn verify`, as keywords."""
+class VerifyOptions(SelectionOptions, total=False):
+    """The options of `caffe-fcn verify`, as keywords, beside those of `SelectionOptions`."""
 
     proofs: str | Sequence[str]
     """The proofs to carry out, of "weights", "same-size" and "dense"; all by default."""
@@ -44,18 +43,10 @@ class VerifyOptions(TypedDict, total=False):
     """What runs the nets, onnxruntime by default."""
     threads: int | None
     """The threads of the engine, by default as many as it takes."""
-    shapes: Mapping[str, Sequence[int]]
-    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
-    phase: Literal["TRAIN", "TEST"] | None
-    """The phase to look at; by default every phase that the file tells apart, and answers in TEST."""
-    stages: str | Sequence[str]
-    """The stages to build the nets for."""
-    level: int | None
-    """The level to build the nets for."""
 
 
-class ExportOptions(TypedDict, total=False):
-    """The options of `caffe-fcn export`, as keywords."""
+class ExportOptions(SelectionOptions, total=False):
+    """The options of `caffe-fcn export`, as keywords, beside those of `SelectionOptions`."""
 
     blobs: str | Sequence[str]
     """The blobs to put out; by default the net's own outputs."""
@@ -71,14 +62,6 @@ class ExportOptions(TypedDict, total=False):
     """Whether the net takes pictures as RGB; it is only told."""
     labels: str | os.PathLike[str] | None
     """A file with the names of the classes, one a line."""
-    shapes: Mapping[str, Sequence[int]]
-    """Shapes by blob, of inputs that the files leave out and of what unknown layers make."""
-    phase: Literal["TRAIN", "TEST"] | None
-    """The phase to write; by default TEST, if the file has it."""
-    stages: str | Sequence[str]
-    """The stages to build the net for."""
-    level: int | None
-    """The level to build the net for."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,7 +123,8 @@ def verify(
     from caffe_fcn.run.verify import Model
     from caffe_fcn.run.verify import verify as prove
 
-    selection, settings = _proving(**options)
+    selection, others = selection_of(options)
+    settings = _proving(**others)
     return prove(Model(net, weights), Model(fcn, fcn_weights), selection, settings)
 
 
@@ -162,7 +146,8 @@ def export(
     """
     from caffe_fcn.run.exporting import export_net
 
-    selection, settings = _exporting(**options)
+    selection, others = selection_of(options)
+    settings = _exporting(**others)
     return Export(export_net(net, weights, output, selection, settings, force=force))
 
 
@@ -173,16 +158,13 @@ def load(
     threads: int | None = None,
     *,
     blobs: str | Sequence[str] = (),
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: Literal["TRAIN", "TEST"] | None = None,
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
+    **options: Unpack[SelectionOptions],
 ) -> Session:
     """NET with WEIGHTS, ready to run any number of times; the weights may be closed afterwards.
 
     The session's `run` takes the inputs by name, float arrays N×C×H×W, and returns the outputs by name, or those of
-    BLOBS that are asked for. Where the net takes any size H×W, it may differ from run to run. SHAPES gives those that
-    the file leaves out, by blob. Raises LoweringError or EngineError for a net that the engine cannot run, or would
+    BLOBS that are asked for. Where the net takes any size H×W, it may differ from run to run. OPTIONS are
+    `SelectionOptions`. Raises LoweringError or EngineError for a net that the engine cannot run, or would
     run otherwise than Caffe does; WeightsError where weights are another net's or hold NaN; ExtraError where the
     engine is not installed.
     """
@@ -190,8 +172,11 @@ def load(
     from caffe_fcn.run.finite import check_finite
     from caffe_fcn.run.nets import one_net
 
+    selection, others = selection_of(options)
+    if others:
+        raise TypeError(f"load() got an unexpected keyword argument {next(iter(others))!r}")
     chosen = engine_called(engine, threads)
-    found, held = one_net(net, weights, Selection(phase, several(stages), level, given_shapes(shapes)))
+    found, held = one_net(net, weights, selection)
     check_finite(held, found.graph)
     return chosen.load(found, held, outputs=several(blobs))
 
@@ -206,11 +191,7 @@ def _proving(
     tolerance: float | None = None,
     engine: str = "onnxruntime",
     threads: int | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: str | None = None,
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
-) -> tuple[Selection, proving.Options]:
+) -> proving.Options:
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.verify import PROOFS, Options
 
@@ -221,7 +202,7 @@ def _proving(
         raise ValueError(f"samples, windows, seed: expected at least 1, 1 and 0, found {samples}, {windows}, {seed}")
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
-    return Selection(phase, several(stages), level, given_shapes(shapes)), Options(
+    return Options(
         engine=engine_called(engine, threads),
         samples=samples,
         windows=windows,
@@ -241,16 +222,12 @@ def _exporting(
     scale: float | None = None,
     swap_channels: bool = False,
     labels: str | os.PathLike[str] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: str | None = None,
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
-) -> tuple[Selection, exporting.Settings]:
+) -> exporting.Settings:
     from caffe_fcn.run.exporting import Settings
     from caffe_fcn.run.preprocessing import read_mean
 
     text = mean_text(mean)
-    return Selection(phase, several(stages), level, given_shapes(shapes)), Settings(
+    return Settings(
         blobs=several(blobs),
         fixed=fixed,
         external=external_data,

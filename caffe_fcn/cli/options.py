@@ -7,9 +7,12 @@ import math
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+if TYPE_CHECKING:
+    from caffe_fcn.net.selection import CropOffset
 
 
 class _Path(click.types.UnprocessedParamType):
@@ -84,6 +87,13 @@ def text(value: str) -> str:
     return value
 
 
+def field_name(value: str) -> str:
+    """PARAM.FIELD, a field of a layer's parameters."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", value):
+        raise click.BadParameter(f"expected PARAM.FIELD, such as convolution_param.relu, found {value!r}")
+    return value
+
+
 def rename_rule(value: str) -> str:
     """PATTERN=REPLACEMENT, a regular expression."""
     from caffe_fcn.surgery.naming import parse_rule
@@ -115,6 +125,18 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
     @click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
     @click.option("--level", type=level, metavar="N", help="Level to build the net for.")
+    @click.option(
+        "--crop-offset",
+        type=click.Choice(["auto", "zero"]),
+        help="Offset of Crop layers that give none: from the net's geometry, or 0.",
+    )
+    @click.option(
+        "--ignore-field",
+        type=field_name,
+        multiple=True,
+        metavar="PARAM.FIELD",
+        help="Ignore a field whose effect is not supported; repeatable.",
+    )
     @wraps(command)
     def with_selection(
         input_shape: tuple[tuple[str, tuple[int, ...]], ...],
@@ -122,12 +144,15 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         phase: str | None,
         stage: tuple[str, ...],
         level: int | None,
+        crop_offset: CropOffset | None,
+        ignore_field: tuple[str, ...],
         **others: Any,
     ) -> Any:
         from caffe_fcn.net.selection import Selection
 
         given = {**dict(input_shape), **dict(shape)}
-        selection = Selection(phase.upper() if phase else None, stage, level, given)
+        phase = phase.upper() if phase else None
+        selection = Selection(phase, stage, level, given, crop_offset, frozenset(ignore_field))
         return command(selection=selection, **others)
 
     return with_selection

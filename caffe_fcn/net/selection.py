@@ -1,14 +1,15 @@
-"""Which of the nets that a file describes is meant: its phase, stages and level, and shapes that the file leaves out.
+"""Which of the nets that a file describes is meant, and how its layers are read where the file leaves it open.
 
 A prototxt holds as many nets as there are phases, stages and levels in its include and exclude rules. A
-`Selection` picks among them; `graphs` builds those that it leaves open, one for each phase.
+`Selection` picks among them; `graphs` builds those that it leaves open, one for each phase. Shapes that the file
+leaves out, offsets that forks of Caffe compute, and fields that no rule is known for are the user's to decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.net.graph import Blob, Graph, build_graph
@@ -16,15 +17,23 @@ from caffe_fcn.net.shapes import Shape, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
 
+CropOffset: TypeAlias = Literal["auto", "zero"]
+"""What the offset of a Crop is where the file gives none: computed from the geometry of the net, or 0."""
+
 
 class Selection(NamedTuple):
-    """PHASE is "TRAIN" or "TEST", None for every phase that the file tells apart; GIVEN holds shapes by blob
-    name, for data that the file does not describe and layers that nobody knows."""
+    """What the user says about the net in a file."""
 
     phase: str | None = None
+    """"TRAIN" or "TEST"; None for every phase that the file tells apart."""
     stages: tuple[str, ...] = ()
     level: int | None = None
     given: Mapping[str, Shape] = MappingProxyType({})
+    """Shapes by blob name, of data that the file does not describe and of what layers of unknown types make."""
+    crop_offset: CropOffset | None = None
+    """The offset of Crop layers that give none; None where the user does not say."""
+    ignored_fields: frozenset[str] = frozenset()
+    """Fields, as "convolution_param.relu", whose effect the user wants to be ignored."""
 
 
 ANY_NET = Selection()
