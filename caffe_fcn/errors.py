@@ -13,6 +13,11 @@ class CaffeFcnError(Exception):
 class PrototxtError(CaffeFcnError):
     """A prototxt cannot be read; the message begins with file:line:column and shows the line."""
 
+    place: tuple[int, int] | None = None
+    """Line and column, from 1; None for what concerns the whole file."""
+    reason: str = ""
+    """The message without the file, the place and the line, where there is a place."""
+
 
 class CaffemodelError(CaffeFcnError):
     """A caffemodel is truncated, corrupt, or not a caffemodel."""
@@ -21,11 +26,15 @@ class CaffemodelError(CaffeFcnError):
 class NetError(CaffeFcnError):
     """The net is not one that Caffe could build: a missing bottom, a cycle, a parameter out of range."""
 
+    index: int | None = None
+    """The layer, by its `Node.index`, if it is one layer's fault."""
+
 
 class ShapeError(CaffeFcnError):
-    """A shape that is needed cannot be inferred, or is impossible; `layer` is where, if at one layer."""
+    """A shape that is needed cannot be inferred, or is impossible."""
 
-    layer: str | None = None
+    index: int | None = None
+    """The layer, by its `Node.index`, if it is at one layer."""
 
 
 class SurgeryError(CaffeFcnError):

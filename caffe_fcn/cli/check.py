@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file_name)
 @selection_options
-@click.option("--strict", is_flag=True, help="Take notes for errors: only what BVLC Caffe reads is right.")
+@click.option("--strict", is_flag=True, help="What BVLC Caffe refuses is an error, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every file, also where nothing is wrong.")
 def check(files: tuple[str, ...], selection: Selection, strict: bool, as_json: bool, verbose: bool) -> int:
     """Tell what is wrong with prototxt files: nets of any age and solvers.
 
-    Each problem is a line on stderr, FILE:LINE:COLUMN: and what it is, as compilers say it. An error is what no
+    Each finding is a line on stderr, FILE:LINE:COLUMN: and what it is, as compilers print it. An error is what no
     Caffe could build: bad syntax, values out of range, blobs that no layer makes, impossible shapes. A note is
-    what only BVLC Caffe refuses, such as the fields of forks. Nothing is told where nothing is wrong. "-" is
-    standard input.
+    what BVLC Caffe refuses and forks may read, such as a fork's fields, or what is only worth knowing. Nothing is
+    printed where nothing is found. "-" is standard input.
 
     \b
     caffe-fcn check train_val.prototxt deploy.prototxt
@@ -62,7 +62,7 @@ def _check(path: str, selection: Selection, strict: bool) -> Checked:
     try:
         findings = examine(_read(path), name, selection)
     except OSError as error:
-        return Checked(name, Findings(None, None, (), ()), error.strerror or str(error))
+        return Checked(name, Findings(None, None), error.strerror or str(error))
     return Checked(name, findings.strictly() if strict else findings)
 
 

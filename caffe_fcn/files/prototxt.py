@@ -128,7 +128,9 @@ class Document:
         shown, at = _window(source, column - 1)
         shown = visible(shown)
         margin = "".join("\t" if char == "\t" else " " for char in shown[:at])
-        raise PrototxtError(f"{self.name}:{line}:{column}: {message}\n  {shown}\n  {margin}^")
+        error = PrototxtError(f"{self.name}:{line}:{column}: {message}\n  {shown}\n  {margin}^")
+        error.place, error.reason = (line, column), message
+        raise error
 
     def with_edits(self, edits: Iterable[Edit]) -> Document:
         """The document after EDITS, which must not overlap; those at one place apply in the order given."""

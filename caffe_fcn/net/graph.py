@@ -83,7 +83,11 @@ def build_graph(
     if net.input:
         builder.add(-1, _legacy_input(net, source))
     for index, layer in enumerate(net.layer):
-        if _included(layer, state, source):
+        if layer.include and layer.exclude:
+            raise _error(
+                source, layer, index, "has include and exclude rules, of which Caffe allows one kind; remove one"
+            )
+        if _included(layer, state):
             builder.add(index, layer)
     return builder.graph()
 
@@ -103,7 +107,7 @@ class _Builder:
     def add(self, index: int, layer: schema.Message) -> None:
         bottom_names = list(layer.bottom)
         bottoms = tuple(self._bottom(layer, index, name) for name in bottom_names)
-        tops = tuple(self._top(layer, position, name, bottom_names) for position, name in enumerate(layer.top))
+        tops = tuple(self._top(layer, index, position, bottom_names) for position in range(len(layer.top)))
         node = Node(index, layer, bottoms, tops)
         self._nodes.append(node)
         for blob in dict.fromkeys(bottoms):
@@ -120,21 +124,18 @@ class _Builder:
     def _bottom(self, layer: schema.Message, index: int, name: str) -> Blob:
         blob = self._current.get(name)
         if blob is None:
-            raise NetError(
-                f'{self._source}: layer "{layer.name}" needs the blob "{name}", {self._absence(name, index)}'
-            )
+            raise _error(self._source, layer, index, f'needs the blob "{name}", {self._absence(name, index)}')
         return blob
 
-    def _top(self, layer: schema.Message, position: int, name: str, bottoms: Sequence[str]) -> Blob:
+    def _top(self, layer: schema.Message, index: int, position: int, bottoms: Sequence[str]) -> Blob:
         """The blob that LAYER makes. Caffe takes a top for an in-place one only opposite a bottom of its name."""
+        name = layer.top[position]
         before = self._current.get(name)
         in_place = position < len(bottoms) and bottoms[position] == name
         if before is not None and not in_place:
             maker = self._producer[before].name if before in self._producer else layer.name
-            raise NetError(
-                f'{self._source}: layer "{layer.name}" makes the blob "{name}", which layer "{maker}" makes already; '
-                "rename one of the two tops"
-            )
+            what = f'makes the blob "{name}", which layer "{maker}" makes already; rename one of the two tops'
+            raise _error(self._source, layer, index, what)
         blob = Blob(name, 0 if before is None else before.version + 1)
         self._current[name] = blob
         return blob
@@ -145,7 +146,7 @@ class _Builder:
         for later, layer in makers:
             if later == index:
                 return "which it makes itself: the layers form a cycle"
-            if _included(layer, self._state, self._source):
+            if _included(layer, self._state):
                 return f'which only the later layer "{layer.name}" makes: the layers are out of order or form a cycle'
         if makers:
             phase, maker = _phase_name(self._state.phase), makers[0][1].name
@@ -154,6 +155,13 @@ class _Builder:
 
         near = get_close_matches(name, self._current, n=1)
         return f'which no layer makes; did you mean "{near[0]}"?' if near else "which no layer makes"
+
+
+def _error(source: str, layer: schema.Message, index: int, what: str) -> NetError:
+    """A NetError about one LAYER."""
+    error = NetError(f'{source}: layer "{layer.name}" {what}')
+    error.index = index
+    return error
 
 
 def _state(net: schema.Message, phase: str, stages: Iterable[str], level: int | None) -> schema.Message:
@@ -172,14 +180,10 @@ def _phase_name(number: int) -> str:
     return "TRAIN" if number == 0 else "TEST"
 
 
-def _included(layer: schema.Message, state: schema.Message, source: str) -> bool:
+def _included(layer: schema.Message, state: schema.Message) -> bool:
     """Whether LAYER is part of the net in STATE: any include rule lets it in, or no exclude rule keeps it out."""
     if not layer.include and not layer.exclude:
         return True
-    if layer.include and layer.exclude:
-        raise NetError(
-            f'{source}: layer "{layer.name}" has include and exclude rules, of which Caffe allows one kind; remove one'
-        )
     if layer.include:
         return any(_meets(state, rule) for rule in layer.include)
     return not any(_meets(state, rule) for rule in layer.exclude)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from caffe_fcn.files.literals import visible
-from caffe_fcn.net.problems import Findings, Problem
+from caffe_fcn.net.problems import Findings, Severity
 
 
 class Checked(NamedTuple):
@@ -26,10 +26,10 @@ def lines(checked: Checked) -> Iterator[str]:
     """The problems as compilers tell theirs, FILE:LINE:COLUMN: error or note, in the order of the text."""
     if checked.unreadable is not None:
         yield visible(f"{checked.file}: error: {checked.unreadable}")
-    found = [(problem, "error") for problem in checked.findings.errors]
-    found += [(problem, "note") for problem in checked.findings.notes]
-    for (line, column, message), kind in sorted(found):
-        yield visible(f"{checked.file}:{line}:{column}: {kind}: {message}")
+    errors = set(checked.findings.errors)
+    for problem in checked.findings.problems:
+        kind = "error" if problem in errors else "note"
+        yield visible(f"{checked.file}:{problem.line}:{problem.column}: {kind}: {problem.message}")
 
 
 def summary(checked: Sequence[Checked]) -> Iterator[str]:
@@ -50,14 +50,14 @@ def document(checked: Sequence[Checked]) -> list[dict[str, Any]]:
             "format": each.findings.format,
             "ok": each.ok,
             "errors": [
-                *([{"line": None, "column": None, "message": each.unreadable}] if each.unreadable is not None else []),
-                *map(_problem, each.findings.errors),
+                *([_problem(Severity.ERROR, None, None, each.unreadable)] if each.unreadable is not None else []),
+                *(_problem(found.severity, *found[:3]) for found in each.findings.errors),
             ],
-            "notes": [_problem(problem) for problem in each.findings.notes],
+            "notes": [_problem(found.severity, *found[:3]) for found in each.findings.notes],
         }
         for each in checked
     ]
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
-    return {"line": problem.line, "column": problem.column, "message": problem.message}
+def _problem(severity: Severity, line: int | None, column: int | None, message: str) -> dict[str, Any]:
+    return {"line": line, "column": column, "severity": severity.value, "message": message}

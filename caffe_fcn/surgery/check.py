@@ -91,7 +91,7 @@ def _check_larger(
         grown = infer_shapes(graph, given=larger)
     except ShapeError as error:
         message = str(error).removeprefix(f"{graph.source}: ")
-        layer = next((node for node in graph.nodes if node.name == error.layer), None)
+        layer = next((node for node in graph.nodes if node.index == error.index), None)
         if layer is not None and id(layer) in dense and layer.type in JOINS:
             raise SurgeryError(
                 f"the converted net would not hold together on a larger input: {message}; leave the layers before "

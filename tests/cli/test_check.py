@@ -109,9 +109,9 @@ def test_json_says_the_same(files: CommandLine) -> None:
     assert (result.code, result.err) == (1, "")
     net = {"kind": "net", "format": "V2"}
     nothing = {"ok": True, "errors": [], "notes": []}
-    foreign = {"line": 3, "column": 1, "message": NORMALIZE}
-    nowhere = {"line": 3, "column": 1, "message": NOWHERE}
-    missing = {"line": None, "column": None, "message": "No such file or directory"}
+    foreign = {"line": 3, "column": 1, "severity": "bvlc", "message": NORMALIZE}
+    nowhere = {"line": 3, "column": 1, "severity": "error", "message": NOWHERE}
+    missing = {"line": None, "column": None, "severity": "error", "message": "No such file or directory"}
     none = {"kind": None, "format": None}
     assert result.document == [
         {"file": "good.prototxt", **net, **nothing},

@@ -31,7 +31,7 @@ def look(text: str | bytes, selection: Selection = ANY_NET) -> Findings:
 
 
 def told(problems: tuple[Problem, ...]) -> list[str]:
-    return [f"{line}:{column} {message}" for line, column, message in problems]
+    return [f"{each.line}:{each.column} {each.message}" for each in problems]
 
 
 def errors(text: str | bytes, selection: Selection = ANY_NET) -> list[str]:
@@ -61,13 +61,13 @@ def notes(text: str | bytes) -> list[str]:
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
 def test_nets_of_any_age_and_solvers_are_right(text: str, kind: str, form: str | None) -> None:
-    assert look(text) == Findings(kind, form, (), ())
+    assert look(text) == Findings(kind, form)
 
 
 def test_what_the_file_does_not_tell_is_no_problem() -> None:
     images = layer("data", "Data", "", "data label", "data_param { batch_size: 4 }")
     odd = layer("odd", "Python", "data")
-    assert look(images + conv("c", "data", 3) + odd + fc("fc", "odd", 3)) == Findings("net", "V2", (), ())
+    assert look(images + conv("c", "data", 3) + odd + fc("fc", "odd", 3)) == Findings("net", "V2")
 
 
 # ---- Neither a net nor a solver ----
@@ -95,7 +95,7 @@ def test_other_files(text: str | bytes, expected: str) -> None:
 def test_the_names_of_classes_are_no_error() -> None:
     """SSD's repositories have them beside their nets, under the same suffix."""
     found = look('item { name: "cat" label: 1 }\nitem { name: "dog" label: 2 }\n')
-    assert (found.kind, found.format, found.errors, found.notes) == ("labelmap", None, (), ())
+    assert (found.kind, found.format, found.problems) == ("labelmap", None, ())
     assert told(look("item { name: }").errors) != []
 
 
@@ -191,7 +191,7 @@ def images(rules: str, top: str = "data") -> str:
 
 
 def test_a_net_for_training_only_is_right() -> None:
-    assert look(images(TRAIN) + fc("fc", "data", 3) + LOSS) == Findings("net", "V2", (), ())
+    assert look(images(TRAIN) + fc("fc", "data", 3) + LOSS) == Findings("net", "V2")
     assert look(images("exclude { phase: TEST }") + fc("fc", "data", 3) + LOSS).errors == ()
 
 
@@ -228,7 +228,7 @@ def test_stages_are_tried_one_by_one() -> None:
 def test_stages_within_a_phase_are_tried() -> None:
     train, deploy = 'include { phase: TRAIN stage: "train" }', "input_param { shape { dim: [1, 3, 8, 8] } }"
     text = images(train) + layer("in", "Input", "", "data", f"{TEST} {deploy}") + fc("fc", "data", 3)
-    assert look(text) == Findings("net", "V2", (), ())
+    assert look(text) == Findings("net", "V2")
 
 
 def test_levels_are_tried_one_by_one() -> None:
@@ -305,7 +305,7 @@ def test_damaged_text_is_told_in_one_line_each(changes: list[tuple[int, str]], t
     for place, char in changes:
         text = text[:place] + char + text[place + 1 :]
     found = look(text)
-    for line, column, message in (*found.errors, *found.notes):
+    for line, column, message, _ in found.problems:
         assert line >= 1 and column >= 1
         assert message and message.isprintable()
 
@@ -313,4 +313,4 @@ def test_damaged_text_is_told_in_one_line_each(changes: list[tuple[int, str]], t
 def test_names_cannot_steer_the_terminal() -> None:
     for text in (data() + layer(r"a\n\033[2J", "ReLU", "no\033where"), data() + layer(r"a\n\033[2J", "x\033", "data")):
         found = look(text)
-        assert all(message.isprintable() for _, _, message in (*found.errors, *found.notes))
+        assert all(message.isprintable() for _, _, message, _ in found.problems)

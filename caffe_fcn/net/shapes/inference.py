@@ -63,7 +63,7 @@ def infer_shapes(
             notes = _infer_node(node, shapes, search)
         except ShapeError as error:
             located = type(error)(f'{graph.source}: layer "{node.name}" ({node.type}): {error}')
-            located.layer = node.name
+            located.index = node.index
             raise located from None
         shapes = replace(shapes, notes=shapes.notes + notes) if notes else shapes
     return shapes

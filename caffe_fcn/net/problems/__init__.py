@@ -1,0 +1,67 @@
+"""What is wrong with a prototxt, each problem with its place: what a compiler would say of it.
+
+Findings are of three kinds, see `Severity`. An error is what no Caffe could build. What BVLC Caffe refuses and other
+programs read is a note: fields and layers of forks, values written in a way that its parser does not take, and a
+phase that has no data and cannot be built, which matters only to who builds it. So is what is only worth knowing.
+What a file cannot tell, such as the size of images in a database, is no finding.
+"""
+
+from __future__ import annotations
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError, PrototxtError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.literals import printable
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.textmessage import fields_of, to_message
+from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.problems.findings import Findings, Problem, in_order
+from caffe_fcn.net.problems.nets import problems_of
+from caffe_fcn.net.problems.places import located
+from caffe_fcn.net.problems.text import notes_on_text
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.source import interpret
+
+__all__ = ["Findings", "Problem", "Severity", "examine"]
+
+_MESSAGES = {"net": "NetParameter", "solver": "SolverParameter"}
+_LABELS = "labelmap"
+"""The names of SSD's classes, in files that lie beside its nets; no more than their syntax is looked at."""
+
+
+def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
+    """What is wrong with the prototxt DATA, a net of any age or a solver. NAME is what its errors would call it."""
+    if prototxt.is_binary(data):
+        return Findings(None, None, (Problem(1, 1, "expected a prototxt (text), found a binary file"),))
+    try:
+        document = prototxt.parse(data, name)
+        kind = _kind(document)
+        if kind == _LABELS:
+            return Findings(kind, None)
+        typed = to_message(document, schema.message_class(_MESSAGES[kind]))
+    except PrototxtError as error:
+        return Findings(None, None, (located(error, name),))
+    notes = list(notes_on_text(document, typed))
+    if kind == "solver":
+        return Findings(kind, None, in_order(notes))
+    try:
+        source = interpret(document)
+    except (PrototxtError, NetError) as error:
+        return Findings(kind, None, in_order([located(error, name), *notes]))
+    return Findings(kind, source.format, in_order([*notes, *problems_of(source, selection)]))
+
+
+def _kind(document: Document) -> str:
+    """What DOCUMENT holds, by its fields. Raises PrototxtError for what is none of Caffe's."""
+    found = {field.name: field for field in reversed(document.root.fields)}
+    if found.keys() == {"item"}:
+        return _LABELS
+    known = {kind: fields_of(schema.message_class(name).DESCRIPTOR).keys() for kind, name in _MESSAGES.items()}
+    if found.keys() & (known["net"] - known["solver"]):
+        return "net"
+    if found.keys() & (known["solver"] - known["net"]):
+        return "solver"
+    if not found:
+        document.fail(0, "expected a net or a solver, found an empty file")
+    first = document.root.fields[0]
+    document.fail(first.start, f"expected a net or a solver, found neither: {printable(first.name)!r} does not tell")

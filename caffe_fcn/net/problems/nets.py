@@ -1,0 +1,131 @@
+"""What is wrong with the nets that a file describes: with each phase, stage and level that its rules tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from caffe_fcn.errors import NetError, ShapeError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.problems.findings import Problem
+from caffe_fcn.net.problems.places import START, layer_places, located, place_of
+from caffe_fcn.net.problems.text import first_of_each
+from caffe_fcn.net.selection import Selection, check_given, graph_of
+from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, infer_shapes
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.schema import Message
+
+_PHASES = {"TRAIN": 0, "TEST": 1}
+_VARIANTS = 8
+"""As many stages and levels of a file are looked at, one by one."""
+
+
+def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
+    """What is wrong with the nets that SOURCE describes, those that SELECTION leaves open."""
+    built, failures = _built(source, selection)
+    yield from _unbuilt(source, built, failures)
+    yield from _errors_in_shapes(source, selection, built)
+    yield from _foreign_types(source)
+
+
+def _built(source: SourceNet, selection: Selection) -> tuple[list[Graph], dict[str, NetError]]:
+    """The graphs that SOURCE describes, by phase, stage and level, and why those phases cannot be built that cannot
+    with any stage or level in it."""
+    rules = [rule for layer in source.net.layer for rule in (*layer.include, *layer.exclude)]
+    phases = ["TEST", "TRAIN"] if any(rule.HasField("phase") for rule in rules) else ["TEST"]
+    built: list[Graph] = []
+    failures: dict[str, NetError] = {}
+    for phase in [selection.phase] if selection.phase else phases:
+        graphs = []
+        for variant in _variants(rules, selection):
+            try:
+                graphs.append(graph_of(source.net, source, variant, phase))
+            except NetError as error:
+                failures.setdefault(phase, error)
+        if graphs:
+            failures.pop(phase, None)
+        built += graphs
+    return built, failures
+
+
+def _variants(rules: Iterable[Message], selection: Selection) -> Iterator[Selection]:
+    """SELECTION, and where it leaves stages and levels open, one with each that RULES name."""
+    yield selection
+    if selection.stages or selection.level is not None:
+        return
+    stages = dict.fromkeys(stage for rule in rules for stage in (*rule.stage, *rule.not_stage))
+    bounds = [(rule, bound) for rule in rules for bound in ("min_level", "max_level") if rule.HasField(bound)]
+    levels = dict.fromkeys(getattr(rule, bound) for rule, bound in bounds)
+    for stage in islice(stages, _VARIANTS):
+        yield selection._replace(stages=(stage,))
+    for level in islice(levels, _VARIANTS):
+        yield selection._replace(level=level)
+
+
+def _unbuilt(source: SourceNet, built: Sequence[Graph], failures: Mapping[str, NetError]) -> Iterator[Problem]:
+    """What is wrong with phases that cannot be built. Where one can, another that no layer is made for need not, and
+    one that no data is for may not be wanted."""
+    for phase, error in failures.items():
+        problem = located(error, source.name, place_of(source, error.index))
+        if not built:
+            yield problem
+        elif _has_layers(source.net, phase) and _has_data(source.net, phase):
+            yield _in_phase(problem, phase)
+        elif _has_layers(source.net, phase):
+            message = f"phase {phase} has no data and cannot be built: {problem.message}"
+            yield problem._replace(message=message, severity=Severity.BVLC)
+
+
+def _has_layers(net: Message, phase: str) -> bool:
+    """Whether a layer of NET is made for PHASE, and not for both."""
+    number = _PHASES[phase]
+    included = {rule.phase for layer in net.layer for rule in layer.include if rule.HasField("phase")}
+    excluded = {rule.phase for layer in net.layer for rule in layer.exclude if rule.HasField("phase")}
+    return number in included or bool(excluded - {number})
+
+
+def _has_data(net: Message, phase: str) -> bool:
+    """Whether a layer without bottoms, or the net's own input, is in PHASE, as far as phases decide."""
+    number = _PHASES[phase]
+    for layer in net.layer:
+        included = not layer.include or any(not r.HasField("phase") or r.phase == number for r in layer.include)
+        excluded = any(rule.HasField("phase") and rule.phase == number for rule in layer.exclude)
+        if not layer.bottom and included and not excluded:
+            return True
+    return bool(net.input)
+
+
+def _errors_in_shapes(source: SourceNet, selection: Selection, built: Sequence[Graph]) -> Iterator[Problem]:
+    """What is impossible in the shapes of the nets that were BUILT."""
+    for name in selection.given:
+        if built and not any(graph.latest(name) for graph in built):
+            yield Problem(*START, f"a shape was given for {printable(name)!r}, a blob that the net does not have")
+    found: dict[Problem, set[str]] = {}
+    for graph in built:
+        try:
+            check_given(graph, selection.given)
+            infer_shapes(graph, given=selection.given)
+        except ShapeError as error:
+            problem = located(error, source.name, place_of(source, error.index))
+            found.setdefault(problem, set()).add(graph.phase)
+    for problem, phases in found.items():
+        yield problem if phases == {graph.phase for graph in built} else _in_phase(problem, min(phases))
+
+
+def _in_phase(problem: Problem, phase: str) -> Problem:
+    return problem._replace(message=f"{problem.message} (in phase {phase})")
+
+
+def _foreign_types(source: SourceNet) -> Iterator[Problem]:
+    """The layer types that BVLC Caffe does not have: those of forks, and typing mistakes."""
+    from difflib import get_close_matches  # here, because most nets do not need it
+
+    places = layer_places(source)
+    foreign = [(layer.type, index) for index, layer in enumerate(source.net.layer) if layer.type not in BVLC_LAYERS]
+    for kind, (index, more) in first_of_each(foreign).items():
+        near = get_close_matches(kind, BVLC_LAYERS | RULES.keys(), n=1, cutoff=0.75) if kind not in RULES else []
+        hint = f"; did you mean {near[0]}?" if near else ""
+        message = f"BVLC Caffe has no layer of type {printable(kind)!r}{more}{hint}"
+        yield Problem(*places.get(index, START), message, Severity.BVLC)

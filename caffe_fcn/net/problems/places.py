@@ -1,0 +1,40 @@
+"""Where things stand in the text of a net, for problems that know only a layer or only a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from caffe_fcn.errors import CaffeFcnError, PrototxtError
+from caffe_fcn.files.literals import visible
+from caffe_fcn.files.prototxt import Field
+from caffe_fcn.net.problems.findings import Problem
+from caffe_fcn.net.source import SourceNet
+
+START = (1, 1)
+
+
+def located(error: CaffeFcnError, name: str, place: tuple[int, int] = START) -> Problem:
+    """ERROR, whose message may begin with the file's NAME; where it has no place of its own, it is at PLACE."""
+    if isinstance(error, PrototxtError) and error.place is not None:
+        return Problem(*error.place, visible(error.reason))
+    text = str(error).removeprefix(f"{name}: ").replace("\n", " ")
+    return Problem(*place, visible(text))
+
+
+def layer_places(source: SourceNet) -> Mapping[int, tuple[int, int]]:
+    """Line and column of each layer, by its index in `net.layer`; those that the upgrade made have none."""
+    fields = [field for field in source.document.root.fields if field.name in ("layer", "layers")]
+    offsets = [value.start if field.listed else field.start for field in fields for value in field.values]
+    return {
+        index: source.document.position(offsets[origin])
+        for index, origin in enumerate(source.origins)
+        if origin is not None and origin < len(offsets)
+    }
+
+
+def place_of(source: SourceNet, index: int | None) -> tuple[int, int]:
+    """Where the layer at INDEX stands; the net's own inputs for -1; the beginning where nothing is known."""
+    if index == -1:
+        inputs: Iterable[Field] = (field for field in source.document.root.fields if field.name.startswith("input"))
+        return next((source.document.position(field.start) for field in inputs), START)
+    return layer_places(source).get(index, START) if index is not None else START
