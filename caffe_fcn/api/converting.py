@@ -39,7 +39,7 @@ class NetShapes(NamedTuple):
     params: Mapping[str, tuple[Shape, ...]]
     """The parameter blobs by layer; without the layers whose parameters cannot be known."""
     notes: tuple[str, ...]
-    """What had to be assumed."""
+    """What had to be assumed, and what else there is to know."""
 
 
 class ConvertOptions(SelectionOptions, total=False):
@@ -142,7 +142,7 @@ def infer_shapes(
         raise TypeError(f"infer_shapes() got an unexpected keyword argument {next(iter(others))!r}")
     trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"))
     found = trained.shapes[trained.phase]
-    return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, found.notes)
+    return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, trained.notes)
 
 
 def convolutionalize(

@@ -170,7 +170,7 @@ class Predictor:
     model: Model
     settings: running.Settings
     notes: tuple[str, ...]
-    """What was taken from the net itself, where no option said it."""
+    """What there is to know of the net, and what was taken from it where no option said it."""
 
     def __repr__(self) -> str:
         return f"<Predictor by {self.model.source}: {self.model.classes} classes>"

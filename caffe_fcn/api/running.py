@@ -176,7 +176,7 @@ def load(
     if others:
         raise TypeError(f"load() got an unexpected keyword argument {next(iter(others))!r}")
     chosen = engine_called(engine, threads)
-    found, held = one_net(net, weights, selection)
+    found, held, _ = one_net(net, weights, selection)
     check_finite(held, found.graph)
     return chosen.load(found, held, outputs=several(blobs))
 

@@ -202,4 +202,4 @@ def _job(
         if file is not None:
             check_map(model, option)
     heat = None if asked.heatmap is None else heat_of(settings.labels, wanted, model.source)
-    return Job(model, trained.path, engine, settings, heat, (*source.notes, *notes))
+    return Job(model, trained.path, engine, settings, heat, notes)

@@ -98,15 +98,16 @@ def verify(
     if paths.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
     options = _options(**choices)
+    notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         original, twin = (_model(stack, *pair) for pair in ((net, weights), (fcn, fcn_weights)))
         if images:
-            taken, _ = one_net(original.source, original.weights, selection)
+            taken = one_net(original.source, original.weights, selection).net
             pictures, notes = read_inputs(images, taken, **preparation._asdict())
             options = replace(options, pictures=pictures)
-            for note in notes if not (quiet or as_json) else ():
-                click.echo(visible(f"note: {note}"), err=True)
         found = prove(original, twin, selection, options)
+    for note in (*notes, *found.notes) if not (quiet or as_json) else ():
+        click.echo(visible(f"note: {note}"), err=True)
     if as_json:
         print_json(document(found))
     elif not quiet:

@@ -134,7 +134,7 @@ def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
     if typed.unknown:
         names = dict.fromkeys(path.removeprefix("layer.").removeprefix("layers.") for path, _ in typed.unknown)
         shown = ", ".join(printable(name) for name in list(names)[:6]) + (", ..." if len(names) > 6 else "")
-        notes.append(f"kept as it stands, unknown to BVLC Caffe: {shown}")
+        notes.append(f"unknown to BVLC Caffe: {shown}")
     for path, offset in typed.irregular[:3]:
         line, column = document.position(offset)
         notes.append(

@@ -100,7 +100,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
         groups=_groups(listed),
         blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
         notes=tuple(
-            dict.fromkeys([*source.notes, *_notes(graph, shapes, settings, phase), *filter(None, [matched.wrong])])
+            dict.fromkeys([*found.notes, *_notes(graph, shapes, settings, phase), *filter(None, [matched.wrong])])
         ),
     )
 
@@ -228,7 +228,7 @@ def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
 
 
 def _notes(graph: Graph, shapes: Shapes, settings: Settings, phase: str) -> list[str]:
-    """What was assumed, and why something is not known."""
+    """Why something is not known, and what else the net makes one ask."""
     notes = foreign_types(node.type for node in graph.nodes)
     if phase == "TRAIN" and settings.selection.phase is None:
         notes.append("shown in phase TRAIN: the file does not make a net in phase TEST")
@@ -236,7 +236,7 @@ def _notes(graph: Graph, shapes: Shapes, settings: Settings, phase: str) -> list
     notes += [_cause(cause) for cause in causes[:_MOST_NOTES]]
     if len(causes) > _MOST_NOTES:
         notes.append(f"{len(causes) - _MOST_NOTES} more shapes are not told by their layers")
-    return [*notes, *shapes.notes]
+    return notes
 
 
 def _cause(cause: Unknown) -> str:

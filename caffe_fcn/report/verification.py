@@ -169,6 +169,7 @@ def document(found: Verification) -> dict[str, Any]:
         "fcn": found.fcn,
         "fcn_weights": found.fcn_weights,
         **proofs(found),
+        "notes": list(found.notes),
     }
 
 

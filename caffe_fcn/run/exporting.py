@@ -13,9 +13,9 @@ from typing import NamedTuple
 from caffe_fcn.errors import LoweringError, PictureError
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.graph import Node
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.shapes import Shapes, show
+from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet, foreign_types
 from caffe_fcn.run.labels import read_labels
 from caffe_fcn.run.nets import one_net
@@ -75,7 +75,7 @@ def export_net(
     others = [asked.labels, None if asked.mean is None else asked.mean.name]
     if os.fspath(out_path) != STDOUT:
         check_outputs([out_path], [other for other in others if other is not None], force=force)
-    (graph, shapes), weights = one_net(source, weights, selection)
+    (graph, shapes), weights, known = one_net(source, weights, selection)
     scope = choose_scope(graph, shapes, asked.blobs)
     stated = _stated(scope, asked)
     metadata = _metadata(source, weights, scope, stated)
@@ -102,7 +102,7 @@ def export_net(
         asked,
         tuple(node for node in graph.nodes if node.index not in kept),
         tuple((old, new) for old, new in replaced if old.type != new.type),
-        tuple(dict.fromkeys(_notes(source, weights, graph, shapes, exported.lowered.scope, asked))),
+        tuple(dict.fromkeys([*known, *_notes(source, weights, exported.lowered.scope, asked)])),
     )
 
 
@@ -180,12 +180,8 @@ def _classes(scope: Scope) -> int:
 # ---- What is told beside ----
 
 
-def _notes(
-    source: SourceNet, weights: WeightFile, graph: Graph, shapes: Shapes, scope: Scope, asked: Settings
-) -> Iterator[str]:
-    yield from (note.removeprefix("kept as it stands, ") for note in source.notes)
+def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings) -> Iterator[str]:
     yield from foreign_types(node.type for node in scope.graph.nodes)
-    yield from shapes.notes
     for blob in scope.inputs:
         node = scope.graph.producer[blob]
         if node.type != "Input" and node.index >= 0:

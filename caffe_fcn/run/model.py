@@ -35,7 +35,7 @@ Size = tuple[int, int]
 @dataclass(frozen=True)
 class Model:
     """A net that takes pictures. FEED is the blob that they go into, BLOB the one that is looked at, both with the
-    shapes they have at the nominal size."""
+    shapes they have at the nominal size; NOTES are on the net and its weights."""
 
     net: Net
     session: Session
@@ -43,6 +43,7 @@ class Model:
     fed: Shape
     blob: Blob
     made: Shape
+    notes: tuple[str, ...]
 
     @property
     def source(self) -> str:
@@ -201,7 +202,7 @@ def load_model(
     Raises EngineError for a net that takes no pictures, or of which it is not plain what to look at; WeightsError
     where weights are NaN or infinite; what ENGINE raises for a net that it cannot run.
     """
-    net, weights = one_net(source, weights, selection)
+    net, weights, notes = one_net(source, weights, selection)
     graph, shapes = net
     check_finite(weights, graph)
     session = engine.load(net, weights, outputs=[] if blob is None else [_known(graph, blob)])
@@ -210,7 +211,7 @@ def load_model(
     made = shapes.blobs[looked]
     if not isinstance(made, tuple) or len(made) < 2 or prod(made[2:]) < 1:
         raise EngineError(f"{graph.source}: expected classes in {looked.name!r}, found {made}; choose with --blob")
-    return Model(net, session, feed, fed, looked, made)
+    return Model(net, session, feed, fed, looked, made, notes)
 
 
 def _known(graph: Graph, name: str) -> str:

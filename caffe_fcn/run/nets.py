@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.source import SourceNet
@@ -9,10 +11,18 @@ from caffe_fcn.run.engine import Net
 from caffe_fcn.surgery.meeting import meet
 
 
-def one_net(source: SourceNet, weights: WeightFile, selection: Selection = ANY_NET) -> tuple[Net, WeightFile]:
-    """The net of SOURCE in the phase of SELECTION, by default TEST, and its WEIGHTS, with headers if they had none.
+class OneNet(NamedTuple):
+    """A net to be run, its weights, with headers if they had none, and NOTES on the two."""
+
+    net: Net
+    weights: WeightFile
+    notes: tuple[str, ...]
+
+
+def one_net(source: SourceNet, weights: WeightFile, selection: Selection = ANY_NET) -> OneNet:
+    """The net of SOURCE in the phase of SELECTION, by default TEST, and its WEIGHTS.
 
     Raises NetError or ShapeError for a net that Caffe could not build.
     """
     found = meet(source, weights, selection)
-    return Net(found.graph, found.shapes[found.phase]), found.weights or weights
+    return OneNet(Net(found.graph, found.shapes[found.phase]), found.weights or weights, found.notes)

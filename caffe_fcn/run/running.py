@@ -126,7 +126,7 @@ def prepare(
     tile: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Model, Settings, tuple[str, ...]]:
-    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on what it states itself. MEAN is as
+    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. MEAN is as
     for `read_mean`, LABELS a file. Raises CaffeFcnError; OSError for a file that cannot be read."""
     given = None if mean is None else read_mean(mean)
     model = load_model(source, weights, engine, blob=blob, selection=selection)
@@ -138,7 +138,7 @@ def prepare(
     size = model.nominal if resize == "net" else resize
     settings = Settings(steps, named, size, scales, tile, max_pixels)
     check_settings(model, settings)
-    return model, settings, notes
+    return model, settings, (*model.notes, *notes)
 
 
 def check_settings(model: Model, settings: Settings) -> None:

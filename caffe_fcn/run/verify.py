@@ -84,6 +84,7 @@ def verify(
         weights,
         same_size,
         dense,
+        tuple(work.notes),
     )
 
 
@@ -97,6 +98,7 @@ class _Work:
         self.options, self.misfit = options, ""
         self.runner = Runner(options.engine)
         self.original = _side(original, selection)
+        self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
         given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
         try:
@@ -104,6 +106,7 @@ class _Work:
         except ShapeError as error:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
+        self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
 
@@ -160,7 +163,7 @@ class _Work:
 def _side(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Side:
     """MODEL in each phase. FED are the shapes of the inputs of the net that it is held against."""
     found = meet(model.source, model.weights, _known(model.source, selection), fed=fed)
-    return Side(found.weights or model.weights, found.graphs, found.shapes)
+    return Side(found.weights or model.weights, found.graphs, found.shapes, found.notes)
 
 
 def _known(source: SourceNet, selection: Selection) -> Selection:

@@ -116,10 +116,10 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     surgery = outside(source.net, list(phases.values()), merge(surgeries))
     _check_asked(source, phases, settings, surgery)
     changed, origins = surgery.apply(source.net)
-    notes = [*source.notes, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
+    notes = [*found.notes, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
     notes += _idle_rules(settings, source, surgery)
     for phase, graph in phases.items():
-        notes += [*known[phase].notes, *_renamed_outputs(graph, surgery)]
+        notes += _renamed_outputs(graph, surgery)
         notes += _check(source, settings, phase, graph, known[phase], surgery, changed, origins)
     outputs: dict[str, Shape] = {}
     if settings.input_size:

@@ -27,6 +27,8 @@ class Trained(NamedTuple):
     """By phase."""
     shapes: Mapping[str, Shapes]
     """By phase."""
+    notes: tuple[str, ...]
+    """What the user has to know of them, in sentences, none twice. Every command tells them."""
 
     @property
     def phase(self) -> str:
@@ -72,7 +74,8 @@ def meet(
             check_given(graph, selection.given)
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
         shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, fed or {})}, weights=held)
-    return Trained(source, weights, phases, shapes)
+    notes = [*source.notes, *(note for found in shapes.values() for note in found.notes)]
+    return Trained(source, weights, phases, shapes, tuple(dict.fromkeys(notes)))
 
 
 def _inputs(graph: Graph, fed: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -102,7 +102,7 @@ def test_pictures_are_prepared_as_they_are_run(pair: CommandLine) -> None:
     Image.fromarray(pixels).save(pair.path / "a.png")
     Image.fromarray(pixels).resize((60, 50)).save(pair.path / "b.png")
     with open_weights(pair.path / FILES[1]) as weights:
-        net, _ = one_net(read_net(pair.path / FILES[0]), weights)
+        net = one_net(read_net(pair.path / FILES[0]), weights).net
     paths = [str(pair.path / name) for name in ("a.png", "b.png")]
     (made, other), notes = read_inputs(paths, net, mean="7", scale=0.5)
     assert made.shape == other.shape == (1, 28, 28) and notes == ()

@@ -178,7 +178,7 @@ def test_layers_of_an_unknown_type_are_refused_in_the_old_format() -> None:
 def test_what_bvlc_does_not_know_is_named_once() -> None:
     layer = "layer { name: 'a' type: 'X' x_param { a: 1 } pooling_param { round: UP pool: MEDIAN } }\n"
     assert source("colour: 'red'\n" + layer * 3).notes == (
-        "kept as it stands, unknown to BVLC Caffe: colour, x_param, pooling_param.round, pooling_param.pool: MEDIAN",
+        "unknown to BVLC Caffe: colour, x_param, pooling_param.round, pooling_param.pool: MEDIAN",
     )
 
 

@@ -140,7 +140,7 @@ def test_an_old_format_is_told() -> None:
 def test_unknown_fields_are_told_once() -> None:
     text = data() + fc("fc", "data", 3, params="my_field: 3") + fc("fc2", "fc", 3, params="my_field: 4")
     notes = [line for line in told(planned(text)) if line.startswith("note: ")]
-    assert notes[0] == "note: kept as it stands, unknown to BVLC Caffe: my_field"
+    assert notes[0] == "note: unknown to BVLC Caffe: my_field"
     assert not any("my_field" in note for note in notes[1:])
 
 

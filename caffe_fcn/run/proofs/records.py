@@ -132,7 +132,7 @@ class DenseProof(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """All that was proven; None for what was not asked for."""
+    """All that was proven; None for what was not asked for. NOTES are on the two nets and their weights."""
 
     net: str
     weights: str
@@ -144,6 +144,7 @@ class Verification(NamedTuple):
     weights_proof: WeightsProof | None
     same_size: SameSizeProof | None
     dense: DenseProof | None
+    notes: tuple[str, ...]
 
     @property
     def statuses(self) -> dict[str, Status]:

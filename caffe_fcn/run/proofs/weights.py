@@ -30,11 +30,12 @@ _BLOCK = 1 << 20
 
 
 class Side(NamedTuple):
-    """One of the two nets: its weights, and its graph and shapes in each phase that is looked at."""
+    """One of the two nets: its weights, its graph and shapes in each phase that is looked at, and notes on it."""
 
     weights: WeightFile
     graphs: Mapping[str, Graph]
     shapes: Mapping[str, Shapes]
+    notes: tuple[str, ...]
 
 
 class _Pair(NamedTuple):

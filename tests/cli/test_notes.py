@@ -1,0 +1,62 @@
+"""What is to be known of a net with its weights is told by every command and by the library, in the same words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+import caffe_fcn
+from tests.cli.conftest import CommandLine, trained
+from tests.paths import ROOT
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 2 dim: 2 } } strange: 1 }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }
+"""
+NOTE = "unknown to BVLC Caffe: strange"
+PAIR = ("net.prototxt", "net.caffemodel")
+RUNS = {
+    "inspect": PAIR,
+    "convert": (*PAIR, "-o", "fcn.prototxt", "-w", "fcn.caffemodel", "--force"),
+    "export": (*PAIR, "-o", "net.onnx", "--force"),
+    "run": (*PAIR, "picture.png"),
+    "verify": (*PAIR, "fcn.prototxt", "fcn.caffemodel"),
+}
+
+
+@pytest.fixture
+def pair(cli: CommandLine) -> CommandLine:
+    """The command line beside a net with a note, its twin and a picture."""
+    cli.write(net=NET, fcn=NET)
+    for name in ("net", "fcn"):
+        (cli.path / f"{name}.caffemodel").write_bytes(trained(("fc", "InnerProduct", [(2, 12), (2,)])))
+    Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(cli.path / "picture.png")
+    return cli
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_every_command_tells_the_notes_once(pair: CommandLine, command: str) -> None:
+    told = pair.run(command, *RUNS[command])
+    assert f"{told.out.decode()}{told.err}".count(f"note: {NOTE}") == 1
+    document = pair.run(command, *RUNS[command], "--json").document
+    assert document["notes"].count(NOTE) == 1
+    schema = json.loads((ROOT / "docs" / "schema" / f"{command}.json").read_bytes())
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+def test_the_library_tells_the_notes(pair: CommandLine, tmp_path: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        for told in (
+            caffe_fcn.infer_shapes(net, weights),
+            caffe_fcn.convolutionalize(net, weights),
+            caffe_fcn.export(net, weights, tmp_path / "net.onnx"),
+            caffe_fcn.predictor(net, weights),
+            caffe_fcn.verify(net, weights, net, weights),
+        ):
+            assert told.notes.count(NOTE) == 1, told
