@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import lcm, prod
-from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.geometry import JOINS, Geometry, infer_geometry
@@ -17,23 +16,19 @@ from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs
+from caffe_fcn.surgery.kept import Original, Twin, check_kept
 from caffe_fcn.surgery.pooling import descendants
 
 
-class Twin(NamedTuple):
-    """The converted net, in one phase: its graph, and for each of its layers the index before the surgery."""
-
-    graph: Graph
-    origins: tuple[int, ...]
-
-
-def check_twin(twin: Twin, surgery: Surgery, given: Mapping[str, Shape], shapes: Shapes) -> list[str]:
-    """Raise SurgeryError unless TWIN, of the nominal SHAPES, is what SURGERY promised; return notes on what
-    keeps it from taking a larger input although the surgery is right."""
+def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[str, Shape]) -> list[str]:
+    """Raise SurgeryError unless TWIN is what SURGERY promised to make of ORIGINAL; return notes on what keeps it from
+    taking a larger input although the surgery is right. GIVEN holds the shapes of the inputs."""
+    check_kept(original, twin, surgery)
+    shapes = twin.shapes
     edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling)}
-    changed = [node for node in twin.graph.nodes if node.index >= 0 and twin.origins[node.index] in edits]
+    changed = [node for node in twin.graph.nodes if twin.origin(node) in edits]
     for node in changed:
-        edit = edits[twin.origins[node.index]]
+        edit = edits[twin.origin(node)]
         if isinstance(edit, ToConvolution):
             _check_convolution(node, edit, shapes)
     geometry = infer_geometry(twin.graph, shapes)

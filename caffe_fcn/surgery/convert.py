@@ -20,10 +20,11 @@ from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.check import Twin, check_twin, other_parameters
+from caffe_fcn.surgery.check import check_twin, other_parameters
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
-from caffe_fcn.surgery.edits import Rewire, Surgery
+from caffe_fcn.surgery.edits import Surgery
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
+from caffe_fcn.surgery.kept import Original, Twin, outputs_after
 from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
@@ -162,7 +163,14 @@ def _check(
         if not node.bottoms:
             given.update({blob.name: shape for blob in node.tops if isinstance(shape := shapes.blobs[blob], tuple)})
     twin = graph_of(changed, source, settings.selection, phase)
-    return check_twin(Twin(twin, origins), surgery, given, infer_shapes(twin, given=given))
+    try:
+        made = infer_shapes(twin, given=given)
+    except ShapeError as error:
+        raise SurgeryError(
+            f"the converted net would be refused: {_bare(source, error)}; this is a defect of caffe-fcn, please report "
+            "it with the prototxt"
+        ) from error
+    return check_twin(Original(graph, shapes), Twin(twin, origins, made), surgery, given)
 
 
 def _resized(
@@ -209,16 +217,8 @@ def _idle_rules(settings: Settings, source: SourceNet, surgery: Surgery) -> list
 
 def _renamed_outputs(graph: Graph, surgery: Surgery) -> list[str]:
     """A note on outputs of the net that go by another name afterwards."""
-    renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
-    dropped = {edit.index for edit in surgery.edits if edit.drops}
-    changes = [f"{blob.name} is now {renamed[blob.name]}" for blob in graph.outputs if blob.name in renamed]
-    for blob in graph.outputs:
-        maker = graph.producer[blob]
-        while maker.index in dropped:
-            maker = graph.producer[maker.bottoms[0]]
-        if maker is not graph.producer[blob]:
-            held = maker.tops[0].name
-            changes.append(f"{blob.name} is now {renamed.get(held, held)}")
+    names = {blob.name: name for blob, (_, name) in outputs_after(graph, surgery).items()}
+    changes = [f"{old} is now {new}" for old, new in names.items() if old != new]
     return [f"outputs of the net have other names: {', '.join(changes)}"] if changes else []
 
 

@@ -222,6 +222,8 @@ def pooling_windows(layer: schema.Message, sizes: Shape) -> Windows:
     """The window of a Pooling layer over a map of the spatial SIZES; a global one covers all of it."""
     param = _pooling_param(layer)
     if layer.type.endswith("3D") or param.HasField("kernel_depth"):
+        if getattr(param, "global_pooling", False):
+            raise ShapeError("global_pooling and kernel_depth are both given, which no Caffe knows; remove one")
         return _checked(_volume_windows(param, len(sizes)))
     stride = _high_wide(param, "stride", "stride")
     pad = _high_wide(param, "pad", "pad")
