@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.geometry import words
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine
 
@@ -92,7 +93,7 @@ class DenseMap:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why a cell is not exactly what the classifier gives on its window; empty where it is."""
-        return () if self.level.cells is None else self.level.cells.reasons
+        return () if self.level.cells is None else tuple(map(words, self.level.cells.reasons))
 
     def window(self, row: int, column: int) -> tuple[int, int, int, int] | None:
         """The pixels that a cell sees, from top and left to before bottom and right; None for a classifier."""

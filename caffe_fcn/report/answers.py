@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from caffe_fcn import __version__
+from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.model import Model
 from caffe_fcn.run.running import Answer, Found, Level, Settings, best_classes, summarize, tops
@@ -100,8 +101,8 @@ def _level(level: Level, counts: Sequence[int], labels: Labels) -> dict[str, Any
         "window": [axis.window for axis in axes],
         "stride": [float(axis.stride) for axis in axes],
         "offset": [float(axis.offset) for axis in axes],
-        "exact": not (cells and cells.reasons),
-        "reasons": list(cells.reasons if cells else ()),
+        "exactness": exactness_of(cells.reasons if cells else ()).value,
+        "reasons": list(map(words, cells.reasons if cells else ())),
         "tiles": level.tiles,
         "counts": [
             {"class": index, "name": labels.name(index), "cells": count} for index, count in enumerate(counts) if count

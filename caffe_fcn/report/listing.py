@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import groupby
 
 from caffe_fcn.net.cost import VALUE_BYTES, Cost, Total
-from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.geometry import Exactness, Geometry, words
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.report.records import BlobRow, Inspection, Layer, Match
 from caffe_fcn.report.tables import Column, Heading, Part, Table, fits, shown
@@ -17,6 +17,7 @@ _NAME = Column("layer", least=14)
 _TYPE = Column("type", least=8)
 _SHAPE = Column("output", least=11)
 _GEOMETRY = (Column("window", True), Column("stride", True), Column("offset", True), Column("exact", least=6))
+_EXACT = {Exactness.EVERYWHERE: "yes", Exactness.AWAY_FROM_BORDERS: "inside", Exactness.NOWHERE: "no"}
 _MOST_NAMES = 4
 _MOST_BOTTOMS = 32
 """More bottoms than any layer has that a person wrote."""
@@ -238,7 +239,8 @@ def _geometry_table(found: Inspection, geometry: list[list[str]]) -> Table:
 def _geometry_cells(geometry: Geometry | None, notes: _Footnotes) -> list[str]:
     if geometry is None:
         return ["-"] * len(_GEOMETRY)
-    exact = "yes" if geometry.exact else "no " + _ranges(sorted(notes.number(r) for r in geometry.reasons))
+    numbers = _ranges(sorted(notes.number(words(reason)) for reason in geometry.reasons))
+    exact = f"{_EXACT[geometry.exactness]} {numbers}".rstrip()
     return [_axes(geometry.window), _axes(geometry.stride), _axes(geometry.offset), exact]
 
 

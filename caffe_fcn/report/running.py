@@ -6,9 +6,15 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from caffe_fcn.files.literals import visible
+from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.running import Answer, Level, Summary, best_classes, summarize
+
+_EXACT = {
+    Exactness.AWAY_FROM_BORDERS: "; near borders not what the window alone gives: ",
+    Exactness.NOWHERE: "; nowhere what the window alone gives: ",
+}
 
 
 def lines(answer: Answer, blob: str, labels: Labels, top: int) -> Iterator[str]:
@@ -41,14 +47,14 @@ def _geometry(level: Level) -> str:
     rows, columns = level.cells.rows, level.cells.columns
     stride = _pair(rows.stride, columns.stride)
     tiles = f"; in {level.tiles:,} tiles" if level.tiles > 1 else ""
-    exact = "" if not level.cells.reasons else f"; near borders not what the window alone gives: {_why(level)}"
+    exact = _EXACT[exactness_of(level.cells.reasons)] + _why(level) if level.cells.reasons else ""
     return f"each cell sees {rows.window}×{columns.window} pixels, the next one {stride} further{tiles}{exact}"
 
 
 def _why(level: Level) -> str:
     reasons = level.cells.reasons if level.cells else ()
     more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return f"{reasons[0]}{more}"
+    return f"{words(reasons[0])}{more}"
 
 
 def _pair(high: Fraction, wide: Fraction) -> str:

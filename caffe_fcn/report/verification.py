@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
+from caffe_fcn.net.geometry import Reason, exactness_of, summed_up, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.proofs.records import (
     Dense,
@@ -20,9 +20,6 @@ from caffe_fcn.run.proofs.records import (
     Verification,
     WeightsProof,
 )
-
-_OF_A_LAYER = re.compile(r'layer "(.*)" (.*)', re.DOTALL)
-_PLURAL = {"pads": "pad", "has": "have", "looks": "look"}
 
 _SHOWN = 5
 """Failures of one kind that are told to people; --json has them all."""
@@ -113,7 +110,7 @@ def _dense_output(each: Dense) -> list[str]:
         verdict = "exact everywhere" if each.status is Status.HOLDS else each.explanation
         return [f"{verdict}: {_told(each.crops)}"]
     told = [
-        f"exact away from borders: {'; '.join(_because(each.reasons))}",
+        f"exact {exactness_of(each.reasons).value}: {'; '.join(_because(each.reasons))}",
         f"on crops, which have borders of their own: {_told(each.crops, limit=False)}",
     ]
     if each.features is not None:
@@ -121,16 +118,8 @@ def _dense_output(each: Dense) -> list[str]:
     return [*told, *([each.explanation] if each.explanation else [])]
 
 
-def _because(reasons: Sequence[str]) -> Iterator[str]:
-    """REASONS in fewer words: the layers together of which the same is to be said."""
-    layers: dict[str, list[str]] = {}
-    for reason in reasons:
-        found = _OF_A_LAYER.fullmatch(reason)
-        layers.setdefault(found[2] if found else reason, []).extend([found[1]] if found else [])
-    for what, names in layers.items():
-        verb, _, rest = what.partition(" ")
-        said = what if len(names) < 2 else f"{_PLURAL.get(verb, verb)} {rest}".rstrip()
-        yield f"{', '.join(_some(names))} {said}".lstrip()
+def _because(reasons: Sequence[Reason]) -> Iterator[str]:
+    yield from (f"{', '.join(_some(names))} {what}" for names, what in summed_up(reasons))
 
 
 def _told(gap: Difference, limit: bool = True) -> str:
@@ -243,8 +232,8 @@ def _dense_document(proof: DenseProof) -> dict[str, Any]:
                 "status": _status(each.status),
                 "stride": list(each.stride) or None,
                 "window": list(each.window) or None,
-                "exact": None if each.crops is None else not each.reasons,
-                "reasons": list(each.reasons),
+                "exactness": None if each.crops is None else exactness_of(each.reasons).value,
+                "reasons": list(map(words, each.reasons)),
                 "crops": _difference(each.crops),
                 "features": _difference(each.features),
                 "explanation": each.explanation or None,

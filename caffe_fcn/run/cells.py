@@ -6,6 +6,7 @@ from fractions import Fraction
 from math import floor
 from typing import NamedTuple
 
+from caffe_fcn.net.geometry import Reason
 from caffe_fcn.run.images import Box
 
 _HALF = Fraction(1, 2)
@@ -38,7 +39,7 @@ class Cells(NamedTuple):
 
     rows: Axis
     columns: Axis
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:

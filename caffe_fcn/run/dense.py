@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.errors import EngineError, PictureError
+from caffe_fcn.net.geometry import words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.images import Box, Picture
@@ -104,7 +105,8 @@ def obstacle_of(model: Model, cells: Cells) -> str | None:
     """Why the map under CELLS cannot be put together from tiles, or None if it can."""
     if model.fixed is not None:
         return f"the net takes pictures of {_pixels(model.fixed)} only"
-    return obstacle(cells.reasons)
+    found = obstacle(cells.reasons)
+    return None if found is None else words(found)
 
 
 def _reached(axis: Axis, reach: Reach) -> int:

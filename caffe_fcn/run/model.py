@@ -13,7 +13,7 @@ from math import prod
 
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
@@ -22,7 +22,7 @@ from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import one_net
-from caffe_fcn.run.tiling import CUT_SHORT, Reach, obstacle, reaches
+from caffe_fcn.run.tiling import Reach, reaches
 from caffe_fcn.surgery.check import other_parameters
 
 _FLOAT = 4
@@ -81,8 +81,20 @@ class Model:
     def geometry(self) -> Geometry | None:
         """Where the cells of the map lie; None if what comes out is none, but one vector for the whole picture."""
         found = infer_geometry(self.net.graph, self.net.shapes).get(self.blob)
-        whole = found is not None and obstacle(found.reasons) is not None and prod(self.made[2:]) == 1
-        return None if whole or len(self.made) != len(self.fed) else found
+        if found is None or len(self.made) != len(self.fed):
+            return None
+        return None if found.exactness is Exactness.NOWHERE and self._one_answer else found
+
+    @property
+    def _one_answer(self) -> bool:
+        """Whether a map has one cell, also of larger pictures."""
+        if prod(self.made[2:]) != 1:
+            return False
+        try:
+            made = self.shapes((self.nominal[0] + _LARGER, self.nominal[1] + _LARGER)).blobs[self.blob]
+        except ShapeError:
+            return True
+        return not isinstance(made, tuple) or prod(made[2:]) == 1
 
     def shapes(self, size: Size) -> Shapes:
         """The shapes of all blobs on one picture of SIZE. Raises ShapeError where the net does not take it."""
@@ -91,7 +103,7 @@ class Model:
     def cells(self, size: Size) -> Cells:
         """The cells of the map on a picture of SIZE. Raises ShapeError where the net does not take it."""
         axes = []
-        reasons: dict[str, None] = {}
+        reasons: dict[Reason, None] = {}
         for axis, pixels in enumerate(size):
             shapes = self._along(axis, pixels)
             geometry = infer_geometry(self.net.graph, shapes).get(self.blob)
@@ -126,7 +138,7 @@ class Model:
         if self.fixed is not None:
             return self.fixed
         found = self.geometry
-        padded = found is None or any(not reason.endswith(CUT_SHORT) for reason in found.reasons)
+        padded = found is None or any(reason.cause is not Cause.PARTIAL_WINDOW for reason in found.reasons)
         high, wide = (1, 1) if found is None or padded else found.window
         return max(high, self.least[0]), max(wide, self.least[1])
 

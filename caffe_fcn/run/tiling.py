@@ -19,16 +19,11 @@ from fractions import Fraction
 from math import ceil, floor, lcm
 from typing import NamedTuple
 
-from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.geometry import Exactness, Geometry, Reason
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.run.cells import Axis
 
 _HALF = Fraction(1, 2)
-CUT_SHORT = " has a partial window at the border"
-"""What a reason ends in that lets whole windows be, and adds cells behind them."""
-
-_AT_BORDERS = (" pads", CUT_SHORT, " has fewer inputs at the border")
-"""What the reasons end in for which a cell is not a function of its window only near the borders."""
 
 
 class Reach(NamedTuple):
@@ -50,9 +45,9 @@ class Span(NamedTuple):
     skip: int
 
 
-def obstacle(reasons: Sequence[str]) -> str | None:
+def obstacle(reasons: Sequence[Reason]) -> Reason | None:
     """Which of the REASONS why a map is not exact keeps it from being put together from tiles; None if none does."""
-    return next((reason for reason in reasons if not reason.endswith(_AT_BORDERS)), None)
+    return next((reason for reason in reasons if reason.exactness is Exactness.NOWHERE), None)
 
 
 def reaches(graph: Graph, known: Mapping[Blob, Geometry | None]) -> tuple[Reach, Reach]:

@@ -121,7 +121,10 @@ def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
     np.save(cli.path / "x.npy", np.zeros((50, 60, 3), np.uint8))
     result = runs(cli, *FCN, "x.npy", "--blob", "prob1", "--json")
     found = checked(result.document)["pictures"][0]["maps"][0]
-    assert found["exact"] is False and 'layer "pool1" has a partial window at the border' in found["reasons"]
+    assert (
+        found["exactness"] == "away from borders"
+        and 'layer "pool1" has a partial window at the border' in found["reasons"]
+    )
     told = runs(cli, *FCN, "x.npy", "--blob", "prob1").out.decode()
     assert '; near borders not what the window alone gives: layer "' in told
 
@@ -406,7 +409,7 @@ def test_the_document_has_every_cell(digits: CommandLine) -> None:
     document = checked(result.document)
     assert document["labels"][10] == "background" and document["preprocessing"]["channels"] == "grey"
     (level,) = document["pictures"][0]["maps"]
-    assert level["shape"] == [11, 44, 60] and level["tiles"] > 1 and level["exact"] is True
+    assert level["shape"] == [11, 44, 60] and level["tiles"] > 1 and level["exactness"] == "everywhere"
     assert [(each["row"], each["column"]) for each in level["cells"]] == [(r, c) for r in range(44) for c in range(60)]
     assert level["cells"][61]["window"] == [4, 4, 24, 24]
     best = document["pictures"][0]["top"][0]

@@ -136,7 +136,10 @@ def test_the_document(pair: CommandLine) -> None:
     assert document["holds"] is True and [document[key] for key in ("net", "weights", "fcn", "fcn_weights")] == [*FILES]
     proofs = document["proofs"]
     assert (proofs["same_size"]["samples"], proofs["same_size"]["pictures"], proofs["same_size"]["seed"]) == (3, 2, 4)
-    assert proofs["dense"]["outputs"][0]["exact"] is True and proofs["dense"]["outputs"][0]["window"] == [28, 28]
+    assert proofs["dense"]["outputs"][0]["exactness"] == "everywhere" and proofs["dense"]["outputs"][0]["window"] == [
+        28,
+        28,
+    ]
     difference = proofs["same_size"]["outputs"][0]["difference"]
     assert 0 < difference["relative"] < difference["allowed"] < 1e-4
 

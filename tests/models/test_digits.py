@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.geometry import Exactness, Geometry
 from caffe_fcn.net.source import read_net
 from tests.paths import ROOT
 
@@ -53,7 +53,7 @@ def test_the_weights_are_small_and_the_net_s_own() -> None:
 
 def test_no_window_is_cut_and_nothing_pads(twin: tuple[Model, Geometry]) -> None:
     geometry = twin[1]
-    assert geometry.exact
+    assert geometry.exactness is Exactness.EVERYWHERE
     assert (geometry.window, [int(stride) for stride in geometry.stride]) == ((20, 20), [4, 4])
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, infer_geometry, words
 from caffe_fcn.net.shapes import infer_shapes
 from tests.net.nets import data, graph_of, layer
 
@@ -28,6 +28,10 @@ def geometry_of(parameters: str, *shapes: tuple[int, ...]) -> Geometry | None:
     names = [f"data{index}" for index in range(len(shapes))]
     inputs = "".join(data(*shape, name=name) for name, shape in zip(names, shapes, strict=True))
     return geometry_by_name(inputs + layer(layer_type, rest, " ".join(names)))["out"]
+
+
+def exact(geometry: Geometry) -> bool:
+    return geometry.exactness is Exactness.EVERYWHERE
 
 
 def known(geometry: Geometry | None) -> Geometry:
@@ -74,9 +78,9 @@ def test_the_published_receptive_fields_of_alexnet(blob: str, window: int, strid
 
 def test_alexnet_pads_and_so_is_not_exactly_a_sliding_window() -> None:
     geometries = geometry_by_name(ALEXNET)
-    assert known(geometries["pool1"]).exact
-    assert known(geometries["conv2"]).reasons == ('layer "conv2" pads',)
-    assert known(geometries["pool5"]).reasons == tuple(f'layer "conv{index}" pads' for index in (2, 3, 4, 5))
+    assert known(geometries["pool1"]).exactness is Exactness.EVERYWHERE
+    assert known(geometries["conv2"]).reasons == (Reason(Cause.PADS, "conv2"),)
+    assert known(geometries["pool5"]).reasons == tuple(Reason(Cause.PADS, f"conv{index}") for index in (2, 3, 4, 5))
     assert known(geometries["conv1"]).offset == axes(5, 5)
 
 
@@ -110,7 +114,7 @@ def test_composed_convolutions_cover_what_brute_force_finds(layers: list[tuple[i
     assert geometry.window == (first[1] - first[0] + 1,)
     assert geometry.offset == (Fraction(first[0] + first[1], 2),)
     assert geometry.stride == axes(second[0] - first[0])
-    assert geometry.exact is not any(pad for _, _, pad, _ in layers)
+    assert exact(geometry) is not any(pad for _, _, pad, _ in layers)
 
 
 @given(st.integers(1, 7), st.integers(1, 4), st.integers(0, 2))
@@ -127,7 +131,7 @@ def test_a_deconvolution_covers_what_brute_force_finds(kernel: int, stride: int,
         expected = [geometry.offset[0] + Fraction(y, stride) for y in range(40, 40 + stride)]
         assert sum(centres) == sum(expected)
     first = [i for i in range(-9, 99) if 0 <= pad - stride * i < kernel]
-    assert geometry.exact is (not first or min(first) >= 0 or pad >= kernel - stride)
+    assert exact(geometry) is (not first or min(first) >= 0 or pad >= kernel - stride)
 
 
 def test_deconvolution_after_a_stride_returns_to_the_pixels() -> None:
@@ -141,17 +145,17 @@ def test_deconvolution_after_a_stride_returns_to_the_pixels() -> None:
 
 
 def test_a_partial_window_is_a_reason() -> None:
-    assert known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 }", (1, 3, 9, 9))).exact
+    assert exact(known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 }", (1, 3, 9, 9))))
     partial = known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 }", (1, 3, 9, 10)))
-    assert partial.reasons == ('layer "layer" has a partial window at the border',)
+    assert partial.reasons == (Reason(Cause.PARTIAL_WINDOW, "layer"),)
     floor = known(geometry_of("Pooling pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }", (1, 3, 9, 10)))
-    assert floor.exact
+    assert exact(floor)
 
 
 def test_global_pooling_sees_all_and_says_so() -> None:
     geometry = known(geometry_of("Pooling pooling_param { global_pooling: true }", (1, 3, 8, 10)))
     assert geometry.window == (8, 10)
-    assert geometry.reasons == ('layer "layer" looks at the whole map',)
+    assert geometry.reasons == (Reason(Cause.WHOLE_MAP, "layer"),)
 
 
 MAP = (1, 4, 8, 8)
@@ -182,7 +186,6 @@ def test_layers_that_keep_the_place(text: str, shapes: list[tuple[int, ...]]) ->
 @pytest.mark.parametrize(
     ("text", "shapes"),
     [
-        ("Softmax softmax_param { axis: 2 }", [MAP]),
         ("ArgMax", [MAP]),
         ("Concat concat_param { axis: 2 }", [MAP, MAP]),
         ("Tile tile_param { axis: 3 tiles: 2 }", [MAP]),
@@ -200,28 +203,61 @@ def test_tops_that_are_no_map(text: str, shapes: list[tuple[int, ...]]) -> None:
     assert geometry_of(text, *shapes) is None
 
 
+BORDERS, NOWHERE = Exactness.AWAY_FROM_BORDERS, Exactness.NOWHERE
+
+
 @pytest.mark.parametrize(
-    ("text", "shapes", "reason"),
+    ("text", "shapes", "reason", "exactness"),
     [
-        ("MVN", [MAP], "looks at the whole map"),
-        ("Normalize", [MAP], "looks at the whole map"),
-        ("LRN lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }", [MAP], "pads"),
-        ("Scale", [MAP, (4,)], 'joins the map with "data1", which is none'),
-        ("Axpy", [(1, 4), MAP, MAP], "looks at the whole map"),
-        ("Axpy", [(1, 4, 1, 1), MAP, MAP], "looks at the whole map"),
-        ("Upsample", [MAP, MAP], "moves values by their size or a mask"),
-        ("Pad pad_param { pad_l: 2 }", [MAP], "pads"),
+        ("MVN", [MAP], "looks at the whole map", NOWHERE),
+        ("MVN mvn_param { across_channels: true }", [MAP], "looks at the whole map", NOWHERE),
+        ("Normalize", [MAP], "looks at the whole map", NOWHERE),
+        ("LRN lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }", [MAP], "pads", BORDERS),
+        ("Scale", [MAP, (4,)], 'joins the map with "data1", which is none', NOWHERE),
+        ("Axpy", [(1, 4), MAP, MAP], "looks at the whole map", NOWHERE),
+        ("Axpy", [(1, 4, 1, 1), MAP, MAP], "looks at the whole map", NOWHERE),
+        ("Upsample", [MAP, MAP], "moves values by a mask", NOWHERE),
+        ("Pad pad_param { pad_l: 2 }", [MAP], "pads", BORDERS),
+        ("Softmax softmax_param { axis: 2 }", [MAP], "looks along the whole axis 2", NOWHERE),
+        ("Softmax softmax_param { axis: -1 }", [MAP], "looks along the whole axis 3", NOWHERE),
+        ("Softmax softmax_param { axis: 0 }", [MAP], "looks at the whole batch", NOWHERE),
+        ("BatchNorm batch_norm_param { use_global_stats: false }", [MAP], "looks at the whole batch", NOWHERE),
+        ("BN bn_param { bn_mode: LEARN }", [MAP], "looks at the whole batch", NOWHERE),
+        ("Pooling pooling_param { global_pooling: true }", [MAP], "looks at the whole map", NOWHERE),
     ],
 )
-def test_reasons(text: str, shapes: list[tuple[int, ...]], reason: str) -> None:
-    assert known(geometry_of(text, *shapes)).reasons == (f'layer "layer" {reason}',)
+def test_reasons(text: str, shapes: list[tuple[int, ...]], reason: str, exactness: Exactness) -> None:
+    geometry = known(geometry_of(text, *shapes))
+    assert list(map(words, geometry.reasons)) == [f'layer "layer" {reason}']
+    assert geometry.exactness is exactness
+
+
+@pytest.mark.parametrize(
+    ("phase", "parameters", "by_batch"),
+    [
+        ("TEST", "", False),
+        ("TRAIN", "", True),
+        ("TRAIN", "batch_norm_param { use_global_stats: true }", False),
+        ("TEST", "batch_norm_param { use_global_stats: false }", True),
+    ],
+)
+def test_a_batch_norm_takes_its_statistics_by_phase_unless_it_says_which(
+    phase: str, parameters: str, by_batch: bool
+) -> None:
+    text = data(1, 4, 8, 8) + layer("BatchNorm", parameters)
+    assert (known(geometry_by_name(text, phase=phase)["out"]).exactness is NOWHERE) is by_batch
+
+
+def test_a_bn_of_segnet_with_stored_statistics_is_exact() -> None:
+    assert exact(known(geometry_of("BN bn_param { bn_mode: INFERENCE }", MAP)))
+    assert exact(known(geometry_of("BN", MAP)))
 
 
 def test_constants_do_not_make_a_join_inexact() -> None:
     text = data(1, 4, 8, 8) + layer("Parameter", "parameter_param { shape { dim: 4 } }", "", "factor", "factor")
-    assert known(geometry_by_name(text + layer("Scale", "", "data factor"))["out"]).exact
+    assert exact(known(geometry_by_name(text + layer("Scale", "", "data factor"))["out"]))
     text = data(1, 4, 8, 8) + layer("Parameter", "parameter_param { shape { dim: [1, 4, 8, 8] } }", "", "term", "term")
-    assert known(geometry_by_name(text + layer("Eltwise", "", "term data"))["out"]).exact
+    assert exact(known(geometry_by_name(text + layer("Eltwise", "", "term data"))["out"]))
 
 
 def test_a_join_sees_what_either_side_sees() -> None:
@@ -229,7 +265,7 @@ def test_a_join_sees_what_either_side_sees() -> None:
     text += conv("small", "data", "kernel_size: 1") + conv("large", "data", "kernel_size: 5 pad: 2")
     geometry = known(geometry_by_name(text + layer("Concat", "", "small large"))["out"])
     assert (geometry.window, geometry.offset) == ((5, 5), axes(0, 0))
-    assert geometry.reasons == ('layer "large" pads',)
+    assert geometry.reasons == (Reason(Cause.PADS, "large"),)
 
 
 def test_a_join_of_shifted_maps_covers_both() -> None:
@@ -249,13 +285,13 @@ def test_a_crop_moves_the_first_centre() -> None:
     text = data(1, 3, 32, 32) + data(1, 3, 8, 8, name="small") + pool("half", "data", "kernel_size: 2 stride: 2")
     geometry = known(geometry_by_name(text + layer("Crop", "crop_param { offset: 3 }", "half small"))["out"])
     assert geometry.offset == (HALF + 6, HALF + 6)
-    assert geometry.exact
+    assert exact(geometry)
 
 
 def test_padding_layers_and_enlarging_move_the_first_centre() -> None:
     assert known(geometry_of("Pad pad_param { pad_l: 2 pad_t: 1 }", MAP)).offset == axes(-1, -2)
     twice = known(geometry_of("UpsampleDarknet upsample_darknet_param { stride: 2 }", MAP))
-    assert (twice.stride, twice.offset, twice.exact) == ((HALF, HALF), (-HALF / 2, -HALF / 2), True)
+    assert (twice.stride, twice.offset, exact(twice)) == ((HALF, HALF), (-HALF / 2, -HALF / 2), True)
 
 
 def test_reorganised_squares_are_windows() -> None:

@@ -551,7 +551,7 @@ def test_csv_of_layers(bench: Bench) -> None:
         "window": "51x51",
         "stride": "8x8",
         "offset": "9x9",
-        "exact": "no",
+        "exactness": "away from borders",
         "reasons": 'layer "conv2" pads',
     }
     assert found[-1]["window"] == ""
@@ -568,7 +568,7 @@ def test_csv_of_what_is_not_known_and_of_names_that_need_quotes(bench: Bench) ->
         "",
     )
     assert (second["name"], second["tops"], second["shapes"]) == ('q"q', "=1+1", "scalar")
-    assert "exact" not in first
+    assert "exactness" not in first
 
 
 def test_csv_steers_no_terminal(bench: Bench) -> None:
@@ -650,7 +650,7 @@ def test_a_page_of_listed_layers_has_their_sums_and_those_of_the_net(bench: Benc
 def test_footnotes_say_why_a_window_is_not_exact(bench: Bench) -> None:
     text = shown(bench.files(MODELS / "googlenet.prototxt", None, Settings(geometry=True)), 140)
     row = next(line for line in text.splitlines() if line.startswith("inception_3a/5x5 "))
-    assert row.split()[-5:] == ["67", "8", "2.5", "no", "1-4,6"] or row.split()[-2:] == ["no", "1-4,6"]
+    assert row.split()[-5:] == ["67", "8", "2.5", "inside", "1-4,6"] or row.split()[-2:] == ["inside", "1-4,6"]
     assert '\n  6  layer "inception_3a/5x5" pads\n' in text
     assert text.count("\nconv1/7x7_s2 ") == 1
 
@@ -660,7 +660,7 @@ def test_geometry_has_a_table_of_its_own_where_it_does_not_fit(bench: Bench) -> 
     assert shown(found, 140).count("\nconv5 ") == 1
     narrow = shown(found, 80)
     assert narrow.count("\nconv5 ") == 2
-    assert "\nconv5  1×256×13×13     163      16      17  no 1-4\n" in narrow
+    assert "\nconv5  1×256×13×13     163      16      17  inside 1-4\n" in narrow
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])

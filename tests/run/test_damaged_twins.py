@@ -9,6 +9,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
+from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.schema import Message
 from tests.paths import GOLDEN
 from tests.run.twins import (
@@ -138,7 +139,7 @@ def test_a_difference_that_borders_do_not_explain(tmp_path: Path) -> None:
     pair = written(text + fc("fc", "around", 4), tmp_path)
     found = pair.verify()
     assert found.holds and found.dense is not None
-    assert found.dense.outputs[0].reasons == ('layer "around" pads',)
+    assert found.dense.outputs[0].reasons == (Reason(Cause.PADS, "around"),)
     found = pair.text(lambda text: text.replace("pad: 1", "pad: 2 dilation: 2")).verify()
     assert ends(found) == [HOLDS, HOLDS, FAILS] and found.dense is not None
     assert found.dense.outputs[0].explanation == "it differs by more than its borders explain"

@@ -9,6 +9,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import EngineError
+from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.run.verify import Options
 from caffe_fcn.surgery.convert import Settings
@@ -199,7 +200,7 @@ def test_a_global_pooling_that_was_kept(tmp_path: Path) -> None:
     )
     found = written(text, tmp_path, Settings(ConvertOptions(keep_global_pooling=True))).verify()
     assert ends(found) == [HOLDS, HOLDS, NOT_SHOWN]
-    assert found.dense is not None and found.dense.outputs[0].reasons == ('layer "pool" looks at the whole map',)
+    assert found.dense is not None and found.dense.outputs[0].reasons == (Reason(Cause.WHOLE_MAP, "pool"),)
 
 
 def test_an_inner_product_left_as_it_was(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.geometry import Reason, infer_geometry, words
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.run.finite import check_finite
@@ -148,14 +148,14 @@ def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
             "window": list(found.window),
             "stride": [_number(value) for value in found.stride],
             "offset": [_number(value) for value in found.offset],
-            "inexact": list(dict.fromkeys((*found.reasons, *reasons.get(blob, ())))),
+            "inexact": [words(reason) for reason in dict.fromkeys((*found.reasons, *reasons.get(blob, ())))],
         }
         for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True)
         if (found := known.get(blob)) is not None
     }
 
 
-def _reasons(lowered: Lowered) -> dict[Blob, tuple[str, ...]]:
+def _reasons(lowered: Lowered) -> dict[Blob, tuple[Reason, ...]]:
     """Why maps are not exact at other sizes than the nominal one, where the model takes them: an input longer by the
     stride of a layer is longer by one to that layer, whose windows may then be cut short."""
     graph, shapes = lowered.scope.graph, lowered.scope.shapes
@@ -164,7 +164,7 @@ def _reasons(lowered: Lowered) -> dict[Blob, tuple[str, ...]]:
         for name, value in lowered.inputs.items()
     }
     known = [found for found in infer_geometry(graph, shapes).values() if found is not None]
-    found: dict[Blob, tuple[str, ...]] = {}
+    found: dict[Blob, tuple[Reason, ...]] = {}
     for more in sorted({int(stride) for each in known for stride in each.stride}) if any(free.values()) else ():
         given = {
             blob.name: tuple(extent + more * (axis in free[blob.name]) for axis, extent in enumerate(shape))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
-from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.run.engine import Array, Net
@@ -236,12 +236,12 @@ def _judge(scene: _Scene, output: Output) -> Dense:
         return Dense(output.pair, Status.FAILS, *shown, None, None, f"its cells lie {wrong} pixels apart, not {right}")
     crops = _difference(scene, output, geometry, scene.crops[output.pair.name])
     if isinstance(crops, str):
-        whole = any(reason.endswith("looks at the whole map") for reason in geometry.reasons)
-        return Dense(output.pair, Status.NOT_SHOWN if whole else Status.FAILS, *shown, None, None, crops)
+        nowhere = geometry.exactness is Exactness.NOWHERE
+        return Dense(output.pair, Status.NOT_SHOWN if nowhere else Status.FAILS, *shown, None, None, crops)
     if span(scene.crops[output.pair.name], softmax=output.softmax) <= output.allowed:
         why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
         return Dense(output.pair, Status.NOT_SHOWN, *shown, crops, None, why)
-    if geometry.exact:
+    if geometry.exactness is Exactness.EVERYWHERE:
         why = (
             "" if crops.small else "it differs from the original on the crops, and nothing in the geometry explains it"
         )

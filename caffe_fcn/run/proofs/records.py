@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from caffe_fcn.net.geometry import Reason
 from caffe_fcn.net.shapes import Shape
 
 
@@ -106,7 +107,7 @@ class Dense(NamedTuple):
     status: Status
     stride: tuple[float, ...]
     window: tuple[int, ...]
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     crops: Difference | None
     features: Difference | None
     explanation: str

@@ -13,12 +13,16 @@ from fractions import Fraction
 from math import ceil
 from typing import NamedTuple, TypeAlias
 
+from caffe_fcn.net.geometry.exactness import Cause, Exactness, Reason, exactness_of
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Shapes, Unknown
+from caffe_fcn.net.shapes.elementwise import bn_params
 from caffe_fcn.net.shapes.reshaping import crop_offsets, joined_axis, paddings
 from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
+from caffe_fcn.schema import Message
 
 _CHANNELS = 1
+_SCALE_AND_SHIFT, _INFERENCE = 2, 1
 _ONE, _HALF = Fraction(1), Fraction(1, 2)
 _CONSTANTS = frozenset({"DummyData", "Parameter"})
 JOINS = frozenset({"Add", "Axpy", "Bias", "Concat", "Eltwise", "Mul", "Scale"})
@@ -36,12 +40,12 @@ class Geometry:
     window: tuple[int, ...]
     stride: tuple[Fraction, ...]
     offset: tuple[Fraction, ...]
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
     @property
-    def exact(self) -> bool:
-        """Whether each cell is a function of its window alone, wherever that lies."""
-        return not self.reasons
+    def exactness(self) -> Exactness:
+        """Where each cell is the same function of its window."""
+        return exactness_of(self.reasons)
 
 
 class _Place(NamedTuple):
@@ -86,7 +90,7 @@ def _geometry(
     return None
 
 
-def _because(geometry: Geometry, *reasons: str) -> Geometry:
+def _because(geometry: Geometry, *reasons: Reason) -> Geometry:
     return replace(geometry, reasons=tuple(dict.fromkeys((*geometry.reasons, *reasons)))) if reasons else geometry
 
 
@@ -100,7 +104,33 @@ def _keep_if(test: Callable[[_Place], bool]) -> _Rule:
 
 def _whole(place: _Place) -> Geometry | None:
     """A value depends on the whole map."""
-    return _because(place.first, f'layer "{place.node.name}" looks at the whole map')
+    return _because(place.first, Reason(Cause.WHOLE_MAP, place.node.name))
+
+
+def _along(axis: Callable[[Message], int]) -> _Rule:
+    """Values change each other along the AXIS that the layer names."""
+
+    def rule(place: _Place) -> Geometry | None:
+        found = axis(place.node.layer) % len(place.bottom)
+        if found == _CHANNELS:
+            return place.first
+        cause = Cause.ALONG_AXIS if found > _CHANNELS else Cause.BATCH
+        return _because(place.first, Reason(cause, place.node.name, axis=found))
+
+    return rule
+
+
+def _normalized(place: _Place) -> Geometry | None:
+    """By stored statistics, or by those of the batch: which is what a TRAIN phase takes unless it is told."""
+    layer = place.node.layer
+    if layer.type == "BN":  # of SegNet, which learns, unless it says INFERENCE, and of PSPNet
+        of_segnet = len(bn_params(layer, [place.bottom])) == _SCALE_AND_SHIFT
+        stored = layer.bn_param.bn_mode == _INFERENCE if of_segnet else place.graph.phase == "TEST"
+    elif layer.batch_norm_param.HasField("use_global_stats"):
+        stored = layer.batch_norm_param.use_global_stats
+    else:
+        stored = place.graph.phase == "TEST"
+    return place.first if stored else _because(place.first, Reason(Cause.BATCH, place.node.name))
 
 
 def _slide(geometry: Geometry, extent: Sequence[int], stride: Sequence[int], before: Sequence[int]) -> Geometry:
@@ -114,8 +144,8 @@ def _slide(geometry: Geometry, extent: Sequence[int], stride: Sequence[int], bef
     )
 
 
-def _padding(place: _Place, windows: Windows) -> list[str]:
-    return [f'layer "{place.node.name}" pads'] if any(windows.before + windows.after) else []
+def _padding(place: _Place, windows: Windows) -> list[Reason]:
+    return [Reason(Cause.PADS, place.node.name)] if any(windows.before + windows.after) else []
 
 
 def _convolution(place: _Place) -> Geometry | None:
@@ -140,7 +170,7 @@ def _deconvolution(place: _Place) -> Geometry | None:
         reasons=first.reasons,
     )
     whole = all(b >= e - s for _, _, _, e, s, b in axes)
-    return made if whole else _because(made, f'layer "{place.node.name}" has fewer inputs at the border')
+    return made if whole else _because(made, Reason(Cause.FEWER_INPUTS, place.node.name))
 
 
 def _pooling(place: _Place) -> Geometry | None:
@@ -148,10 +178,10 @@ def _pooling(place: _Place) -> Geometry | None:
     windows = pooling_windows(layer, place.bottom[2:])
     reasons = _padding(place, windows)
     if layer.pooling_param.global_pooling:
-        reasons.append(f'layer "{name}" looks at the whole map')
+        reasons.append(Reason(Cause.WHOLE_MAP, name))
     axes = zip(place.top[2:], windows.stride, windows.kernel, windows.padded(place.bottom[2:]), strict=True)
     if any((made - 1) * stride + kernel > size for made, stride, kernel, size in axes):
-        reasons.append(f'layer "{name}" has a partial window at the border')
+        reasons.append(Reason(Cause.PARTIAL_WINDOW, name))
     return _because(_slide(place.first, windows.kernel, windows.stride, windows.before), *reasons)
 
 
@@ -162,7 +192,7 @@ def _lrn(place: _Place) -> Geometry | None:
         return place.first
     axes = len(place.bottom) - 2
     around = _slide(place.first, (param.local_size,) * axes, (1,) * axes, (param.local_size // 2,) * axes)
-    return _because(around, f'layer "{place.node.name}" pads')
+    return _because(around, Reason(Cause.PADS, place.node.name))
 
 
 def _join(place: _Place) -> Geometry | None:
@@ -174,7 +204,7 @@ def _join(place: _Place) -> Geometry | None:
         if geometry is not None:
             maps.append(geometry)
         elif place.graph.producer[blob].type not in _CONSTANTS:
-            joined = _because(joined, f'layer "{place.node.name}" joins the map with "{blob.name}", which is none')
+            joined = _because(joined, Reason(Cause.OTHER_INPUT, place.node.name, blob=blob.name))
     for other in maps:
         if other.stride != joined.stride:
             return None
@@ -212,7 +242,7 @@ def _pad(place: _Place) -> Geometry | None:
     sides = paddings(place.node.layer, place.bottom)[2:]
     ones = (1,) * len(sides)
     moved = _slide(place.first, ones, ones, tuple(before for before, _ in sides))
-    return _because(moved, f'layer "{place.node.name}" pads')
+    return _because(moved, Reason(Cause.PADS, place.node.name))
 
 
 def _reorg(place: _Place) -> Geometry | None:
@@ -231,12 +261,15 @@ def _enlarge(place: _Place) -> Geometry | None:
         stride=tuple(t / f for t, f in zip(first.stride, factors, strict=True)),
         offset=tuple(o + (1 / f - 1) * t / 2 for o, t, f in zip(first.offset, first.stride, factors, strict=True)),
     )
-    by_values = len(place.node.bottoms) > 1 or any(factor.denominator != 1 for factor in factors)
-    return _because(made, f'layer "{place.node.name}" moves values by their size or a mask') if by_values else made
+    if len(place.node.bottoms) > 1:
+        return _because(made, Reason(Cause.BY_MASK, place.node.name))
+    by_size = any(factor.denominator != 1 for factor in factors)
+    return _because(made, Reason(Cause.BY_SIZE, place.node.name)) if by_size else made
 
 
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys((*VALUE_BY_VALUE, "BN", "BatchNorm", "PReLU", "ShuffleChannel"), _keep),
+    **dict.fromkeys((*VALUE_BY_VALUE, "PReLU", "ShuffleChannel"), _keep),
+    **dict.fromkeys(("BN", "BatchNorm"), _normalized),
     **dict.fromkeys("Convolution Convolution3D ConvolutionDepthwise DepthwiseConvolution Im2col".split(), _convolution),
     **dict.fromkeys(("Deconvolution", "Deconvolution3D"), _deconvolution),
     **dict.fromkeys(("Pooling", "Pooling3D"), _pooling),
@@ -253,7 +286,7 @@ _RULES: dict[str, _Rule] = {
     "Reorg": _reorg,
     "Reshape": _keep_if(lambda place: place.top == place.bottom),
     "Slice": _keep_if(lambda place: joined_axis(place.node.layer, place.bottom) == _CHANNELS),
-    "Softmax": _keep_if(lambda place: place.node.layer.softmax_param.axis % len(place.bottom) == _CHANNELS),
+    "Softmax": _along(lambda layer: layer.softmax_param.axis),
     "Tile": _keep_if(lambda place: place.node.layer.tile_param.axis % len(place.bottom) == _CHANNELS),
 }
 """Layer type to the way it moves windows; tops of other types are no maps."""

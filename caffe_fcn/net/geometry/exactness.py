@@ -1,0 +1,90 @@
+"""Whether each cell of a map is a function of its window alone, and what keeps it from being one.
+
+A reason is data: its cause, the layer, and what else the cause is about. The cause decides where the map is exact;
+words for people are made of a reason here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+
+class Exactness(Enum):
+    """Where the cells of a map are the same function of their windows."""
+
+    EVERYWHERE = "everywhere"
+    AWAY_FROM_BORDERS = "away from borders"
+    NOWHERE = "nowhere"
+
+
+class Cause(Enum):
+    """What a layer does that makes a map inexact."""
+
+    PADS = "pads"
+    PARTIAL_WINDOW = "partial window"
+    FEWER_INPUTS = "fewer inputs"
+    WHOLE_MAP = "whole map"
+    ALONG_AXIS = "along an axis"
+    BATCH = "batch"
+    OTHER_INPUT = "other input"
+    BY_PLACE = "by place"
+    BY_MASK = "by mask"
+    BY_SIZE = "by size"
+
+
+_AT_BORDERS = frozenset({Cause.PADS, Cause.PARTIAL_WINDOW, Cause.FEWER_INPUTS})
+"""Causes that play a part only where a window reaches over the border of a map."""
+
+_WORDS = {
+    Cause.PADS: ("pads", "pad"),
+    Cause.PARTIAL_WINDOW: ("has a partial window at the border", "have a partial window at the border"),
+    Cause.FEWER_INPUTS: ("has fewer inputs at the border", "have fewer inputs at the border"),
+    Cause.WHOLE_MAP: ("looks at the whole map", "look at the whole map"),
+    Cause.ALONG_AXIS: ("looks along the whole axis {axis}", "look along the whole axis {axis}"),
+    Cause.BATCH: ("looks at the whole batch", "look at the whole batch"),
+    Cause.OTHER_INPUT: ('joins the map with "{blob}", which is none', 'join the map with "{blob}", which is none'),
+    Cause.BY_PLACE: ("has a value for each place of the map", "have a value for each place of the map"),
+    Cause.BY_MASK: ("moves values by a mask", "move values by a mask"),
+    Cause.BY_SIZE: ("moves values by the size of the map", "move values by the size of the map"),
+}
+"""What is said of one layer, and of several."""
+
+
+class Reason(NamedTuple):
+    """Why a map is not exact everywhere: the CAUSE in LAYER; the BLOB or the AXIS of it that the cause is about."""
+
+    cause: Cause
+    layer: str
+    blob: str = ""
+    axis: int = 0
+
+    @property
+    def exactness(self) -> Exactness:
+        """Where a map is still exact for all of this reason."""
+        return Exactness.AWAY_FROM_BORDERS if self.cause in _AT_BORDERS else Exactness.NOWHERE
+
+
+def exactness_of(reasons: Iterable[Reason]) -> Exactness:
+    """Where a map is exact that has these REASONS not to be."""
+    found = {reason.exactness for reason in reasons}
+    worst = (Exactness.NOWHERE, Exactness.AWAY_FROM_BORDERS)
+    return next((each for each in worst if each in found), Exactness.EVERYWHERE)
+
+
+def words(reason: Reason) -> str:
+    """REASON for people."""
+    return f'layer "{reason.layer}" {_told(reason, 0)}'
+
+
+def summed_up(reasons: Iterable[Reason]) -> list[tuple[list[str], str]]:
+    """REASONS in fewer words: of which layers together the same is to be said, and what."""
+    layers: dict[Reason, list[str]] = {}
+    for reason in reasons:
+        layers.setdefault(reason._replace(layer=""), []).append(reason.layer)
+    return [(names, _told(about, len(names) > 1)) for about, names in layers.items()]
+
+
+def _told(reason: Reason, several: bool | int) -> str:
+    return _WORDS[reason.cause][several].format(blob=reason.blob, axis=reason.axis)
