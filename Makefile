@@ -11,9 +11,11 @@ DEMO := demo
 DIGITS := models/digits/digits
 FCN := $(DEMO)/digits_fcn
 BENCH ?=
+SECONDS ?= 600
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs schema clean
+.PHONY: help demo test lint fuzz bench docs schema clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target does; do \
@@ -38,6 +40,9 @@ lint: $(DEV) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(DEV) ## convert, run, compare and verify random nets for SECONDS, or the one of SEED
+	$(BIN)/python -m tests.random $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(DEV) ## speed and memory against cp, the protobuf package, and other engines
 	$(BIN)/python benchmarks/run.py $(BENCH)

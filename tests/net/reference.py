@@ -15,6 +15,9 @@ from tests.paths import GOLDEN
 Array: TypeAlias = NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
 
+_LEAST = -float(np.finfo(np.float32).max)
+"""Caffe's maximum of nothing."""
+
 
 class Case(NamedTuple):
     """A measured layer: what went in, what came out by the blob's name, and the parameter blobs."""
@@ -59,7 +62,8 @@ def pooled(x: Array, kernel: Pair, stride: Pair, pad: Pair, method: str) -> Arra
         last = [min(f + k, n + p) for f, k, n, p in zip(first, kernel, sizes, pad, strict=True)]
         area = (last[0] - first[0]) * (last[1] - first[1])
         window = x[:, :, max(first[0], 0) : last[0], max(first[1], 0) : last[1]]  # a slice ends with the map
-        top[:, :, cell[0], cell[1]] = window.max((2, 3)) if method == "MAX" else window.sum((2, 3)) / area
+        average = window.sum((2, 3)) / area if area else np.nan
+        top[:, :, cell[0], cell[1]] = window.max((2, 3), initial=_LEAST) if method == "MAX" else average
     return top
 
 

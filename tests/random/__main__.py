@@ -1,0 +1,87 @@
+"""Random nets until the time is over: `python -m tests.random SECONDS`, or one again with `--seed N`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import count, islice
+from multiprocessing import get_context
+
+from tests.random.examining import Outcome, examined, outcomes_of
+from tests.random.nets import random_net
+from tests.random.shrink import shrink
+
+_BATCH = 20
+
+
+def main() -> int:
+    """Run it; the exit code is 1 where a fault was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.random", description=__doc__)
+    parser.add_argument("seconds", nargs="?", type=float, default=60, help="how long to go on (60)")
+    parser.add_argument("--seed", type=int, help="examine the net of this seed alone, and show it")
+    parser.add_argument("--first", type=int, help="begin with this seed; by default with one at random")
+    parser.add_argument("--nets", type=int, help="so many nets, however long it takes")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one for each core by default")
+    parser.add_argument("--reasons", type=int, default=10, help="how many reasons of refusals to show (10)")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return _replay(options.seed)
+    first = secrets.randbelow(1 << 40) if options.first is None else options.first
+    end = float("inf") if options.nets else time.monotonic() + options.seconds
+    found = list(_run(first, end, options.nets, options.processes))
+    _summary(first, found, options.reasons)
+    return int(any(each.faults for each in found))
+
+
+def _replay(seed: int) -> int:
+    net = random_net(seed)
+    outcome = examined(net)
+    kind = outcome.kind
+    if kind:
+        net = shrink(net, lambda smaller: examined(smaller).kind == kind)
+        outcome = examined(net)
+    print(net.text)
+    print("\n".join(outcome.faults) or outcome.refused or f"no fault; dense: {outcome.dense}")
+    return int(bool(kind))
+
+
+def _run(first: int, end: float, most: int | None, processes: int) -> Iterator[Outcome]:
+    """The outcomes of the nets from seed FIRST on, until END or until there are so many; faults are told at once."""
+    seeds = count(first) if most is None else iter(range(first, first + most))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        running: set[Future[list[Outcome]]] = set()
+        while True:
+            while len(running) < 2 * processes and time.monotonic() < end and (batch := list(islice(seeds, _BATCH))):
+                running.add(pool.submit(outcomes_of, batch))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for outcome in (each for future in done for each in future.result()):
+                for fault in outcome.faults:
+                    print(f"seed {outcome.seed}: {fault}", flush=True)
+                yield outcome
+
+
+def _summary(first: int, outcomes: list[Outcome], reasons: int) -> None:
+    refused = Counter(each.refused for each in outcomes if each.refused)
+    for reason, times in refused.most_common(reasons):
+        print(f"{times:6}  {reason}")
+    for reason, times in Counter(each.dense for each in outcomes if each.dense).most_common(reasons):
+        print(f"{times:6}  on a larger input: {reason}")
+    faults = [each.seed for each in outcomes if each.faults]
+    converted = sum(each.converted for each in outcomes)
+    shown = f" (seeds {', '.join(map(str, faults[:20]))}{', ...' if len(faults) > 20 else ''})" if faults else ""
+    print(
+        f"{len(outcomes)} nets from seed {first} on: {converted} converted, {refused.total()} refused, "
+        f"{len(outcomes) - converted - refused.total()} with nothing to convert; {len(faults)} with faults{shown}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Random nets, each the same for the same seed: a text, weights, and inputs of the nominal size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import text_format
+
+from caffe_fcn import schema
+from caffe_fcn.schema import Message
+from tests.random import maps, scores
+from tests.random.basics import Array, ImpossibleError
+from tests.random.draft import Draft
+from tests.random.maps import Step
+from tests.random.running import run
+from tests.random.training import for_training
+
+EARLY: dict[Step, float] = {
+    maps.convolution: 8,
+    maps.pooling: 5,
+    maps.activation: 5,
+    maps.batch_norm: 1.5,
+    maps.scale: 1,
+    maps.lrn: 1,
+    scores.residual: 1,
+    scores.branches: 1,
+    scores.gate: 0.7,
+    scores.slice_: 0.4,
+    scores.concat: 0.6,
+    scores.eltwise: 0.5,
+    maps.deconvolution: 0.4,
+    maps.prelu: 0.7,
+    maps.bias: 0.3,
+    maps.normalize: 0.2,
+    maps.mvn: 0.2,
+    maps.im2col: 0.15,
+    scores.tile: 0.2,
+    scores.permute: 0.2,
+    scores.reshape: 0.2,
+    scores.softmax: 0.2,
+    maps.crop: 0.2,
+    maps.factor: 0.2,
+    scores.reduction: 0.05,
+    scores.argmax: 0.05,
+}
+"""Steps before the classifier, and how often each is taken."""
+
+LATE: dict[Step, float] = {
+    scores.classifier: 4,
+    scores.inner_product: 4,
+    maps.activation: 4,
+    scores.softmax: 2,
+    scores.heads: 0.8,
+    scores.branches: 1,
+    scores.concat: 1,
+    scores.eltwise: 0.8,
+    scores.slice_: 0.8,
+    scores.reshape: 0.8,
+    scores.flatten: 1,
+    scores.permute: 0.4,
+    maps.global_pooling: 0.7,
+    maps.batch_norm: 0.6,
+    maps.scale: 0.6,
+    maps.prelu: 0.6,
+    maps.bias: 0.3,
+    scores.argmax: 0.4,
+    scores.reduction: 0.3,
+    scores.tile: 0.2,
+    scores.tied: 0.4,
+    maps.factor: 0.3,
+    maps.convolution: 0.5,
+    maps.deconvolution: 0.2,
+}
+"""Steps from the classifier on."""
+
+
+@dataclass(frozen=True)
+class RandomNet:
+    """A net, its weights by layer, and its inputs by name, of the nominal size."""
+
+    seed: int
+    net: Message
+    weights: dict[str, list[Array]]
+    inputs: dict[str, Array]
+
+    @property
+    def text(self) -> str:
+        """The net as a prototxt."""
+        return text_format.MessageToString(self.net, as_utf8=True)
+
+    def write(self, directory: Path) -> tuple[Path, Path]:
+        """Write it to DIRECTORY, and say where."""
+        net, weights = directory / "net.prototxt", directory / "net.caffemodel"
+        net.write_text(self.text, encoding="utf-8")
+        message = schema.NetParameter(name="random")
+        for layer in self.net.layer:
+            if layer.name in self.weights:
+                stored = message.layer.add(name=layer.name, type=layer.type)
+                for blob in self.weights[layer.name]:
+                    stored.blobs.add(data=blob.ravel(), shape={"dim": blob.shape})
+        weights.write_bytes(message.SerializeToString())
+        return net, weights
+
+
+def random_net(seed: int) -> RandomNet:
+    """The net of SEED."""
+    for attempt in range(100):
+        d = Draft(np.random.default_rng((seed, attempt)), odd_names=False)
+        try:
+            _grow(d)
+        except ImpossibleError:
+            continue
+        return RandomNet(seed, d.net, d.weights, d.inputs)
+    raise AssertionError(f"seed {seed} makes no net")
+
+
+def _grow(d: Draft) -> None:
+    d._odd = d.chance(0.15)
+    batch = d.pick([1, 2, 3], [6, 3, 1])
+    axes = d.pick([2, 1, 3], [20, 1, 1])
+    size = [d.whole(5, {1: 20, 2: 13, 3: 6}[axes]) for _ in range(axes)]
+    if d.chance(0.5):
+        size = size[:1] * axes
+    d.input([batch, d.whole(1, 4), *size])
+    if d.chance(0.08):
+        d.input([batch, d.whole(1, 4), *size] if d.chance(0.7) else [batch, d.whole(2, 5)], "second")
+    _take(d, EARLY, d.whole(0, 6))
+    for _ in range(8):
+        if d.attempt(scores.classifier, _blob(d)):
+            break
+    _take(d, LATE, d.whole(0, 5))
+    for blob in d.unread:
+        if np.ptp(d.values[blob]) < 1e-4:
+            raise ImpossibleError("an answer that never moves")
+    _check_growth(d)
+    if d.chance(0.2):
+        for_training(d)
+    _choose_input(d)
+
+
+def _check_growth(d: Draft) -> None:
+    """Raise ImpossibleError where pixels would make answers that single precision cannot hold."""
+    try:
+        made = run(d.net.layer[len(d.inputs) :], d.weights, {name: 256 * value for name, value in d.inputs.items()})
+    except FloatingPointError as error:
+        raise ImpossibleError("grows too fast") from error
+    if not all(np.isfinite(value).all() and np.max(abs(value)) < 1e12 for value in made.values()):
+        raise ImpossibleError("grows too fast")
+
+
+def _take(d: Draft, table: dict[Step, float], many: int) -> None:
+    kinds, weights = list(table), list(table.values())
+    for _ in range(many):
+        for _ in range(10):
+            if d.attempt(d.pick(kinds, weights), _blob(d)):
+                break
+
+
+def _blob(d: Draft) -> str:
+    """Mostly the newest blob, else any."""
+    names: Sequence[str] = d.unread
+    return d.pick(list(d.values)) if not names or d.chance(0.15) else names[-1] if d.chance(0.7) else d.pick(names)
+
+
+def _choose_input(d: Draft) -> None:
+    """Write the inputs as nets before 2015 did, now and then."""
+    layers = [layer for layer in d.net.layer if layer.type == "Input"]
+    if not d.chance(0.15) or any(layer.include for layer in layers):
+        return
+    short = all(len(layer.input_param.shape[0].dim) == 4 for layer in layers) and d.chance(0.5)
+    for layer in layers:
+        d.net.input.append(layer.top[0])
+        if short:
+            d.net.input_dim.extend(layer.input_param.shape[0].dim)
+        else:
+            d.net.input_shape.add(dim=layer.input_param.shape[0].dim)
+    kept = [layer for layer in d.net.layer if layer.type != "Input"]
+    del d.net.layer[:]
+    d.net.layer.extend(kept)
