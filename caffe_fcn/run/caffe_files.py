@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message as ProtobufMessage
 
 from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ShapeError, WeightsError
@@ -17,6 +20,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, Drop, LayerEdit, write
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
+from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
@@ -28,6 +32,9 @@ _IMAGE = 4
 
 NET, WEIGHTS = "net.prototxt", "net.caffemodel"
 
+_HOLES = ("hole", "hole_h", "hole_w")
+_ROUNDINGS = ("ceil_mode", "torch_pooling")
+
 
 class Written(NamedTuple):
     """The two files, what blobs are called in them, and what the layers that make them are."""
@@ -38,9 +45,18 @@ class Written(NamedTuple):
     layers: dict[Blob, str]
 
 
-def write_files(scope: Scope, weights: WeightFile, directory: str, dtypes: Collection[str]) -> Written:
-    """Write the net in SCOPE with its parameter blobs in WEIGHTS to DIRECTORY. Raises WeightsError where blobs are
-    missing, EngineError where they hold values of another type than DTYPES."""
+class Dialect(NamedTuple):
+    """How a reader wants it: the types of values that it reads, the field and the value by which it rounds the size of
+    a pooling down, and those fields of forks that it knows."""
+
+    dtypes: tuple[str, ...]
+    rounds_down: tuple[str, Any]
+    fields: frozenset[str] = frozenset()
+
+
+def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dialect) -> Written:
+    """Write the net in SCOPE with its parameter blobs in WEIGHTS to DIRECTORY, in the DIALECT of the reader. Raises
+    WeightsError where blobs are missing, EngineError where they hold values of a type that is not read."""
     from google.protobuf import text_format
 
     blobs = _names(scope)
@@ -54,7 +70,7 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dtypes: Colle
         net.layer.add(name=blobs[blob], type="Input", top=[blobs[blob]]).input_param.shape.add(dim=shape)
     kept = [node for node in scope.graph.nodes if scope.inputs == () or not set(node.tops) & set(scope.inputs)]
     for node in kept:
-        net.layer.append(_plain(node, blobs, scope.shapes))
+        net.layer.append(_plain(node, blobs, scope.shapes, dialect))
     written = Written(
         os.path.join(directory, NET),
         os.path.join(directory, WEIGHTS),
@@ -63,7 +79,7 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dtypes: Colle
     )
     with open(written.net, "w", encoding="utf-8") as file:
         file.write(text_format.MessageToString(net, as_utf8=True))
-    _write_weights(scope, weights, written, kept, dtypes)
+    _write_weights(scope, weights, written, kept, dialect.dtypes)
     return written
 
 
@@ -82,7 +98,7 @@ def _names(scope: Scope) -> dict[Blob, str]:
     return names
 
 
-def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes) -> Message:
+def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect) -> Message:
     """The layer of NODE with BLOBS as they are called now, and nothing that a reader may take amiss."""
     layer = schema.LayerParameter()
     layer.CopyFrom(node.layer)
@@ -94,9 +110,36 @@ def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes) -> Message:
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
     if isinstance(bottom, tuple) and len(bottom) > _IMAGE and layer.HasField("convolution_param"):
         _spell_out(layer.convolution_param, len(bottom) - 2)
+    if layer.HasField("convolution_param"):
+        _say_dilation(layer.convolution_param)
+    down = layer.type == "Pooling" and rounds_down(layer)
+    for param, added in _of_forks(layer):
+        if added.name not in dialect.fields:
+            getattr(layer, param.name).ClearField(added.name)
+    if down:
+        layer.pooling_param.ClearField("round_mode")
+        setattr(layer.pooling_param, *dialect.rounds_down)
     if layer.type == "LRN":
         layer.lrn_param.alpha = layer.lrn_param.alpha  # OpenCV's default is not Caffe's
     return layer
+
+
+def _say_dilation(param: Message) -> None:
+    """Call DeepLab's holes what all others call them."""
+    if any(map(param.HasField, _HOLES)):
+        param.dilation[:] = dilation(param, 2)
+
+
+def _of_forks(layer: ProtobufMessage) -> list[tuple[FieldDescriptor, FieldDescriptor]]:
+    """The fields that forks add to BVLC's messages, as far as LAYER has them, each with its message's field."""
+    params = [(param, value) for param, value in layer.ListFields() if isinstance(value, ProtobufMessage)]
+    return [
+        (param, field)
+        for param, value in params
+        if param.number < schema.FORKS
+        for field, _ in value.ListFields()
+        if field.number >= schema.FORKS
+    ]
 
 
 def _spell_out(param: Message, axes: int) -> None:
@@ -183,6 +226,21 @@ def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape) ->
             "--engine onnxruntime"
         )
     return array.reshape(expected)
+
+
+def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
+    """The rule that refuses what forks alone have and DIALECT has no words for."""
+    known = dialect.fields.union(_HOLES, _ROUNDINGS)
+
+    def rule(node: Node, scope: Scope) -> str | None:
+        found = [
+            f"{param.name}.{field.name}"
+            for param, field in _of_forks(node.layer)
+            if getattr(getattr(node.layer, param.name), field.name) != field.default_value and field.name not in known
+        ]
+        return f"{', '.join(found)}, which it does not know" if found else None
+
+    return rule
 
 
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:

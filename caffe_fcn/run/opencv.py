@@ -16,12 +16,13 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.shapes.windows import convolution_windows, pooling_windows, rounds_down
-from caffe_fcn.run.caffe_files import Sizes, Written, as_caffe_makes_it, refuse, write_files
+from caffe_fcn.run.caffe_files import Dialect, Sizes, Written, as_caffe_makes_it, of_forks, refuse, write_files
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 
 _INSTALL = "pip install 'opencv-python-headless==4.*'"
 _SILENT = 0
+_DIALECT = Dialect(("float32",), ("ceil_mode", False), frozenset({"scale_train"}))
 
 
 def opencv() -> Any:
@@ -52,7 +53,7 @@ class OpenCv:
         if self.threads is not None:
             cv2.setNumThreads(self.threads)
         with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
-            written = write_files(scope, weights, directory, ("float32",))
+            written = write_files(scope, weights, directory, _DIALECT)
             loaded = _call(
                 scope, "does not load it", cv2, lambda: cv2.dnn.readNetFromCaffe(written.net, written.weights)
             )
@@ -183,4 +184,4 @@ def _extents(node: Node, scope: Scope) -> Shape:
     return shape if isinstance(shape, tuple) else ()
 
 
-_RULES = (_ignored, _stochastic, _of_one, _scaled_elsewhere, _window_outside, _writes_past_the_end)
+_RULES = (of_forks(_DIALECT), _ignored, _stochastic, _of_one, _scaled_elsewhere, _window_outside, _writes_past_the_end)

@@ -11,12 +11,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caffe_fcn import schema
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
-from caffe_fcn.run.caffe_files import Sizes, Written, as_caffe_makes_it, refuse, write_files
+from caffe_fcn.run.caffe_files import Dialect, Sizes, Written, as_caffe_makes_it, of_forks, refuse, write_files
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
+
+_DIALECT = Dialect(("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR")))
 
 
 def pycaffe() -> Any:
@@ -51,10 +54,10 @@ class PyCaffe:
         def unknown(node: Node, scope: Scope) -> str | None:
             return "a type that this Caffe does not have" if node.type not in known else None
 
-        refuse("this Caffe", scope, (_foreign_code, unknown))
+        refuse("this Caffe", scope, (_foreign_code, unknown, of_forks(_DIALECT)))
         caffe.set_mode_cpu()
         with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
-            written = write_files(scope, weights, directory, ("float32", "float64"))
+            written = write_files(scope, weights, directory, _DIALECT)
             loaded = caffe.Net(written.net, written.weights, caffe.TEST)
         return PyCaffeSession(scope, written, loaded)
 

@@ -1,8 +1,8 @@
 """The message classes of Caffe's schema: `NetParameter`, `LayerParameter`, `BlobProto` and the rest.
 
 They are built at first use from `schema.binpb` beside this file: what `proto/caffe.proto` (BVLC's
-schema, exactly) and `proto/forks.proto` (fields of forks that bear on shapes, under numbers of our
-own, for the text format only) compile to, merged by `merge.py`. The classes live in a descriptor
+schema, exactly) and `proto/forks.proto` (fields of forks that bear on shapes or answers, under numbers of
+our own, for the text format only) compile to, merged by `merge.py`. The classes live in a descriptor
 pool of their own, so pycaffe or any other `caffe.proto` can be imported in the same process.
 
 Messages are typed `Any`: their fields are known to protobuf, not to a static checker.
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Message: TypeAlias = Any
 """Any message of the schema."""
+
+FORKS = 60000
+"""Fields and enumerators from this number on are forks', numbered by us, and not for other programs."""
 
 _LABEL_REPEATED = 3
 

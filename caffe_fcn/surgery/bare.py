@@ -12,10 +12,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.schema import Message
-
-_FORKS = 60000
-"""Fields and enumerators from this number on are forks', numbered by us, and not for other programs."""
+from caffe_fcn.schema import FORKS, Message
 
 
 def with_headers(weights: WeightFile, net: Message) -> WeightFile:
@@ -83,10 +80,10 @@ def _strip(message: Message) -> None:
     """Take from MESSAGE, everywhere in it, what only forks know."""
     for field, value in message.ListFields():
         repeated = schema.is_repeated(field)
-        if field.number >= _FORKS:
+        if field.number >= FORKS:
             message.ClearField(field.name)
         elif field.message_type is not None:
             for part in value if repeated else [value]:
                 _strip(part)
-        elif field.enum_type is not None and any(number >= _FORKS for number in (value if repeated else [value])):
+        elif field.enum_type is not None and any(number >= FORKS for number in (value if repeated else [value])):
             message.ClearField(field.name)

@@ -99,7 +99,7 @@ class ToConvolution(Edit):
         old = target.inner_product_param
         target.ClearField("convolution_param")  # without meaning to an InnerProduct, if it was there
         new = target.convolution_param
-        for name in ("num_output", "bias_term"):
+        for name in ("num_output", "bias_term", "relu", "negative_slope"):  # the last two are Intel's
             if old.HasField(name):
                 setattr(new, name, getattr(old, name))
         for name in ("weight_filler", "bias_filler"):

@@ -152,6 +152,19 @@ def test_a_partial_window_is_a_reason() -> None:
     assert exact(floor)
 
 
+def test_a_hole_is_seen_over() -> None:
+    hole = known(geometry_of("Convolution convolution_param { num_output: 4 kernel_size: 3 hole_h: 2 hole_w: 3 }", MAP))
+    assert (hole.window, hole.offset) == ((5, 7), axes(2, 3)) and exact(hole)
+
+
+@pytest.mark.parametrize("rounding", ["round_mode: FLOOR", "ceil_mode: false", "torch_pooling: true"])
+def test_a_pooling_that_rounds_down_has_no_partial_window(rounding: str) -> None:
+    parameters = f"kernel_size: 3 stride: 2 {rounding}"
+    assert exact(known(geometry_of(f"Pooling pooling_param {{ {parameters} }}", (1, 3, 9, 10))))
+    padded = known(geometry_of(f"Pooling pooling_param {{ {parameters} pad_l: 2 }}", (1, 3, 9, 9)))
+    assert (padded.offset, padded.reasons) == (axes(1, -1), (Reason(Cause.PADS, "layer"),))
+
+
 def test_global_pooling_sees_all_and_says_so() -> None:
     geometry = known(geometry_of("Pooling pooling_param { global_pooling: true }", (1, 3, 8, 10)))
     assert geometry.window == (8, 10)

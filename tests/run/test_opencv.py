@@ -172,6 +172,25 @@ def test_where_nothing_is_said_caffes_default_counts(region: str, tmp_path: Path
     assert difference(made["l"], expected["l"]) < TOLERANCE
 
 
+def test_fields_of_forks_are_said_in_its_words_or_refused(tmp_path: Path) -> None:
+    text = (
+        data(shape="1 2 12 12")
+        + conv("c", "data", 3, more="hole: 2")
+        + layer("p", "Pooling", "c", params="pooling_param { kernel_size: 3 stride: 2 torch_pooling: true }")
+        + layer("q", "Pooling", "p", params="pooling_param { kernel_size: 2 stride: 2 round_mode: FLOOR }")
+        + layer("d", "Dropout", "q", params="dropout_param { scale_train: false }")
+        + fc("fc", "d", 4)
+    )
+    net, refused = net_of(text), net_of(text + layer("e", "BatchNorm", "q", params="batch_norm_param { relu: true }"))
+    with weights_of(refused, tmp_path / "w") as weights:
+        image = np.random.default_rng(0).standard_normal((1, 2, 12, 12), dtype=np.float32)
+        made, expected = (engine.run({"data": image}) for engine in (OpenCv().load(net, weights), load(net, weights)))
+        assert difference(made["fc"], expected["fc"]) < TOLERANCE
+        told = r'"e" \(BatchNorm\): batch_norm_param\.relu, which it does not know'
+        with pytest.raises(EngineError, match=told):
+            OpenCv().load(refused, weights)
+
+
 def test_every_layer_in_the_way_is_named(tmp_path: Path) -> None:
     text = data() + fc("a", "data", 3, "transpose: true") + fc("b", "a", 3, "transpose: true")
     with weights_of(net_of(text), tmp_path / "w") as weights, pytest.raises(EngineError, match=r'"a" .*"b" '):

@@ -111,6 +111,20 @@ def test_layers_that_would_end_the_process_are_refused(stand_in: list[StandInNet
     assert stand_in == []
 
 
+def test_fields_of_forks_are_said_in_bvlcs_words_or_refused(stand_in: list[StandInNet], tmp_path: Path) -> None:
+    floor = "pooling_param { kernel_size: 3 stride: 2 ceil_mode: false avg_include_pad: true }"
+    text = data() + conv("c", "data", 2, more="hole: 2") + layer("p", "Pooling", "c", params=floor)
+    refused = text + layer("q", "Pooling", "p", params="pooling_param { kernel_size: 1 pad_l: 1 }")
+    with weights_of(net_of(text), tmp_path / "w") as weights:
+        PyCaffe().load(net_of(text), weights)
+        written = {each.name: each for each in stand_in[0].message.layer}
+        assert list(written["c"].convolution_param.dilation) == [2, 2] and "hole" not in stand_in[0].text
+        assert written["p"].pooling_param.round_mode == 1 and "ceil" not in stand_in[0].text
+        assert "avg_include_pad" not in stand_in[0].text, "it is true anyway, and BVLC would not read it"
+        with pytest.raises(EngineError, match=r'"q" \(Pooling\): pooling_param\.pad_l, which it does not know'):
+            PyCaffe().load(net_of(refused), weights)
+
+
 def test_weights_that_caffe_does_not_read(stand_in: list[StandInNet]) -> None:
     half = GOLDEN / "conversions" / "lenet" / "variants"
     with case(GOLDEN / "conversions" / "lenet") as (net, _):

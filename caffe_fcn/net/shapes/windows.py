@@ -52,7 +52,7 @@ def convolution_windows(layer: schema.Message, axes: int) -> Windows:
             stride=stride,
             before=before,
             after=after,
-            dilation=_values(param.dilation, "dilation", axes, 1),
+            dilation=dilation(param, axes),
         )
     )
 
@@ -93,6 +93,17 @@ def _values(values: Sequence[int], field: str, axes: int, default: int | None) -
     if len(values) not in (1, axes):
         raise ShapeError(f"{field} is given {len(values)} times, but once or {axes} times is expected")
     return tuple(values) if len(values) == axes else (values[0],) * axes
+
+
+def dilation(param: schema.Message, axes: int) -> Shape:
+    """The dilation for each axis, which DeepLab calls hole."""
+    if not any(map(param.HasField, ("hole", "hole_h", "hole_w"))):
+        return _values(param.dilation, "dilation", axes, 1)
+    if param.dilation:
+        raise ShapeError("hole and dilation are both given, which mean the same; keep one")
+    if axes != 2:
+        raise ShapeError(f"hole is for two spatial axes, but the bottom has {axes}")
+    return _high_wide(param, "hole", "hole")
 
 
 def _sided_padding(param: schema.Message, axes: int) -> tuple[Shape, Shape] | None:
@@ -242,7 +253,7 @@ def pooling_windows(layer: schema.Message, sizes: Shape) -> Windows:
 
 
 def _high_wide(param: schema.Message, name: str, field: str) -> Shape:
-    """A parameter of Pooling for height and width: FIELD for both, or NAME_h and NAME_w."""
+    """A parameter for height and width: FIELD for both, or NAME_h and NAME_w."""
     high, wide = f"{name}_h", f"{name}_w"
     if not (param.HasField(high) or param.HasField(wide)):
         return (getattr(param, field),) * 2

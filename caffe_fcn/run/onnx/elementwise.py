@@ -35,23 +35,34 @@ def plain(site: Site) -> str:
     return site.build.node(op, site.inputs[0], **attributes(site.layer))
 
 
-UNCHANGING = frozenset({"Dropout", "Split"})
-"""Types whose tops are their bottom, value by value, in a net that is used."""
+def is_unchanging(layer: Message) -> bool:
+    """Whether the tops of LAYER are its bottom, value by value, in a net that is used."""
+    return bool(layer.type == "Split" or (layer.type == "Dropout" and layer.dropout_param.scale_train))
 
 
-@lowering(*sorted(UNCHANGING))
-def unchanged(site: Site) -> list[str]:
-    """DropoutLayer does nothing but in training; SplitLayer never does."""
+@lowering("Split")
+def split(site: Site) -> list[str]:
+    """SplitLayer: the bottom, several times."""
     return [site.inputs[0]] * len(site.tops)
+
+
+@lowering("Dropout")
+def dropout(site: Site) -> str:
+    """DropoutLayer does nothing but in training. With Fast R-CNN's scale_train: false, what the training did not
+    scale is scaled here, by the part that training kept."""
+    kept = 1.0 if is_unchanging(site.layer) else 1 - site.layer.dropout_param.dropout_ratio
+    return _affine(site.build, site.inputs[0], kept, 0)
 
 
 @lowering("ReLU")
 def relu(site: Site) -> str:
     """ReLULayer, leaky where negative_slope says so."""
-    slope = site.layer.relu_param.negative_slope
-    if slope:
-        return site.build.node("LeakyRelu", site.inputs[0], alpha=slope)
-    return site.build.node("Relu", site.inputs[0])
+    return rectified(site.build, site.inputs[0], site.layer.relu_param.negative_slope)
+
+
+def rectified(build: Builder, value: str, slope: float = 0) -> str:
+    """VALUE where it is positive, and else SLOPE times VALUE."""
+    return build.node("LeakyRelu", value, alpha=slope) if slope else build.node("Relu", value)
 
 
 @lowering("ReLU6")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.net.shapes import Shape
+from caffe_fcn.run.onnx.elementwise import rectified
 from caffe_fcn.run.onnx.extents import extents, reshape
 from caffe_fcn.run.onnx.graph import Dims
 from caffe_fcn.run.onnx.registry import RefusalError, Site, axis_of, lowering
@@ -25,6 +26,8 @@ def inner_product(site: Site) -> str:
     if len(site.params) > 1:
         inputs.append(site.weight(1))
     made = build.node("Gemm", *inputs, transB=0 if param.transpose else 1)
+    if param.relu:
+        made = rectified(build, made, param.negative_slope)
     return made if axis == 1 else reshape(build, made, [*extents(value, dims, 0, axis), int(param.num_output)])
 
 
@@ -114,6 +117,12 @@ def broadcast(site: Site) -> str:
 
 @lowering("BatchNorm")
 def batch_norm(site: Site) -> str:
+    """BatchNormLayer, and Intel's with a ReLU of its own."""
+    made = _batch_norm(site)
+    return rectified(site.build, made) if site.layer.batch_norm_param.relu else made
+
+
+def _batch_norm(site: Site) -> str:
     """BatchNormLayer: blobs 0 and 1 are mean and variance times blob 2, which is 0 before any training."""
     param = site.layer.batch_norm_param
     if param.HasField("use_global_stats") and not param.use_global_stats:

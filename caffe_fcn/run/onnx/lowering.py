@@ -16,7 +16,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes, Unknown, show
 from caffe_fcn.run.onnx import elementwise, learned, normalization, reductions, reshaping, windows
-from caffe_fcn.run.onnx.elementwise import UNCHANGING
+from caffe_fcn.run.onnx.elementwise import is_unchanging
 from caffe_fcn.run.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
 from caffe_fcn.run.onnx.parameters import Parameters
 from caffe_fcn.run.onnx.registry import LOWERINGS, FixedSizeError, RefusalError, Site
@@ -211,7 +211,7 @@ def _same_values(graph: Graph) -> dict[Blob, Blob]:
     same: dict[Blob, Blob] = {}
     for node in graph.nodes:
         for top, bottom in zip(node.tops, node.bottoms, strict=False):
-            if node.type in UNCHANGING and top.name == bottom.name:
+            if is_unchanging(node.layer) and top.name == bottom.name:
                 same[top] = same.get(bottom, bottom)
     return same
 

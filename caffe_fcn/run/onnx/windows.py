@@ -21,6 +21,7 @@ from caffe_fcn.net.shapes.windows import (
     pooling_windows,
     rounds_down,
 )
+from caffe_fcn.run.onnx.elementwise import rectified
 from caffe_fcn.run.onnx.extents import Extent, Wanted, extents, reshape, shape_from, vector
 from caffe_fcn.run.onnx.graph import Builder, Dims
 from caffe_fcn.run.onnx.registry import FixedSizeError, RefusalError, Site, axis_of, lowering
@@ -43,12 +44,16 @@ def convolution(site: Site) -> Sequence[str]:
     weight = site.params[0]
     channels = site.bottoms[0][_channel_axis(site)]
     groups = (channels or 1) // weight[1]
-    return [_convolve(site, "Conv", value, groups) for value in site.inputs]
+    made = [_convolve(site, "Conv", value, groups) for value in site.inputs]
+    param = site.layer.convolution_param
+    return [rectified(site.build, value, param.negative_slope) for value in made] if param.relu else made
 
 
 @lowering(*sorted(DECONVOLUTIONS))
 def deconvolution(site: Site) -> Sequence[str]:
     """DeconvolutionLayer: weights are C×(O/group)×kernel in both worlds."""
+    if site.layer.convolution_param.relu:
+        raise RefusalError("convolution_param.relu is Intel's for Convolution; what it does here is not known")
     outputs = site.tops[0][_channel_axis(site)]
     groups = (outputs or 1) // site.params[0][1]
     return [_convolve(site, "ConvTranspose", value, groups) for value in site.inputs]
@@ -142,9 +147,11 @@ def pooling(site: Site) -> Sequence[str]:
 
 
 def _method(param: schema.Message) -> int:
+    """MAX, AVE or AVE_EXC_PAD, which is Synopsys's word for AVE with Intel's avg_include_pad: false."""
     if param.pool not in (_MAX, _AVE, _AVE_EXC_PAD):
         raise RefusalError("stochastic pooling has no counterpart")
-    return int(param.pool)
+    without = param.pool == _AVE and not getattr(param, "avg_include_pad", True)
+    return _AVE_EXC_PAD if without else int(param.pool)
 
 
 def _pool_everywhere(build: Builder, value: str, method: int) -> str:
@@ -154,8 +161,8 @@ def _pool_everywhere(build: Builder, value: str, method: int) -> str:
 def pool(build: Builder, value: str, method: int, windows: Windows, sizes: Dims, *, down: bool) -> str:
     """VALUE, a map of the spatial SIZES, pooled by METHOD as PoolingLayer does it.
 
-    MAX clips a window to the map. AVE divides by the window clipped to the map and its padding, AVE_EXC_PAD of
-    Intel's fork by the window clipped to the map.
+    MAX clips a window to the map. AVE divides by the window clipped to the map and its padding, AVE_EXC_PAD by
+    the window clipped to the map.
     """
     if _may_lie_outside(windows, sizes, down):
         if method != _MAX:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.run.onnx.elementwise import UNCHANGING
+from caffe_fcn.run.onnx.elementwise import is_unchanging
 
 MOVERS = frozenset({"Flatten", "Permute", "Reshape", "Squeeze"})
 """Types that give values another place, and that the twin may do without."""
@@ -31,7 +31,7 @@ class Numbers:
         layers: dict[int, Node] = {}
         seen: dict[tuple[object, ...], int] = {}
         for node in graph.nodes:
-            if node.bottoms and node.type in MOVERS | UNCHANGING:
+            if node.bottoms and (node.type in MOVERS or is_unchanging(node.layer)):
                 blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
                 continue
             if not node.bottoms:
