@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffemodelError
 from caffe_fcn.files.blobs import BlobRecord, read_blob, read_stored
+from caffe_fcn.files.headers import parse_header
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN, Field, Reader, WireError
 
@@ -271,15 +272,10 @@ class _Indexer:
 
     def _parse(self, message: str, data: bytes, offset: int) -> schema.Message:
         """The header in DATA as a message of the schema."""
-        from google.protobuf.message import DecodeError
-
-        try:
-            parsed = schema.message_class(message).FromString(data)
-        except DecodeError:
-            raise WireError(offset, f"a {message}", "bytes that are none") from None
-        except UnicodeDecodeError:  # of protobuf in pure Python; others give bytes in place of such a string
-            parsed = None
-        if parsed is None or not _is_text(parsed):
+        parsed = parse_header(message, data)
+        if parsed is None:
+            raise WireError(offset, f"a {message}", "bytes that are none")
+        if not _is_text(parsed):
             raise WireError(offset, f"a {message} whose texts are UTF-8", "one that is not")
         return parsed
 

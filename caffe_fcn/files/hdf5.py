@@ -220,7 +220,7 @@ def _layers(names: list[str], found: list[_Found], blobs: list[BlobRecord]) -> t
     for name, held in by_layer.items():
         header = schema.LayerParameter(name=name)
         all_blobs = tuple(held.get(index, absent) for index in range(max(held, default=-1) + 1))
-        records.append(LayerRecord(name, "HDF5", header, all_blobs, _NO_SPAN, header.SerializeToString()))
+        records.append(LayerRecord(name, "HDF5", header, all_blobs, _NO_SPAN, header.SerializePartialToString()))
     return tuple(records)
 
 

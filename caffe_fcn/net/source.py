@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from google.protobuf import text_format
-
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
@@ -22,6 +20,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
+from caffe_fcn.net.inside import text_of
 from caffe_fcn.net.shapes import BVLC_LAYERS
 from caffe_fcn.net.upgrade import is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
@@ -80,17 +79,11 @@ def read_net(path: str | os.PathLike[str]) -> SourceNet:
 def net_of_weights(weights: WeightFile) -> SourceNet:
     """The net that a caffemodel brings along, which has no text of its own and is given one.
 
-    It is what one phase of the training made of the file, so its rules have done their work and go.
+    It is what one phase of the training made of the file, so its rules have done their work and go. Raises NetError
+    for a layer with fields that no known Caffe has, or that several read differently.
     """
-    net = schema.NetParameter()
-    net.CopyFrom(weights.net_header)
-    for record in weights.layers:
-        layer = (net.layer if record.format == "V2" else net.layers).add()
-        layer.CopyFrom(record.header)
-        layer.ClearField("include")
-        layer.ClearField("exclude")
-    text = text_format.MessageToString(net, as_utf8=True)
-    return replace(interpret(prototxt.parse(text, weights.path)), from_weights=True)
+    document = prototxt.parse(text_of(weights), weights.path)
+    return replace(interpret(document), from_weights=True)
 
 
 def interpret(document: Document) -> SourceNet:

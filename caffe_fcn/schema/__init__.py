@@ -24,6 +24,7 @@ Message: TypeAlias = Any
 FORKS = 60000
 """Fields and enumerators from this number on are forks', numbered by us, and not for other programs."""
 
+_LABEL_REQUIRED = 2
 _LABEL_REPEATED = 3
 
 
@@ -50,6 +51,12 @@ def is_repeated(field: FieldDescriptor) -> bool:
     """Whether FIELD holds a list. protobuf 5 says so by a label, later versions by a property."""
     known = getattr(field, "is_repeated", None)
     return bool(getattr(field, "label", None) == _LABEL_REPEATED if known is None else known)
+
+
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether a message without FIELD is none."""
+    known = getattr(field, "is_required", None)
+    return bool(getattr(field, "label", None) == _LABEL_REQUIRED if known is None else known)
 
 
 def enum_number(message: str, enum: str, value: str) -> int:

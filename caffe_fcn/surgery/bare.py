@@ -35,7 +35,7 @@ def with_headers(weights: WeightFile, net: Message) -> WeightFile:
     for record in complete:
         if record.name in layers:
             _check_whole(weights.path, record)
-    return WeightFile(weights.source, complete, header, header.SerializeToString())
+    return WeightFile(weights.source, complete, header, header.SerializePartialToString())
 
 
 def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, BlobRecord]) -> LayerRecord:
@@ -52,7 +52,7 @@ def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, Blob
     header = type(layer)()
     header.CopyFrom(layer)
     _strip(header)
-    return replace(record, header=header, blobs=tuple(blobs), raw=header.SerializeToString())
+    return replace(record, header=header, blobs=tuple(blobs), raw=header.SerializePartialToString())
 
 
 def _check_whole(path: str, record: LayerRecord) -> None:

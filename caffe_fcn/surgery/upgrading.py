@@ -129,7 +129,7 @@ def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes 
     header.ClearField("layer")
     if new is None and header == weights.net_header:
         return None
-    layer = b"" if new is None else new.SerializeToString()
+    layer = b"" if new is None else new.SerializePartialToString()
     return merge_header(weights.raw, header) + (prefix(_LAYER, len(layer)) + layer if layer else b"")
 
 

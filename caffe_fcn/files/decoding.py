@@ -1,0 +1,171 @@
+"""A message in the binary format, read by the numbers of one Caffe: a tree of its fields, and its text.
+
+The one idea: a reading is strict. It takes what a writer with that layout writes and nothing else: every field known
+and of its type, values in range, single fields once, lists packed only where the layout says so. So bytes that another
+Caffe wrote fail to read instead of turning into something else, wherever that can be told.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from caffe_fcn.files.wire import I32, I64, LEN, MAX_FIELDS, VARINT, Field, WireError, packed_varints, reader_of, signed
+from caffe_fcn.schema.layouts import Layout, Slot
+
+_WIRES = {"float": I32, "double": I64, "string": LEN, "bytes": LEN}
+_FORMATS = {"float": "<f", "double": "<d"}
+_BITS = {"int32": 32, "int64": 64, "uint32": 32, "uint64": 64, "bool": 1}
+_WIDTH = 80
+
+
+class Node(NamedTuple):
+    """A field of a message: its value as it is written in text, or the fields of the message that it holds."""
+
+    number: int
+    name: str
+    value: str | tuple[Node, ...]
+
+
+class UnreadableError(Exception):
+    """A field that a layout does not explain: the names on the way to the message it is in, and its number; the number
+    is None where the bytes are no message at all."""
+
+    def __init__(self, path: tuple[str, ...], number: int | None) -> None:
+        super().__init__(".".join((*path, str(number))))
+        self.path = path
+        self.number = number
+
+
+class Decoder:
+    """Reads the messages of one file by one LAYOUT; `seen` collects the numbers that occur, as (message or enum,
+    number)."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._left = MAX_FIELDS
+        self.seen: set[tuple[str, int]] = set()
+
+    def decode(self, data: bytes, message: str, path: tuple[str, ...] = ()) -> tuple[Node, ...]:
+        """The fields of the MESSAGE in DATA, in the order of their numbers. Raises UnreadableError."""
+        slots = self._layout.messages[message]
+        nodes: list[Node] = []
+        found: set[int] = set()
+        for field in self._fields(data, path):
+            slot = slots.get(field.number)
+            if slot is None or (field.number in found and not slot.repeated):
+                raise UnreadableError(path, field.number)
+            found.add(field.number)
+            self.seen.add((message, field.number))
+            payload = data[field.payload : field.end]
+            values: list[str | tuple[Node, ...]] | list[str] | None
+            if slot.type in self._layout.messages:
+                values = [self.decode(payload, slot.type, (*path, slot.name))] if field.wire == LEN else None
+            else:
+                values = self._scalars(slot, field, payload)
+            if values is None:
+                raise UnreadableError(path, field.number)
+            nodes += [Node(field.number, slot.name, value) for value in values]
+        for number, slot in slots.items():
+            if slot.required and number not in found:
+                raise UnreadableError(path, number)
+        return tuple(sorted(nodes, key=lambda node: node.number))
+
+    def _fields(self, data: bytes, path: tuple[str, ...]) -> Iterator[Field]:
+        try:
+            for field in reader_of(data).fields(0, len(data)):
+                self._left -= 1
+                if self._left < 0:
+                    raise UnreadableError(path, field.number)
+                yield field
+        except WireError as error:
+            raise UnreadableError(path, None) from error
+
+    def _scalars(self, slot: Slot, field: Field, payload: bytes) -> list[str] | None:
+        """The values of FIELD in text; None where it is not what SLOT says."""
+        if field.wire == _WIRES.get(slot.type, VARINT):
+            values = [self._scalar(slot.type, field.value, payload)]
+        elif field.wire == LEN and slot.packed:
+            values = self._unpacked(slot.type, payload)
+        else:
+            return None
+        found = [value for value in values if value is not None]
+        return found if len(found) == len(values) else None
+
+    def _unpacked(self, kind: str, payload: bytes) -> list[str | None]:
+        """The values that are packed in PAYLOAD."""
+        if kind in _FORMATS:
+            size = struct.calcsize(_FORMATS[kind])
+            return [self._scalar(kind, 0, payload[at : at + size]) for at in range(0, len(payload), size)]
+        try:
+            return [self._scalar(kind, value, b"") for value in packed_varints(payload, 0)]
+        except WireError:
+            return [None]
+
+    def _scalar(self, kind: str, number: int, payload: bytes) -> str | None:
+        """The value of type KIND, in a varint's NUMBER or in PAYLOAD, as text; None where it is none."""
+        if kind in _FORMATS:
+            whole = len(payload) == struct.calcsize(_FORMATS[kind])
+            return _real(struct.unpack(_FORMATS[kind], payload)[0], kind) if whole else None
+        if kind in ("string", "bytes"):
+            return _quoted(payload, kind)
+        if kind == "bool":
+            return {0: "false", 1: "true"}.get(number)
+        value = number if kind.startswith("u") else signed(number, 64)
+        if kind in _BITS:
+            low, high = (0, 1 << _BITS[kind]) if kind.startswith("u") else _signed_range(_BITS[kind])
+            return str(value) if low <= value < high else None
+        self.seen.add((kind, value))
+        return self._layout.enums[kind].get(value)
+
+
+def _signed_range(bits: int) -> tuple[int, int]:
+    return -(1 << (bits - 1)), 1 << (bits - 1)
+
+
+def _real(value: float, kind: str) -> str:
+    """VALUE in the fewest digits that give it back."""
+    if kind == "double" or not math.isfinite(value):
+        return repr(value)
+    for digits in (6, 7, 8):
+        short = f"{value:.{digits}g}"
+        if abs(float(short)) < 3.4e38 and struct.unpack("<f", struct.pack("<f", float(short)))[0] == value:
+            return short
+    return f"{value:.9g}"
+
+
+def _quoted(data: bytes, kind: str) -> str | None:
+    """DATA between quotes; None where it should be text and is not UTF-8."""
+    from google.protobuf.text_encoding import CEscape
+
+    try:
+        return f'"{CEscape(data.decode(), True)}"'
+    except UnicodeDecodeError:
+        return None if kind == "string" else f'"{CEscape(data, False)}"'
+
+
+def as_text(nodes: Iterable[Node], indent: str = "") -> str:
+    """NODES as the text of a prototxt, one field a line. A list alone in its message, such as the dims of a shape,
+    stays on the line of the message where it is short."""
+    lines: list[str] = []
+    for node in nodes:
+        if isinstance(node.value, str):
+            lines.append(f"{indent}{node.name}: {node.value}\n")
+            continue
+        line = f"{indent}{' '.join((node.name, '{', *_listed(node.value), '}'))}\n"
+        if (
+            len(line) > _WIDTH
+            or len({each.name for each in node.value}) > 1
+            or (node.value and not _listed(node.value))
+        ):
+            line = f"{indent}{node.name} {{\n{as_text(node.value, indent + '  ')}{indent}}}\n"
+        lines.append(line)
+    return "".join(lines)
+
+
+def _listed(nodes: tuple[Node, ...]) -> list[str]:
+    """NODES one by one, where all are plain values; else none."""
+    plain = all(isinstance(node.value, str) for node in nodes)
+    return [f"{node.name}: {node.value}" for node in nodes] if plain else []

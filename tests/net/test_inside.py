@@ -1,0 +1,236 @@
+"""The net inside a caffemodel has every field of the file, by the numbers of the fork that wrote it, or is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+
+from caffe_fcn.errors import NetError
+from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.net.inside import text_of
+from caffe_fcn.net.source import SourceNet, net_of_weights, read_net
+from caffe_fcn.schema.forks import forks
+from tests.net.forks import net_class, net_of
+from tests.paths import CASES, SHARED_MODELS
+
+Write = Callable[[Any], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a net of a fork, given as a message, or as its name and text, to a caffemodel."""
+
+    def write(net: Any) -> Path:
+        path = tmp_path / "net.caffemodel"
+        path.write_bytes(net.SerializePartialToString())
+        return path
+
+    return write
+
+
+def text_in(path: Path) -> str:
+    with open_caffemodel(path) as weights:
+        return text_of(weights)
+
+
+def net_in(path: Path) -> SourceNet:
+    with open_caffemodel(path) as weights:
+        return net_of_weights(weights)
+
+
+def layer(fork: str, text: str, *more: str) -> Any:
+    """A net of FORK with the layers TEXT and MORE."""
+    layers = "".join(f'layer {{ name: "l{index}" {each} }}' for index, each in enumerate((text, *more)))
+    return text_format.Parse(layers, net_class(fork)())
+
+
+# ---- Every field of every fork ----
+
+
+@pytest.mark.parametrize("fork", forks())
+def test_a_net_with_every_field_of_a_fork_comes_back(write: Write, fork: str) -> None:
+    net = net_of(fork)
+    read = text_format.Parse(text_in(write(net)), net_class(fork)())
+    for each in (*getattr(net, "layer", ()), *net.layers):
+        for rule in {"include", "exclude"} & set(each.DESCRIPTOR.fields_by_name):
+            each.ClearField(rule)
+    assert read == net
+
+
+@pytest.mark.parametrize("fork", forks())
+def test_a_single_layer_comes_back_or_is_refused_by_name(write: Write, fork: str) -> None:
+    """Never another net: where forks disagree and nothing else in the file decides, the layer is named."""
+    whole, found = net_of(fork), {True: 0, False: 0}
+    for each in (*getattr(whole, "layer", ()), *whole.layers):
+        param = each.name.removeprefix("of ")
+        if param in ("include", "exclude"):
+            continue
+        net = net_of(fork, alone=param)
+        try:
+            assert text_format.Parse(text_in(write(net)), net_class(fork)()) == net
+            found[True] += 1
+        except NetError as error:
+            assert f"layer 'of {param}'" in str(error) and "nothing in the file tells" in str(error)
+            found[False] += 1
+    assert found[True] > 3 * found[False]
+
+
+# ---- Which fork it was ----
+
+
+@pytest.mark.parametrize("fork", ["SSD", "NVIDIA", "intel", "happynear"])
+def test_the_order_of_a_permute_is_read_under_either_number(write: Write, fork: str) -> None:
+    net = layer(fork, 'type: "Permute" bottom: "x" top: "y" permute_param { order: 0 order: 2 order: 3 order: 1 }')
+    assert list(net_in(write(net)).net.layer[0].permute_param.order) == [0, 2, 3, 1]
+
+
+def test_a_field_named_like_the_type_goes_before_another_that_reads_as_well(write: Write) -> None:
+    """Number 137 is upsample_param in SegNet and embed_param in BVLC Caffe, where `scale` would be num_output."""
+    net = net_in(write(layer("SegNet", 'type: "Upsample" upsample_param { scale: 4 }'))).net
+    assert net.layer[0].upsample_param.scale == 4
+    net = net_in(write(layer("ccnn", 'type: "Convolution" convolution_param { num_output: 2 hole: 2 hole_w: 3 }')))
+    assert "hole: 2" in net.document.text and "force_nd_im2col" not in net.document.text
+
+
+def test_another_layer_tells_who_wrote_a_field_that_two_read_differently(write: Write) -> None:
+    pool = 'type: "Pooling" pooling_param { pool: AVE avg_include_pad: false }'
+    with pytest.raises(
+        NetError, match=re.escape("layer 'l0' (Pooling): field 13 of pooling_param means round_mode: CE")
+    ):
+        text_in(write(layer("intel", pool)))
+    assert "avg_include_pad: false" in text_in(write(layer("intel", pool, 'type: "Convolution" engine: "MKL"')))
+    rounded = layer(
+        "BVLC", 'type: "Pooling" pooling_param { round_mode: FLOOR }', 'type: "Clip" clip_param { min: 0 max: 1 }'
+    )
+    assert "round_mode: FLOOR" in text_in(write(rounded))
+
+
+def test_old_forks_cannot_have_written_what_they_lack(write: Write) -> None:
+    """In ccnn number 18 of a convolution is hole_h, and it has no BatchNorm."""
+    dilated = 'type: "Convolution" convolution_param { num_output: 2 dilation: 2 }'
+    with pytest.raises(NetError, match=r"dilation: 2 in BVLC, .*; hole_h: 2 in ccnn"):
+        text_in(write(layer("BVLC", dilated)))
+    assert "dilation: 2" in text_in(write(layer("BVLC", dilated, 'type: "BatchNorm" batch_norm_param { eps: 1 }')))
+
+
+def test_the_numbers_of_blobs_tell_as_well(write: Write) -> None:
+    """C3D 1.0 has 30 for CONVOLUTION3D, BVLC Caffe for ARGMAX; its blobs have a fifth dimension."""
+    text = 'layers {{ name: "x" type: {} bottom: "a" top: "b" blobs {{ {} }} }}'
+    video = text_format.Parse(text.format("CONVOLUTION3D", "width: 1 data: 2"), net_class("C3D-1.0")())
+    assert "type: CONVOLUTION3D" in text_in(write(video))
+    image = text_format.Parse(text.format("ARGMAX", "num: 1 data: 2"), net_class("BVLC")())
+    assert "type: ARGMAX" in text_in(write(image))
+
+
+def test_fields_of_different_forks_are_of_no_net(write: Write) -> None:
+    data = layer("SSD", 'type: "Permute" permute_param { order: 1 }').SerializeToString()
+    data += layer("SegNet", 'type: "Upsample" upsample_param { scale: 4 }').SerializeToString()
+    path = write(layer("BVLC", ""))
+    path.write_bytes(data)
+    with pytest.raises(NetError, match=r"has fields of SegNet, and layer .* has fields of .*SSD: no known Caffe"):
+        text_in(path)
+
+
+# ---- What nobody can read ----
+
+
+@pytest.mark.parametrize(
+    ("param", "found"),
+    [
+        (b"\xb2\x3e\x02\x08\x01", "field 998"),
+        (b"\xd2\x06\x03\xb0\x3e\x01", "field 998 of convolution_param"),
+        (b"\xd2\x06\x02\x78\x09", "field 15 of convolution_param"),
+        (b"\xd2\x06\x04\x08\x01\x08\x02", "field 1 of convolution_param"),
+    ],
+)
+def test_a_field_that_no_fork_has_refuses_the_layer(tmp_path: Path, param: bytes, found: str) -> None:
+    """Unknown, in a message too, an enumerator that there is not, a single field given twice."""
+    body = b"\x0a\x01c\x12\x0bConvolution" + param
+    (tmp_path / "x.caffemodel").write_bytes(b"\xa2\x06" + bytes([len(body)]) + body)
+    with pytest.raises(NetError, match=rf"x.caffemodel: layer 'c' \(Convolution\): {found} cannot be read as"):
+        text_in(tmp_path / "x.caffemodel")
+
+
+# ---- The text ----
+
+
+def test_what_training_has_done_is_left_out(write: Write) -> None:
+    """Caffe writes the phase of the net into each layer; in a deploy net it would keep Dropout at work."""
+    rule = "include { phase: TRAIN }"
+    net = layer("BVLC", f'type: "Dropout" phase: TRAIN {rule}', 'type: "ReLU" phase: TRAIN')
+    assert "TRAIN" not in text_in(write(net))
+    mixed = layer("BVLC", 'type: "ReLU" phase: TRAIN', 'type: "ReLU" phase: TRAIN', 'type: "ReLU" phase: TEST')
+    assert re.findall("phase: (.*)", text_in(write(mixed))) == ["TEST"]
+    assert "phase: TRAIN" in text_in(write(layer("BVLC", 'type: "ReLU" phase: TRAIN', 'type: "ReLU"')))
+
+
+def test_the_text_is_laid_out(write: Write) -> None:
+    text = 'type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } }'
+    more = 'type: "Convolution" convolution_param { num_output: 2 weight_filler { type: "xavier" std: 0.1 } }'
+    assert (
+        text_in(write(layer("BVLC", text, more)))
+        == """\
+layer {
+  name: "l0"
+  type: "Input"
+  top: "x"
+  input_param {
+    shape { dim: 1 dim: 3 }
+  }
+}
+layer {
+  name: "l1"
+  type: "Convolution"
+  convolution_param {
+    num_output: 2
+    weight_filler {
+      type: "xavier"
+      std: 0.1
+    }
+  }
+}
+"""
+    )
+
+
+@pytest.mark.parametrize("value", ["1e-45", "3.4028235e+38", "-0.1", "16777217", "inf", "-inf", "nan", "0.33333334"])
+def test_numbers_keep_every_bit(write: Write, value: str) -> None:
+    net = layer("BVLC", f'type: "Power" power_param {{ shift: {value} }}')
+    read = text_format.Parse(text_in(write(net)), net_class("BVLC")())
+    assert read.SerializeToString() == net.SerializeToString()
+
+
+# ---- Real files ----
+
+
+def test_the_net_inside_is_that_of_the_pair() -> None:
+    assert net_in(CASES / "permute.caffemodel").net == read_net(CASES / "permute.prototxt").net
+
+
+@pytest.mark.parametrize("name", ["slim320", "wxsr"])
+def test_real_models_bring_the_net_of_their_prototxt(name: str) -> None:
+    """But for the Splits that Caffe puts in; other models' prototxts differ from the nets that were trained."""
+    folder = SHARED_MODELS / name
+    if not folder.exists():
+        pytest.skip(f"{folder} is not there; it is shared, not part of the project")
+    inside, beside = (read.net for read in (net_in(folder / "net.caffemodel"), read_net(folder / "net.prototxt")))
+    for each in (*inside.layer, *beside.layer):
+        each.ClearField("bottom")
+        each.ClearField("param")
+        each.ClearField("propagate_down")
+    assert [each for each in inside.layer if each.type != "Split"] == list(beside.layer)
+
+
+def test_a_trained_detector_brings_what_its_fork_says() -> None:
+    path = SHARED_MODELS / "res10" / "net.caffemodel"
+    if not path.exists():
+        pytest.skip(f"{path} is not there; it is shared, not part of the project")
+    layers = {each.name: each for each in net_in(path).net.layer}
+    assert list(layers["conv4_3_norm_mbox_loc_perm"].permute_param.order) == [0, 2, 3, 1]
+    assert list(layers["conv4_3_norm_mbox_priorbox"].prior_box_param.aspect_ratio) == [2]
+    assert not layers["conv4_3_norm"].norm_param.across_spatial
