@@ -114,11 +114,11 @@ def verify(
 ) -> Verification:
     """Prove that FCN with FCN_WEIGHTS is what becomes of NET with WEIGHTS when it is made fully convolutional.
 
-    Three proofs: the weights are the original's; at the nominal input both nets give the same answers; on a larger
-    one each cell of the map is the original's answer on the window there. What does not hold is in the
-    `Verification`, whose `holds` is True only if all do. OPTIONS are `VerifyOptions`. Raises CaffeFcnError for nets
-    that cannot be compared at all: LoweringError or EngineError where the engine cannot run them, WeightsError where
-    weights hold NaN, ExtraError where the engine is not installed.
+    Three proofs: the weights, and the fields of the layers, are the original's; at the nominal input both nets give
+    the same answers; on a larger one each cell of the map is the original's answer on the window there. What does not
+    hold, could not be carried out or does not apply is in the `Verification`, whose `holds` is True only if every proof
+    holds or does not apply. OPTIONS are `VerifyOptions`. Raises CaffeFcnError for files that cannot be compared at all:
+    WeightsError where weights hold NaN, ExtraError where the engine is needed and not installed.
     """
     from caffe_fcn.run.verify import Model
     from caffe_fcn.run.verify import verify as prove

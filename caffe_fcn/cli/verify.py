@@ -21,7 +21,7 @@ PROOFS = ("weights", "same-size", "dense")
 
 @click.command(
     short_help="Prove that a converted net is its original's twin.",
-    epilog="Exit codes: 0 all proofs hold, 1 one does not or could not be shown, 2 wrong usage.",
+    epilog="Exit codes: 0 every proof holds or does not apply, 1 one fails or could not be carried out, 2 wrong usage.",
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name)
@@ -75,11 +75,15 @@ def verify(
 
     \b
     weights    every parameter blob is the original's: the same values, transposed or reordered where the
-               layer was
-    same size  at the nominal input both nets give the same answers: on random inputs, and on those given
+               layer was; so is every field that bears on what a layer computes
+    same size  at the nominal input both nets give the same answers: on random inputs, and on those given;
+               what the same layers make with the same weights is not run
     dense      on a larger input each cell of the map is the original's answer on the window there, sampled;
                where a layer pads or has partial windows, that is said and the difference measured, and the
                map must be what the original's last layers make of the whole picture's maps
+
+    The dense proof does not apply, and says so, if the net has several inputs, if both nets take one size of input
+    alone, if nothing was converted, or if a cell depends on more than its window.
 
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel

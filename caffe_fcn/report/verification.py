@@ -13,6 +13,9 @@ from caffe_fcn.run.proofs.records import (
     Dense,
     DenseProof,
     Difference,
+    Exemption,
+    FieldDifference,
+    Inapplicable,
     OutputPair,
     SameSize,
     SameSizeProof,
@@ -35,32 +38,41 @@ def _lines(found: Verification) -> Iterator[str]:
     verdict = "is" if found.holds else "is not shown to be"
     if Status.FAILS in found.statuses.values():
         verdict = "is not"
-    yield f"{found.fcn}: {verdict} the twin of {found.net} (run by {found.engine})"
+    how = f"run by {found.engine}" if found.engine else "nothing was run"
+    yield f"{found.fcn}: {verdict} the twin of {found.net} ({how})"
+    told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
     if found.weights_proof is not None:
-        yield from _proof("weights", found.weights_proof.status, _weights(found.weights_proof), {})
+        told.append(("weights", found.weights_proof.status, _weights(found.weights_proof), {}))
     if found.same_size is not None:
-        outputs = {_name(each.output): _same_size_output(each) for each in found.same_size.outputs}
-        yield from _proof("same size", found.same_size.status, _same_size(found.same_size), outputs)
+        run = [each for each in found.same_size.outputs if found.same_size.samples]
+        outputs = {_name(each.output): _same_size_output(each) for each in run}
+        told.append(("same size", found.same_size.status, _same_size(found.same_size), outputs))
     if found.dense is not None:
         outputs = {_name(each.output): _dense_output(each) for each in found.dense.outputs}
-        yield from _proof("dense", found.dense.status, _dense(found.dense), outputs)
+        told.append(("dense", found.dense.status, _dense(found.dense), outputs))
+    width = max(9, *(len(status.value) for _, status, _, _ in told))
+    for name, status, (first, *rest), lines_of in told:
+        yield f"  {name:<10} {status.value:<{width}}  {first}"
+        yield from (f"  {'':<10} {'':<{width}}  {line}" for line in rest)
+        yield from _outputs(lines_of)
 
 
 def summary(found: Verification) -> str:
-    """The proofs that do not hold, and why the first of each does not, in one line."""
+    """The proofs that fail or could not be carried out, and the first reason of each, in one line."""
     reasons = {
         "weights": _weights_failures(found.weights_proof) if found.weights_proof else (),
         "same size": _same_size_failures(found.same_size) if found.same_size else (),
         "dense": _dense_failures(found.dense) if found.dense else (),
     }
-    bad = [(name, status) for name, status in found.statuses.items() if status is not Status.HOLDS]
+    fine = (Status.HOLDS, Status.DOES_NOT_APPLY)
+    bad = [(name, status) for name, status in found.statuses.items() if status not in fine]
+    if not bad:
+        return "; ".join(f"{name} {status.value}" for name, status in found.statuses.items())
     return "; ".join(f"{name} {status.value}: {next(iter(reasons[name]), '')}" for name, status in bad)
 
 
-def _proof(name: str, status: Status, told: Sequence[str], outputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What is TOLD of a proof, and below it what is told of each output."""
-    yield f"  {name:<10} {status.value:<9}  {told[0]}"
-    yield from (f"  {'':<10} {'':<9}  {line}" for line in told[1:])
+def _outputs(outputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What is told of each output, below its proof."""
     width = max(map(len, outputs), default=0)
     for output, lines_of in outputs.items():
         for number, line in enumerate(lines_of):
@@ -81,29 +93,56 @@ def _weights(proof: WeightsProof) -> list[str]:
     parts += [f"columns reordered: {', '.join(proof.reordered)}"] if proof.reordered else []
     parts += [f"not in the net: {', '.join(proof.foreign)}"] if proof.foreign else []
     parts += [f"not in the weights: {', '.join(proof.untrained)}"] if proof.untrained else []
-    return ["; ".join(parts), *_some(proof.failures)]
+    return ["; ".join(parts), *_some([*proof.failures, *map(_field, proof.fields)])]
+
+
+def _field(each: FieldDifference) -> str:
+    place = repr(each.layer) if each.layer == each.twin else f"{each.layer!r}, {each.twin!r} in the twin"
+    return f"layer {place}: {each.field}: expected {each.expected}, found {each.found}"
 
 
 def _same_size(proof: SameSizeProof) -> list[str]:
+    if proof.not_shown or (proof.failures and not proof.samples):
+        return _some([*proof.failures, *([proof.not_shown] if proof.not_shown else [])])
     if not proof.samples:
-        return list(proof.failures)
+        return ["the same layers with the same weights in both"]
     inputs = " and ".join(f"{name} {show(shape[1:])}" for name, shape in proof.inputs.items())
     given = f" and {proof.given} given" if proof.given else ""
     return [f"{proof.samples} random inputs (seed {proof.seed}){given}, {inputs}", *_some(proof.failures)]
 
 
 def _same_size_output(each: SameSize) -> list[str]:
+    if each.identical:
+        return ["the same layers with the same weights make it"]
     return [*([each.failure] if each.failure else []), *([_told(each.difference)] if each.difference else [])]
 
 
 def _dense(proof: DenseProof) -> list[str]:
+    if proof.inapplicable is not None:
+        return [_reason(proof.inapplicable)]
     if not proof.sampled:
         return [proof.not_shown or "nothing to compare"]
     step = "×".join(map(str, proof.step))
     return [f"{proof.sampled} of {proof.windows} windows, {step} pixels apart, on {show(proof.input[1:])}"]
 
 
+def _reason(why: Inapplicable) -> str:
+    """Why the dense proof does not apply."""
+    names = ", ".join(_some([*map(repr, why.names)]))
+    match why.cause:
+        case Exemption.NOTHING_CONVERTED:
+            return "nothing was converted"
+        case Exemption.SEVERAL_INPUTS:
+            return f"the net has the inputs {names}, and a window is of one"
+        case Exemption.FIXED_SIZE:
+            return f"both nets take one size of input alone, the twin because of layer {names}"
+        case Exemption.EXACT_NOWHERE:
+            return f"a cell depends on more than its window: {'; '.join(_because(why.reasons))}"
+
+
 def _dense_output(each: Dense) -> list[str]:
+    if each.inapplicable is not None:
+        return [f"does not apply: {_reason(each.inapplicable)}"]
     if each.crops is None:
         return [each.explanation]
     if not each.reasons:
@@ -133,15 +172,16 @@ def _name(output: OutputPair) -> str:
 
 
 def _weights_failures(proof: WeightsProof) -> list[str]:
-    return [*proof.failures, proof.not_shown]
+    return [*proof.failures, *map(_field, proof.fields), proof.not_shown]
 
 
 def _same_size_failures(proof: SameSizeProof) -> list[str]:
-    return [*proof.failures, *(f"{each.output.name!r}: {each.failure}" for each in proof.outputs if each.failure)]
+    failed = (f"{each.output.name!r}: {each.failure}" for each in proof.outputs if each.failure)
+    return [*proof.failures, *failed, proof.not_shown]
 
 
 def _dense_failures(proof: DenseProof) -> list[str]:
-    bad = [each for each in proof.outputs if each.status is not Status.HOLDS]
+    bad = [each for each in proof.outputs if each.status in (Status.FAILS, Status.NOT_SHOWN)]
     bad.sort(key=lambda each: each.status is not Status.FAILS)
     return [proof.not_shown] if proof.not_shown else [f"{each.output.name!r}: {each.explanation}" for each in bad]
 
@@ -165,7 +205,7 @@ def document(found: Verification) -> dict[str, Any]:
 def proofs(found: Verification) -> dict[str, Any]:
     """The part of the document that says what was proven, and how."""
     return {
-        "engine": found.engine,
+        "engine": found.engine or None,
         "phase": found.phase,
         "tolerance": found.tolerance,
         "holds": found.holds,
@@ -193,6 +233,7 @@ def _weights_document(proof: WeightsProof) -> dict[str, Any]:
         "untrained": list(proof.untrained),
         "foreign": list(proof.foreign),
         "failures": list(proof.failures),
+        "fields": [each._asdict() for each in proof.fields],
         "not_shown": proof.not_shown or None,
     }
 
@@ -206,6 +247,7 @@ def _same_size_document(proof: SameSizeProof) -> dict[str, Any]:
         "seed": proof.seed,
         "outputs": [_same_size_document_of(each) for each in proof.outputs],
         "failures": list(proof.failures),
+        "not_shown": proof.not_shown or None,
     }
 
 
@@ -213,6 +255,7 @@ def _same_size_document_of(each: SameSize) -> dict[str, Any]:
     return {
         "output": each.output.name,
         "twin": each.output.twin,
+        "identical": each.identical,
         "difference": _difference(each.difference),
         "failure": each.failure or None,
     }
@@ -237,11 +280,20 @@ def _dense_document(proof: DenseProof) -> dict[str, Any]:
                 "crops": _difference(each.crops),
                 "features": _difference(each.features),
                 "explanation": each.explanation or None,
+                "does_not_apply": _inapplicable(each.inapplicable),
             }
             for each in proof.outputs
         ],
         "not_shown": proof.not_shown or None,
+        "does_not_apply": _inapplicable(proof.inapplicable),
     }
+
+
+def _inapplicable(why: Inapplicable | None) -> dict[str, Any] | None:
+    if why is None:
+        return None
+    reasons = [words(reason) for reason in why.reasons]
+    return {"cause": why.cause.value.replace(" ", "_"), "names": list(why.names), "reasons": reasons}
 
 
 def _difference(gap: Difference | None) -> dict[str, Any] | None:

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
-from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Node
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine, Net
-from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime
+from caffe_fcn.run.proofs.applicability import inapplicable
 from caffe_fcn.run.proofs.dense import prove_dense
 from caffe_fcn.run.proofs.items import Runner
-from caffe_fcn.run.proofs.records import DenseProof, SameSizeProof, Status, Verification, WeightsProof
-from caffe_fcn.run.proofs.same_size import Output, Party, outputs, prove_same_size
+from caffe_fcn.run.proofs.layers import compare_layers
+from caffe_fcn.run.proofs.records import DenseProof, SameSize, SameSizeProof, Verification, WeightsProof
+from caffe_fcn.run.proofs.same_size import Output, Party, draw, outputs, prove_same_size
 from caffe_fcn.run.proofs.weights import Side, prove_weights
 from caffe_fcn.surgery.meeting import meet
 
@@ -58,30 +61,22 @@ def verify(
     """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional.
 
     SELECTION says which of the nets in the files is meant; answers are compared in its phase, by default in phase
-    TEST. What does not hold is a value; raised is CaffeFcnError for files that cannot be compared at all, such as
-    nets that the engine cannot run or weights that hold NaN.
+    TEST. What does not hold, and what cannot be carried out, is a value; raised is CaffeFcnError for files that cannot
+    be compared at all, such as weights that hold NaN.
     """
     work = _Work(original, twin, selection, options or Options())
     wanted = work.options.proofs
-    weights = work.weights() if WEIGHTS in wanted else None
-    try:
-        same_size = work.same_size() if SAME_SIZE in wanted else None
-        dense = work.dense() if DENSE in wanted else None
-    except CaffeFcnError as error:
-        if weights is None or weights.status is not Status.FAILS:
-            raise
-        work.misfit = f"the two cannot be run: {error}"  # no wonder, with the weights as they are
-        same_size = work.same_size() if SAME_SIZE in wanted else None
-        dense = work.dense() if DENSE in wanted else None
+    same_size = work.same_size() if SAME_SIZE in wanted else None
+    dense = work.dense() if DENSE in wanted else None
     return Verification(
         original.source.name,
         original.weights.path,
         twin.source.name,
         twin.weights.path,
-        work.options.engine.name,
+        work.options.engine.name if work.runner.used else "",
         work.phase,
         work.options.tolerance,
-        weights,
+        work.weights if WEIGHTS in wanted else None,
         same_size,
         dense,
         tuple(work.notes),
@@ -110,32 +105,56 @@ class _Work:
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
 
+    @cached_property
     def weights(self) -> WeightsProof:
         """The first proof."""
         if self.misfit:
-            return WeightsProof(0, 0, 0, 0, (), (), (), (), (), self.misfit)
-        return prove_weights(self.original, self.twin)
+            return WeightsProof(0, 0, 0, 0, (), (), (), (), (), not_shown=self.misfit)
+        fields = compare_layers(self.original, self.twin)
+        return prove_weights(self.original, self.twin)._replace(fields=fields)
 
     def same_size(self) -> SameSizeProof:
         """The second proof."""
         options = self.options
+        nothing = SameSizeProof({}, 0, 0, options.seed, (), ())
         if self.misfit:
-            return SameSizeProof({}, 0, 0, options.seed, (), (self.misfit,))
-        return prove_same_size(
-            self.runner,
-            *self.parties,
-            self.outputs,
-            samples=options.samples,
-            seed=options.seed,
-            pictures=options.pictures,
-        )
+            return nothing._replace(failures=(self.misfit,))
+        found, failures = self.outputs
+        if found and not failures and all(output.identical for output in found):
+            return nothing._replace(outputs=tuple(SameSize(output.pair, identical=True) for output in found))
+        try:
+            original, twin = self.parties
+        except CaffeFcnError as error:
+            return nothing._replace(failures=tuple(failures), not_shown=str(error))
+        sample = draw(original.inputs, options.samples, options.seed, options.pictures)
+        try:
+            return prove_same_size(self.runner, original, twin, self.outputs, sample)
+        except ExtraError:
+            raise
+        except CaffeFcnError as error:
+            return nothing._replace(failures=tuple(failures), not_shown=str(error))
 
     def dense(self) -> DenseProof:
         """The third proof."""
         options = self.options
+        nothing = DenseProof((), (), 0, 0, (), "")
         if self.misfit:
-            return DenseProof((), (), 0, 0, (), self.misfit)
-        return prove_dense(self.runner, *self.parties, self.outputs[0], windows=options.windows, seed=options.seed)
+            return nothing._replace(not_shown=self.misfit)
+        found, _ = self.outputs
+        reason = inapplicable(*self.scopes, found)
+        if reason is not None:
+            return nothing._replace(inapplicable=reason)
+        try:
+            return prove_dense(self.runner, *self.parties, found, windows=options.windows, seed=options.seed)
+        except ExtraError:
+            raise
+        except CaffeFcnError as error:
+            return nothing._replace(not_shown=str(error))
+
+    @cached_property
+    def scopes(self) -> tuple[Scope, Scope]:
+        """What of both nets their outputs need; all of them where nothing is left without losses and measures."""
+        return _scope(self.original, self.phase), _scope(self.twin, self.phase)
 
     @cached_property
     def parties(self) -> tuple[Party, Party]:
@@ -145,8 +164,16 @@ class _Work:
     @cached_property
     def outputs(self) -> tuple[list[Output], list[str]]:
         """The outputs of both in pairs."""
-        original, twin = self.parties
-        return outputs(original.scope, twin.scope, self.options.tolerance)
+        unchanged = dict(self.weights.unchanged)
+        held = {record.name for side in (self.original, self.twin) for record in side.weights.layers if record.blobs}
+
+        def stored(twin: bool, node: Node) -> object:
+            shapes = (self.twin if twin else self.original).shapes[self.phase]
+            if node.name not in held and not shapes.params.get(node.index):
+                return None
+            return unchanged.get(node.name, ("of the twin", node.name)) if twin else node.name
+
+        return outputs(*self.scopes, (partial(stored, False), partial(stored, True)), self.options.tolerance)
 
     def _party(self, side: Side) -> Party:
         graph, shapes = side.graphs[self.phase], side.shapes[self.phase]
@@ -158,6 +185,14 @@ class _Work:
                 raise ShapeError(f"{graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape")
             fed[blob.name] = shape
         return Party(Net(graph, shapes), side.weights, scope, fed)
+
+
+def _scope(side: Side, phase: str) -> Scope:
+    graph, shapes = side.graphs[phase], side.shapes[phase]
+    try:
+        return choose_scope(graph, shapes)
+    except LoweringError:
+        return Scope(graph, shapes, (), graph.outputs, ())
 
 
 def _side(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Side:

@@ -24,9 +24,9 @@ from caffe_fcn.run.nets import one_net
 from caffe_fcn.run.proofs.pictures import read_inputs
 from caffe_fcn.run.proofs.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
-from tests.paths import GOLDEN, ROOT
+from tests.paths import CASES, GOLDEN, ROOT
 from tests.run.nets import net_of, weights_of
-from tests.surgery.nets import conv, data, fc
+from tests.surgery.nets import conv, data, fc, layer
 
 FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemodel")
 SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("verify", "convert")}
@@ -123,7 +123,7 @@ def test_single_proofs(pair: CommandLine, proof: str) -> None:
 
 def test_the_options_are_those_of_the_library() -> None:
     assert tuple(engines.ENGINES) == ENGINES and verify.PROOFS == PROOFS
-    assert SCHEMAS["verify"]["properties"]["engine"]["enum"] == list(ENGINES)
+    assert SCHEMAS["verify"]["properties"]["engine"]["enum"] == [*ENGINES, None]
 
 
 # ---- Documents ----
@@ -194,17 +194,37 @@ def test_convert_tells_it_in_the_same_words() -> None:
 
 
 def test_what_cannot_be_shown_is_not_written(cli: CommandLine) -> None:
-    net = data() + conv("c", "data", 4) + fc("a", "c", 3) + fc("b", "a", 2)
+    net = data() + conv("c", "data", 4) + fc("fc", "c", 1) + layer("prob", "Softmax", "fc")
     cli.write(net=net)
     with weights_of(net_of(net), cli.path / "net.caffemodel"):
         pass
     before = cli.names
-    result = cli.convert("net.prototxt", "net.caffemodel", "--skip", "a", "--skip", "b", "--verify")
+    result = cli.convert("net.prototxt", "net.caffemodel", "--verify")
     assert (result.code, cli.names) == (1, before)
-    assert (
-        "is not shown to be the original's twin: dense not shown: the twin does not take a larger input: " in result.err
-    )
-    assert "layer 'a' and 1 more is still an InnerProduct; " in result.err and "leave --verify out" in result.err
+    told = "is not shown to be the original's twin: dense not shown: 'prob': the answers are the same in all windows"
+    assert told in result.err and "leave --verify out" in result.err
+
+
+@pytest.mark.parametrize("name", ["fcn8_like", "runtime_input"])
+def test_with_nothing_to_convert_nothing_has_to_be_run(cli: CommandLine, name: str) -> None:
+    cli.write(net=(CASES / f"{name}.prototxt").read_text())
+    with weights_of(net_of((CASES / f"{name}.prototxt").read_text()), cli.path / "net.caffemodel"):
+        pass
+    result = cli.convert("net.prototxt", "net.caffemodel", "--verify")
+    assert result.code == 0 and "is the twin of net.prototxt (nothing was run)" in result.err
+    told = cli.run("verify", *FILES[:2] * 2)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.decode().splitlines()[-1] == "  dense      does not apply  nothing was converted"
+    document = cli.run("verify", *FILES[:2] * 2, "--json").document
+    assert valid("verify", document) and document["engine"] is None
+    assert document["proofs"]["dense"]["does_not_apply"] == {"cause": "nothing_converted", "names": [], "reasons": []}
+
+
+def test_no_proof_at_all_is_no_success(cli: CommandLine) -> None:
+    for name in FILES[:2]:
+        shutil.copy(LENET / name, cli.path / name)
+    result = cli.run("verify", *FILES[:2] * 2, "--proof", "dense")
+    assert result.code == 1 and b"is not shown to be the twin" in result.out
 
 
 def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:

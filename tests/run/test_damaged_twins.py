@@ -10,6 +10,7 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.net.geometry import Cause, Reason
+from caffe_fcn.run.proofs.records import Verification
 from caffe_fcn.schema import Message
 from tests.paths import GOLDEN
 from tests.run.twins import (
@@ -29,6 +30,12 @@ from tests.run.twins import (
 from tests.surgery.nets import conv, data, fc, layer
 
 LENET = GOLDEN / "conversions" / "lenet"
+
+
+def fields(found: Verification) -> list[tuple[str, ...]]:
+    """Layer, field, what was expected and what was found, of all that differ."""
+    assert found.weights_proof is not None
+    return [(each.layer, *each[2:]) for each in found.weights_proof.fields]
 
 
 @pytest.fixture
@@ -82,7 +89,8 @@ def test_columns_left_in_their_order(tmp_path: Path) -> None:
 
 def test_a_stride_that_shows_on_larger_inputs_only(lenet: Pair) -> None:
     found = lenet.text(lambda text: text.replace("kernel_size: 4", "kernel_size: 4 stride: 2")).verify()
-    assert ends(found) == [HOLDS, HOLDS, FAILS]
+    assert ends(found) == [FAILS, HOLDS, FAILS]
+    assert fields(found) == [("ip1", "stride", "1×1", "2×2")]
     assert found.dense is not None
     assert found.dense.outputs[0].explanation == "its cells lie 8x8 pixels apart, not 4x4"
 
@@ -121,16 +129,30 @@ def test_layers_swapped_in_the_weights(tmp_path: Path) -> None:
     assert failures(found)[0].startswith("layer 'one', blob 0: ")
 
 
-def test_wires_crossed_keep_the_weights_and_lose_the_answers(tmp_path: Path) -> None:
+def test_a_coefficient_changed_in_the_twin(tmp_path: Path) -> None:
     text = data() + conv("c", "data", 3) + fc("a", "c", 4) + fc("b", "c", 4)
     text += layer("s", "Eltwise", "a b", params="eltwise_param { operation: SUM coeff: 1 coeff: -1 }")
     pair = written(text, tmp_path).text(lambda text: text.replace("coeff: -1", "coeff: -2"))
-    assert ends(pair.verify()) == [HOLDS, FAILS, FAILS]
+    found = pair.verify()
+    assert ends(found) == [FAILS, FAILS, FAILS]
+    assert fields(found) == [("s", "eltwise_param.coeff", "1.0 -1.0", "1.0 -2.0")]
+
+
+def test_wires_crossed_keep_the_weights_and_lose_the_answers(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 3) + fc("a", "c", 4) + fc("b", "c", 4)
+    text += layer("s", "Eltwise", "a b", params="eltwise_param { operation: SUM coeff: 1 coeff: -1 }")
+    pair = written(text, tmp_path)
+    pair.text(lambda text: text.replace('bottom: "a-conv" bottom: "b-conv"', 'bottom: "b-conv" bottom: "a-conv"'))
+    found = pair.verify()
+    assert ends(found)[1:] == [FAILS, NOT_SHOWN]
+    assert found.same_size is not None and found.same_size.failures[0] == "the twin has no output that stands for 's'"
 
 
 def test_a_padding_changed_in_the_twin(tmp_path: Path) -> None:
     pair = written(SQUARE, tmp_path).text(lambda text: text.replace("pad: 1", "pad: 2", 1).replace("pad: 1", "pad: 0"))
-    assert ends(pair.verify()) == [HOLDS, FAILS, FAILS], "padding is no excuse where the original pads otherwise"
+    found = pair.verify()
+    assert ends(found) == [FAILS, FAILS, FAILS], "padding is no excuse where the original pads otherwise"
+    assert fields(found)[0] == ("one", "pad", "1×1", "2×2")
 
 
 def test_a_difference_that_borders_do_not_explain(tmp_path: Path) -> None:
@@ -141,7 +163,7 @@ def test_a_difference_that_borders_do_not_explain(tmp_path: Path) -> None:
     assert found.holds and found.dense is not None
     assert found.dense.outputs[0].reasons == (Reason(Cause.PADS, "around"),)
     found = pair.text(lambda text: text.replace("pad: 1", "pad: 2 dilation: 2")).verify()
-    assert ends(found) == [HOLDS, HOLDS, FAILS] and found.dense is not None
+    assert ends(found) == [FAILS, HOLDS, FAILS] and found.dense is not None
     assert found.dense.outputs[0].explanation == "it differs by more than its borders explain"
 
 
@@ -150,8 +172,8 @@ def test_weights_of_another_net(tmp_path: Path, lenet: Pair) -> None:
     other.mkdir()
     lenet.fcn_weights = case(GOLDEN / "conversions" / "rnet", other).fcn_weights
     found = lenet.verify()
-    assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
-    assert found.same_size is not None and "are these the weights of another net" in found.same_size.failures[0]
+    assert ends(found) == [FAILS, NOT_SHOWN, NOT_SHOWN]
+    assert found.same_size is not None and "are these the weights of another net" in found.same_size.not_shown
 
 
 def test_another_net_altogether(tmp_path: Path, lenet: Pair) -> None:

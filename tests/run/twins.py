@@ -21,7 +21,7 @@ from caffe_fcn.surgery.writing import carry_out
 from tests.run.nets import net_of, weights_of
 from tests.surgery.nets import conv, data, fc, layer
 
-HOLDS, FAILS, NOT_SHOWN = Status.HOLDS, Status.FAILS, Status.NOT_SHOWN
+HOLDS, FAILS, NOT_SHOWN, DOES_NOT_APPLY = Status
 
 
 class Pair:

@@ -18,6 +18,7 @@ from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.proofs.applicability import of_output
 from caffe_fcn.run.proofs.grid import Grid, lay_out
 from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.pairing import number_both
@@ -60,7 +61,7 @@ def prove_dense(
     """Run TWIN on a picture larger than the nominal input, drawn from SEED, and ORIGINAL on about so many WINDOWS of
     it, and compare OUTPUTS. Raises what the engine raises but for a size that TWIN does not take."""
     if len(original.inputs) != 1 or len(twin.inputs) != 1:
-        return _nothing(f"the nets have {len(original.inputs)} inputs, and windows are of one")
+        return _nothing(f"the nets have {len(original.inputs)} and {len(twin.inputs)} inputs, and windows are of one")
     (name,), (other,) = original.inputs, twin.inputs
     grid = lay_out(twin.scope.graph, twin.scope.shapes, next(blob for blob in twin.scope.inputs if blob.name == other))
     if isinstance(grid, str):
@@ -69,11 +70,11 @@ def prove_dense(
     places = grid.sample(windows, seed)
     picture, crops = _on_crops(runner, original, name, outputs, shape, grid, places, seed)
     try:
-        larger = infer_shapes(twin.net.graph, given={other: shape})
+        larger = infer_shapes(twin.scope.graph, given={other: shape})
         maps = _whole(runner, twin, {other: picture}, larger)
     except (EngineError, LoweringError, ShapeError, WeightsError) as error:
         return DenseProof(shape, grid.step, grid.windows, 0, (), _too_large(twin, error))
-    geometry = infer_geometry(twin.scope.graph, infer_shapes(twin.scope.graph, given={other: shape}))
+    geometry = infer_geometry(twin.scope.graph, larger)
     inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
     features = _features(runner, original, twin, name, picture, grid, places) if inexact else None
     wanted = strides(original.scope.graph, original.scope.shapes)
@@ -100,7 +101,7 @@ def _whole(runner: Runner, twin: Party, picture: Mapping[str, Array], larger: Sh
         return twin.run(runner, picture)
     except EngineError:  # loaded for one size only
         wanted = [blob.name for blob in twin.scope.outputs]
-        return runner.run(Net(twin.net.graph, larger), twin.weights, picture, outputs=wanted)
+        return runner.run(Net(twin.scope.graph, larger), twin.weights, picture, outputs=wanted)
 
 
 def _nothing(reason: str) -> DenseProof:
@@ -226,6 +227,9 @@ def _cells(grid: Grid, place: Sequence[int], stride: tuple[Fraction, ...], exten
 
 def _judge(scene: _Scene, output: Output) -> Dense:
     """What is to be said of OUTPUT."""
+    reason = of_output(output, scene.geometry)
+    if reason is not None:
+        return Dense(output.pair, Status.DOES_NOT_APPLY, (), (), (), None, None, "", reason)
     geometry, expected = scene.geometry.get(output.twin), scene.strides.get(output.blob)
     values = scene.maps[output.pair.twin]
     if geometry is None or expected is None or values.ndim != 2 + len(scene.grid.step):
@@ -236,8 +240,7 @@ def _judge(scene: _Scene, output: Output) -> Dense:
         return Dense(output.pair, Status.FAILS, *shown, None, None, f"its cells lie {wrong} pixels apart, not {right}")
     crops = _difference(scene, output, geometry, scene.crops[output.pair.name])
     if isinstance(crops, str):
-        nowhere = geometry.exactness is Exactness.NOWHERE
-        return Dense(output.pair, Status.NOT_SHOWN if nowhere else Status.FAILS, *shown, None, None, crops)
+        return Dense(output.pair, Status.FAILS, *shown, None, None, crops)
     if span(scene.crops[output.pair.name], softmax=output.softmax) <= output.allowed:
         why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
         return Dense(output.pair, Status.NOT_SHOWN, *shown, crops, None, why)

@@ -22,6 +22,8 @@ class Runner:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.used = False
+        """Whether a net has been run."""
         self._net: Net | None = None
         self._session: Session | None = None
 
@@ -34,6 +36,7 @@ class Runner:
             self._session = None  # goes before the next comes
             self._session = self.engine.load(net, weights, outputs=outputs)
             self._net = net
+        self.used = True
         return run_items(self._session, items)
 
 

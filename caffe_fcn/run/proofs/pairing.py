@@ -65,10 +65,15 @@ class Numbered(NamedTuple):
 
 
 def number_both(original: Graph, twin: Graph) -> tuple[Numbered, Numbered]:
-    """Both nets numbered alike; their inputs go by their names if these are the same, else by their order."""
+    """Both nets numbered alike."""
+    numbers = Numbers()
+    return numbers.of(original, {}), numbers.of(twin, source_names(original, twin))
+
+
+def source_names(original: Graph, twin: Graph) -> dict[str, str]:
+    """What the inputs of TWIN are called in ORIGINAL, where that is not the same: they go by their names if these are
+    the same in both, else by their order."""
     names, others = (
         [blob.name for node in graph.nodes if not node.bottoms for blob in node.tops] for graph in (original, twin)
     )
-    renamed = {} if set(names) == set(others) else dict(zip(others, names, strict=False))
-    numbers = Numbers()
-    return numbers.of(original, {}), numbers.of(twin, renamed)
+    return {} if set(names) == set(others) else dict(zip(others, names, strict=False))

@@ -1,7 +1,7 @@
 """What the proofs find, as data: numbers, names and reasons, and nothing of how they are told.
 
-The one idea: a proof that could not be carried out is no proof. So there are three ends, and only one of them
-is a yes.
+A proof holds, fails, could not be carried out, or does not apply. A proof that could not be carried out is no proof.
+One that does not apply would show what is not claimed of the pair.
 """
 
 from __future__ import annotations
@@ -14,19 +14,50 @@ from caffe_fcn.net.shapes import Shape
 
 
 class Status(Enum):
-    """How a proof ended."""
+    """How a proof ended; NOT_SHOWN: it could not be carried out."""
 
     HOLDS = "holds"
     FAILS = "fails"
     NOT_SHOWN = "not shown"
+    DOES_NOT_APPLY = "does not apply"
+
+
+class Exemption(Enum):
+    """Why the dense proof does not apply."""
+
+    SEVERAL_INPUTS = "several inputs"
+    FIXED_SIZE = "fixed size"
+    NOTHING_CONVERTED = "nothing converted"
+    EXACT_NOWHERE = "exact nowhere"
+
+
+class Inapplicable(NamedTuple):
+    """Why the dense proof does not apply. NAMES are the inputs, of SEVERAL_INPUTS, or the layer for which the twin
+    takes one size alone; REASONS, of EXACT_NOWHERE, say what layers of the twin look at beside a window."""
+
+    cause: Exemption
+    names: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+class FieldDifference(NamedTuple):
+    """A field that bears on what a layer computes, and that its counterpart TWIN has with another value; FIELD is its
+    path in the layer's message, or what several fields say together, such as the kernel."""
+
+    layer: str
+    twin: str
+    field: str
+    expected: str
+    found: str
 
 
 class WeightsProof(NamedTuple):
     """The parameter blobs held against each other: how many BLOBS of how many LAYERS, with how many VALUES.
 
     RESHAPED blobs have another shape, of which TRANSPOSED and REORDERED hold their values in another order.
-    UNTRAINED layers have no blobs in either file; FOREIGN ones are in the weights alone. NOT_SHOWN says why nothing
-    could be compared.
+    UNTRAINED layers have no blobs in either file; FOREIGN ones are in the weights alone. FIELDS are those of the
+    layers' parameters that differ. NOT_SHOWN says why nothing could be compared. UNCHANGED names the layers, by the
+    twin's name and the original's, whose blobs are the same in both.
     """
 
     layers: int
@@ -38,12 +69,16 @@ class WeightsProof(NamedTuple):
     untrained: tuple[str, ...]
     foreign: tuple[str, ...]
     failures: tuple[str, ...]
+    fields: tuple[FieldDifference, ...] = ()
     not_shown: str = ""
+    unchanged: tuple[tuple[str, str], ...] = ()
 
     @property
     def status(self) -> Status:
-        """Whether every blob is the original's."""
-        return Status.FAILS if self.failures else Status.NOT_SHOWN if self.not_shown else Status.HOLDS
+        """Whether every blob and every field is the original's."""
+        if self.failures or self.fields:
+            return Status.FAILS
+        return Status.NOT_SHOWN if self.not_shown else Status.HOLDS
 
 
 class Difference(NamedTuple):
@@ -71,15 +106,18 @@ class OutputPair(NamedTuple):
 
 
 class SameSize(NamedTuple):
-    """An output of both nets at the nominal input; DIFFERENCE is None where the two cannot be compared."""
+    """An output of both nets at the nominal input. Where it is IDENTICAL, the same layers with the same blobs make it
+    of the same inputs, and nothing had to be run. DIFFERENCE is None then, and where the two cannot be compared."""
 
     output: OutputPair
-    difference: Difference | None
-    failure: str
+    difference: Difference | None = None
+    failure: str = ""
+    identical: bool = False
 
 
 class SameSizeProof(NamedTuple):
-    """Both nets on the same inputs of the nominal size: SAMPLES at random from SEED, and GIVEN ones."""
+    """Both nets on the same inputs of the nominal size: SAMPLES at random from SEED, and GIVEN ones; none where
+    nothing had to be run. NOT_SHOWN says why nothing could be compared."""
 
     inputs: dict[str, Shape]
     samples: int
@@ -87,11 +125,14 @@ class SameSizeProof(NamedTuple):
     seed: int
     outputs: tuple[SameSize, ...]
     failures: tuple[str, ...]
+    not_shown: str = ""
 
     @property
     def status(self) -> Status:
         """Whether all outputs agree."""
-        return Status.FAILS if self.failures or any(each.failure for each in self.outputs) else Status.HOLDS
+        if self.failures or any(each.failure for each in self.outputs):
+            return Status.FAILS
+        return Status.NOT_SHOWN if self.not_shown or not self.outputs else Status.HOLDS
 
 
 class Dense(NamedTuple):
@@ -99,8 +140,8 @@ class Dense(NamedTuple):
 
     CROPS is how far it is from the original on the crops of the picture. Where REASONS keep the map from being a
     sliding window exactly, FEATURES is how far it is from the original's last layers on the windows of the maps
-    that its first layers make of the whole picture; that must be nothing but rounding. NOT_SHOWN says why there is
-    nothing to compare.
+    that its first layers make of the whole picture; that must be nothing but rounding. EXPLANATION says what is wrong,
+    or why there is nothing to compare; INAPPLICABLE why nothing has to be.
     """
 
     output: OutputPair
@@ -111,10 +152,12 @@ class Dense(NamedTuple):
     crops: Difference | None
     features: Difference | None
     explanation: str
+    inapplicable: Inapplicable | None = None
 
 
 class DenseProof(NamedTuple):
-    """The twin on one larger input, held against the original on SAMPLED of the WINDOWS in it."""
+    """The twin on one larger input, held against the original on SAMPLED of the WINDOWS in it; none where the proof
+    is INAPPLICABLE to the pair, and where NOT_SHOWN says why it could not be carried out."""
 
     input: Shape
     step: tuple[int, ...]
@@ -122,18 +165,24 @@ class DenseProof(NamedTuple):
     sampled: int
     outputs: tuple[Dense, ...]
     not_shown: str
+    inapplicable: Inapplicable | None = None
 
     @property
     def status(self) -> Status:
         """Whether all outputs are what they should be; one that could not be looked at keeps that from being said."""
+        if self.inapplicable is not None:
+            return Status.DOES_NOT_APPLY
         found = {each.status for each in self.outputs}
         if Status.FAILS in found:
             return Status.FAILS
-        return Status.NOT_SHOWN if self.not_shown or Status.NOT_SHOWN in found or not found else Status.HOLDS
+        if self.not_shown or Status.NOT_SHOWN in found or not found:
+            return Status.NOT_SHOWN
+        return Status.HOLDS if Status.HOLDS in found else Status.DOES_NOT_APPLY
 
 
 class Verification(NamedTuple):
-    """All that was proven; None for what was not asked for. NOTES are on the two nets and their weights."""
+    """All that was proven; None for what was not asked for. ENGINE is "" where nothing had to be run. NOTES are on the
+    two nets and their weights."""
 
     net: str
     weights: str
@@ -155,5 +204,7 @@ class Verification(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether all that was asked for is proven."""
-        return set(self.statuses.values()) == {Status.HOLDS}
+        """Whether FCN is proven to be the twin: of the proofs that were asked for, each holds or does not apply, and
+        at least one holds."""
+        found = set(self.statuses.values())
+        return Status.HOLDS in found and found <= {Status.HOLDS, Status.DOES_NOT_APPLY}

@@ -15,6 +15,7 @@ from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.proofs.identity import Stored, identify
 from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.pairing import number_both
 from caffe_fcn.run.proofs.records import Difference, OutputPair, SameSize, SameSizeProof
@@ -45,11 +46,18 @@ class Output(NamedTuple):
     twin: Blob
     allowed: float
     softmax: bool
+    identical: bool
+    """Whether the same layers with the same blobs make it."""
+    converted: bool
+    """Whether layers that make it differ in more than their blobs."""
 
 
-def outputs(original: Scope, twin: Scope, tolerance: float | None) -> tuple[list[Output], list[str]]:
-    """The outputs of both nets in pairs, and what has no partner, in words."""
+def outputs(
+    original: Scope, twin: Scope, stored: tuple[Stored, Stored], tolerance: float | None
+) -> tuple[list[Output], list[str]]:
+    """The outputs of both nets in pairs, and what has no partner, in words. STORED tells their blobs apart."""
     ours, theirs = number_both(original.graph, twin.graph)
+    before, after = identify((original.graph, original.shapes, stored[0]), (twin.graph, twin.shapes, stored[1]))
     there: dict[int, list[Blob]] = {}
     for blob in twin.outputs:
         there.setdefault(theirs.blobs[blob], []).append(blob)
@@ -61,9 +69,17 @@ def outputs(original: Scope, twin: Scope, tolerance: float | None) -> tuple[list
             failures.append(f"the twin has no output that stands for {blob.name!r}")
             continue
         other = alike.pop(0)
-        limit = allowed(depth[blob]) if tolerance is None else tolerance
-        softmax = original.graph.producer[blob].type == "Softmax"
-        found.append(Output(OutputPair(blob.name, other.name), blob, other, limit, softmax))
+        found.append(
+            Output(
+                OutputPair(blob.name, other.name),
+                blob,
+                other,
+                allowed(depth[blob]) if tolerance is None else tolerance,
+                softmax=original.graph.producer[blob].type == "Softmax",
+                identical=before.values[blob] == after.values[other],
+                converted=before.structure[blob] != after.structure[other],
+            )
+        )
     failures += [
         f"the twin's output {blob.name!r} stands for none of the original" for left in there.values() for blob in left
     ]
@@ -71,27 +87,23 @@ def outputs(original: Scope, twin: Scope, tolerance: float | None) -> tuple[list
 
 
 def prove_same_size(
-    runner: Runner,
-    original: Party,
-    twin: Party,
-    pairs: tuple[Sequence[Output], Sequence[str]],
-    *,
-    samples: int,
-    seed: int,
-    pictures: Sequence[Array] = (),
+    runner: Runner, original: Party, twin: Party, pairs: tuple[Sequence[Output], Sequence[str]], sample: Sample
 ) -> SameSizeProof:
-    """Run both nets on SAMPLES inputs, drawn at random from SEED, and on PICTURES, each N×C×spatial or
-    C×spatial, and compare.
-
-    Raises EngineError for pictures that the net does not take, and what the engine raises.
-    """
-    items = _items(original.inputs, samples, seed, pictures)
+    """Run both nets on SAMPLE and compare. Raises what the engine raises."""
     names = _input_names(original, twin)
-    ours = original.run(runner, items)
-    theirs = twin.run(runner, {names[name]: values for name, values in items.items()})
-    found = tuple(_compare(output, ours, theirs, samples) for output in pairs[0])
-    given = len(next(iter(items.values()))) - samples if items else 0
-    return SameSizeProof(original.inputs, samples, given, seed, found, tuple(pairs[1]))
+    ours = original.run(runner, sample.items)
+    theirs = twin.run(runner, {names[name]: values for name, values in sample.items.items()})
+    found = tuple(_compare(output, ours, theirs, sample.drawn) for output in pairs[0])
+    return SameSizeProof(original.inputs, sample.drawn, sample.given, sample.seed, found, tuple(pairs[1]))
+
+
+class Sample(NamedTuple):
+    """What both nets are fed, by input, along axis 0: so many DRAWN at random from SEED, then those GIVEN."""
+
+    items: dict[str, Array]
+    drawn: int
+    given: int
+    seed: int
 
 
 def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
@@ -104,8 +116,9 @@ def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
     return dict(zip(names, names if set(names) == set(others) else others, strict=True))
 
 
-def _items(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequence[Array]) -> dict[str, Array]:
-    """What is fed, by input, along axis 0."""
+def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequence[Array]) -> Sample:
+    """SAMPLES inputs for a net with INPUTS, drawn at random from SEED, and PICTURES, each N×C×spatial or C×spatial.
+    Raises EngineError for pictures that the net does not take."""
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -118,7 +131,8 @@ def _items(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Seque
         raise EngineError(f"pictures go into a net with one input, and this one has {len(inputs)}; leave them out")
     for name, shape in inputs.items():
         items[name] = np.concatenate([items[name], *(_several(picture, name, shape) for picture in pictures)])
-    return items
+    given = len(next(iter(items.values()))) - samples if items else 0
+    return Sample(items, samples, given, seed)
 
 
 def _several(picture: Array, name: str, shape: Shape) -> Array:
@@ -145,6 +159,8 @@ def group_by_group(output: Output, expected: Array, found: Array, samples: int) 
 
 def _compare(output: Output, ours: Mapping[str, Array], theirs: Mapping[str, Array], samples: int) -> SameSize:
     name, twin = output.pair
+    if output.identical:
+        return SameSize(output.pair, identical=True)
     expected, found = ours[name], theirs[twin]
     if expected.shape[1:] != tuple(found.shape[1 : expected.ndim]) or expected.size != found.size:
         shapes = f"{show(expected.shape[1:])}, found {show(found.shape[1:])}"

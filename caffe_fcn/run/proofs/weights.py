@@ -80,6 +80,7 @@ def prove_weights(original: Side, twin: Side) -> WeightsProof:
         tuple(count.untrained),
         tuple(foreign),
         tuple(dict.fromkeys(failures)),
+        unchanged=tuple(count.unchanged),
     )
 
 
@@ -98,16 +99,22 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
             failures.append(f"the twin has no net in phase {phase}")
             continue
         ours, theirs = number_both(graph, other)
-        for number, node in ours.layers.items():
-            if number in theirs.layers:
-                if node.name not in pairs and _learned(original, phase, node, theirs.layers[number], twin):
-                    pairs[node.name] = _pair(original, twin, phase, (ours, theirs), number)
+        before, after = {**_sources(graph, ours), **ours.layers}, {**_sources(other, theirs), **theirs.layers}
+        for number, node in before.items():
+            if number in after:
+                if node.name not in pairs and _learned(original, phase, node, after[number], twin):
+                    pairs[node.name] = _pair(original, twin, phase, (ours, theirs), (node, after[number]))
             elif _has_blobs(original, phase, node):
                 failures.append(f"nothing in the twin stands where layer {node.name!r} ({node.type}) stands")
-        for number, node in theirs.layers.items():
-            if number not in ours.layers and _has_blobs(twin, phase, node):
+        for number, node in after.items():
+            if number not in before and _has_blobs(twin, phase, node):
                 failures.append(f"layer {node.name!r} ({node.type}) of the twin stands for none of the original")
     return pairs, failures
+
+
+def _sources(graph: Graph, numbered: Numbered) -> dict[int, Node]:
+    """The layers without bottoms, of which Parameter has a blob, by the number of what they make."""
+    return {numbered.blobs[node.tops[0]]: node for node in graph.nodes if not node.bottoms and node.tops}
 
 
 def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) -> bool:
@@ -120,8 +127,8 @@ def _has_blobs(side: Side, phase: str, node: Node) -> bool:
     return bool(wanted) if wanted is not None else any(r.name == node.name and r.blobs for r in side.weights.layers)
 
 
-def _pair(original: Side, twin: Side, phase: str, both: tuple[Numbered, Numbered], number: int) -> _Pair:
-    node, other = both[0].layers[number], both[1].layers[number]
+def _pair(original: Side, twin: Side, phase: str, both: tuple[Numbered, Numbered], layers: tuple[Node, Node]) -> _Pair:
+    node, other = layers
     if (node.type, other.type) != ("InnerProduct", "Convolution"):
         return _Pair(node, other, False, None)
     follower = Follower()
@@ -140,11 +147,12 @@ class _Count:
         self.transposed: list[str] = []
         self.reordered: list[str] = []
         self.untrained: list[str] = []
+        self.unchanged: list[tuple[str, str]] = []
 
     def layer(self, pair: _Pair, blobs: tuple[BlobRecord, ...], others: tuple[BlobRecord, ...]) -> None:
         """Compare the blobs of two layers."""
         self.layers += 1
-        name = _place(pair.layer.name, pair.twin.name)
+        name, before = _place(pair.layer.name, pair.twin.name), len(self.failures)
         if not blobs and not others:
             self.untrained.append(pair.layer.name)
             return
@@ -161,6 +169,8 @@ class _Count:
             if order is not None and not _is_sorted(order.columns):
                 self.reordered.append(pair.layer.name)
             self._blob(f"{name}, blob {position}", pair.layer.name, blob, other, order)
+        if not pair.converted and len(self.failures) == before:
+            self.unchanged.append((pair.twin.name, pair.layer.name))
 
     def foreign(self, name: str, blobs: tuple[BlobRecord, ...]) -> None:
         """Compare the blobs of a layer that is in neither net."""

@@ -1,0 +1,75 @@
+"""Where the dense proof does not apply: the pair is not claimed to be what it would show.
+
+Decided by the two nets alone, before anything is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.proofs.grid import lay_out
+from caffe_fcn.run.proofs.records import Exemption, Inapplicable
+from caffe_fcn.run.proofs.same_size import Output
+
+
+def inapplicable(original: Scope, twin: Scope, outputs: Sequence[Output]) -> Inapplicable | None:
+    """Why the dense proof does not apply to TWIN as a whole; None where it does, for one of OUTPUTS at least."""
+    if outputs and not any(output.converted for output in outputs):
+        return Inapplicable(Exemption.NOTHING_CONVERTED)
+    if len(original.inputs) > 1:
+        return Inapplicable(Exemption.SEVERAL_INPUTS, tuple(blob.name for blob in original.inputs))
+    fixed = _fixed(original, twin)
+    if fixed is not None:
+        return Inapplicable(Exemption.FIXED_SIZE, (fixed,))
+    geometry = infer_geometry(twin.graph, twin.shapes)
+    found = [of_output(output, geometry) for output in outputs]
+    if not found or not all(found):
+        return None
+    reasons = dict.fromkeys(reason for each in found if each is not None for reason in each.reasons)
+    return Inapplicable(Exemption.EXACT_NOWHERE, reasons=tuple(reasons))
+
+
+def of_output(output: Output, geometry: Mapping[Blob, Geometry | None]) -> Inapplicable | None:
+    """Why the dense proof does not apply to OUTPUT, the twin having that GEOMETRY; None where it does."""
+    if not output.converted:
+        return Inapplicable(Exemption.NOTHING_CONVERTED)
+    known = geometry.get(output.twin)
+    reasons = tuple(each for each in known.reasons if each.exactness is Exactness.NOWHERE) if known is not None else ()
+    return Inapplicable(Exemption.EXACT_NOWHERE, reasons=reasons) if reasons else None
+
+
+def _fixed(original: Scope, twin: Scope) -> str | None:
+    """The layer for which TWIN takes one size of input alone, where ORIGINAL takes one alone as well."""
+    if len(original.inputs) != 1 or len(twin.inputs) != 1:
+        return None
+    grid = lay_out(twin.graph, twin.shapes, twin.inputs[0])
+    if isinstance(grid, str) or _stopped(original, grid.larger) is None:
+        return None
+    return _stopped(twin, grid.larger)
+
+
+def _stopped(scope: Scope, size: Shape) -> str | None:
+    """The layer that does not take what the others make of an input of the spatial SIZE; None if all do."""
+    (image,) = scope.inputs
+    nominal = scope.shapes.blobs[image]
+    if not isinstance(nominal, tuple):
+        return None
+    try:
+        larger = infer_shapes(scope.graph, given={image.name: (*nominal[:2], *size)})
+    except ShapeError as error:
+        return next((node.name for node in scope.graph.nodes if node.index == error.index), "")
+    return _other_parameters(scope, larger)
+
+
+def _other_parameters(scope: Scope, larger: Shapes) -> str | None:
+    """The first layer whose parameters would be of other shapes."""
+    for node in scope.graph.nodes:
+        before, after = scope.shapes.params.get(node.index), larger.params.get(node.index)
+        if before is not None and after is not None and before != after:
+            return node.name
+    return None

@@ -1,0 +1,89 @@
+"""Where the dense proof does not apply: each of the four causes, and what looks like one and is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caffe_fcn.net.geometry import Cause, Reason
+from caffe_fcn.run.proofs.records import Exemption, Inapplicable, Verification
+from caffe_fcn.surgery.convert import Settings
+from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
+from tests.run.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
+from tests.surgery.nets import conv, data, fc, layer
+
+GLOBAL = layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_pooling: true }")
+
+
+def reason(found: Verification) -> Inapplicable | None:
+    assert found.dense is not None
+    return found.dense.inapplicable
+
+
+def test_a_net_of_several_inputs(tmp_path: Path) -> None:
+    text = data("left") + data("right") + layer("both", "Eltwise", "left right") + fc("fc", "both", 3)
+    found = written(text, tmp_path).verify()
+    assert ends(found) == [HOLDS, HOLDS, DOES_NOT_APPLY] and found.holds
+    assert reason(found) == (Exemption.SEVERAL_INPUTS, ("left", "right"), ())
+
+
+def test_a_label_is_no_input(tmp_path: Path) -> None:
+    text = data(shape="1 2 6 6") + data("label", shape="1") + conv("c", "data", 3) + fc("fc", "c", 5)
+    found = written(text + layer("loss", "SoftmaxWithLoss", "fc label"), tmp_path).verify()
+    assert ends(found) == [HOLDS, HOLDS, HOLDS]
+
+
+def test_two_nets_of_one_size(tmp_path: Path) -> None:
+    """An InnerProduct behind the converted one was left as it was."""
+    text = data() + conv("c", "data", 4) + fc("a", "c", 3) + fc("b", "a", 2)
+    found = written(text, tmp_path, Settings(ConvertOptions(skip=("b",)))).verify()
+    assert ends(found) == [HOLDS, HOLDS, DOES_NOT_APPLY] and found.holds
+    assert reason(found) == (Exemption.FIXED_SIZE, ("b",), ())
+
+
+def test_a_twin_of_one_size_whose_original_takes_any(tmp_path: Path) -> None:
+    """As where the two pairs are swapped."""
+    pair = written(data() + conv("c", "data", 4) + fc("a", "c", 3), tmp_path)
+    pair.net, pair.fcn = pair.fcn, pair.net
+    pair.weights, pair.fcn_weights = pair.fcn_weights, pair.weights
+    found = pair.verify()
+    assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
+    assert found.weights_proof is not None
+    assert found.weights_proof.fields == (("a-conv", "a", "type", "Convolution", "InnerProduct"),)
+
+
+@pytest.mark.parametrize("skip", [("a", "b"), ()], ids=["left-as-it-was", "convolutional-already"])
+def test_nothing_was_converted(skip: tuple[str, ...], tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 4) + (fc("a", "c", 3) + fc("b", "a", 2) if skip else "")
+    found = written(text, tmp_path, Settings(ConvertOptions(skip=skip))).verify()
+    assert ends(found) == [HOLDS, HOLDS, DOES_NOT_APPLY] and found.holds and found.engine == ""
+    assert reason(found) == (Exemption.NOTHING_CONVERTED, (), ())
+    assert found.same_size is not None and all(each.identical for each in found.same_size.outputs)
+
+
+def test_cells_that_depend_on_the_whole_map(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 4) + GLOBAL + fc("fc", "pool", 3)
+    found = written(text, tmp_path, Settings(ConvertOptions(keep_global_pooling=True))).verify()
+    assert ends(found) == [HOLDS, HOLDS, DOES_NOT_APPLY] and found.holds
+    assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.WHOLE_MAP, "pool"),))
+
+
+def test_a_window_that_the_twin_made_global_is_no_reason(tmp_path: Path) -> None:
+    """Where the original has a window, the twin must have it."""
+    line = "pooling_param { pool: AVE kernel_h: 6 kernel_w: 8 }"
+    pool = layer("pool", "Pooling", "c", params=line)
+    pair = written(data() + conv("c", "data", 4) + pool + fc("fc", "pool", 3), tmp_path)
+    assert pair.verify().holds
+    found = pair.text(lambda text: text.replace(line, "pooling_param { pool: AVE global_pooling: true }")).verify()
+    assert ends(found)[0] is FAILS and found.weights_proof is not None
+    assert [each.field for each in found.weights_proof.fields] == ["pooling_param.global_pooling"]
+
+
+def test_one_output_of_two(tmp_path: Path) -> None:
+    """A map that was convolutional already is the same in both; the other is proven."""
+    text = data() + conv("c", "data", 4) + conv("map", "c", 2) + fc("fc", "c", 3)
+    found = written(text, tmp_path).verify()
+    assert ends(found) == [HOLDS, HOLDS, HOLDS] and found.dense is not None and found.same_size is not None
+    assert {each.output.name: each.status for each in found.dense.outputs} == {"map": DOES_NOT_APPLY, "fc": HOLDS}
+    assert [each.identical for each in found.same_size.outputs] == [True, False]
