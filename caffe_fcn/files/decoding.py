@@ -8,8 +8,9 @@ Caffe wrote fail to read instead of turning into something else, wherever that c
 from __future__ import annotations
 
 import math
+import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.files.wire import I32, I64, LEN, MAX_FIELDS, VARINT, Field, WireError, packed_varints, reader_of, signed
@@ -18,6 +19,8 @@ from caffe_fcn.schema.layouts import Layout, Slot
 _WIRES = {"float": I32, "double": I64, "string": LEN, "bytes": LEN}
 _FORMATS = {"float": "<f", "double": "<d"}
 _BITS = {"int32": 32, "int64": 64, "uint32": 32, "uint64": 64, "bool": 1}
+_SPECIAL = re.compile(r'["\\\x00-\x1f\x7f]')
+_NOT_ASCII = re.compile(r'["\\\x00-\x1f\x7f-\xff]')
 _WIDTH = 80
 
 
@@ -60,11 +63,13 @@ class Decoder:
             found.add(field.number)
             self.seen.add((message, field.number))
             payload = data[field.payload : field.end]
-            values: list[str | tuple[Node, ...]] | list[str] | None
-            if slot.type in self._layout.messages:
-                values = [self.decode(payload, slot.type, (*path, slot.name))] if field.wire == LEN else None
-            else:
+            values: Sequence[str | tuple[Node, ...]] | None
+            if slot.type not in self._layout.messages:
                 values = self._scalars(slot, field, payload)
+            elif field.wire == LEN:
+                values = [self.decode(payload, slot.type, (*path, slot.name))]
+            else:
+                values = None
             if values is None:
                 raise UnreadableError(path, field.number)
             nodes += [Node(field.number, slot.name, value) for value in values]
@@ -138,12 +143,14 @@ def _real(value: float, kind: str) -> str:
 
 def _quoted(data: bytes, kind: str) -> str | None:
     """DATA between quotes; None where it should be text and is not UTF-8."""
-    from google.protobuf.text_encoding import CEscape
-
     try:
-        return f'"{CEscape(data.decode(), True)}"'
+        return f'"{_SPECIAL.sub(_escape, data.decode())}"'
     except UnicodeDecodeError:
-        return None if kind == "string" else f'"{CEscape(data, False)}"'
+        return None if kind == "string" else f'"{_NOT_ASCII.sub(_escape, data.decode("latin-1"))}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\{found[0]}" if found[0] in '"\\' else f"\\{ord(found[0]):03o}"
 
 
 def as_text(nodes: Iterable[Node], indent: str = "") -> str:

@@ -1,7 +1,7 @@
 """What each number of the binary format stands for, in BVLC Caffe and in each fork of it.
 
-A fork's layout is BVLC's with the changes in `forks.txt`. The numbers of our own, from `schema.FORKS` on, which no Caffe
-writes, are in none of them.
+A fork's layout is BVLC's with the changes in `forks.txt`. Numbers of our own, from `schema.FORKS` on, are in none: no
+Caffe writes them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BVLC = "BVLC"
 """The name of BVLC Caffe's own layout."""
+
+
 class Slot(NamedTuple):
     """What a field number of a message stands for."""
 

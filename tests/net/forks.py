@@ -14,10 +14,15 @@ from caffe_fcn.schema import is_repeated
 from caffe_fcn.schema.forks import table
 from caffe_fcn.schema.merge import load_file
 
-_LABELS = {"optional": 1, "required": 2, "repeated": 3}
 _SAMPLES: dict[str, Any] = {
-    "float": 0.3, "double": 0.1, "int32": -7, "int64": -(1 << 40), "uint32": 0xFFFFFFFF, "bool": True,
-    "string": 'a "b"\té', "bytes": b"\xff\x00z",
+    "float": 0.3,
+    "double": 0.1,
+    "int32": -7,
+    "int64": -(1 << 40),
+    "uint32": 0xFFFFFFFF,
+    "bool": True,
+    "string": 'a "b"\t\\é',
+    "bytes": b"\xff\x00z",
 }
 
 
@@ -29,7 +34,8 @@ def net_class(fork: str) -> Any:
     enums = {enum.name: enum for enum in file.enum_type}
     for message in file.message_type:
         enums.update({f"{message.name}.{enum.name}": enum for enum in message.enum_type})
-    gone = {(row.message, row.name) for row in (*table().lacks, *table().fields) if fork in row.forks}
+    gone = {(row.message, row.name) for row in table().lacks if fork in row.forks}
+    gone |= {(row.message, row.name) for row in table().fields if fork in row.forks}
     for message in messages.values():
         kept = [field for field in message.field if (message.name, field.name) not in gone]
         del message.field[:]
@@ -47,7 +53,7 @@ def net_class(fork: str) -> Any:
     for row in table().fields:
         if fork in row.forks:
             field = _message(file, messages, row.message).field.add(name=row.name, number=row.number)
-            field.label = _LABELS[row.label]
+            field.label = FieldDescriptorProto.Label.Value(f"LABEL_{row.label.upper()}")
             if row.type in _SAMPLES:
                 field.type = FieldDescriptorProto.Type.Value(f"TYPE_{row.type.upper()}")
             else:
