@@ -7,23 +7,16 @@ batch that the net declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import RULES, Shape, Shapes, Unknown
+from caffe_fcn.net.shapes import RULES, Shape, Shapes, Unknown, batch_norm_blobs
 from caffe_fcn.net.shapes.windows import DECONVOLUTIONS, DEPTHWISE
 
 VALUE_BYTES = 4
 """Caffe computes in single precision."""
-
-_STATISTICS = {"BatchNorm": slice(0, 3), "BN": slice(2, 4)}
-"""Which blobs hold what a layer measured and did not learn: mean, variance and their factor; PSPNet's BN keeps mean
-and variance behind scale and shift."""
-
-_UNTOLD = frozenset({"CenterLoss"})
-"""Types that hold parameters of which the schema does not tell the shape."""
 
 
 class ParameterBlob(NamedTuple):
@@ -80,13 +73,13 @@ class Total(NamedTuple):
     without_activation: int
 
 
-def infer_costs(graph: Graph, shapes: Shapes, held: Mapping[str, Sequence[Shape]] | None = None) -> tuple[Cost, ...]:
+def infer_costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
     """What each node of GRAPH costs, in the order of the nodes.
 
-    HELD gives the shapes of the parameter blobs in a weight file by layer name; they stand in where the net does
-    not tell its own, because the type or the input of a layer is not known.
+    The shapes of the parameter blobs that GRAPH is known to hold stand in where the net does not tell its own, because
+    the type or the input of a layer is not known.
     """
-    blobs = [_blobs(node, shapes, held or {}) for node in graph.nodes]
+    blobs = [_blobs(node, shapes, graph.held) for node in graph.nodes]
     sharers: dict[str, list[Node]] = {}
     for node, own in zip(graph.nodes, blobs, strict=True):
         for name in dict.fromkeys(blob.name for blob in own or () if blob.name):
@@ -125,13 +118,11 @@ def total(costs: Iterable[Cost]) -> Total:
 def _blobs(node: Node, shapes: Shapes, held: Mapping[str, Sequence[Shape]]) -> tuple[ParameterBlob, ...] | None:
     """The parameter blobs of NODE, as the net or else the weights tell them; None where neither does."""
     told: Sequence[Shape] | None = shapes.params.get(node.index)
-    if node.type in _UNTOLD or node.type not in RULES:  # a rule from elsewhere knows tops only
-        told = held.get(node.name)
-    elif told is None or node.type == "Python":  # which holds none, as a rule; its code decides
-        told = held.get(node.name, told)
+    if told is None:  # a Python layer holds none, as a rule; its code decides
+        told = held.get(node.name, () if node.type == "Python" else None)
     if told is None:
         return None
-    measured = range(len(told))[_STATISTICS.get(node.type, slice(0))]
+    measured = _measured(node.type, told)
     names = [param.name for param in node.layer.param]
     names += [""] * (len(told) - len(names))
     return tuple(
@@ -183,6 +174,13 @@ _MACS: dict[str, _Macs] = {
 
 _UNCOUNTED = frozenset({"MultiStageMeanfield"})
 """Types that multiply by learned matrices as often as a field says that the schema lacks."""
+
+
+def _measured(layer_type: str, params: Sequence[Shape]) -> Collection[int]:
+    """Which blobs hold what a layer measured and did not learn; PSPNet's BN keeps them behind scale and shift."""
+    if layer_type == "BatchNorm":
+        return batch_norm_blobs(params).statistics
+    return range(2, 4) if layer_type == "BN" else ()
 
 
 def _macs(node: Node, shapes: Shapes) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from caffe_fcn import schema
@@ -53,6 +54,8 @@ class Graph(NamedTuple):
     consumers: Mapping[Blob, tuple[Node, ...]]
     outputs: tuple[Blob, ...]
     source: str = "net"
+    held: Mapping[str, Sequence[tuple[int, ...]]] = MappingProxyType({})
+    """The shapes of the parameter blobs that the net has in its weights, by layer name, where that is known."""
 
     def latest(self, name: str) -> Blob | None:
         """The last version of the blob called NAME, or None if no layer makes it."""

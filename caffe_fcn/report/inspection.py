@@ -6,10 +6,10 @@ shown; a table, a JSON document and a CSV file say the same. What cannot be know
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError, WeightsError
+from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError
 from caffe_fcn.files.blobs import ITEM_SIZE
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
@@ -26,7 +26,7 @@ from caffe_fcn.surgery.edits import Surgery
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.survey import matches
-from caffe_fcn.surgery.weights import blob_shapes, plan_weights
+from caffe_fcn.surgery.weights import plan_weights
 
 _RECURRENT = frozenset({"LSTM", "RNN"})
 """Types whose input is T×N×..., so that the first axis is not the batch."""
@@ -72,14 +72,13 @@ def _reason(name: str, error: Exception) -> str:
 
 
 def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection:
-    found = meet(source, model.weights, settings.selection)
+    found = meet(source, model.weights, settings.selection, lenient=source.from_weights)
     phase, graph, weights = found.phase, found.graph, found.weights
     shapes = found.shapes[phase]
-    held = blob_shapes(weights) if weights else None
     matched = _matched(weights, source, graph, shapes) if weights else _NOTHING
     if settings.input_size:
-        shapes = _resized(graph, shapes, held, settings)
-    layers = _layers(graph, shapes, held, settings.geometry)
+        shapes = _resized(graph, shapes, settings)
+    layers = _layers(graph, shapes, settings.geometry)
     wanted = sum(bool(layer.cost.blobs) for layer in layers)
     blobs = _blob_rows(weights, settings) if weights else ()
     names = dict.fromkeys([*(layer.name for layer in layers), *(row.layer for row in blobs)])
@@ -99,9 +98,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
         selected=total(layer.cost for layer in listed),
         groups=_groups(listed),
         blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
-        notes=tuple(
-            dict.fromkeys([*found.notes, *_notes(graph, shapes, settings, phase), *filter(None, [matched.wrong])])
-        ),
+        notes=tuple(dict.fromkeys([*found.notes, *_notes(graph, shapes, settings, phase)])),
     )
 
 
@@ -155,12 +152,10 @@ def _phase(source: SourceNet, settings: Settings, built: str) -> str | None:
     return ("TRAIN", "TEST")[state.phase] if state.HasField("phase") else None
 
 
-def _layers(
-    graph: Graph, shapes: Shapes, held: Mapping[str, Sequence[Shape]] | None, with_geometry: bool
-) -> list[Layer]:
+def _layers(graph: Graph, shapes: Shapes, with_geometry: bool) -> list[Layer]:
     geometry = infer_geometry(graph, shapes) if with_geometry else {}
     layers = []
-    for node, cost in zip(graph.nodes, infer_costs(graph, shapes, held), strict=True):
+    for node, cost in zip(graph.nodes, infer_costs(graph, shapes), strict=True):
         lies = next((found for blob in node.tops if (found := geometry.get(blob)) is not None), None)
         tops = tuple(Top(blob.name, _told(shapes.blobs[blob]), blob.version > 0) for blob in node.tops)
         bottoms = tuple(blob.name for blob in node.bottoms)
@@ -188,7 +183,7 @@ def _batch(graph: Graph, shapes: Shapes) -> int | None:
     return firsts.pop() if len(firsts) == 1 else None
 
 
-def _resized(graph: Graph, nominal: Shapes, held: Mapping[str, Sequence[Shape]] | None, settings: Settings) -> Shapes:
+def _resized(graph: Graph, nominal: Shapes, settings: Settings) -> Shapes:
     """The shapes on images of the size asked for. Raises SurgeryError where the net does not take them."""
     size = settings.input_size or ()
     shown = f"{graph.source}: --input-size {'x'.join(map(str, size))}"
@@ -205,7 +200,7 @@ def _resized(graph: Graph, nominal: Shapes, held: Mapping[str, Sequence[Shape]] 
         raise SurgeryError(f"{shown}: the net's inputs have different sizes: {found}; edit the file")
     given = {**settings.selection.given, **{name: (*shape[: -len(size)], *size) for name, shape in known.items()}}
     try:
-        shapes = infer_shapes(graph, given=given, weights=held)
+        shapes = infer_shapes(graph, given=given)
     except ShapeError as error:
         raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}") from error
     misfit = other_parameters(graph, nominal, shapes)
@@ -249,26 +244,19 @@ def _cause(cause: Unknown) -> str:
 
 
 class _Matched(NamedTuple):
-    """Which layers of the net the weights lack, which of theirs the net lacks, and what is wrong with them."""
+    """Which layers of the net the weights lack, and which of theirs the net lacks."""
 
     missing: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
-    wrong: str = ""
 
 
 _NOTHING = _Matched()
 
 
 def _matched(weights: WeightFile, source: SourceNet, graph: Graph, shapes: Shapes) -> _Matched:
-    """How WEIGHTS suit the net. Raises WeightsError where they are another net's; those that brought the net along
-    are shown whatever is wrong."""
+    """How WEIGHTS suit the net."""
     params = {node.name: shapes.params[node.index] for node in graph.nodes if node.index in shapes.params}
-    try:
-        plan = plan_weights(weights, source.net, Surgery(), params)
-    except WeightsError as error:
-        if not source.from_weights:
-            raise
-        return _Matched(wrong=_reason(weights.path, error))
+    plan = plan_weights(weights, source.net, Surgery(), params)
     return _Matched(plan.missing, plan.foreign)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.selection import ANY_NET, Selection
@@ -27,7 +27,7 @@ from caffe_fcn.run.proofs.layers import compare_layers
 from caffe_fcn.run.proofs.records import DenseProof, SameSize, SameSizeProof, Verification, WeightsProof
 from caffe_fcn.run.proofs.same_size import Output, Party, draw, outputs, prove_same_size
 from caffe_fcn.run.proofs.weights import Side, prove_weights
-from caffe_fcn.surgery.meeting import meet
+from caffe_fcn.surgery.meeting import Trained, meet
 
 WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
 """The names of the proofs."""
@@ -86,21 +86,27 @@ def verify(
 class _Work:
     """Both nets, made ready as far as the proofs need them.
 
-    MISFIT is what keeps the twin from being looked at, "" if nothing does.
+    MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
     """
 
     def __init__(self, original: Model, twin: Model, selection: Selection, options: Options) -> None:
         self.options, self.misfit = options, ""
+        self.refused: tuple[str, ...] = ()
         self.runner = Runner(options.engine)
-        self.original = _side(original, selection)
+        self.original = _side(_met(original, selection), original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
         given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
         try:
-            self.twin = _side(twin, selection, given)
+            found = _met(twin, selection, given)
+        except WeightsError as error:
+            self.refused, self.misfit = (str(error),), "the weights of the twin are not those of its net"
+            return
         except ShapeError as error:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
+        self.twin = _side(found, twin)
+        self.refused = tuple(f"{each}, which Caffe refuses" for each in found.fit.other_axes.values())
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
@@ -109,9 +115,11 @@ class _Work:
     def weights(self) -> WeightsProof:
         """The first proof."""
         if self.misfit:
-            return WeightsProof(0, 0, 0, 0, (), (), (), (), (), not_shown=self.misfit)
+            nothing = WeightsProof(0, 0, 0, 0, (), (), (), (), self.refused)
+            return nothing if self.refused else nothing._replace(not_shown=self.misfit)
         fields = compare_layers(self.original, self.twin)
-        return prove_weights(self.original, self.twin)._replace(fields=fields)
+        proof = prove_weights(self.original, self.twin)
+        return proof._replace(fields=fields, failures=(*self.refused, *proof.failures))
 
     def same_size(self) -> SameSizeProof:
         """The second proof."""
@@ -195,9 +203,13 @@ def _scope(side: Side, phase: str) -> Scope:
         return Scope(graph, shapes, (), graph.outputs, ())
 
 
-def _side(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Side:
+def _met(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Trained:
     """MODEL in each phase. FED are the shapes of the inputs of the net that it is held against."""
-    found = meet(model.source, model.weights, _known(model.source, selection), fed=fed)
+    return meet(model.source, model.weights, _known(model.source, selection), fed=fed)
+
+
+def _side(found: Trained, model: Model) -> Side:
+    """MODEL, as it was FOUND, for the proof of the weights."""
     return Side(found.weights or model.weights, found.graphs, found.shapes, found.notes)
 
 

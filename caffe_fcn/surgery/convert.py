@@ -162,7 +162,7 @@ def _check(
     for node in graph.nodes:
         if not node.bottoms:
             given.update({blob.name: shape for blob in node.tops if isinstance(shape := shapes.blobs[blob], tuple)})
-    twin = graph_of(changed, source, settings.selection, phase)
+    twin = graph_of(changed, source, settings.selection, phase)._replace(held=graph.held)
     try:
         made = infer_shapes(twin, given=given)
     except ShapeError as error:

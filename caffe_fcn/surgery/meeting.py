@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.surgery.bare import with_headers
+from caffe_fcn.surgery.fitting import Fit, check_fit
 from caffe_fcn.surgery.weights import blob_shapes
 
 
@@ -27,6 +29,8 @@ class Trained(NamedTuple):
     """By phase."""
     shapes: Mapping[str, Shapes]
     """By phase."""
+    fit: Fit
+    """What BVLC Caffe would refuse of the weights."""
     notes: tuple[str, ...]
     """What the user has to know of them, in sentences, none twice. Every command tells them."""
 
@@ -57,25 +61,34 @@ def meet(
     selection: Selection = ANY_NET,
     *,
     fed: Mapping[str, Shape] | None = None,
+    lenient: bool = False,
 ) -> Trained:
     """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none.
 
     FED overrides the shapes of the net's inputs by name; names that the net does not have are ignored there. Raises
-    NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the weights are
-    another net's.
+    NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the weights do
+    not fit the net; if LENIENT, that is a note.
     """
     if weights is not None and weights.bare:
         weights = with_headers(weights, source.net)
-    held = blob_shapes(weights) if weights is not None else None
-    phases = graphs(source, selection)
+    held = blob_shapes(weights) if weights is not None else {}
+    phases = {phase: graph._replace(held=held) for phase, graph in graphs(source, selection).items()}
     shapes: dict[str, Shapes] = {}
     for phase, graph in phases.items():
         if fed is None:
-            check_given(graph, selection.given)
+            check_given(graph._replace(held={}), selection.given)
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
-        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, fed or {})}, weights=held)
+        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, fed or {})})
     notes = [*source.notes, *(note for found in shapes.values() for note in found.notes)]
-    return Trained(source, weights, phases, shapes, tuple(dict.fromkeys(notes)))
+    fit = Fit()
+    try:
+        if weights is not None:
+            fit = check_fit(weights, [(graph, shapes[phase]) for phase, graph in phases.items()])
+    except WeightsError as error:
+        if not lenient:
+            raise
+        notes.append(str(error).removeprefix(f"{weights.path}: ") if weights is not None else "")
+    return Trained(source, weights, phases, shapes, fit, tuple(dict.fromkeys([*notes, *fit.notes])))
 
 
 def _inputs(graph: Graph, fed: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -7,7 +7,6 @@ untouched. What both hold must agree: a blob of another size means that the weig
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import prod
 from typing import NamedTuple
 
 from caffe_fcn import schema
@@ -15,13 +14,10 @@ from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.rewrite import DROP, BlobEdit, Drop, Edits, LayerEdit
 from caffe_fcn.net.blobs import current_shape
-from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.upgrade import upgrade_layer_header
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import Edit, ResizeInput, Rewire, Surgery, ToConvolution
-
-_CHECKED = ("Convolution", "Deconvolution", "InnerProduct", "PReLU", "Embed")
-"""Types whose blobs are the same in BVLC Caffe and in its forks."""
 
 
 class WeightPlan(NamedTuple):
@@ -96,11 +92,10 @@ def plan_weights(
     for edit in surgery.edits:
         if not isinstance(edit, ResizeInput):
             by_name.setdefault(edit.layer, []).append(edit)
-    _check_belongs(weights, types, surgery)
+    _check_names(weights, surgery)
     moved = _moved_blobs(net, surgery)
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):
-        _check_blobs(weights, record, types, params, by_name.get(record.name, ()))
         if record.name in by_name:
             edits[position] = _layer_edit(record, by_name[record.name], net, types)
         elif record.name not in types:
@@ -160,16 +155,9 @@ def _foreign(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(record.name for record in weights.layers if record.blobs and record.name not in known)
 
 
-def _check_belongs(weights: WeightFile, types: Mapping[str, str], surgery: Surgery) -> None:
-    """Raise WeightsError when WEIGHTS and the net have no layer with blobs in common."""
+def _check_names(weights: WeightFile, surgery: Surgery) -> None:
+    """Raise WeightsError where a new name is taken, or nothing is there that could be converted."""
     held = [record.name for record in weights.layers if record.blobs]
-    if not held:
-        raise WeightsError(f"{weights.path}: expected trained weights, found layers without any blobs")
-    if not any(name in types for name in held):
-        shown = ", ".join(held[:4]) + (", ..." if len(held) > 4 else "")
-        raise WeightsError(
-            f"{weights.path}: none of its layers ({shown}) is in the net; are these the weights of another net?"
-        )
     for old, new in surgery.renamed_layers.items():
         if old in held and new in held and new not in surgery.renamed_layers:
             raise WeightsError(
@@ -181,37 +169,3 @@ def _check_belongs(weights: WeightFile, types: Mapping[str, str], surgery: Surge
         raise WeightsError(
             f"{weights.path}: holds no weights for {', '.join(wanted)}; are these the weights of another net?"
         )
-
-
-def _check_blobs(
-    weights: WeightFile,
-    record: LayerRecord,
-    types: Mapping[str, str],
-    params: Mapping[str, Sequence[Shape]],
-    changes: Sequence[Edit],
-) -> None:
-    """Raise WeightsError when the blobs of RECORD are not of the shapes that the net gives the layer."""
-    expected = params.get(record.name)
-    if not record.blobs or expected is None or types.get(record.name) not in _CHECKED:
-        return
-    place = f"{weights.path}: layer {record.name!r}"
-    if len(record.blobs) != len(expected):
-        raise WeightsError(
-            f"{place}: expected {len(expected)} blobs, found {len(record.blobs)}; are these the weights of another net?"
-        )
-    for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
-        if blob.count != prod(shape):
-            raise WeightsError(
-                f"{place}: expected {prod(shape):,} values in blob {position} ({show(shape)}), found {blob.count:,} "
-                f"({show(blob.shape)}); are these the weights of another net, or is the input size another?"
-            )
-        if not _agree(blob.shape, shape):
-            raise WeightsError(
-                f"{place}: expected blob {position} to be {show(shape)}, found {show(blob.shape)}; "
-                "are these the weights of another net, or converted already?"
-            )
-
-
-def _agree(found: Shape, expected: Shape) -> bool:
-    """Whether two shapes are the same but for axes of one, with which old files fill up to four."""
-    return [extent for extent in found if extent != 1] == [extent for extent in expected if extent != 1]

@@ -28,9 +28,10 @@ def graph_of(text: str, **options: Any) -> Graph:
     return build_graph(parse_net(text), **options)
 
 
-def shapes_by_name(text: str, **options: Any) -> dict[str, Shape | Unknown]:
-    """The shape of the last version of every blob of the net that TEXT describes."""
-    return {blob.name: shape for blob, shape in infer_shapes(graph_of(text), **options).blobs.items()}
+def shapes_by_name(text: str, held: Any = None, **options: Any) -> dict[str, Shape | Unknown]:
+    """The shape of the last version of every blob of the net that TEXT describes, with the blobs HELD by its weights."""
+    graph = graph_of(text)._replace(held=held or {})
+    return {blob.name: shape for blob, shape in infer_shapes(graph, **options).blobs.items()}
 
 
 def data(*shape: int, name: str = "data") -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 
 import nets
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from caffe_fcn.net.cost import Cost, Total, infer_costs, shares_data, total
 from caffe_fcn.net.graph import build_graph
-from caffe_fcn.net.shapes import RULES, Rule, infer_shapes
+from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.surgery.convert import Settings, open_inputs, plan
 from tests.net.nets import data, graph_of, layer, read_net
 from tests.paths import CORPUS, GOLDEN, ROOT
@@ -24,10 +26,10 @@ CONVERSIONS = sorted(path for path in (GOLDEN / "conversions").iterdir() if path
 RESNET_50 = CORPUS / "KaimingHe+deep-residual-networks" / "5d6fd5ae-ResNet-50-deploy.prototxt"
 
 
-def costs(text: str, **options: object) -> dict[str, Cost]:
+def costs(text: str, held: Mapping[str, Sequence[tuple[int, ...]]] | None = None) -> dict[str, Cost]:
     """What each layer of the net TEXT costs, by its name."""
-    graph = graph_of(text)
-    found = infer_costs(graph, infer_shapes(graph), **options)  # type: ignore[arg-type]
+    graph = graph_of(text)._replace(held=held or {})
+    found = infer_costs(graph, infer_shapes(graph))
     return {node.name: cost for node, cost in zip(graph.nodes, found, strict=True)}
 
 
@@ -327,9 +329,7 @@ def test_layers_whose_code_decides_hold_what_the_weights_say() -> None:
 
 
 def test_a_rule_of_another_package_tells_shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from caffe_fcn.net.shapes import inference
-
-    doubled = Rule(lambda layer, bottoms: [bottoms[0]], bottoms=(0, None))
-    monkeypatch.setattr(inference, "find_rule", lambda kind: doubled if kind == "Doubled" else RULES.get(kind))
+    plugin = SimpleNamespace(load=lambda: lambda layer, bottoms: [bottoms[0]])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **wanted: [plugin])
     found = cost_of("Doubled", (1, 3, 4, 4))
     assert found[:3] == (None, None, 4 * 48)

@@ -151,7 +151,7 @@ def test_channels_that_are_assumed_are_noted() -> None:
 @pytest.mark.parametrize("between", ["", layer("Power", "", "data", "data", "scale")])
 def test_channels_come_from_the_first_weights(between: str) -> None:
     graph = graph_of(data_layer("transform_param { crop_size: 8 }") + between + CONV)
-    shapes = infer_shapes(graph, weights={"conv": [(4, 5, 3, 3), (4,)]})
+    shapes = infer_shapes(graph._replace(held={"conv": [(4, 5, 3, 3), (4,)]}))
     assert shapes.blobs[Blob("data", 0)] == (64, 5, 8, 8)
     assert shapes.notes == ()
 
@@ -161,13 +161,13 @@ def test_channels_come_through_equal_slices() -> None:
     text += layer("Slice", "slice_param { axis: 1 }", "pair", "data other", "cut") + CONV
     text += layer("Convolution", "convolution_param { num_output: 4 kernel_size: 3 }", "other", "conv2", "conv2")
     weights = {"conv": [(4, 3, 3, 3)], "conv2": [(4, 3, 3, 3)]}
-    assert shapes_by_name(text, weights=weights)["pair"] == (2, 6, 8, 8)
+    assert shapes_by_name(text, held=weights)["pair"] == (2, 6, 8, 8)
 
 
 def test_channels_come_through_slice_points() -> None:
     text = layer("Data", "data_param { batch_size: 2 } transform_param { crop_size: 8 }", "", "pair", "db")
     text += layer("Slice", "slice_param { slice_point: 3 }", "pair", "other data", "cut") + CONV
-    assert shapes_by_name(text, weights={"conv": [(4, 1, 3, 3)]})["pair"] == (2, 4, 8, 8)
+    assert shapes_by_name(text, held={"conv": [(4, 1, 3, 3)]})["pair"] == (2, 4, 8, 8)
 
 
 def test_channels_of_grouped_weights_and_of_an_inner_product() -> None:
@@ -175,10 +175,10 @@ def test_channels_of_grouped_weights_and_of_an_inner_product() -> None:
         "Convolution", "convolution_param { num_output: 4 kernel_size: 3 group: 2 }", "data", "conv", "conv"
     )
     crop = data_layer("transform_param { crop_size: 8 }")
-    assert shapes_by_name(crop + grouped, weights={"conv": [(4, 5, 3, 3)]})["data"] == (64, 10, 8, 8)
+    assert shapes_by_name(crop + grouped, held={"conv": [(4, 5, 3, 3)]})["data"] == (64, 10, 8, 8)
     flat = layer("InnerProduct", "inner_product_param { num_output: 10 }", "data", "fc", "fc")
     for stored in ((10, 128), (1, 1, 10, 128), (128, 10)):
-        assert shapes_by_name(crop + flat, weights={"fc": [stored]})["data"] == (64, 2, 8, 8)
+        assert shapes_by_name(crop + flat, held={"fc": [stored]})["data"] == (64, 2, 8, 8)
 
 
 LENET = (
@@ -191,7 +191,7 @@ LENET = (
 
 def test_the_size_of_images_comes_from_the_weights_of_an_inner_product() -> None:
     weights: dict[str, list[Shape]] = {"conv": [(4, 1, 3, 3), (4,)], "fc": [(1, 1, 10, 4 * 13 * 13), (10,)]}
-    shapes = infer_shapes(graph_of(LENET), weights=weights)
+    shapes = infer_shapes(graph_of(LENET)._replace(held=weights))
     assert shapes.blobs[Blob("data", 0)] == (64, 1, 27, 27)
     assert shapes.blobs[Blob("pool", 0)] == (64, 4, 13, 13)
     assert shapes.notes == (
@@ -203,12 +203,12 @@ def test_the_size_of_images_comes_from_the_weights_of_an_inner_product() -> None
 @pytest.mark.parametrize("columns", [4 * 13 * 14, 10**9])
 def test_weights_that_no_size_fits_tell_nothing(columns: int) -> None:
     weights: dict[str, list[Shape]] = {"conv": [(4, 1, 3, 3)], "fc": [(10, columns)]}
-    assert isinstance(shapes_by_name(LENET, weights=weights)["data"], Unknown)
+    assert isinstance(shapes_by_name(LENET, held=weights)["data"], Unknown)
 
 
 def test_weights_behind_global_pooling_tell_no_size() -> None:
     text = LENET.replace("kernel_size: 2 stride: 2", "global_pooling: true")
-    shape = shapes_by_name(text, weights={"conv": [(4, 1, 3, 3)], "fc": [(10, 4)]})["data"]
+    shape = shapes_by_name(text, held={"conv": [(4, 1, 3, 3)], "fc": [(10, 4)]})["data"]
     assert isinstance(shape, Unknown)
     assert shape.reason == "the size of its images is in the data, not in the net"
 
@@ -216,7 +216,7 @@ def test_weights_behind_global_pooling_tell_no_size() -> None:
 def test_the_length_of_a_clip_is_never_guessed() -> None:
     text = layer("VideoData", "video_data_param { batch_size: 2 new_height: 8 new_width: 8 }", "", "data", "clips")
     text += layer("InnerProduct", "inner_product_param { num_output: 10 }", "data", "fc", "fc")
-    assert isinstance(shapes_by_name(text, weights={"fc": [(10, 3 * 8 * 8 * 8)]})["data"], Unknown)
+    assert isinstance(shapes_by_name(text, held={"fc": [(10, 3 * 8 * 8 * 8)]})["data"], Unknown)
 
 
 # ---- Layer types of other packages ----

@@ -266,7 +266,7 @@ def test_weights_beside_the_net(bench: Bench) -> None:
 
 
 def test_weights_of_another_net(bench: Bench) -> None:
-    with pytest.raises(WeightsError, match="expected 15 values in blob 0"):
+    with pytest.raises(WeightsError, match=r"blob 0: expected 15 values \(5×3\), found 20"):
         bench.text(NET, trained(("a", "InnerProduct", [(5, 4), (5,)])))
     with pytest.raises(WeightsError, match="are these the weights of another net"):
         bench.text(NET, trained(("z", "InnerProduct", [(5, 4), (5,)])))
@@ -344,7 +344,7 @@ def test_what_needs_a_net_is_refused_without_one(bench: Bench) -> None:
 def test_weights_that_do_not_suit_the_net_they_brought_are_shown(bench: Bench) -> None:
     found = bench.weights(net_inside(("a", "", [(5, 4), (5,)]), text=NET))
     assert len(found.layers) == 3
-    assert found.notes[-1].startswith("layer 'a': expected 15 values in blob 0")
+    assert found.notes[-1].startswith("layer 'a' (InnerProduct), blob 0: expected 15 values")
 
 
 def test_hdf5_weights_have_no_net_but_blobs(bench: Bench) -> None:

@@ -172,8 +172,8 @@ def test_weights_of_another_net(tmp_path: Path, lenet: Pair) -> None:
     other.mkdir()
     lenet.fcn_weights = case(GOLDEN / "conversions" / "rnet", other).fcn_weights
     found = lenet.verify()
-    assert ends(found) == [FAILS, NOT_SHOWN, NOT_SHOWN]
-    assert found.same_size is not None and "are these the weights of another net" in found.same_size.not_shown
+    assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
+    assert found.weights_proof is not None and "are these the weights of another net" in found.weights_proof.failures[0]
 
 
 def test_another_net_altogether(tmp_path: Path, lenet: Pair) -> None:

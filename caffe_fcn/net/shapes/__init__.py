@@ -6,9 +6,10 @@ function in the family it belongs to. `infer_shapes` asks them in file order.
 
 from __future__ import annotations
 
-from caffe_fcn.net.shapes import data, elementwise, losses, regions, reshaping, weights, windows
+from caffe_fcn.net.shapes import data, elementwise, losses, normalization, regions, reshaping, weights, windows
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
-from caffe_fcn.net.shapes.inference import Shapes, infer_shapes
+from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts
+from caffe_fcn.net.shapes.normalization import BatchNormBlobs, batch_norm_blobs
 from caffe_fcn.net.shapes.regions import REGION_LAYERS
 from caffe_fcn.net.shapes.registry import (
     RULES,
@@ -18,12 +19,13 @@ from caffe_fcn.net.shapes.registry import (
     Rule,
     Shape,
     Unknown,
+    bare,
     find_rule,
     rule,
     show,
 )
 
-FAMILIES = (data, elementwise, losses, regions, reshaping, weights, windows)
+FAMILIES = (data, elementwise, losses, normalization, regions, reshaping, weights, windows)
 """The modules that fill the registry when they are imported."""
 
 BVLC_LAYERS = frozenset(
@@ -41,6 +43,7 @@ __all__ = [
     "REGION_LAYERS",
     "RULES",
     "VALUE_BY_VALUE",
+    "BatchNormBlobs",
     "Kind",
     "Missing",
     "PartialShape",
@@ -48,8 +51,12 @@ __all__ = [
     "Shape",
     "Shapes",
     "Unknown",
+    "bare",
+    "batch_norm_blobs",
     "find_rule",
     "infer_shapes",
+    "layouts_of",
+    "matching_layouts",
     "rule",
     "show",
 ]

@@ -15,7 +15,6 @@ from caffe_fcn.net.shapes.data import declared_channels
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.registry import Missing, PartialShape, Shape, TooLargeError, Unknown, count
 
-Weights: TypeAlias = Mapping[str, Sequence[Shape]]
 Infer: TypeAlias = Callable[..., Any]
 
 MAX_SIZE = 4096
@@ -32,7 +31,6 @@ class Search(NamedTuple):
 
     graph: Graph
     given: Mapping[str, Shape]
-    weights: Weights | None
     infer: Infer
 
 
@@ -66,7 +64,7 @@ def complete(
 
 def _channels_of_weights(search: Search, blob: Blob, shape: PartialShape) -> int | None:
     """The channels of BLOB that the first layer with weights wants, through layers that keep or slice them."""
-    weights = search.weights or {}
+    weights = search.graph.held
     pending = [(blob, 1, 0)]  # a blob of c channels downstream means factor * c + offset channels here
     seen: set[Blob] = set()
     while pending:
@@ -116,12 +114,12 @@ def _solve(search: Search, blob: Blob, shape: PartialShape) -> tuple[int, str] |
 
     Bisection: a larger image never gives an InnerProduct fewer inputs. None if no size fits, or if any does.
     """
-    weights = search.weights or {}
+    weights = search.graph.held
     below = _below(search.graph, blob) if weights else []
     judges = [node for node in below if node.type == "InnerProduct" and weights.get(node.name)]
     if not judges:
         return None
-    part = _above(search.graph, judges)
+    part = _above(search.graph, judges)._replace(held={})
 
     def compare(size: int) -> int:
         """Below 0: SIZE is too small. Above 0: too large. 0: it fits."""

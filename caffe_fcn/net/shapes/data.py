@@ -157,7 +157,7 @@ _PYTHON: dict[str, Callable[[Bottoms], Sequence[Top]]] = {
 """Layers in Python that published nets use, by class."""
 
 
-@rule("Python", bottoms=(0, None), partial=True)
+@rule("Python", params=None, bottoms=(0, None), partial=True)
 def python(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
     """PythonLayer: its code decides, but for the few that are known here."""
     param = layer.python_param

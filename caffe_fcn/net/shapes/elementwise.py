@@ -67,18 +67,9 @@ def eltwise(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [bottoms[0]]
 
 
-def _channels(shape: Shape) -> int:
+def channels_of(shape: Shape) -> int:
+    """The channels of a blob of SHAPE; 1 where it has one axis, as in BatchNormLayer."""
     return shape[1] if len(shape) > 1 else 1
-
-
-def batch_norm_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """BatchNormLayer: mean, variance and their factor; in NVCaffe, on demand, scale and bias too."""
-    per_channel = (_channels(bottoms[0]),)
-    own_scale = [per_channel, per_channel] if layer.batch_norm_param.scale_bias else []
-    return [per_channel, per_channel, (1,), *own_scale]
-
-
-rule("BatchNorm", params=batch_norm_params, makes=1)(same)
 
 
 def prelu_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
@@ -150,28 +141,11 @@ def lstm_unit(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 # ---- Layers of forks ----
 
 
-def bn_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """BN of SegNet holds scale and shift, that of PSPNet also mean and variance; each is 1×C×1×1.
-
-    Neither fork names the other, so what the layer says of itself decides, then how many `param` it has.
-    """
-    bn = layer.bn_param
-    two = bn.HasField("bn_mode") or bn.HasField("scale_filler") or bn.HasField("shift_filler") or len(layer.param) == 2
-    return [(1, _channels(bottoms[0]), 1, 1)] * (2 if two else 4)
-
-
-@rule("BN", params=bn_params, makes=1)
-def batch_norm_of_forks(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """BN may also give the mean and the variance of the batch as further tops."""
-    statistics = (1, _channels(bottoms[0]), 1, 1)
-    return [bottoms[0], statistics, statistics]
-
-
 def normalize_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Normalize of SSD (`norm_param`) has a factor per channel or one for all; that of face nets has none."""
     if not layer.HasField("norm_param"):
         return no_params(layer, bottoms)
-    return [() if layer.norm_param.channel_shared else (_channels(bottoms[0]),)]
+    return [() if layer.norm_param.channel_shared else (channels_of(bottoms[0]),)]
 
 
 @rule("Normalize", params=normalize_params)
@@ -185,8 +159,8 @@ def normalize(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 def shuffle_channel(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ShuffleChannel: the channels fall into equal groups."""
     group = layer.shuffle_channel_param.group
-    if group < 1 or _channels(bottoms[0]) % group:
-        raise ShapeError(f"group is {group}, which does not divide the {_channels(bottoms[0])} channels")
+    if group < 1 or channels_of(bottoms[0]) % group:
+        raise ShapeError(f"group is {group}, which does not divide the {channels_of(bottoms[0])} channels")
     return same(layer, bottoms)
 
 

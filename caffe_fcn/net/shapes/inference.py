@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes.completion import Search, complete
 from caffe_fcn.net.shapes.registry import (
     MAX_COUNT,
+    Bottoms,
     Missing,
     PartialShape,
     Rule,
@@ -22,6 +24,7 @@ from caffe_fcn.net.shapes.registry import (
     TooLargeError,
     Top,
     Unknown,
+    bare,
     count,
     find_rule,
     no_params,
@@ -48,15 +51,14 @@ def infer_shapes(
     graph: Graph,
     *,
     given: Mapping[str, Shape] = MappingProxyType({}),
-    weights: Mapping[str, Sequence[Shape]] | None = None,
 ) -> Shapes:
     """The shapes of all blobs and parameter blobs of GRAPH, as Caffe's layers would set them up.
 
-    GIVEN overrides the shape of a blob by name, before layers work on it in place. WEIGHTS holds the shapes of the
-    parameter blobs by layer name; from them come the channels, and where possible the size, of images
-    that a data layer does not describe. Raises ShapeError where Caffe would refuse the net.
+    GIVEN overrides the shape of a blob by name, before layers work on it in place. From the blobs that GRAPH is known
+    to hold come the channels, and where possible the size, of images that a data layer does not describe, and which of
+    the forks' layers one is. Raises ShapeError where Caffe would refuse the net.
     """
-    search = Search(graph, given, weights, infer_shapes)
+    search = Search(graph, given, infer_shapes)
     shapes = Shapes({}, {}, ())
     for node in graph.nodes:
         try:
@@ -80,10 +82,38 @@ def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
             top, more = complete(search, node, blob, partial)
             notes += more
         shapes.blobs[blob] = _settled(node, blob, top)
-    if rule is not None and (rule.params is no_params or not _any_unknown(bottoms)):
-        made = rule.params(node.layer, bottoms)
+    made = None if rule is None else _parameters(node, rule, bottoms, search.graph.held.get(node.name, ()))
+    if made is not None:
         shapes.params[node.index] = tuple(_checked("a parameter blob", shape) for shape in made)
     return notes
+
+
+def _parameters(
+    node: Node, rule: Rule, bottoms: list[Shape | Unknown], held: Sequence[Shape]
+) -> Sequence[Shape] | None:
+    """The shapes of the parameter blobs of NODE, of several layouts the one of the blobs that are HELD; None where they
+    cannot be known."""
+    if rule.params is no_params and rule.layouts is None:
+        return ()
+    if rule.params is None or any(isinstance(bottom, Unknown) for bottom in bottoms):
+        return None
+    found = matching_layouts(rule, node.layer, bottoms, held) or layouts_of(rule, node.layer, bottoms)
+    return found[0]
+
+
+def layouts_of(rule: Rule, layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
+    """The layouts that the parameter blobs of LAYER may have by RULE, the likeliest first."""
+    if rule.layouts is not None:
+        return rule.layouts(layer, bottoms)
+    return () if rule.params is None else (rule.params(layer, bottoms),)
+
+
+def matching_layouts(
+    rule: Rule, layer: schema.Message, bottoms: Bottoms, held: Sequence[Shape]
+) -> Sequence[Sequence[Shape]]:
+    """Those of the layouts that blobs of the shapes HELD have, axes of one aside."""
+    wanted = [bare(shape) for shape in held]
+    return [layout for layout in layouts_of(rule, layer, bottoms) if [bare(shape) for shape in layout] == wanted]
 
 
 def _tops(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
@@ -111,10 +141,6 @@ def _by_rule(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown]) -> S
     if cause is not None and not rule.partial:
         return [cause] * len(node.tops)
     return rule.tops(node.layer, bottoms)
-
-
-def _any_unknown(bottoms: Sequence[Shape | Unknown]) -> bool:
-    return any(isinstance(bottom, Unknown) for bottom in bottoms)
 
 
 def _unknown_type(node: Node) -> Missing:

@@ -14,13 +14,16 @@ from caffe_fcn.net.shapes.registry import Bottoms, Top, Unknown, canonical_axis,
 
 @rule(
     *("ContrastiveLoss", "EuclideanLoss", "HingeLoss", "MultinomialLogisticLoss"),
-    *("CenterLoss", "L1Loss", "MultiBoxLoss", "RegionLoss", "SmoothL1Loss"),
+    *("L1Loss", "MultiBoxLoss", "RegionLoss", "SmoothL1Loss"),
     bottoms=(1, None),
     partial=True,
 )
 def loss(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
     """LossLayer: one number; a further top, as some forks have, the terms it is the sum of."""
     return [(), *[bottoms[0]] * (len(layer.top) - 1)]
+
+
+rule("CenterLoss", params=None, bottoms=(1, None), partial=True)(loss)  # its centres are of a number it does not tell
 
 
 @rule("SoftmaxWithLoss", "SigmoidCrossEntropyLoss", "InfogainLoss", bottoms=(1, None), partial=True)

@@ -64,6 +64,7 @@ Bottoms: TypeAlias = Sequence[Any]
 """Shapes; for a partial rule also `Unknown`."""
 TopsRule: TypeAlias = Callable[[schema.Message, Bottoms], Sequence[Top]]
 ParamsRule: TypeAlias = Callable[[schema.Message, Bottoms], Sequence[Shape]]
+LayoutsRule: TypeAlias = Callable[[schema.Message, Bottoms], Sequence[Sequence[Shape]]]
 
 
 def no_params(_layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
@@ -75,14 +76,17 @@ class Rule(NamedTuple):
     """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes, and how many tops
     it MAKES where Caffe insists on a number.
 
+    PARAMS is None where the parameter blobs cannot be known. LAYOUTS gives all that forks of Caffe may hold in place of
+    PARAMS, the likeliest first; the weights tell which it is.
     A PARTIAL rule is asked even where a bottom is Unknown; the others give the same Unknown for all tops.
     """
 
     tops: TopsRule
-    params: ParamsRule = no_params
+    params: ParamsRule | None = no_params
     bottoms: tuple[int, int | None] = (1, 1)
     partial: bool = False
     makes: int | None = None
+    layouts: LayoutsRule | None = None
 
 
 RULES: dict[str, Rule] = {}
@@ -91,17 +95,18 @@ RULES: dict[str, Rule] = {}
 
 def rule(
     *types: str,
-    params: ParamsRule = no_params,
+    params: ParamsRule | None = no_params,
     bottoms: int | tuple[int, int | None] = 1,
     partial: bool = False,
     makes: int | None = None,
+    layouts: LayoutsRule | None = None,
 ) -> Callable[[TopsRule], TopsRule]:
     """Register the decorated function as the rule of the layer TYPES. BOTTOMS: how many, or (least, most)."""
     limits = (bottoms, bottoms) if isinstance(bottoms, int) else bottoms
 
     def register(tops: TopsRule) -> TopsRule:
         for name in types:
-            RULES[name] = Rule(tops, params, limits, partial, makes)
+            RULES[name] = Rule(tops, params, limits, partial, makes, layouts)
         return tops
 
     return register
@@ -118,10 +123,15 @@ def _installed_rule(layer_type: str) -> Rule | None:
 
     for entry_point in entry_points(group=ENTRY_POINTS, name=layer_type):
         try:
-            return Rule(entry_point.load(), bottoms=(0, None))
+            return Rule(entry_point.load(), params=None, bottoms=(0, None))
         except (ImportError, AttributeError) as error:
             raise ShapeError(f"the entry point {entry_point.value} for this type cannot be loaded: {error}") from error
     return None
+
+
+def bare(shape: Shape) -> Shape:
+    """SHAPE without its axes of one: blobs of which only those differ hold the same values in the same order."""
+    return tuple(extent for extent in shape if extent != 1)
 
 
 def show(shape: PartialShape) -> str:

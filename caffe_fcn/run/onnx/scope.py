@@ -181,4 +181,4 @@ def _part(whole: Graph, nodes: Sequence[Node]) -> Graph:
             readers.setdefault(blob, []).append(node)
     consumers = {blob: tuple(found) for blob, found in readers.items()}
     outputs = tuple(blob for blob in producer if blob not in consumers)
-    return Graph(whole.phase, tuple(nodes), producer, consumers, outputs, whole.source)
+    return whole._replace(nodes=tuple(nodes), producer=producer, consumers=consumers, outputs=outputs)

@@ -74,7 +74,7 @@ def subnet(nodes: tuple[Node, ...], fed: Mapping[str, Shape], whole: Graph) -> N
             layer.CopyFrom(node.layer)
             layer.ClearField("include")
             layer.ClearField("exclude")
-    graph = build_graph(net, phase=whole.phase, source=whole.source)
+    graph = build_graph(net, phase=whole.phase, source=whole.source)._replace(held=whole.held)
     return Net(graph, infer_shapes(graph))
 
 

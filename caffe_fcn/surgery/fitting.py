@@ -1,0 +1,150 @@
+"""The blobs of a weight file held against the layers of a net, as Caffe does it when it loads weights.
+
+The one idea: Caffe refuses a layer whose blobs are not of the number and the shapes that the net gives it, and so does
+this. A count of values is not enough: 288×6 is not 6×288.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
+from types import MappingProxyType
+from typing import NamedTuple
+
+from caffe_fcn.errors import WeightsError
+from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, bare, find_rule, layouts_of, matching_layouts, show
+
+_SHOWN = 4
+_BATCH_NORM = 3
+"""How many blobs a BatchNorm of BVLC Caffe has."""
+
+
+class Fit(NamedTuple):
+    """What BVLC Caffe would say of weights that fit the net: the layers whose blobs have OTHER_AXES of one than it
+    wants, each with the first such blob in words, and the BatchNorm layers that are SCALED, as forks have them."""
+
+    other_axes: Mapping[str, str] = MappingProxyType({})
+    scaled: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The same in sentences."""
+        found = []
+        if self.other_axes:
+            found.append(
+                f"BVLC Caffe refuses the weights of {some(self.other_axes)} as they are stored, because axes of one "
+                f"differ: {next(iter(self.other_axes.values()))}"
+            )
+        if self.scaled:
+            found.append(
+                f"BVLC Caffe refuses the weights of {some(self.scaled)}: BatchNorm layers with a scale and shift of "
+                "their own, as some forks have them; `caffe-fcn upgrade NET WEIGHTS --for bvlc` splits them"
+            )
+        return tuple(found)
+
+
+def loads(blob: BlobRecord, shape: Shape) -> bool:
+    """Whether Caffe reads BLOB into a parameter blob of SHAPE (Blob::ShapeEquals). One that is stored as num, channels,
+    height and width has axes of one in front."""
+    if blob.legacy_shape and len(shape) <= len(blob.shape):
+        shape = (1,) * (len(blob.shape) - len(shape)) + shape
+    return blob.shape == shape
+
+
+def check_fit(weights: WeightFile, graphs: Sequence[tuple[Graph, Shapes]]) -> Fit:
+    """Hold WEIGHTS against the net in each of its phases. Raises WeightsError, naming the layer, where they misfit."""
+    records: dict[str, list[LayerRecord]] = {}
+    for record in weights.layers:
+        if record.blobs:
+            records.setdefault(record.name, []).append(record)
+    _check_belong(weights, records, graphs)
+    other_axes: dict[str, str] = {}
+    scaled: dict[str, None] = {}
+    for graph, shapes in graphs:
+        for node in graph.nodes:
+            for record in records.get(node.name, ()):
+                expected = shapes.params.get(node.index)
+                if node.index < 0 or expected is None:
+                    continue
+                _check_layer(weights.path, node, record, shapes, expected)
+                if node.type in BVLC_LAYERS:
+                    other_axes.update(_other_axes(record, expected))
+                if node.type == "BatchNorm" and len(expected) > _BATCH_NORM:
+                    scaled[node.name] = None
+    return Fit(other_axes, tuple(scaled))
+
+
+def _check_belong(
+    weights: WeightFile, records: Mapping[str, Sequence[LayerRecord]], graphs: Sequence[tuple[Graph, Shapes]]
+) -> None:
+    """Raise WeightsError where the net has parameters, and the weights hold nothing for any of its layers."""
+    nodes = [(node, shapes.params.get(node.index)) for graph, shapes in graphs for node in graph.nodes]
+    if not any(params for node, params in nodes if node.index >= 0):
+        return
+    if not records:
+        raise WeightsError(f"{weights.path}: expected trained weights, found layers without any blobs")
+    if records.keys().isdisjoint(node.name for node, _ in nodes):
+        raise WeightsError(
+            f"{weights.path}: none of its layers ({some(records)}) is in the net; are these the weights of another net?"
+        )
+
+
+def _check_layer(path: str, node: Node, record: LayerRecord, shapes: Shapes, expected: Sequence[Shape]) -> None:
+    """Raise WeightsError unless the blobs of RECORD are those that NODE has in the net."""
+    place = f"{path}: layer {node.name!r} ({node.type})"
+    rule = find_rule(node.type)
+    bottoms = [shapes.blobs[blob] for blob in node.bottoms]
+    layouts = [expected] if rule is None else layouts_of(rule, node.layer, bottoms)
+    found = [blob.shape for blob in record.blobs]
+    if len(found) not in map(len, layouts):
+        counts = " or ".join(str(count) for count in sorted(set(map(len, layouts))))
+        raise WeightsError(
+            f"{place}: expected {counts} blobs ({_all(expected)}), found {len(found)} ({_all(found)}); "
+            "are these the weights of another net?"
+        )
+    if len(found) != len(expected):  # no layout has these shapes: tell it of the first that has so many
+        expected = next(layout for layout in layouts if len(layout) == len(found))
+    for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
+        _check_blob(f"{place}, blob {position}", blob, shape)
+    if rule is not None and len(matching_layouts(rule, node.layer, bottoms, found)) > 1:
+        raise WeightsError(
+            f"{place}: its {len(found)} blobs can be in two orders, the statistics first or the scale first, and with "
+            "one channel their shapes do not tell which; say `scale_bias: true` in its batch_norm_param if the "
+            "statistics are first"
+        )
+
+
+def _check_blob(place: str, blob: BlobRecord, shape: Shape) -> None:
+    """Raise WeightsError unless BLOB has the values of SHAPE in their order."""
+    if blob.count != prod(shape):
+        raise WeightsError(
+            f"{place}: expected {prod(shape):,} values ({show(shape)}), found {blob.count:,} ({show(blob.shape)}); "
+            "are these the weights of another net, or is the input size another?"
+        )
+    if bare(blob.shape) != bare(shape):
+        raise WeightsError(
+            f"{place}: expected {show(shape)}, found {show(blob.shape)}, which Caffe refuses; are these the weights of "
+            "another net, converted already, or stored with their axes in another order?"
+        )
+
+
+def _other_axes(record: LayerRecord, expected: Sequence[Shape]) -> Iterator[tuple[str, str]]:
+    """RECORD's name, and its first blob that Caffe does not load although only axes of one differ."""
+    for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
+        if not loads(blob, shape):
+            found = show(blob.shape)
+            yield record.name, f"layer {record.name!r}, blob {position}: expected {show(shape)}, found {found}"
+            return
+
+
+def _all(shapes: Sequence[Shape]) -> str:
+    return ", ".join(map(show, shapes)) or "none"
+
+
+def some(names: Iterable[str]) -> str:
+    """The first of NAMES."""
+    listed = list(names)
+    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
