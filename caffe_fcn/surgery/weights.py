@@ -18,6 +18,7 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.upgrade import upgrade_layer_header
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import Edit, ResizeInput, Rewire, Surgery, ToConvolution
+from caffe_fcn.surgery.fitting import loads
 
 
 class WeightPlan(NamedTuple):
@@ -96,22 +97,30 @@ def plan_weights(
     moved = _moved_blobs(net, surgery)
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):
+        shaped = _reshaped(record, params.get(record.name, ()))
         if record.name in by_name:
-            edits[position] = _layer_edit(record, by_name[record.name], net, types)
+            edits[position] = _layer_edit(record, by_name[record.name], net, types, shaped)
         elif record.name not in types:
             edits.update(_rewired(position, current_header(record, types), moved))
+        elif shaped:
+            edits[position] = LayerEdit(None, shaped)
     return WeightPlan(edits, _missing(weights, params), _foreign(weights, types), types)
 
 
 def _layer_edit(
-    record: LayerRecord, changes: Sequence[Edit], net: Message, types: Mapping[str, str]
+    record: LayerRecord,
+    changes: Sequence[Edit],
+    net: Message,
+    types: Mapping[str, str],
+    shaped: Mapping[int, BlobEdit],
 ) -> LayerEdit | Drop:
+    """The edit of RECORD, whose blobs are SHAPED, by CHANGES."""
     if any(edit.drops for edit in changes) and not record.blobs:  # of one name with a layer that has weights
         return DROP
     old = current_header(record, types)
     header = schema.LayerParameter()
     header.CopyFrom(old)
-    blobs: dict[int, BlobEdit] = {}
+    blobs = dict(shaped)
     for edit in changes:
         if isinstance(edit, ToConvolution):  # forks number these fields differently, so the prototxt's word counts
             header.inner_product_param.CopyFrom(net.layer[edit.index].inner_product_param)
@@ -119,6 +128,12 @@ def _layer_edit(
                 blobs[0] = edit.weight_edit
         edit.apply(header)
     return LayerEdit(header, blobs)
+
+
+def _reshaped(record: LayerRecord, params: Sequence[Shape]) -> dict[int, BlobEdit]:
+    """What becomes of those blobs of RECORD that Caffe would not load as PARAMS, although only axes of one differ."""
+    pairs = enumerate(zip(record.blobs, params, strict=False))
+    return {position: BlobEdit(shape) for position, (blob, shape) in pairs if not loads(blob, shape)}
 
 
 def _moved_blobs(net: Message, surgery: Surgery) -> dict[str, str]:

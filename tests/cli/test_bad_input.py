@@ -427,12 +427,12 @@ def test_an_inner_product_in_place_on_the_input(cli: CommandLine) -> None:
     ("weights", "expected"),
     [
         (trained(("ip", "InnerProduct", [(5, 160), (5,)])), "none of its layers (ip) is in the net"),
-        (trained(("fc", "InnerProduct", [(5, 161), (5,)])), "expected 800 values in blob 0 (5×160), found 805 (5×161)"),
-        (trained(("fc", "InnerProduct", [(6, 160), (6,)])), "expected 800 values in blob 0 (5×160), found 960 (6×160)"),
-        (trained(("fc", "InnerProduct", [(160, 5), (5,)])), "expected blob 0 to be 5×160, found 160×5"),
-        (trained(("fc", "InnerProduct", [(5, 160)])), "expected 2 blobs, found 1"),
-        (trained(("fc", "InnerProduct", [(5, 160), (7,)])), "expected 5 values in blob 1 (5), found 7 (7)"),
-        (trained(("fc", "Convolution", [(5, 2, 8, 10), (5,)])), "converted already?"),
+        (trained(("fc", "InnerProduct", [(5, 161), (5,)])), "blob 0: expected 800 values (5×160), found 805 (5×161)"),
+        (trained(("fc", "InnerProduct", [(6, 160), (6,)])), "blob 0: expected 800 values (5×160), found 960 (6×160)"),
+        (trained(("fc", "InnerProduct", [(160, 5), (5,)])), "blob 0: expected 5×160, found 160×5"),
+        (trained(("fc", "InnerProduct", [(5, 160)])), "expected 2 blobs (5×160, 5), found 1 (5×160)"),
+        (trained(("fc", "InnerProduct", [(5, 160), (7,)])), "blob 1: expected 5 values (5), found 7 (7)"),
+        (trained(("fc", "Convolution", [(5, 2, 8, 10), (5,)])), "converted already"),
         (trained(("fc", "InnerProduct", [])), "found layers without any blobs"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
@@ -448,7 +448,9 @@ def test_weights_that_do_not_suit_a_layer_that_stays(cli: CommandLine) -> None:
     cli.write(net=data() + conv("c", "data", 3, 1) + fc("fc", "c", 5))
     cli.write(w=trained(("c", "Convolution", [(3, 4, 1, 1), (3,)]), ("fc", "InnerProduct", [(5, 240), (5,)])))
     message = cli.refuses("net.prototxt", "w.caffemodel")
-    assert message.startswith("w.caffemodel: layer 'c': expected 6 values in blob 0 (3×2×1×1), found 12 (3×4×1×1)")
+    assert message.startswith(
+        "w.caffemodel: layer 'c' (Convolution), blob 0: expected 6 values (3×2×1×1), found 12 (3×4×1×1)"
+    )
 
 
 def test_weights_that_hold_the_new_name_already(cli: CommandLine) -> None:

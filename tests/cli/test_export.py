@@ -311,11 +311,11 @@ def test_doubles_that_are_infinite_as_floats(cli: CommandLine, value: float) -> 
 
 def test_weights_of_another_net(lenet: CommandLine) -> None:
     told = refuses(lenet, FILES[0], GOLDEN / "conversions" / "rnet" / "net.caffemodel")
-    assert told.endswith("are these the weights of another net?")
+    assert told.endswith("are these the weights of another net, or is the input size another?")
     net = schema.NetParameter.FromString((lenet.path / FILES[1]).read_bytes())
     del next(each for each in net.layer if each.name == "ip1").blobs[1]
     (lenet.path / FILES[1]).write_bytes(net.SerializeToString())
-    assert "layer 'ip1': expected a blob 1 of 32, found none" in refuses(lenet, *FILES)
+    assert "layer 'ip1' (InnerProduct): expected 2 blobs (32×192, 32), found 1 (32×192)" in refuses(lenet, *FILES)
 
 
 def test_weights_that_are_cut_short(lenet: CommandLine) -> None:

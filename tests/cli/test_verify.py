@@ -301,7 +301,7 @@ def test_the_original_s_weights_in_place_of_the_twin_s(pair: CommandLine) -> Non
 
 def test_weights_that_are_not_the_original_s(pair: CommandLine) -> None:
     other = GOLDEN / "conversions" / "rnet" / "net.caffemodel"
-    assert "are these the weights of another net" in pair.run("verify", FILES[0], other, *FILES[2:]).out.decode()
+    assert "are these the weights of another net" in pair.run("verify", FILES[0], other, *FILES[2:]).err
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def graph_of(text: str, **options: Any) -> Graph:
 
 
 def shapes_by_name(text: str, held: Any = None, **options: Any) -> dict[str, Shape | Unknown]:
-    """The shape of the last version of every blob of the net that TEXT describes, with the blobs HELD by its weights."""
+    """The shape of the last version of every blob of the net that TEXT describes, its weights holding HELD."""
     graph = graph_of(text)._replace(held=held or {})
     return {blob.name: shape for blob, shape in infer_shapes(graph, **options).blobs.items()}
 

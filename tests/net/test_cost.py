@@ -331,5 +331,5 @@ def test_layers_whose_code_decides_hold_what_the_weights_say() -> None:
 def test_a_rule_of_another_package_tells_shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = SimpleNamespace(load=lambda: lambda layer, bottoms: [bottoms[0]])
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **wanted: [plugin])
-    found = cost_of("Doubled", (1, 3, 4, 4))
+    found = cost_of("Plugged", (1, 3, 4, 4))
     assert found[:3] == (None, None, 4 * 48)

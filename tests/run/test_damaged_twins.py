@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.run.proofs.records import Verification
+from caffe_fcn.run.verify import Model, verify
 from caffe_fcn.schema import Message
-from tests.paths import GOLDEN
+from caffe_fcn.surgery.convert import open_inputs
+from tests.paths import CASES, GOLDEN
 from tests.run.twins import (
     CHANNELS_LAST,
     FAILS,
@@ -174,6 +177,32 @@ def test_weights_of_another_net(tmp_path: Path, lenet: Pair) -> None:
     found = lenet.verify()
     assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
     assert found.weights_proof is not None and "are these the weights of another net" in found.weights_proof.failures[0]
+
+
+def test_weights_that_caffe_would_not_load(lenet: Pair) -> None:
+    """The values are right, in their order, but not the shape; which no engine but Caffe looks at."""
+
+    def squeeze(layers: dict[str, Message]) -> None:
+        layers["ip2-conv"].blobs[0].shape.dim[:] = [10, 32]
+
+    found = lenet.blobs(squeeze).verify()
+    assert ends(found) == [FAILS, HOLDS, HOLDS]
+    assert failures(found) == ("layer 'ip2-conv', blob 0: expected 10×32×1×1, found 10×32, which Caffe refuses",)
+
+
+def test_the_case_of_a_twin_with_weights_stored_the_other_way_round() -> None:
+    models = []
+    with ExitStack() as stack:
+        for net, weights in (
+            ("transposed_blob", "transposed_blob_ok"),
+            ("transposed_blob_fcn", "transposed_blob_fcn_bad"),
+        ):
+            source, opened = open_inputs(str(CASES / f"{net}.prototxt"), str(CASES / f"{weights}.caffemodel"))
+            assert opened is not None
+            models.append(Model(source, stack.enter_context(opened)))
+        found = verify(models[0], models[1])
+    assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
+    assert "layer 'fc-conv' (Convolution), blob 0: expected 6×8×6×6, found 8×6×6×6" in failures(found)[0]
 
 
 def test_another_net_altogether(tmp_path: Path, lenet: Pair) -> None:

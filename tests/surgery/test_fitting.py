@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
@@ -13,52 +12,157 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.shapes import RULES, infer_shapes
-from caffe_fcn.net.source import interpret, read_net
+from caffe_fcn.net.shapes.registry import no_params
+from caffe_fcn.net.source import interpret
 from caffe_fcn.surgery.meeting import Trained, meet
 from tests.net.nets import data, graph_of, layer
 from tests.paths import CASES, GOLDEN
 
 Shape = tuple[int, ...]
-MEASURED = [
-    case for case in sorted((GOLDEN / "layers").iterdir()) if "blobs {" in str(schema.NetParameter.FromString(
-        (case / "net.caffemodel").read_bytes()
-    ))
-]
-"""Layers that have parameters, as BVLC Caffe wrote them."""
+Blobs = list[Shape]
 
-CONV = "num_output: 4 kernel_size: 3"
-OTHERS = {
-    "BN": ("bn_param { eps: 0.1 }", data(2, 6, 5, 5)),
-    "ConvolutionDepthwise": (f"convolution_param {{ num_output: 6 kernel_size: 3 }}", data(2, 6, 5, 5)),
-    "DepthwiseConvolution": (f"convolution_param {{ num_output: 6 kernel_size: 3 group: 6 }}", data(2, 6, 5, 5)),
-    "Convolution3D": ("convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 }", data(1, 3, 4, 5, 5)),
-    "Deconvolution3D": ("convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 }", data(1, 3, 4, 5, 5)),
-    "Normalize": ("norm_param { channel_shared: false }", data(2, 6, 5, 5)),
-    "Mul": ("mul_param { mul_shape: 6 mul_shape: 5 }", data(2, 6, 5)),
-    "Add": ("add_param { add_shape: 6 add_shape: 5 }", data(2, 6, 5)),
-    "RNN": (
-        "recurrent_param { num_output: 4 }",
-        data(5, 2, 3) + data(5, 2, name="marks"),
-    ),
-    "MarginInnerProduct": (
-        "margin_inner_product_param { num_output: 4 }",
-        data(2, 3) + data(2, name="label"),
-    ),
-    "MultiStageMeanfield": ("", data(1, 3, 4, 4) + data(1, 3, 4, 4, name="b") + data(1, 3, 4, 4, name="c")),
+
+def stored(path: Path) -> dict[str, Blobs]:
+    """The shapes of the blobs in the caffemodel at PATH by layer, read by protobuf alone."""
+    net = schema.NetParameter.FromString(path.read_bytes())
+    return {each.name: [tuple(blob.shape.dim) for blob in each.blobs] for each in net.layer if each.blobs}
+
+
+MEASURED = {
+    case.name: ((case / "net.prototxt").read_text(), stored(case / "net.caffemodel"))
+    for case in sorted((GOLDEN / "layers").iterdir())
+    if stored(case / "net.caffemodel")
 }
-"""Layers of which no measured case has parameters: the type, its fields, its bottoms."""
+"""Nets of a layer with parameters, and the shapes that these have in BVLC Caffe."""
+
+MAP, CONV = data(2, 6, 5, 5), "num_output: 6 kernel_size: 3"
+VIDEO, CONV3D = data(1, 3, 4, 5, 5), "convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 }"
+OTHERS = {
+    "BN": MAP + layer("BN", "bn_param { eps: 0.1 }"),
+    "ConvolutionDepthwise": MAP + layer("ConvolutionDepthwise", f"convolution_param {{ {CONV} }}"),
+    "DepthwiseConvolution": MAP + layer("DepthwiseConvolution", f"convolution_param {{ {CONV} group: 6 }}"),
+    "Convolution3D": VIDEO + layer("Convolution3D", CONV3D),
+    "Deconvolution3D": VIDEO + layer("Deconvolution3D", CONV3D),
+    "Normalize": MAP + layer("Normalize", "norm_param { channel_shared: false }"),
+    "Mul": data(2, 6, 5) + layer("Mul", "mul_param { mul_shape: 6 mul_shape: 5 }"),
+    "Add": data(2, 6, 5) + layer("Add", "add_param { add_shape: 6 add_shape: 5 }"),
+    "RNN": data(5, 2, 3) + data(5, 2, name="marks") + layer("RNN", "recurrent_param { num_output: 4 }", "data marks"),
+    "MarginInnerProduct": data(2, 3)
+    + data(2, name="label")
+    + layer("MarginInnerProduct", "margin_inner_product_param { num_output: 4 }", "data label"),
+    "MultiStageMeanfield": data(1, 3, 4, 4) + layer("MultiStageMeanfield", "", "data data data"),
+}
+"""Nets of a layer of the other types that have parameters."""
+NETS = {
+    **MEASURED,
+    **{
+        kind: (text, {"layer": list(infer_shapes(graph).params[graph.nodes[-1].index])})
+        for kind, text in OTHERS.items()
+        for graph in [graph_of(text)]
+    },
+}
 
 
-def of_forks(kind: str) -> str:
-    """A net of one layer of the type KIND."""
-    fields, inputs = OTHERS[kind]
-    names = [each.name for each in schema.NetParameter.FromString(
-        interpret(prototxt.parse(inputs, "net.prototxt")).net.SerializeToString()
-    ).layer]
-    return inputs + layer(kind, fields, " ".join(names))
+def meeting(path: Path, text: str, blobs: dict[str, Blobs], *, values: int = 0, legacy: bool = False) -> Trained:
+    """The net TEXT with weights that hold BLOBS; VALUES more than the last one has room for."""
+    net = schema.NetParameter()
+    for name, shapes in blobs.items():
+        each = net.layer.add(name=name, type="Any")
+        for shape in shapes:
+            blob = each.blobs.add(data=[0.5] * prod(shape))
+            if legacy:
+                blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - len(shape)) + shape
+            else:
+                blob.shape.dim[:] = shape
+    blob.data.extend([0.5] * values)
+    (path / "w.caffemodel").write_bytes(net.SerializeToString())
+    with open_caffemodel(path / "w.caffemodel") as weights:
+        return meet(interpret(prototxt.parse(text, "net.prototxt")), weights)
 
 
-def blobs_of(text: str) -> list[Shape]:
-    """The shapes of the parameter blobs of the last layer of the net TEXT, by its rule."""
-    graph = graph_of(text)
-    return list(infer_shapes(graph).params[graph.nodes[-1].index])
+def refused(path: Path, text: str, blobs: dict[str, Blobs], *, values: int = 0) -> str:
+    with pytest.raises(WeightsError) as caught:
+        meeting(path, text, blobs, values=values)
+    return str(caught.value).removeprefix(f"{path / 'w.caffemodel'}: ")
+
+
+def test_every_type_with_parameters_is_among_the_cases() -> None:
+    shown = {node.type for text, _ in NETS.values() for node in graph_of(text).nodes}
+    typed = {name for name, rule in RULES.items() if rule.params is not None}
+    assert {name for name in typed if RULES[name].params is not no_params or RULES[name].layouts} <= shown
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_blobs_of_the_right_shapes_fit(tmp_path: Path, name: str) -> None:
+    assert meeting(tmp_path, *NETS[name]).notes == ()
+    if all(len(shape) <= 4 for shapes in NETS[name][1].values() for shape in shapes):
+        assert meeting(tmp_path, *NETS[name], legacy=True).notes == ()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_blobs_of_other_numbers_and_shapes_are_refused(tmp_path: Path, name: str) -> None:
+    text, right = NETS[name]
+    owner, blobs = next(iter(right.items()))
+    for wrong in (blobs[:-1] or [*blobs, (1,)], [*blobs, *blobs, blobs[0]]):
+        assert refused(tmp_path, text, {**right, owner: wrong}).startswith(f"layer {owner!r} (")
+    for position, shape in enumerate(blobs):
+        place = f"blob {position}: expected "
+        others = [(*shape, 2), shape[::-1], (prod(shape),), (2, prod(shape) // 2)]
+        for other in (each for each in others if [d for d in each if d != 1] != [d for d in shape if d != 1]):
+            if prod(other) == prod(shape) or other == (*shape, 2):
+                wrong = [*blobs[:position], other, *blobs[position + 1 :]]
+                assert place in refused(tmp_path, text, {**right, owner: wrong})
+    last = len(right[[*right][-1]]) - 1
+    assert f"blob {last}: expected" in refused(tmp_path, text, right, values=3)
+
+
+def test_axes_of_one_are_read_with_a_note(tmp_path: Path) -> None:
+    """Their values are where they should be, but Caffe demands the shape."""
+    (note,) = meeting(tmp_path, MAP + layer("PReLU"), {"layer": [(1, 6, 1, 1)]}).notes
+    assert note.startswith("BVLC Caffe refuses the weights of layer as they are stored")
+    assert note.endswith("layer 'layer', blob 0: expected 6, found 1×6×1×1")
+    assert meeting(tmp_path, MAP + layer("BN"), {"layer": [(6,)] * 4}).notes == ()  # which BVLC does not have
+
+
+def test_old_shapes_have_their_ones_in_front(tmp_path: Path) -> None:
+    net = schema.NetParameter()
+    blob = net.layer.add(name="layer").blobs.add(num=1, channels=6, height=1, width=1, data=[0.5] * 6)
+    for channels, width, fine in ((6, 1, False), (1, 6, True)):
+        blob.channels, blob.width = channels, width
+        (tmp_path / "w").write_bytes(net.SerializeToString())
+        with open_caffemodel(tmp_path / "w") as weights:
+            found = meet(interpret(prototxt.parse(MAP + layer("PReLU"), "net.prototxt")), weights)
+        assert bool(found.notes) is not fine
+
+
+def test_types_that_hold_what_their_code_decides_are_not_judged(tmp_path: Path) -> None:
+    python = layer("Python", 'python_param { module: "m" layer: "L" }')
+    assert meeting(tmp_path, MAP + python, {"layer": [(2, 3)]}).notes == ()
+    assert meeting(tmp_path, MAP + layer("Riddle"), {"layer": [(2, 3)]}).notes == ()
+
+
+def test_layers_without_parameters_hold_none(tmp_path: Path) -> None:
+    text = MAP + layer("PReLU") + layer("ReLU", "", "out", "out", "relu")
+    assert refused(tmp_path, text, {"layer": [(6,)], "relu": [(6,)]}).startswith(
+        "layer 'relu' (ReLU): expected 0 blobs"
+    )
+
+
+def test_a_net_without_parameters_takes_any_weights(tmp_path: Path) -> None:
+    assert meeting(tmp_path, MAP + layer("ReLU"), {"other": [(6,)]}).notes == ()
+
+
+def test_every_phase_is_looked_at(tmp_path: Path) -> None:
+    """Layers of one name in both phases, of which one fits."""
+    text = "".join(
+        MAP.replace("input_param", f"include {{ phase: {phase} }} input_param")
+        + layer("InnerProduct", f"include {{ phase: {phase} }} inner_product_param {{ num_output: {outputs} }}")
+        for phase, outputs in (("TRAIN", 4), ("TEST", 5))
+    )
+    assert "expected 600 values (4×150), found 750" in refused(tmp_path, text, {"layer": [(5, 150), (5,)]})
+
+
+def test_the_case_of_weights_stored_the_other_way_round(tmp_path: Path) -> None:
+    text = (CASES / "transposed_blob.prototxt").read_text()
+    found = refused(tmp_path, text, stored(CASES / "transposed_blob.caffemodel"))
+    assert found.startswith("layer 'fc' (InnerProduct), blob 0: expected 6×288, found 288×6, which Caffe refuses")

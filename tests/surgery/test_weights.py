@@ -217,14 +217,20 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
         (dict.fromkeys("defgh", ((1,),)), r"none of its layers \(d, e, f, g, \.\.\.\) is in the net"),
         ({"c": BLOBS["c"]}, r"w\.caffemodel: holds no weights for fc1, fc2; are these the weights of another net"),
         ({"c": ()}, r"w\.caffemodel: expected trained weights, found layers without any blobs"),
-        ({**BLOBS, "fc1": ((5, 240),)}, r"layer 'fc1' \(InnerProduct\): expected 2 blobs \(5×240, 5\), found 1 \(5×240\)"),
+        (
+            {**BLOBS, "fc1": ((5, 240),)},
+            r"'fc1' \(InnerProduct\): expected 2 blobs \(5×240, 5\), found 1 \(5×240\)",
+        ),
         ({**BLOBS, "fc1": ((5, 240), (5,), (1,))}, r"expected 2 blobs \(5×240, 5\), found 3 \(5×240, 5, 1\)"),
         ({**BLOBS, "fc1": ((5, 239), (5,))}, r"blob 0: expected 1,200 values \(5×240\), found 1,195 \(5×239\)"),
         ({**BLOBS, "fc1": ((6, 240), (6,))}, r"blob 0: expected 1,200 values \(5×240\), found 1,440 \(6×240\)"),
         ({**BLOBS, "fc1": ((5, 240), (6,))}, r"blob 1: expected 5 values \(5\), found 6 \(6\)"),
         ({**BLOBS, "fc1": ((240, 5), (5,))}, r"blob 0: expected 5×240, found 240×5, which Caffe refuses"),
         ({**BLOBS, "fc1": ((5, 3, 8, 10), (5,))}, r"found 5×3×8×10, .*converted already"),
-        ({**BLOBS, "c": ((3, 3, 1, 1), (3,))}, r"layer 'c' \(Convolution\), blob 0: expected 6 values \(3×2×1×1\), found 9"),
+        (
+            {**BLOBS, "c": ((3, 3, 1, 1), (3,))},
+            r"'c' \(Convolution\), blob 0: expected 6 values \(3×2×1×1\), found 9",
+        ),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",
 )
@@ -235,20 +241,18 @@ def test_weights_of_another_net(tmp_path: Path, blobs: dict[str, tuple[Shape, ..
 
 def test_a_bias_that_the_net_lacks(tmp_path: Path) -> None:
     text = data() + fc("fc1", "data", 5, "bias_term: false")
-    with pytest.raises(WeightsError, match=r"expected 1 blobs?, found 2"):
+    with pytest.raises(WeightsError, match=r"expected 1 blobs? \(5×160\), found 2"):
         decided(tmp_path, text, trained(fc1=((5, 160), (5,))))
     assert shapes(converted(tmp_path, text, trained(fc1=((5, 160),)))) == {"fc1-conv": ((5, 2, 8, 10),)}
 
 
-def test_axes_of_one_do_not_matter(tmp_path: Path) -> None:
+def test_axes_of_one_do_not_matter_and_become_those_that_caffe_wants(tmp_path: Path) -> None:
     weights = trained(c=((3, 2), (1, 1, 1, 3)), fc1=((1, 1, 5, 240), (1, 5)), fc2=((4, 5, 1, 1), (4, 1)))
-    assert shapes(converted(tmp_path, NET, weights))["fc1-conv"] == ((5, 3, 8, 10), (1, 5))
-
-
-def test_blobs_of_other_layer_types_are_the_forks_own_business(tmp_path: Path) -> None:
-    text = data() + layer("bn", "BatchNorm", "data") + fc("fc1", "bn", 5)
-    weights = trained(bn=((2,), (2,)), fc1=((5, 160), (5,)))  # BVLC's has a third one
-    assert decided(tmp_path, text, weights).missing == ()
+    assert shapes(converted(tmp_path, NET, weights)) == {
+        "c": BLOBS["c"],
+        "fc1-conv": ((5, 3, 8, 10), (5,)),
+        "fc2-conv": ((4, 5, 1, 1), (4,)),
+    }
 
 
 def test_a_new_name_that_the_caffemodel_holds_already(tmp_path: Path) -> None:

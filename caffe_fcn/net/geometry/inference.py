@@ -15,8 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.net.geometry.exactness import Cause, Exactness, Reason, exactness_of
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Shapes, Unknown
-from caffe_fcn.net.shapes.elementwise import bn_params
+from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Shapes, Unknown, parameters_of
 from caffe_fcn.net.shapes.reshaping import crop_offsets, joined_axis, paddings
 from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
 from caffe_fcn.schema import Message
@@ -124,7 +123,7 @@ def _normalized(place: _Place) -> Geometry | None:
     """By stored statistics, or by those of the batch: which is what a TRAIN phase takes unless it is told."""
     layer = place.node.layer
     if layer.type == "BN":  # of SegNet, which learns, unless it says INFERENCE, and of PSPNet
-        of_segnet = len(bn_params(layer, [place.bottom])) == _SCALE_AND_SHIFT
+        of_segnet = len(parameters_of(place.node, [place.bottom], place.graph) or ()) == _SCALE_AND_SHIFT
         stored = layer.bn_param.bn_mode == _INFERENCE if of_segnet else place.graph.phase == "TEST"
     elif layer.batch_norm_param.HasField("use_global_stats"):
         stored = layer.batch_norm_param.use_global_stats

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from caffe_fcn.net.shapes import data, elementwise, losses, normalization, regions, reshaping, weights, windows
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
-from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts
+from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts, parameters_of
 from caffe_fcn.net.shapes.normalization import BatchNormBlobs, batch_norm_blobs
 from caffe_fcn.net.shapes.regions import REGION_LAYERS
 from caffe_fcn.net.shapes.registry import (
@@ -57,6 +57,7 @@ __all__ = [
     "infer_shapes",
     "layouts_of",
     "matching_layouts",
+    "parameters_of",
     "rule",
     "show",
 ]

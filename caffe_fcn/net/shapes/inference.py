@@ -82,21 +82,21 @@ def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
             top, more = complete(search, node, blob, partial)
             notes += more
         shapes.blobs[blob] = _settled(node, blob, top)
-    made = None if rule is None else _parameters(node, rule, bottoms, search.graph.held.get(node.name, ()))
+    made = parameters_of(node, bottoms, search.graph)
     if made is not None:
         shapes.params[node.index] = tuple(_checked("a parameter blob", shape) for shape in made)
     return notes
 
 
-def _parameters(
-    node: Node, rule: Rule, bottoms: list[Shape | Unknown], held: Sequence[Shape]
-) -> Sequence[Shape] | None:
-    """The shapes of the parameter blobs of NODE, of several layouts the one of the blobs that are HELD; None where they
-    cannot be known."""
-    if rule.params is no_params and rule.layouts is None:
+def parameters_of(node: Node, bottoms: Sequence[Shape | Unknown], graph: Graph) -> Sequence[Shape] | None:
+    """The shapes of the parameter blobs of NODE over BOTTOMS, of several layouts the one that GRAPH is known to hold;
+    None where they cannot be known."""
+    rule = find_rule(node.type)
+    if rule is not None and rule.params is no_params and rule.layouts is None:
         return ()
-    if rule.params is None or any(isinstance(bottom, Unknown) for bottom in bottoms):
+    if rule is None or rule.params is None or any(isinstance(bottom, Unknown) for bottom in bottoms):
         return None
+    held = graph.held.get(node.name, ())
     found = matching_layouts(rule, node.layer, bottoms, held) or layouts_of(rule, node.layer, bottoms)
     return found[0]
 

@@ -1,4 +1,5 @@
-"""What is to be known of a net with its weights is told by every command and by the library, in the same words."""
+"""What is to be known of a net with its weights is told by every command and by the library, in the same words; and
+all of them refuse weights that do not fit."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 import caffe_fcn
-from tests.cli.conftest import CommandLine, trained
+from tests.cli.conftest import CommandLine, the_message, trained
 from tests.paths import ROOT
 
 NET = """
@@ -60,3 +61,28 @@ def test_the_library_tells_the_notes(pair: CommandLine, tmp_path: Path) -> None:
             caffe_fcn.verify(net, weights, net, weights),
         ):
             assert told.notes.count(NOTE) == 1, told
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_every_command_refuses_weights_that_do_not_fit(pair: CommandLine, command: str) -> None:
+    shapes: list[list[tuple[int, ...]]] = [[(12, 2), (2,)], [(2, 12)], [(2, 11), (2,)]]
+    for wrong in shapes:
+        (pair.path / "net.caffemodel").write_bytes(trained(("fc", "InnerProduct", wrong)))
+        told = pair.run(command, *RUNS[command])
+        assert told.code == 1 and "net.caffemodel: layer 'fc' (InnerProduct)" in the_message(told.err)
+
+
+def test_the_library_refuses_weights_that_do_not_fit(pair: CommandLine, tmp_path: Path) -> None:
+    (pair.path / "net.caffemodel").write_bytes(trained(("fc", "InnerProduct", [(12, 2), (2,)])))
+    net = caffe_fcn.read_net("net.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights, caffe_fcn.open_weights("fcn.caffemodel") as right:
+        for call in (
+            lambda: caffe_fcn.infer_shapes(net, weights),
+            lambda: caffe_fcn.convolutionalize(net, weights),
+            lambda: caffe_fcn.export(net, weights, tmp_path / "net.onnx"),
+            lambda: caffe_fcn.predictor(net, weights),
+            lambda: caffe_fcn.load(net, weights),
+            lambda: caffe_fcn.verify(net, weights, net, right),
+        ):
+            with pytest.raises(caffe_fcn.WeightsError, match="expected 2×12, found 12×2"):
+                call()
