@@ -313,6 +313,8 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Input input_param { shape { " + "dim: 1 " * 33 + "} }", [], "33 axes"),
         ("WindowData window_data_param { batch_size: 2 crop_size: 9 }", [], "crop_size is missing"),
         ("Permute permute_param { order: 0 order: 0 }", [MAP], "can be named once"),
+        ("Log log_param { base: -3 }", [MAP], "base is -3, but must be positive, or -1 for e"),
+        ("Exp exp_param { base: nan }", [MAP], "base is nan"),
         ("Reorg reorg_param { stride: 3 }", [MAP], "does not divide the map"),
         ("PriorBox", [MAP, MAP], "min_size is missing"),
         ("Mul", [(2, 3), (2, 4)], "cannot be joined"),
