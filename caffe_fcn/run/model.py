@@ -16,7 +16,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
@@ -98,7 +98,9 @@ class Model:
 
     def shapes(self, size: Size) -> Shapes:
         """The shapes of all blobs on one picture of SIZE. Raises ShapeError where the net does not take it."""
-        return infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
+        shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
+        refuse_empty(self.net.graph, shapes)
+        return shapes
 
     def cells(self, size: Size) -> Cells:
         """The cells of the map on a picture of SIZE. Raises ShapeError where the net does not take it."""

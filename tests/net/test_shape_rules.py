@@ -259,7 +259,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         (
             "Deconvolution convolution_param { num_output: 4 kernel_size: 1 pad: 9 }",
             [MAP],
-            "the padding takes away more",
+            "the padding takes away all",
         ),
         ("Pooling pooling_param { kernel_size: 30 }", [MAP], "the kernel is 30×30, more than the input"),
         ("Pooling pooling_param { kernel_size: 2 pad: 2 }", [MAP], "must be smaller than the kernel"),

@@ -10,7 +10,7 @@ from caffe_fcn.net.shapes import data, elementwise, losses, normalization, regio
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts, parameters_of
 from caffe_fcn.net.shapes.normalization import BatchNormBlobs, batch_norm_blobs
-from caffe_fcn.net.shapes.refusals import objections
+from caffe_fcn.net.shapes.refusals import objections, refuse_empty
 from caffe_fcn.net.shapes.regions import REGION_LAYERS
 from caffe_fcn.net.shapes.registry import (
     BVLC_LAYERS,
@@ -50,8 +50,9 @@ __all__ = [
     "infer_shapes",
     "layouts_of",
     "matching_layouts",
-    "parameters_of",
     "objections",
+    "parameters_of",
+    "refuse_empty",
     "rule",
     "show",
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import mul
 from types import MappingProxyType
 
 from caffe_fcn import schema
@@ -27,7 +29,6 @@ from caffe_fcn.net.shapes.registry import (
     Top,
     Unknown,
     bare,
-    count,
     find_rule,
     no_params,
     show,
@@ -176,9 +177,10 @@ def _checked(what: str, shape: PartialShape) -> Shape:
         raise ShapeError(f"{what} would have the shape {show(shape)}; no extent can be negative")
     if len(full) > MAX_AXES:
         raise ShapeError(f"{what} would have {len(full)} axes, more than the {MAX_AXES} that a blob of Caffe can have")
-    if count(full) > MAX_COUNT:
+    largest = max((*full, *accumulate(full, mul)), default=0)  # Caffe counts from the front, a 0 behind saves nothing
+    if largest > MAX_COUNT:
         raise TooLargeError(
-            f"{what} would have the shape {show(full)}: {count(full):,} elements, more than the {MAX_COUNT:,} "
+            f"{what} would have the shape {show(full)}: {largest:,} elements, more than the {MAX_COUNT:,} "
             "that a blob of Caffe can have"
         )
     return full

@@ -32,6 +32,18 @@ def objections(graph: Graph, shapes: Shapes) -> tuple[Objection, ...]:
     return (*found, *_sharing(graph, shapes))
 
 
+def refuse_empty(graph: Graph, shapes: Shapes) -> None:
+    """Raise ShapeError for the first blob of GRAPH without values, which no engine can compute."""
+    for node in graph.nodes:
+        for blob in (*node.bottoms, *node.tops):
+            shape = shapes.blobs[blob]
+            if isinstance(shape, tuple) and 0 in shape:
+                what = f"{printable(blob.name)!r} is {show(shape)}, which holds no values; give another input size"
+                error = ShapeError(f"{graph.source}: {_of(node, what)}")
+                error.index = node.index
+                raise error
+
+
 def _of(node: Node, what: str) -> str:
     return f'layer "{printable(node.name)}" ({printable(node.type)}): {what}'
 

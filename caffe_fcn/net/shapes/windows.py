@@ -186,8 +186,12 @@ def slid(windows: Windows, sizes: Shape) -> Shape:
         room = size - extent
         made.append((room // stride if room >= 0 else -(-room // stride)) + 1)
     if min(made, default=0) < 0:
-        raise ShapeError(f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}")
+        raise _too_large(windows, sizes)
     return tuple(made)
+
+
+def _too_large(windows: Windows, sizes: Shape) -> ShapeError:
+    return ShapeError(f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}")
 
 
 def _padded(windows: Windows, sizes: Shape) -> str:
@@ -201,8 +205,12 @@ def spread(windows: Windows, sizes: Shape) -> Shape:
     axes = zip(sizes, windows.stride, windows.extent, windows.before, windows.after, strict=True)
     made = tuple(stride * (size - 1) + extent - before - after for size, stride, extent, before, after in axes)
     if min(made, default=0) < 0:
-        raise ShapeError(f"the top would be {show(made)}: the padding takes away more than there is")
+        raise _taken_away(made)
     return made
+
+
+def _taken_away(made: Shape) -> ShapeError:
+    return ShapeError(f"the top would be {show(made)}: the padding takes away all of it")
 
 
 @rule(
@@ -222,9 +230,10 @@ def convolution(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
             raise ShapeError(f'its bottoms disagree: {show(bottom)}, but "{layer.bottom[position]}" is {show(other)}')
     sizes = bottom[axis + 1 :]
     windows = convolution_windows(layer, len(sizes))
-    made = spread(windows, sizes) if layer.type in DECONVOLUTIONS else slid(windows, sizes)
-    if 0 in made and _convolution_param(layer).bias_term:
-        raise ShapeError(f"the top would be {show(made)}, and a bias cannot be added to nothing")
+    spreads = layer.type in DECONVOLUTIONS
+    made = spread(windows, sizes) if spreads else slid(windows, sizes)
+    if 0 in made and _convolution_param(layer).bias_term:  # Caffe does not add a bias to nothing
+        raise _taken_away(made) if spreads else _too_large(windows, sizes)
     return [(*bottom[:axis], outputs, *made)] * len(bottoms)
 
 
