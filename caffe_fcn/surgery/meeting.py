@@ -60,14 +60,14 @@ def meet(
     weights: WeightFile | None,
     selection: Selection = ANY_NET,
     *,
-    fed: Mapping[str, Shape] | None = None,
+    fed: Mapping[str, Mapping[str, Shape]] | None = None,
     lenient: bool = False,
 ) -> Trained:
     """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none.
 
-    FED overrides the shapes of the net's inputs by name; names that the net does not have are ignored there. Raises
-    NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the weights do
-    not fit the net; if LENIENT, that is a note.
+    FED overrides, by phase, the shapes of the net's inputs by name; names that the net does not have are ignored.
+    Raises NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the
+    weights do not fit the net; if LENIENT, that is a note.
     """
     if weights is not None and weights.bare:
         weights = with_headers(weights, source.net)
@@ -78,7 +78,7 @@ def meet(
         if fed is None:
             check_given(graph._replace(held={}), selection.given)
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
-        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, fed or {})})
+        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
     notes = [*source.notes, *(note for found in shapes.values() for note in found.notes)]
     if fed is None:  # labels are not as many as the larger map's cells
         notes += [each.message for phase, graph in phases.items() for each in objections(graph, shapes[phase])]
