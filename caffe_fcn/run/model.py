@@ -13,16 +13,16 @@ from math import prod
 
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, infer_geometry
+from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import one_net
-from caffe_fcn.run.tiling import Reach, reaches
+from caffe_fcn.run.tiling import Reach, reach
 from caffe_fcn.surgery.check import other_parameters
 
 _FLOAT = 4
@@ -98,24 +98,19 @@ class Model:
 
     def shapes(self, size: Size) -> Shapes:
         """The shapes of all blobs on one picture of SIZE. Raises ShapeError where the net does not take it."""
-        shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
-        refuse_empty(self.net.graph, shapes)
-        return shapes
+        return infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
 
     def cells(self, size: Size) -> Cells:
         """The cells of the map on a picture of SIZE. Raises ShapeError where the net does not take it."""
         axes = []
-        reasons: dict[Reason, None] = {}
         for axis, pixels in enumerate(size):
             shapes = self._along(axis, pixels)
             geometry = infer_geometry(self.net.graph, shapes).get(self.blob)
             made = shapes.blobs[self.blob]
             if geometry is None or not isinstance(made, tuple):
                 raise ShapeError(f"{self.source}: {self.blob.name!r} is no map of a picture of {show(size)}")
-            reasons.update(dict.fromkeys(geometry.reasons))
-            lies = geometry.window[axis], geometry.stride[axis], geometry.offset[axis]
-            axes.append(Axis(pixels, made[2 + axis], *lies))
-        return Cells(axes[0], axes[1], tuple(reasons))
+            axes.append(Axis(pixels, made[2 + axis], geometry.axes[axis]))
+        return Cells(axes[0], axes[1])
 
     def _along(self, axis: int, pixels: int) -> Shapes:
         """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""
@@ -151,11 +146,14 @@ class Model:
         return _least(high, lambda size: self.takes((size, wide))), _least(wide, lambda size: self.takes((high, size)))
 
     def reach(self, size: Size) -> tuple[Reach, Reach] | None:
-        """How far cells reach on a picture of SIZE, for tiles; None where their places move with it."""
+        """What cells need of a picture of SIZE, for tiles; None where their places move with it."""
         graph, (high, wide) = self.net.graph, self.nominal
-        known = [infer_geometry(graph, self.shapes(each)) for each in ((size[0], wide), (high, size[1]))]
-        found = reaches(graph, known[0])[0], reaches(graph, known[1])[1]
-        return found if found == reaches(graph, infer_geometry(graph, self.net.shapes)) else None
+        along = [self.shapes(each) for each in ((size[0], wide), (high, size[1]))]
+        found = [reach(graph, shapes, self.blob, axis) for axis, shapes in enumerate(along)]
+        nominal = [reach(graph, self.net.shapes, self.blob, axis) for axis in range(2)]
+        if [each.align for each in found] != [each.align for each in nominal]:
+            return None
+        return found[0], found[1]
 
     @cached_property
     def bytes_per_pixel(self) -> float:

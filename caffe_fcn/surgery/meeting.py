@@ -13,7 +13,7 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.fitting import Fit, check_fit
@@ -80,8 +80,6 @@ def meet(
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
         shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
     notes = [*source.notes, *(note for found in shapes.values() for note in found.notes)]
-    if fed is None:  # labels are not as many as the larger map's cells
-        notes += [each.message for phase, graph in phases.items() for each in objections(graph, shapes[phase])]
     fit = Fit()
     try:
         if weights is not None:

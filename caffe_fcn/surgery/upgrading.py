@@ -19,14 +19,7 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.rewrite import DROP, Drop, Edits, LayerEdit
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.net.upgrade import (
-    SHAPE_HINT,
-    has_legacy_batch_norm,
-    has_legacy_inputs,
-    has_legacy_transforms,
-    input_layer,
-    upgrade_with_origins,
-)
+from caffe_fcn.net.upgrade import has_legacy_batch_norm, has_legacy_inputs, has_legacy_transforms, upgrade_with_origins
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import check_text
 from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes
@@ -56,10 +49,6 @@ def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False) -> Upgra
 
 
 def _upgrade_text(source: SourceNet) -> Upgrade:
-    inputs = input_layer(source.written, source.name)
-    if inputs is not None and not inputs.input_param.shape:
-        names = ", ".join(f'input: "{name}"' for name in inputs.top)
-        raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
     net, origins = upgrade_with_origins(source.net, source=source.name)
     edits = source.edits_for(net, origins)
     document = source.document.with_edits(edits)

@@ -222,7 +222,8 @@ def test_the_cause_of_what_is_not_known_and_the_option_that_tells_it(bench: Benc
         "say it with --input-shape data=N,C,H,W",
         "layer 'h5' does not tell the shape of 'label': its shape is in an HDF5 file, not in the net; "
         "say it with --input-shape label=N,C,H,W",
-        "layer 'layer' does not tell the shape of 'r': unknown layer type \"Riddle\"; say it with --shape r=N,C,H,W",
+        "layer 'layer' does not tell the shape of 'r': nobody here knows the layer type \"Riddle\"; "
+        "say it with --shape r=N,C,H,W",
     )
     assert found.totals is not None
     assert found.totals[-3:] == (2, 2, 3)
@@ -550,6 +551,7 @@ def test_csv_of_layers(bench: Bench) -> None:
         "window": "51x51",
         "stride": "8x8",
         "offset": "9x9",
+        "phases": "1x1",
         "exactness": "away from borders",
         "reasons": 'layer "conv2" pads',
     }
