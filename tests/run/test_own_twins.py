@@ -35,12 +35,19 @@ NETS = {
     "a classifier": data() + conv("c", "data", 3) + fc("fc", "c", 2),
     "numbers that overflow": data() + conv("c", "data", 3) + layer("e", "Exp", "c", params="exp_param { scale: 1e30 }"),
 }
-SHAPES = {"c": [(3, 2, 3, 3), (3,)], "fc": [(2, 144), (2,)], "lstm": [(8, 6), (8,), (8, 2)], "other": [(2,)]}
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "c": [(3, 2, 3, 3), (3,)],
+    "fc": [(2, 144), (2,)],
+    "lstm": [(8, 6), (8,), (8, 2)],
+    "other": [(2,)],
+}
 
 
 def own_twin(text: str, tmp_path: Path, *, changed: str = "", blob: str = "") -> Verification:
-    """The net TEXT, with weights at random, held against itself: as CHANGED, with one value of the layer BLOB changed."""
-    shapes = {**SHAPES, **({"c": [(4, 3, 3, 3), (4,)]} if "PriorBox" in text else {})}
+    """The net TEXT, with weights at random, held against itself, CHANGED, or with a value of the layer BLOB changed."""
+    shapes = dict(SHAPES)
+    if "PriorBox" in text:
+        shapes["c"] = [(4, 3, 3, 3), (4,)]
     for name, other in (("a", ""), ("b", blob)):
         random = np.random.default_rng(0)
         net = schema.NetParameter()
