@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from caffe_fcn.errors import EngineError, ShapeError
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
@@ -22,6 +22,7 @@ from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import one_net
+from caffe_fcn.run.onnx.scope import choose_scope
 from caffe_fcn.run.tiling import Reach, reach
 from caffe_fcn.surgery.check import other_parameters
 
@@ -214,16 +215,27 @@ def load_model(
     Raises EngineError for a net that takes no pictures, or of which it is not plain what to look at; WeightsError
     where weights are NaN or infinite; what ENGINE raises for a net that it cannot run.
     """
-    net, weights, notes = one_net(source, weights, selection)
-    graph, shapes = net
-    check_finite(weights, graph)
-    session = engine.load(net, weights, outputs=[] if blob is None else [_known(graph, blob)])
+    whole, weights, notes = one_net(source, weights, selection)
+    check_finite(weights, whole.graph)
+    outputs = [] if blob is None else [_known(whole.graph, blob)]
+    session = engine.load(whole, weights, outputs=outputs)
+    net = _in_use(whole, blob)
     feed, fed = _feed(net, session)
     looked = _looked_at(net, session, blob)
-    made = shapes.blobs[looked]
+    made = net.shapes.blobs[looked]
     if not isinstance(made, tuple) or len(made) < 2 or prod(made[2:]) < 1:
-        raise EngineError(f"{graph.source}: expected classes in {looked.name!r}, found {made}; choose with --blob")
+        found = f"expected classes in {looked.name!r}, found {made}; choose with --blob"
+        raise EngineError(f"{net.graph.source}: {found}")
     return Model(net, session, feed, fed, looked, made, notes)
+
+
+def _in_use(whole: Net, blob: str | None) -> Net:
+    """WHOLE without what only its training needs, a Softmax in place of its loss; all of it if BLOB is in the rest."""
+    try:
+        scope = choose_scope(*whole)
+    except LoweringError:
+        return whole
+    return Net(scope.graph, scope.shapes) if blob is None or scope.graph.latest(blob) else whole
 
 
 def _known(graph: Graph, name: str) -> str:
