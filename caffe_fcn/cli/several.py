@@ -93,10 +93,11 @@ def holds_weights(path: str) -> bool:
     is damaged weights that it must be."""
     if path.lower().endswith(_WEIGHTS) or not os.path.isfile(path):
         return path.lower().endswith(_WEIGHTS)
-    from caffe_fcn.files.prototxt import is_text_file
+    from caffe_fcn.files.prototxt import is_binary
 
     try:
-        return not is_text_file(path)
+        with open(path, "rb") as file:
+            return is_binary(file.read(4096))
     except OSError:  # told when it is opened in earnest
         return False
 

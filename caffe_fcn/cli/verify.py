@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
-from caffe_fcn.cli.nets import files_of, grouped, open_trained
 from caffe_fcn.cli.options import Preparation, file_name, fraction, preparation_options, selection_options
-from caffe_fcn.cli.streams import print_json
+from caffe_fcn.cli.streams import open_trained, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
@@ -25,7 +23,10 @@ PROOFS = ("weights", "same-size", "dense")
     short_help="Prove that a converted net is its original's twin.",
     epilog="Exit codes: 0 every proof holds or does not apply, 1 one fails or could not be carried out, 2 wrong usage.",
 )
-@click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
+@click.argument("net", type=file_name)
+@click.argument("weights", type=file_name)
+@click.argument("fcn", type=file_name)
+@click.argument("fcn_weights", type=file_name)
 @click.option(
     "--proof",
     "proofs",
@@ -59,7 +60,10 @@ PROOFS = ("weights", "same-size", "dense")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def verify(
-    files: tuple[str, ...],
+    net: str,
+    weights: str,
+    fcn: str,
+    fcn_weights: str,
     selection: Selection,
     preparation: Preparation,
     images: tuple[str, ...],
@@ -87,23 +91,23 @@ def verify(
     from dataclasses import replace
 
     from caffe_fcn.files.literals import visible
+    from caffe_fcn.net.selection import known_to
     from caffe_fcn.report.verification import document, lines
     from caffe_fcn.run.nets import one_net
     from caffe_fcn.run.proofs.pictures import read_inputs
     from caffe_fcn.run.verify import verify as prove
 
-    if "" in files:
+    paths = (net, weights, fcn, fcn_weights)
+    if "" in paths:
         raise click.UsageError("a file's name is empty")
-    if not 2 <= len(files) <= 4:
-        raise click.UsageError(f"expected two nets, each with its weights, found {len(files)} files")
-    if files.count("-") > 1:
+    if paths.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
     options = _options(**choices)
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
-        original, twin = _models(stack, files)
+        original, twin = (_model(stack, *pair) for pair in ((net, weights), (fcn, fcn_weights)))
         if images:
-            taken = one_net(original.source, original.weights, selection).net
+            taken = one_net(original.source, original.weights, known_to(original.source, selection)).net
             pictures, notes = read_inputs(images, taken, **preparation._asdict())
             options = replace(options, pictures=pictures)
         found = prove(original, twin, selection, options)
@@ -140,12 +144,8 @@ def _options(
     )
 
 
-def _models(stack: ExitStack, words: Sequence[str]) -> list[Model]:
-    """The two nets in the files WORDS, open until STACK closes."""
+def _model(stack: ExitStack, net: str, weights: str) -> Model:
+    """NET and WEIGHTS, open until STACK closes."""
     from caffe_fcn.run.verify import Model
 
-    models = [Model(*open_trained(stack, files)) for files in grouped(files_of(stack, words))]
-    if len(models) != 2:
-        expected = "two nets to compare, each a prototxt with its weights or a caffemodel alone"
-        raise click.UsageError(f"expected {expected}, found {len(models)}")
-    return models
+    return Model(*open_trained(stack, net, weights))

@@ -1,7 +1,8 @@
 """From a prototxt's tree to a message of the schema: the typed view of a document.
 
-Every value is checked against the field's type, and errors are located. What no schema knows, fields
-and enumerators of forks, is left out of the message and listed in `unknown`; it stays in the text.
+Every value is checked against the field's type, and errors are located. What BVLC Caffe's schema does not
+know, fields and enumerators of forks, is listed in `foreign`; what our schema does not know either is left out
+of the message, and stays in the text.
 What Caffe itself would refuse although its meaning is plain (an enumerator in quotes, a string
 without) is read and listed in `irregular`.
 """
@@ -15,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from caffe_fcn.files.literals import enumerator, integer, printable, real, string_bytes, truth
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar
-from caffe_fcn.schema import Message, is_repeated
+from caffe_fcn.schema import FORKS, Message, is_repeated
 
 _LIMITS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -25,13 +26,45 @@ _LIMITS = {
 }
 
 
+class Foreign(NamedTuple):
+    """A field that BVLC Caffe's schema does not have, or a value of a field that is no enumerator there."""
+
+    path: str
+    """The names from the root of the document on, with dots between."""
+    message: str
+    """The type of the message that the field is in, e.g. "ConvolutionParameter"."""
+    value: str
+    """The value as it is written, but for blanks."""
+    enumerator: bool
+    """Whether the field is BVLC's, and its value is not."""
+    known: bool
+    """Whether our schema has it, so that the message says it."""
+    offset: int
+    """Where it is in the text."""
+
+    @property
+    def field(self) -> str:
+        """The name of the field."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def shown(self) -> str:
+        """The path, and the value where it is what is not known."""
+        return f"{self.path}: {printable(self.value)}" if self.enumerator else self.path
+
+
 class Typed(NamedTuple):
-    """The message of a document, and what it does not say: `unknown` and `irregular`, each as
-    (dotted path, offset in the text), in the order of the text."""
+    """The message of a document, and what else is to be told of its text, in the order of the text: what is FOREIGN to
+    BVLC Caffe, and what is IRREGULAR, as (dotted path, offset)."""
 
     message: Message
-    unknown: tuple[tuple[str, int], ...]
+    foreign: tuple[Foreign, ...]
     irregular: tuple[tuple[str, int], ...]
+
+    @property
+    def unknown(self) -> tuple[tuple[str, int], ...]:
+        """What the message does not say, because our schema does not have it, as (dotted path, offset)."""
+        return tuple((each.shown, each.offset) for each in self.foreign if not each.known)
 
 
 def to_message(document: Document, message_class: Any) -> Typed:
@@ -39,7 +72,7 @@ def to_message(document: Document, message_class: Any) -> Typed:
     message = message_class()
     reader = _Reader(document)
     reader.fill(message, document.root.fields, "")
-    return Typed(message, tuple(reader.unknown), tuple(reader.irregular))
+    return Typed(message, tuple(reader.foreign), tuple(reader.irregular))
 
 
 @cache
@@ -48,10 +81,15 @@ def fields_of(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
     return dict(descriptor.fields_by_name)
 
 
+def _type_name(descriptor: Descriptor | None) -> str:
+    """The name of a message type within Caffe's schema."""
+    return "" if descriptor is None else str(descriptor.full_name).removeprefix("caffe.")
+
+
 class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.unknown: list[tuple[str, int]] = []
+        self.foreign: list[Foreign] = []
         self.irregular: list[tuple[str, int]] = []
 
     def fill(self, message: Message, fields: list[Field], path: str) -> None:
@@ -60,8 +98,11 @@ class _Reader:
         for field in fields:
             descriptor = known.get(field.name)
             if descriptor is None:
-                self.unknown.append((path + field.name, field.start))
-            elif is_repeated(descriptor):
+                self.note(message, field, path, known=False)
+                continue
+            if descriptor.number >= FORKS:
+                self.note(message, field, path, known=True)
+            if is_repeated(descriptor):
                 self.add(message, descriptor, field, path)
             else:
                 before = self.value(message, descriptor)
@@ -71,6 +112,13 @@ class _Reader:
                 if field.name in seen:
                     self.repetition(field, path, before == self.value(message, descriptor))
                 seen.add(field.name)
+
+    def note(self, message: Message, field: Field, path: str, *, known: bool) -> None:
+        """Note a FIELD that BVLC Caffe does not have."""
+        value = " ".join(word for v in field.values for word in self.document.text[v.start : v.end].split())
+        self.foreign.append(
+            Foreign(path + field.name, _type_name(message.DESCRIPTOR), value, False, known, field.start)
+        )
 
     def value(self, message: Message, descriptor: FieldDescriptor) -> Any:
         """A single field's value; None when it is not there, or was an enumerator that the schema does not know."""
@@ -162,6 +210,7 @@ class _Reader:
             expected = f"{name}: expected a name, or its number, found {printable(literal)}"
             self.document.fail(value.start, expected)
         number = enumerator(descriptor.enum_type, literal)
-        if number is None:
-            self.unknown.append((f"{name}: {printable(literal)}", value.start))
+        if number is None or number >= FORKS:
+            message = _type_name(descriptor.containing_type)
+            self.foreign.append(Foreign(name, message, literal, True, number is not None, value.start))
         return number

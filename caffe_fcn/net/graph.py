@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
+
+if TYPE_CHECKING:
+    from caffe_fcn.net.foreign import ForeignField
 
 _LEGACY_AXES = 4
 """`input_dim` gives num, channels, height and width of each `input`."""
@@ -27,12 +30,14 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """A layer in the graph. INDEX is its place in `net.layer`, or -1 for the net's own `input` fields."""
+    """A layer in the graph. INDEX is its place in `net.layer`, or -1 for the net's own `input` fields; UNDECIDED are
+    its fields whose effect is not computed."""
 
     index: int
     layer: schema.Message
     bottoms: tuple[Blob, ...]
     tops: tuple[Blob, ...]
+    undecided: tuple[ForeignField, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,6 +61,18 @@ class Graph(NamedTuple):
     source: str = "net"
     held: Mapping[str, Sequence[tuple[int, ...]]] = MappingProxyType({})
     """The shapes of the parameter blobs that the net has in its weights, by layer name, where that is known."""
+    undecided: tuple[ForeignField, ...] = ()
+    """Fields of the net itself whose effect is not computed."""
+
+    def before(self, nodes: Iterable[Node]) -> set[int]:
+        """The indices of NODES and of all layers that they depend on."""
+        wanted = {node.index for node in nodes}
+        blobs: set[Blob] = set()
+        for node in reversed(self.nodes):
+            if node.index in wanted or not blobs.isdisjoint(node.tops):
+                wanted.add(node.index)
+                blobs.update(node.bottoms)
+        return wanted
 
     def latest(self, name: str) -> Blob | None:
         """The last version of the blob called NAME, or None if no layer makes it."""
@@ -74,15 +91,17 @@ def build_graph(
     stages: Sequence[str] = (),
     level: int | None = None,
     source: str = "net",
+    undecided: Mapping[int | None, tuple[ForeignField, ...]] = MappingProxyType({}),
 ) -> Graph:
     """The graph of NET, a NetParameter in the current format, for PHASE ("TRAIN" or "TEST").
 
     As Caffe's tools do it, PHASE replaces the one in the net's own `state` and STAGES are added to the
-    stages there; LEVEL replaces the net's where given. SOURCE names the file in messages. Raises NetError
+    stages there; LEVEL replaces the net's where given. SOURCE names the file in messages; UNDECIDED are fields whose
+    effect is not computed, by the index of their layer, None for the net. Raises NetError
     for a bottom that no earlier layer makes, a top made twice, bad input fields or bad include rules.
     """
     state = _state(net, phase, stages, level)
-    builder = _Builder(net, state, source)
+    builder = _Builder(net, state, source, undecided)
     if net.input:
         builder.add(-1, _legacy_input(net, source))
     for index, layer in enumerate(net.layer):
@@ -98,10 +117,17 @@ def build_graph(
 class _Builder:
     """Adds layers in file order, keeping the current version of every blob name."""
 
-    def __init__(self, net: schema.Message, state: schema.Message, source: str) -> None:
+    def __init__(
+        self,
+        net: schema.Message,
+        state: schema.Message,
+        source: str,
+        undecided: Mapping[int | None, tuple[ForeignField, ...]],
+    ) -> None:
         self._net = net
         self._state = state
         self._source = source
+        self._undecided = undecided
         self._current: dict[str, Blob] = {}
         self._producer: dict[Blob, Node] = {}
         self._consumers: dict[Blob, list[Node]] = {}
@@ -111,7 +137,7 @@ class _Builder:
         bottom_names = list(layer.bottom)
         bottoms = tuple(self._bottom(layer, index, name) for name in bottom_names)
         tops = tuple(self._top(layer, index, position, bottom_names) for position in range(len(layer.top)))
-        node = Node(index, layer, bottoms, tops)
+        node = Node(index, layer, bottoms, tops, self._undecided.get(index, ()))
         self._nodes.append(node)
         for blob in dict.fromkeys(bottoms):
             self._consumers.setdefault(blob, []).append(node)
@@ -122,7 +148,8 @@ class _Builder:
         outputs = tuple(blob for blob in self._producer if blob not in self._consumers)
         consumers = {blob: tuple(nodes) for blob, nodes in self._consumers.items()}
         phase = _phase_name(self._state.phase)
-        return Graph(phase, tuple(self._nodes), self._producer, consumers, outputs, self._source)
+        undecided = self._undecided.get(None, ())
+        return Graph(phase, tuple(self._nodes), self._producer, consumers, outputs, self._source, undecided=undecided)
 
     def _bottom(self, layer: schema.Message, index: int, name: str) -> Blob:
         blob = self._current.get(name)

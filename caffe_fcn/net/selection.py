@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import NetError, ShapeError
+from caffe_fcn.net.foreign import undecided_fields, unknown_name
 from caffe_fcn.net.graph import Blob, Graph, build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
@@ -59,12 +60,30 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
     unknown = [name for name in selection.given if not any(graph.latest(name) for graph in found.values())]
     if unknown:
         raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
+    check_ignored(selection, source)
     return found
+
+
+def known_to(source: SourceNet, selection: Selection) -> Selection:
+    """SELECTION, which is for several nets, without the shapes of blobs and the fields that SOURCE does not have."""
+    blobs = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
+    given = {name: shape for name, shape in selection.given.items() if name in blobs}
+    ignored = selection.ignored_fields & {field.name for field in source.foreign}
+    return selection._replace(given=given, ignored_fields=ignored)
 
 
 def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
     """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
-    return build_graph(net, phase=phase, stages=selection.stages, level=selection.level, source=source.name)
+    undecided = undecided_fields(source.foreign, selection.ignored_fields) if net is source.net else {}
+    stages, level = selection.stages, selection.level
+    return build_graph(net, phase=phase, stages=stages, level=level, source=source.name, undecided=undecided)
+
+
+def check_ignored(selection: Selection, *sources: SourceNet) -> None:
+    """Raise NetError for a field that is to be ignored, and that SOURCES do not have, or that is applied."""
+    for name in sorted(selection.ignored_fields):
+        if wrong := unknown_name([field for source in sources for field in source.foreign], name):
+            raise NetError(f"{', '.join(dict.fromkeys(source.name for source in sources))}: {wrong}")
 
 
 def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:

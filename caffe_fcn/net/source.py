@@ -20,7 +20,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
-from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.foreign import ForeignField, foreign_fields
 from caffe_fcn.net.inside import text_of
 from caffe_fcn.net.shapes import BVLC_LAYERS
 from caffe_fcn.net.upgrade import is_v0, is_v1, upgrade_with_origins
@@ -42,7 +42,9 @@ class SourceNet:
     format: str
     """The format of the file: "V0" of 2013, "V1" of 2014, or the current "V2"."""
     notes: tuple[str, ...] = ()
-    """What Caffe would not take, or not wholly."""
+    """What is written in a way that Caffe would not take."""
+    foreign: tuple[ForeignField, ...] = ()
+    """The fields that BVLC Caffe does not know."""
     from_weights: bool = False
     """Whether the text was made from the net inside a caffemodel."""
 
@@ -73,37 +75,16 @@ class SourceNet:
 
 
 def read_net(path: str | os.PathLike[str]) -> SourceNet:
-    """The net in the prototxt at PATH, or the one inside the caffemodel there.
-
-    Raises PrototxtError, CaffemodelError or NetError; OSError when the file cannot be read.
-    """
-    opened = open_either(os.fspath(path))
-    if isinstance(opened, SourceNet):
-        return opened
-    with opened:
-        return net_of_weights(opened)
-
-
-def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
-    """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
-    OSError where it cannot be read."""
-    with open(path, "rb") as file:
-        data = file.read(prototxt.HEAD)
-        if not prototxt.is_binary(data):
-            return interpret(prototxt.parse(data + file.read(), name or path))
-    return open_weights(path, name)
+    """The net in the prototxt at PATH. Raises PrototxtError or NetError; OSError when it cannot be read."""
+    return interpret(prototxt.read(path))
 
 
 def net_of_weights(weights: WeightFile) -> SourceNet:
     """The net that a caffemodel brings along, which has no text of its own and is given one.
 
     It is what one phase of the training made of the file, so its rules have done their work and go. Raises NetError
-    where there is none, as in HDF5, and for a layer with fields that no known Caffe has, or that several read
-    differently.
+    for a layer with fields that no known Caffe has, or that several read differently.
     """
-    if weights.bare:
-        kind = "an HDF5 file" if weights.hdf5 else "this caffemodel"
-        raise NetError(f"{weights.path}: {kind} holds weights but no net; give the prototxt first")
     document = prototxt.parse(text_of(weights), weights.path)
     return replace(interpret(document), from_weights=True)
 
@@ -118,7 +99,8 @@ def interpret(document: Document) -> SourceNet:
         net, origins = written, tuple[int | None, ...](range(len(written.layer)))
     else:
         net, origins = upgrade_with_origins(written, source=document.name)
-    return SourceNet(document, written, net, origins, form, _notes(document, typed))
+    foreign = foreign_fields(document, typed.foreign, net, origins)
+    return SourceNet(document, written, net, origins, form, _notes(document, typed), foreign)
 
 
 def foreign_types(types: Iterable[str]) -> list[str]:
@@ -144,12 +126,8 @@ def _check_is_net(document: Document, typed: Typed) -> None:
 
 
 def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
-    """What a reader should know of a file that Caffe would not take, or not wholly."""
+    """What a reader should know of a file that Caffe would not take."""
     notes = []
-    if typed.unknown:
-        names = dict.fromkeys(path.removeprefix("layer.").removeprefix("layers.") for path, _ in typed.unknown)
-        shown = ", ".join(printable(name) for name in list(names)[:6]) + (", ..." if len(names) > 6 else "")
-        notes.append(f"unknown to BVLC Caffe: {shown}")
     for path, offset in typed.irregular[:3]:
         line, column = document.position(offset)
         notes.append(

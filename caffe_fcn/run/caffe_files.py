@@ -18,6 +18,7 @@ from caffe_fcn.errors import EngineError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, Drop, LayerEdit, write
+from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
@@ -245,6 +246,8 @@ def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
 
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:
     """Raise EngineError, naming every layer, where ENGINE would run the net in SCOPE otherwise than Caffe does."""
+    if reason := refusal(scope.graph):
+        raise EngineError(f"{scope.graph.source}: {reason}")
     found = []
     for node in scope.graph.nodes:
         if node.bottoms:

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine, Net
@@ -64,6 +64,7 @@ def verify(
     TEST. What does not hold, and what cannot be carried out, is a value; raised is CaffeFcnError for files that cannot
     be compared at all, such as weights that hold NaN.
     """
+    check_ignored(selection, original.source, twin.source)
     work = _Work(original, twin, selection, options or Options())
     wanted = work.options.proofs
     same_size = work.same_size() if SAME_SIZE in wanted else None
@@ -93,12 +94,12 @@ class _Work:
         self.options, self.misfit = options, ""
         self.refused: tuple[str, ...] = ()
         self.runner = Runner(options.engine)
-        before = _met(original, selection)
-        self.original = _side(before, original)
+        self.original = _side(_met(original, selection), original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
+        given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
         try:
-            found = _met(twin, selection, {phase: _fed(self.original, phase) for phase in self.original.graphs})
+            found = _met(twin, selection, given)
         except WeightsError as error:
             self.refused, self.misfit = (str(error),), "the weights of the twin are not those of its net"
             return
@@ -106,11 +107,7 @@ class _Work:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
         self.twin = _side(found, twin)
-        self.refused = tuple(
-            f"{each}, which Caffe refuses"
-            for name, each in found.fit.other_axes.items()
-            if name not in before.fit.other_axes  # else the original's own fault
-        )
+        self.refused = tuple(f"{each}, which Caffe refuses" for each in found.fit.other_axes.values())
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
@@ -207,20 +204,14 @@ def _scope(side: Side, phase: str) -> Scope:
         return Scope(graph, shapes, (), graph.outputs, ())
 
 
-def _met(model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None) -> Trained:
-    """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
-    return meet(model.source, model.weights, _known(model.source, selection), fed=fed)
+def _met(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Trained:
+    """MODEL in each phase. FED are the shapes of the inputs of the net that it is held against."""
+    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed)
 
 
 def _side(found: Trained, model: Model) -> Side:
     """MODEL, as it was FOUND, for the proof of the weights."""
     return Side(found.weights or model.weights, found.graphs, found.shapes, found.notes)
-
-
-def _known(source: SourceNet, selection: Selection) -> Selection:
-    """SELECTION without shapes of blobs that the net, whose blobs may have other names, does not have."""
-    names = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
-    return selection._replace(given={name: shape for name, shape in selection.given.items() if name in names})
 
 
 def _fed(side: Side, phase: str) -> dict[str, Shape]:

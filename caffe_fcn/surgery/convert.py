@@ -7,23 +7,23 @@ two a caller can show the plan, or its diff, and stop.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from caffe_fcn.errors import PrototxtError, ShapeError, SurgeryError
+from caffe_fcn.errors import NetError, PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.foreign import RESHAPING, ForeignField, refusal
+from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
-from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either
+from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import check_twin, other_parameters
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
-from caffe_fcn.surgery.edits import Surgery
+from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
 from caffe_fcn.surgery.kept import Original, Twin, outputs_after
 from caffe_fcn.surgery.meeting import meet
@@ -72,15 +72,31 @@ def open_inputs(
     opened = open_either(net, names[0])
     if isinstance(opened, SourceNet):
         return opened, open_weights(weights, names[1]) if weights is not None else None
-    with ExitStack() as stack:
-        stack.enter_context(opened)
-        if weights is not None:
-            swapped = prototxt.is_text_file(weights)
-            hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
-            raise PrototxtError(f"{opened.path}: expected a prototxt (text), found a binary file; {hint}")
-        source = net_of_weights(opened)
-        stack.pop_all()
-    return source, opened
+    if weights is None:
+        if opened.bare:
+            opened.close()
+            kind = "an HDF5 file" if opened.hdf5 else "this caffemodel"
+            raise NetError(f"{names[0] or net}: {kind} holds weights but no net; give the prototxt first")
+        return net_of_weights(opened), opened
+    opened.close()
+    swapped = not prototxt.is_binary(_head(weights))
+    hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
+    raise PrototxtError(f"{names[0] or net}: expected a prototxt (text), found a binary file; {hint}")
+
+
+def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
+    """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
+    OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        data = file.read(4096)
+        if prototxt.is_binary(data):
+            return open_weights(path, name)
+        return interpret(prototxt.parse(data + file.read(), name or path))
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4096)
 
 
 def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
@@ -101,6 +117,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     }
     surgery = outside(source.net, list(phases.values()), merge(surgeries))
     _check_asked(source, phases, settings, surgery)
+    _check_fields(phases, surgery)
     changed, origins = surgery.apply(source.net)
     notes = [*found.notes, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
     notes += _idle_rules(settings, source, surgery)
@@ -130,6 +147,22 @@ def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Setti
     if settings.strict and left:
         reasons = "; ".join(f"{entry.layer}: {entry.reason}" for entry in left)
         raise SurgeryError(f"{source.name}: --strict, and not every InnerProduct can be converted: {reasons}")
+
+
+def _check_fields(phases: Mapping[str, Graph], surgery: Surgery) -> None:
+    """Raise SurgeryError where a field of unknown effect may change the size of a kernel, or may not mean in its new
+    place what it meant in the old one."""
+    sized = {edit.index for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling)}
+    converted = {edit.index for edit in surgery.conversions}
+    for graph in phases.values():
+        before = graph.before(node for node in graph.nodes if node.index in sized)
+
+        def counts(node: Node, field: ForeignField, before: set[int] = before) -> bool:
+            moves = node.index in converted and field.name.partition(".")[0] in _MOVED
+            return moves or (node.index in before and field.effect in RESHAPING)
+
+        if reason := refusal(graph, counts):
+            raise SurgeryError(f"fields of unknown effect may change what is converted: {reason}")
 
 
 def _check(

@@ -16,10 +16,10 @@ from tests.cli.conftest import CommandLine, the_message, trained
 from tests.paths import ROOT
 
 NET = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 2 dim: 2 } } strange: 1 }
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 2 dim: 2 } } debug: true }
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }
 """
-NOTE = "unknown to BVLC Caffe: strange"
+NOTE = "debug is unknown to BVLC Caffe, and has no effect on shapes and answers"
 PAIR = ("net.prototxt", "net.caffemodel")
 RUNS = {
     "inspect": PAIR,

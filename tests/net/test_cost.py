@@ -319,6 +319,14 @@ def test_statistics_are_told_apart_in_weights_too() -> None:
     assert (found.parameters, found.statistics) == (0, 9)
 
 
+def test_statistics_and_scales_within_a_batch_norm_are_told_apart() -> None:
+    text = data(1, 4, 3, 3) + layer("BatchNorm")
+    for held in ([(4,), (4,), (1,), (4,), (4,)], [(4,), (4,), (4,), (4,), (1,)]):
+        found = costs(text, held={"layer": held})["layer"]
+        assert (found.parameters, found.statistics) == (8, 9)
+        assert found.blobs is not None and [blob.shape for blob in found.blobs] == held
+
+
 def test_layers_whose_code_decides_hold_what_the_weights_say() -> None:
     python = data(1, 3) + layer("Python", 'python_param { module: "m" layer: "L" }')
     assert costs(python)["layer"].parameters == 0

@@ -38,8 +38,8 @@ def errors(text: str | bytes, selection: Selection = ANY_NET) -> list[str]:
     return told(look(text, selection).errors)
 
 
-def notes(text: str | bytes) -> list[str]:
-    found = look(text)
+def notes(text: str | bytes, selection: Selection = ANY_NET) -> list[str]:
+    found = look(text, selection)
     assert found.errors == ()
     return told(found.notes)
 
@@ -262,14 +262,40 @@ def test_unknown_fields_are_noted_once_each() -> None:
     text = NET + "".join(
         layer(f"r{i}", "ReLU", "data", params="new_param { x: 1 } phase: TEST blah: 3") for i in range(3)
     )
-    assert notes(text)[:1] == ["3:58 new_param is unknown to BVLC Caffe (3 times, first here)"]
-    assert notes(text)[1].endswith("blah is unknown to BVLC Caffe (3 times, first here)")
+    unknown = (
+        "is unknown to BVLC Caffe (3 times, first here), and is in no fork that is known here, so its effect is unknown"
+    )
+    assert notes(text)[:1] == [f"3:58 new_param {unknown}"]
+    assert notes(text)[1].endswith(f"blah {unknown}")
     assert notes(SOLVER + "cpu_only: true\n") == ["7:1 cpu_only is unknown to BVLC Caffe"]
 
 
 def test_enumerators_of_forks_are_noted() -> None:
     text = NET + layer("p", "Pooling", "data", params="pooling_param { pool: MEDIAN kernel_size: 2 }")
-    assert [note.split(" ", 1)[1] for note in notes(text)] == ["pooling_param.pool: MEDIAN is unknown to BVLC Caffe"]
+    (note,) = notes(text)
+    assert note.partition(" ")[2] == (
+        "pooling_param.pool: MEDIAN is unknown to BVLC Caffe, and changes answers in a fork of Caffe, which is not "
+        "supported"
+    )
+
+
+def test_fields_of_forks_that_are_known_here_are_noted_too() -> None:
+    params = "convolution_param { num_output: 1 kernel_size: 1 hole: 2 engine: MKLDNN odd: 1 }"
+    text = NET + layer("c", "Convolution", "data", params=params) + layer("p", "Permute", "data")
+    told = [
+        note.split(" ", 1)[1] for note in notes(text, Selection(ignored_fields=frozenset({"convolution_param.odd"})))
+    ]
+    assert told[:3] == [
+        "convolution_param.hole is unknown to BVLC Caffe, and is applied as forks of Caffe do",
+        "convolution_param.engine: MKLDNN is unknown to BVLC Caffe, and has no effect on shapes and answers",
+        "convolution_param.odd is unknown to BVLC Caffe, and is ignored, as asked",
+    ]
+
+
+def test_a_field_to_be_ignored_must_be_there() -> None:
+    assert errors(NET, Selection(ignored_fields=frozenset({"relu_param.odd"}))) == [
+        "1:1 the net has no field relu_param.odd whose effect could be ignored; it has: none"
+    ]
 
 
 def test_what_caffe_refuses_although_it_is_plain_is_noted() -> None:

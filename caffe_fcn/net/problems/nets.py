@@ -7,6 +7,7 @@ from itertools import islice
 
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.files.literals import printable
+from caffe_fcn.net.foreign import unknown_name
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems.findings import Problem
@@ -25,6 +26,9 @@ _VARIANTS = 8
 def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
     """What is wrong with the nets that SOURCE describes, those that SELECTION leaves open."""
     built, failures = _built(source, selection)
+    for name in sorted(selection.ignored_fields):
+        if wrong := unknown_name(source.foreign, name):
+            yield Problem(*START, wrong)
     yield from _unbuilt(source, built, failures)
     yield from _errors_in_shapes(source, selection, built)
     yield from _foreign_types(source)

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TypeVar
 
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Typed
+from caffe_fcn.net.foreign import effect, is_told_by_type, within_layer
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems.findings import Problem
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.source import SourceNet
 
 _LONG = 100
+_Thing = TypeVar("_Thing", bound=Hashable)
 
 
-def notes_on_text(document: Document, typed: Typed) -> Iterator[Problem]:
-    """What BVLC Caffe's parser would not take, each kind once, where it is first met."""
-    for path, (offset, more) in first_of_each(typed.unknown).items():
-        what = printable(path.removeprefix("layer.").removeprefix("layers."), _LONG)
-        yield Problem(*document.position(offset), f"{what} is unknown to BVLC Caffe{more}", Severity.BVLC)
+def irregularities(document: Document, typed: Typed) -> Iterator[Problem]:
+    """What is written otherwise than BVLC Caffe's parser takes it, each kind once, where it is first met."""
     for path, (offset, more) in first_of_each(typed.irregular).items():
         what = f"{printable(path, _LONG)} is written in a way that Caffe refuses{more}"
         yield Problem(*document.position(offset), what, Severity.BVLC)
 
 
-def first_of_each(places: Iterable[tuple[str, int]]) -> dict[str, tuple[int, str]]:
+def unknown_fields(document: Document, typed: Typed) -> Iterator[Problem]:
+    """The fields that BVLC Caffe does not know, in a text that may be no net."""
+    yield from _unknown(document, ((within_layer(each.shown), "", each.offset) for each in typed.foreign))
+
+
+def foreign_fields(source: SourceNet, selection: Selection) -> Iterator[Problem]:
+    """The fields of a net that BVLC Caffe does not know, and what they do to shapes and answers."""
+    told = [each for each in source.foreign if not is_told_by_type(source.net, each)]
+    ignored = selection.ignored_fields
+    yield from _unknown(source.document, ((each.shown, f", and {effect(each, ignored)}", each.offset) for each in told))
+
+
+def _unknown(document: Document, fields: Iterable[tuple[str, str, int]]) -> Iterator[Problem]:
+    for (name, told), (offset, more) in first_of_each(((name, told), offset) for name, told, offset in fields).items():
+        message = f"{printable(name, _LONG)} is unknown to BVLC Caffe{more}{told}"
+        yield Problem(*document.position(offset), message, Severity.BVLC)
+
+
+def first_of_each(places: Iterable[tuple[_Thing, int]]) -> dict[_Thing, tuple[int, str]]:
     """The first place of each thing, and in words how many there are more."""
-    found: dict[str, list[int]] = {}
+    found: dict[_Thing, list[int]] = {}
     for what, offset in places:
         found.setdefault(what, []).append(offset)
     return {

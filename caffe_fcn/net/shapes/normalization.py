@@ -13,6 +13,8 @@ from caffe_fcn import schema
 from caffe_fcn.net.shapes.elementwise import channels_of, same
 from caffe_fcn.net.shapes.registry import Bottoms, Shape, rule
 
+_LEAST_EPS = 1e-5
+
 
 class BatchNormBlobs(NamedTuple):
     """Where the parameter blobs of a BatchNorm layer are, by position; None for a blob that it has not."""
@@ -34,6 +36,12 @@ def batch_norm_blobs(params: Sequence[Shape]) -> BatchNormBlobs:
     if len(params) > 4 and params[4] == (1,) != params[2]:
         return BatchNormBlobs(2, 3, 4, 0, 1)
     return BatchNormBlobs(0, 1, 2, 3 if len(params) > 3 else None, 4 if len(params) > 4 else None)
+
+
+def stored_eps(layer: schema.Message) -> float:
+    """What LAYER, a BatchNorm, adds to stored variances. NVIDIA's, of which `scale_bias` is, adds 1e-5 or more."""
+    param = layer.batch_norm_param
+    return float(max(param.eps, _LEAST_EPS) if param.HasField("scale_bias") else param.eps)
 
 
 def batch_norm_layouts(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:

@@ -19,7 +19,6 @@ _E = -1
 _PLAIN: dict[str, tuple[str, Callable[[Message], dict[str, Attribute]]]] = {
     "AbsVal": ("Abs", lambda layer: {}),
     "BNLL": ("Softplus", lambda layer: {}),
-    "ELU": ("Elu", lambda layer: {"alpha": layer.elu_param.alpha}),
     "HardSwish": ("HardSwish", lambda layer: {}),
     "Mish": ("Mish", lambda layer: {}),
     "Sigmoid": ("Sigmoid", lambda layer: {}),
@@ -65,9 +64,19 @@ def rectified(build: Builder, value: str, slope: float = 0) -> str:
     return build.node("LeakyRelu", value, alpha=slope) if slope else build.node("Relu", value)
 
 
+@lowering("ELU")
+def elu(site: Site) -> str:
+    """ELULayer; NVCaffe's has a factor, `lambda`."""
+    param = site.layer.elu_param
+    return _affine(site.build, site.build.node("Elu", site.inputs[0], alpha=param.alpha), getattr(param, "lambda"), 0)
+
+
 @lowering("ReLU6")
 def relu6(site: Site) -> str:
-    """ReLU6 of mobile nets: ReLU that stops at 6."""
+    """ReLU6 of mobile nets: ReLU that stops at 6, leaky where negative_slope says so."""
+    slope = site.layer.relu6_param.negative_slope
+    if slope:
+        return site.build.node("Min", rectified(site.build, site.inputs[0], slope), site.build.number(6))
     return _clip(site, 0, 6)
 
 

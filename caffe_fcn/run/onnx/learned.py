@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, batch_norm_blobs
+from caffe_fcn.net.shapes.normalization import stored_eps
 from caffe_fcn.run.onnx.elementwise import rectified
 from caffe_fcn.run.onnx.extents import extents, reshape
 from caffe_fcn.run.onnx.graph import Dims
@@ -123,19 +124,21 @@ def batch_norm(site: Site) -> str:
 
 
 def _batch_norm(site: Site) -> str:
-    """BatchNormLayer: blobs 0 and 1 are mean and variance times blob 2, which is 0 before any training."""
-    param = site.layer.batch_norm_param
+    """BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks have a scale
+    and a shift as well."""
+    param, blobs = site.layer.batch_norm_param, batch_norm_blobs(site.params)
     if param.HasField("use_global_stats") and not param.use_global_stats:
+        if blobs.scale is not None:
+            raise RefusalError(
+                "use_global_stats is false, which forks with a scale in the layer take in different ways"
+            )
         return _by_batch(site, param.eps)
-    factor = site.read(2)[0]
+    factor = site.read(blobs.factor)[0]
     inverse = 1 / factor if factor else 0.0
-    mean, variance = ([value * inverse for value in site.read(position)] for position in (0, 1))
-    slope, shift = [1.0] * len(mean), [0.0] * len(mean)
-    if len(site.params) > 3:  # NVCaffe's scale_bias
-        if factor != 1:
-            raise RefusalError(f"its scale_bias is of a fork that may take the factor {factor:g} another way than BVLC")
-        slope, shift = list(site.read(3)), list(site.read(4))
-    return _normalized(site, (slope, shift, mean, variance), param.eps)
+    mean, variance = ([value * inverse for value in site.read(position)] for position in (blobs.mean, blobs.variance))
+    slope = [1.0] * len(mean) if blobs.scale is None else list(site.read(blobs.scale))
+    shift = [0.0] * len(mean) if blobs.shift is None else list(site.read(blobs.shift))
+    return _normalized(site, (slope, shift, mean, variance), stored_eps(site.layer))
 
 
 @lowering("BN")

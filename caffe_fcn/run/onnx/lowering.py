@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from caffe_fcn.errors import LoweringError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
+from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes, Unknown, show
 from caffe_fcn.run.onnx import elementwise, learned, normalization, reductions, reshaping, windows
@@ -67,7 +68,8 @@ def lower(
     """GRAPH, of the nominal SHAPES, in ONNX, with the parameter blobs in WEIGHTS.
 
     OUTPUTS names the blobs to put out, ALL among them stands for every one; none for the net's own outputs. With
-    FIXED, all sizes are the nominal ones. Raises LoweringError naming every layer that cannot be lowered,
+    FIXED, all sizes are the nominal ones. Raises LoweringError naming every layer that cannot be lowered, or that has
+    fields of unknown effect,
     ShapeError where the net does not tell the shape of what it is fed, WeightsError where WEIGHTS are another net's.
     """
     scope = choose_scope(graph, shapes, outputs)
@@ -75,6 +77,8 @@ def lower(
     _check_weights(scope, parameters, weights)
     walk = _Walk(scope, parameters)
     nominal = walk.run(known_shapes(scope.shapes.blobs, scope.graph.producer), ())
+    if reason := refusal(scope.graph):
+        raise LoweringError(f"{graph.source}: {reason}")
     free, made, reasons = ((), nominal, ()) if fixed else _with_free_axes(walk, nominal)
     return Lowered(made, scope, free, reasons, scope.left_out)
 

@@ -31,7 +31,7 @@ MAX_TAPS = 1024
 
 _LOWEST = -3.4028234663852886e38
 """What Caffe's maximum of nothing is."""
-_MAX, _AVE, _AVE_EXC_PAD = 0, 1, 60000
+_MAX, _AVE, _AVE_EXC_PAD, _AVE_TF = 0, 1, 60000, 60001
 """PoolingParameter.PoolMethod, and SPPParameter's."""
 
 
@@ -65,8 +65,6 @@ def _channel_axis(site: Site) -> int:
 
 def _convolve(site: Site, op: str, value: str, groups: int) -> str:
     build, dims, weight = site.build, site.bottoms[0], site.params[0]
-    if getattr(site.layer.convolution_param, "filter_group", 1) != 1:
-        raise RefusalError("what C3D's filter_group does is not known here")
     axis, spatial = _channel_axis(site), len(weight) - 2
     windows = convolution_windows(site.layer, spatial)
     tail = () if spatial else (1,)  # ONNX convolves along one axis at least
@@ -147,11 +145,12 @@ def pooling(site: Site) -> Sequence[str]:
 
 
 def _method(param: schema.Message) -> int:
-    """MAX, AVE or AVE_EXC_PAD, which is Synopsys's word for AVE with Intel's avg_include_pad: false."""
+    """MAX, AVE or AVE_EXC_PAD, which is what Synopsys, once AVE_TF, calls AVE with Intel's avg_include_pad: false."""
+    if param.pool == _AVE_TF or (param.pool == _AVE and not getattr(param, "avg_include_pad", True)):
+        return _AVE_EXC_PAD
     if param.pool not in (_MAX, _AVE, _AVE_EXC_PAD):
         raise RefusalError("stochastic pooling has no counterpart")
-    without = param.pool == _AVE and not getattr(param, "avg_include_pad", True)
-    return _AVE_EXC_PAD if without else int(param.pool)
+    return int(param.pool)
 
 
 def _pool_everywhere(build: Builder, value: str, method: int) -> str:

@@ -90,6 +90,30 @@ def test_intels_relu_of_a_batch_norm(tmp_path: Path) -> None:
     np.testing.assert_allclose(made, leaky(expected), rtol=1e-4, atol=1e-5)
 
 
+def test_nvcaffes_elu_has_a_factor(tmp_path: Path) -> None:
+    x, made, _ = run("ELU", "elu_param { alpha: 1.7 lambda: 1.05 }", tmp_path)
+    np.testing.assert_allclose(made, 1.05 * np.where(x > 0, x, 1.7 * np.expm1(x)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("fields", "slope"), [("", 0), ("relu6_param { negative_slope: 0.1 }", 0.1)])
+def test_relu6_may_be_leaky(fields: str, slope: float, tmp_path: Path) -> None:
+    net = net_of(data(*MAP) + layer("Power", "power_param { scale: 5 }", top="x") + layer("ReLU6", fields, "x"))
+    x = np.random.default_rng(1).standard_normal(MAP).astype(np.float32)
+    with weights_of(net, tmp_path / "net.caffemodel") as weights:
+        made = load(net, weights).run({"data": x})["out"]
+    assert (5 * x > 6).any()
+    np.testing.assert_allclose(made, np.minimum(leaky(5 * x, slope), 6), rtol=1e-5, atol=1e-6)
+
+
+def test_c3ds_filter_group_saves_memory_and_changes_nothing(tmp_path: Path) -> None:
+    fields = "num_output: 4 kernel_size: 2 kernel_depth: 2"
+    made = [
+        run("Convolution3D", f"convolution_param {{ {fields} {more} }}", tmp_path, (1, 2, 4, 5, 6))[1]
+        for more in ("", "filter_group: 2")
+    ]
+    assert np.array_equal(made[0], made[1])
+
+
 @pytest.mark.parametrize(("field", "kept"), [("scale_train: false", 0.25), ("scale_train: true", 1), ("", 1)])
 def test_a_dropout_that_did_not_scale_in_training_does_so_now(field: str, kept: float, tmp_path: Path) -> None:
     x, made, _ = run("Dropout", f"dropout_param {{ dropout_ratio: 0.75 {field} }}", tmp_path)
@@ -156,6 +180,7 @@ MEANS = {
     "pool: AVE avg_include_pad: true": (True, True),
     "pool: AVE avg_include_pad: false": (True, False),
     "pool: AVE_EXC_PAD": (True, False),
+    "pool: AVE_TF": (True, False),
 }
 """Methods of a pooling: whether they average, and whether padding counts."""
 

@@ -182,21 +182,6 @@ def test_batch_norm_divides_its_statistics_by_their_factor(factor: float, expect
     assert made.item() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.5])
-def test_scale_and_bias_within_batch_norm_need_a_factor_that_says_nothing(factor: float, tmp_path: Path) -> None:
-    net = net_of(data(1, 1, 1, 1) + layer("BatchNorm", "batch_norm_param { scale_bias: true }"))
-    message = schema.NetParameter()
-    add_layer(message, "layer", [np.array([value]) for value in (1.0, 4.0, factor, 6.0, 7.0)])
-    (tmp_path / "w").write_bytes(message.SerializeToString())
-    with open_caffemodel(tmp_path / "w") as weights:
-        if factor != 1:
-            with pytest.raises(Exception, match="another way than BVLC"):
-                load(net, weights)
-        else:
-            made = load(net, weights).run({"data": np.full((1, 1, 1, 1), 3)})["out"]
-            assert made.item() == pytest.approx((3 - 1) / 2 * 6 + 7, rel=1e-5)
-
-
 def test_every_blob_can_come_out(tmp_path: Path) -> None:
     text = data(1, 1, 6, 6) + layer("Convolution", CONV, top="a", name="one")
     text += layer("ReLU", bottom="a", top="a", name="two") + layer("TanH", bottom="a", top="b", name="three")

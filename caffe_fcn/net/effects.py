@@ -1,0 +1,278 @@
+"""What the fields of forks do to shapes and answers: one table of all fields that a layer of a fork may have and BVLC
+Caffe does not know.
+
+A row is a message and the names of its fields; `*` stands for every other field of it, also for one that no fork is
+known to have. `name=value` says what a field is by default, where the schemas of forks (`caffe_fcn.schema.forks`) do
+not say it: a field that is set to its default does nothing.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cache
+from typing import NamedTuple
+
+from caffe_fcn.schema.forks import ForkField, fork_fields
+
+
+class Effect(Enum):
+    """What a field does that BVLC Caffe does not know."""
+
+    NONE = "none"
+    """It changes neither shapes nor answers: training, engines, sources of data, logging, memory; or it belongs to
+    layers of a type that is refused as a whole wherever it matters."""
+    APPLIED = "applied"
+    """It changes shapes or answers, and that is computed."""
+    VALUES = "values"
+    """It changes answers, but no shape, and that is not computed."""
+    SHAPES = "shapes"
+    """It changes shapes, and that is not computed."""
+    UNKNOWN = "unknown"
+    """No fork that is known has it."""
+
+
+class _Row(NamedTuple):
+    effect: Effect
+    default: str | None
+
+
+_APPLIED = """
+AddParameter: add_shape
+AnnotatedDataParameter: label_map_file
+BNParameter: bn_mode momentum eps frozen scale_filler shift_filler
+BatchNormParameter: relu scale_bias scale_filler bias_filler use_weight_bias bias_term
+Convolution3DParameter: num_output bias_term pad kernel_size group kernel_depth stride temporal_stride temporal_pad
+ConvolutionParameter: hole hole_h hole_w relu negative_slope kernel_depth temporal_stride temporal_pad
+ConvolutionParameter: pad_l=0 pad_r=0 pad_t=0 pad_b=0
+DataParameter: new_height new_width
+DenseImageDataParameter: batch_size new_height new_width is_color crop_size crop_width crop_height
+DetectNetGroundTruthParameter: stride image_size_x image_size_y
+DetectionOutputParameter: num_classes keep_top_k
+DropoutParameter: scale_train
+ELUParameter: lambda
+FlipParameter: flip_width flip_height
+ImageDataParameter: new_length
+InnerProductParameter: relu negative_slope
+InterpParameter: height width zoom_factor shrink_factor pad_beg pad_end
+LayerParameter: add_param annotated_data_param bn_param convolution3d_param dense_image_data_param
+LayerParameter: detection_output_param detectnet_groundtruth_param flip_param interp_param margin_inner_product_param
+LayerParameter: mul_param norm_param normalize_param pad_param padding_param permute_param pooling3d_param
+LayerParameter: prior_box_param proposal_param psroi_pooling_param relu6_param reorg_param resize_bilinear_param
+LayerParameter: resize_nearest_neighbor_param roi_pooling_param shuffle_channel_param squeeze_param transpose_param
+LayerParameter: upsample_darknet_param upsample_param video_data_param
+MarginInnerProductParameter: num_output axis
+MulParameter: mul_shape
+NormalizeParameter: across_spatial channel_shared eps
+PSROIPoolingParameter: spatial_scale output_dim group_size
+PadParameter: paddings pad_l pad_r pad_t pad_b
+PaddingParameter: pad pad_h pad_w pad_l pad_r pad_t pad_b
+PermuteParameter: order
+Pooling3DParameter: pool kernel_size stride pad kernel_depth temporal_stride
+PoolingParameter: avg_include_pad ceil_mode=true torch_pooling kernel_depth temporal_stride
+PoolingParameter: pad_l=0 pad_r=0 pad_t=0 pad_b=0
+PriorBoxParameter: min_size max_size aspect_ratio flip
+ProposalParameter: feat_stride
+ROIPoolingParameter: pooled_h pooled_w spatial_scale
+ReorgParameter: stride reverse
+ResizeBilinearParameter: output_height output_width data_format scale_height scale_width
+ResizeNearestNeighborParameter: output_height output_width data_format scale_height scale_width
+ResizeParameter: height width
+ShuffleChannelParameter: group
+SqueezeParameter: axis
+TransformationParameter: crop_h crop_w crop_height crop_width resize_param
+TransposeParameter: dim
+UpsampleDarknetParameter: stride
+UpsampleParameter: scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w
+V1LayerParameter: bn_param crop_param prelu_param roi_pooling_param
+VideoDataParameter: batch_size crop_size new_height new_width is_color new_length
+"""
+
+_VALUES = """
+ArgMaxParameter: min_first=false
+BNParameter: icnet=false
+BatchNormParameter: disable_mean disable_variance add_eps_before_sqrt=true icnet=false
+BiasParameter: input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0 bias_scale=1 bias_zero_point=0
+BiasParameter: saturate=None
+ConcatParameter: input_scale input_zero_point output_scale=1 output_zero_point=0 saturate=None
+ConvolutionParameter: coeff fusion_type input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
+ConvolutionParameter: weight_scale=1 weight_zero_point=0 per_channel_scale_weight saturate=None
+DetectionOutputParameter: share_location background_label_id nms_param code_type variance_encoded_in_target
+DetectionOutputParameter: confidence_threshold objectness_score
+DropoutParameter: sample_weights_test
+EltwiseParameter: coeff_blob operation input_scale input_zero_point output_scale=1 output_zero_point=0 saturate=None
+InnerProductParameter: normalize input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
+InnerProductParameter: weight_scale=1 weight_zero_point=0 saturate=None
+InputParameter: output_scale=1 output_zero_point=0
+LRNParameter: input_scale=1 output_scale=1
+LayerParameter: quantization_param
+MVNParameter: add_eps_before_sqrt=true
+MarginInnerProductParameter: type base gamma power iteration lambda_min
+NormalizeParameter: normalize_type add_eps_before_sqrt=true
+PoolingParameter: pool input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
+PoolingParameter: output_shift_instead_division saturate=None
+PowerParameter: saturate=None
+PriorBoxParameter: clip variance img_size img_h img_w step step_h step_w offset
+ProposalParameter: base_size min_size ratio scale pre_nms_topn post_nms_topn nms_thresh
+ReLUParameter: relu6=false maximum minimum input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
+ReLUParameter: saturate=None
+ResizeBilinearParameter: align_corners=false half_pixel_centers=false
+ResizeNearestNeighborParameter: align_corners=false half_pixel_centers=false
+ScaleParameter: min_value max_value
+SigmoidParameter: input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0 saturate=None
+SoftmaxParameter: normalize_type input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0 saturate=None
+TransformationParameter: bgr2rgb cvt_bgr2rgb gray caffe_yolo=false
+V1LayerParameter: relu6_param
+"""
+
+_SHAPES = """
+ConvolutionParameter: shape_offset pad_type=0
+EltwiseParameter: axis=0
+ImageDataParameter: is_flow
+MemoryDataParameter: transpose
+PoolingParameter: axis pad_3d kernel_size_3d stride_3d pad_type=0
+ROIPoolingParameter: pooled_size
+ReshapeParameter: pixelshuffler
+TransformationParameter: forward_packing pad
+"""
+
+_NONE = """
+AccuracyParameter: *
+AnnotatedDataParameter: *
+BNParameter: slope_filler bias_filler engine
+BatchNormParameter: engine update_global_stats filler stats_batch_size
+ConcatParameter: engine per_fla_fuse
+ContrastiveLossParameter: *
+Convolution3DParameter: filter_group weight_filler bias_filler
+ConvolutionParameter: engine filter_group cudnn_convolution_algo_seeker conv_algos_override conv_algorithm
+ConvolutionParameter: weight_fixed dis_mode gen_mode
+DataParameter: *
+DenseImageDataParameter: *
+DetectNetGroundTruthParameter: *
+DetectionOutputParameter: save_output_param visualize visualize_threshold save_file
+DropoutParameter: engine sqrt_scale random_seed
+EltwiseParameter: engine
+FillerParameter: *
+HDF5DataParameter: *
+HDF5OutputParameter: *
+HingeLossParameter: *
+ImageDataParameter: *
+InfogainLossParameter: *
+InnerProductParameter: engine weight_fixed dis_mode gen_mode
+LRNParameter: engine
+LossParameter: *
+MarginInnerProductParameter: weight_filler
+MemoryDataParameter: *
+NormalizeParameter: scale_filler fix_gradient bp_norm
+ParamSpec: *
+ParameterParameter: blob_filler
+PoolingParameter: engine blobs_lr blobs_a_min
+ReLUParameter: engine fuse
+ResizeParameter: *
+ScaleParameter: dis_mode gen_mode
+SPPParameter: engine
+SigmoidParameter: engine
+SoftmaxParameter: engine hard_ratio class_weight hard_mining_label cutting_point label_smooth_factor
+TanHParameter: engine
+TransformationParameter: flow use_gpu_transform scale_factors max_cvg_len noise_param random_seed min_cvg_len
+TransformationParameter: emit_constraint img_rand_resize_lower img_rand_resize_upper center_crop opaque_coverage
+TransformationParameter: erase_ratio coverage rand_resize_ratio_lower rand_resize_ratio_upper scale_min scale_max
+TransformationParameter: flip_prob distort_param max_rotate_degree expand_param vertical_stretch_lower
+TransformationParameter: vertical_stretch_upper horizontal_stretch_lower horizontal_stretch_upper aspect_min aspect_max
+TransformationParameter: visualize random_resize_param random_aspect_ratio_param enable_classf_aug crop_size_x
+TransformationParameter: crop_size_y min_scaling_factor max_scaling_factor scale_prob interpolation_algo_down
+TransformationParameter: interpolation_algo_up max_rotation_angle contrast_brightness_adjustment allow_upscale
+TransformationParameter: smooth_filtering bbox_norm_factor min_contrast max_contrast img_header display stride
+TransformationParameter: num_labels max_brightness_shift max_color_shift scale_cvg max_smooth target_dist
+TransformationParameter: center_perterb_max min_side min_side_min min_side_max sigma sigma_center clahe_tile_size
+TransformationParameter: clahe_clip_limit do_clahe apply_probability debug_params num_parts num_total_augs aug_way
+TransformationParameter: np_in_lmdb transform_body_joint
+VideoDataParameter: *
+WindowDataParameter: *
+
+NetParameter: engine compile_net_state default_forward_type bn_stats_batch_size default_backward_type
+NetParameter: default_forward_math default_backward_math global_grad_scale global_grad_scale_adaptive
+NetParameter: default_conv_algos_override reduce_buckets default_cudnn_math_override eltwise_mem_sharing multinode
+LayerParameter: forward_type backward_type forward_math backward_math debug engine cudnn_math_override multinode
+LayerParameter: reshape_every_iter mn_grad_compress_param split_param force_backward
+"""
+
+_OWN = """
+LayerParameter: accum_param adaptive_bias_channel_param augmentation_param batch_contrastive_loss_param
+LayerParameter: bias_channel_param black_augmentation_param box_annotator_ohem_param center_loss_param
+LayerParameter: channel_scale_param coeff_schedule_param confidence_penalty_loss_param correlation_param
+LayerParameter: dense_crf_param densecrf_param detection_evaluate_param detectnet_augmentation_param
+LayerParameter: domain_transform_param downsample_param eltwise_affine_param eval_detection_param fcn_data_param
+LayerParameter: feature_decay_loss_param flow_warp_param focal_loss_param general_contrastive_loss_param
+LayerParameter: general_triplet_loss_param hotspot_param imresize_param infimum_loss_param inner_distance_param
+LayerParameter: insanity_param l1_loss_param label_specific_add_param label_specific_affine_param
+LayerParameter: label_specific_hard_margin_param label_specific_margin_param label_specific_rescale_param
+LayerParameter: largemargin_inner_product_param local_param loss_statistic_param lpq_loss_param mat_read_param
+LayerParameter: mat_write_param mean_param mil_data_param mil_param mn_activation_param multi_stage_meanfield_param
+LayerParameter: multibox_loss_param nca_param nms_param noise_param ordinal_regression_loss_param pairwise_param
+LayerParameter: predict_box_param reader_param region_loss_param repack_param resample_param resize_param
+LayerParameter: running_average_param seg_accuracy_param segmentation_evaluate_param smooth_l1_loss_param
+LayerParameter: smoothl1_param soft_contrastive_loss_param soft_truncation_param spatial_dropout_param
+LayerParameter: statistical_loss_param sub_region_param triplet_loss_param trt_param truncation_param
+LayerParameter: unique_label_param writer_param yolo_detection_output_param yolo_seg_param
+LayerParameter: yolov3_detection_output_param yolov3_param
+V1LayerParameter: type down_sampling_param eltwise_affine_param insanity_param local_param noise_param sub_region_param
+V1LayerParameter: triplet_loss_param
+"""
+"""Parameters of layer types that are refused by their type where they matter."""
+
+_TABLES = {
+    Effect.APPLIED: _APPLIED,
+    Effect.VALUES: _VALUES,
+    Effect.SHAPES: _SHAPES,
+    Effect.NONE: _NONE + _OWN,
+}
+
+
+@cache
+def table() -> dict[str, dict[str, Effect]]:
+    """The effect of each field, by message and name; of `*` for every other one."""
+    return {message: {name: row.effect for name, row in rows.items()} for message, rows in _rows().items()}
+
+
+@cache
+def _rows() -> dict[str, dict[str, _Row]]:
+    rows: dict[str, dict[str, _Row]] = {}
+    for effect, text in _TABLES.items():
+        for line in filter(None, text.splitlines()):
+            message, _, names = line.partition(": ")
+            for name, _, default in (each.partition("=") for each in names.split()):
+                fields = rows.setdefault(message, {})
+                if name in fields:
+                    raise ValueError(f"the table of effects has {message}.{name} twice")
+                fields[name] = _Row(effect, default or None)
+    return rows
+
+
+def effect_of(message: str, field: str) -> Effect:
+    """What FIELD of MESSAGE does, such as "relu" of "ConvolutionParameter"."""
+    for name in (message, "LayerParameter") if message == "V1LayerParameter" else (message,):
+        fields = table().get(name, {})
+        if field in fields or "*" in fields:
+            return fields.get(field) or fields["*"]
+    return Effect.UNKNOWN
+
+
+def defaults_of(message: str, field: str) -> frozenset[str]:
+    """What FIELD of MESSAGE is where it is not set, as a prototxt writes it; forks may differ, and not all say it."""
+    row = _rows().get(message, {}).get(field)
+    told = [each.default for each in _in_forks().get((message, field), ())]
+    return frozenset(default for default in (*told, row and row.default) if default is not None)
+
+
+def forks_with(message: str, field: str) -> tuple[str, ...]:
+    """The forks that are known to have FIELD in MESSAGE."""
+    return tuple(dict.fromkeys(fork for each in _in_forks().get((message, field), ()) for fork in each.forks))
+
+
+@cache
+def _in_forks() -> dict[tuple[str, str], list[ForkField]]:
+    """The fields of forks by message and name."""
+    found: dict[tuple[str, str], list[ForkField]] = {}
+    for each in fork_fields():
+        found.setdefault((each.message, each.name), []).append(each)
+    return found

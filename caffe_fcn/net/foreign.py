@@ -1,0 +1,210 @@
+"""The fields of a net that BVLC Caffe does not know: which layer has them, and what they do to shapes and answers.
+
+The one idea: a field is judged by its name and its place, whether our schema has it or not. What it does is data, and
+each command decides by that; words are made of it here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.files.literals import printable, real, truth
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.textmessage import Foreign
+from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.shapes import BVLC_LAYERS
+from caffe_fcn.schema import Message
+
+UNDECIDED = frozenset({Effect.VALUES, Effect.SHAPES, Effect.UNKNOWN})
+"""Effects that are not computed: the fork's answers, or shapes, may be others."""
+RESHAPING = UNDECIDED - {Effect.VALUES}
+"""Those of them that may be on shapes."""
+_SHOWN, _LONG = 6, 100
+
+
+class ForeignField(NamedTuple):
+    """A field, or a value of one, that BVLC Caffe does not know."""
+
+    layer: int | None
+    """The layer by its index in the net; None for a field of the net itself, or of a layer that the upgrade folds."""
+    name: str
+    """The field without the layer, such as "convolution_param.relu": what --ignore-field takes."""
+    shown: str
+    """The same, with the value where it is that which is not known."""
+    effect: Effect
+    forks: tuple[str, ...]
+    """The forks that are known to have it."""
+    value: str
+    """Its value as it is written, but for blanks."""
+    offset: int
+    """Where it is in the text."""
+    ignored: bool = False
+    """Whether the user wants its effect to be ignored."""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it changes shapes or answers, or may do so, in a way that is not computed."""
+        return self.effect in UNDECIDED
+
+
+def foreign_fields(
+    document: Document, found: Sequence[Foreign], net: Message, origins: Sequence[int | None]
+) -> tuple[ForeignField, ...]:
+    """What was FOUND in DOCUMENT, by the layers of NET, which come from those ORIGINS in the text."""
+    if not found:
+        return ()
+    layers = {origin: index for index, origin in reversed(list(enumerate(origins))) if origin is not None}
+    fields = [field for field in document.root.fields if field.name in ("layer", "layers")]
+    starts = [value.start for field in fields for value in field.values]
+    made = []
+    for each in found:
+        inside = each.path.startswith(("layer.", "layers."))
+        index = layers.get(bisect_right(starts, each.offset) - 1) if inside else None
+        made.append(
+            ForeignField(
+                layer=index,
+                name=within_layer(each.path),
+                shown=within_layer(each.shown),
+                effect=_effect(each, None if index is None else net.layer[index]),
+                forks=forks_with(each.message, each.field),
+                value=each.value,
+                offset=each.offset,
+            )
+        )
+    return tuple(made)
+
+
+def within_layer(path: str) -> str:
+    """PATH from the layer on; in the format of 2013 from the layer within the layer on."""
+    found = (path.removeprefix(prefix) for prefix in ("layers.layer.", "layers.", "layer.") if path.startswith(prefix))
+    return next(found, path)
+
+
+def _effect(found: Foreign, layer: Message | None) -> Effect:
+    """What a field does, which is in LAYER unless it is the net's own."""
+    effect = effect_of(found.message, found.field)
+    if found.enumerator:
+        return Effect.APPLIED if found.known else effect
+    if effect is Effect.UNKNOWN and found.message == "LayerParameter" and layer and layer.type not in BVLC_LAYERS:
+        return Effect.NONE  # parameters of the layer's own: a layer of such a type is judged as a whole
+    defaults = defaults_of(found.message, found.field)
+    return Effect.NONE if any(_equal(found.value, default) for default in defaults) else effect
+
+
+def _equal(literal: str, default: str) -> bool:
+    """Whether LITERAL, a value in a prototxt, is the DEFAULT."""
+    if default in ("true", "false"):
+        return truth(literal) == truth(default)
+    number = real(default)
+    return real(literal) == number if number is not None else literal.strip("\"'") == default
+
+
+def undecided_fields(
+    fields: Iterable[ForeignField], ignored: Collection[str]
+) -> dict[int | None, tuple[ForeignField, ...]]:
+    """Those FIELDS whose effect is not computed, by layer; of some it is to be IGNORED."""
+    made: dict[int | None, tuple[ForeignField, ...]] = {}
+    for field in fields:
+        if field.undecided:
+            told = field._replace(ignored=field.name in ignored)
+            made[field.layer] = (*made.get(field.layer, ()), told)
+    return made
+
+
+# ---- What is told ----
+
+
+def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool = False) -> str:
+    """What FIELD does, and what becomes of that, in words that follow its name, or SEVERAL names, and the word "and";
+    the user wants some to be IGNORED."""
+    are, have = ("are", "have") if several else ("is", "has")
+    if field.effect is Effect.NONE:
+        return f"{have} no effect on shapes and answers"
+    if field.effect is Effect.APPLIED:
+        return f"{are} applied as forks of Caffe do"
+    if field.name in ignored:
+        return f"{are} ignored, as asked"
+    if field.effect is Effect.UNKNOWN:
+        return "is in no fork that is known here, so its effect is unknown"
+    forks = f"the fork {', '.join(field.forks)}" if field.forks else "a fork of Caffe"
+    what = "shapes" if field.effect is Effect.SHAPES else "answers"
+    return f"changes {what} in {forks}, which is not supported"
+
+
+def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str] = ()) -> list[str]:
+    """What is to be told of FIELDS of NET, of which the user wants some to be IGNORED."""
+    alike: dict[str, list[ForeignField]] = {}
+    for field in fields:
+        if not is_told_by_type(net, field) and (field.name in ignored or not field.undecided):
+            alike.setdefault(effect(field, ignored), []).append(field)
+    made = []
+    for group in alike.values():
+        several = len({field.shown for field in group}) > 1
+        told = effect(group[0], ignored, several=several)
+        made.append(f"{_some(group)} {'are' if several else 'is'} unknown to BVLC Caffe, and {told}")
+    undecided = [field for field in fields if field.undecided and field.name not in ignored]
+    names = {index: str(layer.name) for index, layer in enumerate(net.layer)}
+    complaints = _complaints([(field, names.get(-1 if field.layer is None else field.layer)) for field in undecided])
+    return [*made, *(f"{each}; shapes and answers are computed without it" for each in complaints)]
+
+
+def kept_note(fields: Sequence[ForeignField]) -> list[str]:
+    """What is to be told of FIELDS where nothing is computed and the text stays."""
+    return [f"unknown to BVLC Caffe, and kept as it stands: {_some(fields)}"] if fields else []
+
+
+def is_told_by_type(net: Message, field: ForeignField) -> bool:
+    """Whether there is no more to say of FIELD than that BVLC Caffe does not have the type of its layer."""
+    return not field.undecided and field.layer is not None and net.layer[field.layer].type not in BVLC_LAYERS
+
+
+def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = None) -> str | None:
+    """Why GRAPH cannot be run, and what to do about it, where it has fields of unknown effect that are not ignored.
+    With COUNTS, only those of layers for which it is true."""
+    found: list[tuple[ForeignField, str | None]] = [(field, None) for field in graph.undecided if counts is None]
+    found += [
+        (field, node.name) for node in graph.nodes for field in node.undecided if counts is None or counts(node, field)
+    ]
+    found = [(field, name) for field, name in found if not field.ignored]
+    if not found:
+        return None
+    options = " ".join(f"--ignore-field {printable(name, _LONG)}" for name in dict.fromkeys(f.name for f, _ in found))
+    return f"{'; '.join(_complaints(found))}. Remove what has no effect, or have it ignored: {options}"
+
+
+def unknown_name(fields: Sequence[ForeignField], name: str) -> str | None:
+    """Why NAME is none of FIELDS whose effect could be ignored: mostly a typing mistake."""
+    effects = {field.effect for field in fields if field.name == name}
+    if Effect.APPLIED in effects:
+        return (
+            f"{printable(name, _LONG)} is applied as forks of Caffe do, and cannot be ignored; remove it from the net"
+        )
+    if effects:
+        return None
+    there = _some([field for field in fields if field.undecided]) or "none"
+    return f"the net has no field {printable(name, _LONG)} whose effect could be ignored; it has: {there}"
+
+
+def _complaints(fields: Iterable[tuple[ForeignField, str | None]]) -> list[str]:
+    """Each of FIELDS once, with the names of its layers."""
+    layers: dict[tuple[str, str], list[str | None]] = {}
+    for field, name in fields:
+        layers.setdefault((field.shown, effect(field)), []).append(name)
+    return [f"{_places(names)}: {printable(shown, _LONG)} {told}" for (shown, told), names in layers.items()]
+
+
+def _places(names: Sequence[str | None]) -> str:
+    shown = [f'"{printable(name)}"' for name in dict.fromkeys(names) if name]
+    return ("layer " if len(shown) == 1 else "layers ") + _first(shown, 3) if shown else "the net"
+
+
+def _some(fields: Sequence[ForeignField]) -> str:
+    return _first([printable(name, _LONG) for name in dict.fromkeys(field.shown for field in fields)], _SHOWN)
+
+
+def _first(texts: Sequence[str], most: int) -> str:
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")

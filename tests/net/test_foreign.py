@@ -1,0 +1,196 @@
+"""Fields that BVLC Caffe does not know: found in the layer that has them, judged by what they do, and told of."""
+
+from __future__ import annotations
+
+import pytest
+
+from caffe_fcn.errors import NetError
+from caffe_fcn.files import prototxt
+from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.foreign import ForeignField, effect, kept_note, notes, refusal
+from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.source import SourceNet, interpret
+from caffe_fcn.schema import Message
+
+INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
+
+
+def read(text: str) -> SourceNet:
+    return interpret(prototxt.parse(text, "net.prototxt"))
+
+
+def layer(name: str, kind: str, params: str = "") -> str:
+    return f'layer {{ name: "{name}" type: "{kind}" bottom: "data" top: "{name}" {params} }}\n'
+
+
+def found(text: str) -> list[tuple[int | None, str, Effect]]:
+    return [(field.layer, field.shown, field.effect) for field in read(text).foreign]
+
+
+def test_each_field_is_in_its_layer() -> None:
+    text = "strange: 1\n" + layer("a", "Data", "data_param { odd: 1 }") + layer("b", "ReLU", "relu_param { odd: 2 }")
+    assert found(text) == [
+        (None, "strange", Effect.UNKNOWN),
+        (0, "data_param.odd", Effect.NONE),
+        (1, "relu_param.odd", Effect.UNKNOWN),
+    ]
+
+
+def test_layers_in_a_list_are_told_apart() -> None:
+    one, other = (layer(name, "ReLU", "odd: 1").removeprefix("layer ") for name in "ab")
+    assert found(f"layer: [ {one}, {other} ]") == [(0, "odd", Effect.UNKNOWN), (1, "odd", Effect.UNKNOWN)]
+
+
+def test_layers_of_2014_are_those_that_the_upgrade_makes_of_them() -> None:
+    text = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8\n'
+    text += 'layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param { hole: 2 odd: 1 } }\n'
+    text += 'layers { name: "p" type: PRELU bottom: "c" top: "p" multi_stage_meanfield_param { odd: 1 } }\n'
+    net = read(text)
+    named = [(net.net.layer[field.layer or 0].name, field.shown, field.effect) for field in net.foreign]
+    assert named == [
+        ("c", "convolution_param.hole", Effect.APPLIED),
+        ("c", "convolution_param.odd", Effect.UNKNOWN),
+        ("p", "type: PRELU", Effect.APPLIED),
+        ("p", "multi_stage_meanfield_param", Effect.NONE),
+    ]
+
+
+def test_layers_of_2013_have_their_fields_in_a_layer_within() -> None:
+    text = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8\n'
+    text += 'layers { layer { name: "pad" type: "padding" pad: 1 odd: 1 } bottom: "data" top: "pad" }\n'
+    text += 'layers { layer { name: "c" type: "conv" num_output: 2 kernelsize: 3 odd: 2 } bottom: "pad" top: "c" }\n'
+    net = read(text)
+    told = [None if field.layer is None else net.net.layer[field.layer].name for field in net.foreign]
+    assert told == [None, "c"], "the padding is folded into the layer behind it"
+    assert {field.shown for field in net.foreign} == {"odd"}
+
+
+@pytest.mark.parametrize(
+    ("params", "shown", "does"),
+    [
+        ("inner_product_param { normalize: true }", "inner_product_param.normalize", Effect.VALUES),
+        ("inner_product_param { normalize: false }", "inner_product_param.normalize", Effect.NONE),
+        ("inner_product_param { normalize: 0 }", "inner_product_param.normalize", Effect.NONE),
+        ("reshape_param { pixelshuffler: 2 }", "reshape_param.pixelshuffler", Effect.SHAPES),
+        ("reshape_param { pixelshuffler: 0x1 }", "reshape_param.pixelshuffler", Effect.NONE),
+        ("elu_param { lambda: 1.0 }", "elu_param.lambda", Effect.NONE),
+        ("elu_param { lambda: 1.5 }", "elu_param.lambda", Effect.APPLIED),
+        ('softmax_param { normalize_type: "Softmax" }', "softmax_param.normalize_type", Effect.NONE),
+        ('softmax_param { normalize_type: "L2" }', "softmax_param.normalize_type", Effect.VALUES),
+        ("convolution_param { fusion_type: NONE_FUSION }", "convolution_param.fusion_type", Effect.NONE),
+        ("convolution_param { engine: MKLDNN }", "convolution_param.engine: MKLDNN", Effect.NONE),
+        ("pooling_param { pool: DEF_ALL }", "pooling_param.pool: DEF_ALL", Effect.VALUES),
+        ("pooling_param { pool: AVE_EXC_PAD }", "pooling_param.pool: AVE_EXC_PAD", Effect.APPLIED),
+        ("lrn_param { norm_region: ALONG }", "lrn_param.norm_region: ALONG", Effect.UNKNOWN),
+        ("convolution_param { weight_filler { odd: 1 } }", "convolution_param.weight_filler.odd", Effect.NONE),
+        ("quantization_param { bw_params: 8 }", "quantization_param", Effect.VALUES),
+        ("odd_param { a: 1 }", "odd_param", Effect.UNKNOWN),
+        ("include { odd: 1 }", "include.odd", Effect.UNKNOWN),
+    ],
+)
+def test_what_a_field_does(params: str, shown: str, does: Effect) -> None:
+    assert found(layer("a", "ReLU", params)) == [(0, shown, does)]
+
+
+def test_a_type_that_is_foreign_has_parameters_of_its_own() -> None:
+    assert found(layer("a", "Odd", "odd_param { a: 1 } relu_param { odd: 1 }")) == [
+        (0, "odd_param", Effect.NONE),
+        (0, "relu_param.odd", Effect.UNKNOWN),
+    ]
+
+
+MIXED = INPUT + (
+    layer("c", "Convolution", "convolution_param { num_output: 2 kernel_size: 1 relu: true engine: MKLDNN odd: 1 }")
+    + layer("r", "ReLU", "relu_param { fuse: true }")
+    + layer("i", "InnerProduct", "inner_product_param { num_output: 2 normalize: true }")
+    + layer("j", "InnerProduct", "inner_product_param { num_output: 2 normalize: true }")
+    + layer("p", "Permute", "permute_param { order: 0 }")
+)
+
+
+def test_notes_say_what_is_made_of_each_field() -> None:
+    net = read(MIXED)
+    assert notes(net.net, net.foreign) == [
+        "convolution_param.relu is unknown to BVLC Caffe, and is applied as forks of Caffe do",
+        "convolution_param.engine: MKLDNN, relu_param.fuse are unknown to BVLC Caffe, and have no effect on shapes and "
+        "answers",
+        'layer "c": convolution_param.odd is in no fork that is known here, so its effect is unknown; '
+        "shapes and answers are computed without it",
+        'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear, which is not supported; '
+        "shapes and answers are computed without it",
+    ]
+    ignored = notes(net.net, net.foreign, {"convolution_param.odd", "inner_product_param.normalize"})
+    assert ignored[2:] == [
+        "convolution_param.odd, inner_product_param.normalize are unknown to BVLC Caffe, and are ignored, as asked"
+    ]
+    assert kept_note(net.foreign)[0].startswith(
+        "unknown to BVLC Caffe, and kept as it stands: convolution_param.relu, "
+    )
+    assert kept_note(()) == [] == notes(net.net, ())
+
+
+def test_many_fields_are_not_all_told() -> None:
+    names = "".join(f"odd_{number}: 1 " for number in range(8))
+    (note,) = notes(*net_and_fields(layer("a", "Data", f"data_param {{ {names} }}")))
+    assert "data_param.odd_5 and 2 more are unknown" in note
+    (note,) = notes(*net_and_fields("".join(layer(f"a{number}", "ReLU", "odd: 1") for number in range(5))))
+    assert note.startswith('layers "a0", "a1", "a2" and 2 more: odd is in no fork')
+
+
+def net_and_fields(text: str) -> tuple[Message, tuple[ForeignField, ...]]:
+    net = read(text)
+    return net.net, net.foreign
+
+
+def test_a_refusal_names_layer_field_and_option() -> None:
+    graph = graphs(read("odd: 1\n" + MIXED), Selection())["TEST"]
+    assert refusal(graph) == (
+        "the net: odd is in no fork that is known here, so its effect is unknown; "
+        'layer "c": convolution_param.odd is in no fork that is known here, so its effect is unknown; '
+        'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear, which is not supported. '
+        "Remove what has no effect, or have it ignored: "
+        "--ignore-field odd --ignore-field convolution_param.odd --ignore-field inner_product_param.normalize"
+    )
+    assert refusal(graph, lambda node, field: node.name == "r") is None
+    told = refusal(graph, lambda node, field: node.name == "i")
+    assert told is not None and told.startswith('layer "i": ')
+
+
+def test_what_is_ignored_is_no_refusal() -> None:
+    names = frozenset({"convolution_param.odd", "inner_product_param.normalize"})
+    graph = graphs(read(MIXED), Selection(ignored_fields=names))["TEST"]
+    assert refusal(graph) is None
+    assert [field.ignored for node in graph.nodes for field in node.undecided] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "convolution_param.od",
+            "the net has no field convolution_param.od whose effect could be ignored; it has: conv",
+        ),
+        ("relu", "the net has no field relu whose"),
+        ("convolution_param.relu", "convolution_param.relu is applied as forks of Caffe do, and cannot be ignored"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(name: str, told: str) -> None:
+    with pytest.raises(NetError) as caught:
+        graphs(read(MIXED), Selection(ignored_fields=frozenset({name})))
+    assert str(caught.value).startswith(f"net.prototxt: {told}")
+
+
+def test_a_field_without_effect_may_be_ignored() -> None:
+    assert graphs(read(MIXED), Selection(ignored_fields=frozenset({"relu_param.fuse"})))
+
+
+def test_a_net_without_undecided_fields_has_none_to_ignore() -> None:
+    with pytest.raises(NetError, match="it has: none"):
+        graphs(read(INPUT), Selection(ignored_fields=frozenset({"relu_param.fuse"})))
+
+
+def test_words_of_an_effect_on_shapes() -> None:
+    (field,) = read(layer("a", "Pooling", "pooling_param { kernel_size_3d: 2 }")).foreign
+    assert effect(field) == "changes shapes in the fork intel, which is not supported"
+    (field,) = read(layer("a", "Pooling", "pooling_param { pad_type: 1 }")).foreign
+    assert effect(field) == "changes shapes in a fork of Caffe, which is not supported"
