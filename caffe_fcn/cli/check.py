@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
 from caffe_fcn.cli.options import file_name, selection_options
-from caffe_fcn.cli.streams import STDIN, print_json
+from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
+    from caffe_fcn.net.problems import Findings
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.report.checking import Checked
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every file, also where nothing is wrong.")
 def check(files: tuple[str, ...], selection: Selection, strict: bool, as_json: bool, verbose: bool) -> int:
-    """Tell what is wrong with prototxt files: nets of any age and solvers.
+    """Tell what is wrong with prototxt files, nets of any age and solvers, and with the nets inside caffemodels.
 
-    Each finding is a line on stderr, FILE:LINE:COLUMN: and what it is, as compilers print it. An error is what no
-    Caffe could build: bad syntax, values out of range, blobs that no layer makes, impossible shapes. A note is
-    what BVLC Caffe refuses and forks may read, such as a fork's fields, or what is only worth knowing. Nothing is
-    printed where nothing is found. "-" is standard input.
+    Each finding is a line on stderr, FILE:LINE:COLUMN: and what it is, as compilers print it; that of a caffemodel
+    names the layer instead. An error is what no Caffe could build: bad syntax, values out of range, blobs that no
+    layer makes, impossible shapes. A note is what BVLC Caffe refuses and forks may read, such as a fork's fields, or
+    what is only worth knowing. Nothing is printed where nothing is found. "-" is standard input.
 
     \b
     caffe-fcn check train_val.prototxt deploy.prototxt
@@ -55,21 +55,29 @@ def check(files: tuple[str, ...], selection: Selection, strict: bool, as_json: b
 
 
 def _check(path: str, selection: Selection, strict: bool) -> Checked:
-    from caffe_fcn.net.problems import Findings, examine
+    from caffe_fcn.errors import CaffeFcnError
+    from caffe_fcn.net.problems import Findings
     from caffe_fcn.report.checking import Checked
 
     name = STDIN if path == "-" else path
     try:
-        findings = examine(_read(path), name, selection)
+        with as_file(path) as file:
+            findings = _examine(file, name, selection)
     except OSError as error:
         return Checked(name, Findings(None, None), error.strerror or str(error))
+    except CaffeFcnError as error:
+        return Checked(name, Findings(None, None), str(error).removeprefix(f"{name}: "))
     return Checked(name, findings.strictly() if strict else findings)
 
 
-def _read(path: str) -> bytes:
-    if path != "-":
-        with open(path, "rb") as file:
-            return file.read()
-    if sys.stdin is None:
-        raise OSError("stdin is closed")
-    return sys.stdin.buffer.read()
+def _examine(path: str, name: str, selection: Selection) -> Findings:
+    from caffe_fcn.files.prototxt import HEAD, is_binary
+    from caffe_fcn.files.weights import open_weights
+    from caffe_fcn.net.problems import examine, examine_weights
+
+    with open(path, "rb") as file:  # once, because it may be a pipe
+        data = file.read(HEAD)
+        if not is_binary(data):
+            return examine(data + file.read(), name, selection)
+    with open_weights(path, name) as weights:
+        return examine_weights(weights, selection)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.nets import files_of, open_trained
 from caffe_fcn.cli.options import file_name, preparation_options, selection_options, text
 from caffe_fcn.cli.progress import copying
-from caffe_fcn.cli.streams import open_trained, print_json
+from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     epilog="Exit codes: 0 done, 1 the net cannot be written as ONNX, 2 wrong usage.",
 )
 @click.argument("net", type=file_name)
-@click.argument("weights", type=file_name)
+@click.argument("weights", type=file_name, required=False)
 @click.option("-o", "--output", type=file_name, metavar="FILE", help="The ONNX file.  [default: NET.onnx beside NET]")
 @click.option("--blob", "blobs", type=text, multiple=True, metavar="BLOB", help="Put out this blob; repeatable.")
 @click.option("--fixed", is_flag=True, help="Fix the batch and the size of the input.")
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def export(
     net: str,
-    weights: str,
+    weights: str | None,
     output: str | None,
     selection: Selection,
     as_json: bool,
@@ -44,7 +45,7 @@ def export(
     quiet: bool,
     **choices: Any,
 ) -> None:
-    """Write NET with its WEIGHTS as ONNX, for runtimes of today.
+    """Write NET with its WEIGHTS as ONNX, for runtimes of today. A caffemodel alone is written with the net inside it.
 
     Blobs keep their names. The batch, and the size of the input where the net takes any, stay free; a converted
     net's do. Losses and measures are left out, and data layers become inputs. The file's metadata tell what
@@ -61,13 +62,13 @@ def export(
     out = _output(net, weights, output, as_json)
     settings = _settings(**choices)
     with ExitStack() as stack:
-        source, held = open_trained(stack, net, weights)
+        source, held = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]))
         with copying(held.size, quiet) as progress:
             found = export_net(source, held, out, selection, settings, force=force, progress=progress)
     _tell(found, as_json, quiet)
 
 
-def _output(net: str, weights: str, output: str | None, as_json: bool) -> str:
+def _output(net: str, weights: str | None, output: str | None, as_json: bool) -> str:
     """Where the model goes. Raises UsageError for names that go nowhere."""
     if "" in (net, weights, output):
         raise click.UsageError("a file's name is empty")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.nets import File, net_and_pictures, open_trained
 from caffe_fcn.cli.options import (
     Preparation,
     directory_name,
@@ -19,7 +21,6 @@ from caffe_fcn.cli.options import (
 )
 from caffe_fcn.cli.pictures import Targets, expanded, targets_of
 from caffe_fcn.cli.several import directory
-from caffe_fcn.cli.streams import open_trained
 from caffe_fcn.cli.verify import ENGINES
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def new_size(value: str) -> tuple[int, ...] | str:
     short_help="Run nets on pictures: top classes, dense maps.",
     epilog="Exit codes: 0 done, 1 a net or a picture cannot be processed, 2 wrong usage.",
 )
-@click.argument("net", type=file_name)
-@click.argument("weights", type=file_name)
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=file_name)
+@click.argument("words", metavar="NET [WEIGHTS] IMAGE...", nargs=-1, required=True, type=file_name)
 @click.option(
     "-o",
     "--output",
@@ -94,9 +93,7 @@ def new_size(value: str) -> tuple[int, ...] | str:
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def run(
-    net: str,
-    weights: str,
-    images: tuple[str, ...],
+    words: tuple[str, ...],
     output: str | None,
     heatmap: str | None,
     label_map: str | None,
@@ -108,7 +105,7 @@ def run(
     top: int,
     **choices: Any,
 ) -> int:
-    """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes.
+    """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes. A caffemodel alone has its net inside it.
 
     A classifier gives the top classes of each picture, which must have the size it takes: see --resize. A fully
     convolutional net gives a map, K classes × rows × columns, whose cells are the answers for the windows of the
@@ -119,6 +116,7 @@ def run(
 
     \b
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt
+    caffe-fcn run net.caffemodel cat.jpg --resize net
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
@@ -126,21 +124,22 @@ def run(
     from caffe_fcn.files.atomic import check_outputs
 
     asked = Targets(output, heatmap, label_map)
-    _check_usage((net, weights, *images), asked, wanted, out_dir, choices["scales"])
+    _check_usage(words, asked, wanted, out_dir, choices["scales"])
     if output == "-" and as_json:
         raise click.UsageError("--json and --output - both print to stdout; choose one")
-    paths = expanded(images)
-    if output == "-" and len(paths) > 1:
-        raise click.UsageError(f"--output - is for one picture, and there are {len(paths)}; use --out-dir")
-    targets = targets_of(paths, asked, out_dir)
     manner = Manner(top, as_json, force, quiet)
     with ExitStack() as stack:
+        net, images = net_and_pictures(stack, words)
+        paths = expanded(images)
+        if output == "-" and len(paths) > 1:
+            raise click.UsageError(f"--output - is for one picture, and there are {len(paths)}; use --out-dir")
+        targets = targets_of(paths, asked, out_dir)
         if out_dir is not None:
             stack.enter_context(directory(out_dir))
         others = choices["labels"], choices["preparation"].mean
-        inputs = [path for path in (net, weights, *paths, *others) if path not in (None, "-")]
+        inputs = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
-        job = _job(stack, net, weights, asked, wanted, **choices)
+        job = _job(stack, net, asked, wanted, **choices)
         return run_all(job, paths, targets, manner)
 
 
@@ -171,8 +170,7 @@ def _check_usage(
 
 def _job(
     stack: ExitStack,
-    net: str,
-    weights: str,
+    net: Sequence[File],
     asked: Targets,
     wanted: str | None,
     *,
@@ -193,7 +191,7 @@ def _job(
     from caffe_fcn.run.running import check_map, prepare
 
     runner = engine_called(engine, threads, gpu=gpu)
-    source, trained = open_trained(stack, net, weights)
+    source, trained = open_trained(stack, net)
     most = max_pixels or MAX_PIXELS
     model, settings, notes = prepare(
         source, trained, runner, selection, **preparation._asdict(), max_pixels=most, **choices

@@ -93,11 +93,10 @@ def holds_weights(path: str) -> bool:
     is damaged weights that it must be."""
     if path.lower().endswith(_WEIGHTS) or not os.path.isfile(path):
         return path.lower().endswith(_WEIGHTS)
-    from caffe_fcn.files.prototxt import is_binary
+    from caffe_fcn.files.prototxt import is_text_file
 
     try:
-        with open(path, "rb") as file:
-            return is_binary(file.read(4096))
+        return not is_text_file(path)
     except OSError:  # told when it is opened in earnest
         return False
 

@@ -34,18 +34,20 @@ def upgrade(source: str, out: str, dry_run: bool, diff: bool, as_json: bool, for
     """Bring IN, a prototxt or weights of any age, into the current format, as OUT.
 
     Nets of 2013 (V0) and 2014 (V1), blobs of four axes, values that are not packed: what Caffe's own upgrade
-    tools do, and comments stay. Weights become HDF5 where OUT ends in .h5, and a caffemodel where it does not.
+    tools do, and comments stay. Weights become HDF5 where OUT ends in .h5, and a caffemodel where it does not;
+    where OUT ends in .prototxt, the net inside a caffemodel is written.
     "-" is standard input or output.
 
     \b
     caffe-fcn upgrade old.prototxt new.prototxt
     caffe-fcn upgrade old.caffemodel new.caffemodel
     caffe-fcn upgrade snapshot.caffemodel snapshot.caffemodel.h5
+    caffe-fcn upgrade net.caffemodel net.prototxt
     """
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.weights import is_hdf5_name
-    from caffe_fcn.surgery.convert import open_either
-    from caffe_fcn.surgery.upgrading import upgrade_file
+    from caffe_fcn.net.source import SourceNet, open_either
+    from caffe_fcn.surgery.upgrading import net_inside, upgrade_file
 
     if "" in (source, out):
         raise click.UsageError("a file's name is empty")
@@ -55,11 +57,12 @@ def upgrade(source: str, out: str, dry_run: bool, diff: bool, as_json: bool, for
         raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
-        upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out))
+        if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
+            upgraded = net_inside(opened)
+        else:
+            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out))
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
             raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
-        if upgraded.weights is not None and out.endswith((".prototxt", ".pbtxt")):
-            raise click.UsageError(f"{name} holds weights, and {out} is a name for a prototxt; call OUT otherwise")
         if upgraded.diff is None and diff:
             raise click.UsageError(f"--diff is for a prototxt, and {name} is none")
         if not dry_run:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
+from caffe_fcn.cli.nets import files_of, grouped, open_trained
 from caffe_fcn.cli.options import Preparation, file_name, fraction, preparation_options, selection_options
-from caffe_fcn.cli.streams import open_trained, print_json
+from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
@@ -23,10 +25,7 @@ PROOFS = ("weights", "same-size", "dense")
     short_help="Prove that a converted net is its original's twin.",
     epilog="Exit codes: 0 every proof holds or does not apply, 1 one fails or could not be carried out, 2 wrong usage.",
 )
-@click.argument("net", type=file_name)
-@click.argument("weights", type=file_name)
-@click.argument("fcn", type=file_name)
-@click.argument("fcn_weights", type=file_name)
+@click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
 @click.option(
     "--proof",
     "proofs",
@@ -60,10 +59,7 @@ PROOFS = ("weights", "same-size", "dense")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def verify(
-    net: str,
-    weights: str,
-    fcn: str,
-    fcn_weights: str,
+    files: tuple[str, ...],
     selection: Selection,
     preparation: Preparation,
     images: tuple[str, ...],
@@ -97,15 +93,16 @@ def verify(
     from caffe_fcn.run.proofs.pictures import read_inputs
     from caffe_fcn.run.verify import verify as prove
 
-    paths = (net, weights, fcn, fcn_weights)
-    if "" in paths:
+    if "" in files:
         raise click.UsageError("a file's name is empty")
-    if paths.count("-") > 1:
+    if not 2 <= len(files) <= 4:
+        raise click.UsageError(f"expected two nets, each with its weights, found {len(files)} files")
+    if files.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
     options = _options(**choices)
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
-        original, twin = (_model(stack, *pair) for pair in ((net, weights), (fcn, fcn_weights)))
+        original, twin = _models(stack, files)
         if images:
             taken = one_net(original.source, original.weights, known_to(original.source, selection)).net
             pictures, notes = read_inputs(images, taken, **preparation._asdict())
@@ -144,8 +141,12 @@ def _options(
     )
 
 
-def _model(stack: ExitStack, net: str, weights: str) -> Model:
-    """NET and WEIGHTS, open until STACK closes."""
+def _models(stack: ExitStack, words: Sequence[str]) -> list[Model]:
+    """The two nets in the files WORDS, open until STACK closes."""
     from caffe_fcn.run.verify import Model
 
-    return Model(*open_trained(stack, net, weights))
+    models = [Model(*open_trained(stack, files)) for files in grouped(files_of(stack, words))]
+    if len(models) != 2:
+        expected = "two nets to compare, each a prototxt with its weights or a caffemodel alone"
+        raise click.UsageError(f"expected {expected}, found {len(models)}")
+    return models

@@ -12,6 +12,8 @@ from typing import Any
 _STRING = re.compile(r"""#[^\n]*|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""", re.DOTALL)
 _SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_KNOWN_ESCAPE = r"""\\(?:[abfnrtv\\?'"0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"""
+_ANY_ESCAPE = re.compile(_KNOWN_ESCAPE + r"|(\\)")
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 _SIGN = re.compile(r"\A-(?:\s|#[^\n]*\n)*")
 _INTEGER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}")
@@ -38,6 +40,12 @@ def string_bytes(literal: str) -> bytes:
     return b"".join(_unescaped(double or single) for double, single in _STRING.findall(literal))
 
 
+def has_unknown_escapes(literal: str) -> bool:
+    """Whether one of several adjacent strings has an escape that stands for nothing, as `\\z`."""
+    parts = (double or single for double, single in _STRING.findall(literal))
+    return any(match.group(1) for part in parts if "\\" in part for match in _ANY_ESCAPE.finditer(part))
+
+
 def integer(literal: str) -> int | None:
     """A decimal, octal or hexadecimal number."""
     digits = _SIGN.sub("", literal)
@@ -57,6 +65,11 @@ def real(literal: str) -> float | None:
         whole = integer(digits)
         number = None if whole is None else float(whole)
     return -number if number is not None and literal.startswith("-") else number
+
+
+def is_decimal(literal: str) -> bool:
+    """Whether a number is decimal, as Caffe's parser wants real numbers to be."""
+    return not re.match(r"0[0-7xX]", _SIGN.sub("", literal))
 
 
 def truth(literal: str) -> bool | None:

@@ -20,6 +20,9 @@ from typing import NamedTuple, NoReturn
 from caffe_fcn.errors import PrototxtError
 from caffe_fcn.files.literals import printable, visible
 
+HEAD = 4096
+"""The bytes that a file is told by."""
+
 MAX_DEPTH = 64
 """Nesting deeper than this is refused; Caffe's own schema needs five levels."""
 
@@ -37,6 +40,8 @@ _TOKEN = re.compile(
 )
 _INSIDE = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _CLOSING = {"{": "}", "<": ">"}
+_BINARY_NET = re.compile(rb"(?:\n|\x12|\x1a|\xa2\x06).*?[\x01-\x08\x0e-\x1f]", re.DOTALL)
+"""The beginning of a NetParameter: the tag of its name, an input or a layer, and tags or lengths that no text has."""
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
 
 
@@ -167,7 +172,13 @@ def decode(data: bytes, name: str) -> str:
 
 def is_binary(data: bytes) -> bool:
     """Whether DATA, the beginning of a file, is not that of a text."""
-    return b"\0" in data[:4096]
+    return b"\0" in data[:HEAD] or _BINARY_NET.match(data[:HEAD]) is not None
+
+
+def is_text_file(path: str | os.PathLike[str]) -> bool:
+    """Whether the file at PATH holds text. Raises OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        return not is_binary(file.read(HEAD))
 
 
 def encode(text: str) -> bytes:

@@ -14,9 +14,18 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from caffe_fcn.files.literals import enumerator, integer, printable, real, string_bytes, truth
+from caffe_fcn.files.literals import (
+    enumerator,
+    has_unknown_escapes,
+    integer,
+    is_decimal,
+    printable,
+    real,
+    string_bytes,
+    truth,
+)
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar
-from caffe_fcn.schema import FORKS, Message, is_repeated
+from caffe_fcn.schema import FORKS, Message, is_repeated, is_required
 
 _LIMITS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -81,6 +90,12 @@ def fields_of(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
     return dict(descriptor.fields_by_name)
 
 
+@cache
+def required_fields(descriptor: Descriptor) -> tuple[str, ...]:
+    """The names of the fields that a message of this type must have."""
+    return tuple(name for name, field in fields_of(descriptor).items() if is_required(field))
+
+
 def _type_name(descriptor: Descriptor | None) -> str:
     """The name of a message type within Caffe's schema."""
     return "" if descriptor is None else str(descriptor.full_name).removeprefix("caffe.")
@@ -134,7 +149,9 @@ class _Reader:
         repeated = getattr(message, field.name)
         for value in field.values:
             if descriptor.message_type is not None:
-                self.fill(repeated.add(), self.block(field, value), f"{path}{field.name}.")
+                made = repeated.add()
+                self.fill(made, self.block(field, value), f"{path}{field.name}.")
+                self.complete(made, value.start, path + field.name)
             else:
                 converted = self.scalar(descriptor, field, value, path)
                 if converted is not None:
@@ -147,10 +164,17 @@ class _Reader:
             target = getattr(message, field.name)
             target.SetInParent()
             self.fill(target, self.block(field, field.values[0]), f"{path}{field.name}.")
+            self.complete(target, field.start, path + field.name)
         else:
             converted = self.scalar(descriptor, field, field.values[0], path)
             if converted is not None:
                 setattr(message, field.name, converted)
+
+    def complete(self, message: Message, offset: int, path: str) -> None:
+        """Refuse a message that lacks a required field."""
+        for name in required_fields(message.DESCRIPTOR):
+            if not message.HasField(name):
+                self.document.fail(offset, f"{path}.{name} is missing, and must be given")
 
     def block(self, field: Field, value: Scalar | Block) -> list[Field]:
         if isinstance(value, Scalar):
@@ -182,6 +206,8 @@ class _Reader:
                 self.document.fail(value.start, f"{name} must lie in {low}..{high}, found {printable(literal)}")
         else:
             expected, converted = "a number", real(literal)
+            if not is_decimal(literal):
+                self.irregular.append((name, value.start))
         if converted is None:
             self.document.fail(value.start, f"{name}: expected {expected}, found {printable(literal)}")
         return converted
@@ -190,6 +216,8 @@ class _Reader:
         name = path + descriptor.name
         if value.kind == "string":
             data = string_bytes(literal)
+            if has_unknown_escapes(literal):
+                self.irregular.append((name, value.start))
         elif value.kind == "word" and not literal.startswith("-"):
             self.irregular.append((name, value.start))
             data = literal.encode()

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
+from caffe_fcn.net.upgrade import input_layer
 
 if TYPE_CHECKING:
     from caffe_fcn.net.foreign import ForeignField
-
-_LEGACY_AXES = 4
-"""`input_dim` gives num, channels, height and width of each `input`."""
 
 
 class Blob(NamedTuple):
@@ -95,15 +93,16 @@ def build_graph(
 ) -> Graph:
     """The graph of NET, a NetParameter in the current format, for PHASE ("TRAIN" or "TEST").
 
-    As Caffe's tools do it, PHASE replaces the one in the net's own `state` and STAGES are added to the
-    stages there; LEVEL replaces the net's where given. SOURCE names the file in messages; UNDECIDED are fields whose
-    effect is not computed, by the index of their layer, None for the net. Raises NetError
-    for a bottom that no earlier layer makes, a top made twice, bad input fields or bad include rules.
+    As Caffe's tools do it, PHASE and LEVEL (0 unless it is given) replace those in the net's own `state`, and STAGES
+    are added to the stages there. SOURCE names the file in messages; UNDECIDED are fields whose effect is not
+    computed, by the index of their layer, None for the net. Raises NetError for a bottom that no earlier layer makes,
+    a top made twice, bad input fields or bad include rules.
     """
     state = _state(net, phase, stages, level)
     builder = _Builder(net, state, source, undecided)
-    if net.input:
-        builder.add(-1, _legacy_input(net, source))
+    inputs = input_layer(net, source)
+    if inputs is not None:
+        builder.add(-1, inputs)
     for index, layer in enumerate(net.layer):
         if layer.include and layer.exclude:
             raise _error(
@@ -201,8 +200,7 @@ def _state(net: schema.Message, phase: str, stages: Iterable[str], level: int | 
     state.CopyFrom(net.state)
     state.phase = state.DESCRIPTOR.fields_by_name["phase"].enum_type.values_by_name[phase].number
     state.stage.extend(stages)
-    if level is not None:
-        state.level = level
+    state.level = level or 0
     return state
 
 
@@ -229,27 +227,3 @@ def _meets(state: schema.Message, rule: schema.Message) -> bool:
         return False
     stages = set(state.stage)
     return stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage)
-
-
-def _legacy_input(net: schema.Message, source: str) -> schema.Message:
-    """An Input layer that says what the net's own `input`, `input_shape` and `input_dim` fields say."""
-    layer = schema.message_class("LayerParameter")()
-    layer.name, layer.type = "input", "Input"
-    layer.top.extend(net.input)
-    shapes = layer.input_param.shape
-    wanted = len(net.input)
-    if net.input_shape:
-        if len(net.input_shape) != wanted:
-            raise NetError(
-                f"{source}: the net has {wanted} input fields but {len(net.input_shape)} input_shape; give one each"
-            )
-        shapes.extend(net.input_shape)
-    elif net.input_dim:
-        if len(net.input_dim) != _LEGACY_AXES * wanted:
-            raise NetError(
-                f"{source}: the net has {wanted} input fields, so {_LEGACY_AXES * wanted} input_dim are expected; "
-                f"found {len(net.input_dim)}"
-            )
-        for first in range(0, len(net.input_dim), _LEGACY_AXES):
-            shapes.add().dim.extend(net.input_dim[first : first + _LEGACY_AXES])
-    return layer

@@ -8,7 +8,6 @@ they disagree, or none is left, the layer is refused by name.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,9 +16,9 @@ from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.decoding import Decoder, Node, UnreadableError, as_text
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
+from caffe_fcn.net.untrained import as_written
 from caffe_fcn.schema.layouts import BVLC, Layout, caffes, contested, layout
 
-_RULES = ("include", "exclude")
 _MOST_NAMES = 4
 _NEXT_STEP = "give the prototxt as well"
 
@@ -46,20 +45,12 @@ Reading = tuple[Node, ...]
 
 
 def text_of(weights: WeightFile) -> str:
-    """The prototxt of the net in WEIGHTS, with every field of the file.
-
-    The rules of its layers, and the phase that Caffe gave them all, have done their work and are left out. Raises
-    NetError for a layer that cannot be read, or can be read in several ways.
-    """
+    """The prototxt of the net in WEIGHTS, with every field of the file but what Caffe put there when it built the net
+    for training. Raises NetError for a layer that cannot be read, or can be read in several ways."""
     parts = [_Part("NetParameter", weights.raw), *map(_part, weights.layers)]
-    readings = _readings(weights, parts)
-    idle = _net_phase(readings[1:])
-    text = as_text(readings[0])
-    for part, reading in zip(parts[1:], readings[1:], strict=True):
-        field = "layer" if part.message == "LayerParameter" else "layers"
-        kept = tuple(node for node in reading if node.name not in _RULES and (node.name, node.value) != idle)
-        text += as_text([Node(0, field, kept)])
-    return text
+    head, *layers = _readings(weights, parts)
+    field = "layer" if parts[1].message == "LayerParameter" else "layers"
+    return as_text(head) + as_text(Node(0, field, layer) for layer in as_written(layers))
 
 
 def _part(record: LayerRecord) -> _Part:
@@ -69,15 +60,6 @@ def _part(record: LayerRecord) -> _Part:
         return _Part("V1LayerParameter", record.raw, record)
     inner = record.header.layer.SerializePartialToString()
     return _Part("V1LayerParameter", record.raw + prefix(1, len(inner)) + inner, record)
-
-
-def _net_phase(readings: Sequence[Reading]) -> tuple[str, str] | None:
-    """The phase that the net was built in, which Caffe writes into every layer that has none; None where not all have
-    one. Left in the text it would keep that phase's Dropout and statistics in every phase."""
-    phases = [node.value for reading in readings for node in reading if node.name == "phase"]
-    if len(phases) < len(readings):
-        return None
-    return "phase", str(Counter(phases).most_common(1)[0][0])
 
 
 def _readings(weights: WeightFile, parts: Sequence[_Part]) -> list[Reading]:

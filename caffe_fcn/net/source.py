@@ -20,6 +20,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import ForeignField, foreign_fields
 from caffe_fcn.net.inside import text_of
 from caffe_fcn.net.shapes import BVLC_LAYERS
@@ -75,16 +76,37 @@ class SourceNet:
 
 
 def read_net(path: str | os.PathLike[str]) -> SourceNet:
-    """The net in the prototxt at PATH. Raises PrototxtError or NetError; OSError when it cannot be read."""
-    return interpret(prototxt.read(path))
+    """The net in the prototxt at PATH, or the one inside the caffemodel there.
+
+    Raises PrototxtError, CaffemodelError or NetError; OSError when the file cannot be read.
+    """
+    opened = open_either(os.fspath(path))
+    if isinstance(opened, SourceNet):
+        return opened
+    with opened:
+        return net_of_weights(opened)
+
+
+def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
+    """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
+    OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        data = file.read(prototxt.HEAD)
+        if not prototxt.is_binary(data):
+            return interpret(prototxt.parse(data + file.read(), name or path))
+    return open_weights(path, name)
 
 
 def net_of_weights(weights: WeightFile) -> SourceNet:
     """The net that a caffemodel brings along, which has no text of its own and is given one.
 
     It is what one phase of the training made of the file, so its rules have done their work and go. Raises NetError
-    for a layer with fields that no known Caffe has, or that several read differently.
+    where there is none, as in HDF5, and for a layer with fields that no known Caffe has, or that several read
+    differently.
     """
+    if weights.bare:
+        kind = "an HDF5 file" if weights.hdf5 else "this caffemodel"
+        raise NetError(f"{weights.path}: {kind} holds weights but no net; give the prototxt first")
     document = prototxt.parse(text_of(weights), weights.path)
     return replace(interpret(document), from_weights=True)
 

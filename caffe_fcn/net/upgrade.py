@@ -99,6 +99,9 @@ _TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 _LEGACY_INPUT_AXES = 4
 """`input_dim` lists num, channels, height and width of one input after the other."""
 
+SHAPE_HINT = "add input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }, with the extents of the net, behind it"
+"""How to give the shape of an input field."""
+
 _BATCH_NORM_BLOBS = 3
 
 
@@ -162,8 +165,7 @@ def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message,
         for index, layer in enumerate(upgraded.layers):
             _upgrade_v1_layer(layer, upgraded.layer.add(), _place(source, layer, index))
         upgraded.ClearField("layers")
-        if has_legacy_inputs(upgraded):
-            _upgrade_inputs(upgraded, source)
+        if has_legacy_inputs(upgraded) and _upgrade_inputs(upgraded, source):
             origins.insert(0, None)
         _freeze_statistics(upgraded)
     return upgraded, tuple(origins)
@@ -315,27 +317,43 @@ def _common_fields() -> frozenset[str]:
 # ---- The net's own fields ----
 
 
-def _upgrade_inputs(net: Message, source: str) -> None:
-    """Replace the input fields by an Input layer in front.
+def input_layer(net: Message, source: str) -> Message | None:
+    """The Input layer that says what the `input` fields of NET say, with their shapes where NET gives any; None if
+    nothing is left of them. Raises NetError, its place beginning with SOURCE, where shapes are given for some only.
 
-    Inputs without any dimensions make an Input layer without shapes, which Caffe reshapes later.
+    Caffe drops inputs without a shape. Here those stay that no layer makes, so that their shape can be told.
     """
-    layer = schema.LayerParameter(name="input", type="Input", top=net.input)
+    names = list(net.input)
     shapes = [[*shape.dim] for shape in net.input_shape]
     if not shapes:
-        starts = range(0, len(net.input_dim), _LEGACY_INPUT_AXES)
+        last = len(net.input_dim) - _LEGACY_INPUT_AXES
+        starts = range(0, last + 1, _LEGACY_INPUT_AXES)
         shapes = [[*net.input_dim[start : start + _LEGACY_INPUT_AXES]] for start in starts]
-    if shapes:
-        complete = net.input_shape or len(net.input_dim) >= _LEGACY_INPUT_AXES * len(net.input)
-        if not complete or len(shapes) < len(net.input):
-            expected = f"an input_shape or {_LEGACY_INPUT_AXES} input_dim for each of {len(net.input)} inputs"
+    if net.input_shape or net.input_dim:
+        if len(shapes) < len(names):
+            expected = f"an input_shape or {_LEGACY_INPUT_AXES} input_dim for each of {len(names)} inputs"
             found = f"{len(net.input_shape)} input_shape and {len(net.input_dim)} input_dim"
             raise NetError(f"{source}: expected {expected}, found {found}")
-        for shape in shapes[: len(net.input)]:
-            layer.input_param.shape.add(dim=shape)
+    else:
+        layers = (*net.layer, *net.layers)
+        made = {top for layer in layers for top in layer.top if top not in layer.bottom}
+        names = [name for name in names if name not in made]
+    if not names:
+        return None
+    layer = schema.LayerParameter(name="input", type="Input", top=names)
+    for shape in shapes[: len(names)]:  # Caffe does not look at what is left over
+        layer.input_param.shape.add(dim=shape)
+    return layer
+
+
+def _upgrade_inputs(net: Message, source: str) -> bool:
+    """Replace the input fields by an Input layer in front, if anything is left of them; whether there is one."""
+    layer = input_layer(net, source)
     for name in ("input", "input_shape", "input_dim"):
         net.ClearField(name)
-    net.layer.insert(0, layer)
+    if layer is not None:
+        net.layer.insert(0, layer)
+    return layer is not None
 
 
 def _trains_statistics(layer: Message) -> bool:

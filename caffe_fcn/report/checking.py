@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from caffe_fcn.files.literals import visible
-from caffe_fcn.net.problems import Findings, Severity
+from caffe_fcn.net.problems import Findings, Problem, Severity
 
 
 class Checked(NamedTuple):
@@ -29,7 +29,8 @@ def lines(checked: Checked) -> Iterator[str]:
     errors = set(checked.findings.errors)
     for problem in checked.findings.problems:
         kind = "error" if problem in errors else "note"
-        yield visible(f"{checked.file}:{problem.line}:{problem.column}: {kind}: {problem.message}")
+        place = f":{problem.line}:{problem.column}" if checked.findings.placed else ""
+        yield visible(f"{checked.file}{place}: {kind}: {problem.message}")
 
 
 def summary(checked: Sequence[Checked]) -> Iterator[str]:
@@ -51,12 +52,17 @@ def document(checked: Sequence[Checked]) -> list[dict[str, Any]]:
             "ok": each.ok,
             "errors": [
                 *([_problem(Severity.ERROR, None, None, each.unreadable)] if each.unreadable is not None else []),
-                *(_problem(found.severity, *found[:3]) for found in each.findings.errors),
+                *(_located(each, found) for found in each.findings.errors),
             ],
-            "notes": [_problem(found.severity, *found[:3]) for found in each.findings.notes],
+            "notes": [_located(each, found) for found in each.findings.notes],
         }
         for each in checked
     ]
+
+
+def _located(checked: Checked, found: Problem) -> dict[str, Any]:
+    line, column = (found.line, found.column) if checked.findings.placed else (None, None)
+    return _problem(found.severity, line, column, found.message)
 
 
 def _problem(severity: Severity, line: int | None, column: int | None, message: str) -> dict[str, Any]:

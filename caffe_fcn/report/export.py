@@ -16,7 +16,7 @@ from typing import Any
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.cost import Total
-from caffe_fcn.net.geometry import Geometry, words
+from caffe_fcn.net.geometry import Geometry, Phase, words
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match
 
@@ -117,9 +117,14 @@ def _geometry(geometry: Geometry) -> dict[str, Any]:
         "window": list(geometry.window),
         "stride": [_number(stride) for stride in geometry.stride],
         "offset": [_number(offset) for offset in geometry.offset],
+        "phases": [[_phase(phase) for phase in axis] for axis in geometry.phases],
         "exactness": geometry.exactness.value,
         "reasons": list(map(words, geometry.reasons)),
     }
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {"window": phase.window, "offset": _number(phase.offset), "exactness": phase.exactness.value}
 
 
 def _total(total: Total) -> dict[str, Any]:
@@ -170,7 +175,7 @@ _LAYER_TITLES = (
     *("name", "type", "bottoms", "tops", "shapes", "in_place", "parameters", "statistics", "macs"),
     *("activation_bytes", "parameter_shapes", "shared_with"),
 )
-_GEOMETRY_TITLES = ("window", "stride", "offset", "exactness", "reasons")
+_GEOMETRY_TITLES = ("window", "stride", "offset", "phases", "exactness", "reasons")
 _BLOB_TITLES = ("layer", "index", "shape", "dtype", "values", "bytes")
 
 
@@ -190,6 +195,7 @@ def _layer_cells(layer: Layer) -> list[Any]:
     if lies is None:
         return [*cells, *[""] * len(_GEOMETRY_TITLES)]
     numbers = [_extents(lies.window), _extents(map(_number, lies.stride)), _extents(map(_number, lies.offset))]
+    numbers.append(_extents(len(axis.phases) for axis in lies.axes))
     return [*cells, *numbers, lies.exactness.value, _joined(map(words, lies.reasons))]
 
 

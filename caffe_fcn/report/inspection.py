@@ -18,10 +18,10 @@ from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
-from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights
+from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
 from caffe_fcn.surgery.check import other_parameters
-from caffe_fcn.surgery.convert import open_either, open_inputs
+from caffe_fcn.surgery.convert import open_inputs
 from caffe_fcn.surgery.edits import Surgery
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.meeting import meet
@@ -44,8 +44,6 @@ def open_model(net: str, weights: str | None = None, names: tuple[str | None, st
     found = open_either(net, names[0])
     if isinstance(found, SourceNet):
         return Model(found.name, found, None)
-    if found.bare:
-        return Model(found.path, None, found, "an HDF5 file holds weights but no net: give its prototxt as well")
     try:
         return Model(found.path, net_of_weights(found), found)
     except CaffeFcnError as error:

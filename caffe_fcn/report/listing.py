@@ -102,6 +102,8 @@ def _layer_page(found: Inspection, width: int | None) -> Iterator[Part]:
     yield from _below(found)
     if apart:
         yield from ("", _geometry_table(found, geometry))
+    if periods := _periods(found):
+        yield from ("", f"windows depend on the phase of a cell, which is its index modulo {periods}")
     if notes.reasons:
         yield from ("", "not exactly a sliding window, because")
         yield from (f"{number:>3}  {shown(reason)}" for reason, number in notes.reasons.items())
@@ -241,15 +243,30 @@ def _geometry_cells(geometry: Geometry | None, notes: _Footnotes) -> list[str]:
         return ["-"] * len(_GEOMETRY)
     numbers = _ranges(sorted(notes.number(words(reason)) for reason in geometry.reasons))
     exact = f"{_EXACT[geometry.exactness]} {numbers}".rstrip()
-    return [_axes(geometry.window), _axes(geometry.stride), _axes(geometry.offset), exact]
+    return [_axes(_windows(geometry)), _axes(geometry.stride), _axes(geometry.offset), exact]
 
 
-def _axes(values: Sequence[int | Fraction]) -> str:
+def _windows(geometry: Geometry) -> list[str]:
+    """What a cell sees along each axis: the least and the most where that depends on its phase."""
+    extents = ([phase.window for phase in axis.phases] if not axis.whole else [axis.window] for axis in geometry.axes)
+    return [str(max(each)) if len(set(each)) == 1 else f"{min(each)}-{max(each)}" for each in extents]
+
+
+def _periods(found: Inspection) -> str:
+    """Of which layers the cells are of several phases, and of how many, in words."""
+    layers: dict[str, list[str]] = {}
+    for layer in found.layers:
+        if layer.geometry is not None and layer.geometry.phases:
+            layers.setdefault(_axes([len(phases) for phases in layer.geometry.phases]), []).append(layer.name)
+    return "; ".join(f"{many} in {_some(names)}" for many, names in layers.items())
+
+
+def _axes(values: Sequence[int | Fraction | str]) -> str:
     """One number where it is the same along all axes."""
     return "×".join(_short(value) for value in (values[:1] if len(set(values)) == 1 else values))
 
 
-def _short(value: int | Fraction) -> str:
+def _short(value: int | Fraction | str) -> str:
     """A number in decimals where these are few."""
     if isinstance(value, Fraction) and value.denominator in (2, 4, 8):
         return str(float(value))

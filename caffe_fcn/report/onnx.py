@@ -62,7 +62,7 @@ def _place(found: Export, name: str) -> str:
     if known is None:
         return ""
     window, stride, offset = ("×".join(f"{n:g}" for n in known[key]) for key in ("window", "stride", "offset"))
-    exact = f"exact but for borders: {some(known['inexact'])}" if known["inexact"] else "exact"
+    exact = f"exact {known['exactness']}" + (f": {some(known['inexact'])}" if known["inexact"] else "")
     return f"window {window}, stride {stride}, offset {offset}, {exact}"
 
 

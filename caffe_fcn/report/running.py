@@ -48,7 +48,8 @@ def _geometry(level: Level) -> str:
     stride = _pair(rows.stride, columns.stride)
     tiles = f"; in {level.tiles:,} tiles" if level.tiles > 1 else ""
     exact = _EXACT[exactness_of(level.cells.reasons)] + _why(level) if level.cells.reasons else ""
-    return f"each cell sees {rows.window}×{columns.window} pixels, the next one {stride} further{tiles}{exact}"
+    most = "up to " if any(len(axis.sees.phases) > 1 for axis in (rows, columns)) else ""
+    return f"each cell sees {most}{rows.window}×{columns.window} pixels, the next one {stride} further{tiles}{exact}"
 
 
 def _why(level: Level) -> str:

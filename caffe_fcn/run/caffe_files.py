@@ -20,7 +20,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, Drop, LayerEdit, write
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
@@ -211,6 +211,7 @@ class Sizes:
         given = {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
         if self._made is None or given != self._given:
             shapes = infer_shapes(self._scope.graph, given=given)
+            refuse_empty(self._scope.graph, shapes)
             misfit = other_parameters(self._scope.graph, self._scope.shapes, shapes)
             if misfit is not None:
                 raise EngineError(f"{self._scope.graph.source}: at this input size, {misfit}")

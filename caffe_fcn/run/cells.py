@@ -3,48 +3,66 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from typing import NamedTuple
 
-from caffe_fcn.net.geometry import Reason
+from caffe_fcn.net.geometry import AxisGeometry, Reason
 from caffe_fcn.run.images import Box
 
 _HALF = Fraction(1, 2)
 
 
 class Axis(NamedTuple):
-    """The cells along one axis of a picture of SIZE pixels: how many, what each sees, the way between them, and the
-    centre of the first, the first pixel's centre being 0."""
+    """The cells along one axis of a picture of SIZE pixels: how many there are, and what each SEES of the picture that
+    the net is fed, of which this one is FACTOR times as large."""
 
     size: int
     cells: int
-    window: int
-    stride: Fraction
-    offset: Fraction
+    sees: AxisGeometry
+    factor: Fraction = Fraction(1)
+
+    @property
+    def window(self) -> int:
+        """The most pixels that a cell sees."""
+        return ceil(self.sees.window * self.factor)
+
+    @property
+    def stride(self) -> Fraction:
+        """The way from cell to cell."""
+        return self.sees.stride * self.factor
+
+    @property
+    def offset(self) -> Fraction:
+        """Where the first cell lies, the first pixel's middle being 0."""
+        return (self.sees.offset + _HALF) * self.factor - _HALF
 
     def window_of(self, cell: int) -> tuple[int, int]:
-        """The pixels that CELL sees, without those that padding adds."""
-        first = floor(self.offset + cell * self.stride - (self.window - 1) * _HALF + _HALF)
-        return min(max(0, first), self.size), max(0, min(first + self.window, self.size))
+        """The pixels that CELL sees, without those that padding adds: the first, and the one behind the last."""
+        first, last = self.sees.seen(cell)
+        start, end = floor(first * self.factor), ceil((last + 1) * self.factor)
+        start = min(max(0, start), self.size)
+        return start, max(start, min(end, self.size))
 
     def scaled(self, size: int) -> Axis:
         """The same cells on a picture of another SIZE, from which this one was made."""
-        factor = Fraction(size, self.size)
-        window = max(1, round(self.window * factor))
-        return Axis(size, self.cells, window, self.stride * factor, (self.offset + _HALF) * factor - _HALF)
+        return Axis(size, self.cells, self.sees, self.factor * Fraction(size, self.size))
 
 
 class Cells(NamedTuple):
-    """The cells of a map, and why they are not exactly a window sliding over the picture."""
+    """The cells of a map."""
 
     rows: Axis
     columns: Axis
-    reasons: tuple[Reason, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.rows.cells, self.columns.cells
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why they are not exactly a window sliding over the picture."""
+        return tuple(dict.fromkeys((*self.rows.sees.reasons, *self.columns.sees.reasons)))
 
     def window_of(self, row: int, column: int) -> Box:
         """The pixels that a cell sees."""
@@ -54,4 +72,4 @@ class Cells(NamedTuple):
 
     def scaled(self, size: tuple[int, int]) -> Cells:
         """The same cells on a picture of another SIZE."""
-        return Cells(self.rows.scaled(size[0]), self.columns.scaled(size[1]), self.reasons)
+        return Cells(self.rows.scaled(size[0]), self.columns.scaled(size[1]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.net.geometry import words
 from caffe_fcn.net.shapes import show
-from caffe_fcn.run.cells import Axis, Cells
+from caffe_fcn.run.cells import Cells
 from caffe_fcn.run.images import Box, Picture
 from caffe_fcn.run.maps import Map
 from caffe_fcn.run.model import Model, Size
@@ -92,7 +91,7 @@ def tiles_of(model: Model, cells: Cells, side: int | None = None, *, automatic: 
             raise EngineError(f"{model.source}: cannot be run in tiles: {why}; leave --tile out")
         return whole._replace(why=why) if needed > BUDGET else whole
     axes = list(zip((cells.rows, cells.columns), reach, model.least, strict=True))
-    most = side or _side(model, max(_reached(axis, reach) for axis, reach, _ in axes))
+    most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
         raise EngineError(f"--tile {side}: expected at least {least} pixels, which one cell of the map needs")
     if side is None and size[0] * size[1] <= most * most:
@@ -109,9 +108,9 @@ def obstacle_of(model: Model, cells: Cells) -> str | None:
     return None if found is None else words(found)
 
 
-def _reached(axis: Axis, reach: Reach) -> int:
+def _reached(reach: Reach) -> int:
     """Pixels in which a cell has its window wherever it lies."""
-    return ceil(axis.window + 2 * reach.slack + 2 * reach.align)
+    return reach.needed.window + 2 * reach.align
 
 
 def _side(model: Model, reached: int) -> int:

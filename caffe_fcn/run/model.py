@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from caffe_fcn.errors import EngineError, ShapeError
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, infer_geometry
+from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import one_net
-from caffe_fcn.run.tiling import Reach, reaches
+from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.tiling import Reach, reach
 from caffe_fcn.surgery.check import other_parameters
 
 _FLOAT = 4
@@ -98,22 +99,21 @@ class Model:
 
     def shapes(self, size: Size) -> Shapes:
         """The shapes of all blobs on one picture of SIZE. Raises ShapeError where the net does not take it."""
-        return infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
+        shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
+        refuse_empty(self.net.graph, shapes)
+        return shapes
 
     def cells(self, size: Size) -> Cells:
         """The cells of the map on a picture of SIZE. Raises ShapeError where the net does not take it."""
         axes = []
-        reasons: dict[Reason, None] = {}
         for axis, pixels in enumerate(size):
             shapes = self._along(axis, pixels)
             geometry = infer_geometry(self.net.graph, shapes).get(self.blob)
             made = shapes.blobs[self.blob]
             if geometry is None or not isinstance(made, tuple):
                 raise ShapeError(f"{self.source}: {self.blob.name!r} is no map of a picture of {show(size)}")
-            reasons.update(dict.fromkeys(geometry.reasons))
-            lies = geometry.window[axis], geometry.stride[axis], geometry.offset[axis]
-            axes.append(Axis(pixels, made[2 + axis], *lies))
-        return Cells(axes[0], axes[1], tuple(reasons))
+            axes.append(Axis(pixels, made[2 + axis], geometry.axes[axis]))
+        return Cells(axes[0], axes[1])
 
     def _along(self, axis: int, pixels: int) -> Shapes:
         """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""
@@ -149,11 +149,14 @@ class Model:
         return _least(high, lambda size: self.takes((size, wide))), _least(wide, lambda size: self.takes((high, size)))
 
     def reach(self, size: Size) -> tuple[Reach, Reach] | None:
-        """How far cells reach on a picture of SIZE, for tiles; None where their places move with it."""
+        """What cells need of a picture of SIZE, for tiles; None where their places move with it."""
         graph, (high, wide) = self.net.graph, self.nominal
-        known = [infer_geometry(graph, self.shapes(each)) for each in ((size[0], wide), (high, size[1]))]
-        found = reaches(graph, known[0])[0], reaches(graph, known[1])[1]
-        return found if found == reaches(graph, infer_geometry(graph, self.net.shapes)) else None
+        along = [self.shapes(each) for each in ((size[0], wide), (high, size[1]))]
+        found = [reach(graph, shapes, self.blob, axis) for axis, shapes in enumerate(along)]
+        nominal = [reach(graph, self.net.shapes, self.blob, axis) for axis in range(2)]
+        if [each.align for each in found] != [each.align for each in nominal]:
+            return None
+        return found[0], found[1]
 
     @cached_property
     def bytes_per_pixel(self) -> float:
@@ -214,16 +217,27 @@ def load_model(
     Raises EngineError for a net that takes no pictures, or of which it is not plain what to look at; WeightsError
     where weights are NaN or infinite; what ENGINE raises for a net that it cannot run.
     """
-    net, weights, notes = one_net(source, weights, selection)
-    graph, shapes = net
-    check_finite(weights, graph)
-    session = engine.load(net, weights, outputs=[] if blob is None else [_known(graph, blob)])
+    whole, weights, notes = one_net(source, weights, selection)
+    check_finite(weights, whole.graph)
+    outputs = [] if blob is None else [_known(whole.graph, blob)]
+    session = engine.load(whole, weights, outputs=outputs)
+    net = _in_use(whole, blob)
     feed, fed = _feed(net, session)
     looked = _looked_at(net, session, blob)
-    made = shapes.blobs[looked]
+    made = net.shapes.blobs[looked]
     if not isinstance(made, tuple) or len(made) < 2 or prod(made[2:]) < 1:
-        raise EngineError(f"{graph.source}: expected classes in {looked.name!r}, found {made}; choose with --blob")
+        found = f"expected classes in {looked.name!r}, found {made}; choose with --blob"
+        raise EngineError(f"{net.graph.source}: {found}")
     return Model(net, session, feed, fed, looked, made, notes)
+
+
+def _in_use(whole: Net, blob: str | None) -> Net:
+    """WHOLE without what only its training needs, a Softmax in place of its loss; all of it if BLOB is in the rest."""
+    try:
+        scope = choose_scope(*whole)
+    except LoweringError:
+        return whole
+    return Net(scope.graph, scope.shapes) if blob is None or scope.graph.latest(blob) else whole
 
 
 def _known(graph: Graph, name: str) -> str:

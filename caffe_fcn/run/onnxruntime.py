@@ -18,7 +18,7 @@ from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
-from caffe_fcn.net.shapes import Shape, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
 from caffe_fcn.run.interruption import uninterrupted
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
@@ -180,6 +180,7 @@ class OnnxRuntimeSession:
             return self._expected
         scope = self.lowered.scope
         shapes = infer_shapes(scope.graph, given=given)
+        refuse_empty(scope.graph, shapes)
         outputs = {blob: shape for blob in scope.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
         self._checked, self._expected = given, outputs
         return outputs

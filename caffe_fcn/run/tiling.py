@@ -5,33 +5,31 @@ the border itself plays a part. Hence three rules for a tile, along each axis:
 
 1. It holds the whole windows of the cells that are taken from it; where these reach over the picture's border, the
    tile ends there too, and is padded as the picture is. Other cells, which see borders that are none, are left out.
-2. It begins at a multiple of the strides of all maps, so that every layer has its windows where they were.
-3. It is as long as the picture but for a multiple of these strides, so that sizes round, and paths join, as they did.
+2. It begins at a multiple of the steps in which all maps repeat, so that every layer has its windows where they were.
+3. It is as long as the picture but for a multiple of these steps, so that sizes round, and paths join, as they did.
 
-A layer that makes its map finer (a deconvolution) moves the middle of what a cell sees by up to half a cell of the
-map before; so much more is added to the windows.
+A layer that crops takes cells away at both ends of a tile, though not of the picture. So a window here also holds the
+place of the cell itself, and those of all cells that it is made of, counted by their strides from either end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
-from math import ceil, floor, lcm
+from collections.abc import Iterator, Sequence
+from math import ceil, lcm
 from typing import NamedTuple
 
-from caffe_fcn.net.geometry import Exactness, Geometry, Reason
+from caffe_fcn.net.geometry import AxisGeometry, Exactness, Reason, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.run.cells import Axis
-
-_HALF = Fraction(1, 2)
 
 
 class Reach(NamedTuple):
-    """Along one axis, in pixels: ALIGN is a multiple of all strides, SLACK how much more than its window a cell of
-    the output may see, on either side."""
+    """Along one axis, in pixels: ALIGN is a multiple of the steps of all maps, NEEDED the pixels that cells of the
+    output need to be made as they are on the whole picture."""
 
     align: int
-    slack: Fraction
+    needed: AxisGeometry
 
 
 class Span(NamedTuple):
@@ -50,19 +48,13 @@ def obstacle(reasons: Sequence[Reason]) -> Reason | None:
     return next((reason for reason in reasons if reason.exactness is Exactness.NOWHERE), None)
 
 
-def reaches(graph: Graph, known: Mapping[Blob, Geometry | None]) -> tuple[Reach, Reach]:
-    """The `Reach` along the height and along the width; KNOWN is the geometry of the blobs of GRAPH."""
-    align, slack = [1, 1], [Fraction(0), Fraction(0)]
-    for node in graph.nodes:
-        tops = [found for blob in node.tops if (found := known[blob]) is not None]
-        bottoms = [found for blob in node.bottoms if (found := known[blob]) is not None]
-        for axis in range(2):
-            strides = [found.stride[axis] for found in tops if axis < len(found.stride)]
-            before = max((found.stride[axis] for found in bottoms if axis < len(found.stride)), default=Fraction(0))
-            align[axis] = lcm(align[axis], *(stride.numerator for stride in strides))
-            if any(stride < before for stride in strides):
-                slack[axis] += before * _HALF
-    return Reach(align[0], slack[0]), Reach(align[1], slack[1])
+def reach(graph: Graph, shapes: Shapes, blob: Blob, axis: int) -> Reach:
+    """The `Reach` of BLOB, a map of GRAPH, along its spatial AXIS, on a picture that gives the blobs their SHAPES."""
+    known = infer_geometry(graph, shapes, in_place=True)
+    maps = [found.axes[axis] for found in known.values() if found is not None and axis < len(found.axes)]
+    needed = known[blob]
+    assert needed is not None  # a map
+    return Reach(lcm(*(each.step for each in maps)), needed.axes[axis])
 
 
 def spans(axis: Axis, reach: Reach, most: int, least: int = 1) -> Iterator[Span]:
@@ -86,7 +78,7 @@ def spans(axis: Axis, reach: Reach, most: int, least: int = 1) -> Iterator[Span]
 def longest(axis: Axis, reach: Reach, least: int) -> int:
     """The longest tile that a single cell needs: of those near the ends, and of a whole period in the middle."""
     period = min(1000, max(1, ceil(reach.align / axis.stride)))
-    near = 2 * period + ceil((axis.window + 2 * reach.slack + least) / axis.stride)
+    near = 2 * period + ceil((reach.needed.window + least) / axis.stride)
     middle = axis.cells // 2
     ranges = range(near), range(middle, middle + period), range(axis.cells - near, axis.cells)
     cells = {cell for each in ranges for cell in each if 0 <= cell < axis.cells}
@@ -95,9 +87,7 @@ def longest(axis: Axis, reach: Reach, least: int) -> int:
 
 def _span(axis: Axis, reach: Reach, first: int, end: int, least: int) -> Span:
     """The tile for the cells FIRST to before END."""
-    around = (axis.window - 1) * _HALF + reach.slack
-    low = floor(axis.offset + first * axis.stride - around)
-    high = ceil(axis.offset + (end - 1) * axis.stride + around) + 1
+    low, high = reach.needed.first(first), reach.needed.last(end - 1) + 1
     start = max(0, min(low, axis.size - 1)) // reach.align * reach.align
     stop = _stop(axis, reach, max(high, 1))
     if stop - start < least:

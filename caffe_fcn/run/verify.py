@@ -94,12 +94,12 @@ class _Work:
         self.options, self.misfit = options, ""
         self.refused: tuple[str, ...] = ()
         self.runner = Runner(options.engine)
-        self.original = _side(_met(original, selection), original)
+        before = _met(original, selection)
+        self.original = _side(before, original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
-        given = {name: shape for phase in self.original.graphs for name, shape in _fed(self.original, phase).items()}
         try:
-            found = _met(twin, selection, given)
+            found = _met(twin, selection, {phase: _fed(self.original, phase) for phase in self.original.graphs})
         except WeightsError as error:
             self.refused, self.misfit = (str(error),), "the weights of the twin are not those of its net"
             return
@@ -107,7 +107,11 @@ class _Work:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
         self.twin = _side(found, twin)
-        self.refused = tuple(f"{each}, which Caffe refuses" for each in found.fit.other_axes.values())
+        self.refused = tuple(
+            f"{each}, which Caffe refuses"
+            for name, each in found.fit.other_axes.items()
+            if name not in before.fit.other_axes  # else the original's own fault
+        )
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
@@ -204,8 +208,8 @@ def _scope(side: Side, phase: str) -> Scope:
         return Scope(graph, shapes, (), graph.outputs, ())
 
 
-def _met(model: Model, selection: Selection, fed: Mapping[str, Shape] | None = None) -> Trained:
-    """MODEL in each phase. FED are the shapes of the inputs of the net that it is held against."""
+def _met(model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None) -> Trained:
+    """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
     return meet(model.source, model.weights, known_to(model.source, selection), fed=fed)
 
 

@@ -69,8 +69,8 @@ def _check_larger(
     changed: Sequence[Node],
 ) -> list[str]:
     """Infer the shapes on an input larger, in every direction, by a multiple of all strides."""
-    strides = [int(s) for known in geometry.values() if known is not None for s in known.stride if s.denominator == 1]
-    step = lcm(*(stride for stride in strides if stride > 0)) if strides else 0
+    steps = {each for known in geometry.values() if known is not None for each in known.step}
+    step = lcm(*steps) if steps else 0
     ours = {id(node) for node in changed}
     images = [
         blob for blob in image_inputs(graph, shapes) if any(id(node) in ours for node in descendants(graph, blob))

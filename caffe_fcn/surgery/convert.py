@@ -7,10 +7,11 @@ two a caller can show the plan, or its diff, and stop.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from caffe_fcn.errors import NetError, PrototxtError, ShapeError, SurgeryError
+from caffe_fcn.errors import PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document, Edit
@@ -19,7 +20,7 @@ from caffe_fcn.net.foreign import RESHAPING, ForeignField, refusal
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
-from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights
+from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import check_twin, other_parameters
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
@@ -72,31 +73,15 @@ def open_inputs(
     opened = open_either(net, names[0])
     if isinstance(opened, SourceNet):
         return opened, open_weights(weights, names[1]) if weights is not None else None
-    if weights is None:
-        if opened.bare:
-            opened.close()
-            kind = "an HDF5 file" if opened.hdf5 else "this caffemodel"
-            raise NetError(f"{names[0] or net}: {kind} holds weights but no net; give the prototxt first")
-        return net_of_weights(opened), opened
-    opened.close()
-    swapped = not prototxt.is_binary(_head(weights))
-    hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
-    raise PrototxtError(f"{names[0] or net}: expected a prototxt (text), found a binary file; {hint}")
-
-
-def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
-    """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
-    OSError where it cannot be read."""
-    with open(path, "rb") as file:
-        data = file.read(4096)
-        if prototxt.is_binary(data):
-            return open_weights(path, name)
-        return interpret(prototxt.parse(data + file.read(), name or path))
-
-
-def _head(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(4096)
+    with ExitStack() as stack:
+        stack.enter_context(opened)
+        if weights is not None:
+            swapped = prototxt.is_text_file(weights)
+            hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
+            raise PrototxtError(f"{opened.path}: expected a prototxt (text), found a binary file; {hint}")
+        source = net_of_weights(opened)
+        stack.pop_all()
+    return source, opened
 
 
 def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:

@@ -14,7 +14,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net import foreign
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.fitting import Fit, check_fit
@@ -61,14 +61,14 @@ def meet(
     weights: WeightFile | None,
     selection: Selection = ANY_NET,
     *,
-    fed: Mapping[str, Shape] | None = None,
+    fed: Mapping[str, Mapping[str, Shape]] | None = None,
     lenient: bool = False,
 ) -> Trained:
     """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none.
 
-    FED overrides the shapes of the net's inputs by name; names that the net does not have are ignored there. Raises
-    NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the weights do
-    not fit the net; if LENIENT, that is a note.
+    FED overrides, by phase, the shapes of the net's inputs by name; names that the net does not have are ignored.
+    Raises NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the
+    weights do not fit the net; if LENIENT, that is a note.
     """
     if weights is not None and weights.bare:
         weights = with_headers(weights, source.net)
@@ -79,9 +79,11 @@ def meet(
         if fed is None:
             check_given(graph._replace(held={}), selection.given)
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
-        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, fed or {})})
+        shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
     notes = [*source.notes, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
+    if fed is None:  # labels are not as many as the larger map's cells
+        notes += [each.message for phase, graph in phases.items() for each in objections(graph, shapes[phase])]
     fit = Fit()
     try:
         if weights is not None:

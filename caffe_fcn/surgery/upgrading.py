@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.errors import NetError
+from caffe_fcn.errors import CaffeFcnError, NetError
 from caffe_fcn.files.blobs import C3D
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.headers import merge_header
@@ -19,8 +19,15 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.rewrite import DROP, Drop, Edits, LayerEdit
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.net.foreign import kept_note
-from caffe_fcn.net.source import SourceNet
-from caffe_fcn.net.upgrade import has_legacy_batch_norm, has_legacy_inputs, has_legacy_transforms, upgrade_with_origins
+from caffe_fcn.net.source import SourceNet, net_of_weights
+from caffe_fcn.net.upgrade import (
+    SHAPE_HINT,
+    has_legacy_batch_norm,
+    has_legacy_inputs,
+    has_legacy_transforms,
+    input_layer,
+    upgrade_with_origins,
+)
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import check_text
 from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes
@@ -49,7 +56,18 @@ def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False) -> Upgra
     return _upgrade_text(opened) if isinstance(opened, SourceNet) else _upgrade_weights(opened, hdf5)
 
 
+def net_inside(weights: WeightFile) -> Upgrade:
+    """The net inside WEIGHTS in the current format, as a prototxt. Raises NetError where there is none, where a layer
+    cannot be read, and where Caffe refuses the net."""
+    found = _upgrade_text(net_of_weights(weights))
+    return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
+
+
 def _upgrade_text(source: SourceNet) -> Upgrade:
+    inputs = input_layer(source.written, source.name)
+    if inputs is not None and not inputs.input_param.shape:
+        names = ", ".join(f'input: "{name}"' for name in inputs.top)
+        raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
     net, origins = upgrade_with_origins(source.net, source=source.name)
     edits = source.edits_for(net, origins)
     document = source.document.with_edits(edits)
@@ -64,6 +82,7 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
     changes: list[str] = []
     notes: list[str] = []
     edits: Edits = {}
+    types: dict[str, str] = {}
     head: bytes | None = None
     if weights.hdf5 and not hdf5:
         changes.append("weights in HDF5, which become a caffemodel")
@@ -83,13 +102,14 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
             if not weights.legacy:
                 raise
             edits, head = _edits_one_by_one(weights)
+            types = _types_inside(weights)
             whole = False
             notes.append(f"{error}; its layers are brought over one by one, those of an unknown type as 'Unknown'")
         changes += _net_changes(net, whole=whole)
     changes += _blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
         changes.append("a caffemodel, which becomes HDF5: names and weights")
-    plan = WeightPlan(with_current_shapes(weights, edits, {}), (), (), {}, head)
+    plan = WeightPlan(with_current_shapes(weights, edits, types), (), (), types, head)
     form = weights.layers[0].format
     return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, plan=plan)
 
@@ -101,6 +121,14 @@ def _net_inside(weights: WeightFile) -> Message:
     for record in weights.layers:
         (net.layers if record.format in ("V1", "V0") else net.layer).append(record.header)
     return net
+
+
+def _types_inside(weights: WeightFile) -> dict[str, str]:
+    """The types of the layers in WEIGHTS by name, where a fork's schema tells them."""
+    try:
+        return {layer.name: layer.type for layer in net_of_weights(weights).net.layer}
+    except CaffeFcnError:
+        return {}
 
 
 def _net_edits(weights: WeightFile, net: Message) -> tuple[Edits, bytes | None]:

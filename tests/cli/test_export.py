@@ -112,6 +112,8 @@ def test_digits_where_they_stand(cli: CommandLine) -> None:
         "window": [20] * 2,
         "stride": [4] * 2,
         "offset": [9.5] * 2,
+        "phases": [],
+        "exactness": "away from borders",
         "inexact": [f'layer "{name}" has a partial window at the border' for name in ("pool1", "pool2")],
     }
 
@@ -191,7 +193,7 @@ def test_a_map_tells_where_its_cells_lie(cli: CommandLine) -> None:
     assert lines[1] == "  input   data          N×3×H×W"
     window = "window 25×25, stride 4×4, offset 12×12"
     assert lines[2].startswith(
-        f'  output  conv5-2-conv  N×4×h×w  {window}, exact but for borders: layer "pool1" has a p'
+        f'  output  conv5-2-conv  N×4×h×w  {window}, exact away from borders: layer "pool1" has a p'
     )
 
 

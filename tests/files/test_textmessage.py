@@ -188,7 +188,6 @@ def test_endless_digits(digits: int) -> None:
         ("0.5f", 0.5),
         ("5F", 5.0),
         ("1e2f", 100.0),
-        ("0x10", 16.0),
         ("inf", math.inf),
         ("-inf", -math.inf),
         ("Infinity", math.inf),
@@ -216,6 +215,37 @@ def test_what_is_no_real_number(literal: str) -> None:
 )
 def test_truth_values(literal: str, expected: bool) -> None:
     assert regular(f"bias_term: {literal}", "InnerProductParameter").bias_term is expected
+
+
+@pytest.mark.parametrize(("literal", "expected"), [("0x10", 16.0), ("-0X1F", -31.0), ("010", 10.0)])
+def test_a_real_number_that_is_not_decimal_is_read_and_irregular(literal: str, expected: float) -> None:
+    result = typed(f"std: {literal}", "FillerParameter")
+    assert result.message.std == expected
+    assert result.irregular == (("std", 5),)
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        (r"a\n\t\\z\"", True),
+        (r"\x4a\101\u00e9\U0010FFFF", True),
+        (r"r\\z", True),
+        (r"r\\\z", False),
+        (r"\x", False),
+        (r"\u00e", False),
+        (r"\8", False),
+    ],
+)
+def test_escapes_that_stand_for_nothing_are_read_and_irregular(text: str, known: bool) -> None:
+    assert typed(f'name: "{text}"', "NetParameter").irregular == (() if known else (("name", 6),))
+
+
+def test_a_required_field_must_be_there() -> None:
+    assert typed("clip_param { min: 0 max: 6 }", "LayerParameter").irregular == ()
+    with pytest.raises(PrototxtError, match=r"1:1: clip_param.max is missing, and must be given"):
+        typed("clip_param { min: 0 }", "LayerParameter")
+    with pytest.raises(PrototxtError, match=r"1:9: layer.clip_param.min is missing"):
+        typed("layer { clip_param: < max: 1 > }", "NetParameter")
 
 
 def test_a_truth_value_in_capitals_is_read_and_irregular() -> None:

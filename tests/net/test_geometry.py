@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, infer_geometry, words
+from caffe_fcn.net.geometry import AxisGeometry, Cause, Exactness, Geometry, Phase, Reason, infer_geometry, words
 from caffe_fcn.net.shapes import infer_shapes
 from tests.net.nets import data, graph_of, layer
 
@@ -28,6 +28,11 @@ def geometry_of(parameters: str, *shapes: tuple[int, ...]) -> Geometry | None:
     names = [f"data{index}" for index in range(len(shapes))]
     inputs = "".join(data(*shape, name=name) for name, shape in zip(names, shapes, strict=True))
     return geometry_by_name(inputs + layer(layer_type, rest, " ".join(names)))["out"]
+
+
+def unmoved(*size: int) -> Geometry:
+    """The geometry of an input of SIZE."""
+    return Geometry(tuple(AxisGeometry((Phase(0, 0),), 1, extent) for extent in size))
 
 
 def exact(geometry: Geometry) -> bool:
@@ -86,7 +91,7 @@ def test_alexnet_pads_and_so_is_not_exactly_a_sliding_window() -> None:
 
 def test_an_input_lies_on_itself_and_a_flat_blob_nowhere() -> None:
     geometries = geometry_by_name(ALEXNET)
-    assert geometries["data"] == Geometry((1, 1), axes(1, 1), axes(0, 0))
+    assert geometries["data"] == unmoved(227, 227)
     assert geometries["fc6"] is None
 
 
@@ -122,16 +127,28 @@ def test_a_deconvolution_covers_what_brute_force_finds(kernel: int, stride: int,
     parameters = (
         f"Deconvolution convolution_param {{ num_output: 1 kernel_size: {kernel} stride: {stride} pad: {pad} }}"
     )
-    geometry = known(geometry_of(parameters, (1, 1, 99)))
-    readers = [[i for i in range(99) if 0 <= y + pad - stride * i < kernel] for y in range(40, 40 + stride)]
-    assert geometry.window == (max(1, *(len(inputs) for inputs in readers)),)
-    assert geometry.stride == (Fraction(1, stride),)
-    if kernel % stride == 0:
-        centres = [Fraction(inputs[0] + inputs[-1], 2) for inputs in readers]
-        expected = [geometry.offset[0] + Fraction(y, stride) for y in range(40, 40 + stride)]
-        assert sum(centres) == sum(expected)
-    first = [i for i in range(-9, 99) if 0 <= pad - stride * i < kernel]
-    assert exact(geometry) is (not first or min(first) >= 0 or pad >= kernel - stride)
+    (axis,) = known(geometry_of(parameters, (1, 1, 99))).axes
+    made = stride * 98 + kernel - 2 * pad
+    for cell in (*range(9), *range(40, 50), *range(made - 9, made)):
+        inputs = [i for i in range(-9, 110) if 0 <= cell + pad - stride * i < kernel]
+        assert axis.seen(cell) == (inputs[0], inputs[-1]) if inputs else axis.first(cell) > axis.last(cell)
+        if inputs and not 0 <= inputs[0] <= inputs[-1] < 99:
+            assert axis.phases[cell % len(axis.phases)].reasons == (Reason(Cause.FEWER_INPUTS, "layer"),)
+    assert axis.stride == Fraction(1, stride)
+    whole = [i for cell in range(made) for i in range(-9, 110) if 0 <= cell + pad - stride * i < kernel]
+    assert (not axis.reasons) is all(0 <= i < 99 for i in whole)
+
+
+def test_phases_that_are_alike_are_one() -> None:
+    text = (
+        data(1, 1, 64)
+        + conv("half", "data", "kernel_size: 2 stride: 2")
+        + layer("Deconvolution", "convolution_param { num_output: 1 kernel_size: 2 stride: 2 }", "half", "up", "up")
+    )
+    up = known(geometry_by_name(text)["up"]).axes[0]
+    assert [(phase.first, phase.last) for phase in up.phases] == [(0, 1), (0, 1)] and up.step == 2
+    again = known(geometry_by_name(text + conv("c", "up", "kernel_size: 2 stride: 2"))["c"])
+    assert again.phases == () and again.window == (2,) and again.offset == (HALF,)
 
 
 def test_deconvolution_after_a_stride_returns_to_the_pixels() -> None:
@@ -193,7 +210,7 @@ MAP = (1, 4, 8, 8)
     ],
 )
 def test_layers_that_keep_the_place(text: str, shapes: list[tuple[int, ...]]) -> None:
-    assert geometry_of(text, *shapes) == Geometry((1, 1), axes(1, 1), axes(0, 0))
+    assert geometry_of(text, *shapes) == unmoved(8, 8)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +286,24 @@ def test_a_bn_of_segnet_with_stored_statistics_is_exact() -> None:
 def test_constants_do_not_make_a_join_inexact() -> None:
     text = data(1, 4, 8, 8) + layer("Parameter", "parameter_param { shape { dim: 4 } }", "", "factor", "factor")
     assert exact(known(geometry_by_name(text + layer("Scale", "", "data factor"))["out"]))
-    text = data(1, 4, 8, 8) + layer("Parameter", "parameter_param { shape { dim: [1, 4, 8, 8] } }", "", "term", "term")
-    assert exact(known(geometry_by_name(text + layer("Eltwise", "", "term data"))["out"]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [("[1, 4, 8, 8]", "Eltwise"), ("[8, 8]", "Scale scale_param { axis: 2 }"), ("[1, 4, 8, 8]", "Concat")],
+)
+def test_constants_for_each_place_of_the_map_do(shape: str, text: str) -> None:
+    kind, _, rest = text.partition(" ")
+    net = data(1, 4, 8, 8) + layer("Parameter", f"parameter_param {{ shape {{ dim: {shape} }} }}", "", "term", "term")
+    geometry = known(geometry_by_name(net + layer(kind, rest, "data term"))["out"])
+    assert geometry.reasons == (Reason(Cause.BY_PLACE, "layer"),)
+    assert geometry.window == (1, 1)
+
+
+def test_a_learned_factor_for_each_row_is_bound_to_its_place() -> None:
+    geometry = known(geometry_of("Scale scale_param { axis: 2 num_axes: 1 }", MAP))
+    assert [axis.reasons for axis in geometry.axes] == [(Reason(Cause.BY_PLACE, "layer"),), ()]
+    assert exact(known(geometry_of("Scale scale_param { axis: 1 num_axes: 1 }", MAP)))
 
 
 def test_a_join_sees_what_either_side_sees() -> None:

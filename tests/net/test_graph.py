@@ -96,13 +96,13 @@ def test_one_of_several_include_rules_is_enough() -> None:
     assert names(text) == []
 
 
-def test_stages_and_level_of_the_net_itself_count() -> None:
+def test_the_stages_of_the_net_itself_count_and_its_level_does_not() -> None:
     text = (
         'state { stage: "a" level: 3 } layer { name: "x" type: "Input" top: "x" include { stage: "a" min_level: 3 } }'
     )
-    assert names(text) == ["x"]
-    assert names(text, stages=("b",)) == ["x"]
-    assert names(text, level=0) == []
+    assert names(text, level=3) == ["x"]
+    assert names(text, level=3, stages=("b",)) == ["x"]
+    assert names(text) == []
 
 
 def test_include_and_exclude_in_one_layer_are_refused() -> None:
@@ -133,8 +133,11 @@ def test_legacy_input_shapes_become_an_input_node() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('input: "a" input_dim: 1 input_dim: 2', "4 input_dim are expected; found 2"),
-        ('input: "a" input: "b" input_shape { dim: 1 }', "2 input fields but 1 input_shape"),
+        (
+            'input: "a" input_dim: 1 input_dim: 2',
+            "expected .* 4 input_dim for each of 1 inputs, found 0 input_shape and 2 input_dim",
+        ),
+        ('input: "a" input: "b" input_shape { dim: 1 }', "for each of 2 inputs, found 1 input_shape"),
         (data(1) + layer("ReLU", bottom="dta"), r'layer "layer" needs the blob "dta", .* did you mean "data"\?'),
         (layer("ReLU", bottom="x"), 'needs the blob "x", which no layer makes$'),
         (layer("ReLU", bottom="x", top="x"), "which it makes itself: the layers form a cycle"),

@@ -212,20 +212,6 @@ def test_the_net_inside_is_that_of_the_pair() -> None:
     assert net_in(CASES / "permute.caffemodel").net == read_net(CASES / "permute.prototxt").net
 
 
-@pytest.mark.parametrize("name", ["slim320", "wxsr"])
-def test_real_models_bring_the_net_of_their_prototxt(name: str) -> None:
-    """But for the Splits that Caffe puts in; other models' prototxts differ from the nets that were trained."""
-    folder = SHARED_MODELS / name
-    if not folder.exists():
-        pytest.skip(f"{folder} is not there; it is shared, not part of the project")
-    inside, beside = (read.net for read in (net_in(folder / "net.caffemodel"), read_net(folder / "net.prototxt")))
-    for each in (*inside.layer, *beside.layer):
-        each.ClearField("bottom")
-        each.ClearField("param")
-        each.ClearField("propagate_down")
-    assert [each for each in inside.layer if each.type != "Split"] == list(beside.layer)
-
-
 def test_a_trained_detector_brings_what_its_fork_says() -> None:
     path = SHARED_MODELS / "res10" / "net.caffemodel"
     if not path.exists():

@@ -28,6 +28,14 @@ MAP = (1, 6, 8, 10)
         ("Convolution convolution_param { num_output: 4 kernel_size: 3 hole_h: 1 hole_w: 3 }", [MAP], (1, 4, 6, 4)),
         ("Im2col convolution_param { kernel_size: 3 hole: 2 }", [MAP], (1, 54, 4, 6)),
         ("Pooling pooling_param { kernel_size: 3 stride: 2 }", [(1, 2, 2, 2)], (1, 2, 1, 1)),
+        ("Convolution convolution_param { num_output: 4 kernel_size: 3 stride: 2 }", [(1, 1, 2, 2)], (1, 4, 1, 1)),
+        (
+            "Convolution convolution_param { num_output: 4 kernel_size: 3 dilation: 2 stride: 9 }",
+            [(1, 1, 2, 2)],
+            (1, 4, 1, 1),
+        ),
+        ("Im2col convolution_param { kernel_size: 3 stride: 2 }", [(1, 1, 2, 2)], (1, 9, 1, 1)),
+        ("Im2col convolution_param { kernel_size: 3 }", [(1, 1, 2, 2)], (1, 9, 0, 0)),
         ("Pooling pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }", [MAP], (1, 6, 3, 4)),
         ("Pooling pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }", [MAP], (1, 6, 3, 4)),
         ("Pooling pooling_param { kernel_size: 3 stride: 2 torch_pooling: true }", [MAP], (1, 6, 3, 4)),
@@ -86,7 +94,6 @@ MAP = (1, 6, 8, 10)
         ("MVN", [(2, 5)], (2, 5, 1, 1)),
         ("Embed embed_param { num_output: 3 input_dim: 9 }", [(2, 5)], (2, 5, 3)),
         ("RNN recurrent_param { num_output: 3 }", [(7, 2, 5), (7, 2)], (7, 2, 3)),
-        ("LSTMUnit", [(1, 2, 5), (1, 2, 20), (1, 2)], (1, 2, 5)),
         ("InnerProduct inner_product_param { num_output: 7 axis: -1 }", [(2, 3, 4)], (2, 3, 7)),
         # losses
         ("EuclideanLoss", [(2, 5), (2, 5)], ()),
@@ -201,9 +208,9 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
     ("layer_text", "bottoms", "message"),
     [
         (
-            "Convolution convolution_param { num_output: 4 kernel_size: 9 }",
+            "Convolution convolution_param { num_output: 4 kernel_size: 10 }",
             [MAP],
-            "the kernel covers 9×9, more than the input of 8×10$",
+            "the kernel covers 10×10, more than the input of 8×10$",
         ),
         ("Convolution convolution_param { num_output: 4 kernel_size: 3 stride: 0 }", [MAP], "the stride is 0×0"),
         ("Convolution convolution_param { num_output: 4 kernel_size: 0 }", [MAP], "the kernel is 0×0"),
@@ -248,7 +255,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Convolution convolution_param { num_output: 4 kernel_size: 3 hole: 0 }", [MAP], "dilation is 0×0"),
         ("Convolution convolution_param { num_output: 4 kernel_size: 3 hole: 2 }", [(1, 3, 9)], "two spatial axes"),
         ("Convolution3D convolution_param { num_output: 4 kernel_size: 3 }", [MAP], "needs 3"),
-        ("Convolution convolution_param { num_output: 4 kernel_size: 3 }", [MAP, (1, 6, 8, 9)], "its bottoms disagree"),
+        ("Convolution convolution_param { num_output: 4 kernel_size: 3 }", [MAP, MAP], "it has 2 bottoms and 1 tops"),
         (
             "Deconvolution convolution_param { num_output: 4 kernel_size: 1 pad: 9 }",
             [MAP],
@@ -269,7 +276,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Concat", [(1, 2, 3), (1, 2, 4)], 'its bottoms disagree beside axis 1: "data0" is 1×2×3, "data1" is 1×2×4'),
         ("Concat concat_param { axis: 7 }", [(1, 2), (1, 3)], "axis is 7"),
         ("Eltwise", [(1, 2), (1, 3)], "its bottoms disagree"),
-        ("Eltwise", [(1, 2)], "has 1 bottoms, but layers of this type take at least 2"),
+        ("Eltwise", [(1, 2)], "has 1 bottom, but layers of this type take at least 2"),
         ("Slice", [(1, 0)], None),
         ("Slice slice_param { slice_point: 2 }", [(1, 6)], "it has 1 tops and 1 slice_point"),
         ("Reshape reshape_param { shape { dim: 0 dim: 7 } }", [(2, 3)], "has 6 elements, but 2×7 has 14"),
@@ -277,7 +284,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Reshape reshape_param { shape { dim: -1 dim: -1 } }", [(2, 3)], "one -1 at most"),
         ("Reshape reshape_param { shape { dim: 1 dim: 1 dim: 0 } }", [(2, 3)], "no such axis to copy"),
         ("Reshape reshape_param { shape { dim: 6 } axis: 5 }", [(2, 3)], "do not lie within 2×3"),
-        ("Flatten flatten_param { axis: 2 end_axis: 1 }", [(2, 3, 4)], "end_axis is 1, which comes before"),
+        ("Flatten flatten_param { axis: 2 end_axis: 0 }", [(2, 3, 4)], "end_axis is 0, which comes before"),
         ("Crop crop_param { offset: 3 }", [MAP, (1, 1, 6, 6)], "axis 2: 6 are to be cut from 8 at offset 3"),
         ("Tile tile_param { axis: 1 }", [(2, 3)], "tiles is 0"),
         (
@@ -306,6 +313,8 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Input input_param { shape { " + "dim: 1 " * 33 + "} }", [], "33 axes"),
         ("WindowData window_data_param { batch_size: 2 crop_size: 9 }", [], "crop_size is missing"),
         ("Permute permute_param { order: 0 order: 0 }", [MAP], "can be named once"),
+        ("Log log_param { base: -3 }", [MAP], "base is -3, but must be positive, or -1 for e"),
+        ("Exp exp_param { base: nan }", [MAP], "base is nan"),
         ("Reorg reorg_param { stride: 3 }", [MAP], "does not divide the map"),
         ("PriorBox", [MAP, MAP], "min_size is missing"),
         ("Mul", [(2, 3), (2, 4)], "cannot be joined"),
@@ -327,6 +336,17 @@ def test_slices_get_their_parts() -> None:
     text = data(2, 9) + layer("Slice", "slice_param { slice_point: 2 slice_point: 5 }", top="a b c")
     shapes = shapes_by_name(text)
     assert [shapes[name] for name in "abc"] == [(2, 2), (2, 3), (2, 4)]
+
+
+def test_layers_of_several_tops() -> None:
+    inputs = data(1, 2, 5) + data(1, 2, 20, name="gates") + data(1, 2, name="marks")
+    shapes = shapes_by_name(inputs + layer("LSTMUnit", "", "data gates marks", "cell state"))
+    assert shapes["cell"] == shapes["state"] == (1, 2, 5)
+    maps = data(1, 6, 8, 9) + data(1, 6, 8, 10, name="other")
+    with pytest.raises(ShapeError, match="its bottoms disagree"):
+        shapes_by_name(
+            maps + layer("Convolution", "convolution_param { num_output: 4 kernel_size: 3 }", "data other", "a b")
+        )
 
 
 def test_slice_points_must_grow() -> None:

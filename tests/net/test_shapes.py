@@ -59,7 +59,7 @@ FC = layer("InnerProduct", "inner_product_param { num_output: 10 }", "conv", "fc
 def test_an_unknown_type_stops_the_knowledge_and_says_where() -> None:
     text = data(1, 3, 8, 8) + layer("Riddle", "", "data", "a", "odd") + layer("ReLU", "", "a", "b", "relu")
     shapes = shapes_by_name(text)
-    assert shapes["a"] == Unknown("type", "odd", "a", 'nobody here knows the layer type "Riddle"')
+    assert shapes["a"] == Unknown("type", "odd", "a", 'unknown layer type "Riddle"')
     assert shapes["b"] is shapes["a"]
 
 

@@ -152,19 +152,17 @@ def test_a_solver_is_no_net(text: str, place: str, field: str) -> None:
     assert failure(text) == expected
 
 
-def test_a_binary_file_is_no_net(tmp_path: Path) -> None:
-    data = net_of(V2).SerializeToString() + schema.message_class("NetParameter")(input_dim=[0]).SerializeToString()
-    path = tmp_path / "net.caffemodel"
-    path.write_bytes(data)
-    assert b"\0" in data
-    with pytest.raises(PrototxtError, match=r"expected a prototxt .*, found a binary file; is it the caffemodel"):
-        read_net(path)
+@pytest.mark.parametrize("ending", [b"", b"\x20\0"])
+def test_a_caffemodel_is_read_as_the_net_inside(tmp_path: Path, ending: bytes) -> None:
+    """With a zero in it, as nearly all have, and without."""
+    data = net_of(V2).SerializeToString() + ending
+    (tmp_path / "net.prototxt").write_bytes(data)
+    assert (b"\0" in data) is bool(ending)
+    assert read_net(tmp_path / "net.prototxt").net.layer == net_of(V2).layer
 
 
-def test_a_binary_file_without_a_zero_is_refused_all_the_same() -> None:
-    data = net_of("name: 'CaffeNet' layer { name: 'a' type: 'ReLU' }").SerializeToString()
-    assert b"\0" not in data
-    assert failure(data).startswith("net.prototxt:")
+def test_a_binary_file_is_no_text() -> None:
+    assert "expected a prototxt (text), found a binary file; is it the caffemodel" in failure(b"\x89PNG\0")
 
 
 def test_layers_of_an_unknown_type_are_refused_in_the_old_format() -> None:

@@ -29,36 +29,41 @@ def main() -> int:
     parser.add_argument("--nets", type=int, help="so many nets, however long it takes")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one for each core by default")
     parser.add_argument("--reasons", type=int, default=10, help="how many reasons of refusals to show (10)")
+    parser.add_argument("--mutants", type=int, default=2, help="how many mutants of each twin to verify (2)")
     options = parser.parse_args()
     if options.seed is not None:
-        return _replay(options.seed)
+        return _replay(options.seed, options.mutants)
     first = secrets.randbelow(1 << 40) if options.first is None else options.first
     end = float("inf") if options.nets else time.monotonic() + options.seconds
-    found = list(_run(first, end, options.nets, options.processes))
+    found = list(_run(first, end, options))
     _summary(first, found, options.reasons)
     return int(any(each.faults for each in found))
 
 
-def _replay(seed: int) -> int:
+def _replay(seed: int, mutants: int) -> int:
     net = random_net(seed)
-    outcome = examined(net)
+    outcome = examined(net, mutants)
     kind = outcome.kind
     if kind:
-        net = shrink(net, lambda smaller: examined(smaller).kind == kind)
-        outcome = examined(net)
+        net = shrink(net, lambda smaller: examined(smaller, mutants).kind == kind)
+        outcome = examined(net, mutants)
     print(net.text)
     print("\n".join(outcome.faults) or outcome.refused or f"no fault; dense: {outcome.dense}")
     return int(bool(kind))
 
 
-def _run(first: int, end: float, most: int | None, processes: int) -> Iterator[Outcome]:
+def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcome]:
     """The outcomes of the nets from seed FIRST on, until END or until there are so many; faults are told at once."""
-    seeds = count(first) if most is None else iter(range(first, first + most))
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    seeds = iter(range(first, first + options.nets)) if options.nets else count(first)
+    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         running: set[Future[list[Outcome]]] = set()
         while True:
-            while len(running) < 2 * processes and time.monotonic() < end and (batch := list(islice(seeds, _BATCH))):
-                running.add(pool.submit(outcomes_of, batch))
+            while (
+                len(running) < 2 * options.processes
+                and time.monotonic() < end
+                and (batch := list(islice(seeds, _BATCH)))
+            ):
+                running.add(pool.submit(outcomes_of, batch, options.mutants))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -74,6 +79,7 @@ def _summary(first: int, outcomes: list[Outcome], reasons: int) -> None:
         print(f"{times:6}  {reason}")
     for reason, times in Counter(each.dense for each in outcomes if each.dense).most_common(reasons):
         print(f"{times:6}  on a larger input: {reason}")
+    print(f"{sum(each.mutants for each in outcomes)} mutants of twins verified")
     faults = [each.seed for each in outcomes if each.faults]
     converted = sum(each.converted for each in outcomes)
     shown = f" (seeds {', '.join(map(str, faults[:20]))}{', ...' if len(faults) > 20 else ''})" if faults else ""

@@ -9,44 +9,33 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError, LoweringError
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import build_graph
-from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.report.verification import summary
-from caffe_fcn.run.engine import Net
-from caffe_fcn.run.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.run.proofs.records import Status
-from caffe_fcn.run.verify import Model, verify
-from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import Plan, Settings, open_inputs, plan
-from caffe_fcn.surgery.edits import DropLayer, Rewire, ToConvolution, WindowPooling
+from caffe_fcn.run.proofs.records import Status, Verification
+from caffe_fcn.run.verify import Model
+from caffe_fcn.surgery.convert import plan
 from caffe_fcn.surgery.writing import carry_out
-from tests.random.basics import Array
+from tests.random.comparing import Loaded, Pair, larger, same_size
+from tests.random.files import Files, blobs_of, verdict
 from tests.random.nets import RandomNet, random_net
-from tests.random.running import answers, in_phase
-from tests.random.sliding import cells, sliding
-
-_SAMPLES = 2
+from tests.random.surviving import survivors
 
 
 @dataclass
 class Outcome:
-    """What came of the net of SEED: whether it was CONVERTED, or by whom it was REFUSED and why, all FAULTS, and how
-    far it could be compared on a larger input (DENSE)."""
+    """What came of the net of SEED: whether it was CONVERTED, or by whom it was REFUSED and why, all FAULTS, how far
+    it could be compared on a larger input (DENSE), and how many MUTANTS of its twin were verified."""
 
     seed: int
     converted: bool = False
     refused: str = ""
     dense: str = ""
+    mutants: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -55,27 +44,12 @@ class Outcome:
         return self.faults[0].partition(":")[0] if self.faults else ""
 
 
-class Loaded:
-    """A net as it was written, its weights as protobuf reads them, and both as the engine has loaded them."""
-
-    def __init__(self, net: Message, weights: WeightFile) -> None:
-        graph = build_graph(net)
-        self.session: OnnxRuntimeSession = OnnxRuntime(1).load(Net(graph, infer_shapes(graph)), weights)
-        self.layers = in_phase(net)
-        stored = schema.NetParameter.FromString(Path(weights.path).read_bytes())
-        self.weights = {layer.name: [_array(blob) for blob in layer.blobs] for layer in stored.layer}
-
-
-def _array(blob: Message) -> Array:
-    return np.array(blob.data, np.float64).reshape([*blob.shape.dim])
-
-
-def examined(net: RandomNet) -> Outcome:
-    """What comes of NET; whatever it raises is a fault."""
+def examined(net: RandomNet, mutants: int = 0) -> Outcome:
+    """What comes of NET, and of so many MUTANTS of its twin; whatever is raised is a fault."""
     outcome = Outcome(net.seed)
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-random-") as directory:
         try:
-            _examine(net, Path(directory), outcome)
+            _examine(net, Path(directory), outcome, mutants)
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             outcome.faults.append(
@@ -84,142 +58,60 @@ def examined(net: RandomNet) -> Outcome:
     return outcome
 
 
-def outcomes_of(seeds: Sequence[int]) -> list[Outcome]:
+def outcomes_of(seeds: Sequence[int], mutants: int = 0) -> list[Outcome]:
     """What comes of the nets of SEEDS."""
-    return [examined(random_net(seed)) for seed in seeds]
+    return [examined(random_net(seed), mutants) for seed in seeds]
 
 
-def _examine(net: RandomNet, directory: Path, outcome: Outcome) -> None:
-    paths = net.write(directory)
-    fcn = directory / "fcn.prototxt", directory / "fcn.caffemodel"
+def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) -> None:
+    files = Files(*net.write(directory))
+    made = Files(directory / "fcn.prototxt", directory / "fcn.caffemodel")
     with ExitStack() as stack:
         try:
-            model = _opened(*paths, stack)
-            planned = plan(model.source, model.weights, Settings())
-            carry_out(planned, str(fcn[0]), str(fcn[1]))
+            model = files.opened(stack)
+            planned = plan(model.source, model.weights, net.settings)
+            carry_out(planned, str(made.net), str(made.weights))
         except CaffeFcnError as error:
             outcome.refused = f"convert: {_general(error, net)}"
             return
-        outcome.converted = bool(_changed(planned))
-        twin = _opened(*fcn, stack)
+        twin = made.opened(stack)
         try:
-            original = Loaded(model.source.net, model.weights)
+            original = Loaded(model, net.net, net.weights)
         except LoweringError as error:
             outcome.refused = f"engine: {_general(error, net)}"
             return
-        names = _promised(planned, original)
-        loaded = Loaded(twin.source.net, twin.weights)
-        _same_size(net, original, loaded, names, outcome)
+        read = made.read()
+        pair = Pair(net, original, Loaded(twin, read[0], blobs_of(read[1], net.weights)), planned.surgery.edits)
+        outcome.converted = bool(pair.changed)
+        outcome.faults += same_size(pair)
         if not outcome.faults:
-            _larger(net, original, loaded, names, _changed(planned), outcome)
-        _judge(model, twin, outcome)
+            outcome.dense, outcome.faults = larger(pair)
+            outcome.dense = _general(outcome.dense, net)
+        found = _judge(model, twin, outcome)
+    if mutants and found is not None and found.holds and not outcome.faults:
+        windows = pair.windows([])
+        feeds = [*pair.feeds(), *([] if isinstance(windows, str) else [dict(windows.fed)])]
+        outcome.mutants, outcome.faults = survivors(files, made, net, feeds, mutants)
 
 
-def _opened(net: Path, weights: Path, stack: ExitStack) -> Model:
-    source, opened = open_inputs(str(net), str(weights))
-    assert opened is not None
-    return Model(source, stack.enter_context(opened))
-
-
-def _changed(planned: Plan) -> set[str]:
-    """The layers of the original that are others in the twin, or none, if anything was converted."""
-    edits = [each for each in planned.surgery.edits if isinstance(each, (ToConvolution, WindowPooling, DropLayer))]
-    return {edit.layer for edit in edits}
-
-
-def _promised(planned: Plan, original: Loaded) -> dict[str, str]:
-    """What each output of ORIGINAL is called in the twin, by the surgery."""
-    edits, layers = planned.surgery.edits, planned.source.net.layer
-    renamed = {old: new for edit in edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
-    gone = {edit.layer for edit in edits if isinstance(edit, DropLayer)}
-    made = {}
-    known = {top for layer in original.layers for top in layer.top}
-    for name in original.session.outputs:
-        blob, end = name, len(layers)
-        while (maker := _maker(layers[:end], blob)) is not None and layers[maker].name in gone:
-            blob, end = layers[maker].bottom[0], maker
-        if name in known:
-            made[name] = renamed.get(blob, blob)
-    return made
-
-
-def _maker(layers: Sequence[Message], blob: str) -> int | None:
-    """The place of the last of LAYERS that makes BLOB."""
-    return next((place for place in reversed(range(len(layers))) if blob in layers[place].top), None)
-
-
-def _same_size(net: RandomNet, original: Loaded, twin: Loaded, names: Mapping[str, str], outcome: Outcome) -> None:
-    """Both at the nominal size, held against what numpy makes of the original."""
-    for sample in range(_SAMPLES):
-        draw = np.random.default_rng((net.seed, 7, sample))
-        fed = {name: draw.standard_normal(net.inputs[name].shape) * 3**sample for name in original.session.inputs}
-        expected = answers(original.layers, original.weights, fed, names)
-        ours, theirs = original.session.run(fed), twin.session.run(fed)
-        for name, other in names.items():
-            if (gap := expected[name].gap(ours[name])) > 1:
-                outcome.faults.append(f"lowering: {name!r} of the original is off by {gap:.3g}")
-            if other not in theirs:
-                outcome.faults.append(f"convert: {name!r} should be {other!r}, the twin puts out {sorted(theirs)}")
-            elif (gap := expected[name].gap(theirs[other])) > 1:
-                outcome.faults.append(f"convert: {other!r} of the twin is off by {gap:.3g} at the nominal size")
-        if outcome.faults:
-            return
-
-
-def _larger(
-    net: RandomNet,
-    original: Loaded,
-    twin: Loaded,
-    names: Mapping[str, str],
-    changed: set[str],
-    outcome: Outcome,
-) -> None:
-    """The twin on a larger input: held against what numpy makes of it, and against the original on its windows."""
-    if not changed:
-        outcome.dense = "nothing converted"
-        return
-    made = sliding(original.layers, original.weights, net, list(original.session.inputs), changed, list(names))
-    if isinstance(made, str):
-        outcome.dense = made
-        return
-    try:
-        maps = twin.session.run(made.fed)
-    except CaffeFcnError as error:
-        outcome.dense = f"the twin does not take it: {_general(error, net)}"
-        return
-    expected = answers(twin.layers, twin.weights, made.fed, names.values())
-    outcome.dense = "equal"
-    for name, other in names.items():
-        if (gap := expected[other].gap(maps[other])) > 1:
-            outcome.faults.append(f"lowering: {other!r} of the twin is off by {gap:.3g} on a larger input")
-        for place, answer in made.windows:
-            found = cells(answer[name].clean.shape, maps[other], place)
-            if found is None:
-                outcome.dense = "an output is no map"
-                break
-            if (gap := answer[name].gap(found)) > 1:
-                outcome.faults.append(f"dense: {other!r} is off by {gap:.3g} in window {place}")
-                break
-
-
-def _judge(model: Model, twin: Model, outcome: Outcome) -> None:
-    """Hold the verdict of verify against what was found."""
+def _judge(model: Model, twin: Model, outcome: Outcome) -> Verification | None:
+    """The verdict of verify, held against what was found."""
     wrong = [fault for fault in outcome.faults if fault.startswith(("convert", "dense"))]
     try:
-        verdict = verify(model, twin)
+        found = verdict(model, twin)
     except CaffeFcnError as error:
         outcome.faults.append(f"verify: refuses: {type(error).__name__}: {error}")
-        return
-    fails = Status.FAILS in verdict.statuses.values()
+        return None
+    fails = Status.FAILS in found.statuses.values()
     if fails != bool(wrong):
-        outcome.faults.append(
-            f"verify: {'fails' if fails else 'holds'} where {wrong or 'all is equal'}; {summary(verdict)}"
-        )
-    elif not fails and not verdict.holds:
-        outcome.dense += f"; verify: {summary(verdict).partition(chr(39))[0]}"
+        equal = "; ".join(wrong) or "all is equal"
+        outcome.faults.append(f"verify: {'fails' if fails else 'holds'} where {equal}; {summary(found)}")
+    elif not fails and not found.holds:
+        outcome.dense += f"; verify: {summary(found).partition(chr(39))[0]}"
+    return found
 
 
-def _general(error: Exception, net: RandomNet) -> str:
+def _general(error: Exception | str, net: RandomNet) -> str:
     """The message of ERROR without what is particular to NET."""
     message = re.sub(r"\S*(net|fcn)\.(prototxt|caffemodel): ", "", str(error))
     names = {layer.name for layer in net.net.layer} | {top for layer in net.net.layer for top in layer.top}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 from google.protobuf import text_format
 
-from caffe_fcn import schema
 from caffe_fcn.schema import Message
+from caffe_fcn.surgery.convert import Settings
+from caffe_fcn.surgery.convolutionalize import Options
+from caffe_fcn.surgery.naming import Naming
 from tests.random import maps, scores
 from tests.random.basics import Array, ImpossibleError
 from tests.random.draft import Draft
+from tests.random.formats import Form, chosen, text_of, weights_of
 from tests.random.maps import Step
 from tests.random.running import run
 from tests.random.training import for_training
@@ -85,23 +89,19 @@ class RandomNet:
     net: Message
     weights: dict[str, list[Array]]
     inputs: dict[str, Array]
+    form: Form
+    settings: Settings
 
     @property
     def text(self) -> str:
         """The net as a prototxt."""
-        return text_format.MessageToString(self.net, as_utf8=True)
+        return text_format.MessageToString(text_of(self.net, self.form), as_utf8=True)
 
     def write(self, directory: Path) -> tuple[Path, Path]:
         """Write it to DIRECTORY, and say where."""
         net, weights = directory / "net.prototxt", directory / "net.caffemodel"
         net.write_text(self.text, encoding="utf-8")
-        message = schema.NetParameter(name="random")
-        for layer in self.net.layer:
-            if layer.name in self.weights:
-                stored = message.layer.add(name=layer.name, type=layer.type)
-                for blob in self.weights[layer.name]:
-                    stored.blobs.add(data=blob.ravel(), shape={"dim": blob.shape})
-        weights.write_bytes(message.SerializeToString())
+        weights.write_bytes(weights_of(self.net, self.weights, self.form).SerializeToString())
         return net, weights
 
 
@@ -113,8 +113,17 @@ def random_net(seed: int) -> RandomNet:
             _grow(d)
         except ImpossibleError:
             continue
-        return RandomNet(seed, d.net, d.weights, d.inputs)
+        return RandomNet(seed, d.net, d.weights, d.inputs, chosen(d.net, d.random), _settings(d))
     raise AssertionError(f"seed {seed} makes no net")
+
+
+def _settings(d: Draft) -> Settings:
+    """What is asked of the conversion, mostly nothing."""
+    naming = Naming(d.pick(["-conv", "", "_fcn"], [8, 1, 1]))
+    names = [layer.name for layer in d.net.layer if layer.type == "InnerProduct"]
+    skip = (escape(d.pick(names)),) if names and d.chance(0.05) else ()
+    only = (escape(d.pick(names)),) if names and d.chance(0.05) else ()
+    return Settings(options=Options(naming, only, skip, keep_global_pooling=d.chance(0.05)))
 
 
 def _grow(d: Draft) -> None:
@@ -144,7 +153,7 @@ def _grow(d: Draft) -> None:
 def _check_growth(d: Draft) -> None:
     """Raise ImpossibleError where pixels would make answers that single precision cannot hold."""
     try:
-        made = run(d.net.layer[len(d.inputs) :], d.weights, {name: 256 * value for name, value in d.inputs.items()})
+        made = run(d.net.layer[len(d.inputs) :], d.weights, {name: 1000 * value for name, value in d.inputs.items()})
     except FloatingPointError as error:
         raise ImpossibleError("grows too fast") from error
     if not all(np.isfinite(value).all() and np.max(abs(value)) < 1e12 for value in made.values()):

@@ -51,7 +51,7 @@ class Answer:
 
     def __init__(self, clean: Array, noisy: Sequence[Array]) -> None:
         self.clean = clean
-        self.scale = float(np.max(abs(clean), initial=1e-3))
+        self.scale = float(np.max(abs(clean), initial=0.1))
         gaps = [abs(each - clean) for each in noisy]
         self.unsure = np.any([gap > 1e-3 * self.scale for gap in gaps], axis=0)
         small = np.where(self.unsure, 0, np.max(gaps, axis=0))

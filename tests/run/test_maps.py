@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffe_fcn.errors import OutputError
+from caffe_fcn.net.geometry import AxisGeometry, Phase
 from caffe_fcn.run import maps
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.images import Box
@@ -118,7 +119,8 @@ def test_the_best_classes() -> None:
 
 
 def axis(cells: int, window: int, stride: int, offset: float, size: int = 100) -> Axis:
-    return Axis(size, cells, window, Fraction(stride), Fraction(offset))
+    first = Fraction(offset) - Fraction(window - 1, 2)
+    return Axis(size, cells, AxisGeometry((Phase(int(first), int(first) + window - 1),), stride, size))
 
 
 def test_windows_of_cells() -> None:
@@ -131,7 +133,8 @@ def test_windows_of_cells() -> None:
 
 def test_cells_of_a_scaled_picture() -> None:
     twice = axis(5, 20, 4, 9.5, 200).scaled(100)
-    assert twice == Axis(100, 5, 10, Fraction(2), Fraction(9, 2))
+    assert (twice.size, twice.cells, twice.window) == (100, 5, 10)
+    assert (twice.stride, twice.offset) == (Fraction(2), Fraction(9, 2))
     assert twice.window_of(0) == (0, 10) and twice.window_of(1) == (2, 12)
     half = axis(5, 20, 4, 9.5, 50).scaled(100)
     assert half.window_of(0) == (0, 40) and half.window_of(1) == (8, 48)

@@ -19,6 +19,7 @@ from PIL import Image, ImageFont
 from caffe_fcn import convert
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.net.geometry import AxisGeometry, Phase
 from caffe_fcn.net.source import read_net
 from caffe_fcn.run import colours, legend, view
 from caffe_fcn.run.cells import Axis, Cells
@@ -45,11 +46,15 @@ def picture(directory: Path, high: int, wide: int, value: float = 100, kind: str
 
 def cells(high: int, wide: int, window: int, stride: float) -> Cells:
     """The cells of a net that does not pad."""
-    first = Fraction(window - 1, 2)
-    rows, columns = (
-        Axis(size, int((size - window) // stride) + 1, window, Fraction(stride), first) for size in (high, wide)
-    )
+    rows, columns = (axis(size, int((size - window) // stride) + 1, window, stride) for size in (high, wide))
     return Cells(rows, columns)
+
+
+def axis(size: int, cells: int, window: int, stride: float, first: int = 0) -> Axis:
+    """CELLS of which the first sees the pixels from FIRST on; where STRIDE is no whole number, of several phases."""
+    step, many = Fraction(stride).as_integer_ratio()
+    starts = [first + step * index // many for index in range(many)]
+    return Axis(size, cells, AxisGeometry(tuple(Phase(each, each + window - 1) for each in starts), step, size))
 
 
 def level(values: NDArray[Any], where: Cells) -> Level:
@@ -118,8 +123,8 @@ def test_a_single_cell_and_a_single_class(tmp_path: Path) -> None:
 
 
 def test_a_map_beside_its_picture_leaves_it_bare(tmp_path: Path) -> None:
-    axis = Axis(800, 2, 9, Fraction(4), Fraction(2000))
-    where = Cells(axis, axis)
+    behind = axis(800, 2, 9, 4, 2000)
+    where = Cells(behind, behind)
     found = picture(tmp_path, 800, 800)
     for drawing in (
         heat_map(found, [level(np.ones((2, 2, 2)), where)], [1], "it"),
@@ -359,6 +364,7 @@ MEASURE = """
 import resource, sys
 from fractions import Fraction
 import numpy, PIL.Image, PIL.ImageDraw, PIL.ImageFont
+from caffe_fcn.net.geometry import AxisGeometry, Phase
 from caffe_fcn.run.cells import Axis
 from caffe_fcn.run.images import open_picture
 from caffe_fcn.run import maps
@@ -367,7 +373,7 @@ from caffe_fcn.run.render import heat_map, label_map
 from caffe_fcn.run.view import Level
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 picture = open_picture(sys.argv[1], 1)
-axis = Axis(8000, 2000, 20, Fraction(4), Fraction(3, 2))
+axis = Axis(8000, 2000, AxisGeometry((Phase(-8, 11),), 4, 8000))
 maps.IN_MEMORY = 0
 with maps.Map((11, 2000, 2000)) as scores:
     levels = [Level(scores, axis, axis)]

@@ -30,7 +30,7 @@ from caffe_fcn.run.preprocessing import Preprocessing
 from tests.run.nets import net_of
 from tests.surgery.nets import conv, data, layer
 
-KINDS = ("conv", "pool", "branch", "coarse", "finer", "skip", "crop", "shift", "relu")
+KINDS = ("conv", "pool", "branch", "coarse", "finer", "skip", "crop", "cut", "shift", "relu")
 
 
 @contextmanager
@@ -101,7 +101,14 @@ def nets(draw: st.DrawFn) -> str:
             text += layer(name, "Eltwise", f"{name}a {name}b")
             stride = 1
         elif kind == "finer":
-            text += deconv(name, bottom, draw(st.integers(2, 9)), draw(st.integers(2, 4)), draw(st.integers(0, 1)))
+            kernel = draw(st.integers(1, 9))
+            text += deconv(name, bottom, kernel, draw(st.integers(2, 4)), draw(st.integers(0, kernel - 1)))
+            stride = 1
+        elif kind == "cut":  # more on one side than on the other, and by a padding maybe put back
+            text += conv(f"{name}a", bottom, 2, 2 * kernel) + conv(f"{name}c", bottom, 2, 3, "pad: 1")
+            offset = draw(st.integers(0, 2 * kernel - 1))
+            text += layer(f"{name}b", "Crop", f"{name}c {name}a", params=f"crop_param {{ axis: 2 offset: {offset} }}")
+            text += conv(name, f"{name}b", 2, 3, f"pad: {pad}")
             stride = 1
         elif kind == "skip":  # its paths join only where the size is even
             text += layer(f"{name}a", "Pooling", bottom, params="pooling_param { kernel_size: 2 stride: 2 }")

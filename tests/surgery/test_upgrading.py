@@ -126,7 +126,10 @@ PADDED = (
             'layers { name: "d" type: DATA top: "d" data_param { scale: 0.5 } }\n',
             "scale, mean, crop and mirror of data",
         ),
-        ('input: "d"\nlayer { name: "r" type: "ReLU" bottom: "d" top: "d" }\n', "input fields of the net"),
+        (
+            'input: "d" input_dim: [1, 1, 1, 1]\nlayer { name: "r" type: "ReLU" bottom: "d" top: "d" }\n',
+            "input fields of the net",
+        ),
         (
             'layer { name: "b" type: "BatchNorm" param { lr_mult: 1 } param { lr_mult: 0 } param { lr_mult: 0 } }\n',
             "rates of BatchNorm's statistics",

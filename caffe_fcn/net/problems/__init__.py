@@ -8,21 +8,24 @@ What a file cannot tell, such as the size of images in a database, is no finding
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError, PrototxtError
 from caffe_fcn.files import prototxt
+from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import fields_of, to_message
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems.findings import Findings, Problem, in_order
 from caffe_fcn.net.problems.nets import problems_of
-from caffe_fcn.net.problems.places import located
+from caffe_fcn.net.problems.places import layer_places, located
 from caffe_fcn.net.problems.text import foreign_fields, irregularities, unknown_fields
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.source import interpret
+from caffe_fcn.net.source import interpret, net_of_weights
 
-__all__ = ["Findings", "Problem", "Severity", "examine"]
+__all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights"]
 
 _MESSAGES = {"net": "NetParameter", "solver": "SolverParameter"}
 _LABELS = "labelmap"
@@ -31,10 +34,30 @@ _LABELS = "labelmap"
 
 def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
     """What is wrong with the prototxt DATA, a net of any age or a solver. NAME is what its errors would call it."""
-    if prototxt.is_binary(data):
-        return Findings(None, None, (Problem(1, 1, "expected a prototxt (text), found a binary file"),))
     try:
-        document = prototxt.parse(data, name)
+        return _examine(prototxt.parse(data, name), name, selection)
+    except PrototxtError as error:
+        return Findings(None, None, (located(error, name),))
+
+
+def examine_weights(weights: WeightFile, selection: Selection = ANY_NET) -> Findings:
+    """What is wrong with the net inside the caffemodel WEIGHTS. Problems name the layer, as there is no text."""
+    try:
+        source = net_of_weights(weights)
+    except (PrototxtError, NetError) as error:
+        return Findings("net", weights.layers[0].format, (located(error, weights.path),), placed=False)
+    found = _examine(source.document, weights.path, selection)
+    layers = sorted((place, source.net.layer[index].name) for index, place in layer_places(source).items())
+    problems = []
+    for problem in found.problems:
+        name = next((name for place, name in reversed(layers) if place <= (problem.line, problem.column)), None)
+        place = "" if name is None else f"in layer {name!r}: "
+        problems.append(problem._replace(message=place + problem.message))
+    return replace(found, problems=tuple(problems), placed=False)
+
+
+def _examine(document: Document, name: str, selection: Selection) -> Findings:
+    try:
         kind = _kind(document)
         if kind == _LABELS:
             return Findings(kind, None)

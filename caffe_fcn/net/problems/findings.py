@@ -27,6 +27,8 @@ class Findings:
     format: str | None
     problems: tuple[Problem, ...] = ()
     """In the order of the text, each once."""
+    placed: bool = True
+    """Whether the places are in the file, and not in the text made of the net inside a caffemodel."""
     strict: bool = False
     """Whether what BVLC Caffe refuses is an error."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.files.literals import printable
@@ -14,8 +15,9 @@ from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.problems.places import START, layer_places, located, place_of
 from caffe_fcn.net.problems.text import first_of_each
 from caffe_fcn.net.selection import Selection, check_given, graph_of
-from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, infer_shapes
+from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, Shapes, Unknown, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.net.upgrade import SHAPE_HINT
 from caffe_fcn.schema import Message
 
 _PHASES = {"TRAIN": 0, "TEST": 1}
@@ -23,35 +25,45 @@ _VARIANTS = 8
 """As many stages and levels of a file are looked at, one by one."""
 
 
+class _Phases(NamedTuple):
+    """The graphs that a file describes, by phase, stage and level; why some PHASES cannot be built with any stage or
+    level; and why others cannot UNTOLD, that is at level 0 and without a stage."""
+
+    built: list[Graph]
+    failures: dict[str, NetError]
+    untold: dict[str, tuple[NetError, Selection]]
+    """With a choice that can be built."""
+
+
 def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
     """What is wrong with the nets that SOURCE describes, those that SELECTION leaves open."""
-    built, failures = _built(source, selection)
+    phases = _phases(source, selection)
     for name in sorted(selection.ignored_fields):
         if wrong := unknown_name(source.foreign, name):
             yield Problem(*START, wrong)
-    yield from _unbuilt(source, built, failures)
-    yield from _errors_in_shapes(source, selection, built)
+    yield from _unbuilt(source, phases)
+    yield from _errors_in_shapes(source, selection, phases.built)
     yield from _foreign_types(source)
 
 
-def _built(source: SourceNet, selection: Selection) -> tuple[list[Graph], dict[str, NetError]]:
-    """The graphs that SOURCE describes, by phase, stage and level, and why those phases cannot be built that cannot
-    with any stage or level in it."""
+def _phases(source: SourceNet, selection: Selection) -> _Phases:
     rules = [rule for layer in source.net.layer for rule in (*layer.include, *layer.exclude)]
-    phases = ["TEST", "TRAIN"] if any(rule.HasField("phase") for rule in rules) else ["TEST"]
-    built: list[Graph] = []
-    failures: dict[str, NetError] = {}
-    for phase in [selection.phase] if selection.phase else phases:
-        graphs = []
+    names = ["TEST", "TRAIN"] if any(rule.HasField("phase") for rule in rules) else ["TEST"]
+    found = _Phases([], {}, {})
+    for phase in [selection.phase] if selection.phase else names:
+        graphs: list[Graph] = []
         for variant in _variants(rules, selection):
             try:
                 graphs.append(graph_of(source.net, source, variant, phase))
             except NetError as error:
-                failures.setdefault(phase, error)
+                found.failures.setdefault(phase, error)
+            else:
+                if phase in found.failures:
+                    found.untold[phase] = found.failures.pop(phase), variant
         if graphs:
-            failures.pop(phase, None)
-        built += graphs
-    return built, failures
+            found.failures.pop(phase, None)
+        found.built.extend(graphs)
+    return found
 
 
 def _variants(rules: Iterable[Message], selection: Selection) -> Iterator[Selection]:
@@ -68,18 +80,23 @@ def _variants(rules: Iterable[Message], selection: Selection) -> Iterator[Select
         yield selection._replace(level=level)
 
 
-def _unbuilt(source: SourceNet, built: Sequence[Graph], failures: Mapping[str, NetError]) -> Iterator[Problem]:
+def _unbuilt(source: SourceNet, phases: _Phases) -> Iterator[Problem]:
     """What is wrong with phases that cannot be built. Where one can, another that no layer is made for need not, and
     one that no data is for may not be wanted."""
-    for phase, error in failures.items():
+    for phase, error in phases.failures.items():
         problem = located(error, source.name, place_of(source, error.index))
-        if not built:
+        if not phases.built:
             yield problem
         elif _has_layers(source.net, phase) and _has_data(source.net, phase):
             yield _in_phase(problem, phase)
         elif _has_layers(source.net, phase):
             message = f"phase {phase} has no data and cannot be built: {problem.message}"
             yield problem._replace(message=message, severity=Severity.BVLC)
+    for phase, (error, choice) in phases.untold.items():
+        problem = located(error, source.name, place_of(source, error.index))
+        can = f"stage {printable(choice.stages[0])!r}" if choice.stages else f"level {choice.level}"
+        message = f"phase {phase} cannot be built at level 0 without a stage, Caffe's defaults, but can with {can}: "
+        yield problem._replace(message=message + problem.message, severity=Severity.BVLC)
 
 
 def _has_layers(net: Message, phase: str) -> bool:
@@ -108,14 +125,42 @@ def _errors_in_shapes(source: SourceNet, selection: Selection, built: Sequence[G
             yield Problem(*START, f"a shape was given for {printable(name)!r}, a blob that the net does not have")
     found: dict[Problem, set[str]] = {}
     for graph in built:
-        try:
-            check_given(graph, selection.given)
-            infer_shapes(graph, given=selection.given)
-        except ShapeError as error:
-            problem = located(error, source.name, place_of(source, error.index))
+        for problem in _in_graph(source, graph, selection):
             found.setdefault(problem, set()).add(graph.phase)
     for problem, phases in found.items():
         yield problem if phases == {graph.phase for graph in built} else _in_phase(problem, min(phases))
+
+
+def _in_graph(source: SourceNet, graph: Graph, selection: Selection) -> Iterator[Problem]:
+    """What is impossible in the shapes of one net, or else what Caffe has against its layers."""
+    try:
+        check_given(graph, selection.given)
+        shapes = infer_shapes(graph, given=selection.given)
+    except ShapeError as error:
+        yield located(error, source.name, place_of(source, error.index))
+        return
+    for severity, layer, message in objections(graph, shapes):
+        yield Problem(*place_of(source, layer), message, severity)
+    yield from _shapeless(source, graph, selection, shapes)
+
+
+def _shapeless(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes) -> Iterator[Problem]:
+    """Inputs without a shape: Caffe drops an input field, and takes what an Input layer makes for a blob of no axes."""
+    inputs = [node for node in graph.nodes if node.type == "Input" and not node.layer.input_param.shape]
+    blobs = [(node, blob) for node in inputs for blob in node.tops if isinstance(shapes.blobs[blob], Unknown)]
+    for node, blob in blobs:
+        if node.index == -1:
+            what = f"input {printable(blob.name)!r} has no shape, and Caffe drops it; {SHAPE_HINT}"
+            yield Problem(*place_of(source, -1), what)
+    try:
+        infer_shapes(graph, given={**selection.given, **{blob.name: () for _, blob in blobs}})
+    except ShapeError as error:
+        reason = located(error, source.name).message
+        for node, blob in blobs:
+            if node.index != -1:
+                what = f"Caffe cannot load the net while {printable(blob.name)!r} has no shape ({reason})"
+                hint = "give the layer input_param { shape { ... } }"
+                yield Problem(*place_of(source, node.index), f"{what}; {hint}", Severity.BVLC)
 
 
 def _in_phase(problem: Problem, phase: str) -> Problem:

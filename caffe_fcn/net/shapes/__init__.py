@@ -10,8 +10,10 @@ from caffe_fcn.net.shapes import data, elementwise, losses, normalization, regio
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts, parameters_of
 from caffe_fcn.net.shapes.normalization import BatchNormBlobs, batch_norm_blobs
+from caffe_fcn.net.shapes.refusals import objections, refuse_empty
 from caffe_fcn.net.shapes.regions import REGION_LAYERS
 from caffe_fcn.net.shapes.registry import (
+    BVLC_LAYERS,
     RULES,
     Kind,
     Missing,
@@ -27,15 +29,6 @@ from caffe_fcn.net.shapes.registry import (
 
 FAMILIES = (data, elementwise, losses, normalization, regions, reshaping, weights, windows)
 """The modules that fill the registry when they are imported."""
-
-BVLC_LAYERS = frozenset(
-    "AbsVal Accuracy ArgMax BatchNorm BatchReindex Bias BNLL Clip Concat ContrastiveLoss Convolution Crop Data "
-    "Deconvolution Dropout DummyData Eltwise ELU Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss "
-    "Im2col ImageData InfogainLoss InnerProduct Input Log LRN LSTM LSTMUnit MemoryData MultinomialLogisticLoss MVN "
-    "Parameter Pooling Power PReLU Python Reduction ReLU Reshape RNN Scale Sigmoid SigmoidCrossEntropyLoss Silence "
-    "Slice Softmax SoftmaxWithLoss Split SPP Swish TanH Threshold Tile WindowData".split()
-)
-"""The layer types of BVLC Caffe; the registry knows those of forks as well."""
 
 __all__ = [
     "BVLC_LAYERS",
@@ -57,7 +50,9 @@ __all__ = [
     "infer_shapes",
     "layouts_of",
     "matching_layouts",
+    "objections",
     "parameters_of",
+    "refuse_empty",
     "rule",
     "show",
 ]

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.shapes.fillers import objections_to
 from caffe_fcn.net.shapes.registry import Bottoms, Missing, Shape, Top, Unknown, rule
 
 _RGB = 3
+_FLOW = 1
+"""VideoDataParameter.Modality.FLOW."""
 _BOX_LABEL = 8
 """A box of AnnotatedData: item, class, instance, four corners, difficulty."""
 _PARAMS = {
@@ -74,13 +78,29 @@ def declared_channels(layer: schema.Message) -> int | None:
     return 1 if transform.force_gray else None
 
 
-@rule("Data", "ImageData", "WindowData", bottoms=0)
+def data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What BVLC Caffe has against a data layer: its tops, and images of which one extent is given."""
+    if len(layer.top) != 2 and not (layer.type == "Data" and len(layer.top) == 1):
+        wanted = "1 or 2" if layer.type == "Data" else "2"
+        yield Severity.BVLC, f"it has {len(layer.top)} tops, but BVLC Caffe makes {wanted}, data and labels"
+    param = layer.image_data_param
+    if layer.type == "ImageData" and bool(param.new_height) != bool(param.new_width):
+        yield Severity.ERROR, "expected new_height and new_width or neither, found one of them"
+
+
+def _with_labels(layer: schema.Message, data: Top, batch: int) -> list[Top]:
+    """DATA, a label for each item, and what further tops of forks there are."""
+    more = [Missing("input", "BVLC Caffe has no such top of this layer")] * (len(layer.top) - 2)
+    return [data, (batch,), *more]
+
+
+@rule("Data", "ImageData", "WindowData", bottoms=0, makes=(1, None), objects=data_objections)
 def images(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     """DataLayer, ImageDataLayer, WindowDataLayer: images N×C×H×W and a label for each."""
     batch = _batch(layer)
     if layer.type == "WindowData" and None in _size(layer):
         raise ShapeError("crop_size is missing")
-    return [(batch, None, *_size(layer)), (batch,)]
+    return _with_labels(layer, (batch, None, *_size(layer)), batch)
 
 
 @rule("AnnotatedData", bottoms=0)
@@ -91,35 +111,44 @@ def annotated_images(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
 
 @rule("DenseImageData", "ImageSegData", bottoms=0)
 def labelled_maps(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
-    """DenseImageData of SegNet, ImageSegData of DeepLab: images, a label for each place, the images' sizes."""
+    """DenseImageData of SegNet and ENet, ImageSegData of DeepLab: images, a label for each place, the images' sizes."""
     batch, size = _batch(layer), _size(layer)
-    return [(batch, None, *size), (batch, 1, *size), (batch, 1, 1, 2)]
+    factor = layer.dense_image_data_param.label_divide_factor or 1
+    labels = [None if extent is None else extent // factor for extent in size]
+    return [(batch, None, *size), (batch, 1, *labels), (batch, 1, 1, 2)]
 
 
 @rule("VideoData", bottoms=0)
 def videos(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
-    """VideoData of C3D: clips N×C×L×H×W and a label for each."""
-    length = _param(layer).new_length or None
-    return [(_batch(layer), None, length, *_size(layer)), (_batch(layer),)]
+    """VideoData: clips N×C×L×H×W of C3D, or N×C×H×W of temporal segment networks, and a label for each.
+
+    A temporal segment network has the frames of all segments as channels: 3 colours, or 2 directions of the flow.
+    """
+    param, size = _param(layer), _size(layer)
+    if layer.video_data_param.HasField("num_segments") or layer.video_data_param.HasField("modality"):
+        values = 2 if layer.video_data_param.modality == _FLOW else _RGB
+        channels = values * max(1, param.new_length) * max(1, layer.video_data_param.num_segments)
+        return [(_batch(layer), channels, *size), (_batch(layer),)]
+    return [(_batch(layer), None, param.new_length or None, *size), (_batch(layer),)]
 
 
-@rule("MemoryData", bottoms=0)
+@rule("MemoryData", bottoms=0, makes=(1, None), objects=data_objections)
 def memory_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     """MemoryDataLayer: all four extents are given."""
     param = layer.memory_data_param
     shape = (param.batch_size, param.channels, param.height, param.width)
     if not all(shape):
         raise ShapeError("batch_size, channels, height and width must all be given")
-    return [shape, (param.batch_size,)]
+    return _with_labels(layer, shape, param.batch_size)
 
 
-@rule("HDF5Data", bottoms=0)
+@rule("HDF5Data", bottoms=0, makes=(1, None))
 def hdf5_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     """HDF5DataLayer: only the file knows."""
     return [Missing("input", "its shape is in an HDF5 file, not in the net")] * len(layer.top)
 
 
-@rule("Input", bottoms=0)
+@rule("Input", bottoms=0, makes=(1, None))
 def inputs(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     """InputLayer: a shape for each top, one for all, or none, to be told by the program that uses the net."""
     shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
@@ -128,9 +157,26 @@ def inputs(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     return _one_each(shapes, layer, "input_param.shape")
 
 
-@rule("DummyData", bottoms=0)
+def dummy_data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against a DummyData: the number and the types of its fillers."""
+    fillers, tops = layer.dummy_data_param.data_filler, _dummy_shapes(layer)
+    if len(fillers) not in (0, 1, len(tops)):
+        yield (
+            Severity.ERROR,
+            f"it has {len(fillers)} data_filler for {len(tops)} tops; give one for all, or one for each",
+        )
+    for filler, shape in zip(list(fillers) * (len(tops) if len(fillers) == 1 else 1), tops, strict=False):
+        yield from objections_to(filler, "dummy_data_param.data_filler", shape)
+
+
+@rule("DummyData", bottoms=0, makes=(1, None), objects=dummy_data_objections)
 def dummy_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
-    """DummyDataLayer: shapes as for Input, or num, channels, height and width, each once or for each top."""
+    """DummyDataLayer: values that fillers make."""
+    return _dummy_shapes(layer)
+
+
+def _dummy_shapes(layer: schema.Message) -> Sequence[Shape]:
+    """Shapes as for Input, or num, channels, height and width, each once or for each top."""
     param = layer.dummy_data_param
     legacy = [list(values) for values in (param.num, param.channels, param.height, param.width)]
     if param.shape:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.registry import (
+    BVLC_LAYERS,
     Bottoms,
     Shape,
     canonical_axis,
@@ -24,16 +26,30 @@ VALUE_BY_VALUE = frozenset(
 )
 """Types whose every top holds one function of each value of the one bottom, wherever that value lies."""
 
+_PROD = 0
+"""EltwiseParameter.EltwiseOp.PROD."""
+
 
 def same(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Every top has the shape of the first bottom."""
     return [bottoms[0]] * max(1, len(layer.top))
 
 
-rule(*sorted(VALUE_BY_VALUE), "Flip")(same)
+rule(*sorted(VALUE_BY_VALUE & BVLC_LAYERS - {"Exp", "Log", "Split"}), makes=1)(same)
+rule("Split", makes=(1, None))(same)
+rule(*sorted(VALUE_BY_VALUE - BVLC_LAYERS), "Flip")(same)
 
 
-@rule("LRN")
+@rule("Exp", "Log", makes=1)
+def powers(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ExpLayer, LogLayer: the base is positive, or -1 for e."""
+    param = layer.exp_param if layer.type == "Exp" else layer.log_param
+    if param.base != -1 and not param.base > 0:
+        raise ShapeError(f"base is {param.base:g}, but must be positive, or -1 for e")
+    return same(layer, bottoms)
+
+
+@rule("LRN", makes=1)
 def lrn(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """LRNLayer: a map of four axes, an odd local_size."""
     need_axes(bottoms[0], 4)
@@ -42,7 +58,7 @@ def lrn(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return same(layer, bottoms)
 
 
-@rule("MVN")
+@rule("MVN", makes=1)
 def mvn(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """MVNLayer gives its top four axes, whatever the bottom has."""
     return [legacy_shape(bottoms[0])]
@@ -55,9 +71,20 @@ def softmax(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return same(layer, bottoms)
 
 
-@rule("Eltwise", bottoms=(2, None), makes=1)
+def eltwise_objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What BVLC Caffe has against an Eltwise: coefficients of a product, and scalars."""
+    if layer.eltwise_param.coeff and layer.eltwise_param.operation == _PROD:
+        yield Severity.ERROR, "coeff is given, but a product has no coefficients; remove it"
+    if any(bottom != bottoms[0] for bottom in bottoms):
+        yield Severity.BVLC, "BVLC Caffe joins blobs of one shape only, and no scalar with a blob"
+
+
+@rule("Eltwise", bottoms=(2, None), makes=1, objects=eltwise_objections)
 def eltwise(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """EltwiseLayer joins blobs of one shape; a fork (Synopsys) takes scalars too, as constants."""
+    coefficients = len(layer.eltwise_param.coeff)
+    if coefficients not in (0, len(bottoms)):
+        raise ShapeError(f"it has {coefficients} coeff for {len(bottoms)} bottoms; give one for each, or none")
     for position, bottom in enumerate(bottoms):
         if bottom not in (bottoms[0], ()):
             raise ShapeError(
@@ -78,7 +105,13 @@ def prelu_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [() if layer.prelu_param.channel_shared else (bottoms[0][1],)]
 
 
-rule("PReLU", params=prelu_params, makes=1)(same)
+def prelu_objections(_layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against a PReLU: more than four axes."""
+    legacy_shape(bottoms[0])
+    return iter(())
+
+
+rule("PReLU", params=prelu_params, makes=1, objects=prelu_objections)(same)
 
 
 def _operand(layer: schema.Message, bottoms: Bottoms, param: schema.Message, field: str) -> Shape:
@@ -128,11 +161,13 @@ def bias(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return same(layer, bottoms)
 
 
-@rule("LSTMUnit", bottoms=3)
+@rule("LSTMUnit", bottoms=3, makes=2)
 def lstm_unit(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """LSTMUnitLayer: the cell state 1×N×D, the four gates 1×N×4D, the continuation 1×N."""
     cell, gates, _ = bottoms
     need_axes(cell, 3)
+    if cell[0] != 1:
+        raise ShapeError(f"the cell state is {show(cell)}, but one time step is expected, 1×N×D")
     if gates != (*cell[:2], 4 * cell[2]):
         raise ShapeError(f"the gates are {show(gates)}, but {show((*cell[:2], 4 * cell[2]))} is expected")
     return [cell, cell]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import mul
 from types import MappingProxyType
 
 from caffe_fcn import schema
@@ -15,8 +17,10 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes.completion import Search, complete
 from caffe_fcn.net.shapes.registry import (
+    BVLC_LAYERS,
     MAX_COUNT,
     Bottoms,
+    Limits,
     Missing,
     PartialShape,
     Rule,
@@ -25,7 +29,6 @@ from caffe_fcn.net.shapes.registry import (
     Top,
     Unknown,
     bare,
-    count,
     find_rule,
     no_params,
     show,
@@ -118,25 +121,34 @@ def matching_layouts(
 
 def _tops(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
     """What the rule of NODE says of each top, or what is GIVEN in its place."""
-    if rule is not None and rule.makes is not None and len(node.tops) != rule.makes:
-        raise ShapeError(f"it has {len(node.tops)} tops, but layers of this type make {rule.makes}")
+    if rule is not None:
+        _need_number("bottoms", len(bottoms), "take", rule.bottoms)
+        _need_number("tops", len(node.tops), "make", rule.makes)
     # What is given for a name is the shape it begins with; layers that work in place on it have rules of their own.
     overrides = [given.get(blob.name) if blob.version == 0 or rule is None else None for blob in node.tops]
     if node.tops and None not in overrides:
         return list(overrides)  # type: ignore[arg-type]
-    tops = _by_rule(node, rule, bottoms)
+    tops = [*_by_rule(node, rule, bottoms)]
     if len(tops) < len(node.tops):
-        raise ShapeError(f"it has {len(node.tops)} tops, but layers of this type make {len(tops)}")
+        if node.type in BVLC_LAYERS:
+            _need_number("tops", len(node.tops), "make", (len(tops), len(tops)))
+        tops += [Missing("type", f'no more than {len(tops)} tops of "{node.type}" are known')] * len(node.tops)
     return [top if override is None else override for top, override in zip(tops, overrides, strict=False)]
+
+
+def _need_number(what: str, found: int, verb: str, limits: Limits) -> None:
+    """Raise ShapeError unless a layer has as many bottoms or tops as the LIMITS of its type allow."""
+    least, most = limits
+    if found < least or (most is not None and found > most):
+        wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+        raise ShapeError(
+            f"it has {found} {what[: -1 if found == 1 else None]}, but layers of this type {verb} {wanted}"
+        )
 
 
 def _by_rule(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown]) -> Sequence[Top]:
     if rule is None:
         return [_unknown_type(node)] * len(node.tops)
-    least, most = rule.bottoms
-    if len(bottoms) < least or (most is not None and len(bottoms) > most):
-        wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-        raise ShapeError(f"it has {len(bottoms)} bottoms, but layers of this type take {wanted}")
     cause = next((bottom for bottom in bottoms if isinstance(bottom, Unknown)), None)
     if cause is not None and not rule.partial:
         return [cause] * len(node.tops)
@@ -145,8 +157,8 @@ def _by_rule(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown]) -> S
 
 def _unknown_type(node: Node) -> Missing:
     if node.bottoms:
-        return Missing("type", f'nobody here knows the layer type "{node.type}"')
-    return Missing("input", f'it comes from a layer of type "{node.type}", which nobody here knows')
+        return Missing("type", f'unknown layer type "{node.type}"')
+    return Missing("input", f'it comes from a layer of the unknown type "{node.type}"')
 
 
 def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:
@@ -165,9 +177,10 @@ def _checked(what: str, shape: PartialShape) -> Shape:
         raise ShapeError(f"{what} would have the shape {show(shape)}; no extent can be negative")
     if len(full) > MAX_AXES:
         raise ShapeError(f"{what} would have {len(full)} axes, more than the {MAX_AXES} that a blob of Caffe can have")
-    if count(full) > MAX_COUNT:
+    largest = max((*full, *accumulate(full, mul)), default=0)  # Caffe counts from the front, a 0 behind saves nothing
+    if largest > MAX_COUNT:
         raise TooLargeError(
-            f"{what} would have the shape {show(full)}: {count(full):,} elements, more than the {MAX_COUNT:,} "
+            f"{what} would have the shape {show(full)}: {largest:,} elements, more than the {MAX_COUNT:,} "
             "that a blob of Caffe can have"
         )
     return full

@@ -6,12 +6,13 @@ that the fields of the layer allow, and the weights of the net tell which it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.elementwise import channels_of, same
-from caffe_fcn.net.shapes.registry import Bottoms, Shape, rule
+from caffe_fcn.net.shapes.registry import Bottoms, Shape, rule, show
 
 _LEAST_EPS = 1e-5
 
@@ -62,7 +63,15 @@ def batch_norm_layouts(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequ
     return (plain, *whole) if param.HasField("bias_term") else (plain, shifted, scale_first, scaled)
 
 
-rule("BatchNorm", layouts=batch_norm_layouts, makes=1)(same)
+def batch_norm_objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against a BatchNorm: a bottom without channels, statistics that the solver would change."""
+    if len(bottoms[0]) == 1:
+        yield Severity.ERROR, f"Caffe needs an axis 1 for the channels, found {show(bottoms[0])}"
+    if len(layer.param) < 3 and any(param.lr_mult for param in layer.param):
+        yield Severity.ERROR, "its statistics are not learned; every param must have lr_mult: 0"
+
+
+rule("BatchNorm", layouts=batch_norm_layouts, makes=1, objects=batch_norm_objections)(same)
 
 
 def bn_layouts(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
@@ -78,7 +87,7 @@ def bn_layouts(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Sha
     return (two, four) if len(layer.param) == 2 else (four, two)
 
 
-@rule("BN", layouts=bn_layouts, makes=1)
+@rule("BN", layouts=bn_layouts, makes=(1, None))
 def batch_norm_of_forks(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BN may also give the mean and the variance of the batch as further tops."""
     statistics = (1, channels_of(bottoms[0]), 1, 1)

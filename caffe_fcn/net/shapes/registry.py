@@ -7,7 +7,7 @@ axis); what is wrong it raises as a ShapeError, and the caller adds which layer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.objections import Severity
 
 Shape: TypeAlias = tuple[int, ...]
 """The extent of a blob along each axis, outermost first; () is a scalar."""
@@ -24,6 +25,15 @@ PartialShape: TypeAlias = tuple["int | None", ...]
 
 Kind: TypeAlias = Literal["input", "type", "runtime"]
 """Why a shape is not known: the data decides, nobody knows the layer type, or the values decide."""
+
+BVLC_LAYERS = frozenset(
+    "AbsVal Accuracy ArgMax BatchNorm BatchReindex Bias BNLL Clip Concat ContrastiveLoss Convolution Crop Data "
+    "Deconvolution Dropout DummyData Eltwise ELU Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss "
+    "Im2col ImageData InfogainLoss InnerProduct Input Log LRN LSTM LSTMUnit MemoryData MultinomialLogisticLoss MVN "
+    "Parameter Pooling Power PReLU Python Reduction ReLU Reshape RNN Scale Sigmoid SigmoidCrossEntropyLoss Silence "
+    "Slice Softmax SoftmaxWithLoss Split SPP Swish TanH Threshold Tile WindowData".split()
+)
+"""The layer types of BVLC Caffe; the registry knows those of forks as well."""
 
 ENTRY_POINTS = "caffe_fcn.layers"
 """The group of entry points by which other packages add layer types: NAME = function(layer, bottoms) -> tops."""
@@ -72,9 +82,20 @@ def no_params(_layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
     return ()
 
 
+Limits: TypeAlias = tuple[int, "int | None"]
+"""The least and the greatest number of something; None where there is no greatest."""
+
+ObjectsRule: TypeAlias = Callable[[schema.Message, Bottoms], Iterator[tuple[Severity, str]]]
+
+
+def no_objections(_layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against a layer whose shapes are possible: nothing."""
+    return iter(())
+
+
 class Rule(NamedTuple):
-    """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes, and how many tops
-    it MAKES where Caffe insists on a number.
+    """What is known of a layer type: its tops, its parameter blobs, how many bottoms it takes and how many tops it
+    MAKES, and what Caffe OBJECTS to although the shapes are plain.
 
     PARAMS is None where the parameter blobs cannot be known. LAYOUTS gives all that forks of Caffe may hold in place of
     PARAMS, the likeliest first; the weights tell which it is.
@@ -83,10 +104,11 @@ class Rule(NamedTuple):
 
     tops: TopsRule
     params: ParamsRule | None = no_params
-    bottoms: tuple[int, int | None] = (1, 1)
+    bottoms: Limits = (1, 1)
     partial: bool = False
-    makes: int | None = None
+    makes: Limits = (0, None)
     layouts: LayoutsRule | None = None
+    objects: ObjectsRule = no_objections
 
 
 RULES: dict[str, Rule] = {}
@@ -96,20 +118,24 @@ RULES: dict[str, Rule] = {}
 def rule(
     *types: str,
     params: ParamsRule | None = no_params,
-    bottoms: int | tuple[int, int | None] = 1,
+    bottoms: int | Limits = 1,
     partial: bool = False,
-    makes: int | None = None,
+    makes: int | Limits = (0, None),
     layouts: LayoutsRule | None = None,
+    objects: ObjectsRule = no_objections,
 ) -> Callable[[TopsRule], TopsRule]:
-    """Register the decorated function as the rule of the layer TYPES. BOTTOMS: how many, or (least, most)."""
-    limits = (bottoms, bottoms) if isinstance(bottoms, int) else bottoms
+    """Register the decorated function as the rule of the layer TYPES. BOTTOMS, MAKES: how many, or (least, most)."""
 
     def register(tops: TopsRule) -> TopsRule:
         for name in types:
-            RULES[name] = Rule(tops, params, limits, partial, makes, layouts)
+            RULES[name] = Rule(tops, params, _limits(bottoms), partial, _limits(makes), layouts, objects)
         return tops
 
     return register
+
+
+def _limits(number: int | Limits) -> Limits:
+    return (number, number) if isinstance(number, int) else number
 
 
 def find_rule(layer_type: str) -> Rule | None:

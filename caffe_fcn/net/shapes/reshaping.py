@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import floor
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.registry import (
     MAX_COUNT,
     Bottoms,
@@ -22,10 +23,19 @@ from caffe_fcn.net.shapes.registry import (
 )
 
 
-@rule("Silence", "HDF5Output", bottoms=(0, None), partial=True)
+def hdf5_output_objections(_layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What BVLC Caffe has against an HDF5Output: it writes data and labels."""
+    if len(bottoms) != 2:
+        yield Severity.BVLC, f"it has {len(bottoms)} bottoms, but BVLC Caffe takes 2, data and labels"
+
+
+@rule("Silence", bottoms=(1, None), partial=True, makes=0)
 def nothing(_layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
     """SilenceLayer and HDF5OutputLayer have no tops."""
     return []
+
+
+rule("HDF5Output", bottoms=(1, None), partial=True, makes=0, objects=hdf5_output_objections)(nothing)
 
 
 def joined_axis(layer: schema.Message, bottom: Shape) -> int:
@@ -54,7 +64,7 @@ def concat(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*first[:axis], total, *first[axis + 1 :])]
 
 
-@rule("Slice")
+@rule("Slice", makes=(1, None))
 def slice_(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """SliceLayer: at the points given, or in as many equal parts as there are tops."""
     bottom: Shape = bottoms[0]
@@ -62,15 +72,14 @@ def slice_(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     tops, extent = len(layer.top), bottom[axis]
     points = list(layer.slice_param.slice_point)
     if not points:
-        if not tops or extent % tops:
+        if extent % tops:
             raise ShapeError(f"axis {axis} has an extent of {extent}, which {tops} tops do not divide")
         points = [extent // tops * cut for cut in range(1, tops)]
     elif len(points) != tops - 1:
         raise ShapeError(f"it has {tops} tops and {len(points)} slice_point, but one point less than tops is expected")
-    ends = [0, *points, extent]
-    parts = [end - start for start, end in pairwise(ends)]
-    if min(parts) < 1 and extent:
-        raise ShapeError(f"slice_point is {points}, but must grow and stay below the extent of {extent}")
+    elif sorted({0, *points}) != [0, *points] or points[-1] > extent or tops > extent:  # the last part may be empty
+        raise ShapeError(f"slice_point is {points}, but must grow and stay within the extent of {extent}")
+    parts = [end - start for start, end in pairwise([0, *points, extent])]
     return [(*bottom[:axis], part, *bottom[axis + 1 :]) for part in parts]
 
 
@@ -80,7 +89,7 @@ def flatten(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     bottom: Shape = bottoms[0]
     start = canonical_axis(layer.flatten_param.axis, bottom, "flatten_param.axis")
     end = canonical_axis(layer.flatten_param.end_axis, bottom, "flatten_param.end_axis")
-    if end < start:
+    if end < start - 1:  # one before inserts an axis of 1, the product of no extents
         raise ShapeError(f"end_axis is {end}, which comes before axis, {start}")
     return [(*bottom[:start], count(bottom[start : end + 1]), *bottom[end + 1 :])]
 
@@ -119,7 +128,7 @@ def _copied(bottom: Shape, axis: int) -> int:
     return bottom[axis]
 
 
-@rule("Crop", bottoms=2)
+@rule("Crop", bottoms=2, makes=1)
 def crop(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """CropLayer: the first bottom cut to the size of the second, from `axis` on."""
     bottom, reference = bottoms
@@ -140,7 +149,7 @@ def crop_offsets(layer: schema.Message, axes: int) -> Shape:
     return offsets if len(offsets) == axes else (offsets or (0,)) * axes
 
 
-@rule("Tile")
+@rule("Tile", makes=1)
 def tile(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """TileLayer repeats the bottom along one axis."""
     bottom: Shape = bottoms[0]
@@ -150,7 +159,7 @@ def tile(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*bottom[:axis], bottom[axis] * layer.tile_param.tiles, *bottom[axis + 1 :])]
 
 
-@rule("Reduction")
+@rule("Reduction", makes=1)
 def reduction(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ReductionLayer: one value of all axes from `axis` on."""
     return [bottoms[0][: canonical_axis(layer.reduction_param.axis, bottoms[0], "reduction_param.axis")]]
@@ -173,7 +182,7 @@ def argmax(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [tuple(top)]
 
 
-@rule("BatchReindex", bottoms=2)
+@rule("BatchReindex", bottoms=2, makes=1)
 def batch_reindex(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BatchReindexLayer picks items of the batch by a list of indices."""
     bottom, indices = bottoms
@@ -181,17 +190,28 @@ def batch_reindex(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(indices[0], *bottom[1:])]
 
 
-@rule("Filter", bottoms=(2, None))
-def filter_(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+@rule("Filter", bottoms=(2, None), makes=(1, None))
+def filter_(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """FilterLayer keeps the items that the last bottom selects; at set-up, all of them."""
-    need_least_axes(bottoms[0], 1)
+    if len(layer.top) != len(bottoms) - 1:
+        raise ShapeError(
+            f"it has {len(layer.top)} tops for {len(bottoms) - 1} bottoms beside the selector; give each one"
+        )
+    for bottom in bottoms:
+        need_least_axes(bottom, 1)
+    selector = bottoms[-1]
+    if count(selector[1:]) != 1 or any(bottom[0] != selector[0] for bottom in bottoms):
+        found = ", ".join(map(show, bottoms))
+        raise ShapeError(
+            f"its bottoms are {found}; the last one must select, with one value for each item of the others"
+        )
     return [(bottoms[0][0], *bottom[1:]) for bottom in bottoms[:-1]]
 
 
 # ---- Layers of forks ----
 
 
-@rule("Permute", makes=1)
+@rule("Permute", makes=(1, None))
 def permute(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Permute of SSD: the axes in a new order; those not named follow."""
     return [_permuted(bottoms[0], list(layer.permute_param.order), "order")]
@@ -210,7 +230,7 @@ def _permuted(bottom: Shape, order: list[int], field: str) -> Shape:
     return tuple(bottom[axis] for axis in order + rest)
 
 
-@rule("Squeeze", makes=1)
+@rule("Squeeze", makes=(1, None))
 def squeeze(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Squeeze of Synopsys drops the axes named, or all, whose extent is 1."""
     bottom: Shape = bottoms[0]

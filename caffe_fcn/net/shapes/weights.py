@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.shapes.registry import Bottoms, Shape, canonical_axis, count, need_axes, rule, show
+from caffe_fcn.net.shapes.registry import Bottoms, Shape, canonical_axis, count, need_axes, need_least_axes, rule, show
 
 
 def _outputs(param: schema.Message) -> int:
@@ -56,7 +56,7 @@ def embed_params(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
     return [table, (_outputs(param),)] if param.bias_term else [table]
 
 
-@rule("Embed", params=embed_params)
+@rule("Embed", params=embed_params, makes=1)
 def embed(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """EmbedLayer adds an axis of num_output."""
     return [(*bottoms[0], _outputs(layer.embed_param))]
@@ -71,7 +71,7 @@ def parameter_params(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape
     return [_parameter_shape(layer)]
 
 
-@rule("Parameter", params=parameter_params, bottoms=0)
+@rule("Parameter", params=parameter_params, bottoms=0, makes=1)
 def parameter(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
     """ParameterLayer: a learned blob as a top."""
     return [_parameter_shape(layer)]
@@ -107,17 +107,28 @@ def recurrent_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]
     return params if layer.type == "LSTM" else [*params, (outputs, outputs), (outputs,)]
 
 
-@rule("LSTM", "RNN", params=recurrent_params, bottoms=(2, None))
+@rule("LSTM", "RNN", params=recurrent_params, bottoms=(2, None), makes=(1, None))
 def recurrent(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """RecurrentLayer: T×N×... and its continuation marks, T×N, make T×N×D; exposed states are 1×N×D."""
     sequence, marks = bottoms[:2]
     outputs = _outputs(layer.recurrent_param)
     need_axes(marks, 2)
-    if len(sequence) < 2 or sequence[:2] != marks:
+    need_least_axes(sequence, 3)
+    if sequence[:2] != marks:
         raise ShapeError(f"the sequence is {show(sequence)}, its marks {show(marks)}, but both must begin with T×N")
-    _has_static(layer, bottoms)
+    if _has_static(layer, bottoms):
+        need_least_axes(bottoms[2], 2)
+        if bottoms[2][0] != sequence[1]:
+            raise ShapeError(f"the static input is {show(bottoms[2])}, but the sequence has {sequence[1]} items")
     state = (1, sequence[1], outputs)
     exposed = [state] * _HIDDEN[layer.type] if layer.recurrent_param.expose_hidden else []
+    for bottom in bottoms[len(bottoms) - len(exposed) :]:
+        if bottom != state:
+            raise ShapeError(f"a state is {show(bottom)}, but {show(state)} is expected")
+    if len(layer.top) != 1 + len(exposed):
+        raise ShapeError(
+            f"it has {len(layer.top)} tops, but {1 + len(exposed)} are expected, its output and each state"
+        )
     return [(*sequence[:2], outputs), *exposed]
 
 

@@ -6,17 +6,20 @@ many fields a layer uses; shapes and geometry are both computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.registry import Bottoms, Shape, canonical_axis, count, need_axes, rule, show
 
 DECONVOLUTIONS = frozenset({"Deconvolution", "Deconvolution3D"})
 DEPTHWISE = frozenset({"ConvolutionDepthwise", "DepthwiseConvolution"})
 _FLOOR = 1
 """PoolingParameter.RoundMode.FLOOR."""
+_MAX, _STOCHASTIC = 0, 2
+"""PoolingParameter.PoolMethod."""
 
 
 class Windows(NamedTuple):
@@ -173,15 +176,22 @@ def convolution_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shap
 
 
 def slid(windows: Windows, sizes: Shape) -> Shape:
-    """How many windows fit into SIZES, rounding down (ConvolutionLayer)."""
+    """How many windows fit into SIZES (ConvolutionLayer, Im2colLayer).
+
+    Caffe divides in C++, which cuts towards zero: a kernel larger than its padded input by less than the stride makes
+    one window, which reads zeros beyond the input, and one larger by the stride makes none.
+    """
     made = []
     for size, extent, stride in zip(windows.padded(sizes), windows.extent, windows.stride, strict=True):
-        if extent > size:
-            raise ShapeError(
-                f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}"
-            )
-        made.append((size - extent) // stride + 1)
+        room = size - extent
+        made.append((room // stride if room >= 0 else -(-room // stride)) + 1)
+    if min(made, default=0) < 0:
+        raise _too_large(windows, sizes)
     return tuple(made)
+
+
+def _too_large(windows: Windows, sizes: Shape) -> ShapeError:
+    return ShapeError(f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}")
 
 
 def _padded(windows: Windows, sizes: Shape) -> str:
@@ -194,18 +204,25 @@ def spread(windows: Windows, sizes: Shape) -> Shape:
     """The size that SIZES had before a convolution with the same windows (DeconvolutionLayer)."""
     axes = zip(sizes, windows.stride, windows.extent, windows.before, windows.after, strict=True)
     made = tuple(stride * (size - 1) + extent - before - after for size, stride, extent, before, after in axes)
-    if min(made, default=1) < 1:
-        raise ShapeError(f"the top would be {show(made)}: the padding takes away all of it")
+    if min(made, default=0) < 0:
+        raise _taken_away(made)
     return made
+
+
+def _taken_away(made: Shape) -> ShapeError:
+    return ShapeError(f"the top would be {show(made)}: the padding takes away all of it")
 
 
 @rule(
     *("Convolution", "Deconvolution", "Convolution3D", "Deconvolution3D", *sorted(DEPTHWISE)),
     params=convolution_params,
     bottoms=(1, None),
+    makes=(1, None),
 )
 def convolution(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """BaseConvolutionLayer: all bottoms have one shape; the axes before the channels stay."""
+    """BaseConvolutionLayer: all bottoms have one shape, and a top each; the axes before the channels stay."""
+    if len(layer.top) != len(bottoms):
+        raise ShapeError(f"it has {len(bottoms)} bottoms and {len(layer.top)} tops; expected one top for each bottom")
     bottom: Shape = bottoms[0]
     axis, _, outputs = _convolution_axes(layer, bottom)
     for position, other in enumerate(bottoms):
@@ -213,20 +230,27 @@ def convolution(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
             raise ShapeError(f'its bottoms disagree: {show(bottom)}, but "{layer.bottom[position]}" is {show(other)}')
     sizes = bottom[axis + 1 :]
     windows = convolution_windows(layer, len(sizes))
-    made = spread(windows, sizes) if layer.type in DECONVOLUTIONS else slid(windows, sizes)
+    spreads = layer.type in DECONVOLUTIONS
+    made = spread(windows, sizes) if spreads else slid(windows, sizes)
+    if 0 in made and _convolution_param(layer).bias_term:  # Caffe does not add a bias to nothing
+        raise _taken_away(made) if spreads else _too_large(windows, sizes)
     return [(*bottom[:axis], outputs, *made)] * len(bottoms)
 
 
-@rule("Im2col", bottoms=(1, None))
+def im2col_objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against an Im2col: no axis to slide along."""
+    if canonical_axis(layer.convolution_param.axis, bottoms[0], "convolution_param.axis") == len(bottoms[0]) - 1:
+        yield Severity.ERROR, f"Caffe needs a spatial axis behind the channels, found {show(bottoms[0])}"
+
+
+@rule("Im2col", makes=1, objects=im2col_objections)
 def im2col(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Im2colLayer: the values of a window become channels."""
-    tops = []
-    for bottom in bottoms:
-        axis = canonical_axis(layer.convolution_param.axis, bottom, "convolution_param.axis")
-        sizes = bottom[axis + 1 :]
-        windows = convolution_windows(layer, len(sizes))
-        tops.append((*bottom[:axis], bottom[axis] * count(windows.kernel), *slid(windows, sizes)))
-    return tops
+    bottom: Shape = bottoms[0]
+    axis = canonical_axis(layer.convolution_param.axis, bottom, "convolution_param.axis")
+    sizes = bottom[axis + 1 :]
+    windows = convolution_windows(layer, len(sizes))
+    return [(*bottom[:axis], bottom[axis] * count(windows.kernel), *slid(windows, sizes))]
 
 
 def pooling_windows(layer: schema.Message, sizes: Shape) -> Windows:
@@ -282,24 +306,33 @@ def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
         windows_here = (room // stride if down else -(-room // stride)) + 1
         if pads and (windows_here - 1) * stride >= size + before:
             windows_here -= 1
-        if windows_here < 1:
+        if windows_here < 0:
             raise ShapeError(f"the kernel is {show(windows.kernel)}, more than the input of {_padded(windows, sizes)}")
         made.append(windows_here)
     return tuple(made)
 
 
-@rule("Pooling", "Pooling3D")
+def pooling_objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against a Pooling: padding where values are drawn by chance."""
+    windows = pooling_windows(layer, bottoms[0][2:])
+    if layer.pooling_param.pool == _STOCHASTIC and any(windows.before):
+        yield Severity.ERROR, "Caffe pads for MAX and AVE only, not for STOCHASTIC; remove the padding"
+
+
+@rule("Pooling", "Pooling3D", makes=(1, 2), objects=pooling_objections)
 def pooling(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """PoolingLayer; a second top holds the mask of maxima."""
     bottom: Shape = bottoms[0]
     if layer.type == "Pooling" and not layer.pooling_param.HasField("kernel_depth"):
         need_axes(bottom, 4)
+    if len(layer.top) > 1 and layer.pooling_param.pool != _MAX:
+        raise ShapeError("it has 2 tops, but only a MAX pooling has a second one, the mask of its maxima")
     windows = pooling_windows(layer, bottom[2:])
     top = (*bottom[:2], *pooled(windows, bottom[2:], down=rounds_down(layer)))
     return [top] * max(1, len(layer.top))
 
 
-@rule("SPP", "SpatialPyramidPooling")
+@rule("SPP", "SpatialPyramidPooling", makes=1)
 def spp(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """SPPLayer: level i pools into 2^i×2^i bins; all levels are flattened and joined, a single one is not."""
     bottom: Shape = bottoms[0]

@@ -138,7 +138,7 @@ def _raised(base: float, exponent: float) -> float:
 def exponential(site: Site) -> str:
     """ExpLayer: base ^ (shift + scale · x)."""
     param = site.layer.exp_param
-    rate = 1.0 if param.base == _E else _logarithm(param.base)
+    rate = 1.0 if param.base == _E else log(param.base)
     inner = _affine(site.build, site.inputs[0], rate * param.scale, 0)
     made = site.build.node("Exp", inner)
     return _affine(site.build, made, _raised(e, rate * param.shift), 0)
@@ -150,13 +150,7 @@ def logarithm(site: Site) -> str:
     param = site.layer.log_param
     inner = _affine(site.build, site.inputs[0], param.scale, param.shift)
     made = site.build.node("Log", inner)
-    return made if param.base == _E else _affine(site.build, made, 1 / (_logarithm(param.base) or 1), 0)
-
-
-def _logarithm(base: float) -> float:
-    if base <= 0:
-        raise RefusalError(f"its base is {base:g}, but must be positive")
-    return log(base)
+    return made if param.base == _E else _affine(site.build, made, 1 / (log(param.base) or 1), 0)
 
 
 # ---- Several blobs ----

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import Reason, infer_geometry, words
+from caffe_fcn.net.geometry import Phase, Reason, exactness_of, infer_geometry, words
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.run.finite import check_finite
@@ -122,8 +122,8 @@ def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[s
     file.
 
     `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a
-    cell sees, the stride from cell to cell, the offset of the first cell's centre, and why it is not exact at every
-    size that the model takes.
+    cell sees, the stride from cell to cell, the offset of the first cell, the window and the offset of each phase where
+    cells are of several, how exact it is at every size that the model takes, and why it is not.
     """
     props = {
         "source": metadata.source or os.path.basename(lowered.scope.graph.source),
@@ -148,24 +148,31 @@ def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
             "window": list(found.window),
             "stride": [_number(value) for value in found.stride],
             "offset": [_number(value) for value in found.offset],
-            "inexact": [words(reason) for reason in dict.fromkeys((*found.reasons, *reasons.get(blob, ())))],
+            "phases": [list(map(_phase, axis)) for axis in found.phases],
+            "exactness": exactness_of(reasons[blob]).value,
+            "inexact": list(map(words, reasons[blob])),
         }
         for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True)
         if (found := known.get(blob)) is not None
     }
 
 
+def _phase(phase: Phase) -> dict[str, object]:
+    return {"window": phase.window, "offset": _number(phase.offset)}
+
+
 def _reasons(lowered: Lowered) -> dict[Blob, tuple[Reason, ...]]:
-    """Why maps are not exact at other sizes than the nominal one, where the model takes them: an input longer by the
+    """Why maps are not exact at the nominal size, or at others, where the model takes them: an input longer by the
     stride of a layer is longer by one to that layer, whose windows may then be cut short."""
     graph, shapes = lowered.scope.graph, lowered.scope.shapes
     free = {
         name: [axis for axis, extent in enumerate(value.dims) if axis > 1 and not isinstance(extent, int)]
         for name, value in lowered.inputs.items()
     }
-    known = [found for found in infer_geometry(graph, shapes).values() if found is not None]
-    found: dict[Blob, tuple[Reason, ...]] = {}
-    for more in sorted({int(stride) for each in known for stride in each.stride}) if any(free.values()) else ():
+    nominal = infer_geometry(graph, shapes)
+    known = [found for found in nominal.values() if found is not None]
+    found = {blob: each.reasons for blob in lowered.scope.outputs if (each := nominal.get(blob)) is not None}
+    for more in sorted({step for each in known for step in each.step}) if any(free.values()) else ():
         given = {
             blob.name: tuple(extent + more * (axis in free[blob.name]) for axis, extent in enumerate(shape))
             for blob in lowered.scope.inputs
@@ -177,7 +184,7 @@ def _reasons(lowered: Lowered) -> dict[Blob, tuple[Reason, ...]]:
             continue
         for blob in lowered.scope.outputs:
             if (each := larger.get(blob)) is not None:
-                found[blob] = (*found.get(blob, ()), *each.reasons)
+                found[blob] = tuple(dict.fromkeys((*found.get(blob, ()), *each.reasons)))
     return found
 
 

@@ -59,8 +59,8 @@ def possible_axes(scope: Scope) -> list[Axis]:
 def _step(scope: Scope) -> int:
     """A multiple of the strides of all maps, 0 where there is none to be had."""
     geometry = infer_geometry(scope.graph, scope.shapes)
-    strides = {int(s) for known in geometry.values() if known is not None for s in known.stride if s.denominator == 1}
-    step = lcm(*(stride for stride in strides if stride > 0)) if strides else _USUAL_STEP
+    steps = {step for known in geometry.values() if known is not None for step in known.step}
+    step = lcm(*steps) if steps else _USUAL_STEP
     return step if step <= _MAX_STEP else 0
 
 

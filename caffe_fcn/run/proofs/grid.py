@@ -1,6 +1,6 @@
 """Where the windows lie on a larger input: how far one is from the next, and which of them are looked at.
 
-The one idea: shifted by a common multiple of all strides, a picture gives the same maps, shifted. So a window is
+The one idea: shifted by a common multiple of all steps, a picture gives the same maps, shifted. So a window is
 the nominal input, and windows are that far from each other, however the cells of the single outputs lie.
 """
 
@@ -54,8 +54,8 @@ def lay_out(graph: Graph, shapes: Shapes, image: Blob) -> Grid | str:
     if not nominal:
         return f"the input {image.name!r} has no spatial axes"
     known = [found for found in infer_geometry(graph, shapes).values() if found is not None]
-    strides = [found.stride for found in known if len(found.stride) == len(nominal)]
-    step = tuple(lcm(*(stride[axis].numerator for stride in strides)) for axis in range(len(nominal)))
+    steps = [found.step for found in known if len(found.step) == len(nominal)]
+    step = tuple(lcm(*(each[axis] for each in steps)) for axis in range(len(nominal)))
     if not all(0 < extent <= _MAX_STEP for extent in step):
         return f"its maps repeat only every {max(step):,} pixels"
     more = [max(_LEAST, min(_MOST, size // (2 * extent))) for size, extent in zip(nominal, step, strict=True)]

@@ -15,7 +15,7 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.shapes import Shape, Shapes, show
+from caffe_fcn.net.shapes import Shapes, bare, show
 from caffe_fcn.run.proofs.columns import Follower, permutation
 from caffe_fcn.run.proofs.pairing import Numbered, number_both
 from caffe_fcn.run.proofs.records import WeightsProof
@@ -168,7 +168,8 @@ class _Count:
                 self.transposed.append(pair.layer.name)
             if order is not None and not _is_sorted(order.columns):
                 self.reordered.append(pair.layer.name)
-            self._blob(f"{name}, blob {position}", pair.layer.name, blob, other, order)
+            kept = not pair.converted or position > 0
+            self._blob(f"{name}, blob {position}", pair.layer.name, blob, other, order, kept=kept)
         if not pair.converted and len(self.failures) == before:
             self.unchanged.append((pair.twin.name, pair.layer.name))
 
@@ -183,9 +184,14 @@ class _Count:
             if blob is None or other is None:
                 self.failures.append(f"{place}: only in {'the twin' if blob is None else 'the original'}")
             else:
-                self._blob(place, name, blob, other, None)
+                self._blob(place, name, blob, other, None, kept=True)
 
-    def _blob(self, place: str, layer: str, blob: BlobRecord, other: BlobRecord, order: _Order | None) -> None:
+    def _blob(
+        self, place: str, layer: str, blob: BlobRecord, other: BlobRecord, order: _Order | None, *, kept: bool
+    ) -> None:
+        if kept and bare(blob.shape) != bare(other.shape):
+            self.failures.append(f"{place}: expected {show(blob.shape)}, found {show(other.shape)}")
+            return
         if blob.count != other.count:
             self.failures.append(f"{place}: expected {blob.count:,} values, found {other.count:,}")
             return
@@ -195,7 +201,7 @@ class _Count:
             differing += _differing(ours, theirs)
         self.blobs += 1
         self.values += blob.count
-        self.reshaped += _bare(blob.shape) != _bare(other.shape)
+        self.reshaped += bare(blob.shape) != bare(other.shape)
         if differing:
             self.failures.append(f"{place}: {differing:,} of {blob.count:,} values are not the original's")
 
@@ -270,8 +276,3 @@ def _differing(ours: _Values, theirs: _Values) -> int:
     bits = np.int64 if kind is np.float64 else np.int32
     one, other = (np.ascontiguousarray(values, dtype=kind).view(bits) for values in (ours, theirs))
     return int(np.count_nonzero(one != other))
-
-
-def _bare(shape: Shape) -> Shape:
-    """SHAPE without axes of one, with which old files fill up to four."""
-    return tuple(extent for extent in shape if extent != 1)

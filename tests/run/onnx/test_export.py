@@ -158,8 +158,11 @@ def test_outputs_that_are_maps_tell_their_geometry(tmp_path: Path) -> None:
     (told,) = [each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props if each.key == "geometry"]
     geometry = json.loads(told)
     inexact = ['layer "b" pads', 'layer "b" has a partial window at the border']  # this one at other sizes
-    assert geometry["b"] == {"window": [8, 8], "stride": [4, 4], "offset": [1.5, 1.5], "inexact": inexact}
+    place = {"window": [8, 8], "stride": [4, 4], "offset": [1.5, 1.5], "phases": []}
+    assert geometry["b"] == {**place, "exactness": "away from borders", "inexact": inexact}
     assert geometry["c"]["stride"] == [0.5, 0.5]
+    seen = {"window": 8, "offset": 1.5}  # of eight phases the first four are of one cell, and the others of none
+    assert [axis[:4] for axis in geometry["c"]["phases"]] == [[seen] * 4] * 2
 
 
 # ---- Memory ----

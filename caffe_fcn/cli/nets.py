@@ -1,0 +1,101 @@
+"""Nets with weights on a command line: a prototxt and behind it its weights, or a caffemodel alone, with its own net.
+
+The contents of the files tell which is which.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from caffe_fcn.cli.streams import STDIN, as_file
+
+if TYPE_CHECKING:
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.source import SourceNet
+
+
+class File(NamedTuple):
+    """A file to be read: where it lies, and what messages call it if that is not its path."""
+
+    path: str
+    name: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds text. Raises OSError where it cannot be read."""
+        from caffe_fcn.files.prototxt import is_text_file
+
+        return is_text_file(self.path)
+
+
+def files_of(stack: ExitStack, words: Sequence[str]) -> list[File]:
+    """The files that WORDS name, "-" as a temporary one until STACK closes."""
+    return [File(stack.enter_context(as_file(word)), STDIN if word == "-" else None) for word in words]
+
+
+def open_trained(stack: ExitStack, files: Sequence[File]) -> tuple[SourceNet, WeightFile]:
+    """The net in FILES, which are one or two, and its weights, open until STACK closes. Raises UsageError for a
+    prototxt alone, CaffeFcnError; OSError where a prototxt cannot be read."""
+    from caffe_fcn.surgery.convert import open_inputs
+
+    alone = len(files) == 1
+    source, opened = open_inputs(files[0].path, None if alone else files[1].path, (files[0].name, files[-1].name))
+    if opened is None:
+        raise click.UsageError(f"{source.name} is a prototxt; give its weights behind it")
+    return source, stack.enter_context(opened)
+
+
+def grouped(files: Sequence[File]) -> list[Sequence[File]]:
+    """FILES net by net: a prototxt with its weights behind it, or a caffemodel alone. Weights and the prototxt behind
+    them stay together, as two files in the wrong order."""
+    texts = [file.is_text for file in files]
+    backwards = not texts[0] and texts[-1]
+    groups: list[Sequence[File]] = []
+    at = 0
+    while at < len(files):
+        differs = texts[at + 1 : at + 2] == [not texts[at]]
+        pair = differs and (texts[at] or backwards or texts[at + 2 : at + 3] != [False])
+        groups.append(files[at : at + 1 + pair])
+        at += 1 + pair
+    return groups
+
+
+def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File], Sequence[str]]:
+    """The files of the net that WORDS begin with, and the words that name pictures. Raises UsageError where there are
+    none; OSError where the net cannot be read."""
+    net = files_of(stack, words[:1])
+    second = words[1] if len(words) > 1 else None
+    if second is None or (not net[0].is_text and not _is_model(second)):
+        pictures = words[1:]
+    else:
+        net += files_of(stack, [second])
+        pictures = words[2:]
+    if not pictures:
+        kind = "WEIGHTS and an IMAGE" if net[0].is_text else "an IMAGE"
+        raise click.UsageError(f"expected {kind} behind NET, found {'only ' + words[1] if words[1:] else 'nothing'}")
+    return net, pictures
+
+
+def _is_model(word: str) -> bool:
+    """Whether WORD, in a place for a picture or for weights, is a prototxt or weights."""
+    from caffe_fcn.errors import CaffemodelError
+    from caffe_fcn.files.weights import open_weights
+
+    if word == "-":
+        return True
+    if not os.path.isfile(word):
+        return False
+    with open(word, "rb") as file:
+        plain_picture = file.read(2) in (b"P1", b"P2", b"P3")
+    if File(word).is_text:
+        return not plain_picture
+    try:
+        open_weights(word).close()
+    except CaffemodelError:
+        return False
+    return True

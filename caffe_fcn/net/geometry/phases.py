@@ -1,0 +1,240 @@
+"""What the cells of a map see of the input along one axis, by their phase.
+
+Behind a convolution or a pooling all cells are alike: the next one sees the same window, a stride further. Behind a
+deconvolution they are not: with a stride of 2 even cells gather other inputs than odd ones. So cells are of as many
+phases as there are cells in a period, and cell i is of phase i modulo that. Windows of one phase are STEP pixels apart.
+
+Windows never go back from one cell to the next, so that what several cells see begins where the first one begins and
+ends where the last one ends. Windows are said as if maps had no borders; they may reach over the input's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import ceil, floor, gcd, lcm
+from typing import NamedTuple
+
+from caffe_fcn.net.geometry.exactness import Exactness, Reason, exactness_of
+
+MOST_PHASES = 1024
+"""No map has cells of more phases; one that would is treated as no map."""
+
+
+class Phase(NamedTuple):
+    """The cells of one phase: the FIRST and the LAST pixel that the first of them sees, LAST before FIRST where that is
+    none, and why such cells are not the same function of their windows everywhere."""
+
+    first: int
+    last: int
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def exactness(self) -> Exactness:
+        """Where such cells are the same function of their windows."""
+        return exactness_of(self.reasons)
+
+    @property
+    def window(self) -> int:
+        """How many pixels a cell sees."""
+        return max(0, self.last - self.first + 1)
+
+    @property
+    def offset(self) -> Fraction:
+        """The middle of what the first of them sees, in pixels, 0 being the middle of the first pixel."""
+        return Fraction(self.first + self.last, 2)
+
+
+class AxisGeometry(NamedTuple):
+    """The cells of a map along one axis of an input of SIZE pixels. Those of a WHOLE axis see all of it."""
+
+    phases: tuple[Phase, ...]
+    step: int
+    size: int
+    whole: bool = False
+
+    @property
+    def stride(self) -> Fraction:
+        """The way from cell to cell, in pixels."""
+        return Fraction(self.step, len(self.phases))
+
+    @property
+    def offset(self) -> Fraction:
+        """Where the first cell lies: such that the cells of a period, a stride apart, lie in the middle of what they
+        see, on average."""
+        many = len(self.phases)
+        return sum((phase.offset for phase in self.phases), Fraction(0)) / many - self.stride * (many - 1) / 2
+
+    @property
+    def window(self) -> int:
+        """The most pixels that a cell sees."""
+        return self.size if self.whole else max(phase.window for phase in self.phases)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why cells of any phase are not exact."""
+        return _together(phase.reasons for phase in self.phases)
+
+    def seen(self, cell: int) -> tuple[int, int]:
+        """The first and the last pixel that CELL sees, whether or not the input has them."""
+        return (0, self.size - 1) if self.whole else (self.first(cell), self.last(cell))
+
+    def first(self, cell: int) -> int:
+        """The first pixel in the window of CELL."""
+        return self.phases[cell % len(self.phases)].first + self.step * (cell // len(self.phases))
+
+    def last(self, cell: int) -> int:
+        """The last pixel in the window of CELL."""
+        return self.phases[cell % len(self.phases)].last + self.step * (cell // len(self.phases))
+
+    def with_reasons(self, reasons: tuple[Reason, ...], *, whole: bool = False) -> AxisGeometry:
+        """The same with REASONS for cells of all phases; where WHOLE, they see all of the axis."""
+        if not reasons and not whole:
+            return self
+        phases = tuple(phase._replace(reasons=_together((phase.reasons, reasons))) for phase in self.phases)
+        return self._replace(phases=phases, whole=self.whole or whole)
+
+
+def pixels(size: int) -> AxisGeometry:
+    """The pixels of an input, SIZE of them, seen as cells."""
+    return AxisGeometry((Phase(0, 0),), 1, size)
+
+
+class Slide(NamedTuple):
+    """How a layer makes a cell of a window of cells: EXTENT from the first to the last of KERNEL cells, windows STRIDE
+    cells apart, the first one BEFORE cells ahead of the map."""
+
+    kernel: int
+    stride: int
+    before: int
+    dilation: int = 1
+
+    @property
+    def extent(self) -> int:
+        """The cells from the first to the last one of a window."""
+        return self.dilation * (self.kernel - 1) + 1
+
+
+class Spread(NamedTuple):
+    """How a layer adds each cell to a window of cells of a finer map: EXTENT from its first cell to its last, windows
+    STRIDE cells apart, the first one BEFORE cells ahead of the map. CELLS are those that there are, MADE the finer."""
+
+    extent: int
+    stride: int
+    before: int
+    cells: int
+    made: int
+
+
+KEEP = Slide(1, 1, 0)
+"""How a layer makes a cell of the one in its place."""
+
+
+def slide(axis: AxisGeometry, move: Slide) -> AxisGeometry:
+    """The cells that MOVE makes of those of AXIS."""
+    if move == KEEP:
+        return axis
+    many = len(axis.phases)
+    alike = gcd(many, move.stride)
+    phases = []
+    for index in range(many // alike):
+        start = move.stride * index - move.before
+        taps = range(start, start + move.dilation * min(move.kernel, many), move.dilation)
+        reasons = _together(axis.phases[cell % many].reasons for cell in taps)
+        phases.append(Phase(axis.first(start), axis.last(start + move.extent - 1), reasons))
+    return _reduced(axis._replace(phases=tuple(phases), step=axis.step * (move.stride // alike)))
+
+
+def spread(axis: AxisGeometry, move: Spread, border: tuple[Reason, ...]) -> AxisGeometry | None:
+    """The cells that MOVE makes of those of AXIS; None where they are of too many phases. BORDER are the reasons for
+    phases of which some cell lacks inputs that others have."""
+    many = len(axis.phases)
+    period = many * move.stride
+    if period > MOST_PHASES:
+        return None
+    phases = []
+    for index in range(period):
+        low, high = _gathered(move, index)
+        reasons = _together(axis.phases[cell % many].reasons for cell in range(low, min(high, low + many - 1) + 1))
+        final = index + (move.made - 1 - index) // period * period
+        if index < move.made and low <= high and (low < 0 or _gathered(move, final)[1] >= move.cells):
+            reasons = _together((reasons, border))
+        phases.append(Phase(axis.first(low), axis.last(high), reasons))
+    return _reduced(axis._replace(phases=tuple(phases)))
+
+
+def _gathered(move: Spread, cell: int) -> tuple[int, int]:
+    """The first and the last cell whose windows reach CELL of the finer map; a dilated one may leave gaps between."""
+    return -((move.extent - 1 - cell - move.before) // move.stride), (cell + move.before) // move.stride
+
+
+def join(axes: Sequence[AxisGeometry]) -> AxisGeometry | None:
+    """The cells of several maps put together, each of which sees what any of them sees. None where they are not
+    equally far apart, or of too many phases together."""
+    first = axes[0]
+    period = lcm(*(len(axis.phases) for axis in axes))
+    if any(axis.stride != first.stride for axis in axes) or period > MOST_PHASES:
+        return None
+    if all(axis == first for axis in axes):
+        return first
+    phases = tuple(
+        Phase(
+            min(axis.first(cell) for axis in axes),
+            max(axis.last(cell) for axis in axes),
+            _together(axis.phases[cell % len(axis.phases)].reasons for axis in axes),
+        )
+        for cell in range(period)
+    )
+    whole, size = any(axis.whole for axis in axes), max(axis.size for axis in axes)
+    return _reduced(AxisGeometry(phases, int(first.stride * period), size, whole))
+
+
+def resample(axis: AxisGeometry, factor: Fraction) -> AxisGeometry | None:
+    """FACTOR times as many cells, each of which holds the one that is there at its place, rounded down."""
+    made, held = factor.numerator, factor.denominator
+    many = len(axis.phases)
+    if many * made > MOST_PHASES:
+        return None
+    cells = [index * held // made for index in range(many * made)]
+    phases = tuple(Phase(axis.first(cell), axis.last(cell), axis.phases[cell % many].reasons) for cell in cells)
+    return _reduced(axis._replace(phases=phases, step=axis.step * held))
+
+
+def widen(axis: AxisGeometry, cells: int) -> AxisGeometry:
+    """AXIS, of CELLS, with windows that hold also the place of the cell itself, counted from the first and from the
+    last pixel of the input."""
+    stride = axis.stride
+    behind = axis.size - 1 - (cells - 1) * stride
+    before, after = min(Fraction(0), behind), max(Fraction(0), behind)
+    phases = tuple(
+        phase._replace(
+            first=min(phase.first, floor(index * stride + before)),
+            last=max(phase.last, ceil(index * stride + after)),
+        )
+        for index, phase in enumerate(axis.phases)
+    )
+    return axis._replace(phases=phases)
+
+
+def _together(reasons: Iterable[tuple[Reason, ...]]) -> tuple[Reason, ...]:
+    """All REASONS, each once."""
+    found: tuple[Reason, ...] = ()
+    for more in reasons:
+        if more and more is not found and more != found:
+            found = tuple(dict.fromkeys((*found, *more))) if found else more
+    return found
+
+
+def _reduced(axis: AxisGeometry) -> AxisGeometry:
+    """AXIS with the fewest phases that say the same."""
+    many = len(axis.phases)
+    for fewer in range(1, many):
+        moved, rest = divmod(axis.step * fewer, many)
+        if many % fewer or rest:
+            continue
+        if all(
+            (later.first, later.last, later.reasons) == (each.first + moved, each.last + moved, each.reasons)
+            for each, later in zip(axis.phases, axis.phases[fewer:], strict=False)
+        ):
+            return axis._replace(phases=axis.phases[:fewer], step=moved)
+    return axis

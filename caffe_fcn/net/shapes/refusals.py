@@ -1,0 +1,132 @@
+"""What Caffe has against the layers of a net whose shapes are all plain.
+
+Some of it each layer type says itself, in its rule. The rest is the same for all types and stands here: counts of
+`loss_weight`, `propagate_down` and `param`, layers that cannot work in place, fillers, and shared parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.objections import Objection, Severity
+from caffe_fcn.net.shapes.fillers import filler_objections
+from caffe_fcn.net.shapes.inference import Shapes
+from caffe_fcn.net.shapes.registry import BVLC_LAYERS, Shape, Unknown, count, find_rule, show
+
+_NOT_IN_PLACE = frozenset({"AbsVal", "Flatten", "Reshape"})
+_PERMISSIVE = 1
+"""ParamSpec.DimCheckMode.PERMISSIVE."""
+
+
+def objections(graph: Graph, shapes: Shapes) -> tuple[Objection, ...]:
+    """What Caffe has against the layers of GRAPH, whose SHAPES were inferred, in file order."""
+    found = []
+    for node in graph.nodes:
+        found += [Objection(severity, node.index, _of(node, what)) for severity, what in _of_node(node, shapes)]
+    return (*found, *_sharing(graph, shapes))
+
+
+def refuse_empty(graph: Graph, shapes: Shapes) -> None:
+    """Raise ShapeError for the first blob of GRAPH without values, which no engine can compute."""
+    for node in graph.nodes:
+        for blob in (*node.bottoms, *node.tops):
+            shape = shapes.blobs[blob]
+            if isinstance(shape, tuple) and 0 in shape:
+                what = f"{printable(blob.name)!r} is {show(shape)}, which holds no values; give another input size"
+                error = ShapeError(f"{graph.source}: {_of(node, what)}")
+                error.index = node.index
+                raise error
+
+
+def _of(node: Node, what: str) -> str:
+    return f'layer "{printable(node.name)}" ({printable(node.type)}): {what}'
+
+
+def _of_node(node: Node, shapes: Shapes) -> Iterator[tuple[Severity, str]]:
+    bottoms = [shapes.blobs[blob] for blob in node.bottoms]
+    rule = find_rule(node.type)
+    params = shapes.params.get(node.index)
+    yield from _counts(node, params)
+    yield from _empty(node, bottoms, shapes)
+    yield from filler_objections(node.layer, params or ())
+    if rule is not None and (rule.partial or not any(isinstance(bottom, Unknown) for bottom in bottoms)):
+        try:
+            yield from rule.objects(node.layer, bottoms)
+        except ShapeError as error:
+            yield Severity.ERROR, str(error)
+
+
+def _counts(node: Node, params: Sequence[Shape] | None) -> Iterator[tuple[Severity, str]]:
+    """Fields that are given once for each top, bottom or parameter blob, and work in place."""
+    layer = node.layer
+    if layer.propagate_down and len(layer.propagate_down) != len(layer.bottom):
+        found = f"{len(layer.propagate_down)} for {len(layer.bottom)} bottoms"
+        yield Severity.ERROR, f"expected a propagate_down for each bottom or none, found {found}"
+    tops = max(len(layer.top), "Loss" in node.type)  # Caffe gives a loss without a top one of its own
+    if layer.loss_weight and len(layer.loss_weight) != tops:
+        found = f"{len(layer.loss_weight)} for {tops} tops"
+        yield Severity.ERROR, f"expected a loss_weight for each top or none, found {found}"
+    if params is not None and len(layer.param) > len(params) and node.type in BVLC_LAYERS:
+        found = f"{len(layer.param)} for {len(params)} blobs"
+        yield Severity.BVLC, f"BVLC Caffe takes a param for each parameter blob at most, found {found}"
+    if node.type in _NOT_IN_PLACE and layer.top[:1] == layer.bottom[:1]:
+        yield Severity.ERROR, "Caffe does not let it work in place; give its top another name than its bottom"
+
+
+def _empty(node: Node, bottoms: Sequence[Shape | Unknown], shapes: Shapes) -> Iterator[tuple[Severity, str]]:
+    """Tops without values, which Caffe builds and cannot run."""
+    if any(isinstance(bottom, tuple) and 0 in bottom for bottom in bottoms):
+        return
+    for blob in node.tops:
+        shape = shapes.blobs[blob]
+        if isinstance(shape, tuple) and 0 in shape:
+            yield Severity.INFORMATION, f'its top "{printable(blob.name)}" has no values ({show(shape)})'
+
+
+# ---- Shared parameters ----
+
+
+class _Owner(NamedTuple):
+    """The first layer that has a parameter of one name, and what its sharers have said of it so far."""
+
+    node: Node
+    shape: Shape | None
+    rates: dict[str, float]
+
+
+def _sharing(graph: Graph, shapes: Shapes) -> Iterator[Objection]:
+    """Parameters of one name that disagree, in shape or in their rates."""
+    owners: dict[str, _Owner] = {}
+    for node in graph.nodes:
+        blobs = shapes.params.get(node.index)
+        for position, spec in enumerate(node.layer.param):
+            shape = blobs[position] if blobs is not None and position < len(blobs) else None
+            if not spec.name:
+                continue
+            owner = owners.setdefault(spec.name, _Owner(node, shape, {}))
+            what = f'shares the parameter "{printable(spec.name)}" with layer "{printable(owner.node.name)}"'
+            for problem in chain(_other_shape(owner.shape, shape, spec), _other_rates(owner.rates, spec)):
+                yield Objection(Severity.ERROR, node.index, _of(node, f"it {what}, {problem}"))
+
+
+def _other_shape(first: Shape | None, second: Shape | None, spec: schema.Message) -> Iterator[str]:
+    if first is None or second is None or first == second:
+        return
+    if spec.share_mode != _PERMISSIVE:
+        yield f"which has {show(first)}, but needs {show(second)}"
+    elif count(first) != count(second):
+        yield f"which has {count(first)} values ({show(first)}), but needs {count(second)} ({show(second)})"
+
+
+def _other_rates(said: dict[str, float], spec: schema.Message) -> Iterator[str]:
+    for field in ("lr_mult", "decay_mult"):
+        if spec.HasField(field):
+            value = getattr(spec, field)
+            if said.setdefault(field, value) != value:
+                yield f"which has {field} {said[field]:g}, but says {value:g}; one of the two must go"

@@ -1,0 +1,84 @@
+"""The layers of a net as a prototxt has them, from what they are in a caffemodel: what Caffe did when it built the net
+for one phase of the training is undone.
+
+The include and exclude rules have done their work. The phase stands in every layer; in a deploy net it would keep
+Dropout and the statistics of the batch at work. Where several layers read a blob there is a Split, which every Caffe
+puts in again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from caffe_fcn.files.decoding import Node
+
+Layer: TypeAlias = tuple[Node, ...]
+"""The fields of a layer."""
+
+_RULES = ("include", "exclude")
+_SPLIT = (['"Split"'], ["SPLIT"])
+_OF_SPLITS = frozenset({"name", "type", "bottom", "top", "phase"})
+
+
+def as_written(layers: Sequence[Layer]) -> list[Layer]:
+    """LAYERS, of V1 or of the current format, as the text of the net had them."""
+    idle = _net_phase(layers)
+    layers = [tuple(node for node in layer if node.name not in _RULES) for layer in layers]
+    return [tuple(node for node in layer if (node.name, node.value) != idle) for layer in _without_splits(layers)]
+
+
+def _net_phase(layers: Sequence[Layer]) -> tuple[str, str] | None:
+    """The phase that the net was built in, which Caffe gives every layer that has none; None where not all have one."""
+    phases = [node.value for layer in layers for node in layer if node.name == "phase"]
+    return ("phase", str(Counter(phases).most_common(1)[0][0])) if len(phases) == len(layers) else None
+
+
+def _without_splits(layers: Sequence[Layer]) -> list[Layer]:
+    """LAYERS without the Splits that Caffe put in, the blob itself in place of a Split's tops."""
+    written = _positions(layers, "top")
+    read = _positions(layers, "bottom")
+    copies: dict[str, str] = {}
+    kept: list[Layer] = []
+    for position, layer in enumerate(layers):
+        if _is_idle_split(position, layer, written, read):
+            copies.update(dict.fromkeys(_values(layer, "top"), _values(layer, "bottom")[0]))
+        else:
+            kept.append(layer)
+    return [tuple(_reading(node, copies) for node in layer) for layer in kept]
+
+
+def _is_idle_split(
+    position: int, layer: Layer, written: Mapping[str, list[int]], read: Mapping[str, list[int]]
+) -> bool:
+    """Whether LAYER is a Split named as Caffe does, and its bottom is still the same blob wherever a top is read."""
+    if _values(layer, "type") not in _SPLIT or not {node.name for node in layer} <= _OF_SPLITS:
+        return False
+    name, bottoms, tops = (_values(layer, field) for field in ("name", "bottom", "top"))
+    if len(name) != 1 or len(bottoms) != 1 or tops != [f'{name[0][:-1]}_{index}"' for index in range(len(tops))]:
+        return False
+    if not all(read.get(top) and written[top] == [position] for top in tops):
+        return False
+    last = max(at for top in tops for at in read[top])
+    return not any(position < at < last for at in written.get(bottoms[0], ()))
+
+
+def _positions(layers: Sequence[Layer], field: str) -> dict[str, list[int]]:
+    """The layers, by position, that have a blob in FIELD, by the blob."""
+    found: dict[str, list[int]] = {}
+    for position, layer in enumerate(layers):
+        for blob in _values(layer, field):
+            found.setdefault(blob, []).append(position)
+    return found
+
+
+def _values(layer: Layer, field: str) -> list[str]:
+    return [node.value for node in layer if node.name == field and isinstance(node.value, str)]
+
+
+def _reading(node: Node, copies: Mapping[str, str]) -> Node:
+    """NODE with the blob that is copied in place of a copy."""
+    if node.name != "bottom" or not isinstance(node.value, str):
+        return node
+    return node._replace(value=copies.get(node.value, node.value))

@@ -1,0 +1,165 @@
+"""A caffemodel without its prototxt, in every command: the contents of the files tell which is which."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+from google.protobuf import text_format
+
+from caffe_fcn import schema
+from caffe_fcn.net.source import read_net
+from tests.cli.conftest import CommandLine, Result, the_message
+from tests.paths import CASES, ROOT
+
+DIGITS = ROOT / "models" / "digits"
+NET, WEIGHTS = "permute.prototxt", "permute.caffemodel"
+TRAIN = """
+name: "train"
+layer { name: "d" type: "Data" top: "data" top: "label" phase: TRAIN include { phase: TRAIN }
+        data_param { source: "db" batch_size: 4 } transform_param { crop_size: 4 } }
+layer { name: "data_d_0_split" type: "Split" bottom: "data" phase: TRAIN
+        top: "data_d_0_split_0" top: "data_d_0_split_1" }
+layer { name: "r" type: "ReLU" bottom: "data_d_0_split_0" top: "r" phase: TRAIN }
+layer { name: "sum" type: "Eltwise" bottom: "data_d_0_split_1" bottom: "r" top: "sum" phase: TRAIN }
+layer { name: "fc" type: "InnerProduct" bottom: "sum" top: "fc" phase: TRAIN inner_product_param { num_output: 3 }
+        blobs { shape { dim: 3 dim: 48 } } blobs { shape { dim: 3 } data: 1 data: 2 data: 3 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" phase: TRAIN }
+"""
+
+
+@pytest.fixture
+def cli(cli: CommandLine) -> CommandLine:
+    for name in (NET, WEIGHTS):
+        shutil.copy(CASES / name, cli.path)
+    net = text_format.Parse(TRAIN, schema.NetParameter())
+    net.layer[4].blobs[0].data.extend(index * index % 7 - 3 for index in range(144))
+    cli.write(train=net.SerializeToString())
+    return cli
+
+
+def done(cli: CommandLine, *arguments: str | Path, stdin: bytes = b"") -> Result:
+    """A run that must succeed."""
+    result = cli.run(*arguments, stdin=stdin)
+    assert result.code == 0, result.err
+    return result
+
+
+def test_it_is_converted_as_the_pair_is(cli: CommandLine) -> None:
+    """64 of the 72 weights were in another place when the order of the Permute was lost."""
+    done(cli, "convert", WEIGHTS, "-o", "a.prototxt", "-w", "a.caffemodel", "--verify")
+    done(cli, "convert", NET, WEIGHTS, "-o", "b.prototxt", "-w", "b.caffemodel")
+    assert (cli.path / "a.caffemodel").read_bytes() == (cli.path / "b.caffemodel").read_bytes()
+    assert read_net(cli.path / "a.prototxt").net == read_net(cli.path / "b.prototxt").net
+    assert read_net(cli.path / "a.caffemodel").net == read_net(cli.path / "b.prototxt").net
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [WEIGHTS, "a.caffemodel"],
+        [WEIGHTS, "a.prototxt", "a.caffemodel"],
+        [NET, WEIGHTS, "a.caffemodel"],
+        [NET, WEIGHTS, "a.prototxt", "a.caffemodel"],
+    ],
+)
+def test_it_is_verified_alone_or_against_a_pair(cli: CommandLine, files: list[str]) -> None:
+    done(cli, "convert", NET, WEIGHTS, "-o", "a.prototxt", "-w", "a.caffemodel")
+    assert "is the twin of" in done(cli, "verify", *files).out.decode()
+
+
+@pytest.mark.parametrize(
+    ("files", "first"),
+    [
+        ([WEIGHTS, NET], WEIGHTS),
+        ([WEIGHTS, NET, WEIGHTS, NET], WEIGHTS),
+        ([NET, WEIGHTS, "train.caffemodel", NET], "train.caffemodel"),
+        ([WEIGHTS, NET, NET, WEIGHTS], WEIGHTS),
+    ],
+)
+def test_the_wrong_order_is_refused(cli: CommandLine, files: list[str], first: str) -> None:
+    result = cli.run("verify", *files)
+    expected = "expected a prototxt (text), found a binary file; the arguments are swapped: the prototxt comes first"
+    assert (result.code, the_message(result.err)) == (1, f"{first}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([NET, NET], f"{NET} is a prototxt; give its weights behind it"),
+        ([NET, WEIGHTS, NET], f"{NET} is a prototxt; give its weights behind it"),
+        ([NET, WEIGHTS], "or a caffemodel alone, found 1"),
+        ([WEIGHTS, WEIGHTS, WEIGHTS], "or a caffemodel alone, found 3"),
+        ([WEIGHTS], "expected two nets, each with its weights, found 1 files"),
+    ],
+)
+def test_two_nets_are_needed(cli: CommandLine, files: list[str], expected: str) -> None:
+    result = cli.run("verify", *files)
+    assert result.code == 2 and expected in result.err
+
+
+def test_it_is_shown_checked_and_exported(cli: CommandLine) -> None:
+    assert b"Permute" in done(cli, "inspect", WEIGHTS).out
+    assert done(cli, "check", WEIGHTS).err == (
+        f"{WEIGHTS}: note: in layer 'perm': BVLC Caffe has no layer of type 'Permute'\n"
+    )
+    assert done(cli, "check", "--json", WEIGHTS).document[0]["notes"][0]["line"] is None
+    done(cli, "export", WEIGHTS, "-o", "alone.onnx", "-q")
+    done(cli, "export", NET, WEIGHTS, "-o", "pair.onnx", "-q")
+    alone, pair = (onnx.load(cli.path / name).graph for name in ("alone.onnx", "pair.onnx"))
+    assert (list(alone.node), list(alone.initializer)) == (list(pair.node), list(pair.initializer))
+
+
+def test_damage_is_told_and_the_others_are_checked(cli: CommandLine) -> None:
+    (cli.path / "broken.caffemodel").write_bytes((cli.path / WEIGHTS).read_bytes()[:-1])
+    result = cli.run("check", "broken.caffemodel", WEIGHTS)
+    assert result.code == 1 and result.err.startswith("broken.caffemodel: error: offset 77: expected 358 bytes")
+
+
+def test_the_net_inside_is_written_as_text(cli: CommandLine) -> None:
+    result = done(cli, "upgrade", WEIGHTS, "inside.prototxt")
+    assert "the net inside, which becomes a prototxt" in result.err
+    assert read_net(cli.path / "inside.prototxt").net == read_net(cli.path / NET).net
+    assert "  permute_param { order: 0 order: 2 order: 3 order: 1 }\n" in cli.read("inside.prototxt")
+
+
+def test_pictures_are_told_from_weights(cli: CommandLine) -> None:
+    net, picture = DIGITS / "digits", DIGITS / "scattered.png"
+    options = "--resize", "net", "--scale", "0.00392157", "--json"
+    pair = done(cli, "run", f"{net}.prototxt", f"{net}.caffemodel", picture, *options).document
+    for words, stdin in (([f"{net}.caffemodel"], b""), (["-"], Path(f"{net}.caffemodel").read_bytes())):
+        alone = done(cli, "run", *words, picture, *options, stdin=stdin).document
+        assert alone["pictures"][0]["top"] == pair["pictures"][0]["top"]
+    shutil.copy(picture, cli.path)
+    assert len(done(cli, "run", f"{net}.caffemodel", ".", picture, *options).document["pictures"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        ([WEIGHTS, NET, "x.png"], 1, "the arguments are swapped: the prototxt comes first"),
+        ([WEIGHTS, WEIGHTS, "x.png"], 1, "found a binary file; give the prototxt first"),
+        ([NET, "x.png", "y.png"], 1, "x.png: expected a binary caffemodel, found a picture; give the caffemodel"),
+        ([WEIGHTS], 2, "expected an IMAGE behind NET, found nothing"),
+        ([NET], 2, "expected WEIGHTS and an IMAGE behind NET, found nothing"),
+        ([NET, WEIGHTS], 2, f"expected WEIGHTS and an IMAGE behind NET, found only {WEIGHTS}"),
+        ([WEIGHTS, "-", "x.png"], 1, "the arguments are swapped"),
+    ],
+)
+def test_what_is_not_given_to_run(cli: CommandLine, words: list[str], code: int, expected: str) -> None:
+    shutil.copy(DIGITS / "scattered.png", cli.path / "x.png")
+    result = cli.run("run", *words, stdin=(cli.path / NET).read_bytes())
+    assert result.code == code and expected in result.err, result.err
+
+
+def test_a_net_as_it_was_trained_is_of_use(cli: CommandLine) -> None:
+    """Its data become an input, its loss the Softmax in it, the copies that Caffe made go, and so does the phase."""
+    done(cli, "convert", "train.caffemodel", "--verify")
+    assert "Split" not in cli.read("train_fcn.prototxt") and "TRAIN" not in cli.read("train_fcn.prototxt")
+    picture = DIGITS / "scattered.png"
+    done(cli, "export", "train.caffemodel", "-q")
+    result = done(cli, "run", "train_fcn.caffemodel", picture, "--json").document
+    assert result["net"] == "train_fcn.caffemodel"
+    assert done(cli, "run", "train.caffemodel", picture, "--resize", "net").out.decode().count("\n") == 4

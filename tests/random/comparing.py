@@ -1,0 +1,161 @@
+"""A net and its twin, run by the engine and held against numpy, at the nominal size and on a larger input."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.net.geometry import Exactness, exactness_of, infer_geometry
+from caffe_fcn.net.graph import build_graph
+from caffe_fcn.net.shapes import Shape, infer_shapes
+from caffe_fcn.run.engine import Net
+from caffe_fcn.run.onnxruntime import OnnxRuntime, OnnxRuntimeSession
+from caffe_fcn.run.verify import Model
+from caffe_fcn.schema import Message
+from caffe_fcn.surgery.edits import DropLayer, Edit, Rewire, ToConvolution, WindowPooling
+from tests.random.basics import Array
+from tests.random.nets import RandomNet
+from tests.random.running import Weights, answers, in_phase
+from tests.random.sliding import Sliding, cells, sliding
+
+_SAMPLES = 2
+
+
+class Loaded:
+    """A NET and its WEIGHTS as they are meant, and as the engine has loaded them from the files of MODEL."""
+
+    def __init__(self, model: Model, net: Message, weights: Weights) -> None:
+        self.graph = build_graph(model.source.net)
+        loaded = Net(self.graph, infer_shapes(self.graph))
+        self.session: OnnxRuntimeSession = OnnxRuntime(1).load(loaded, model.weights)
+        self.all_layers = list(model.source.net.layer)
+        self.layers = in_phase(net)
+        self.weights = weights
+
+    def exactness(self, sizes: Mapping[str, Shape]) -> dict[str, Exactness | None]:
+        """Where each blob is exact, by its name, at the nominal size and at SIZES; None for what is no map."""
+        both = [infer_geometry(self.graph, infer_shapes(self.graph, given=given)) for given in ({}, sizes)]
+        found: dict[str, Exactness | None] = {}
+        for blob in both[0]:
+            places = [known[blob] for known in both]
+            reasons = [reason for place in places if place is not None for reason in place.reasons]
+            found[blob.name] = None if None in places else exactness_of(reasons)
+        return found
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The original NET, how both are loaded, and the EDITS between them."""
+
+    net: RandomNet
+    original: Loaded
+    twin: Loaded
+    edits: Sequence[Edit]
+
+    @property
+    def changed(self) -> set[str]:
+        """The layers of the original that are others in the twin, or gone."""
+        return {edit.layer for edit in self.edits if isinstance(edit, (ToConvolution, WindowPooling, DropLayer))}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each output of the original is called in the twin, by the edits."""
+        layers = self.original.all_layers
+        renamed = {old: new for edit in self.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+        gone = {edit.layer for edit in self.edits if isinstance(edit, DropLayer)}
+        known = {top for layer in self.original.layers for top in layer.top}
+        made = {}
+        for name in known.intersection(self.original.session.outputs):
+            blob, end = name, len(layers)
+            while (maker := _maker(layers[:end], blob)) is not None and layers[maker].name in gone:
+                blob, end = layers[maker].bottom[0], maker
+            made[name] = renamed.get(blob, blob)
+        return made
+
+    def feeds(self) -> list[dict[str, Array]]:
+        """Inputs of the nominal size, of growing values."""
+        draws = [np.random.default_rng((self.net.seed, 7, sample)) for sample in range(_SAMPLES)]
+        return [
+            {
+                name: draw.standard_normal(self.net.inputs[name].shape) * 3**sample
+                for name in self.original.session.inputs
+            }
+            for sample, draw in enumerate(draws)
+        ]
+
+    def windows(self, starts: Collection[str]) -> Sliding | str:
+        """A larger input, and what numpy makes of its windows where the layers named in STARTS, and all behind, see one
+        at a time; or why there is none."""
+        layers, fed = self.original.layers, list(self.original.session.inputs)
+        return sliding(layers, self.original.weights, self.net, fed, starts, list(self.names))
+
+
+def _maker(layers: Sequence[Message], blob: str) -> int | None:
+    """The place of the last of LAYERS that makes BLOB."""
+    return next((place for place in reversed(range(len(layers))) if blob in layers[place].top), None)
+
+
+def same_size(pair: Pair) -> list[str]:
+    """What is wrong at the nominal size, where both are held against what numpy makes of the original."""
+    faults = []
+    for fed in pair.feeds():
+        expected = answers(pair.original.layers, pair.original.weights, fed, pair.names)
+        ours, theirs = pair.original.session.run(fed), pair.twin.session.run(fed)
+        for name, other in pair.names.items():
+            if (gap := expected[name].gap(ours[name])) > 1:
+                faults.append(f"lowering: {name!r} of the original is off by {gap:.3g}")
+            if other not in theirs:
+                faults.append(f"convert: {name!r} should be {other!r}, the twin puts out {sorted(theirs)}")
+            elif (gap := expected[name].gap(theirs[other])) > 1:
+                faults.append(f"convert: {other!r} of the twin is off by {gap:.3g} at the nominal size")
+        if faults:
+            break
+    return faults
+
+
+def larger(pair: Pair) -> tuple[str, list[str]]:
+    """How far the twin's answer to a larger input could be compared with the original's to each window, and what is
+    wrong with it.
+
+    What is exact everywhere must be the answer to the crops; what is so away from borders, the answer of the last
+    layers to the windows of the maps; what is exact nowhere may be either or none.
+    """
+    made = pair.windows(pair.changed) if pair.changed else "nothing converted"
+    if isinstance(made, str):
+        return made, []
+    try:
+        maps = pair.twin.session.run(made.fed)
+    except CaffeFcnError as error:
+        return f"the twin does not take it: {error}", []
+    expected = answers(pair.twin.layers, pair.twin.weights, made.fed, pair.names.values())
+    exact = pair.twin.exactness({name: values.shape for name, values in made.fed.items()})
+    crops = pair.windows([layer.name for layer in pair.original.layers])
+    assert not isinstance(crops, str)
+    faults, told = [], {"equal"}
+    for name, other in pair.names.items():
+        if (off := expected[other].gap(maps[other])) > 1:
+            faults.append(f"lowering: {other!r} of the twin is off by {off:.3g} on a larger input")
+        gap = _gap(made, name, maps[other])
+        if gap is None or (gap > 1 and exact[other] is None):
+            told.add("an output is no map")
+        elif gap > 1 and exact[other] is Exactness.NOWHERE:
+            told.add("exact nowhere")
+        elif gap > 1:
+            faults.append(f"dense: {other!r}, exact {exact[other]}, is off by {gap:.3g} in a window")
+        elif exact[other] is Exactness.EVERYWHERE and (off := _gap(crops, name, maps[other]) or 0) > 1:
+            faults.append(f"geometry: {other!r}, exact {exact[other]}, is off by {off:.3g} on a crop")
+    return "; ".join(sorted(told - {"equal"}) or told), faults
+
+
+def _gap(made: Sliding, name: str, values: Array) -> float | None:
+    """How far VALUES are from the answers NAME to the windows, at most; None where VALUES are no map."""
+    worst = 0.0
+    for place, answer in made.windows:
+        found = cells(answer[name].clean.shape, values, place)
+        if found is None:
+            return None
+        worst = max(worst, answer[name].gap(found))
+    return worst
