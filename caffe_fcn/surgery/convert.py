@@ -18,8 +18,9 @@ from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import RESHAPING, ForeignField, refusal
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import check_twin, other_parameters
@@ -190,10 +191,11 @@ def _resized(
         graph = graph_of(changed, source, settings.selection, phase)
         images = {blob.name for blob in image_inputs(phases[phase], known[phase])}
         given = {name: shape for name, shape in settings.selection.given.items() if name not in images}
+        first = graph_of(nominal, source, settings.selection, phase)
         try:
             shapes = infer_shapes(graph, given=given)
-            before = infer_shapes(graph_of(nominal, source, settings.selection, phase), given=settings.selection.given)
-            misfit = other_parameters(graph, before, shapes)
+            before = infer_shapes(first, given=settings.selection.given)
+            misfit = other_parameters(graph, before, shapes) or _misfit_of_labels((first, before), (graph, shapes))
             if misfit:
                 raise ShapeError(misfit)
         except ShapeError as error:
@@ -204,6 +206,17 @@ def _resized(
         made = {blob.name: shape for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
         outputs = {**made, **outputs}
     return surgery, changed, outputs
+
+
+def _misfit_of_labels(nominal: tuple[Graph, Shapes], resized: tuple[Graph, Shapes]) -> str | None:
+    """What Caffe has against a net at another size, and not at the NOMINAL one: a loss with labels for fewer cells."""
+    before, after = (
+        {each.layer: each.message for each in objections(*net) if each.severity is Severity.ERROR}
+        for net in (nominal, resized)
+    )
+    new = next((message for layer, message in after.items() if layer not in before), None)
+    hint = "convert without --input-size and change the labels, or convert the deploy net"
+    return None if new is None else f"{new}; {hint}"
 
 
 def _bare(source: SourceNet, error: Exception) -> str:
