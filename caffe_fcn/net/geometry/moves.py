@@ -16,7 +16,14 @@ from caffe_fcn.net.geometry.phases import KEEP, Slide, Spread
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, parameters_of
 from caffe_fcn.net.shapes.reshaping import crop_offsets, joined_axis, paddings
-from caffe_fcn.net.shapes.windows import DECONVOLUTIONS, DEPTHWISE, Windows, convolution_windows, pooling_windows
+from caffe_fcn.net.shapes.windows import (
+    DECONVOLUTIONS,
+    DEPTHWISE,
+    Windows,
+    convolution_windows,
+    pooling_windows,
+    windows_over,
+)
 from caffe_fcn.schema import Message
 
 CHANNELS = 1
@@ -142,7 +149,7 @@ def _pads(site: Site, *amounts: int) -> tuple[Reason, ...]:
 def _convolution(site: Site) -> Ways | None:
     if getattr(site.layer.convolution_param, "axis", CHANNELS) not in (CHANNELS, CHANNELS - len(site.bottom)):
         return None
-    windows = convolution_windows(site.layer, site.axes)
+    windows = windows_over(site.layer, site.bottom[2:])
     sides = zip(_windows(windows), windows.before, windows.after, strict=True)
     return tuple(Way(move, _pads(site, before, after)) for move, before, after in sides)
 

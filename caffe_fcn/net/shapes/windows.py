@@ -6,7 +6,8 @@ many fields a layer uses; shapes and geometry are both computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from operator import add
 from typing import Any, NamedTuple
 
 from caffe_fcn import schema
@@ -58,6 +59,17 @@ def convolution_windows(layer: schema.Message, axes: int) -> Windows:
             dilation=dilation(param, axes),
         )
     )
+
+
+def windows_over(layer: schema.Message, sizes: Shape) -> Windows:
+    """The window of a Convolution or Im2col over a map of the spatial SIZES.
+
+    A kernel that is larger than the padded map makes a window all the same (see `slid`). It reads zeros behind the
+    map, so that these count as padding here.
+    """
+    windows = convolution_windows(layer, len(sizes))
+    beyond = (max(0, extent - size) for extent, size in zip(windows.extent, windows.padded(sizes), strict=True))
+    return windows._replace(after=tuple(map(add, windows.after, beyond)))
 
 
 def _is_volume(layer: schema.Message, field: str) -> bool:

@@ -192,6 +192,7 @@ class _Walk:
             raise RefusalError(_REASONS.get(node.type, ""))
         if any(blob not in dims for blob in (*node.bottoms, *node.tops)):
             return
+        blobs = self.scope.shapes.blobs
         params = self.scope.shapes.params.get(node.index, ()) if node.index >= 0 else ()
         site = Site(
             node=node,
@@ -199,6 +200,7 @@ class _Walk:
             inputs=tuple(self.names[blob] for blob in node.bottoms),
             bottoms=tuple(dims[blob] for blob in node.bottoms),
             tops=tuple(dims[blob] for blob in node.tops),
+            nominal=tuple(shape for each in node.bottoms if isinstance(shape := blobs[each], tuple)),
             params=params,
             blob=lambda position: self.parameters.blob(node, position, params[position]),
             read=lambda position: self.parameters.read(node, position, params[position]),

@@ -32,7 +32,8 @@ class Site:
     """A layer about to be lowered: what it is, the values it reads, and where to put what it becomes.
 
     PARAMS are the shapes that the net gives its parameter blobs; BLOB and READ give the blobs themselves,
-    by position: as they lie in the file, and as a list of numbers, for those that are small.
+    by position: as they lie in the file, and as a list of numbers, for those that are small. NOMINAL are the shapes of
+    the bottoms at the size that the file gives.
     """
 
     node: Node
@@ -40,6 +41,7 @@ class Site:
     inputs: tuple[str, ...]
     bottoms: tuple[Dims, ...]
     tops: tuple[Dims, ...]
+    nominal: tuple[Shape, ...]
     params: tuple[Shape, ...]
     blob: Callable[[int], BlobRecord]
     read: Callable[[int], Sequence[float]]

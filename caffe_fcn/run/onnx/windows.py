@@ -20,6 +20,7 @@ from caffe_fcn.net.shapes.windows import (
     convolution_windows,
     pooling_windows,
     rounds_down,
+    windows_over,
 )
 from caffe_fcn.run.onnx.elementwise import rectified
 from caffe_fcn.run.onnx.extents import Extent, Wanted, extents, reshape, shape_from, vector
@@ -66,7 +67,7 @@ def _channel_axis(site: Site) -> int:
 def _convolve(site: Site, op: str, value: str, groups: int) -> str:
     build, dims, weight = site.build, site.bottoms[0], site.params[0]
     axis, spatial = _channel_axis(site), len(weight) - 2
-    windows = convolution_windows(site.layer, spatial)
+    windows = _windows(site, axis) if op == "Conv" else convolution_windows(site.layer, spatial)
     tail = () if spatial else (1,)  # ONNX convolves along one axis at least
     folded = value
     if axis != 1 or tail:
@@ -79,6 +80,17 @@ def _convolve(site: Site, op: str, value: str, groups: int) -> str:
         return made
     out: Wanted = [*extents(value, dims, 0, axis), *_behind(made, site.tops[0][axis:], 1)]
     return reshape(build, made, out)
+
+
+def _windows(site: Site, axis: int) -> Windows:
+    """The window of a Convolution or Im2col whose channels stand on AXIS, with the zeros behind a map that is smaller
+    than the kernel."""
+    windows = windows_over(site.layer, site.nominal[0][axis + 1 :])
+    plain = convolution_windows(site.layer, len(site.nominal[0]) - axis - 1)
+    after = zip(windows.after, plain.after, site.bottoms[0][axis + 1 :], strict=True)
+    if any(more != given and extent is None for more, given, extent in after):
+        raise FixedSizeError("its kernel is larger than its map at the nominal size")
+    return windows
 
 
 def _window_attributes(windows: Windows, tail: Shape = ()) -> dict[str, tuple[int, ...]]:
@@ -103,7 +115,7 @@ def im2col(site: Site) -> Sequence[str]:
     build, made = site.build, []
     for value, dims, top in zip(site.inputs, site.bottoms, site.tops, strict=True):
         axis = axis_of(site.layer.convolution_param.axis, dims)
-        windows = convolution_windows(site.layer, len(dims) - axis - 1)
+        windows = _windows(site, axis)
         taps = prod(windows.kernel)
         if taps > MAX_TAPS or not windows.kernel:
             raise RefusalError(f"its window has {taps:,} values; 1 to {MAX_TAPS:,} can be lowered")

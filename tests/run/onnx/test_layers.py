@@ -89,6 +89,16 @@ CASES = {
         (MAP, MAP, MAP),
         lambda a, b, c: np.maximum(np.maximum(a, b), c),
     ),
+    "convolution_larger_than_its_map": Case(
+        "Convolution convolution_param { num_output: 2 kernel_size: 3 stride: 2 }",
+        ((2, 1, 2, 2),),
+        lambda x, w, b: np.einsum("nchw,ochw->no", x, w[..., :2, :2])[..., None, None] + b[:, None, None],
+    ),
+    "im2col_larger_than_its_map": Case(
+        "Im2col convolution_param { kernel_size: 3 stride: 2 }",
+        ((2, 1, 2, 2),),
+        lambda x: np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1))).reshape(-1, 9, 1, 1),
+    ),
     "axpy": Case("Axpy", ((2, 4), MAP, MAP), lambda a, x, y: a[:, :, None, None] * x + y),
     "axpy_of_maps": Case("Axpy", ((2, 4, 1, 1), MAP, MAP), lambda a, x, y: a * x + y),
     "mul": Case("Mul", (MAP, (2, 4, 1, 1)), lambda a, b: a * b),
