@@ -68,7 +68,7 @@ def batch_norm_objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[t
     if len(bottoms[0]) == 1:
         yield Severity.ERROR, f"Caffe needs an axis 1 for the channels, found {show(bottoms[0])}"
     if len(layer.param) < 3 and any(param.lr_mult for param in layer.param):
-        yield Severity.ERROR, "its statistics are not learned; every param must have lr_mult: 0"
+        yield Severity.BVLC, "its statistics are not learned; BVLC Caffe wants lr_mult: 0 in every param"
 
 
 rule("BatchNorm", layouts=batch_norm_layouts, makes=1, objects=batch_norm_objections)(same)

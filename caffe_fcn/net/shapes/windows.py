@@ -6,7 +6,7 @@ many fields a layer uses; shapes and geometry are both computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import add
 from typing import Any, NamedTuple
 
