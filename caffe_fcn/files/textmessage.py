@@ -106,6 +106,8 @@ class _Reader:
         self.document = document
         self.foreign: list[Foreign] = []
         self.irregular: list[tuple[str, int]] = []
+        self.inside = 0
+        """How many fields of forks are open."""
 
     def fill(self, message: Message, fields: list[Field], path: str) -> None:
         known = fields_of(message.DESCRIPTOR)
@@ -115,18 +117,20 @@ class _Reader:
             if descriptor is None:
                 self.note(message, field, path, known=False)
                 continue
-            if descriptor.number >= FORKS:
+            foreign = descriptor.number >= FORKS
+            if foreign:
                 self.note(message, field, path, known=True)
+            self.inside += foreign
             if is_repeated(descriptor):
                 self.add(message, descriptor, field, path)
-            else:
-                before = self.value(message, descriptor)
-                if field.name in seen and descriptor.message_type is None:
-                    message.ClearField(field.name)
+            elif field.name not in seen:
                 self.set(message, descriptor, field, path)
-                if field.name in seen:
-                    self.repetition(field, path, before == self.value(message, descriptor))
-                seen.add(field.name)
+            elif self.inside:  # some fork repeats the field; the first one counts
+                self.set(type(message)(), descriptor, field, path)
+            else:
+                self.repeat(message, descriptor, field, path)
+            self.inside -= foreign
+            seen.add(field.name)
 
     def note(self, message: Message, field: Field, path: str, *, known: bool) -> None:
         """Note a FIELD that BVLC Caffe does not have."""
@@ -139,9 +143,13 @@ class _Reader:
         """A single field's value; None when it is not there, or was an enumerator that the schema does not know."""
         return getattr(message, descriptor.name) if message.HasField(descriptor.name) else None
 
-    def repetition(self, field: Field, path: str, same: bool) -> None:
+    def repeat(self, message: Message, descriptor: FieldDescriptor, field: Field, path: str) -> None:
         """A single field given twice: Caffe refuses it, and the meaning is plain only if it says the same."""
-        if not same or isinstance(field.values[0], Block):
+        before = self.value(message, descriptor)
+        if descriptor.message_type is None:
+            message.ClearField(field.name)
+        self.set(message, descriptor, field, path)
+        if before != self.value(message, descriptor) or isinstance(field.values[0], Block):
             self.document.fail(field.start, f"{path}{field.name} is given twice, and holds one value; remove one")
         self.irregular.append((path + field.name, field.start))
 

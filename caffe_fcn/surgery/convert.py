@@ -6,7 +6,7 @@ two a caller can show the plan, or its diff, and stop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -112,7 +112,8 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
         notes += _check(source, settings, phase, graph, known[phase], surgery, changed, origins)
     outputs: dict[str, Shape] = {}
     if settings.input_size:
-        surgery, changed, outputs = _resized(source, settings, phases, known, surgery)
+        surgery, changed, outputs, more = _resized(source, settings, phases, known, surgery)
+        notes += more
     weight_plan = plan_weights(weights, source.net, surgery, found.params) if weights else None
     text_edits = tuple(source.edits_for(changed, origins, _MOVED))
     document = source.document.with_edits(text_edits)
@@ -179,10 +180,12 @@ def _check(
 
 def _resized(
     source: SourceNet, settings: Settings, phases: Mapping[str, Graph], known: Mapping[str, Shapes], surgery: Surgery
-) -> tuple[Surgery, Message, dict[str, Shape]]:
-    """SURGERY with the inputs resized, the net that it makes, if that takes such an input, and its outputs."""
+) -> tuple[Surgery, Message, dict[str, Shape], list[str]]:
+    """SURGERY with the inputs resized, the net that it makes, if that takes such an input, its outputs, and notes."""
     outputs: dict[str, Shape] = {}
     size = settings.input_size or ()
+    shown = f"--input-size {'x'.join(map(str, size))}"
+    notes: list[str] = []
     edits = [edit for phase, graph in phases.items() for edit in resize_inputs(graph, known[phase], size)]
     nominal, _ = surgery.apply(source.net)
     surgery = replace(surgery, edits=(*surgery.edits, *dict.fromkeys(edits)))
@@ -195,28 +198,26 @@ def _resized(
         try:
             shapes = infer_shapes(graph, given=given)
             before = infer_shapes(first, given=settings.selection.given)
-            misfit = other_parameters(graph, before, shapes) or _misfit_of_labels((first, before), (graph, shapes))
+            misfit = other_parameters(graph, before, shapes)
             if misfit:
                 raise ShapeError(misfit)
         except ShapeError as error:
-            shown = "x".join(map(str, size))
-            raise SurgeryError(
-                f"--input-size {shown} does not suit the converted net: {_bare(source, error)}"
-            ) from error
+            raise SurgeryError(f"{shown} does not suit the converted net: {_bare(source, error)}") from error
+        notes += _misfits_of_labels(shown, (first, before), (graph, shapes))
         made = {blob.name: shape for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
         outputs = {**made, **outputs}
-    return surgery, changed, outputs
+    return surgery, changed, outputs, notes
 
 
-def _misfit_of_labels(nominal: tuple[Graph, Shapes], resized: tuple[Graph, Shapes]) -> str | None:
-    """What Caffe has against a net at another size, and not at the NOMINAL one: a loss with labels for fewer cells."""
+def _misfits_of_labels(shown: str, nominal: tuple[Graph, Shapes], resized: tuple[Graph, Shapes]) -> Iterator[str]:
+    """What Caffe has against a net at another size and not at the NOMINAL one: labels for one answer."""
     before, after = (
         {each.layer: each.message for each in objections(*net) if each.severity is Severity.ERROR}
         for net in (nominal, resized)
     )
-    new = next((message for layer, message in after.items() if layer not in before), None)
-    hint = "convert without --input-size and change the labels, or convert the deploy net"
-    return None if new is None else f"{new}; {hint}"
+    for layer, message in after.items():
+        if layer not in before:
+            yield f"with {shown} Caffe refuses the net until its labels are those of a map: {message}"
 
 
 def _bare(source: SourceNet, error: Exception) -> str:
