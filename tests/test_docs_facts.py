@@ -14,14 +14,14 @@ from functools import cache
 
 import pytest
 
+from caffe_fcn.schema.layouts import layout
 from tests.net.nets import top_of
 from tests.net.reference import pooled_size
-from tests.paths import GOLDEN, ROOT, SHARED
+from tests.paths import GOLDEN, ROOT
 
 PAGE = ROOT / "docs" / "caffe-facts.md"
 TEST = r"tests/[\w/]+\.py::test_\w+"
 REFERENCE = re.compile(rf"\[({TEST}(?:,\s+{TEST})*)\]$")
-FORKS_FACTS = SHARED / "facts" / "forks.json"
 FORKS = {
     "C3D": "C3D-1.0",
     "DeepLab": "deeplab-2",
@@ -33,7 +33,7 @@ FORKS = {
     "SphereFace": "sphereface",
     "happynear": "happynear",
 }
-"""A fork's name on the page, and in the recorded facts."""
+"""A fork's name on the page, and in the table of forks."""
 
 
 def blocks(text: str) -> Iterator[list[str]]:
@@ -178,13 +178,9 @@ def test_numbers_that_forks_reuse() -> None:
     assert len(table) >= 20
     for message, number, name, _ in table:
         assert names.get((message, number), "") == name, (message, number)
-    if not FORKS_FACTS.exists():
-        pytest.skip("the recorded facts about forks are not beside the checkout")
-    facts_of_forks = json.loads(FORKS_FACTS.read_text(encoding="utf-8"))
     for message, number, name, fields in table:
         assert len({name, *fields.values()} - {""}) > 1, "no two fields under one number"
         for fork, field in fields.items():
-            known = facts_of_forks[FORKS[fork]]
-            enum = known["enum_values"].get(message.replace("V1LayerParameter", "LayerParameter"), {})
-            found = enum.get(field) if "." in message else known["fields"][f"{message}.{field}"][0]
-            assert found == number, (fork, field)
+            known = layout(FORKS[fork])
+            found = known.enums[message][number] if "." in message else known.messages[message][number].name
+            assert found == field, (fork, field)
