@@ -8,7 +8,7 @@ from typing import Any
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
 from caffe_fcn.surgery.convert import Plan
-from caffe_fcn.surgery.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, WindowPooling
+from caffe_fcn.surgery.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, ToSplit, WindowPooling
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
@@ -21,9 +21,8 @@ def _lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
     conversions = plan.surgery.conversions
     yield f"{plan.source.name}: {_headline(plan)}"
     yield from _table([_conversion_row(plan, edit) for edit in conversions])
-    others = [
-        edit for edit in plan.surgery.edits if isinstance(edit, (WindowPooling, DropLayer, SetParameter, ResizeInput))
-    ]
+    told = (WindowPooling, DropLayer, SetParameter, ToSplit, ResizeInput)
+    others = [edit for edit in plan.surgery.edits if isinstance(edit, told)]
     yield from _table([[edit.layer or "input", edit.describe()] for edit in others])
     yield from _table([[f"output {name}", "×".join(map(str, shape))] for name, shape in plan.outputs.items()])
     if plan.surgery.left_alone:

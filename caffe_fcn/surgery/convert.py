@@ -109,7 +109,8 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     notes += _idle_rules(settings, source, surgery)
     for phase, graph in phases.items():
         notes += _renamed_outputs(graph, surgery)
-        notes += _check(source, settings, phase, graph, known[phase], surgery, changed, origins)
+        original = Original(graph, known[phase], surgeries[phase][1].promised)
+        notes += _check(source, settings, phase, original, surgery, changed, origins)
     outputs: dict[str, Shape] = {}
     if settings.input_size:
         surgery, changed, outputs, more = _resized(source, settings, phases, known, surgery)
@@ -156,18 +157,18 @@ def _check(
     source: SourceNet,
     settings: Settings,
     phase: str,
-    graph: Graph,
-    shapes: Shapes,
+    original: Original,
     surgery: Surgery,
     changed: Message,
     origins: tuple[int, ...],
 ) -> list[str]:
     """Put the converted net of one phase to the test, given what is known of the original's inputs."""
     given = dict(settings.selection.given)
-    for node in graph.nodes:
+    for node in original.graph.nodes:
         if not node.bottoms:
-            given.update({blob.name: shape for blob in node.tops if isinstance(shape := shapes.blobs[blob], tuple)})
-    twin = graph_of(changed, source, settings.selection, phase)._replace(held=graph.held)
+            known = {blob.name: original.shapes.blobs[blob] for blob in node.tops}
+            given.update({name: shape for name, shape in known.items() if isinstance(shape, tuple)})
+    twin = graph_of(changed, source, settings.selection, phase)._replace(held=original.graph.held)
     try:
         made = infer_shapes(twin, given=given)
     except ShapeError as error:
@@ -175,7 +176,7 @@ def _check(
             f"the converted net would be refused: {_bare(source, error)}; this is a defect of caffe-fcn, please report "
             "it with the prototxt"
         ) from error
-    return check_twin(Original(graph, shapes), Twin(twin, origins, made), surgery, given)
+    return check_twin(original, Twin(twin, origins, made), surgery, given)
 
 
 def _resized(

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 
 from caffe_fcn.files.reorder import Reorder, Segment
 from caffe_fcn.files.rewrite import BlobEdit
+from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.schema import Message
 
@@ -140,6 +141,21 @@ class DropLayer(Edit):
 
 
 @dataclass(frozen=True)
+class ToSplit(Edit):
+    """A flattening behind which the net ends becomes a Split: the output keeps its name, and is the map."""
+
+    type: str
+
+    def apply(self, target: Message) -> None:
+        target.type = "Split"
+        for message in ("flatten_param", "permute_param", "reshape_param", "squeeze_param", "transpose_param"):
+            target.ClearField(message)
+
+    def describe(self) -> str:
+        return f"{self.type} → Split, for the output that it makes"
+
+
+@dataclass(frozen=True)
 class RenameLayer(Edit):
     """The layer takes another name, so that Caffe does not load weights of the old shape into it."""
 
@@ -224,6 +240,8 @@ class Surgery:
     edits: tuple[Edit, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
+    promised: Mapping[Blob, Shape] = field(default_factory=dict)
+    """The nominal shapes of blobs, where these may be others than before; known for one phase."""
 
     @property
     def conversions(self) -> list[ToConvolution]:

@@ -21,6 +21,8 @@ class Original(NamedTuple):
 
     graph: Graph
     shapes: Shapes
+    promised: Mapping[Blob, Shape]
+    """The shapes that the surgery of this phase promised, of blobs that may have other axes afterwards."""
 
 
 class Twin(NamedTuple):
@@ -45,9 +47,7 @@ def check_kept(original: Original, twin: Twin, surgery: Surgery) -> None:
         old = before[twin.origin(node)]
         _check_parameters(old, original.shapes.params, node, twin.shapes.params, weights.get(old.index))
         for was, now in zip(old.tops, node.tops, strict=True):
-            shape, found = original.shapes.blobs[was], twin.shapes.blobs[now]
-            if not isinstance(shape, Unknown) and not isinstance(found, Unknown) and prod(shape) != prod(found):
-                _defect(node, f"its top {now.name!r} would be {show(found)}, and {was.name!r} is {show(shape)}")
+            _check_blob(original, was, node, twin.shapes.blobs[now])
     _check_outputs(original, twin, surgery)
 
 
@@ -68,6 +68,15 @@ def _check_parameters(
         _defect(node, f"expected parameters {_all(expected)}, found {_all(found)}")
 
 
+def _check_blob(original: Original, blob: Blob, maker: Node, found: Shape | Unknown) -> None:
+    """Raise SurgeryError unless what is FOUND in the twin for BLOB has as many values, and a shape that is expected."""
+    shape = original.shapes.blobs[blob]
+    if isinstance(shape, Unknown) or isinstance(found, Unknown):
+        return
+    if prod(found) != prod(shape) or found not in (shape, original.promised.get(blob)):
+        _defect(maker, f"in the place of {blob.name!r} ({show(shape)}) it would make {show(found)}")
+
+
 def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> None:
     """Raise SurgeryError unless each output of the original is one of the twin, made by the same layer."""
     made = {(twin.origin(twin.graph.producer[blob]), blob.name): blob for blob in twin.graph.outputs}
@@ -76,9 +85,7 @@ def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> None:
         found = made.get((maker.index, name))
         if found is None:
             _defect(maker, f"its output {blob.name!r} would be no output of the converted net")
-        shape, given = original.shapes.blobs[blob], twin.shapes.blobs[found]
-        if not isinstance(shape, Unknown) and not isinstance(given, Unknown) and prod(shape) != prod(given):
-            _defect(maker, f"its output {name!r} would be {show(given)}, and {blob.name!r} is {show(shape)}")
+        _check_blob(original, held, maker, twin.shapes.blobs[found])
 
 
 def outputs_after(graph: Graph, surgery: Surgery) -> dict[Blob, tuple[Blob, str]]:

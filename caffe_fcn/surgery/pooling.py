@@ -7,7 +7,7 @@ InnerProducts behind it, take any size already and stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 
 from caffe_fcn.net.graph import Blob, Graph, Node
@@ -30,6 +30,18 @@ def descendants(graph: Graph, start: Blob, stop: Callable[[Node], bool] = lambda
                 yield node
                 if not stop(node):
                     queue.extend(node.tops)
+
+
+def ancestors(graph: Graph, ends: Iterable[Blob]) -> set[Blob]:
+    """The blobs ENDS and all that they are made of."""
+    seen: set[Blob] = set()
+    queue = list(ends)
+    while queue:
+        blob = queue.pop()
+        if blob not in seen:
+            seen.add(blob)
+            queue.extend(graph.producer[blob].bottoms)
+    return seen
 
 
 def gate_join(graph: Graph, shapes: Shapes, node: Node) -> Node | None:

@@ -7,17 +7,17 @@ look at its bottom. Nothing is decided here about layers that no InnerProduct ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from math import prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.files.reorder import Segment
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import REGION_LAYERS, Shapes, Unknown, show
+from caffe_fcn.net.shapes import REGION_LAYERS, Shape, Shapes, Unknown, show
+from caffe_fcn.surgery.following import MAP_LAYERS, Passes, Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
-from caffe_fcn.surgery.views import Accepts, Passes, Refuses, Vanishes, View, flattened, moves_space, outcome, reshaped
+from caffe_fcn.surgery.views import View, makes_map, map_of, map_view, moves_space, reshaped, reshapes
 
 _RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
 
@@ -91,8 +91,8 @@ class _Surveyor:
             if isinstance(verdict, View):
                 self.result.convertible[node.index] = verdict
                 outputs = node.layer.inner_product_param.num_output
-                shape = (verdict.shape[0], outputs, *(1 for _ in verdict.spatial))
-                self.result.views[node.tops[0]] = View(node.tops[0], shape, "flat", (Segment(outputs, 1, False),))
+                made = map_view(node.tops[0], (verdict.shape[0], outputs, *(1 for _ in verdict.spatial)))
+                self.result.views[node.tops[0]] = replace(made, axes=made.shape[:2])
             else:
                 self.result.left[node.index] = verdict
                 self.unfit[node.tops[0]] = f"its input comes from {node.name}, which is left alone"
@@ -114,9 +114,10 @@ class _Surveyor:
                 self.lasting[blob] = f"its input comes from {node.name} ({node.type}), a sequence"
             else:
                 self.lasting.update((blob, self.lasting[b]) for b in node.bottoms[::-1] if b in self.lasting)
-            refused = next((self.refused[b] for b in node.bottoms if b in self.refused), None)
-            if refused and refused[1].by_position:
-                self.refused.setdefault(blob, refused)
+            for bottom in node.bottoms:
+                same = self.shapes.blobs[blob] == self.shapes.blobs[bottom]
+                if bottom in self.refused and (same or not is_map(self.shapes, blob)):
+                    self.refused.setdefault(blob, self.refused[bottom])
             inherited = next((self.unfit[b] for b in node.bottoms if b in self.unfit), None)
             if blob in self.lasting:
                 self.unfit[blob] = self.lasting[blob]
@@ -128,24 +129,28 @@ class _Surveyor:
         bottoms = [self.shapes.blobs[blob] for blob in node.bottoms]
         tops = [self.shapes.blobs[blob] for blob in node.tops]
         views = [self.result.views.get(blob) for blob in node.bottoms]
-        if all(view is None or view.kind == "same" for view in views):
-            source = views[0].blob if views[0] else node.bottoms[0]
-            if isinstance(bottoms[0], tuple) and isinstance(tops[0], tuple) and len(node.tops) == 1:
-                view = reshaped(node, source, bottoms[0], tops[0])
-                if view:
-                    self.result.views[node.tops[0]] = view
-                elif moves_space(node, len(bottoms[0])):
-                    self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"
+        if all(view is None or view.is_map for view in views):
+            self.flatten(node, views[0] or map_of(node.bottoms[0], bottoms[0]), tops)
             return
         result = outcome(node, views, bottoms, tops)
         if isinstance(result, Passes):
-            self.result.views.update(zip(node.tops, result.tops, strict=True))
+            self.result.views.update((blob, view) for blob, view in zip(node.tops, result.tops, strict=True) if view)
+            reason = f"its input comes from {node.name} ({node.type})"
+            self.unfit.update((blob, reason) for blob, view in zip(node.tops, result.tops, strict=True) if not view)
         elif isinstance(result, Vanishes):
             self.result.views[node.tops[0]] = result.view
-        elif isinstance(result, Refuses):
+        elif node.type not in MAP_LAYERS:
             self.refused.update(dict.fromkeys(node.tops, (node, result)))
-        elif isinstance(result, Accepts):
-            self.unfit.update(dict.fromkeys(node.tops, f"its input comes from {node.name} ({node.type})"))
+
+    def flatten(self, node: Node, view: View | None, tops: Sequence[Shape | Unknown]) -> None:
+        """The view of what NODE makes of a map, if it reshapes it."""
+        if view is None or not reshapes(node) or len(tops) != 1 or isinstance(tops[0], Unknown):
+            return
+        made = None if makes_map(view.axes, tops[0]) else reshaped(node, view, tops[0])
+        if made is not None:
+            self.result.views[node.tops[0]] = made
+        elif moves_space(node, len(view.axes)):
+            self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"
 
     def judge(self, node: Node) -> View | str:
         """The flat view of an InnerProduct's bottom, or why the layer stays."""
@@ -172,30 +177,27 @@ class _Surveyor:
         if axis not in (1, 1 - len(shape)):
             return f"works along axis {axis}, on vectors within its input"
         view = self.result.views.get(bottom)
-        if view is not None and view.kind != "same":
-            return flattened(view)
-        if len(shape) < 3:
-            return self.vector_input(node, bottom)
-        if self.carries_weights(bottom, shape[2:]):
+        if view is None and bottom in self.refused:
+            return self.refusal(node, *self.refused[bottom])
+        view = view or map_of(bottom, shape)
+        if view is None:
+            maker = self.graph.producer[bottom]
+            return f"its input {bottom.name!r}, made by {maker.name} ({maker.type}), has no height and width"
+        if view.is_map and self.carries_weights(bottom, view.spatial):
             return "fed by DummyData with no height and width, kept to carry weights"
-        segments = (Segment(shape[1], prod(shape[2:]), False),)
-        return View(view.blob if view else bottom, shape, "flat", segments)
+        return view
 
     def carries_weights(self, bottom: Blob, spatial: tuple[int, ...]) -> bool:
         return self.graph.producer[bottom].type == "DummyData" and prod(spatial) == 1
 
-    def vector_input(self, node: Node, bottom: Blob) -> str:
-        """Why an input without height and width cannot be seen as a map."""
-        if bottom in self.refused:
-            culprit, refusal = self.refused[bottom]
-            if refusal.by_position:
-                raise SurgeryError(
-                    f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}; "
-                    f"leave it with --skip {node.name}"
-                )
-            return f"{culprit.name} {refusal.reason}"
-        maker = self.graph.producer[bottom]
-        return f"its input {bottom.name!r}, made by {maker.name} ({maker.type}), has no height and width"
+    def refusal(self, node: Node, culprit: Node, refusal: Refuses) -> str:
+        """Why NODE stays behind CULPRIT, which does not take a map; an error where no window could do the same."""
+        if refusal.by_axis:
+            raise SurgeryError(
+                f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}; "
+                f"leave it with --skip {node.name}"
+            )
+        return f"{culprit.name} {refusal.reason}"
 
     def unknown(self, node: Node, shape: Unknown) -> str:
         """The reason when a shape depends on the data; an error when the user can tell it."""
