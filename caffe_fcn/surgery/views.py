@@ -123,10 +123,11 @@ def reshaped(node: Node, view: View, top: Shape) -> View | None:
 
 def makes_map(bottom: Shape, top: Shape) -> bool:
     """Whether a reshaping of the map BOTTOM to TOP makes another map: it keeps the last axes and regroups the channels,
-    or it keeps the channels and divides the positions."""
+    or it keeps the channels and divides the only spatial axis."""
     space = min(2, len(bottom) - 2)
     regroups = len(top) >= space + 2 and top[-space:] == bottom[-space:]
-    return top != bottom and (regroups or (top[:2] == bottom[:2] and len(top) > len(bottom)))
+    divides = len(bottom) == 3 < len(top) and top[:2] == bottom[:2]
+    return top != bottom and (regroups or divides)
 
 
 def moves_space(node: Node, axes: int) -> bool:

@@ -107,6 +107,11 @@ def test_the_scores_of_a_loss_are_a_map_as_the_scores_before_it() -> None:
     assert layers(plan)["again"].softmax_param.axis == 1
 
 
+def test_a_loss_that_names_no_top_is_a_loss() -> None:
+    text = data() + data("label", "1") + fc("fc", "data", 5) + layer("loss", "SoftmaxWithLoss", "fc label", "")
+    assert kernels(planned(text)) == {"fc": (8, 10)}
+
+
 @pytest.mark.parametrize(
     ("kind", "params"),
     [

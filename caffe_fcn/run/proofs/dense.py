@@ -264,19 +264,18 @@ def _difference(scene: _Scene, output: Output, geometry: Geometry, answers: Arra
     import numpy as np
 
     axes = len(scene.grid.step)
-    extent = tuple(answers.shape[2:]) or (1,) * axes
-    if len(extent) != axes and answers.size == answers.shape[0] * answers.shape[1]:
-        extent = (1,) * axes
-    if len(extent) != axes:
-        return "the original's answer is no map and no vector"
     values = scene.maps[output.pair.twin]
+    if answers.size == len(answers) * values.shape[1]:  # a vector, whatever axes it has
+        answers = answers.reshape(len(answers), -1, *(1,) * axes)
+    if answers.ndim != axes + 2:
+        return "the original's answer is no map and no vector"
+    extent = tuple(answers.shape[2:])
     cells = [_cells(scene.grid, place, geometry.stride, extent) for place in scene.places]
     ends = [max(each[axis].stop for each in cells) for axis in range(axes)]
     if any(end > size for end, size in zip(ends, values.shape[2:], strict=True)):
         shown = "×".join(map(str, values.shape[2:]))
         return f"its map has {shown} cells, too few for the windows of the input"
     found = np.concatenate([values[(slice(None), slice(None), *each)] for each in cells])
-    expected = answers.reshape(len(answers), *([answers.shape[1]] if answers.ndim > 1 else [1]), *extent)
-    if found.shape != expected.shape:
-        return f"{expected.shape[1]} values were expected in each cell, {found.shape[1]} found"
-    return difference(expected, found, output.allowed, softmax=output.softmax)
+    if found.shape != answers.shape:
+        return f"{answers.shape[1]} values were expected in each cell, {found.shape[1]} found"
+    return difference(answers, found, output.allowed, softmax=output.softmax)

@@ -24,8 +24,9 @@ def loss(place: Place, *changes: SetParameter) -> Outcome:
     result, view = counts(place, *changes), place.views[0]
     if isinstance(result, Refuses) or view is None:
         return result
-    scores = [replace(view, blob=top) for top in place.node.tops[1:]]
-    return Passes((None, *scores), changes)
+    return Passes(
+        tuple(replace(view, blob=top) if position else None for position, top in enumerate(place.node.tops)), changes
+    )
 
 
 def loss_of_items(place: Place) -> Outcome:
