@@ -7,6 +7,7 @@ place of a vector must take it (`following`), or the net is refused.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from typing import NoReturn
@@ -83,20 +84,22 @@ class Lifting:
             maker, view = self.graph.producer[source], self.lifted[source]
 
     def _carry_outputs(self) -> None:
-        """An output must not go with its flattening where the map that holds it has readers, and is no output: there a
-        Split takes the flattening's place, and gives the map the output's name."""
-        read = {
+        """Keep the outputs that a flattening made where the map in their place is none: it has readers, or stands for
+        several outputs. There a Split takes the place of the flattening, and gives the map the name of the output."""
+        read = Counter(
             self.lifted[blob].blob if blob.name in self.rewired.get(node.index, {}) else blob
             for node in self.graph.nodes
             if node.index not in self.vanishing
             for blob in node.bottoms
-        }
-        for index, node in list(self.vanishing.items()):
+        )
+        ends = [node for node in self.vanishing.values() if node.tops[0] in self.graph.outputs]
+        read.update({blob for blob, many in Counter(self.lifted[end.tops[0]].blob for end in ends).items() if many > 1})
+        for node in ends:
             view = self.lifted[node.tops[0]]
-            if node.tops[0] in self.graph.outputs and view.blob in read:
-                del self.vanishing[index]
+            if view.blob in read:
+                del self.vanishing[node.index]
                 self._rewire(node, [view])
-                self.changes.append(ToSplit(index, node.name, node.type))
+                self.changes.append(ToSplit(node.index, node.name, node.type))
 
     def _needed(self) -> set[Blob]:
         """The blobs between the maps and the converted layers that must be lifted for these, and those before converted

@@ -15,7 +15,7 @@ from math import prod
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import REGION_LAYERS, Shape, Shapes, Unknown, show
-from caffe_fcn.surgery.following import MAP_LAYERS, Passes, Refuses, Vanishes, outcome
+from caffe_fcn.surgery.following import Passes, Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
 from caffe_fcn.surgery.views import View, makes_map, map_of, map_view, moves_space, reshaped, reshapes
 
@@ -139,15 +139,19 @@ class _Surveyor:
             self.unfit.update((blob, reason) for blob, view in zip(node.tops, result.tops, strict=True) if not view)
         elif isinstance(result, Vanishes):
             self.result.views[node.tops[0]] = result.view
-        elif node.type not in MAP_LAYERS:
-            self.refused.update(dict.fromkeys(node.tops, (node, result)))
+        else:
+            stays = [blob for blob in node.tops if not (result.makes_map and is_map(self.shapes, blob))]
+            self.refused.update(dict.fromkeys(stays, (node, result)))
 
     def flatten(self, node: Node, view: View | None, tops: Sequence[Shape | Unknown]) -> None:
-        """The view of what NODE makes of a map, if it reshapes it."""
+        """The view of what NODE makes of a map, if it reshapes it and the map is one."""
         if view is None or not reshapes(node) or len(tops) != 1 or isinstance(tops[0], Unknown):
             return
-        made = None if makes_map(view.axes, tops[0]) else reshaped(node, view, tops[0])
-        if made is not None:
+        divides = makes_map(view.axes, tops[0])
+        made = None if divides else reshaped(node, view, tops[0])
+        if node.bottoms[0] in self.refused and not divides:
+            self.refused[node.tops[0]] = self.refused[node.bottoms[0]]
+        elif made is not None:
             self.result.views[node.tops[0]] = made
         elif moves_space(node, len(view.axes)):
             self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.surgery.edits import ToSplit
 from tests.paths import CASES
 from tests.run.twins import HOLDS, Pair, ends
 from tests.surgery.nets import conv, data, fc, kernels, layer, layers, planned
@@ -131,11 +130,11 @@ def test_what_works_along_the_spatial_axes_of_a_window_is_refused(kind: str, par
         planned(text + layer("late", kind, "end end" if kind == "Concat" else "end", params=params))
 
 
-def test_two_outputs_that_are_one_map_are_one() -> None:
+def test_two_outputs_that_are_one_map_keep_their_names() -> None:
     text = data() + fc("fc", "data", 5) + layer("p", "Softmax", "fc") + layer("a", "Flatten", "p")
-    plan = planned(text + reshape("b", "p", "0 -1"))
-    assert not any(isinstance(edit, ToSplit) for edit in plan.surgery.edits)
-    assert "outputs of the net have other names: a is now p, b is now p" in plan.notes
+    assert "outputs of the net have other names: a is now p" in planned(text).notes
+    after = layers(planned(text + reshape("b", "p", "0 -1")))
+    assert [(after[name].type, after[name].bottom) for name in ("a", "b")] == [("Split", ["p"])] * 2
 
 
 def test_a_shape_of_its_own_on_the_way_to_an_output_is_refused_at_its_layer() -> None:

@@ -17,7 +17,7 @@ from caffe_fcn.surgery.following import axes, counting, joins, maps
 from caffe_fcn.surgery.following.place import Outcome, Passes, Place, Refuses, Vanishes, along_space
 from caffe_fcn.surgery.views import FLATTENING, View, map_of
 
-__all__ = ["MAP_LAYERS", "Passes", "Refuses", "Vanishes", "outcome"]
+__all__ = ["Passes", "Refuses", "Vanishes", "outcome"]
 
 
 def outcome(
@@ -36,7 +36,7 @@ def _silence(_place: Place) -> Outcome:
     return Passes(())
 
 
-MAP_LAYERS = frozenset(
+_MAP_LAYERS = frozenset(
     "Convolution Convolution3D ConvolutionDepthwise Crop Deconvolution Deconvolution3D DepthwiseConvolution Im2col "
     "Interp LRN Pad Padding Pooling Pooling3D Reorg ResizeBilinear ResizeNearestNeighbor Upsample "
     "UpsampleDarknet".split()
@@ -52,7 +52,7 @@ _RULES: dict[str, Callable[[Place], Outcome]] = {
     **dict.fromkeys(("ContrastiveLoss", "HingeLoss", "MultinomialLogisticLoss"), counting.loss_of_items),
     **dict.fromkeys(("HDF5Output", "MarginInnerProduct"), counting.counts),
     **dict.fromkeys((*FLATTENING, "Permute", "Transpose"), maps.reshape),
-    **dict.fromkeys(MAP_LAYERS, maps.slides),
+    **dict.fromkeys(_MAP_LAYERS, maps.slides),
     **dict.fromkeys(("Interp", "ResizeBilinear", "ResizeNearestNeighbor", "Upsample"), maps.resizes),
     **dict.fromkeys(("Flip", "MVN", "SPP", "SpatialPyramidPooling"), along_space),
     "Accuracy": counting.along_classes("accuracy_param", counting.counts),

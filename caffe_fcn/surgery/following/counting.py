@@ -72,4 +72,4 @@ def unknown(place: Place) -> Outcome:
     """A layer type without a rule: a loss, if it makes numbers or nothing."""
     if all(shape == () for shape in place.tops):
         return counts(place)
-    return Refuses(f"({place.type}) is not known to take a map in a vector's place")
+    return Refuses(f"({place.type}) is not known to take a map in a vector's place", makes_map=True)

@@ -25,7 +25,8 @@ def slides(place: Place) -> Outcome:
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is None or not view.is_map:
             axes = f" ({show(view.axes)})" if view else ""
-            return Refuses(f"({place.type}) works on the axes of {blob.name!r}{axes}, which are no longer there")
+            reason = f"({place.type}) works on the axes of {blob.name!r}{axes}, which are no longer there"
+            return Refuses(reason, makes_map=True)
     param = place.node.layer.convolution_param
     if param.HasField("axis") and param.axis % len(place.view.axes) != 1:
         return off_axis(place, place.view, param.axis % len(place.view.axes))
@@ -43,4 +44,4 @@ def resizes(place: Place) -> Outcome:
         nearest = place.type == "ResizeNearestNeighbor"
         param = layer.resize_nearest_neighbor_param if nearest else layer.resize_bilinear_param
         fixed = param.HasField("output_height") or param.HasField("output_width") or param.data_format == "NHWC"
-    return Refuses(f"({place.type}) resizes to a fixed size", by_axis=True) if fixed else slides(place)
+    return Refuses(f"({place.type}) resizes to a fixed size", makes_map=True) if fixed else slides(place)

@@ -27,10 +27,11 @@ class Vanishes(NamedTuple):
 
 class Refuses(NamedTuple):
     """The layer cannot take the bottom; REASON reads after the layer's name. BY_AXIS: because it works along an axis,
-    or on positions, that a sliding window does not have."""
+    or on positions, that a sliding window does not have. MAKES_MAP: in the original, its top may be a map again."""
 
     reason: str
     by_axis: bool = False
+    makes_map: bool = False
 
 
 Outcome: TypeAlias = Passes | Vanishes | Refuses
