@@ -140,7 +140,7 @@ def infer_shapes(
     selection, others = selection_of(options)
     if others:
         raise TypeError(f"infer_shapes() got an unexpected keyword argument {next(iter(others))!r}")
-    trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"))
+    trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"), every=False)
     found = trained.shapes[trained.phase]
     return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, trained.notes)
 

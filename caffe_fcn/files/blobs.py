@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.files.source import Source, Span
@@ -100,12 +101,26 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """Values that are in no file: those of a PATTERN over and over, COUNT in all."""
+
+    pattern: tuple[float, ...]
+    count: int
+
+
+@dataclass(frozen=True)
 class Values:
     """All that one field of a blob holds, in order."""
 
     number: int
     dtype: DType
-    runs: tuple[Run, ...]
+    runs: tuple[Run | Repeated, ...]
+
+    @property
+    def spans(self) -> tuple[Span, ...] | None:
+        """Where in the file the values lie side by side; None where they do not, or are in no file."""
+        runs = [run for run in self.runs if isinstance(run, Run) and not run.lead]
+        return tuple(run.span for run in runs) if len(runs) == len(self.runs) else None
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -158,13 +173,13 @@ class BlobRecord:
 
     @property
     def data(self) -> tuple[Span, ...]:
-        """Where the values lie."""
-        return tuple(run.span for run in self.values.runs)
+        """Where the values lie, with the tags between them."""
+        return tuple(run.span for run in self.values.runs if isinstance(run, Run))
 
     @property
     def packed(self) -> bool:
         """Whether the values lie side by side, not each behind a tag."""
-        return not any(run.lead for run in self.values.runs)
+        return self.values.spans is not None
 
     @property
     def absent(self) -> bool:
@@ -278,10 +293,21 @@ def read_stored(source: Source, values: Values, start: int, stop: int) -> NDArra
     return out
 
 
-def _read_run(source: Source, run: Run, skip: int, out: NDArray[Any]) -> None:
+def repeated(shape: tuple[int, ...], pattern: tuple[float, ...]) -> BlobRecord:
+    """A blob of SHAPE that no file holds, with the values of PATTERN over and over."""
+    values = Values(5, "float32", (Repeated(pattern, prod(shape)),))
+    return BlobRecord(shape, False, HDF5, (values,), Span(0, 0), (Piece(5, LEN, Span(0, 0)),))
+
+
+def _read_run(source: Source, run: Run | Repeated, skip: int, out: NDArray[Any]) -> None:
     """Fill OUT with the values of RUN behind the first SKIP."""
     import numpy as np
 
+    if isinstance(run, Repeated):
+        places = np.arange(skip, skip + len(out)) % len(run.pattern)
+        with np.errstate(over="ignore"):
+            out[:] = np.array(run.pattern, dtype=out.dtype)[places]
+        return
     start = run.span.start + skip * run.stride
     if not run.lead:
         source.read_into(out.data.cast("B"), start)

@@ -97,8 +97,9 @@ def _panel(source: Source, values: Values, order: Reorder, first: int, last: int
     if last - first == order.rows:
         return read_stored(source, values, 0, order.count).reshape(order.cols, order.rows)
     panel = empty(values, order.cols * (last - first)).reshape(order.cols, last - first)
-    if len(values.runs) == 1 and not values.runs[0].lead:
-        start, item = values.runs[0].span.start, panel.itemsize
+    spans = values.spans
+    if spans is not None and len(spans) == 1:
+        start, item = spans[0].start, panel.itemsize
         view, width = panel.data.cast("B"), (last - first) * item
         for row in range(order.cols):
             source.read_into(view[row * width : (row + 1) * width], start + (row * order.rows + first) * item)

@@ -139,7 +139,7 @@ def _plan(
     parts: list[_Part] = [weights.raw if head is None and weights.hdf5 else head or b""]
     start = 0
     for position, layer in enumerate(weights.layers):
-        edit = edits.get(position, LayerEdit() if afresh else None)
+        edit = edits.get(position, LayerEdit() if afresh or not layer.span.size else None)
         if edit is None:
             parts += [] if rest else [layer.span]
             continue
@@ -225,9 +225,10 @@ def _shape_field(shape: tuple[int, ...]) -> bytes:
 
 def value_parts(values: Values, order: Reorder | None) -> list[_Part]:
     """VALUES side by side, put into another order if there is one."""
-    if order is not None or any(run.lead for run in values.runs):
+    spans = values.spans
+    if order is not None or spans is None:
         return [_Matrix(values, order or Reorder(values.count, 1))]
-    return [run.span for run in values.runs]
+    return list(spans)
 
 
 def check_blob(blob: BlobRecord, edit: BlobEdit, place: str) -> None:

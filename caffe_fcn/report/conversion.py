@@ -121,9 +121,6 @@ def _notes(plan: Plan) -> list[str]:
     notes = list(plan.notes)
     if plan.source.format != "V2":
         notes.append(f"the file was in Caffe's old format {plan.source.format}; what is written is in the current one")
-    if plan.weight_plan and plan.weight_plan.missing:
-        names = ", ".join(plan.weight_plan.missing)
-        notes.append(f"the weights hold nothing for {names}: Caffe will start them from their fillers")
     if plan.weight_plan and plan.weight_plan.foreign:
         foreign = plan.weight_plan.foreign
         shown = ", ".join(foreign[:4]) + (", ..." if len(foreign) > 4 else "")

@@ -7,7 +7,6 @@ shown; a table, a JSON document and a CSV file say the same. What cannot be know
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError
 from caffe_fcn.files.blobs import ITEM_SIZE
@@ -22,11 +21,10 @@ from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
 from caffe_fcn.surgery.check import other_parameters
 from caffe_fcn.surgery.convert import open_inputs
-from caffe_fcn.surgery.edits import Surgery
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.survey import matches
-from caffe_fcn.surgery.weights import plan_weights
+from caffe_fcn.surgery.weights import foreign_layers
 
 _RECURRENT = frozenset({"LSTM", "RNN"})
 """Types whose input is T×N×..., so that the first axis is not the batch."""
@@ -65,15 +63,14 @@ def inspect(model: Model, settings: Settings) -> Inspection:
         raise type(error)(f"{model.name}: {error}") from error
 
 
-def _reason(name: str, error: Exception) -> str:
+def _reason(name: str, error: Exception | str) -> str:
     return str(error).removeprefix(f"{name}: ")
 
 
 def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection:
-    found = meet(source, model.weights, settings.selection, lenient=source.from_weights)
+    found = meet(source, model.weights, settings.selection, lenient=source.from_weights, every=False)
     phase, graph, weights = found.phase, found.graph, found.weights
     shapes = found.shapes[phase]
-    matched = _matched(weights, source, graph, shapes) if weights else _NOTHING
     if settings.input_size:
         shapes = _resized(graph, shapes, settings)
     layers = _layers(graph, shapes, settings.geometry)
@@ -82,6 +79,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
     names = dict.fromkeys([*(layer.name for layer in layers), *(row.layer for row in blobs)])
     _check_patterns(model.name, settings.layers, names)
     listed = tuple(layer for layer in layers if _asked(layer.name, settings))
+    misfit = [_reason(weights.path, found.misfit)] if weights and found.misfit else []
     return Inspection(
         file=source.name,
         name=source.net.name,
@@ -90,13 +88,13 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
         settings=settings,
         inputs=_inputs(graph, shapes),
         batch=_batch(graph, shapes),
-        weights=_summary(weights, wanted, matched) if weights else None,
+        weights=_summary(weights, wanted, found.missing, source) if weights else None,
         layers=listed,
         totals=total(layer.cost for layer in layers),
         selected=total(layer.cost for layer in listed),
         groups=_groups(listed),
         blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
-        notes=tuple(dict.fromkeys([*found.notes, *_notes(graph, shapes, settings, phase)])),
+        notes=tuple(dict.fromkeys([*found.notes, *found.lacking, *_notes(graph, shapes, settings, phase), *misfit])),
     )
 
 
@@ -116,7 +114,7 @@ def _without_net(model: Model, settings: Settings) -> Inspection:
         settings=settings,
         inputs={},
         batch=None,
-        weights=_summary(weights, None, _NOTHING),
+        weights=_summary(weights, None, (), None),
         layers=(),
         totals=None,
         selected=None,
@@ -241,28 +239,12 @@ def _cause(cause: Unknown) -> str:
 # ---- The weights ----
 
 
-class _Matched(NamedTuple):
-    """Which layers of the net the weights lack, and which of theirs the net lacks."""
-
-    missing: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
-
-
-_NOTHING = _Matched()
-
-
-def _matched(weights: WeightFile, source: SourceNet, graph: Graph, shapes: Shapes) -> _Matched:
-    """How WEIGHTS suit the net."""
-    params = {node.name: shapes.params[node.index] for node in graph.nodes if node.index in shapes.params}
-    plan = plan_weights(weights, source.net, Surgery(), params)
-    return _Matched(plan.missing, plan.foreign)
-
-
-def _summary(weights: WeightFile, wanted: int | None, matched: _Matched) -> Match:
+def _summary(weights: WeightFile, wanted: int | None, missing: tuple[str, ...], source: SourceNet | None) -> Match:
     held = {record.name for record in weights.layers if record.blobs}
     dtypes = sorted({blob.dtype for record in weights.layers for blob in record.blobs if blob.count})
     about = weights.path, _format(weights), weights.size, tuple(dtypes), len(held)
-    return Match(*about, wanted, matched.missing, matched.foreign)
+    foreign = () if source is None else foreign_layers(weights, (layer.name for layer in source.net.layer))
+    return Match(*about, wanted, missing, foreign)
 
 
 def _format(weights: WeightFile) -> str:

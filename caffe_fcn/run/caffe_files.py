@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as ProtobufMessage
 
 from caffe_fcn import schema
-from caffe_fcn.errors import EngineError, ShapeError, WeightsError
+from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, Drop, LayerEdit, write
@@ -26,6 +26,7 @@ from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import other_parameters
+from caffe_fcn.surgery.filling import refuse_lacking
 from caffe_fcn.surgery.weights import current_header
 
 _IMAGE = 4
@@ -158,11 +159,7 @@ def _write_weights(
     """Write the blobs of NODES, each under the name of its layer in the new net."""
     wanted = {node.name: node for node in nodes}
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
-    missing = [node.name for node in nodes if scope.shapes.params.get(node.index) and node.name not in last]
-    if missing:
-        raise WeightsError(
-            f"{weights.path}: holds no weights for {', '.join(missing[:4])}; are these the weights of another net?"
-        )
+    refuse_lacking(weights, [(node, scope.shapes.params.get(node.index, ())) for node in nodes])
     types = {node.name: node.type for node in nodes}
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):

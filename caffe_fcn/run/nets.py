@@ -24,5 +24,5 @@ def one_net(source: SourceNet, weights: WeightFile, selection: Selection = ANY_N
 
     Raises NetError or ShapeError for a net that Caffe could not build.
     """
-    found = meet(source, weights, selection)
-    return OneNet(Net(found.graph, found.shapes[found.phase]), found.weights or weights, found.notes)
+    found = meet(source, weights, selection, every=False)
+    return OneNet(Net(found.graph, found.shapes[found.phase]), found.completed or weights, found.notes)

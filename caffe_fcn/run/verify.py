@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError, WeightsError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
@@ -99,10 +99,12 @@ class _Work:
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
         try:
-            found = _met(twin, selection, {phase: _fed(self.original, phase) for phase in self.original.graphs})
-        except WeightsError as error:
-            self.refused, self.misfit = (str(error),), "the weights of the twin are not those of its net"
-            return
+            found = _met(
+                twin,
+                selection,
+                {phase: _fed(self.original, phase) for phase in self.original.graphs},
+                lenient=True,
+            )
         except ShapeError as error:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
@@ -112,6 +114,8 @@ class _Work:
             for name, each in found.fit.other_axes.items()
             if name not in before.fit.other_axes  # else the original's own fault
         )
+        if found.misfit:
+            self.refused, self.misfit = (found.misfit,), "the weights of the twin do not fit its net"
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
@@ -121,7 +125,9 @@ class _Work:
         """The first proof."""
         if self.misfit:
             nothing = WeightsProof(0, 0, 0, 0, (), (), (), (), self.refused)
-            return nothing if self.refused else nothing._replace(not_shown=self.misfit)
+            if not self.refused:
+                return nothing._replace(not_shown=self.misfit)
+            return nothing._replace(fields=compare_layers(self.original, self.twin))
         fields = compare_layers(self.original, self.twin)
         proof = prove_weights(self.original, self.twin)
         return proof._replace(fields=fields, failures=(*self.refused, *proof.failures))
@@ -208,14 +214,16 @@ def _scope(side: Side, phase: str) -> Scope:
         return Scope(graph, shapes, (), graph.outputs, ())
 
 
-def _met(model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None) -> Trained:
+def _met(
+    model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None, *, lenient: bool = False
+) -> Trained:
     """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
-    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed)
+    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
 
 
 def _side(found: Trained, model: Model) -> Side:
     """MODEL, as it was FOUND, for the proof of the weights."""
-    return Side(found.weights or model.weights, found.graphs, found.shapes, found.notes)
+    return Side(found.completed or model.weights, found.graphs, found.shapes, found.notes)
 
 
 def _fed(side: Side, phase: str) -> dict[str, Shape]:

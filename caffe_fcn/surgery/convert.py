@@ -105,7 +105,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     _check_asked(source, phases, settings, surgery)
     _check_fields(phases, surgery)
     changed, origins = surgery.apply(source.net)
-    notes = [*found.notes, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
+    notes = [*found.notes, *found.lacking, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
     notes += _idle_rules(settings, source, surgery)
     for phase, graph in phases.items():
         notes += _renamed_outputs(graph, surgery)
@@ -115,7 +115,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     if settings.input_size:
         surgery, changed, outputs, more = _resized(source, settings, phases, known, surgery)
         notes += more
-    weight_plan = plan_weights(weights, source.net, surgery, found.params) if weights else None
+    weight_plan = plan_weights(found, weights, surgery) if weights else None
     text_edits = tuple(source.edits_for(changed, origins, _MOVED))
     document = source.document.with_edits(text_edits)
     check_text(document, changed)

@@ -46,6 +46,15 @@ class Fit(NamedTuple):
         return tuple(found)
 
 
+def blob_shapes(weights: WeightFile) -> dict[str, list[Shape]]:
+    """The shapes of the parameter blobs in WEIGHTS, by layer name, where all of a layer's are there."""
+    return {
+        record.name: [blob.shape for blob in record.blobs]
+        for record in weights.layers
+        if record.blobs and not any(blob.absent for blob in record.blobs)
+    }
+
+
 def loads(blob: BlobRecord, shape: Shape) -> bool:
     """Whether Caffe reads BLOB into a parameter blob of SHAPE (Blob::ShapeEquals). One that is stored as num, channels,
     height and width has axes of one in front."""
@@ -54,13 +63,15 @@ def loads(blob: BlobRecord, shape: Shape) -> bool:
     return blob.shape == shape
 
 
-def check_fit(weights: WeightFile, graphs: Sequence[tuple[Graph, Shapes]]) -> Fit:
-    """Hold WEIGHTS against the net in each of its phases. Raises WeightsError, naming the layer, where they misfit."""
+def check_fit(weights: WeightFile, graphs: Sequence[tuple[Graph, Shapes]], *, lacks: bool) -> Fit:
+    """Hold WEIGHTS against the net in each of its phases; LACKS says whether a layer of it has no values without them.
+    Raises WeightsError, naming the layer, where they misfit."""
     records: dict[str, list[LayerRecord]] = {}
     for record in weights.layers:
         if record.blobs:
             records.setdefault(record.name, []).append(record)
-    _check_belong(weights, records, graphs)
+    if lacks:
+        _check_belong(weights, records, graphs)
     other_axes: dict[str, str] = {}
     scaled: dict[str, None] = {}
     for graph, shapes in graphs:
@@ -80,13 +91,10 @@ def check_fit(weights: WeightFile, graphs: Sequence[tuple[Graph, Shapes]]) -> Fi
 def _check_belong(
     weights: WeightFile, records: Mapping[str, Sequence[LayerRecord]], graphs: Sequence[tuple[Graph, Shapes]]
 ) -> None:
-    """Raise WeightsError where the net has parameters, and the weights hold nothing for any of its layers."""
-    nodes = [(node, shapes.params.get(node.index)) for graph, shapes in graphs for node in graph.nodes]
-    if not any(params for node, params in nodes if node.index >= 0):
-        return
+    """Raise WeightsError where the weights hold nothing for any layer of the net."""
     if not records:
         raise WeightsError(f"{weights.path}: expected trained weights, found layers without any blobs")
-    if records.keys().isdisjoint(node.name for node, _ in nodes):
+    if records.keys().isdisjoint(node.name for graph, _ in graphs for node in graph.nodes):
         raise WeightsError(
             f"{weights.path}: none of its layers ({some(records)}) is in the net; are these the weights of another net?"
         )

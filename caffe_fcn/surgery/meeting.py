@@ -17,8 +17,9 @@ from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.surgery.bare import with_headers
-from caffe_fcn.surgery.fitting import Fit, check_fit
-from caffe_fcn.surgery.weights import blob_shapes
+from caffe_fcn.surgery.filling import Supply, completed, supplies, words_of
+from caffe_fcn.surgery.filling import notes as supply_notes
+from caffe_fcn.surgery.fitting import Fit, blob_shapes, check_fit
 
 
 class Trained(NamedTuple):
@@ -32,6 +33,10 @@ class Trained(NamedTuple):
     """By phase."""
     fit: Fit
     """What BVLC Caffe would refuse of the weights."""
+    supplies: tuple[Supply, ...]
+    """What the layers have that the weights hold nothing for."""
+    misfit: str
+    """Why the weights do not fit the net, "" if they do, which is raised unless who asks is lenient."""
     notes: tuple[str, ...]
     """What the user has to know of them, in sentences, none twice. Every command tells them."""
 
@@ -44,6 +49,22 @@ class Trained(NamedTuple):
     def graph(self) -> Graph:
         """The net in that phase."""
         return self.graphs[self.phase]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The layers that have parameters, and none in the weights."""
+        return tuple(supply.node.name for supply in self.supplies if supply.fillers or supply.lack)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The note on layers that have no values, for who does not need them."""
+        words = words_of(supply for supply in self.supplies if supply.lack)
+        return (f"{self.weights.path} holds no weights for {words}",) if self.weights is not None and words else ()
+
+    @property
+    def completed(self) -> WeightFile | None:
+        """The weights, with those that layers share or that the net fills, to be run and not to be written."""
+        return None if self.weights is None else completed(self.weights, self.supplies)
 
     @property
     def params(self) -> dict[str, tuple[Shape, ...]]:
@@ -63,17 +84,20 @@ def meet(
     *,
     fed: Mapping[str, Mapping[str, Shape]] | None = None,
     lenient: bool = False,
+    every: bool = True,
 ) -> Trained:
-    """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none.
+    """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none. EVERY: in all phases that
+    SELECTION leaves open, and not only in the first that can be built.
 
     FED overrides, by phase, the shapes of the net's inputs by name; names that the net does not have are ignored.
     Raises NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the
-    weights do not fit the net; if LENIENT, that is a note.
+    weights do not fit the net, unless LENIENT.
     """
     if weights is not None and weights.bare:
         weights = with_headers(weights, source.net)
     held = blob_shapes(weights) if weights is not None else {}
-    phases = {phase: graph._replace(held=held) for phase, graph in graphs(source, selection).items()}
+    built = list(graphs(source, selection).items())
+    phases = {phase: graph._replace(held=held) for phase, graph in (built if every else built[:1])}
     shapes: dict[str, Shapes] = {}
     for phase, graph in phases.items():
         if fed is None:
@@ -82,17 +106,17 @@ def meet(
         shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
     notes = [*source.notes, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
-    if fed is None:  # labels are not as many as the larger map's cells
-        notes += [each.message for phase, graph in phases.items() for each in objections(graph, shapes[phase])]
-    fit = Fit()
-    try:
-        if weights is not None:
-            fit = check_fit(weights, [(graph, shapes[phase]) for phase, graph in phases.items()])
-    except WeightsError as error:
-        if not lenient:
-            raise
-        notes.append(str(error).removeprefix(f"{weights.path}: ") if weights is not None else "")
-    return Trained(source, weights, phases, shapes, fit, tuple(dict.fromkeys([*notes, *fit.notes])))
+    both = [(graph, shapes[phase]) for phase, graph in phases.items()]
+    fit, supplied, misfit = Fit(), () if weights is None else supplies(weights, both), ""
+    if weights is not None:
+        try:
+            fit = check_fit(weights, both, lacks=any(supply.lack for supply in supplied))
+        except WeightsError as error:
+            if not lenient:
+                raise
+            misfit = str(error)
+        notes += [*fit.notes, *supply_notes(weights, supplied)]
+    return Trained(source, weights, phases, shapes, fit, supplied, misfit, tuple(dict.fromkeys(notes)))
 
 
 def _inputs(graph: Graph, fed: Mapping[str, Shape]) -> dict[str, Shape]:

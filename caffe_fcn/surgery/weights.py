@@ -18,7 +18,9 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.upgrade import upgrade_layer_header
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import Edit, ResizeInput, Rewire, Surgery, ToConvolution
+from caffe_fcn.surgery.filling import words_of
 from caffe_fcn.surgery.fitting import loads
+from caffe_fcn.surgery.meeting import Trained
 
 
 class WeightPlan(NamedTuple):
@@ -45,15 +47,6 @@ def _upgraded(header: Message, types: Mapping[str, str]) -> Message:
         if name in types:
             raise
         return upgrade_layer_header(header, type_name="Unknown")
-
-
-def blob_shapes(weights: WeightFile) -> dict[str, list[Shape]]:
-    """The shapes of the parameter blobs in WEIGHTS, by layer name, where all of a layer's are there."""
-    return {
-        record.name: [blob.shape for blob in record.blobs]
-        for record in weights.layers
-        if record.blobs and not any(blob.absent for blob in record.blobs)
-    }
 
 
 def for_hdf5(weights: WeightFile, plan: WeightPlan) -> Edits:
@@ -83,17 +76,16 @@ def current_header(record: LayerRecord, types: Mapping[str, str]) -> Message:
     return _upgraded(record.header, types) if record.format in ("V1", "V0") else record.header
 
 
-def plan_weights(
-    weights: WeightFile, net: Message, surgery: Surgery, params: Mapping[str, Sequence[Shape]]
-) -> WeightPlan:
-    """The edits of WEIGHTS that follow SURGERY on NET; PARAMS holds the shapes of NET's parameter blobs by
-    layer name. Raises WeightsError where they are another net's."""
+def plan_weights(found: Trained, weights: WeightFile, surgery: Surgery) -> WeightPlan:
+    """The edits of WEIGHTS that follow SURGERY on the net that was FOUND with them. Raises WeightsError where they hold
+    nothing to convert."""
+    net, params = found.source.net, found.params
     types = {layer.name: layer.type for layer in net.layer}
     by_name: dict[str, list[Edit]] = {}
     for edit in surgery.edits:
         if not isinstance(edit, ResizeInput):
             by_name.setdefault(edit.layer, []).append(edit)
-    _check_names(weights, surgery)
+    _check_names(found, weights, surgery)
     moved = _moved_blobs(net, surgery)
     edits: dict[int, LayerEdit | Drop] = {}
     for position, record in enumerate(weights.layers):
@@ -104,7 +96,7 @@ def plan_weights(
             edits.update(_rewired(position, current_header(record, types), moved))
         elif shaped:
             edits[position] = LayerEdit(None, shaped)
-    return WeightPlan(edits, _missing(weights, params), _foreign(weights, types), types)
+    return WeightPlan(edits, found.missing, foreign_layers(weights, types), types)
 
 
 def _layer_edit(
@@ -160,17 +152,13 @@ def _rewired(position: int, header: Message, moved: Mapping[str, str]) -> dict[i
     return {position: LayerEdit(changed)}
 
 
-def _missing(weights: WeightFile, params: Mapping[str, Sequence[Shape]]) -> tuple[str, ...]:
-    held = {record.name for record in weights.layers if record.blobs}
-    return tuple(name for name, shapes in params.items() if shapes and name not in held)
-
-
-def _foreign(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:
+def foreign_layers(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:
+    """The layers with blobs in WEIGHTS that are none of NAMES, those of the net."""
     known = set(names)
     return tuple(record.name for record in weights.layers if record.blobs and record.name not in known)
 
 
-def _check_names(weights: WeightFile, surgery: Surgery) -> None:
+def _check_names(found: Trained, weights: WeightFile, surgery: Surgery) -> None:
     """Raise WeightsError where a new name is taken, or nothing is there that could be converted."""
     held = [record.name for record in weights.layers if record.blobs]
     for old, new in surgery.renamed_layers.items():
@@ -179,8 +167,7 @@ def _check_names(weights: WeightFile, surgery: Surgery) -> None:
                 f"{weights.path}: {old!r} would become {new!r}, a layer that it holds already; choose another name "
                 "with --suffix or --rename"
             )
-    wanted = [edit.layer for edit in surgery.conversions]
-    if wanted and not set(wanted) & set(held):
-        raise WeightsError(
-            f"{weights.path}: holds no weights for {', '.join(wanted)}; are these the weights of another net?"
-        )
+    wanted = {edit.layer for edit in surgery.conversions}
+    lacking = [supply for supply in found.supplies if supply.lack and supply.node.name in wanted]
+    if wanted and len(lacking) == len(wanted):
+        raise WeightsError(f"{weights.path}: holds no weights for {words_of(lacking)}; nothing else is to be converted")

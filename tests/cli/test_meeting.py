@@ -13,7 +13,7 @@ from PIL import Image
 
 import caffe_fcn
 from tests.cli.conftest import CommandLine, the_message, trained
-from tests.paths import ROOT
+from tests.paths import CASES, ROOT
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 2 dim: 2 } } debug: true }
@@ -86,3 +86,26 @@ def test_the_library_refuses_weights_that_do_not_fit(pair: CommandLine, tmp_path
         ):
             with pytest.raises(caffe_fcn.WeightsError, match="expected 2×12, found 12×2"):
                 call()
+
+
+def test_every_command_tells_what_the_net_fills(cli: CommandLine) -> None:
+    names = [f"filler_only.{ending}" for ending in ("prototxt", "caffemodel")]
+    for name in names:
+        (cli.path / name).write_bytes((CASES / name).read_bytes())
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(cli.path / "picture.png")
+    told = "filler_only.caffemodel holds no weights for sub_mean (constant), up (bilinear): the values are those"
+    runs = {"inspect": (), "export": ("-o", "net.onnx"), "run": ("picture.png",), "verify": tuple(names)}
+    for command, more in {"convert": ("-o", "fcn.prototxt", "-w", "fcn.caffemodel"), **runs}.items():
+        result = cli.run(command, *names, *more)
+        assert (result.out.decode() + result.err).count(f"note: {told}") == 1, command
+    assert list(cli.blobs("fcn.caffemodel")) == ["c1"]
+
+
+def test_every_command_tells_what_has_no_values(pair: CommandLine) -> None:
+    more = 'layer { name: "top" type: "InnerProduct" bottom: "fc" top: "top" inner_product_param { num_output: 2 '
+    pair.write(net=NET + more + "weight_filler { type: 'xavier' } } }")
+    told = "holds no weights for layer 'top', which the net fills with random values (xavier)"
+    for command in RUNS:
+        result = pair.run(command, *RUNS[command])
+        assert told in result.out.decode() + result.err, command
+        assert result.code == (command not in ("inspect", "convert"))

@@ -151,10 +151,9 @@ def test_weights_that_are_missing_or_foreign_are_told(tmp_path: Path) -> None:
     text = data() + fc("fc", "data", 3) + fc("fc2", "fc", 3)
     held = {"fc": [(3, 160), (3,)]}
     found = with_weights(tmp_path, text, trained(**held, aux=[(1,)]))
-    assert told(found)[-2:] == [
-        "note: the weights hold nothing for fc2: Caffe will start them from their fillers",
-        "note: 1 layer of the caffemodel is not in the net, and copied untouched: aux",
-    ]
+    lines = told(found)
+    assert lines[-1] == "note: 1 layer of the caffemodel is not in the net, and copied untouched: aux"
+    assert any(line.endswith("holds no weights for layer 'fc2', for which the net writes no filler") for line in lines)
     more = {f"aux{number}": [(1,)] for number in range(6)}
     found = with_weights(tmp_path, text, trained(**held, fc2=[(3, 3), (3,)], **more))
     assert told(found)[-1] == (

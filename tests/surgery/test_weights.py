@@ -16,7 +16,8 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Plan, Settings, plan
 from caffe_fcn.surgery.convolutionalize import Options
-from caffe_fcn.surgery.weights import WeightPlan, blob_shapes
+from caffe_fcn.surgery.fitting import blob_shapes
+from caffe_fcn.surgery.weights import WeightPlan
 from caffe_fcn.surgery.writing import carry_out
 from tests.files.encodings import UNKNOWN, varint_field
 from tests.surgery.nets import conv, data, fc, layer
@@ -215,7 +216,10 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
     [
         ({"ip": ((5, 240), (5,))}, r"w\.caffemodel: none of its layers \(ip\) is in the net"),
         (dict.fromkeys("defgh", ((1,),)), r"none of its layers \(d, e, f, g, \.\.\.\) is in the net"),
-        ({"c": BLOBS["c"]}, r"w\.caffemodel: holds no weights for fc1, fc2; are these the weights of another net"),
+        (
+            {"c": BLOBS["c"]},
+            r"w\.caffemodel: holds no weights for layer 'fc1', for which the net writes no filler; layer 'fc2'",
+        ),
         ({"c": ()}, r"w\.caffemodel: expected trained weights, found layers without any blobs"),
         (
             {**BLOBS, "fc1": ((5, 240),)},

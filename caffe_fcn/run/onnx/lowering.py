@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from caffe_fcn.errors import LoweringError, ShapeError, WeightsError
+from caffe_fcn.errors import LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.foreign import refusal
@@ -23,6 +23,7 @@ from caffe_fcn.run.onnx.parameters import Parameters
 from caffe_fcn.run.onnx.registry import LOWERINGS, FixedSizeError, RefusalError, Site
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnx.sizes import Axis, extents_with, known_shapes, possible_axes
+from caffe_fcn.surgery.filling import refuse_lacking
 
 FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)
 """The modules that fill the registry when they are imported."""
@@ -73,9 +74,9 @@ def lower(
     ShapeError where the net does not tell the shape of what it is fed, WeightsError where WEIGHTS are another net's.
     """
     scope = choose_scope(graph, shapes, outputs)
-    parameters = Parameters(graph, weights)
-    _check_weights(scope, parameters, weights)
-    walk = _Walk(scope, parameters)
+    params = scope.shapes.params
+    refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
+    walk = _Walk(scope, Parameters(weights))
     nominal = walk.run(known_shapes(scope.shapes.blobs, scope.graph.producer), ())
     if reason := refusal(scope.graph):
         raise LoweringError(f"{graph.source}: {reason}")
@@ -130,18 +131,6 @@ def _error(scope: Scope, refused: Sequence[str]) -> LoweringError:
         f"{scope.graph.source}: {many} cannot be said in ONNX, by which nets are run here too: {'; '.join(refused)}. "
         "Ask for blobs before them (--blob), or cut the net there"
     )
-
-
-def _check_weights(scope: Scope, parameters: Parameters, weights: WeightFile) -> None:
-    """Raise WeightsError where layers have no blobs."""
-    nodes = [(node, scope.shapes.params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0]
-    missing = parameters.missing(nodes)
-    if missing:
-        shown = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
-        raise WeightsError(
-            f"{weights.path}: holds no weights for {shown} of {scope.graph.source}; "
-            "are these the weights of another net?"
-        )
 
 
 class _Walk:
@@ -202,8 +191,8 @@ class _Walk:
             tops=tuple(dims[blob] for blob in node.tops),
             nominal=tuple(shape for each in node.bottoms if isinstance(shape := blobs[each], tuple)),
             params=params,
-            blob=lambda position: self.parameters.blob(node, position, params[position]),
-            read=lambda position: self.parameters.read(node, position, params[position]),
+            blob=lambda position: self.parameters.blob(node, position),
+            read=lambda position: self.parameters.read(node, position),
         )
         made = LOWERINGS[node.type](site)
         values = [made] if isinstance(made, str) else made

@@ -147,19 +147,6 @@ def test_a_blob_without_values_is_refused(tmp_path: Path) -> None:
 # ---- Weights ----
 
 
-def test_what_a_file_leaves_out_because_it_is_shared_is_found(tmp_path: Path) -> None:
-    shared = 'param { name: "w" } param { name: "b" } inner_product_param { num_output: 3 }'
-    text = data(1, 3) + layer("InnerProduct", shared, top="a", name="one")
-    net = net_of(text + layer("InnerProduct", shared, bottom="a", top="b", name="two"))
-    weight, shift = np.arange(9.0).reshape(3, 3), np.array([1.0, 0, -1])
-    message = schema.NetParameter()
-    add_layer(message, "one", [weight, shift])
-    (tmp_path / "w").write_bytes(message.SerializeToString())
-    with open_caffemodel(tmp_path / "w") as weights:
-        made = load(net, weights).run({"data": np.ones((1, 3))})["b"]
-    assert np.allclose(made, weight @ (weight @ np.ones(3) + shift) + shift)
-
-
 def test_of_layers_of_one_name_the_last_in_the_file_counts(tmp_path: Path) -> None:
     net = net_of(data(1, 1) + layer("InnerProduct", "inner_product_param { num_output: 1 bias_term: false }"))
     message = schema.NetParameter()

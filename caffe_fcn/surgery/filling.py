@@ -1,0 +1,210 @@
+"""Layers that the weights hold nothing for, and what they have all the same.
+
+The one idea: Caffe gives such a layer the blobs that it shares with another, and fills the others when it builds the
+net. A filler that gives the same values each time, constant or bilinear, says as much as weights do, if the net writes
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from math import ceil, prod
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import WeightsError
+from caffe_fcn.files.blobs import BlobRecord, repeated
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.source import Span
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.shapes import Shape, Shapes
+from caffe_fcn.net.shapes.windows import DECONVOLUTIONS, DEPTHWISE
+from caffe_fcn.schema import Message
+
+_CONSTANT, _BILINEAR = "constant", "bilinear"
+_RANDOM = frozenset("gaussian msra positive_unitball uniform xavier".split())
+_BIAS = "bias_filler"
+_WITH_BIAS = ("weight_filler", _BIAS)
+_FIELDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("Convolution", "Convolution3D", *DECONVOLUTIONS, *DEPTHWISE), ("convolution_param", _WITH_BIAS)),
+    "Bias": ("bias_param", ("filler",)),
+    "Embed": ("embed_param", _WITH_BIAS),
+    "InnerProduct": ("inner_product_param", _WITH_BIAS),
+    "Normalize": ("norm_param", ("scale_filler",)),
+    "PReLU": ("prelu_param", ("filler",)),
+    "Scale": ("scale_param", ("filler", _BIAS)),
+}
+"""Where a layer type has the fillers of its blobs, in order. Of those not here nothing is known."""
+
+_BILINEAR_AXES = 4
+_SHOWN = 4
+
+
+class Lack(Enum):
+    """Why a blob that is not in the weights has no values either."""
+
+    RANDOM = "random"
+    """Its filler draws them at random."""
+    UNWRITTEN = "unwritten"
+    """The net writes no filler for it."""
+    UNKNOWN = "unknown"
+    """Its filler is not one of BVLC Caffe."""
+    UNSUITABLE = "unsuitable"
+    """Its filler is not made for a blob of this shape, and Caffe refuses the net."""
+
+
+class Filling(NamedTuple):
+    """What a net fills a blob with: the type of the FILLER, and the values, or why there are none."""
+
+    filler: str
+    values: BlobRecord | Lack
+
+
+class Supply(NamedTuple):
+    """What a layer that the weights hold no blobs for has in them: the BLOBS that it shares and those that are filled.
+    FILLERS are the types of the fillers; LACK says why there are no blobs."""
+
+    node: Node
+    blobs: tuple[BlobRecord, ...]
+    fillers: tuple[str, ...]
+    lack: Lack | None = None
+
+    @property
+    def words(self) -> str:
+        """The layer, and why it has no values."""
+        name = f"layer {self.node.name!r}"
+        filler = ", ".join(self.fillers)
+        return {
+            None: f"{name}, which the net fills ({filler})",
+            Lack.RANDOM: f"{name}, which the net fills with random values ({filler})",
+            Lack.UNWRITTEN: f"{name}, for which the net writes no filler",
+            Lack.UNKNOWN: f"{name}, whose filler is not known here ({filler})",
+            Lack.UNSUITABLE: f"{name}, whose filler needs a square kernel over two axes ({filler})",
+        }[self.lack]
+
+
+def supplies(weights: WeightFile, graphs: Iterable[tuple[Graph, Shapes]]) -> tuple[Supply, ...]:
+    """What the layers of the net have that have parameters and none in WEIGHTS, in each of its phases."""
+    held = {record.name: record.blobs for record in weights.layers if record.blobs}
+    both = list(graphs)
+    shared: dict[str, BlobRecord] = {}
+    for node in (node for graph, _ in both for node in graph.nodes):
+        for param, blob in zip(node.layer.param, held.get(node.name, ()), strict=False):
+            if param.name:
+                shared.setdefault(param.name, blob)
+    found: dict[str, Supply] = {}
+    for graph, shapes in both:
+        for node in graph.nodes:
+            params = shapes.params.get(node.index, ()) if node.index >= 0 else ()
+            if params and node.name not in held and node.name not in found:
+                found[node.name] = _supply(node, params, shared)
+    return tuple(found.values())
+
+
+def _supply(node: Node, params: Sequence[Shape], shared: dict[str, BlobRecord]) -> Supply:
+    """What NODE has; SHARED are the blobs by the name of their `param`, to which those that are filled are added."""
+    blobs: list[BlobRecord] = []
+    fillers: dict[str, None] = {}
+    for position, shape in enumerate(params):
+        name = node.layer.param[position].name if position < len(node.layer.param) else ""
+        blob = shared.get(name) if name else None
+        if blob is None or blob.count != prod(shape):
+            filling = fill(node.layer, params, position)
+            if isinstance(filling.values, Lack):
+                return Supply(node, (), (filling.filler,) if filling.filler else (), filling.values)
+            blob = filling.values
+            fillers[filling.filler] = None
+            if name:
+                shared.setdefault(name, blob)
+        blobs.append(blob)
+    return Supply(node, tuple(blobs), tuple(fillers))
+
+
+def fill(layer: Message, params: Sequence[Shape], position: int) -> Filling:
+    """What Caffe fills blob POSITION of LAYER with, whose blobs have the shapes PARAMS (filler.hpp)."""
+    filler = _filler(layer, params, position)
+    if filler is None:
+        return Filling("", Lack.UNWRITTEN)
+    shape, kind = params[position], str(filler.type)
+    if kind == _CONSTANT:
+        return Filling(kind, repeated(shape, (float(filler.value),)))
+    if kind == _BILINEAR:
+        square = len(shape) == _BILINEAR_AXES and shape[2] == shape[3] > 0
+        return Filling(kind, repeated(shape, _bilinear(shape[3])) if square else Lack.UNSUITABLE)
+    return Filling(kind, Lack.RANDOM if kind in _RANDOM else Lack.UNKNOWN)
+
+
+def _filler(layer: Message, params: Sequence[Shape], position: int) -> Message | None:
+    """The filler of blob POSITION that the net writes; where it writes none for a bias beside other blobs, Caffe's."""
+    if layer.type in ("LSTM", "RNN"):
+        field, names = "recurrent_param", tuple(_WITH_BIAS[len(shape) == 1] for shape in params)
+    elif layer.type not in _FIELDS:
+        return None
+    else:
+        field, names = _FIELDS[layer.type]
+    if layer.type == "Scale" and len(layer.bottom) > 1:
+        names = (_BIAS,)
+    if position >= len(names):
+        return None
+    param = getattr(layer, field)
+    if param.HasField(names[position]):
+        return getattr(param, names[position])
+    return schema.FillerParameter() if position and names[position] == _BIAS else None
+
+
+def _bilinear(size: int) -> tuple[float, ...]:
+    """The kernel of SIZE×SIZE of BilinearFiller, row by row; it is the same for all channels."""
+    factor = ceil(size / 2)
+    centre = (size - 1) / (2 * factor)
+    line = [1 - abs(place / factor - centre) for place in range(size)]
+    return tuple(high * wide for high in line for wide in line)
+
+
+def _differs_by_version(supply: Supply) -> bool:
+    """Whether Caffe of before October 2017 fills a bilinear kernel otherwise."""
+    sizes = [blob.shape[3] for blob in supply.blobs if len(blob.shape) == _BILINEAR_AXES]
+    return _BILINEAR in supply.fillers and any(size - 1 != 2 * (f := ceil(size / 2)) - 1 - f % 2 for size in sizes)
+
+
+def notes(weights: WeightFile, found: Sequence[Supply]) -> Iterator[str]:
+    """What the user has to know of those layers that are filled."""
+    filled = [each for each in found if each.fillers and each.lack is None]
+    if filled:
+        told = _some([f"{each.node.name} ({', '.join(each.fillers)})" for each in filled])
+        yield f"{weights.path} holds no weights for {told}: the values are those of the fillers in the net"
+    old = [each.node.name for each in filled if _differs_by_version(each)]
+    if old:
+        yield f"bilinear fillers: the kernels of {_some(old)} are other ones in BVLC Caffe of before October 2017"
+
+
+def words_of(found: Iterable[Supply]) -> str:
+    """The layers FOUND, and why each has the values that it has, or none."""
+    return _some([each.words for each in found], "; ")
+
+
+def refuse_lacking(weights: WeightFile, nodes: Iterable[tuple[Node, Sequence[Shape]]]) -> None:
+    """Raise WeightsError where WEIGHTS, completed, hold nothing for some of NODES, each with its parameter shapes."""
+    held = {record.name for record in weights.layers if record.blobs}
+    found = [_supply(node, params, {}) for node, params in nodes if params and node.name not in held]
+    if found:
+        raise WeightsError(f"{weights.path}: holds no weights for {words_of(found)}; give weights that hold them")
+
+
+def completed(weights: WeightFile, found: Iterable[Supply]) -> WeightFile:
+    """WEIGHTS with a record more for each layer that shares all its blobs, or whose fillers give values."""
+    end = Span(weights.size, weights.size)
+    more = []
+    for supply in found:
+        if supply.lack is None:
+            header = schema.LayerParameter(name=supply.node.name, type=supply.node.type)
+            raw = header.SerializeToString()
+            more.append(LayerRecord(supply.node.name, "V2", header, supply.blobs, end, raw))
+    if not more:
+        return weights
+    return WeightFile(weights.source, (*weights.layers, *more), weights.net_header, weights.raw)
+
+
+def _some(texts: Sequence[str], separator: str = ", ") -> str:
+    more = len(texts) - _SHOWN
+    return separator.join(texts[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
