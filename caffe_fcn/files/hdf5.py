@@ -23,7 +23,7 @@ from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.blobs import HDF5, BlobRecord, Piece, Run, Values
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.copying import Sink
-from caffe_fcn.files.rewrite import Drop, Edits, LayerEdit, check_blob, value_parts, write_parts
+from caffe_fcn.files.rewrite import BlobEdit, Edits, LayerEdit, check_blob, value_parts, write_parts
 from caffe_fcn.files.slabs import reads, slabs
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN
@@ -309,31 +309,33 @@ def _plan(weights: WeightFile, edits: Edits, name: str) -> tuple[list[str], list
     holders: set[str] = set()
     planned: list[_Planned] = []
     for position, record in enumerate(weights.layers):
-        edit = edits.get(position, LayerEdit())
-        if isinstance(edit, Drop):
-            continue
-        layer = edit.header.name if edit.header is not None else record.name
-        _check_name(name, layer)
-        if record.blobs and layer in holders:
-            raise WeightsError(f"{name}: two layers called {layer!r} have weights, and HDF5 holds one; rename one")
-        layers[layer] = None
-        holders.update([layer] if record.blobs else [])
-        for index, blob in enumerate(record.blobs):
-            if blob.absent:
-                continue
-            place = f"{weights.path}: layer {layer!r}, blob {index}"
-            change = edit.blobs.get(index)
-            if change is not None:
-                check_blob(blob, change, place)
-            if not blob.dtype.startswith("float"):
-                raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {blob.dtype}")
-            shape = change.shape if change else blob.shape
-            if prod(shape) != blob.count:
-                shown = "×".join(map(str, shape)) or "a single value"
-                raise WeightsError(f"{place}: expected values for its shape, {shown}, found {blob.count:,}")
-            parts = value_parts(blob.values, change.order if change else None)
-            planned.append(_Planned(layer, index, shape, blob.values, parts))
+        for edit in edits.get(position, (LayerEdit(),)):
+            layer = edit.header.name if edit.header is not None else record.name
+            _check_name(name, layer)
+            blobs = edit.taken(record)
+            if blobs and layer in holders:
+                raise WeightsError(f"{name}: two layers called {layer!r} have weights, and HDF5 holds one; rename one")
+            layers[layer] = None
+            holders.update([layer] if blobs else [])
+            for index, (before, blob) in enumerate(blobs):
+                if not blob.absent:
+                    place = f"{weights.path}: layer {layer!r}, blob {before}"
+                    planned.append(_planned(layer, index, blob, edit.blobs.get(before), place))
     return list(layers), planned
+
+
+def _planned(layer: str, index: int, blob: BlobRecord, change: BlobEdit | None, place: str) -> _Planned:
+    """The dataset of BLOB, which is blob INDEX of LAYER and at PLACE in the file, with its CHANGE. Raises WeightsError
+    where that cannot be."""
+    if change is not None:
+        check_blob(blob, change, place)
+    if not blob.dtype.startswith("float"):
+        raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {blob.dtype}")
+    shape = change.shape if change else blob.shape
+    if prod(shape) != blob.count:
+        shown = "×".join(map(str, shape)) or "a single value"
+        raise WeightsError(f"{place}: expected values for its shape, {shown}, found {blob.count:,}")
+    return _Planned(layer, index, shape, blob.values, value_parts(blob.values, change.order if change else None))
 
 
 def _check_name(name: str, layer: str) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn import schema
@@ -31,15 +30,6 @@ _LAYER, _BLOBS, _SHAPE = 100, 7, 7
 UpgradeHeader: TypeAlias = Callable[[schema.Message], schema.Message]
 
 
-class Drop(Enum):
-    """The edit that leaves a layer out."""
-
-    DROP = "drop"
-
-
-DROP = Drop.DROP
-
-
 class BlobEdit(NamedTuple):
     """A blob's new shape, in Caffe's order and of as many values, and the order its values are to be in."""
 
@@ -49,14 +39,25 @@ class BlobEdit(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerEdit:
-    """A layer's new header, a LayerParameter without blobs, None to keep it, and edits of blobs by position."""
+    """A layer's new header, a LayerParameter without blobs, None to keep it; which of the blobs it TAKES, by position
+    and in this order, None for all; and edits of blobs, by the position that they had."""
 
     header: schema.Message | None = None
     blobs: Mapping[int, BlobEdit] = field(default_factory=dict)
+    takes: tuple[int, ...] | None = None
+
+    def taken(self, layer: LayerRecord) -> list[tuple[int, BlobRecord]]:
+        """The blobs of LAYER that it takes, with the positions that they had."""
+        positions = range(len(layer.blobs)) if self.takes is None else self.takes
+        return [(position, layer.blobs[position]) for position in positions]
 
 
-Edits: TypeAlias = Mapping[int, LayerEdit | Drop]
-"""Edits by position in WeightFile.layers."""
+DROP: tuple[LayerEdit, ...] = ()
+"""The edit that leaves a layer out."""
+
+Edits: TypeAlias = Mapping[int, Sequence[LayerEdit]]
+"""The layers that stand in the place of one, by its position in WeightFile.layers. The first is that layer, changed;
+those behind it are new."""
 
 
 class _Matrix(NamedTuple):
@@ -139,14 +140,14 @@ def _plan(
     parts: list[_Part] = [weights.raw if head is None and weights.hdf5 else head or b""]
     start = 0
     for position, layer in enumerate(weights.layers):
-        edit = edits.get(position, LayerEdit() if afresh or not layer.span.size else None)
-        if edit is None:
+        changes = edits.get(position, (LayerEdit(),) if afresh or not layer.span.size else None)
+        if changes is None:
             parts += [] if rest else [layer.span]
             continue
         parts += [Span(start, layer.span.start)] if rest else []
         start = layer.span.end
-        if isinstance(edit, LayerEdit):
-            parts += _layer_parts(weights, layer, edit, upgrade_header)
+        for number, edit in enumerate(changes):
+            parts += _layer_parts(weights, layer, edit, upgrade_header, new=number > 0)
     parts += [Span(start, weights.size)] if rest else []
     return _joined(parts)
 
@@ -166,16 +167,18 @@ def _joined(parts: list[_Part]) -> list[_Part]:
 
 
 def _layer_parts(
-    weights: WeightFile, layer: LayerRecord, edit: LayerEdit, upgrade_header: UpgradeHeader | None
+    weights: WeightFile, layer: LayerRecord, edit: LayerEdit, upgrade_header: UpgradeHeader | None, *, new: bool
 ) -> list[_Part]:
-    """A layer with its edit, as field `layer` of the net: the header, then the blobs."""
+    """A layer with its edit, as field `layer` of the net: the header, then the blobs. One that is NEW has nothing of
+    the old header."""
     if unknown := set(edit.blobs) - set(range(len(layer.blobs))):
         raise WeightsError(
             f'{weights.path}: layer "{layer.name}": expected a blob {max(unknown)}, found {len(layer.blobs)} blobs; '
             "are these weights of another net?"
         )
-    parts: list[_Part] = [_header_bytes(layer, edit.header, upgrade_header)]
-    for position, blob in enumerate(layer.blobs):
+    own = edit.header.SerializeToString() if new and edit.header is not None else None
+    parts: list[_Part] = [_header_bytes(layer, edit.header, upgrade_header) if own is None else own]
+    for position, blob in edit.taken(layer):
         inner = _blob_parts(blob, edit.blobs.get(position), f'{weights.path}: layer "{layer.name}", blob {position}')
         parts += [prefix(_BLOBS, _size(inner)), *inner]
     return [prefix(_LAYER, _size(parts)), *parts]

@@ -17,7 +17,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
-from caffe_fcn.files.rewrite import DROP, Drop, LayerEdit, write
+from caffe_fcn.files.rewrite import DROP, LayerEdit, write
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
@@ -161,7 +161,7 @@ def _write_weights(
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
     refuse_lacking(weights, [(node, scope.shapes.params.get(node.index, ())) for node in nodes])
     types = {node.name: node.type for node in nodes}
-    edits: dict[int, LayerEdit | Drop] = {}
+    edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):
         node = wanted.get(record.name)
         if node is None or last.get(record.name) != position:
@@ -178,7 +178,7 @@ def _write_weights(
         header.name, header.type = written.layers[node.tops[0]], node.type
         for field in ("bottom", "top", "include", "exclude", "param"):
             header.ClearField(field)
-        edits[position] = LayerEdit(header)
+        edits[position] = (LayerEdit(header),)
     write(weights, written.weights, edits, upgrade_header=lambda header: header)
 
 

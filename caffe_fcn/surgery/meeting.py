@@ -106,6 +106,8 @@ def meet(
         shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
     notes = [*source.notes, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
+    if fed is None:  # labels are not as many as the larger map's cells
+        notes += [each.message for phase, graph in phases.items() for each in objections(graph, shapes[phase])]
     both = [(graph, shapes[phase]) for phase, graph in phases.items()]
     fit, supplied, misfit = Fit(), () if weights is None else supplies(weights, both), ""
     if weights is not None:

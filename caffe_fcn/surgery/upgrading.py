@@ -6,7 +6,7 @@ so that comments stay and values are copied without being looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from caffe_fcn.files.blobs import C3D
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.headers import merge_header
 from caffe_fcn.files.prototxt import Document
-from caffe_fcn.files.rewrite import DROP, Drop, Edits, LayerEdit
+from caffe_fcn.files.rewrite import DROP, Edits, LayerEdit
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.net.foreign import kept_note
 from caffe_fcn.net.source import SourceNet, net_of_weights
@@ -135,13 +135,13 @@ def _net_edits(weights: WeightFile, net: Message) -> tuple[Edits, bytes | None]:
     """The edits that upgrade the headers of WEIGHTS, which make up NET, and what then stands before the layers."""
     upgraded, origins = upgrade_with_origins(net, source=weights.path)
     successors = dict(zip(origins, upgraded.layer, strict=True))
-    edits: dict[int, LayerEdit | Drop] = {}
+    edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):
         layer = successors.get(position)
         if layer is None:  # a padding layer of 2013, which its successor took over
             edits[position] = DROP
         elif weights.legacy or layer != record.header:
-            edits[position] = LayerEdit(layer)
+            edits[position] = (LayerEdit(layer),)
     return edits, _head(weights, upgraded, successors.get(None))
 
 
@@ -149,7 +149,7 @@ def _edits_one_by_one(weights: WeightFile) -> tuple[Edits, bytes | None]:
     """The same for a net with layers that cannot be upgraded together: each by itself, and the net's own fields."""
     upgraded, _ = upgrade_with_origins(weights.net_header, source=weights.path)
     head = _head(weights, upgraded, upgraded.layer[0] if upgraded.layer else None)
-    return {position: LayerEdit() for position in range(len(weights.layers))}, head
+    return {position: (LayerEdit(),) for position in range(len(weights.layers))}, head
 
 
 def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes | None:

@@ -7,12 +7,13 @@ untouched. What both hold must agree: a blob of another size means that the weig
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.files.rewrite import DROP, BlobEdit, Drop, Edits, LayerEdit
+from caffe_fcn.files.rewrite import DROP, BlobEdit, Edits, LayerEdit
 from caffe_fcn.net.blobs import current_shape
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.upgrade import upgrade_layer_header
@@ -59,15 +60,14 @@ def with_current_shapes(weights: WeightFile, edits: Edits, types: Mapping[str, s
 
     TYPES holds the layers' types by name; that of others is taken from the file.
     """
-    changed: dict[int, LayerEdit | Drop] = dict(edits)
+    changed = dict(edits)
     for position, record in enumerate(weights.layers):
-        edit = edits.get(position, LayerEdit())
         old = [index for index, blob in enumerate(record.blobs) if blob.legacy_shape or not blob.packed]
-        if isinstance(edit, Drop) or not old:
-            continue
-        kind = types.get(record.name) or current_header(record, types).type
-        shapes = {index: BlobEdit(current_shape(kind, index, record.blobs[index].shape)) for index in old}
-        changed[position] = LayerEdit(edit.header, {**shapes, **edit.blobs})
+        if old:
+            kind = types.get(record.name) or current_header(record, types).type
+            shapes = {index: BlobEdit(current_shape(kind, index, record.blobs[index].shape)) for index in old}
+            before = edits.get(position, (LayerEdit(),))
+            changed[position] = [replace(edit, blobs={**shapes, **edit.blobs}) for edit in before]
     return changed
 
 
@@ -87,7 +87,7 @@ def plan_weights(found: Trained, weights: WeightFile, surgery: Surgery) -> Weigh
             by_name.setdefault(edit.layer, []).append(edit)
     _check_names(found, weights, surgery)
     moved = _moved_blobs(net, surgery)
-    edits: dict[int, LayerEdit | Drop] = {}
+    edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):
         shaped = _reshaped(record, params.get(record.name, ()))
         if record.name in by_name:
@@ -95,7 +95,7 @@ def plan_weights(found: Trained, weights: WeightFile, surgery: Surgery) -> Weigh
         elif record.name not in types:
             edits.update(_rewired(position, current_header(record, types), moved))
         elif shaped:
-            edits[position] = LayerEdit(None, shaped)
+            edits[position] = (LayerEdit(None, shaped),)
     return WeightPlan(edits, found.missing, foreign_layers(weights, types), types)
 
 
@@ -105,7 +105,7 @@ def _layer_edit(
     net: Message,
     types: Mapping[str, str],
     shaped: Mapping[int, BlobEdit],
-) -> LayerEdit | Drop:
+) -> Sequence[LayerEdit]:
     """The edit of RECORD, whose blobs are SHAPED, by CHANGES."""
     if any(edit.drops for edit in changes) and not record.blobs:  # of one name with a layer that has weights
         return DROP
@@ -119,7 +119,7 @@ def _layer_edit(
             if record.blobs:
                 blobs[0] = edit.weight_edit
         edit.apply(header)
-    return LayerEdit(header, blobs)
+    return (LayerEdit(header, blobs),)
 
 
 def _reshaped(record: LayerRecord, params: Sequence[Shape]) -> dict[int, BlobEdit]:
@@ -140,7 +140,7 @@ def _moved_blobs(net: Message, surgery: Surgery) -> dict[str, str]:
     return moved
 
 
-def _rewired(position: int, header: Message, moved: Mapping[str, str]) -> dict[int, LayerEdit]:
+def _rewired(position: int, header: Message, moved: Mapping[str, str]) -> dict[int, Sequence[LayerEdit]]:
     """The edit, if any, of a layer that only the caffemodel has (the splits and losses of training), so that the net
     inside it still holds together."""
     if moved.keys().isdisjoint(header.bottom):
@@ -149,7 +149,7 @@ def _rewired(position: int, header: Message, moved: Mapping[str, str]) -> dict[i
     changed.CopyFrom(header)
     changed.bottom[:] = [moved.get(name, name) for name in header.bottom]
     changed.top[:] = [moved[name] if name in moved and name in header.bottom else name for name in header.top]
-    return {position: LayerEdit(changed)}
+    return {position: (LayerEdit(changed),)}
 
 
 def foreign_layers(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:

@@ -185,8 +185,8 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
 def _expected(weights: WeightFile, edits: Edits) -> Iterator[tuple[str, list[tuple[Shape, int]]]]:
     """The layers with blobs that EDITS make of WEIGHTS: their names, and each blob's shape and count of values."""
     for position, record in enumerate(weights.layers):
-        edit = edits.get(position, LayerEdit())
-        blobs = [(index, blob) for index, blob in enumerate(record.blobs) if not blob.absent]
-        if isinstance(edit, LayerEdit) and blobs:
+        for edit in edits.get(position, (LayerEdit(),)):
+            blobs = [(index, blob) for index, blob in edit.taken(record) if not blob.absent]
             name = record.name if edit.header is None else edit.header.name
-            yield name, [(edit.blobs[i].shape if i in edit.blobs else blob.shape, blob.count) for i, blob in blobs]
+            if blobs:
+                yield name, [(edit.blobs[i].shape if i in edit.blobs else blob.shape, blob.count) for i, blob in blobs]

@@ -515,7 +515,7 @@ def test_there_and_back(variant: str, tmp_path: Path) -> None:
     with open_weights(LENET / "variants" / variant) as weights:
         before = indexed(weights)
         edits: Edits = {
-            index: LayerEdit(None, {i: BlobEdit(blob.shape) for i, blob in enumerate(record.blobs)})
+            index: (LayerEdit(None, {i: BlobEdit(blob.shape) for i, blob in enumerate(record.blobs)}),)
             for index, record in enumerate(weights.layers)
         }
         write_hdf5(weights, tmp_path / "one.h5", edits)
@@ -543,7 +543,7 @@ def test_there_and_back(variant: str, tmp_path: Path) -> None:
 def test_every_encoding(encoding: str, tmp_path: Path) -> None:
     path = model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](ARRAY)]))
     with open_caffemodel(path) as weights:
-        write_hdf5(weights, tmp_path / "out.h5", {0: LayerEdit(None, {0: BlobEdit((6, 20))})})
+        write_hdf5(weights, tmp_path / "out.h5", {0: (LayerEdit(None, {0: BlobEdit((6, 20))}),)})
     found = read(tmp_path / "out.h5")["fc"]["0"]
     np.testing.assert_array_equal(found, ARRAY)
     expected = "<f2" if "half" in encoding else "<f8" if "double" in encoding else "<f4"
@@ -563,9 +563,9 @@ def test_edits(source: str, tmp_path: Path) -> None:
         places = {record.name: position for position, record in enumerate(weights.layers)}
         edits: Edits = {
             places["gone"]: DROP,
-            places["renamed"]: LayerEdit(schema.LayerParameter(name="new")),
-            places["shaped"]: LayerEdit(None, {0: BlobEdit((6, 5, 2, 2))}),
-            places["turned"]: LayerEdit(None, {0: BlobEdit((20, 6, 1), Reorder(20, 6, True))}),
+            places["renamed"]: (LayerEdit(schema.LayerParameter(name="new")),),
+            places["shaped"]: (LayerEdit(None, {0: BlobEdit((6, 5, 2, 2))}),),
+            places["turned"]: (LayerEdit(None, {0: BlobEdit((20, 6, 1), Reorder(20, 6, True))}),),
         }
         write_hdf5(weights, tmp_path / "out.h5", edits)
         write(weights, tmp_path / "out.caffemodel", edits)
@@ -610,7 +610,7 @@ def test_an_edit_of_another_count_of_values_is_refused(tmp_path: Path) -> None:
         open_caffemodel(model(tmp_path / "m", layer("fc", [FC]))) as weights,
         pytest.raises(WeightsError, match="layer 'fc', blob 0: expected 121 values"),
     ):
-        write_hdf5(weights, tmp_path / "out.h5", {0: LayerEdit(None, {0: BlobEdit((11, 11))})})
+        write_hdf5(weights, tmp_path / "out.h5", {0: (LayerEdit(None, {0: BlobEdit((11, 11))}),)})
     assert os.listdir(tmp_path) == ["m"]
 
 
@@ -698,7 +698,7 @@ WRITE = """
     from caffe_fcn.files.rewrite import LayerEdit
     from caffe_fcn.files.weights import open_weights
     with open_weights(sys.argv[1]) as weights:
-        write_hdf5(weights, sys.argv[2], {0: LayerEdit(schema.LayerParameter(name="big"))})
+        write_hdf5(weights, sys.argv[2], {0: (LayerEdit(schema.LayerParameter(name="big")),)})
 """
 MIB = 1 << 20
 

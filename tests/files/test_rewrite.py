@@ -57,7 +57,7 @@ def convolutions(weights: WeightFile) -> Edits:
         if record.name in SHAPES:
             header = record.header if record.format == "V2" else upgrade(record.header)
             new = to_convolution(header, f"{record.name}-conv")
-            edits[position] = LayerEdit(new, {0: BlobEdit(SHAPES[record.name])})
+            edits[position] = (LayerEdit(new, {0: BlobEdit(SHAPES[record.name])}),)
     return edits
 
 
@@ -94,7 +94,7 @@ def test_only_the_edited_layer_changes(tmp_path: Path) -> None:
     middle = layer("b", [shape_field((2, 3)) + packed(5, matrix(2, 3)) + UNKNOWN, shape_field((2,))])
     after = bytes_field(9001, b"of a fork") + before + varint_field(9004, 1)
     with open_caffemodel(model(tmp_path / "m", before, middle, after)) as weights:
-        write(weights, tmp_path / "out", {1: LayerEdit(None, {0: BlobEdit((2, 3, 1, 1))})})
+        write(weights, tmp_path / "out", {1: (LayerEdit(None, {0: BlobEdit((2, 3, 1, 1))}),)})
     shape = shape_field((2, 3, 1, 1))
     header = schema.LayerParameter(name="b", type="InnerProduct", bottom=["x"], top=["b"]).SerializeToString()
     changed = bytes_field(
@@ -114,7 +114,7 @@ def test_fields_of_forks_survive_in_an_edited_header(tmp_path: Path) -> None:
     old = bytes_field(100, bytes_field(1, b"fc") + reused + bytes_field(2, b"InnerProduct") + bytes_field(4, b"t"))
     with open_caffemodel(model(tmp_path / "m", old)) as weights:
         new = to_convolution(weights.layers[0].header, "fc-conv")
-        write(weights, tmp_path / "out", {0: LayerEdit(new)})
+        write(weights, tmp_path / "out", {0: (LayerEdit(new),)})
     changed = bytes_field(1, b"fc-conv") + reused + bytes_field(2, b"Convolution") + bytes_field(4, b"t")
     conv = bytes_field(106, varint_field(1, 0))
     assert (tmp_path / "out").read_bytes() == bytes_field(1, b"net") + bytes_field(100, changed + conv)
@@ -133,7 +133,7 @@ def test_reordered_values_of_every_encoding(encoding: str, transpose: bool, tmp_
     order = Reorder(5, 6, True) if transpose else Reorder(6, 5, segments=(Segment(5, 1, True),))
     expected = stored.T if transpose else stored
     with open_caffemodel(model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](stored)]))) as weights:
-        write(weights, tmp_path / "out", {0: LayerEdit(None, {0: BlobEdit((*expected.shape, 1, 1), order)})})
+        write(weights, tmp_path / "out", {0: (LayerEdit(None, {0: BlobEdit((*expected.shape, 1, 1), order)}),)})
     blob = parsed(tmp_path / "out").layer[0].blobs[0]
     assert tuple(blob.shape.dim) == (*expected.shape, 1, 1)
     with open_caffemodel(tmp_path / "out") as weights:
@@ -156,7 +156,7 @@ def test_blobs_of_c3d_become_blobs_of_caffe(encoding: str, tmp_path: Path) -> No
     )
     with open_caffemodel(source) as weights:
         assert weights.layers[0].blobs[0].shape == (1, 1, 1, 2, 3)
-        write(weights, tmp_path / "out", {1: LayerEdit(schema.LayerParameter(name="new"))}, upgrade_header=upgrade)
+        write(weights, tmp_path / "out", {1: (LayerEdit(schema.LayerParameter(name="new")),)}, upgrade_header=upgrade)
     first, second = parsed(tmp_path / "out").layer
     assert (first.name, first.type, second.name) == ("fc", "V1 type 0", "new")
     assert tuple(first.blobs[0].shape.dim) == (1, 1, 1, 2, 3)
@@ -170,7 +170,7 @@ def test_v0_layers_are_upgraded_with_their_blobs(tmp_path: Path) -> None:
     blob = legacy_shape((2, 3)) + packed(5, matrix(2, 3))
     inner = schema.V0LayerParameter(name="fc", type="innerproduct").SerializeToString() + bytes_field(50, blob)
     with open_caffemodel(model(tmp_path / "m", bytes_field(2, bytes_field(1, inner)))) as weights:
-        edits = {0: LayerEdit(None, {0: BlobEdit((2, 3))})}
+        edits = {0: (LayerEdit(None, {0: BlobEdit((2, 3))}),)}
         write(weights, tmp_path / "out", edits, upgrade_header=lambda old: schema.LayerParameter(name=old.layer.name))
     (one,) = parsed(tmp_path / "out").layer
     assert (one.name, tuple(one.blobs[0].shape.dim)) == ("fc", (2, 3))
@@ -190,9 +190,9 @@ def test_edits_of_another_count_of_values_are_refused(edit: BlobEdit, tmp_path: 
         model(tmp_path / "m", layer("fc", [shape_field((2, 3)) + packed(5, matrix(2, 3))]))
     ) as weights:
         with pytest.raises(WeightsError, match=r'layer "fc", blob 0: expected .* values .*, found 6'):
-            write(weights, tmp_path / "out", {0: LayerEdit(None, {0: edit})})
+            write(weights, tmp_path / "out", {0: (LayerEdit(None, {0: edit}),)})
         with pytest.raises(WeightsError, match=r'layer "fc": expected a blob 1, found 1 blobs'):
-            write(weights, tmp_path / "out", {0: LayerEdit(None, {1: edit})})
+            write(weights, tmp_path / "out", {0: (LayerEdit(None, {1: edit}),)})
     assert not (tmp_path / "out").exists()
 
 
@@ -202,7 +202,7 @@ def test_a_reordered_blob_with_a_diff_of_another_size_is_refused(tmp_path: Path)
         open_caffemodel(model(tmp_path / "m", layer("fc", [blob]))) as weights,
         pytest.raises(WeightsError, match="4, 6"),
     ):
-        write(weights, tmp_path / "out", {0: LayerEdit(None, {0: BlobEdit((3, 2), Reorder(3, 2, True))})})
+        write(weights, tmp_path / "out", {0: (LayerEdit(None, {0: BlobEdit((3, 2), Reorder(3, 2, True))}),)})
 
 
 def test_misuse_is_a_value_error(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_file_beyond_4_gib_is_rewritten_where_it_has_to_be(tmp_path: Path) -> 
     size = 5 << 30
     source = sparse_model(tmp_path / "m", size)
     with open_caffemodel(source) as weights:
-        write(weights, tmp_path / "out", {0: DROP, 1: LayerEdit(None, {0: BlobEdit((3, 2))})})
+        write(weights, tmp_path / "out", {0: DROP, 1: (LayerEdit(None, {0: BlobEdit((3, 2))}),)})
     (last,) = parsed(tmp_path / "out").layer
     assert tuple(last.blobs[0].shape.dim) == (3, 2)
     np.testing.assert_array_equal(last.blobs[0].data, matrix(2, 3).ravel())
@@ -233,7 +233,7 @@ def test_any_damage_is_rewritten_or_refused(tmp_path: Path) -> None:
         (tmp_path / "m").write_bytes(damaged)
         try:
             with open_caffemodel(tmp_path / "m") as weights:
-                edit = LayerEdit(None, {0: BlobEdit((3, 2), Reorder(3, 2, True))})
+                edit = (LayerEdit(None, {0: BlobEdit((3, 2), Reorder(3, 2, True))}),)
                 write(weights, null, dict.fromkeys(range(len(weights.layers)), edit))
         except (CaffemodelError, WeightsError) as error:
             assert str(tmp_path / "m") in str(error)
@@ -255,7 +255,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
         try:
             with open_caffemodel({str(source)!r}) as weights, OutputFiles() as outputs:
                 output = outputs.add({str(tmp_path / "out")!r})
-                write(weights, output.fd, {{0: LayerEdit(None, {{0: BlobEdit((90_000,))}})}}, name=output.path)
+                write(weights, output.fd, {{0: (LayerEdit(None, {{0: BlobEdit((90_000,))}}),)}}, name=output.path)
                 outputs.commit()
         except OutputError as error:
             print(error)
@@ -275,3 +275,27 @@ def test_no_space_left_says_how_much_is_needed(tmp_path: Path) -> None:
     ):
         write(weights, "/dev/full", {})
     assert "34,506 bytes needed" in str(caught.value)
+
+
+def test_a_layer_becomes_several(tmp_path: Path) -> None:
+    """The first is the old one, with all that was not changed in it; those behind are new, with blobs of its."""
+    net = schema.NetParameter(name="net")
+    old = net.layer.add(name="old", type="A", bottom=["x"], top=["y"])
+    old.MergeFromString(UNKNOWN)
+    for value in (1.0, 2.0, 3.0):
+        old.blobs.add(shape={"dim": [2]}, data=[value, value + 0.5])
+    net.layer.add(name="last", type="B")
+    (tmp_path / "in").write_bytes(net.SerializeToString())
+    first, second = (
+        schema.LayerParameter(name="old", type="A", bottom=["x"], top=["z"]),
+        schema.LayerParameter(name="new"),
+    )
+    edits = {0: (LayerEdit(first, takes=(2,)), LayerEdit(second, {0: BlobEdit((1, 2))}, takes=(1, 0)))}
+    with open_caffemodel(tmp_path / "in") as weights:
+        write(weights, tmp_path / "out", edits)
+    made = schema.NetParameter.FromString((tmp_path / "out").read_bytes())
+    assert [each.name for each in made.layer] == ["old", "new", "last"] and made.name == "net"
+    assert [[list(blob.data) for blob in each.blobs] for each in made.layer] == [[[3, 3.5]], [[2, 2.5], [1, 1.5]], []]
+    assert [list(blob.shape.dim) for blob in made.layer[1].blobs] == [[2], [1, 2]]
+    assert list(made.layer[0].top) == ["z"]
+    assert UNKNOWN in made.layer[0].SerializeToString() and UNKNOWN not in made.layer[1].SerializeToString()

@@ -11,7 +11,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.rewrite import DROP, LayerEdit
+from caffe_fcn.files.rewrite import DROP
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Plan, Settings, plan
@@ -85,8 +85,7 @@ def test_every_layer_of_the_net_is_found(tmp_path: Path) -> None:
     found = decided(tmp_path, NET, trained(**BLOBS))
     assert (found.missing, found.foreign) == ((), ())
     assert set(found.edits) == {1, 2}
-    first, second = found.edits[1], found.edits[2]
-    assert isinstance(first, LayerEdit) and isinstance(second, LayerEdit)
+    (first,), (second,) = found.edits[1], found.edits[2]
     assert first.blobs[0].shape == (5, 3, 8, 10) and first.blobs[0].order is None
     assert second.blobs[0].shape == (4, 5, 1, 1)
     assert set(first.blobs) == {0}
@@ -144,7 +143,7 @@ def test_a_layer_the_surgery_drops_is_dropped(tmp_path: Path) -> None:
     weights = schema.NetParameter()
     weights.layer.add(name="flat", type="Flatten", bottom=["data"], top=["flat"])
     weights.layer.extend(trained(fc1=((5, 160), (5,))).layer)
-    assert decided(tmp_path, text, weights).edits[0] is DROP
+    assert decided(tmp_path, text, weights).edits[0] == DROP
     new = converted(tmp_path, text, weights)
     assert [each.name for each in new.layer] == ["fc1-conv"]
 
@@ -152,8 +151,8 @@ def test_a_layer_the_surgery_drops_is_dropped(tmp_path: Path) -> None:
 def test_layers_that_stay_keep_their_blobs(tmp_path: Path) -> None:
     found = decided(tmp_path, NET, trained(**BLOBS), skip=("fc2",)).edits
     assert set(found) == {1, 2}
-    reader = found[2]  # of what has another name now
-    assert isinstance(reader, LayerEdit) and not reader.blobs
+    (reader,) = found[2]  # of what has another name now
+    assert not reader.blobs
     assert decided(tmp_path, NET, trained(**BLOBS), skip=("*",)).edits == {}
 
 

@@ -69,10 +69,10 @@ def test_the_text_to_stdout(tmp_path: Path, capfdbinary: pytest.CaptureFixture[b
 def test_hdf5_gets_the_shapes_of_today(tmp_path: Path) -> None:
     """Those that no edit names, too: Caffe takes no others from HDF5."""
     with open_weights(LENET / "variants" / "v1.caffemodel") as weights:
-        shaped = {0: LayerEdit(None, {})}
+        shaped = {0: (LayerEdit(None, {}),)}
         for position, record in enumerate(weights.layers):
             if record.name == "ip1":
-                shaped = {position: LayerEdit(None, {0: BlobEdit((32, 12, 4, 4))})}
+                shaped = {position: (LayerEdit(None, {0: BlobEdit((32, 12, 4, 4))}),)}
         write_outputs(None, None, output(weights, shaped), str(tmp_path / "w.h5"))
     wanted = read(CAFFES)
     wanted["ip1"]["0"] = wanted["ip1"]["0"].reshape(32, 12, 4, 4)
