@@ -7,8 +7,11 @@ whose value is the same before and after keep the bytes they have in the file, a
 
 from __future__ import annotations
 
+from typing import Any
+
 from caffe_fcn import schema
 from caffe_fcn.files.wire import encode_varint, reader_of
+from caffe_fcn.schema.forks import fork_fields
 from caffe_fcn.schema.layouts import caffes, contested, layout
 
 
@@ -36,7 +39,7 @@ def parse_header(message: str, data: bytes) -> schema.Message | None:
 def merge_header(raw: bytes, new: schema.Message) -> bytes:
     """The header RAW, of the type of NEW, with the fields of NEW that differ; fields unknown to both stay."""
     before = _known_fields(parse_header(type(new).DESCRIPTOR.name, raw))
-    after = _known_fields(new)
+    after = _known_fields(as_forks_number_it(new))
     changed = {number for number in before | after if before.get(number) != after.get(number)}
     parts: list[bytes] = []
     for part in reader_of(raw).fields(0, len(raw)):
@@ -52,12 +55,45 @@ def carry_unknown(raw: bytes, header: schema.Message) -> bytes:
     known which number the current format gives such a field, under that."""
     legacy = schema.message_class("V1LayerParameter").DESCRIPTOR.fields_by_number
     known = set(legacy) | set(type(header).DESCRIPTOR.fields_by_number)
-    parts = [header.SerializePartialToString()]
+    parts = [as_forks_number_it(header).SerializePartialToString()]
     for part in reader_of(raw).fields(0, len(raw)):
         if part.number not in known:
             tag = encode_varint(_current_number(part.number) << 3 | part.wire)
             parts.append(tag + raw[part.start + len(encode_varint(part.number << 3)) : part.end])
     return b"".join(parts)
+
+
+def as_forks_number_it(message: schema.Message) -> schema.Message:
+    """A copy of MESSAGE whose fields of forks have the numbers that the forks give them; without those of which forks
+    differ, and for which only a prototxt has a word."""
+    made = type(message)()
+    made.CopyFrom(message)
+    _renumber(made)
+    return made
+
+
+def _renumber(message: schema.Message) -> None:
+    for field, value in message.ListFields():
+        if field.number < schema.FORKS:
+            inner = value if schema.is_repeated(field) else [value]
+            for part in inner if field.message_type is not None else ():
+                _renumber(part)
+            continue
+        name = message.DESCRIPTOR.name
+        numbers = {row.number for row in fork_fields() if (row.message, row.name) == (name, field.name)}
+        data = _alone(message, field.name, value)
+        message.ClearField(field.name)
+        if len(numbers) == 1 and not numbers & set(message.DESCRIPTOR.fields_by_number):
+            message.MergeFromString(_under(numbers.pop(), data))
+
+
+def _under(number: int, data: bytes) -> bytes:
+    """The fields in DATA under another NUMBER."""
+    parts = reader_of(data).fields(0, len(data))
+    tags = ((part, encode_varint(part.number << 3 | part.wire)) for part in parts)
+    return b"".join(
+        encode_varint(number << 3 | part.wire) + data[part.start + len(tag) : part.end] for part, tag in tags
+    )
 
 
 def _current_number(legacy: int) -> int:
@@ -74,11 +110,17 @@ def _known_fields(message: schema.Message) -> dict[int, bytes]:
     """Each field of MESSAGE that is set and known to the schema, serialised by itself, by number."""
     fields: dict[int, bytes] = {}
     for descriptor, value in message.ListFields():
-        alone = type(message)()
-        target = getattr(alone, descriptor.name)
-        if hasattr(target, "MergeFrom"):  # a message or a repeated field
-            target.MergeFrom(value)
-        else:
-            setattr(alone, descriptor.name, value)
-        fields[descriptor.number] = alone.SerializePartialToString(deterministic=True)
+        fields[descriptor.number] = _alone(message, descriptor.name, value)
     return fields
+
+
+def _alone(message: schema.Message, name: str, value: Any) -> bytes:
+    """The field NAME of MESSAGE, which is VALUE, serialised by itself."""
+    alone = type(message)()
+    target = getattr(alone, name)
+    if hasattr(target, "MergeFrom"):  # a message or a repeated field
+        target.MergeFrom(value)
+    else:
+        setattr(alone, name, value)
+    data: bytes = alone.SerializePartialToString(deterministic=True)
+    return data

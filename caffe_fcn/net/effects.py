@@ -45,7 +45,8 @@ Convolution3DParameter: num_output bias_term pad kernel_size group kernel_depth 
 ConvolutionParameter: hole hole_h hole_w relu negative_slope kernel_depth temporal_stride temporal_pad
 ConvolutionParameter: pad_l=0 pad_r=0 pad_t=0 pad_b=0
 DataParameter: new_height new_width
-DenseImageDataParameter: batch_size new_height new_width is_color crop_size crop_width crop_height label_divide_factor
+DenseImageDataParameter: batch_size new_height new_width is_color crop_size crop_width crop_height
+DenseImageDataParameter: label_divide_factor=1
 DetectNetGroundTruthParameter: stride image_size_x image_size_y
 DetectionOutputParameter: num_classes keep_top_k
 DropoutParameter: scale_train
@@ -84,7 +85,7 @@ TransposeParameter: dim
 UpsampleDarknetParameter: stride
 UpsampleParameter: scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w
 V1LayerParameter: bn_param crop_param prelu_param roi_pooling_param
-VideoDataParameter: batch_size crop_size new_height new_width is_color new_length num_segments modality
+VideoDataParameter: batch_size crop_size new_height new_width is_color new_length num_segments=1 modality=RGB
 """
 
 _VALUES = """

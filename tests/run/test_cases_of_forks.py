@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 import caffe_fcn
+from caffe_fcn import schema
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.wire import reader_of
+from caffe_fcn.net.source import interpret
 from caffe_fcn.run.engine import Array
+from tests.net.nets import data, layer
 from tests.paths import CASES
 from tests.run.nets import blobs_of, net_of, weights_of
 
@@ -70,6 +75,21 @@ def test_deeplab_hole() -> None:
     shapes = caffe_fcn.infer_shapes(net).blobs
     assert (shapes["c"], shapes["p"], shapes["fc"]) == ((1, 4, 8, 8), (1, 4, 4, 4), (1, 3))
     assert b"num_output: 3 kernel_size: 4" in caffe_fcn.convolutionalize(net).text
+
+
+def test_a_relu_that_moves_is_in_the_caffemodel_too(tmp_path: Path) -> None:
+    """Intel's numbers of relu and negative_slope are 8 and 9 in an InnerProduct, and 19 and 20 in a Convolution."""
+    text = data(1, 2, 4, 4) + layer(
+        "InnerProduct", "inner_product_param { num_output: 3 relu: true negative_slope: 2 }"
+    )
+    net = interpret(prototxt.parse(text, "net.prototxt"))
+    with weights_of(net_of(text), tmp_path / "net.caffemodel") as weights:
+        conversion = caffe_fcn.convolutionalize(net, weights)
+        conversion.write(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
+    made = schema.NetParameter.FromString((tmp_path / "fcn.caffemodel").read_bytes()).layer[-1].convolution_param
+    data_of_it = made.SerializeToString()
+    found = [part.number for part in reader_of(data_of_it).fields(0, len(data_of_it))]
+    assert found == [1, 4, 19, 20]
 
 
 @pytest.mark.parametrize("name", ["deeplab_hole", "intel_relu", "scale_train"])
