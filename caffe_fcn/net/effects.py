@@ -63,7 +63,7 @@ LayerParameter: resize_nearest_neighbor_param roi_pooling_param shuffle_channel_
 LayerParameter: upsample_darknet_param upsample_param video_data_param
 MarginInnerProductParameter: num_output axis
 MulParameter: mul_shape
-NormalizeParameter: across_spatial channel_shared eps
+NormalizeParameter: across_spatial channel_shared eps scale_filler
 PSROIPoolingParameter: spatial_scale output_dim group_size
 PadParameter: paddings pad_l pad_r pad_t pad_b
 PaddingParameter: pad pad_h pad_w pad_l pad_r pad_t pad_b
@@ -163,7 +163,7 @@ LRNParameter: engine
 LossParameter: *
 MarginInnerProductParameter: weight_filler
 MemoryDataParameter: *
-NormalizeParameter: scale_filler fix_gradient bp_norm
+NormalizeParameter: fix_gradient bp_norm
 ParamSpec: *
 ParameterParameter: blob_filler
 PoolingParameter: engine blobs_lr blobs_a_min
