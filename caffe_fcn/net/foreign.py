@@ -22,7 +22,7 @@ UNDECIDED = frozenset({Effect.VALUES, Effect.SHAPES, Effect.UNKNOWN})
 """Effects that are not computed: the fork's answers, or shapes, may be others."""
 RESHAPING = UNDECIDED - {Effect.VALUES}
 """Those of them that may be on shapes."""
-_SHOWN, _LONG = 6, 100
+_SHOWN, _MOST, _LONG = 6, 12, 100
 
 
 class ForeignField(NamedTuple):
@@ -106,12 +106,11 @@ def undecided_fields(
     fields: Iterable[ForeignField], ignored: Collection[str]
 ) -> dict[int | None, tuple[ForeignField, ...]]:
     """Those FIELDS whose effect is not computed, by layer; of some it is to be IGNORED."""
-    made: dict[int | None, tuple[ForeignField, ...]] = {}
+    made: dict[int | None, list[ForeignField]] = {}
     for field in fields:
         if field.undecided:
-            told = field._replace(ignored=field.name in ignored)
-            made[field.layer] = (*made.get(field.layer, ()), told)
-    return made
+            made.setdefault(field.layer, []).append(field._replace(ignored=field.name in ignored))
+    return {layer: tuple(found) for layer, found in made.items()}
 
 
 # ---- What is told ----
@@ -148,7 +147,10 @@ def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str]
     undecided = [field for field in fields if field.undecided and field.name not in ignored]
     names = {index: str(layer.name) for index, layer in enumerate(net.layer)}
     complaints = _complaints([(field, names.get(-1 if field.layer is None else field.layer)) for field in undecided])
-    return [*made, *(f"{each}; shapes and answers are computed without it" for each in complaints)]
+    made += [f"{each}; shapes and answers are computed without it" for each in complaints[:_MOST]]
+    if len(complaints) > _MOST:
+        made.append(f"{len(complaints) - _MOST:,} more fields whose effect is not computed")
+    return made
 
 
 def kept_note(fields: Sequence[ForeignField]) -> list[str]:
@@ -171,8 +173,11 @@ def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = 
     found = [(field, name) for field, name in found if not field.ignored]
     if not found:
         return None
-    options = " ".join(f"--ignore-field {printable(name, _LONG)}" for name in dict.fromkeys(f.name for f, _ in found))
-    return f"{'; '.join(_complaints(found))}. Remove what has no effect, or have it ignored: {options}"
+    complaints = _complaints(found)
+    more = f" and {len(complaints) - _MOST:,} more" if len(complaints) > _MOST else ""
+    names = list(dict.fromkeys(printable(field.name, _LONG) for field, _ in found))[:_MOST]
+    options = " ".join(f"--ignore-field {name}" for name in names)
+    return f"{'; '.join(complaints[:_MOST])}{more}. Remove what has no effect, or have it ignored: {options}"
 
 
 def unknown_name(fields: Sequence[ForeignField], name: str) -> str | None:

@@ -137,6 +137,16 @@ def test_many_fields_are_not_all_told() -> None:
     assert note.startswith('layers "a0", "a1", "a2" and 2 more: odd is in no fork')
 
 
+def test_a_file_of_nothing_but_strange_fields_is_told_of_in_a_few_lines() -> None:
+    text = layer("a", "ReLU", " ".join(f"odd_{number}: 1" for number in range(20_000)))
+    net = read(INPUT + text)
+    told = notes(net.net, net.foreign)
+    assert len(told) == 13 and told[-1] == "19,988 more fields whose effect is not computed"
+    reason = refusal(graphs(net, Selection())["TEST"])
+    assert reason is not None and len(reason) < 3000
+    assert "so its effect is unknown and 19,988 more. Remove" in reason
+
+
 def net_and_fields(text: str) -> tuple[Message, tuple[ForeignField, ...]]:
     net = read(text)
     return net.net, net.foreign

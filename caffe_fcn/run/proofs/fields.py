@@ -55,8 +55,10 @@ def effective(node: Node, shapes: Shapes, phase: str) -> Fields:
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else None
     axes = len(bottom) if isinstance(bottom, tuple) else 0
     found = dict(_said(node.layer, "", axes, fillers=not shapes.params.get(node.index)))
+    given: dict[str, list[str]] = {}
     for field in node.undecided:
-        found[field.shown] = (*found.get(field.shown, ()), field.value)
+        given.setdefault(field.shown, []).append(field.value)
+    found.update({name: tuple(values) for name, values in given.items()})
     if isinstance(bottom, tuple):
         found = _with_windows(found, node, bottom)
     if node.type == "BatchNorm":
