@@ -151,7 +151,7 @@ def _check_mean(mean: Mean, channels: dict[str, int]) -> None:
     if not channels:
         raise PictureError(f"mean {mean.name}: expected a net that takes pictures, found none; leave it out")
     for name, count in channels.items():
-        if found not in (1, count):
+        if not mean.suits(count):
             raise PictureError(f"mean {mean.name}: expected {count} channels, as input {name!r} has, found {found}")
 
 

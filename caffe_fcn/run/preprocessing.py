@@ -35,6 +35,12 @@ class Mean(NamedTuple):
     name: str
     values: NDArray[Any]
 
+    def suits(self, channels: int) -> bool:
+        """Whether a net of so many CHANNELS can take it. One number serves all channels; an image of one channel, as
+        nets for grey pictures have it, serves no others."""
+        held = int(self.values.shape[0])
+        return held == channels or (held == 1 and self.values.ndim == 1)
+
 
 class Preprocessing(NamedTuple):
     """The steps from pixels to a net's input. With RGB the net takes red first, by default blue."""
@@ -59,7 +65,7 @@ class Preprocessing(NamedTuple):
 
     def check(self, channels: int) -> None:
         """Raise PictureError where the mean is none for a net of so many CHANNELS."""
-        if self.mean is not None and self.mean.values.shape[0] not in (1, channels):
+        if self.mean is not None and not self.mean.suits(channels):
             found = self.mean.values.shape[0]
             raise PictureError(f"mean {self.mean.name}: expected {channels} channels, as the net takes, found {found}")
 

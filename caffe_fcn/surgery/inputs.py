@@ -8,11 +8,18 @@ from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.surgery.edits import ResizeInput
 from caffe_fcn.surgery.pooling import is_map
 
+_IMAGE_AXES = 4
+"""N×C×H×W."""
+
 
 def image_inputs(graph: Graph, shapes: Shapes) -> list[Blob]:
-    """The blobs that come into the net as images: made by a layer without bottoms, more than one pixel large."""
+    """The blobs that come into the net as images: made by a layer without bottoms, more than one pixel large.
+
+    Where none is, those with a height and a width at all: some nets say 1×1 and leave the size to whoever runs them.
+    """
     sources = [blob for node in graph.nodes if not node.bottoms for blob in node.tops]
-    return [blob for blob in sources if is_map(shapes, blob)]
+    maps = [blob for blob in sources if is_map(shapes, blob)]
+    return maps or [blob for blob in sources if len(_shape(shapes, blob)) >= _IMAGE_AXES]
 
 
 def resize_inputs(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:

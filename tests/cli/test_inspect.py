@@ -18,7 +18,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.source import Source
 from tests.cli.conftest import Result, trained
 from tests.net.nets import data, layer
-from tests.paths import CORPUS, GOLDEN, ROOT
+from tests.paths import CASES, CORPUS, GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 FC = "inner_product_param { num_output: 5 }"
@@ -310,3 +310,10 @@ def test_every_golden_net_beside_and_inside_its_weights(inspect: Inspect, case: 
     assert beside["weights"]["missing"] == beside["weights"]["foreign"] == []
     stored = sum(blob["values"] for blob in beside["blobs"])
     assert beside["totals"]["parameters"] + beside["totals"]["statistics"] == stored
+
+
+def test_an_input_of_one_pixel_has_a_height_and_a_width(inspect: Inspect) -> None:
+    found = json.loads(inspect(CASES / "runtime_input.prototxt", "--input-size", "368x656", "--json"))
+    assert found["inputs"] == {"image": [1, 3, 368, 656]}
+    shapes = {layer["name"]: layer["tops"][0]["shape"] for layer in found["layers"]}
+    assert shapes["l1"] == [1, 5, 92, 164]

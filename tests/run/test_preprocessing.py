@@ -17,7 +17,7 @@ from caffe_fcn.net.graph import Graph, build_graph
 from caffe_fcn.net.source import interpret
 from caffe_fcn.run.images import Box
 from caffe_fcn.run.preprocessing import Mean, Preprocessing, Transform, read_mean, transform_of, with_defaults
-from tests.paths import GOLDEN
+from tests.paths import CASES, GOLDEN
 
 RGB: NDArray[Any] = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
 WHOLE, SIZE = Box(0, 0, 5, 6), (5, 6)
@@ -82,6 +82,14 @@ def test_a_mean_of_other_channels() -> None:
 
 
 # ---- A mean that is given ----
+
+
+def test_an_image_of_a_grey_mean_is_for_no_net_of_colours() -> None:
+    grey = read_mean(str(CASES / "mean_grey.binaryproto"))
+    assert grey.values.shape == (1, 32, 32)
+    Preprocessing(grey).check(1)
+    with pytest.raises(PictureError, match="expected 3 channels, as the net takes, found 1"):
+        Preprocessing(grey).check(3)
 
 
 @pytest.mark.parametrize("text", ["104,117,123", "104, 117 ,123", "104.0,+117.,1.23e2"])
