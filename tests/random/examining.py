@@ -73,6 +73,7 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
             carry_out(planned, str(made.net), str(made.weights))
         except CaffeFcnError as error:
             outcome.refused = f"convert: {_general(error, net)}"
+            outcome.faults += [f"convert: {error}"] if "defect" in str(error) else []
             return
         twin = made.opened(stack)
         try:

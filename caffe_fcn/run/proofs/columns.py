@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Values: TypeAlias = "NDArray[Any]"
-_Rule: TypeAlias = Callable[[Node, "list[_Values]", Shape], "_Values | None"]
+_Rule: TypeAlias = Callable[[Node, "list[_Values]", Shape, int], "_Values | None"]
+"""The layer, the numbers of the values of its bottoms, the shape of a top and its place among the tops."""
 
-_PASSING = VALUE_BY_VALUE.union("BN BatchNorm Bias Eltwise PReLU Scale".split())
+_PASSING = VALUE_BY_VALUE.union("Add BN BatchNorm Bias Eltwise LRN Mul Normalize PReLU Scale Softmax".split())
+"""Types whose tops have a value for each value of the first bottom, in its place."""
 
 
 class Follower:
@@ -38,7 +40,7 @@ class Follower:
 
         known: dict[Blob, _Values] = {}
         for node in _way(graph, shapes, blob):
-            for top in node.tops:
+            for place, top in enumerate(node.tops):
                 shape = shapes.blobs[top]
                 if not isinstance(shape, tuple) or not shape:
                     return None
@@ -49,7 +51,7 @@ class Follower:
                         return None
                     known[top] = np.arange(first, first + size, dtype=np.int64).reshape(shape[1:])
                     continue
-                made = rule(node, [known[bottom] for bottom in node.bottoms if bottom in known], shape)
+                made = rule(node, [known[bottom] for bottom in node.bottoms if bottom in known], shape, place)
                 if made is None:
                     return None
                 known[top] = made
@@ -93,31 +95,61 @@ def _way(graph: Graph, shapes: Shapes, blob: Blob) -> list[Node]:
 
 def _rule(node: Node, shapes: Shapes) -> _Rule | None:
     """How NODE moves the values of an item; None where its tops are leaves."""
-    if not node.bottoms:
+    if not node.bottoms or not node.tops:
         return None
-    if node.type in MOVERS or node.type == "Concat":
-        return _permuted if node.type == "Permute" else _joined if node.type == "Concat" else _reshaped
-    same = shapes.blobs[node.bottoms[0]] == shapes.blobs[node.tops[0]] if node.tops else False
-    return _reshaped if node.type in _PASSING and same else None
+    if node.type in MOVERS:
+        return _permuted if node.type in ("Permute", "Transpose") else _reshaped
+    same = shapes.blobs[node.bottoms[0]] == shapes.blobs[node.tops[0]]
+    return _reshaped if node.type in _PASSING and same else _MOVING.get(node.type)
 
 
-def _reshaped(node: Node, bottoms: list[_Values], top: Shape) -> _Values | None:
+def _reshaped(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
     return bottoms[0].reshape(top[1:]) if bottoms[0].size == prod(top[1:]) else None
 
 
-def _permuted(node: Node, bottoms: list[_Values], top: Shape) -> _Values | None:
-    order = list(node.layer.permute_param.order)
+def _permuted(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
+    order = list(node.layer.permute_param.order if node.type == "Permute" else node.layer.transpose_param.dim)
     order += [axis for axis in range(len(top)) if axis not in order]
     if order[0] != 0 or sorted(order) != list(range(bottoms[0].ndim + 1)):
         return None
     return bottoms[0].transpose([axis - 1 for axis in order[1:]])
 
 
-def _joined(node: Node, bottoms: list[_Values], top: Shape) -> _Values | None:
+def _joined(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
+    """Of items that are joined the first stand for all."""
     import numpy as np
 
     axis = joined_axis(node.layer, top)
-    if axis == 0 or len(bottoms) < len(node.bottoms):
+    if len(bottoms) < len(node.bottoms):
         return None
-    made = np.concatenate(bottoms, axis=axis - 1)
+    made = np.concatenate(bottoms, axis=axis - 1) if axis else bottoms[0]
     return made if made.shape == top[1:] else None
+
+
+def _cut(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
+    import numpy as np
+
+    axis = joined_axis(node.layer, (0, *bottoms[0].shape))
+    if axis == 0:
+        return bottoms[0]
+    points = list(node.layer.slice_param.slice_point) or len(node.tops)
+    return np.split(bottoms[0], points, axis=axis - 1)[place]
+
+
+def _tiled(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
+    import numpy as np
+
+    param = node.layer.tile_param
+    axis = param.axis % len(top)
+    return np.concatenate([bottoms[0]] * param.tiles, axis=axis - 1) if axis else bottoms[0]
+
+
+def _largest(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
+    """The first values stand for the places of the largest."""
+    param = node.layer.argmax_param
+    axis = param.axis % len(top) if param.HasField("axis") else 0
+    made = bottoms[0].take(range(param.top_k), axis - 1) if axis else bottoms[0].ravel()[: prod(top[1:])]
+    return made.reshape(top[1:]) if made.size == prod(top[1:]) else None
+
+
+_MOVING: dict[str, _Rule] = {"ArgMax": _largest, "Concat": _joined, "Slice": _cut, "Tile": _tiled}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.run.onnx.elementwise import is_unchanging
 
-MOVERS = frozenset({"Flatten", "Permute", "Reshape", "Squeeze"})
+MOVERS = frozenset({"Flatten", "Permute", "Reshape", "Squeeze", "Transpose"})
 """Types that give values another place, and that the twin may do without."""
 
 
