@@ -131,6 +131,8 @@ FILES: dict[str, Callable[[Path], None]] = {
     "b.prototxt": _alexnet,
     "digits_fcn.prototxt": _digits,
     "old.prototxt": _copy("upgrades", "v1_deploy.in.prototxt"),
+    "fork.prototxt": _copy("..", "cases", "bn_fork.prototxt"),
+    "fork.caffemodel": _copy("..", "cases", "bn_fork.caffemodel"),
     "old.caffemodel": _copy("conversions", "lenet", "variants", "v1.caffemodel"),
     "cat.jpg": _picture,
     "street.png": _picture,

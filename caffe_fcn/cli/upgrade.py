@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from caffe_fcn.cli.nets import files_of
 from caffe_fcn.cli.options import file_name
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
@@ -24,51 +26,118 @@ if TYPE_CHECKING:
     epilog="Exit codes: 0 done, 1 the file cannot be upgraded, 2 wrong usage.",
 )
 @click.argument("source", type=file_name, metavar="IN")
-@click.argument("out", type=file_name, metavar="OUT")
+@click.argument("second", type=file_name, metavar="OUT|WEIGHTS")
+@click.option("-o", "--output", type=file_name, metavar="FILE", help="The new prototxt, of a net with its weights.")
+@click.option("-w", "--output-weights", type=file_name, metavar="FILE", help="Its new weights.")
+@click.option(
+    "--for",
+    "target",
+    type=click.Choice(("bvlc",)),
+    help="Write layers of forks, a BatchNorm with a scale, as layers of BVLC Caffe.",
+)
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
 @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
-def upgrade(source: str, out: str, dry_run: bool, diff: bool, as_json: bool, force: bool, quiet: bool) -> None:
-    """Bring IN, a prototxt or weights of any age, into the current format, as OUT.
+def upgrade(
+    source: str, second: str, output: str | None, output_weights: str | None, target: str | None, **choices: bool
+) -> None:
+    """Bring IN, a prototxt or weights of any age, into the current format, as OUT; or with -o and -w a net IN and its
+    WEIGHTS, both or neither.
 
     Nets of 2013 (V0) and 2014 (V1), blobs of four axes, values that are not packed: what Caffe's own upgrade
     tools do, and comments stay. Weights become HDF5 where OUT ends in .h5, and a caffemodel where it does not;
     where OUT ends in .prototxt, the net inside a caffemodel is written.
-    "-" is standard input or output.
+
+    With --for bvlc, BatchNorm layers that hold a scale and a shift, as those of NVIDIA's and Intel's forks do, become a
+    BatchNorm and a Scale, which takes the net and its weights. "-" is standard input or output.
 
     \b
     caffe-fcn upgrade old.prototxt new.prototxt
     caffe-fcn upgrade old.caffemodel new.caffemodel
     caffe-fcn upgrade snapshot.caffemodel snapshot.caffemodel.h5
     caffe-fcn upgrade net.caffemodel net.prototxt
+    caffe-fcn upgrade fork.prototxt fork.caffemodel -o bvlc.prototxt -w bvlc.caffemodel --for bvlc
     """
+    manner = Manner(bvlc=target == "bvlc", **choices)
+    outputs = [path for path in (output, output_weights) if path is not None]
+    _check_usage(source, second, outputs, manner)
+    if output is not None and output_weights is not None:
+        _upgrade_pair((source, second), (output, output_weights), manner)
+    else:
+        _upgrade_one(source, second, manner)
+
+
+class Manner(NamedTuple):
+    """How files are upgraded, and told of."""
+
+    dry_run: bool
+    diff: bool
+    as_json: bool
+    force: bool
+    quiet: bool
+    bvlc: bool
+
+
+def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manner) -> None:
+    """Raise UsageError for files and options that do not go together."""
+    if "" in (source, second, *outputs):
+        raise click.UsageError("a file's name is empty")
+    if len(outputs) == 1:
+        raise click.UsageError("-o and -w belong together: the new net and its new weights")
+    if outputs and source == second == "-":
+        raise click.UsageError("only one of the net and its weights can come from stdin")
+    if outputs == ["-", "-"]:
+        raise click.UsageError("only one of -o and -w can be stdout")
+    if manner.diff and manner.as_json:
+        raise click.UsageError("--diff and --json both print to stdout; choose one")
+    if (manner.diff or manner.as_json) and "-" in (outputs or [second]) and not manner.dry_run:
+        raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+
+
+def _upgrade_one(source: str, out: str, manner: Manner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.weights import is_hdf5_name
     from caffe_fcn.net.source import SourceNet, open_either
-    from caffe_fcn.surgery.upgrading import net_inside, upgrade_file
+    from caffe_fcn.surgery.upgrading import net_inside, refuse_split, upgrade_file
 
-    if "" in (source, out):
-        raise click.UsageError("a file's name is empty")
-    if diff and as_json:
-        raise click.UsageError("--diff and --json both print to stdout; choose one")
-    if (diff or as_json) and out == "-" and not dry_run:
-        raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
+        if manner.bvlc:
+            refuse_split(opened)
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
             upgraded = net_inside(opened)
         else:
             upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out))
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
             raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
-        if upgraded.diff is None and diff:
+        if upgraded.diff is None and manner.diff:
             raise click.UsageError(f"--diff is for a prototxt, and {name} is none")
-        if not dry_run:
-            check_outputs([out] * (out != "-"), [source] * (source != "-"), force=force)
-            _write(upgraded, out, force, quiet)
-        _tell(upgraded, out, dry_run, diff, as_json, quiet)
+        if not manner.dry_run:
+            check_outputs([out] * (out != "-"), [source] * (source != "-"), force=manner.force)
+            _write(upgraded, upgraded, (out, out), manner)
+        _tell([(upgraded, out)], manner)
+
+
+def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], manner: Manner) -> None:
+    from caffe_fcn.files.atomic import check_outputs
+    from caffe_fcn.files.weights import is_hdf5_name
+    from caffe_fcn.surgery.convert import open_inputs
+    from caffe_fcn.surgery.upgrading import upgrade_pair
+
+    with ExitStack() as stack:
+        files = files_of(stack, inputs)
+        source, opened = open_inputs(files[0].path, files[1].path, (files[0].name, files[1].name))
+        if opened is None:
+            raise click.UsageError("-o and -w are for a net and its weights; name both")
+        weights = stack.enter_context(opened)
+        both = upgrade_pair(source, weights, hdf5=is_hdf5_name(outputs[1]), bvlc=manner.bvlc)
+        if not manner.dry_run:
+            named = [[path for path in paths if path != "-"] for paths in (outputs, inputs)]
+            check_outputs(*named, force=manner.force)
+            _write(*both, outputs, manner)
+        _tell(list(zip(both, outputs, strict=True)), manner)
 
 
 @contextmanager
@@ -80,24 +149,30 @@ def _closing(opened: SourceNet | WeightFile) -> Iterator[SourceNet | WeightFile]
             opened.close()
 
 
-def _write(upgraded: Upgrade, out: str, force: bool, quiet: bool) -> None:
+def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Manner) -> None:
+    """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS."""
+    from caffe_fcn.surgery.upgrading import check_for_bvlc
     from caffe_fcn.surgery.writing import WeightsOutput, write_outputs
 
-    weights = WeightsOutput(upgraded.weights, upgraded.plan) if upgraded.weights and upgraded.plan else None
-    with copying(upgraded.weights.size if upgraded.weights else 0, quiet) as progress:
-        write_outputs(upgraded.document, out, weights, out, force=force, progress=progress)
+    files = net is not trained and all(os.path.isfile(path) or not os.path.exists(path) for path in outputs)
+    check = partial(check_for_bvlc, outputs) if manner.bvlc and files and "-" not in outputs else None
+    weights = WeightsOutput(trained.weights, trained.plan) if trained.weights and trained.plan else None
+    with copying(trained.weights.size if trained.weights else 0, manner.quiet) as progress:
+        write_outputs(net.document, outputs[0], weights, outputs[1], force=manner.force, progress=progress, check=check)
 
 
-def _tell(upgraded: Upgrade, out: str, dry_run: bool, diff: bool, as_json: bool, quiet: bool) -> None:
-    """Data to stdout, the report to stderr."""
+def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: Manner) -> None:
+    """Data to stdout, the report to stderr: of each upgrade, and where it goes."""
     from caffe_fcn.report.upgrading import document, lines
     from caffe_fcn.surgery.writing import to_stdout
 
-    if diff and upgraded.diff is not None:
-        to_stdout(upgraded.diff(out).encode("utf-8", "surrogateescape"))
-    if as_json:
-        print_json(document(upgraded, out, dry_run))
-    elif not quiet:
-        exists = dry_run and out != "-" and os.path.lexists(out)
-        for line in lines(upgraded, out + " (exists; needs --force)" * exists, dry_run):
+    for upgraded, out in upgrades:
+        if manner.diff and upgraded.diff is not None:
+            to_stdout(upgraded.diff(out).encode("utf-8", "surrogateescape"))
+    if manner.as_json:
+        documents = [document(upgraded, out, manner.dry_run) for upgraded, out in upgrades]
+        print_json(documents if len(documents) > 1 else documents[0])
+    for upgraded, out in upgrades if not (manner.as_json or manner.quiet) else ():
+        exists = manner.dry_run and out != "-" and os.path.lexists(out)
+        for line in lines(upgraded, out + " (exists; needs --force)" * exists, manner.dry_run):
             click.echo(line, err=True)

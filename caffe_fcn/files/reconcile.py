@@ -10,7 +10,7 @@ quotes follow the surroundings.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -36,17 +36,31 @@ class Moves:
     `names`: fields that took another name, old to new, where the old is gone and the new was absent.
     `elements`: for a repeated field at the top of the net, by its new name, the index in the old list
     of each new element, or None for an element that is new. Others are compared in order.
+    `gone`: where in the text fields begin that go, although neither message may have them.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     elements: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    gone: Collection[int] = ()
 
 
 def reconcile(document: Document, old: Message, new: Message, moves: Moves | None = None) -> list[Edit]:
     """The edits after which the document reads as NEW; OLD is what it reads as now."""
     writer = _Writer(document, moves or Moves())
     writer.message(document.root, old, new, top=True)
-    return [*writer.edits, *without_fields(document, writer.removed)]
+    removed = [*writer.removed, *_fields_at(document.root, writer.moves.gone)]
+    return [*writer.edits, *without_fields(document, removed)]
+
+
+def _fields_at(block: Block, places: Collection[int]) -> Iterator[Field]:
+    """The fields in BLOCK that begin at PLACES."""
+    for each in block.fields if places else ():
+        if each.start in places:
+            yield each
+        else:
+            for value in each.values:
+                if isinstance(value, Block):
+                    yield from _fields_at(value, places)
 
 
 class _Value(NamedTuple):

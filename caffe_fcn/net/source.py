@@ -58,15 +58,22 @@ class SourceNet:
         return self.document.name
 
     def edits_for(
-        self, changed: Message, origins: Sequence[int | None], moved: Mapping[str, str] = MappingProxyType({})
+        self,
+        changed: Message,
+        origins: Sequence[int | None],
+        moved: Mapping[str, str] = MappingProxyType({}),
+        gone: Iterable[ForeignField] = (),
     ) -> list[Edit]:
         """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`, None
         for a new one.
 
-        MOVED names the fields, old to new, whose contents stand in another field of CHANGED than of `net`.
+        MOVED names the fields, old to new, whose contents stand in another field of CHANGED than of `net`. GONE are
+        fields of forks that go from the text.
         """
         in_text = [None if origin is None else self.origins[origin] for origin in origins]
-        return reconcile(self.document, self.written, changed, Moves({**_UPGRADED, **moved}, {"layer": in_text}))
+        places = {each.offset for each in gone}
+        moves = Moves({**_UPGRADED, **moved}, {"layer": in_text}, places)
+        return reconcile(self.document, self.written, changed, moves)
 
     def diff(self, edits: Sequence[Edit], new_name: str) -> str:
         """The unified diff that the EDITS make."""

@@ -7,7 +7,7 @@ plainly: no rules, no data layers, no work in place, a layer called like its top
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -20,14 +20,14 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, LayerEdit, write
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
+from caffe_fcn.net.shapes import Shape, Shapes, batch_norm_blobs, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import other_parameters
 from caffe_fcn.surgery.filling import refuse_lacking
-from caffe_fcn.surgery.weights import current_header
+from caffe_fcn.surgery.splitting import TYPE, Split, parts_of, split_layer, unique_name
 
 _IMAGE = 4
 """The axes that a blob of images has."""
@@ -71,8 +71,8 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dial
             )
         net.layer.add(name=blobs[blob], type="Input", top=[blobs[blob]]).input_param.shape.add(dim=shape)
     kept = [node for node in scope.graph.nodes if scope.inputs == () or not set(node.tops) & set(scope.inputs)]
-    for node in kept:
-        net.layer.append(_plain(node, blobs, scope.shapes, dialect))
+    parts = {node.name: _parts(node, blobs, scope.shapes, dialect) for node in kept}
+    net.layer.extend(part.layer for node in kept for part in parts[node.name])
     written = Written(
         os.path.join(directory, NET),
         os.path.join(directory, WEIGHTS),
@@ -81,7 +81,8 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dial
     )
     with open(written.net, "w", encoding="utf-8") as file:
         file.write(text_format.MessageToString(net, as_utf8=True))
-    _write_weights(scope, weights, written, kept, dialect.dtypes)
+    refuse_lacking(weights, [(node, scope.shapes.params.get(node.index, ())) for node in kept])
+    _write_weights(weights, written.weights, parts, dialect.dtypes)
     return written
 
 
@@ -98,6 +99,34 @@ def _names(scope: Scope) -> dict[Blob, str]:
             taken.add(name)
         names[blob] = name
     return names
+
+
+class _Part(NamedTuple):
+    """A layer in the net that is written, and which of the blobs of the old one it takes; None for all."""
+
+    layer: Message
+    takes: tuple[int, ...] | None
+
+
+def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect) -> list[_Part]:
+    """NODE as it is written. A BatchNorm of a fork, with a scale or a ReLU of its own, is several layers, the last one
+    called like the top."""
+    layer = _plain(node, blobs, shapes, dialect)
+    params = shapes.params.get(node.index, ())
+    held = batch_norm_blobs(params)
+    relu = bool(node.layer.batch_norm_param.relu)
+    if node.type != TYPE or not (relu or held.scale is not None):
+        return [_Part(layer, None)]
+    top = layer.top[0]
+    split = Split(tuple(params), held, None if held.scale is None else top, top if relu else None)
+    layers = split_layer(layer, split, node.layer)
+    taken = {*blobs.values()}
+    names = [unique_name(f"{top}_part", taken) for _ in layers[:-1]] + [top]
+    for number, (each, name) in enumerate(zip(layers, names, strict=True)):
+        each.name, each.top[0] = name, name
+        if number:
+            each.bottom[0] = names[number - 1]
+    return [_Part(each, takes) for each, takes in zip(layers, parts_of(split), strict=False)]
 
 
 def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect) -> Message:
@@ -154,17 +183,13 @@ def _spell_out(param: Message, axes: int) -> None:
 
 
 def _write_weights(
-    scope: Scope, weights: WeightFile, written: Written, nodes: Sequence[Node], dtypes: Collection[str]
+    weights: WeightFile, path: str, parts: Mapping[str, Sequence[_Part]], dtypes: Collection[str]
 ) -> None:
-    """Write the blobs of NODES, each under the name of its layer in the new net."""
-    wanted = {node.name: node for node in nodes}
+    """Write the blobs of layers to PATH, under the names of those that they become in the new net, their PARTS."""
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
-    refuse_lacking(weights, [(node, scope.shapes.params.get(node.index, ())) for node in nodes])
-    types = {node.name: node.type for node in nodes}
     edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):
-        node = wanted.get(record.name)
-        if node is None or last.get(record.name) != position:
+        if record.name not in parts or last.get(record.name) != position:
             edits[position] = DROP
             continue
         other = next((blob.dtype for blob in record.blobs if blob.dtype not in dtypes), None)
@@ -173,13 +198,11 @@ def _write_weights(
                 f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dtypes)}, found {other}, "
                 "which this engine does not read; use --engine onnxruntime"
             )
-        header = schema.LayerParameter()
-        header.CopyFrom(current_header(record, types))
-        header.name, header.type = written.layers[node.tops[0]], node.type
-        for field in ("bottom", "top", "include", "exclude", "param"):
-            header.ClearField(field)
-        edits[position] = (LayerEdit(header),)
-    write(weights, written.weights, edits, upgrade_header=lambda header: header)
+        edits[position] = [
+            LayerEdit(schema.LayerParameter(name=part.layer.name, type=part.layer.type), takes=part.takes)
+            for part in parts[record.name]
+        ]
+    write(weights, path, edits, upgrade_header=lambda header: header)
 
 
 # ---- What a session has to say of sizes ----
@@ -235,7 +258,9 @@ def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
         found = [
             f"{param.name}.{field.name}"
             for param, field in _of_forks(node.layer)
-            if getattr(getattr(node.layer, param.name), field.name) != field.default_value and field.name not in known
+            if node.type != TYPE  # which is written as layers that every Caffe has
+            and getattr(getattr(node.layer, param.name), field.name) != field.default_value
+            and field.name not in known
         ]
         return f"{', '.join(found)}, which it does not know" if found else None
 

@@ -6,20 +6,23 @@ so that comments stay and values are copied without being looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.errors import CaffeFcnError, NetError
+from caffe_fcn.errors import CaffeFcnError, NetError, SurgeryError
+from caffe_fcn.files import prototxt
 from caffe_fcn.files.blobs import C3D
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.headers import merge_header
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.rewrite import DROP, Edits, LayerEdit
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
-from caffe_fcn.net.foreign import kept_note
-from caffe_fcn.net.source import SourceNet, net_of_weights
+from caffe_fcn.net.foreign import ForeignField, kept_note
+from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.net.upgrade import (
     SHAPE_HINT,
     has_legacy_batch_norm,
@@ -30,6 +33,8 @@ from caffe_fcn.net.upgrade import (
 )
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import check_text
+from caffe_fcn.surgery.meeting import meet
+from caffe_fcn.surgery.splitting import Split, asks, find_splits, holds, is_of_batch_norm, split_net, split_weights
 from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes
 
 _LAYER = 100
@@ -56,6 +61,51 @@ def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False) -> Upgra
     return _upgrade_text(opened) if isinstance(opened, SourceNet) else _upgrade_weights(opened, hdf5)
 
 
+def upgrade_pair(source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool) -> tuple[Upgrade, Upgrade]:
+    """SOURCE and its WEIGHTS in the current format, the weights as HDF5 or as a caffemodel. With BVLC, BatchNorm layers
+    of forks become layers of BVLC Caffe, in both. Raises NetError where Caffe refuses the net, or has nothing for a
+    layer; WeightsError where the weights do not fit it."""
+    found = meet(source, weights)
+    held = found.weights or weights
+    splits = find_splits(source, held) if bvlc else {}
+    text, trained = _upgrade_text(source, splits), _upgrade_weights(held, hdf5)
+    if splits and trained.plan is not None:
+        plan = trained.plan._replace(edits=split_weights(held, trained.plan.edits, splits, source.net))
+        changes = (*trained.changes, *_split_changes(splits))
+        trained = trained._replace(plan=plan, changes=changes)
+    fit = found.fit._replace(scaled=()) if bvlc else found.fit
+    return text, trained._replace(notes=(*trained.notes, *fit.notes))
+
+
+def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
+    """Hold the files NET and WEIGHTS, which are to be called NAMES, against each other. Raises SurgeryError where BVLC
+    Caffe would still find a BatchNorm with a scale in them."""
+    with open(net, "rb") as file:
+        source = interpret(prototxt.parse(file.read(), names[0]))
+    with open_weights(weights, names[1]) as opened:
+        scaled = meet(source, opened).fit.scaled
+    if scaled:
+        raise SurgeryError(
+            f"{names[1]}: layer {scaled[0]!r} still has a scale of its own; nothing was written; this is a defect of "
+            "caffe-fcn, please report it with the prototxt"
+        )
+
+
+def refuse_split(opened: SourceNet | WeightFile) -> None:
+    """Raise NetError where OPENED, one file alone, has a layer that BVLC Caffe has not and that would become several:
+    text and weights have to change together."""
+    if isinstance(opened, SourceNet):
+        name, layer = opened.name, next((each.name for each in opened.net.layer if asks(each)), None)
+    else:
+        name, layer = opened.path, holds(opened)
+    if layer is not None:
+        raise NetError(
+            f"{name}: layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, for which BVLC Caffe has other "
+            "layers, so that text and weights change together: "
+            "caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc"
+        )
+
+
 def net_inside(weights: WeightFile) -> Upgrade:
     """The net inside WEIGHTS in the current format, as a prototxt. Raises NetError where there is none, where a layer
     cannot be read, and where Caffe refuses the net."""
@@ -63,18 +113,45 @@ def net_inside(weights: WeightFile) -> Upgrade:
     return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
 
 
-def _upgrade_text(source: SourceNet) -> Upgrade:
+def _upgrade_text(source: SourceNet, splits: Mapping[str, Split] = MappingProxyType({})) -> Upgrade:
     inputs = input_layer(source.written, source.name)
     if inputs is not None and not inputs.input_param.shape:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
         raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
     net, origins = upgrade_with_origins(source.net, source=source.name)
-    edits = source.edits_for(net, origins)
+    net, places = split_net(net, splits)
+    origins = tuple(None if place is None else origins[place] for place in places)
+    gone = [field for field in source.foreign if _goes(field, net, origins, splits)]
+    edits = source.edits_for(net, origins, gone=[field for field in gone if _stays(field, net, origins)])
     document = source.document.with_edits(edits)
     check_text(document, net)
-    changes = tuple(_net_changes(source.written))
-    notes = (*source.notes, *kept_note(source.foreign))
+    changes = (*_net_changes(source.written), *_split_changes(splits), *_gone_changes(gone))
+    notes = (*source.notes, *kept_note([field for field in source.foreign if field not in gone]))
     return Upgrade(source.name, source.format, changes, notes, document, partial(source.diff, edits))
+
+
+def _goes(field: ForeignField, net: Message, origins: Sequence[int | None], splits: Mapping[str, Split]) -> bool:
+    """Whether FIELD goes from the text because its layer is split into those of NET, which come from ORIGINS."""
+    layer = net.layer[origins.index(field.layer)] if field.layer in origins and field.layer is not None else None
+    return layer is not None and layer.name in splits and is_of_batch_norm(field)
+
+
+def _stays(field: ForeignField, net: Message, origins: Sequence[int | None]) -> bool:
+    """Whether the message that FIELD is in is still there in NET; else it goes with that."""
+    return bool(net.layer[origins.index(field.layer)].HasField("batch_norm_param"))
+
+
+def _split_changes(splits: Mapping[str, Split]) -> Iterator[str]:
+    """What becomes of layers that are split, in words."""
+    for name, split in splits.items():
+        yield f"layer {name!r} (BatchNorm), whose scale or ReLU becomes a layer of its own: {', '.join(split.names)}"
+
+
+def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:
+    """The fields that go, in words."""
+    if gone:
+        names = dict.fromkeys(field.name for field in gone)
+        yield f"fields of these layers that BVLC Caffe does not know, which go: {', '.join(names)}"
 
 
 def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
@@ -86,7 +163,8 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
     head: bytes | None = None
     if weights.hdf5 and not hdf5:
         changes.append("weights in HDF5, which become a caffemodel")
-        notes.append("HDF5 holds no net, so the layers of the caffemodel have names and weights only")
+        if weights.bare:
+            notes.append("HDF5 holds no net, so the layers of the caffemodel have names and weights only")
     blobs = [blob for record in weights.layers for blob in record.blobs]
     if not hdf5 and any(blob.dialect is C3D for blob in blobs):
         raise NetError(

@@ -21,7 +21,7 @@ from tests.cli.conftest import LENET, CommandLine, Result, listing, the_message
 from tests.cli.test_interruption import AT_BYTES, LIMIT, filling, finish, start
 from tests.files.datasets import CAFFES, read, same
 from tests.files.encodings import bytes_field, layer, legacy_shape, matrix, model, packed, varint_field
-from tests.paths import GOLDEN, ROOT
+from tests.paths import CASES, GOLDEN, ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "upgrade.json").read_bytes())
 OLD = """\
@@ -240,9 +240,10 @@ def test_the_schema_is_one_and_leaves_nothing_open() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert SCHEMA["title"] == "caffe-fcn upgrade --json"
-    assert SCHEMA["additionalProperties"] is False
-    assert set(SCHEMA["required"]) == set(SCHEMA["properties"])
-    for part in SCHEMA["properties"].values():
+    file = SCHEMA["$defs"]["file"]
+    assert file["additionalProperties"] is False
+    assert set(file["required"]) == set(file["properties"])
+    for part in file["properties"].values():
         assert part["description"] and part.get("items", part)["description"]
 
 
@@ -297,7 +298,7 @@ def test_other_documents_are_not_valid(old: CommandLine) -> None:
     ("arguments", "expected"),
     [
         ([], "Missing argument 'IN'"),
-        (["old.prototxt"], "Missing argument 'OUT'"),
+        (["old.prototxt"], "Missing argument 'OUT|WEIGHTS'"),
         (["old.prototxt", "a", "b"], "unexpected extra argument"),
         (["", "x"], "a file's name is empty"),
         (["old.prototxt", ""], "a file's name is empty"),
@@ -414,3 +415,97 @@ def test_a_reader_that_leaves(big: Path) -> None:
     code, _, err = finish(process)
     assert code == 1 and "Traceback" not in err and "defect" not in err
     assert listing(big) == before
+
+
+# ---- A net with its weights, for BVLC Caffe ----
+
+
+FORK = ("bn_fork.prototxt", "bn_fork.caffemodel")
+BOTH = ("-o", "new.prototxt", "-w", "new.caffemodel")
+
+
+@pytest.fixture
+def fork(cli: CommandLine) -> CommandLine:
+    """The command line in a directory with a net that has a BatchNorm of a fork, and its weights."""
+    for name in FORK:
+        (cli.path / name).write_bytes((CASES / name).read_bytes())
+    return cli
+
+
+def test_a_net_with_its_weights(fork: CommandLine) -> None:
+    result = done(fork, *FORK, *BOTH, "--for", "bvlc")
+    becomes = "  layer 'bn1' (BatchNorm), whose scale or ReLU becomes a layer of its own: bn1_scale"
+    assert result.err.splitlines() == [
+        "bn_fork.prototxt: brought up to date",
+        becomes,
+        "  fields of these layers that BVLC Caffe does not know, which go: batch_norm_param.scale_filler, "
+        "batch_norm_param.bias_filler",
+        "wrote new.prototxt",
+        "bn_fork.caffemodel: brought up to date",
+        becomes,
+        "wrote new.caffemodel",
+    ]
+    assert {name: len(shapes) for name, shapes in fork.blobs("new.caffemodel").items()} == {
+        "c1": 2,
+        "bn1": 3,
+        "bn1_scale": 2,
+        "fc": 2,
+    }
+    told = fork.run("inspect", "new.prototxt", "new.caffemodel").err
+    assert told == ""
+    assert done(fork, "new.prototxt", "again.prototxt", "--for", "bvlc").err.startswith("new.prototxt: up to date")
+
+
+def test_a_dry_run_and_a_diff_of_both(fork: CommandLine) -> None:
+    before = listing(fork.path)
+    result = done(fork, *FORK, *BOTH, "--for", "bvlc", "--dry-run", "--diff")
+    assert listing(fork.path) == before
+    assert '+  name: "bn1_scale"' in result.out.decode() and "+++ new.prototxt" in result.out.decode()
+    assert [line for line in result.err.splitlines() if "write" in line] == [
+        "would write new.prototxt",
+        "would write new.caffemodel",
+    ]
+
+
+def test_the_documents_of_both(fork: CommandLine) -> None:
+    found = done(fork, *FORK, *BOTH, "--for", "bvlc", "--json").document
+    jsonschema.Draft202012Validator(SCHEMA).validate(found)
+    assert [(each["kind"], each["output"]) for each in found] == [("net", BOTH[1]), ("weights", BOTH[3])]
+
+
+def test_both_appear_or_neither(fork: CommandLine) -> None:
+    (fork.path / "new.caffemodel").write_bytes(b"mine")
+    assert "new.caffemodel" in fails(fork, *FORK, *BOTH, "--for", "bvlc")
+    done(fork, *FORK, *BOTH, "--for", "bvlc", "--force")
+    assert set(fork.blobs("new.caffemodel")) == {"c1", "bn1", "bn1_scale", "fc"}
+    assert "--force" in fails(fork, *FORK, *BOTH, "--for", "bvlc")
+
+
+def test_without_a_target_layers_of_forks_stay(fork: CommandLine) -> None:
+    result = done(fork, *FORK, *BOTH)
+    assert fork.read("new.prototxt") == fork.read(FORK[0])
+    assert "BVLC Caffe refuses the weights of bn1" in result.err and "--for bvlc" in result.err
+
+
+def test_one_file_alone_is_refused(fork: CommandLine) -> None:
+    for name, out in ((FORK[0], "new.prototxt"), (FORK[1], "new.caffemodel"), (FORK[1], "new.prototxt")):
+        told = fails(fork, name, out, "--for", "bvlc")
+        assert told.startswith(f"{name}: layer 'bn1' (BatchNorm)") and told.endswith(
+            "caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc"
+        )
+
+
+def test_the_streams_of_both(fork: CommandLine) -> None:
+    text = (fork.path / FORK[0]).read_bytes()
+    result = done(fork, "-", FORK[1], "-o", "-", "-w", "new.caffemodel", "--for", "bvlc", stdin=text)
+    assert b'name: "bn1_scale"' in result.out and "<stdin>: brought up to date" in result.err
+
+
+def test_what_makes_no_pair_is_wrong_usage(fork: CommandLine) -> None:
+    assert "-o and -w belong together" in misused(fork, *FORK, "-o", "new.prototxt")
+    assert "only one of the net and its weights" in misused(fork, "-", "-", *BOTH)
+    assert "only one of -o and -w" in misused(fork, *FORK, "-o", "-", "-w", "-")
+    assert "name a file" in misused(fork, *FORK, "-o", "-", "-w", "x.caffemodel", "--json")
+    assert "is not 'bvlc'" in misused(fork, *FORK, *BOTH, "--for", "intel")
+    (fork.path / "other.prototxt").write_text(fork.read(FORK[0]))
+    assert "expected" in fork.run("upgrade", FORK[0], "other.prototxt", *BOTH).err

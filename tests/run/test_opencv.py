@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, WeightsError
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.net.source import read_net
 from caffe_fcn.run import opencv
+from caffe_fcn.run.nets import one_net
 from caffe_fcn.run.opencv import OpenCv
 from caffe_fcn.run.verify import Options
 from tests.paths import GOLDEN, SHARED_MODELS
+from tests.run import test_batch_norm as batch_norms
 from tests.run import twins
-from tests.run.nets import case, difference, load, net_of, weights_of
+from tests.run.nets import add_layer, case, difference, load, net_of, weights_of
 from tests.surgery.nets import conv, data, fc, layer
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'opencv-python-headless==4.*'")
@@ -181,14 +185,36 @@ def test_fields_of_forks_are_said_in_its_words_or_refused(tmp_path: Path) -> Non
         + layer("d", "Dropout", "q", params="dropout_param { scale_train: false }")
         + fc("fc", "d", 4)
     )
-    net, refused = net_of(text), net_of(text + layer("e", "BatchNorm", "q", params="batch_norm_param { relu: true }"))
+    net, refused = net_of(text), net_of(text + conv("e", "q", 2, 1, "relu: true"))
     with weights_of(refused, tmp_path / "w") as weights:
         image = np.random.default_rng(0).standard_normal((1, 2, 12, 12), dtype=np.float32)
         made, expected = (engine.run({"data": image}) for engine in (OpenCv().load(net, weights), load(net, weights)))
         assert difference(made["fc"], expected["fc"]) < TOLERANCE
-        told = r'"e" \(BatchNorm\): batch_norm_param\.relu, which it does not know'
+        told = r'"e" \(Convolution\): convolution_param\.relu, which it does not know'
         with pytest.raises(EngineError, match=told):
             OpenCv().load(refused, weights)
+
+
+@pytest.mark.parametrize(
+    ("fields", "layout"), [("relu: true", "plain"), ("", "without a shift"), ("relu: true", "scale first")]
+)
+def test_batch_norms_of_forks_are_several_layers_to_it(tmp_path: Path, fields: str, layout: str) -> None:
+    """Each with its blobs; and both what comes of them and what reads that is right."""
+    (tmp_path / "net.prototxt").write_text(
+        data(shape="1 3 4 5")
+        + layer("b", "BatchNorm", "data", params=f"batch_norm_param {{ {fields} }}")
+        + layer("c", "AbsVal", "b")
+    )
+    message = schema.NetParameter()
+    add_layer(message, "b", [batch_norms.parts(3, 2.0)[name] for name in batch_norms.LAYOUTS[layout]])
+    (tmp_path / "w").write_bytes(message.SerializeToString())
+    with open_caffemodel(tmp_path / "w") as weights:
+        net, held, _ = one_net(read_net(tmp_path / "net.prototxt"), weights)
+        image = np.random.default_rng(0).standard_normal((1, 3, 4, 5), dtype=np.float32)
+        made = OpenCv().load(net, held, outputs=["b", "c"]).run({"data": image})
+        expected = load(net, held, ["b", "c"]).run({"data": image})
+    assert all(difference(made[name], expected[name]) < TOLERANCE for name in "bc")
+    assert (expected["b"] >= 0).all() == bool(fields)
 
 
 def test_every_layer_in_the_way_is_named(tmp_path: Path) -> None:

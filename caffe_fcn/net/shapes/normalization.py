@@ -14,8 +14,6 @@ from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.elementwise import channels_of, same
 from caffe_fcn.net.shapes.registry import Bottoms, Shape, rule, show
 
-_LEAST_EPS = 1e-5
-
 
 class BatchNormBlobs(NamedTuple):
     """Where the parameter blobs of a BatchNorm layer are, by position; None for a blob that it has not."""
@@ -40,9 +38,11 @@ def batch_norm_blobs(params: Sequence[Shape]) -> BatchNormBlobs:
 
 
 def stored_eps(layer: schema.Message) -> float:
-    """What LAYER, a BatchNorm, adds to stored variances. NVIDIA's, of which `scale_bias` is, adds 1e-5 or more."""
+    """What LAYER, a BatchNorm, adds to stored variances. NVIDIA's, of which `scale_bias` is, adds no less than what is
+    the default."""
     param = layer.batch_norm_param
-    return float(max(param.eps, _LEAST_EPS) if param.HasField("scale_bias") else param.eps)
+    least = param.DESCRIPTOR.fields_by_name["eps"].default_value
+    return float(max(param.eps, least) if param.HasField("scale_bias") else param.eps)
 
 
 def batch_norm_layouts(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
