@@ -52,7 +52,12 @@ def open_trained(stack: ExitStack, files: Sequence[File]) -> tuple[SourceNet, We
 
 def grouped(files: Sequence[File]) -> list[Sequence[File]]:
     """FILES net by net: a prototxt with its weights behind it, or a caffemodel alone. Weights and the prototxt behind
-    them stay together, as two files in the wrong order."""
+    them stay together, as two files in the wrong order. Raises CaffemodelError for what is neither; OSError where a
+    file cannot be read."""
+    from caffe_fcn.files.recognition import refuse_others
+
+    for file in files:
+        refuse_others(file.path, file.name)
     texts = [file.is_text for file in files]
     backwards = not texts[0] and texts[-1]
     groups: list[Sequence[File]] = []

@@ -19,6 +19,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import CaffemodelError
 from caffe_fcn.files.blobs import BlobRecord, read_blob, read_stored
 from caffe_fcn.files.headers import parse_header
+from caffe_fcn.files.recognition import HEAD, kind_of
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN, Field, Reader, WireError
 
@@ -31,16 +32,7 @@ MAX_HEADERS = 64 << 20
 """The most bytes that everything but the blobs may take."""
 
 _DAMAGED = "the file is damaged or incomplete; fetch it again"
-_SIGNATURES = {
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file, which `open_weights` reads",
-    b"\x89PNG\r\n": "a picture; give the caffemodel",
-    b"\xff\xd8\xff": "a picture; give the caffemodel",
-    b"\x1f\x8b": "a gzip archive; unpack it first",
-    b"PK\x03\x04": "a zip archive; unpack it first, and if it is of PyTorch, convert it to Caffe",
-    b"BZh": "a bzip2 archive; unpack it first",
-    b"\xfd7zXZ\x00": "an xz archive; unpack it first",
-    b"version https://git-lfs": "a pointer to a file in Git LFS; fetch the file itself with `git lfs pull`",
-}
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class _Place(NamedTuple):
@@ -161,10 +153,10 @@ def _check_kind(source: Source) -> None:
     """Refuse, by their first bytes, files that are surely something else."""
     if not source.size:
         raise CaffemodelError(f"{source.path}: expected a caffemodel, found an empty file; fetch it again")
-    start = source.read(0, min(source.size, 32))
-    for signature, kind in _SIGNATURES.items():
-        if start.startswith(signature):
-            raise CaffemodelError(f"{source.path}: expected a binary caffemodel, found {kind}")
+    start = source.read(0, min(source.size, HEAD))
+    kind = "an HDF5 file, which `open_weights` reads" if start.startswith(_HDF5) else kind_of(start)
+    if kind is not None:
+        raise CaffemodelError(f"{source.path}: expected a binary caffemodel, found {kind}")
 
 
 def _guess_kind(source: Source) -> str | None:
@@ -173,8 +165,6 @@ def _guess_kind(source: Source) -> str | None:
     if re.search(rb"[^\t\n\v\f\r\x20-\xff]", start):
         # A number in field 1, where a net has its name, is how solver states and mean images begin.
         return "a solverstate or a binaryproto; give the .caffemodel beside it" if start[0] == 1 << 3 else None
-    if re.search(rb"<(!doctype|html|\?xml)", start, re.IGNORECASE):
-        return "a web page; fetch the file itself"
     return "text; this is a prototxt; were the arguments swapped?"
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import PrototxtError
 from caffe_fcn.files.literals import printable, visible
+from caffe_fcn.files.recognition import kind_of
 
 HEAD = 4096
 """The bytes that a file is told by."""
@@ -42,6 +43,8 @@ _INSIDE = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _CLOSING = {"{": "}", "<": ">"}
 _BINARY_NET = re.compile(rb"(?:\n|\x12|\x1a|\xa2\x06).*?[\x01-\x08\x0e-\x1f]", re.DOTALL)
 """The beginning of a NetParameter: the tag of its name, an input or a layer, and tags or lengths that no text has."""
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}|={7}|\|{7})(?=\s|\Z)", re.MULTILINE)
+"""What git writes at the start of a line into a file that it cannot merge; no prototxt has such a line."""
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
 
 
@@ -91,6 +94,10 @@ class Document:
     def __init__(self, text: str, name: str = "<string>") -> None:
         self.text = text
         self.name = name
+        mark = _CONFLICT.search(text)
+        if mark:
+            what = f"found {mark[0].strip()!r}, a mark of a merge conflict; keep one of its sides and remove the marks"
+            self.fail(mark.start(), what)
         self.root = _Parser(self).parse()
 
     def __str__(self) -> str:
@@ -163,7 +170,11 @@ def read(path: str | os.PathLike[str]) -> Document:
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text of a file; bytes that are not UTF-8 survive as surrogates, and binary files are refused."""
+    """The text of a file; bytes that are not UTF-8 survive as surrogates. Raises PrototxtError for what is no text, or
+    surely another one."""
+    kind = kind_of(data[:HEAD])
+    if kind is not None:
+        raise PrototxtError(f"{name}: expected a prototxt (text), found {kind}")
     if is_binary(data):
         hint = "a binary file; is it the caffemodel? The prototxt comes first, then the weights"
         raise PrototxtError(f"{name}: expected a prototxt (text), found {hint}")

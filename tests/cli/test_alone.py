@@ -141,7 +141,7 @@ def test_pictures_are_told_from_weights(cli: CommandLine) -> None:
     [
         ([WEIGHTS, NET, "x.png"], 1, "the arguments are swapped: the prototxt comes first"),
         ([WEIGHTS, WEIGHTS, "x.png"], 1, "found a binary file; give the prototxt first"),
-        ([NET, "x.png", "y.png"], 1, "x.png: expected a binary caffemodel, found a picture; give the caffemodel"),
+        ([NET, "x.png", "y.png"], 1, "x.png: expected a binary caffemodel, found a picture"),
         ([WEIGHTS], 2, "expected an IMAGE behind NET, found nothing"),
         ([NET], 2, "expected WEIGHTS and an IMAGE behind NET, found nothing"),
         ([NET, WEIGHTS], 2, f"expected WEIGHTS and an IMAGE behind NET, found only {WEIGHTS}"),

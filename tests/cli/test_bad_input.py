@@ -30,7 +30,7 @@ NET = data() + fc("fc", "data", 5)
     ("text", "place", "expected"),
     [
         ("Dear all,\nhere is the net.\n", ":1:6: ", "expected ':' or '{' after 'Dear'"),
-        ("<!DOCTYPE html>\n<html></html>\n", ":1:1: ", "expected"),
+        (NET + "=======\n", ":3:1: ", "a mark of a merge conflict"),
         ("import numpy as np\n", ":1:8: ", "expected"),
         ('layer { name: "fc type: }\n', ":1:15: ", 'expected a closing "'),
         ('layer {\n  name: "a"\n', ":3:1: ", "expected '}'"),

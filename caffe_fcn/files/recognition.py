@@ -1,0 +1,40 @@
+"""Files that are surely something else than a model, told by their first bytes, whatever their names say."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from caffe_fcn.errors import CaffemodelError
+
+HEAD = 1024
+"""The bytes that are looked at."""
+
+_SIGNATURES = {
+    b"\x89PNG\r\n": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"\x1f\x8b": "a gzip archive; unpack it first",
+    b"PK\x03\x04": "a zip archive; unpack it first, and if it is of PyTorch, convert it to Caffe",
+    b"BZh": "a bzip2 archive; unpack it first",
+    b"\xfd7zXZ\x00": "an xz archive; unpack it first",
+    b"version https://git-lfs": "a pointer to a file in Git LFS; fetch the file itself with `git lfs pull`",
+}
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
+
+
+def kind_of(head: bytes) -> str | None:
+    """What a file that begins with HEAD is, with the next step where there is one; None where it may be a model."""
+    for signature, kind in _SIGNATURES.items():
+        if head.startswith(signature):
+            return kind
+    return "a web page; download the file itself (on GitHub: Raw)" if _PAGE.match(head) else None
+
+
+def refuse_others(path: str | os.PathLike[str], name: str | None = None) -> None:
+    """Raise CaffemodelError where the file at PATH, which messages call NAME, is surely no prototxt and no weights;
+    OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        kind = kind_of(file.read(HEAD))
+    if kind is not None:
+        raise CaffemodelError(f"{name or os.fspath(path)}: expected a prototxt or weights, found {kind}")
