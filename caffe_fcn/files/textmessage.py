@@ -25,7 +25,7 @@ from caffe_fcn.files.literals import (
     truth,
 )
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar
-from caffe_fcn.schema import FORKS, Message, is_repeated, is_required
+from caffe_fcn.schema import FORKS, OLD, Message, is_repeated, is_required
 
 _LIMITS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -64,11 +64,13 @@ class Foreign(NamedTuple):
 
 class Typed(NamedTuple):
     """The message of a document, and what else is to be told of its text, in the order of the text: what is FOREIGN to
-    BVLC Caffe, and what is IRREGULAR, as (dotted path, offset)."""
+    BVLC Caffe, and as (dotted path, offset) what is IRREGULAR, and what is REPEATED of fields of forks that the message
+    says once, of which the first one counts."""
 
     message: Message
     foreign: tuple[Foreign, ...]
     irregular: tuple[tuple[str, int], ...]
+    repeated: tuple[tuple[str, int], ...]
 
     @property
     def unknown(self) -> tuple[tuple[str, int], ...]:
@@ -81,7 +83,7 @@ def to_message(document: Document, message_class: Any) -> Typed:
     message = message_class()
     reader = _Reader(document)
     reader.fill(message, document.root.fields, "")
-    return Typed(message, tuple(reader.foreign), tuple(reader.irregular))
+    return Typed(message, tuple(reader.foreign), tuple(reader.irregular), tuple(reader.repeated))
 
 
 @cache
@@ -106,6 +108,7 @@ class _Reader:
         self.document = document
         self.foreign: list[Foreign] = []
         self.irregular: list[tuple[str, int]] = []
+        self.repeated: list[tuple[str, int]] = []
         self.inside = 0
         """How many fields of forks are open."""
 
@@ -117,7 +120,9 @@ class _Reader:
             if descriptor is None:
                 self.note(message, field, path, known=False)
                 continue
-            foreign = descriptor.number >= FORKS
+            if descriptor.number >= OLD:
+                self.irregular.append((path + field.name, field.start))
+            foreign = FORKS <= descriptor.number < OLD
             if foreign:
                 self.note(message, field, path, known=True)
             self.inside += foreign
@@ -125,7 +130,8 @@ class _Reader:
                 self.add(message, descriptor, field, path)
             elif field.name not in seen:
                 self.set(message, descriptor, field, path)
-            elif self.inside:  # some fork repeats the field; the first one counts
+            elif self.inside:
+                self.repeated.append((path + field.name, field.start))
                 self.set(type(message)(), descriptor, field, path)
             else:
                 self.repeat(message, descriptor, field, path)

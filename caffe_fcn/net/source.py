@@ -16,15 +16,15 @@ from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
-from caffe_fcn.files.prototxt import Document, Edit
+from caffe_fcn.files.literals import printable, string_bytes
+from caffe_fcn.files.prototxt import Block, Document, Edit, Field
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import ForeignField, foreign_fields
 from caffe_fcn.net.inside import text_of
 from caffe_fcn.net.shapes import BVLC_LAYERS
-from caffe_fcn.net.upgrade import is_v0, is_v1, upgrade_with_origins
+from caffe_fcn.net.upgrade import finished, is_halfway, is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
 
 _UPGRADED = {"layers": "layer"}
@@ -120,16 +120,37 @@ def net_of_weights(weights: WeightFile) -> SourceNet:
 
 def interpret(document: Document) -> SourceNet:
     """The net that DOCUMENT spells. V0 and V1 layers are upgraded; what current Caffe reads stays as it is."""
+    check_words(document)
     typed = to_message(document, schema.NetParameter)
     written = typed.message
     _check_is_net(document, typed)
     form = "V0" if is_v0(written) else "V1" if is_v1(written) else "V2"
     if form == "V2":
-        net, origins = written, tuple[int | None, ...](range(len(written.layer)))
+        net = finished(written) if is_halfway(written) else written
+        origins = tuple[int | None, ...](range(len(written.layer)))
     else:
         net, origins = upgrade_with_origins(written, source=document.name)
     foreign = foreign_fields(document, typed.foreign, net, origins)
     return SourceNet(document, written, net, origins, form, _notes(document, typed), foreign)
+
+
+def check_words(document: Document) -> None:
+    """Raise PrototxtError where layers of the current format stand under the word of the format of 2014."""
+    for field in document.root.fields:
+        blocks = [value for value in field.values if field.name == "layers" and isinstance(value, Block)]
+        if any(_is_current(document, inner) for block in blocks for inner in block.fields):
+            what = "'layers' is the word of the format of 2014, but this layer is in the current one"
+            document.fail(field.start, f"{what}; write 'layer'")
+
+
+def _is_current(document: Document, field: Field) -> bool:
+    """Whether FIELD, of a layer, is one that only the current format has: a type in quotes, parameters as messages."""
+    for value in field.values:
+        if isinstance(value, Block):
+            return field.name == "param"
+        if field.name == "type" and value.kind == "string":
+            return string_bytes(document.text[value.start : value.end]).decode("utf-8", "replace") in BVLC_LAYERS
+    return False
 
 
 def foreign_types(types: Iterable[str]) -> list[str]:
@@ -162,4 +183,6 @@ def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
         notes.append(
             f"{document.name}:{line}:{column}: {path} is written in a way that Caffe refuses; read all the same"
         )
+    for path in dict.fromkeys(path for path, _ in typed.repeated):
+        notes.append(f"{printable(path, 100)} is given several times, as some forks do; the first one is read")
     return tuple(notes)

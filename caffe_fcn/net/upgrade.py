@@ -8,7 +8,7 @@ descriptors, those of forks included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -93,6 +93,9 @@ _V1_PARAM_SPECS = {
 }
 """V1's parallel lists, one value a blob -> the field of ParamSpec."""
 
+_OLD_SPECS = ("blob_share_mode", "blobs_lr", "weight_decay")
+"""Those of the lists that are read in a current layer too, in which no Caffe takes them."""
+
 _V1_DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 _TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 
@@ -130,9 +133,38 @@ def has_legacy_batch_norm(net: Message) -> bool:
     return any(_trains_statistics(layer) for layer in net.layer)
 
 
+def is_halfway(net: Message) -> bool:
+    """Whether a current layer of NET has a type, rates or sharing in the words of the format of 2014."""
+    types = old_types()
+    return any(layer.type in types or any(map(len, _old_specs(layer))) for layer in net.layer)
+
+
+def finished(net: Message) -> Message:
+    """NET, in the current format, as a new NetParameter without words of the format of 2014; blobs are carried over."""
+    made = schema.NetParameter()
+    made.CopyFrom(net)
+    for layer in made.layer:
+        layer.type = old_types().get(layer.type, layer.type)
+        _put_specs(layer, layer)
+        for name in _OLD_SPECS:
+            layer.ClearField(name)
+    return made
+
+
+def _old_specs(layer: Message) -> Iterator[Sequence[float]]:
+    return (getattr(layer, name) for name in _OLD_SPECS)
+
+
+@cache
+def old_types() -> dict[str, str]:
+    """The types of the format of 2014 that have another name now, by their old name."""
+    names = {name: _current_type(name) for name in _type_names().values()}
+    return {old: new for old, new in names.items() if new and new != old}
+
+
 def needs_upgrade(net: Message) -> bool:
     """Whether `upgrade` would change anything in NET."""
-    return len(net.layers) > 0 or has_legacy_inputs(net) or has_legacy_batch_norm(net)
+    return len(net.layers) > 0 or is_halfway(net) or has_legacy_inputs(net) or has_legacy_batch_norm(net)
 
 
 def upgrade(net: Message, *, source: str = "net") -> Message:
@@ -288,7 +320,14 @@ def _upgrade_v1_layer(old: Message, new: Message, place: str, type_name: str | N
     for field, value in old.ListFields():
         if field.name in common:
             _put(new, field.name, value)
+    _put_specs(old, new)
+
+
+def _put_specs(old: Message, new: Message) -> None:
+    """Give the `param` of NEW what the parallel lists of OLD say."""
     for name, part in _V1_PARAM_SPECS.items():
+        if name == "param" and old.DESCRIPTOR is new.DESCRIPTOR:
+            continue
         for position, value in enumerate(getattr(old, name)):
             if position == len(new.param):
                 new.param.add()
@@ -309,6 +348,7 @@ def _common_fields() -> frozenset[str]:
         name
         for name, field in schema.V1LayerParameter.DESCRIPTOR.fields_by_name.items()
         if name in current
+        and name not in _V1_PARAM_SPECS
         and current[name].type == field.type
         and (field.message_type is None or field.message_type.full_name == current[name].message_type.full_name)
     )

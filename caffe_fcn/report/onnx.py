@@ -14,6 +14,7 @@ from caffe_fcn.run.onnx.export import metadata_props
 from caffe_fcn.run.onnx.graph import Value
 from caffe_fcn.run.onnx.lowering import Lowered
 from caffe_fcn.run.onnx.model import OPSET
+from caffe_fcn.run.onnx.sizes import batch_axes
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
 _MAPS = {3: "l", 4: "hw", 5: "lhw"}
@@ -30,10 +31,13 @@ def _lines(found: Export) -> Iterator[str]:
     lowered = found.exported.lowered
     count = len(lowered.scope.graph.nodes)
     yield f"{found.net}: {count} layer{'s' * (count != 1)} of phase {found.phase} in ONNX, opset {OPSET}"
-    rows = [("input", value.name, _dims(value)) for value in lowered.graph.inputs]
+    rows = [("input", value.name, _dims(value, 0)) for value in lowered.graph.inputs]
+    batch = batch_axes(lowered.scope, lowered.free)
     for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True):
         name = value.name if value.name == blob.name else f"{value.name} (in Caffe {blob.name})"
-        rows.append(("output", name, "  ".join(filter(None, (_dims(value), _place(found, value.name))))))
+        rows.append(
+            ("output", name, "  ".join(filter(None, (_dims(value, batch.get(blob)), _place(found, value.name)))))
+        )
     width = max(len(name) for _, name, _ in rows)
     for kind, name, told in rows:
         yield f"  {kind:<6}  {name:<{width}}  {told}"
@@ -49,9 +53,11 @@ def _lines(found: Export) -> Iterator[str]:
         yield f"wrote {', '.join(files)}"
 
 
-def _dims(value: Value) -> str:
-    """The extents of VALUE, a letter for each that is free."""
-    letters = f"N?{_MAPS.get(len(value.dims), '?' * len(value.dims))}"
+def _dims(value: Value, batch: int | None) -> str:
+    """The extents of VALUE, a letter for each that is free; items of the batch lie along the axis BATCH."""
+    letters = [*("N?" + _MAPS.get(len(value.dims), "?" * len(value.dims)))] if batch == 0 else ["?"] * len(value.dims)
+    if batch is not None:
+        letters[batch] = "N"
     shown = [_LETTERS.get(dim.rpartition("_")[2], dim) if isinstance(dim, str) else dim for dim in value.dims]
     return "×".join(letters[axis] if dim is None else str(dim) for axis, dim in enumerate(shown)) or "a single value"
 

@@ -23,6 +23,8 @@ Message: TypeAlias = Any
 
 FORKS = 60000
 """Fields and enumerators from this number on are forks', numbered by us, and not for other programs."""
+OLD = 61000
+"""Fields from this number on belong to an older format, and stand where no Caffe takes them."""
 
 _LABEL_REQUIRED = 2
 _LABEL_REPEATED = 3

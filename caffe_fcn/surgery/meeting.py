@@ -13,6 +13,7 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net import foreign
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
@@ -20,6 +21,8 @@ from caffe_fcn.surgery.bare import with_headers
 from caffe_fcn.surgery.filling import Supply, completed, supplies, words_of
 from caffe_fcn.surgery.filling import notes as supply_notes
 from caffe_fcn.surgery.fitting import Fit, blob_shapes, check_fit
+
+_TOLD = {Severity.ERROR: "Caffe does not build the net: ", Severity.BVLC: "", Severity.INFORMATION: ""}
 
 
 class Trained(NamedTuple):
@@ -107,7 +110,8 @@ def meet(
     notes = [*source.notes, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
     if fed is None:  # labels are not as many as the larger map's cells
-        notes += [each.message for phase, graph in phases.items() for each in objections(graph, shapes[phase])]
+        found = (each for phase, graph in phases.items() for each in objections(graph, shapes[phase]))
+        notes += [f"{_TOLD[each.severity]}{each.message}" for each in found]
     both = [(graph, shapes[phase]) for phase, graph in phases.items()]
     fit, supplied, misfit = Fit(), () if weights is None else supplies(weights, both), ""
     if weights is not None:

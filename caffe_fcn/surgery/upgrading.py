@@ -29,6 +29,7 @@ from caffe_fcn.net.upgrade import (
     has_legacy_inputs,
     has_legacy_transforms,
     input_layer,
+    is_halfway,
     upgrade_with_origins,
 )
 from caffe_fcn.schema import Message
@@ -251,8 +252,11 @@ def _net_changes(net: Message, *, whole: bool = True) -> Iterator[str]:
         yield f"{_count(padding, 'padding layer')}, whose pad goes to the layers behind"
     if has_legacy_transforms(net):
         yield "scale, mean, crop and mirror of data layers, which go to transform_param"
+    if is_halfway(net):
+        yield "words of the format of 2014 in layers of the current one"
     if has_legacy_inputs(net):
-        yield "input fields of the net, which become a layer of type Input"
+        made = "become a layer of type Input" if input_layer(net, "") else "go: a layer makes their blobs"
+        yield f"input fields of the net, which {made}"
     if has_legacy_batch_norm(net):
         yield "rates of BatchNorm's statistics, which are measured and not learned: 0"
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from caffe_fcn import schema
 from caffe_fcn.files.prototxt import Block, Document, Edit, Field, Scalar, parse
 from caffe_fcn.files.textmessage import to_message
-from caffe_fcn.schema import is_repeated, is_required
+from caffe_fcn.schema import OLD, is_repeated, is_required
 
 NAMES = ["layer", "name", "a", "_x9", "inf", "top", "E"]
 WORDS = ["MAX", "true", "inf", "nan", "-inf", "x.y-z", "lmdb"]
@@ -136,7 +136,9 @@ def some_fields(random: Random, descriptor: Any, depth: int) -> list[FieldDescri
     """Up to three fields of a message type and those that it must have, scalars only where no more DEPTH is left; never
     weights."""
     fields = [
-        field for field in descriptor.fields if field.name != "blobs" and (depth > 0 or field.message_type is None)
+        field
+        for field in descriptor.fields
+        if field.name != "blobs" and field.number < OLD and (depth > 0 or field.message_type is None)
     ]
     chosen = random.sample(fields, min(len(fields), random.randrange(4)))
     return chosen + [field for field in fields if is_required(field) and field not in chosen]

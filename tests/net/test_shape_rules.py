@@ -255,7 +255,11 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Convolution convolution_param { num_output: 4 kernel_size: 3 hole: 0 }", [MAP], "dilation is 0×0"),
         ("Convolution convolution_param { num_output: 4 kernel_size: 3 hole: 2 }", [(1, 3, 9)], "two spatial axes"),
         ("Convolution3D convolution_param { num_output: 4 kernel_size: 3 }", [MAP], "needs 3"),
-        ("Convolution convolution_param { num_output: 4 kernel_size: 3 }", [MAP, MAP], "it has 2 bottoms and 1 tops"),
+        (
+            "Convolution convolution_param { num_output: 4 kernel_size: 3 }",
+            [MAP, MAP],
+            "a top for each bottom, found 1",
+        ),
         (
             "Deconvolution convolution_param { num_output: 4 kernel_size: 1 pad: 9 }",
             [MAP],

@@ -23,7 +23,7 @@ from caffe_fcn.net.problems.nets import problems_of
 from caffe_fcn.net.problems.places import layer_places, located
 from caffe_fcn.net.problems.text import foreign_fields, irregularities, unknown_fields
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.source import interpret, net_of_weights
+from caffe_fcn.net.source import check_words, interpret, net_of_weights
 
 __all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights"]
 
@@ -61,6 +61,8 @@ def _examine(document: Document, name: str, selection: Selection) -> Findings:
         kind = _kind(document)
         if kind == _LABELS:
             return Findings(kind, None)
+        if kind == "net":
+            check_words(document)
         typed = to_message(document, schema.message_class(_MESSAGES[kind]))
     except PrototxtError as error:
         return Findings(None, None, (located(error, name),))

@@ -17,7 +17,7 @@ from caffe_fcn.net.problems.text import first_of_each
 from caffe_fcn.net.selection import Selection, check_given, graph_of
 from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, Shapes, Unknown, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.net.upgrade import SHAPE_HINT
+from caffe_fcn.net.upgrade import SHAPE_HINT, old_types
 from caffe_fcn.schema import Message
 
 _PHASES = {"TRAIN": 0, "TEST": 1}
@@ -44,6 +44,7 @@ def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
     yield from _unbuilt(source, phases)
     yield from _errors_in_shapes(source, selection, phases.built)
     yield from _foreign_types(source)
+    yield from _old_types(source)
 
 
 def _phases(source: SourceNet, selection: Selection) -> _Phases:
@@ -165,6 +166,16 @@ def _shapeless(source: SourceNet, graph: Graph, selection: Selection, shapes: Sh
 
 def _in_phase(problem: Problem, phase: str) -> Problem:
     return problem._replace(message=f"{problem.message} (in phase {phase})")
+
+
+def _old_types(source: SourceNet) -> Iterator[Problem]:
+    """The layer types that a current layer gives by their names of 2014."""
+    places = layer_places(source)
+    types = old_types()
+    old = [(layer.type, index) for index, layer in enumerate(source.written.layer) if layer.type in types]
+    for kind, (index, more) in first_of_each(old).items():
+        message = f"type {kind} is a name of the format of 2014{more}; in a 'layer' write type: \"{types[kind]}\""
+        yield Problem(*places.get(index, START), message, Severity.BVLC)
 
 
 def _foreign_types(source: SourceNet) -> Iterator[Problem]:

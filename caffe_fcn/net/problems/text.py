@@ -23,6 +23,9 @@ def irregularities(document: Document, typed: Typed) -> Iterator[Problem]:
     for path, (offset, more) in first_of_each(typed.irregular).items():
         what = f"{printable(path, _LONG)} is written in a way that Caffe refuses{more}"
         yield Problem(*document.position(offset), what, Severity.BVLC)
+    for path, (offset, more) in first_of_each(typed.repeated).items():
+        what = f"{printable(path, _LONG)} is given again{more}, as some forks do; the first one is read"
+        yield Problem(*document.position(offset), what, Severity.BVLC)
 
 
 def unknown_fields(document: Document, typed: Typed) -> Iterator[Problem]:

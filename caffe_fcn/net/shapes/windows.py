@@ -234,7 +234,7 @@ def _taken_away(made: Shape) -> ShapeError:
 def convolution(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BaseConvolutionLayer: all bottoms have one shape, and a top each; the axes before the channels stay."""
     if len(layer.top) != len(bottoms):
-        raise ShapeError(f"it has {len(bottoms)} bottoms and {len(layer.top)} tops; expected one top for each bottom")
+        raise ShapeError(f"expected a top for each bottom, found {len(layer.top)} for {len(bottoms)}")
     bottom: Shape = bottoms[0]
     axis, _, outputs = _convolution_axes(layer, bottom)
     for position, other in enumerate(bottoms):

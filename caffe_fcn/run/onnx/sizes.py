@@ -23,6 +23,7 @@ _MAX_STEP = 4096
 """Maps whose cells lie further apart are not tried at a larger size."""
 _USUAL_STEP = 32
 """A multiple of the strides of most nets, for inputs over which no geometry is known, such as those of DummyData."""
+_BATCH = "batch"
 _SPATIAL = {1: ("length",), 2: ("height", "width"), 3: ("length", "height", "width")}
 """What the axes of an image or a video are called."""
 
@@ -42,7 +43,7 @@ def possible_axes(scope: Scope) -> list[Axis]:
     if not shapes:
         return []
     first = next(iter(shapes.values()))
-    found = [Axis("batch", tuple((blob, 0) for blob, shape in shapes.items() if shape[0] == first[0]), (1, 6))]
+    found = [Axis(_BATCH, tuple((blob, 0) for blob, shape in shapes.items() if shape[0] == first[0]), (1, 6))]
     images = {blob: shape for blob, shape in shapes.items() if len(shape) > 2}
     step = _step(scope)
     if images and step:
@@ -80,6 +81,30 @@ def extents_with(scope: Scope, free: Sequence[Axis]) -> dict[Blob, Dims] | str:
             if blob in dims:
                 dims[blob] = _agreed(dims[blob], shape)
     return dims
+
+
+def batch_axes(scope: Scope, free: Sequence[Axis]) -> dict[Blob, int]:
+    """The axis of each output along which the items of the batch lie, where the batch is FREE: the one that is as
+    long, and grows with it."""
+    batch = next((axis for axis in free if axis.name == _BATCH), None)
+    dims = extents_with(scope, [batch]) if batch is not None else {}
+    if batch is None or isinstance(dims, str):
+        return {}
+    first, place = batch.axes[0]
+    items = dims_of(scope, first)[place]
+    found = {}
+    for blob in scope.outputs:
+        places = zip(dims.get(blob, ()), dims_of(scope, blob), strict=False)
+        grown = [axis for axis, (extent, nominal) in enumerate(places) if extent is None and nominal == items]
+        if len(grown) == 1:
+            found[blob] = grown[0]
+    return found
+
+
+def dims_of(scope: Scope, blob: Blob) -> Shape:
+    """The nominal shape of BLOB; () where it is not known."""
+    shape = scope.shapes.blobs[blob]
+    return shape if isinstance(shape, tuple) else ()
 
 
 def _longer(scope: Scope, free: Sequence[Axis], trial: int) -> dict[str, Shape]:
