@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from caffe_fcn.schema import Message
 from tests.random.basics import Array, ImpossibleError, axis_of, need
-from tests.random.windows import convolution, deconvolution, im2col, per_axis, pooling
+from tests.random.windows import convolution, deconvolution, im2col, per_axis, pooling, spp
 
 Rule: TypeAlias = Callable[[Message, Sequence[Array], Sequence[Array]], "list[Array]"]
 
@@ -214,7 +214,28 @@ def tile(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> li
     return [np.tile(bottoms[0], repeats)]
 
 
+def shuffle_channel(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
+    """ShuffleChannel of forks."""
+    x, group = bottoms[0], layer.shuffle_channel_param.group
+    need(x.shape[1] % group == 0, "group does not divide")
+    return [x.reshape(len(x), group, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)]
+
+
+def squeeze(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
+    """Squeeze of Synopsys, of axes that it names."""
+    axes = tuple(axis_of(axis, bottoms[0].ndim) for axis in layer.squeeze_param.axis)
+    need(len(axes) > 0 and all(bottoms[0].shape[axis] == 1 for axis in axes), "an axis that is not 1")
+    return [bottoms[0].squeeze(axes)]
+
+
 # ---- Values put together ----
+
+
+def axpy(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
+    """Axpy of squeeze-and-excitation nets."""
+    factor, x, y = bottoms
+    need(x.shape == y.shape and factor.size == prod(x.shape[:2]), "bottoms that do not fit")
+    return [factor.reshape(*x.shape[:2], *[1] * (x.ndim - 2)) * x + y]
 
 
 def eltwise(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
@@ -284,6 +305,7 @@ def _log(layer: Message, x: Array) -> Array:
 RULES: dict[str, Rule] = {
     "AbsVal": _each(lambda _, x: abs(x)),
     "ArgMax": argmax,
+    "Axpy": axpy,
     "BNLL": _each(lambda _, x: np.logaddexp(0, x)),
     "BatchNorm": batch_norm,
     "Bias": bias,
@@ -309,13 +331,17 @@ RULES: dict[str, Rule] = {
     "Pooling": pooling,
     "Power": _each(_power),
     "ReLU": _each(lambda layer, x: np.where(x > 0, x, layer.relu_param.negative_slope * x)),
+    "ReLU6": _each(lambda _, x: np.clip(x, 0, 6)),
     "Reduction": reduction,
     "Reshape": reshape,
     "Scale": scale,
+    "SPP": spp,
+    "ShuffleChannel": shuffle_channel,
     "Sigmoid": _each(lambda _, x: 1 / (1 + np.exp(-x))),
     "Slice": slice_,
     "Softmax": softmax,
     "Split": _each(lambda _, x: x),
+    "Squeeze": squeeze,
     "Swish": _each(lambda layer, x: x / (1 + np.exp(-layer.swish_param.beta * x))),
     "TanH": _each(lambda _, x: np.tanh(x)),
     "Threshold": _each(lambda layer, x: (x > layer.threshold_param.threshold).astype(float)),

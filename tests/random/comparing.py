@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,8 +20,8 @@ from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import DropLayer, Edit, Rewire, ToConvolution, WindowPooling
 from tests.random.basics import Array
 from tests.random.nets import RandomNet
-from tests.random.running import Weights, answers, in_phase
-from tests.random.sliding import Sliding, cells, sliding
+from tests.random.running import Weights, answers, in_phase, run
+from tests.random.sliding import MANY, Sliding, cells, sliding
 
 _SAMPLES = 2
 
@@ -35,14 +37,24 @@ class Loaded:
         self.layers = in_phase(net)
         self.weights = weights
 
-    def exactness(self, sizes: Mapping[str, Shape]) -> dict[str, Exactness | None]:
-        """Where each blob is exact, by its name, at the nominal size and at SIZES; None for what is no map."""
-        both = [infer_geometry(self.graph, infer_shapes(self.graph, given=given)) for given in ({}, sizes)]
+    def exactness(self, sizes: Mapping[str, Shape], step: int) -> dict[str, Exactness | None]:
+        """Where each blob is exact, by its name, at the nominal size and at SIZES, which are MANY times STEP larger.
+
+        None for what is no map, and for a map that grows otherwise, so that it has no cell for each window.
+        """
+        shapes = [infer_shapes(self.graph, given=given) for given in ({}, sizes)]
+        both = [infer_geometry(self.graph, each) for each in shapes]
         found: dict[str, Exactness | None] = {}
         for blob in both[0]:
-            places = [known[blob] for known in both]
-            reasons = [reason for place in places if place is not None for reason in place.reasons]
-            found[blob.name] = None if None in places else exactness_of(reasons)
+            places: list[Any] = [known[blob] for known in both]
+            if None in places:
+                found[blob.name] = None
+                continue
+            small, large = (cast(Shape, each.blobs[blob]) for each in shapes)
+            grown = [Fraction(more - less, MANY) for less, more in zip(small[2:], large[2:], strict=True)]
+            fits = all(each * stride == step for each, stride in zip(grown, places[0].stride, strict=True))
+            reasons = [reason for place in places for reason in place.reasons]
+            found[blob.name] = exactness_of(reasons) if fits else None
         return found
 
 
@@ -98,6 +110,18 @@ def _maker(layers: Sequence[Message], blob: str) -> int | None:
     return next((place for place in reversed(range(len(layers))) if blob in layers[place].top), None)
 
 
+def misfits(net: RandomNet, model: Model) -> list[str]:
+    """The blobs of NET whose shapes are inferred otherwise than numpy makes them."""
+    made = run(in_phase(net.net), net.weights, net.inputs)
+    shapes = infer_shapes(build_graph(model.source.net))
+    inferred = {blob.name: shape for blob, shape in shapes.blobs.items() if blob.name in made}
+    return [
+        f"shapes: {name!r} is {values.shape}, inferred as {inferred[name]}"
+        for name, values in made.items()
+        if inferred[name] != values.shape
+    ]
+
+
 def same_size(pair: Pair) -> list[str]:
     """What is wrong at the nominal size, where both are held against what numpy makes of the original."""
     faults = []
@@ -131,7 +155,7 @@ def larger(pair: Pair) -> tuple[str, list[str]]:
     except CaffeFcnError as error:
         return f"the twin does not take it: {error}", []
     expected = answers(pair.twin.layers, pair.twin.weights, made.fed, pair.names.values())
-    exact = pair.twin.exactness({name: values.shape for name, values in made.fed.items()})
+    exact = pair.twin.exactness({name: values.shape for name, values in made.fed.items()}, made.step)
     crops = pair.windows([layer.name for layer in pair.original.layers])
     assert not isinstance(crops, str)
     faults, told = [], {"equal"}

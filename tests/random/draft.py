@@ -30,6 +30,7 @@ PARAMS = {
     "LRN": "lrn_param",
     "MVN": "mvn_param",
     "Normalize": "norm_param",
+    "ShuffleChannel": "shuffle_channel_param",
     "PReLU": "prelu_param",
     "ReLU": "relu_param",
     "TanH": "tanh_param",

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from caffe_fcn.errors import CaffeFcnError, LoweringError
+from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
 from caffe_fcn.report.verification import summary
 from caffe_fcn.run.proofs.records import Status, Verification
 from caffe_fcn.run.verify import Model
 from caffe_fcn.surgery.convert import plan
 from caffe_fcn.surgery.writing import carry_out
-from tests.random.comparing import Loaded, Pair, larger, same_size
+from tests.random.comparing import Loaded, Pair, larger, misfits, same_size
 from tests.random.files import Files, blobs_of, verdict
 from tests.random.nets import RandomNet, random_net
 from tests.random.surviving import survivors
@@ -67,11 +67,12 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
     files = Files(*net.write(directory))
     made = Files(directory / "fcn.prototxt", directory / "fcn.caffemodel")
     with ExitStack() as stack:
+        model = files.opened(stack)
+        outcome.faults += misfits(net, model)
         try:
-            model = files.opened(stack)
             planned = plan(model.source, model.weights, net.settings)
             carry_out(planned, str(made.net), str(made.weights))
-        except CaffeFcnError as error:
+        except SurgeryError as error:
             outcome.refused = f"convert: {_general(error, net)}"
             outcome.faults += [f"convert: {error}"] if "defect" in str(error) else []
             return
@@ -86,8 +87,8 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
         outcome.converted = bool(pair.changed)
         outcome.faults += same_size(pair)
         if not outcome.faults:
-            outcome.dense, outcome.faults = larger(pair)
-            outcome.dense = _general(outcome.dense, net)
+            dense, outcome.faults = larger(pair)
+            outcome.dense = _general(dense, net)
         found = _judge(model, twin, outcome)
     if mutants and found is not None and found.holds and not outcome.faults:
         windows = pair.windows([])

@@ -165,6 +165,16 @@ def share(d: Draft, kind: str, blob: str, blobs: list[Array], **fields: Any) -> 
     return made
 
 
+def shuffle_channel(d: Draft, blob: str) -> list[str]:
+    shape = d.shape(blob)
+    need(len(shape) == 4 and shape[1] > 3, "few channels")
+    return d.add("ShuffleChannel", [blob], group=2)
+
+
+def spp(d: Draft, blob: str) -> list[str]:
+    return d.add("SPP", [blob], pyramid_height=d.whole(1, 2), pool=d.pick(["MAX", "AVE"]))
+
+
 # ---- Factors and statistics ----
 
 
@@ -236,9 +246,14 @@ def factor(d: Draft, blob: str) -> list[str]:
 # ---- Each value by itself ----
 
 
+_ACTIVATIONS = (
+    "ReLU ReLU ReLU ReLU Sigmoid TanH ELU AbsVal BNLL Power Dropout Dropout Exp Threshold Swish Clip Log ReLU6 Split"
+)
+
+
 def activation(d: Draft, blob: str) -> list[str]:
     in_place = d.chance(0.6)
-    kind = d.pick("ReLU ReLU ReLU ReLU Sigmoid TanH ELU AbsVal BNLL Power Dropout Dropout Exp Threshold Swish".split())
+    kind = d.pick(_ACTIVATIONS.split())
     fields: dict[str, Any] = {}
     if kind == "ReLU" and d.chance(0.3):
         fields["negative_slope"] = 0.25
@@ -248,6 +263,11 @@ def activation(d: Draft, blob: str) -> list[str]:
         fields = {"power": float(d.pick([1, 1, 2, 3])), "scale": float(d.pick([1, 0.5, -1])), "shift": 0.5}
     if kind == "Exp":
         fields = {"scale": 0.25}
+    if kind == "Clip":
+        fields = {"min": -0.5, "max": 1.5}
+    if kind == "Log":
+        blob = d.add("AbsVal", [blob])[0]
+        fields = {"shift": 1.0, "base": float(d.pick([-1, 2]))}
     if kind == "Dropout" and d.chance(0.5):
         fields["dropout_ratio"] = 0.3
     return d.add(kind, [blob], in_place=in_place, **fields)

@@ -104,6 +104,12 @@ def reshape(d: Draft, blob: str) -> list[str]:
     return d.add("Reshape", [blob], **d.pick(forms))
 
 
+def squeeze(d: Draft, blob: str) -> list[str]:
+    ones = [axis for axis, extent in enumerate(d.shape(blob)) if extent == 1 and axis > 0]
+    need(bool(ones), "no axis to drop")
+    return d.add("Squeeze", [blob], axis=ones[d.whole(0, len(ones) - 1) :])
+
+
 def permute(d: Draft, blob: str) -> list[str]:
     shape = d.shape(blob)
     need(len(shape) > 2, "few axes")
@@ -217,6 +223,8 @@ def gate(d: Draft, blob: str) -> list[str]:
     else:
         made = inner_product(d, squeezed, shape[1])
     made = d.add("Sigmoid", made, in_place=True)
+    if d.shape(made[0]) == (*shape[:2], 1, 1) and d.chance(0.3):
+        return d.add("Axpy", [made[0], blob, blob])
     if len(d.shape(made[0])) == 4:
         made = d.add("Reshape", made, shape={"dim": [0, -1]}) if d.chance(0.5) else d.add("Flatten", made)
     return d.add("Scale", [blob, made[0]], axis=0)

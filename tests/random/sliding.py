@@ -26,10 +26,12 @@ _MOST = 30_000
 
 
 class Sliding(NamedTuple):
-    """A larger input FED, and the answers to WINDOWS of it by their place, 0 to MANY along each axis."""
+    """A larger input FED, and the answers to WINDOWS of it by their place, 0 to MANY along each axis,
+    STEP pixels apart."""
 
     fed: Mapping[str, Array]
     windows: Sequence[tuple[tuple[int, ...], Mapping[str, Answer]]]
+    step: int
 
 
 def step_of(layers: Sequence[Message]) -> int:
@@ -89,7 +91,7 @@ def sliding(
         windows.append(
             (place, {name: Answer(crossing[0][name], [each[name] for each in crossing[1:]]) for name in outputs})
         )
-    return Sliding(everything, windows)
+    return Sliding(everything, windows, step)
 
 
 def _grown(shape: Sequence[int], axes: int, more: int) -> tuple[int, ...]:
@@ -126,7 +128,7 @@ def _window(values: Array, nominal: Sequence[int], place: Sequence[int]) -> Arra
 def cells(nominal: Sequence[int], values: Array, place: Sequence[int]) -> Array | None:
     """The cells in VALUES, a map of the twin, that stand for the original's answer, of the NOMINAL shape, to the window
     at PLACE; None where VALUES are no such map."""
-    if values.ndim < 2 + len(place):
+    if values.ndim != 2 + len(place):
         return None
     inner = nominal[2:] if len(nominal) == values.ndim else [1] * len(place)
     return _cut(values, inner, place)

@@ -33,19 +33,36 @@ def _train_val(d: Draft, blob: str, batch: int) -> None:
         if layer.type == "Input":
             _in(layer, "TEST")
     names = [layer.top[0] for layer in d.net.layer if layer.type == "Input"]
-    source = schema.LayerParameter(name="data", type="DummyData", top=[*names, "label"])
-    for name in names:
-        source.dummy_data_param.shape.add(dim=d.shape(name))
-    source.dummy_data_param.shape.add(dim=[batch])
-    _insert(d, _in(source, "TRAIN"), 0)
+    _insert(d, _in(_source(d, names, batch), "TRAIN"), 0)
     loss = d.net.layer.add(name="loss", type="SoftmaxWithLoss", bottom=[blob, "label"], top=["loss"])
     _in(loss, "TRAIN")
+    for layer in list(d.net.layer):  # one layer for each phase, with one set of weights
+        if layer.type == "BatchNorm" and not layer.batch_norm_param.HasField("use_global_stats") and d.chance(0.5):
+            twin = schema.LayerParameter()
+            twin.CopyFrom(layer)
+            twin.batch_norm_param.use_global_stats = False
+            _insert(d, _in(twin, "TRAIN"), list(d.net.layer).index(layer))
+            _in(layer, "TEST")
     if d.chance(0.5):
         _in(d.net.layer.add(name="prob", type="Softmax", bottom=[blob], top=["prob"]), "TEST")
 
 
+def _source(d: Draft, names: list[str], batch: int) -> Message:
+    """What feeds the blobs NAMES and as many labels as are in a BATCH: pictures of a database have three channels."""
+    shape = d.shape(names[0])
+    if len(names) == 1 and len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] and shape[0] == batch:
+        source = schema.LayerParameter(name="data", type="Data", top=[*names, "label"])
+        source.data_param.batch_size, source.transform_param.crop_size = batch, shape[2]
+        return source
+    source = schema.LayerParameter(name="data", type="DummyData", top=[*names, "label"])
+    for name in names:
+        source.dummy_data_param.shape.add(dim=d.shape(name))
+    source.dummy_data_param.shape.add(dim=[batch])
+    return source
+
+
 def _in(layer: Message, phase: str) -> Message:
-    layer.include.add(phase=schema.enum_number("NetState", "Phase", phase) if False else {"TRAIN": 0, "TEST": 1}[phase])
+    layer.include.add(phase={"TRAIN": 0, "TEST": 1}[phase])
     return layer
 
 

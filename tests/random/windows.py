@@ -133,6 +133,21 @@ def _places(x: Array, places: Array, shape: Sequence[int], windows: Sequence[tup
     return top
 
 
+def spp(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
+    """SPPLayer: poolings into 1, 4, 16 ... bins, flattened and joined; a single one is not flattened."""
+    param, x = layer.spp_param, bottoms[0]
+    need(x.ndim == 4, "SPP takes four axes")
+    parts = []
+    for level in range(param.pyramid_height):
+        kernel = [-(-n // 2**level) for n in x.shape[2:]]
+        pad = [(k * 2**level - n + 1) // 2 for n, k in zip(x.shape[2:], kernel, strict=True)]
+        need(all(p < k for p, k in zip(pad, kernel, strict=True)), "the map has fewer levels")
+        high, wide = ((k, p) for k, p in zip(kernel, pad, strict=True))
+        windows = ((high[0], wide[0]), (high[0], wide[0]), (high[1], wide[1]))
+        parts.append(pooled(x, *windows, param.PoolMethod.Name(param.pool)))
+    return parts if len(parts) == 1 else [np.concatenate([part.reshape(len(x), -1) for part in parts], 1)]
+
+
 def im2col(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
     """Im2colLayer: the values of each window as channels."""
     param, tops = layer.convolution_param, []
