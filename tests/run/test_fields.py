@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from caffe_fcn.run.proofs.fields import Fields, effective
+from tests.run.nets import net_of
 from tests.run.twins import FAILS, HOLDS, Pair, ends, written
 from tests.surgery.nets import conv, data, fc, layer
 
@@ -90,6 +92,26 @@ def test_the_same_said_in_other_words(kind: str, params: str, same: str, tmp_pat
     new = line.replace(params, same) if params else line.replace(" }", f" {same} }}")
     found = pair.text(lambda text: text.replace(line, new)).verify()
     assert ends(found)[:2] == [HOLDS, HOLDS], found.weights_proof
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "same", "other"),
+    [
+        ("Squeeze", "squeeze_param { axis: -1 }", "squeeze_param { axis: 3 }", "squeeze_param { axis: 2 }"),
+        (
+            "Reshape",
+            "reshape_param { shape { dim: 1 } axis: -1 num_axes: 0 }",
+            "reshape_param { shape { dim: 1 } axis: 4 num_axes: 0 }",
+            "reshape_param { shape { dim: 1 } axis: 3 num_axes: 0 }",
+        ),
+    ],
+)
+def test_axes_are_counted_as_the_layer_counts_them(kind: str, params: str, same: str, other: str) -> None:
+    def fields(params: str) -> Fields:
+        net = net_of(data(shape="1 2 1 1") + layer("x", kind, "data", params=params))
+        return effective(net.graph.nodes[-1], net.shapes, "TEST")
+
+    assert fields(params) == fields(same) != fields(other)
 
 
 def test_what_a_converted_layer_must_say(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ layers compares."""
 _BY_PRESENCE = frozenset({"argmax_param.axis"})
 """Fields of which nothing has the effect of not being given."""
 
+_RESHAPE_AXIS = "reshape_param.axis"
+"""An axis of which -1 is the place behind the last one."""
+
 _AXES = re.compile(r"(?:.*\.)?(?:axis|num_axes|start_axis|end_axis|concat_dim|slice_dim)")
 """Fields that say which axes of a blob are meant."""
 
@@ -76,10 +79,12 @@ def _said(message: schema.Message, prefix: str, axes: int, *, fillers: bool) -> 
         if field.name in _NOT_INFERENCE:
             continue
         if field.message_type is None:
-            told = value + axes if field.name == "axis" and value < 0 else value
+            added = axes + (path == _RESHAPE_AXIS) if field.name == "axis" else 0
             if schema.is_repeated(field):
-                yield path, tuple(value)
-            elif told != field.default_value or path in _BY_PRESENCE:
+                yield path, tuple(each + added if added and each < 0 else each for each in value)
+                continue
+            told = value + added if added and value < 0 else value
+            if told != field.default_value or path in _BY_PRESENCE:
                 yield path, told
         elif fillers or field.message_type.name != "FillerParameter":
             parts = enumerate(value) if schema.is_repeated(field) else [("", value)]
