@@ -73,6 +73,8 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
             planned = plan(model.source, model.weights, net.settings)
             carry_out(planned, str(made.net), str(made.weights))
         except SurgeryError as error:
+            if "defect of caffe-fcn" in str(error):
+                outcome.faults.append(f"convert: {error}")
             outcome.refused = f"convert: {_general(error, net)}"
             outcome.faults += [f"convert: {error}"] if "defect" in str(error) else []
             return

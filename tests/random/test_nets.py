@@ -7,7 +7,7 @@ import pytest
 from tests.random.examining import outcomes_of
 
 CHUNK = 20
-CHUNKS = (*range(10_000, 10_060, CHUNK), *range(10_080, 10_220, CHUNK))
+CHUNKS = (*range(10_000, 10_060, CHUNK), *range(10_100, 10_240, CHUNK))
 WITH_MUTANTS = (10_240, 10_260)
 
 
