@@ -69,6 +69,8 @@ class LayerRecord:
     """All of the layer, with the tag and the length before it."""
     raw: bytes = field(repr=False)
     """The header as it lies in the file, in V0 without the `layer` inside."""
+    names_only: bool = False
+    """Whether a file that is written has the name for a header, because the rest cannot be said by numbers."""
 
 
 class WeightFile:

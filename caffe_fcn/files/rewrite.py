@@ -186,6 +186,8 @@ def _layer_parts(
 
 def _header_bytes(layer: LayerRecord, header: schema.Message | None, upgrade_header: UpgradeHeader | None) -> bytes:
     """The header of a layer in the current format."""
+    if layer.names_only:
+        return bytes(schema.LayerParameter(name=(header or layer.header).name).SerializeToString())
     if layer.format in ("V2", "HDF5"):
         return layer.raw if header is None else merge_header(layer.raw, header)
     if header is None and upgrade_header is not None:

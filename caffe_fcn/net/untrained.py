@@ -58,10 +58,10 @@ def _is_idle_split(
     name, bottoms, tops = (_values(layer, field) for field in ("name", "bottom", "top"))
     if len(name) != 1 or len(bottoms) != 1 or tops != [f'{name[0][:-1]}_{index}"' for index in range(len(tops))]:
         return False
-    if not all(read.get(top) and written[top] == [position] for top in tops):
+    readers = [at for top in tops for at in read.get(top, ())]
+    if not readers or any(written[top] != [position] for top in tops):
         return False
-    last = max(at for top in tops for at in read[top])
-    return not any(position < at < last for at in written.get(bottoms[0], ()))
+    return not any(position < at < max(readers) for at in written.get(bottoms[0], ()))
 
 
 def _positions(layers: Sequence[Layer], field: str) -> dict[str, list[int]]:

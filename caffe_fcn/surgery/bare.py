@@ -15,11 +15,12 @@ from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.schema import FORKS, Message
 
 
-def with_headers(weights: WeightFile, net: Message) -> WeightFile:
+def with_headers(weights: WeightFile, net: Message, *, forks: bool = False) -> WeightFile:
     """WEIGHTS that are `bare` with the headers of NET, a NetParameter, and those in HDF5 in its order.
 
-    Caffe leaves a shared blob to the first layer that has it; the others are given it as well. Raises WeightsError
-    where a blob is left out that the net does not share.
+    Where the text of the net has fields that only FORKS know, a caffemodel made of the two holds names and values only,
+    because a net without these fields would be another net. Caffe leaves a shared blob to the first layer that has it;
+    the others are given it as well. Raises WeightsError where a blob is left out that the net does not share.
     """
     layers = {layer.name: layer for layer in reversed(net.layer)}
     order = {layer.name: index for index, layer in enumerate(net.layer)}
@@ -31,11 +32,13 @@ def with_headers(weights: WeightFile, net: Message) -> WeightFile:
     header.CopyFrom(net)
     header.ClearField("layer")
     _strip(header)
-    complete = tuple(_complete(record, layers.get(record.name), owners) for record in records)
+    complete = tuple(
+        replace(_complete(record, layers.get(record.name), owners), names_only=forks) for record in records
+    )
     for record in complete:
         if record.name in layers:
             _check_whole(weights.path, record)
-    return WeightFile(weights.source, complete, header, header.SerializePartialToString())
+    return WeightFile(weights.source, complete, header, b"" if forks else header.SerializePartialToString())
 
 
 def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, BlobRecord]) -> LayerRecord:

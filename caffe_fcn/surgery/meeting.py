@@ -97,7 +97,7 @@ def meet(
     weights do not fit the net, unless LENIENT.
     """
     if weights is not None and weights.bare:
-        weights = with_headers(weights, source.net)
+        weights = with_headers(weights, source.net, forks=bool(source.foreign))
     held = blob_shapes(weights) if weights is not None else {}
     built = list(graphs(source, selection).items())
     phases = {phase: graph._replace(held=held) for phase, graph in (built if every else built[:1])}

@@ -54,9 +54,9 @@ def test_a_layer_in_place_may_read_a_copy_last(tmp_path: Path) -> None:
         DATA + SPLIT.replace("data_in_0_split_", "copy_") % "" + READERS.replace("data_in_0_split_", "copy_") % "",
         DATA + SPLIT % "" + READERS % 'layer { name: "c" type: "ReLU" bottom: "a" top: "data" }',
         DATA + SPLIT % "" + READERS % 'layer { name: "c" type: "ReLU" bottom: "a" top: "data_in_0_split_1" }',
-        DATA + SPLIT % "" + READERS.partition("%s")[0],
+        DATA + SPLIT % "",
     ],
-    ids=["weighed", "the user's", "overwritten blob", "overwritten copy", "unread copy"],
+    ids=["weighed", "the user's", "overwritten blob", "overwritten copy", "unread copies"],
 )
 def test_a_split_that_means_something_stays(tmp_path: Path, text: str) -> None:
     assert list(inside(tmp_path, text)) == list(text_format.Parse(text, schema.NetParameter()).layer)

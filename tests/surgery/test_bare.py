@@ -97,6 +97,18 @@ def test_what_only_forks_know_is_left_out(tmp_path: Path) -> None:
         assert all(field.number < 60000 for field, _ in record.header.ListFields())
 
 
+def test_a_net_with_fields_of_forks_is_not_written_without_them(tmp_path: Path) -> None:
+    """The Permute would have no order, and the caffemodel alone would be read as another net."""
+    text = data() + layer("p", "Permute", "data", params="permute_param { order: 0 order: 2 order: 3 order: 1 }")
+    for source, whole in ((text + fc("fc", "p", 5), False), (data() + fc("fc", "data", 5), True)):
+        read = interpret(prototxt.parse(source, "net.prototxt"))
+        with open_weights(datasets.weights(tmp_path / "w.h5", fc=[W, B])) as weights:
+            write(with_headers(weights, read.net, forks=bool(read.foreign)), tmp_path / "out", {})
+        with open_weights(tmp_path / "out") as made:
+            assert made.bare is not whole
+            assert [record.name for record in made.layers] == ["fc"]
+
+
 # ---- Blobs that layers share ----
 
 
