@@ -13,7 +13,9 @@ from functools import cached_property, partial
 
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import Node
+from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.foreign import refusal
+from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
@@ -66,6 +68,7 @@ def verify(
     """
     check_ignored(selection, original.source, twin.source)
     work = _Work(original, twin, selection, options or Options())
+    _refuse_unexplained(work.original.graphs[work.phase])
     wanted = work.options.proofs
     same_size = work.same_size() if SAME_SIZE in wanted else None
     dense = work.dense() if DENSE in wanted else None
@@ -82,6 +85,13 @@ def verify(
         dense,
         tuple(work.notes),
     )
+
+
+def _refuse_unexplained(graph: Graph) -> None:
+    """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
+    reads the net, and a mistyped field may be meant to change the answers."""
+    if reason := refusal(graph, lambda _, field: field.effect is Effect.UNKNOWN):
+        raise LoweringError(f"{graph.source}: {reason}")
 
 
 class _Work:
