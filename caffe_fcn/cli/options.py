@@ -105,6 +105,14 @@ def rename_rule(value: str) -> str:
     return value
 
 
+crop_option = click.option(
+    "--crop-offset",
+    type=click.Choice(["auto", "zero"]),
+    help="Offset of Crop layers that give none: from the net's geometry, or 0.",
+)
+"""The option that decides on Crop layers without an offset."""
+
+
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which net of a file is meant, handed to COMMAND as one `selection`."""
 
@@ -125,11 +133,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
     @click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
     @click.option("--level", type=level, metavar="N", help="Level to build the net for.")
-    @click.option(
-        "--crop-offset",
-        type=click.Choice(["auto", "zero"]),
-        help="Offset of Crop layers that give none: from the net's geometry, or 0.",
-    )
+    @crop_option
     @click.option(
         "--ignore-field",
         type=field_name,

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from caffe_fcn.cli.nets import files_of
-from caffe_fcn.cli.options import file_name
+from caffe_fcn.cli.options import crop_option, file_name
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.selection import CropOffset
     from caffe_fcn.net.source import SourceNet
     from caffe_fcn.surgery.upgrading import Upgrade
 
@@ -35,13 +36,20 @@ if TYPE_CHECKING:
     type=click.Choice(("bvlc",)),
     help="Write layers of forks, a BatchNorm with a scale, as layers of BVLC Caffe.",
 )
+@crop_option
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
 @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def upgrade(
-    source: str, second: str, output: str | None, output_weights: str | None, target: str | None, **choices: bool
+    source: str,
+    second: str,
+    output: str | None,
+    output_weights: str | None,
+    target: str | None,
+    crop_offset: CropOffset | None,
+    **choices: bool,
 ) -> None:
     """Bring IN, a prototxt or weights of any age, into the current format, as OUT; or with -o and -w a net IN and its
     WEIGHTS, both or neither.
@@ -60,7 +68,7 @@ def upgrade(
     caffe-fcn upgrade net.caffemodel net.prototxt
     caffe-fcn upgrade fork.prototxt fork.caffemodel -o bvlc.prototxt -w bvlc.caffemodel --for bvlc
     """
-    manner = Manner(bvlc=target == "bvlc", **choices)
+    manner = Manner(bvlc=target == "bvlc", crop_offset=crop_offset, **choices)
     outputs = [path for path in (output, output_weights) if path is not None]
     _check_usage(source, second, outputs, manner)
     if output is not None and output_weights is not None:
@@ -78,6 +86,7 @@ class Manner(NamedTuple):
     force: bool
     quiet: bool
     bvlc: bool
+    crop_offset: CropOffset | None
 
 
 def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manner) -> None:
@@ -107,9 +116,9 @@ def _upgrade_one(source: str, out: str, manner: Manner) -> None:
         if manner.bvlc:
             refuse_split(opened)
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
-            upgraded = net_inside(opened)
+            upgraded = net_inside(opened, manner.crop_offset)
         else:
-            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out))
+            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), crop_offset=manner.crop_offset)
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
             raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
         if upgraded.diff is None and manner.diff:
@@ -132,7 +141,8 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], manner: Man
         if opened is None:
             raise click.UsageError("-o and -w are for a net and its weights; name both")
         weights = stack.enter_context(opened)
-        both = upgrade_pair(source, weights, hdf5=is_hdf5_name(outputs[1]), bvlc=manner.bvlc)
+        hdf5, choice = is_hdf5_name(outputs[1]), manner.crop_offset
+        both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=manner.bvlc, crop_offset=choice)
         if not manner.dry_run:
             named = [[path for path in paths if path != "-"] for paths in (outputs, inputs)]
             check_outputs(*named, force=manner.force)

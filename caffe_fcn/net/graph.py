@@ -61,6 +61,8 @@ class Graph(NamedTuple):
     """The shapes of the parameter blobs that the net has in its weights, by layer name, where that is known."""
     undecided: tuple[ForeignField, ...] = ()
     """Fields of the net itself whose effect is not computed."""
+    crops_at_zero: bool = False
+    """Whether somebody said that Crop layers without an offset begin at 0, as BVLC Caffe has it."""
 
     def before(self, nodes: Iterable[Node]) -> set[int]:
         """The indices of NODES and of all layers that they depend on."""

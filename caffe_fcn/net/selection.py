@@ -76,7 +76,8 @@ def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) 
     """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
     undecided = undecided_fields(source.foreign, selection.ignored_fields) if net is source.net else {}
     stages, level = selection.stages, selection.level
-    return build_graph(net, phase=phase, stages=stages, level=level, source=source.name, undecided=undecided)
+    graph = build_graph(net, phase=phase, stages=stages, level=level, source=source.name, undecided=undecided)
+    return graph._replace(crops_at_zero=selection.crop_offset == "zero")
 
 
 def check_ignored(selection: Selection, *sources: SourceNet) -> None:

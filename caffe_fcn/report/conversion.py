@@ -88,7 +88,7 @@ def _headline(plan: Plan) -> str:
         return "no InnerProduct to convert; its global pooling becomes a window"
     if plan.source.format != "V2":
         return "nothing to convert; the net is only brought into the current format"
-    if plan.surgery.edits:
+    if plan.surgery.edits or plan.text_edits:
         return "no InnerProduct to convert"
     return "nothing to convert; the net stays as it is"
 

@@ -68,7 +68,8 @@ def _reason(name: str, error: Exception | str) -> str:
 
 
 def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection:
-    found = meet(source, model.weights, settings.selection, lenient=source.from_weights, every=False)
+    lenient = source.from_weights
+    found = meet(source, model.weights, settings.selection, lenient=lenient, every=False, unsettled=True)
     phase, graph, weights = found.phase, found.graph, found.weights
     shapes = found.shapes[phase]
     if settings.input_size:

@@ -18,6 +18,7 @@ from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, LayerEdit, write
+from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape, Shapes, batch_norm_blobs, infer_shapes, refuse_empty, show
@@ -269,7 +270,7 @@ def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
 
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:
     """Raise EngineError, naming every layer, where ENGINE would run the net in SCOPE otherwise than Caffe does."""
-    if reason := refusal(scope.graph):
+    if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise EngineError(f"{scope.graph.source}: {reason}")
     found = []
     for node in scope.graph.nodes:

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Graph, Node
@@ -228,7 +229,10 @@ def _met(
     model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None, *, lenient: bool = False
 ) -> Trained:
     """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
-    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
+    found = meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
+    if reason := crops.refusal(found.graph, found.shapes[found.phase]):
+        raise NetError(f"{model.source.name}: {reason}")
+    return found
 
 
 def _side(found: Trained, model: Model) -> Side:

@@ -98,7 +98,7 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
 
 def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
     found = meet(source, weights, settings.selection)
-    weights, phases, known = found.weights, found.graphs, found.shapes
+    source, weights, phases, known = found.source, found.weights, found.graphs, found.shapes
     surgeries = {
         phase: (graph, convolutionalize(graph, known[phase], settings.options)) for phase, graph in phases.items()
     }

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net import foreign
+from caffe_fcn.net import crops, foreign
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
@@ -88,14 +88,17 @@ def meet(
     fed: Mapping[str, Mapping[str, Shape]] | None = None,
     lenient: bool = False,
     every: bool = True,
+    unsettled: bool = False,
 ) -> Trained:
-    """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none. EVERY: in all phases that
-    SELECTION leaves open, and not only in the first that can be built.
+    """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none, and with the offsets of its
+    Crop layers where the geometry of the net decides on them; if UNSETTLED, those whose geometry gives none stay as
+    they are. EVERY: in all phases that SELECTION leaves open, and not only in the first that can be built.
 
     FED overrides, by phase, the shapes of the net's inputs by name; names that the net does not have are ignored.
     Raises NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the
     weights do not fit the net, unless LENIENT.
     """
+    source, told = crops.settled(source, selection, strict=not unsettled)
     if weights is not None and weights.bare:
         weights = with_headers(weights, source.net, forks=bool(source.foreign))
     held = blob_shapes(weights) if weights is not None else {}
@@ -107,8 +110,9 @@ def meet(
             check_given(graph._replace(held={}), selection.given)
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
         shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
-    notes = [*source.notes, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
+    notes = [*source.notes, *told, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
+    notes += crops.notes({phase: (graph, shapes[phase]) for phase, graph in phases.items()})
     if fed is None:  # labels are not as many as the larger map's cells
         found = (each for phase, graph in phases.items() for each in objections(graph, shapes[phase]))
         notes += [f"{_TOLD[each.severity]}{each.message}" for each in found]

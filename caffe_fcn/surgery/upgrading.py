@@ -21,7 +21,9 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.rewrite import DROP, Edits, LayerEdit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
+from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
+from caffe_fcn.net.selection import CropOffset, Selection
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.net.upgrade import (
     SHAPE_HINT,
@@ -57,19 +59,31 @@ class Upgrade(NamedTuple):
     plan: WeightPlan | None = None
 
 
-def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False) -> Upgrade:
-    """OPENED in the current format, weights as HDF5 or as a caffemodel. Raises NetError where Caffe refuses the net."""
-    return _upgrade_text(opened) if isinstance(opened, SourceNet) else _upgrade_weights(opened, hdf5)
+def upgrade_file(
+    opened: SourceNet | WeightFile, *, hdf5: bool = False, crop_offset: CropOffset | None = None
+) -> Upgrade:
+    """OPENED in the current format, weights as HDF5 or as a caffemodel. CROP_OFFSET is as in `Selection`.
+
+    Raises NetError where Caffe refuses the net, and where its geometry gives no offset for a Crop that has none.
+    """
+    if isinstance(opened, SourceNet):
+        return _upgrade_text(opened, crop_offset)
+    return _upgrade_weights(opened, hdf5, crop_offset)
 
 
-def upgrade_pair(source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool) -> tuple[Upgrade, Upgrade]:
+def upgrade_pair(
+    source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool, crop_offset: CropOffset | None = None
+) -> tuple[Upgrade, Upgrade]:
     """SOURCE and its WEIGHTS in the current format, the weights as HDF5 or as a caffemodel. With BVLC, BatchNorm layers
-    of forks become layers of BVLC Caffe, in both. Raises NetError where Caffe refuses the net, or has nothing for a
-    layer; WeightsError where the weights do not fit it."""
-    found = meet(source, weights)
+    of forks become layers of BVLC Caffe, in both. CROP_OFFSET is as in `Selection`.
+
+    Raises NetError where Caffe refuses the net, or has nothing for a layer; WeightsError where the weights do not fit
+    it.
+    """
+    found = meet(source, weights, Selection(crop_offset=crop_offset))
     held = found.weights or weights
     splits = find_splits(source, held) if bvlc else {}
-    text, trained = _upgrade_text(source, splits), _upgrade_weights(held, hdf5)
+    text, trained = _upgrade_text(source, crop_offset, splits), _upgrade_weights(held, hdf5, crop_offset)
     if splits and trained.plan is not None:
         plan = trained.plan._replace(edits=split_weights(held, trained.plan.edits, splits, source.net))
         changes = (*trained.changes, *_split_changes(splits))
@@ -107,18 +121,22 @@ def refuse_split(opened: SourceNet | WeightFile) -> None:
         )
 
 
-def net_inside(weights: WeightFile) -> Upgrade:
+def net_inside(weights: WeightFile, crop_offset: CropOffset | None = None) -> Upgrade:
     """The net inside WEIGHTS in the current format, as a prototxt. Raises NetError where there is none, where a layer
     cannot be read, and where Caffe refuses the net."""
-    found = _upgrade_text(net_of_weights(weights))
+    found = _upgrade_text(net_of_weights(weights), crop_offset)
     return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
 
 
-def _upgrade_text(source: SourceNet, splits: Mapping[str, Split] = MappingProxyType({})) -> Upgrade:
+def _upgrade_text(
+    source: SourceNet, crop_offset: CropOffset | None, splits: Mapping[str, Split] = MappingProxyType({})
+) -> Upgrade:
     inputs = input_layer(source.written, source.name)
     if inputs is not None and not inputs.input_param.shape:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
         raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
+    selection = Selection(crop_offset=crop_offset)
+    source, offsets = crops.settled(source, selection)
     net, origins = upgrade_with_origins(source.net, source=source.name)
     net, places = split_net(net, splits)
     origins = tuple(None if place is None else origins[place] for place in places)
@@ -126,8 +144,9 @@ def _upgrade_text(source: SourceNet, splits: Mapping[str, Split] = MappingProxyT
     edits = source.edits_for(net, origins, gone=[field for field in gone if _stays(field, net, origins)])
     document = source.document.with_edits(edits)
     check_text(document, net)
-    changes = (*_net_changes(source.written), *_split_changes(splits), *_gone_changes(gone))
-    notes = (*source.notes, *kept_note([field for field in source.foreign if field not in gone]))
+    changes = (*_net_changes(source.written), *offsets, *_split_changes(splits), *_gone_changes(gone))
+    kept = kept_note([field for field in source.foreign if field not in gone])
+    notes = (*source.notes, *kept, *crops.notes_on(source, selection))
     return Upgrade(source.name, source.format, changes, notes, document, partial(source.diff, edits))
 
 
@@ -155,7 +174,7 @@ def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:
         yield f"fields of these layers that BVLC Caffe does not know, which go: {', '.join(names)}"
 
 
-def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
+def _upgrade_weights(weights: WeightFile, hdf5: bool, crop_offset: CropOffset | None) -> Upgrade:
     """Blobs get their shapes, and are packed; the net inside is upgraded too."""
     changes: list[str] = []
     notes: list[str] = []
@@ -176,7 +195,8 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool) -> Upgrade:
         net = _net_inside(weights)
         whole = True
         try:
-            edits, head = _net_edits(weights, net)
+            edits, head, offsets = _net_edits(weights, net, crop_offset)
+            changes += offsets
         except NetError as error:
             if not weights.legacy:
                 raise
@@ -210,9 +230,13 @@ def _types_inside(weights: WeightFile) -> dict[str, str]:
         return {}
 
 
-def _net_edits(weights: WeightFile, net: Message) -> tuple[Edits, bytes | None]:
-    """The edits that upgrade the headers of WEIGHTS, which make up NET, and what then stands before the layers."""
+def _net_edits(
+    weights: WeightFile, net: Message, crop_offset: CropOffset | None
+) -> tuple[Edits, bytes | None, list[str]]:
+    """The edits that upgrade the headers of WEIGHTS, which make up NET, what then stands before the layers, and the
+    offsets that Crop layers get, in words."""
     upgraded, origins = upgrade_with_origins(net, source=weights.path)
+    upgraded, offsets = crops.settled_inside(upgraded, weights.path, crop_offset)
     successors = dict(zip(origins, upgraded.layer, strict=True))
     edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):
@@ -221,7 +245,7 @@ def _net_edits(weights: WeightFile, net: Message) -> tuple[Edits, bytes | None]:
             edits[position] = DROP
         elif weights.legacy or layer != record.header:
             edits[position] = (LayerEdit(layer),)
-    return edits, _head(weights, upgraded, successors.get(None))
+    return edits, _head(weights, upgraded, successors.get(None)), offsets
 
 
 def _edits_one_by_one(weights: WeightFile) -> tuple[Edits, bytes | None]:

@@ -182,7 +182,11 @@ def test_old_nets_of_the_corpus(entry: dict[str, Any]) -> None:
         return
     new = text_of(result)
     assert result.changes and result.format == entry["format"]
-    assert message(new) == upgrade(source.written)
+    expected = upgrade(source.written)
+    crops = [each for each in expected.layer if each.type == "Crop"]  # all of them FCN-8s
+    for crop, offset in zip(crops, (5, 9, 31), strict=bool(crops)):
+        crop.crop_param.offset.append(offset)
+    assert message(new) == expected
     assert not needs_upgrade(message(new))
     assert list(comments(new, 0, len(new))) == list(comments(source.document.text, 0, len(source.document.text)))
     again = upgraded(new)

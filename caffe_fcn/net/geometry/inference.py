@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from caffe_fcn.net.geometry.exactness import Cause, Exactness, Reason, exactness_of
-from caffe_fcn.net.geometry.moves import CONSTANTS, CONVOLUTIONS, JOINS, Move, Resample, Site, Way, rule_for
+from caffe_fcn.net.geometry.moves import CONSTANTS, JOINS, Move, Resample, Site, Way, bottoms_of, rule_for
 from caffe_fcn.net.geometry.phases import AxisGeometry, Phase, Slide, join, pixels, resample, slide, spread, widen
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown
-from caffe_fcn.net.shapes.windows import DECONVOLUTIONS
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,8 @@ def _maps(
     node: Node, position: int, shapes: Shapes, known: Mapping[Blob, Geometry | None], top: Shape
 ) -> dict[Blob, Geometry]:
     """The bottoms that the cells of the top at POSITION are made of, and that are maps."""
-    bottoms: Sequence[Blob] = node.bottoms[:1]
-    if node.type in JOINS or node.type == "Upsample":
-        bottoms = node.bottoms
-    elif node.type in CONVOLUTIONS | DECONVOLUTIONS:  # which make a top of each bottom
-        bottoms = node.bottoms[position : position + 1]
     found = {}
-    for blob in bottoms:
+    for blob in bottoms_of(node, position):
         geometry, shape = known[blob], shapes.blobs[blob]
         fits = isinstance(shape, tuple) and len(shape) == len(top) and (node.type not in JOINS or shape[2:] == top[2:])
         if geometry is not None and fits:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.net.geometry.exactness import Cause, Reason
 from caffe_fcn.net.geometry.phases import KEEP, Slide, Spread
-from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, parameters_of
 from caffe_fcn.net.shapes.reshaping import crop_offsets, joined_axis, paddings
 from caffe_fcn.net.shapes.windows import (
@@ -84,6 +84,17 @@ class Site(NamedTuple):
     def reason(self, cause: Cause, *, axis: int = 0, blob: str = "") -> Reason:
         """A reason in this layer."""
         return Reason(cause, self.node.name, blob, axis)
+
+
+def bottoms_of(node: Node, position: int) -> Sequence[Blob]:
+    """The bottoms of NODE that may be maps of which it makes the top at POSITION."""
+    if node.type == "Axpy":
+        return node.bottoms[1:]
+    if node.type in JOINS or node.type == "Upsample":
+        return node.bottoms
+    if node.type in CONVOLUTIONS | DECONVOLUTIONS:  # which make a top of each
+        return node.bottoms[position : position + 1]
+    return node.bottoms[:1]
 
 
 Rule: TypeAlias = Callable[[Site], "Ways | None"]

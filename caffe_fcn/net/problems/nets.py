@@ -12,6 +12,7 @@ from caffe_fcn.net.foreign import unknown_name
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems.findings import Problem
+from caffe_fcn.net.problems.joins import joins
 from caffe_fcn.net.problems.places import START, layer_places, located, place_of
 from caffe_fcn.net.problems.text import first_of_each
 from caffe_fcn.net.selection import Selection, check_given, graph_of
@@ -142,6 +143,7 @@ def _in_graph(source: SourceNet, graph: Graph, selection: Selection) -> Iterator
         return
     for severity, layer, message in objections(graph, shapes):
         yield Problem(*place_of(source, layer), message, severity)
+    yield from joins(source, graph, selection, shapes)
     yield from _shapeless(source, graph, selection, shapes)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from caffe_fcn.errors import LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
+from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes, Unknown, show
@@ -78,7 +79,7 @@ def lower(
     refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
     walk = _Walk(scope, Parameters(weights))
     nominal = walk.run(known_shapes(scope.shapes.blobs, scope.graph.producer), ())
-    if reason := refusal(scope.graph):
+    if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise LoweringError(f"{graph.source}: {reason}")
     free, made, reasons = ((), nominal, ()) if fixed else _with_free_axes(walk, nominal)
     return Lowered(made, scope, free, reasons, scope.left_out)

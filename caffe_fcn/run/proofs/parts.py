@@ -74,7 +74,8 @@ def subnet(nodes: tuple[Node, ...], fed: Mapping[str, Shape], whole: Graph) -> N
             layer.CopyFrom(node.layer)
             layer.ClearField("include")
             layer.ClearField("exclude")
-    graph = build_graph(net, phase=whole.phase, source=whole.source)._replace(held=whole.held)
+    graph = build_graph(net, phase=whole.phase, source=whole.source)
+    graph = graph._replace(held=whole.held, crops_at_zero=whole.crops_at_zero)
     return Net(graph, infer_shapes(graph))
 
 

@@ -1,0 +1,134 @@
+"""What is done about Crop layers that give no offset: decided for a net of old, asked for another.
+
+Layers of V1 have the type CROP only in forks that computed the offset from the net's geometry, so that this is meant
+there. A Crop of the current format without `crop_param` may have been written for those forks, or for BVLC Caffe,
+which takes 0: its user says which, or is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from caffe_fcn.errors import NetError, ShapeError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.geometry.crops import Reading, Trouble, gives_no_offset, read_crops, told, with_offsets
+from caffe_fcn.net.graph import Graph, build_graph
+from caffe_fcn.net.selection import ANY_NET, CropOffset, Selection, graphs
+from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.schema import Message
+
+BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
+"""What an offset is that is not given, up to the number."""
+
+
+def settled(source: SourceNet, selection: Selection, *, strict: bool = True) -> tuple[SourceNet, list[str]]:
+    """SOURCE with the offsets of its Crop layers written into its net, where SELECTION or the format of the file says
+    that the geometry of the net decides, else as it is; and notes on that.
+
+    Raises NetError where the geometry gives no offset; if not STRICT, only where SELECTION asks for it.
+    """
+    if not is_automatic(source, selection) or not any(gives_no_offset(layer) for layer in source.net.layer):
+        return source, []
+    found = graphs(source, selection).values()
+    strict = strict or selection.crop_offset == "auto"
+    net, notes = computed(source.net, [(graph, _shapes(graph, selection)) for graph in found], strict=strict)
+    return replace(source, net=net), notes
+
+
+def computed(net: Message, phases: Iterable[tuple[Graph, Shapes]], *, strict: bool = True) -> tuple[Message, list[str]]:
+    """NET with the offsets that its geometry, in all PHASES, gives to Crop layers without one, and notes on that.
+
+    Raises NetError where there is none; if not STRICT, such layers stay.
+    """
+    readings = _agreed([read_crops(*phase) for phase in phases])
+    wrong = [each for each in readings if each.trouble is not None]
+    if wrong and strict:
+        source = next(graph.source for graph, _ in phases)
+        raise NetError(
+            f"{source}: the geometry of the net gives no offset for a Crop: {_told(wrong)}; give the offset in "
+            "crop_param, or take 0 as BVLC Caffe does, with --crop-offset zero"
+        )
+    good = [each for each in readings if each.trouble is None]
+    notes = [f"offsets of Crop layers, by the geometry of the net: {_told(good)}"] if good else []
+    return with_offsets(net, good), notes
+
+
+def settled_inside(net: Message, name: str, crop_offset: CropOffset | None) -> tuple[Message, list[str]]:
+    """The same for NET, which was inside the weights NAME, where nobody knows forks' types of V1."""
+    if crop_offset != "auto" or not any(gives_no_offset(layer) for layer in net.layer):
+        return net, []
+    graph = build_graph(net, source=name)
+    return computed(net, [(graph, _shapes(graph, ANY_NET))])
+
+
+def is_automatic(source: SourceNet, selection: Selection) -> bool:
+    """Whether the geometry decides on the Crop layers of SOURCE that give no offset."""
+    return selection.crop_offset == "auto" or (selection.crop_offset is None and source.format != "V2")
+
+
+def _shapes(graph: Graph, selection: Selection) -> Shapes:
+    """The shapes of GRAPH, none where they are impossible as it is, with crops at 0."""
+    try:
+        return infer_shapes(graph, given={name: shape for name, shape in selection.given.items() if graph.latest(name)})
+    except ShapeError:
+        return Shapes({blob: Unknown("type", "", blob.name, "") for blob in graph.producer}, {}, ())
+
+
+def _agreed(phases: Iterable[Sequence[Reading]]) -> list[Reading]:
+    """The readings of all PHASES of a net together, each layer once; a layer in several must have one offset."""
+    found: dict[int, Reading] = {}
+    for reading in (reading for readings in phases for reading in readings):
+        first = found.setdefault(reading.layer, reading)
+        if (first.offsets, first.trouble) != (reading.offsets, reading.trouble):
+            numbers = tuple(dict.fromkeys((*_numbers(first), *_numbers(reading))))
+            found[reading.layer] = first._replace(offsets=(), trouble=Trouble.PHASES, numbers=numbers)
+    return list(found.values())
+
+
+def _numbers(reading: Reading) -> tuple[tuple[Fraction, ...], ...]:
+    return reading.numbers or (tuple(map(Fraction, reading.offsets)),)
+
+
+def undecided(graph: Graph, shapes: Shapes) -> list[Reading]:
+    """What the geometry says of those Crop layers of GRAPH for which that is not what BVLC Caffe takes, and nobody has
+    decided between the two."""
+    readings = () if graph.crops_at_zero else read_crops(graph, shapes)
+    return [each for each in readings if not each.is_zero and each.trouble is not Trouble.UNCONNECTED]
+
+
+def notes(nets: Mapping[str, tuple[Graph, Shapes]]) -> list[str]:
+    """A note on Crop layers whose offset nobody has decided in any phase of a net."""
+    readings = _agreed([undecided(*net) for net in nets.values()])
+    return [f"{_both(readings)}; --crop-offset says which is meant"] if readings else []
+
+
+def notes_on(source: SourceNet, selection: Selection) -> list[str]:
+    """The same for SOURCE; none where it cannot be built."""
+    if not any(gives_no_offset(layer) for layer in source.net.layer):
+        return []
+    try:
+        found = graphs(source, selection)
+    except NetError:
+        return []
+    return notes({phase: (graph, _shapes(graph, selection)) for phase, graph in found.items()})
+
+
+def refusal(graph: Graph, shapes: Shapes) -> str | None:
+    """Why GRAPH cannot be run before somebody decides on the offsets of its Crop layers, and how to; None if it can."""
+    readings = undecided(graph, shapes)
+    return f"{_both(readings)}; say which is meant with --crop-offset auto or zero" if readings else None
+
+
+def _both(readings: Sequence[Reading]) -> str:
+    many = "a Crop gives no offset" if len(readings) == 1 else f"{len(readings)} Crop layers give no offset"
+    return f"{many}: {BOTH}{_told(readings)}"
+
+
+def _told(readings: Sequence[Reading]) -> str:
+    """Each of READINGS by the name of its layer, and by what it makes where that is not enough."""
+    several = len({each.name for each in readings}) < len(readings)
+    tops = [f' ("{printable(each.top)}")' if several else "" for each in readings]
+    return ", ".join(f'"{printable(each.name)}"{top} {told(each)}' for each, top in zip(readings, tops, strict=True))

@@ -1,0 +1,150 @@
+"""Which layers join maps whose cells do not lie on each other, and how far they are apart.
+
+That is no error: many nets were trained so, a pooling of 3×3 with a stride beside a convolution that pads, say. But
+it is what a Crop with another offset than its net's geometry gives does by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from caffe_fcn.net.geometry.coordinates import Places, infer_coordinates
+from caffe_fcn.net.geometry.crops import Offset, offsets_between
+from caffe_fcn.net.geometry.moves import JOINS, bottoms_of
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shape, Shapes
+from caffe_fcn.net.shapes.reshaping import crop_offsets
+
+
+class Misaligned(NamedTuple):
+    """A layer that joins the blobs FIRST and SECOND, whose cells do not coincide.
+
+    The first cell of the second lies DISTANCE behind that of the first along each axis, and their cells are as far
+    apart as STRIDES say: both in pixels, or in cells of ORIGIN where that is no input. ALIGNED is the offset of a
+    Crop with which they coincide.
+    """
+
+    layer: int
+    """By its `Node.index`."""
+    name: str
+    type: str
+    first: str
+    second: str
+    distance: tuple[Fraction, ...]
+    strides: tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
+    origin: str | None = None
+    aligned: Shape | None = None
+
+
+def misaligned(
+    graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None
+) -> tuple[Misaligned, ...]:
+    """The layers of GRAPH that join maps whose cells do not coincide, each with the first bottom that lies elsewhere.
+    OFFSETS are those of Crop layers that give none, by the index of the layer."""
+    known = infer_coordinates(graph, shapes, offsets)
+    found = (_judge(graph, node, shapes, known, (offsets or {}).get(node.index)) for node in graph.nodes)
+    return tuple(each for each in found if each is not None)
+
+
+def _judge(
+    graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places], offsets: Sequence[int] | None
+) -> Misaligned | None:
+    for first, second in _joined(node):
+        if not _are_maps(shapes, first, second):
+            continue
+        ways = offsets_between(known[first], _places_of_labels(graph, shapes, known, first, second))
+        if len({(way.strides, way.offsets) for way in ways}) != 1:  # an earlier join is misaligned, or none is known
+            continue
+        way = min(ways, key=lambda each: bool(graph.producer[each.origin].bottoms))
+        if any(way.offsets) or any(stride != 1 for stride in way.strides):
+            pixels = not graph.producer[way.origin].bottoms
+            return _found(node, way, pixels, first, second, offsets or _offsets(node, len(way.offsets)))
+    return None
+
+
+def _offsets(node: Node, axes: int) -> Sequence[int]:
+    """At which cell NODE cuts along each of so many spatial AXES, if it is a Crop."""
+    if node.type != "Crop":
+        return ()
+    axis = node.layer.crop_param.axis % (axes + 2)
+    offsets: Shape = (0,) * axis + crop_offsets(node.layer, axes + 2 - axis)
+    return offsets[2:]
+
+
+def _joined(node: Node) -> Iterator[tuple[Blob, Blob]]:
+    """The pairs of blobs that NODE lays on each other."""
+    if node.type == "Crop" and len(node.bottoms) > 1:
+        yield node.tops[0], node.bottoms[1]
+    elif node.type in JOINS:
+        first, *others = bottoms_of(node, 0)
+        yield from ((first, other) for other in others)
+    elif (node.type.endswith("Loss") or node.type == "Accuracy") and len(node.bottoms) > 1:
+        yield node.bottoms[0], node.bottoms[1]
+
+
+def _are_maps(shapes: Shapes, *blobs: Blob) -> bool:
+    """Whether BLOBS are maps of more than one cell, and of as many axes, as far as that is known."""
+    known = [shape[2:] for blob in blobs if isinstance(shape := shapes.blobs[blob], tuple)]
+    return len(set(map(len, known))) < 2 and all(known) and not (known and all(set(size) == {1} for size in known))
+
+
+def _places_of_labels(graph: Graph, shapes: Shapes, known: Mapping[Blob, Places], first: Blob, second: Blob) -> Places:
+    """The places of SECOND; if it is an input as large as one that FIRST comes from, the labels of that one's pixels,
+    as which they lie on it."""
+    places = known[second]
+    origin = next(iter(places), None)
+    if len(places) != 1 or origin is None or graph.producer[origin].bottoms or origin in known[first]:
+        return places
+    for picture in known[first]:
+        sizes = [shape[2:] for blob in (picture, origin) if isinstance(shape := shapes.blobs[blob], tuple)]
+        if not graph.producer[picture].bottoms and len(sizes) == 2 and sizes[0] == sizes[1]:
+            return {picture: places[origin]}
+    return places
+
+
+def _found(node: Node, way: Offset, pixels: bool, first: Blob, second: Blob, offsets: Sequence[int]) -> Misaligned:
+    return Misaligned(
+        node.index,
+        node.name,
+        node.type,
+        first.name,
+        second.name,
+        tuple(offset * scale for offset, scale in zip(way.offsets, way.scale, strict=True)),
+        (way.scale, tuple(stride * scale for stride, scale in zip(way.strides, way.scale, strict=True))),
+        None if pixels else way.origin.name,
+        _aligned(node, way, offsets) if node.type == "Crop" else None,
+    )
+
+
+def _aligned(node: Node, way: Offset, offsets: Sequence[int]) -> Shape | None:
+    """The offset along each spatial axis with which the Crop NODE, which has OFFSETS, lays one bottom on the other."""
+    if any(stride != 1 for stride in way.strides) or any(offset.denominator != 1 for offset in way.offsets):
+        return None
+    wanted = tuple(now + int(more) for now, more in zip(offsets, way.offsets, strict=True))
+    cut = node.layer.crop_param.axis % (len(wanted) + 2) - 2
+    return wanted if min(wanted) >= 0 and not any(way.offsets[: max(0, cut)]) else None
+
+
+# ---- Words ----
+
+
+def told(found: Misaligned) -> str:
+    """What is to be said of FOUND."""
+    unit = "pixels" if found.origin is None else f'cells of "{found.origin}"'
+    first, second = found.strides
+    if first != second:
+        steps = (
+            f'of "{found.first}" are {_numbers(first)} and those of "{found.second}" {_numbers(second)} {unit} apart'
+        )
+        return f"the cells {steps}, so that they do not lie on each other"
+    distance = _numbers(tuple(map(abs, found.distance)))
+    cure = f"; with an offset of {_numbers(found.aligned)} they would" if found.aligned is not None else ""
+    return f'the cells of "{found.first}" and "{found.second}" do not lie on each other: {distance} {unit} apart{cure}'
+
+
+def _numbers(values: Sequence[Fraction | int]) -> str:
+    """One number where it is the same along all axes, in decimals where these are few."""
+    shown = [str(float(value)) if getattr(value, "denominator", 1) in (2, 4, 8) else str(value) for value in values]
+    return "×".join(shown[:1] if len(set(shown)) == 1 else shown)

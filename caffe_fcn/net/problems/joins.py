@@ -1,0 +1,39 @@
+"""Where maps that are joined lie on each other, and where a Crop cuts that does not say so: information, mostly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net import crops
+from caffe_fcn.net.geometry import alignment
+from caffe_fcn.net.geometry.crops import Trouble, read_crops, told
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.problems.findings import Problem
+from caffe_fcn.net.problems.places import place_of
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.net.source import SourceNet
+
+
+def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes) -> Iterator[Problem]:
+    """What is to be known of the Crop layers of GRAPH that give no offset, and of maps that lie beside each other."""
+    readings = () if graph.crops_at_zero else read_crops(graph, shapes)
+    decided = crops.is_automatic(source, selection)
+    for each in readings:
+        if decided and each.trouble is not None:
+            severity = Severity.ERROR if selection.crop_offset == "auto" else Severity.BVLC
+            message = f"the geometry of the net gives no offset for this Crop: {told(each)}"
+        elif not decided and not each.is_zero and each.trouble is not Trouble.UNCONNECTED:
+            severity = Severity.INFORMATION
+            message = f"it gives no offset: {crops.BOTH}{told(each)}; say which, in crop_param or by --crop-offset"
+        else:
+            continue
+        yield Problem(*place_of(source, each.layer), f'layer "{printable(each.name)}" (Crop): {message}', severity)
+    asked = {each.layer for each in readings if not each.is_zero}
+    offsets = {each.layer: each.offsets for each in readings if each.offsets}
+    for found in alignment.misaligned(graph, shapes, offsets):
+        if found.layer not in asked:
+            message = f'layer "{printable(found.name)}" ({found.type}): {alignment.told(found)}'
+            yield Problem(*place_of(source, found.layer), message, Severity.INFORMATION)

@@ -1,0 +1,109 @@
+"""Crop layers that give no offset, from the command line: told, refused until somebody decides, and decided."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.net.source import read_net
+from tests.cli.conftest import CommandLine, the_message
+from tests.paths import CASES
+from tests.run.nets import net_of, weights_of
+
+BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
+NUMBERS = '"crop" ("side1") 10, "crop" ("side2") 11'
+PAIR = ("net.prototxt", "net.caffemodel")
+RUNS = {
+    "export": ("export", *PAIR, "-o", "net.onnx", "--force"),
+    "run": ("run", *PAIR, "picture.npy", "-o", "map.npy", "--force"),
+    "verify": ("verify", *PAIR, *PAIR),
+}
+
+
+@pytest.fixture
+def net(cli: CommandLine) -> CommandLine:
+    """The command line beside the case, weights for it, and a picture."""
+    shutil.copy(CASES / "hed_crop.prototxt", cli.path / "net.prototxt")
+    with weights_of(net_of((CASES / "hed_crop.prototxt").read_text()), cli.path / "net.caffemodel"):
+        pass
+    np.save(cli.path / "picture.npy", np.random.default_rng(0).uniform(0, 255, (40, 48, 3)).astype(np.float32))
+    return cli
+
+
+@pytest.mark.parametrize("command", ["inspect", "convert", "upgrade"])
+def test_both_readings_are_told(net: CommandLine, command: str) -> None:
+    out = {"convert": ("-o", "new.prototxt"), "upgrade": ("new.prototxt",)}.get(command, ())
+    result = net.run(command, "net.prototxt", *out)
+    assert result.code == 0 and f"note: 2 Crop layers give no offset: {BOTH}{NUMBERS}; --crop-offset" in result.err
+    if out:
+        assert not any(layer.HasField("crop_param") for layer in read_net(net.path / "new.prototxt").net.layer)
+
+
+def test_check_tells_them_where_they_are(net: CommandLine) -> None:
+    result = net.run("check", "--strict", "net.prototxt")
+    assert result.code == 0
+    lines = result.err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["net.prototxt:10:1", "net.prototxt:13:1"]
+    assert [
+        f'note: layer "crop" (Crop): it gives no offset: {BOTH}{number}; say' in line
+        for line, number in zip(lines, (10, 11), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_nothing_is_computed_until_somebody_decides(net: CommandLine, command: str) -> None:
+    result = net.run(*RUNS[command])
+    assert result.code == 1 and f"{BOTH}{NUMBERS}; say which is meant with --crop-offset auto or zero" in the_message(
+        result.err
+    )
+    for choice in ("auto", "zero"):
+        result = net.run(*RUNS[command], "--crop-offset", choice)
+        assert result.code == 0, result.err
+
+
+def test_both_choices_are_computed_as_what_they_are(net: CommandLine) -> None:
+    written = {"auto": (10, 11), "zero": (0, 0)}
+    for choice, (first, second) in written.items():
+        text = net.read("net.prototxt").replace('top: "side1"', f'top: "side1" crop_param {{ offset: {first} }}')
+        net.write(given=text.replace('top: "side2"', f'top: "side2" crop_param {{ offset: {second} }}'))
+        assert net.run("run", "given.prototxt", PAIR[1], "picture.npy", "-o", "given.npy", "--force").code == 0
+        assert net.run(*RUNS["run"], "--crop-offset", choice).code == 0
+        np.testing.assert_array_equal(np.load(net.path / "map.npy"), np.load(net.path / "given.npy"))
+    assert not (np.load(net.path / "map.npy") == 0.5).all()
+
+
+@pytest.mark.parametrize("command", ["convert", "upgrade"])
+def test_auto_writes_the_offsets(net: CommandLine, command: str) -> None:
+    out = ("-o", "new.prototxt") if command == "convert" else ("new.prototxt",)
+    result = net.run(command, "net.prototxt", *out, "--crop-offset", "auto")
+    assert result.code == 0 and f"offsets of Crop layers, by the geometry of the net: {NUMBERS}" in result.err
+    crops = [each for each in read_net(net.path / "new.prototxt").net.layer if each.type == "Crop"]
+    assert [list(each.crop_param.offset) for each in crops] == [[10], [11]]
+    assert "# hed#20" in net.read("new.prototxt")
+    assert net.run("export", "new.prototxt", PAIR[1], "-o", "new.onnx").code == 0
+
+
+def test_where_the_geometry_gives_none_auto_is_refused(cli: CommandLine) -> None:
+    shutil.copy(CASES.parent / "golden" / "crops" / "half.in.prototxt", cli.path / "net.prototxt")
+    for command in (
+        ("inspect", "net.prototxt"),
+        ("convert", "net.prototxt", "-o", "x"),
+        ("upgrade", "net.prototxt", "x"),
+    ):
+        result = cli.run(*command, "--crop-offset", "auto")
+        assert result.code == 1 and '"crop" 19/2, which is no whole number' in the_message(result.err)
+    assert ": error: " in cli.run("check", "net.prototxt", "--crop-offset", "auto").err
+    assert cli.run("check", "net.prototxt").code == 0
+
+
+def test_the_net_inside_weights_gets_its_offsets(net: CommandLine) -> None:
+    net.write(whole=read_net(net.path / "net.prototxt").net.SerializeToString())
+    result = net.run("upgrade", "whole.caffemodel", "new.caffemodel", "--crop-offset", "auto", "--json")
+    assert result.code == 0, result.err
+    assert f"offsets of Crop layers, by the geometry of the net: {NUMBERS}" in json.loads(result.out)["changes"]
+    made = schema.NetParameter.FromString((net.path / "new.caffemodel").read_bytes())
+    assert [list(each.crop_param.offset) for each in made.layer if each.type == "Crop"] == [[10], [11]]
