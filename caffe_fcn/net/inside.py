@@ -33,7 +33,7 @@ class _Part(NamedTuple):
     @property
     def place(self) -> str:
         """What messages call it."""
-        return "the net" if self.record is None else f"layer {self.record.name!r}"
+        return "the net" if self.record is None else f"layer {printable(self.record.name)!r}"
 
     @property
     def type(self) -> str:
@@ -94,32 +94,46 @@ class _Inquiry:
 
     def readings(self) -> dict[int, Reading]:
         """What each part says, by its index. Raises NetError where that cannot be told."""
-        possible = {index: self._possible(part) for index, part in self.parts.items()}
-        common = [caffe for caffe in self.able if all(caffe in found for found in possible.values())]
-        if not common:
-            raise self._of_different_forks(possible)
-        for index, found in possible.items():
-            for caffe in common[1:]:
-                if found[caffe] != found[common[0]]:
-                    raise self._ambiguous(self.parts[index], {caffe: found[caffe] for caffe in common})
-        return {index: found[common[0]] for index, found in possible.items()}
+        left: Sequence[str] = self.able
+        found: dict[int, dict[str, Reading]] = {}
+        for index, part in self.parts.items():
+            found[index] = self._by(left, part)
+            if not found[index]:
+                raise self._contradiction(part, [self.parts[earlier] for earlier in found if earlier != index])
+            left = list(found[index])
+        for index, part in self.parts.items():
+            if any(found[index][caffe] != found[index][left[0]] for caffe in left):
+                raise self._ambiguous(part, {caffe: found[index][caffe] for caffe in left})
+        return {index: each[left[0]] for index, each in found.items()}
 
-    def _possible(self, part: _Part) -> dict[str, Reading]:
-        """What PART says, by each Caffe that can have written it. Raises NetError where none can."""
+    def _by(
+        self, writers: Iterable[str], part: _Part, errors: list[UnreadableError] | None = None
+    ) -> dict[str, Reading]:
+        """What PART says by those WRITERS that can have written it; why others cannot is added to ERRORS."""
         found: dict[str, Reading] = {}
-        errors: list[UnreadableError] = []
-        for caffe in caffes():
-            try:
-                found[caffe] = self.decoders[caffe].decode(part.data, part.message)
-            except UnreadableError as error:
-                errors.append(error)
-        if not found:
-            raise self._unreadable(part, max(errors, key=lambda error: len(error.path)))
         named = _named_like_type(part)
-        able = {caffe: found[caffe] for caffe in self.able if caffe in found and (not named or caffe in named)}
-        if not able:
-            raise self._error(part, f"has fields of {_list(named or found)}, which other layers of the file contradict")
-        return able
+        for caffe in writers:
+            try:
+                reading = self.decoders[caffe].decode(part.data, part.message)
+            except UnreadableError as error:
+                if errors is not None:
+                    errors.append(error)
+            else:
+                found[caffe] = reading
+        return {caffe: found[caffe] for caffe in found if not named or caffe in named}
+
+    def _contradiction(self, part: _Part, earlier: Sequence[_Part]) -> NetError:
+        """Why no Caffe can have written PART and EARLIER parts, which one can have written."""
+        errors: list[UnreadableError] = []
+        found = self._by(caffes(), part, errors)
+        if not found:
+            return self._unreadable(part, max(errors, key=lambda error: len(error.path)))
+        says = f"has fields of {_list(found)}, and"
+        for other in earlier:
+            writers = self._by(self.able, other)
+            if not writers.keys() & found.keys():
+                return self._error(part, f"{says} {other.place} has fields of {_list(writers)}")
+        return self._error(part, f"{says} other layers of the file have fields that these lack")
 
     def _unreadable(self, part: _Part, error: UnreadableError) -> NetError:
         place = ".".join(error.path)
@@ -139,16 +153,6 @@ class _Inquiry:
         return self._error(
             part, f"field {number}{where} means {readings}; nothing in the file tells which of them wrote it"
         )
-
-    def _of_different_forks(self, possible: Mapping[int, Mapping[str, Reading]]) -> NetError:
-        indices = list(possible)
-        one = min(indices, key=lambda index: len(possible[index]))
-        other = next(
-            (index for index in indices if not set(possible[index]) & set(possible[one])),
-            min((index for index in indices if index != one), key=lambda index: len(possible[index])),
-        )
-        says = f"has fields of {_list(possible[one])}, and {self.parts[other].place} has fields of"
-        return self._error(self.parts[one], f"{says} {_list(possible[other])}: no known Caffe has them all")
 
     def _error(self, part: _Part, what: str) -> NetError:
         kind = f" ({printable(part.type)})" if part.type else ""

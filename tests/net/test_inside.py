@@ -99,6 +99,16 @@ def test_a_field_named_like_the_type_goes_before_another_that_reads_as_well(writ
     assert "hole: 2" in net.document.text and "force_nd_im2col" not in net.document.text
 
 
+def test_a_field_named_like_the_type_is_no_other_fields_in_a_fork_that_nobody_knows(write: Write) -> None:
+    """SegNet's Upsample beside a BatchNorm, which SegNet lacks: BVLC Caffe would read `num_output: 4`."""
+    net = layer("SegNet", 'type: "Upsample" upsample_param { scale: 4 }').SerializeToString()
+    net += layer("BVLC", 'type: "BatchNorm" batch_norm_param { eps: 1 }').SerializeToString()
+    path = write(layer("BVLC", ""))
+    path.write_bytes(net)
+    with pytest.raises(NetError, match=r"\(Upsample\): has fields of SegNet, and other layers of the file have fields"):
+        text_in(path)
+
+
 def test_another_layer_tells_who_wrote_a_field_that_two_read_differently(write: Write) -> None:
     pool = 'type: "Pooling" pooling_param { pool: AVE avg_include_pad: false }'
     with pytest.raises(
@@ -134,7 +144,7 @@ def test_fields_of_different_forks_are_of_no_net(write: Write) -> None:
     data += layer("SegNet", 'type: "Upsample" upsample_param { scale: 4 }').SerializeToString()
     path = write(layer("BVLC", ""))
     path.write_bytes(data)
-    with pytest.raises(NetError, match=r"has fields of SegNet, and layer .* has fields of .*SSD: no known Caffe"):
+    with pytest.raises(NetError, match=r"has fields of SegNet, and layer .* has fields of .*SSD; give"):
         text_in(path)
 
 
