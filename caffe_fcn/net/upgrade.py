@@ -194,8 +194,9 @@ def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message,
         if has_legacy_transforms(upgraded):
             for layer in upgraded.layers:
                 _move_transform(layer)
-        for index, layer in enumerate(upgraded.layers):
-            _upgrade_v1_layer(layer, upgraded.layer.add(), _place(source, layer, index))
+        for origin, layer in zip(tuple(origins), upgraded.layers, strict=False):
+            with _at(origin):
+                _upgrade_v1_layer(layer, upgraded.layer.add(), _place(source, layer, origin))
         upgraded.ClearField("layers")
         if has_legacy_inputs(upgraded) and _upgrade_inputs(upgraded, source):
             origins.insert(0, None)
@@ -231,7 +232,10 @@ def upgrade_layer_header(layers: Message, *, type_name: str | None = None, sourc
 def _upgrade_v0_layers(net: Message, source: str) -> list[int]:
     """Replace the V0 layers of NET by V1 layers; return the index that each one left over had."""
     kept = _fold_padding(net, source)
-    layers = [_upgrade_v0_layer(net.layers[index], _place(source, net.layers[index], index)) for index in kept]
+    layers = []
+    for index in kept:
+        with _at(index):
+            layers.append(_upgrade_v0_layer(net.layers[index], _place(source, net.layers[index], index)))
     net.ClearField("layers")
     net.layers.extend(layers)
     return kept
@@ -248,7 +252,8 @@ def _fold_padding(net: Message, source: str) -> list[int]:
             if layer.layer.type not in ("conv", "pool") or not len(layer.bottom) == len(producer.bottom) == 1:
                 expected = "a conv or pool layer with one bottom after padding of one"
                 found = f'a "{layer.layer.type}" with {len(layer.bottom)} after padding of {len(producer.bottom)}'
-                raise NetError(f"{_place(source, layer, index)}: expected {expected}, found {found}")
+                with _at(index):
+                    raise NetError(f"{_place(source, layer, index)}: expected {expected}, found {found}")
             layer.layer.pad = producer.layer.pad
             layer.bottom[position] = producer.bottom[0]
         producers.update((top, layer) for top in layer.top)
@@ -440,6 +445,16 @@ def _place(source: str, layer: Message, index: int | None = None) -> str:
     if name:
         return f'{source}: layer "{name}"'
     return f"{source}: a layer without a name" if index is None else f"{source}: layer {index}, which has no name,"
+
+
+@contextmanager
+def _at(index: int | None) -> Iterator[None]:
+    """Give a NetError the INDEX of its layer, as the net was written."""
+    try:
+        yield
+    except NetError as error:
+        error.index = index
+        raise
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from caffe_fcn.files.textmessage import fields_of, to_message
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems.findings import Findings, Problem, in_order
 from caffe_fcn.net.problems.nets import problems_of
-from caffe_fcn.net.problems.places import layer_places, located
+from caffe_fcn.net.problems.places import START, layer_places, located, written_places
 from caffe_fcn.net.problems.text import foreign_fields, irregularities, unknown_fields
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.source import check_words, interpret, net_of_weights
@@ -72,7 +72,9 @@ def _examine(document: Document, name: str, selection: Selection) -> Findings:
     try:
         source = interpret(document)
     except (PrototxtError, NetError) as error:
-        return Findings(kind, None, in_order([located(error, name), *notes, *unknown_fields(document, typed)]))
+        index = error.index if isinstance(error, NetError) else None
+        place = START if index is None else written_places(document)[index]
+        return Findings(kind, None, in_order([located(error, name, place), *notes, *unknown_fields(document, typed)]))
     notes += foreign_fields(source, selection)
     return Findings(kind, source.format, in_order([*notes, *problems_of(source, selection)]))
 

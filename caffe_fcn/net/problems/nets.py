@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -44,7 +44,10 @@ def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
             yield Problem(*START, wrong)
     yield from _unbuilt(source, phases)
     yield from _errors_in_shapes(source, selection, phases.built)
-    yield from _foreign_types(source)
+    judged = {node.index for graph in phases.built for node in graph.nodes}
+    if phases.failures:
+        judged.update(range(len(source.net.layer)))
+    yield from _foreign_types(source, judged)
     yield from _old_types(source)
 
 
@@ -180,12 +183,16 @@ def _old_types(source: SourceNet) -> Iterator[Problem]:
         yield Problem(*places.get(index, START), message, Severity.BVLC)
 
 
-def _foreign_types(source: SourceNet) -> Iterator[Problem]:
-    """The layer types that BVLC Caffe does not have: those of forks, and typing mistakes."""
+def _foreign_types(source: SourceNet, judged: Collection[int]) -> Iterator[Problem]:
+    """The types of the layers JUDGED, by index, that BVLC Caffe does not have: those of forks, and typing mistakes."""
     from difflib import get_close_matches  # here, because most nets do not need it
 
     places = layer_places(source)
-    foreign = [(layer.type, index) for index, layer in enumerate(source.net.layer) if layer.type not in BVLC_LAYERS]
+    foreign = [
+        (layer.type, index)
+        for index, layer in enumerate(source.net.layer)
+        if layer.type not in BVLC_LAYERS and index in judged
+    ]
     for kind, (index, more) in first_of_each(foreign).items():
         near = get_close_matches(kind, BVLC_LAYERS | RULES.keys(), n=1, cutoff=0.75) if kind not in RULES else []
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from caffe_fcn.errors import CaffeFcnError, PrototxtError
 from caffe_fcn.files.literals import visible
-from caffe_fcn.files.prototxt import Field
+from caffe_fcn.files.prototxt import Document, Field
 from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.source import SourceNet
 
@@ -23,13 +23,19 @@ def located(error: CaffeFcnError, name: str, place: tuple[int, int] = START) -> 
 
 def layer_places(source: SourceNet) -> Mapping[int, tuple[int, int]]:
     """Line and column of each layer, by its index in `net.layer`; those that the upgrade made have none."""
-    fields = [field for field in source.document.root.fields if field.name in ("layer", "layers")]
-    offsets = [value.start if field.listed else field.start for field in fields for value in field.values]
+    written = written_places(source.document)
     return {
-        index: source.document.position(offsets[origin])
+        index: written[origin]
         for index, origin in enumerate(source.origins)
-        if origin is not None and origin < len(offsets)
+        if origin is not None and origin < len(written)
     }
+
+
+def written_places(document: Document) -> list[tuple[int, int]]:
+    """Line and column of each layer of DOCUMENT, in whatever format."""
+    fields = [field for field in document.root.fields if field.name in ("layer", "layers")]
+    offsets = [value.start if field.listed else field.start for field in fields for value in field.values]
+    return [document.position(offset) for offset in offsets]
 
 
 def place_of(source: SourceNet, index: int | None) -> tuple[int, int]:
