@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffe_fcn.net.problems import Findings, Problem, examine
+from caffe_fcn.net.problems import Findings, Problem, Severity, examine
 from caffe_fcn.net.selection import ANY_NET, Selection
 from tests.surgery.nets import conv, data, fc, layer
 
@@ -154,6 +154,47 @@ def test_errors_of_a_layer_stand_where_it_does(text: str, expected: str) -> None
     (error,) = errors(text)
     assert error.startswith(expected)
     assert "net.prototxt" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("layers { name: 'a' type: NONE }\n", '3:1 layer "a" has no type'),
+        ("layers { layer { name: 'a' type: 'riddle' } }\n", '3:1 layer "a": unknown type "riddle"'),
+        (
+            "layers { layer { name: 'p' type: 'padding' pad: 1 } bottom: 'd' top: 'p' }\n"
+            "layers { layer { name: 'r' type: 'relu' } bottom: 'p' top: 'r' }\n",
+            '4:1 layer "r": expected a conv or pool layer',
+        ),
+    ],
+)
+def test_errors_of_an_upgrade_stand_where_the_layer_does(text: str, expected: str) -> None:
+    (error,) = errors("input: 'd' input_dim: [1, 1, 4, 4]\nlayers: []\n" + text)
+    assert error.startswith(expected)
+
+
+def test_layers_of_another_phase_are_not_judged() -> None:
+    text = NET + layer("n", "Normalize", "data", params=TRAIN)
+    assert [note.split(" (")[0] for note in notes(text)] == ["3:1 BVLC Caffe has no layer of type 'Normalize'"]
+    assert look(text, Selection("TEST")).problems == ()
+    assert len(look(text, Selection("TRAIN")).problems) == 1
+
+
+def test_an_empty_blob_is_information() -> None:
+    text = data() + layer("p", "Pooling", "data", params="pooling_param { kernel_size: 9 }") + layer("r", "ReLU", "p")
+    found = look(text).strictly()
+    assert [(each.severity, each.message) for each in found.notes] == [
+        (Severity.INFORMATION, 'layer "p" (Pooling): its top "p" has no values (1×2×0×2)')
+    ]
+    assert found.errors == ()
+
+
+def test_an_input_layer_without_a_shape_is_refused_by_caffe_where_axes_are_needed() -> None:
+    text = layer("data", "Input", "", "data")
+    assert look(text + layer("r", "ReLU", "data")).problems == ()
+    (note,) = notes(text + conv("c", "data", 1))
+    assert note.startswith("1:1 Caffe cannot load the net while 'data' has no shape (layer \"c\" (Convolution): ")
+    assert look(text + conv("c", "data", 1), Selection(given={"data": (1, 1, 4, 4)})).problems == ()
 
 
 def test_a_name_within_a_name_is_not_taken_for_it() -> None:

@@ -82,6 +82,14 @@ def test_an_image_smaller_than_the_window(convolution: OnnxRuntimeSession) -> No
     assert convolution.run({"data": np.zeros((1, 2, 8, 8))})["out"].shape == (1, 3, 4, 4), "it still runs"
 
 
+def test_an_image_that_leaves_no_map(tmp_path: Path) -> None:
+    net = net_of(data(1, 1, 8, 8) + layer("Pooling", "pooling_param { kernel_size: 5 }"))
+    with weights_of(net, tmp_path / "net.caffemodel") as weights:
+        session = load(net, weights)
+    with pytest.raises(ShapeError, match="'out' is 1×1×4×0, which holds no values; give another input size"):
+        session.run({"data": np.zeros((1, 1, 8, 4))})
+
+
 def test_a_classifier_takes_its_size_alone() -> None:
     with case(LENET) as (net, weights):
         session = load(net, weights)

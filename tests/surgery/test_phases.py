@@ -77,6 +77,16 @@ def test_input_size_is_written_to_the_crops_of_both_phases() -> None:
         planned(text, Settings(input_size=(9, 10)))
 
 
+def test_input_size_says_that_the_labels_no_longer_fit() -> None:
+    text = images("TRAIN", 6) + images("TEST", 6) + HEAD + ACCURACY
+    plan = planned(text, Settings(input_size=(9, 9)))
+    (note,) = [note for note in plan.notes if "label" in note]
+    assert note.startswith("with --input-size 9x9 Caffe refuses the net until its labels are those of a map: layer ")
+    assert note.endswith("found 64 = 4×4×4 predictions (4×5×4×4 with the classes on axis 1) and 4 labels (4)")
+    assert not any("label" in note for note in planned(text, Settings()).notes)
+    assert not any("label" in note for note in planned(text, Settings(input_size=(6, 6))).notes)
+
+
 def test_input_size_below_the_window_is_refused() -> None:
     with pytest.raises(SurgeryError, match=r"--input-size 4x4 does not suit"):
         planned(data() + HEAD, Settings(input_size=(4, 4)))

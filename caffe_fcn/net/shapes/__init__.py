@@ -6,7 +6,18 @@ function in the family it belongs to. `infer_shapes` asks them in file order.
 
 from __future__ import annotations
 
-from caffe_fcn.net.shapes import data, elementwise, losses, normalization, regions, reshaping, weights, windows
+from caffe_fcn.net.shapes import (
+    data,
+    elementwise,
+    losses,
+    normalization,
+    pooling,
+    regions,
+    reshaping,
+    resizing,
+    weights,
+    windows,
+)
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts, parameters_of
 from caffe_fcn.net.shapes.normalization import BatchNormBlobs, batch_norm_blobs
@@ -27,7 +38,7 @@ from caffe_fcn.net.shapes.registry import (
     show,
 )
 
-FAMILIES = (data, elementwise, losses, normalization, regions, reshaping, weights, windows)
+FAMILIES = (data, elementwise, losses, normalization, pooling, regions, reshaping, resizing, weights, windows)
 """The modules that fill the registry when they are imported."""
 
 __all__ = [
