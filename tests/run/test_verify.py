@@ -60,6 +60,25 @@ def test_converted_classifiers_are_proven(folder: Path, tmp_path: Path) -> None:
             assert each.crops.relative > 1e-3, "crops have borders, and that must show"
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        layer("f", "Flatten", "c") + layer("r", "ReLU", "f") + layer("out", "Power", "r") + fc("fc", "r", 5),
+        fc("fc", "c", 5) + layer("best", "ArgMax", "fc", params="argmax_param { top_k: 2 }"),
+        layer("t", "Permute", "c", params="permute_param { order: 0 order: 2 order: 3 order: 1 }")
+        + layer("twice", "Tile", "t", params="tile_param { axis: 3 tiles: 2 }")
+        + layer("cut", "Slice", "twice", "a b", "slice_param { axis: -1 slice_point: 3 }")
+        + layer("p", "Softmax", "a", params="softmax_param { axis: -1 }")
+        + fc("fc", "p", 5)
+        + fc("other", "b", 3),
+    ],
+    ids=["flattened map", "argmax", "turned map"],
+)
+def test_outputs_and_columns_are_compared_whatever_axes_they_have(head: str, tmp_path: Path) -> None:
+    pair = written(data(shape="1 3 7 8") + conv("c", "data", 4) + head, tmp_path)
+    assert ends(pair.verify()) == [HOLDS] * 3
+
+
 def test_the_bundled_model_is_proven(tmp_path: Path) -> None:
     digits = ROOT / "models" / "digits"
     found = Pair(digits / "digits.prototxt", digits / "digits.caffemodel", tmp_path).verify()

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
 from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes, show
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.applicability import of_output
@@ -46,6 +47,8 @@ class _Scene:
     strides: Mapping[Blob, tuple[Fraction, ...]]
     crops: Mapping[str, Array]
     maps: Mapping[str, Array]
+    nominal: Mapping[Blob, Shape | Unknown]
+    """The shapes that the twin's blobs have at the nominal size."""
     features: Mapping[str, Array] | str | None
 
 
@@ -78,7 +81,7 @@ def prove_dense(
     inexact = any(known is not None and known.reasons for blob in twin.scope.outputs if (known := geometry.get(blob)))
     features = _features(runner, original, twin, name, picture, grid, places) if inexact else None
     wanted = strides(original.scope.graph, original.scope.shapes)
-    scene = _Scene(grid, places, geometry, wanted, crops, maps, features)
+    scene = _Scene(grid, places, geometry, wanted, crops, maps, twin.scope.shapes.blobs, features)
     found = tuple(_judge(scene, output) for output in outputs)
     return DenseProof(shape, grid.step, grid.windows, len(places), found, "")
 
@@ -263,15 +266,14 @@ def _difference(scene: _Scene, output: Output, geometry: Geometry, answers: Arra
     """How far the twin's map is, in the windows, from the ANSWERS of the original; or why that cannot be told."""
     import numpy as np
 
-    axes = len(scene.grid.step)
-    values = scene.maps[output.pair.twin]
-    if answers.size == len(answers) * values.shape[1]:  # a vector, whatever axes it has
-        answers = answers.reshape(len(answers), -1, *(1,) * axes)
-    if answers.ndim != axes + 2:
-        return "the original's answer is no map and no vector"
-    extent = tuple(answers.shape[2:])
+    values, nominal = scene.maps[output.pair.twin], scene.nominal[output.twin]
+    if not isinstance(nominal, tuple) or answers.size != len(answers) * prod(nominal[1:]):
+        expected = "unknown" if isinstance(nominal, Unknown) else show(nominal[1:])
+        return f"an answer of the original is {show(answers.shape[1:])}, one of the twin {expected}"
+    answers = answers.reshape(len(answers), *nominal[1:])  # the same values, with the axes of the map
+    extent = nominal[2:]
     cells = [_cells(scene.grid, place, geometry.stride, extent) for place in scene.places]
-    ends = [max(each[axis].stop for each in cells) for axis in range(axes)]
+    ends = [max(each[axis].stop for each in cells) for axis in range(len(extent))]
     if any(end > size for end, size in zip(ends, values.shape[2:], strict=True)):
         shown = "×".join(map(str, values.shape[2:]))
         return f"its map has {shown} cells, too few for the windows of the input"
