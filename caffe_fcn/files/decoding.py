@@ -73,8 +73,10 @@ class Decoder:
             if values is None:
                 raise UnreadableError(path, field.number)
             nodes += [Node(field.number, slot.name, value) for value in values]
+        pair = self._layout.pairs.get(message, frozenset())
+        needed = not pair.isdisjoint(node.name for node in nodes)
         for number, slot in slots.items():
-            if slot.required and number not in found:
+            if number not in found and (slot.required or (needed and slot.name in pair)):
                 raise UnreadableError(path, number)
         return tuple(sorted(nodes, key=lambda node: node.number))
 

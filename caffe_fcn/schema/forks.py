@@ -52,12 +52,21 @@ class Lack(NamedTuple):
     forks: tuple[str, ...]
 
 
+class Pair(NamedTuple):
+    """Two fields of a message that some forks take both, or not at all."""
+
+    message: str
+    names: tuple[str, str]
+    forks: tuple[str, ...]
+
+
 class Table(NamedTuple):
     """All that is known of forks."""
 
     fields: tuple[ForkField, ...]
     enumerators: tuple[Enumerator, ...]
     lacks: tuple[Lack, ...]
+    pairs: tuple[Pair, ...]
 
 
 def fork_fields() -> tuple[ForkField, ...]:
@@ -84,6 +93,7 @@ def _parse(text: str) -> Table:
     fields: list[ForkField] = []
     enumerators: list[Enumerator] = []
     lacks: list[Lack] = []
+    pairs: list[Pair] = []
     kind = scope = ""
     for line in text.splitlines():
         if not line or line.startswith("#"):
@@ -97,6 +107,8 @@ def _parse(text: str) -> Table:
         match words.split():
             case ["-", name]:
                 lacks.append(Lack(scope, name, having))
+            case [one, "&", other]:
+                pairs.append(Pair(scope, (one, other), having))
             case [name, number] if kind == "enum":
                 enumerators.append(Enumerator(scope, name, int(number), having))
             case [name, number, label, type_]:
@@ -104,4 +116,4 @@ def _parse(text: str) -> Table:
                 fields.append(ForkField(scope, name, int(number), cast("Label", label), type_, plain, having))
             case _:
                 raise ValueError(f"forks.txt: expected a row, found {line!r}")
-    return Table(tuple(fields), tuple(enumerators), tuple(lacks))
+    return Table(tuple(fields), tuple(enumerators), tuple(lacks), tuple(pairs))

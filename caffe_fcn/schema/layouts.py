@@ -37,6 +37,8 @@ class Layout(NamedTuple):
 
     messages: Mapping[str, Mapping[int, Slot]]
     enums: Mapping[str, Mapping[int, str]]
+    pairs: Mapping[str, frozenset[str]]
+    """Fields, by message, that are there together or not at all."""
 
 
 @cache
@@ -57,7 +59,8 @@ def layout(caffe: str) -> Layout:
     for value in table().enumerators:
         if caffe in value.forks:
             enums.setdefault(value.enum, {})[value.number] = value.name
-    return Layout(messages, enums)
+    pairs = {row.message: frozenset(row.names) for row in table().pairs if caffe in row.forks}
+    return Layout(messages, enums, pairs)
 
 
 @cache
@@ -100,7 +103,7 @@ def _bvlc() -> Layout:
                 enums[kind] = {value.number: value.name for value in known}
             packed = bool(field.GetOptions().packed)
             slots[field.number] = Slot(field.name, kind, schema.is_repeated(field), schema.is_required(field), packed)
-    return Layout(messages, enums)
+    return Layout(messages, enums, {})
 
 
 _SCALARS = {

@@ -95,7 +95,7 @@ def test_a_field_named_like_the_type_goes_before_another_that_reads_as_well(writ
     """Number 137 is upsample_param in SegNet and embed_param in BVLC Caffe, where `scale` would be num_output."""
     net = net_in(write(layer("SegNet", 'type: "Upsample" upsample_param { scale: 4 }'))).net
     assert net.layer[0].upsample_param.scale == 4
-    net = net_in(write(layer("ccnn", 'type: "Convolution" convolution_param { num_output: 2 hole: 2 hole_w: 3 }')))
+    net = net_in(write(layer("ccnn", 'type: "Convolution" convolution_param { num_output: 2 hole: 2 }')))
     assert "hole: 2" in net.document.text and "force_nd_im2col" not in net.document.text
 
 
@@ -123,11 +123,18 @@ def test_another_layer_tells_who_wrote_a_field_that_two_read_differently(write: 
 
 
 def test_old_forks_cannot_have_written_what_they_lack(write: Write) -> None:
-    """In ccnn number 18 of a convolution is hole_h, and it has no BatchNorm."""
-    dilated = 'type: "Convolution" convolution_param { num_output: 2 dilation: 2 }'
-    with pytest.raises(NetError, match=r"dilation: 2 in BVLC, .*; hole_h: 2 in ccnn"):
-        text_in(write(layer("BVLC", dilated)))
-    assert "dilation: 2" in text_in(write(layer("BVLC", dilated, 'type: "BatchNorm" batch_norm_param { eps: 1 }')))
+    """In SegNet number 3 of a loss is weight_by_label_freqs, and it has no BatchNorm."""
+    loss = 'type: "SoftmaxWithLoss" loss_param { normalization: VALID }'
+    with pytest.raises(NetError, match=r"normalization: VALID in BVLC, .*; weight_by_label_freqs: true in SegNet"):
+        text_in(write(layer("BVLC", loss)))
+    assert "VALID" in text_in(write(layer("BVLC", loss, 'type: "BatchNorm" batch_norm_param { eps: 1 }')))
+
+
+def test_a_field_without_the_one_that_it_needs_is_another(write: Write) -> None:
+    """In ccnn number 18 of a convolution is hole_h, and it refuses that without hole_w."""
+    assert "dilation: 2" in text_in(write(layer("BVLC", 'type: "Convolution" convolution_param { dilation: 2 }')))
+    both = layer("ccnn", 'type: "Convolution" convolution_param { hole_h: 2 hole_w: 3 }')
+    assert "hole_h: 2\n    hole_w: 3" in text_in(write(both))
 
 
 def test_the_numbers_of_blobs_tell_as_well(write: Write) -> None:
