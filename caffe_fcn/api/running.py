@@ -38,7 +38,7 @@ class VerifyOptions(SelectionOptions, total=False):
     """Inputs to compare on as well, C×H×W or several N×C×H×W, as they are fed."""
     tolerance: float | None
     """The difference allowed, relative to the largest score, a Softmax compared by the logarithms of what it gives; by
-    default what rounding does to sums of that length."""
+    default what rounding does to this net, as measured."""
     engine: Literal["onnxruntime", "opencv", "caffe"]
     """What runs the nets, onnxruntime by default."""
     threads: int | None

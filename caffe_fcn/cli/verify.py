@@ -51,7 +51,7 @@ PROOFS = ("weights", "same-size", "dense")
     type=fraction,
     metavar="X",
     help="Difference allowed, relative to the largest score; of a Softmax, to that of its logarithms.  "
-    "[default: what rounding does to sums of that length]",
+    "[default: what rounding does to this net, as measured]",
 )
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the nets.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")

@@ -25,10 +25,12 @@ from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime
 from caffe_fcn.run.proofs.applicability import inapplicable
 from caffe_fcn.run.proofs.dense import prove_dense
-from caffe_fcn.run.proofs.items import Runner
+from caffe_fcn.run.proofs.items import Runner, answers_items
 from caffe_fcn.run.proofs.layers import compare_layers
+from caffe_fcn.run.proofs.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.run.proofs.records import DenseProof, SameSize, SameSizeProof, Verification, WeightsProof
-from caffe_fcn.run.proofs.same_size import Output, Party, draw, outputs, prove_same_size
+from caffe_fcn.run.proofs.same_size import draw, prove_same_size
+from caffe_fcn.run.proofs.scene import View
 from caffe_fcn.run.proofs.weights import Side, prove_weights
 from caffe_fcn.surgery.meeting import Trained, meet
 
@@ -149,16 +151,17 @@ class _Work:
         nothing = SameSizeProof({}, 0, 0, options.seed, (), ())
         if self.misfit:
             return nothing._replace(failures=(self.misfit,))
-        found, failures = self.outputs
+        found, failures, _ = self.outputs
         if found and not failures and all(output.identical for output in found):
             return nothing._replace(outputs=tuple(SameSize(output.pair, identical=True) for output in found))
         try:
             original, twin = self.parties
         except CaffeFcnError as error:
             return nothing._replace(failures=tuple(failures), not_shown=str(error))
-        sample = draw(original.inputs, options.samples, options.seed, options.pictures)
+        whole = not answers_items(original.scope, original.inputs)
+        sample = draw(original.inputs, options.samples, options.seed, options.pictures, whole=whole)
         try:
-            return prove_same_size(self.runner, original, twin, self.outputs, sample)
+            return prove_same_size(self.runner, original, twin, self.outputs, sample, options.tolerance)
         except ExtraError:
             raise
         except CaffeFcnError as error:
@@ -170,12 +173,12 @@ class _Work:
         nothing = DenseProof((), (), 0, 0, (), "")
         if self.misfit:
             return nothing._replace(not_shown=self.misfit)
-        found, _ = self.outputs
-        reason = inapplicable(*self.scopes, found)
+        reason, exempt = inapplicable(*self.scopes, self.outputs)
         if reason is not None:
             return nothing._replace(inapplicable=reason)
         try:
-            return prove_dense(self.runner, *self.parties, found, windows=options.windows, seed=options.seed)
+            view = View(options.windows, options.seed, options.tolerance)
+            return prove_dense(self.runner, *self.parties, self.outputs.outputs, exempt, view)
         except ExtraError:
             raise
         except CaffeFcnError as error:
@@ -192,7 +195,7 @@ class _Work:
         return self._party(self.original), self._party(self.twin)
 
     @cached_property
-    def outputs(self) -> tuple[list[Output], list[str]]:
+    def outputs(self) -> Pairs:
         """The outputs of both in pairs."""
         unchanged = dict(self.weights.unchanged)
         held = {record.name for side in (self.original, self.twin) for record in side.weights.layers if record.blobs}
@@ -203,7 +206,7 @@ class _Work:
                 return None
             return unchanged.get(node.name, ("of the twin", node.name)) if twin else node.name
 
-        return outputs(*self.scopes, (partial(stored, False), partial(stored, True)), self.options.tolerance)
+        return pair_outputs(*self.scopes, (partial(stored, False), partial(stored, True)))
 
     def _party(self, side: Side) -> Party:
         graph, shapes = side.graphs[self.phase], side.shapes[self.phase]

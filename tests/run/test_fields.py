@@ -53,7 +53,6 @@ def between(kind: str, params: str) -> str:
             "kernel",
         ),
         ("Softmax", "", "softmax_param { axis: 2 }", "softmax_param.axis"),
-        ("Scale", "scale_param { bias_term: true }", "scale_param { bias_term: false }", "scale_param.bias_term"),
     ],
     ids=lambda value: value if "." in value else None,
 )

@@ -1,48 +1,130 @@
-"""How far answers are apart: against the scale of the original's, and by what they choose."""
+"""What rounding explains: it is enough for nets that magnify errors, and too little for what is wrong with a twin."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from caffe_fcn.run.engine import Array
-from caffe_fcn.run.proofs.rounding import difference
+from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.proofs.rounding import BLUNT, GAIN, coarsened
+from caffe_fcn.run.proofs.terms import terms
+from caffe_fcn.run.verify import Options
+from tests.run.nets import load, net_of, weights_of
+from tests.run.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, array, ends, fill, written
+from tests.surgery.nets import conv, data, fc, layer
 
-LIMIT = 1e-3
-
-
-def answers(*rows: tuple[float, ...]) -> Array:
-    return np.array(rows, np.float32)
-
-
-def test_a_difference_is_told_by_the_scale_of_the_original() -> None:
-    found = difference(answers((10, -40), (1, 2)), answers((10, -40), (1.5, 2)), LIMIT, softmax=False)
-    assert found.absolute == 0.5 and found.relative == pytest.approx(0.5 / 40)
-    assert not found.small
-
-
-def test_another_top_class_is_counted() -> None:
-    found = difference(answers((1, 2), (3, 1)), answers((2, 1), (3, 1)), LIMIT, softmax=False)
-    assert (found.agrees, found.cells) == (1, 2)
-    assert not found._replace(relative=0.0).small
-
-
-def test_either_of_two_classes_that_rounding_cannot_tell_apart_will_do() -> None:
-    found = difference(answers((2, 2.0005)), answers((2.0005, 2)), LIMIT, softmax=False)
-    assert (found.agrees, found.cells) == (1, 1) and found.small
-
-
-def test_the_classes_of_a_map_are_counted_in_each_cell() -> None:
-    original = np.zeros((1, 3, 2, 2), np.float32)
-    original[:, 1] = 1
-    twin = original.copy()
-    twin[0, :, 1, 1] = (0, 0, 1)
-    found = difference(original, twin, LIMIT, softmax=False)
-    assert (found.agrees, found.cells) == (3, 4)
+MAGNIFIERS = {
+    "a product": layer("b", "Sigmoid", "c") + layer("x", "Eltwise", "c b", params="eltwise_param { operation: PROD }"),
+    "a product of four": layer("x", "Eltwise", "c c c c", params="eltwise_param { operation: PROD }"),
+    "a factor that is a blob": layer("b", "TanH", "c") + layer("x", "Scale", "c b", params="scale_param { axis: 0 }"),
+    "a square": layer("x", "Power", "c", params="power_param { power: 2 }"),
+    "a fifth power": layer("x", "Power", "c", params="power_param { power: 5 }"),
+    "a square root": layer("a", "AbsVal", "c") + layer("x", "Power", "a", params="power_param { power: 0.5 }"),
+    "a reciprocal": layer("a", "AbsVal", "c")
+    + layer("x", "Power", "a", params="power_param { power: -1 shift: 0.01 }"),
+    "a difference": layer("b", "Power", "c", params="power_param { shift: 1000 }")
+    + layer("d", "Power", "data", params="power_param { shift: 1000 }")
+    + conv("e", "d", 4)
+    + layer("x", "Eltwise", "e b", params="eltwise_param { operation: SUM coeff: 1 coeff: -1 }"),
+    "digits lost and found": layer("b", "Power", "c", params="power_param { shift: 10000 }")
+    + layer("x", "Power", "b", params="power_param { shift: -10000 }"),
+    "an exponential": layer("x", "Exp", "c", params="exp_param { scale: 0.03 }"),
+    "a logarithm": layer("a", "AbsVal", "c") + layer("x", "Log", "a", params="log_param { shift: 0.001 }"),
+    "a small variance": layer("b", "Power", "c", params="power_param { scale: 1e-3 shift: 5 }")
+    + layer("x", "MVN", "b", params="mvn_param { eps: 1e-12 }"),
+    "a length": layer("x", "Normalize", "c", params="norm_param { across_spatial: false }"),
+    "neighbours": layer("x", "LRN", "c", params="lrn_param { local_size: 3 alpha: 1 beta: 2 }"),
+    "saturation": layer("s", "Sigmoid", "c") + layer("x", "Power", "s", params="power_param { shift: -0.5 power: 3 }"),
+}
 
 
-def test_probabilities_next_to_nought_are_compared_as_scores() -> None:
-    """Between 1e-9 and 1e-7 there is little of a probability, and much of a score."""
-    original, twin = answers((1, 1e-9)), answers((1, 1e-7))
-    assert difference(original, twin, LIMIT, softmax=False).small
-    assert not difference(original, twin, LIMIT, softmax=True).small
+def magnified(name: str) -> str:
+    return (
+        data()
+        + conv("c", "data", 4)
+        + MAGNIFIERS[name]
+        + fc("fc", "x", 5)
+        + layer("relu", "ReLU", "fc", "fc")
+        + fc("ip", "fc", 3)
+    )
+
+
+@pytest.mark.parametrize("name", MAGNIFIERS)
+def test_a_twin_that_magnifies_errors_is_proven(name: str, tmp_path: Path) -> None:
+    pair = written(magnified(name), tmp_path)
+    found = pair.verify()
+    assert ends(found)[:2] == [HOLDS, HOLDS] and ends(found)[2] in (HOLDS, DOES_NOT_APPLY), found
+    (output,) = found.same_size.outputs if found.same_size else ()
+    assert output.difference is not None and output.difference.allowed < BLUNT
+    pair.blobs(lambda layers: fill(layers["ip-conv"].blobs[0], array(layers["ip-conv"].blobs[0]) * np.float32(1.02)))
+    assert ends(pair.verify(Options(proofs=("same-size",)))) == [FAILS]
+
+
+def test_what_is_allowed_follows_the_errors(tmp_path: Path) -> None:
+    """A power multiplies relative errors by its exponent."""
+    allowed = []
+    for power in (1, 2, 8):
+        (tmp_path / str(power)).mkdir()
+        text = data() + conv("c", "data", 4) + layer("x", "Power", "c", params=f"power_param {{ power: {power} }}")
+        found = written(text + fc("fc", "x", 5), tmp_path / str(power)).verify()
+        assert found.same_size is not None and found.same_size.outputs[0].difference is not None
+        allowed.append(found.same_size.outputs[0].difference.allowed)
+    assert 1.5 * allowed[0] < allowed[1] < allowed[2] and 4 * allowed[0] < allowed[2] < 100 * allowed[0]
+
+
+def test_where_rounding_decides_nothing_is_compared(tmp_path: Path) -> None:
+    text = data() + conv("c", "data", 4) + layer("b", "Power", "c", params="power_param { scale: 1e-4 shift: 1000 }")
+    text += layer("x", "Power", "b", params="power_param { shift: -1000 }") + fc("fc", "x", 5, "bias_term: false")
+    pair = written(text, tmp_path)
+    found = pair.verify()
+    assert ends(found) == [HOLDS, NOT_SHOWN, NOT_SHOWN] and found.same_size is not None
+    assert found.same_size.not_shown.startswith("'fc': rounding alone moves the answers by too much")
+    assert pair.verify(Options(tolerance=1.0)).holds
+
+
+@pytest.mark.parametrize("relative", [1e-2, 1e-3, 1e-4])
+def test_how_small_a_change_is_found(relative: float, tmp_path: Path) -> None:
+    """Of the kernel of any layer, in a net of three layers; the proof of the weights finds one bit."""
+    text = data() + conv("a", "data", 4) + layer("r", "ReLU", "a", "a") + conv("b", "a", 6) + fc("fc", "b", 5)
+    for name in ("a", "b", "fc-conv"):
+        (tmp_path / name).mkdir()
+        pair = written(text, tmp_path / name)
+
+        def change(layers: dict[str, object], name: str = name) -> None:
+            blob = layers[name].blobs[0]  # type: ignore[attr-defined]
+            fill(blob, array(blob) * np.float32(1 + relative))
+
+        assert ends(pair.blobs(change).verify())[:2] == [FAILS, FAILS]
+
+
+def test_the_coarse_net_rounds(tmp_path: Path) -> None:
+    net = net_of(data() + layer("p", "Power", "data", params="power_param { scale: 3 }") + conv("c", "p", 3))
+    coarse = coarsened(choose_scope(*net), {"data": (1, 2, 8, 10)})
+    with weights_of(net, tmp_path / "w") as weights:
+        fed = np.random.default_rng(0).normal(size=(1, 2, 8, 10)).astype(np.float32)
+        clean = load(net, weights).run({"data": fed})["c"]
+        made = load(coarse.net, weights, [coarse.names["p"], coarse.names["c"]]).run({"data": fed})
+    rough = made[coarse.names["p"]]
+    np.testing.assert_allclose(rough, 3 * fed, rtol=2.02 * GAIN * 2**-24)  # on its way in as well
+    bits = np.frexp(rough)[0] * 2**18
+    assert (bits == np.round(bits)).all() and (rough != 3 * fed).any(), "18 bits are left"
+    apart = np.max(abs(made[coarse.names["c"]] - clean)) / np.max(abs(clean))
+    assert 2**-24 * GAIN / 4 < apart < 2**-24 * GAIN * 8
+
+
+def test_terms_are_counted() -> None:
+    net = net_of(
+        data(shape="2 6 8 8")
+        + conv("conv", "data", 4, more="group: 2")
+        + layer("pool", "Pooling", "conv", params="pooling_param { pool: AVE kernel_size: 2 }")
+        + layer("max", "Pooling", "pool", params="pooling_param { kernel_size: 2 }")
+        + layer("lrn", "LRN", "max")
+        + layer("soft", "Softmax", "lrn")
+        + layer("mvn", "MVN", "soft")
+        + fc("fc", "mvn", 3)
+        + layer("sum", "Eltwise", "fc fc fc fc fc")
+    )
+    expected = {"conv": 27, "pool": 4, "max": 1, "lrn": 5, "soft": 4, "mvn": 16, "fc": 64, "sum": 5}
+    assert {node.name: terms(node, net.shapes) for node in net.graph.nodes if node.bottoms} == expected

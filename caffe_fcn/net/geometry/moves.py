@@ -256,6 +256,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(DECONVOLUTIONS, _deconvolution),
     **dict.fromkeys(("Pooling", "Pooling3D"), _pooling),
     **dict.fromkeys(("Bias", "Scale"), _scale),
+    **dict.fromkeys(("Flatten", "Reshape"), _keep_if(lambda site: site.top == site.bottom)),
     **dict.fromkeys(("ResizeNearestNeighbor", "UpsampleDarknet"), _repeat),
     **dict.fromkeys(("Pad", "Padding"), _pad),
     "ArgMax": _keep_if(lambda site: site.layer.argmax_param.axis == CHANNELS),
@@ -267,8 +268,8 @@ _RULES: dict[str, Rule] = {
     "Normalize": lambda site: (
         _everywhere(site, Cause.WHOLE_MAP) if site.layer.norm_param.across_spatial else _keep(site)
     ),
+    "Permute": _keep_if(lambda site: all(at == axis for at, axis in enumerate(site.layer.permute_param.order))),
     "Reorg": _reorg,
-    "Reshape": _keep_if(lambda site: site.top == site.bottom),
     "Slice": _keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS),
     "Softmax": _along(lambda layer: layer.softmax_param.axis),
     "Tile": _keep_if(lambda site: site.layer.tile_param.axis % len(site.bottom) == CHANNELS),

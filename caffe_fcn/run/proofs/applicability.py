@@ -5,42 +5,73 @@ Decided by the two nets alone, before anything is run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
-from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.grid import lay_out
+from caffe_fcn.run.proofs.outputs import Output, Pairs
 from caffe_fcn.run.proofs.records import Exemption, Inapplicable
-from caffe_fcn.run.proofs.same_size import Output
 
 
-def inapplicable(original: Scope, twin: Scope, outputs: Sequence[Output]) -> Inapplicable | None:
-    """Why the dense proof does not apply to TWIN as a whole; None where it does, for one of OUTPUTS at least."""
+def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicable | None, dict[str, Inapplicable]]:
+    """Why the dense proof does not apply to TWIN as a whole, None where it does; and why not to single outputs, by the
+    name of the original's."""
+    outputs = pairs.outputs
     if outputs and not any(output.converted for output in outputs):
-        return Inapplicable(Exemption.NOTHING_CONVERTED)
+        return Inapplicable(Exemption.NOTHING_CONVERTED), {}
     if len(original.inputs) > 1:
-        return Inapplicable(Exemption.SEVERAL_INPUTS, tuple(blob.name for blob in original.inputs))
+        return Inapplicable(Exemption.SEVERAL_INPUTS, tuple(blob.name for blob in original.inputs)), {}
     fixed = _fixed(original, twin)
     if fixed is not None:
-        return Inapplicable(Exemption.FIXED_SIZE, (fixed,))
+        return Inapplicable(Exemption.FIXED_SIZE, (fixed,)), {}
     geometry = infer_geometry(twin.graph, twin.shapes)
-    found = [of_output(output, geometry) for output in outputs]
-    if not found or not all(found):
-        return None
-    reasons = dict.fromkeys(reason for each in found if each is not None for reason in each.reasons)
-    return Inapplicable(Exemption.EXACT_NOWHERE, reasons=tuple(reasons))
+    single = {
+        output.pair.name: reason
+        for output in outputs
+        if (reason := _of_output(output, twin.graph, geometry, pairs.shared)) is not None
+    }
+    if not outputs or len(single) < len(outputs):
+        return None, single
+    found = [each for each in single.values() if each.cause is Exemption.EXACT_NOWHERE]
+    names = dict.fromkeys(name for each in found for name in each.names)
+    reasons = dict.fromkeys(reason for each in found for reason in each.reasons)
+    return Inapplicable(Exemption.EXACT_NOWHERE, tuple(names), tuple(reasons)), single
 
 
-def of_output(output: Output, geometry: Mapping[Blob, Geometry | None]) -> Inapplicable | None:
-    """Why the dense proof does not apply to OUTPUT, the twin having that GEOMETRY; None where it does."""
+def _of_output(
+    output: Output, graph: Graph, geometry: Mapping[Blob, Geometry | None], shared: frozenset[Blob]
+) -> Inapplicable | None:
+    """Why the dense proof does not apply to OUTPUT of the twin, GRAPH, which has that GEOMETRY; None where it does."""
     if not output.converted:
         return Inapplicable(Exemption.NOTHING_CONVERTED)
     known = geometry.get(output.twin)
-    reasons = tuple(each for each in known.reasons if each.exactness is Exactness.NOWHERE) if known is not None else ()
+    if known is None:
+        ends = _ends(graph, geometry, output.twin)
+        alike = ends and all(shared.issuperset(node.tops) for node in ends)
+        return Inapplicable(Exemption.EXACT_NOWHERE, tuple(node.name for node in ends)) if alike else None
+    reasons = tuple(each for each in known.reasons if each.exactness is Exactness.NOWHERE)
     return Inapplicable(Exemption.EXACT_NOWHERE, reasons=reasons) if reasons else None
+
+
+def _ends(graph: Graph, geometry: Mapping[Blob, Geometry | None], blob: Blob) -> list[Node]:
+    """The layers on the way to BLOB that make of maps what is none."""
+    found: dict[int, Node] = {}
+    seen: set[Blob] = set()
+    queue = [blob]
+    while queue:
+        top = queue.pop()
+        if top in seen or geometry.get(top) is not None:
+            continue
+        seen.add(top)
+        node = graph.producer[top]
+        if any(geometry.get(bottom) is not None for bottom in node.bottoms):
+            found[id(node)] = node
+        queue.extend(node.bottoms)
+    return list(found.values())
 
 
 def _fixed(original: Scope, twin: Scope) -> str | None:

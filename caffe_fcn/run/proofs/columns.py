@@ -31,11 +31,14 @@ class Follower:
     """Numbers the values of two nets alike: LEAVES are the blobs that both make, by what they compute."""
 
     def __init__(self) -> None:
-        self._leaves: dict[int, tuple[int, int]] = {}
+        self._leaves: dict[object, tuple[int, int]] = {}
         self._next = 0
 
-    def follow(self, graph: Graph, shapes: Shapes, numbers: Mapping[Blob, int], blob: Blob) -> _Values | None:
-        """The numbers of the values of one item of BLOB, in its shape; None where they cannot be followed."""
+    def follow(
+        self, graph: Graph, shapes: Shapes, numbers: Mapping[Blob, int], structure: Mapping[Blob, int], blob: Blob
+    ) -> _Values | None:
+        """The numbers of the values of one item of BLOB, in its shape; None where they cannot be followed. NUMBERS are
+        those of the pairing; what layers make that move values in an unknown way is the same where the STRUCTURE is."""
         import numpy as np
 
         known: dict[Blob, _Values] = {}
@@ -45,19 +48,19 @@ class Follower:
                 if not isinstance(shape, tuple) or not shape:
                     return None
                 rule = _rule(node, shapes)
-                if rule is None:
-                    first, size = self._leaf(numbers[top], prod(shape[1:]))
+                made = None
+                if rule is not None:
+                    made = rule(node, [known[bottom] for bottom in node.bottoms if bottom in known], shape, place)
+                if made is None:
+                    leaf = numbers[top] if rule is None else ("structure", structure[top])
+                    first, size = self._leaf(leaf, prod(shape[1:]))
                     if size != prod(shape[1:]):
                         return None
-                    known[top] = np.arange(first, first + size, dtype=np.int64).reshape(shape[1:])
-                    continue
-                made = rule(node, [known[bottom] for bottom in node.bottoms if bottom in known], shape, place)
-                if made is None:
-                    return None
+                    made = np.arange(first, first + size, dtype=np.int64).reshape(shape[1:])
                 known[top] = made
         return known[blob]
 
-    def _leaf(self, number: int, size: int) -> tuple[int, int]:
+    def _leaf(self, number: object, size: int) -> tuple[int, int]:
         if number not in self._leaves:
             self._leaves[number] = self._next, size
             self._next += size

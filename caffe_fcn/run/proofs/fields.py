@@ -34,6 +34,9 @@ _NOT_INFERENCE = frozenset(
 """Fields, in whichever message, that have no effect on the answers of a net that is used, or that the pairing of the
 layers compares."""
 
+BY_STORED_STATISTICS = "batch_norm_param.use_global_stats"
+"""The field that says whether a BatchNorm takes the statistics that are stored; by default the phase does."""
+
 _BY_PRESENCE = frozenset({"argmax_param.axis"})
 """Fields of which nothing has the effect of not being given."""
 
@@ -67,7 +70,7 @@ def effective(node: Node, shapes: Shapes, phase: str) -> Fields:
     if node.type == "BatchNorm":
         param = node.layer.batch_norm_param
         given = param.HasField("use_global_stats")
-        found["batch_norm_param.use_global_stats"] = param.use_global_stats if given else phase == "TEST"
+        found[BY_STORED_STATISTICS] = param.use_global_stats if given else phase == "TEST"
     return found
 
 

@@ -8,7 +8,7 @@ every window of the maps, are what the twin has to be, with borders and all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from caffe_fcn import schema
@@ -18,6 +18,7 @@ from caffe_fcn.net.graph import Blob, Graph, Node, build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.run.engine import Net
 from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.schema import Message
 from caffe_fcn.surgery.pooling import is_global
 
 
@@ -63,17 +64,23 @@ def _judges(node: Node, geometry: Mapping[Blob, Geometry | None], windows: froze
     return any(geometry.get(top) is None for top in node.tops) or (is_global(node) and node.name in windows)
 
 
-def subnet(nodes: tuple[Node, ...], fed: Mapping[str, Shape], whole: Graph) -> Net:
+def subnet(nodes: Iterable[Node], fed: Mapping[str, Shape], whole: Graph) -> Net:
     """NODES of the net WHOLE as a net, with inputs of the shapes FED. Raises NetError or ShapeError."""
+    kept = (node for node in nodes if node.bottoms or not fed.keys() & {blob.name for blob in node.tops})
+    return assemble((node.layer for node in kept), fed, whole)
+
+
+def assemble(layers: Iterable[Message], fed: Mapping[str, Shape], whole: Graph) -> Net:
+    """A net of LAYERS, which are made of those of the net WHOLE, with inputs of the shapes FED. Raises NetError or
+    ShapeError."""
     net = schema.NetParameter()
     for name, shape in fed.items():
         net.layer.add(name=f"input {name}", type="Input", top=[name]).input_param.shape.add(dim=shape)
-    for node in nodes:
-        if node.bottoms or not fed.keys() & {blob.name for blob in node.tops}:
-            layer = net.layer.add()
-            layer.CopyFrom(node.layer)
-            layer.ClearField("include")
-            layer.ClearField("exclude")
+    for layer in layers:
+        added = net.layer.add()
+        added.CopyFrom(layer)
+        added.ClearField("include")
+        added.ClearField("exclude")
     graph = build_graph(net, phase=whole.phase, source=whole.source)
     graph = graph._replace(held=whole.held, crops_at_zero=whole.crops_at_zero)
     return Net(graph, infer_shapes(graph))

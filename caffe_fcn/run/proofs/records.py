@@ -146,12 +146,12 @@ class Dense(NamedTuple):
 
     output: OutputPair
     status: Status
-    stride: tuple[float, ...]
-    window: tuple[int, ...]
-    reasons: tuple[Reason, ...]
-    crops: Difference | None
-    features: Difference | None
-    explanation: str
+    explanation: str = ""
+    stride: tuple[float, ...] = ()
+    window: tuple[int, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    crops: Difference | None = None
+    features: Difference | None = None
     inapplicable: Inapplicable | None = None
 
 

@@ -1,118 +1,141 @@
-"""How far two nets may be apart that compute the same: what the arithmetic explains, and not more.
+"""How far two nets may be apart that compute the same: what rounding does to their answers, and not more.
 
-The one idea: every addition rounds by at most half a unit in the last place, u = 2^-24 of the sum, up or down
-as if by chance. So after m additions, one behind the other through the depth of the net, a sum is off by about
-u·√m of the scale of its terms, and by more than four times that practically never. m is counted, per output, from
-the shapes.
+The one idea: let the original do it once more, with errors so much larger that they can be measured. Single
+precision rounds every result to 24 bits. In the *coarse* net each blob is rounded to 24 - s bits, by layers of Caffe's
+own, so that every engine runs it: with c = (2^s + 1)·x, the value c - (c - x) is x in 24 - s bits (Veltkamp's
+splitting). Two places are rounded in each layer:
+
+- its result, as the arithmetic does. A sum of K terms of one sign is off by about sqrt(K)/3 roundings of its value.
+- what goes into it. K terms of both signs, whose sum may be next to nothing, leave an error of about sqrt(K/6)
+  roundings of each term, which the result does not show any more: cancellation.
+
+So s is the logarithm of that many roundings, and of GAIN. Whatever the layers do with such errors (a product adds
+relative errors, a power multiplies them, a difference, a logarithm or a division by a small deviation magnifies them, a
+Sigmoid damps them), the coarse net does with errors that are GAIN times as large. How far it is from the original,
+divided by GAIN, is what rounding does to the original; _SURE times that is allowed between it and its twin.
 """
 
 from __future__ import annotations
 
-from math import prod, sqrt
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from math import log2, sqrt
+from typing import NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import Shape, Shapes
-from caffe_fcn.run.proofs.records import Difference
+from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.run.engine import Array, Net
+from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.proofs.differences import difference
+from caffe_fcn.run.proofs.items import Items, Runner
+from caffe_fcn.run.proofs.outputs import Output, Party
+from caffe_fcn.run.proofs.parts import assemble
+from caffe_fcn.run.proofs.terms import terms
+from caffe_fcn.schema import Message
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+_BITS = 6
+GAIN = 2.0**_BITS
+"""How much larger the errors are than those of single precision. Large enough that the errors of running the coarse
+net do not count beside them, and small enough that they act as small errors do."""
 
-UNIT = 2.0**-24
-"""The largest relative error of one rounding in single precision."""
+_SURE = 32.0
+"""How many times the difference measured is allowed: both nets round, each in its own order, and the largest of a few
+differences is no bound. Over 1,292 outputs of random nets, the twin's was at most seven times as large."""
 
-_SURE = 8.0
-"""Four times the deviation to be expected, of terms that may be twice as large as their sum."""
+_LEAST = 16 * 2.0**-24
+"""Allowed in any case: a few roundings of the answer itself."""
 
-_WEIGHTED = frozenset({"Convolution", "Convolution3D", "InnerProduct", "ConvolutionDepthwise", "DepthwiseConvolution"})
-_LEAST = 2.0**-126
-"""The least number that single precision holds with all its digits."""
+BLUNT = 0.01
+"""Where more than this part of the scale is what rounding does, a comparison shows nothing."""
 
+TOO_COARSE = "rounding alone moves the answers by too much for a comparison; --tolerance compares them all the same"
 
-def additions(graph: Graph, shapes: Shapes) -> dict[Blob, int]:
-    """How many roundings follow each other, at most, on the way to each blob."""
-    known: dict[Blob, int] = {}
-    for node in graph.nodes:
-        made = max((known[bottom] for bottom in node.bottoms), default=0) + _own(node, shapes)
-        known.update(dict.fromkeys(node.tops, made))
-    return known
+_MOST_BITS = 18
+"""So many bits are rounded away at most: six are left."""
 
+_INDEX_BOTTOMS = {"BatchReindex": 1, "Embed": 0, "PSROIPooling": 1, "ROIPooling": 1, "Unpooling": 1, "Upsample": 1}
+"""From which bottom on a layer reads places and not values."""
 
-def _own(node: Node, shapes: Shapes) -> int:
-    """The roundings in a value that NODE makes."""
-    if not node.bottoms:
-        return 0
-    params, bottom = shapes.params.get(node.index, ()), shapes.blobs[node.bottoms[0]]
-    if node.type in _WEIGHTED and params and params[0]:
-        outputs = node.layer.inner_product_param if node.type == "InnerProduct" else node.layer.convolution_param
-        return prod(params[0]) // max(1, int(outputs.num_output))
-    if node.type in ("Deconvolution", "Deconvolution3D") and params:
-        return prod(params[0]) // max(1, int(node.layer.convolution_param.num_output))
-    if node.type == "Pooling" and isinstance(bottom, tuple):
-        return _pooled(node, bottom)
-    if node.type == "Softmax" and isinstance(bottom, tuple):
-        return bottom[node.layer.softmax_param.axis % len(bottom)] if bottom else 1
-    return {"LRN": int(node.layer.lrn_param.local_size), "Eltwise": len(node.bottoms)}.get(node.type, 4)
+_INDEX_TOPS = {"ArgMax": 0, "Pooling": 1}
+"""From which top on a layer makes places and not values."""
 
 
-def _pooled(node: Node, bottom: Shape) -> int:
-    param = node.layer.pooling_param
-    if param.pool == schema.enum_number("PoolingParameter", "PoolMethod", "MAX"):
-        return 0
-    if param.global_pooling:
-        return prod(bottom[2:])
-    return int(param.kernel_h or param.kernel_size) * int(param.kernel_w or param.kernel_size) or 1
+def allowances(
+    runner: Runner,
+    original: Party,
+    outputs: Sequence[Output],
+    items: Items,
+    answers: Mapping[str, Array],
+    groups: Sequence[Sequence[int]],
+) -> dict[str, float]:
+    """The difference, relative to its scale, that rounding explains in each of OUTPUTS of ORIGINAL, by its name.
+    ANSWERS are those of ORIGINAL to ITEMS, of which each of the GROUPS has a scale of its own. Raises what the engine
+    raises."""
+    coarse = coarsened(original.scope, original.inputs)
+    names = {output.judged.name: coarse.names[output.judged.name] for output in outputs}
+    rough = runner.run(coarse.net, original.weights, items, list(names.values()))
+
+    def apart(output: Output, group: list[int]) -> float:
+        clean, other = answers[output.judged.name][group], rough[names[output.judged.name]][group]
+        return difference(clean, other, 0.0, softmax=output.softmax).relative
+
+    measured = {output.pair.name: max(apart(output, list(group)) for group in groups) for output in outputs}
+    return {name: max(_LEAST, _SURE * most / GAIN) for name, most in measured.items()}
 
 
-def allowed(roundings: int) -> float:
-    """The difference, relative to the scale of an output, that so many ROUNDINGS explain."""
-    return _SURE * UNIT * sqrt(max(1, roundings))
+class Coarse(NamedTuple):
+    """The coarse NET, and what the blobs of the original are called in it, the last version of each."""
+
+    net: Net
+    names: Mapping[str, str]
 
 
-def difference(original: NDArray[Any], twin: NDArray[Any], limit: float, *, softmax: bool) -> Difference:
-    """How far TWIN is from ORIGINAL, both N×K×spatial and finite, where LIMIT times the scale is allowed.
-
-    The scale is the largest value. What a SOFTMAX made is compared by its logarithms, which are the scores but for
-    a summand: probabilities next to nought and one hide what the scores show.
-    """
-    import numpy as np
-
-    absolute = float(np.max(np.abs(original - twin), initial=0))
-    original, twin = (scores(values) if softmax else values for values in (original, twin))
-    scale = float(np.max(np.abs(original), initial=0))
-    distance = float(np.max(np.abs(original - twin), initial=0))
-    relative = distance / scale if scale else distance
-    agrees = cells = 0
-    if original.ndim > 1 and original.shape[1] > 1:
-        best = np.max(original, axis=1)
-        chosen = np.take_along_axis(original, np.argmax(twin, axis=1)[:, None], axis=1)[:, 0]
-        agrees, cells = int(np.count_nonzero(chosen >= best - limit * scale)), best.size
-    return Difference(absolute, relative, limit, agrees, cells)
+def coarsened(scope: Scope, fed: Mapping[str, Shape]) -> Coarse:
+    """The net of SCOPE, fed blobs of the shapes FED, rounded coarsely. Raises NetError or ShapeError."""
+    taken = [*fed, *(node.name for node in scope.graph.nodes)]
+    new = "r" * (1 + max(map(len, taken), default=0))  # longer than any name, and so none
+    names = {blob: f"{new} {place}" for place, blob in enumerate(scope.graph.producer)}
+    names |= {blob: blob.name for blob in scope.inputs}
+    layers: list[Message] = []
+    for place, node in enumerate(scope.graph.nodes):
+        if not any(top in scope.inputs for top in node.tops):
+            layers += _rounded(node, scope, names, f"{new} of {place}")
+    return Coarse(assemble(layers, fed, scope.graph), {blob.name: name for blob, name in names.items()})
 
 
-def scores(probabilities: NDArray[Any]) -> NDArray[Any]:
-    """What a Softmax made its PROBABILITIES of, but for a summand."""
-    import numpy as np
+def _rounded(node: Node, scope: Scope, names: Mapping[Blob, str], new: str) -> Iterator[Message]:
+    """NODE with its bottoms and tops rounded. NEW begins the names of blobs that are added."""
+    count = terms(node, scope.shapes)
+    inside, outside = _bits(sqrt(count / 6)), _bits(sqrt(count) / 3)
+    layer = schema.LayerParameter()
+    layer.CopyFrom(node.layer)
+    for place, blob in enumerate(node.bottoms):
+        layer.bottom[place] = names[blob]
+        if place < _INDEX_BOTTOMS.get(node.type, len(node.bottoms)):
+            layer.bottom[place] = f"{new} in {place}"
+            yield from _rounding(names[blob], layer.bottom[place], inside)
+    after: list[Message] = []
+    for place, blob in enumerate(node.tops):
+        layer.top[place] = names[blob]
+        if place < _INDEX_TOPS.get(node.type, len(node.tops)):
+            layer.top[place] = f"{new} out {place}"
+            after += _rounding(layer.top[place], names[blob], outside)
+    yield layer
+    yield from after
 
-    made: NDArray[Any] = np.log(np.maximum(probabilities, _LEAST))
-    return made
+
+def _bits(roundings: float) -> int:
+    """How many bits are to be rounded away for so many ROUNDINGS."""
+    return min(_MOST_BITS, _BITS + round(log2(max(1.0, roundings))))
 
 
-def span(answers: NDArray[Any], *, softmax: bool) -> float:
-    """How far the ANSWERS to several items are apart, of their scale."""
-    import numpy as np
-
-    values = scores(answers) if softmax else answers
-    return float(np.max(np.ptp(values, axis=0), initial=0)) / (float(np.max(np.abs(values), initial=0)) or 1.0)
-
-
-def worst(found: list[Difference]) -> Difference:
-    """Several differences as one."""
-    return Difference(
-        max(each.absolute for each in found),
-        max(each.relative for each in found),
-        found[0].allowed,
-        sum(each.agrees for each in found),
-        sum(each.cells for each in found),
-    )
+def _rounding(bottom: str, top: str, bits: int) -> Iterator[Message]:
+    """Layers that round the blob BOTTOM to 24 - BITS bits."""
+    large, rest = f"{top} large", f"{top} rest"
+    made = schema.LayerParameter(name=large, type="Power", bottom=[bottom], top=[large])
+    made.power_param.scale = 2.0**bits + 1
+    yield made
+    for whole, part, left in ((large, bottom, rest), (large, rest, top)):
+        made = schema.LayerParameter(name=left, type="Eltwise", bottom=[whole, part], top=[left])
+        made.eltwise_param.coeff.extend((1, -1))
+        yield made

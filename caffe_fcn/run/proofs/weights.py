@@ -17,6 +17,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shapes, bare, show
 from caffe_fcn.run.proofs.columns import Follower, permutation
+from caffe_fcn.run.proofs.identity import Numbers, identify
 from caffe_fcn.run.proofs.pairing import Numbered, number_both
 from caffe_fcn.run.proofs.records import WeightsProof
 
@@ -99,11 +100,13 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
             failures.append(f"the twin has no net in phase {phase}")
             continue
         ours, theirs = number_both(graph, other)
+        structures = identify((graph, original.shapes[phase], _same), (other, twin.shapes[phase], _same))
         before, after = {**_sources(graph, ours), **ours.layers}, {**_sources(other, theirs), **theirs.layers}
         for number, node in before.items():
             if number in after:
                 if node.name not in pairs and _learned(original, phase, node, after[number], twin):
-                    pairs[node.name] = _pair(original, twin, phase, (ours, theirs), (node, after[number]))
+                    layers = node, after[number]
+                    pairs[node.name] = _pair(original, twin, phase, (ours, theirs), structures, layers)
             elif _has_blobs(original, phase, node):
                 failures.append(f"nothing in the twin stands where layer {node.name!r} ({node.type}) stands")
         for number, node in after.items():
@@ -117,6 +120,10 @@ def _sources(graph: Graph, numbered: Numbered) -> dict[int, Node]:
     return {numbered.blobs[node.tops[0]]: node for node in graph.nodes if not node.bottoms and node.tops}
 
 
+def _same(node: Node) -> None:
+    """Tells no parameter blobs apart."""
+
+
 def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) -> bool:
     return _has_blobs(original, phase, node) or _has_blobs(twin, phase, other)
 
@@ -127,13 +134,23 @@ def _has_blobs(side: Side, phase: str, node: Node) -> bool:
     return bool(wanted) if wanted is not None else any(r.name == node.name and r.blobs for r in side.weights.layers)
 
 
-def _pair(original: Side, twin: Side, phase: str, both: tuple[Numbered, Numbered], layers: tuple[Node, Node]) -> _Pair:
+def _pair(
+    original: Side,
+    twin: Side,
+    phase: str,
+    both: tuple[Numbered, Numbered],
+    structures: tuple[Numbers, Numbers],
+    layers: tuple[Node, Node],
+) -> _Pair:
     node, other = layers
     if (node.type, other.type) != ("InnerProduct", "Convolution"):
         return _Pair(node, other, False, None)
     follower = Follower()
-    before = follower.follow(original.graphs[phase], original.shapes[phase], both[0].blobs, node.bottoms[0])
-    after = follower.follow(twin.graphs[phase], twin.shapes[phase], both[1].blobs, other.bottoms[0])
+    sides = zip((original, twin), both, structures, layers, strict=True)
+    before, after = (
+        follower.follow(side.graphs[phase], side.shapes[phase], numbered.blobs, numbers.structure, layer.bottoms[0])
+        for side, numbered, numbers, layer in sides
+    )
     known = before is not None and after is not None
     return _Pair(node, other, True, permutation(before, after) if known else None)  # type: ignore[arg-type]
 
