@@ -180,6 +180,45 @@ def test_layers_of_another_phase_are_not_judged() -> None:
     assert len(look(text, Selection("TRAIN")).problems) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (layer("s", "Split", "data", "data other"), "Caffe does not let it work in place"),
+        (layer("s", "Slice", "data", "data other"), "Caffe does not let it work in place"),
+        (
+            layer("d", "Data", "", "d", 'transform_param { mean_file: "m" mean_value: 1 }'),
+            "gives mean_file and mean_value",
+        ),
+        (
+            layer("d", "Data", "", "d", "transform_param { force_color: true force_gray: true }"),
+            "which exclude each other",
+        ),
+        (layer("d", "ImageData", "", "d l", "image_data_param { new_height: 3 }"), "found one of them"),
+        (
+            layer("d", "DummyData", "", "d e f", "dummy_data_param { shape { dim: 1 } data_filler {} data_filler {} }"),
+            "2 data_",
+        ),
+        (
+            layer("s", "Scale", "data", params='scale_param { filler { type: "bilinear" } }'),
+            "no square kernel over two axes",
+        ),
+        (
+            layer("e", "Eltwise", "data data", params="eltwise_param { operation: PROD coeff: 1 coeff: 2 }"),
+            "no coefficients",
+        ),
+        (layer("b", "BatchNorm", "data", params="param { lr_mult: 1 }"), "BVLC Caffe wants lr_mult: 0 in every param"),
+        (layer("h", "HDF5Output", "data", ""), "BVLC Caffe takes 2, data and labels"),
+    ],
+)
+def test_what_caffe_has_against_a_layer(text: str, expected: str) -> None:
+    found = look(data(shape="1 2 8 10") + text).strictly().errors
+    assert [expected in problem.message for problem in found] == [True]
+
+
+def test_a_slice_of_one_part_works_in_place() -> None:
+    assert look(data() + layer("s", "Slice", "data", "data")).problems == ()
+
+
 def test_an_empty_blob_is_information() -> None:
     text = data() + layer("p", "Pooling", "data", params="pooling_param { kernel_size: 9 }") + layer("r", "ReLU", "p")
     found = look(text).strictly()

@@ -86,6 +86,11 @@ def data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[
     param = layer.image_data_param
     if layer.type == "ImageData" and bool(param.new_height) != bool(param.new_width):
         yield Severity.ERROR, "expected new_height and new_width or neither, found one of them"
+    transform = layer.transform_param
+    if transform.mean_file and transform.mean_value:
+        yield Severity.ERROR, "transform_param gives mean_file and mean_value, of which Caffe takes one; remove one"
+    if transform.force_color and transform.force_gray:
+        yield Severity.ERROR, "transform_param gives force_color and force_gray, which exclude each other; remove one"
 
 
 def _with_labels(layer: schema.Message, data: Top, batch: int) -> list[Top]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
@@ -44,8 +45,10 @@ rule(*sorted(VALUE_BY_VALUE - BVLC_LAYERS), "Flip")(same)
 def powers(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ExpLayer, LogLayer: the base is positive, or -1 for e."""
     param = layer.exp_param if layer.type == "Exp" else layer.log_param
-    if param.base != -1 and not param.base > 0:
+    if param.base != -1 and not 0 < param.base < inf:
         raise ShapeError(f"base is {param.base:g}, but must be positive, or -1 for e")
+    if layer.type == "Log" and param.base == 1:
+        raise ShapeError("base is 1, to which there is no logarithm")
     return same(layer, bottoms)
 
 

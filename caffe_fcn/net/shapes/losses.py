@@ -54,6 +54,8 @@ def objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severi
     elif layer.type == "SoftmaxWithLoss" and len(layer.top) > 1:
         yield Severity.BVLC, "BVLC Caffe cannot set up its second top, whatever the loss_weight; use a Softmax layer"
     if layer.type == "InfogainLoss":
+        if len(layer.top) == 2 and not layer.loss_weight:
+            yield Severity.BVLC, "BVLC Caffe needs a loss_weight for each of its two tops"
         if len(bottoms) < 3 and not layer.infogain_loss_param.HasField("source"):
             yield Severity.ERROR, "expected infogain_loss_param.source or a third bottom, found neither"
         if layer.loss_param.HasField("normalize"):

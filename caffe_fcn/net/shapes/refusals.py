@@ -19,7 +19,7 @@ from caffe_fcn.net.shapes.fillers import filler_objections
 from caffe_fcn.net.shapes.inference import Shapes
 from caffe_fcn.net.shapes.registry import BVLC_LAYERS, Shape, Unknown, count, find_rule, show
 
-_NOT_IN_PLACE = frozenset({"AbsVal", "Flatten", "Reshape"})
+_NOT_IN_PLACE = frozenset({"AbsVal", "Flatten", "Reshape", "Split"})
 _PERMISSIVE = 1
 """ParamSpec.DimCheckMode.PERMISSIVE."""
 
@@ -75,7 +75,8 @@ def _counts(node: Node, params: Sequence[Shape] | None) -> Iterator[tuple[Severi
     if params is not None and len(layer.param) > len(params) and node.type in BVLC_LAYERS:
         found = f"{len(layer.param)} for {len(params)} blobs"
         yield Severity.BVLC, f"BVLC Caffe takes a param for each parameter blob at most, found {found}"
-    if node.type in _NOT_IN_PLACE and layer.top[:1] == layer.bottom[:1]:
+    cuts = node.type == "Slice" and len(layer.top) > 1
+    if (node.type in _NOT_IN_PLACE or cuts) and layer.top[:1] == layer.bottom[:1]:
         yield Severity.ERROR, "Caffe does not let it work in place; give its top another name than its bottom"
 
 

@@ -130,12 +130,12 @@ def crop(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """CropLayer: the first bottom cut to the size of the second, from `axis` on."""
     bottom, reference = bottoms
     axis = canonical_axis(layer.crop_param.axis, bottom, "crop_param.axis")
-    if len(reference) != len(bottom):
-        raise ShapeError(f"its bottoms have {len(bottom)} and {len(reference)} axes, but must have as many")
+    if len(reference) < len(bottom):
+        raise ShapeError(f"its bottoms have {len(bottom)} and {len(reference)} axes, but the second must not have less")
     for place, offset in zip(range(axis, len(bottom)), crop_offsets(layer, len(bottom) - axis), strict=True):
         if bottom[place] - offset < reference[place]:
             raise ShapeError(f"axis {place}: {reference[place]} are to be cut from {bottom[place]} at offset {offset}")
-    return [(*bottom[:axis], *reference[axis:])]
+    return [(*bottom[:axis], *reference[axis : len(bottom)])]
 
 
 def crop_offsets(layer: schema.Message, axes: int) -> Shape:
