@@ -20,6 +20,9 @@ from caffe_fcn.net.untrained import as_written
 from caffe_fcn.schema.layouts import BVLC, Layout, caffes, contested, layout
 
 _MOST_NAMES = 4
+_PARAMS = {"LSTM": "recurrent", "RNN": "recurrent"}
+"""Types of BVLC Caffe whose parameters are called otherwise, of those whose number a fork uses for others."""
+_LAYERS = {"LayerParameter": 100, "V1LayerParameter": 2}
 _NEXT_STEP = "give the prototxt as well"
 
 
@@ -66,7 +69,7 @@ def _readings(weights: WeightFile, parts: Sequence[_Part]) -> list[Reading]:
     """What each of PARTS says. Raises NetError."""
     plain = Decoder(layout(BVLC))
     readings: dict[int, Reading] = {}
-    certain: set[tuple[str, int]] = set()
+    certain = {("NetParameter", _LAYERS[part.message]) for part in parts if part.record is not None}
     for index, part in enumerate(parts):
         plain.seen = set()
         try:
@@ -177,7 +180,7 @@ def _is_varint(kind: str) -> bool:
 
 def _named_like_type(part: _Part) -> list[str]:
     """The Caffes in which a field of the layer is named like its type: permute_param of a Permute."""
-    kind = part.type.lower()
+    kind = _PARAMS.get(part.type, part.type.lower())
     numbers = {field.number for field in reader_of(part.data).fields(0, len(part.data))} if kind else set()
     return [
         caffe

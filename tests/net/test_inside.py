@@ -109,6 +109,22 @@ def test_a_field_named_like_the_type_is_no_other_fields_in_a_fork_that_nobody_kn
         text_in(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'type: "Convolution" convolution_param { num_output: 2 kernel_size: 3 stride: 2 }',
+        'type: "LSTM" recurrent_param { num_output: 2 }',
+        'type: "Crop" crop_param { axis: 2 offset: 1 }',
+        'type: "Embed" embed_param { num_output: 2 input_dim: 3 }',
+        'type: "Pooling" pooling_param { pool: AVE kernel_h: 2 kernel_w: 3 }',
+    ],
+)
+def test_plain_layers_are_plainly_bvlcs(write: Write, text: str) -> None:
+    """C3D 1.0, whose convolutions and poolings use these numbers otherwise, has no layers of the current format."""
+    net = layer("BVLC", text)
+    assert text_format.Parse(text_in(write(net)), net_class("BVLC")()) == net
+
+
 def test_another_layer_tells_who_wrote_a_field_that_two_read_differently(write: Write) -> None:
     pool = 'type: "Pooling" pooling_param { pool: AVE avg_include_pad: false }'
     with pytest.raises(
