@@ -14,7 +14,8 @@
             predict = caffe_fcn.predictor(fcn, fcn_weights, mean=(104, 117, 123))
             print(predict("picture.png").top(3))
 
-Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
+A caffemodel without its prototxt has its net inside: `read_net("net.caffemodel")` reads that, and `open_weights` its
+weights. Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
 with one line that says what, where and what to do next; a prototxt that is not there is an `OSError`. An option that
 means nothing is a `ValueError`.
 """
