@@ -326,6 +326,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictor:
 def test_a_picture_is_looked_at(digits: Predictor) -> None:
     found = digits(DIGITS / "scattered.png")
     assert found.scores.shape == (11, 44, 60) and found.maps[0].stride == (4, 4) and found.maps[0].reasons == ()
+    assert found.maps[0].exactness == "everywhere"
     truth = json.loads((DIGITS / "scattered.json").read_text())["digits"]
     assert {each.name for each in found.top(10)} == {str(each["digit"]) for each in truth}
     best = found.top(1)[0]

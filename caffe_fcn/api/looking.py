@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import words
+from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine
 
@@ -89,6 +89,11 @@ class DenseMap:
         """The way from cell to cell, down and across, in pixels of the picture; None for a classifier."""
         cells = self.level.cells
         return None if cells is None else (float(cells.rows.stride), float(cells.columns.stride))
+
+    @property
+    def exactness(self) -> str:
+        """Where a cell is exactly what the net gives on its window: "everywhere", "away from borders" or "nowhere"."""
+        return exactness_of(() if self.level.cells is None else self.level.cells.reasons).value
 
     @property
     def reasons(self) -> tuple[str, ...]:

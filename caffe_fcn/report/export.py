@@ -17,6 +17,7 @@ from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.cost import Total
 from caffe_fcn.net.geometry import Geometry, Phase, words
+from caffe_fcn.net.geometry.alignment import Misaligned
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match
 
@@ -48,6 +49,7 @@ def document(found: Inspection) -> dict[str, Any]:
         "inputs": {name: _list(shape) for name, shape in found.inputs.items()},
         "batch": found.batch,
         "layers": [_layer(layer) for layer in found.layers],
+        "misaligned": [_misaligned(each) for each in found.misaligned],
         "totals": _total(found.totals) if found.totals else None,
         "selected": _total(found.selected) if found.selected else None,
         "groups": [_group(group) for group in found.groups],
@@ -120,6 +122,18 @@ def _geometry(geometry: Geometry) -> dict[str, Any]:
         "phases": [[_phase(phase) for phase in axis] for axis in geometry.phases],
         "exactness": geometry.exactness.value,
         "reasons": list(map(words, geometry.reasons)),
+    }
+
+
+def _misaligned(found: Misaligned) -> dict[str, Any]:
+    return {
+        "layer": found.name,
+        "type": found.type,
+        "blobs": [found.first, found.second],
+        "distance": list(map(_number, found.distance)),
+        "strides": [list(map(_number, stride)) for stride in found.strides],
+        "unit": found.origin,
+        "aligned": None if found.aligned is None else list(found.aligned),
     }
 
 

@@ -15,6 +15,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.statistics import blob_statistics
 from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
 from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.geometry.alignment import misaligned
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either
@@ -91,6 +92,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
         batch=_batch(graph, shapes),
         weights=_summary(weights, wanted, found.missing, source) if weights else None,
         layers=listed,
+        misaligned=misaligned(graph, shapes) if settings.geometry else (),
         totals=total(layer.cost for layer in layers),
         selected=total(layer.cost for layer in listed),
         groups=_groups(listed),
@@ -117,6 +119,7 @@ def _without_net(model: Model, settings: Settings) -> Inspection:
         batch=None,
         weights=_summary(weights, None, (), None),
         layers=(),
+        misaligned=(),
         totals=None,
         selected=None,
         groups=(),

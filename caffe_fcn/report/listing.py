@@ -8,6 +8,7 @@ from itertools import groupby
 
 from caffe_fcn.net.cost import VALUE_BYTES, Cost, Total
 from caffe_fcn.net.geometry import Exactness, Geometry, words
+from caffe_fcn.net.geometry.alignment import told
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.report.records import BlobRow, Inspection, Layer, Match
 from caffe_fcn.report.tables import Column, Heading, Part, Table, fits, shown
@@ -104,6 +105,9 @@ def _layer_page(found: Inspection, width: int | None) -> Iterator[Part]:
         yield from ("", _geometry_table(found, geometry))
     if periods := _periods(found):
         yield from ("", f"windows depend on the phase of a cell, which is its index modulo {periods}")
+    if found.misaligned:
+        yield from ("", "joined from maps that do not lie on each other")
+        yield from (f"     {shown(each.name)}: {shown(told(each))}" for each in found.misaligned)
     if notes.reasons:
         yield from ("", "not exactly a sliding window, because")
         yield from (f"{number:>3}  {shown(reason)}" for reason, number in notes.reasons.items())

@@ -10,6 +10,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.statistics import Statistics
 from caffe_fcn.net.cost import Cost, Total
 from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.geometry.alignment import Misaligned
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
@@ -91,6 +92,7 @@ class Match(NamedTuple):
 class Inspection:
     """All that was found. Without a net, `layers` is empty and `totals` None; `blobs` are those of the weights.
 
+    `misaligned` are layers that join maps which do not lie on each other, where geometry was asked for.
     `totals` is of the whole net, `selected` and `groups` are of the layers listed. `batch` is the extent that the
     images of all inputs have first, None where that is not one number.
     """
@@ -104,6 +106,7 @@ class Inspection:
     batch: int | None
     weights: Match | None
     layers: tuple[Layer, ...]
+    misaligned: tuple[Misaligned, ...]
     totals: Total | None
     selected: Total | None
     groups: tuple[Group, ...]

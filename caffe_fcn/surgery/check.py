@@ -7,17 +7,21 @@ paths join on a larger image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import lcm, prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.net.geometry import JOINS, Geometry, infer_geometry
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.geometry import JOINS, Exactness, Geometry, infer_geometry, summed_up
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.kept import Original, Twin, check_kept
 from caffe_fcn.surgery.pooling import descendants
+
+_NAMED = 3
+"""Layers of which one note is, that are named."""
 
 
 def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[str, Shape]) -> list[str]:
@@ -36,7 +40,28 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
     for node in dense.values():
         if node.type in JOINS:
             _check_strides(node, geometry)
-    return _check_larger(twin.graph, given, shapes, geometry, set(dense), changed) if changed else []
+    if not changed:
+        return []
+    return [
+        *_inexact(twin.graph, [*changed, *dense.values()], geometry),
+        *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed),
+    ]
+
+
+def _inexact(graph: Graph, dense: Iterable[Node], geometry: Mapping[Blob, Geometry | None]) -> Iterator[str]:
+    """A note on what makes the maps of the DENSE layers another function than a sliding window's, wherever they are
+    looked at. In training nothing else is expected of statistics of the batch."""
+    known = (geometry.get(top) for node in dense for top in node.tops)
+    reasons = dict.fromkeys(reason for each in known if each is not None for reason in each.reasons)
+    nowhere = [reason for reason in reasons if reason.exactness is Exactness.NOWHERE]
+    if nowhere and graph.phase == "TEST":
+        told = "; ".join(f"{_some(names)} {what}" for names, what in summed_up(nowhere))
+        yield f"on a larger input no answer is that of a window alone, because {told}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(printable, names[:_NAMED])) + more
 
 
 def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:

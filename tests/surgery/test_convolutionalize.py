@@ -11,6 +11,7 @@ from caffe_fcn.net.selection import Selection
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.edits import WindowPooling
 from caffe_fcn.surgery.naming import Naming, parse_rule
+from tests.paths import CASES
 from tests.surgery.nets import conv, data, fc, kernels, layer, layers, planned, reasons
 
 RELU = "ReLU"
@@ -390,3 +391,26 @@ def test_paths_that_part_company_on_a_larger_input_are_refused() -> None:
     )
     with pytest.raises(SurgeryError, match=r"larger input: .*sum.*--skip"):
         planned(text)
+
+
+# ---- Exact nowhere ----
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("mvn", "m looks at the whole map"),
+        ("batch_stats", "b looks at the whole batch"),
+        ("softmax_space", "s looks along the whole axis 2"),
+    ],
+)
+def test_a_map_that_is_exact_nowhere_is_noted(case: str, why: str) -> None:
+    plan = planned((CASES / f"{case}.prototxt").read_text())
+    assert kernels(plan)
+    assert f"on a larger input no answer is that of a window alone, because {why}" in plan.notes
+
+
+def test_statistics_of_the_batch_are_expected_in_training() -> None:
+    text = data() + layer("b", "BatchNorm", "data") + fc("fc", "b", 5)
+    text += 'layer { name: "half" type: "Silence" bottom: "b" include { phase: TRAIN } }'
+    assert not any("larger input" in note for note in planned(text).notes)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from caffe_fcn.net.geometry.coordinates import Places, infer_coordinates
-from caffe_fcn.net.geometry.crops import Offset, offsets_between
+from caffe_fcn.net.geometry.crops import Offset, offsets_between, read_crops
 from caffe_fcn.net.geometry.moves import JOINS, bottoms_of
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes
@@ -38,19 +38,19 @@ class Misaligned(NamedTuple):
     aligned: Shape | None = None
 
 
-def misaligned(
-    graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None
-) -> tuple[Misaligned, ...]:
+def misaligned(graph: Graph, shapes: Shapes) -> tuple[Misaligned, ...]:
     """The layers of GRAPH that join maps whose cells do not coincide, each with the first bottom that lies elsewhere.
-    OFFSETS are those of Crop layers that give none, by the index of the layer."""
-    known = infer_coordinates(graph, shapes, offsets)
-    found = (_judge(graph, node, shapes, known, (offsets or {}).get(node.index)) for node in graph.nodes)
+
+    A Crop whose offset nobody has decided is none of them, and is taken as its geometry says for those behind it.
+    """
+    readings = () if graph.crops_at_zero else read_crops(graph, shapes)
+    undecided = {each.layer for each in readings if not each.is_zero}
+    known = infer_coordinates(graph, shapes, {each.layer: each.offsets for each in readings if each.offsets})
+    found = (_judge(graph, node, shapes, known) for node in graph.nodes if node.index not in undecided)
     return tuple(each for each in found if each is not None)
 
 
-def _judge(
-    graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places], offsets: Sequence[int] | None
-) -> Misaligned | None:
+def _judge(graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places]) -> Misaligned | None:
     for first, second in _joined(node):
         if not _are_maps(shapes, first, second):
             continue
@@ -60,7 +60,7 @@ def _judge(
         way = min(ways, key=lambda each: bool(graph.producer[each.origin].bottoms))
         if any(way.offsets) or any(stride != 1 for stride in way.strides):
             pixels = not graph.producer[way.origin].bottoms
-            return _found(node, way, pixels, first, second, offsets or _offsets(node, len(way.offsets)))
+            return _found(node, way, pixels, first, second, _offsets(node, len(way.offsets)))
     return None
 
 
@@ -132,7 +132,9 @@ def _aligned(node: Node, way: Offset, offsets: Sequence[int]) -> Shape | None:
 
 def told(found: Misaligned) -> str:
     """What is to be said of FOUND."""
-    unit = "pixels" if found.origin is None else f'cells of "{found.origin}"'
+    unit, one = ("pixels", "pixel")
+    if found.origin is not None:
+        unit, one = (f'{each} of "{found.origin}"' for each in ("cells", "cell"))
     first, second = found.strides
     if first != second:
         steps = (
@@ -140,6 +142,7 @@ def told(found: Misaligned) -> str:
         )
         return f"the cells {steps}, so that they do not lie on each other"
     distance = _numbers(tuple(map(abs, found.distance)))
+    unit = one if distance == "1" else unit
     cure = f"; with an offset of {_numbers(found.aligned)} they would" if found.aligned is not None else ""
     return f'the cells of "{found.first}" and "{found.second}" do not lie on each other: {distance} {unit} apart{cure}'
 

@@ -31,9 +31,6 @@ def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes)
         else:
             continue
         yield Problem(*place_of(source, each.layer), f'layer "{printable(each.name)}" (Crop): {message}', severity)
-    asked = {each.layer for each in readings if not each.is_zero}
-    offsets = {each.layer: each.offsets for each in readings if each.offsets}
-    for found in alignment.misaligned(graph, shapes, offsets):
-        if found.layer not in asked:
-            message = f'layer "{printable(found.name)}" ({found.type}): {alignment.told(found)}'
-            yield Problem(*place_of(source, found.layer), message, Severity.INFORMATION)
+    for found in alignment.misaligned(graph, shapes):
+        message = f'layer "{printable(found.name)}" ({found.type}): {alignment.told(found)}'
+        yield Problem(*place_of(source, found.layer), message, Severity.INFORMATION)
