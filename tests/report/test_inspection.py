@@ -498,6 +498,7 @@ def test_the_document_in_full(bench: Bench) -> None:
                 "geometry": None,
             }
         ],
+        "misaligned": [],
         "totals": {**sums, "unknown": unknown},
         "selected": {
             "layers": 1,
