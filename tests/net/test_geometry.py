@@ -265,6 +265,14 @@ def test_reasons(text: str, shapes: list[tuple[int, ...]], reason: str, exactnes
     assert geometry.exactness is exactness
 
 
+def test_a_mask_counts_places_in_the_whole_map() -> None:
+    text = data(1, 4, 8, 8) + layer("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", "data", "max mask", "pool")
+    found = geometry_by_name(text + conv("c", "mask", "kernel_size: 1"))
+    assert exact(known(found["max"])) and known(found["mask"]).window == known(found["max"]).window
+    assert known(found["mask"]).reasons == known(found["c"]).reasons == (Reason(Cause.BY_INDEX, "pool"),)
+    assert known(found["c"]).exactness is NOWHERE
+
+
 @pytest.mark.parametrize(
     ("phase", "parameters", "by_batch"),
     [

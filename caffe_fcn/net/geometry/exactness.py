@@ -30,6 +30,7 @@ class Cause(Enum):
     BATCH = "batch"
     OTHER_INPUT = "other input"
     BY_PLACE = "by place"
+    BY_INDEX = "by index"
     BY_MASK = "by mask"
     BY_SIZE = "by size"
 
@@ -46,6 +47,7 @@ _WORDS = {
     Cause.BATCH: ("looks at the whole batch", "look at the whole batch"),
     Cause.OTHER_INPUT: ('joins the map with "{blob}", which is none', 'join the map with "{blob}", which is none'),
     Cause.BY_PLACE: ("has a value for each place of the map", "have a value for each place of the map"),
+    Cause.BY_INDEX: ("counts places in the whole map", "count places in the whole map"),
     Cause.BY_MASK: ("moves values by a mask", "move values by a mask"),
     Cause.BY_SIZE: ("moves values by the size of the map", "move values by the size of the map"),
 }

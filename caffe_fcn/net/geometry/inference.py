@@ -94,6 +94,9 @@ def _geometry(
     ways = rule(Site(node, graph, bottom, top))
     if ways is None:
         return None
+    if node.type == "Pooling" and position:  # where the maxima were
+        reason = Reason(Cause.BY_INDEX, node.name)
+        ways = tuple(way._replace(reasons=(*way.reasons, reason)) for way in ways)
     if node.type in JOINS:
         others = [blob for blob in node.bottoms if blob not in maps]
         ways = _with_others(graph, node, ways, others, shapes, top)
