@@ -24,6 +24,7 @@ from caffe_fcn.files.wire import prefix
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
 from caffe_fcn.net.selection import CropOffset, Selection
+from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
 from caffe_fcn.net.upgrade import (
     SHAPE_HINT,
@@ -83,7 +84,8 @@ def upgrade_pair(
     found = meet(source, weights, Selection(crop_offset=crop_offset))
     held = found.weights or weights
     splits = find_splits(source, held) if bvlc else {}
-    text, trained = _upgrade_text(source, crop_offset, splits), _upgrade_weights(held, hdf5, crop_offset)
+    text = _upgrade_text(source, crop_offset, splits)
+    trained = _upgrade_weights(held, hdf5, crop_offset, found.params)
     if splits and trained.plan is not None:
         plan = trained.plan._replace(edits=split_weights(held, trained.plan.edits, splits, source.net))
         changes = (*trained.changes, *_split_changes(splits))
@@ -174,7 +176,12 @@ def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:
         yield f"fields of these layers that BVLC Caffe does not know, which go: {', '.join(names)}"
 
 
-def _upgrade_weights(weights: WeightFile, hdf5: bool, crop_offset: CropOffset | None) -> Upgrade:
+def _upgrade_weights(
+    weights: WeightFile,
+    hdf5: bool,
+    crop_offset: CropOffset | None,
+    params: Mapping[str, Sequence[Shape]] = MappingProxyType({}),
+) -> Upgrade:
     """Blobs get their shapes, and are packed; the net inside is upgraded too."""
     changes: list[str] = []
     notes: list[str] = []
@@ -208,7 +215,7 @@ def _upgrade_weights(weights: WeightFile, hdf5: bool, crop_offset: CropOffset | 
     changes += _blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
         changes.append("a caffemodel, which becomes HDF5: names and weights")
-    plan = WeightPlan(with_current_shapes(weights, edits, types), (), (), types, head)
+    plan = WeightPlan(with_current_shapes(weights, edits, types, params), (), (), types, head, params)
     form = weights.layers[0].format
     return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, plan=plan)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from caffe_fcn import schema
@@ -34,6 +35,8 @@ class WeightPlan(NamedTuple):
     types: Mapping[str, str]
     head: bytes | None = None
     """The fields of the net, in front of its layers, where they change."""
+    params: Mapping[str, Sequence[Shape]] = MappingProxyType({})
+    """The shapes that the net gives the blobs of its layers, by the names that these had, where they are known."""
 
     def upgrade_header(self, header: Message) -> Message:
         """The current form of a legacy layer header: the net's word for the type goes before the number's."""
@@ -52,20 +55,32 @@ def _upgraded(header: Message, types: Mapping[str, str]) -> Message:
 
 def for_hdf5(weights: WeightFile, plan: WeightPlan) -> Edits:
     """PLAN's edits of WEIGHTS for a file in HDF5, where every blob has the axes it has today."""
-    return with_current_shapes(weights, plan.edits, plan.types)
+    return with_current_shapes(weights, plan.edits, plan.types, plan.params)
 
 
-def with_current_shapes(weights: WeightFile, edits: Edits, types: Mapping[str, str]) -> Edits:
+def with_current_shapes(
+    weights: WeightFile,
+    edits: Edits,
+    types: Mapping[str, str],
+    params: Mapping[str, Sequence[Shape]] = MappingProxyType({}),
+) -> Edits:
     """EDITS, and one for every blob beside whose shape is given in the old way or whose values are not packed.
 
-    TYPES holds the layers' types by name; that of others is taken from the file.
+    TYPES holds the layers' types by name; that of others is taken from the file. PARAMS are the shapes that a net gives
+    the blobs; where it gives none, the type tells.
     """
     changed = dict(edits)
     for position, record in enumerate(weights.layers):
         old = [index for index, blob in enumerate(record.blobs) if blob.legacy_shape or not blob.packed]
         if old:
             kind = types.get(record.name) or current_header(record, types).type
-            shapes = {index: BlobEdit(current_shape(kind, index, record.blobs[index].shape)) for index in old}
+            told = params.get(record.name, ())
+            shapes = {
+                index: BlobEdit(
+                    told[index] if index < len(told) else current_shape(kind, index, record.blobs[index].shape)
+                )
+                for index in old
+            }
             before = edits.get(position, (LayerEdit(),))
             changed[position] = [replace(edit, blobs={**shapes, **edit.blobs}) for edit in before]
     return changed
@@ -96,7 +111,7 @@ def plan_weights(found: Trained, weights: WeightFile, surgery: Surgery) -> Weigh
             edits.update(_rewired(position, current_header(record, types), moved))
         elif shaped:
             edits[position] = (LayerEdit(None, shaped),)
-    return WeightPlan(edits, found.missing, foreign_layers(weights, types), types)
+    return WeightPlan(edits, found.missing, foreign_layers(weights, types), types, params=params)
 
 
 def _layer_edit(

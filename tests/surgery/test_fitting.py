@@ -11,9 +11,11 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.shapes import RULES, infer_shapes
 from caffe_fcn.net.shapes.registry import no_params
-from caffe_fcn.net.source import interpret
+from caffe_fcn.net.source import interpret, read_net
+from caffe_fcn.surgery.fitting import loads
 from caffe_fcn.surgery.meeting import Trained, meet
 from tests.net.nets import data, graph_of, layer
 from tests.paths import CASES, GOLDEN
@@ -35,6 +37,8 @@ MEASURED = {
 }
 """Nets of a layer with parameters, and the shapes that these have in BVLC Caffe."""
 
+LENET = GOLDEN / "conversions" / "lenet"
+VARIANTS = LENET / "variants"
 MAP, CONV = data(2, 6, 5, 5), "num_output: 6 kernel_size: 3"
 VIDEO, CONV3D = data(1, 3, 4, 5, 5), "convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 }"
 OTHERS = {
@@ -166,3 +170,16 @@ def test_the_case_of_weights_stored_the_other_way_round(tmp_path: Path) -> None:
     text = (CASES / "transposed_blob.prototxt").read_text()
     found = refused(tmp_path, text, stored(CASES / "transposed_blob.caffemodel"))
     assert found.startswith("layer 'fc' (InnerProduct), blob 0: expected 6×288, found 288×6, which Caffe refuses")
+
+
+@pytest.mark.parametrize("variant", sorted(path.name for path in VARIANTS.iterdir() if path.suffix != ".md"))
+def test_every_encoding_of_weights_that_caffe_reads_fits(variant: str) -> None:
+    """With old axes, unpacked, in doubles, in HDF5: Caffe loads each of them."""
+    net = read_net(LENET / "net.prototxt")
+    with open_weights(VARIANTS / variant) as weights:
+        found = meet(net, weights)
+    assert found.weights is not None and found.notes == ()
+    expected = {name: shapes for name, shapes in found.params.items() if shapes}
+    held = {record.name: record.blobs for record in found.weights.layers if record.blobs}
+    assert held.keys() == expected.keys()
+    assert all(loads(blob, shape) for name in held for blob, shape in zip(held[name], expected[name], strict=True))

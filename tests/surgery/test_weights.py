@@ -12,6 +12,7 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.rewrite import DROP
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Plan, Settings, plan
@@ -328,6 +329,21 @@ def test_v0_layers_become_current_ones(tmp_path: Path) -> None:
         ("aux", "InnerProduct"),
     ]
     assert tuple(new.layer[2].blobs[0].shape.dim) == (4, 5, 1, 1)
+
+
+def test_the_net_tells_which_axes_old_blobs_have(tmp_path: Path) -> None:
+    """Of a Scale over several axes its type does not."""
+    text = data() + layer("s", "Scale", "data", params="scale_param { axis: 1 num_axes: 2 }") + fc("fc1", "s", 5)
+    weights = v1(("s", RELU, ((2, 8),)), ("fc1", IP, ((5, 160), (5,))))
+    (tmp_path / "w").write_bytes(weights.SerializeToString())
+    with open_caffemodel(tmp_path / "w") as opened:
+        made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, Settings())
+        carry_out(made, None, str(tmp_path / "new.h5"))
+    with open_weights(tmp_path / "new.h5") as written:
+        assert {record.name: [blob.shape for blob in record.blobs] for record in written.layers} == {
+            "fc1-conv": [(5, 2, 8, 10), (5,)],
+            "s": [(2, 8)],
+        }
 
 
 def test_an_old_file_that_nothing_changes_in_stays_as_it_is(tmp_path: Path) -> None:
