@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.edits import Edit, LeftAlone, RenameLayer, Rewire, Surgery, ToConvolution
+from caffe_fcn.surgery.edits import DropLayer, Edit, LeftAlone, RenameLayer, Rewire, Surgery, ToConvolution, ToSplit
 
 
 def merge(surgeries: Mapping[str, tuple[Graph, Surgery]]) -> Surgery:
@@ -27,7 +27,8 @@ def merge(surgeries: Mapping[str, tuple[Graph, Surgery]]) -> Surgery:
             if edit.drops and not all(edit in theirs.edits for _, theirs in sharing):
                 continue  # still read in another phase, where it does no harm
             for other, theirs in sharing:
-                _check(edit, phase, theirs, other)
+                if not (isinstance(edit, ToSplit) and DropLayer(edit.index, edit.layer, edit.type) in theirs.edits):
+                    _check(edit, phase, theirs, other)
             merged.setdefault((edit.index, type(edit), edit.describe()), edit)
     edits = sorted(merged.values(), key=lambda edit: edit.index)
     left = dict.fromkeys(entry for _, surgery in surgeries.values() for entry in surgery.left_alone)

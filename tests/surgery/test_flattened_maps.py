@@ -130,6 +130,14 @@ def test_what_works_along_the_spatial_axes_of_a_window_is_refused(kind: str, par
         planned(text + layer("late", kind, "end end" if kind == "Concat" else "end", params=params))
 
 
+def test_an_output_of_one_phase_may_be_read_in_the_other() -> None:
+    loss = layer("loss", "EuclideanLoss", "embedding target", params="include { phase: TRAIN }")
+    target = data("target", "1 4").replace("input_param", "include { phase: TRAIN } input_param")
+    text = (CASES / "lostout.prototxt").read_text() + target + loss
+    after = layers(planned(text))
+    assert (after["embedding"].type, after["loss"].bottom[0]) == ("Split", "gap")
+
+
 def test_two_outputs_that_are_one_map_keep_their_names() -> None:
     text = data() + fc("fc", "data", 5) + layer("p", "Softmax", "fc") + layer("a", "Flatten", "p")
     assert "outputs of the net have other names: a is now p" in planned(text).notes
