@@ -27,7 +27,7 @@ _NAMED = 3
 def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[str, Shape]) -> list[str]:
     """Raise SurgeryError unless TWIN is what SURGERY promised to make of ORIGINAL; return notes on what keeps it from
     taking a larger input although the surgery is right. GIVEN holds the shapes of the inputs."""
-    check_kept(original, twin, surgery)
+    notes = check_kept(original, twin, surgery)
     shapes = twin.shapes
     edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling)}
     changed = [node for node in twin.graph.nodes if twin.origin(node) in edits]
@@ -41,8 +41,9 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
         if node.type in JOINS:
             _check_strides(node, geometry)
     if not changed:
-        return []
+        return notes
     return [
+        *notes,
         *_inexact(twin.graph, [*changed, *dense.values()], geometry),
         *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed),
     ]

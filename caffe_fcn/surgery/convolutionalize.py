@@ -62,7 +62,7 @@ def convolutionalize(graph: Graph, shapes: Shapes, options: Options | None = Non
         windows, kept = ([], []) if options.keep_global_pooling else _windows(found)
         lifting = Lifting(found, {edit.index for edit in windows})
         lifting.build()
-        conversions = _conversions(found)
+        conversions = _conversions(lifting)
         refused = disagreements(graph, shapes, conversions)
         if not refused:
             break
@@ -77,11 +77,11 @@ def convolutionalize(graph: Graph, shapes: Shapes, options: Options | None = Non
     return Surgery(tuple(edits), tuple(left + kept), tuple(lifting.notes), lifting.promised())
 
 
-def _conversions(found: Survey) -> list[ToConvolution]:
+def _conversions(lifting: Lifting) -> list[ToConvolution]:
     """The new Convolutions, in the order of the net."""
     made = []
-    for node in found.graph.nodes:
-        view = found.convertible.get(node.index)
+    for node in lifting.graph.nodes:
+        view = lifting.converted.get(node.index)
         if view is None:
             continue
         param = node.layer.inner_product_param

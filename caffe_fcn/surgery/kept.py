@@ -38,9 +38,9 @@ class Twin(NamedTuple):
         return self.origins[node.index] if node.index >= 0 else -1
 
 
-def check_kept(original: Original, twin: Twin, surgery: Surgery) -> None:
+def check_kept(original: Original, twin: Twin, surgery: Surgery) -> list[str]:
     """Raise SurgeryError, naming the layer, unless every layer of TWIN has the parameters that it had in ORIGINAL, its
-    tops have as many values, and every output of ORIGINAL is an output of TWIN."""
+    tops have as many values, and every output of ORIGINAL is an output of TWIN. Return a note on other outputs."""
     before = {node.index: node for node in original.graph.nodes}
     weights = {edit.index: edit.weight_shape for edit in surgery.conversions}
     for node in twin.graph.nodes:
@@ -48,7 +48,7 @@ def check_kept(original: Original, twin: Twin, surgery: Surgery) -> None:
         _check_parameters(old, original.shapes.params, node, twin.shapes.params, weights.get(old.index))
         for was, now in zip(old.tops, node.tops, strict=True):
             _check_blob(original, was, node, twin.shapes.blobs[now])
-    _check_outputs(original, twin, surgery)
+    return _check_outputs(original, twin, surgery)
 
 
 def _check_parameters(
@@ -77,15 +77,20 @@ def _check_blob(original: Original, blob: Blob, maker: Node, found: Shape | Unkn
         _defect(maker, f"in the place of {blob.name!r} ({show(shape)}) it would make {show(found)}")
 
 
-def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> None:
-    """Raise SurgeryError unless each output of the original is one of the twin, made by the same layer."""
+def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> list[str]:
+    """Raise SurgeryError unless each output of the original is one of the twin, made by the same layer; note those
+    that are there besides."""
     made = {(twin.origin(twin.graph.producer[blob]), blob.name): blob for blob in twin.graph.outputs}
+    further = dict(made)
     for blob, (held, name) in outputs_after(original.graph, surgery).items():
         maker = original.graph.producer[held]
         found = made.get((maker.index, name))
         if found is None:
             _defect(maker, f"its output {blob.name!r} would be no output of the converted net")
         _check_blob(original, held, maker, twin.shapes.blobs[found])
+        further.pop((maker.index, name), None)
+    names = ", ".join(blob.name for blob in further.values())
+    return [f"the net has further outputs, which only another phase reads: {names}"] if further else []
 
 
 def outputs_after(graph: Graph, surgery: Surgery) -> dict[Blob, tuple[Blob, str]]:

@@ -19,7 +19,7 @@ from caffe_fcn.surgery.edits import DropLayer, Edit, ToSplit
 from caffe_fcn.surgery.following import Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import ancestors, descendants
 from caffe_fcn.surgery.survey import Survey
-from caffe_fcn.surgery.views import FLATTENING, View, map_view, reshaped, reshapes
+from caffe_fcn.surgery.views import FLATTENING, View, map_view, product_view, reshaped, reshapes
 
 
 class Lifting:
@@ -28,7 +28,8 @@ class Lifting:
 
     `lifted` holds what stands for each blob that changes; `grown` are those that grow with the image where the
     original's do not; `flexible` those that the original's flattening could still provide to a layer that does not
-    follow. `vanishing` are the layers that go, `rewired` the new bottoms by layer and old name, `changes` what else the
+    follow. `converted` has the view of the input of each InnerProduct that becomes a Convolution, by index;
+    `vanishing` are the layers that go, `rewired` the new bottoms by layer and old name, `changes` what else the
     layers need.
     """
 
@@ -38,6 +39,7 @@ class Lifting:
         self.lifted: dict[Blob, View] = {}
         self.grown: set[Blob] = set()
         self.flexible: set[Blob] = set()
+        self.converted: dict[int, View] = {}
         self.vanishing: dict[int, Node] = {}
         self.rewired: dict[int, dict[str, str]] = {}
         self.changes: list[Edit] = []
@@ -123,7 +125,9 @@ class Lifting:
         views = [self.lifted.get(blob) for blob in node.bottoms]
         if node.index in self.found.convertible:
             self._rewire(node, views)
-            self._lift(node.tops[0], self.found.views[node.tops[0]], grown=True)
+            view = self.converted[node.index] = views[0] or self.found.convertible[node.index]
+            outputs = node.layer.inner_product_param.num_output
+            self._lift(node.tops[0], product_view(node.tops[0], view, outputs), grown=True)
         elif node.index in self.windows:
             if views[0] is not None and not views[0].is_map:
                 if node.bottoms[0] not in self.flexible:

@@ -8,7 +8,7 @@ look at its bottom. Nothing is decided here about layers that no InnerProduct ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
 
@@ -17,7 +17,7 @@ from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import REGION_LAYERS, Shape, Shapes, Unknown, show
 from caffe_fcn.surgery.following import Passes, Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
-from caffe_fcn.surgery.views import View, makes_map, map_of, map_view, moves_space, reshaped, reshapes
+from caffe_fcn.surgery.views import View, makes_map, map_of, moves_space, product_view, reshaped, reshapes
 
 _RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
 
@@ -91,8 +91,7 @@ class _Surveyor:
             if isinstance(verdict, View):
                 self.result.convertible[node.index] = verdict
                 outputs = node.layer.inner_product_param.num_output
-                made = map_view(node.tops[0], (verdict.shape[0], outputs, *(1 for _ in verdict.spatial)))
-                self.result.views[node.tops[0]] = replace(made, axes=made.shape[:2])
+                self.result.views[node.tops[0]] = product_view(node.tops[0], verdict, outputs)
             else:
                 self.result.left[node.index] = verdict
                 self.unfit[node.tops[0]] = f"its input comes from {node.name}, which is left alone"

@@ -88,6 +88,12 @@ def map_view(blob: Blob, shape: Shape) -> View:
     return View(blob, shape, shape, in_order((Segment(shape[1], prod(shape[2:]), False),)))
 
 
+def product_view(blob: Blob, view: View, outputs: int) -> View:
+    """What the Convolution over all of VIEW makes as BLOB, where the original has a vector of OUTPUTS values."""
+    made = map_view(blob, (view.shape[0], outputs, *(1 for _ in view.spatial)))
+    return replace(made, axes=made.shape[:2])
+
+
 def map_of(blob: Blob, shape: Shape | Unknown) -> View | None:
     """BLOB as it is, if it is a map: if it has spatial axes."""
     return map_view(blob, shape) if isinstance(shape, tuple) and len(shape) > 2 else None

@@ -131,7 +131,8 @@ def cells(nominal: Sequence[int], values: Array, place: Sequence[int]) -> Array 
     if values.ndim != 2 + len(place):
         return None
     inner = nominal[2:] if len(nominal) == values.ndim else [1] * len(place)
-    return _cut(values, inner, place)
+    found = _cut(values, inner, place)
+    return found if found is not None and found.size == prod(nominal) else None
 
 
 def _cut(values: Array, inner: Sequence[int], place: Sequence[int]) -> Array | None:

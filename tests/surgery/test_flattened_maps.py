@@ -138,6 +138,19 @@ def test_an_output_of_one_phase_may_be_read_in_the_other() -> None:
     assert (after["embedding"].type, after["loss"].bottom[0]) == ("Split", "gap")
 
 
+def test_a_flattening_that_another_phase_needs_is_told_where_it_is_an_output_now() -> None:
+    store = layer("store", "HDF5Output", "flat", "", "include { phase: TRAIN }")
+    plan = planned(data() + layer("flat", "Flatten", "data") + store + fc("fc", "flat", 5))
+    assert "flat" in layers(plan) and layers(plan)["fc-conv"].bottom == ["data"]
+    assert "the net has further outputs, which only another phase reads: flat" in plan.notes
+
+
+def test_an_axis_that_is_added_to_a_window_is_none_of_the_kernel() -> None:
+    added = layer("added", "Reshape", "end", params="reshape_param { shape { dim: 1 } axis: 4 num_axes: 0 }")
+    text = data() + conv("c", "data", 4) + layer("end", "Pooling", "c", params=GLOBAL) + added + fc("fc", "added", 5)
+    assert kernels(planned(text)) == {"fc": (1, 1)} and "added" not in layers(planned(text))
+
+
 def test_two_outputs_that_are_one_map_keep_their_names() -> None:
     text = data() + fc("fc", "data", 5) + layer("p", "Softmax", "fc") + layer("a", "Flatten", "p")
     assert "outputs of the net have other names: a is now p" in planned(text).notes

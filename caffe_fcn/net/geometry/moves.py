@@ -263,6 +263,7 @@ _RULES: dict[str, Rule] = {
     "Axpy": lambda site: _everywhere(site, Cause.WHOLE_MAP),
     "Concat": _keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS),
     "Crop": _crop,
+    "Flatten": _keep_if(lambda site: site.top == site.bottom),
     "LRN": _lrn,
     "MVN": lambda site: _everywhere(site, Cause.WHOLE_MAP),
     "Normalize": lambda site: (

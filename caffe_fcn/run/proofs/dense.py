@@ -13,8 +13,10 @@ from fractions import Fraction
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
 from caffe_fcn.net.geometry import Exactness, infer_geometry
+from caffe_fcn.net.geometry.moves import CONVOLUTIONS
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.net.shapes.windows import DECONVOLUTIONS
 from caffe_fcn.run.proofs.differences import span
 from caffe_fcn.run.proofs.features import Features, features
 from caffe_fcn.run.proofs.grid import lay_out
@@ -23,6 +25,9 @@ from caffe_fcn.run.proofs.outputs import Output, Party
 from caffe_fcn.run.proofs.records import Dense, DenseProof, Inapplicable, Status
 from caffe_fcn.run.proofs.rounding import BLUNT, TOO_COARSE
 from caffe_fcn.run.proofs.scene import Scene, View, set_up
+
+_SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
+"""Types whose cells lie farther apart, or closer, than those that they are made of."""
 
 
 def prove_dense(
@@ -78,7 +83,7 @@ def _unwilling(twin: Party, error: Exception) -> str:
 
 def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
     """How far apart the cells lie of which each blob would be a map, in pixels: its own stride, or that of the
-    last map on the way to it."""
+    last map on the way to it, unless a layer between has windows of its own."""
     geometry = infer_geometry(graph, shapes)
     known: dict[Blob, tuple[Fraction, ...]] = {}
     for node in graph.nodes:
@@ -87,7 +92,7 @@ def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
             own = geometry.get(top)
             if own is not None:
                 known[top] = own.stride
-            elif before is not None:
+            elif before is not None and node.type not in _SLIDING:
                 known[top] = before
     return known
 
