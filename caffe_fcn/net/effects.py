@@ -19,8 +19,9 @@ class Effect(Enum):
     """What a field does that BVLC Caffe does not know."""
 
     NONE = "none"
-    """It changes neither shapes nor answers: training, engines, sources of data, logging, memory; or it belongs to
-    layers of a type that is refused as a whole wherever it matters."""
+    """It changes neither shapes nor answers: training, engines, sources of data, logging, memory."""
+    OWN = "own"
+    """It is a parameter of a layer type that BVLC Caffe lacks, and that is refused as a whole wherever it matters."""
     APPLIED = "applied"
     """It changes shapes or answers, and that is computed."""
     VALUES = "values"
@@ -225,7 +226,8 @@ _TABLES = {
     Effect.APPLIED: _APPLIED,
     Effect.VALUES: _VALUES,
     Effect.SHAPES: _SHAPES,
-    Effect.NONE: _NONE + _OWN,
+    Effect.NONE: _NONE,
+    Effect.OWN: _OWN,
 }
 
 

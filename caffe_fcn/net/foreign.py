@@ -89,7 +89,7 @@ def _effect(found: Foreign, layer: Message | None) -> Effect:
     if found.enumerator:
         return Effect.APPLIED if found.known else effect
     if effect is Effect.UNKNOWN and found.message == "LayerParameter" and layer and layer.type not in BVLC_LAYERS:
-        return Effect.NONE  # parameters of the layer's own: a layer of such a type is judged as a whole
+        return Effect.OWN
     defaults = defaults_of(found.message, found.field)
     return Effect.NONE if any(_equal(found.value, default) for default in defaults) else effect
 
@@ -102,13 +102,14 @@ def _equal(literal: str, default: str) -> bool:
     return real(literal) == number if number is not None else literal.strip("\"'") == default
 
 
-def undecided_fields(
+def uncomputed_fields(
     fields: Iterable[ForeignField], ignored: Collection[str]
 ) -> dict[int | None, tuple[ForeignField, ...]]:
-    """Those FIELDS whose effect is not computed, by layer; of some it is to be IGNORED."""
+    """Those FIELDS whose effect is not computed, by layer, with those of types that BVLC Caffe lacks; of some it is to
+    be IGNORED."""
     made: dict[int | None, list[ForeignField]] = {}
     for field in fields:
-        if field.undecided:
+        if field.undecided or field.effect is Effect.OWN:
             made.setdefault(field.layer, []).append(field._replace(ignored=field.name in ignored))
     return {layer: tuple(found) for layer, found in made.items()}
 
@@ -120,7 +121,7 @@ def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool 
     """What FIELD does, and what becomes of that, in words that follow its name, or SEVERAL names, and the word "and";
     the user wants some to be IGNORED."""
     are, have = ("are", "have") if several else ("is", "has")
-    if field.effect is Effect.NONE:
+    if field.effect in (Effect.NONE, Effect.OWN):
         return f"{have} no effect on shapes and answers"
     if field.effect is Effect.APPLIED:
         return f"{are} applied as forks of Caffe do"
@@ -166,11 +167,11 @@ def is_told_by_type(net: Message, field: ForeignField) -> bool:
 def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = None) -> str | None:
     """Why GRAPH cannot be run, and what to do about it, where it has fields of unknown effect that are not ignored.
     With COUNTS, only those of layers for which it is true."""
-    found: list[tuple[ForeignField, str | None]] = [(field, None) for field in graph.undecided if counts is None]
+    found: list[tuple[ForeignField, str | None]] = [(field, None) for field in graph.uncomputed if counts is None]
     found += [
-        (field, node.name) for node in graph.nodes for field in node.undecided if counts is None or counts(node, field)
+        (field, node.name) for node in graph.nodes for field in node.uncomputed if counts is None or counts(node, field)
     ]
-    found = [(field, name) for field, name in found if not field.ignored]
+    found = [(field, name) for field, name in found if field.undecided and not field.ignored]
     if not found:
         return None
     complaints = _complaints(found)

@@ -28,14 +28,14 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """A layer in the graph. INDEX is its place in `net.layer`, or -1 for the net's own `input` fields; UNDECIDED are
+    """A layer in the graph. INDEX is its place in `net.layer`, or -1 for the net's own `input` fields; UNCOMPUTED are
     its fields whose effect is not computed."""
 
     index: int
     layer: schema.Message
     bottoms: tuple[Blob, ...]
     tops: tuple[Blob, ...]
-    undecided: tuple[ForeignField, ...] = ()
+    uncomputed: tuple[ForeignField, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Graph(NamedTuple):
     source: str = "net"
     held: Mapping[str, Sequence[tuple[int, ...]]] = MappingProxyType({})
     """The shapes of the parameter blobs that the net has in its weights, by layer name, where that is known."""
-    undecided: tuple[ForeignField, ...] = ()
+    uncomputed: tuple[ForeignField, ...] = ()
     """Fields of the net itself whose effect is not computed."""
     crops_at_zero: bool = False
     """Whether somebody said that Crop layers without an offset begin at 0, as BVLC Caffe has it."""
@@ -91,17 +91,17 @@ def build_graph(
     stages: Sequence[str] = (),
     level: int | None = None,
     source: str = "net",
-    undecided: Mapping[int | None, tuple[ForeignField, ...]] = MappingProxyType({}),
+    uncomputed: Mapping[int | None, tuple[ForeignField, ...]] = MappingProxyType({}),
 ) -> Graph:
     """The graph of NET, a NetParameter in the current format, for PHASE ("TRAIN" or "TEST").
 
     As Caffe's tools do it, PHASE and LEVEL (0 unless it is given) replace those in the net's own `state`, and STAGES
-    are added to the stages there. SOURCE names the file in messages; UNDECIDED are fields whose effect is not
+    are added to the stages there. SOURCE names the file in messages; UNCOMPUTED are fields whose effect is not
     computed, by the index of their layer, None for the net. Raises NetError for a bottom that no earlier layer makes,
     a top made twice, bad input fields or bad include rules.
     """
     state = _state(net, phase, stages, level)
-    builder = _Builder(net, state, source, undecided)
+    builder = _Builder(net, state, source, uncomputed)
     inputs = input_layer(net, source)
     if inputs is not None:
         builder.add(-1, inputs)
@@ -123,12 +123,12 @@ class _Builder:
         net: schema.Message,
         state: schema.Message,
         source: str,
-        undecided: Mapping[int | None, tuple[ForeignField, ...]],
+        uncomputed: Mapping[int | None, tuple[ForeignField, ...]],
     ) -> None:
         self._net = net
         self._state = state
         self._source = source
-        self._undecided = undecided
+        self._uncomputed = uncomputed
         self._current: dict[str, Blob] = {}
         self._producer: dict[Blob, Node] = {}
         self._consumers: dict[Blob, list[Node]] = {}
@@ -138,7 +138,7 @@ class _Builder:
         bottom_names = list(layer.bottom)
         bottoms = tuple(self._bottom(layer, index, name) for name in bottom_names)
         tops = tuple(self._top(layer, index, position, bottom_names) for position in range(len(layer.top)))
-        node = Node(index, layer, bottoms, tops, self._undecided.get(index, ()))
+        node = Node(index, layer, bottoms, tops, self._uncomputed.get(index, ()))
         self._nodes.append(node)
         for blob in dict.fromkeys(bottoms):
             self._consumers.setdefault(blob, []).append(node)
@@ -149,8 +149,8 @@ class _Builder:
         outputs = tuple(blob for blob in self._producer if blob not in self._consumers)
         consumers = {blob: tuple(nodes) for blob, nodes in self._consumers.items()}
         phase = _phase_name(self._state.phase)
-        undecided = self._undecided.get(None, ())
-        return Graph(phase, tuple(self._nodes), self._producer, consumers, outputs, self._source, undecided=undecided)
+        uncomputed = self._uncomputed.get(None, ())
+        return Graph(phase, tuple(self._nodes), self._producer, consumers, outputs, self._source, uncomputed=uncomputed)
 
     def _bottom(self, layer: schema.Message, index: int, name: str) -> Blob:
         blob = self._current.get(name)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import NetError, ShapeError
-from caffe_fcn.net.foreign import undecided_fields, unknown_name
+from caffe_fcn.net.foreign import uncomputed_fields, unknown_name
 from caffe_fcn.net.graph import Blob, Graph, build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
@@ -74,9 +74,9 @@ def known_to(source: SourceNet, selection: Selection) -> Selection:
 
 def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
     """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
-    undecided = undecided_fields(source.foreign, selection.ignored_fields) if net is source.net else {}
+    uncomputed = uncomputed_fields(source.foreign, selection.ignored_fields) if net is source.net else {}
     stages, level = selection.stages, selection.level
-    graph = build_graph(net, phase=phase, stages=stages, level=level, source=source.name, undecided=undecided)
+    graph = build_graph(net, phase=phase, stages=stages, level=level, source=source.name, uncomputed=uncomputed)
     return graph._replace(crops_at_zero=selection.crop_offset == "zero")
 
 

@@ -51,7 +51,7 @@ def test_layers_of_2014_are_those_that_the_upgrade_makes_of_them() -> None:
         ("c", "convolution_param.hole", Effect.APPLIED),
         ("c", "convolution_param.odd", Effect.UNKNOWN),
         ("p", "type: PRELU", Effect.APPLIED),
-        ("p", "multi_stage_meanfield_param", Effect.NONE),
+        ("p", "multi_stage_meanfield_param", Effect.OWN),
     ]
 
 
@@ -94,7 +94,7 @@ def test_what_a_field_does(params: str, shown: str, does: Effect) -> None:
 
 def test_a_type_that_is_foreign_has_parameters_of_its_own() -> None:
     assert found(layer("a", "Odd", "odd_param { a: 1 } relu_param { odd: 1 }")) == [
-        (0, "odd_param", Effect.NONE),
+        (0, "odd_param", Effect.OWN),
         (0, "relu_param.odd", Effect.UNKNOWN),
     ]
 
@@ -170,7 +170,7 @@ def test_what_is_ignored_is_no_refusal() -> None:
     names = frozenset({"convolution_param.odd", "inner_product_param.normalize"})
     graph = graphs(read(MIXED), Selection(ignored_fields=names))["TEST"]
     assert refusal(graph) is None
-    assert [field.ignored for node in graph.nodes for field in node.undecided] == [True] * 3
+    assert [field.ignored for node in graph.nodes for field in node.uncomputed] == [True] * 3
 
 
 @pytest.mark.parametrize(

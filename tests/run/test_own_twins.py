@@ -17,7 +17,7 @@ from tests.run.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends
 from tests.surgery.nets import conv, data, fc, layer
 
 NETS = {
-    "a type that nobody knows": data() + layer("odd", "Odd", "data") + conv("c", "data", 3),
+    "a type that nobody knows": data() + layer("odd", "Odd", "data", params="odd_param { odd: 1 }"),
     "unknown, with blobs": data() + layer("fc", "Odd", "data"),
     "Python": data() + layer("p", "Python", "data", params='python_param { module: "m" layer: "L" param_str: "1" }'),
     "over time": data("x", "4 1 6")
@@ -72,7 +72,12 @@ def test_every_net_is_its_own_twin(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "old", "new"),
-    [("Python", 'param_str: "1"', 'param_str: "2"'), ("a detector", "min_size: 4", "min_size: 5")],
+    [
+        ("Python", 'param_str: "1"', 'param_str: "2"'),
+        ("a detector", "min_size: 4", "min_size: 5"),
+        ("a detector", "min_size: 4", "min_size: 4 step: 8"),
+        ("a type that nobody knows", "odd: 1", "odd: 2"),
+    ],
 )
 def test_a_field_of_a_layer_that_does_not_run(name: str, old: str, new: str, tmp_path: Path) -> None:
     found = own_twin(NETS[name], tmp_path, changed=NETS[name].replace(old, new))

@@ -76,7 +76,7 @@ def _in_use(graph: Graph, shapes: Shapes) -> tuple[list[Node], Shapes, tuple[str
             taken.add(top.name)
             blobs[top] = blobs[node.bottoms[0]]
             layer = contained(node.layer, node.bottoms[0].name, top.name)
-            nodes.append(Node(node.index, layer, node.bottoms[:1], (top,), node.undecided))
+            nodes.append(Node(node.index, layer, node.bottoms[:1], (top,), node.uncomputed))
             gone.update(blob for blob in node.tops[:1] if blob != top)
         elif node.type in _WITHOUT or not gone.isdisjoint(node.bottoms):
             gone.update(node.tops)

@@ -62,7 +62,7 @@ def effective(node: Node, shapes: Shapes, phase: str) -> Fields:
     axes = len(bottom) if isinstance(bottom, tuple) else 0
     found = dict(_said(node.layer, "", axes, fillers=not shapes.params.get(node.index)))
     given: dict[str, list[str]] = {}
-    for field in node.undecided:
+    for field in (each for each in node.uncomputed if not each.ignored):
         given.setdefault(field.shown, []).append(field.value)
     found.update({name: tuple(values) for name, values in given.items()})
     if isinstance(bottom, tuple):
