@@ -7,11 +7,12 @@ and on a larger input every window gets the original's answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import TypeVar
 
-from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, ShapeError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
@@ -25,14 +26,18 @@ from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime
 from caffe_fcn.run.proofs.applicability import inapplicable
 from caffe_fcn.run.proofs.dense import prove_dense
+from caffe_fcn.run.proofs.identity import Stored
 from caffe_fcn.run.proofs.items import Runner, answers_items
 from caffe_fcn.run.proofs.layers import compare_layers
 from caffe_fcn.run.proofs.outputs import Pairs, Party, pair_outputs
-from caffe_fcn.run.proofs.records import DenseProof, SameSize, SameSizeProof, Verification, WeightsProof
+from caffe_fcn.run.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
+from caffe_fcn.run.proofs.remainder import remainders
 from caffe_fcn.run.proofs.same_size import draw, prove_same_size
 from caffe_fcn.run.proofs.scene import View
 from caffe_fcn.run.proofs.weights import Side, prove_weights
 from caffe_fcn.surgery.meeting import Trained, meet
+
+Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
 WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
 """The names of the proofs."""
@@ -151,38 +156,60 @@ class _Work:
         nothing = SameSizeProof({}, 0, 0, options.seed, (), ())
         if self.misfit:
             return nothing._replace(failures=(self.misfit,))
-        found, failures, _ = self.outputs
+        found, failures = self.outputs.outputs, self.outputs.failures
         if found and not failures and all(output.identical for output in found):
             return nothing._replace(outputs=tuple(SameSize(output.pair, identical=True) for output in found))
-        try:
-            original, twin = self.parties
-        except CaffeFcnError as error:
-            return nothing._replace(failures=tuple(failures), not_shown=str(error))
-        whole = not answers_items(original.scope, original.inputs)
-        sample = draw(original.inputs, options.samples, options.seed, options.pictures, whole=whole)
-        try:
-            return prove_same_size(self.runner, original, twin, self.outputs, sample, options.tolerance)
-        except ExtraError:
-            raise
-        except CaffeFcnError as error:
-            return nothing._replace(failures=tuple(failures), not_shown=str(error))
+
+        def prove(original: Party, twin: Party, pairs: Pairs) -> SameSizeProof:
+            whole = not answers_items(original.scope, original.inputs)
+            pictures = options.pictures if pairs is self.outputs else ()
+            sample = draw(original.inputs, options.samples, options.seed, pictures, whole=whole)
+            return prove_same_size(self.runner, original, twin, pairs, sample, options.tolerance)
+
+        return self._carried_out(prove, nothing._replace(failures=tuple(failures)))
 
     def dense(self) -> DenseProof:
         """The third proof."""
-        options = self.options
         nothing = DenseProof((), (), 0, 0, (), "")
         if self.misfit:
             return nothing._replace(not_shown=self.misfit)
         reason, exempt = inapplicable(*self.scopes, self.outputs)
         if reason is not None:
             return nothing._replace(inapplicable=reason)
+        view = View(self.options.windows, self.options.seed, self.options.tolerance)
+
+        def prove(original: Party, twin: Party, pairs: Pairs) -> DenseProof:
+            return prove_dense(self.runner, original, twin, pairs.outputs, exempt, view)
+
+        return self._carried_out(prove, nothing)
+
+    def _carried_out(self, prove: Callable[[Party, Party, Pairs], Proof], nothing: Proof) -> Proof:
+        """What PROVE finds of both nets, or, where they cannot be run, of the parts of them that differ. NOTHING is a
+        proof without anything in it."""
+        found = self._attempt(lambda: prove(*self.parties, self.outputs), nothing)
+        if found.status is Status.NOT_SHOWN and self.remainders is not None:
+            original, twin = self.remainders
+            pairs = pair_outputs(original.scope, twin.scope, self.stored)
+            again = self._attempt(lambda: prove(original, twin, pairs), nothing)
+            if again.status is Status.HOLDS or (found.not_shown and again.status is Status.FAILS):
+                fed = ", ".join(map(repr, original.inputs))
+                self.notes[f"compared from {fed} on, up to where both nets are the same"] = None
+                return again
+        return found
+
+    def _attempt(self, prove: Callable[[], Proof], nothing: Proof) -> Proof:
+        """What PROVE finds, or NOTHING and why that cannot be told."""
         try:
-            view = View(options.windows, options.seed, options.tolerance)
-            return prove_dense(self.runner, *self.parties, self.outputs.outputs, exempt, view)
-        except ExtraError:
+            return prove()
+        except (ExtraError, PictureError):
             raise
         except CaffeFcnError as error:
             return nothing._replace(not_shown=str(error))
+
+    @cached_property
+    def remainders(self) -> tuple[Party, Party] | None:
+        """The parts of both nets that differ."""
+        return remainders((self.original, self.scopes[0]), (self.twin, self.scopes[1]), self.outputs)
 
     @cached_property
     def scopes(self) -> tuple[Scope, Scope]:
@@ -197,6 +224,11 @@ class _Work:
     @cached_property
     def outputs(self) -> Pairs:
         """The outputs of both in pairs."""
+        return pair_outputs(*self.scopes, self.stored)
+
+    @cached_property
+    def stored(self) -> tuple[Stored, Stored]:
+        """What tells the parameter blobs of a layer of the original, and of one of the twin, from those of others."""
         unchanged = dict(self.weights.unchanged)
         held = {record.name for side in (self.original, self.twin) for record in side.weights.layers if record.blobs}
 
@@ -206,7 +238,7 @@ class _Work:
                 return None
             return unchanged.get(node.name, ("of the twin", node.name)) if twin else node.name
 
-        return pair_outputs(*self.scopes, (partial(stored, False), partial(stored, True)))
+        return partial(stored, False), partial(stored, True)
 
     def _party(self, side: Side) -> Party:
         graph, shapes = side.graphs[self.phase], side.shapes[self.phase]

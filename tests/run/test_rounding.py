@@ -74,14 +74,23 @@ def test_what_is_allowed_follows_the_errors(tmp_path: Path) -> None:
     assert 1.5 * allowed[0] < allowed[1] < allowed[2] and 4 * allowed[0] < allowed[2] < 100 * allowed[0]
 
 
+LOST = layer("b", "Power", "fc", params="power_param { scale: 1e-4 shift: 1000 }") + layer(
+    "x", "Power", "b", params="power_param { shift: -1000 }"
+)
+
+
 def test_where_rounding_decides_nothing_is_compared(tmp_path: Path) -> None:
-    text = data() + conv("c", "data", 4) + layer("b", "Power", "c", params="power_param { scale: 1e-4 shift: 1000 }")
-    text += layer("x", "Power", "b", params="power_param { shift: -1000 }") + fc("fc", "x", 5, "bias_term: false")
-    pair = written(text, tmp_path)
+    pair = written(data() + conv("c", "data", 4) + fc("fc", "c", 5) + LOST, tmp_path)
     found = pair.verify()
     assert ends(found) == [HOLDS, NOT_SHOWN, NOT_SHOWN] and found.same_size is not None
-    assert found.same_size.not_shown.startswith("'fc': rounding alone moves the answers by too much")
+    assert found.same_size.not_shown.startswith("'x': rounding alone moves the answers by too much")
     assert pair.verify(Options(tolerance=1.0)).holds
+
+
+def test_what_rounding_decides_before_the_classifier_does_not_matter(tmp_path: Path) -> None:
+    lost = LOST.replace('"fc"', '"c"')
+    found = written(data() + conv("c", "data", 4) + lost + fc("fc", "x", 5, "bias_term: false"), tmp_path).verify()
+    assert found.holds and found.notes[-1].startswith("compared from 'x' on")
 
 
 @pytest.mark.parametrize("relative", [1e-2, 1e-3, 1e-4])

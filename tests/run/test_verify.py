@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.errors import EngineError
+from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.run.engine import Net, Session
@@ -222,6 +222,25 @@ def test_a_net_that_the_engine_does_not_run(tmp_path: Path) -> None:
     assert ends(pair.verify(Options(engine=Unwilling()))) == [HOLDS, NOT_SHOWN, NOT_SHOWN]
 
 
+def test_what_differs_is_run_where_the_rest_cannot_be(tmp_path: Path) -> None:
+    """The layers before the classifier are the same in both nets."""
+    text = (
+        data()
+        + conv("c", "data", 4)
+        + layer("s", "Pooling", "c", params="pooling_param { pool: STOCHASTIC kernel_size: 2 }")
+    )
+    pair = written(text + fc("fc", "s", 5) + fc("ip", "fc", 3), tmp_path)
+    found = pair.verify()
+    assert found.holds and ends(found) == [HOLDS, HOLDS, HOLDS], found
+    assert found.same_size is not None and found.same_size.inputs == {"s": (1, 4, 5, 7)}
+    assert found.notes[-1] == "compared from 's' on, up to where both nets are the same"
+    pair.blobs(lambda layers: change_one(layers["ip-conv"].blobs[0]))
+    assert ends(pair.verify()) == [FAILS, FAILS, FAILS]
+    pair.text(lambda text: text.replace("pool: STOCHASTIC", "pool: STOCHASTIC stride: 1"))
+    pair.text(lambda text: text.replace("num_output: 4 kernel_size: 3", "num_output: 4 kernel_size: 3 dilation: 1"))
+    assert ends(pair.verify()) == [FAILS, FAILS, FAILS]
+
+
 class Unwilling:
     """An engine that runs nothing."""
 
@@ -249,7 +268,7 @@ def test_pictures_are_compared_as_well(lenet: Pair) -> None:
 
 
 def test_a_picture_of_another_size(lenet: Pair) -> None:
-    with pytest.raises(EngineError, match="expected pictures of 1×28×28, found one of 1×30×28; resize it"):
+    with pytest.raises(PictureError, match="expected pictures of 1×28×28, found one of 1×30×28; resize it"):
         lenet.verify(Options(pictures=(np.zeros((1, 30, 28), np.float32),)))
 
 

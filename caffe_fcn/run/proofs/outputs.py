@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.files.caffemodel import WeightFile
@@ -69,12 +69,14 @@ def compared(output: Output, answers: Array, judged: Array, found: Array, limit:
 
 
 class Pairs(NamedTuple):
-    """The OUTPUTS of both nets in pairs, what has no partner, in words, and the blobs of the twin that the original's
-    layers make as well, blobs aside."""
+    """The OUTPUTS of both nets in pairs, what has no partner, in words, and the SHARED blobs of the twin, that the same
+    layers make in the original, parameter blobs aside."""
 
     outputs: Sequence[Output]
     failures: Sequence[str]
     shared: frozenset[Blob]
+    values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
+    """Numbers of the blobs of both that are the same for the same values."""
 
 
 def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) -> Pairs:
@@ -109,7 +111,7 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
     ]
     known = set(before.structure.values())
     shared = frozenset(blob for blob, number in after.structure.items() if number in known)
-    return Pairs(found, failures, shared)
+    return Pairs(found, failures, shared, (before.values, after.values))
 
 
 def _judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError, ShapeError
+from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.geometry import Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph, Node, build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
@@ -67,21 +68,24 @@ def _judges(node: Node, geometry: Mapping[Blob, Geometry | None], windows: froze
 def subnet(nodes: Iterable[Node], fed: Mapping[str, Shape], whole: Graph) -> Net:
     """NODES of the net WHOLE as a net, with inputs of the shapes FED. Raises NetError or ShapeError."""
     kept = (node for node in nodes if node.bottoms or not fed.keys() & {blob.name for blob in node.tops})
-    return assemble((node.layer for node in kept), fed, whole)
+    return assemble(((node.layer, node) for node in kept), fed, whole)
 
 
-def assemble(layers: Iterable[Message], fed: Mapping[str, Shape], whole: Graph) -> Net:
-    """A net of LAYERS, which are made of those of the net WHOLE, with inputs of the shapes FED. Raises NetError or
-    ShapeError."""
+def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Shape], whole: Graph) -> Net:
+    """A net of LAYERS, each with the layer of the net WHOLE that it is made of, None for a new one, and with inputs of
+    the shapes FED. Raises NetError or ShapeError."""
     net = schema.NetParameter()
     for name, shape in fed.items():
         net.layer.add(name=f"input {name}", type="Input", top=[name]).input_param.shape.add(dim=shape)
-    for layer in layers:
+    uncomputed: dict[int | None, tuple[ForeignField, ...]] = {}
+    for layer, origin in layers:
+        if origin is not None:
+            uncomputed[len(net.layer)] = origin.uncomputed
         added = net.layer.add()
         added.CopyFrom(layer)
         added.ClearField("include")
         added.ClearField("exclude")
-    graph = build_graph(net, phase=whole.phase, source=whole.source)
+    graph = build_graph(net, phase=whole.phase, source=whole.source, uncomputed=uncomputed)
     graph = graph._replace(held=whole.held, crops_at_zero=whole.crops_at_zero)
     return Net(graph, infer_shapes(graph))
 

@@ -96,10 +96,11 @@ def coarsened(scope: Scope, fed: Mapping[str, Shape]) -> Coarse:
     new = "r" * (1 + max(map(len, taken), default=0))  # longer than any name, and so none
     names = {blob: f"{new} {place}" for place, blob in enumerate(scope.graph.producer)}
     names |= {blob: blob.name for blob in scope.inputs}
-    layers: list[Message] = []
+    layers: list[tuple[Message, Node | None]] = []
     for place, node in enumerate(scope.graph.nodes):
         if not any(top in scope.inputs for top in node.tops):
-            layers += _rounded(node, scope, names, f"{new} of {place}")
+            made = _rounded(node, scope, names, f"{new} of {place}")
+            layers += ((layer, node if layer.name == node.name else None) for layer in made)
     return Coarse(assemble(layers, fed, scope.graph), {blob.name: name for blob, name in names.items()})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.errors import EngineError
+from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run.engine import Array
 from caffe_fcn.run.proofs.differences import worst
@@ -107,7 +107,7 @@ def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
 
 def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequence[Array], *, whole: bool) -> Sample:
     """SAMPLES inputs for a net with INPUTS, drawn at random from SEED, and PICTURES, each N×C×spatial or C×spatial; if
-    WHOLE, each is a batch of the net's own. Raises EngineError for pictures that the net does not take."""
+    WHOLE, each is a batch of the net's own. Raises PictureError for pictures that the net does not take."""
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -117,7 +117,7 @@ def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequenc
         drawn = random.standard_normal((samples, *(shape if whole else shape[1:])), dtype=np.float32)
         items[name] = drawn * scales.reshape(-1, *[1] * (drawn.ndim - 1))
     if pictures and len(inputs) != 1:
-        raise EngineError(f"pictures go into a net with one input, and this one has {len(inputs)}; leave them out")
+        raise PictureError(f"pictures go into a net with one input, and this one has {len(inputs)}; leave them out")
     for name, shape in inputs.items() if pictures else ():
         given = np.concatenate([_several(picture, name, shape) for picture in pictures])
         if whole:
@@ -136,5 +136,5 @@ def _several(picture: Array, name: str, shape: Shape) -> Array:
         whole = whole[None]
     if whole.shape[1:] != shape[1:]:
         found = show(tuple(map(int, picture.shape)))
-        raise EngineError(f"input {name!r}: expected pictures of {show(shape[1:])}, found one of {found}; resize it")
+        raise PictureError(f"input {name!r}: expected pictures of {show(shape[1:])}, found one of {found}; resize it")
     return whole
