@@ -109,16 +109,16 @@ def _upgrade_one(source: str, out: str, manner: Manner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.weights import is_hdf5_name
     from caffe_fcn.net.source import SourceNet, open_either
-    from caffe_fcn.surgery.upgrading import net_inside, refuse_split, upgrade_file
+    from caffe_fcn.surgery.upgrading import check_alone, net_inside, upgrade_file
 
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
-        if manner.bvlc:
-            refuse_split(opened)
+        notes = check_alone(opened) if manner.bvlc else ()
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
             upgraded = net_inside(opened, manner.crop_offset)
         else:
             upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), crop_offset=manner.crop_offset)
+        upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
             raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
         if upgraded.diff is None and manner.diff:

@@ -38,6 +38,7 @@ from caffe_fcn.net.upgrade import (
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import check_text
 from caffe_fcn.surgery.meeting import meet
+from caffe_fcn.surgery.splitting import TYPE as BATCH_NORM
 from caffe_fcn.surgery.splitting import Split, asks, find_splits, holds, is_of_batch_norm, split_net, split_weights
 from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes
 
@@ -108,9 +109,9 @@ def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
         )
 
 
-def refuse_split(opened: SourceNet | WeightFile) -> None:
-    """Raise NetError where OPENED, one file alone, has a layer that BVLC Caffe has not and that would become several:
-    text and weights have to change together."""
+def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
+    """What there is to know of OPENED, one file alone, that is meant for BVLC Caffe. Raises NetError where it has a
+    layer that BVLC Caffe has not and that would become several: text and weights have to change together."""
     if isinstance(opened, SourceNet):
         name, layer = opened.name, next((each.name for each in opened.net.layer if asks(each)), None)
     else:
@@ -121,6 +122,9 @@ def refuse_split(opened: SourceNet | WeightFile) -> None:
             "layers, so that text and weights change together: "
             "caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc"
         )
+    if isinstance(opened, SourceNet) and any(each.type == BATCH_NORM for each in opened.net.layer):
+        return ("whether its BatchNorm layers have a scale of their own, as in Intel's fork, only the weights tell",)
+    return ()
 
 
 def net_inside(weights: WeightFile, crop_offset: CropOffset | None = None) -> Upgrade:

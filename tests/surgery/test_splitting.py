@@ -16,7 +16,7 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import interpret
 from caffe_fcn.run.nets import one_net
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.upgrading import refuse_split, upgrade_pair
+from caffe_fcn.surgery.upgrading import check_alone, upgrade_pair
 from caffe_fcn.surgery.writing import WeightsOutput, write_outputs
 from tests.files import datasets
 from tests.paths import CASES
@@ -224,12 +224,14 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 def test_one_file_alone_is_refused_with_the_way_round(tmp_path: Path, fields: str) -> None:
     way = "-o NEW_NET -w NEW_WEIGHTS --for bvlc"
     with pytest.raises(NetError, match=way):
-        refuse_split(interpret(prototxt.parse(bn(fields), "in.prototxt")))
+        check_alone(interpret(prototxt.parse(bn(fields), "in.prototxt")))
     for layout in LAYOUTS:
         with open_weights(trained(tmp_path, bn=held(layout), more=[np.ones(3)])) as opened:
             if layout == "plain":
-                refuse_split(opened)
+                assert check_alone(opened) == ()
             else:
                 with pytest.raises(NetError, match=way):
-                    refuse_split(opened)
-    refuse_split(interpret(prototxt.parse(bn(), "in.prototxt")))
+                    check_alone(opened)
+    (note,) = check_alone(interpret(prototxt.parse(bn(), "in.prototxt")))
+    assert note.endswith("only the weights tell")
+    assert check_alone(interpret(prototxt.parse(data(), "in.prototxt"))) == ()
