@@ -257,7 +257,7 @@ def change(random: Random, message: Any, depth: int = 4) -> None:
     if inner and depth > 0 and random.random() < 0.7:
         change(random, random.choice(inner), depth - 1)
         return
-    present = [field for field, _ in message.ListFields() if field.name != "layer"]
+    present = [field for field, _ in message.ListFields() if field.name != "layer" and not is_required(field)]
     if present and random.random() < 0.6:
         field = random.choice(present)
         if is_repeated(field) and random.random() < 0.6:
