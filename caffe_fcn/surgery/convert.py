@@ -6,7 +6,7 @@ two a caller can show the plan, or its diff, and stop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -179,7 +179,9 @@ def _check(
             f"the converted net would be refused: {_bare(source, error)}; this is a defect of caffe-fcn, please report "
             "it with the prototxt"
         ) from error
-    return check_twin(original, Twin(twin, origins, made), surgery, given)
+    refused = _objections_since((original.graph, original.shapes), (twin, made), origins)
+    notes = [f"Caffe does not build the converted net: {message}" for message in refused]
+    return [*notes, *check_twin(original, Twin(twin, origins, made), surgery, given)]
 
 
 def _resized(
@@ -207,21 +209,22 @@ def _resized(
                 raise ShapeError(misfit)
         except ShapeError as error:
             raise SurgeryError(f"{shown} does not suit the converted net: {_bare(source, error)}") from error
-        notes += _misfits_of_labels(shown, (first, before), (graph, shapes))
+        told = f"with {shown} Caffe refuses the net until its labels are those of a map"
+        notes += [f"{told}: {message}" for message in _objections_since((first, before), (graph, shapes))]
         made = {blob.name: shape for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
         outputs = {**made, **outputs}
     return surgery, changed, outputs, notes
 
 
-def _misfits_of_labels(shown: str, nominal: tuple[Graph, Shapes], resized: tuple[Graph, Shapes]) -> Iterator[str]:
-    """What Caffe has against a net at another size and not at the NOMINAL one: labels for one answer."""
-    before, after = (
-        {each.layer: each.message for each in objections(*net) if each.severity is Severity.ERROR}
-        for net in (nominal, resized)
-    )
-    for layer, message in after.items():
-        if layer not in before:
-            yield f"with {shown} Caffe refuses the net until its labels are those of a map: {message}"
+def _objections_since(
+    before: tuple[Graph, Shapes], after: tuple[Graph, Shapes], origins: Sequence[int] | None = None
+) -> list[str]:
+    """What no Caffe takes of the layers of the net AFTER, where it took those that they come from BEFORE. ORIGINS are
+    their indices there, if these are others."""
+    errors = [[each for each in objections(*net) if each.severity is Severity.ERROR] for net in (before, after)]
+    known = {each.layer for each in errors[0]}
+    origin = {} if origins is None else dict(enumerate(origins))
+    return [each.message for each in errors[1] if origin.get(each.layer, each.layer) not in known]
 
 
 def _bare(source: SourceNet, error: Exception) -> str:

@@ -126,3 +126,15 @@ def test_a_new_name_that_another_stage_uses_is_refused() -> None:
     other = layer("fc-conv", "ReLU", "data", "x", 'include { stage: "b" }')
     with pytest.raises(SurgeryError, match=r"'fc-conv' is in use in another phase or stage"):
         planned(data() + HEAD + other)
+
+
+def test_a_twin_that_caffe_does_not_build_is_noted() -> None:
+    """The vector of the original had two axes, the map of the twin has five."""
+    volume = data(shape="1 2 3 4 4") + fc("fc", "data", 3) + layer("p", "PReLU", "fc")
+    (note,) = [note for note in planned(volume, Settings()).notes if "Caffe" in note]
+    assert note.startswith(
+        'Caffe does not build the converted net: layer "p" (PReLU): the bottom has 5 axes (1×3×1×1×1)'
+    )
+    assert not any(
+        "Caffe" in note for note in planned(data() + fc("fc", "data", 3) + layer("p", "PReLU", "fc"), Settings()).notes
+    )
