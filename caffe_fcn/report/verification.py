@@ -123,7 +123,7 @@ def _dense(proof: DenseProof) -> list[str]:
     if not proof.sampled:
         return [proof.not_shown or "nothing to compare"]
     step = "×".join(map(str, proof.step))
-    return [f"{proof.sampled} of {proof.windows} windows, {step} pixels apart, on {show(proof.input[1:])}"]
+    return [f"{proof.sampled} of {proof.windows} windows, {step} pixels apart, on {proof.blob} {show(proof.input[1:])}"]
 
 
 def _reason(why: Inapplicable) -> str:
@@ -264,6 +264,7 @@ def _same_size_document_of(each: SameSize) -> dict[str, Any]:
 def _dense_document(proof: DenseProof) -> dict[str, Any]:
     return {
         "status": _status(proof.status),
+        "blob": proof.blob or None,
         "input": list(proof.input) or None,
         "step": list(proof.step) or None,
         "windows": proof.windows,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import prod
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
-from caffe_fcn.net.geometry import Exactness, infer_geometry
+from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.geometry.moves import CONVOLUTIONS
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes
@@ -28,6 +29,10 @@ from caffe_fcn.run.proofs.scene import Scene, View, set_up
 
 _SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
 """Types whose cells lie farther apart, or closer, than those that they are made of."""
+
+
+_FEWEST = 2
+"""So many windows of a map have to be there: one alone shows no step."""
 
 
 def prove_dense(
@@ -53,11 +58,7 @@ def prove_dense(
         scene = set_up(runner, original, twin, wanted, grid, view)
     except (EngineError, LoweringError, ShapeError, WeightsError) as error:
         return nothing._replace(not_shown=_unwilling(twin, error))
-    borders = [
-        output
-        for output in wanted
-        if (known := scene.geometry.get(output.twin)) is not None and known.exactness is Exactness.AWAY_FROM_BORDERS
-    ]
+    borders = [each for each in wanted if scene.geometry.get(each.twin) is not None and not scene.exact(each)]
     made = features(runner, original, twin, borders, scene) if borders else {}
     expected = strides(original.scope.graph, original.scope.shapes)
     judged = tuple(
@@ -66,7 +67,7 @@ def prove_dense(
         else _judge(scene, output, made.get(output.pair.name, ""), expected.get(output.blob))
         for output in outputs
     )
-    return DenseProof(scene.picture.shape, grid.step, grid.windows, len(scene.places), judged, "")
+    return DenseProof(scene.picture.shape, grid.step, grid.windows, len(scene.places), judged, "", blob=image.name)
 
 
 def _unwilling(twin: Party, error: Exception) -> str:
@@ -111,24 +112,26 @@ def _judge(
     if geometry.stride != stride:
         wrong, right = ("x".join(map(str, each)) for each in (geometry.stride, stride))
         return _failed(found, f"its cells lie {wrong} pixels apart, not {right}")
+    expected, (_, *nominal) = scene.crops[output.blob.name], scene.nominal[output.twin.name]
+    if expected[0].size != prod(nominal):
+        return _failed(found, f"{expected[0].size} values were expected in each window, {prod(nominal)} found")
+    if len(scene.covered(output, geometry)) < _FEWEST:
+        sizes = "×".join(map(str, scene.maps[output.twin.name].shape[2:]))
+        return found._replace(explanation=f"its map has {sizes} cells, too few for the windows of the input")
     crops = scene.difference(output, geometry, scene.crops, scene.limits)
-    if isinstance(crops, str):
-        return _failed(found, crops)
     found = found._replace(crops=crops)
     if span(scene.crops[output.judged.name], softmax=output.softmax) <= crops.allowed:
         why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
         return found._replace(explanation=why)
     if crops.allowed > BLUNT and not scene.fixed_limits:
         return found._replace(explanation=TOO_COARSE)
-    if geometry.exactness is Exactness.EVERYWHERE:
+    if scene.exact(output):
         why = "it differs from the original on the crops, and nothing in the geometry explains it"
         return found._replace(status=Status.HOLDS) if crops.small else _failed(found, why)
     if isinstance(features, str):
         why = f"whether that explains all of the difference cannot be told: {features}"
         return found._replace(explanation=why)
     difference = scene.difference(output, geometry, features.answers, features.limits)
-    if isinstance(difference, str):
-        return _failed(found, difference)
     found = found._replace(features=difference)
     why = "it differs by more than its borders explain"
     return found._replace(status=Status.HOLDS) if difference.small else _failed(found, why)

@@ -156,8 +156,8 @@ class Dense(NamedTuple):
 
 
 class DenseProof(NamedTuple):
-    """The twin on one larger input, held against the original on SAMPLED of the WINDOWS in it; none where the proof
-    is INAPPLICABLE to the pair, and where NOT_SHOWN says why it could not be carried out."""
+    """The twin on one larger INPUT, for its BLOB of that name, held against the original on SAMPLED of the WINDOWS in
+    it; none where the proof is INAPPLICABLE to the pair, and where NOT_SHOWN says why it could not be carried out."""
 
     input: Shape
     step: tuple[int, ...]
@@ -166,6 +166,7 @@ class DenseProof(NamedTuple):
     outputs: tuple[Dense, ...]
     not_shown: str
     inapplicable: Inapplicable | None = None
+    blob: str = ""
 
     @property
     def status(self) -> Status:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
 from typing import NamedTuple
 
 from caffe_fcn.errors import EngineError
-from caffe_fcn.net.geometry import Geometry, infer_geometry
+from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.run.engine import Array, Net
@@ -53,41 +52,40 @@ class Scene:
     """The shapes of the twin's outputs at the nominal size."""
     geometry: Mapping[Blob, Geometry | None]
     """Of the twin on the picture."""
+    small: Mapping[Blob, Geometry | None]
+    """Of the twin at the nominal size."""
     limits: Mapping[str, float]
     """How far the answers may be apart, by output."""
     fixed_limits: bool
     """Whether the user has set them."""
 
-    def windows(self, output: Output, geometry: Geometry) -> tuple[list[int], Array] | str:
-        """The cells of the twin's map of OUTPUT in the windows that it covers, and the numbers of these; or why there
-        are none."""
-        import numpy as np
+    def exact(self, output: Output) -> bool:
+        """Whether each cell of the twin's map of OUTPUT is a function of its window alone, and of one of the nominal
+        size as well: a window that is larger than the map it slides over sees less there."""
+        known = [of.get(output.twin) for of in (self.geometry, self.small)]
+        everywhere = all(each is not None and each.exactness is Exactness.EVERYWHERE for each in known)
+        return everywhere and len({each.window for each in known if each is not None}) == 1
 
-        values, (_, _, *extent) = self.maps[output.twin.name], self.nominal[output.twin.name]
-        cells = [cells_of(self.grid, place, geometry.stride, tuple(extent)) for place in self.places]
-        sizes = values.shape[2:]
-        there = [
-            number
-            for number, each in enumerate(cells)
+    def covered(self, output: Output, geometry: Geometry) -> dict[int, tuple[slice, ...]]:
+        """The cells of the twin's map of OUTPUT in each window, by its number, that the map covers."""
+        sizes, (_, _, *extent) = self.maps[output.twin.name].shape[2:], self.nominal[output.twin.name]
+        cells = enumerate(cells_of(self.grid, place, geometry.stride, tuple(extent)) for place in self.places)
+        return {
+            number: each
+            for number, each in cells
             if all(axis.stop <= size for axis, size in zip(each, sizes, strict=True))
-        ]
-        if len(there) < 2:
-            return f"its map has {'×'.join(map(str, sizes))} cells, too few for the windows of the input"
-        return there, np.concatenate([values[(slice(None), slice(None), *cells[number])] for number in there])
+        }
 
     def difference(
         self, output: Output, geometry: Geometry, answers: Mapping[str, Array], limits: Mapping[str, float]
-    ) -> Difference | str:
-        """How far the twin's map is, in the windows, from the ANSWERS of the original; or why that cannot be told."""
-        expected, (_, *nominal) = answers[output.blob.name], self.nominal[output.twin.name]
-        if expected[0].size != prod(nominal):
-            return f"{expected[0].size} values were expected in each window, {prod(nominal)} found"
-        found = self.windows(output, geometry)
-        if isinstance(found, str):
-            return found
-        there, values = found
-        judged = answers[output.judged.name][there]
-        return compared(output, expected[there], judged, values, limits[output.pair.name])
+    ) -> Difference:
+        """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original."""
+        import numpy as np
+
+        cells, values = self.covered(output, geometry), self.maps[output.twin.name]
+        found = np.concatenate([values[(slice(None), slice(None), *each)] for each in cells.values()])
+        expected, judged = (answers[blob.name][list(cells)] for blob in (output.blob, output.judged))
+        return compared(output, expected, judged, found, limits[output.pair.name])
 
 
 def set_up(runner: Runner, original: Party, twin: Party, outputs: Sequence[Output], grid: Grid, view: View) -> Scene:
@@ -114,8 +112,8 @@ def set_up(runner: Runner, original: Party, twin: Party, outputs: Sequence[Outpu
         maps = {name: values[0, 0] for name, values in maps.items()}
     shapes = {each.twin.name: twin.scope.shapes.blobs[each.twin] for each in outputs}
     nominal = {output: dims for output, dims in shapes.items() if isinstance(dims, tuple)}
-    geometry = infer_geometry(twin.scope.graph, larger)
-    return Scene(grid, places, picture, crops, maps, nominal, geometry, limits, view.tolerance is not None)
+    geometry, small = infer_geometry(twin.scope.graph, larger), infer_geometry(twin.scope.graph, twin.scope.shapes)
+    return Scene(grid, places, picture, crops, maps, nominal, geometry, small, limits, view.tolerance is not None)
 
 
 def _on_crops(
