@@ -46,7 +46,9 @@ def outside(net: Message, graphs: Sequence[Graph], surgery: Surgery) -> Surgery:
     rewires = [edit for edit in surgery.edits if isinstance(edit, Rewire)]
     renamed = {old: new for edit in rewires for old, new in edit.tops.items()}
     _check_others(renamed, own, {layer.name for _, layer in others}, rewires, surgery)
-    kept = [edit for edit in surgery.edits if not (edit.drops and read & set(net.layer[edit.index].top))]
+    dropped = {edit.index for edit in surgery.edits if edit.drops}
+    lost = read - {top for index, layer in enumerate(net.layer) if index not in dropped for top in layer.top}
+    kept = [edit for edit in surgery.edits if not (edit.drops and lost.intersection(net.layer[edit.index].top))]
     edits: list[Edit] = []
     for index, layer in others:
         bottoms = {name: renamed[name] for name in layer.bottom if name in renamed}

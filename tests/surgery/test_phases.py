@@ -138,3 +138,10 @@ def test_a_twin_that_caffe_does_not_build_is_noted() -> None:
     assert not any(
         "Caffe" in note for note in planned(data() + fc("fc", "data", 3) + layer("p", "PReLU", "fc"), Settings()).notes
     )
+
+
+def test_a_flattening_goes_although_another_stage_reads_what_became_of_it_in_place() -> None:
+    flat = layer("flat", "Flatten", "data") + layer("r", "ReLU", "flat", "flat")
+    there = layer("store", "HDF5Output", "flat", "", 'include { stage: "b" }')
+    after = layers(planned(data() + flat + there + fc("fc", "flat", 5)))
+    assert "flat" not in after and after["r"].bottom == ["data"] and after["store"].bottom == ["flat"]
