@@ -79,6 +79,13 @@ def test_outputs_and_columns_are_compared_whatever_axes_they_have(head: str, tmp
     assert ends(pair.verify()) == [HOLDS] * 3
 
 
+def test_values_that_come_several_times_are_told_apart(tmp_path: Path) -> None:
+    text = data(shape="1 3 7 8") + conv("c", "data", 4) + layer("both", "Concat", "c c")
+    text += layer("twice", "Tile", "both", params="tile_param { axis: 2 tiles: 2 }")
+    text += layer("t", "Permute", "twice", params="permute_param { order: 0 order: 2 order: 3 order: 1 }")
+    assert ends(written(text + fc("fc", "t", 5), tmp_path).verify())[:2] == [HOLDS] * 2
+
+
 def test_the_bundled_model_is_proven(tmp_path: Path) -> None:
     digits = ROOT / "models" / "digits"
     found = Pair(digits / "digits.prototxt", digits / "digits.caffemodel", tmp_path).verify()

@@ -125,8 +125,18 @@ def _joined(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Valu
     axis = joined_axis(node.layer, top)
     if len(bottoms) < len(node.bottoms):
         return None
-    made = np.concatenate(bottoms, axis=axis - 1) if axis else bottoms[0]
+    made = np.concatenate(_told_apart(bottoms), axis=axis - 1) if axis else bottoms[0]
     return made if made.shape == top[1:] else None
+
+
+def _told_apart(parts: list[_Values]) -> list[_Values]:
+    """PARTS under other numbers where a number stands in several of them: each value keeps one of its own."""
+    import numpy as np
+
+    every = np.concatenate([part.ravel() for part in parts])
+    if len(np.unique(every)) == len(every):
+        return parts
+    return [part * len(parts) + place for place, part in enumerate(parts)]
 
 
 def _cut(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
@@ -144,7 +154,7 @@ def _tiled(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Value
 
     param = node.layer.tile_param
     axis = param.axis % len(top)
-    return np.concatenate([bottoms[0]] * param.tiles, axis=axis - 1) if axis else bottoms[0]
+    return np.concatenate(_told_apart([bottoms[0]] * param.tiles), axis=axis - 1) if axis else bottoms[0]
 
 
 def _largest(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
