@@ -11,6 +11,7 @@ import pytest
 import caffe_fcn
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
+from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.wire import reader_of
 from caffe_fcn.net.source import interpret
 from caffe_fcn.run.engine import Array
@@ -83,7 +84,13 @@ def test_a_relu_that_moves_is_in_the_caffemodel_too(tmp_path: Path) -> None:
         "InnerProduct", "inner_product_param { num_output: 3 relu: true negative_slope: 2 }"
     )
     net = interpret(prototxt.parse(text, "net.prototxt"))
-    with weights_of(net_of(text), tmp_path / "net.caffemodel") as weights:
+    with weights_of(net_of(text), tmp_path / "bare.caffemodel"):  # which get the headers that a training writes
+        held = schema.NetParameter.FromString((tmp_path / "bare.caffemodel").read_bytes())
+    for record, told in zip(held.layer, net.net.layer, strict=True):
+        record.type = told.type
+        record.inner_product_param.num_output = told.inner_product_param.num_output
+    (tmp_path / "net.caffemodel").write_bytes(held.SerializeToString())
+    with open_caffemodel(tmp_path / "net.caffemodel") as weights:
         conversion = caffe_fcn.convolutionalize(net, weights)
         conversion.write(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
     made = schema.NetParameter.FromString((tmp_path / "fcn.caffemodel").read_bytes()).layer[-1].convolution_param

@@ -22,10 +22,12 @@ from math import log2, sqrt
 from typing import NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.errors import ExtraError
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.run.onnxruntime import OnnxRuntime, onnxruntime
 from caffe_fcn.run.proofs.differences import difference
 from caffe_fcn.run.proofs.items import Items, Runner
 from caffe_fcn.run.proofs.outputs import Output, Party
@@ -73,7 +75,7 @@ def allowances(
     raises."""
     coarse = coarsened(original.scope, original.inputs)
     names = {output.judged.name: coarse.names[output.judged.name] for output in outputs}
-    rough = runner.run(coarse.net, original.weights, items, list(names.values()))
+    rough = _without_fusion(runner).run(coarse.net, original.weights, items, list(names.values()))
 
     def apart(output: Output, group: list[int]) -> float:
         clean, other = answers[output.judged.name][group], rough[names[output.judged.name]][group]
@@ -81,6 +83,18 @@ def allowances(
 
     measured = {output.pair.name: max(apart(output, list(group)) for group in groups) for output in outputs}
     return {name: max(_LEAST, _SURE * most / GAIN) for name, most in measured.items()}
+
+
+def _without_fusion(runner: Runner) -> Runner:
+    """What runs the coarse net in place of RUNNER: onnxruntime, where it is installed. OpenCV joins layers, and then
+    other results are rounded; what rounding does is a property of the net, whatever runs it."""
+    if isinstance(runner.engine, OnnxRuntime):
+        return runner
+    try:
+        onnxruntime()
+    except ExtraError:
+        return runner
+    return Runner(OnnxRuntime())
 
 
 class Coarse(NamedTuple):
