@@ -8,6 +8,7 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from tests.net.nets import data, graph_of, layer, params_of, shapes_by_name, top_of
+from tests.paths import CASES
 
 MAP = (1, 6, 8, 10)
 
@@ -338,6 +339,38 @@ def test_what_caffe_would_refuse(layer_text: str, bottoms: list[Shape], message:
     with pytest.raises(ShapeError, match=message) as error:
         top_of(layer_text, *bottoms)
     assert str(error.value).startswith(f'net: layer "layer" ({layer_text.split(maxsplit=1)[0]}): ')
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        ("Axpy", 2),
+        ("BN", 2),
+        ("BatchReindex", 1),
+        ("Flip", 4),
+        ("Normalize", 2),
+        ("PSROIPooling psroi_pooling_param { output_dim: 1 group_size: 1 }", 4),
+        ("Permute", 1),
+        ("ShuffleChannel", 2),
+        ("Transpose", 1),
+    ],
+)
+def test_the_least_number_of_axes(kind: str, least: int) -> None:
+    more = {"Axpy": 2, "BatchReindex": 1, "PSROIPooling": 1}.get(kind.partition(" ")[0], 0)
+    for axes in range(least):
+        shape = (1,) * axes
+        bottoms = [shape, *[(1,) if kind == "BatchReindex" else shape] * more]
+        with pytest.raises(ShapeError, match=rf"the bottom has {axes} axes .* needs {least}"):
+            top_of(kind, *bottoms)
+    whole = (1,) * least
+    assert top_of(kind, whole, *[(1,) if kind == "BatchReindex" else whole] * more)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("shuffle", "ShuffleChannel"), ("permute0", "Permute")])
+def test_cases_without_the_axes_that_the_layer_needs(name: str, kind: str) -> None:
+    text = (CASES / f"{name}.prototxt").read_text()
+    with pytest.raises(ShapeError, match=rf'layer "." \({kind}\): the bottom has . axes .* needs . or more'):
+        shapes_by_name(text)
 
 
 def test_slices_get_their_parts() -> None:

@@ -38,7 +38,7 @@ def same(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 rule(*sorted(VALUE_BY_VALUE & BVLC_LAYERS - {"Exp", "Log", "Split"}), makes=1)(same)
 rule("Split", makes=(1, None))(same)
-rule(*sorted(VALUE_BY_VALUE - BVLC_LAYERS), "Flip")(same)
+rule(*sorted(VALUE_BY_VALUE - BVLC_LAYERS))(same)
 
 
 @rule("Exp", "Log", makes=1)
@@ -189,16 +189,25 @@ def normalize_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]
 @rule("Normalize", params=normalize_params)
 def normalize(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """The top has the bottom's shape; a second top holds the norms, one per place."""
-    bottom = bottoms[0]
-    return [bottom, (*bottom[:1], 1, *bottom[2:])]
+    bottom: Shape = bottoms[0]
+    need_least_axes(bottom, 2)
+    return [bottom, (bottom[0], 1, *bottom[2:])]
+
+
+@rule("Flip")
+def flip(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Flip of face nets: a map mirrored, N×C×H×W."""
+    need_axes(bottoms[0], 4)
+    return same(layer, bottoms)
 
 
 @rule("ShuffleChannel")
 def shuffle_channel(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ShuffleChannel: the channels fall into equal groups."""
-    group = layer.shuffle_channel_param.group
-    if group < 1 or channels_of(bottoms[0]) % group:
-        raise ShapeError(f"group is {group}, which does not divide the {channels_of(bottoms[0])} channels")
+    need_least_axes(bottoms[0], 2)
+    group, channels = layer.shuffle_channel_param.group, bottoms[0][1]
+    if group < 1 or channels % group:
+        raise ShapeError(f"group is {group}, which does not divide the {channels} channels")
     return same(layer, bottoms)
 
 
@@ -206,6 +215,7 @@ def shuffle_channel(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 def axpy(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Axpy: a·x + y, with one factor per channel of the map x."""
     factor, x, y = bottoms
+    need_least_axes(factor, 2)
     if x != y or factor[:2] != x[:2]:
         raise ShapeError(f"a is {show(factor)}, x is {show(x)}, y is {show(y)}, but x and y must agree and a give N×C")
     return [x]

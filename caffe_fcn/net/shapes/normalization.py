@@ -12,7 +12,7 @@ from typing import NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.elementwise import channels_of, same
-from caffe_fcn.net.shapes.registry import Bottoms, Shape, rule, show
+from caffe_fcn.net.shapes.registry import Bottoms, Shape, need_least_axes, rule, show
 
 
 class BatchNormBlobs(NamedTuple):
@@ -90,5 +90,6 @@ def bn_layouts(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Sha
 @rule("BN", layouts=bn_layouts, makes=(1, None))
 def batch_norm_of_forks(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BN may also give the mean and the variance of the batch as further tops."""
-    statistics = (1, channels_of(bottoms[0]), 1, 1)
+    need_least_axes(bottoms[0], 2)
+    statistics = (1, bottoms[0][1], 1, 1)
     return [bottoms[0], statistics, statistics]

@@ -35,6 +35,8 @@ def roi_pooling(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
 @rule("PSROIPooling", "PSROIAlign", bottoms=(2, None), partial=True)
 def psroi_pooling(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
     """PSROIPooling of R-FCN: R×output_dim×group_size×group_size."""
+    if not isinstance(bottoms[0], Unknown):
+        need_axes(bottoms[0], 4)
     param = layer.psroi_pooling_param
     if param.output_dim < 1 or param.group_size < 1:
         return [Missing("type", "psroi_pooling_param does not give output_dim and group_size")] * len(layer.top)

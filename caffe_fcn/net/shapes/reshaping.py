@@ -183,6 +183,7 @@ def argmax(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 def batch_reindex(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BatchReindexLayer picks items of the batch by a list of indices."""
     bottom, indices = bottoms
+    need_least_axes(bottom, 1)
     need_axes(indices, 1)
     return [(indices[0], *bottom[1:])]
 
@@ -221,6 +222,7 @@ def transpose(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _permuted(bottom: Shape, order: list[int], field: str) -> Shape:
+    need_least_axes(bottom, 1)
     if len(set(order)) != len(order) or any(not 0 <= axis < len(bottom) for axis in order):
         raise ShapeError(f"{field} is {order}, but each of the {len(bottom)} axes of {show(bottom)} can be named once")
     rest = [axis for axis in range(len(bottom)) if axis not in order]
