@@ -10,6 +10,7 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn import schema
+from caffe_fcn.errors import LoweringError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.wire import reader_of
@@ -110,3 +111,17 @@ def test_the_twin_computes_the_same(name: str, tmp_path: Path) -> None:
             assert caffe_fcn.verify(net, weights, fcn, fcn_weights).holds
     kept = {"deeplab_hole": "hole: 2", "intel_relu": "relu: true", "scale_train": "scale_train: false"}
     assert kept[name] in fcn.document.text
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("lrnnan", "beta is nan"), ("lrnneg", "beta is -1"), ("lrn0", None)], ids=lambda value: value
+)
+def test_lrn_with_a_beta_that_onnx_does_not_take(name: str, reason: str | None, tmp_path: Path) -> None:
+    net = caffe_fcn.read_net(CASES / f"{name}.prototxt")
+    with caffe_fcn.open_weights(CASES / "lrnnan.caffemodel") as weights:
+        if reason is not None:
+            with pytest.raises(LoweringError, match=rf'"l1" \(LRN\): {reason}'):
+                caffe_fcn.export(net, weights, tmp_path / "net.onnx")
+            return
+        made = caffe_fcn.load(net, weights, blobs=("c", "n")).run({"data": MAP[:1, :1, :3, :3]})
+    np.testing.assert_array_equal(made["n"], made["c"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caffe_fcn.run.proofs.fields import Fields, effective
+from caffe_fcn.run.proofs.fields import Fields, effective, hashable
 from tests.run.nets import net_of
 from tests.run.twins import FAILS, HOLDS, Pair, ends, written
 from tests.surgery.nets import conv, data, fc, layer
@@ -15,6 +15,12 @@ from tests.surgery.nets import conv, data, fc, layer
 def pair_with(one: str, tmp_path: Path) -> Pair:
     """A classifier with the layer ONE between `c` and `x`, and its twin."""
     return written(data() + conv("c", "data", 4) + one + fc("fc", "x", 3), tmp_path)
+
+
+def fields(kind: str, params: str) -> Fields:
+    bottoms = "data data" if kind == "Eltwise" else "data"
+    net = net_of(data(shape="1 2 1 1") + layer("x", kind, bottoms, params=params))
+    return effective(net.graph.nodes[-1], net.shapes, "TEST")
 
 
 def between(kind: str, params: str) -> str:
@@ -106,11 +112,15 @@ def test_the_same_said_in_other_words(kind: str, params: str, same: str, tmp_pat
     ],
 )
 def test_axes_are_counted_as_the_layer_counts_them(kind: str, params: str, same: str, other: str) -> None:
-    def fields(params: str) -> Fields:
-        net = net_of(data(shape="1 2 1 1") + layer("x", kind, "data", params=params))
-        return effective(net.graph.nodes[-1], net.shapes, "TEST")
+    assert fields(kind, params) == fields(kind, same) != fields(kind, other)
 
-    assert fields(params) == fields(same) != fields(other)
+
+@pytest.mark.parametrize(
+    ("kind", "params"), [("LRN", "lrn_param { beta: %s }"), ("Eltwise", "eltwise_param { coeff: %s coeff: 1 }")]
+)
+def test_a_nan_equals_a_nan(kind: str, params: str) -> None:
+    first, second, other = (hashable(fields(kind, params % value)) for value in ("nan", "nan", "2"))
+    assert first == second != other and hash(first) == hash(second)
 
 
 def test_what_a_converted_layer_must_say(tmp_path: Path) -> None:

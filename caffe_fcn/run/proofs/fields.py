@@ -84,16 +84,21 @@ def _said(message: schema.Message, prefix: str, axes: int, *, fillers: bool) -> 
         if field.message_type is None:
             added = axes + (path == _RESHAPE_AXIS) if field.name == "axis" else 0
             if schema.is_repeated(field):
-                yield path, tuple(each + added if added and each < 0 else each for each in value)
+                yield path, tuple(each + added if added and each < 0 else _equal_to_itself(each) for each in value)
                 continue
             told = value + added if added and value < 0 else value
             if told != field.default_value or path in _BY_PRESENCE:
-                yield path, told
+                yield path, _equal_to_itself(told)
         elif fillers or field.message_type.name != "FillerParameter":
             parts = enumerate(value) if schema.is_repeated(field) else [("", value)]
             for place, part in parts:
                 inner = path if place == "" else f"{path}[{place}]"
                 yield from _said(part, f"{inner}.", axes, fillers=fillers)
+
+
+def _equal_to_itself(value: Any) -> Any:
+    """VALUE, or the word for it if it is NaN: the word equals itself, as NaN does not."""
+    return "nan" if value != value else value
 
 
 def _with_windows(found: dict[str, Any], node: Node, bottom: Shape) -> dict[str, Any]:

@@ -170,6 +170,8 @@ CASES = {
         (MAP,),
         lambda x: x / np.sqrt(1.5 + 2 / 3 * sum_of_three(x**2)),
     ),
+    "lrn_beta_0": Case("LRN lrn_param { beta: 0 k: 0 }", (MAP,), lambda x: x),
+    "lrn_beta_0_in_the_map": Case("LRN lrn_param { beta: 0 norm_region: WITHIN_CHANNEL }", (MAP,), lambda x: x),
     "mvn_mean_alone": Case(
         "MVN mvn_param { normalize_variance: false }", (MAP,), lambda x: x - x.mean((2, 3), keepdims=True)
     ),
@@ -310,6 +312,14 @@ REFUSED = {
     "Eltwise eltwise_param { operation: PROD coeff: 1 coeff: 2 }": "coeff is for sums only",
     "BN bn_param { bn_mode: LEARN }": "from the batch",
     "Normalize": "Normalize of SSD",
+    "Normalize norm_param { eps: inf }": "eps is inf",
+    "MVN mvn_param { eps: nan }": "eps is nan",
+    "LRN lrn_param { beta: nan }": "beta is nan",
+    "LRN lrn_param { alpha: -inf }": "alpha is -inf",
+    "LRN lrn_param { k: nan }": "k is nan",
+    "LRN lrn_param { beta: inf norm_region: WITHIN_CHANNEL }": "beta is inf",
+    "LRN lrn_param { beta: -1 }": "beta is -1, but",
+    "LRN lrn_param { alpha: 0 }": "alpha is 0, but",
     "Interp interp_param { pad_beg: 1 height: 9 width: 9 }": "cannot be above 0",
     "Im2col convolution_param { kernel_size: 80 pad: 80 }": "6,400 values",
     "RNN recurrent_param { num_output: 2 }": "recurrent",
