@@ -17,7 +17,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.rewrite import BlobEdit, Edits, LayerEdit
 from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.shapes import RULES, BatchNormBlobs, Shape, batch_norm_blobs, layouts_of, matching_layouts
-from caffe_fcn.net.shapes.normalization import stored_eps
+from caffe_fcn.net.shapes.normalization import BATCH_STATISTICS, stored_eps
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import FORKS, Message
 from caffe_fcn.surgery.fitting import blob_shapes, loads
@@ -26,6 +26,8 @@ from caffe_fcn.surgery.weights import current_header
 TYPE = "BatchNorm"
 _PARAM = "batch_norm_param"
 _RULE = RULES[TYPE]
+_TRAIN = 0
+"""Phase.TRAIN."""
 _FIXED = ("include", "exclude", "phase")
 """Fields that say in which net a layer is, and so hold for those that come of it, too."""
 
@@ -61,7 +63,7 @@ def holds(weights: WeightFile) -> str | None:
 
 def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:
     """The BatchNorm layers of SOURCE and its WEIGHTS that BVLC Caffe has not, by name. Raises NetError for one with a
-    field that changes what it computes in a way that BVLC Caffe cannot."""
+    field that changes what it computes in a way that BVLC Caffe cannot, or that forks take in different ways."""
     held = blob_shapes(weights)
     taken = {layer.name for layer in source.net.layer} | {record.name for record in weights.layers}
     found: dict[str, Split] = {}
@@ -70,6 +72,8 @@ def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:
             continue
         _check_fields(source, index, layer)
         params = _of_weights(layer, held[layer.name]) if layer.name in held else _layouts(layer, 1)[0]
+        if _has_scale(params):
+            _check_statistics(source, layer)
         relu = bool(layer.batch_norm_param.relu)
         if not _has_scale(params) and not relu:
             continue
@@ -104,6 +108,14 @@ def _check_fields(source: SourceNet, index: int, layer: Message) -> None:
             f"{source.name}: layer {layer.name!r} ({TYPE}): {field.name} is a field of forks that changes, or may "
             "change, what it computes, and BVLC Caffe has nothing like it; remove it first if it has no effect"
         )
+
+
+def _check_statistics(source: SourceNet, layer: Message) -> None:
+    """Raise NetError where LAYER, which has a scale, may use the statistics of the batch outside of training."""
+    param = layer.batch_norm_param
+    trains_only = layer.include and all(rule.HasField("phase") and rule.phase == _TRAIN for rule in layer.include)
+    if param.HasField("use_global_stats") and not param.use_global_stats and not trains_only:
+        raise NetError(f"{source.name}: layer {layer.name!r} ({TYPE}): {BATCH_STATISTICS}; remove the field first")
 
 
 def is_of_batch_norm(field: ForeignField) -> bool:

@@ -213,6 +213,22 @@ def test_fields_that_bvlc_has_nothing_for(tmp_path: Path, field: str) -> None:
         split(tmp_path, bn(field), trained(tmp_path, bn=held("statistics first")))
 
 
+@pytest.mark.parametrize("layout", ["statistics first", "without a shift", "scale first"])
+def test_statistics_of_the_batch_beside_a_scale(tmp_path: Path, layout: str) -> None:
+    weights = trained(tmp_path, bn=held(layout))
+    with pytest.raises(NetError, match=r"layer 'bn' \(BatchNorm\): use_global_stats is false, which forks"):
+        split(tmp_path, bn("use_global_stats: false"), weights)
+    in_training = bn("use_global_stats: false", 'include { phase: TRAIN }\n  top: "bn"')
+    _, net = split(tmp_path, in_training, weights)
+    assert [each.type for each in net.layer[1:]] == ["BatchNorm", "Scale"]
+    assert net.layer[1].batch_norm_param.HasField("use_global_stats")
+
+
+def test_statistics_of_the_batch_without_a_scale(tmp_path: Path) -> None:
+    _, net = split(tmp_path, bn("use_global_stats: false relu: true"), trained(tmp_path, bn=held("plain")))
+    assert [each.type for each in net.layer[1:]] == ["BatchNorm", "ReLU"]
+
+
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="expected 5 blobs"):
         split(tmp_path, bn("scale_bias: true"), trained(tmp_path, bn=held("plain")))

@@ -14,6 +14,9 @@ from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.elementwise import channels_of, same
 from caffe_fcn.net.shapes.registry import Bottoms, Shape, need_least_axes, rule, show
 
+BATCH_STATISTICS = "use_global_stats is false, which forks with a scale in the layer take in different ways"
+"""Why a BatchNorm with a scale that takes its statistics from the batch is refused."""
+
 
 class BatchNormBlobs(NamedTuple):
     """Where the parameter blobs of a BatchNorm layer are, by position; None for a blob that it has not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.net.shapes import Shape, batch_norm_blobs
-from caffe_fcn.net.shapes.normalization import stored_eps
+from caffe_fcn.net.shapes.normalization import BATCH_STATISTICS, stored_eps
 from caffe_fcn.run.onnx.elementwise import rectified
 from caffe_fcn.run.onnx.extents import extents, reshape
 from caffe_fcn.run.onnx.graph import Dims
@@ -129,9 +129,7 @@ def _batch_norm(site: Site) -> str:
     param, blobs = site.layer.batch_norm_param, batch_norm_blobs(site.params)
     if param.HasField("use_global_stats") and not param.use_global_stats:
         if blobs.scale is not None:
-            raise RefusalError(
-                "use_global_stats is false, which forks with a scale in the layer take in different ways"
-            )
+            raise RefusalError(BATCH_STATISTICS)
         return _by_batch(site, param.eps)
     factor = site.read(blobs.factor)[0]
     inverse = 1 / factor if factor else 0.0
