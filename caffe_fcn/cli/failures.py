@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import click
 
-from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.errors import CaffeFcnError, PrototxtError
 
 DONE, FAILED = 0, 1
 """Exit codes; wrong usage is click's, 2."""
@@ -17,7 +17,15 @@ DEBUG = "CAFFE_FCN_DEBUG"
 
 
 def explain(error: Exception) -> str:
-    """What to tell of ERROR: what it says itself if it is meant for people, else that it is a defect."""
+    """What to tell of ERROR, on one line, whatever names of a model it quotes. That of a PrototxtError has more lines,
+    which show the place in the file."""
+    from caffe_fcn.files.literals import visible
+
+    return _words(error) if isinstance(error, PrototxtError) else visible(_words(error))
+
+
+def _words(error: Exception) -> str:
+    """What ERROR says itself if it is meant for people, else that it is a defect."""
     if isinstance(error, CaffeFcnError):
         return str(error)
     if isinstance(error, OSError):

@@ -16,6 +16,7 @@ from caffe_fcn.cli import main
 from caffe_fcn.files.wire import encode_varint
 from tests.cli.conftest import LENET, CommandLine, listing, trained
 from tests.files.encodings import bytes_field, packed, shape_field
+from tests.paths import CASES
 from tests.surgery.nets import conv, data, fc, layer
 
 WEIGHTS = (LENET / "net.caffemodel").read_bytes()
@@ -361,6 +362,20 @@ def test_nets_that_caffe_could_not_build(cli: CommandLine, text: str, expected: 
     cli.write(net=text)
     message = cli.refuses("net.prototxt")
     assert message.startswith("net.prototxt: ") and expected in message
+
+
+@pytest.mark.parametrize("command", ["convert", "inspect", "check", "upgrade"])
+@pytest.mark.parametrize("case", ["newline_name", "newline_type"])
+def test_names_with_line_breaks_do_not_begin_a_line(cli: CommandLine, command: str, case: str) -> None:
+    shutil.copy(CASES / f"{case}.prototxt", cli.path / "net.prototxt")
+    result = cli.run(command, "net.prototxt")
+    lines = (result.err + result.out.decode()).splitlines()
+    assert lines and not [line for line in lines if line.startswith(("FAKE", "caffe-fcn: ok"))]
+
+
+def test_an_error_that_quotes_line_breaks_is_one_line(cli: CommandLine) -> None:
+    shutil.copy(CASES / "newline_name.prototxt", cli.path / "net.prototxt")
+    assert 'layer "x?FAKE: all is well" needs the blob "zz?caffe-fcn: ok"' in cli.refuses("net.prototxt")
 
 
 def window(kind: str, params: str) -> str:
