@@ -23,6 +23,9 @@ from caffe_fcn.schema import Message
 BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
 """What an offset is that is not given, up to the number."""
 
+_WITHOUT_AUTO = "take 0 with --crop-offset zero, or write the offset in crop_param"
+"""What the user can do where the geometry gives no offset for some Crop, so that "auto" is refused."""
+
 
 def settled(source: SourceNet, selection: Selection, *, strict: bool = True) -> tuple[SourceNet, list[str]]:
     """SOURCE with the offsets of its Crop layers written into its net, where SELECTION or the format of the file says
@@ -102,7 +105,11 @@ def undecided(graph: Graph, shapes: Shapes) -> list[Reading]:
 def notes(nets: Mapping[str, tuple[Graph, Shapes]]) -> list[str]:
     """A note on Crop layers whose offset nobody has decided in any phase of a net."""
     readings = _agreed([undecided(*net) for net in nets.values()])
-    return [f"{_both(readings)}; --crop-offset says which is meant"] if readings else []
+    if not readings:
+        return []
+    all_readings = _agreed([read_crops(*net) for net in nets.values()])
+    impossible = any(each.trouble is not None for each in all_readings)
+    return [f"{_both(readings)}; {_WITHOUT_AUTO if impossible else '--crop-offset says which is meant'}"]
 
 
 def notes_on(source: SourceNet, selection: Selection) -> list[str]:
@@ -119,7 +126,11 @@ def notes_on(source: SourceNet, selection: Selection) -> list[str]:
 def refusal(graph: Graph, shapes: Shapes) -> str | None:
     """Why GRAPH cannot be run before somebody decides on the offsets of its Crop layers, and how to; None if it can."""
     readings = undecided(graph, shapes)
-    return f"{_both(readings)}; say which is meant with --crop-offset auto or zero" if readings else None
+    if not readings:
+        return None
+    if any(each.trouble is not None for each in read_crops(graph, shapes)):
+        return f"{_both(readings)}; {_WITHOUT_AUTO}"
+    return f"{_both(readings)}; say which is meant with --crop-offset auto or zero"
 
 
 def _both(readings: Sequence[Reading]) -> str:

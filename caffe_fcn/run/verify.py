@@ -7,6 +7,7 @@ and on a larger input every window gets the original's answer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -17,6 +18,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
 from caffe_fcn.net.foreign import refusal
+from caffe_fcn.net.geometry.crops import gives_no_offset
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
@@ -127,6 +129,7 @@ class _Work:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
         self.twin = _side(found, twin)
+        _refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"
             for name, each in found.fit.other_axes.items()
@@ -264,10 +267,23 @@ def _met(
     model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None, *, lenient: bool = False
 ) -> Trained:
     """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
-    found = meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
-    if reason := crops.refusal(found.graph, found.shapes[found.phase]):
-        raise NetError(f"{model.source.name}: {reason}")
-    return found
+    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
+
+
+def _refuse_other_crops(original: Side, twin: Side) -> None:
+    """Raise NetError where the user has to decide on Crop layers without an offset, and the nets do not have the same
+    ones: an offset that is not known cannot be compared. Where they have, the offset matters only if a net is run."""
+    for phase in original.graphs.keys() & twin.graphs.keys():
+        sides = [(side.graphs[phase], side.shapes[phase]) for side in (original, twin)]
+        open_crops = [
+            Counter((node.name, node.tops[0].name) for node in graph.nodes if gives_no_offset(node.layer) and node.tops)
+            for graph, _ in sides
+        ]
+        if open_crops[0] == open_crops[1]:
+            continue
+        for graph, shapes in sides:
+            if reason := crops.refusal(graph, shapes):
+                raise NetError(f"{graph.source}: {reason}")
 
 
 def _side(found: Trained, model: Model) -> Side:

@@ -13,6 +13,7 @@ from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, the_message
 from tests.paths import CASES
 from tests.run.nets import net_of, weights_of
+from tests.surgery.nets import fc
 
 BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
 NUMBERS = '"crop" ("side1") 10, "crop" ("side2") 11'
@@ -20,7 +21,6 @@ PAIR = ("net.prototxt", "net.caffemodel")
 RUNS = {
     "export": ("export", *PAIR, "-o", "net.onnx", "--force"),
     "run": ("run", *PAIR, "picture.npy", "-o", "map.npy", "--force"),
-    "verify": ("verify", *PAIR, *PAIR),
 }
 
 
@@ -65,6 +65,44 @@ def test_nothing_is_computed_until_somebody_decides(net: CommandLine, command: s
         assert result.code == 0, result.err
 
 
+def with_classifier(net: CommandLine, bottom: str) -> None:
+    """Put a layer that is converted behind BOTTOM of the case, with weights for all, and convert the net."""
+    net.write(net=net.read("net.prototxt") + fc("classes", bottom, 3))
+    with weights_of(net_of(net.read("net.prototxt")), net.path / "net.caffemodel"):
+        pass
+    result = net.run("convert", *PAIR, "-o", "fcn.prototxt", "--output-weights", "fcn.caffemodel")
+    assert result.code == 0, result.err
+
+
+def test_a_pair_is_its_own_twin_undecided(net: CommandLine) -> None:
+    result = net.run("verify", *PAIR, *PAIR)
+    assert result.code == 0 and "(nothing was run)" in result.out.decode() and BOTH in result.err
+    result = net.run("convert", *PAIR, "-o", "new.prototxt", "--output-weights", "new.caffemodel", "--verify")
+    assert result.code == 0, result.err
+
+
+def test_one_that_both_nets_share_is_not_run(net: CommandLine) -> None:
+    with_classifier(net, "side1")
+    result = net.run("verify", *PAIR, "fcn.prototxt", "fcn.caffemodel", "--proof", "same-size")
+    assert result.code == 0 and "compared from 'side1' on" in result.err, result.out
+
+
+def test_one_that_would_be_run_is_asked_about(net: CommandLine) -> None:
+    """The nets differ before it, so that it is part of what has to be compared."""
+    net.write(other=net.read("net.prototxt").replace("pool: MAX", "pool: AVE"))
+    result = net.run("verify", *PAIR, "other.prototxt", PAIR[1], "--proof", "same-size")
+    assert result.code == 1 and b"same size  not shown" in result.out
+    assert "say which is meant with --crop-offset auto or zero" in result.out.decode()
+    assert "nothing was run" in result.out.decode()
+
+
+def test_one_that_only_one_net_leaves_open_is_asked_about(net: CommandLine) -> None:
+    net.write(given=net.read("net.prototxt").replace('top: "side2"', 'top: "side2" crop_param { offset: 0 }'))
+    for first, second in (("net.prototxt", "given.prototxt"), ("given.prototxt", "net.prototxt")):
+        result = net.run("verify", first, PAIR[1], second, PAIR[1])
+        assert result.code == 1 and "say which is meant with --crop-offset auto or zero" in the_message(result.err)
+
+
 def test_both_choices_are_computed_as_what_they_are(net: CommandLine) -> None:
     written = {"auto": (10, 11), "zero": (0, 0)}
     for choice, (first, second) in written.items():
@@ -97,7 +135,13 @@ def test_where_the_geometry_gives_none_auto_is_refused(cli: CommandLine) -> None
         result = cli.run(*command, "--crop-offset", "auto")
         assert result.code == 1 and '"crop" 19/2, which is no whole number' in the_message(result.err)
     assert ": error: " in cli.run("check", "net.prototxt", "--crop-offset", "auto").err
-    assert cli.run("check", "net.prototxt").code == 0
+    found = cli.run("check", "net.prototxt")
+    assert found.code == 0 and "by --crop-offset zero" in found.err
+    with weights_of(net_of(cli.read("net.prototxt")), cli.path / "net.caffemodel"):
+        pass
+    for asked in (("inspect", "net.prototxt"), ("export", *PAIR, "-o", "net.onnx")):
+        told = cli.run(*asked).err
+        assert "; take 0 with --crop-offset zero, or write the offset in crop_param" in told and "auto" not in told
 
 
 def test_the_net_inside_weights_gets_its_offsets(net: CommandLine) -> None:

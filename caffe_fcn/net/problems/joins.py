@@ -21,13 +21,15 @@ def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes)
     """What is to be known of the Crop layers of GRAPH that give no offset, and of maps that lie beside each other."""
     readings = () if graph.crops_at_zero else read_crops(graph, shapes)
     decided = crops.is_automatic(source, selection)
+    impossible = any(each.trouble is not None for each in readings)
     for each in readings:
         if decided and each.trouble is not None:
             severity = Severity.ERROR if selection.crop_offset == "auto" else Severity.BVLC
             message = f"the geometry of the net gives no offset for this Crop: {told(each)}"
         elif not decided and not each.is_zero and each.trouble is not Trouble.UNCONNECTED:
             severity = Severity.INFORMATION
-            message = f"it gives no offset: {crops.BOTH}{told(each)}; say which, in crop_param or by --crop-offset"
+            option = "--crop-offset zero" if impossible else "--crop-offset"
+            message = f"it gives no offset: {crops.BOTH}{told(each)}; say which, in crop_param or by {option}"
         else:
             continue
         yield Problem(*place_of(source, each.layer), f'layer "{printable(each.name)}" (Crop): {message}', severity)

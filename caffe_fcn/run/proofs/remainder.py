@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.net import crops
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
@@ -67,7 +68,11 @@ def _one(numbers: Mapping[Blob, int], number: int) -> Blob:
 def _party(
     side: Side, scope: Scope, nodes: Sequence[Node], read: Sequence[Blob], outputs: Sequence[Blob]
 ) -> Party | None:
-    """NODES of SCOPE as a net that is fed the blobs that they READ; None where that is none."""
+    """NODES of SCOPE as a net that is fed the blobs that they READ; None where that is none, or where somebody has to
+    decide on a Crop of it, which the part alone does not show."""
+    undecided = {each.layer for each in crops.undecided(scope.graph, scope.shapes)}
+    if any(node.index in undecided for node in nodes):
+        return None
     fed: dict[str, Shape] = {}
     for blob in read:
         shape = scope.shapes.blobs[blob]
