@@ -28,16 +28,17 @@ _WITHOUT_AUTO = "take 0 with --crop-offset zero, or write the offset in crop_par
 
 
 def settled(source: SourceNet, selection: Selection, *, strict: bool = True) -> tuple[SourceNet, list[str]]:
-    """SOURCE with the offsets of its Crop layers written into its net, where SELECTION or the format of the file says
-    that the geometry of the net decides, else as it is; and notes on that.
+    """SOURCE with the offsets of its Crop layers written into its net, where SELECTION says that they are 0, or
+    SELECTION or the format of the file that the geometry of the net decides, else as it is; and notes on that.
 
     Raises NetError where the geometry gives no offset; if not STRICT, only where SELECTION asks for it.
     """
-    if not is_automatic(source, selection) or not any(gives_no_offset(layer) for layer in source.net.layer):
+    zero = selection.crop_offset == "zero"
+    if not any(gives_no_offset(layer) for layer in source.net.layer) or not (zero or is_automatic(source, selection)):
         return source, []
-    found = graphs(source, selection).values()
+    phases = [(graph, _shapes(graph, selection)) for graph in graphs(source, selection).values()]
     strict = strict or selection.crop_offset == "auto"
-    net, notes = computed(source.net, [(graph, _shapes(graph, selection)) for graph in found], strict=strict)
+    net, notes = _zeroed(source.net, phases) if zero else computed(source.net, phases, strict=strict)
     return replace(source, net=net), notes
 
 
@@ -59,12 +60,22 @@ def computed(net: Message, phases: Iterable[tuple[Graph, Shapes]], *, strict: bo
     return with_offsets(net, good), notes
 
 
+def _zeroed(net: Message, phases: Iterable[tuple[Graph, Shapes]]) -> tuple[Message, list[str]]:
+    """NET with the offset 0 in Crop layers without one, where its geometry in any of PHASES does not give 0 as well,
+    and notes on that."""
+    readings = [each for each in _agreed([read_crops(*phase) for phase in phases]) if not each.is_zero]
+    names = ", ".join(f'"{printable(each.name)}"' for each in readings)
+    notes = [f"offset 0 in Crop layers, by --crop-offset zero: {names}"] if readings else []
+    return with_offsets(net, [each._replace(offsets=(0,)) for each in readings]), notes
+
+
 def settled_inside(net: Message, name: str, crop_offset: CropOffset | None) -> tuple[Message, list[str]]:
     """The same for NET, which was inside the weights NAME, where nobody knows forks' types of V1."""
-    if crop_offset != "auto" or not any(gives_no_offset(layer) for layer in net.layer):
+    if crop_offset is None or not any(gives_no_offset(layer) for layer in net.layer):
         return net, []
     graph = build_graph(net, source=name)
-    return computed(net, [(graph, _shapes(graph, ANY_NET))])
+    phases = [(graph, _shapes(graph, ANY_NET))]
+    return _zeroed(net, phases) if crop_offset == "zero" else computed(net, phases)
 
 
 def is_automatic(source: SourceNet, selection: Selection) -> bool:

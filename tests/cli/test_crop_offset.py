@@ -11,7 +11,7 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, the_message
-from tests.paths import CASES
+from tests.paths import CASES, GOLDEN
 from tests.run.nets import net_of, weights_of
 from tests.surgery.nets import fc
 
@@ -101,6 +101,7 @@ def test_one_that_only_one_net_leaves_open_is_asked_about(net: CommandLine) -> N
     for first, second in (("net.prototxt", "given.prototxt"), ("given.prototxt", "net.prototxt")):
         result = net.run("verify", first, PAIR[1], second, PAIR[1])
         assert result.code == 1 and "say which is meant with --crop-offset auto or zero" in the_message(result.err)
+        assert net.run("verify", first, PAIR[1], second, PAIR[1], "--crop-offset", "zero").code == 0
 
 
 def test_both_choices_are_computed_as_what_they_are(net: CommandLine) -> None:
@@ -123,6 +124,26 @@ def test_auto_writes_the_offsets(net: CommandLine, command: str) -> None:
     assert [list(each.crop_param.offset) for each in crops] == [[10], [11]]
     assert "# hed#20" in net.read("new.prototxt")
     assert net.run("export", "new.prototxt", PAIR[1], "-o", "new.onnx").code == 0
+
+
+@pytest.mark.parametrize("command", ["convert", "upgrade"])
+@pytest.mark.parametrize("case", ["hed_crop", "hed_crop of V1", "half"])
+def test_zero_is_written_and_not_asked_again(cli: CommandLine, case: str, command: str) -> None:
+    path = GOLDEN / "crops" / "half.in.prototxt" if case == "half" else CASES / "hed_crop.prototxt"
+    text = path.read_text()
+    if case.endswith("V1"):
+        text = text.replace("layer {", "layers {")
+        for each in ("Convolution", "Pooling", "Deconvolution", "Crop", "Concat", "Sigmoid"):
+            text = text.replace(f'type: "{each}"', f"type: {each.upper()}")
+    cli.write(net=text)
+    assert read_net(cli.path / "net.prototxt").format == ("V1" if case.endswith("V1") else "V2")
+    out = ("-o", "new.prototxt") if command == "convert" else ("new.prototxt",)
+    result = cli.run(command, "net.prototxt", *out, "--crop-offset", "zero")
+    assert result.code == 0 and "offset 0 in Crop layers, by --crop-offset zero: " in result.err, result.err
+    crops = [each for each in read_net(cli.path / "new.prototxt").net.layer if each.type == "Crop"]
+    assert crops and all(list(each.crop_param.offset) == [0] for each in crops)
+    assert "gives no offset" not in cli.run("check", "new.prototxt").err
+    assert cli.run("inspect", "new.prototxt", "--crop-offset", "auto").code == 0
 
 
 def test_where_the_geometry_gives_none_auto_is_refused(cli: CommandLine) -> None:
@@ -151,3 +172,6 @@ def test_the_net_inside_weights_gets_its_offsets(net: CommandLine) -> None:
     assert f"offsets of Crop layers, by the geometry of the net: {NUMBERS}" in json.loads(result.out)["changes"]
     made = schema.NetParameter.FromString((net.path / "new.caffemodel").read_bytes())
     assert [list(each.crop_param.offset) for each in made.layer if each.type == "Crop"] == [[10], [11]]
+    assert net.run("upgrade", "whole.caffemodel", "zero.caffemodel", "--crop-offset", "zero").code == 0
+    made = schema.NetParameter.FromString((net.path / "zero.caffemodel").read_bytes())
+    assert [list(each.crop_param.offset) for each in made.layer if each.type == "Crop"] == [[0], [0]]
