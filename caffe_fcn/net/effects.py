@@ -201,26 +201,73 @@ LayerParameter: reshape_every_iter mn_grad_compress_param split_param force_back
 _OWN = """
 LayerParameter: accum_param adaptive_bias_channel_param augmentation_param batch_contrastive_loss_param
 LayerParameter: bias_channel_param black_augmentation_param box_annotator_ohem_param center_loss_param
-LayerParameter: channel_scale_param coeff_schedule_param confidence_penalty_loss_param correlation_param
-LayerParameter: dense_crf_param densecrf_param detection_evaluate_param detectnet_augmentation_param
-LayerParameter: domain_transform_param downsample_param eltwise_affine_param eval_detection_param fcn_data_param
-LayerParameter: feature_decay_loss_param flow_warp_param focal_loss_param general_contrastive_loss_param
-LayerParameter: general_triplet_loss_param hotspot_param imresize_param infimum_loss_param inner_distance_param
-LayerParameter: insanity_param l1_loss_param label_specific_add_param label_specific_affine_param
-LayerParameter: label_specific_hard_margin_param label_specific_margin_param label_specific_rescale_param
-LayerParameter: largemargin_inner_product_param local_param loss_statistic_param lpq_loss_param mat_read_param
-LayerParameter: mat_write_param mean_param mil_data_param mil_param mn_activation_param multi_stage_meanfield_param
-LayerParameter: multibox_loss_param nca_param nms_param noise_param ordinal_regression_loss_param pairwise_param
-LayerParameter: predict_box_param reader_param region_loss_param repack_param resample_param resize_param
-LayerParameter: running_average_param seg_accuracy_param segmentation_evaluate_param smooth_l1_loss_param
-LayerParameter: smoothl1_param soft_contrastive_loss_param soft_truncation_param spatial_dropout_param
-LayerParameter: statistical_loss_param sub_region_param triplet_loss_param trt_param truncation_param
-LayerParameter: unique_label_param writer_param yolo_detection_output_param yolo_seg_param
-LayerParameter: yolov3_detection_output_param yolov3_param
+LayerParameter: channel_scale_param coeff_schedule_param confidence_penalty_loss_param correlation_param dense_crf_param
+LayerParameter: densecrf_param detection_evaluate_param detectnet_augmentation_param domain_transform_param
+LayerParameter: downsample_param eltwise_affine_param eval_detection_param fcn_data_param feature_decay_loss_param
+LayerParameter: flow_warp_param focal_loss_param general_contrastive_loss_param general_triplet_loss_param hotspot_param
+LayerParameter: imresize_param infimum_loss_param inner_distance_param insanity_param l1_loss_param
+LayerParameter: label_specific_add_param label_specific_affine_param label_specific_hard_margin_param
+LayerParameter: label_specific_margin_param label_specific_rescale_param largemargin_inner_product_param local_param
+LayerParameter: loss_statistic_param lpq_loss_param mat_read_param mat_write_param mean_param mil_data_param mil_param
+LayerParameter: mn_activation_param multi_stage_meanfield_param multibox_loss_param nca_param nms_param noise_param
+LayerParameter: ordinal_regression_loss_param pairwise_param predict_box_param psroi_align_param reader_param
+LayerParameter: region_loss_param repack_param resample_param resize_param roi_align_param roi_warping_param
+LayerParameter: running_average_param seg_accuracy_param segmentation_evaluate_param smooth_l1_loss_param smoothl1_param
+LayerParameter: soft_contrastive_loss_param soft_truncation_param spatial_dropout_param statistical_loss_param
+LayerParameter: sub_region_param triplet_loss_param trt_param truncation_param unique_label_param writer_param
+LayerParameter: yolo_detection_output_param yolo_seg_param yolov3_detection_output_param yolov3_param
 V1LayerParameter: type down_sampling_param eltwise_affine_param insanity_param local_param noise_param sub_region_param
 V1LayerParameter: triplet_loss_param
 """
 """Parameters of layer types that are refused by their type where they matter."""
+
+_READERS = """
+add_param: Add
+annotated_data_param: AnnotatedData
+batch_norm_param: BatchNorm
+bn_param: BN
+convolution3d_param: Convolution3D Deconvolution3D
+convolution_param: Convolution ConvolutionDepthwise Convolution3D Deconvolution Deconvolution3D DepthwiseConvolution
+convolution_param: Im2col
+crop_param: Crop
+data_param: AnnotatedData Data
+dense_image_data_param: DenseImageData
+detection_output_param: DetectionOutput
+detectnet_groundtruth_param: DetectNetTransformation
+dropout_param: Dropout
+elu_param: ELU
+flip_param: Flip
+image_data_param: ImageData ImageSegData VideoData
+inner_product_param: InnerProduct
+interp_param: Interp
+margin_inner_product_param: MarginInnerProduct
+mul_param: Mul
+norm_param: Normalize
+normalize_param: Normalize
+pad_param: Pad
+padding_param: Padding
+permute_param: Permute
+pooling3d_param: Pooling3D
+pooling_param: Pooling Pooling3D
+prelu_param: PReLU
+prior_box_param: PriorBox
+proposal_param: Proposal
+psroi_pooling_param: PSROIAlign PSROIPooling
+relu6_param: ReLU6
+reorg_param: Reorg
+resize_bilinear_param: ResizeBilinear
+resize_nearest_neighbor_param: ResizeNearestNeighbor
+roi_pooling_param: ROIAlign ROIPooling ROIWarping
+shuffle_channel_param: ShuffleChannel
+squeeze_param: Squeeze
+transform_param: AnnotatedData Data DenseImageData DetectNetTransformation ImageData ImageSegData MemoryData VideoData
+transform_param: WindowData
+transpose_param: Transpose
+upsample_darknet_param: UpsampleDarknet
+upsample_param: Upsample
+video_data_param: VideoData
+"""
+"""The layer types that read a parameter message which is applied, or has fields that are."""
 
 _TABLES = {
     Effect.APPLIED: _APPLIED,
@@ -258,6 +305,13 @@ def effect_of(message: str, field: str) -> Effect:
         if field in fields or "*" in fields:
             return fields.get(field) or fields["*"]
     return Effect.UNKNOWN
+
+
+@cache
+def readers_of(param: str) -> frozenset[str]:
+    """The layer types that read PARAM, such as "convolution_param"; none where it is not told."""
+    rows = (line.partition(": ") for line in filter(None, _READERS.splitlines()))
+    return frozenset(kind for name, _, kinds in rows if name == param for kind in kinds.split())
 
 
 def defaults_of(message: str, field: str) -> frozenset[str]:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from caffe_fcn.files.literals import printable, real, truth
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Foreign
-from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with
+from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.shapes import BVLC_LAYERS
+from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
 from caffe_fcn.schema import Message
 
 UNDECIDED = frozenset({Effect.VALUES, Effect.SHAPES, Effect.UNKNOWN})
@@ -86,12 +86,22 @@ def within_layer(path: str) -> str:
 def _effect(found: Foreign, layer: Message | None) -> Effect:
     """What a field does, which is in LAYER unless it is the net's own."""
     effect = effect_of(found.message, found.field)
+    if found.enumerator and found.known:
+        effect = Effect.APPLIED
+    if effect is Effect.APPLIED and layer and _is_of_another_type(within_layer(found.path), layer.type):
+        return Effect.NONE
     if found.enumerator:
-        return Effect.APPLIED if found.known else effect
-    if effect is Effect.UNKNOWN and found.message == "LayerParameter" and layer and layer.type not in BVLC_LAYERS:
+        return effect
+    if effect is Effect.UNKNOWN and found.message == "LayerParameter" and layer and layer.type not in RULES:
         return Effect.OWN
     defaults = defaults_of(found.message, found.field)
     return Effect.NONE if any(_equal(found.value, default) for default in defaults) else effect
+
+
+def _is_of_another_type(name: str, kind: str) -> bool:
+    """Whether the field NAME, from the layer on, is one that layers of type KIND do not read, though others do."""
+    readers = readers_of(name.partition(".")[0])
+    return bool(readers) and kind in RULES and kind not in readers
 
 
 def _equal(literal: str, default: str) -> bool:
@@ -129,7 +139,7 @@ def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool 
         return f"{are} ignored, as asked"
     if field.effect is Effect.UNKNOWN:
         return "is in no fork that is known here, so its effect is unknown"
-    forks = f"the fork {', '.join(field.forks)}" if field.forks else "a fork of Caffe"
+    forks = f"the fork{'s' * (len(field.forks) > 1)} {', '.join(field.forks)}" if field.forks else "a fork of Caffe"
     what = "shapes" if field.effect is Effect.SHAPES else "answers"
     return f"changes {what} in {forks}, which is not supported"
 
@@ -160,8 +170,12 @@ def kept_note(fields: Sequence[ForeignField]) -> list[str]:
 
 
 def is_told_by_type(net: Message, field: ForeignField) -> bool:
-    """Whether there is no more to say of FIELD than that BVLC Caffe does not have the type of its layer."""
-    return not field.undecided and field.layer is not None and net.layer[field.layer].type not in BVLC_LAYERS
+    """Whether there is no more to say of FIELD than that BVLC Caffe does not have the type of its layer, of which it is
+    a field."""
+    if field.undecided or field.layer is None:
+        return False
+    kind = net.layer[field.layer].type
+    return kind not in BVLC_LAYERS and not _is_of_another_type(field.name, kind)
 
 
 def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = None) -> str | None:

@@ -10,7 +10,8 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files.textmessage import fields_of
-from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, table
+from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of, table
+from caffe_fcn.net.shapes import RULES
 from caffe_fcn.schema import FORKS, OLD
 from caffe_fcn.schema.forks import fork_fields
 from tests.paths import GOLDEN, SHARED
@@ -94,6 +95,15 @@ def test_what_our_schema_adds_is_applied() -> None:
         for name, field in (ours(message) or {}).items():
             if FORKS <= field.number < OLD or message not in BVLC:
                 assert effect_of(message, name) is Effect.APPLIED, f"{message}.{name}"
+
+
+def test_what_is_applied_has_types_that_read_it() -> None:
+    fields = fields_of(schema.message_class("LayerParameter").DESCRIPTOR)
+    applied = {message for message, effects in table().items() if Effect.APPLIED in effects.values()}
+    for name, field in fields.items():
+        if name.endswith("_param") and field.message_type is not None and field.message_type.name in applied:
+            assert readers_of(name) and readers_of(name) <= RULES.keys(), name
+    assert readers_of("relu_param") == frozenset(), "which has no field that is applied"
 
 
 def test_a_row_is_found() -> None:

@@ -6,13 +6,16 @@ import pytest
 
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
-from caffe_fcn.net.effects import Effect
-from caffe_fcn.net.foreign import ForeignField, effect, kept_note, notes, refusal
+from caffe_fcn.net.effects import Effect, readers_of, table
+from caffe_fcn.net.foreign import ForeignField, effect, is_told_by_type, kept_note, notes, refusal
 from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.schema import Message
 
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
+PARAMS = [name for name, does in table()["LayerParameter"].items() if does is Effect.APPLIED]
+"""The parameters of forks' types that are applied."""
 
 
 def read(text: str) -> SourceNet:
@@ -89,7 +92,44 @@ def test_layers_of_2013_have_their_fields_in_a_layer_within() -> None:
     ],
 )
 def test_what_a_field_does(params: str, shown: str, does: Effect) -> None:
-    assert found(layer("a", "ReLU", params)) == [(0, shown, does)]
+    kind = {"elu_param": "ELU", "pooling_param": "Pooling"}.get(shown.partition(".")[0], "ReLU")
+    assert found(layer("a", kind, params)) == [(0, shown, does)]
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_a_type_with_a_shape_rule_has_no_parameters_but_those_that_are_known(kind: str) -> None:
+    text = INPUT + layer("a", kind, "odd_param { order: 0 } odd: false")
+    assert found(text) == [(1, "odd_param", Effect.UNKNOWN), (1, "odd", Effect.UNKNOWN)]
+    reason = refusal(graphs(read(text), Selection())["TEST"])
+    assert reason is not None and 'layer "a": odd_param is in no fork that is known here' in reason
+
+
+@pytest.mark.parametrize("kind", sorted(RULES.keys() - BVLC_LAYERS))
+def test_a_fork_s_type_is_told_with_its_parameters_but_without_those_of_others(kind: str) -> None:
+    net = read("".join(layer(name, kind, f"{name} {{ }}") for name in PARAMS))
+    told = [field.name for field in net.foreign if not is_told_by_type(net.net, field)]
+    assert told == [name for name in PARAMS if kind not in readers_of(name)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "names"),
+    [
+        ("ReLU", "convolution_param { relu: true }", ["convolution_param.relu"]),
+        ("ReLU", "pooling_param { pool: AVE_EXC_PAD }", ["pooling_param.pool"]),
+        ("Flip", "permute_param { order: 1 }", ["permute_param"]),
+        ("Permute", "inner_product_param { relu: true }", ["inner_product_param.relu"]),
+    ],
+)
+def test_a_parameter_of_another_type_has_no_effect(kind: str, params: str, names: list[str]) -> None:
+    net = read(layer("a", kind, params))
+    assert [(field.name, field.effect) for field in net.foreign] == [(name, Effect.NONE) for name in names]
+    (note,) = notes(net.net, net.foreign)
+    assert "unknown to BVLC Caffe, and ha" in note and "no effect on shapes and answers" in note
+
+
+def test_old_layers_read_the_parameters_of_their_types() -> None:
+    text = 'layers { name: "c" type: RELU bottom: "data" top: "c" convolution_param { hole: 2 } }\n'
+    assert found(text) == [(0, "convolution_param.hole", Effect.NONE)]
 
 
 def test_a_type_that_is_foreign_has_parameters_of_its_own() -> None:
@@ -204,3 +244,6 @@ def test_words_of_an_effect_on_shapes() -> None:
     assert effect(field) == "changes shapes in the fork intel, which is not supported"
     (field,) = read(layer("a", "Pooling", "pooling_param { pad_type: 1 }")).foreign
     assert effect(field) == "changes shapes in a fork of Caffe, which is not supported"
+    net = read(layer("a", "PriorBox", "prior_box_param { clip: true }"))
+    (field,) = (each for each in net.foreign if each.undecided)
+    assert effect(field) == f"changes answers in the forks {', '.join(field.forks)}, which is not supported"

@@ -299,7 +299,10 @@ def _high_wide(param: schema.Message, name: str, field: str) -> Shape:
 def rounds_down(layer: schema.Message) -> bool:
     """Whether a Pooling layer drops a window that does not fit: BVLC's round_mode, or what forks call it."""
     param = layer.pooling_param
-    return bool(param.round_mode == _FLOOR or param.torch_pooling or not param.ceil_mode)
+    floor = param.round_mode == _FLOOR
+    if param.HasField("round_mode") and param.HasField("ceil_mode") and floor == param.ceil_mode:
+        raise ShapeError("round_mode and ceil_mode are both given, and disagree; keep one")
+    return bool(floor or param.torch_pooling or not param.ceil_mode)
 
 
 def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
