@@ -76,7 +76,7 @@ def bias(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> li
 def prelu(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
     """PReLULayer."""
     x, slope = bottoms[0], blobs[0]
-    need(x.ndim >= 2, "PReLU takes two axes or more")
+    need(2 <= x.ndim <= 4, "PReLU takes two axes to four")
     return [np.where(x > 0, x, x * (slope if layer.prelu_param.channel_shared else _on_axis(x, slope, 1)))]
 
 
@@ -301,6 +301,9 @@ def _log(layer: Message, x: Array) -> Array:
     made = np.log(param.shift + param.scale * x)
     return np.asarray(made if param.base == -1 else made / np.log(param.base))
 
+
+FORKS = frozenset({"Axpy", "Normalize", "Permute", "ReLU6", "ShuffleChannel", "Squeeze"})
+"""Those of the types below that BVLC Caffe does not have."""
 
 RULES: dict[str, Rule] = {
     "AbsVal": _each(lambda _, x: abs(x)),

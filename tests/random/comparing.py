@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 
+from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.net.geometry import Exactness, exactness_of, infer_geometry
 from caffe_fcn.net.graph import build_graph
@@ -30,11 +32,14 @@ class Loaded:
     """A NET and its WEIGHTS as they are meant, and as the engine has loaded them from the files of MODEL."""
 
     def __init__(self, model: Model, net: Message, weights: Weights) -> None:
-        self.graph = build_graph(model.source.net)
-        loaded = Net(self.graph, infer_shapes(self.graph))
-        self.session: OnnxRuntimeSession = OnnxRuntime(1).load(loaded, model.weights)
+        graph = build_graph(model.source.net)
+        self.session: OnnxRuntimeSession = OnnxRuntime(1).load(Net(graph, infer_shapes(graph)), model.weights)
+        scope = self.session.lowered.scope
+        self.graph = scope.graph
+        self.shapes = {blob.name: shape for blob, shape in scope.shapes.blobs.items() if isinstance(shape, tuple)}
         self.all_layers = list(model.source.net.layer)
         self.layers = in_phase(net)
+        self.layers += _contained(net, self.layers, self.session.outputs)
         self.weights = weights
 
     def exactness(self, sizes: Mapping[str, Shape], step: int) -> dict[str, Exactness | None]:
@@ -58,6 +63,16 @@ class Loaded:
         return found
 
 
+def _contained(net: Message, layers: Sequence[Message], outputs: Sequence[str]) -> list[Message]:
+    """The Softmax in a loss, which puts out what none of LAYERS makes, if that is among OUTPUTS."""
+    more = set(outputs) - {top for layer in layers for top in layer.top}
+    losses = [layer for layer in net.layer if layer.type == "SoftmaxWithLoss"]
+    return [
+        schema.LayerParameter(name=loss.name, type="Softmax", bottom=loss.bottom[:1], top=[name])
+        for name, loss in zip(sorted(more), losses, strict=False)
+    ]
+
+
 @dataclass(frozen=True)
 class Pair:
     """The original NET, how both are loaded, and the EDITS between them."""
@@ -67,10 +82,17 @@ class Pair:
     twin: Loaded
     edits: Sequence[Edit]
 
-    @property
+    @cached_property
     def changed(self) -> set[str]:
-        """The layers of the original that are others in the twin, or gone."""
-        return {edit.layer for edit in self.edits if isinstance(edit, (ToConvolution, WindowPooling, DropLayer))}
+        """The layers of the original that are others in the twin, or gone; but for those that did nothing."""
+        edits = [edit for edit in self.edits if isinstance(edit, (ToConvolution, WindowPooling, DropLayer))]
+        values = run(self.original.layers, self.original.weights, self.net.inputs)
+        idle = {
+            layer.name
+            for layer in self.original.layers
+            if len(layer.top) == 1 and np.array_equal(values[layer.bottom[0]], values[layer.top[0]])
+        }
+        return {edit.layer for edit in edits if not isinstance(edit, DropLayer) or edit.layer not in idle}
 
     @property
     def names(self) -> dict[str, str]:
@@ -78,9 +100,8 @@ class Pair:
         layers = self.original.all_layers
         renamed = {old: new for edit in self.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
         gone = {edit.layer for edit in self.edits if isinstance(edit, DropLayer)}
-        known = {top for layer in self.original.layers for top in layer.top}
         made = {}
-        for name in known.intersection(self.original.session.outputs):
+        for name in self.original.session.outputs:
             blob, end = name, len(layers)
             while (maker := _maker(layers[:end], blob)) is not None and layers[maker].name in gone:
                 blob, end = layers[maker].bottom[0], maker
@@ -162,23 +183,25 @@ def larger(pair: Pair) -> tuple[str, list[str]]:
     for name, other in pair.names.items():
         if (off := expected[other].gap(maps[other])) > 1:
             faults.append(f"lowering: {other!r} of the twin is off by {off:.3g} on a larger input")
-        gap = _gap(made, name, maps[other])
+        nominal = pair.twin.shapes[other]
+        gap = _gap(made, name, maps[other], nominal)
         if gap is None or (gap > 1 and exact[other] is None):
             told.add("an output is no map")
         elif gap > 1 and exact[other] is Exactness.NOWHERE:
             told.add("exact nowhere")
         elif gap > 1:
             faults.append(f"dense: {other!r}, exact {exact[other]}, is off by {gap:.3g} in a window")
-        elif exact[other] is Exactness.EVERYWHERE and (off := _gap(crops, name, maps[other]) or 0) > 1:
+        elif exact[other] is Exactness.EVERYWHERE and (off := _gap(crops, name, maps[other], nominal) or 0) > 1:
             faults.append(f"geometry: {other!r}, exact {exact[other]}, is off by {off:.3g} on a crop")
     return "; ".join(sorted(told - {"equal"}) or told), faults
 
 
-def _gap(made: Sliding, name: str, values: Array) -> float | None:
-    """How far VALUES are from the answers NAME to the windows, at most; None where VALUES are no map."""
+def _gap(made: Sliding, name: str, values: Array, nominal: Shape) -> float | None:
+    """How far VALUES are from the answers NAME to the windows, at most; None where VALUES, of the NOMINAL shape at the
+    nominal size, are no map."""
     worst = 0.0
     for place, answer in made.windows:
-        found = cells(answer[name].clean.shape, values, place)
+        found = cells(nominal, values, place)
         if found is None:
             return None
         worst = max(worst, answer[name].gap(found))

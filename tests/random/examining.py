@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
+from caffe_fcn.net.problems import examine
 from caffe_fcn.report.verification import summary
 from caffe_fcn.run.proofs.records import Status, Verification
 from caffe_fcn.run.verify import Model
 from caffe_fcn.surgery.convert import plan
 from caffe_fcn.surgery.writing import carry_out
+from tests.random.caffe import FORKS
 from tests.random.comparing import Loaded, Pair, larger, misfits, same_size
 from tests.random.files import Files, blobs_of, verdict
 from tests.random.nets import RandomNet, random_net
@@ -68,7 +70,7 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
     made = Files(directory / "fcn.prototxt", directory / "fcn.caffemodel")
     with ExitStack() as stack:
         model = files.opened(stack)
-        outcome.faults += misfits(net, model)
+        outcome.faults += [*misfits(net, model), *_objections(net, files)]
         try:
             planned = plan(model.source, model.weights, net.settings)
             carry_out(planned, str(made.net), str(made.weights))
@@ -78,6 +80,8 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
             outcome.refused = f"convert: {_general(error, net)}"
             outcome.faults += [f"convert: {error}"] if "defect" in str(error) else []
             return
+        if not any(note.startswith("Caffe does not build") for note in planned.notes):
+            outcome.faults += _objections(net, made)
         twin = made.opened(stack)
         try:
             original = Loaded(model, net.net, net.weights)
@@ -96,6 +100,13 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
         windows = pair.windows([])
         feeds = [*pair.feeds(), *([] if isinstance(windows, str) else [dict(windows.fed)])]
         outcome.mutants, outcome.faults = survivors(files, made, net, feeds, mutants)
+
+
+def _objections(net: RandomNet, files: Files) -> list[str]:
+    """What `check` finds wrong with a net that Caffe takes, strictly if NET has nothing of forks."""
+    found = examine(files.net.read_bytes(), files.net.name)
+    strict = FORKS.isdisjoint(layer.type for layer in net.net.layer)
+    return [f"check: {each.message}" for each in (found.strictly() if strict else found).errors]
 
 
 def _judge(model: Model, twin: Model, outcome: Outcome) -> Verification | None:

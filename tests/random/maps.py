@@ -263,6 +263,8 @@ def activation(d: Draft, blob: str) -> list[str]:
         fields = {"power": float(d.pick([1, 1, 2, 3])), "scale": float(d.pick([1, 0.5, -1])), "shift": 0.5}
     if kind == "Exp":
         fields = {"scale": 0.25}
+    if kind in ("AbsVal", "Split"):
+        in_place = False  # Caffe does not let them
     if kind == "Clip":
         fields = {"min": -0.5, "max": 1.5}
     if kind == "Log":

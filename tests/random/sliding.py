@@ -126,13 +126,9 @@ def _window(values: Array, nominal: Sequence[int], place: Sequence[int]) -> Arra
 
 
 def cells(nominal: Sequence[int], values: Array, place: Sequence[int]) -> Array | None:
-    """The cells in VALUES, a map of the twin, that stand for the original's answer, of the NOMINAL shape, to the window
-    at PLACE; None where VALUES are no such map."""
-    if values.ndim != 2 + len(place):
-        return None
-    inner = nominal[2:] if len(nominal) == values.ndim else [1] * len(place)
-    found = _cut(values, inner, place)
-    return found if found is not None and found.size == prod(nominal) else None
+    """The cells in VALUES, a map of the twin of the NOMINAL shape at the nominal size, that stand for the original's
+    answer to the window at PLACE; None where VALUES are no such map."""
+    return _cut(values, nominal[2:], place) if values.ndim == 2 + len(place) == len(nominal) else None
 
 
 def _cut(values: Array, inner: Sequence[int], place: Sequence[int]) -> Array | None:

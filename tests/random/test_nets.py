@@ -7,8 +7,8 @@ import pytest
 from tests.random.examining import outcomes_of
 
 CHUNK = 20
-CHUNKS = (*range(10_000, 10_060, CHUNK), *range(10_100, 10_240, CHUNK))
-WITH_MUTANTS = (10_240, 10_260)
+CHUNKS = range(10_000, 10_200, CHUNK)
+WITH_MUTANTS = (10_200, 10_220)
 
 
 @pytest.mark.parametrize("first", CHUNKS)

@@ -41,8 +41,9 @@ def _train_val(d: Draft, blob: str, batch: int) -> None:
             twin = schema.LayerParameter()
             twin.CopyFrom(layer)
             twin.batch_norm_param.use_global_stats = False
-            _insert(d, _in(twin, "TRAIN"), list(d.net.layer).index(layer))
-            _in(layer, "TEST")
+            place = list(d.net.layer).index(layer)
+            _in(d.net.layer[place], "TEST")
+            _insert(d, _in(twin, "TRAIN"), place)
     if d.chance(0.5):
         _in(d.net.layer.add(name="prob", type="Softmax", bottom=[blob], top=["prob"]), "TEST")
 
