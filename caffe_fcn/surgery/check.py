@@ -12,7 +12,7 @@ from math import lcm, prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.files.literals import printable
-from caffe_fcn.net.geometry import JOINS, Exactness, Geometry, infer_geometry, summed_up
+from caffe_fcn.net.geometry import JOINS, Cause, Exactness, Geometry, Reason, ends_of_maps, infer_geometry, summed_up
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
@@ -44,16 +44,24 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
         return notes
     return [
         *notes,
-        *_inexact(twin.graph, [*changed, *dense.values()], geometry),
+        *_inexact(twin.graph, shapes, [*changed, *dense.values()], geometry),
         *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed),
     ]
 
 
-def _inexact(graph: Graph, dense: Iterable[Node], geometry: Mapping[Blob, Geometry | None]) -> Iterator[str]:
+def _inexact(
+    graph: Graph, shapes: Shapes, dense: Iterable[Node], geometry: Mapping[Blob, Geometry | None]
+) -> Iterator[str]:
     """A note on what makes the maps of the DENSE layers another function than a sliding window's, wherever they are
     looked at. In training nothing else is expected of statistics of the batch."""
-    known = (geometry.get(top) for node in dense for top in node.tops)
-    reasons = dict.fromkeys(reason for each in known if each is not None for reason in each.reasons)
+    reasons: dict[Reason, None] = {}
+    for top in (top for node in dense for top in node.tops):
+        shape, known = shapes.blobs[top], geometry.get(top)
+        if known is not None:
+            reasons.update(dict.fromkeys(known.reasons))
+        elif isinstance(shape, tuple) and len(shape) > 2:  # has spatial axes, and yet is no map
+            lost = ends_of_maps(graph, geometry, top)
+            reasons.update((Reason(Cause.NO_WINDOWS, node.name), None) for node in lost)
     nowhere = [reason for reason in reasons if reason.exactness is Exactness.NOWHERE]
     if nowhere and graph.phase == "TEST":
         told = "; ".join(f"{_some(names)} {what}" for names, what in summed_up(nowhere))

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from caffe_fcn.net.geometry import Cause, Reason
+from caffe_fcn.report.verification import lines
 from caffe_fcn.run.proofs.records import Exemption, Inapplicable, Verification
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
 from tests.run.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
-from tests.surgery.nets import conv, data, fc, layer
+from tests.surgery.nets import conv, data, fc, layer, planned
 
 GLOBAL = layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_pooling: true }")
 
@@ -67,6 +68,29 @@ def test_cells_that_depend_on_the_whole_map(tmp_path: Path) -> None:
     found = written(text, tmp_path, Settings(ConvertOptions(keep_global_pooling=True))).verify()
     assert ends(found) == [HOLDS, HOLDS, DOES_NOT_APPLY] and found.holds
     assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.WHOLE_MAP, "pool"),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "more"),
+    [
+        ("Tile", "tile_param { axis: 2 tiles: 2 }", ""),
+        ("Concat", "concat_param { axis: 2 }", "c"),
+        ("Slice", "slice_param { axis: 2 slice_point: 2 }", ""),
+        ("ArgMax", "argmax_param { axis: 2 }", ""),
+        ("Permute", "permute_param { order: 0 order: 1 order: 3 order: 2 }", ""),
+        ("Flip", "flip_param { flip_width: true flip_height: false }", ""),
+        ("Interp", "interp_param { height: 7 width: 9 }", ""),
+    ],
+)
+def test_layers_whose_cells_have_no_window(kind: str, params: str, more: str, tmp_path: Path) -> None:
+    """The note of convert and the proof name the layer, and not those behind it."""
+    moved = layer("moved", kind, f"c {more}", "moved left" if kind == "Slice" else "moved", params)
+    text = data() + conv("c", "data", 4) + moved + layer("relu", "ReLU", "moved") + fc("fc", "relu", 3)
+    told = "moved makes cells that have no window"
+    assert f"on a larger input no answer is that of a window alone, because {told}" in planned(text).notes
+    found = written(text, tmp_path).verify()
+    assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NO_WINDOWS, "moved"),))
+    assert any(told in line for line in lines(found))
 
 
 def test_a_window_that_the_twin_made_global_is_no_reason(tmp_path: Path) -> None:

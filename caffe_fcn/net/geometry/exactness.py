@@ -33,6 +33,7 @@ class Cause(Enum):
     BY_INDEX = "by index"
     BY_MASK = "by mask"
     BY_SIZE = "by size"
+    NO_WINDOWS = "no windows"
 
 
 _AT_BORDERS = frozenset({Cause.PADS, Cause.PARTIAL_WINDOW, Cause.FEWER_INPUTS})
@@ -49,6 +50,7 @@ _WORDS = {
     Cause.BY_PLACE: ("has a value for each place of the map", "have a value for each place of the map"),
     Cause.BY_INDEX: ("counts places in the whole map", "count places in the whole map"),
     Cause.BY_MASK: ("moves values by a mask", "move values by a mask"),
+    Cause.NO_WINDOWS: ("makes cells that have no window", "make cells that have no window"),
     Cause.BY_SIZE: ("moves values by the size of the map", "move values by the size of the map"),
 }
 """What is said of one layer, and of several."""

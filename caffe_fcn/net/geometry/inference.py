@@ -78,6 +78,23 @@ def infer_geometry(graph: Graph, shapes: Shapes, *, in_place: bool = False) -> d
     return known
 
 
+def ends_of_maps(graph: Graph, geometry: Mapping[Blob, Geometry | None], blob: Blob) -> list[Node]:
+    """The layers of GRAPH on the way to BLOB that make of maps what is none; GEOMETRY is that of all blobs."""
+    found: dict[int, Node] = {}
+    seen: set[Blob] = set()
+    queue = [blob]
+    while queue:
+        top = queue.pop()
+        if top in seen or geometry.get(top) is not None:
+            continue
+        seen.add(top)
+        node = graph.producer[top]
+        if any(geometry.get(bottom) is not None for bottom in node.bottoms):
+            found[id(node)] = node
+        queue.extend(node.bottoms)
+    return list(found.values())
+
+
 def _geometry(
     graph: Graph, node: Node, position: int, shapes: Shapes, known: Mapping[Blob, Geometry | None], top: Shape
 ) -> Geometry | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
-from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, ends_of_maps, infer_geometry
+from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.grid import lay_out
@@ -37,9 +37,8 @@ def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicab
     if not outputs or len(single) < len(outputs):
         return None, single
     found = [each for each in single.values() if each.cause is Exemption.EXACT_NOWHERE]
-    names = dict.fromkeys(name for each in found for name in each.names)
     reasons = dict.fromkeys(reason for each in found for reason in each.reasons)
-    return Inapplicable(Exemption.EXACT_NOWHERE, tuple(names), tuple(reasons)), single
+    return Inapplicable(Exemption.EXACT_NOWHERE, reasons=tuple(reasons)), single
 
 
 def _of_output(
@@ -50,28 +49,12 @@ def _of_output(
         return Inapplicable(Exemption.NOTHING_CONVERTED)
     known = geometry.get(output.twin)
     if known is None:
-        ends = _ends(graph, geometry, output.twin)
+        ends = ends_of_maps(graph, geometry, output.twin)
         alike = ends and all(shared.issuperset(node.tops) for node in ends)
-        return Inapplicable(Exemption.EXACT_NOWHERE, tuple(node.name for node in ends)) if alike else None
+        lost = tuple(Reason(Cause.NO_WINDOWS, node.name) for node in ends)
+        return Inapplicable(Exemption.EXACT_NOWHERE, reasons=lost) if alike else None
     reasons = tuple(each for each in known.reasons if each.exactness is Exactness.NOWHERE)
     return Inapplicable(Exemption.EXACT_NOWHERE, reasons=reasons) if reasons else None
-
-
-def _ends(graph: Graph, geometry: Mapping[Blob, Geometry | None], blob: Blob) -> list[Node]:
-    """The layers on the way to BLOB that make of maps what is none."""
-    found: dict[int, Node] = {}
-    seen: set[Blob] = set()
-    queue = [blob]
-    while queue:
-        top = queue.pop()
-        if top in seen or geometry.get(top) is not None:
-            continue
-        seen.add(top)
-        node = graph.producer[top]
-        if any(geometry.get(bottom) is not None for bottom in node.bottoms):
-            found[id(node)] = node
-        queue.extend(node.bottoms)
-    return list(found.values())
 
 
 def _fixed(original: Scope, twin: Scope) -> str | None:
