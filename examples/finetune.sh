@@ -8,7 +8,7 @@ usage() {
     cat <<'END'
 usage: finetune.sh [-s HxW] [-d DIR] NET.prototxt WEIGHTS SOLVER.prototxt [CAFFE OPTIONS ...]
 
-  -s HxW   the size of the images to train on     [default: that of NET]
+  -s HxW   the size of the images to train on, whose labels must fit it     [default: that of NET]
   -d DIR   where the converted files go           [default: fcn]
   -h       this text
 

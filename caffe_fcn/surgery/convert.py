@@ -18,7 +18,7 @@ from caffe_fcn.files.prototxt import Document, Edit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import RESHAPING, ForeignField, refusal
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.objections import Objection, Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either
@@ -28,12 +28,13 @@ from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
 from caffe_fcn.surgery.kept import Original, Twin, outputs_after
-from caffe_fcn.surgery.meeting import meet
+from caffe_fcn.surgery.meeting import meet, objection_notes
 from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import WeightPlan, plan_weights
 
 _NAMES_ONLY = "a caffemodel made of both holds names and values only"
+_WAY_ON = "convert the deploy net, or first remove the layers that read labels; without --input-size the labels fit"
 _MOVED = {"inner_product_param": "convolution_param"}
 """Fields whose contents the surgery moves to another field."""
 
@@ -106,7 +107,9 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     _check_asked(source, phases, settings, surgery)
     _check_fields(phases, surgery)
     changed, origins = surgery.apply(source.net)
-    notes = [*found.notes, *found.lacking, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
+    stale = found.objected if settings.input_size else ()  # they are of another size than the written net has
+    told = [note for note in found.notes if note not in stale]
+    notes = [*told, *found.lacking, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
     notes += _idle_rules(settings, source, surgery)
     if weights is not None and any(record.names_only for record in weights.layers):
         notes.append(f"{weights.path} brings no net, and that of the prototxt has fields of forks: {_NAMES_ONLY}")
@@ -179,9 +182,11 @@ def _check(
             f"the converted net would be refused: {_bare(source, error)}; this is a defect of caffe-fcn, please report "
             "it with the prototxt"
         ) from error
-    refused = _objections_since((original.graph, original.shapes), (twin, made), origins)
-    notes = [f"Caffe does not build the converted net: {message}" for message in refused]
-    return [*notes, *check_twin(original, Twin(twin, origins, made), surgery, given)]
+    notes = check_twin(original, Twin(twin, origins, made), surgery, given)
+    if settings.input_size:  # what Caffe has against the net is found at that size
+        return notes
+    refused = _refusals_since((original.graph, original.shapes), (twin, made), origins)
+    return [*(f"Caffe does not build the converted net: {each.message}" for each in refused), *notes]
 
 
 def _resized(
@@ -209,22 +214,24 @@ def _resized(
                 raise ShapeError(misfit)
         except ShapeError as error:
             raise SurgeryError(f"{shown} does not suit the converted net: {_bare(source, error)}") from error
-        told = f"with {shown} Caffe refuses the net until its labels are those of a map"
-        notes += [f"{told}: {message}" for message in _objections_since((first, before), (graph, shapes))]
+        refused = _refusals_since((first, before), (graph, shapes))
+        if refused:
+            raise SurgeryError(f"with {shown} Caffe would refuse the net: {refused[0].message}; {_WAY_ON}")
+        notes += objection_notes(graph, shapes)
         made = {blob.name: shape for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
         outputs = {**made, **outputs}
     return surgery, changed, outputs, notes
 
 
-def _objections_since(
+def _refusals_since(
     before: tuple[Graph, Shapes], after: tuple[Graph, Shapes], origins: Sequence[int] | None = None
-) -> list[str]:
+) -> list[Objection]:
     """What no Caffe takes of the layers of the net AFTER, where it took those that they come from BEFORE. ORIGINS are
     their indices there, if these are others."""
     errors = [[each for each in objections(*net) if each.severity is Severity.ERROR] for net in (before, after)]
     known = {each.layer for each in errors[0]}
     origin = {} if origins is None else dict(enumerate(origins))
-    return [each.message for each in errors[1] if origin.get(each.layer, each.layer) not in known]
+    return [each for each in errors[1] if origin.get(each.layer, each.layer) not in known]
 
 
 def _bare(source: SourceNet, error: Exception) -> str:

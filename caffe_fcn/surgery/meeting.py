@@ -42,6 +42,8 @@ class Trained(NamedTuple):
     """Why the weights do not fit the net, "" if they do, which is raised unless who asks is lenient."""
     notes: tuple[str, ...]
     """What the user has to know of them, in sentences, none twice. Every command tells them."""
+    objected: tuple[str, ...]
+    """Those of the notes that tell what Caffe has against the net, which may be other things at another input size."""
 
     @property
     def phase(self) -> str:
@@ -113,9 +115,10 @@ def meet(
     notes = [*source.notes, *told, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
     notes += crops.notes({phase: (graph, shapes[phase]) for phase, graph in phases.items()})
+    objected: list[str] = []
     if fed is None:  # labels are not as many as the larger map's cells
-        found = (each for phase, graph in phases.items() for each in objections(graph, shapes[phase]))
-        notes += [f"{_TOLD[each.severity]}{each.message}" for each in found]
+        objected = [note for phase, graph in phases.items() for note in objection_notes(graph, shapes[phase])]
+    notes += objected
     both = [(graph, shapes[phase]) for phase, graph in phases.items()]
     fit, supplied, misfit = Fit(), () if weights is None else supplies(weights, both), ""
     if weights is not None:
@@ -126,7 +129,12 @@ def meet(
                 raise
             misfit = str(error)
         notes += [*fit.notes, *supply_notes(weights, supplied)]
-    return Trained(source, weights, phases, shapes, fit, supplied, misfit, tuple(dict.fromkeys(notes)))
+    return Trained(source, weights, phases, shapes, fit, supplied, misfit, tuple(dict.fromkeys(notes)), tuple(objected))
+
+
+def objection_notes(graph: Graph, shapes: Shapes) -> list[str]:
+    """What Caffe has against GRAPH, of these SHAPES, in sentences."""
+    return [f"{_TOLD[each.severity]}{each.message}" for each in objections(graph, shapes)]
 
 
 def _inputs(graph: Graph, fed: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -8,6 +8,7 @@ from caffe_fcn.errors import NetError, SurgeryError
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.naming import Naming
+from tests.paths import CASES
 from tests.surgery.nets import data, fc, kernels, layer, layers, planned
 
 
@@ -70,21 +71,29 @@ def test_input_size_is_written_to_input_layers_and_input_fields() -> None:
 
 
 def test_input_size_is_written_to_the_crops_of_both_phases() -> None:
-    text = images("TRAIN", 6) + images("TEST", 6) + HEAD + ACCURACY
+    text = images("TRAIN", 6) + images("TEST", 6) + HEAD
     plan = planned(text, Settings(input_size=(9, 9)))
     assert [layer.transform_param.crop_size for layer in plan.net.layer[:2]] == [9, 9]
     with pytest.raises(SurgeryError, match=r"crops squares"):
         planned(text, Settings(input_size=(9, 10)))
 
 
-def test_input_size_says_that_the_labels_no_longer_fit() -> None:
+def test_an_input_size_at_which_the_labels_no_longer_fit_is_refused() -> None:
     text = images("TRAIN", 6) + images("TEST", 6) + HEAD + ACCURACY
-    plan = planned(text, Settings(input_size=(9, 9)))
-    (note,) = [note for note in plan.notes if "label" in note]
-    assert note.startswith("with --input-size 9x9 Caffe refuses the net until its labels are those of a map: layer ")
-    assert note.endswith("found 64 = 4×4×4 predictions (4×5×4×4 with the classes on axis 1) and 4 labels (4)")
-    assert not any("label" in note for note in planned(text, Settings()).notes)
-    assert not any("label" in note for note in planned(text, Settings(input_size=(6, 6))).notes)
+    with pytest.raises(SurgeryError) as refused:
+        planned(text, Settings(input_size=(9, 9)))
+    assert 'with --input-size 9x9 Caffe would refuse the net: layer "accuracy" (Accuracy): ' in str(refused.value)
+    assert "found 64 = 4×4×4 predictions (4×5×4×4 with the classes on axis 1) and 4 labels (4);" in str(refused.value)
+    for settings in (Settings(), Settings(input_size=(6, 6))):
+        assert not any("label" in note for note in planned(text, settings).notes)
+
+
+def test_labels_that_did_not_fit_before_are_noted_as_they_are_written() -> None:
+    text = (CASES / "loss_map.prototxt").read_text()
+    for size, found in ((None, "8 = 2×2×2"), ((40, 40), "3200 = 2×40×40")):
+        notes = [note for note in planned(text, Settings(input_size=size)).notes if "label" in note]
+        assert [note.partition("found ")[2].partition(" predictions")[0] for note in notes] == [found]
+        assert notes[0].startswith('Caffe does not build the net: layer "loss" (SoftmaxWithLoss): ')
 
 
 def test_input_size_below_the_window_is_refused() -> None:
