@@ -74,6 +74,18 @@ class Graph(NamedTuple):
                 blobs.update(node.bottoms)
         return wanted
 
+    def made_of(self, nodes: Iterable[Node]) -> Graph:
+        """The same net with NODES in place of its layers."""
+        kept = tuple(nodes)
+        producer = {blob: node for node in kept for blob in node.tops}
+        readers: dict[Blob, list[Node]] = {}
+        for node in kept:
+            for blob in dict.fromkeys(node.bottoms):
+                readers.setdefault(blob, []).append(node)
+        consumers = {blob: tuple(found) for blob, found in readers.items()}
+        outputs = tuple(blob for blob in producer if blob not in consumers)
+        return self._replace(nodes=kept, producer=producer, consumers=consumers, outputs=outputs)
+
     def latest(self, name: str) -> Blob | None:
         """The last version of the blob called NAME, or None if no layer makes it."""
         blob = Blob(name, 0)

@@ -26,6 +26,7 @@ from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine, Net
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime
+from caffe_fcn.run.proofs.apart import alike
 from caffe_fcn.run.proofs.applicability import inapplicable
 from caffe_fcn.run.proofs.dense import prove_dense
 from caffe_fcn.run.proofs.identity import Stored
@@ -128,7 +129,7 @@ class _Work:
         except ShapeError as error:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
-        self.twin = _side(found, twin)
+        self.original, self.twin = alike(self.original, _side(found, twin))
         _refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"

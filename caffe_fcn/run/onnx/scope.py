@@ -58,7 +58,7 @@ def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Sc
         made = [blob for node in kept for blob in node.tops if blob not in inputs]
         later = {Blob(blob.name, blob.version - 1) for blob in made}
         outputs = [blob for blob in made if blob not in later]
-    return Scope(_part(graph, kept), known, inputs, tuple(outputs), left_out)
+    return Scope(graph.made_of(kept), known, inputs, tuple(outputs), left_out)
 
 
 def _in_use(graph: Graph, shapes: Shapes) -> tuple[list[Node], Shapes, tuple[str, ...]]:
@@ -170,15 +170,3 @@ def _inputs(nodes: Sequence[Node]) -> tuple[Blob, ...]:
 def _is_random(node: Node) -> bool:
     fillers = node.layer.dummy_data_param.data_filler
     return node.type == "DummyData" and any(filler.type != "constant" for filler in fillers)
-
-
-def _part(whole: Graph, nodes: Sequence[Node]) -> Graph:
-    """WHOLE with NODES only."""
-    producer = {blob: node for node in nodes for blob in node.tops}
-    readers: dict[Blob, list[Node]] = {}
-    for node in nodes:
-        for blob in dict.fromkeys(node.bottoms):
-            readers.setdefault(blob, []).append(node)
-    consumers = {blob: tuple(found) for blob, found in readers.items()}
-    outputs = tuple(blob for blob in producer if blob not in consumers)
-    return whole._replace(nodes=tuple(nodes), producer=producer, consumers=consumers, outputs=outputs)
