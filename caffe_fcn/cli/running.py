@@ -121,9 +121,9 @@ def _look(job: Job, path: str, target: Targets, manner: Manner, stack: ExitStack
         for kind, output in outputs.items():
             if file is None or output is not npy:
                 _write(job, answer, kind, output, manner)
+        if target.output == "-":
+            write_npy(answer, to_stdout)
         files.commit()
-    if target.output == "-":
-        write_npy(answer, to_stdout)
     return answer
 
 

@@ -2,6 +2,9 @@
 
 The one idea: everything is written to hidden files in the directories where the outputs belong, and gets
 its name only when all of it is there. Whatever goes wrong before, Ctrl-C included, leaves nothing behind.
+
+While several names change, signals wait, and the files that are overwritten are kept under hidden names. Where one
+name cannot be changed, all that changed before are put back: the files themselves, not copies of them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from caffe_fcn.errors import OutputError
+from caffe_fcn.files.interruption import uninterrupted
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 
@@ -30,10 +34,11 @@ class Output:
     temp: str | None
     """Where the bytes are until the commit; None for a pipe or a device, which takes them at once."""
     overwrite: bool
-    existed: bool
-    """Whether there was such a file before."""
     fd: int = field(default=-1, repr=False)
+    aside: str | None = field(default=None, repr=False)
+    """Where the file that was at `final` is while names change."""
     placed: bool = field(default=False, repr=False)
+    """Whether what is at `final` is ours."""
 
     def write(self, data: bytes) -> None:
         """Append DATA. Raises OutputError where it cannot be written."""
@@ -47,10 +52,13 @@ class Output:
             raise output_error(self.path, error, needed=len(data)) from error
 
     def close(self) -> None:
-        """Close the descriptor; a second time does nothing."""
+        """Close the descriptor; a second time does nothing. Raises OutputError: some file systems write only now."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
-            os.close(fd)
+            try:
+                os.close(fd)
+            except OSError as error:
+                raise output_error(self.path, error) from error
 
 
 class OutputFiles:
@@ -74,8 +82,8 @@ class OutputFiles:
         name = os.fspath(path)
         check_outputs([name], force=overwrite)
         final = os.path.realpath(name)
-        temp = None if _is_special(name) else _temp_name(final)
-        output = Output(name, final, temp, overwrite, os.path.lexists(final))
+        temp = None if _is_special(name) else _hidden_name(final, ".tmp")
+        output = Output(name, final, temp, overwrite)
         # Listed before it is there, so that an interrupt in between cannot leave it behind.
         self._outputs.append(output)
         flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
@@ -84,66 +92,130 @@ class OutputFiles:
                 output.fd = os.open(name, flags)
                 return output
             output.fd = os.open(temp, flags | os.O_CREAT | os.O_EXCL, 0o666)
-            if output.existed:
+            with suppress(FileNotFoundError):
                 os.chmod(temp, os.stat(final).st_mode & 0o777)
         except OSError as error:
             raise output_error(name, error) from error
         return output
 
     def commit(self) -> None:
-        """Give every output its name. Where one fails, those that did not exist before are gone again."""
-        # Those that must not exist come first: they are the ones that can fail, and be taken back.
-        for output in sorted(self._outputs, key=lambda output: output.overwrite):
-            try:
+        """Give every output its name, or none: where one fails, all files are again what they were. Raises
+        OutputError."""
+        files = [output for output in self._outputs if output.temp is not None]
+        with uninterrupted():
+            for output in self._outputs:
                 output.close()
-                _place(output)
-            except OSError as error:
-                raise output_error(output.path, error) from error
-        self._outputs.clear()
+            try:
+                # Those that must not exist come first: they are the most likely to fail.
+                for output in sorted(files, key=lambda output: output.overwrite):
+                    _place(output, keep=len(files) > 1)
+            except BaseException as error:
+                lost = [output for output in reversed(files) if not _put_back(output)]
+                if lost or isinstance(error, OSError):
+                    raise _failed(output, error, lost) from error
+                raise
+            for output in files:
+                if output.aside is not None:
+                    with suppress(OSError):
+                        os.unlink(output.aside)
+            self._outputs.clear()
 
     def _discard(self) -> None:
-        """Remove all that has no name yet, and what a commit that failed has named."""
-        while self._outputs:
-            output = self._outputs.pop()
-            with suppress(OSError):
-                output.close()
-            if output.temp is not None:
-                with suppress(OSError):
-                    os.unlink(output.temp)
-            if output.placed and not output.existed:
-                with suppress(OSError):
-                    os.unlink(output.final)
+        """Remove all that has no name yet."""
+        with uninterrupted():
+            while self._outputs:
+                output = self._outputs.pop()
+                with suppress(OutputError):
+                    output.close()
+                if output.temp is not None:
+                    with suppress(OSError):
+                        os.unlink(output.temp)
 
 
-def _temp_name(final: str) -> str:
+def _hidden_name(final: str, ending: str) -> str:
     """A hidden name beside FINAL, no longer than names may be."""
     directory, base = os.path.split(final)
     start = os.fsdecode(os.fsencode(base)[:200])
-    return os.path.join(directory, f".{start}.{os.urandom(4).hex()}.tmp")
+    return os.path.join(directory, f".{start}.{os.urandom(4).hex()}{ending}")
 
 
-def _place(output: Output) -> None:
-    """Move a finished output to its place."""
-    if output.temp is None:
-        return
+def _place(output: Output, keep: bool) -> None:
+    """Move a finished output to its place; KEEP the file that it overwrites."""
+    assert output.temp is not None
+    # What is going to be done is noted before: whatever happens in between, it can be taken back.
     if output.overwrite:
-        os.replace(output.temp, output.final)
+        if keep:
+            _set_aside(output)
         output.placed = True
+        os.replace(output.temp, output.final)
         return
-    # Marked before it is done: an interrupt between the two must not leave the file behind.
-    output.placed = True
     try:
         os.link(output.temp, output.final)  # fails, unlike a rename, where the name is taken
-    except FileExistsError:
-        output.placed = False
-        raise
-    except OSError:  # a file system without links: take the name first, then put the file there
-        output.placed = False
-        os.close(os.open(output.final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         output.placed = True
-        os.replace(output.temp, output.final)
-        return
+    except OSError as error:
+        output.placed = _is_one_file(output.temp, output.final)  # over a network a link may be made and be said to fail
+        if not output.placed:
+            if isinstance(error, FileExistsError):
+                raise
+            # A file system without links: take the name first, then put the file there.
+            fd = os.open(output.final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            output.placed = True
+            os.close(fd)
+            os.replace(output.temp, output.final)
+            return
     os.unlink(output.temp)
+
+
+def _set_aside(output: Output) -> None:
+    """Keep what is at the place of OUTPUT, if that is a file, under a hidden name too."""
+    try:
+        status = os.lstat(output.final)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode):  # which a rename of the output will refuse
+        return
+    output.aside = _hidden_name(output.final, ".old")
+    # A second name leaves no moment in which there is no file. Of another's file it might be impossible to remove.
+    if status.st_uid == os.geteuid():
+        try:
+            os.link(output.final, output.aside, follow_symlinks=False)
+            return
+        except OSError:  # a file system without links
+            pass
+    os.rename(output.final, output.aside)
+
+
+def _put_back(output: Output) -> bool:
+    """Undo what `_place` did, as far as it came. Whether that was possible."""
+    try:
+        if output.aside is not None:
+            if _is_one_file(output.aside, output.final):  # nothing was replaced
+                os.unlink(output.aside)
+            elif os.path.lexists(output.aside):
+                os.replace(output.aside, output.final)
+        elif output.placed or _is_one_file(str(output.temp), output.final):
+            with suppress(FileNotFoundError):
+                os.unlink(output.final)
+    except OSError:
+        return False
+    return True
+
+
+def _is_one_file(one: str, other: str) -> bool:
+    """Whether two paths are names of one file; links are not followed."""
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except FileNotFoundError:
+        return False
+
+
+def _failed(output: Output, error: BaseException, lost: Collection[Output]) -> OutputError:
+    """The error of OUTPUT that got no name; LOST are those that could not be put back."""
+    told = output_error(output.path, error) if isinstance(error, OSError) else OutputError(f"{output.path}: {error!r}")
+    for each in lost:
+        where = f"the old one is {each.aside}" if each.aside else "remove it"
+        told = OutputError(f"{told}; {each.path} is already the new file and cannot be put back: {where}")
+    return told
 
 
 def check_outputs(

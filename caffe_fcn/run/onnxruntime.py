@@ -17,10 +17,10 @@ from typing import Any
 from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
-from caffe_fcn.run.interruption import uninterrupted
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts

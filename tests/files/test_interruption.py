@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from caffe_fcn.run.interruption import uninterrupted
+from caffe_fcn.files.interruption import uninterrupted
 
 
 def test_an_interrupt_comes_afterwards() -> None:

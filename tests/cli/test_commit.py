@@ -1,0 +1,127 @@
+"""Every command that writes several files writes all of them or none, over old ones too."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from caffe_fcn import api
+from caffe_fcn.errors import OutputError
+from tests.cli.conftest import CommandLine, listing, the_message
+
+NET = ["net.prototxt", "net.caffemodel"]
+TWIN = ["t.prototxt", "t.caffemodel"]
+COMMANDS: dict[str, tuple[list[str], list[str]]] = {
+    "convert": (["convert", *NET], ["net_fcn.prototxt", "net_fcn.caffemodel"]),
+    "hdf5": (["convert", *NET, "-w", "new.h5"], ["net_fcn.prototxt", "new.h5"]),
+    "out-dir": (["convert", *NET, "--out-dir", "new"], ["new/net.prototxt", "new/net.caffemodel"]),
+    "verify": (["convert", *NET, "--verify"], ["net_fcn.prototxt", "net_fcn.caffemodel"]),
+    "upgrade": (["upgrade", *NET, "-o", "a.prototxt", "-w", "b.caffemodel"], ["a.prototxt", "b.caffemodel"]),
+    "export": (["export", *NET, "--external-data"], ["net.onnx", "net.onnx.data"]),
+    "run": (
+        ["run", *TWIN, "a.png", "--class", "3", *"-o map.npy --heatmap h.png --label-map l.png".split()],
+        ["map.npy", "h.png", "l.png"],
+    ),
+    "archive": (["run", *TWIN, "a.png", *"-o map.npz --label-map l.png".split()], ["map.npz", "l.png"]),
+}
+
+
+@pytest.fixture
+def ready(lenet: CommandLine, request: pytest.FixtureRequest) -> CommandLine:
+    """A directory in which the command NAME finds its inputs, and old files where its outputs go."""
+    arguments, outputs = COMMANDS[request.node.callspec.params["name"]]
+    if arguments[0] == "run":
+        from PIL import Image
+
+        Image.fromarray(np.arange(40 * 50, dtype="u1").reshape(40, 50)).save("a.png")
+        lenet.converts("net.prototxt", "net.caffemodel", "-o", "t.prototxt", "-w", "t.caffemodel")
+    for output in outputs:
+        os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+        (lenet.path / output).write_bytes(b"the old " + output.encode())
+    return lenet
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    """Let the rename fail that gives OUTPUT its name."""
+    replace = os.replace
+
+    def failing(old: str, new: str) -> None:
+        if old.endswith(".tmp") and os.path.relpath(new) == output:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", failing)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_failing_rename_puts_the_others_back(ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    arguments, outputs = COMMANDS[name]
+    before = listing(ready.path)
+    for output in outputs:
+        with monkeypatch.context() as patched:
+            failing_at(patched, output)
+            result = ready.run(*arguments, "--force")
+        assert result.code == 1
+        assert f"{output}: cannot be written: Input/output error" in result.err
+        assert listing(ready.path) == before
+    assert ready.run(*arguments, "--force").code == 0
+    after = listing(ready.path)
+    assert set(after) == set(before)
+    assert all(after[output] != before[output] for output in outputs)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_signal_between_two_renames_waits(ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """After the first of them, when one file is new and the other old."""
+    arguments, outputs = COMMANDS[name]
+    before = listing(ready.path)
+    replace = os.replace
+    sent: list[str] = []
+
+    def interrupted(old: str, new: str) -> None:
+        replace(old, new)
+        if os.path.relpath(new) in outputs and not sent:
+            sent.append(new)
+            signal.raise_signal(signal.SIGINT)
+
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", interrupted)
+            result = ready.run(*arguments, "--force")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert sent and result.code == 1
+    assert the_message(result.err) == "interrupted; no file is half written"
+    after = listing(ready.path)
+    assert set(after) == set(before)
+    assert all(after[output] != before[output] for output in outputs)
+
+
+@pytest.mark.parametrize("name", ["convert"])
+def test_the_library_puts_files_back_too(ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    _, outputs = COMMANDS[name]
+    before = listing(ready.path)
+    for output in outputs:
+        with monkeypatch.context() as patched, pytest.raises(OutputError, match=output):
+            failing_at(patched, output)
+            api.convert("net.prototxt", "net.caffemodel", force=True)
+        assert listing(ready.path) == before
+
+
+@pytest.mark.parametrize("name", ["run"])
+def test_a_map_that_stdout_cannot_take_leaves_no_picture(
+    ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OutputError("stdout: full")
+
+    before = listing(ready.path)
+    monkeypatch.setattr("caffe_fcn.cli.running.to_stdout", refuse)
+    result = ready.run("run", *TWIN, "a.png", "-o", "-", "--label-map", "new.png")
+    assert result.code == 1
+    assert listing(ready.path) == before
