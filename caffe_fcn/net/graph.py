@@ -61,6 +61,8 @@ class Graph(NamedTuple):
     """The shapes of the parameter blobs that the net has in its weights, by layer name, where that is known."""
     uncomputed: tuple[ForeignField, ...] = ()
     """Fields of the net itself whose effect is not computed."""
+    channels: Mapping[str, int] = MappingProxyType({})
+    """The channels of images, by blob name, that a layer of the file tells, of whichever phase."""
     crops_at_zero: bool = False
     """Whether somebody said that Crop layers without an offset begin at 0, as BVLC Caffe has it."""
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.net.foreign import uncomputed_fields, unknown_name
 from caffe_fcn.net.graph import Blob, Graph, build_graph
-from caffe_fcn.net.shapes import Shape, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, channels_told, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
 
@@ -77,7 +77,7 @@ def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) 
     uncomputed = uncomputed_fields(source.foreign, selection.ignored_fields) if net is source.net else {}
     stages, level = selection.stages, selection.level
     graph = build_graph(net, phase=phase, stages=stages, level=level, source=source.name, uncomputed=uncomputed)
-    return graph._replace(crops_at_zero=selection.crop_offset == "zero")
+    return graph._replace(crops_at_zero=selection.crop_offset == "zero", channels=channels_told(net))
 
 
 def check_ignored(selection: Selection, *sources: SourceNet) -> None:

@@ -202,10 +202,14 @@ def _resized(
     surgery = replace(surgery, edits=(*surgery.edits, *dict.fromkeys(edits)))
     changed, _ = surgery.apply(source.net)
     for phase in phases:
-        graph = graph_of(changed, source, settings.selection, phase)
-        images = {blob.name for blob in image_inputs(phases[phase], known[phase])}
+        blobs = image_inputs(phases[phase], known[phase])
+        images = {blob.name: shape for blob in blobs if isinstance(shape := known[phase].blobs[blob], tuple)}
+        held, channels = phases[phase].held, {name: shape[1] for name, shape in images.items()}
+        graph, first = (
+            graph_of(net, source, settings.selection, phase)._replace(held=held, channels=channels)
+            for net in (changed, nominal)
+        )
         given = {name: shape for name, shape in settings.selection.given.items() if name not in images}
-        first = graph_of(nominal, source, settings.selection, phase)
         try:
             shapes = infer_shapes(graph, given=given)
             before = infer_shapes(first, given=settings.selection.given)

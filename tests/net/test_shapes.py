@@ -181,6 +181,53 @@ def test_channels_of_grouped_weights_and_of_an_inner_product() -> None:
         assert shapes_by_name(crop + flat, held={"fc": [stored]})["data"] == (64, 2, 8, 8)
 
 
+def made_of(name: str, bottom: str = "data") -> str:
+    """An InnerProduct of ten values, NAME."""
+    return layer("InnerProduct", "inner_product_param { num_output: 10 }", bottom, name, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        (layer("BatchNorm", "", "data", "n", "n"), {"n": [(5,), (5,), (1,)]}),
+        (layer("BatchNorm", "", "data", "n", "n"), {"n": [(5,), (5,), (5,), (5,), (1,)]}),
+        (layer("Scale", "", "data", "n", "n"), {"n": [(1, 1, 1, 5)]}),
+        (layer("Scale", "scale_param { num_axes: -1 }", "data", "n", "n"), {"n": [(5, 8, 8)]}),
+        (layer("Bias", "", "data", "n", "n"), {"n": [(5,)]}),
+        (layer("PReLU", "", "data", "data", "n"), {"n": [(5,)]}),
+        (
+            layer("PReLU", "prelu_param { channel_shared: true }", "data", "data", "n") + CONV,
+            {"n": [(1,)], "conv": [(4, 5, 3, 3)]},
+        ),
+        (layer("BN", "", "data", "n", "n"), {"n": [(1, 5, 1, 1), (1, 5, 1, 1)]}),
+        (layer("Normalize", "norm_param { channel_shared: false }", "data", "n", "n"), {"n": [(5,)]}),
+        (layer("Deconvolution", "convolution_param { num_output: 4 kernel_size: 2 }"), {"layer": [(5, 4, 2, 2)]}),
+        (
+            layer("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", "data", "pool") + made_of("fc", "pool"),
+            {"fc": [(10, 5 * 4 * 4)]},
+        ),
+        (
+            layer("Flatten", "", "data", "flat") + layer("ReLU", "", "flat", "flat") + made_of("fc", "flat"),
+            {"fc": [(1, 1, 10, 5 * 8 * 8)]},
+        ),
+        (layer("Concat", "", "data data", "twice") + made_of("fc", "twice"), {"fc": [(10, 2 * 5 * 8 * 8)]}),
+        (layer("Crop", "", "data data", "cut") + CONV.replace("data", "cut"), {"conv": [(4, 5, 3, 3)]}),
+    ],
+)
+def test_the_first_layers_with_weights_tell_the_channels(text: str, held: dict[str, list[Shape]]) -> None:
+    shapes = infer_shapes(graph_of(data_layer("transform_param { crop_size: 8 }") + text)._replace(held=held))
+    assert shapes.blobs[Blob("data", 0)] == (64, 5, 8, 8)
+    assert shapes.notes == ()
+
+
+def test_weights_that_no_channels_fit_tell_none() -> None:
+    shapes = infer_shapes(
+        graph_of(data_layer("transform_param { crop_size: 8 }") + CONV)._replace(held={"conv": [(4, 5, 7)]})
+    )
+    assert shapes.blobs[Blob("data", 0)] == (64, 3, 8, 8)
+    assert shapes.notes == ('blob "data": the net does not tell the channels of its images; assumed 3',)
+
+
 LENET = (
     data_layer()
     + CONV

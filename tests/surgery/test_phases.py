@@ -154,3 +154,17 @@ def test_a_flattening_goes_although_another_stage_reads_what_became_of_it_in_pla
     there = layer("store", "HDF5Output", "flat", "", 'include { stage: "b" }')
     after = layers(planned(data() + flat + there + fc("fc", "flat", 5)))
     assert "flat" not in after and after["r"].bottom == ["data"] and after["store"].bottom == ["flat"]
+
+
+@pytest.mark.parametrize(
+    "teller",
+    [
+        data("data", "1 1 6 6").replace('top: "data"', 'top: "data" include { phase: TEST }'),
+        images("TEST", 6).replace("transform_param {", "transform_param { force_gray: true"),
+        images("TEST", 6).replace('"Data"', '"ImageData" image_data_param { is_color: false }'),
+    ],
+)
+def test_one_phase_tells_the_channels_of_the_other(teller: str) -> None:
+    plan = planned(images("TRAIN", 6) + teller + HEAD, Settings(input_size=(9, 9)))
+    assert [edit.weight_shape for edit in plan.surgery.conversions] == [(5, 1, 6, 6)]
+    assert not any("channels" in note for note in plan.notes)

@@ -18,6 +18,7 @@ from caffe_fcn.net.shapes import (
     weights,
     windows,
 )
+from caffe_fcn.net.shapes.completion import channels_told
 from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, matching_layouts, parameters_of
 from caffe_fcn.net.shapes.normalization import BatchNormBlobs, batch_norm_blobs
@@ -57,6 +58,7 @@ __all__ = [
     "Unknown",
     "bare",
     "batch_norm_blobs",
+    "channels_told",
     "find_rule",
     "infer_shapes",
     "layouts_of",

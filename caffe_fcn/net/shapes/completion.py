@@ -1,29 +1,45 @@
-"""What a data layer leaves out of its shape, found elsewhere: in the weights, or in what the data must be.
+"""What a data layer leaves out of its shape, found elsewhere: in the weights, in another phase, or in what the data
+must be.
 
 A net that trains from a database says neither how many channels its images have nor, without cropping,
-how large they are. The first convolution's weights know the first, an InnerProduct's the second.
+how large they are. The weights of the first layers know the first, an InnerProduct's the second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from math import lcm
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes.data import declared_channels
-from caffe_fcn.net.shapes.elementwise import VALUE_BY_VALUE
-from caffe_fcn.net.shapes.registry import Missing, PartialShape, Shape, TooLargeError, Unknown, count
+from caffe_fcn.net.shapes.registry import (
+    RULES,
+    Missing,
+    PartialShape,
+    Shape,
+    TooLargeError,
+    Top,
+    Unknown,
+    count,
+)
+from caffe_fcn.schema import Message
 
 Infer: TypeAlias = Callable[..., Any]
 
 MAX_SIZE = 4096
 """No larger square image is tried."""
+MAX_CHANNELS = 2**16
+"""No more channels, or multiples of what they must be divisible by, are tried."""
+_TRIAL_SIZE = 256
+"""The size on which channels are looked for where it is not known."""
 _FAR = 256
 """A size that much larger than twice the smallest that fits still fits only where the size does not matter."""
 _RGB = 3
-_PASSING = VALUE_BY_VALUE.union("BN BatchNorm Bias Eltwise LRN MVN Normalize PReLU Pooling Scale".split())
-"""Types whose first top has the channels of the bottom."""
+_IMAGE_AXES = 4
+ANY: Literal["any"] = "any"
+"""Whatever there is, it fits."""
 
 
 class Search(NamedTuple):
@@ -44,7 +60,8 @@ def complete(
     """
     notes: tuple[str, ...] = ()
     if shape[1] is None:
-        channels = _channels_of_weights(search, blob, shape) or declared_channels(node.layer)
+        told = search.graph.channels.get(blob.name) or declared_channels(node.layer)
+        channels = _channels_of_weights(search, blob, shape) or told
         if channels is None:
             channels = _RGB
             notes = (f'blob "{blob.name}": the net does not tell the channels of its images; assumed {_RGB}',)
@@ -62,43 +79,83 @@ def complete(
     return tuple(size if extent is None else extent for extent in shape), (*notes, note)
 
 
+def channels_told(net: Message) -> dict[str, int]:
+    """The channels of the images that NET takes in, by blob name, where a layer tells them itself, whatever its phase,
+    and no other tells of others."""
+    told: dict[str, set[int]] = {}
+    for layer in net.layer:
+        for name, top in zip(layer.top, () if layer.bottom else _tops(layer), strict=False):
+            if isinstance(top, tuple) and len(top) > _IMAGE_AXES - 1:
+                channels = declared_channels(layer) if top[1] is None else top[1]
+                told.setdefault(name, set()).update([channels] if channels else [])
+    return {name: min(found) for name, found in told.items() if len(found) == 1}
+
+
+def _tops(layer: Message) -> Sequence[Top]:
+    """What the rule of LAYER, which has no bottoms, says of its tops."""
+    rule = RULES.get(layer.type)
+    try:
+        return rule.tops(layer, ()) if rule is not None and rule.bottoms[0] == 0 else ()
+    except ShapeError:
+        return ()
+
+
 def _channels_of_weights(search: Search, blob: Blob, shape: PartialShape) -> int | None:
-    """The channels of BLOB that the first layer with weights wants, through layers that keep or slice them."""
+    """The channels of BLOB at which the first layers with weights that depend on it are as large as their weights."""
     weights = search.graph.held
-    pending = [(blob, 1, 0)]  # a blob of c channels downstream means factor * c + offset channels here
-    seen: set[Blob] = set()
+    pending, seen = [blob] if weights else [], set[Blob]()
     while pending:
-        current, factor, offset = pending.pop(0)
-        if current in seen:
-            continue
+        current = pending.pop(0)
         seen.add(current)
         for node in search.graph.consumers.get(current, ()):
-            channels = _wanted_channels(node, shape, weights.get(node.name, ()))
-            if channels is not None:
-                return factor * channels + offset
-            if node.type in _PASSING and node.tops:
-                pending.append((node.tops[0], factor, offset))
-            elif node.type == "Slice" and node.layer.slice_param.axis == 1 and node.tops:
-                points = node.layer.slice_param.slice_point
-                share = (factor, offset + factor * points[-1]) if points else (factor * len(node.tops), offset)
-                pending.append((node.tops[-1], *share))
+            found = _channels_at(search, node, blob, shape) if weights.get(node.name) else ANY
+            if isinstance(found, int):
+                return found
+            if found is ANY:
+                pending += [top for top in node.tops if top not in seen and top not in pending]
     return None
 
 
-def _wanted_channels(node: Node, shape: PartialShape, blobs: Sequence[Shape]) -> int | None:
-    """The channels that the weights of NODE, if it has any, want of its bottom."""
-    if not blobs:
+def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -> int | Literal["any"] | None:
+    """The channels of BLOB at which the layer JUDGE is as large as its weights; "any" if all will do, None if none.
+
+    Bisection: more channels never make a layer smaller. Groups and equal slices need a multiple of their number.
+    """
+    part = _above(search.graph, [judge])._replace(held={})
+    step = lcm(*(_parts(node) for node in part.nodes))
+    held = count(search.graph.held[judge.name][0])
+
+    def compare(steps: int, size: int = _TRIAL_SIZE) -> int:
+        """Below 0: so many channels are too few. Above 0: too many. 0: they fit."""
+        trial = (1, step * steps, *(size if extent is None else extent for extent in shape[2:]))
+        try:
+            made = search.infer(part, given={**search.given, blob.name: trial}).params.get(judge.index)
+        except TooLargeError:
+            return 1
+        except ShapeError:
+            return -1
+        return (count(made[0]) > held) - (count(made[0]) < held) if made else 0
+
+    steps = _least(compare, MAX_CHANNELS)
+    if compare(steps) != 0 or compare(steps, _TRIAL_SIZE + _FAR) != 0:
         return None
-    weight = blobs[0]
-    if node.type in ("Convolution", "Convolution3D") and len(weight) > 2:
-        groups: int = node.layer.convolution_param.group
-        return weight[1] * max(1, groups)
-    if node.type == "InnerProduct" and node.layer.inner_product_param.axis == 1:
-        columns, size = _columns(node, weight), shape[2:]
-        positions = count(tuple(extent for extent in size if extent is not None))
-        if columns is not None and None not in size and positions and columns % positions == 0:
-            return columns // positions
-    return None
+    return ANY if compare(2 * steps) == 0 else step * steps
+
+
+def _parts(node: Node) -> int:
+    """Of what the channels that NODE takes are a multiple."""
+    if node.type == "Slice" and not node.layer.slice_param.slice_point:
+        return max(1, len(node.tops))
+    return max(1, node.layer.convolution_param.group) if node.layer.HasField("convolution_param") else 1
+
+
+def _least(compare: Callable[[int], int], most: int) -> int:
+    """The least number up to MOST at which COMPARE is not below 0, by bisection; MOST if there is none."""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if compare(middle) < 0 else (low, middle)
+    return high
 
 
 def _columns(node: Node, weight: Shape) -> int | None:
@@ -133,13 +190,10 @@ def _solve(search: Search, blob: Blob, shape: PartialShape) -> tuple[int, str] |
         signs = {_judge(node, shapes.blobs[node.bottoms[0]], weights[node.name][0]) for node in judges}
         return 1 if 1 in signs else -1 if -1 in signs else 0
 
-    low, high = 0, MAX_SIZE
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if compare(middle) < 0 else (low, middle)
-    if compare(high) != 0 or compare(min(MAX_SIZE, 2 * high + _FAR)) == 0:
+    size = _least(compare, MAX_SIZE)
+    if compare(size) != 0 or compare(min(MAX_SIZE, 2 * size + _FAR)) == 0:
         return None  # behind global pooling every size fits, so none is told
-    return high, ", ".join(f'"{node.name}"' for node in judges)
+    return size, ", ".join(f'"{node.name}"' for node in judges)
 
 
 def _judge(node: Node, bottom: Shape | Unknown, weight: Shape) -> int:

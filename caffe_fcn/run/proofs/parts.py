@@ -86,7 +86,7 @@ def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Sh
         added.ClearField("include")
         added.ClearField("exclude")
     graph = build_graph(net, phase=whole.phase, source=whole.source, uncomputed=uncomputed)
-    graph = graph._replace(held=whole.held, crops_at_zero=whole.crops_at_zero)
+    graph = graph._replace(held=whole.held, channels=whole.channels, crops_at_zero=whole.crops_at_zero)
     return Net(graph, infer_shapes(graph))
 
 
