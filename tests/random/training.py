@@ -49,9 +49,10 @@ def _train_val(d: Draft, blob: str, batch: int) -> None:
 
 
 def _source(d: Draft, names: list[str], batch: int) -> Message:
-    """What feeds the blobs NAMES and as many labels as are in a BATCH: pictures of a database have three channels."""
+    """What feeds the blobs NAMES and as many labels as are in a BATCH: pictures of a database, whose channels the
+    other phase tells, or values that fillers make."""
     shape = d.shape(names[0])
-    if len(names) == 1 and len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] and shape[0] == batch:
+    if len(names) == 1 and len(shape) == 4 and shape[2] == shape[3] and shape[0] == batch:
         source = schema.LayerParameter(name="data", type="Data", top=[*names, "label"])
         source.data_param.batch_size, source.transform_param.crop_size = batch, shape[2]
         return source
