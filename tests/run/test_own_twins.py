@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.graph import build_graph
+from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
+from caffe_fcn.run.engine import Net
 from caffe_fcn.run.proofs.records import Verification
 from caffe_fcn.run.verify import Model, verify
-from tests.run.nets import add_layer
+from tests.net.test_corpus_shapes import MEASURED, needs_corpus
+from tests.paths import CORPUS, SHARED_MODELS
+from tests.run.nets import add_layer, hollow_weights
 from tests.run.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends
 from tests.surgery.nets import conv, data, fc, layer
 
@@ -96,3 +103,28 @@ def test_wires_of_layers_that_do_not_run(tmp_path: Path) -> None:
     text = data() + layer("a", "Odd", "data") + layer("b", "Even", "data") + layer("c", "Strange", "a b")
     found = own_twin(text, tmp_path, changed=text.replace('bottom: "a" bottom: "b"', 'bottom: "b" bottom: "a"'))
     assert ends(found)[1] is FAILS and not found.holds
+
+
+def _light(entry: dict[str, Any]) -> bool:
+    """Whether the net ENTRY has few parameters, so that it is soon verified."""
+    params: dict[str, list[list[int]]] = entry["measured"]["params"]
+    return sum(prod(shape) for shapes in params.values() for shape in shapes) < 5_000_000
+
+
+@needs_corpus
+@pytest.mark.parametrize("entry", [*filter(_light, MEASURED)][::5], ids=lambda entry: entry["file"])
+def test_nets_of_the_corpus(entry: dict[str, Any], tmp_path: Path) -> None:
+    source = read_net(CORPUS / entry["file"])
+    graph = build_graph(source.net, source=source.name)
+    with hollow_weights(Net(graph, infer_shapes(graph)), tmp_path / "net.caffemodel") as weights:
+        found = verify(Model(source, weights), Model(source, weights))
+    assert found.holds and found.engine == ""
+
+
+@pytest.mark.skipif(not SHARED_MODELS.exists(), reason="the real models are not beside the checkout")
+@pytest.mark.parametrize("name", "det2 det3 lprchar lprseg res10 slim320 wxsr".split())
+def test_real_models(name: str) -> None:
+    source = read_net(SHARED_MODELS / name / "net.prototxt")
+    with open_weights(SHARED_MODELS / name / "net.caffemodel") as weights:
+        found = verify(Model(source, weights), Model(source, weights))
+    assert found.holds and found.engine == ""
