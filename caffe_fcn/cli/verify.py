@@ -96,7 +96,9 @@ def verify(
     if "" in files:
         raise click.UsageError("a file's name is empty")
     if not 2 <= len(files) <= 4:
-        raise click.UsageError(f"expected two nets, each with its weights, found {len(files)} files")
+        raise click.UsageError(
+            f"expected two nets, each with its weights, found {len(files)} file{'s'[: len(files) != 1]}"
+        )
     if files.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
     options = _options(**choices)

@@ -98,7 +98,9 @@ def _weights(proof: WeightsProof) -> list[str]:
 
 def _field(each: FieldDifference) -> str:
     place = repr(each.layer) if each.layer == each.twin else f"{each.layer!r}, {each.twin!r} in the twin"
-    return f"layer {place}: {each.field}: expected {each.expected}, found {each.found}"
+    swapped = (each.field, each.expected, each.found) == ("type", "Convolution", "InnerProduct")
+    hint = "; the converted net comes behind the original: are the two swapped?" if swapped else ""
+    return f"layer {place}: {each.field}: expected {each.expected}, found {each.found}{hint}"
 
 
 def _same_size(proof: SameSizeProof) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
 
-from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
@@ -136,8 +136,11 @@ class _Work:
             for name, each in found.fit.other_axes.items()
             if name not in before.fit.other_axes  # else the original's own fault
         )
+        _refuse_swapped(before, found)
         if found.misfit:
             self.refused, self.misfit = (found.misfit,), "the weights of the twin do not fit its net"
+        elif own := _fault_at_own_input(twin, selection):
+            self.refused += (f"Caffe does not load the twin with the input that its own prototxt states: {own}",)
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
@@ -269,6 +272,26 @@ def _met(
 ) -> Trained:
     """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
     return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
+
+
+def _fault_at_own_input(twin: Model, selection: Selection) -> str:
+    """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
+    try:
+        return _met(twin, selection, lenient=True).misfit
+    except ShapeError as error:
+        return str(error)
+
+
+def _refuse_swapped(original: Trained, twin: Trained) -> None:
+    """Raise WeightsError where both lack the weights of layers, and each of them has those that the other lacks."""
+    lacking, told = [], []
+    for side, other in ((original, twin), (twin, original)):
+        names = [supply.node.name for supply in side.supplies if supply.lack]
+        held = {record.name for record in other.weights.layers if record.blobs} if other.weights else set()
+        lacking.append(bool(names) and held.issuperset(names))
+        told.append(f"{side.weights and side.weights.path} lacks {names[0] if names else ''!r} of {side.source.name}")
+    if all(lacking):
+        raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped; exchange them")
 
 
 def _refuse_other_crops(original: Side, twin: Side) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +297,85 @@ def test_arguments_swapped(pair: CommandLine) -> None:
 
 def test_the_original_s_weights_in_place_of_the_twin_s(pair: CommandLine) -> None:
     result = pair.run("verify", *FILES[:3], FILES[1])
-    assert result.code == 1 and "expected 2 blobs, found 0" in result.out.decode()
+    told = "net.caffemodel holds 2 blobs for 'ip1', net.caffemodel no blobs for 'ip1-conv'"
+    assert result.code == 1 and told in result.out.decode()
+    assert "layer 'ip2' is in net.caffemodel, and is none of the twin's net" in result.out.decode()
+
+
+SWAPPED = "the arguments are swapped: the prototxt comes first"
+ALONE = ".prototxt is a prototxt; give its weights behind it"
+EXCHANGED = "the weights of the two nets are swapped; exchange them"
+BACKWARDS = (
+    "expected Convolution, found InnerProduct; the converted net comes behind the original: are the two swapped?"
+)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(4))][1:], ids=str)
+def test_the_files_in_another_order(pair: CommandLine, order: tuple[int, ...]) -> None:
+    result = pair.run("verify", *(FILES[place] for place in order))
+    told = [line for line in (result.out.decode() + result.err).splitlines() if line.endswith((SWAPPED, ALONE))]
+    if order in ((0, 3, 2, 1), (2, 1, 0, 3)):
+        told = [line for line in result.err.splitlines() if line.endswith(EXCHANGED)]
+    elif order == (2, 3, 0, 1):
+        told = [line for line in result.out.decode().splitlines() if line.endswith(BACKWARDS)][:1]
+    assert result.code and len(told) == 1
+
+
+def test_one_file_again_and_again(pair: CommandLine) -> None:
+    for files in ([FILES[0]], [FILES[1]], [FILES[0]] * 4, [FILES[1]] * 4, FILES[:2], [FILES[0], FILES[0], *FILES[1:3]]):
+        result = pair.run("verify", *files)
+        assert result.code == 2 and result.err.splitlines()[-1].startswith("Error: ")
+    assert pair.run("verify", *FILES[:2] * 2).code == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((1, 3, 28, 28), "blob 0: expected 450 values (6×3×5×5), found 150 (6×1×5×5)"),
+        ((1, 1, 4, 4), 'layer "conv1" (Convolution): the kernel covers 5×5, more than the input of 4×4'),
+        ((1, 784), 'layer "pool1" (Pooling): the bottom has 2 axes (1×6), but the layer needs 4'),
+        ((7, 1, 60, 80), ""),
+    ],
+    ids=str,
+)
+def test_an_input_that_the_twin_states(pair: CommandLine, size: tuple[int, ...], told: str) -> None:
+    text = (pair.path / FILES[2]).read_text()
+    stated = " ".join(f"dim: {extent}" for extent in size)
+    changed = text.replace("dim: 1 dim: 1 dim: 28 dim: 28", stated)
+    assert changed != text
+    (pair.path / FILES[2]).write_text(changed)
+    result = pair.run("verify", *FILES)
+    lines = [line for line in result.out.decode().splitlines() if "Caffe does not load the twin" in line]
+    assert (result.code, len(lines)) == ((1, 1) if told else (0, 0)) and all(told in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ('top: "prob"\n}', 'top: "odd"\n}', 0),
+        ('name: "prob"', 'name: "odd"', 0),
+        ('  top: "ip2-conv"', '  top: "ip2-conv" top: "odd"', 1),
+        ('type: "Softmax"', 'type: "Silence"', 1),
+    ],
+)
+def test_outputs_that_the_twin_calls_otherwise(pair: CommandLine, old: str, new: str, code: int) -> None:
+    text = (pair.path / FILES[2]).read_text()
+    assert old in text
+    (pair.path / FILES[2]).write_text(text.replace(old, new))
+    assert pair.run("verify", *FILES).code == code
+
+
+def test_outputs_that_the_twin_lacks_or_has_beside(pair: CommandLine) -> None:
+    text = (pair.path / FILES[2]).read_text()
+    more = 'layer { name: "more" type: "AbsVal" bottom: "ip1-conv" top: "more" }'
+    for changed, told in (
+        (text + more, ["the twin's output 'more' stands for none of the original"]),
+        (text[: text.rindex("layer {")], ["the twin has no output that stands for 'prob'"]),
+    ):
+        (pair.path / FILES[2]).write_text(changed)
+        result = pair.run("verify", *FILES)
+        lines = result.out.decode()
+        assert result.code == 1 and all(each in lines for each in told)
 
 
 def test_weights_that_are_not_the_original_s(pair: CommandLine) -> None:

@@ -7,7 +7,7 @@ megabytes at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -174,7 +174,8 @@ class _Count:
             self.untrained.append(pair.layer.name)
             return
         if len(blobs) != len(others):
-            self.failures.append(f"{name}: expected {len(blobs)} blobs, found {len(others)}")
+            ours = f"{self.original.path} holds {_many(blobs)} for {pair.layer.name!r}"
+            self.failures.append(f"{name}: {ours}, {self.twin.path} {_many(others)} for {pair.twin.name!r}")
             return
         for position, (blob, other) in enumerate(zip(blobs, others, strict=True)):
             order = _order(pair, blob) if pair.converted and position == 0 else None
@@ -194,7 +195,7 @@ class _Count:
         """Compare the blobs of a layer that is in neither net."""
         records = _held(self.twin)[name]
         if not blobs:
-            self.failures.append(f"layer {name!r}: in the twin's weights, and neither in its net nor in the original's")
+            self.failures.append(f"layer {name!r} is in {self.twin.path}, and is none of the twin's net")
             return
         for position, (blob, other) in enumerate(zip_longest(blobs, records)):
             place = f"layer {name!r}, which is not in the net, blob {position}"
@@ -221,6 +222,10 @@ class _Count:
         self.reshaped += bare(blob.shape) != bare(other.shape)
         if differing:
             self.failures.append(f"{place}: {differing:,} of {blob.count:,} values are not the original's")
+
+
+def _many(blobs: Sequence[BlobRecord]) -> str:
+    return f"{len(blobs) or 'no'} {'blob' if len(blobs) == 1 else 'blobs'}"
 
 
 def _place(name: str, twin: str) -> str:
