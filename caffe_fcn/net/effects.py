@@ -23,7 +23,7 @@ class Effect(Enum):
     OWN = "own"
     """It is a parameter of a layer type that BVLC Caffe lacks, and that is refused as a whole wherever it matters."""
     APPLIED = "applied"
-    """It changes shapes or answers, and that is computed."""
+    """It changes shapes or answers, and that is computed, if only by engines that have its layer's type."""
     VALUES = "values"
     """It changes answers, but no shape, and that is not computed."""
     SHAPES = "shapes"
@@ -49,7 +49,8 @@ DataParameter: new_height new_width
 DenseImageDataParameter: batch_size new_height new_width is_color crop_size crop_width crop_height
 DenseImageDataParameter: label_divide_factor=1
 DetectNetGroundTruthParameter: stride image_size_x image_size_y
-DetectionOutputParameter: num_classes keep_top_k
+DetectionOutputParameter: num_classes keep_top_k share_location background_label_id nms_param code_type
+DetectionOutputParameter: variance_encoded_in_target confidence_threshold
 DropoutParameter: scale_train
 ELUParameter: lambda
 FlipParameter: flip_width flip_height
@@ -64,6 +65,7 @@ LayerParameter: resize_nearest_neighbor_param roi_pooling_param shuffle_channel_
 LayerParameter: upsample_darknet_param upsample_param video_data_param
 MarginInnerProductParameter: num_output axis
 MulParameter: mul_shape
+NonMaximumSuppressionParameter: nms_threshold top_k eta
 NormalizeParameter: across_spatial channel_shared eps scale_filler
 PSROIPoolingParameter: spatial_scale output_dim group_size
 PadParameter: paddings pad_l pad_r pad_t pad_b
@@ -72,8 +74,8 @@ PermuteParameter: order
 Pooling3DParameter: pool kernel_size stride pad kernel_depth temporal_stride
 PoolingParameter: avg_include_pad ceil_mode=true torch_pooling kernel_depth temporal_stride
 PoolingParameter: pad_l=0 pad_r=0 pad_t=0 pad_b=0
-PriorBoxParameter: min_size max_size aspect_ratio flip
-ProposalParameter: feat_stride
+PriorBoxParameter: min_size max_size aspect_ratio flip clip variance img_size img_h img_w step step_h step_w offset
+ProposalParameter: feat_stride base_size min_size ratio scale pre_nms_topn post_nms_topn nms_thresh
 ROIPoolingParameter: pooled_h pooled_w spatial_scale
 ReorgParameter: stride reverse
 ResizeBilinearParameter: output_height output_width data_format scale_height scale_width
@@ -98,8 +100,7 @@ BiasParameter: saturate=None
 ConcatParameter: input_scale input_zero_point output_scale=1 output_zero_point=0 saturate=None
 ConvolutionParameter: coeff fusion_type input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
 ConvolutionParameter: weight_scale=1 weight_zero_point=0 per_channel_scale_weight saturate=None
-DetectionOutputParameter: share_location background_label_id nms_param code_type variance_encoded_in_target
-DetectionOutputParameter: confidence_threshold objectness_score
+DetectionOutputParameter: objectness_score
 DropoutParameter: sample_weights_test
 EltwiseParameter: coeff_blob operation input_scale input_zero_point output_scale=1 output_zero_point=0 saturate=None
 InnerProductParameter: normalize input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
@@ -113,8 +114,6 @@ NormalizeParameter: normalize_type add_eps_before_sqrt=true
 PoolingParameter: pool input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
 PoolingParameter: output_shift_instead_division saturate=None
 PowerParameter: saturate=None
-PriorBoxParameter: clip variance img_size img_h img_w step step_h step_w offset
-ProposalParameter: base_size min_size ratio scale pre_nms_topn post_nms_topn nms_thresh
 ReLUParameter: relu6=false maximum minimum input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0
 ReLUParameter: saturate=None
 ResizeBilinearParameter: align_corners=false half_pixel_centers=false

@@ -7,7 +7,7 @@ plainly: no rules, no data layers, no work in place, a layer called like its top
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -17,11 +17,12 @@ from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
-from caffe_fcn.files.rewrite import DROP, LayerEdit, write
+from caffe_fcn.files.rewrite import DROP, BlobEdit, LayerEdit, write
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal
-from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, batch_norm_blobs, infer_shapes, refuse_empty, show
+from caffe_fcn.net.shapes.regions import COUNTED
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
@@ -50,11 +51,14 @@ class Written(NamedTuple):
 
 class Dialect(NamedTuple):
     """How a reader wants it: the types of values that it reads, the field and the value by which it rounds the size of
-    a pooling down, and those fields of forks that it knows."""
+    a pooling down, and those fields of forks that it knows. TOLD says a layer, whose first bottom has so many axes, in
+    its words, and returns those that our schema lacks. Without SCALARS a parameter blob has one axis at least."""
 
     dtypes: tuple[str, ...]
     rounds_down: tuple[str, Any]
     fields: frozenset[str] = frozenset()
+    told: Callable[[Message, int], str] = lambda layer, axes: ""
+    scalars: bool = True
 
 
 def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dialect) -> Written:
@@ -63,17 +67,19 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dial
     from google.protobuf import text_format
 
     blobs = _names(scope)
-    net = schema.NetParameter(name="net")
+    layers: list[tuple[Message, str]] = []
     for blob in scope.inputs:
         shape = scope.shapes.blobs[blob]
         if not isinstance(shape, tuple):
             raise ShapeError(
                 f"{scope.graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape"
             )
-        net.layer.add(name=blobs[blob], type="Input", top=[blobs[blob]]).input_param.shape.add(dim=shape)
+        fed = schema.LayerParameter(name=blobs[blob], type="Input", top=[blobs[blob]])
+        fed.input_param.shape.add(dim=shape)
+        layers.append((fed, ""))
     kept = [node for node in scope.graph.nodes if scope.inputs == () or not set(node.tops) & set(scope.inputs)]
     parts = {node.name: _parts(node, blobs, scope.shapes, dialect) for node in kept}
-    net.layer.extend(part.layer for node in kept for part in parts[node.name])
+    layers += [(part.layer, dialect.told(part.layer, part.axes)) for node in kept for part in parts[node.name]]
     written = Written(
         os.path.join(directory, NET),
         os.path.join(directory, WEIGHTS),
@@ -81,9 +87,11 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dial
         {blob: blobs[node.tops[0]] for node in kept for blob in node.tops},
     )
     with open(written.net, "w", encoding="utf-8") as file:
-        file.write(text_format.MessageToString(net, as_utf8=True))
+        file.write('name: "net"\n')
+        for layer, also in layers:
+            file.write(f"layer {{\n{text_format.MessageToString(layer, as_utf8=True)}{also}}}\n")
     refuse_lacking(weights, [(node, scope.shapes.params.get(node.index, ())) for node in kept])
-    _write_weights(weights, written.weights, parts, dialect.dtypes)
+    _write_weights(weights, written.weights, parts, dialect)
     return written
 
 
@@ -103,21 +111,25 @@ def _names(scope: Scope) -> dict[Blob, str]:
 
 
 class _Part(NamedTuple):
-    """A layer in the net that is written, and which of the blobs of the old one it takes; None for all."""
+    """A layer in the net that is written, the number of AXES of its first bottom, and which of the blobs of the old one
+    it takes; None for all."""
 
     layer: Message
+    axes: int
     takes: tuple[int, ...] | None
 
 
 def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect) -> list[_Part]:
     """NODE as it is written. A BatchNorm of a fork, with a scale or a ReLU of its own, is several layers, the last one
     called like the top."""
-    layer = _plain(node, blobs, shapes, dialect)
+    bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
+    axes = len(bottom) if isinstance(bottom, tuple) else 0
+    layer = _plain(node, blobs, axes, dialect)
     params = shapes.params.get(node.index, ())
     held = batch_norm_blobs(params)
     relu = bool(node.layer.batch_norm_param.relu)
     if node.type != TYPE or not (relu or held.scale is not None):
-        return [_Part(layer, None)]
+        return [_Part(layer, axes, None)]
     top = layer.top[0]
     split = Split(tuple(params), held, None if held.scale is None else top, top if relu else None)
     layers = split_layer(layer, split, node.layer)
@@ -127,11 +139,12 @@ def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect)
         each.name, each.top[0] = name, name
         if number:
             each.bottom[0] = names[number - 1]
-    return [_Part(each, takes) for each, takes in zip(layers, parts_of(split), strict=False)]
+    return [_Part(each, axes, takes) for each, takes in zip(layers, parts_of(split), strict=False)]
 
 
-def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect) -> Message:
-    """The layer of NODE with BLOBS as they are called now, and nothing that a reader may take amiss."""
+def _plain(node: Node, blobs: dict[Blob, str], axes: int, dialect: Dialect) -> Message:
+    """The layer of NODE, on a blob of so many AXES, with BLOBS as they are called now, and nothing that a reader may
+    take amiss."""
     layer = schema.LayerParameter()
     layer.CopyFrom(node.layer)
     layer.bottom[:] = [blobs[blob] for blob in node.bottoms]
@@ -139,9 +152,8 @@ def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect)
     layer.name = layer.top[0]
     for field in ("include", "exclude", "param", "propagate_down", "loss_weight"):
         layer.ClearField(field)
-    bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
-    if isinstance(bottom, tuple) and len(bottom) > _IMAGE and layer.HasField("convolution_param"):
-        _spell_out(layer.convolution_param, len(bottom) - 2)
+    if axes > _IMAGE and layer.HasField("convolution_param"):
+        _spell_out(layer.convolution_param, axes - 2)
     if layer.HasField("convolution_param"):
         _say_dilation(layer.convolution_param)
     down = layer.type == "Pooling" and rounds_down(layer)
@@ -151,8 +163,6 @@ def _plain(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect)
     if down:
         layer.pooling_param.ClearField("round_mode")
         setattr(layer.pooling_param, *dialect.rounds_down)
-    if layer.type == "LRN":
-        layer.lrn_param.alpha = layer.lrn_param.alpha  # OpenCV's default is not Caffe's
     return layer
 
 
@@ -183,24 +193,25 @@ def _spell_out(param: Message, axes: int) -> None:
             values[:] = [values[0]] * axes
 
 
-def _write_weights(
-    weights: WeightFile, path: str, parts: Mapping[str, Sequence[_Part]], dtypes: Collection[str]
-) -> None:
-    """Write the blobs of layers to PATH, under the names of those that they become in the new net, their PARTS."""
+def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[_Part]], dialect: Dialect) -> None:
+    """Write the blobs of layers to PATH, under the names of those that they become in the new net, their PARTS, in the
+    DIALECT of the reader."""
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
     edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):
         if record.name not in parts or last.get(record.name) != position:
             edits[position] = DROP
             continue
-        other = next((blob.dtype for blob in record.blobs if blob.dtype not in dtypes), None)
+        other = next((blob.dtype for blob in record.blobs if blob.dtype not in dialect.dtypes), None)
         if other is not None:
             raise EngineError(
-                f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dtypes)}, found {other}, "
-                "which this engine does not read; use --engine onnxruntime"
+                f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dialect.dtypes)}, found "
+                f"{other}, which this engine does not read; use --engine onnxruntime"
             )
+        scalars = [] if dialect.scalars else [place for place, blob in enumerate(record.blobs) if blob.shape == ()]
+        axis = dict.fromkeys(scalars, BlobEdit((1,)))
         edits[position] = [
-            LayerEdit(schema.LayerParameter(name=part.layer.name, type=part.layer.type), takes=part.takes)
+            LayerEdit(schema.LayerParameter(name=part.layer.name, type=part.layer.type), axis, part.takes)
             for part in parts[record.name]
         ]
     write(weights, path, edits, upgrade_header=lambda header: header)
@@ -227,8 +238,13 @@ class Sizes:
             dims[blob.name] = (None, *known[1:2], *[None] * len(known[2:])) if known else ()
         return dims
 
-    def outputs(self, arrays: dict[str, Array]) -> dict[Blob, Shape]:
+    def outputs(self, arrays: Mapping[str, Array]) -> dict[Blob, Shape]:
         """The shapes of the outputs for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
+        found = self.shapes(arrays).blobs
+        return {blob: shape for blob in self._scope.outputs if isinstance(shape := found[blob], tuple)}
+
+    def shapes(self, arrays: Mapping[str, Array]) -> Shapes:
+        """All shapes for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
         given = {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
         if self._made is None or given != self._given:
             shapes = infer_shapes(self._scope.graph, given=given)
@@ -237,12 +253,25 @@ class Sizes:
             if misfit is not None:
                 raise EngineError(f"{self._scope.graph.source}: at this input size, {misfit}")
             self._given, self._made = given, shapes
-        found = self._made.blobs
-        return {blob: shape for blob in self._scope.outputs if isinstance(shape := found[blob], tuple)}
+        return self._made
 
 
-def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape) -> Array:
-    """ARRAY, which ENGINE made of BLOB, in the shape EXPECTED; axes of one may be missing. Raises EngineError."""
+def counted(graph: Graph) -> dict[Blob, int]:
+    """The blobs of GRAPH with an axis, here numbered, as long as the data decide: that of detections, or of regions."""
+    found: dict[Blob, int] = {}
+    for node in graph.nodes:
+        own = COUNTED.get(node.type)
+        axes = [own] if own is not None else [found[blob] for blob in node.bottoms if blob in found]
+        if axes:
+            found.update(dict.fromkeys(node.tops, axes[0]))
+    return found
+
+
+def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape, counted: int | None = None) -> Array:
+    """ARRAY, which ENGINE made of BLOB, in the shape EXPECTED; axes of one may be missing. The axis COUNTED may have
+    any length. Raises EngineError."""
+    if counted is not None and array.ndim == len(expected):
+        expected = (*expected[:counted], array.shape[counted], *expected[counted + 1 :])
     if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:
         raise EngineError(
             f"{engine} makes {blob.name!r} {show(tuple(array.shape))} where Caffe makes it {show(expected)}; use "

@@ -1,7 +1,7 @@
 """The engine `opencv`: OpenCV 4.x and its own reader of Caffe's files.
 
 The one idea: it is a second opinion, from people who wrote every layer anew. What it is known to get wrong without
-a word is refused by name before it is loaded; all else that it does not know, it says itself.
+a word is refused by name before it is loaded (`opencv_rules.py`); all else that it does not know, it says itself.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import Node
-from caffe_fcn.net.shapes import Shape
-from caffe_fcn.net.shapes.windows import convolution_windows, pooling_windows, rounds_down
-from caffe_fcn.run.caffe_files import Dialect, Sizes, Written, as_caffe_makes_it, of_forks, refuse, write_files
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.run.caffe_files import Sizes, Written, as_caffe_makes_it, counted, refuse, write_files
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
+from caffe_fcn.run.opencv_rules import DIALECT, RULES
 
 _INSTALL = "pip install 'opencv-python-headless==4.*'"
 _SILENT = 0
-_DIALECT = Dialect(("float32",), ("ceil_mode", False), frozenset({"scale_train"}))
+_BOX = 7
+"""The numbers of a detection."""
 
 
 def opencv() -> Any:
@@ -49,11 +48,11 @@ class OpenCv:
         is not installed."""
         cv2 = opencv()
         scope = choose_scope(net.graph, net.shapes, outputs)
-        refuse("OpenCV", scope, _RULES)
+        refuse("OpenCV", scope, RULES)
         if self.threads is not None:
             cv2.setNumThreads(self.threads)
         with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
-            written = write_files(scope, weights, directory, _DIALECT)
+            written = write_files(scope, weights, directory, DIALECT)
             loaded = _call(
                 scope, "does not load it", cv2, lambda: cv2.dnn.readNetFromCaffe(written.net, written.weights)
             )
@@ -66,6 +65,7 @@ class OpenCvSession:
     def __init__(self, scope: Scope, written: Written, net: Any, cv2: Any) -> None:
         self._scope, self._written, self._net, self._cv2 = scope, written, net, cv2
         self._sizes = Sizes(scope)
+        self._counted = counted(scope.graph)
 
     @property
     def inputs(self) -> Mapping[str, Dims]:
@@ -94,8 +94,25 @@ class OpenCvSession:
                 raise EngineError(
                     f"OpenCV does not give {blob.name!r}, top {place} of its layer; use --engine onnxruntime"
                 )
-            found[blob.name] = as_caffe_makes_it("OpenCV", blob, tops[layers[blob]][place], shape).copy()
+            top = tops[layers[blob]][place]
+            if self._scope.graph.producer[blob].type == "DetectionOutput":
+                top = self._detections(blob, top, arrays)
+            found[blob.name] = as_caffe_makes_it("OpenCV", blob, top, shape, self._counted.get(blob)).copy()
         return found
+
+    def _detections(self, blob: Blob, rows: Array, arrays: Mapping[str, Array]) -> Array:
+        """ROWS, the detections in BLOB, as Caffe has them: without the zeros behind them, by class and then by score,
+        and where there are none, one row for each of the items in ARRAYS."""
+        import numpy as np
+
+        boxes = rows.reshape(-1, _BOX)
+        boxes = boxes[boxes.any(axis=1)]
+        if not len(boxes):
+            node = self._scope.graph.producer[blob]
+            scores = self._sizes.shapes(arrays).blobs[node.bottoms[1]]
+            boxes = np.full((scores[0] if isinstance(scores, tuple) else 1, _BOX), -1, np.float32)
+            boxes[:, 0] = np.arange(len(boxes))
+        return boxes[np.lexsort((boxes[:, 1], boxes[:, 0]))].reshape(1, 1, -1, _BOX)
 
 
 def _call(scope: Scope, what: str, cv2: Any, function: Any) -> Any:
@@ -110,78 +127,3 @@ def _call(scope: Scope, what: str, cv2: Any, function: Any) -> Any:
     finally:
         if logging:
             logging.setLogLevel(before)
-
-
-# ---- What OpenCV gets wrong without a word ----
-
-
-_ALL_BUT_DEFAULT: tuple[tuple[str, str, str], ...] = (
-    ("InnerProduct", "inner_product_param", "transpose"),
-    ("LRN", "lrn_param", "k"),
-    ("Log", "log_param", "base"),
-    ("Log", "log_param", "scale"),
-    ("Log", "log_param", "shift"),
-    ("MVN", "mvn_param", "eps"),
-    ("Swish", "swish_param", "beta"),
-)
-"""Fields that it does not look at, so that only their defaults are safe: type of the layer, message, field."""
-
-
-def _ignored(node: Node, scope: Scope) -> str | None:
-    found = []
-    for kind, message, field in _ALL_BUT_DEFAULT:
-        param = getattr(node.layer, message)
-        if node.type == kind and getattr(param, field) != param.DESCRIPTOR.fields_by_name[field].default_value:
-            found.append(f"{message}.{field}, which it ignores")
-    return ", ".join(found) or None
-
-
-def _stochastic(node: Node, scope: Scope) -> str | None:
-    method = schema.enum_number("PoolingParameter", "PoolMethod", "STOCHASTIC")
-    stochastic = node.type == "Pooling" and node.layer.pooling_param.pool == method
-    return "stochastic pooling, which it does at random" if stochastic else None
-
-
-def _of_one(node: Node, scope: Scope) -> str | None:
-    """What it does not expect: a single axis, of which it makes two, or a single bottom."""
-    if node.type == "Softmax" and len(_extents(node, scope)) == 1:
-        return "a blob of one axis, which it takes for a column"
-    return "a single bottom, which it does not copy" if node.type == "Concat" and len(node.bottoms) == 1 else None
-
-
-def _scaled_elsewhere(node: Node, scope: Scope) -> str | None:
-    if node.type != "Scale":
-        return None
-    if node.layer.scale_param.axis < 0:
-        return "scale_param.axis counted from the back, which it does not do"
-    second = len(node.bottoms) > 1 and node.layer.scale_param.bias_term
-    return "scale_param.bias_term with two bottoms, of which it takes the second for the bias" if second else None
-
-
-def _window_outside(node: Node, scope: Scope) -> str | None:
-    """At one size or another; that is not looked at, since a net is loaded for all."""
-    extents = _extents(node, scope)
-    if node.type != "Pooling" or rounds_down(node.layer) or node.layer.pooling_param.global_pooling or not extents:
-        return None
-    windows = pooling_windows(node.layer, extents[2:])
-    jumps = any(stride > kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
-    outside = jumps and not any(windows.before + windows.after)
-    return "a window may lie outside the map, and of nothing it takes 0 for the maximum" if outside else None
-
-
-def _writes_past_the_end(node: Node, scope: Scope) -> str | None:
-    """With one tap it forgets that padding takes something away from the map, and has no room for what it writes."""
-    extents = _extents(node, scope)
-    if node.type != "Deconvolution" or len(extents) < 3:
-        return None
-    windows = convolution_windows(node.layer, len(extents) - 2)
-    single = {*windows.kernel, *windows.stride} == {1} and any(windows.before + windows.after)
-    return "padding of a kernel of 1, which it forgets" if single else None
-
-
-def _extents(node: Node, scope: Scope) -> Shape:
-    shape = scope.shapes.blobs[node.bottoms[0]]
-    return shape if isinstance(shape, tuple) else ()
-
-
-_RULES = (of_forks(_DIALECT), _ignored, _stochastic, _of_one, _scaled_elsewhere, _window_outside, _writes_past_the_end)

@@ -244,6 +244,6 @@ def test_words_of_an_effect_on_shapes() -> None:
     assert effect(field) == "changes shapes in the fork intel, which is not supported"
     (field,) = read(layer("a", "Pooling", "pooling_param { pad_type: 1 }")).foreign
     assert effect(field) == "changes shapes in a fork of Caffe, which is not supported"
-    net = read(layer("a", "PriorBox", "prior_box_param { clip: true }"))
+    net = read(layer("a", "MarginInnerProduct", "margin_inner_product_param { gamma: 0.5 }"))
     (field,) = (each for each in net.foreign if each.undecided)
     assert effect(field) == f"changes answers in the forks {', '.join(field.forks)}, which is not supported"

@@ -15,6 +15,9 @@ from caffe_fcn.net.shapes.registry import Bottoms, Missing, Top, Unknown, need_a
 REGION_LAYERS = frozenset({"PSROIAlign", "PSROIPooling", "ROIAlign", "ROIPooling", "ROIWarping"})
 """Types whose top holds one item per region; what follows no longer depends on the size of the image."""
 
+COUNTED = {"DetectionOutput": 2, "Proposal": 0}
+"""Types whose tops are as long along an axis, here numbered, as there are detections or regions."""
+
 
 def _regions(rois: object) -> int:
     return rois[0] if isinstance(rois, tuple) and rois else 1
