@@ -18,9 +18,9 @@ from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.geometry.alignment import misaligned
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
+from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
-from caffe_fcn.surgery.check import other_parameters
 from caffe_fcn.surgery.convert import open_inputs
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.meeting import meet
@@ -202,7 +202,8 @@ def _resized(graph: Graph, nominal: Shapes, settings: Settings) -> Shapes:
     try:
         shapes = infer_shapes(graph, given=given)
     except ShapeError as error:
-        raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}") from error
+        near = advice(graph, nominal, known, size, settings.selection.given)
+        raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}{near}") from error
     misfit = other_parameters(graph, nominal, shapes)
     if misfit:
         raise SurgeryError(f"{shown} does not suit the net: {misfit}; convert it first with `caffe-fcn convert`")

@@ -24,10 +24,10 @@ from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, batch_norm_blobs, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.regions import COUNTED
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
+from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.check import other_parameters
 from caffe_fcn.surgery.filling import refuse_lacking
 from caffe_fcn.surgery.splitting import TYPE, Split, parts_of, split_layer, unique_name
 

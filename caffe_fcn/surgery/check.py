@@ -14,7 +14,8 @@ from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.geometry import JOINS, Cause, Exactness, Geometry, Reason, ends_of_maps, infer_geometry, summed_up
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.kept import Original, Twin, check_kept
@@ -131,13 +132,3 @@ def _check_larger(
     if misfit and misfit.startswith(tuple(f"layer {node.name!r} " for node in changed)):
         raise SurgeryError(f"a larger input would not be seen in windows: {misfit}; leave the layer with --skip")
     return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []
-
-
-def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> str | None:
-    """Which layer's parameter blobs are of another shape in OTHER than in NOMINAL, in words; None when all agree."""
-    for node in graph.nodes:
-        before, after = nominal.params.get(node.index), other.params.get(node.index)
-        if before is not None and after is not None and before != after:
-            was, now = next((was, now) for was, now in zip(before, after, strict=False) if was != now)
-            return f"layer {node.name!r} ({node.type}) would need parameters of {show(now)}, and has {show(was)}"
-    return None

@@ -21,9 +21,10 @@ from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.objections import Objection, Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
+from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.check import check_twin, other_parameters
+from caffe_fcn.surgery.check import check_twin
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
 from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs, resize_inputs
@@ -210,14 +211,15 @@ def _resized(
             for net in (changed, nominal)
         )
         given = {name: shape for name, shape in settings.selection.given.items() if name not in images}
+        before = infer_shapes(first, given=settings.selection.given)
         try:
             shapes = infer_shapes(graph, given=given)
-            before = infer_shapes(first, given=settings.selection.given)
             misfit = other_parameters(graph, before, shapes)
             if misfit:
                 raise ShapeError(misfit)
         except ShapeError as error:
-            raise SurgeryError(f"{shown} does not suit the converted net: {_bare(source, error)}") from error
+            told = f"{_bare(source, error)}{advice(first, before, images, size, given)}"
+            raise SurgeryError(f"{shown} does not suit the converted net: {told}") from error
         refused = _refusals_since((first, before), (graph, shapes))
         if refused:
             raise SurgeryError(f"with {shown} Caffe would refuse the net: {refused[0].message}; {_WAY_ON}")

@@ -15,9 +15,9 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, Unknown, infer_shapes
+from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.onnx.graph import Dims
 from caffe_fcn.run.onnx.scope import Scope
-from caffe_fcn.surgery.check import other_parameters
 
 _MAX_STEP = 4096
 """Maps whose cells lie further apart are not tried at a larger size."""

@@ -1,0 +1,105 @@
+"""Which sizes of images a net takes, where it does not take all of them.
+
+The one idea: sizes are tried. A net that joins maps of several strides, as a decoder does, takes sizes in steps; the
+steps are seen in the next sizes that fit, and no rule about layers has to be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, pairwise
+from typing import NamedTuple
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
+
+_STEP = 128
+"""The steps that are looked for divide this number, or are smaller. In pixels."""
+
+Size = tuple[int, ...]
+
+
+class Along(NamedTuple):
+    """Along one axis, in pixels: the sizes BELOW and ABOVE the one asked for that fit, both the size itself if that
+    fits; from there on, sizes fit in steps of STEP, if that is known, and not 0."""
+
+    below: int | None
+    above: int
+    step: int
+
+    @property
+    def rule(self) -> str:
+        """Which sizes fit, in words; "" for all, or if it is not known."""
+        rest = self.above % self.step if self.step else 0
+        if self.step < 2:
+            return ""
+        return f"of {self.step}·n + {rest}" if rest else f"that are multiples of {self.step}"
+
+
+def along(takes: Callable[[int], bool], nominal: int, size: int) -> Along | None:
+    """What fits near SIZE, where TAKES says whether a size does, and NOMINAL is one that does; None if nothing near."""
+    if not takes(nominal + _STEP):
+        return None
+    above = list(islice(filter(takes, range(size, size + 3 * _STEP)), 3))
+    if not above:
+        return None
+    below = next(filter(takes, range(size, max(0, size - _STEP), -1)), None)
+    gaps = {later - earlier for earlier, later in pairwise(above)}
+    return Along(below, above[0], gaps.pop() if len(above) > 2 and len(gaps) == 1 else 0)
+
+
+def advice(
+    graph: Graph, shapes: Shapes, images: Mapping[str, Shape], size: Size, given: Mapping[str, Shape] | None = None
+) -> str:
+    """Which sizes near SIZE the net takes, which does not take SIZE: the end of a message, or "" if nothing near.
+
+    IMAGES are the shapes of the inputs that get the size, on which the blobs of GRAPH have their SHAPES; GIVEN those
+    of other inputs. Sizes are in pixels, height × width.
+    """
+
+    def takes(asked: Size) -> bool:
+        resized = {name: (*shape[: -len(asked)], *asked) for name, shape in images.items()}
+        try:
+            other = infer_shapes(graph, given={**(given or {}), **resized})
+            refuse_empty(graph, other)
+        except ShapeError:
+            return False
+        return other_parameters(graph, shapes, other) is None
+
+    nominal = next(iter(images.values()))[-len(size) :]
+    found = [_on_axis(takes, nominal, size, axis) for axis in range(len(size))]
+    known = [each for each in found if each is not None]
+    if len(known) < len(size):
+        return ""
+    pairs = [tuple(each.below or 0 for each in known), tuple(each.above for each in known)]
+    near = " and ".join(_show(each) for each in dict.fromkeys(pairs) if all(each) and takes(each))
+    return f"; the net takes {_rules(known)}{near}" if near else ""
+
+
+def _on_axis(takes: Callable[[Size], bool], nominal: Size, size: Size, axis: int) -> Along | None:
+    return along(lambda pixels: takes((*nominal[:axis], pixels, *nominal[axis + 1 :])), nominal[axis], size[axis])
+
+
+def _rules(found: Sequence[Along]) -> str:
+    """Which sizes fit along all axes, before examples of them; "" if all do, or if it is not known."""
+    names = {1: ("lengths",), 2: ("heights", "widths")}.get(len(found), ("extents",) * len(found))
+    rules = [each.rule for each in found]
+    if len(set(rules)) == 1:
+        return f"{' and '.join(dict.fromkeys(names))} {rules[0]}, such as " if rules[0] else ""
+    told = [f"{name} {rule}" for name, rule in zip(names, rules, strict=True) if rule]
+    return f"{' and '.join(told)}, such as "
+
+
+def _show(size: Size) -> str:
+    return "x".join(map(str, size))
+
+
+def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> str | None:
+    """Which layer's parameter blobs are of another shape in OTHER than in NOMINAL, in words; None when all agree."""
+    for node in graph.nodes:
+        before, after = nominal.params.get(node.index), other.params.get(node.index)
+        if before is not None and after is not None and before != after:
+            was, now = next((was, now) for was, now in zip(before, after, strict=False) if was != now)
+            return f"layer {node.name!r} ({node.type}) would need parameters of {show(now)}, and has {show(was)}"
+    return None
