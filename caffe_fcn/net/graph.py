@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
+from caffe_fcn.net.rules import choices, in_words, included
 from caffe_fcn.net.upgrade import input_layer
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def build_graph(
             raise _error(
                 source, layer, index, "has include and exclude rules, of which Caffe allows one kind; remove one"
             )
-        if _included(layer, state):
+        if included(layer, state):
             builder.add(index, layer)
     return builder.graph()
 
@@ -191,11 +192,12 @@ class _Builder:
         for later, layer in makers:
             if later == index:
                 return "which it makes itself: the layers form a cycle"
-            if _included(layer, self._state):
+            if included(layer, self._state):
                 return f'which only the later layer "{layer.name}" makes: the layers are out of order or form a cycle'
         if makers:
             phase, maker = _phase_name(self._state.phase), makers[0][1].name
-            return f'which layer "{maker}" makes, but not in phase {phase} as chosen; see --phase, --stage, --level'
+            asked = f"phase {phase}{in_words(self._state)}"
+            return f'which layer "{maker}" makes, but not in {asked}{choices(self._net) or "; see --phase"}'
         from difflib import get_close_matches  # here, because importing it costs every run
 
         near = get_close_matches(name, self._current, n=1)
@@ -222,24 +224,3 @@ def _state(net: schema.Message, phase: str, stages: Iterable[str], level: int | 
 
 def _phase_name(number: int) -> str:
     return "TRAIN" if number == 0 else "TEST"
-
-
-def _included(layer: schema.Message, state: schema.Message) -> bool:
-    """Whether LAYER is part of the net in STATE: any include rule lets it in, or no exclude rule keeps it out."""
-    if not layer.include and not layer.exclude:
-        return True
-    if layer.include:
-        return any(_meets(state, rule) for rule in layer.include)
-    return not any(_meets(state, rule) for rule in layer.exclude)
-
-
-def _meets(state: schema.Message, rule: schema.Message) -> bool:
-    """Whether STATE satisfies every part of RULE, a NetStateRule, that is set."""
-    if rule.HasField("phase") and rule.phase != state.phase:
-        return False
-    if rule.HasField("min_level") and state.level < rule.min_level:
-        return False
-    if rule.HasField("max_level") and state.level > rule.max_level:
-        return False
-    stages = set(state.stage)
-    return stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage)

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.net.foreign import uncomputed_fields, unknown_name
 from caffe_fcn.net.graph import Blob, Graph, build_graph
+from caffe_fcn.net.rules import choices, named
 from caffe_fcn.net.shapes import Shape, channels_told, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
@@ -57,6 +58,7 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
         raise NetError(f"{failures[0]}; the net inside the caffemodel is not whole: give its prototxt as well")
     if not found:
         raise failures[0]
+    _check_stages(source, selection)
     unknown = [name for name in selection.given if not any(graph.latest(name) for graph in found.values())]
     if unknown:
         raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
@@ -64,12 +66,23 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
     return found
 
 
+def _check_stages(source: SourceNet, selection: Selection) -> None:
+    """Raise NetError for a stage in SELECTION that no rule of SOURCE names, and that therefore chooses nothing."""
+    known = named(source.net).stages
+    unknown = [stage for stage in selection.stages if stage not in known]
+    if unknown:
+        there = choices(source.net) if known else "; the file has none"
+        raise NetError(f"{source.name}: no layer is for the stage {unknown[0]!r}{there}")
+
+
 def known_to(source: SourceNet, selection: Selection) -> Selection:
-    """SELECTION, which is for several nets, without the shapes of blobs and the fields that SOURCE does not have."""
+    """SELECTION, which is for several nets, without the shapes of blobs, the fields and the stages that SOURCE does not
+    have."""
     blobs = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
     given = {name: shape for name, shape in selection.given.items() if name in blobs}
     ignored = selection.ignored_fields & {field.name for field in source.foreign}
-    return selection._replace(given=given, ignored_fields=ignored)
+    stages = tuple(stage for stage in selection.stages if stage in named(source.net).stages)
+    return selection._replace(given=given, ignored_fields=ignored, stages=stages)
 
 
 def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
@@ -108,5 +121,5 @@ def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:
             continue
         raise ShapeError(
             f"{name!r} is {show(shape)} in the file, and was given as {show(wanted)}; --input-shape and --shape tell "
-            "what the file leaves out, --input-size changes the size"
+            "what the file leaves out; to change the size, edit the file or use `caffe-fcn convert --input-size`"
         )

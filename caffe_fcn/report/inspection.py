@@ -17,10 +17,12 @@ from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.geometry.alignment import misaligned
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.rules import choices
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
+from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.meeting import meet
@@ -82,6 +84,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
     _check_patterns(model.name, settings.layers, names)
     listed = tuple(layer for layer in layers if _asked(layer.name, settings))
     misfit = [_reason(weights.path, found.misfit)] if weights and found.misfit else []
+    notes = _notes(source.net, graph, shapes, settings, phase)
     return Inspection(
         file=source.name,
         name=source.net.name,
@@ -97,7 +100,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
         selected=total(layer.cost for layer in listed),
         groups=_groups(listed),
         blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
-        notes=tuple(dict.fromkeys([*found.notes, *found.lacking, *_notes(graph, shapes, settings, phase), *misfit])),
+        notes=tuple(dict.fromkeys([*found.notes, *found.lacking, *notes, *misfit])),
     )
 
 
@@ -223,11 +226,11 @@ def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
     return (*groups, Group(None, total(rest))) if rest else tuple(groups)
 
 
-def _notes(graph: Graph, shapes: Shapes, settings: Settings, phase: str) -> list[str]:
+def _notes(net: Message, graph: Graph, shapes: Shapes, settings: Settings, phase: str) -> list[str]:
     """Why something is not known, and what else the net makes one ask."""
     notes = foreign_types(node.type for node in graph.nodes)
     if phase == "TRAIN" and settings.selection.phase is None:
-        notes.append("shown in phase TRAIN: the file does not make a net in phase TEST")
+        notes.append(f"shown in phase TRAIN: the file does not make a net in phase TEST{choices(net)}")
     causes = list(dict.fromkeys(shape for shape in shapes.blobs.values() if isinstance(shape, Unknown)))
     notes += [_cause(cause) for cause in causes[:_MOST_NOTES]]
     if len(causes) > _MOST_NOTES:

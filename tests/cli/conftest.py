@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.cli.main import run
+from caffe_fcn.cli.main import app, run
 from caffe_fcn.schema import Message
 from tests.paths import GOLDEN
 
@@ -50,7 +51,9 @@ class CommandLine:
         self._capture.readouterr()
         code = run([*map(str, arguments)])
         told = self._capture.readouterr()
-        return Result(code, told.out, told.err.decode("utf-8"))
+        result = Result(code, told.out, told.err.decode("utf-8"))
+        assert not options_out_of_place([*map(str, arguments)], result.err), result.err
+        return result
 
     def convert(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
         """Run `caffe-fcn convert ARGUMENTS`, with STDIN to read."""
@@ -99,6 +102,18 @@ class CommandLine:
     def names(self) -> set[str]:
         """The files there are, hidden ones too."""
         return set(os.listdir(self.path))
+
+
+def options_out_of_place(arguments: list[str], err: str) -> list[str]:
+    """The options that messages in ERR name and that the command in ARGUMENTS does not have. What stands in `quotes`
+    is a command of its own."""
+    commands = {name: command for name, command in app.commands.items() if name in arguments[:1]}
+    if not commands:
+        return []
+    known = {option for command in commands.values() for each in command.params for option in each.opts}
+    told = [line for line in err.splitlines() if line.startswith(("caffe-fcn: ", "note: "))]
+    named = [name for line in told for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub("`.*?`", "", line))]
+    return [name for name in named if name not in known and name not in arguments]
 
 
 def listing(path: Path) -> Mapping[str, tuple[int, bytes]]:

@@ -562,3 +562,14 @@ def test_a_net_of_ten_thousand_layers(cli: CommandLine) -> None:
     cli.write(net=data() + "".join(relus) + fc("fc", "r9999", 3))
     cli.converts("net.prototxt")
     assert cli.read("net_fcn.prototxt").count("ReLU") == 10_000
+
+
+def test_an_input_size_that_a_decoder_does_not_take_names_sizes_that_fit(cli: CommandLine) -> None:
+    """In convert and inspect; whole nets are tried, and one of the sizes named is converted to."""
+    half = layer("p", "Pooling", "data", "p", "pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
+    up = layer("up", "Deconvolution", "p", "up", "convolution_param { num_output: 3 kernel_size: 4 stride: 4 }")
+    cli.write(net=data(shape="1 3 16 16") + half + up + layer("join", "Eltwise", "up data"))
+    told = "the net takes heights and widths that are multiples of 4, such as 16x20 and 20x24"
+    assert told in cli.refuses("net.prototxt", "--input-size", "18x22")
+    assert told in cli.run("inspect", "net.prototxt", "--input-size", "18x22").err
+    cli.converts("net.prototxt", "--input-size", "20x24")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.problems.joins import joins
 from caffe_fcn.net.problems.places import START, layer_places, located, place_of
 from caffe_fcn.net.problems.text import first_of_each
+from caffe_fcn.net.rules import named
 from caffe_fcn.net.selection import Selection, check_given, graph_of
 from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, Shapes, Unknown, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
@@ -57,7 +58,7 @@ def _phases(source: SourceNet, selection: Selection) -> _Phases:
     found = _Phases([], {}, {})
     for phase in [selection.phase] if selection.phase else names:
         graphs: list[Graph] = []
-        for variant in _variants(rules, selection):
+        for variant in _variants(source.net, selection):
             try:
                 graphs.append(graph_of(source.net, source, variant, phase))
             except NetError as error:
@@ -71,14 +72,12 @@ def _phases(source: SourceNet, selection: Selection) -> _Phases:
     return found
 
 
-def _variants(rules: Iterable[Message], selection: Selection) -> Iterator[Selection]:
-    """SELECTION, and where it leaves stages and levels open, one with each that RULES name."""
+def _variants(net: Message, selection: Selection) -> Iterator[Selection]:
+    """SELECTION, and where it leaves stages and levels open, one with each that the rules of NET name."""
     yield selection
     if selection.stages or selection.level is not None:
         return
-    stages = dict.fromkeys(stage for rule in rules for stage in (*rule.stage, *rule.not_stage))
-    bounds = [(rule, bound) for rule in rules for bound in ("min_level", "max_level") if rule.HasField(bound)]
-    levels = dict.fromkeys(getattr(rule, bound) for rule, bound in bounds)
+    stages, levels = named(net)
     for stage in islice(stages, _VARIANTS):
         yield selection._replace(stages=(stage,))
     for level in islice(levels, _VARIANTS):

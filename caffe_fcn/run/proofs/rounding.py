@@ -50,7 +50,10 @@ _LEAST = 16 * 2.0**-24
 BLUNT = 0.01
 """Where more than this part of the scale is what rounding does, a comparison shows nothing."""
 
-TOO_COARSE = "rounding alone moves the answers by too much for a comparison; --tolerance compares them all the same"
+TOO_COARSE = (
+    "rounding alone moves the answers by too much for a comparison; `caffe-fcn verify --tolerance` compares them "
+    "all the same"
+)
 
 _MOST_BITS = 18
 """So many bits are rounded away at most: six are left."""
