@@ -224,7 +224,7 @@ def _exporting(
     labels: str | os.PathLike[str] | None = None,
 ) -> exporting.Settings:
     from caffe_fcn.run.exporting import Settings
-    from caffe_fcn.run.preprocessing import read_mean
+    from caffe_fcn.run.means import read_mean
 
     text = mean_text(mean)
     return Settings(

@@ -84,7 +84,7 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
 def _settings(preparation: Preparation, **others: Any) -> Settings:
     """The options, as the program understands them."""
     from caffe_fcn.run.exporting import Settings
-    from caffe_fcn.run.preprocessing import read_mean
+    from caffe_fcn.run.means import read_mean
 
     mean, scale, rgb = preparation
     return Settings(mean=None if mean is None else read_mean(mean), scale=scale, rgb=rgb, **others)

@@ -11,6 +11,7 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.run.cells import Cells
 from caffe_fcn.run.images import Box, Picture
 from caffe_fcn.run.maps import Map
+from caffe_fcn.run.means import whole
 from caffe_fcn.run.model import Model, Size
 from caffe_fcn.run.preprocessing import Preprocessing
 from caffe_fcn.run.tiling import Reach, Span, longest, obstacle, spans
@@ -79,23 +80,23 @@ def tiles_of(model: Model, cells: Cells, side: int | None = None, *, automatic: 
     """How to cut the picture under CELLS: into tiles of SIDE pixels at most, or where AUTOMATIC such that memory
     suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE does not allow it."""
     size = cells.rows.size, cells.columns.size
-    whole = Tiles((Span(0, size[0], 0, cells.rows.cells, 0),), (Span(0, size[1], 0, cells.columns.cells, 0),))
+    single = Tiles((Span(0, size[0], 0, cells.rows.cells, 0),), (Span(0, size[1], 0, cells.columns.cells, 0),))
     needed = model.bytes_per_pixel * size[0] * size[1]
     if side is None and (not automatic or needed <= _COMFORTABLE):
-        return whole
+        return single
     reach = model.reach(size)
     reason = obstacle_of(model, cells)
     if reason is not None or reach is None:
         why = reason or "its strides depend on the size of the picture"
         if side is not None:
             raise EngineError(f"{model.source}: cannot be run in tiles: {why}; leave --tile out")
-        return whole._replace(why=why) if needed > BUDGET else whole
+        return single._replace(why=why) if needed > BUDGET else single
     axes = list(zip((cells.rows, cells.columns), reach, model.least, strict=True))
     most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
         raise EngineError(f"--tile {side}: expected at least {least} pixels, which one cell of the map needs")
     if side is None and size[0] * size[1] <= most * most:
-        return whole
+        return single
     rows, columns = (tuple(spans(axis, reach, most, least)) for axis, reach, least in axes)
     return Tiles(rows, columns)
 
@@ -139,4 +140,4 @@ def dense(
 
 
 def _blob(picture: Picture, box: Box, steps: Preprocessing) -> NDArray[Any]:
-    return steps.blob(picture.read(box), box, picture.size)[None]
+    return steps.blob(picture.read(box), box, whole(picture.size))[None]

@@ -18,10 +18,11 @@ from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet, foreign_types
 from caffe_fcn.run.labels import read_labels
+from caffe_fcn.run.means import Mean
 from caffe_fcn.run.nets import one_net
 from caffe_fcn.run.onnx.export import Exported, Metadata, export
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
-from caffe_fcn.run.preprocessing import Mean, transform_of
+from caffe_fcn.run.preprocessing import mean_stated, transform_of
 from caffe_fcn.surgery.writing import STDOUT
 
 _COLOURS = 3
@@ -111,13 +112,11 @@ def export_net(
 
 def _stated(scope: Scope, asked: Settings) -> Settings:
     """ASKED, with the mean and the scale that the net itself states where none is given."""
-    import numpy as np
-
     stated = transform_of(scope.graph)
     if stated is None:
         return asked
     if asked.mean is None and stated.means:
-        asked = asked._replace(mean=Mean(f"of layer {stated.layer!r}", np.array(stated.means, np.float32)))
+        asked = asked._replace(mean=mean_stated(stated))
     if asked.scale is None and stated.scale != 1:
         asked = asked._replace(scale=stated.scale)
     return asked
@@ -147,17 +146,15 @@ def _channels(scope: Scope) -> dict[str, int]:
 
 
 def _check_mean(mean: Mean, channels: dict[str, int]) -> None:
-    found = mean.values.shape[0]
     if not channels:
         raise PictureError(f"mean {mean.name}: expected a net that takes pictures, found none; leave it out")
-    for name, count in channels.items():
-        if not mean.suits(count):
-            raise PictureError(f"mean {mean.name}: expected {count} channels, as input {name!r} has, found {found}")
+    for count in channels.values():
+        mean.check(count)
 
 
 def _means(mean: Mean, channels: dict[str, int]) -> list[float]:
     """A value for each channel, of an image its average."""
-    values: list[float] = mean.values.reshape(mean.values.shape[0], -1).mean(axis=1, dtype="float64").tolist()
+    values: list[float] = mean.of_channels().reshape(-1).tolist()
     counts = set(channels.values())
     return values * counts.pop() if len(values) == len(counts) == 1 else values
 
@@ -197,7 +194,7 @@ def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings
         yield f"layer {stated.layer!r} subtracts the mean in {stated.mean_file!r}, which is not in the file; see --mean"
     if stated is not None and asked.scale is None and stated.scale != 1:
         yield f"the scale {stated.scale:g} is that of layer {stated.layer!r}; choose another with --scale"
-    if asked.mean is not None and asked.mean.values.ndim > 1:
+    if asked.mean is not None and asked.mean.is_image:
         shown = show(asked.mean.values.shape)
         yield f"mean {asked.mean.name}: an image of {shown} cannot be carried; the file has the means of its channels"
     names = {layer.name for layer in source.net.layer}

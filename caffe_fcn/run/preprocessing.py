@@ -7,39 +7,18 @@ the mean, times the scale. Nets trained on values of 0..1 have 1/255 for a scale
 from __future__ import annotations
 
 import math
-import os
-import re
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe_fcn import schema
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.shapes import show
 from caffe_fcn.run.images import Box
+from caffe_fcn.run.means import Frame, Mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_MOST_BYTES = 1 << 30
-"""No image of a mean is larger."""
-
 _COLOURS = 3
-
-
-class Mean(NamedTuple):
-    """What is subtracted: one value, one for each channel of the net in its order, or an image of them, C×H×W."""
-
-    name: str
-    values: NDArray[Any]
-
-    def suits(self, channels: int) -> bool:
-        """Whether a net of so many CHANNELS can take it. One number serves all channels; an image of one channel, as
-        nets for grey pictures have it, serves no others."""
-        held = int(self.values.shape[0])
-        return held == channels or (held == 1 and self.values.ndim == 1)
 
 
 class Preprocessing(NamedTuple):
@@ -49,8 +28,8 @@ class Preprocessing(NamedTuple):
     scale: float = 1.0
     rgb: bool = False
 
-    def blob(self, pixels: NDArray[Any], box: Box, size: tuple[int, int]) -> NDArray[Any]:
-        """The input C×H×W, in float32, for PIXELS, H×W×C in RGB, which lie at BOX in a picture of SIZE."""
+    def blob(self, pixels: NDArray[Any], box: Box, frame: Frame) -> NDArray[Any]:
+        """The input C×H×W, in float32, for PIXELS, H×W×C in RGB, which lie at BOX in what the net is fed, FRAME."""
         import numpy as np
 
         channels = pixels.shape[2]
@@ -58,34 +37,20 @@ class Preprocessing(NamedTuple):
         swapped = channels == _COLOURS and not self.rgb
         made[:] = np.moveaxis(pixels[:, :, ::-1] if swapped else pixels, 2, 0)
         if self.mean is not None:
-            made -= _subtracted(self.mean, box, size)
+            made -= self.mean.part(frame, box)
         if self.scale != 1.0:
             made *= np.float32(self.scale)
         return made
 
-    def check(self, channels: int) -> None:
-        """Raise PictureError where the mean is none for a net of so many CHANNELS."""
-        if self.mean is not None and not self.mean.suits(channels):
-            found = self.mean.values.shape[0]
-            raise PictureError(f"mean {self.mean.name}: expected {channels} channels, as the net takes, found {found}")
+    def check(self, channels: int, size: tuple[int, int] | None = None) -> None:
+        """Raise PictureError where the mean is none for a net of so many CHANNELS, which takes pictures of SIZE alone,
+        if that is given."""
+        if self.mean is not None:
+            self.mean.check(channels, size)
 
-    def note(self, size: tuple[int, int]) -> str | None:
-        """What to tell of these steps on a picture of SIZE: that an image of the mean is of another size, so that
-        the means of its channels are taken, as in Caffe's own examples."""
-        if self.mean is None or self.mean.values.ndim == 1 or self.mean.values.shape[1:] == size:
-            return None
-        held = show(self.mean.values.shape[1:])
-        return f"mean {self.mean.name}: of {held} pixels, the picture of {show(size)}; took the means of its channels"
-
-
-def _subtracted(mean: Mean, box: Box, size: tuple[int, int]) -> NDArray[Any]:
-    """What to subtract from the pixels at BOX of a picture of SIZE."""
-    import numpy as np
-
-    values = mean.values
-    if values.shape[1:] == size:
-        return values[:, box.top : box.bottom, box.left : box.right]
-    return np.asarray(values.reshape(values.shape[0], -1).mean(1, np.float64), np.float32)[:, None, None]
+    def note(self, frame: Frame) -> str | None:
+        """What to tell of these steps on a picture of which the net is fed FRAME."""
+        return None if self.mean is None else self.mean.note(frame)
 
 
 # ---- What the net says ----
@@ -119,6 +84,14 @@ def transform_of(graph: Graph, feed: str | None = None) -> Transform | None:
     return None
 
 
+def mean_stated(transform: Transform) -> Mean:
+    """The mean whose numbers TRANSFORM states; a single one is for all channels, as in Caffe."""
+    import numpy as np
+
+    values = transform.means if len(transform.means) > 1 else transform.means[0]
+    return Mean(f"of layer {printable(transform.layer)!r}", np.array(values, np.float32))
+
+
 def with_defaults(
     transform: Transform | None, mean: Mean | None, scale: float | None, rgb: bool = False
 ) -> tuple[Preprocessing, tuple[str, ...]]:
@@ -126,14 +99,12 @@ def with_defaults(
 
     No file that a net names is opened.
     """
-    import numpy as np
-
     stated = transform or Transform("")
     layer = f"layer {printable(stated.layer)!r}"
     notes = []
     if mean is None and stated.means:
         text = ",".join(f"{value:.6g}" for value in stated.means)
-        mean = Mean(f"of {layer}", np.array(stated.means, np.float32))
+        mean = mean_stated(stated)
         notes.append(f"{layer} subtracts the mean {text}, and so does this; choose another with --mean")
     elif mean is None and stated.mean_file:
         name = printable(stated.mean_file, 80)
@@ -141,82 +112,3 @@ def with_defaults(
     if scale is None and stated.scale != 1:
         notes.append(f"{layer} multiplies by {stated.scale:.6g}, and so does this; choose another with --scale")
     return Preprocessing(mean, stated.scale if scale is None else scale, rgb), tuple(notes)
-
-
-# ---- A mean that is given ----
-
-
-def read_mean(text: str) -> Mean:
-    """The mean that TEXT says: numbers with commas between, or the name of a .npy or a binaryproto.
-
-    Raises PictureError where it says none; OSError where a file cannot be read.
-    """
-    import numpy as np
-
-    if re.fullmatch(rf"{_NUMBER}(\s*,\s*{_NUMBER})*", text) and not os.path.isfile(text):
-        return Mean(text, _single(text, np.array([float(value) for value in text.split(",")])))
-    if os.path.exists(text) or text.lower().endswith((".npy", ".binaryproto")):
-        return Mean(text, _single(text, _file(text)))
-    raise PictureError(
-        f"mean {text}: expected numbers such as 104,117,123, or a .npy or .binaryproto, found no such file"
-    )
-
-
-def _single(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """VALUES in single precision. Raises PictureError for NaN."""
-    import numpy as np
-
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32)
-    if not np.isfinite(single).all():
-        raise PictureError(f"mean {name}: expected numbers, found NaN or infinity")
-    return single
-
-
-def _file(path: str) -> NDArray[Any]:
-    """The values in the file at PATH, C or C×H×W."""
-    size = os.path.getsize(path)
-    if size > _MOST_BYTES:
-        raise PictureError(f"mean {path}: expected at most {_MOST_BYTES:,} bytes, found {size:,}")
-    with open(path, "rb") as file:
-        start = file.read(6)
-    values = _npy(path) if start == b"\x93NUMPY" else _binaryproto(path)
-    if values.dtype.kind not in "buif" or values.ndim not in (1, 3, 4) or 0 in values.shape:
-        raise PictureError(f"mean {path}: expected numbers, C or C×H×W, found {values.dtype}, {show(values.shape)}")
-    if values.ndim == 4 and values.shape[0] != 1:
-        raise PictureError(f"mean {path}: expected one image, found {values.shape[0]}")
-    return values[0] if values.ndim == 4 else values
-
-
-def _npy(path: str) -> NDArray[Any]:
-    """The array in the .npy at PATH."""
-    import numpy as np
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return np.array(np.lib.format.open_memmap(path, mode="r"))  # checks the header against the file's size
-    except OSError:
-        raise
-    except Exception as error:  # numpy has Python parse the header, which fails in many ways
-        reason = " ".join(str(error).split())[:80]
-        raise PictureError(f"mean {path}: expected an array in .npy, found a damaged file ({reason})") from error
-
-
-def _binaryproto(path: str) -> NDArray[Any]:
-    """The values of the BlobProto at PATH, with four axes, or as many as it says."""
-    import numpy as np
-    from google.protobuf.message import DecodeError
-
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        blob = schema.message_class("BlobProto").FromString(data)
-    except DecodeError:
-        raise PictureError(f"mean {path}: expected a .npy or a binaryproto, found neither") from None
-    shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
-    values = blob.double_data or blob.data
-    if len(values) != math.prod(shape) or min(shape, default=0) < 1:
-        found = f"{len(values)} for {show(shape)}"
-        raise PictureError(f"mean {path}: expected as many values as its shape says, found {found}")
-    return np.array(values).reshape(shape)

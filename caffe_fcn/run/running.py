@@ -22,8 +22,9 @@ from caffe_fcn.run.engine import Engine
 from caffe_fcn.run.images import MAX_PIXELS, Picture
 from caffe_fcn.run.labels import Labels, read_labels
 from caffe_fcn.run.maps import Map
+from caffe_fcn.run.means import read_mean, whole
 from caffe_fcn.run.model import Model, Size, load_model
-from caffe_fcn.run.preprocessing import Preprocessing, read_mean, transform_of, with_defaults
+from caffe_fcn.run.preprocessing import Preprocessing, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized, scaled
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def prepare(
 
 def check_settings(model: Model, settings: Settings) -> None:
     """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
-    settings.steps.check(model.channels)
+    settings.steps.check(model.channels, model.fixed)
     if settings.tile is not None:
         check_map(model, "--tile")
     if settings.scales != (1.0,):
@@ -169,7 +170,7 @@ def plan(model: Model, picture: Picture, settings: Settings) -> Plan:
     for scale in settings.scales:
         size = scaled(picture.size, scale)
         check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", size)
-        note = settings.steps.note(size)
+        note = settings.steps.note(whole(size))
         notes += [note] if note and note not in notes else []
         if model.geometry is None:
             parts.append(Part(scale, None, None))

@@ -380,7 +380,7 @@ def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypat
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--mean", "1,2,3"], "mean 1,2,3: expected 1 channels, as input 'data' has, found 3"),
+        (["--mean", "1,2,3"], "mean 1,2,3: expected 1 channel, as the net takes, found 3"),
         (["--mean", "tea"], "mean tea: expected numbers such as 104,117,123"),
         (["--swap-channels"], "--swap-channels: expected a net that takes pictures of 3 channels"),
         (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one a line for each class of the net, found"),

@@ -22,7 +22,7 @@ from caffe_fcn.cli.verify import ENGINES
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.run import images, onnxruntime
 from tests.cli.conftest import CommandLine, Result, listing, the_message
-from tests.paths import GOLDEN, ROOT, SHARED_MODELS
+from tests.paths import CASES, GOLDEN, ROOT, SHARED_MODELS
 
 DIGITS = ROOT / "models" / "digits"
 SCALE = "0.00392157"
@@ -195,6 +195,35 @@ def test_preprocessing_as_caffe_s_users_know_it(cli: CommandLine) -> None:
     assert means(cli, files, "--mean", "mean.npy") == [48.5, 94.5, 190.5]
     assert "expected 3 channels" in refuses(cli, *files, "red.png", "--mean", "1,2")
     assert "found no such file" in refuses(cli, *files, "red.png", "--mean", "nowhere")
+
+
+def test_an_image_of_the_mean(cli: CommandLine) -> None:
+    """Subtracted where its pixels are those of the picture; a larger one is cut at its borders, a wrong one refused."""
+    for name in ("mean_clf.prototxt", "mean_clf.caffemodel", "mean_grey.binaryproto"):
+        shutil.copy(CASES / name, cli.path / name)
+    files = ("mean_clf.prototxt", "mean_clf.caffemodel", "picture.npy")
+    random = np.random.default_rng(0)
+    np.save(cli.path / "picture.npy", random.integers(0, 256, (32, 32, 3)).astype(np.uint8))
+    mean = random.integers(0, 256, (3, 41, 38)).astype(np.float32)
+
+    def answer(name: str, array: Any, *told: str) -> Any:
+        np.save(cli.path / name, array)
+        result = runs(cli, *files, "--mean", name, "-o", "answer.npy", "--force")
+        assert all(each in result.err for each in told), result.err
+        return np.load(cli.path / "answer.npy")
+
+    centre = answer("centre.npy", mean[:, 4:36, 3:35])
+    note = "mean larger.npy: of 41×38 pixels, the net is fed 32×32; took its centre"
+    np.testing.assert_array_equal(answer("larger.npy", mean, note), centre)
+    assert not np.array_equal(answer("numbers.npy", mean.mean((1, 2))), centre)
+    np.save(cli.path / "turned.npy", mean.transpose(1, 2, 0))
+    np.save(cli.path / "smaller.npy", mean[:, :31])
+    for name, told in {
+        "mean_grey.binaryproto": "expected 3×H×W, or 3 values, for the channels that the net takes, found 1×1×32×32",
+        "turned.npy": "found 41×38×3, which is H×W×C; transpose it: mean.transpose(2, 0, 1)",
+        "smaller.npy": "expected at least 32×32 pixels, the size of the net's input, found 31×38",
+    }.items():
+        assert told in refuses(cli, *files, "--mean", name)
 
 
 def test_what_the_net_states_is_the_default(cli: CommandLine) -> None:

@@ -16,42 +16,43 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.net.graph import Graph, build_graph
 from caffe_fcn.net.source import interpret
 from caffe_fcn.run.images import Box
-from caffe_fcn.run.preprocessing import Mean, Preprocessing, Transform, read_mean, transform_of, with_defaults
+from caffe_fcn.run.means import Frame, Mean, read_mean, whole
+from caffe_fcn.run.preprocessing import Preprocessing, Transform, transform_of, with_defaults
 from tests.paths import CASES, GOLDEN
 
 RGB: NDArray[Any] = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
-WHOLE, SIZE = Box(0, 0, 5, 6), (5, 6)
+WHOLE, FRAME = Box(0, 0, 5, 6), whole((5, 6))
 
 
 def mean_of(*values: float) -> Mean:
-    return Mean("given", np.array(values, np.float32))
+    return Mean("given", np.array(values if len(values) > 1 else values[0], np.float32))
 
 
 # ---- The steps ----
 
 
 def test_blue_comes_first_then_the_mean_is_subtracted_then_it_is_scaled() -> None:
-    made = Preprocessing(mean_of(104, 117, 123), 0.5).blob(RGB, WHOLE, SIZE)
+    made = Preprocessing(mean_of(104, 117, 123), 0.5).blob(RGB, WHOLE, FRAME)
     assert made.shape == (3, 5, 6) and made.dtype == np.float32 and made.flags.c_contiguous
     for channel, (band, mean) in enumerate(((2, 104), (1, 117), (0, 123))):
         np.testing.assert_array_equal(made[channel], (RGB[:, :, band].astype(np.float32) - mean) / 2)
 
 
 def test_red_first_where_the_net_has_it_so_and_the_mean_as_the_net() -> None:
-    made = Preprocessing(mean_of(1, 2, 3), rgb=True).blob(RGB, WHOLE, SIZE)
+    made = Preprocessing(mean_of(1, 2, 3), rgb=True).blob(RGB, WHOLE, FRAME)
     np.testing.assert_array_equal(made, np.moveaxis(RGB.astype(np.float32) - (1, 2, 3), 2, 0))
 
 
 def test_without_a_step_values_stay() -> None:
-    np.testing.assert_array_equal(Preprocessing().blob(RGB, WHOLE, SIZE), np.moveaxis(RGB[:, :, ::-1], 2, 0))
+    np.testing.assert_array_equal(Preprocessing().blob(RGB, WHOLE, FRAME), np.moveaxis(RGB[:, :, ::-1], 2, 0))
     grey = RGB[:, :, :1]
-    np.testing.assert_array_equal(Preprocessing().blob(grey, WHOLE, SIZE)[0], grey[:, :, 0])
+    np.testing.assert_array_equal(Preprocessing().blob(grey, WHOLE, FRAME)[0], grey[:, :, 0])
     other = np.random.default_rng(0).normal(size=(5, 6, 4)).astype(np.float32)
-    np.testing.assert_array_equal(Preprocessing().blob(other, WHOLE, SIZE), np.moveaxis(other, 2, 0))
+    np.testing.assert_array_equal(Preprocessing().blob(other, WHOLE, FRAME), np.moveaxis(other, 2, 0))
 
 
 def test_one_mean_is_for_all_channels() -> None:
-    made = Preprocessing(mean_of(9)).blob(RGB, WHOLE, SIZE)
+    made = Preprocessing(mean_of(9)).blob(RGB, WHOLE, FRAME)
     np.testing.assert_array_equal(made, np.moveaxis(RGB[:, :, ::-1].astype(np.float32), 2, 0) - 9)
 
 
@@ -59,19 +60,46 @@ def test_a_mean_image_is_subtracted_pixel_by_pixel_from_any_box() -> None:
     image = np.random.default_rng(1).normal(size=(3, 5, 6)).astype(np.float32)
     steps = Preprocessing(Mean("given", image))
     box = Box(1, 2, 4, 6)
-    whole = steps.blob(RGB, WHOLE, SIZE)
-    np.testing.assert_array_equal(whole, np.moveaxis(RGB[:, :, ::-1].astype(np.float32), 2, 0) - image)
-    np.testing.assert_array_equal(steps.blob(RGB[1:4, 2:6], box, SIZE), whole[:, 1:4, 2:6])
-    assert steps.note(SIZE) is None and Preprocessing().note(SIZE) is None
+    made = steps.blob(RGB, WHOLE, FRAME)
+    np.testing.assert_array_equal(made, np.moveaxis(RGB[:, :, ::-1].astype(np.float32), 2, 0) - image)
+    np.testing.assert_array_equal(steps.blob(RGB[1:4, 2:6], box, FRAME), made[:, 1:4, 2:6])
+    assert steps.note(FRAME) is None and Preprocessing().note(FRAME) is None
 
 
-def test_a_mean_image_of_another_size_gives_the_means_of_its_channels() -> None:
+def fed(mean: NDArray[Any], frame: Frame = FRAME) -> NDArray[Any]:
+    """What a picture without a colour anywhere becomes with MEAN."""
+    high, wide = frame.shape
+    black = np.zeros((high, wide, mean.shape[0]), np.uint8)
+    return Preprocessing(Mean("m.npy", mean), rgb=True).blob(black, Box(0, 0, high, wide), frame)
+
+
+def test_the_centre_of_a_larger_mean_image_is_subtracted() -> None:
     image = np.random.default_rng(1).normal(size=(3, 8, 9)).astype(np.float32)
-    steps = Preprocessing(Mean("m.npy", image))
-    expected = Preprocessing(Mean("", image.mean((1, 2)))).blob(RGB, WHOLE, SIZE)
-    np.testing.assert_allclose(steps.blob(RGB, WHOLE, SIZE), expected, rtol=1e-6)
-    assert steps.note(SIZE) == "mean m.npy: of 8×9 pixels, the picture of 5×6; took the means of its channels"
-    assert Preprocessing(mean_of(1, 2, 3)).note(SIZE) is None
+    np.testing.assert_array_equal(fed(image), -image[:, 1:6, 1:7])
+    told = "mean m.npy: of 8×9 pixels, the net is fed 5×6; took its centre"
+    assert Mean("m.npy", image).note(FRAME) == told and mean_of(1, 2, 3).note(FRAME) is None
+    tile = Preprocessing(Mean("m.npy", image), rgb=True).blob(np.zeros((2, 3, 3), np.uint8), Box(1, 2, 3, 5), FRAME)
+    np.testing.assert_array_equal(tile, -image[:, 2:4, 3:6])
+
+
+def test_of_a_smaller_mean_image_the_means_of_its_channels_are() -> None:
+    for size in ((4, 9), (8, 5)):
+        image = np.random.default_rng(1).normal(size=(3, *size)).astype(np.float32)
+        expected = np.broadcast_to(-image.mean((1, 2))[:, None, None], (3, 5, 6))
+        np.testing.assert_allclose(fed(image), expected, rtol=1e-5)
+        assert str(Mean("m", image).note(FRAME)).endswith("the net is fed 5×6; took the means of its channels")
+        Mean("m", image).check(3)
+        with pytest.raises(PictureError, match="expected at least 5×6 pixels, the size of the net's input, found"):
+            Mean("m", image).check(3, (5, 6))
+
+
+def test_of_a_crop_the_mean_at_its_place_is_subtracted_and_mirrored_with_it() -> None:
+    """As Caffe's data layers do it; a mean of the size of the crop is subtracted as it is, as pycaffe does."""
+    image = np.random.default_rng(1).normal(size=(3, 8, 9)).astype(np.float32)
+    for mirrored in (False, True):
+        frame = Frame((8, 9), Box(2, 3, 7, 9), mirrored)
+        np.testing.assert_array_equal(fed(image, frame), -image[:, 2:7, 3:9][:, :, :: -1 if mirrored else 1])
+        np.testing.assert_array_equal(fed(image[:, :5, :6], frame), -image[:, :5, :6])
 
 
 def test_a_mean_of_other_channels() -> None:
@@ -88,8 +116,45 @@ def test_an_image_of_a_grey_mean_is_for_no_net_of_colours() -> None:
     grey = read_mean(str(CASES / "mean_grey.binaryproto"))
     assert grey.values.shape == (1, 32, 32)
     Preprocessing(grey).check(1)
-    with pytest.raises(PictureError, match="expected 3 channels, as the net takes, found 1"):
+    with pytest.raises(PictureError, match=r"expected 3×H×W, or 3 values, .* found 1×1×32×32, of 1 channel; give"):
         Preprocessing(grey).check(3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "told"),
+    [
+        ((8, 9, 3), 3, "found 8×9×3, which is H×W×C; transpose it: mean.transpose(2, 0, 1)"),
+        ((8, 9, 1), 1, "found 8×9×1, which is H×W×C; transpose it: mean.transpose(2, 0, 1)"),
+        ((1, 8, 9, 3), 3, "found 1×8×9×3, which is 1×H×W×C; transpose it: mean[0].transpose(2, 0, 1)"),
+        ((8, 9), 1, "found 8×9, which is H×W; add the axis of the channels: mean[None]"),
+        ((8, 9), 3, "found 8×9, of 1 channel; give the mean"),
+        ((3, 9), 3, "found 3×9, of 1 channel; give the mean"),
+        ((1,), 3, "found 1, of 1 channel; give the mean"),
+        ((4,), 3, "found 4, of 4 channels; give the mean"),
+        ((1, 8, 9), 3, "found 1×8×9, of 1 channel; give the mean"),
+    ],
+)
+def test_arrays_in_another_order_are_refused_with_the_way_out(
+    tmp_path: Path, shape: tuple[int, ...], channels: int, told: str
+) -> None:
+    array = np.random.default_rng(0).normal(size=shape)
+    np.save(tmp_path / "mean.npy", array)
+    with pytest.raises(PictureError) as error:
+        read_mean(str(tmp_path / "mean.npy")).check(channels)
+    assert told in str(error.value)
+    if "mean" in (code := told.rpartition(": ")[2])[:4]:
+        np.save(tmp_path / "mean.npy", eval(code, {"mean": array}))
+        found = read_mean(str(tmp_path / "mean.npy"))
+        found.check(channels)
+        np.testing.assert_array_equal(found.values[-1], array.reshape(8, 9, channels)[:, :, -1].astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1, 1), (1, 3, 1, 1)])
+def test_a_value_for_each_channel_may_have_axes_of_one(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "mean.npy", np.array([1.0, 2, 3]).reshape(shape))
+    found = read_mean(str(tmp_path / "mean.npy"))
+    found.check(3, (8, 9))
+    assert found.values.tolist() == [1, 2, 3] and not found.is_image
 
 
 @pytest.mark.parametrize("text", ["104,117,123", "104, 117 ,123", "104.0,+117.,1.23e2"])
@@ -145,8 +210,8 @@ def test_a_file_that_is_no_mean(tmp_path: Path) -> None:
         read_mean(str(path))
     np.save(path, np.zeros((2, 3, 4, 5)))
     refused("expected one image, found 2")
-    np.save(path, np.zeros((4, 5)))
-    refused("expected numbers, C or C×H×W, found float64, 4×5")
+    np.save(path, np.zeros((1, 1, 3, 4, 5)))
+    refused("expected numbers, C or C×H×W, found float64, 1×1×3×4×5")
     np.save(path, np.array(["a"]))
     refused("expected numbers")
     np.save(path, np.array([object()]), allow_pickle=True)

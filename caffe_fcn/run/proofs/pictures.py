@@ -10,8 +10,9 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.images import Box, open_picture
+from caffe_fcn.run.means import read_mean, whole
 from caffe_fcn.run.onnx.scope import choose_scope
-from caffe_fcn.run.preprocessing import Preprocessing, read_mean, transform_of, with_defaults
+from caffe_fcn.run.preprocessing import Preprocessing, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized
 
 _KINDS = "fiub"
@@ -33,9 +34,11 @@ def read_inputs(
     stated = transform_of(net.graph, name)
     steps, notes = with_defaults(stated, None if mean is None else read_mean(mean), scale, rgb)
     steps.check(shape[1])
-    return [
-        read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, steps) for path in paths
-    ], notes
+    told = steps.note(whole((shape[2], shape[3])))
+    return [read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, steps) for path in paths], (
+        *notes,
+        *([told] if told else []),
+    )
 
 
 def _fed(net: Net) -> tuple[str, Shape]:
@@ -52,8 +55,8 @@ def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
     """The picture at PATH as one input of SHAPE, C×H×W."""
     size = shape[2], shape[3]
     picture = resized(open_picture(path, shape[1]), size)
-    whole = Box(0, 0, *size)
-    return steps.blob(picture.read(whole), whole, size)
+    box = Box(0, 0, *size)
+    return steps.blob(picture.read(box), box, whole(size))
 
 
 def read_array(path: str | os.PathLike[str]) -> Array:
