@@ -177,7 +177,7 @@ class _Surveyor:
         if 0 in shape:
             raise ShapeError(f'layer "{node.name}" (InnerProduct): its input {bottom.name!r} is empty: {show(shape)}')
         axis = node.layer.inner_product_param.axis
-        if axis not in (1, 1 - len(shape)):
+        if axis % len(shape) != 1:
             return f"works along axis {axis}, on vectors within its input"
         view = self.result.views.get(bottom)
         if view is None and bottom in self.refused:

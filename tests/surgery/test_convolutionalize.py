@@ -244,6 +244,21 @@ def test_inner_product_along_another_axis_is_left_alone() -> None:
     assert "axis 2" in reasons(planned(data() + fc("fc", "data", 5, "axis: 2")))["fc"]
 
 
+SQUEEZED = layer("s", "Squeeze", "a", params="squeeze_param { axis: 1 }")
+
+
+@pytest.mark.parametrize("items", [1, 2])
+def test_inner_product_over_the_items_of_a_batch_is_no_convolution(items: int) -> None:
+    """Of a blob with one axis, 0 is the first axis and the last."""
+    behind = data(shape=f"{items} 2 8 10") + fc("a", "data", 1) + SQUEEZED + fc("b", "s", 4, "axis: 0")
+    with pytest.raises(SurgeryError, match=r"b \(InnerProduct\) works along axis 0 of 's' .* --skip a"):
+        planned(behind)
+    alone = planned(behind, skip=("a",))
+    assert reasons(alone)["b"].startswith("its input comes from a") and not alone.surgery.conversions
+    vector = planned(data(shape=f"{items}") + fc("b", "data", 4, "axis: 0"))
+    assert reasons(vector) == {"b": "works along axis 0, on vectors within its input"}
+
+
 def test_inner_product_after_a_sequence_is_left_alone() -> None:
     lstm = layer("lstm", "LSTM", "x cont", params="recurrent_param { num_output: 4 }")
     text = data("x", "3 2 5") + data("cont", "3 2") + lstm + fc("fc", "lstm", 5)
