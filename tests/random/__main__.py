@@ -79,7 +79,10 @@ def _summary(first: int, outcomes: list[Outcome], reasons: int) -> None:
         print(f"{times:6}  {reason}")
     for reason, times in Counter(each.dense for each in outcomes if each.dense).most_common(reasons):
         print(f"{times:6}  on a larger input: {reason}")
-    print(f"{sum(each.mutants for each in outcomes)} mutants of twins verified")
+    mutants, harmless = sum(each.mutants for each in outcomes), sum(each.harmless for each in outcomes)
+    survivors = sum(fault.startswith("mutant: survives") for each in outcomes for fault in each.faults)
+    caught = mutants - harmless - survivors
+    print(f"{mutants} mutants of twins verified: {caught} caught, {harmless} harmless, {survivors} survived")
     faults = [each.seed for each in outcomes if each.faults]
     converted = sum(each.converted for each in outcomes)
     shown = f" (seeds {', '.join(map(str, faults[:20]))}{', ...' if len(faults) > 20 else ''})" if faults else ""

@@ -74,9 +74,9 @@ def bias(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> li
 
 
 def prelu(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
-    """PReLULayer."""
+    """PReLULayer. On five axes Caffe aborts; a twin has it there as convert has told, and the rule is the same."""
     x, slope = bottoms[0], blobs[0]
-    need(2 <= x.ndim <= 4, "PReLU takes two axes to four")
+    need(x.ndim >= 2, "PReLU takes two axes at least")
     return [np.where(x > 0, x, x * (slope if layer.prelu_param.channel_shared else _on_axis(x, slope, 1)))]
 
 

@@ -21,6 +21,7 @@ from caffe_fcn.run.proofs.records import Status, Verification
 from caffe_fcn.run.verify import Model
 from caffe_fcn.surgery.convert import plan
 from caffe_fcn.surgery.writing import carry_out
+from tests.random.basics import ImpossibleError
 from tests.random.caffe import FORKS
 from tests.random.comparing import Loaded, Pair, larger, misfits, same_size
 from tests.random.files import Files, blobs_of, verdict
@@ -31,13 +32,15 @@ from tests.random.surviving import survivors
 @dataclass
 class Outcome:
     """What came of the net of SEED: whether it was CONVERTED, or by whom it was REFUSED and why, all FAULTS, how far
-    it could be compared on a larger input (DENSE), and how many MUTANTS of its twin were verified."""
+    it could be compared on a larger input (DENSE), how many MUTANTS of its twin were verified, and how many of these are
+    HARMLESS."""
 
     seed: int
     converted: bool = False
     refused: str = ""
     dense: str = ""
     mutants: int = 0
+    harmless: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -75,12 +78,11 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
             planned = plan(model.source, model.weights, net.settings)
             carry_out(planned, str(made.net), str(made.weights))
         except SurgeryError as error:
-            if "defect of caffe-fcn" in str(error):
-                outcome.faults.append(f"convert: {error}")
             outcome.refused = f"convert: {_general(error, net)}"
             outcome.faults += [f"convert: {error}"] if "defect" in str(error) else []
             return
-        if not any(note.startswith("Caffe does not build") for note in planned.notes):
+        refused = any(note.startswith("Caffe does not build") for note in planned.notes)
+        if not refused:
             outcome.faults += _objections(net, made)
         twin = made.opened(stack)
         try:
@@ -93,13 +95,23 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
         outcome.converted = bool(pair.changed)
         outcome.faults += same_size(pair)
         if not outcome.faults:
-            dense, outcome.faults = larger(pair)
+            dense, outcome.faults = _larger(pair, refused=refused)
             outcome.dense = _general(dense, net)
         found = _judge(model, twin, outcome)
     if mutants and found is not None and found.holds and not outcome.faults:
         windows = pair.windows([])
         feeds = [*pair.feeds(), *([] if isinstance(windows, str) else [dict(windows.fed)])]
-        outcome.mutants, outcome.faults = survivors(files, made, net, feeds, mutants)
+        outcome.mutants, outcome.harmless, outcome.faults = survivors(files, made, net, feeds, mutants)
+
+
+def _larger(pair: Pair, *, refused: bool) -> tuple[str, list[str]]:
+    """What `larger` says of PAIR; of a twin that Caffe refuses, as convert has told, there need be no answers."""
+    try:
+        return larger(pair)
+    except ImpossibleError:
+        if not refused:
+            raise
+        return "Caffe does not build the twin, as told", []
 
 
 def _objections(net: RandomNet, files: Files) -> list[str]:

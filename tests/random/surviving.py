@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,15 +16,21 @@ from tests.random.mutants import mutants, renamed, same_answers
 from tests.random.nets import RandomNet
 
 
-def survivors(
-    original: Files, twin: Files, about: RandomNet, feeds: Sequence[dict[str, Array]], many: int
-) -> tuple[int, list[str]]:
-    """How many mutants of TWIN were verified, MANY at most, and what is wrong with the verdicts on them, and on TWIN
-    with other names for its blobs.
+class Verified(NamedTuple):
+    """How many mutants were VERIFIED, how many of them are HARMLESS, so that verify takes them for the twin and is
+    right, and the FAULTS of its verdicts. All others it caught."""
+
+    verified: int
+    harmless: int
+    faults: list[str]
+
+
+def survivors(original: Files, twin: Files, about: RandomNet, feeds: Sequence[dict[str, Array]], many: int) -> Verified:
+    """The verdicts on MANY mutants of TWIN, or fewer, and on TWIN with other names for its blobs.
 
     ABOUT is the original, and FEEDS are what goes into TWIN."""
     net, weights = twin.read()
-    faults = []
+    faults, harmless = [], 0
     again = _verdict(original, twin.write(renamed(net), weights))
     if again is None or not again.holds:
         faults.append("mutant: with other names for its blobs it fails")
@@ -33,9 +40,11 @@ def survivors(
         if seen is None or not seen.holds:
             continue
         before, after = (blobs_of(each, about.weights) for each in (weights, mutant.weights))
-        if not same_answers(net, mutant.net, before, after, feeds):
+        if same_answers(net, mutant.net, before, after, feeds):
+            harmless += 1
+        else:
             faults.append(f"mutant: survives: {mutant.what}")
-    return len(found), faults
+    return Verified(len(found), harmless, faults)
 
 
 def _verdict(original: Files, twin: Files) -> Verification | None:
