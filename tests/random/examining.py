@@ -32,8 +32,8 @@ from tests.random.surviving import survivors
 @dataclass
 class Outcome:
     """What came of the net of SEED: whether it was CONVERTED, or by whom it was REFUSED and why, all FAULTS, how far
-    it could be compared on a larger input (DENSE), how many MUTANTS of its twin were verified, and how many of these are
-    HARMLESS."""
+    it could be compared on a larger input (DENSE), how many MUTANTS of its twin were verified, and how many of them
+    are HARMLESS."""
 
     seed: int
     converted: bool = False

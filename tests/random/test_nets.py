@@ -10,6 +10,12 @@ CHUNK = 20
 CHUNKS = range(10_000, 10_200, CHUNK)
 WITH_MUTANTS = (10_200, 10_220)
 
+FIXED = (1_000_106, 1_005_475, 1_005_808, 1_005_851, 1_007_548, 1_020_806)
+"""Nets of whose answers most are fixed, so that a measure of what rounding does may miss it."""
+
+FIVE_AXES = 1_000_784
+"""Of whose twin Caffe refuses a layer."""
+
 
 @pytest.mark.parametrize("first", CHUNKS)
 def test_nets_and_their_twins_answer_alike(first: int) -> None:
@@ -24,3 +30,14 @@ def test_verify_sees_what_is_wrong_with_mutants(first: int) -> None:
     found = outcomes_of(range(first, first + CHUNK), mutants=3)
     assert {each.seed: each.faults for each in found if each.faults} == {}
     assert sum(each.mutants for each in found) > CHUNK
+
+
+@pytest.mark.parametrize("seed", FIXED)
+def test_rounding_is_measured_where_most_answers_are_fixed(seed: int) -> None:
+    (found,) = outcomes_of([seed])
+    assert found.converted and not found.faults
+
+
+def test_a_twin_that_caffe_refuses_as_told_is_compared() -> None:
+    (found,) = outcomes_of([FIVE_AXES])
+    assert found.converted and not found.faults and found.dense == "equal"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from caffe_fcn.run.onnx.scope import choose_scope
-from caffe_fcn.run.proofs.rounding import BLUNT, GAIN, coarsened
+from caffe_fcn.run.proofs.limits import BLUNT, FACTORS, Limits
+from caffe_fcn.run.proofs.rounding import GAIN, coarsened
 from caffe_fcn.run.proofs.terms import terms
 from caffe_fcn.run.verify import Options
 from tests.run.nets import load, net_of, weights_of
@@ -121,6 +122,49 @@ def test_the_coarse_net_rounds(tmp_path: Path) -> None:
     assert (bits == np.round(bits)).all() and (rough != 3 * fed).any(), "18 bits are left"
     apart = np.max(abs(made[coarse.names["c"]] - clean)) / np.max(abs(clean))
     assert 2**-24 * GAIN / 4 < apart < 2**-24 * GAIN * 8
+
+
+SMALL = {
+    "BNLL": -9.0,
+    "ELU": 1e-4,
+    "Log": 1e-4,
+    "Mish": -9.0,
+    "Sigmoid": -9.0,
+    "Swish": -9.0,
+}
+"""A bottom for which the top is next to nothing."""
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_what_is_computed_by_way_of_one_is_rounded_there(kind: str, tmp_path: Path) -> None:
+    params = "log_param { shift: 1 }" if kind == "Log" else ""
+    net = net_of(data(shape="1 4 10 10") + layer("x", kind, "data", params=params))
+    coarse = coarsened(choose_scope(*net), {"data": (1, 4, 10, 10)})
+    fed = (SMALL[kind] * (1 + np.random.default_rng(0).random((1, 4, 10, 10)) / 9)).astype(np.float32)
+    with weights_of(net, tmp_path / "w") as weights:
+        clean = load(net, weights).run({"data": fed})["x"]
+        rough = load(coarse.net, weights, [coarse.names["x"]]).run({"data": fed})[coarse.names["x"]]
+    assert np.max(abs(clean)) < 2e-3
+    apart = np.max(abs(rough - clean)) / (9 if kind in ("Mish", "Swish") else 1)
+    assert 2**-24 * GAIN / 4 < apart < 2**-24 * GAIN * 4
+
+
+def test_a_measure_goes_on_until_it_explains_a_difference() -> None:
+    """As long as more may explain it."""
+    measured: list[float] = []
+
+    def measure(factor: float) -> dict[str, float]:
+        measured.append(factor)
+        return {"x": 1e-6 * len(measured), "y": 1e-3}
+
+    limits = Limits(measure)
+    assert limits["x"] == 1e-6 and measured == [FACTORS[0]]
+    assert limits.widened(1e-4) and limits["x"] == 2e-6
+    assert not limits.widened(2 * BLUNT) and len(measured) == 2
+    while limits.widened(1e-4):
+        pass
+    assert tuple(measured) == FACTORS and limits["x"] == 8e-6 and limits["y"] == 1e-3
+    assert limits.joined(Limits(lambda factor: {"x": 5e-6 * factor}))["x"] == 5e-6
 
 
 def test_terms_are_counted() -> None:

@@ -22,9 +22,10 @@ from caffe_fcn.run.proofs.differences import span
 from caffe_fcn.run.proofs.features import Features, features
 from caffe_fcn.run.proofs.grid import lay_out
 from caffe_fcn.run.proofs.items import Runner
+from caffe_fcn.run.proofs.limits import BLUNT
 from caffe_fcn.run.proofs.outputs import Output, Party
 from caffe_fcn.run.proofs.records import Dense, DenseProof, Inapplicable, Status
-from caffe_fcn.run.proofs.rounding import BLUNT, TOO_COARSE
+from caffe_fcn.run.proofs.rounding import TOO_COARSE
 from caffe_fcn.run.proofs.scene import Scene, View, set_up
 
 _SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
@@ -118,7 +119,7 @@ def _judge(
     if len(scene.covered(output, geometry)) < _FEWEST:
         sizes = "×".join(map(str, scene.maps[output.twin.name].shape[2:]))
         return found._replace(explanation=f"its map has {sizes} cells, too few for the windows of the input")
-    crops = scene.difference(output, geometry, scene.crops, scene.limits)
+    crops = scene.difference(output, geometry, scene.crops, scene.limits, alike=scene.exact(output))
     found = found._replace(crops=crops)
     if span(scene.crops[output.judged.name], softmax=output.softmax) <= crops.allowed:
         why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
@@ -131,7 +132,7 @@ def _judge(
     if isinstance(features, str):
         why = f"whether that explains all of the difference cannot be told: {features}"
         return found._replace(explanation=why)
-    difference = scene.difference(output, geometry, features.answers, features.limits)
+    difference = scene.difference(output, geometry, features.answers, features.limits, alike=True)
     found = found._replace(features=difference)
     why = "it differs by more than its borders explain"
     return found._replace(status=Status.HOLDS) if difference.small else _failed(found, why)

@@ -16,10 +16,11 @@ from caffe_fcn.run.engine import Array
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.proofs.grid import Grid
 from caffe_fcn.run.proofs.items import Items, Runner
+from caffe_fcn.run.proofs.limits import Limits
 from caffe_fcn.run.proofs.outputs import Output, Party, names_of
 from caffe_fcn.run.proofs.pairing import number_both
 from caffe_fcn.run.proofs.parts import Cut, both_parts, cut
-from caffe_fcn.run.proofs.rounding import allowances
+from caffe_fcn.run.proofs.rounding import Answered, allowances
 from caffe_fcn.run.proofs.scene import Scene, cells_of
 from caffe_fcn.surgery.pooling import is_global
 
@@ -28,7 +29,7 @@ class Features(NamedTuple):
     """The ANSWERS of the last layers, and how far the twin's map may be from them, by output."""
 
     answers: Mapping[str, Array]
-    limits: Mapping[str, float]
+    limits: Limits
 
 
 def features(
@@ -79,8 +80,9 @@ def _of_all(runner: Runner, original: Party, twin: Party, outputs: Sequence[Outp
         answers = party.run(runner, items, names)
         limits = scene.limits
         if not scene.fixed_limits:
-            more = allowances(runner, party, outputs, items, answers, [range(items.many)])
-            limits = {name: max(limit, more.get(name, 0.0)) for name, limit in limits.items()}
+            limits = scene.limits.joined(
+                allowances(runner, party, outputs, Answered(items, answers, [range(items.many)]))
+            )
         return Features(answers, limits)
     except (EngineError, LoweringError, ShapeError) as error:
         return str(error)

@@ -13,6 +13,7 @@ from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.differences import chosen, difference
 from caffe_fcn.run.proofs.identity import Stored, identify
 from caffe_fcn.run.proofs.items import Items, Runner
+from caffe_fcn.run.proofs.limits import Limits
 from caffe_fcn.run.proofs.pairing import number_both
 from caffe_fcn.run.proofs.records import Difference, OutputPair
 
@@ -57,8 +58,18 @@ def names_of(outputs: Sequence[Output]) -> list[str]:
     return list(dict.fromkeys(name for each in outputs for name in (each.blob.name, each.judged.name)))
 
 
-def compared(output: Output, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
-    """How far FOUND is from ANSWERS, the original's OUTPUT, or, where it says places, from what they are in JUDGED."""
+def compared(
+    output: Output, answers: Array, judged: Array, found: Array, limits: Limits, *, alike: bool = True
+) -> Difference:
+    """How far FOUND is from ANSWERS, the original's OUTPUT, or, where it says places, from what they are in JUDGED.
+    If they should be ALIKE, LIMITS are widened as long as they do not explain it."""
+    while True:
+        made = _compared(output, answers, judged, found, limits[output.pair.name])
+        if made.small or not alike or not limits.widened(made.relative):
+            return made
+
+
+def _compared(output: Output, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
     found = found.reshape(answers.shape)
     if output.axis is None:
         return difference(answers, found, limit, softmax=output.softmax)

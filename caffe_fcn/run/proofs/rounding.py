@@ -9,10 +9,14 @@ splitting). Two places are rounded in each layer:
 - what goes into it. K terms of both signs, whose sum may be next to nothing, leave an error of about sqrt(K/6)
   roundings of each term, which the result does not show any more: cancellation.
 
+Functions that are computed by way of numbers around one, a Sigmoid, are rounded there as well: what they make may be
+next to nothing, and is off by a rounding of one.
+
 So s is the logarithm of that many roundings, and of GAIN. Whatever the layers do with such errors (a product adds
 relative errors, a power multiplies them, a difference, a logarithm or a division by a small deviation magnifies them, a
 Sigmoid damps them), the coarse net does with errors that are GAIN times as large. How far it is from the original,
-divided by GAIN, is what rounding does to the original; _SURE times that is allowed between it and its twin.
+divided by GAIN, is what rounding does to the original; _SURE times that is allowed between it and its twin. How
+often that is measured is said in `limits`.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime, onnxruntime
 from caffe_fcn.run.proofs.differences import difference
 from caffe_fcn.run.proofs.items import Items, Runner
+from caffe_fcn.run.proofs.limits import Limits
 from caffe_fcn.run.proofs.outputs import Output, Party
 from caffe_fcn.run.proofs.parts import assemble
 from caffe_fcn.run.proofs.terms import terms
@@ -47,9 +52,6 @@ differences is no bound. Over 1,292 outputs of random nets, the twin's was at mo
 _LEAST = 16 * 2.0**-24
 """Allowed in any case: a few roundings of the answer itself."""
 
-BLUNT = 0.01
-"""Where more than this part of the scale is what rounding does, a comparison shows nothing."""
-
 TOO_COARSE = (
     "rounding alone moves the answers by too much for a comparison; `caffe-fcn verify --tolerance` compares them "
     "all the same"
@@ -64,28 +66,43 @@ _INDEX_BOTTOMS = {"BatchReindex": 1, "Embed": 0, "PSROIPooling": 1, "ROIPooling"
 _INDEX_TOPS = {"ArgMax": 0, "Pooling": 1}
 """From which top on a layer makes places and not values."""
 
+_BY_WAY_OF_ONE = frozenset({"BNLL", "ELU", "Log", "Sigmoid"})
+"""Types that are computed by way of numbers around one: 1 + exp(x), exp(x) - 1, shift + x."""
 
-def allowances(
-    runner: Runner,
-    original: Party,
-    outputs: Sequence[Output],
-    items: Items,
-    answers: Mapping[str, Array],
-    groups: Sequence[Sequence[int]],
-) -> dict[str, float]:
-    """The difference, relative to its scale, that rounding explains in each of OUTPUTS of ORIGINAL, by its name.
-    ANSWERS are those of ORIGINAL to ITEMS, of which each of the GROUPS has a scale of its own. Raises what the engine
-    raises."""
-    coarse = coarsened(original.scope, original.inputs)
-    names = {output.judged.name: coarse.names[output.judged.name] for output in outputs}
-    rough = _without_fusion(runner).run(coarse.net, original.weights, items, list(names.values()))
+_GATED = frozenset({"Mish", "Swish"})
+"""Types that multiply their bottom by such a function."""
 
-    def apart(output: Output, group: list[int]) -> float:
-        clean, other = answers[output.judged.name][group], rough[names[output.judged.name]][group]
-        return difference(clean, other, 0.0, softmax=output.softmax).relative
 
-    measured = {output.pair.name: max(apart(output, list(group)) for group in groups) for output in outputs}
-    return {name: max(_LEAST, _SURE * most / GAIN) for name, most in measured.items()}
+class Answered(NamedTuple):
+    """ITEMS, what the original ANSWERS to them, by blob, and GROUPS of their places that have a scale of their own."""
+
+    items: Items
+    answers: Mapping[str, Array]
+    groups: Sequence[Sequence[int]]
+
+
+def allowances(runner: Runner, original: Party, outputs: Sequence[Output], known: Answered) -> Limits:
+    """The difference, relative to its scale, that rounding explains in each of OUTPUTS of ORIGINAL, whose answers are
+    KNOWN."""
+
+    def measure(factor: float) -> Mapping[str, float]:
+        coarse = coarsened(original.scope, original.inputs, factor)
+        names = {output.judged.name: coarse.names[output.judged.name] for output in outputs}
+        rough = _without_fusion(runner).run(coarse.net, original.weights, known.items, list(names.values()))
+
+        def apart(output: Output, group: list[int]) -> float:
+            clean, other = known.answers[output.judged.name][group], rough[names[output.judged.name]][group]
+            return difference(clean, other, 0.0, softmax=output.softmax).relative
+
+        measured = {output.pair.name: max(apart(output, list(group)) for group in known.groups) for output in outputs}
+        return {name: max(_LEAST, _SURE * most / GAIN) for name, most in measured.items()}
+
+    return Limits(measure)
+
+
+def fixed(outputs: Sequence[Output], tolerance: float) -> Limits:
+    """TOLERANCE in place of what rounding explains in OUTPUTS."""
+    return Limits(lambda _: dict.fromkeys((output.pair.name for output in outputs), tolerance))
 
 
 def _without_fusion(runner: Runner) -> Runner:
@@ -107,8 +124,9 @@ class Coarse(NamedTuple):
     names: Mapping[str, str]
 
 
-def coarsened(scope: Scope, fed: Mapping[str, Shape]) -> Coarse:
-    """The net of SCOPE, fed blobs of the shapes FED, rounded coarsely. Raises NetError or ShapeError."""
+def coarsened(scope: Scope, fed: Mapping[str, Shape], factor: float = 1.0) -> Coarse:
+    """The net of SCOPE, fed blobs of the shapes FED, rounded coarsely, to multiples of FACTOR. Raises NetError or
+    ShapeError."""
     taken = [*fed, *(node.name for node in scope.graph.nodes)]
     new = "r" * (1 + max(map(len, taken), default=0))  # longer than any name, and so none
     names = {blob: f"{new} {place}" for place, blob in enumerate(scope.graph.producer)}
@@ -116,13 +134,13 @@ def coarsened(scope: Scope, fed: Mapping[str, Shape]) -> Coarse:
     layers: list[tuple[Message, Node | None]] = []
     for place, node in enumerate(scope.graph.nodes):
         if not any(top in scope.inputs for top in node.tops):
-            made = _rounded(node, scope, names, f"{new} of {place}")
+            made = _rounded(node, scope, names, f"{new} of {place}", factor)
             layers += ((layer, node if layer.name == node.name else None) for layer in made)
     return Coarse(assemble(layers, fed, scope.graph), {blob.name: name for blob, name in names.items()})
 
 
-def _rounded(node: Node, scope: Scope, names: Mapping[Blob, str], new: str) -> Iterator[Message]:
-    """NODE with its bottoms and tops rounded. NEW begins the names of blobs that are added."""
+def _rounded(node: Node, scope: Scope, names: Mapping[Blob, str], new: str, factor: float) -> Iterator[Message]:
+    """NODE with its bottoms and tops rounded, to multiples of FACTOR. NEW begins the names of blobs that are added."""
     count = terms(node, scope.shapes)
     inside, outside = _bits(sqrt(count / 6)), _bits(sqrt(count) / 3)
     layer = schema.LayerParameter()
@@ -131,13 +149,17 @@ def _rounded(node: Node, scope: Scope, names: Mapping[Blob, str], new: str) -> I
         layer.bottom[place] = names[blob]
         if place < _INDEX_BOTTOMS.get(node.type, len(node.bottoms)):
             layer.bottom[place] = f"{new} in {place}"
-            yield from _rounding(names[blob], layer.bottom[place], inside)
+            yield from _rounding(names[blob], layer.bottom[place], inside, factor)
     after: list[Message] = []
     for place, blob in enumerate(node.tops):
         layer.top[place] = names[blob]
         if place < _INDEX_TOPS.get(node.type, len(node.tops)):
-            layer.top[place] = f"{new} out {place}"
-            after += _rounding(layer.top[place], names[blob], outside)
+            made = layer.top[place] = f"{new} out {place}"
+            if node.type in _BY_WAY_OF_ONE | _GATED:
+                by = names[node.bottoms[0]] if node.type in _GATED else None
+                after += _shifted(made, f"{made} far", by, factor)
+                made = f"{made} far"
+            after += _rounding(made, names[blob], outside, factor)
     yield layer
     yield from after
 
@@ -147,13 +169,28 @@ def _bits(roundings: float) -> int:
     return min(_MOST_BITS, _BITS + round(log2(max(1.0, roundings))))
 
 
-def _rounding(bottom: str, top: str, bits: int) -> Iterator[Message]:
-    """Layers that round the blob BOTTOM to 24 - BITS bits."""
+def _shifted(bottom: str, top: str, by: str | None, factor: float) -> Iterator[Message]:
+    """Layers that round the sum of the blob BOTTOM and the blob BY, or one, and take BY away again."""
+    sums = (f"{top} sum", f"{top} rounded")
+    for sign, below, above in ((1, bottom, sums[0]), (-1, sums[1], top)):
+        if by is None:
+            made = schema.LayerParameter(name=above, type="Power", bottom=[below], top=[above])
+            made.power_param.shift = sign
+        else:
+            made = schema.LayerParameter(name=above, type="Eltwise", bottom=[below, by], top=[above])
+            made.eltwise_param.coeff.extend((1, sign))
+        yield made
+        if sign > 0:
+            yield from _rounding(*sums, _BITS, factor)
+
+
+def _rounding(bottom: str, top: str, bits: int, factor: float) -> Iterator[Message]:
+    """Layers that round the blob BOTTOM to 24 - BITS bits, as a multiple of FACTOR."""
     large, rest = f"{top} large", f"{top} rest"
     made = schema.LayerParameter(name=large, type="Power", bottom=[bottom], top=[large])
-    made.power_param.scale = 2.0**bits + 1
+    made.power_param.scale = (2.0**bits + 1) / factor
     yield made
-    for whole, part, left in ((large, bottom, rest), (large, rest, top)):
+    for whole, part, left, by in ((large, bottom, rest, (1, -1 / factor)), (large, rest, top, (factor, -factor))):
         made = schema.LayerParameter(name=left, type="Eltwise", bottom=[whole, part], top=[left])
-        made.eltwise_param.coeff.extend((1, -1))
+        made.eltwise_param.coeff.extend(by)
         yield made

@@ -14,16 +14,13 @@ from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run.engine import Array
 from caffe_fcn.run.proofs.differences import worst
 from caffe_fcn.run.proofs.items import Items, Runner
+from caffe_fcn.run.proofs.limits import BLUNT, Limits
 from caffe_fcn.run.proofs.outputs import Output, Pairs, Party, compared, names_of
 from caffe_fcn.run.proofs.records import SameSize, SameSizeProof
-from caffe_fcn.run.proofs.rounding import BLUNT, TOO_COARSE, allowances
+from caffe_fcn.run.proofs.rounding import TOO_COARSE, Answered, allowances, fixed
 
 DEVIATIONS = (1.0, 64.0)
 """The standard deviations of random inputs, in turns: as of pictures scaled to about one, and of pixels."""
-
-
-_FEWEST = 8
-"""On so many items at least it is measured what rounding does."""
 
 
 class Sample(NamedTuple):
@@ -59,14 +56,15 @@ def prove_same_size(
         return SameSizeProof({}, 0, 0, sample.seed, same, tuple(pairs.failures))
     names = _input_names(original, twin)
     ours = original.run(runner, sample.items, names_of(run))
-    limits = dict.fromkeys((output.pair.name for output in run), tolerance or 0.0)
     if tolerance is None:
-        limits = _allowed(runner, original, run, sample, ours)
+        limits = allowances(runner, original, run, Answered(sample.items, ours, sample.groups))
+    else:
+        limits = fixed(run, tolerance)
     theirs = twin.run(runner, sample.items.renamed(names), [output.twin.name for output in run])
     found = tuple(
         SameSize(each.pair, identical=True)
         if each.identical
-        else _compare(each, ours, theirs[each.twin.name], sample.groups, limits[each.pair.name])
+        else _compare(each, ours, theirs[each.twin.name], sample.groups, limits)
         for each in pairs.outputs
     )
     blunt = [each.output.name for each in found if each.difference and each.difference.allowed > BLUNT]
@@ -74,24 +72,14 @@ def prove_same_size(
     return SameSizeProof(original.inputs, sample.drawn, sample.given, sample.seed, found, tuple(pairs.failures), shown)
 
 
-def _allowed(
-    runner: Runner, original: Party, outputs: Sequence[Output], sample: Sample, answers: Mapping[str, Array]
-) -> dict[str, float]:
-    """What rounding explains in OUTPUTS, whose ANSWERS to SAMPLE these are; measured on a few items at least."""
-    if sample.items.many < _FEWEST:
-        sample = draw(original.inputs, _FEWEST, sample.seed, (), whole=sample.items.whole)
-        answers = original.run(runner, sample.items, names_of(outputs))
-    return allowances(runner, original, outputs, sample.items, answers, sample.groups)
-
-
 def _compare(
-    output: Output, ours: Mapping[str, Array], found: Array, groups: Sequence[list[int]], limit: float
+    output: Output, ours: Mapping[str, Array], found: Array, groups: Sequence[list[int]], limits: Limits
 ) -> SameSize:
     expected, judged = ours[output.blob.name], ours[output.judged.name]
     if expected.size != found.size:
         shapes = f"{show(expected.shape[1:])}, found {show(found.shape[1:])}"
         return SameSize(output.pair, None, f"expected an answer of {shapes}")
-    gap = worst(compared(output, expected[group], judged[group], found[group], limit) for group in groups)
+    gap = worst(compared(output, expected[group], judged[group], found[group], limits) for group in groups)
     return SameSize(output.pair, gap, "" if gap.small else "differs by more than rounding explains")
 
 

@@ -15,9 +15,10 @@ from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.proofs.differences import span
 from caffe_fcn.run.proofs.grid import Grid
 from caffe_fcn.run.proofs.items import Items, Runner, answers_items
+from caffe_fcn.run.proofs.limits import Limits
 from caffe_fcn.run.proofs.outputs import Output, Party, compared, names_of
 from caffe_fcn.run.proofs.records import Difference
-from caffe_fcn.run.proofs.rounding import allowances
+from caffe_fcn.run.proofs.rounding import Answered, allowances, fixed
 
 _DEVIATIONS = (64.0, 8.0, 1.0)
 """Of the random picture, tried in turn. Less than pixels have might not move the answers from window to window; more
@@ -54,7 +55,7 @@ class Scene:
     """Of the twin on the picture."""
     small: Mapping[Blob, Geometry | None]
     """Of the twin at the nominal size."""
-    limits: Mapping[str, float]
+    limits: Limits
     """How far the answers may be apart, by output."""
     fixed_limits: bool
     """Whether the user has set them."""
@@ -77,15 +78,16 @@ class Scene:
         }
 
     def difference(
-        self, output: Output, geometry: Geometry, answers: Mapping[str, Array], limits: Mapping[str, float]
+        self, output: Output, geometry: Geometry, answers: Mapping[str, Array], limits: Limits, *, alike: bool
     ) -> Difference:
-        """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original."""
+        """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original. If they should be
+        ALIKE, LIMITS are widened as long as they do not explain it."""
         import numpy as np
 
         cells, values = self.covered(output, geometry), self.maps[output.twin.name]
         found = np.concatenate([values[(slice(None), slice(None), *each)] for each in cells.values()])
         expected, judged = (answers[blob.name][list(cells)] for blob in (output.blob, output.judged))
-        return compared(output, expected, judged, found, limits[output.pair.name])
+        return compared(output, expected, judged, found, limits, alike=alike)
 
 
 def set_up(runner: Runner, original: Party, twin: Party, outputs: Sequence[Output], grid: Grid, view: View) -> Scene:
@@ -98,9 +100,9 @@ def set_up(runner: Runner, original: Party, twin: Party, outputs: Sequence[Outpu
         raise EngineError("its batch has no answer for each item, so that windows cannot be told apart")
     picture, items, crops = _on_crops(runner, original, outputs, shape, grid, places, view.seed, whole=whole)
     if view.tolerance is None:
-        limits = allowances(runner, original, outputs, items, crops, [range(items.many)])
+        limits = allowances(runner, original, outputs, Answered(items, crops, [range(items.many)]))
     else:
-        limits = dict.fromkeys((output.pair.name for output in outputs), view.tolerance)
+        limits = fixed(outputs, view.tolerance)
     larger = infer_shapes(twin.scope.graph, given={other: shape})
     wanted = [output.twin.name for output in outputs]
     fed = Items({other: picture[None] if whole else picture}, whole)
