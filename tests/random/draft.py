@@ -102,6 +102,7 @@ class Draft:
         **fields: Any,
     ) -> list[str]:
         """Add a layer of type KIND with its parameter FIELDS and BLOBS; returns its tops. Raises ImpossibleError."""
+        need(kind != "PReLU" or len(self.shape(bottoms[0])) <= 4, "Caffe aborts")
         layer = schema.LayerParameter(type=kind, bottom=bottoms)
         if fields:
             set_fields(getattr(layer, PARAMS.get(kind, f"{kind.lower()}_param")), fields)

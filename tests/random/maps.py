@@ -223,7 +223,7 @@ def bias(d: Draft, blob: str) -> list[str]:
 
 def prelu(d: Draft, blob: str) -> list[str]:
     shape = d.shape(blob)
-    need(2 <= len(shape) <= 4, "no channels")
+    need(len(shape) >= 2, "no channels")
     shared = d.chance(0.2)
     blobs = [d.spread(*(() if shared else shape[1:2]), scale=0.5)]
     return d.add("PReLU", [blob], in_place=d.chance(0.5), blobs=blobs, **({"channel_shared": True} if shared else {}))
