@@ -24,11 +24,12 @@ def _opencv(threads: int | None, gpu: bool) -> Engine:
 
 
 def _caffe(threads: int | None, gpu: bool) -> Engine:
-    from caffe_fcn.run.pycaffe import PyCaffe, pycaffe
+    from caffe_fcn.run.pycaffe import PyCaffe
 
     _refuse_gpu("caffe", gpu)
-    pycaffe()
-    return PyCaffe(threads)
+    made = PyCaffe(threads)
+    made.check()
+    return made
 
 
 def _refuse_gpu(name: str, gpu: bool) -> None:

@@ -336,6 +336,25 @@ def test_tiles_that_cannot_be(digits: CommandLine) -> None:
         assert f"which {option[0]} is for; make it fully conv" in refuses(digits, *NET, "window.png", *option)
 
 
+def test_caffe_is_quiet_and_its_end_is_an_error(
+    digits: CommandLine, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried with a stand-in, that prints as Caffe does."""
+    path = tmp_path_factory.mktemp("python")
+    (path / "caffe.py").write_text("from tests.run.stand_in_caffe import *\n")
+    monkeypatch.syspath_prepend(path)
+    monkeypatch.setenv("STAND_IN_KEEPS", str(path))
+    command = [*FCN, "window.png", "--scale", SCALE, "--engine", "caffe", "-q"]
+    told = runs(digits, *command, "-o", "caffe.npy")
+    assert (told.out, told.err) == (b"", "")
+    runs(digits, *command[:-3], "-q", "-o", "onnxruntime.npy")
+    first, second = (np.load(digits.path / f"{engine}.npy") for engine in ("caffe", "onnxruntime"))
+    np.testing.assert_allclose(first, second, rtol=1e-6)
+    monkeypatch.setenv("STAND_IN", "abort run")
+    told_of = refuses(digits, *command, "-o", "none.npy")
+    assert "Caffe ends itself while it runs it, by SIGABRT: conv_layer.cpp:16: Check failed: 3 == 2" in told_of
+
+
 def test_opencv_gives_the_same(digits: CommandLine) -> None:
     for engine in ENGINES[:2]:
         runs(
