@@ -166,16 +166,18 @@ def convert(
     output_weights: str | os.PathLike[str] | None = None,
     *,
     force: bool = False,
+    fork: str | None = None,
     **options: Unpack[ConvertOptions],
 ) -> Conversion:
     """Convert the files NET (prototxt) and WEIGHTS (caffemodel or HDF5): `caffe-fcn convert` as a function.
 
-    The results go to OUTPUT and OUTPUT_WEIGHTS, by default NAME_fcn beside the inputs; a caffemodel as NET is
-    converted with the net inside it. With FORCE they may exist before. Returns what was done, its weights closed.
-    Raises CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an input cannot be read.
+    The results go to OUTPUT and OUTPUT_WEIGHTS, by default NAME_fcn beside the inputs; a caffemodel as NET is converted
+    with the net inside it, which FORK has written where that is known. With FORCE they may exist before. Returns what
+    was done, its weights closed. Raises CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an
+    input cannot be read.
     """
     path, weights_path = os.fspath(net), None if weights is None else os.fspath(weights)
-    source, opened = open_inputs(path, weights_path)
+    source, opened = open_inputs(path, weights_path, fork=fork)
     with ExitStack() as stack:
         if opened is not None:
             stack.enter_context(opened)

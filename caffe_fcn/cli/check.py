@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
-from caffe_fcn.cli.options import file_name, selection_options
+from caffe_fcn.cli.options import file_name, fork_option, selection_options
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file_name)
 @selection_options
+@fork_option
 @click.option("--strict", is_flag=True, help="What BVLC Caffe refuses is an error, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every file, also where nothing is wrong.")
-def check(files: tuple[str, ...], selection: Selection, strict: bool, as_json: bool, verbose: bool) -> int:
+def check(
+    files: tuple[str, ...], selection: Selection, fork: str | None, strict: bool, as_json: bool, verbose: bool
+) -> int:
     """Tell what is wrong with prototxt files, nets of any age and solvers, and with the nets inside caffemodels.
 
     Each finding is a line on stderr, FILE:LINE:COLUMN: and what it is, as compilers print it; that of a caffemodel
@@ -42,7 +45,7 @@ def check(files: tuple[str, ...], selection: Selection, strict: bool, as_json: b
         raise click.UsageError("a file's name is empty")
     if files.count("-") > 1:
         raise click.UsageError("only one FILE can come from stdin")
-    checked = [_check(path, selection, strict) for path in files]
+    checked = [_check(path, selection, fork, strict) for path in files]
     if as_json:
         print_json(document(checked))
     else:
@@ -54,7 +57,7 @@ def check(files: tuple[str, ...], selection: Selection, strict: bool, as_json: b
     return DONE if all(each.ok for each in checked) else FAILED
 
 
-def _check(path: str, selection: Selection, strict: bool) -> Checked:
+def _check(path: str, selection: Selection, fork: str | None, strict: bool) -> Checked:
     from caffe_fcn.errors import CaffeFcnError
     from caffe_fcn.net.problems import Findings
     from caffe_fcn.report.checking import Checked
@@ -62,7 +65,7 @@ def _check(path: str, selection: Selection, strict: bool) -> Checked:
     name = STDIN if path == "-" else path
     try:
         with as_file(path) as file:
-            findings = _examine(file, name, selection)
+            findings = _examine(file, name, selection, fork)
     except OSError as error:
         return Checked(name, Findings(None, None), error.strerror or str(error))
     except CaffeFcnError as error:
@@ -70,7 +73,7 @@ def _check(path: str, selection: Selection, strict: bool) -> Checked:
     return Checked(name, findings.strictly() if strict else findings)
 
 
-def _examine(path: str, name: str, selection: Selection) -> Findings:
+def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Findings:
     from caffe_fcn.files.prototxt import HEAD, is_binary
     from caffe_fcn.files.weights import open_weights
     from caffe_fcn.net.problems import examine, examine_weights
@@ -80,4 +83,4 @@ def _examine(path: str, name: str, selection: Selection) -> Findings:
         if not is_binary(data):
             return examine(data + file.read(), name, selection)
     with open_weights(path, name) as weights:
-        return examine_weights(weights, selection)
+        return examine_weights(weights, selection, fork)

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from caffe_fcn.cli.conversion import Files, Manner, convert_files
 from caffe_fcn.cli.failures import DONE
-from caffe_fcn.cli.options import directory_name, file_name, rename_rule, selection_options, size, text
+from caffe_fcn.cli.options import directory_name, file_name, fork_option, rename_rule, selection_options, size, text
 from caffe_fcn.cli.several import convert_all, is_another_net
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("--input-size", type=size, metavar="HxW", help="Spatial size of the input in the written net.")
 @selection_options
+@fork_option
 @click.option(
     "--names",
     type=click.Choice(["suffix", "keep"]),
@@ -82,6 +83,7 @@ def convert(
     output: str | None,
     output_weights: str | None,
     out_dir: str | None,
+    fork: str | None,
     verify: bool,
     dry_run: bool,
     diff: bool,
@@ -116,22 +118,28 @@ def convert(
         raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
     manner = Manner(dry_run, diff, as_json, force, quiet, verify)
     if out_dir is not None:
-        return convert_all(files, out_dir, settings, manner)
+        return convert_all(files, out_dir, settings, manner, fork)
     net, weights = (*files, None)[:2]
-    _convert(str(net), weights, output, output_weights, settings, manner)
+    _convert(str(net), weights, output, output_weights, settings, manner, fork)
     return DONE
 
 
 def _convert(
-    net: str, weights: str | None, output: str | None, output_weights: str | None, settings: Settings, manner: Manner
+    net: str,
+    weights: str | None,
+    output: str | None,
+    output_weights: str | None,
+    settings: Settings,
+    manner: Manner,
+    fork: str | None,
 ) -> None:
-    """Convert one net, from and to wherever it is said."""
+    """Convert one net, from and to wherever it is said; one without a prototxt is of FORK."""
     from caffe_fcn.surgery.convert import open_inputs
 
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
-        source, opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]))
+        source, opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]), fork)
         if opened is not None:
             stack.enter_context(opened)
         files = _files(net, weights, output, output_weights, alone=opened is not None and weights is None)

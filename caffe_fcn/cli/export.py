@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe_fcn.cli.nets import files_of, open_trained
-from caffe_fcn.cli.options import file_name, preparation_options, selection_options, text
+from caffe_fcn.cli.options import file_name, fork_option, preparation_options, selection_options, text
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import print_json
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @preparation_options
 @click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
 @selection_options
+@fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
@@ -40,6 +41,7 @@ def export(
     weights: str | None,
     output: str | None,
     selection: Selection,
+    fork: str | None,
     as_json: bool,
     force: bool,
     quiet: bool,
@@ -62,7 +64,7 @@ def export(
     out = _output(net, weights, output, as_json)
     settings = _settings(**choices)
     with ExitStack() as stack:
-        source, held = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]))
+        source, held = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]), fork)
         with copying(held.size, quiet) as progress:
             found = export_net(source, held, out, selection, settings, force=force, progress=progress)
     _tell(found, as_json, quiet)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe_fcn.cli.options import file_name, selection_options, size, text
+from caffe_fcn.cli.options import file_name, fork_option, selection_options, size, text
 from caffe_fcn.cli.streams import STDIN, as_file
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("weights", type=file_name, required=False)
 @click.option("--input-size", type=size, metavar="HxW", help="Show the net on images of this size.")
 @selection_options
+@fork_option
 @click.option("--geometry", is_flag=True, help="Add what each cell sees of the input: window, stride, offset.")
 @click.option("--weights", "statistics", is_flag=True, help="Show the values of each blob: min, max, mean, zeros, NaN.")
 @click.option("--layers", type=text, multiple=True, metavar="GLOB", help="Show these layers only; shell patterns.")
@@ -35,6 +36,7 @@ def inspect(
     weights: str | None,
     input_size: tuple[int, ...] | None,
     selection: Selection,
+    fork: str | None,
     geometry: bool,
     statistics: bool,
     layers: tuple[str, ...],
@@ -66,7 +68,7 @@ def inspect(
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
-        model = open_model(str(paths[0]), paths[1], (names[0], names[1]))
+        model = open_model(str(paths[0]), paths[1], (names[0], names[1]), fork)
         if model.weights is not None:
             stack.enter_context(model.weights)
         elif statistics:

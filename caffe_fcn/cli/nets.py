@@ -38,13 +38,15 @@ def files_of(stack: ExitStack, words: Sequence[str]) -> list[File]:
     return [File(stack.enter_context(as_file(word)), STDIN if word == "-" else None) for word in words]
 
 
-def open_trained(stack: ExitStack, files: Sequence[File]) -> tuple[SourceNet, WeightFile]:
-    """The net in FILES, which are one or two, and its weights, open until STACK closes. Raises UsageError for a
+def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = None) -> tuple[SourceNet, WeightFile]:
+    """The net in FILES, which are one or two, and its weights, open until STACK closes. FORK is the Caffe that wrote a
+    caffemodel alone, where that is known. Raises UsageError for a
     prototxt alone, CaffeFcnError; OSError where a prototxt cannot be read."""
     from caffe_fcn.surgery.convert import open_inputs
 
     alone = len(files) == 1
-    source, opened = open_inputs(files[0].path, None if alone else files[1].path, (files[0].name, files[-1].name))
+    weights, names = None if alone else files[1].path, (files[0].name, files[-1].name)
+    source, opened = open_inputs(files[0].path, weights, names, fork)
     if opened is None:
         raise click.UsageError(f"{source.name} is a prototxt; give its weights behind it")
     return source, stack.enter_context(opened)

@@ -113,6 +113,15 @@ crop_option = click.option(
 """The option that decides on Crop layers without an offset."""
 
 
+fork_option = click.option(
+    "--fork",
+    type=text,
+    metavar="NAME",
+    help="The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...",
+)
+"""The option that says by whose numbers a caffemodel alone is read."""
+
+
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which net of a file is meant, handed to COMMAND as one `selection`."""
 

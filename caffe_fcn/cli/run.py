@@ -14,6 +14,7 @@ from caffe_fcn.cli.options import (
     Preparation,
     directory_name,
     file_name,
+    fork_option,
     preparation_options,
     selection_options,
     size,
@@ -89,6 +90,7 @@ def new_size(value: str) -> tuple[int, ...] | str:
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
 @click.option("--gpu", is_flag=True, help="Run on the GPU, or not at all.")
 @selection_options
+@fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print all as JSON, with the window and top class of each cell.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -180,6 +182,7 @@ def _job(
     threads: int | None,
     gpu: bool,
     selection: Selection,
+    fork: str | None,
     **choices: Any,
 ) -> Job:
     """The net, loaded until STACK closes, and what it is to do. Raises CaffeFcnError; OSError for a file that cannot be
@@ -191,7 +194,7 @@ def _job(
     from caffe_fcn.run.running import check_map, prepare
 
     runner = engine_called(engine, threads, gpu=gpu)
-    source, trained = open_trained(stack, net)
+    source, trained = open_trained(stack, net, fork)
     most = max_pixels or MAX_PIXELS
     model, settings, notes = prepare(
         source, trained, runner, selection, **preparation._asdict(), max_pixels=most, **choices

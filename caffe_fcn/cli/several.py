@@ -23,8 +23,9 @@ _WEIGHTS = (".caffemodel.h5", ".caffemodel.hdf5", ".caffemodel", ".h5", ".hdf5")
 _NETS = (".prototxt", ".pbtxt")
 
 
-def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner) -> int:
-    """Convert the nets and weights in PATHS, of any order, into OUT_DIR, and return the exit code. Raises UsageError
+def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner, fork: str | None) -> int:
+    """Convert the nets and weights in PATHS, of any order, into OUT_DIR, those without a prototxt as FORK has written
+    them, and return the exit code. Raises UsageError
     before anything is written, OutputError where the directory cannot be made."""
     jobs = pair(paths, out_dir)
     _check_names(jobs)
@@ -33,7 +34,7 @@ def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: 
     with nullcontext() if manner.dry_run else directory(out_dir):
         for files in jobs:
             try:
-                documents.append(_convert(files, paths, settings, manner))
+                documents.append(_convert(files, paths, settings, manner, fork))
             except (click.ClickException, BrokenPipeError):
                 raise
             except Exception as error:  # whatever it is, it is this net's, and not the others'
@@ -46,10 +47,12 @@ def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: 
     return FAILED if failed else DONE
 
 
-def _convert(files: Files, inputs: Sequence[str], settings: Settings, manner: Manner) -> dict[str, Any]:
+def _convert(
+    files: Files, inputs: Sequence[str], settings: Settings, manner: Manner, fork: str | None
+) -> dict[str, Any]:
     from caffe_fcn.surgery.convert import open_inputs
 
-    source, opened = open_inputs(files.net, files.weights)
+    source, opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
     with nullcontext() if opened is None else opened:
         return convert_files(source, opened, files, settings, manner, inputs)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from caffe_fcn.cli.nets import files_of
-from caffe_fcn.cli.options import crop_option, file_name
+from caffe_fcn.cli.options import crop_option, file_name, fork_option
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     help="Write layers of forks, a BatchNorm with a scale, as layers of BVLC Caffe.",
 )
 @crop_option
+@fork_option
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
 @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -49,6 +50,7 @@ def upgrade(
     output_weights: str | None,
     target: str | None,
     crop_offset: CropOffset | None,
+    fork: str | None,
     **choices: bool,
 ) -> None:
     """Bring IN, a prototxt or weights of any age, into the current format, as OUT; or with -o and -w a net IN and its
@@ -68,7 +70,7 @@ def upgrade(
     caffe-fcn upgrade net.caffemodel net.prototxt
     caffe-fcn upgrade fork.prototxt fork.caffemodel -o bvlc.prototxt -w bvlc.caffemodel --for bvlc
     """
-    manner = Manner(bvlc=target == "bvlc", crop_offset=crop_offset, **choices)
+    manner = Manner(bvlc=target == "bvlc", crop_offset=crop_offset, fork=fork, **choices)
     outputs = [path for path in (output, output_weights) if path is not None]
     _check_usage(source, second, outputs, manner)
     if output is not None and output_weights is not None:
@@ -87,6 +89,7 @@ class Manner(NamedTuple):
     quiet: bool
     bvlc: bool
     crop_offset: CropOffset | None
+    fork: str | None
 
 
 def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manner) -> None:
@@ -115,7 +118,7 @@ def _upgrade_one(source: str, out: str, manner: Manner) -> None:
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
         notes = check_alone(opened) if manner.bvlc else ()
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
-            upgraded = net_inside(opened, manner.crop_offset)
+            upgraded = net_inside(opened, manner.crop_offset, manner.fork)
         else:
             upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), crop_offset=manner.crop_offset)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))

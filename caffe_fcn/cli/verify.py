@@ -10,7 +10,7 @@ import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
 from caffe_fcn.cli.nets import files_of, grouped, open_trained
-from caffe_fcn.cli.options import Preparation, file_name, fraction, preparation_options, selection_options
+from caffe_fcn.cli.options import Preparation, file_name, fork_option, fraction, preparation_options, selection_options
 from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -56,11 +56,13 @@ PROOFS = ("weights", "same-size", "dense")
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the nets.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
 @selection_options
+@fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def verify(
     files: tuple[str, ...],
     selection: Selection,
+    fork: str | None,
     preparation: Preparation,
     images: tuple[str, ...],
     as_json: bool,
@@ -104,7 +106,7 @@ def verify(
     options = _options(**choices)
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
-        original, twin = _models(stack, files)
+        original, twin = _models(stack, files, fork)
         if images:
             taken = one_net(original.source, original.weights, known_to(original.source, selection)).net
             pictures, notes = read_inputs(images, taken, **preparation._asdict())
@@ -143,11 +145,14 @@ def _options(
     )
 
 
-def _models(stack: ExitStack, words: Sequence[str]) -> list[Model]:
-    """The two nets in the files WORDS, open until STACK closes."""
+def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[Model]:
+    """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
     from caffe_fcn.run.verify import Model
 
-    models = [Model(*open_trained(stack, files)) for files in grouped(files_of(stack, words))]
+    groups = grouped(files_of(stack, words))
+    if fork is not None and not any(len(files) == 1 for files in groups):
+        raise click.UsageError("--fork says who wrote a caffemodel without its prototxt, and there is none")
+    models = [Model(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]
     if len(models) != 2:
         expected = "two nets to compare, each a prototxt with its weights or a caffemodel alone"
         raise click.UsageError(f"expected {expected}, found {len(models)}")

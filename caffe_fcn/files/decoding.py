@@ -42,14 +42,28 @@ class UnreadableError(Exception):
         self.number = number
 
 
+class Lost(NamedTuple):
+    """A field that is left out of a reading."""
+
+    message: str
+    """The message that it is in, such as "LossParameter"."""
+    path: tuple[str, ...]
+    """The names on the way to that message."""
+    number: int
+    data: bytes
+    """The field as it stands in the file."""
+
+
 class Decoder:
     """Reads the messages of one file by one LAYOUT; `seen` collects the numbers that occur, as (message or enum,
-    number)."""
+    number). If LENIENT, fields that the layout does not explain are left out, and collected in `lost`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, lenient: bool = False) -> None:
         self._layout = layout
+        self._lenient = lenient
         self._left = MAX_FIELDS
         self.seen: set[tuple[str, int]] = set()
+        self.lost: list[Lost] = []
 
     def decode(self, data: bytes, message: str, path: tuple[str, ...] = ()) -> tuple[Node, ...]:
         """The fields of the MESSAGE in DATA, in the order of their numbers. Raises UnreadableError."""
@@ -58,27 +72,33 @@ class Decoder:
         found: set[int] = set()
         for field in self._fields(data, path):
             slot = slots.get(field.number)
-            if slot is None or (field.number in found and not slot.repeated):
-                raise UnreadableError(path, field.number)
+            if slot is not None and field.number in found and not slot.repeated:
+                slot = None
             found.add(field.number)
             self.seen.add((message, field.number))
-            payload = data[field.payload : field.end]
-            values: Sequence[str | tuple[Node, ...]] | None
-            if slot.type not in self._layout.messages:
-                values = self._scalars(slot, field, payload)
-            elif field.wire == LEN:
-                values = [self.decode(payload, slot.type, (*path, slot.name))]
-            else:
-                values = None
-            if values is None:
-                raise UnreadableError(path, field.number)
-            nodes += [Node(field.number, slot.name, value) for value in values]
+            try:
+                nodes += self._nodes(slot, field, data[field.payload : field.end], path)
+            except UnreadableError:
+                if not self._lenient:
+                    raise
+                self.lost.append(Lost(message, path, field.number, data[field.start : field.end]))
         pair = self._layout.pairs.get(message, frozenset())
         needed = not pair.isdisjoint(node.name for node in nodes)
         for number, slot in slots.items():
             if number not in found and (slot.required or (needed and slot.name in pair)):
                 raise UnreadableError(path, number)
         return tuple(sorted(nodes, key=lambda node: node.number))
+
+    def _nodes(self, slot: Slot | None, field: Field, payload: bytes, path: tuple[str, ...]) -> list[Node]:
+        """FIELD as SLOT has it, once for each value. Raises UnreadableError where there is no slot, or another one."""
+        values: Sequence[str | tuple[Node, ...]] | None = None
+        if slot is not None and slot.type not in self._layout.messages:
+            values = self._scalars(slot, field, payload)
+        elif slot is not None and field.wire == LEN:
+            values = [self.decode(payload, slot.type, (*path, slot.name))]
+        if slot is None or values is None:
+            raise UnreadableError(path, field.number)
+        return [Node(field.number, slot.name, value) for value in values]
 
     def _fields(self, data: bytes, path: tuple[str, ...]) -> Iterator[Field]:
         try:

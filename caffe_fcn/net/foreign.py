@@ -15,6 +15,7 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Foreign
 from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.inside import NEXT_STEP, LostField
 from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
 from caffe_fcn.schema import Message
 
@@ -43,6 +44,8 @@ class ForeignField(NamedTuple):
     """Where it is in the text."""
     ignored: bool = False
     """Whether the user wants its effect to be ignored."""
+    lost: str = ""
+    """Why it is not in the text, which was made from a caffemodel, in words that follow its name; "" if it is."""
 
     @property
     def undecided(self) -> bool:
@@ -74,6 +77,22 @@ def foreign_fields(
                 offset=each.offset,
             )
         )
+    return tuple(made)
+
+
+def lost_fields(
+    lost: Sequence[LostField], document: Document, origins: Sequence[int | None]
+) -> tuple[ForeignField, ...]:
+    """The fields that the text in DOCUMENT does not have because they were LOST, by the layers of the net, which come
+    from those ORIGINS in the text."""
+    layers = {origin: index for index, origin in enumerate(origins) if origin is not None}
+    starts = [field.start for field in document.root.fields if field.name in ("layer", "layers")]
+    made = []
+    for each in lost:
+        idle = all(effect_of(each.message, name) is Effect.NONE for name in each.names or ("",))
+        effect = Effect.NONE if idle else Effect.UNKNOWN
+        index, offset = layers.get(each.layer), starts[each.layer]
+        made.append(ForeignField(index, each.shown, each.shown, effect, (), each.value, offset, lost=each.why))
     return tuple(made)
 
 
@@ -131,6 +150,8 @@ def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool 
     """What FIELD does, and what becomes of that, in words that follow its name, or SEVERAL names, and the word "and";
     the user wants some to be IGNORED."""
     are, have = ("are", "have") if several else ("is", "has")
+    if field.lost and field.undecided:
+        return field.lost
     if field.effect in (Effect.NONE, Effect.OWN):
         return f"{have} no effect on shapes and answers"
     if field.effect is Effect.APPLIED:
@@ -190,9 +211,11 @@ def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = 
         return None
     complaints = _complaints(found)
     more = f" and {len(complaints) - _MOST:,} more" if len(complaints) > _MOST else ""
-    names = list(dict.fromkeys(printable(field.name, _LONG) for field, _ in found))[:_MOST]
+    names = list(dict.fromkeys(printable(field.name, _LONG) for field, _ in found if not field.lost))[:_MOST]
     options = " ".join(f"--ignore-field {name}" for name in names)
-    return f"{'; '.join(complaints[:_MOST])}{more}. Remove what has no effect, or have it ignored: {options}"
+    hints = [f"Remove what has no effect, or have it ignored: {options}"] if names else []
+    hints += [NEXT_STEP[0].upper() + NEXT_STEP[1:]] if any(field.lost for field, _ in found) else []
+    return f"{'; '.join(complaints[:_MOST])}{more}. {'. '.join(hints)}"
 
 
 def unknown_name(fields: Sequence[ForeignField], name: str) -> str | None:

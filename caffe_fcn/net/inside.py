@@ -2,18 +2,20 @@
 
 The one idea: one Caffe wrote the file, so it is read by the layouts of all that are known, and those that cannot have
 written it go: they lack a field that is there, or read one as what it cannot be. A layer whose type is named like a
-field of a fork (Permute, permute_param) has that field. If those that are left agree, their reading is the net's; where
-they disagree, or none is left, the layer is refused by name.
+field of a fork (Permute, permute_param) has that field. If those that are left agree, their reading is the net's. A
+field that they read differently, or that none can read, is left out and told; what needs its layer refuses that by
+name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.files.decoding import Decoder, Node, UnreadableError, as_text
+from caffe_fcn.files.decoding import Decoder, Lost, Node, UnreadableError, as_text
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
 from caffe_fcn.net.untrained import as_written
@@ -23,7 +25,33 @@ _MOST_NAMES = 4
 _PARAMS = {"LSTM": "recurrent", "RNN": "recurrent"}
 """Types of BVLC Caffe whose parameters are called otherwise, of those whose number a fork uses for others."""
 _LAYERS = {"LayerParameter": 100, "V1LayerParameter": 2}
-_NEXT_STEP = "give the prototxt as well"
+_STRUCTURE = {"LayerParameter": (1, 2, 3, 4), "V1LayerParameter": (1, 2, 3, 4, 5)}
+"""The numbers of a layer's name, type, bottoms and tops, without which it is none; in V1 also of a layer of V0."""
+NEXT_STEP = "give the prototxt as well, or say with --fork which Caffe wrote the file"
+
+
+class LostField(NamedTuple):
+    """A field of a layer that is left out of the text, because its number does not tell what it is."""
+
+    layer: int
+    """The layer, by its position in the text."""
+    message: str
+    """The message that the field is in, such as "PoolingParameter"."""
+    names: tuple[str, ...]
+    """What it may be; none where nobody can read it."""
+    shown: str
+    """What it is called: "field 13 of pooling_param"."""
+    why: str
+    """Why it is left out, in words that follow that."""
+    value: str
+    """What it holds."""
+
+
+class Inside(NamedTuple):
+    """The net inside a caffemodel."""
+
+    text: str
+    lost: tuple[LostField, ...]
 
 
 class _Part(NamedTuple):
@@ -47,13 +75,28 @@ class _Part(NamedTuple):
 Reading = tuple[Node, ...]
 
 
-def text_of(weights: WeightFile) -> str:
-    """The prototxt of the net in WEIGHTS, with every field of the file but what Caffe put there when it built the net
-    for training. Raises NetError for a layer that cannot be read, or can be read in several ways."""
+def net_inside(weights: WeightFile, fork: str | None = None) -> Inside:
+    """The net in WEIGHTS as a prototxt, with every field of the file but what Caffe put there when it built the net
+    for training, and those whose number does not tell what they are. FORK is the Caffe that wrote the file, where that
+    is known. Raises NetError for a layer that cannot be read."""
     parts = [_Part("NetParameter", weights.raw), *map(_part, weights.layers)]
-    head, *layers = _readings(weights, parts)
+    lost: list[LostField] = []
+    head, *layers = _readings(weights, parts, _named(fork), lost)
     field = "layer" if parts[1].message == "LayerParameter" else "layers"
-    return as_text(head) + as_text(Node(0, field, layer) for layer in as_written(layers))
+    written = as_written(layers)
+    places = {position: place for place, position in enumerate(written)}
+    text = as_text(head) + as_text(Node(0, field, layer) for layer in written.values())
+    return Inside(text, tuple(each._replace(layer=places[each.layer]) for each in lost if each.layer in places))
+
+
+def _named(fork: str | None) -> str | None:
+    """The Caffe that FORK names, in any case of letters. Raises NetError where there is none."""
+    if fork is None:
+        return None
+    found = next((caffe for caffe in caffes() if caffe.lower() == fork.lower()), None)
+    if found is None:
+        raise NetError(f"no fork of Caffe is known as {printable(fork)!r}; known are {', '.join(caffes())}")
+    return found
 
 
 def _part(record: LayerRecord) -> _Part:
@@ -65,8 +108,8 @@ def _part(record: LayerRecord) -> _Part:
     return _Part("V1LayerParameter", record.raw + prefix(1, len(inner)) + inner, record)
 
 
-def _readings(weights: WeightFile, parts: Sequence[_Part]) -> list[Reading]:
-    """What each of PARTS says. Raises NetError."""
+def _readings(weights: WeightFile, parts: Sequence[_Part], fork: str | None, lost: list[LostField]) -> list[Reading]:
+    """What each of PARTS says; fields that are left out are added to LOST. Raises NetError."""
     plain = Decoder(layout(BVLC))
     readings: dict[int, Reading] = {}
     certain = {("NetParameter", _LAYERS[part.message]) for part in parts if part.record is not None}
@@ -81,18 +124,28 @@ def _readings(weights: WeightFile, parts: Sequence[_Part]) -> list[Reading]:
             certain |= plain.seen
     doubtful = {index: part for index, part in enumerate(parts) if index not in readings}
     if doubtful:
-        readings |= _Inquiry(weights, doubtful, certain).readings()
+        readings |= _Inquiry(weights, doubtful, certain, fork, lost).readings()
     return [readings[index] for index in range(len(parts))]
 
 
 class _Inquiry:
-    """The search for the Caffe that wrote PARTS, which are not plainly BVLC's; CERTAIN are the numbers in the rest."""
+    """The search for the Caffe that wrote PARTS, which are not plainly BVLC's; CERTAIN are the numbers in the rest.
+    FORK is that Caffe where it is known. Fields that are left out are added to LOST."""
 
-    def __init__(self, weights: WeightFile, parts: Mapping[int, _Part], certain: set[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        weights: WeightFile,
+        parts: Mapping[int, _Part],
+        certain: set[tuple[str, int]],
+        fork: str | None,
+        lost: list[LostField],
+    ) -> None:
         self.path = weights.path
         self.parts = parts
+        self.fork = fork
+        self.lost = lost
         able = [caffe for caffe in caffes() if _knows(layout(caffe), certain)]
-        self.able = [caffe for caffe in able if _fits_blobs(caffe, weights)] or able
+        self.able = [fork] if fork else [caffe for caffe in able if _fits_blobs(caffe, weights)] or able
         self.decoders = {caffe: Decoder(layout(caffe)) for caffe in caffes()}
 
     def readings(self) -> dict[int, Reading]:
@@ -100,37 +153,70 @@ class _Inquiry:
         left: Sequence[str] = self.able
         found: dict[int, dict[str, Reading]] = {}
         for index, part in self.parts.items():
-            found[index] = self._by(left, part)
-            if not found[index]:
-                raise self._contradiction(part, [self.parts[earlier] for earlier in found if earlier != index])
-            left = list(found[index])
+            by = self._by(left, part)
+            if by:
+                found[index], left = by, list(by)
+            elif not self.fork and self._by(caffes(), part):
+                raise self._contradiction(part, [self.parts[earlier] for earlier in found])
+        made: dict[int, Reading] = {}
         for index, part in self.parts.items():
-            if any(found[index][caffe] != found[index][left[0]] for caffe in left):
-                raise self._ambiguous(part, {caffe: found[index][caffe] for caffe in left})
-        return {index: each[left[0]] for index, each in found.items()}
+            by = found[index] if index in found else self._in_part(left, index, part)
+            made[index] = self._agreed({caffe: by[caffe] for caffe in left if caffe in by}, index, part)
+        return made
 
-    def _by(
-        self, writers: Iterable[str], part: _Part, errors: list[UnreadableError] | None = None
-    ) -> dict[str, Reading]:
-        """What PART says by those WRITERS that can have written it; why others cannot is added to ERRORS."""
+    def _by(self, writers: Iterable[str], part: _Part) -> dict[str, Reading]:
+        """What PART says by those WRITERS that can have written it."""
         found: dict[str, Reading] = {}
-        named = _named_like_type(part)
+        named = () if self.fork else _named_like_type(part)
         for caffe in writers:
-            try:
-                reading = self.decoders[caffe].decode(part.data, part.message)
-            except UnreadableError as error:
-                if errors is not None:
-                    errors.append(error)
-            else:
-                found[caffe] = reading
+            with suppress(UnreadableError):
+                found[caffe] = self.decoders[caffe].decode(part.data, part.message)
         return {caffe: found[caffe] for caffe in found if not named or caffe in named}
+
+    def _in_part(self, writers: Iterable[str], index: int, part: _Part) -> dict[str, Reading]:
+        """What PART says without the fields that no Caffe can have written, by those WRITERS that leave out least."""
+        found: dict[str, tuple[Reading, list[Lost]]] = {}
+        for caffe in writers:
+            decoder = Decoder(layout(caffe), lenient=True)
+            try:
+                found[caffe] = decoder.decode(part.data, part.message), decoder.lost
+            except UnreadableError as error:
+                raise self._error(part, f"{_field(error.path, error.number)} {self._unreadable}") from error
+        least = min(found.values(), key=lambda each: len(each[1]))[1]
+        for field in least:
+            self._leave_out(part, index, field, (), self._unreadable, field.data.hex())
+        return {caffe: reading for caffe, (reading, lost) in found.items() if lost == least}
+
+    def _agreed(self, found: Mapping[str, Reading], index: int, part: _Part) -> Reading:
+        """What all readings that were FOUND of PART say, without the fields that they read differently."""
+        while True:
+            caffe, first = next(iter(found.items()))
+            other = next((reading for reading in found.values() if reading != first), None)
+            if other is None:
+                return first
+            number, path = _difference(first, other)
+            said: dict[str, list[str]] = {}
+            names: dict[str, None] = {}
+            for each, reading in found.items():
+                node = next(_at(reading, path, number))
+                said.setdefault(_said(node), []).append(each)
+                names[node.name] = None
+            readings = "; ".join(f"{text} in {_list(writers)}" for text, writers in said.items())
+            why = f"means {readings}; nothing in the file tells which of them wrote it"
+            field = Lost(_message_at(layout(caffe), part.message, path), path, number, b"")
+            self._leave_out(part, index, field, tuple(names), why, readings)
+            found = {each: _without(reading, path, number) for each, reading in found.items()}
+
+    def _leave_out(self, part: _Part, index: int, field: Lost, names: tuple[str, ...], why: str, value: str) -> None:
+        """Add FIELD of PART, at INDEX, to what is left out. Raises NetError where that must not be."""
+        shown = _field(field.path, field.number)
+        if part.record is None or (not field.path and field.number in _STRUCTURE[part.message]):
+            raise self._error(part, f"{shown} {why}")
+        self.lost.append(LostField(index - 1, field.message, names, shown, why, value))
 
     def _contradiction(self, part: _Part, earlier: Sequence[_Part]) -> NetError:
         """Why no Caffe can have written PART and EARLIER parts, which one can have written."""
-        errors: list[UnreadableError] = []
-        found = self._by(caffes(), part, errors)
-        if not found:
-            return self._unreadable(part, max(errors, key=lambda error: len(error.path)))
+        found = self._by(caffes(), part)
         says = f"has fields of {_list(found)}, and"
         for other in earlier:
             writers = self._by(self.able, other)
@@ -138,28 +224,27 @@ class _Inquiry:
                 return self._error(part, f"{says} {other.place} has fields of {_list(writers)}")
         return self._error(part, f"{says} other layers of the file have fields that these lack")
 
-    def _unreadable(self, part: _Part, error: UnreadableError) -> NetError:
-        place = ".".join(error.path)
-        where = f" of {place}" if place else ""
-        found = f"the contents{where}" if error.number is None else f"field {error.number}{where}"
-        return self._error(part, f"{found} cannot be read as BVLC Caffe's or as one of {len(caffes()) - 1} forks'")
-
-    def _ambiguous(self, part: _Part, found: Mapping[str, Reading]) -> NetError:
-        first = next(iter(found.values()))
-        other = next(reading for reading in found.values() if reading != first)
-        number, path = _difference(first, other)
-        said: dict[str, list[str]] = {}
-        for caffe, reading in found.items():
-            said.setdefault(_said(reading, path, number), []).append(caffe)
-        readings = "; ".join(f"{text} in {_list(names)}" for text, names in said.items())
-        where = f" of {'.'.join(path)}" if path else ""
-        return self._error(
-            part, f"field {number}{where} means {readings}; nothing in the file tells which of them wrote it"
-        )
+    @property
+    def _unreadable(self) -> str:
+        others = f"{self.fork}'s" if self.fork else f"BVLC Caffe's or as one of {len(caffes()) - 1} forks'"
+        return f"cannot be read as {others}"
 
     def _error(self, part: _Part, what: str) -> NetError:
         kind = f" ({printable(part.type)})" if part.type else ""
-        return NetError(f"{self.path}: {part.place}{kind}: {what}; {_NEXT_STEP}")
+        return NetError(f"{self.path}: {part.place}{kind}: {what}; {NEXT_STEP}")
+
+
+def _field(path: Sequence[str], number: int | None) -> str:
+    """What messages call a field: by its NUMBER, and the message that the names in PATH lead to."""
+    where = f" of {'.'.join(path)}" if path else ""
+    return f"the contents{where}" if number is None else f"field {number}{where}"
+
+
+def _message_at(known: Layout, message: str, path: Sequence[str]) -> str:
+    """The message that the names in PATH lead to from MESSAGE."""
+    for name in path:
+        message = next(slot.type for slot in known.messages[message].values() if slot.name == name)
+    return message
 
 
 def _knows(known: Layout, numbers: Iterable[tuple[str, int]]) -> bool:
@@ -204,11 +289,28 @@ def _difference(one: Reading, other: Reading, path: tuple[str, ...] = ()) -> tup
     return 0, path
 
 
-def _said(reading: Reading, path: tuple[str, ...], number: int) -> str:
-    """How READING has the field NUMBER at the end of PATH."""
-    for name in path:
-        reading = next(node.value for node in reading if node.name == name and isinstance(node.value, tuple))
-    node = next(node for node in reading if node.number == number)
+def _at(reading: Reading, path: Sequence[str], number: int) -> Iterator[Node]:
+    """How READING has the field NUMBER at the end of PATH, wherever it does."""
+    for node in reading:
+        if not path and node.number == number:
+            yield node
+        elif path and node.name == path[0] and isinstance(node.value, tuple):
+            yield from _at(node.value, path[1:], number)
+
+
+def _without(reading: Reading, path: Sequence[str], number: int) -> Reading:
+    """READING without the field NUMBER at the end of PATH."""
+    if not path:
+        return tuple(node for node in reading if node.number != number)
+    return tuple(
+        node._replace(value=_without(node.value, path[1:], number))
+        if node.name == path[0] and isinstance(node.value, tuple)
+        else node
+        for node in reading
+    )
+
+
+def _said(node: Node) -> str:
     return f"{node.name}: {node.value}" if isinstance(node.value, str) else node.name
 
 

@@ -21,8 +21,8 @@ from caffe_fcn.files.prototxt import Block, Document, Edit, Field
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.net.foreign import ForeignField, foreign_fields
-from caffe_fcn.net.inside import text_of
+from caffe_fcn.net.foreign import ForeignField, foreign_fields, lost_fields
+from caffe_fcn.net.inside import NEXT_STEP, net_inside
 from caffe_fcn.net.shapes import BVLC_LAYERS
 from caffe_fcn.net.upgrade import finished, is_halfway, is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
@@ -82,16 +82,24 @@ class SourceNet:
         return unified_diff(self.document, edits, self.name, new_name)
 
 
-def read_net(path: str | os.PathLike[str]) -> SourceNet:
-    """The net in the prototxt at PATH, or the one inside the caffemodel there.
+def read_net(path: str | os.PathLike[str], *, fork: str | None = None) -> SourceNet:
+    """The net in the prototxt at PATH, or the one inside the caffemodel there, which FORK, such as "NVIDIA", has
+    written, where the file does not tell that.
 
     Raises PrototxtError, CaffemodelError or NetError; OSError when the file cannot be read.
     """
     opened = open_either(os.fspath(path))
     if isinstance(opened, SourceNet):
-        return opened
+        return unforked(opened, fork)
     with opened:
-        return net_of_weights(opened)
+        return net_of_weights(opened, fork)
+
+
+def unforked(source: SourceNet, fork: str | None) -> SourceNet:
+    """SOURCE, which is a prototxt. Raises NetError where somebody said which FORK has written it."""
+    if fork is not None:
+        raise NetError(f"{source.name}: expected a caffemodel alone, which --fork tells how to read, found a prototxt")
+    return source
 
 
 def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
@@ -104,18 +112,30 @@ def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
     return open_weights(path, name)
 
 
-def net_of_weights(weights: WeightFile) -> SourceNet:
-    """The net that a caffemodel brings along, which has no text of its own and is given one.
+def net_of_weights(weights: WeightFile, fork: str | None = None) -> SourceNet:
+    """The net that a caffemodel brings along, which has no text of its own and is given one. FORK is the Caffe that
+    wrote it, where that is known.
 
-    It is what one phase of the training made of the file, so its rules have done their work and go. Raises NetError
-    where there is none, as in HDF5, and for a layer with fields that no known Caffe has, or that several read
-    differently.
+    It is what one phase of the training made of the file, so its rules have done their work and go. Fields that no
+    known Caffe has, or that several read differently, are not in the text: they are among the foreign ones. Raises
+    NetError where there is no net, as in HDF5, and for a layer that cannot be read.
     """
     if weights.bare:
         kind = "an HDF5 file" if weights.hdf5 else "this caffemodel"
         raise NetError(f"{weights.path}: {kind} holds weights but no net; give the prototxt first")
-    document = prototxt.parse(text_of(weights), weights.path)
-    return replace(interpret(document), from_weights=True)
+    inside = net_inside(weights, fork)
+    source = interpret(prototxt.parse(inside.text, weights.path))
+    lost = lost_fields(inside.lost, source.document, source.origins)
+    return replace(source, from_weights=True, foreign=(*source.foreign, *lost))
+
+
+def refuse_lost(source: SourceNet) -> None:
+    """Raise NetError where SOURCE, of which a net is to be written, lacks fields that it has in the caffemodel."""
+    field = next((each for each in source.foreign if each.lost), None)
+    if field is not None:
+        place = "the net" if field.layer is None else f"layer {printable(source.net.layer[field.layer].name)!r}"
+        kind = "" if field.layer is None else f" ({printable(source.net.layer[field.layer].type)})"
+        raise NetError(f"{source.name}: {place}{kind}: {field.shown} {field.lost}; {NEXT_STEP}")
 
 
 def interpret(document: Document) -> SourceNet:

@@ -22,11 +22,11 @@ _SPLIT = (['"Split"'], ["SPLIT"])
 _OF_SPLITS = frozenset({"name", "type", "bottom", "top", "phase"})
 
 
-def as_written(layers: Sequence[Layer]) -> list[Layer]:
-    """LAYERS, of V1 or of the current format, as the text of the net had them."""
+def as_written(layers: Sequence[Layer]) -> dict[int, Layer]:
+    """LAYERS, of V1 or of the current format, as the text of the net had them, by the positions that they have here."""
     idle = _net_phase(layers)
-    layers = [tuple(node for node in layer if node.name not in _RULES) for layer in layers]
-    return [tuple(node for node in layer if (node.name, node.value) != idle) for layer in _without_splits(layers)]
+    kept = _without_splits([tuple(node for node in layer if node.name not in _RULES) for layer in layers])
+    return {at: tuple(node for node in layer if (node.name, node.value) != idle) for at, layer in kept.items()}
 
 
 def _net_phase(layers: Sequence[Layer]) -> tuple[str, str] | None:
@@ -35,18 +35,18 @@ def _net_phase(layers: Sequence[Layer]) -> tuple[str, str] | None:
     return ("phase", str(Counter(phases).most_common(1)[0][0])) if len(phases) == len(layers) else None
 
 
-def _without_splits(layers: Sequence[Layer]) -> list[Layer]:
-    """LAYERS without the Splits that Caffe put in, the blob itself in place of a Split's tops."""
+def _without_splits(layers: Sequence[Layer]) -> dict[int, Layer]:
+    """LAYERS by position, without the Splits that Caffe put in, the blob itself in place of a Split's tops."""
     written = _positions(layers, "top")
     read = _positions(layers, "bottom")
     copies: dict[str, str] = {}
-    kept: list[Layer] = []
+    kept: dict[int, Layer] = {}
     for position, layer in enumerate(layers):
         if _is_idle_split(position, layer, written, read):
             copies.update(dict.fromkeys(_values(layer, "top"), _values(layer, "bottom")[0]))
         else:
-            kept.append(layer)
-    return [tuple(_reading(node, copies) for node in layer) for layer in kept]
+            kept[position] = layer
+    return {at: tuple(_reading(node, copies) for node in layer) for at, layer in kept.items()}
 
 
 def _is_idle_split(

@@ -20,7 +20,7 @@ from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.rules import choices
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.sizes import advice, other_parameters
-from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either
+from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either, unforked
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
@@ -36,17 +36,23 @@ _MOST_NOTES = 6
 """No more shapes than these are explained one by one."""
 
 
-def open_model(net: str, weights: str | None = None, names: tuple[str | None, str | None] = (None, None)) -> Model:
-    """The prototxt NET with its WEIGHTS, or a weight file alone with the net inside it, if it has one. NAMES is what
-    messages call the two. Raises CaffeFcnError; OSError where a file cannot be read. The weights are to be closed."""
+def open_model(
+    net: str,
+    weights: str | None = None,
+    names: tuple[str | None, str | None] = (None, None),
+    fork: str | None = None,
+) -> Model:
+    """The prototxt NET with its WEIGHTS, or a weight file alone with the net inside it, if it has one, which FORK has
+    written where that is known. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot
+    be read. The weights are to be closed."""
     if weights is not None:
-        source, opened = open_inputs(net, weights, names)
+        source, opened = open_inputs(net, weights, names, fork)
         return Model(source.name, source, opened)
     found = open_either(net, names[0])
     if isinstance(found, SourceNet):
-        return Model(found.name, found, None)
+        return Model(found.name, unforked(found, fork), None)
     try:
-        return Model(found.path, net_of_weights(found), found)
+        return Model(found.path, net_of_weights(found, fork), found)
     except CaffeFcnError as error:
         return Model(found.path, None, found, _reason(found.path, error))
 

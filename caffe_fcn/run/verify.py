@@ -24,6 +24,7 @@ from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine, Net
+from caffe_fcn.run.onnx.losses import LEFT_OUT
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnxruntime import OnnxRuntime
 from caffe_fcn.run.proofs.apart import alike
@@ -101,7 +102,7 @@ def verify(
 def _refuse_unexplained(graph: Graph) -> None:
     """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
     reads the net, and a mistyped field may be meant to change the answers."""
-    if reason := refusal(graph, lambda _, field: field.effect is Effect.UNKNOWN):
+    if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and node.type not in LEFT_OUT):
         raise LoweringError(f"{graph.source}: {reason}")
 
 

@@ -22,7 +22,7 @@ from caffe_fcn.net.objections import Objection, Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, graph_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.sizes import advice, other_parameters
-from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either
+from caffe_fcn.net.source import SourceNet, foreign_types, interpret, net_of_weights, open_either, refuse_lost, unforked
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.check import check_twin
 from caffe_fcn.surgery.convolutionalize import Options, convolutionalize
@@ -70,20 +70,21 @@ class Plan(NamedTuple):
 
 
 def open_inputs(
-    net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None)
+    net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None), fork: str | None = None
 ) -> tuple[SourceNet, WeightFile | None]:
     """The prototxt NET and the weights WEIGHTS, told apart by their contents. A caffemodel alone brings its own net,
-    HDF5 has none. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot be read."""
+    which FORK has written where that is known; HDF5 has none. NAMES is what messages call the two. Raises
+    CaffeFcnError; OSError where a file cannot be read."""
     opened = open_either(net, names[0])
     if isinstance(opened, SourceNet):
-        return opened, open_weights(weights, names[1]) if weights is not None else None
+        return unforked(opened, fork), open_weights(weights, names[1]) if weights is not None else None
     with ExitStack() as stack:
         stack.enter_context(opened)
         if weights is not None:
             swapped = prototxt.is_text_file(weights)
             hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
             raise PrototxtError(f"{opened.path}: expected a prototxt (text), found a binary file; {hint}")
-        source = net_of_weights(opened)
+        source = net_of_weights(opened, fork)
         stack.pop_all()
     return source, opened
 
@@ -99,6 +100,7 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> P
 
 
 def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> Plan:
+    refuse_lost(source)
     found = meet(source, weights, settings.selection)
     source, weights, phases, known = found.source, found.weights, found.graphs, found.shapes
     surgeries = {

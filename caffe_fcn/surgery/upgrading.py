@@ -25,7 +25,7 @@ from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
 from caffe_fcn.net.selection import CropOffset, Selection
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.net.source import SourceNet, interpret, net_of_weights
+from caffe_fcn.net.source import SourceNet, interpret, net_of_weights, refuse_lost
 from caffe_fcn.net.upgrade import (
     SHAPE_HINT,
     has_legacy_batch_norm,
@@ -127,10 +127,12 @@ def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
     return ()
 
 
-def net_inside(weights: WeightFile, crop_offset: CropOffset | None = None) -> Upgrade:
-    """The net inside WEIGHTS in the current format, as a prototxt. Raises NetError where there is none, where a layer
-    cannot be read, and where Caffe refuses the net."""
-    found = _upgrade_text(net_of_weights(weights), crop_offset)
+def net_inside(weights: WeightFile, crop_offset: CropOffset | None = None, fork: str | None = None) -> Upgrade:
+    """The net inside WEIGHTS, which FORK has written where that is known, in the current format, as a prototxt. Raises
+    NetError where there is none, where a layer cannot be read, and where Caffe refuses the net."""
+    source = net_of_weights(weights, fork)
+    refuse_lost(source)
+    found = _upgrade_text(source, crop_offset)
     return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
+from PIL import Image
 
+import caffe_fcn
 from caffe_fcn import schema
 from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, Result, the_message
@@ -163,3 +166,79 @@ def test_a_net_as_it_was_trained_is_of_use(cli: CommandLine) -> None:
     result = done(cli, "run", "train_fcn.caffemodel", picture, "--json").document
     assert result["net"] == "train_fcn.caffemodel"
     assert done(cli, "run", "train.caffemodel", picture, "--resize", "net").out.decode().count("\n") == 4
+
+
+# ---- Fields whose numbers do not tell what they are ----
+
+POOL = "pool.caffemodel"
+UNTOLD = "field 13 of pooling_param means round_mode: CEIL in BVLC and MobileNet-YOLO; avg_include_pad: false in intel"
+USES = {
+    "export": ("export", POOL, "-o", "p.onnx"),
+    "verify": ("verify", POOL, POOL),
+    "run": ("run", POOL, "p.png"),
+    "convert": ("convert", POOL),
+    "upgrade": ("upgrade", POOL, "p.prototxt"),
+}
+
+
+@pytest.fixture
+def pool(cli: CommandLine) -> CommandLine:
+    """The command line beside a caffemodel with a field that two forks read differently, and a picture for it."""
+    text = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }
+    layer { name: "p" type: "Pooling" bottom: "x" top: "p"
+            pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 round_mode: CEIL } }"""
+    cli.write(pool=text_format.Parse(text, schema.NetParameter()).SerializeToString())
+    Image.fromarray(np.full((8, 8), 36, np.uint8)).save(cli.path / "p.png")
+    return cli
+
+
+@pytest.mark.parametrize("use", USES)
+def test_the_layer_is_refused_until_the_fork_is_named(pool: CommandLine, use: str) -> None:
+    before = pool.names
+    result = pool.run(*USES[use])
+    message = the_message(result.err)
+    assert result.code == 1 and UNTOLD in message and "say with --fork which Caffe wrote the file" in message
+    assert pool.names == before
+    done(pool, *USES[use], "--fork", "Intel")
+
+
+@pytest.mark.parametrize(("fork", "corner"), [("bvlc", 16), ("intel", 36)])
+def test_the_named_fork_decides_on_the_answers(pool: CommandLine, fork: str, corner: int) -> None:
+    """Four values of nine: the padding counts in BVLC Caffe, and not in Intel's."""
+    done(pool, "run", POOL, "p.png", "--output", "p.npy", "--fork", fork)
+    assert np.load(pool.path / "p.npy").ravel()[0] == corner
+
+
+def test_what_writes_no_net_shows_the_layers(pool: CommandLine) -> None:
+    for command in ("inspect", "check"):
+        result = done(pool, command, POOL)
+        assert UNTOLD in result.err and (command == "check" or "1×1×5×5" in result.out.decode())
+        assert UNTOLD not in done(pool, command, POOL, "--fork", "BVLC").err
+
+
+@pytest.mark.parametrize("files", [("inspect", NET), ("convert", NET, WEIGHTS), ("verify", NET, WEIGHTS, NET, WEIGHTS)])
+def test_a_prototxt_needs_no_fork(cli: CommandLine, files: tuple[str, ...]) -> None:
+    result = cli.run(*files, "--fork", "intel")
+    assert result.code in (1, 2) and "--fork" in result.err
+
+
+def test_a_field_of_a_loss_that_nobody_knows_is_only_noted(cli: CommandLine) -> None:
+    """As MTCNN's published nets have one; but no net is written that lacks it."""
+    net = text_format.Parse(TRAIN, schema.NetParameter())
+    net.layer[4].blobs[0].data.extend(range(144))
+    net.layer[5].MergeFromString(b"\xaa\x06\x02\x20\x07")
+    cli.write(train=net.SerializeToString())
+    done(cli, "export", "train.caffemodel", "-o", "a.onnx")
+    assert "field 4 of loss_param is unknown" in done(cli, "verify", "train.caffemodel", "train.caffemodel").err
+    for command in (("convert", "train.caffemodel"), ("upgrade", "train.caffemodel", "t.prototxt")):
+        result = cli.run(*command)
+        assert result.code == 1 and "layer 'loss' (SoftmaxWithLoss): field 4 of loss_param cannot be" in result.err
+
+
+def test_the_library_takes_the_fork_as_well(pool: CommandLine) -> None:
+    net = caffe_fcn.read_net(pool.path / POOL, fork="intel")
+    assert net.net.layer[1].pooling_param.HasField("avg_include_pad")
+    caffe_fcn.convert(pool.path / POOL, output=pool.path / "q.prototxt", fork="intel")
+    assert "avg_include_pad: false" in (pool.path / "q.prototxt").read_text()
+    with pytest.raises(caffe_fcn.CaffeFcnError, match="field 13 of pooling_param means"):
+        caffe_fcn.convolutionalize(caffe_fcn.read_net(pool.path / POOL))

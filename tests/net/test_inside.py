@@ -12,8 +12,9 @@ from google.protobuf import text_format
 
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.net.inside import text_of
-from caffe_fcn.net.source import SourceNet, net_of_weights, read_net
+from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.inside import net_inside
+from caffe_fcn.net.source import SourceNet, net_of_weights, read_net, refuse_lost
 from caffe_fcn.schema.forks import forks
 from tests.net.forks import net_class, net_of
 from tests.paths import CASES, SHARED_MODELS
@@ -33,14 +34,18 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def text_in(path: Path) -> str:
+def net_in(path: Path, fork: str | None = None) -> SourceNet:
     with open_caffemodel(path) as weights:
-        return text_of(weights)
+        return net_of_weights(weights, fork)
 
 
-def net_in(path: Path) -> SourceNet:
+def text_in(path: Path, fork: str | None = None) -> str:
+    """The text of the net in PATH, where it has every field of the file."""
     with open_caffemodel(path) as weights:
-        return net_of_weights(weights)
+        inside = net_inside(weights, fork)
+        if inside.lost:
+            refuse_lost(net_of_weights(weights, fork))
+        return inside.text
 
 
 def layer(fork: str, text: str, *more: str) -> Any:
@@ -169,6 +174,43 @@ def test_fields_of_different_forks_are_of_no_net(write: Write) -> None:
     path.write_bytes(data)
     with pytest.raises(NetError, match=r"has fields of SegNet, and layer .* has fields of .*SSD; give"):
         text_in(path)
+
+
+POOL = (
+    'type: "Pooling" bottom: "x" top: "p" pooling_param { pool: AVE kernel_size: 2 stride: 2 avg_include_pad: false }'
+)
+INPUT = 'type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } }'
+
+
+def test_the_user_can_say_which_fork_it_was(write: Write) -> None:
+    path = write(layer("intel", INPUT, POOL))
+    assert "avg_include_pad: false" in text_in(path, "intel") and "round_mode: CEIL" in text_in(path, "bvlc")
+    with pytest.raises(NetError, match=r"no fork of Caffe is known as 'nvidea'; known are BVLC, .*NVIDIA"):
+        text_in(path, "nvidea")
+    with pytest.raises(NetError, match=r"field 13 of pooling_param cannot be read as happynear's; give"):
+        text_in(path, "happynear")
+    permute = write(layer("happynear", 'type: "Permute" permute_param { order: 1 }'))
+    with pytest.raises(NetError, match=r"field 224 cannot be read as SSD's; give"):
+        text_in(permute, "SSD")
+
+
+def test_a_field_that_does_not_tell_what_it_is_has_an_unknown_effect(write: Write) -> None:
+    (field,) = net_in(write(layer("intel", INPUT, POOL))).foreign
+    assert (field.layer, field.shown, field.effect) == (1, "field 13 of pooling_param", Effect.UNKNOWN)
+    assert re.match(
+        r"means round_mode: CEIL in BVLC and .*; avg_include_pad: false in intel; nothing in the", field.lost
+    )
+
+
+@pytest.mark.parametrize("more", ["ReLU", "Split"])
+def test_a_field_that_nobody_knows_of_a_loss_has_no_effect(tmp_path: Path, more: str) -> None:
+    """As in nets that were trained by forks with a field of their own there; Splits are no layers of the text."""
+    net = layer("BVLC", f'type: "{more}" bottom: "x" top: "x_l0_0"').SerializeToString()
+    body = b"\x0a\x01l\x12\x0dEuclideanLoss\x1a\x06x_l0_0\xaa\x06\x04\x20\x07\x18\x00"
+    (tmp_path / "x.caffemodel").write_bytes(net + b"\xa2\x06" + bytes([len(body)]) + body)
+    source = net_in(tmp_path / "x.caffemodel")
+    told = {field.shown: (source.net.layer[field.layer or 0].name, field.effect) for field in source.foreign}
+    assert told == {f"field {number} of loss_param": ("l", Effect.NONE) for number in (3, 4)}
 
 
 # ---- What nobody can read ----

@@ -8,6 +8,7 @@ What a file cannot tell, such as the size of images in a database, is no finding
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from caffe_fcn import schema
@@ -23,7 +24,7 @@ from caffe_fcn.net.problems.nets import problems_of
 from caffe_fcn.net.problems.places import START, layer_places, located, written_places
 from caffe_fcn.net.problems.text import foreign_fields, irregularities, unknown_fields
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.source import check_words, interpret, net_of_weights
+from caffe_fcn.net.source import SourceNet, check_words, interpret, net_of_weights
 
 __all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights"]
 
@@ -40,13 +41,16 @@ def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
         return Findings(None, None, (located(error, name),))
 
 
-def examine_weights(weights: WeightFile, selection: Selection = ANY_NET) -> Findings:
-    """What is wrong with the net inside the caffemodel WEIGHTS. Problems name the layer, as there is no text."""
+def examine_weights(weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None) -> Findings:
+    """What is wrong with the net inside the caffemodel WEIGHTS, which FORK has written where that is known. Problems
+    name the layer, as there is no text."""
     try:
-        source = net_of_weights(weights)
+        source = net_of_weights(weights, fork)
     except (PrototxtError, NetError) as error:
         return Findings("net", weights.layers[0].format, (located(error, weights.path),), placed=False)
-    found = _examine(source.document, weights.path, selection)
+    typed = to_message(source.document, schema.message_class("NetParameter"))
+    notes = irregularities(source.document, typed)
+    found = Findings("net", source.format, _of_net(source, selection, notes))
     layers = sorted((place, source.net.layer[index].name) for index, place in layer_places(source).items())
     problems = []
     for problem in found.problems:
@@ -75,8 +79,12 @@ def _examine(document: Document, name: str, selection: Selection) -> Findings:
         index = error.index if isinstance(error, NetError) else None
         place = START if index is None else written_places(document)[index]
         return Findings(kind, None, in_order([located(error, name, place), *notes, *unknown_fields(document, typed)]))
-    notes += foreign_fields(source, selection)
-    return Findings(kind, source.format, in_order([*notes, *problems_of(source, selection)]))
+    return Findings(kind, source.format, _of_net(source, selection, notes))
+
+
+def _of_net(source: SourceNet, selection: Selection, notes: Iterable[Problem]) -> tuple[Problem, ...]:
+    """What is wrong with SOURCE, with NOTES on its text."""
+    return in_order([*notes, *foreign_fields(source, selection), *problems_of(source, selection)])
 
 
 def _kind(document: Document) -> str:

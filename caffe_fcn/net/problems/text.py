@@ -35,9 +35,12 @@ def unknown_fields(document: Document, typed: Typed) -> Iterator[Problem]:
 
 def foreign_fields(source: SourceNet, selection: Selection) -> Iterator[Problem]:
     """The fields of a net that BVLC Caffe does not know, and what they do to shapes and answers."""
-    told = [each for each in source.foreign if not is_told_by_type(source.net, each)]
+    told = [each for each in source.foreign if not is_told_by_type(source.net, each) and not each.lost]
     ignored = selection.ignored_fields
     yield from _unknown(source.document, ((each.shown, f", and {effect(each, ignored)}", each.offset) for each in told))
+    for each in source.foreign:
+        if each.lost:
+            yield Problem(*source.document.position(each.offset), f"{each.shown} {each.lost}", Severity.INFORMATION)
 
 
 def _unknown(document: Document, fields: Iterable[tuple[str, str, int]]) -> Iterator[Problem]:
