@@ -95,7 +95,7 @@ def test_the_wrong_order_is_refused(cli: CommandLine, files: list[str], first: s
         ([NET, WEIGHTS, NET], f"{NET} is a prototxt; give its weights behind it"),
         ([NET, WEIGHTS], "or a caffemodel alone, found 1"),
         ([WEIGHTS, WEIGHTS, WEIGHTS], "or a caffemodel alone, found 3"),
-        ([WEIGHTS], "expected two nets, each with its weights, found 1 files"),
+        ([WEIGHTS], "expected two nets, each with its weights, found 1 file"),
     ],
 )
 def test_two_nets_are_needed(cli: CommandLine, files: list[str], expected: str) -> None:
