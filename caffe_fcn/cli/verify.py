@@ -81,7 +81,7 @@ def verify(
                map must be what the original's last layers make of the whole picture's maps
 
     The dense proof does not apply, and says so, if the net has several inputs, if both nets take one size of input
-    alone, if nothing was converted, or if a cell depends on more than its window.
+    alone, if nothing was converted, or if no answer is that of a window alone.
 
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel

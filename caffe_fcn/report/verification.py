@@ -139,7 +139,7 @@ def _reason(why: Inapplicable) -> str:
         case Exemption.FIXED_SIZE:
             return f"both nets take one size of input alone, the twin because of layer {names}"
         case Exemption.EXACT_NOWHERE:
-            return f"a cell depends on more than its window: {'; '.join(_because(why.reasons))}"
+            return f"no answer is that of a window alone: {'; '.join(_because(why.reasons))}"
 
 
 def _dense_output(each: Dense) -> list[str]:

@@ -187,7 +187,7 @@ class _Work:
         view = View(self.options.windows, self.options.seed, self.options.tolerance)
 
         def prove(original: Party, twin: Party, pairs: Pairs) -> DenseProof:
-            return prove_dense(self.runner, original, twin, pairs.outputs, exempt, view)
+            return prove_dense(self.runner, original, twin, pairs, exempt, view)
 
         return self._carried_out(prove, nothing)
 

@@ -7,16 +7,27 @@ paths join on a larger image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from math import lcm, prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.files.literals import printable
-from caffe_fcn.net.geometry import JOINS, Cause, Exactness, Geometry, Reason, ends_of_maps, infer_geometry, summed_up
+from caffe_fcn.net.geometry import (
+    JOINS,
+    Cause,
+    Exactness,
+    Geometry,
+    Reason,
+    ends_of_maps,
+    infer_geometry,
+    inner_cells,
+    is_idle,
+    summed_up,
+)
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.sizes import other_parameters
-from caffe_fcn.surgery.edits import Surgery, ToConvolution, WindowPooling
+from caffe_fcn.surgery.edits import DropLayer, Surgery, ToConvolution, WindowPooling
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.kept import Original, Twin, check_kept
 from caffe_fcn.surgery.pooling import descendants
@@ -45,21 +56,37 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
         return notes
     return [
         *notes,
-        *_inexact(twin.graph, shapes, [*changed, *dense.values()], geometry),
+        *_inexact(twin, geometry, [*changed, *dense.values()], _late(original, surgery)),
         *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed),
     ]
 
 
+def _late(original: Original, surgery: Surgery) -> set[int]:
+    """The indices of the layers of ORIGINAL that SURGERY changes, but for those that did nothing, and of all behind."""
+    changed = {edit.index for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling | DropLayer)}
+    late: set[int] = set()
+    behind: set[Blob] = set()
+    for node in original.graph.nodes:
+        starts = node.index in changed and not is_idle(node, original.shapes.blobs)
+        if starts or not behind.isdisjoint(node.bottoms):
+            late.add(node.index)
+            behind.update(node.tops)
+    return late
+
+
 def _inexact(
-    graph: Graph, shapes: Shapes, dense: Iterable[Node], geometry: Mapping[Blob, Geometry | None]
+    twin: Twin, geometry: Mapping[Blob, Geometry | None], dense: Iterable[Node], late: Container[int]
 ) -> Iterator[str]:
-    """A note on what makes the maps of the DENSE layers another function than a sliding window's, wherever they are
-    looked at. In training nothing else is expected of statistics of the batch."""
+    """A note on what makes the maps of the DENSE layers of TWIN another function than a sliding window's, wherever they
+    are looked at. LATE are the indices before the surgery of its layers from the first changed one on. In training
+    nothing else is expected of statistics of the batch."""
     reasons: dict[Reason, None] = {}
+    graph, shapes = twin.graph, twin.shapes
+    inner = inner_cells(graph, shapes, geometry, lambda node: twin.origin(node) in late)
     for top in (top for node in dense for top in node.tops):
         shape, known = shapes.blobs[top], geometry.get(top)
         if known is not None:
-            reasons.update(dict.fromkeys(known.reasons))
+            reasons.update(dict.fromkeys((*known.reasons, *inner[top].lost)))
         elif isinstance(shape, tuple) and len(shape) > 2:  # has spatial axes, and yet is no map
             lost = ends_of_maps(graph, geometry, top)
             reasons.update((Reason(Cause.NO_WINDOWS, node.name), None) for node in lost)

@@ -9,6 +9,7 @@ import pytest
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.report.verification import lines
 from caffe_fcn.run.proofs.records import Exemption, Inapplicable, Verification
+from caffe_fcn.run.verify import Options
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
 from tests.run.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
@@ -91,6 +92,81 @@ def test_layers_whose_cells_have_no_window(kind: str, params: str, more: str, tm
     found = written(text, tmp_path).verify()
     assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NO_WINDOWS, "moved"),))
     assert any(told in line for line in lines(found))
+
+
+def finer(kernel: int, more: str) -> str:
+    params = f"convolution_param {{ num_output: 3 kernel_size: {kernel} {more} }}"
+    return layer("x", "Deconvolution", "pool", params=params)
+
+
+def around(size: int) -> str:
+    return layer("x", "LRN", "pool", params=f"lrn_param {{ norm_region: WITHIN_CHANNEL local_size: {size} alpha: 2 }}")
+
+
+BEHIND = {
+    "a window over one cell": (conv("x", "pool", 3, 1), HOLDS),
+    "a sum of one cell": (finer(2, "stride: 2"), HOLDS),
+    "a square of one cell": (around(1), HOLDS),
+    "padding around one cell": (conv("x", "pool", 3, 1, "pad: 1"), HOLDS),
+    "places of padded cells": (
+        conv("x", "pool", 3, 1, "pad: 1") + layer("y", "ArgMax", "x", params="argmax_param { axis: 1 }"),
+        HOLDS,
+    ),
+    "one cell of three with one input": (finer(3, "stride: 2"), HOLDS),
+    "padded windows": (conv("x", "pool", 3, 3, "pad: 1"), DOES_NOT_APPLY),
+    "padded cells in one product": (conv("x", "pool", 3, 1, "pad: 1") + fc("y", "x", 4), DOES_NOT_APPLY),
+    "a window larger than the map": (conv("x", "pool", 3, 3, "stride: 3"), DOES_NOT_APPLY),
+    "sums of two cells": (finer(4, "stride: 2"), DOES_NOT_APPLY),
+    "sums of two cells, cut": (finer(4, "stride: 2 pad: 1"), DOES_NOT_APPLY),
+    "squares of three cells": (around(3), DOES_NOT_APPLY),
+    "a padded pooling": (
+        layer("x", "Pooling", "pool", params="pooling_param { pool: MAX kernel_size: 3 stride: 1 pad: 1 }"),
+        DOES_NOT_APPLY,
+    ),
+}
+"""Layers behind a global pooling, which becomes a window and makes one cell of a nominal input, and whether the dense
+proof holds: not where they see a border in every cell."""
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_borders_of_nominal_maps(kind: str, tmp_path: Path) -> None:
+    """That a layer before pads is no matter."""
+    head, status = BEHIND[kind]
+    text = data() + conv("c", "data", 4, more="pad: 1") + GLOBAL + head
+    found = written(text, tmp_path).verify()
+    assert ends(found) == [HOLDS, HOLDS, status]
+    told = "on a larger input no answer is that of a window alone, because x sees borders at the nominal size that a "
+    assert (f"{told}larger map does not have" in planned(text).notes) == (status is DOES_NOT_APPLY)
+    if status is DOES_NOT_APPLY:
+        assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NOMINAL_BORDERS, "x"),))
+
+
+def test_a_twin_that_is_wrong_in_the_cells_without_borders_fails(tmp_path: Path) -> None:
+    """Of nine cells one is compared."""
+    pair = written(data() + conv("c", "data", 4) + GLOBAL + conv("x", "pool", 3, 1, "pad: 1"), tmp_path)
+    assert ends(pair.verify(Options(proofs=("dense",)))) == [HOLDS]
+    pair.blobs(lambda layers: layers["x"].blobs[0].data.__setitem__(0, 9.0))
+    assert ends(pair.verify(Options(proofs=("dense",)))) == [FAILS]
+
+
+IDLE = {
+    "Concat": "concat_param { axis: 2 }",
+    "Flatten": "flatten_param { axis: 2 end_axis: 2 }",
+    "Permute": "permute_param { order: 0 order: 1 order: 2 }",
+    "Reshape": "reshape_param { shape { dim: 0 dim: 0 dim: 0 dim: 0 } }",
+    "Slice": "slice_param { axis: 2 }",
+    "Tile": "tile_param { axis: 3 tiles: 1 }",
+}
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_what_does_nothing_changes_no_verdict(kind: str, tmp_path: Path) -> None:
+    """Convolutions behind it are before the first converted layer, whether or not the twin has it, and in place."""
+    text = data() + conv("c", "data", 4) + layer("idle", kind, "c", "b", IDLE[kind]) + layer("r", "ReLU", "b", "b")
+    text += conv("padded", "b", 3, more="pad: 1") + fc("fc", "padded", 5)
+    found = written(text, tmp_path).verify()
+    assert ends(found) == [HOLDS] * 3 and found.dense is not None
+    assert found.dense.outputs[0].reasons == (Reason(Cause.PADS, "padded"),)
 
 
 def test_a_window_that_the_twin_made_global_is_no_reason(tmp_path: Path) -> None:

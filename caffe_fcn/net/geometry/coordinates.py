@@ -27,7 +27,7 @@ _HALF = Fraction(1, 2)
 _SOME = 1 << 20
 """An extent for axes of which none is known, larger than what layers take away."""
 
-_BY_SIZE = frozenset({"Reshape", "ResizeNearestNeighbor", "Upsample", "UpsampleDarknet"})
+_BY_SIZE = frozenset({"Flatten", "Reshape", "ResizeNearestNeighbor", "Squeeze", "Upsample", "UpsampleDarknet"})
 """Types whose moves follow from sizes."""
 
 

@@ -1,5 +1,10 @@
 """Whether each cell of a map is a function of its window alone, and what keeps it from being one.
 
+A cell is exact if it is the same function of its window, its receptive field, as all cells of its phase. A map is exact
+*everywhere* if all its cells are; *away from borders* if those are that see no border of the input or of a map between,
+however few of them a small input has; *nowhere* if cells depend on more than their windows. A twin is claimed to be
+more: to say of a larger input what its original says of windows; `nominal` adds what keeps it from that.
+
 A reason is data: its cause, the layer, and what else the cause is about. The cause decides where the map is exact;
 words for people are made of a reason here and nowhere else.
 """
@@ -12,7 +17,7 @@ from typing import NamedTuple
 
 
 class Exactness(Enum):
-    """Where the cells of a map are the same function of their windows."""
+    """Where the cells of a map are the same function of their windows; of a twin, that which the original is."""
 
     EVERYWHERE = "everywhere"
     AWAY_FROM_BORDERS = "away from borders"
@@ -34,6 +39,7 @@ class Cause(Enum):
     BY_MASK = "by mask"
     BY_SIZE = "by size"
     NO_WINDOWS = "no windows"
+    NOMINAL_BORDERS = "nominal borders"
 
 
 _AT_BORDERS = frozenset({Cause.PADS, Cause.PARTIAL_WINDOW, Cause.FEWER_INPUTS})
@@ -51,6 +57,10 @@ _WORDS = {
     Cause.BY_INDEX: ("counts places in the whole map", "count places in the whole map"),
     Cause.BY_MASK: ("moves values by a mask", "move values by a mask"),
     Cause.NO_WINDOWS: ("makes cells that have no window", "make cells that have no window"),
+    Cause.NOMINAL_BORDERS: (
+        "sees borders at the nominal size that a larger map does not have",
+        "see borders at the nominal size that a larger map does not have",
+    ),
     Cause.BY_SIZE: ("moves values by the size of the map", "move values by the size of the map"),
 }
 """What is said of one layer, and of several."""

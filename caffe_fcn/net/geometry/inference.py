@@ -6,7 +6,7 @@ make a cell of its top. What keeps a map from being exactly a sliding window ove
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -102,13 +102,8 @@ def _geometry(
         return None
     if not node.bottoms:
         return None if node.type in CONSTANTS else Geometry(tuple(map(pixels, top[2:])))
-    rule = rule_for(node.type)
-    maps = _maps(node, position, shapes, known, top)
-    if rule is None or not maps:
-        return None
-    bottom = shapes.blobs[next(iter(maps))]
-    assert isinstance(bottom, tuple)  # a map has a shape
-    ways = rule(Site(node, graph, bottom, top))
+    maps = maps_of(node, position, shapes, known, top)
+    ways = ways_of(graph, node, maps, shapes, top)
     if ways is None:
         return None
     if node.type == "Pooling" and position:  # where the maxima were
@@ -127,7 +122,13 @@ def _geometry(
     return Geometry(tuple(axes))
 
 
-def _maps(
+def ways_of(graph: Graph, node: Node, maps: Iterable[Blob], shapes: Shapes, top: Shape) -> tuple[Way, ...] | None:
+    """What NODE does along each axis to make a TOP of MAPS; None where that is no map."""
+    rule, bottom = rule_for(node.type), next((shapes.blobs[blob] for blob in maps), None)
+    return rule(Site(node, graph, bottom, top)) if rule is not None and isinstance(bottom, tuple) else None
+
+
+def maps_of(
     node: Node, position: int, shapes: Shapes, known: Mapping[Blob, Geometry | None], top: Shape
 ) -> dict[Blob, Geometry]:
     """The bottoms that the cells of the top at POSITION are made of, and that are maps."""

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.net.geometry.exactness import Cause, Reason
+from caffe_fcn.net.geometry.idle import keeps_values
 from caffe_fcn.net.geometry.phases import KEEP, Slide, Spread
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, parameters_of
@@ -109,8 +110,9 @@ def _keep(site: Site) -> Ways:
     return (Way(),) * site.axes
 
 
-def _keep_if(test: Callable[[Site], bool]) -> Rule:
-    return lambda site: _keep(site) if test(site) else None
+def _keep_if(test: Callable[[Site], bool] = lambda site: False) -> Rule:
+    """Cells keep their place if the layer stands a TEST, or does nothing."""
+    return lambda site: _keep(site) if test(site) or keeps_values(site.node, site.bottom, site.top) else None
 
 
 def _everywhere(site: Site, cause: Cause, axis: int = 0) -> Ways:
@@ -256,22 +258,19 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(DECONVOLUTIONS, _deconvolution),
     **dict.fromkeys(("Pooling", "Pooling3D"), _pooling),
     **dict.fromkeys(("Bias", "Scale"), _scale),
-    **dict.fromkeys(("Flatten", "Reshape"), _keep_if(lambda site: site.top == site.bottom)),
+    **dict.fromkeys(("Concat", "Slice"), _keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS)),
+    **dict.fromkeys(("Flatten", "Flip", "Permute", "Reshape", "Squeeze", "Transpose"), _keep_if()),
     **dict.fromkeys(("ResizeNearestNeighbor", "UpsampleDarknet"), _repeat),
     **dict.fromkeys(("Pad", "Padding"), _pad),
     "ArgMax": _keep_if(lambda site: site.layer.argmax_param.axis == CHANNELS),
     "Axpy": lambda site: _everywhere(site, Cause.WHOLE_MAP),
-    "Concat": _keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS),
     "Crop": _crop,
-    "Flatten": _keep_if(lambda site: site.top == site.bottom),
     "LRN": _lrn,
     "MVN": lambda site: _everywhere(site, Cause.WHOLE_MAP),
     "Normalize": lambda site: (
         _everywhere(site, Cause.WHOLE_MAP) if site.layer.norm_param.across_spatial else _keep(site)
     ),
-    "Permute": _keep_if(lambda site: all(at == axis for at, axis in enumerate(site.layer.permute_param.order))),
     "Reorg": _reorg,
-    "Slice": _keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS),
     "Softmax": _along(lambda layer: layer.softmax_param.axis),
     "Tile": _keep_if(lambda site: site.layer.tile_param.axis % len(site.bottom) == CHANNELS),
     "Upsample": _unpool,

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.geometry import Cause, Exactness, Geometry, Reason, ends_of_maps, infer_geometry
+from caffe_fcn.net.geometry import (
+    Cause,
+    Exactness,
+    Geometry,
+    Inner,
+    Reason,
+    ends_of_maps,
+    infer_geometry,
+    inner_cells,
+)
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.run.onnx.scope import Scope
@@ -28,11 +37,11 @@ def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicab
     fixed = _fixed(original, twin)
     if fixed is not None:
         return Inapplicable(Exemption.FIXED_SIZE, (fixed,)), {}
-    geometry = infer_geometry(twin.graph, twin.shapes)
+    geometry, inner = infer_geometry(twin.graph, twin.shapes), inner_of(twin, pairs)
     single = {
         output.pair.name: reason
         for output in outputs
-        if (reason := _of_output(output, twin.graph, geometry, pairs.shared)) is not None
+        if (reason := _of_output(output, twin.graph, geometry, inner, pairs.shared)) is not None
     }
     if not outputs or len(single) < len(outputs):
         return None, single
@@ -41,10 +50,21 @@ def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicab
     return Inapplicable(Exemption.EXACT_NOWHERE, reasons=tuple(reasons)), single
 
 
+def inner_of(twin: Scope, pairs: Pairs) -> dict[Blob, Inner]:
+    """The cells of the nominal maps of TWIN that can be what the original says of a window."""
+    geometry = infer_geometry(twin.graph, twin.shapes)
+    return inner_cells(twin.graph, twin.shapes, geometry, lambda node: not pairs.shared.issuperset(node.tops))
+
+
 def _of_output(
-    output: Output, graph: Graph, geometry: Mapping[Blob, Geometry | None], shared: frozenset[Blob]
+    output: Output,
+    graph: Graph,
+    geometry: Mapping[Blob, Geometry | None],
+    inner: Mapping[Blob, Inner],
+    shared: frozenset[Blob],
 ) -> Inapplicable | None:
-    """Why the dense proof does not apply to OUTPUT of the twin, GRAPH, which has that GEOMETRY; None where it does."""
+    """Why the dense proof does not apply to OUTPUT of the twin, GRAPH, which has that GEOMETRY and those INNER cells;
+    None where it does."""
     if not output.converted:
         return Inapplicable(Exemption.NOTHING_CONVERTED)
     known = geometry.get(output.twin)
@@ -53,7 +73,7 @@ def _of_output(
         alike = ends and all(shared.issuperset(node.tops) for node in ends)
         lost = tuple(Reason(Cause.NO_WINDOWS, node.name) for node in ends)
         return Inapplicable(Exemption.EXACT_NOWHERE, reasons=lost) if alike else None
-    reasons = tuple(each for each in known.reasons if each.exactness is Exactness.NOWHERE)
+    reasons = (*(each for each in known.reasons if each.exactness is Exactness.NOWHERE), *inner[output.twin].lost)
     return Inapplicable(Exemption.EXACT_NOWHERE, reasons=reasons) if reasons else None
 
 

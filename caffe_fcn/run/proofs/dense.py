@@ -8,7 +8,7 @@ is the twin from the original's last layers, run on the windows of the maps of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from math import prod
 
@@ -18,12 +18,13 @@ from caffe_fcn.net.geometry.moves import CONVOLUTIONS
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.net.shapes.windows import DECONVOLUTIONS
+from caffe_fcn.run.proofs.applicability import inner_of
 from caffe_fcn.run.proofs.differences import span
 from caffe_fcn.run.proofs.features import Features, features
 from caffe_fcn.run.proofs.grid import lay_out
 from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.limits import BLUNT
-from caffe_fcn.run.proofs.outputs import Output, Party
+from caffe_fcn.run.proofs.outputs import Output, Pairs, Party
 from caffe_fcn.run.proofs.records import Dense, DenseProof, Inapplicable, Status
 from caffe_fcn.run.proofs.rounding import TOO_COARSE
 from caffe_fcn.run.proofs.scene import Scene, View, set_up
@@ -40,12 +41,12 @@ def prove_dense(
     runner: Runner,
     original: Party,
     twin: Party,
-    outputs: Sequence[Output],
+    pairs: Pairs,
     exempt: Mapping[str, Inapplicable],
     view: View,
 ) -> DenseProof:
-    """Run TWIN on a picture larger than the nominal input, and ORIGINAL on windows of it, and compare OUTPUTS, but for
-    those that are EXEMPT."""
+    """Run TWIN on a picture larger than the nominal input, and ORIGINAL on windows of it, and compare the outputs, by
+    PAIRS, but for those that are EXEMPT."""
     nothing = DenseProof((), (), 0, 0, (), "")
     if len(original.inputs) != 1 or len(twin.inputs) != 1:
         why = f"the nets have {len(original.inputs)} and {len(twin.inputs)} inputs, and windows are of one"
@@ -54,9 +55,9 @@ def prove_dense(
     grid = lay_out(twin.scope.graph, twin.scope.shapes, image)
     if isinstance(grid, str):
         return nothing._replace(not_shown=grid)
-    wanted = [output for output in outputs if output.pair.name not in exempt]
+    wanted = [output for output in pairs.outputs if output.pair.name not in exempt]
     try:
-        scene = set_up(runner, original, twin, wanted, grid, view)
+        scene = set_up(runner, original, twin, wanted, grid, view, inner_of(twin.scope, pairs))
     except (EngineError, LoweringError, ShapeError, WeightsError) as error:
         return nothing._replace(not_shown=_unwilling(twin, error))
     borders = [each for each in wanted if scene.geometry.get(each.twin) is not None and not scene.exact(each)]
@@ -66,7 +67,7 @@ def prove_dense(
         Dense(output.pair, Status.DOES_NOT_APPLY, inapplicable=exempt[output.pair.name])
         if output.pair.name in exempt
         else _judge(scene, output, made.get(output.pair.name, ""), expected.get(output.blob))
-        for output in outputs
+        for output in pairs.outputs
     )
     return DenseProof(scene.picture.shape, grid.step, grid.windows, len(scene.places), judged, "", blob=image.name)
 

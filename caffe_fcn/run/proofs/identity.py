@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from caffe_fcn.net.geometry import is_idle
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.run.onnx.elementwise import is_unchanging
@@ -49,7 +50,7 @@ def _numbered(
     other net."""
     blobs: dict[Blob, int] = {}
     for node in graph.nodes:
-        if node.bottoms and is_unchanging(node.layer):
+        if node.bottoms and (is_unchanging(node.layer) or is_idle(node, shapes.blobs)):
             blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
             continue
         made: tuple[object, ...] = ()

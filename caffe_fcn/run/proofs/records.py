@@ -33,7 +33,7 @@ class Exemption(Enum):
 
 class Inapplicable(NamedTuple):
     """Why the dense proof does not apply. NAMES are the inputs, of SEVERAL_INPUTS, or the layer for which the twin
-    takes one size alone; REASONS, of EXACT_NOWHERE, say what layers of the twin look at beside a window."""
+    takes one size alone; REASONS, of EXACT_NOWHERE, say what keeps answers from being those of a window alone."""
 
     cause: Exemption
     names: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from caffe_fcn.errors import EngineError
-from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
+from caffe_fcn.net.geometry import Exactness, Geometry, Inner, infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.run.engine import Array, Net
@@ -55,6 +55,8 @@ class Scene:
     """Of the twin on the picture."""
     small: Mapping[Blob, Geometry | None]
     """Of the twin at the nominal size."""
+    inner: Mapping[Blob, Inner]
+    """The cells of the twin's nominal maps that can be what the original says of a window."""
     limits: Limits
     """How far the answers may be apart, by output."""
     fixed_limits: bool
@@ -80,18 +82,36 @@ class Scene:
     def difference(
         self, output: Output, geometry: Geometry, answers: Mapping[str, Array], limits: Limits, *, alike: bool
     ) -> Difference:
-        """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original. If they should be
-        ALIKE, LIMITS are widened as long as they do not explain it."""
+        """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original; of each window,
+        in the cells that see no border of their own. If they should be ALIKE, LIMITS are widened as long as they do not
+        explain it."""
         import numpy as np
 
         cells, values = self.covered(output, geometry), self.maps[output.twin.name]
         found = np.concatenate([values[(slice(None), slice(None), *each)] for each in cells.values()])
         expected, judged = (answers[blob.name][list(cells)] for blob in (output.blob, output.judged))
+        nominal, inner = self.nominal[output.twin.name][2:], self.inner[output.twin]
+        expected, judged, found = (_inside(each, nominal, inner) for each in (expected, judged, found))
         return compared(output, expected, judged, found, limits, alike=alike)
 
 
-def set_up(runner: Runner, original: Party, twin: Party, outputs: Sequence[Output], grid: Grid, view: View) -> Scene:
-    """A scene for OUTPUTS on GRID. Raises what the engine raises."""
+def _inside(values: Array, nominal: Shape, inner: Inner) -> Array:
+    """Of VALUES, the answers to windows, those in the INNER cells of a map of the NOMINAL size."""
+    if all(len(cells) == size for cells, size in zip(inner.axes, nominal, strict=True)):
+        return values
+    return values.reshape(len(values), -1, *nominal)[(slice(None), slice(None), *inner.slices)]
+
+
+def set_up(
+    runner: Runner,
+    original: Party,
+    twin: Party,
+    outputs: Sequence[Output],
+    grid: Grid,
+    view: View,
+    inner: Mapping[Blob, Inner],
+) -> Scene:
+    """A scene for OUTPUTS on GRID, compared in their INNER cells. Raises what the engine raises."""
     (name,), (other,) = original.inputs, twin.inputs
     shape = (1, original.inputs[name][1], *grid.larger)
     places = grid.sample(view.windows, view.seed)
@@ -115,7 +135,8 @@ def set_up(runner: Runner, original: Party, twin: Party, outputs: Sequence[Outpu
     shapes = {each.twin.name: twin.scope.shapes.blobs[each.twin] for each in outputs}
     nominal = {output: dims for output, dims in shapes.items() if isinstance(dims, tuple)}
     geometry, small = infer_geometry(twin.scope.graph, larger), infer_geometry(twin.scope.graph, twin.scope.shapes)
-    return Scene(grid, places, picture, crops, maps, nominal, geometry, small, limits, view.tolerance is not None)
+    user = view.tolerance is not None
+    return Scene(grid, places, picture, crops, maps, nominal, geometry, small, inner, limits, user)
 
 
 def _on_crops(
