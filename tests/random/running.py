@@ -61,8 +61,12 @@ class Answer:
         """How far FOUND is from it, where 1 is what rounding explains."""
         if found.size != self.clean.size or not np.isfinite(found).all():
             return float("inf")
-        distance = np.where(self.unsure, 0, abs(found.reshape(self.clean.shape) - self.clean))
-        return float(distance.max(initial=0)) / self.limit
+        return float(self.gaps(found).max(initial=0))
+
+    def gaps(self, found: Array) -> Array:
+        """How far each value of FOUND is from it, in the same measure."""
+        distance: Array = np.where(self.unsure, 0, abs(found.reshape(self.clean.shape) - self.clean))
+        return distance / self.limit
 
 
 def answers(

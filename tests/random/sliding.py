@@ -125,6 +125,11 @@ def _window(values: Array, nominal: Sequence[int], place: Sequence[int]) -> Arra
     return _cut(values, nominal[2:], place)
 
 
+def behind(layers: Sequence[Message], starts: Collection[str]) -> set[str]:
+    """The names of those of LAYERS that are named in STARTS, and of all behind them."""
+    return {layer.name for layer in _parts(layers, starts)[1]}
+
+
 def cells(nominal: Sequence[int], values: Array, place: Sequence[int]) -> Array | None:
     """The cells in VALUES, a map of the twin of the NOMINAL shape at the nominal size, that stand for the original's
     answer to the window at PLACE; None where VALUES are no such map."""

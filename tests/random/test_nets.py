@@ -25,6 +25,14 @@ def test_nets_and_their_twins_answer_alike(first: int) -> None:
     assert sum(each.dense.startswith("equal") for each in found) > CHUNK // 6
 
 
+def test_nets_that_were_judged_wrongly() -> None:
+    """A layer that did nothing was followed by one in place, or did something on a larger input; a map of one cell was
+    spread by a Deconvolution."""
+    found = outcomes_of([1_000_481, 1_001_420, 1_007_461, 1_007_462])
+    assert {each.seed: each.faults for each in found if each.faults} == {}
+    assert [each.dense for each in found] == ["exact nowhere, by its borders", "equal", "equal", "equal"]
+
+
 @pytest.mark.parametrize("first", WITH_MUTANTS)
 def test_verify_sees_what_is_wrong_with_mutants(first: int) -> None:
     found = outcomes_of(range(first, first + CHUNK), mutants=3)
