@@ -29,9 +29,11 @@ from caffe_fcn.errors import (
     PictureError,
     ShapeError,
     SurgeryError,
+    VerificationError,
     WeightsError,
 )
 from caffe_fcn.net.selection import Selection
+from caffe_fcn.run.proofs.weights import prove_weights
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
@@ -134,6 +136,25 @@ def test_convert_does_what_the_command_does(lenet: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         caffe_fcn.convert("net.prototxt", "net.caffemodel")
     caffe_fcn.convert("net.prototxt", "net.caffemodel", force=True)
+
+
+def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_weights("net.caffemodel") as weights:
+        conversion = api.convolutionalize(api.read_net("net.prototxt"), weights)
+        assert conversion.write("a.prototxt", "a.caffemodel") is None
+        found = conversion.write("b.prototxt", "b.caffemodel", verify=True, engine="opencv")
+        assert found is not None and found.holds and found.engine == "opencv"
+        with pytest.raises(ValueError, match="expected an output for the net and one for the weights"):
+            conversion.write("c.prototxt", verify=True)
+    assert Path("a.caffemodel").read_bytes() == Path("b.caffemodel").read_bytes()
+
+    def failing(*sides: Any) -> Any:
+        return prove_weights(*sides)._replace(failures=("a weight went astray",))
+
+    monkeypatch.setattr("caffe_fcn.run.verify.prove_weights", failing)
+    with pytest.raises(VerificationError, match="a weight went astray; nothing was written"):
+        api.convert("net.prototxt", "net.caffemodel", "c.prototxt", "c.caffemodel", verify=True)
+    assert not Path("c.prototxt").exists() and not Path("c.caffemodel").exists()
 
 
 def test_every_option_of_the_command_is_one_of_the_library(lenet: Path) -> None:

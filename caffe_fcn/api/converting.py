@@ -15,7 +15,7 @@ from caffe_fcn.errors import (
 )
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.surgery.convert import Plan, Settings, open_inputs, plan
@@ -24,6 +24,9 @@ from caffe_fcn.surgery.edits import LeftAlone, ToConvolution
 from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.naming import Naming, parse_rule
 from caffe_fcn.surgery.writing import beside, carry_out
+
+if TYPE_CHECKING:
+    from caffe_fcn.run.proofs.records import Verification
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -66,6 +69,7 @@ class Conversion:
     """A conversion decided on, not yet written; made by `convolutionalize`."""
 
     plan: Plan
+    selection: Selection = ANY_NET
 
     def __repr__(self) -> str:
         return f"<Conversion of {self.plan.source.name}: {len(self.converted)} layers become Convolutions>"
@@ -111,12 +115,15 @@ class Conversion:
         output_weights: str | os.PathLike[str] | None = None,
         *,
         force: bool = False,
-    ) -> None:
+        verify: bool = False,
+        engine: Literal["onnxruntime", "opencv", "caffe"] = "onnxruntime",
+    ) -> Verification | None:
         """Write the prototxt to OUTPUT and the weights to OUTPUT_WEIGHTS; None leaves one out.
 
         Weights become HDF5 where the name ends in .h5. Both files appear, whole, or neither does; with FORCE they
-        may exist before. The weights that the conversion was made with must still be open. Raises OutputError
-        where a file cannot be written.
+        may exist before. The weights that the conversion was made with must still be open. With VERIFY they appear
+        only if all proofs of `verify` hold on ENGINE, and what was proven is returned. Raises OutputError where a file
+        cannot be written, VerificationError where a proof does not hold.
         """
         paths = [os.fspath(path) for path in (output, output_weights) if path is not None]
         if output_weights is not None and self.plan.weights is None:
@@ -124,7 +131,16 @@ class Conversion:
         inputs = [self.plan.source.name, *([self.plan.weights.path] if self.plan.weights else [])]
         check_outputs(paths, inputs, force=force)
         text, weights = (None if path is None else os.fspath(path) for path in (output, output_weights))
-        carry_out(self.plan, text, weights, force=force)
+        if not verify:
+            carry_out(self.plan, text, weights, force=force)
+            return None
+        from caffe_fcn.report.verifier import Verifier
+
+        if text is None or weights is None or self.plan.weights is None:
+            raise ValueError("verify: expected an output for the net and one for the weights, found one of them")
+        verifier = Verifier(self.plan.source, self.plan.weights, (text, weights), self.selection, engine)
+        carry_out(self.plan, text, weights, force=force, check=verifier.check)
+        return verifier.found
 
 
 def infer_shapes(
@@ -156,7 +172,7 @@ def convolutionalize(
     the weights are another net's.
     """
     selection, others = selection_of(options)
-    return Conversion(plan(net, weights, _settings(selection, **others)))
+    return Conversion(plan(net, weights, _settings(selection, **others)), selection)
 
 
 def convert(
@@ -167,14 +183,16 @@ def convert(
     *,
     force: bool = False,
     fork: str | None = None,
+    verify: bool = False,
+    engine: Literal["onnxruntime", "opencv", "caffe"] = "onnxruntime",
     **options: Unpack[ConvertOptions],
 ) -> Conversion:
     """Convert the files NET (prototxt) and WEIGHTS (caffemodel or HDF5): `caffe-fcn convert` as a function.
 
     The results go to OUTPUT and OUTPUT_WEIGHTS, by default NAME_fcn beside the inputs; a caffemodel as NET is converted
-    with the net inside it, which FORK has written where that is known. With FORCE they may exist before. Returns what
-    was done, its weights closed. Raises CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an
-    input cannot be read.
+    with the net inside it, which FORK has written where that is known. With FORCE they may exist before; with VERIFY
+    they appear only if all proofs of `verify` hold on ENGINE. Returns what was done, its weights closed. Raises
+    CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an input cannot be read.
     """
     path, weights_path = os.fspath(net), None if weights is None else os.fspath(weights)
     source, opened = open_inputs(path, weights_path, fork=fork)
@@ -183,7 +201,8 @@ def convert(
             stack.enter_context(opened)
             output_weights = output_weights or beside(weights_path or path, ".caffemodel")
         conversion = convolutionalize(source, opened, **options)
-        conversion.write(output or beside(path, ".prototxt"), output_weights, force=force)
+        out = output or beside(path, ".prototxt")
+        conversion.write(out, output_weights, force=force, verify=verify, engine=engine)
     return conversion
 
 

@@ -11,9 +11,9 @@ import click
 from caffe_fcn.cli.progress import copying
 
 if TYPE_CHECKING:
-    from caffe_fcn.cli.verification import Verifier
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.report.verifier import Verifier
     from caffe_fcn.surgery.convert import Plan, Settings
 
 
@@ -37,14 +37,14 @@ class Files(NamedTuple):
 
 
 class Manner(NamedTuple):
-    """How a conversion is carried out, and told."""
+    """How a conversion is carried out, and told. VERIFY names the engine by which it is proven; None for no proof."""
 
     dry_run: bool
     diff: bool
     as_json: bool
     force: bool
     quiet: bool
-    verify: bool = False
+    verify: str | None = None
 
 
 def convert_files(
@@ -61,7 +61,7 @@ def convert_files(
     from caffe_fcn.report.conversion import document
     from caffe_fcn.surgery.convert import plan
 
-    verifier = _verifier(source, weights, files, settings) if manner.verify else None
+    verifier = _verifier(source, weights, files, settings, manner.verify) if manner.verify else None
     if not manner.dry_run:
         check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
     decided = plan(source, weights, settings)
@@ -72,13 +72,13 @@ def convert_files(
     return document(decided, outputs, manner.dry_run, verifier.document if verifier else None)
 
 
-def _verifier(source: SourceNet, weights: WeightFile | None, files: Files, settings: Settings) -> Verifier:
-    from caffe_fcn.cli.verification import Verifier
+def _verifier(source: SourceNet, weights: WeightFile | None, files: Files, settings: Settings, engine: str) -> Verifier:
     from caffe_fcn.errors import SurgeryError
+    from caffe_fcn.report.verifier import Verifier
 
     if weights is None or files.out_weights is None:
         raise SurgeryError(f"{source.name}: --verify needs weights, found none; give them, or leave --verify out")
-    return Verifier(source, weights, (files.out, files.out_weights), settings.selection)
+    return Verifier(source, weights, (files.out, files.out_weights), settings.selection, engine)
 
 
 def _write(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:

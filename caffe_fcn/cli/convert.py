@@ -13,6 +13,7 @@ from caffe_fcn.cli.failures import DONE
 from caffe_fcn.cli.options import directory_name, file_name, fork_option, rename_rule, selection_options, size, text
 from caffe_fcn.cli.several import convert_all, is_another_net
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
+from caffe_fcn.cli.verify import ENGINES
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="Fail if an InnerProduct has to be left alone.")
 @click.option("--verify", is_flag=True, help="Prove the result as `verify` does, and write it only if all proofs hold.")
+@click.option("--engine", type=click.Choice(ENGINES), help=f"What runs the nets for --verify.  [default: {ENGINES[0]}]")
 @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
 @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -85,6 +87,7 @@ def convert(
     out_dir: str | None,
     fork: str | None,
     verify: bool,
+    engine: str | None,
     dry_run: bool,
     diff: bool,
     as_json: bool,
@@ -116,7 +119,9 @@ def convert(
         raise click.UsageError("--diff and --json both print to stdout; choose one")
     if verify and dry_run:
         raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
-    manner = Manner(dry_run, diff, as_json, force, quiet, verify)
+    if engine and not verify:
+        raise click.UsageError("--engine says what runs the nets for --verify; give that too")
+    manner = Manner(dry_run, diff, as_json, force, quiet, (engine or ENGINES[0]) if verify else None)
     if out_dir is not None:
         return convert_all(files, out_dir, settings, manner, fork)
     net, weights = (*files, None)[:2]

@@ -235,6 +235,15 @@ def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:
     assert cli.converts(LENET / "net.prototxt", "-o", "c", "--json").document["verification"] is None
 
 
+def test_convert_verifies_by_the_engine_that_is_chosen(cli: CommandLine) -> None:
+    lenet = LENET / "net.prototxt", LENET / "net.caffemodel"
+    document = cli.converts(*lenet, "-o", "a", "-w", "b", "--verify", "--engine", "opencv", "--json").document
+    assert document["verification"]["engine"] == "opencv" and valid("convert", document)
+    result = cli.convert(*lenet, "-o", "c", "-w", "d", "--verify", "--engine", "caffe")
+    assert (result.code, result.out, cli.names) == (1, b"", {"a", "b"}) and "needs its Python module" in result.err
+    assert "--engine says what runs the nets for --verify" in cli.rejects(*lenet, "--engine", "opencv")
+
+
 def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))

@@ -1,4 +1,4 @@
-"""`convert --verify`: the twin proven before its files get their names."""
+"""A twin proven before its files get their names, and what is told of it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 
 class Verifier:
-    """Proves that what is about to be called NAMES, net and weights, is the twin of SOURCE and its WEIGHTS.
+    """Proves that what is about to be called NAMES, net and weights, is the twin of SOURCE and its WEIGHTS, on the
+    engine called RUN_BY.
 
-    Raises ExtraError at once where the engine's package is not installed.
+    Raises ExtraError at once where the engine is not installed.
     """
 
-    def __init__(self, source: SourceNet, weights: WeightFile, names: tuple[str, str], selection: Selection) -> None:
+    def __init__(
+        self, source: SourceNet, weights: WeightFile, names: tuple[str, str], selection: Selection, run_by: str
+    ) -> None:
         self._original = Model(source, weights)
         self._names, self._selection = names, selection
-        self._engine: Engine = engine("onnxruntime")
-        self._found: Verification | None = None
+        self._engine: Engine = engine(run_by)
+        self.found: Verification | None = None
 
     def check(self, net: str, weights: str) -> None:
         """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails, or cannot be carried out."""
@@ -38,24 +41,24 @@ class Verifier:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
         with open_weights(weights, self._names[1]) as opened:
             options = Options(engine=self._engine)
-            self._found = verify(self._original, Model(twin, opened), self._selection, options)
-        if Status.FAILS in self._found.statuses.values():
+            self.found = verify(self._original, Model(twin, opened), self._selection, options)
+        if Status.FAILS in self.found.statuses.values():
             raise VerificationError(
-                f"{self._names[0]}: the converted net is not the original's twin: {summary(self._found)}; nothing was "
+                f"{self._names[0]}: the converted net is not the original's twin: {summary(self.found)}; nothing was "
                 "written; this is a defect of caffe-fcn, please report it with the prototxt"
             )
-        if not self._found.holds:
+        if not self.found.holds:
             raise VerificationError(
-                f"{self._names[0]}: the converted net is not shown to be the original's twin: {summary(self._found)}; "
+                f"{self._names[0]}: the converted net is not shown to be the original's twin: {summary(self.found)}; "
                 "nothing was written; leave --verify out to convert without the proof"
             )
 
     @property
     def lines(self) -> Sequence[str]:
         """What to tell people of it."""
-        return tuple(lines(self._found)) if self._found else ()
+        return tuple(lines(self.found)) if self.found else ()
 
     @property
     def document(self) -> dict[str, Any] | None:
         """What to tell programs of it."""
-        return proofs(self._found) if self._found else None
+        return proofs(self.found) if self.found else None
