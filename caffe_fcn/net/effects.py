@@ -87,7 +87,7 @@ TransformationParameter: crop_h crop_w crop_height crop_width resize_param
 TransposeParameter: dim
 UpsampleDarknetParameter: stride
 UpsampleParameter: scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w
-V1LayerParameter: bn_param crop_param prelu_param roi_pooling_param
+V1LayerParameter: bn_param crop_param prelu_param relu6_param roi_pooling_param
 VideoDataParameter: batch_size crop_size new_height new_width is_color new_length num_segments=1 modality=RGB
 """
 
@@ -122,7 +122,6 @@ ScaleParameter: min_value max_value
 SigmoidParameter: input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0 saturate=None
 SoftmaxParameter: normalize_type input_scale=1 input_zero_point=0 output_scale=1 output_zero_point=0 saturate=None
 TransformationParameter: bgr2rgb cvt_bgr2rgb gray caffe_yolo=false
-V1LayerParameter: relu6_param
 """
 
 _SHAPES = """

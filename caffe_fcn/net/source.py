@@ -144,6 +144,7 @@ def interpret(document: Document) -> SourceNet:
     typed = to_message(document, schema.NetParameter)
     written = typed.message
     _check_is_net(document, typed)
+    _check_types(document, typed)
     form = "V0" if is_v0(written) else "V1" if is_v1(written) else "V2"
     if form == "V2":
         net = finished(written) if is_halfway(written) else written
@@ -161,6 +162,14 @@ def check_words(document: Document) -> None:
         if any(_is_current(document, inner) for block in blocks for inner in block.fields):
             what = "'layers' is the word of the format of 2014, but this layer is in the current one"
             document.fail(field.start, f"{what}; write 'layer'")
+
+
+def _check_types(document: Document, typed: Typed) -> None:
+    """Raise PrototxtError where a layer of the format of 2014 has a type that no Caffe is known to have."""
+    for each in typed.foreign:
+        if each.enumerator and not each.known and (each.message, each.field) == ("V1LayerParameter", "type"):
+            what = f"unknown layer type {printable(each.value)!r}"
+            document.fail(each.offset, f"{what}; expected one of the format of 2014, such as CONVOLUTION")
 
 
 def _is_current(document: Document, field: Field) -> bool:

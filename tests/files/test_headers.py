@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from caffe_fcn import schema
-from caffe_fcn.files.headers import as_forks_number_it, merge_header
+from caffe_fcn.files.headers import as_forks_number_it, merge_header, parse_header
 from caffe_fcn.files.wire import reader_of
 from caffe_fcn.schema import Message
+from caffe_fcn.schema.forks import forks
+from tests.net.forks import net_of
 
 
 def numbers(message: Message) -> list[int]:
@@ -46,3 +50,14 @@ def test_a_changed_header_has_a_field_of_a_fork() -> None:
     new.convolution_param.negative_slope = 0.5
     read = schema.LayerParameter.FromString(merge_header(raw, new))
     assert read.type == "Convolution" and numbers(read.convolution_param) == [20]
+
+
+@pytest.mark.parametrize("fork", sorted({*forks()} - {"C3D-1.0"}))
+def test_a_changed_header_keeps_every_other_field_of_its_fork(fork: str) -> None:
+    """C3D 1.0 has no layers of the current format."""
+    for layer in net_of(fork).layer:
+        raw = layer.SerializePartialToString()
+        new = parse_header("LayerParameter", raw)
+        assert new is not None
+        new.top[:] = layer.top[:] = ["renamed"]
+        assert type(layer).FromString(merge_header(raw, new)) == layer, layer.name

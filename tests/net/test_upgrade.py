@@ -9,8 +9,10 @@ import pytest
 from google.protobuf import text_format
 
 from caffe_fcn import schema
-from caffe_fcn.errors import NetError
+from caffe_fcn.errors import NetError, PrototxtError
 from caffe_fcn.files import prototxt, textmessage
+from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.source import interpret
 from caffe_fcn.net.upgrade import (
     has_legacy_batch_norm,
     has_legacy_inputs,
@@ -22,6 +24,7 @@ from caffe_fcn.net.upgrade import (
     upgrade_layer_header,
     upgrade_with_origins,
 )
+from caffe_fcn.schema.forks import table
 from tests.paths import CORPUS, GOLDEN, SHARED
 
 PAIRS = sorted(path.name.removesuffix(".in.prototxt") for path in (GOLDEN / "upgrades").glob("*.in.prototxt"))
@@ -455,3 +458,24 @@ def test_legacy_net_of_the_corpus(entry: dict[str, Any]) -> None:
         assert {*entry["measured"]["params"]} <= {layer.name for layer in upgraded.layer}
         tops = {top for layer in upgraded.layer for top in layer.top}
         assert {blob for blob in entry["measured"]["blobs"] if "_split_" not in blob} <= tops
+
+
+@pytest.mark.parametrize("name", [row.name for row in table().enumerators if row.enum == "V1LayerParameter.LayerType"])
+def test_every_type_of_2014_that_a_fork_has_is_known(name: str) -> None:
+    source = interpret(prototxt.parse(f"layers {{ name: 'x' type: {name} top: 'x' }}", "net.prototxt"))
+    special = {"RELU6": "ReLU6", "ROIPOOLING": "ROIPooling", "BN": "BN"}
+    words = "".join(word.capitalize() for word in name.replace("3D", "3d").split("_")).replace("3d", "3D")
+    assert source.net.layer[0].type == special.get(name, words)
+
+
+def test_a_type_of_2014_that_no_fork_has_is_named() -> None:
+    text = "layers { name: 'x' type: RELU7 top: 'x' }"
+    with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'RELU7'; expected one of"):
+        interpret(prototxt.parse(text, "net.prototxt"))
+
+
+def test_the_slope_of_a_relu6_of_2014_is_kept() -> None:
+    text = "layers { name: 'x' type: RELU6 bottom: 'a' top: 'x' relu6_param { negative_slope: 0.5 } }"
+    source = interpret(prototxt.parse(text, "net.prototxt"))
+    assert source.net.layer[0].relu6_param.negative_slope == 0.5
+    assert [field.effect for field in source.foreign if field.name == "relu6_param"] == [Effect.APPLIED]

@@ -1,0 +1,163 @@
+"""The format of 2014, V1, the type an enum and rates in parallel lists, becomes the current one.
+
+Fields that both formats have under one name are carried over through their descriptors, those of forks included.
+Words of the old format that stand in layers of the current one are read as what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError
+from caffe_fcn.net.upgrade.parts import put
+from caffe_fcn.schema import Message
+
+_V1_TYPES = {
+    "NONE": "",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "BN": "BN",
+    "BNLL": "BNLL",
+    "CONVOLUTION3D": "Convolution3D",
+    "DECONVOLUTION3D": "Deconvolution3D",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "POOLING3D": "Pooling3D",
+    "PRELU": "PReLU",
+    "RELU": "ReLU",
+    "RELU6": "ReLU6",
+    "ROIPOOLING": "ROIPooling",
+    "ROI_POOLING": "ROIPooling",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+}
+"""V1 type -> current type, where that is not just V1's words with a capital each."""
+
+_V1_PARAM_SPECS = {
+    "param": "name",
+    "blob_share_mode": "share_mode",
+    "blobs_lr": "lr_mult",
+    "weight_decay": "decay_mult",
+}
+"""V1's parallel lists, one value a blob -> the field of ParamSpec."""
+
+_OLD_SPECS = ("blob_share_mode", "blobs_lr", "weight_decay")
+"""Those of the lists that are read in a current layer too, in which no Caffe takes them."""
+
+_V1_DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
+_TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
+
+
+def has_legacy_transforms(net: Message) -> bool:
+    """Whether a V1 data layer keeps scale, mean, crop or mirror among its source's parameters."""
+    return any(list(_legacy_transform(layer)) for layer in net.layers)
+
+
+def is_halfway(net: Message) -> bool:
+    """Whether a current layer of NET has a type, rates or sharing in the words of the format of 2014."""
+    types = old_types()
+    return any(layer.type in types or any(map(len, _old_specs(layer))) for layer in net.layer)
+
+
+def finished(net: Message) -> Message:
+    """NET, in the current format, as a new NetParameter without words of the format of 2014; blobs are carried over."""
+    made = schema.NetParameter()
+    made.CopyFrom(net)
+    for layer in made.layer:
+        layer.type = old_types().get(layer.type, layer.type)
+        _put_specs(layer, layer)
+        for name in _OLD_SPECS:
+            layer.ClearField(name)
+    return made
+
+
+def _old_specs(layer: Message) -> Iterator[Sequence[float]]:
+    return (getattr(layer, name) for name in _OLD_SPECS)
+
+
+@cache
+def old_types() -> dict[str, str]:
+    """The types of the format of 2014 that have another name now, by their old name."""
+    names = {name: _current_type(name) for name in _type_names().values()}
+    return {old: new for old, new in names.items() if new and new != old}
+
+
+def _legacy_transform(layer: Message) -> Iterator[str]:
+    """The fields of a V1 data layer that belong in its transform_param."""
+    param = _V1_DATA_PARAMS.get(_type_name(layer))
+    if param is not None:
+        yield from (name for name in _TRANSFORM if getattr(layer, param).HasField(name))
+
+
+def move_transform(layer: Message) -> None:
+    """Move the transform of a V1 data layer to its transform_param.
+
+    Caffe leaves both messages behind even where they are empty, in all data layers once one has a transform.
+    """
+    param = _V1_DATA_PARAMS.get(_type_name(layer))
+    if param is None:
+        return
+    source = getattr(layer, param)
+    source.SetInParent()
+    layer.transform_param.SetInParent()
+    for name in _legacy_transform(layer):
+        setattr(layer.transform_param, name, getattr(source, name))
+        source.ClearField(name)
+
+
+def upgrade_v1_layer(old: Message, new: Message, place: str, type_name: str | None = None) -> None:
+    """Fill NEW, a LayerParameter, with what OLD says. TYPE_NAME overrules the type."""
+    new.type = type_name or _current_type(_type_name(old))
+    if not new.type:
+        raise NetError(f"{place} has no type, or one that is not known; expected one of V1's, such as CONVOLUTION")
+    common = _common_fields()
+    for field, value in old.ListFields():
+        if field.name in common:
+            put(new, field.name, value)
+    _put_specs(old, new)
+
+
+def _put_specs(old: Message, new: Message) -> None:
+    """Give the `param` of NEW what the parallel lists of OLD say."""
+    for name, part in _V1_PARAM_SPECS.items():
+        if name == "param" and old.DESCRIPTOR is new.DESCRIPTOR:
+            continue
+        for position, value in enumerate(getattr(old, name)):
+            if position == len(new.param):
+                new.param.add()
+            setattr(new.param[position], part, value)
+
+
+def _current_type(v1_type: str) -> str:
+    """The current name of a V1 type: "INNER_PRODUCT" -> "InnerProduct"."""
+    words = v1_type.split("_")
+    return _V1_TYPES.get(v1_type, "".join(word.capitalize() for word in words))
+
+
+@cache
+def _common_fields() -> frozenset[str]:
+    """The names of the fields that V1 layers and current layers have alike, those of forks included."""
+    current = schema.LayerParameter.DESCRIPTOR.fields_by_name
+    return frozenset(
+        name
+        for name, field in schema.V1LayerParameter.DESCRIPTOR.fields_by_name.items()
+        if name in current
+        and name not in _V1_PARAM_SPECS
+        and current[name].type == field.type
+        and (field.message_type is None or field.message_type.full_name == current[name].message_type.full_name)
+    )
+
+
+@cache
+def _type_names() -> dict[int, str]:
+    enum = schema.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"]
+    return {value.number: value.name for value in enum.values}
+
+
+def _type_name(layer: Message) -> str:
+    """The name of a V1 layer's type; "NONE" if it has none."""
+    return _type_names()[layer.type]
