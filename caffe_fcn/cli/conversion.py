@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from caffe_fcn.cli.options import Manner
 from caffe_fcn.cli.progress import copying
 
 if TYPE_CHECKING:
@@ -36,32 +37,23 @@ class Files(NamedTuple):
         return [path for path in (self.out, self.out_weights) if path is not None and path != "-"]
 
 
-class Manner(NamedTuple):
-    """How a conversion is carried out, and told. VERIFY names the engine by which it is proven; None for no proof."""
-
-    dry_run: bool
-    diff: bool
-    as_json: bool
-    force: bool
-    quiet: bool
-    verify: str | None = None
-
-
 def convert_files(
     source: SourceNet,
     weights: WeightFile | None,
     files: Files,
     settings: Settings,
     manner: Manner,
+    *,
+    verify: str | None = None,
     inputs: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Convert SOURCE and WEIGHTS, read from FILES, tell of it, and return the JSON document. No output may be one
-    of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
+    """Convert SOURCE and WEIGHTS, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
+    and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.report.conversion import document
     from caffe_fcn.surgery.convert import plan
 
-    verifier = _verifier(source, weights, files, settings, manner.verify) if manner.verify else None
+    verifier = _verifier(source, weights, files, settings, verify) if verify else None
     if not manner.dry_run:
         check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
     decided = plan(source, weights, settings)

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from caffe_fcn.cli.conversion import Files, Manner, convert_files
+from caffe_fcn.cli.conversion import Files, convert_files
 from caffe_fcn.cli.failures import DONE
-from caffe_fcn.cli.options import directory_name, file_name, fork_option, rename_rule, selection_options, size, text
+from caffe_fcn.cli.options import (
+    Manner,
+    directory_name,
+    file_name,
+    fork_option,
+    rename_rule,
+    selection_options,
+    size,
+    text,
+    writing_options,
+)
 from caffe_fcn.cli.several import convert_all, is_another_net
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 from caffe_fcn.cli.verify import ENGINES
@@ -75,11 +85,7 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Fail if an InnerProduct has to be left alone.")
 @click.option("--verify", is_flag=True, help="Prove the result as `verify` does, and write it only if all proofs hold.")
 @click.option("--engine", type=click.Choice(ENGINES), help=f"What runs the nets for --verify.  [default: {ENGINES[0]}]")
-@click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
-@click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--force", is_flag=True, help="Overwrite files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+@writing_options
 def convert(
     files: tuple[str, ...],
     output: str | None,
@@ -88,11 +94,7 @@ def convert(
     fork: str | None,
     verify: bool,
     engine: str | None,
-    dry_run: bool,
-    diff: bool,
-    as_json: bool,
-    force: bool,
-    quiet: bool,
+    manner: Manner,
     **choices: Any,
 ) -> int:
     """Convert the net NET (prototxt) and its WEIGHTS (caffemodel or HDF5).
@@ -115,17 +117,17 @@ def convert(
     context = click.get_current_context()
     if choices["names"] == "keep" and context.get_parameter_source("suffix") is not ParameterSource.DEFAULT:
         raise click.UsageError("--names keep leaves no place for --suffix; choose one")
-    if diff and as_json:
+    if manner.diff and manner.as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
-    if verify and dry_run:
+    if verify and manner.dry_run:
         raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
     if engine and not verify:
         raise click.UsageError("--engine says what runs the nets for --verify; give that too")
-    manner = Manner(dry_run, diff, as_json, force, quiet, (engine or ENGINES[0]) if verify else None)
+    prover = (engine or ENGINES[0]) if verify else None
     if out_dir is not None:
-        return convert_all(files, out_dir, settings, manner, fork)
+        return convert_all(files, out_dir, settings, manner, verify=prover, fork=fork)
     net, weights = (*files, None)[:2]
-    _convert(str(net), weights, output, output_weights, settings, manner, fork)
+    _convert(str(net), weights, output, output_weights, settings, manner, verify=prover, fork=fork)
     return DONE
 
 
@@ -136,9 +138,12 @@ def _convert(
     output_weights: str | None,
     settings: Settings,
     manner: Manner,
+    *,
+    verify: str | None,
     fork: str | None,
 ) -> None:
-    """Convert one net, from and to wherever it is said; one without a prototxt is of FORK."""
+    """Convert one net, from and to wherever it is said, and prove it by the engine VERIFY if one is named. One without
+    a prototxt is of FORK."""
     from caffe_fcn.surgery.convert import open_inputs
 
     with ExitStack() as stack:
@@ -151,13 +156,13 @@ def _convert(
         to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
         if to_stdout and (manner.diff or manner.as_json):
             raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
-        if manner.verify and "-" in (files.out, files.out_weights):
+        if verify and "-" in (files.out, files.out_weights):
             raise click.UsageError(
                 "--verify reads the outputs again before they are there, and '-' is none; name files"
             )
-        if manner.verify and opened is None:
+        if verify and opened is None:
             raise click.UsageError("--verify needs WEIGHTS")
-        document = convert_files(source, opened, files, settings, manner)
+        document = convert_files(source, opened, files, settings, manner, verify=verify)
         if manner.as_json:
             print_json(document)
 

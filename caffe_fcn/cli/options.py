@@ -171,6 +171,31 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_selection
 
 
+class Manner(NamedTuple):
+    """How files are written, and told of."""
+
+    dry_run: bool
+    diff: bool
+    as_json: bool
+    force: bool
+    quiet: bool
+
+
+def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how files are written, handed to COMMAND as one `manner`."""
+
+    @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
+    @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+    @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+    @wraps(command)
+    def with_manner(dry_run: bool, diff: bool, as_json: bool, force: bool, quiet: bool, **others: Any) -> Any:
+        return command(manner=Manner(dry_run, diff, as_json, force, quiet), **others)
+
+    return with_manner
+
+
 class Preparation(NamedTuple):
     """What the options say of how pictures become a net's input; what they leave open is None."""
 

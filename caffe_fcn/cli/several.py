@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe_fcn.cli.conversion import Files, Manner, convert_files
+from caffe_fcn.cli.conversion import Files, convert_files
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.options import Manner
 from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ _WEIGHTS = (".caffemodel.h5", ".caffemodel.hdf5", ".caffemodel", ".h5", ".hdf5")
 _NETS = (".prototxt", ".pbtxt")
 
 
-def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner, fork: str | None) -> int:
+def convert_all(
+    paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner, *, verify: str | None, fork: str | None
+) -> int:
     """Convert the nets and weights in PATHS, of any order, into OUT_DIR, those without a prototxt as FORK has written
     them, and return the exit code. Raises UsageError
     before anything is written, OutputError where the directory cannot be made."""
@@ -34,7 +37,7 @@ def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: 
     with nullcontext() if manner.dry_run else directory(out_dir):
         for files in jobs:
             try:
-                documents.append(_convert(files, paths, settings, manner, fork))
+                documents.append(_convert(files, paths, settings, manner, verify=verify, fork=fork))
             except (click.ClickException, BrokenPipeError):
                 raise
             except Exception as error:  # whatever it is, it is this net's, and not the others'
@@ -48,13 +51,13 @@ def convert_all(paths: Sequence[str], out_dir: str, settings: Settings, manner: 
 
 
 def _convert(
-    files: Files, inputs: Sequence[str], settings: Settings, manner: Manner, fork: str | None
+    files: Files, inputs: Sequence[str], settings: Settings, manner: Manner, *, verify: str | None, fork: str | None
 ) -> dict[str, Any]:
     from caffe_fcn.surgery.convert import open_inputs
 
     source, opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
     with nullcontext() if opened is None else opened:
-        return convert_files(source, opened, files, settings, manner, inputs)
+        return convert_files(source, opened, files, settings, manner, verify=verify, inputs=inputs)
 
 
 def _failure(files: Files, error: Exception) -> str:

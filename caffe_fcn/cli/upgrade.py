@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from caffe_fcn.cli.nets import files_of
-from caffe_fcn.cli.options import crop_option, file_name, fork_option
+from caffe_fcn.cli.options import Manner, crop_option, file_name, fork_option, writing_options
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
@@ -38,11 +38,7 @@ if TYPE_CHECKING:
 )
 @crop_option
 @fork_option
-@click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
-@click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+@writing_options
 def upgrade(
     source: str,
     second: str,
@@ -51,7 +47,7 @@ def upgrade(
     target: str | None,
     crop_offset: CropOffset | None,
     fork: str | None,
-    **choices: bool,
+    manner: Manner,
 ) -> None:
     """Bring IN, a prototxt or weights of any age, into the current format, as OUT; or with -o and -w a net IN and its
     WEIGHTS, both or neither.
@@ -70,23 +66,18 @@ def upgrade(
     caffe-fcn upgrade net.caffemodel net.prototxt
     caffe-fcn upgrade fork.prototxt fork.caffemodel -o bvlc.prototxt -w bvlc.caffemodel --for bvlc
     """
-    manner = Manner(bvlc=target == "bvlc", crop_offset=crop_offset, fork=fork, **choices)
+    wanted = _Wanted(target == "bvlc", crop_offset, fork)
     outputs = [path for path in (output, output_weights) if path is not None]
     _check_usage(source, second, outputs, manner)
     if output is not None and output_weights is not None:
-        _upgrade_pair((source, second), (output, output_weights), manner)
+        _upgrade_pair((source, second), (output, output_weights), wanted, manner)
     else:
-        _upgrade_one(source, second, manner)
+        _upgrade_one(source, second, wanted, manner)
 
 
-class Manner(NamedTuple):
-    """How files are upgraded, and told of."""
+class _Wanted(NamedTuple):
+    """What becomes of the files."""
 
-    dry_run: bool
-    diff: bool
-    as_json: bool
-    force: bool
-    quiet: bool
     bvlc: bool
     crop_offset: CropOffset | None
     fork: str | None
@@ -108,7 +99,7 @@ def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manne
         raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
 
 
-def _upgrade_one(source: str, out: str, manner: Manner) -> None:
+def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.weights import is_hdf5_name
     from caffe_fcn.net.source import SourceNet, open_either
@@ -116,11 +107,11 @@ def _upgrade_one(source: str, out: str, manner: Manner) -> None:
 
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
-        notes = check_alone(opened) if manner.bvlc else ()
+        notes = check_alone(opened) if wanted.bvlc else ()
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
-            upgraded = net_inside(opened, manner.crop_offset, manner.fork)
+            upgraded = net_inside(opened, wanted.crop_offset, wanted.fork)
         else:
-            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), crop_offset=manner.crop_offset)
+            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), crop_offset=wanted.crop_offset)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
             raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
@@ -128,11 +119,11 @@ def _upgrade_one(source: str, out: str, manner: Manner) -> None:
             raise click.UsageError(f"--diff is for a prototxt, and {name} is none")
         if not manner.dry_run:
             check_outputs([out] * (out != "-"), [source] * (source != "-"), force=manner.force)
-            _write(upgraded, upgraded, (out, out), manner)
+            _write(upgraded, upgraded, (out, out), manner, bvlc=wanted.bvlc)
         _tell([(upgraded, out)], manner)
 
 
-def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], manner: Manner) -> None:
+def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wanted, manner: Manner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.weights import is_hdf5_name
     from caffe_fcn.surgery.convert import open_inputs
@@ -144,12 +135,12 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], manner: Man
         if opened is None:
             raise click.UsageError("-o and -w are for a net and its weights; name both")
         weights = stack.enter_context(opened)
-        hdf5, choice = is_hdf5_name(outputs[1]), manner.crop_offset
-        both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=manner.bvlc, crop_offset=choice)
+        hdf5, choice = is_hdf5_name(outputs[1]), wanted.crop_offset
+        both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=wanted.bvlc, crop_offset=choice)
         if not manner.dry_run:
             named = [[path for path in paths if path != "-"] for paths in (outputs, inputs)]
             check_outputs(*named, force=manner.force)
-            _write(*both, outputs, manner)
+            _write(*both, outputs, manner, bvlc=wanted.bvlc)
         _tell(list(zip(both, outputs, strict=True)), manner)
 
 
@@ -162,13 +153,14 @@ def _closing(opened: SourceNet | WeightFile) -> Iterator[SourceNet | WeightFile]
             opened.close()
 
 
-def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Manner) -> None:
-    """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS."""
+def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Manner, *, bvlc: bool) -> None:
+    """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS. BVLC: it is
+    checked that nothing is left in them that they were to be rid of."""
     from caffe_fcn.surgery.upgrading import check_for_bvlc
     from caffe_fcn.surgery.writing import WeightsOutput, write_outputs
 
     files = net is not trained and all(os.path.isfile(path) or not os.path.exists(path) for path in outputs)
-    check = partial(check_for_bvlc, outputs) if manner.bvlc and files and "-" not in outputs else None
+    check = partial(check_for_bvlc, outputs) if bvlc and files and "-" not in outputs else None
     weights = WeightsOutput(trained.weights, trained.plan) if trained.weights and trained.plan else None
     with copying(trained.weights.size if trained.weights else 0, manner.quiet) as progress:
         write_outputs(net.document, outputs[0], weights, outputs[1], force=manner.force, progress=progress, check=check)
