@@ -246,6 +246,7 @@ BORDERS, NOWHERE = Exactness.AWAY_FROM_BORDERS, Exactness.NOWHERE
         ("MVN mvn_param { across_channels: true }", [MAP], "looks at the whole map", NOWHERE),
         ("Normalize", [MAP], "looks at the whole map", NOWHERE),
         ("LRN lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }", [MAP], "pads", BORDERS),
+        ("Convolution convolution_param { num_output: 1 kernel_size: 3 stride: 2 }", [(1, 4, 2, 2)], "pads", BORDERS),
         ("Scale", [MAP, (4,)], 'joins the map with "data1", which is none', NOWHERE),
         ("Axpy", [(1, 4), MAP, MAP], "looks at the whole map", NOWHERE),
         ("Axpy", [(1, 4, 1, 1), MAP, MAP], "looks at the whole map", NOWHERE),
@@ -263,6 +264,33 @@ def test_reasons(text: str, shapes: list[tuple[int, ...]], reason: str, exactnes
     geometry = known(geometry_of(text, *shapes))
     assert list(map(words, geometry.reasons)) == [f'layer "layer" {reason}']
     assert geometry.exactness is exactness
+
+
+@pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        ("Permute permute_param { order: 0 order: 1 order: 2 order: 3 }", True),
+        ("Permute permute_param { order: 0 order: 1 order: 3 }", False),
+        ("Transpose transpose_param { dim: 0 dim: 1 dim: 2 dim: 3 }", True),
+        ("Transpose transpose_param { dim: 0 dim: 1 dim: 3 dim: 2 }", False),
+        ("Flip flip_param { flip_width: false }", True),
+        ("Flip", False),
+        ("Squeeze squeeze_param { axis: 0 }", False),
+        ("Squeeze", False),
+        ("Concat concat_param { axis: 3 }", True),
+        ("Slice slice_param { axis: 3 }", True),
+        ("Tile tile_param { axis: 3 tiles: 1 }", True),
+        ("Tile tile_param { axis: 3 tiles: 2 }", False),
+        ("Reshape reshape_param { shape { dim: 0 dim: 4 dim: 0 dim: -1 } }", True),
+        ("Reshape reshape_param { shape { dim: 0 dim: 4 dim: -1 dim: 1 } }", False),
+    ],
+)
+def test_what_moves_nothing_has_the_geometry_of_its_bottom(text: str, idle: bool) -> None:
+    """A Permute of axes of one extent moves values all the same, even of maps of one cell."""
+    for high, wide in ((6, 6), (1, 1)) if "Reshape" not in text else ((6, 6),):
+        found = geometry_of(text, (1, 4, high, wide))
+        assert (found is not None) == idle
+        assert found is None or (exact(found) and found.window == (1, 1))
 
 
 def test_a_mask_counts_places_in_the_whole_map() -> None:
