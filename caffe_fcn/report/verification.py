@@ -156,6 +156,10 @@ def _dense_output(each: Dense) -> list[str]:
     ]
     if each.features is not None:
         told.append(f"on the whole picture's maps: {_told(each.features)}")
+    if each.compared < each.cells:
+        told.append(
+            f"compared in {each.compared} of {each.cells} cells of a window; the others see borders of their own"
+        )
     return [*told, *([each.explanation] if each.explanation else [])]
 
 
@@ -282,6 +286,8 @@ def _dense_document(proof: DenseProof) -> dict[str, Any]:
                 "reasons": list(map(words, each.reasons)),
                 "crops": _difference(each.crops),
                 "features": _difference(each.features),
+                "cells": each.cells,
+                "compared": each.compared,
                 "explanation": each.explanation or None,
                 "does_not_apply": _inapplicable(each.inapplicable),
             }

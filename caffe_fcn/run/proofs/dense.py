@@ -110,7 +110,9 @@ def _judge(
     geometry, found = scene.geometry.get(output.twin), Dense(output.pair, Status.NOT_SHOWN)
     if geometry is None or stride is None:
         return found._replace(explanation="it is no map over the input")
-    found = found._replace(stride=tuple(map(float, geometry.stride)), window=geometry.window, reasons=geometry.reasons)
+    small = scene.small.get(output.twin)
+    reasons = tuple(dict.fromkeys((*geometry.reasons, *(small.reasons if small else ()))))
+    found = found._replace(stride=tuple(map(float, geometry.stride)), window=geometry.window, reasons=reasons)
     if geometry.stride != stride:
         wrong, right = ("x".join(map(str, each)) for each in (geometry.stride, stride))
         return _failed(found, f"its cells lie {wrong} pixels apart, not {right}")
@@ -121,7 +123,8 @@ def _judge(
         sizes = "×".join(map(str, scene.maps[output.twin.name].shape[2:]))
         return found._replace(explanation=f"its map has {sizes} cells, too few for the windows of the input")
     crops = scene.difference(output, geometry, scene.crops, scene.limits, alike=scene.exact(output))
-    found = found._replace(crops=crops)
+    compared = prod(map(len, scene.inner[output.twin].axes))
+    found = found._replace(crops=crops, cells=prod(nominal[1:]), compared=compared)
     if span(scene.crops[output.judged.name], softmax=output.softmax) <= crops.allowed:
         why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
         return found._replace(explanation=why)

@@ -140,7 +140,8 @@ class Dense(NamedTuple):
 
     CROPS is how far it is from the original on the crops of the picture. Where REASONS keep the map from being a
     sliding window exactly, FEATURES is how far it is from the original's last layers on the windows of the maps
-    that its first layers make of the whole picture; that must be nothing but rounding. EXPLANATION says what is wrong,
+    that its first layers make of the whole picture; that must be nothing but rounding. Of the CELLS in each window so
+    many are COMPARED, because the others see borders that the twin's map does not have. EXPLANATION says what is wrong,
     or why there is nothing to compare; INAPPLICABLE why nothing has to be.
     """
 
@@ -153,6 +154,8 @@ class Dense(NamedTuple):
     crops: Difference | None = None
     features: Difference | None = None
     inapplicable: Inapplicable | None = None
+    cells: int = 0
+    compared: int = 0
 
 
 class DenseProof(NamedTuple):
