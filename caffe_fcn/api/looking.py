@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of
+from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import exactness_of, words
+from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Engine
 
@@ -35,14 +36,18 @@ class PredictOptions(SelectionOptions, total=False):
     """What pixels of 0 to 255 are multiplied by then; by default what the net itself states."""
     swap_channels: bool
     """Whether the net takes red first; by default it takes blue first, as Caffe's do."""
-    resize: tuple[int, int] | Literal["net"] | None
-    """The size H×W that pictures are brought to first, or "net" for that of the net."""
+    resize: tuple[int, int] | int | Literal["net"] | None
+    """The size H×W that pictures are brought to first, one number for their shorter side, or "net" for the size of the
+    net; by default what the net itself states."""
+    crop: Literal["none", "center", "ten"] | None
+    """Whether the net is fed the centre of pictures, or their corners and the centre, also mirrored, whose answers are
+    averaged; by default what a net with one answer for a picture states, else none."""
     scales: Sequence[float]
     """The scales at which pictures are looked at, 1 by default."""
     labels: str | os.PathLike[str] | None
     """A file with the names of the classes, one a line."""
-    blob: str | None
-    """The blob to look at; by default the only output."""
+    blob: str | Sequence[str] | None
+    """The blobs to look at; by default all outputs."""
     tile: int | None
     """The most pixels along the side of a tile; by default what memory allows. The map is the same."""
     max_pixels: int
@@ -81,31 +86,31 @@ class DenseMap:
 
     @property
     def scores(self) -> Array:
-        """The scores, classes × rows × columns, in float32; a classifier has one row and one column."""
+        """The scores, classes × rows × columns, in float32."""
         return self.level.scores.values()
 
     @property
-    def stride(self) -> tuple[float, float] | None:
-        """The way from cell to cell, down and across, in pixels of the picture; None for a classifier."""
+    def stride(self) -> tuple[float, float]:
+        """The way from cell to cell, down and across, in pixels of the picture."""
         cells = self.level.cells
-        return None if cells is None else (float(cells.rows.stride), float(cells.columns.stride))
+        return float(cells.rows.stride), float(cells.columns.stride)
 
     @property
     def exactness(self) -> str:
         """Where a cell is exactly what the net gives on its window: "everywhere", "away from borders" or "nowhere"."""
-        return exactness_of(() if self.level.cells is None else self.level.cells.reasons).value
+        return exactness_of(self.level.cells.reasons).value
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why a cell is not exactly what the classifier gives on its window; empty where it is."""
-        return () if self.level.cells is None else tuple(map(words, self.level.cells.reasons))
+        return tuple(map(words, self.level.cells.reasons))
 
-    def window(self, row: int, column: int) -> tuple[int, int, int, int] | None:
-        """The pixels that a cell sees, from top and left to before bottom and right; None for a classifier."""
+    def window(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """The pixels that a cell sees, from top and left to before bottom and right."""
         rows, columns = self.level.scores.shape[1:]
         if not (0 <= row < rows and 0 <= column < columns):
             raise IndexError(f"row {row}, column {column}: expected a cell of {rows} rows and {columns} columns")
-        return None if self.level.cells is None else self.level.cells.window_of(row, column)
+        return self.level.cells.window_of(row, column)
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,14 +125,29 @@ class Prediction:
         return f"<Prediction on {self.answer.path}>"
 
     @property
+    def blobs(self) -> Mapping[str, Array]:
+        """The numbers of every output, or of the blobs that were asked for, by name: a map as K × rows × columns at
+        the first scale, anything else in Caffe's shape. All of them come from one run of the net."""
+        found: dict[str, Array] = {}
+        for result in self.answer.results:
+            values = result.levels[0].scores.values() if result.levels else result.values
+            if values is not None:
+                found[result.output.name] = values
+        return found
+
+    @property
     def maps(self) -> tuple[DenseMap, ...]:
-        """The maps, one for each scale."""
-        return tuple(map(DenseMap, self.answer.levels))
+        """The maps, one for each scale; empty for a classifier, which has one answer for the picture."""
+        return tuple(map(DenseMap, self._result.levels))
 
     @property
     def scores(self) -> Array:
-        """The scores at the first scale, classes × rows × columns, in float32."""
-        return self.maps[0].scores
+        """The scores at the first scale, classes × rows × columns, in float32; a classifier has one row and one
+        column. Raises EngineError where there are none; `blobs` has all numbers."""
+        result = self._result
+        if result.levels:
+            return self.maps[0].scores
+        return self._classes().reshape(-1, 1, 1)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,14 +155,22 @@ class Prediction:
         return self.answer.plan.notes
 
     def top(self, count: int = 5) -> list[Best]:
-        """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background."""
-        from caffe_fcn.run.running import best_classes, summarize
+        """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background.
+        Raises EngineError where there are no scores of classes."""
+        from caffe_fcn.run.summaries import best_classes, summarize
 
-        labels, levels = self.settings.labels, self.answer.levels
-        is_map = self.answer.is_map
-        found = summarize(levels, labels.background).best if is_map else best_classes(levels[0].scores, count)
+        result = self._result
+        labels = self.settings.labels(result.output)
+        values = self._classes()
+        found = summarize(result.levels, labels.background).best if result.levels else best_classes(values, count)
+        maps = self.maps
         return [
-            Best(each.label, labels.name(each.label), each.score, self.maps[each.level].window(each.row, each.column))
+            Best(
+                each.label,
+                labels.name(each.label),
+                each.score,
+                maps[each.level].window(each.row, each.column) if maps else None,
+            )
             for each in found[:count]
         ]
 
@@ -151,21 +179,50 @@ class Prediction:
         all but the background. Raises EngineError where that is none."""
         from caffe_fcn.run.results import draw_heat, heat_of
 
-        heat = heat_of(self.settings.labels, None if wanted is None else str(wanted), self.source)
         self._check_map("a heat map")
-        return draw_heat(self.answer, heat).image
+        output = self._result.output
+        labels = self.settings.labels(output)
+        return draw_heat(
+            self.answer, heat_of(output, labels, None if wanted is None else str(wanted), self.source)
+        ).image
 
     def label_map(self) -> Any:
-        """A pillow image of the picture and over it the top class of each cell. Raises EngineError for a classifier."""
+        """A pillow image of the picture and over it the top class of each cell. Raises EngineError where there are no
+        classes, and for a classifier."""
         from caffe_fcn.run.results import draw_labels
 
         self._check_map("a label map")
-        return draw_labels(self.answer, self.settings.labels).image
+        self._classes()
+        output = self._result.output
+        return draw_labels(self.answer, output, self.settings.labels(output)).image
+
+    @property
+    def _result(self) -> running.Result:
+        """The output that is meant where one has to be: the only one, or the only one of classes."""
+        from caffe_fcn.errors import EngineError
+
+        results = self.answer.results
+        found = results if len(results) == 1 else [each for each in results if each.output.of_classes]
+        if len(found) != 1:
+            names = ", ".join(repr(each.output.name) for each in results)
+            raise EngineError(
+                f"{self.source}: expected one output, found {names}; see `blobs`, or choose one by `blob`"
+            )
+        return found[0]
+
+    def _classes(self) -> Array:
+        """The values of the output, if these are scores of classes. Raises EngineError."""
+        from caffe_fcn.errors import EngineError
+
+        output = self._result.output
+        if not output.of_classes:
+            raise EngineError(f"{self.source}: {output.name!r} holds no scores of classes; see `blobs` for its numbers")
+        return self.blobs[output.name]
 
     def _check_map(self, what: str) -> None:
         from caffe_fcn.errors import EngineError
 
-        if not self.answer.is_map:
+        if not self._result.levels:
             raise EngineError(f"{self.source}: gives one answer for a whole picture, and no map to make {what} of")
 
 
@@ -179,7 +236,8 @@ class Predictor:
     """What there is to know of the net, and what was taken from it where no option said it."""
 
     def __repr__(self) -> str:
-        return f"<Predictor by {self.model.source}: {self.model.classes} classes>"
+        outputs = ", ".join(f"{each.name} {show(each.shape)}" for each in self.model.outputs)
+        return f"<Predictor by {self.model.source}: {outputs}>"
 
     def __call__(self, picture: str | os.PathLike[str] | Array | Image) -> Prediction:
         """What the net says of PICTURE: a file, an array H×W or H×W×C of RGB, 0 to 255, or a pillow image.
@@ -223,15 +281,25 @@ def _looking(
     scale: float | None = None,
     swap_channels: bool = False,
     scales: Sequence[float] = (1.0,),
+    resize: Any = None,
+    crop: str | None = None,
+    blob: str | Sequence[str] | None = None,
     **choices: Any,
 ) -> tuple[Engine, dict[str, Any]]:
+    from caffe_fcn.run.crops import Crop
     from caffe_fcn.run.engines import engine as engine_called
 
-    resize = choices.get("resize")
     if resize not in (None, "net"):
-        size = tuple(resize) if isinstance(resize, Sequence) else ()
-        if len(size) != 2 or not all(isinstance(extent, int) and extent > 0 for extent in size):
-            raise ValueError(f'resize: expected (height, width) in pixels, or "net", found {resize!r}')
+        sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
+        if len(sides) != 2 or not all(
+            isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides
+        ):
+            raise ValueError(
+                f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}'
+            )
+        resize = resize if isinstance(resize, int) else sides
+    if crop not in (None, "none", "center", "ten"):
+        raise ValueError(f'crop: expected "none", "center" or "ten", found {crop!r}')
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (
@@ -241,6 +309,9 @@ def _looking(
             "scale": checked_scale(scale),
             "rgb": swap_channels,
             "scales": tuple(scales),
+            "resize": resize,
+            "crop": None if crop is None else Crop(crop),
+            "blobs": () if blob is None else several(blob),
             **choices,
         },
     )

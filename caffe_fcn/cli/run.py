@@ -40,12 +40,14 @@ def scales(value: str) -> tuple[float, ...]:
     return found
 
 
-def new_size(value: str) -> tuple[int, ...] | str:
-    """HxW, or "net" for that of the net."""
-    found = value if value == "net" else size(value)
-    if isinstance(found, tuple) and len(found) != 2:
-        raise click.BadParameter(f"expected HxW in pixels, or net, found {value!r}")
-    return found
+def new_size(value: str) -> tuple[int, ...] | int | str:
+    """HxW; one number for the shorter side; "net" for the size of the net."""
+    if value == "net":
+        return value
+    found = size(value)
+    if len(found) != 2:
+        raise click.BadParameter(f"expected HxW or the shorter side in pixels, or net, found {value!r}")
+    return found if "x" in value.lower() else found[0]
 
 
 @click.command(
@@ -58,7 +60,7 @@ def new_size(value: str) -> tuple[int, ...] | str:
     "--output",
     type=file_name,
     metavar="FILE",
-    help='The map K×H×W as .npy, or as .npz with where its cells lie; "-" for .npy on stdout.',
+    help='The numbers of a blob as .npy, or of all as .npz, with where the cells of maps lie; "-" for .npy on stdout.',
 )
 @click.option("--heatmap", type=file_name, metavar="FILE.png", help="Draw how high a class scores where.")
 @click.option(
@@ -72,13 +74,26 @@ def new_size(value: str) -> tuple[int, ...] | str:
     help="Write into DIR, and take FILE for what follows a picture's name: heat.png makes DIR/cat_heat.png.",
 )
 @preparation_options
-@click.option("--resize", type=new_size, metavar="HxW|net", help="Bring pictures to this size first, or to the net's.")
+@click.option(
+    "--resize",
+    type=new_size,
+    metavar="HxW|N|net",
+    help="Bring pictures to this size first, their shorter side to N, or to the size of the net.",
+)
+@click.option(
+    "--crop",
+    type=click.Choice(["none", "center", "ten"]),
+    help="Feed the centre, or the corners and the centre, also mirrored, whose answers are averaged."
+    "  [default: as a net with one answer for a picture says, else none]",
+)
 @click.option("--scales", type=scales, metavar="X,...", default="1", help="Run at each scale, such as 0.5,1,2.")
 @click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
 @click.option(
     "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="How many classes to tell of."
 )
-@click.option("--blob", type=text, metavar="NAME", help="Look at this blob.  [default: the only output]")
+@click.option(
+    "--blob", type=text, multiple=True, metavar="NAME", help="Look at this blob; repeatable.  [default: all outputs]"
+)
 @click.option(
     "--tile",
     type=click.IntRange(1, 1 << 20),
@@ -109,16 +124,18 @@ def run(
 ) -> int:
     """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes. A caffemodel alone has its net inside it.
 
-    A classifier gives the top classes of each picture, which must have the size it takes: see --resize. A fully
-    convolutional net gives a map, K classes × rows × columns, whose cells are the answers for the windows of the
-    picture; told are where each class scores highest, and of how many cells it is the top one.
+    A classifier gives the top classes of each picture. A fully convolutional net gives a map, K classes × rows ×
+    columns, whose cells are the answers for the windows of the picture; told are where each class scores highest, and
+    of how many cells it is the top one. Of numbers that are no scores of classes their range is told; --output has
+    them all. A net as trained is run without its losses, and labels are not needed.
 
     Pictures are fed as --mean and --scale say, or else as the net says itself. Large ones are cut into tiles, with
     the same map. With --scales, what is drawn is the highest score of all.
 
     \b
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt
-    caffe-fcn run net.caffemodel cat.jpg --resize net
+    caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean mean.npy --resize 256x256 --crop ten
+    caffe-fcn run net.caffemodel cat.jpg --resize net --blob fc7 --output fc7.npy
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
@@ -183,24 +200,45 @@ def _job(
     gpu: bool,
     selection: Selection,
     fork: str | None,
+    crop: str | None,
+    blob: tuple[str, ...],
     **choices: Any,
 ) -> Job:
     """The net, loaded until STACK closes, and what it is to do. Raises CaffeFcnError; OSError for a file that cannot be
     read."""
     from caffe_fcn.cli.running import Job
+    from caffe_fcn.errors import EngineError
+    from caffe_fcn.run.crops import Crop
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.images import MAX_PIXELS
-    from caffe_fcn.run.results import heat_of
-    from caffe_fcn.run.running import check_map, prepare
+    from caffe_fcn.run.results import check_labelled, drawn_of, heat_of
+    from caffe_fcn.run.running import prepare
 
     runner = engine_called(engine, threads, gpu=gpu)
     source, trained = open_trained(stack, net, fork)
     most = max_pixels or MAX_PIXELS
     model, settings, notes = prepare(
-        source, trained, runner, selection, **preparation._asdict(), max_pixels=most, **choices
+        source,
+        trained,
+        runner,
+        selection,
+        **preparation._asdict(),
+        max_pixels=most,
+        crop=None if crop is None else Crop(crop),
+        blobs=blob,
+        **choices,
     )
-    for option, file in (("--heatmap", asked.heatmap), ("--label-map", asked.label_map)):
-        if file is not None:
-            check_map(model, option)
-    heat = None if asked.heatmap is None else heat_of(settings.labels, wanted, model.source)
-    return Job(model, trained.path, engine, settings, heat, notes)
+    if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
+        names = ", ".join(repr(output.name) for output in model.outputs)
+        raise EngineError(
+            f"{model.source}: --output {asked.output} holds one blob, found {names}; use .npz, or choose one with "
+            "--blob"
+        )
+    heat = labelled = None
+    if asked.heatmap is not None:
+        drawn = drawn_of(model, "--heatmap")
+        heat = heat_of(drawn, settings.labels(drawn), wanted, model.source)
+    if asked.label_map is not None:
+        labelled = drawn_of(model, "--label-map")
+        check_labelled(model, labelled, "--label-map")
+    return Job(model, trained.path, engine, settings, heat, labelled, notes)

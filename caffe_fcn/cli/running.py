@@ -26,6 +26,7 @@ from caffe_fcn.surgery.writing import to_stdout
 
 if TYPE_CHECKING:
     from caffe_fcn.run.model import Model
+    from caffe_fcn.run.outputs import NetOutput
     from caffe_fcn.run.results import Heat
     from caffe_fcn.run.running import Answer, Settings
 
@@ -34,13 +35,14 @@ _CHUNK = 1 << 16
 
 class Job(NamedTuple):
     """What pictures are looked at with: a net, its WEIGHTS' file, the engine's name, settings, whose HEAT is drawn if
-    any is, and NOTES on the net."""
+    any is, of which output the label map is, if one is drawn, and NOTES on the net."""
 
     model: Model
     weights: str
     engine: str
     settings: Settings
     heat: Heat | None
+    labelled: NetOutput | None
     notes: tuple[str, ...]
 
 
@@ -115,7 +117,7 @@ def _look(job: Job, path: str, target: Targets, manner: Manner, stack: ExitStack
         wanted = [(kind, name) for kind, name in zip(KINDS, target, strict=True) if name not in (None, "-")]
         outputs = {kind: files.add(str(name), overwrite=manner.force) for kind, name in wanted}
         npy = outputs.get("output") if str(target.output).lower().endswith(".npy") else None
-        file = (npy.temp, npy.path) if npy and npy.temp else None
+        file = (npy.temp, npy.path) if npy and npy.temp and job.model.maps else None
         with looking(title, work.runs, manner.quiet) as done:
             answer = carry_out(job.model, work, job.settings, stack, file=file, done=done)
         for kind, output in outputs.items():
@@ -132,8 +134,12 @@ def _write(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) 
     if kind == "output":
         (write_npz if output.path.lower().endswith(".npz") else write_npy)(answer, output.write)
         return
-    heat = job.heat if kind == "heatmap" else None
-    drawing = draw_labels(answer, job.settings.labels) if heat is None else draw_heat(answer, heat)
+    if kind == "heatmap" and job.heat is not None:
+        drawing = draw_heat(answer, job.heat)
+    elif kind == "label_map" and job.labelled is not None:
+        drawing = draw_labels(answer, job.labelled, job.settings.labels(job.labelled))
+    else:
+        return
     output.write(drawing.png())
     if drawing.step > 1:
         _note(f"{output.path}: ", [f"shows one of {drawing.step} pixels along each side"], manner)
@@ -142,11 +148,10 @@ def _write(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) 
 def _tell(job: Job, answer: Answer, target: Targets, manner: Manner, document: _Document) -> None:
     """The answer to stdout, or to stderr where the map goes to stdout; notes and names of files to stderr."""
     _note(f"{answer.path}: ", answer.plan.notes, manner)
-    labels = job.settings.labels
     if manner.as_json:
-        document.add(answers.entry(answer, labels, manner.top, dict(zip(KINDS, target, strict=True))))
+        document.add(answers.entry(answer, job.settings, manner.top, dict(zip(KINDS, target, strict=True))))
     elif not manner.quiet:
-        for line in lines(answer, job.model.blob.name, labels, manner.top):
+        for line in lines(answer, job.settings, manner.top):
             click.echo(line, err=target.output == "-")
         if target.files:
             click.echo(visible(f"wrote {', '.join(target.files)}"), err=True)

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from caffe_fcn import __version__
 from caffe_fcn.net.geometry import exactness_of, words
+from caffe_fcn.run.engine import Array
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.model import Model
-from caffe_fcn.run.running import Answer, Found, Level, Settings, best_classes, summarize, tops
+from caffe_fcn.run.outputs import NetOutput
+from caffe_fcn.run.running import Answer, Level, Result, Settings
+from caffe_fcn.run.summaries import Found, Statistics, best_classes, highest, statistics, summarize, tops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_MANY = 4096
+"""So many values are all in the document."""
 
 END = "\n  ]\n}\n"
 """What ends the document."""
@@ -33,13 +39,17 @@ def head(model: Model, weights: str, engine: str, settings: Settings, notes: Seq
             "net": model.source,
             "weights": weights,
             "engine": engine,
-            "blob": model.blob.name,
-            "classes": model.classes,
-            "labels": list(settings.labels.names) or None,
+            "blobs": [
+                {"blob": output.name, "holds": output.holds.value, "map": output.is_map, "shape": list(output.shape)}
+                for output in model.outputs
+            ],
+            "labels": None if settings.names is None else list(settings.names.names),
             "preprocessing": {
+                "resize": _resize(settings.resize),
+                "crop": settings.crop.value,
                 "channels": {1: "grey", 3: "RGB" if steps.rgb else "BGR"}.get(model.channels, "as given"),
                 "mean": None if mean is None else mean.name,
-                "scale": steps.scale,
+                "scale": _number(steps.scale),
             },
             "notes": list(notes),
         },
@@ -52,39 +62,85 @@ def failure(path: str, message: str) -> str:
     return _indented(json.dumps({"picture": path, "error": message}, indent=2, ensure_ascii=False), 4)
 
 
-def entry(answer: Answer, labels: Labels, top: int, outputs: Mapping[str, str | None]) -> Iterator[str]:
+def entry(answer: Answer, settings: Settings, top: int, outputs: Mapping[str, str | None]) -> Iterator[str]:
     """The entry of one picture, with the TOP classes, or places; OUTPUTS are the files written."""
-    levels = answer.levels if answer.is_map else ()
-    found = summarize(levels, labels.background)
-    best = found.best[:top] if levels else best_classes(answer.levels[0].scores, top)
+    plan, first = answer.plan, 0
+    best: list[dict[str, Any]] = []
+    values: list[dict[str, Any]] = []
+    maps: list[tuple[Result, Level, Sequence[int]]] = []
+    for result in answer.results:
+        labels = settings.labels(result.output)
+        counts: list[tuple[int, ...]] = [()] * len(result.levels)
+        if result.output.of_classes and result.levels:
+            found = summarize(result.levels, labels.background)
+            counts = list(found.counts)
+            best += [_best(result, each, labels, first) for each in found.best[:top]]
+        elif result.output.of_classes and result.values is not None:
+            best += [_best(result, each, labels, first) for each in best_classes(result.values, top)]
+        elif result.values is not None:
+            values.append(_values(result, result.values))
+        elif result.output.channels == 1:
+            best.append(_best(result, highest(result.levels), labels, first))
+        maps += [(result, level, count) for level, count in zip(result.levels, counts, strict=True)]
+        first += len(result.levels)
     fields = {
         "picture": answer.path,
-        "size": list(answer.plan.original),
-        "resized": list(answer.plan.picture.size) if answer.plan.picture.size != answer.plan.original else None,
-        "notes": list(answer.plan.notes),
+        "size": list(plan.original),
+        "resized": list(plan.resized) if plan.resized != plan.original else None,
+        "cropped": list(plan.crops[0].size) if plan.crops[0].size != plan.resized or len(plan.crops) > 1 else None,
+        "crops": len(plan.crops),
+        "notes": list(plan.notes),
         "outputs": dict(outputs),
-        "top": [_best(answer, each, labels) for each in best],
+        "top": best,
+        "values": values,
     }
     yield _indented(_opened(fields, "maps"), 4)
-    for number, level in enumerate(levels):
-        opened = _opened(_level(level, found.counts[number], labels), "cells")
+    for number, (result, level, count) in enumerate(maps):
+        labels = settings.labels(result.output)
+        opened = _opened(_level(result, level, count, labels), "cells")
         yield f"{',' if number else ''}\n{_indented(opened, 8)}"
-        yield from _cells(level, labels, " " * 12)
+        yield from _cells(result.output, level, labels, " " * 12)
         yield "\n          ]\n        }"
-    yield ("\n      " if levels else "") + "]\n    }"
+    yield ("\n      " if maps else "") + "]\n    }"
 
 
-def _best(answer: Answer, found: Found, labels: Labels) -> dict[str, Any]:
-    cells = answer.levels[found.level].cells
+def _resize(resize: tuple[int, int] | int | None) -> list[int] | int | None:
+    return list(resize) if isinstance(resize, tuple) else resize
+
+
+def _best(result: Result, found: Found, labels: Labels, first: int) -> dict[str, Any]:
+    """FOUND in RESULT, whose maps come from number FIRST on."""
     place = None
-    if cells is not None:
+    if result.levels:
         place = {
-            "map": found.level,
+            "map": first + found.level,
             "row": found.row,
             "column": found.column,
-            "window": list(cells.window_of(found.row, found.column)),
+            "window": list(result.levels[found.level].cells.window_of(found.row, found.column)),
         }
-    return {"class": found.label, "name": labels.name(found.label), "score": _number(found.score), "place": place}
+    of_classes = result.output.of_classes
+    return {
+        "blob": result.output.name,
+        "class": found.label if of_classes else None,
+        "name": labels.name(found.label) if of_classes else None,
+        "score": _number(found.score),
+        "place": place,
+    }
+
+
+def _values(result: Result, values: Array) -> dict[str, Any]:
+    """VALUES that are no scores of classes; all of them where they are not many."""
+    numbers = [_number(value) for value in values.reshape(-1).tolist()] if values.size <= _MANY else None
+    return {
+        "blob": result.output.name,
+        "shape": list(values.shape),
+        **_statistics(statistics(result)),
+        "numbers": numbers,
+    }
+
+
+def _statistics(found: Statistics) -> dict[str, float]:
+    return {name: _number(value) for name, value in found._asdict().items()}
 
 
 def _number(score: float) -> float:
@@ -92,30 +148,33 @@ def _number(score: float) -> float:
     return float(f"{score:.9g}")
 
 
-def _level(level: Level, counts: Sequence[int], labels: Labels) -> dict[str, Any]:
+def _level(result: Result, level: Level, counts: Sequence[int], labels: Labels) -> dict[str, Any]:
     cells = level.cells
-    axes = (cells.rows, cells.columns) if cells else ()
+    axes = (cells.rows, cells.columns)
     return {
+        "blob": result.output.name,
         "scale": level.scale,
         "shape": list(level.scores.shape),
         "window": [axis.window for axis in axes],
         "stride": [float(axis.stride) for axis in axes],
         "offset": [float(axis.offset) for axis in axes],
-        "exactness": exactness_of(cells.reasons if cells else ()).value,
-        "reasons": list(map(words, cells.reasons if cells else ())),
+        "exactness": exactness_of(cells.reasons).value,
+        "reasons": list(map(words, cells.reasons)),
         "tiles": level.tiles,
+        "values": None if result.output.of_classes else _statistics(statistics(result, level)),
         "counts": [
             {"class": index, "name": labels.name(index), "cells": count} for index, count in enumerate(counts) if count
         ],
     }
 
 
-def _cells(level: Level, labels: Labels, indent: str) -> Iterator[str]:
-    """A line for each cell of LEVEL."""
+def _cells(output: NetOutput, level: Level, labels: Labels, indent: str) -> Iterator[str]:
+    """A line for each cell of LEVEL; none for a map of several numbers a cell that are no classes."""
     cells = level.cells
-    if cells is None:
+    if not output.of_classes and output.channels > 1:
         return
-    names = [json.dumps(labels.name(index), ensure_ascii=False) for index in range(labels.count)]
+    known = [(str(index), json.dumps(labels.name(index), ensure_ascii=False)) for index in range(labels.count)]
+    names = known if output.of_classes else [("null", "null")]
     across = [cells.columns.window_of(column) for column in range(cells.columns.cells)]
     separator = "\n"
     for first, top, score in tops(level.scores):
@@ -131,14 +190,14 @@ def _row(
     across: Sequence[tuple[int, int]],
     top: NDArray[Any],
     score: NDArray[Any],
-    names: Sequence[str],
+    names: Sequence[tuple[str, str]],
     indent: str,
 ) -> Iterator[str]:
     high, low = down
     for column, (index, value, (left, right)) in enumerate(zip(top.tolist(), score.tolist(), across, strict=True)):
         yield (
             f'{indent}{{"row": {row}, "column": {column}, "window": [{high}, {left}, {low}, {right}], '
-            f'"class": {index}, "name": {names[index]}, "score": {value:.9g}}}'
+            f'"class": {names[index][0]}, "name": {names[index][1]}, "score": {value:.9g}}}'
         )
 
 

@@ -8,8 +8,10 @@ from fractions import Fraction
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
+from caffe_fcn.run.engine import Array
 from caffe_fcn.run.labels import Labels
-from caffe_fcn.run.running import Answer, Level, Summary, best_classes, summarize
+from caffe_fcn.run.running import Answer, Level, Result, Settings
+from caffe_fcn.run.summaries import Found, Statistics, best_classes, highest, statistics, summarize
 
 _EXACT = {
     Exactness.AWAY_FROM_BORDERS: "; near borders not what the window alone gives: ",
@@ -17,33 +19,69 @@ _EXACT = {
 }
 
 
-def lines(answer: Answer, blob: str, labels: Labels, top: int) -> Iterator[str]:
+_FEW = 12
+"""So many numbers are all told."""
+
+
+def lines(answer: Answer, settings: Settings, top: int) -> Iterator[str]:
     """The report on one picture, with the TOP classes, safe to print whatever things are called."""
-    yield from map(visible, _lines(answer, blob, labels, top))
+    yield from map(visible, _lines(answer, settings, top))
 
 
-def _lines(answer: Answer, blob: str, labels: Labels, top: int) -> Iterator[str]:
-    yield f"{answer.path}: {show(answer.plan.picture.size)} pixels"
-    if not answer.is_map:
-        rows = [(_score(each.score), str(each.label), labels) for each in best_classes(answer.levels[0].scores, top)]
-        wide = max((len(index) for _, index, _ in rows), default=0)
-        for score, index, _ in rows:
-            yield f"  {score}  {index:>{wide}}  {labels.name(int(index)) or ''}".rstrip()
-        return
-    found = summarize(answer.levels, labels.background)
-    for number, level in enumerate(answer.levels):
-        yield f"  {blob} {show(level.scores.shape)}{_scale(answer, level)}: {_geometry(level)}"
-        yield f"    of the cells {_shares(found.counts[number], labels, top)}"
-    yield from _surest(answer, found, labels, top)
+def _lines(answer: Answer, settings: Settings, top: int) -> Iterator[str]:
+    yield f"{answer.path}: {show(answer.plan.resized)} pixels"
+    for result in answer.results:
+        labels = settings.labels(result.output)
+        if result.levels:
+            yield from _maps(answer, result, labels, top)
+        elif result.values is not None and result.output.of_classes:
+            if len(answer.results) > 1:
+                yield f"  {result.output.name} {show(result.values.shape)}"
+            yield from _scores(result.values, labels, top, "    " if len(answer.results) > 1 else "  ")
+        elif result.values is not None:
+            yield f"  {result.output.name} {show(result.values.shape)}: {_numbers(result, result.values)}"
 
 
-def _scale(answer: Answer, level: Level) -> str:
-    return f" at scale {level.scale:g}" if len(answer.levels) > 1 or level.scale != 1 else ""
+def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[str]:
+    """The TOP classes of VALUES."""
+    rows = [(_score(each.score), str(each.label)) for each in best_classes(values, top)]
+    wide = max((len(index) for _, index in rows), default=0)
+    for score, index in rows:
+        yield f"{indent}{score}  {index:>{wide}}  {labels.name(int(index)) or ''}".rstrip()
+
+
+def _numbers(result: Result, values: Array) -> str:
+    """What VALUES are: all of them where there are few."""
+    if values.size <= _FEW:
+        return ", ".join(f"{value:.6g}" for value in values.reshape(-1).tolist()) or "no numbers"
+    return _together(statistics(result))
+
+
+def _together(found: Statistics) -> str:
+    return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}, L2 norm {found.norm:.5g}"
+
+
+def _maps(answer: Answer, result: Result, labels: Labels, top: int) -> Iterator[str]:
+    """What the maps of RESULT show, at each scale."""
+    output, levels = result.output, result.levels
+    found = summarize(levels, labels.background) if output.of_classes else None
+    for number, level in enumerate(levels):
+        yield f"  {output.name} {show(level.scores.shape)}{_scale(levels, level)}: {_geometry(level)}"
+        if found is not None:
+            yield f"    of the cells {_shares(found.counts[number], labels, top)}"
+        else:
+            yield f"    {_together(statistics(result, level))}"
+    if found is not None:
+        yield from _surest(levels, found.best[:top], labels)
+    elif output.channels == 1:
+        yield from _surest(levels, [highest(levels)], None)
+
+
+def _scale(levels: Sequence[Level], level: Level) -> str:
+    return f" at scale {level.scale:g}" if len(levels) > 1 or level.scale != 1 else ""
 
 
 def _geometry(level: Level) -> str:
-    if level.cells is None:
-        return "one answer"
     rows, columns = level.cells.rows, level.cells.columns
     stride = _pair(rows.stride, columns.stride)
     tiles = f"; in {level.tiles:,} tiles" if level.tiles > 1 else ""
@@ -53,7 +91,7 @@ def _geometry(level: Level) -> str:
 
 
 def _why(level: Level) -> str:
-    reasons = level.cells.reasons if level.cells else ()
+    reasons = level.cells.reasons
     more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     return f"{words(reasons[0])}{more}"
 
@@ -78,15 +116,14 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / max(1, whole):.1f} %"
 
 
-def _surest(answer: Answer, found: Summary, labels: Labels, top: int) -> Iterator[str]:
-    """Where the first TOP classes score highest."""
+def _surest(levels: Sequence[Level], best: Sequence[Found], labels: Labels | None) -> Iterator[str]:
+    """Where the BEST classes score highest, or where a map without classes is highest."""
     rows = []
-    for each in found.best[:top]:
-        level = answer.levels[each.level]
-        if level.cells is not None:
-            box = level.cells.window_of(each.row, each.column)
-            where = f"rows {box.top}–{box.bottom - 1}, columns {box.left}–{box.right - 1}{_scale(answer, level)}"
-            rows.append((_score(each.score), labels.title(each.label), where))
+    for each in best:
+        level = levels[each.level]
+        box = level.cells.window_of(each.row, each.column)
+        where = f"rows {box.top}–{box.bottom - 1}, columns {box.left}–{box.right - 1}{_scale(levels, level)}"
+        rows.append((_score(each.score), "highest" if labels is None else labels.title(each.label), where))
     wide = max((len(title) for _, title, _ in rows), default=0)
     yield from (f"    {score}  {title:<{wide}}  {where}" for score, title, where in rows)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.net.geometry import words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.cells import Cells
+from caffe_fcn.run.crops import frame_of
+from caffe_fcn.run.engine import Array
 from caffe_fcn.run.images import Box, Picture
 from caffe_fcn.run.maps import Map
-from caffe_fcn.run.means import whole
 from caffe_fcn.run.model import Model, Size
 from caffe_fcn.run.preprocessing import Preprocessing
 from caffe_fcn.run.tiling import Reach, Span, longest, obstacle, spans
@@ -46,24 +47,18 @@ class Tiles(NamedTuple):
         return ((row, column) for row in self.rows for column in self.columns)
 
 
-def scores(model: Model, picture: Picture, steps: Preprocessing) -> NDArray[Any]:
-    """What a classifier makes of PICTURE, which is of a size that it takes: a value for each class."""
-    import numpy as np
-
-    high, wide = picture.size
-    made = model.run(_blob(picture, Box(0, 0, high, wide), steps))
-    values: NDArray[Any] = np.asarray(made).reshape(made.shape[1], -1)
-    if values.shape[1] != 1:
-        raise EngineError(f"{model.source}: expected a value for each class, found {show(made.shape)}")
-    return values[:, 0]
+WHOLE = Tiles((Span(0, 0, 0, 0, 0),), (Span(0, 0, 0, 0, 0),))
+"""A picture in one piece, of which there is no map."""
 
 
 def check_size(model: Model, name: str, size: Size) -> None:
     """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
+        larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
         raise PictureError(
             f"{name}: expected {_pixels(model.nominal)}, the only size that the net takes, found {_pixels(size)}; "
             f"bring it there with --resize {show(model.nominal).replace('×', 'x')}"
+            f"{', or take a part of it with --crop center' if larger else ''}"
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
         raise PictureError(
@@ -76,22 +71,22 @@ def _pixels(size: Size) -> str:
     return f"{show(size)} pixels"
 
 
-def tiles_of(model: Model, cells: Cells, side: int | None = None, *, automatic: bool = True) -> Tiles:
-    """How to cut the picture under CELLS: into tiles of SIDE pixels at most, or where AUTOMATIC such that memory
-    suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE does not allow it."""
-    size = cells.rows.size, cells.columns.size
-    single = Tiles((Span(0, size[0], 0, cells.rows.cells, 0),), (Span(0, size[1], 0, cells.columns.cells, 0),))
+def tiles_of(model: Model, cells: Sequence[Cells], side: int | None = None, *, automatic: bool = True) -> Tiles:
+    """How to cut the picture under CELLS, those of each map of the net: into tiles of SIDE pixels at most, or where
+    AUTOMATIC such that memory suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE
+    does not allow it."""
+    first = cells[0]
+    size = first.rows.size, first.columns.size
+    single = Tiles((Span(0, size[0], 0, first.rows.cells, 0),), (Span(0, size[1], 0, first.columns.cells, 0),))
     needed = model.bytes_per_pixel * size[0] * size[1]
     if side is None and (not automatic or needed <= _COMFORTABLE):
         return single
-    reach = model.reach(size)
-    reason = obstacle_of(model, cells)
-    if reason is not None or reach is None:
-        why = reason or "its strides depend on the size of the picture"
+    reason, reach = obstacle_of(model, cells, size)
+    if reach is None:
         if side is not None:
-            raise EngineError(f"{model.source}: cannot be run in tiles: {why}; leave --tile out")
-        return single._replace(why=why) if needed > BUDGET else single
-    axes = list(zip((cells.rows, cells.columns), reach, model.least, strict=True))
+            raise EngineError(f"{model.source}: cannot be run in tiles: {reason}; leave --tile out")
+        return single._replace(why=reason) if needed > BUDGET else single
+    axes = list(zip((first.rows, first.columns), reach, model.least, strict=True))
     most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
         raise EngineError(f"--tile {side}: expected at least {least} pixels, which one cell of the map needs")
@@ -101,12 +96,24 @@ def tiles_of(model: Model, cells: Cells, side: int | None = None, *, automatic: 
     return Tiles(rows, columns)
 
 
-def obstacle_of(model: Model, cells: Cells) -> str | None:
-    """Why the map under CELLS cannot be put together from tiles, or None if it can."""
+def obstacle_of(
+    model: Model, cells: Sequence[Cells], size: Size
+) -> tuple[str, None] | tuple[None, tuple[Reach, Reach]]:
+    """Why the maps under CELLS cannot be put together from tiles, or else what their cells need of a picture of
+    SIZE."""
     if model.fixed is not None:
-        return f"the net takes pictures of {_pixels(model.fixed)} only"
-    found = obstacle(cells.reasons)
-    return None if found is None else words(found)
+        return f"the net takes pictures of {_pixels(model.fixed)} only", None
+    found = next((reason for each in cells if (reason := obstacle(each.reasons)) is not None), None)
+    if found is not None:
+        return words(found), None
+    if len(model.maps) < len(model.outputs):
+        return "blobs are looked at that are no maps; choose a map with --blob", None
+    reaches = [model.reach(output, size) for output in model.maps]
+    if reaches[0] is None:
+        return "its strides depend on the size of the picture", None
+    if any((each, reach) != (cells[0], reaches[0]) for each, reach in zip(cells, reaches, strict=True)):
+        return "the cells of its maps lie in different places; choose one map with --blob", None
+    return None, reaches[0]
 
 
 def _reached(reach: Reach) -> int:
@@ -122,22 +129,40 @@ def _side(model: Model, reached: int) -> int:
 
 
 def dense(
-    model: Model, picture: Picture, steps: Preprocessing, tiles: Tiles, into: Map, done: Callable[[], None]
-) -> None:
-    """Write INTO the map of PICTURE, cut into TILES, each of which is told by DONE."""
+    model: Model,
+    picture: Picture,
+    steps: Preprocessing,
+    tiles: Tiles,
+    into: Mapping[str, Map],
+    done: Callable[[], None],
+) -> dict[str, Array]:
+    """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, cut into TILES, each of which is told
+    by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
+    others: dict[str, Array] = {}
     for row, column in tiles.pairs():
-        box = Box(row.start, column.start, row.stop, column.stop)
-        made = model.run(_blob(picture, box, steps))[0]
-        high, wide = row.end - row.first, column.end - column.first
-        block = made[:, row.skip : row.skip + high, column.skip : column.skip + wide]
-        if block.shape[1:] != (high, wide) or (tiles.many == 1 and made.shape[1:] != (high, wide)):
-            raise EngineError(
-                f"{model.source}: {model.blob.name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, "
-                f"not {high}×{wide} as was inferred; this is a defect of caffe-fcn, please report it with the prototxt"
-            )
-        into.write(row.first, column.first, block)
+        box = Box(row.start, column.start, row.stop, column.stop) if into else Box(0, 0, *picture.size)
+        made = model.run(_blob(picture, box, steps))
+        others = {name: array for name, array in made.items() if name not in into}
+        for name, found in into.items():
+            _take(model, picture, name, made[name][0], (row, column) if tiles.many > 1 else None, found)
         done()
+    return others
+
+
+def _take(model: Model, picture: Picture, name: str, made: Array, tile: tuple[Span, Span] | None, into: Map) -> None:
+    """Write INTO the map called NAME the part of MADE that is wanted of a TILE; all of it where that is None."""
+    first, block, expected = (0, 0), made, into.shape[1:]
+    if tile is not None:
+        row, column = tile
+        first, expected = (row.first, column.first), (row.end - row.first, column.end - column.first)
+        block = made[:, row.skip : row.skip + expected[0], column.skip : column.skip + expected[1]]
+    if block.shape[1:] != expected:
+        raise EngineError(
+            f"{model.source}: {name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, "
+            f"not {show(expected)} as was inferred; this is a defect of caffe-fcn, please report it with the prototxt"
+        )
+    into.write(*first, block)
 
 
 def _blob(picture: Picture, box: Box, steps: Preprocessing) -> NDArray[Any]:
-    return steps.blob(picture.read(box), box, whole(picture.size))[None]
+    return steps.blob(picture.read(box), box, frame_of(picture))[None]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.shapes.data import crops, resizes
 from caffe_fcn.run.images import Box
 from caffe_fcn.run.means import Frame, Mean
 
@@ -81,6 +82,24 @@ def transform_of(graph: Graph, feed: str | None = None) -> Transform | None:
         found = Transform(node.name, tuple(param.mean_value), param.mean_file, param.scale)
         if found != Transform(node.name):
             return found
+    return None
+
+
+class StatedSize(NamedTuple):
+    """How the data LAYER of a net brings pictures to the size of its input: RESIZED to a height and width, if any, and
+    then CROPPED or not."""
+
+    layer: str
+    resized: tuple[int, int] | None
+    cropped: bool
+
+
+def size_of(graph: Graph, feed: str) -> StatedSize | None:
+    """What the data layer that makes the blob FEED does to the size of pictures; None if nothing."""
+    for node in graph.nodes:
+        if not node.bottoms and feed in [blob.name for blob in node.tops]:
+            found = StatedSize(node.name, resizes(node.layer), crops(node.layer))
+            return found if found.resized or found.cropped else None
     return None
 
 

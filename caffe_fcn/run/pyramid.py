@@ -1,4 +1,4 @@
-"""Pictures made larger or smaller, each of them a level of a pyramid, or of the one size that a net takes.
+"""Pictures made larger or smaller, each of them a level of a pyramid.
 
 The one idea: a picture of another size is a picture. pillow's bilinear filter makes it, which takes all pixels into
 account where it makes a picture smaller; bytes stay bytes, as with OpenCV.
@@ -6,14 +6,9 @@ account where it makes a picture smaller; bytes stay bytes, as with OpenCV.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from caffe_fcn.errors import PictureError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.images import MAX_PIXELS, Box, Held, Picture, pillow
-
-if TYPE_CHECKING:
-    pass
 
 _BILINEAR = 2
 """pillow's number of the filter."""
@@ -25,11 +20,7 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
 
     if size == picture.size:
         return picture
-    if size[0] * size[1] > max_pixels:
-        raise PictureError(
-            f"{picture.path}: expected at most {max_pixels:,} pixels, found {show(size)} to make of it; make it "
-            f"smaller, or give --max-pixels {size[0] * size[1]}"
-        )
+    check_pixels(picture.path, size, max_pixels)
     package = pillow()
     pixels = picture.read(Box(0, 0, *picture.size))
     made = np.empty((*size, pixels.shape[2]), pixels.dtype)
@@ -37,6 +28,15 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
         image = package.fromarray(np.ascontiguousarray(pixels[:, :, channel]))
         made[:, :, channel] = np.asarray(image.resize((size[1], size[0]), _BILINEAR))
     return Held(picture.path, made)
+
+
+def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
+    """Raise PictureError where a picture of SIZE, made of the one called NAME, is more than MOST pixels."""
+    if size[0] * size[1] > most:
+        raise PictureError(
+            f"{name}: expected at most {most:,} pixels, found {show(size)} to make of it; make it smaller, or give "
+            f"--max-pixels {size[0] * size[1]}"
+        )
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn.errors import EngineError
+from caffe_fcn.net.shapes import show
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.maps import npy_header
 
 if TYPE_CHECKING:
     from caffe_fcn.run import view
+    from caffe_fcn.run.model import Model
+    from caffe_fcn.run.outputs import NetOutput
     from caffe_fcn.run.render import Drawing
-    from caffe_fcn.run.running import Answer, Level
+    from caffe_fcn.run.running import Answer, Level, Result
 
 Write = Callable[[bytes], None]
 
@@ -26,27 +29,60 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class Heat(NamedTuple):
-    """Whose scores a heat map shows: the highest of CLASSES, together called TITLE."""
+    """Whose scores a heat map of BLOB shows: the highest of CLASSES, together called TITLE."""
 
+    blob: str
     classes: tuple[int, ...]
     title: str
 
 
-def heat_of(labels: Labels, wanted: str | None, source: str) -> Heat:
-    """The class WANTED by name or number; where none is, all but the background. Raises EngineError where it is not
-    plain what that is."""
+def drawn_of(model: Model, option: str) -> NetOutput:
+    """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
+    is none, or more than one."""
+    maps = model.maps
+    if not maps:
+        raise EngineError(
+            f"{model.source}: gives one answer for a whole picture, and no map, which {option} is for; "
+            "make the net fully convolutional first: caffe-fcn convert"
+        )
+    of_classes = [output for output in maps if output.of_classes]
+    found = maps if len(maps) == 1 else of_classes
+    if len(found) != 1:
+        names = ", ".join(repr(output.name) for output in maps)
+        raise EngineError(f"{model.source}: has the maps {names}; choose with --blob which one is drawn")
+    return found[0]
+
+
+def check_labelled(model: Model, output: NetOutput, option: str) -> None:
+    """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
+    if not output.of_classes:
+        raise EngineError(
+            f"{model.source}: {output.name!r} holds {show(output.shape)} numbers, and no scores of classes, which "
+            f"{option} is for; draw one channel with --heatmap, or name the classes with --labels"
+        )
+
+
+def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) -> Heat:
+    """The class WANTED of the map OUTPUT by name or number; where none is, all but the background. Raises EngineError
+    where it is not plain what that is."""
     if wanted is not None:
         index = labels.find(wanted)
-        return Heat((index,), labels.title(index))
+        return Heat(output.name, (index,), _title(output, labels, index))
     if labels.count == 1:
-        return Heat((0,), labels.title(0))
+        return Heat(output.name, (0,), _title(output, labels, 0))
     if labels.background is None:
+        kind = "classes, and none that is known to be the background" if output.of_classes else "channels"
         raise EngineError(
-            f"{source}: has {labels.count} classes, and none that is known to be the background; choose the class of "
-            "the heat map with --class"
+            f"{source}: {output.name!r} has {labels.count} {kind}; choose the one that is drawn with --class"
         )
     others = tuple(index for index in range(labels.count) if index != labels.background)
-    return Heat(others, f"all but {labels.title(labels.background)}")
+    return Heat(output.name, others, f"all but {labels.title(labels.background)}")
+
+
+def _title(output: NetOutput, labels: Labels, index: int) -> str:
+    if output.of_classes:
+        return labels.title(index)
+    return output.name if labels.count == 1 else f"{output.name}, channel {index}"
 
 
 class _Sink:
@@ -65,31 +101,48 @@ class _Sink:
 
 
 def write_npy(answer: Answer, write: Write) -> None:
-    """WRITE the only map of ANSWER as a .npy."""
-    for piece in answer.levels[0].scores.npy():
+    """WRITE the only array of ANSWER as a .npy: a map K×rows×columns, anything else in Caffe's shape."""
+    (result,) = answer.results
+    for piece in _pieces(result, result.levels[0] if result.levels else None):
         write(piece)
 
 
 def write_npz(answer: Answer, write: Write) -> None:
-    """WRITE all maps of ANSWER as a .npz: `map`, and where its cells lie in the picture: `window`, `stride`, `offset`.
-    With several scales, or another than 1, these names end in the scale: `map_0.5`."""
+    """WRITE all arrays of ANSWER as a .npz, by the names of their blobs; and for each map where its cells lie in the
+    picture: `NAME.window`, `NAME.stride`, `NAME.offset`. With several scales, or another than 1, names end in the
+    scale: `NAME_0.5`. Raises EngineError where two would be called the same."""
+    taken: set[str] = set()
     with zipfile.ZipFile(_Sink(write), "w") as archive:  # type: ignore[call-overload]
-        for level in answer.levels:
-            plain = len(answer.levels) == 1 and level.scale == 1
-            for name, pieces in _arrays(level):
-                entry = zipfile.ZipInfo(f"{name if plain else f'{name}_{level.scale:g}'}.npy", _EPOCH)
-                with archive.open(entry, "w", force_zip64=True) as file:
-                    for piece in pieces:
-                        file.write(piece)
+        for name, pieces in (each for result in answer.results for each in _arrays(result)):
+            if name in taken:
+                raise EngineError(f"two arrays would be called {name!r} in one file; choose a blob with --blob")
+            taken.add(name)
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as file:
+                for piece in pieces:
+                    file.write(piece)
 
 
-def _arrays(level: Level) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """The arrays of LEVEL by name, each as the pieces of a .npy."""
-    yield "map", level.scores.npy()
-    if level.cells is not None:
+def _arrays(result: Result) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The arrays of RESULT by name, each as the pieces of a .npy."""
+    name = result.output.name
+    if not result.levels:
+        yield name, _pieces(result, None)
+    plain = len(result.levels) == 1 and result.levels[0].scale == 1
+    for level in result.levels:
+        end = "" if plain else f"_{level.scale:g}"
+        yield f"{name}{end}", _pieces(result, level)
         axes = level.cells.rows, level.cells.columns
-        for name in ("window", "stride", "offset"):
-            yield name, _pair([float(getattr(axis, name)) for axis in axes])
+        for kind in ("window", "stride", "offset"):
+            yield f"{name}{end}.{kind}", _pair([float(getattr(axis, kind)) for axis in axes])
+
+
+def _pieces(result: Result, level: Level | None) -> Iterator[bytes]:
+    """The bytes of a .npy of the map at LEVEL, or of the values of RESULT."""
+    if level is not None:
+        yield from level.scores.npy()
+    elif result.values is not None:
+        yield npy_header(result.values.shape)
+        yield result.values.astype("<f4", copy=False).tobytes()
 
 
 def _pair(values: Sequence[float]) -> Iterator[bytes]:
@@ -103,18 +156,18 @@ def draw_heat(answer: Answer, heat: Heat) -> Drawing:
     """How high HEAT is where. Raises PictureError, ExtraError."""
     from caffe_fcn.run.render import heat_map
 
-    return heat_map(answer.plan.picture, _drawn(answer), heat.classes, heat.title)
+    return heat_map(answer.plan.picture, _drawn(answer, heat.blob), heat.classes, heat.title)
 
 
-def draw_labels(answer: Answer, labels: Labels) -> Drawing:
-    """The top class of each cell. Raises PictureError, ExtraError."""
+def draw_labels(answer: Answer, output: NetOutput, labels: Labels) -> Drawing:
+    """The top class of each cell of the map OUTPUT. Raises PictureError, ExtraError."""
     from caffe_fcn.run.render import label_map
 
-    return label_map(answer.plan.picture, _drawn(answer), labels)
+    return label_map(answer.plan.picture, _drawn(answer, output.name), labels)
 
 
-def _drawn(answer: Answer) -> list[view.Level]:
+def _drawn(answer: Answer, blob: str) -> list[view.Level]:
     from caffe_fcn.run import view
 
-    found = [(level.scores, level.cells) for level in answer.levels]
-    return [view.Level(scores, cells.rows, cells.columns) for scores, cells in found if cells is not None]
+    levels = next(result.levels for result in answer.results if result.output.name == blob)
+    return [view.Level(level.scores, level.cells.rows, level.cells.columns) for level in levels]

@@ -1,114 +1,112 @@
 """A net looks at a picture: what there is to do is planned from sizes alone, and then done, tile by tile.
 
-The one idea: an answer is a map, of one cell for a classifier, and all that is told of maps is gathered by bands
-of their rows. So neither pictures nor maps have to be in memory.
+The one idea: a blob that is looked at is a map of the picture, which is made and kept piece by piece, so that neither
+pictures nor maps have to be in memory; or else one array for the whole picture, in Caffe's shape.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import replace
+from math import prod
+from typing import Literal, NamedTuple
 
-from caffe_fcn.errors import EngineError
+from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.cells import Cells
-from caffe_fcn.run.dense import Tiles, check_size, dense, scores, tiles_of
-from caffe_fcn.run.engine import Engine
+from caffe_fcn.run.crops import Crop, center, frame_of, resampled, shorter_side, ten
+from caffe_fcn.run.dense import WHOLE, Tiles, check_size, dense, tiles_of
+from caffe_fcn.run.engine import Array, Engine
 from caffe_fcn.run.images import MAX_PIXELS, Picture
 from caffe_fcn.run.labels import Labels, read_labels
 from caffe_fcn.run.maps import Map
 from caffe_fcn.run.means import read_mean, whole
 from caffe_fcn.run.model import Model, Size, load_model
-from caffe_fcn.run.preprocessing import Preprocessing, transform_of, with_defaults
+from caffe_fcn.run.outputs import Holds, NetOutput
+from caffe_fcn.run.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized, scaled
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 AS_THEY_ARE = "pixels of 0 to 255 go in as they are; if the net was trained on others, say so with --mean and --scale"
 """The note where neither the net nor its user says anything."""
 
 
 class Settings(NamedTuple):
-    """How pictures are looked at: brought to the size RESIZE, then at each of SCALES, in tiles of TILE pixels, or where
-    that is None in such as memory needs."""
+    """How pictures are looked at: brought to the size RESIZE, or their shorter side to it if it is one number, CROPPED,
+    then at each of SCALES, in tiles of TILE pixels, or where that is None in such as memory needs. NAMES are those of
+    the classes, where they are known."""
 
     steps: Preprocessing
-    labels: Labels
-    resize: Size | None = None
+    names: Labels | None = None
+    resize: Size | int | None = None
+    crop: Crop = Crop.NONE
     scales: tuple[float, ...] = (1.0,)
     tile: int | None = None
     max_pixels: int = MAX_PIXELS
 
+    def labels(self, output: NetOutput) -> Labels:
+        """The names of the classes in OUTPUT; where it holds none, there are none."""
+        return self.names if self.names is not None and output.of_classes else Labels(output.channels)
+
 
 class Part(NamedTuple):
-    """A picture at one SCALE: its CELLS, None for a net with one answer for the whole, and how it is cut."""
+    """A picture at one SCALE: the CELLS of each map on it, and how it is cut, None where it is not."""
 
     scale: float
-    cells: Cells | None
+    cells: tuple[Cells, ...]
     tiles: Tiles | None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns of the map."""
-        return self.cells.shape if self.cells else (1, 1)
 
 
 class Plan(NamedTuple):
-    """What there is to do for a PICTURE, which had the size ORIGINAL in its file."""
+    """What there is to do for a PICTURE, which had the size ORIGINAL in its file, before it was RESIZED and cropped. Of
+    several CROPS the answers are averaged."""
 
     picture: Picture
     original: Size
+    resized: Size
+    crops: tuple[Picture, ...]
     parts: tuple[Part, ...]
     notes: tuple[str, ...]
 
     @property
     def runs(self) -> int:
         """How often the net is run."""
-        return sum(part.tiles.many if part.tiles else 1 for part in self.parts)
+        return len(self.crops) * sum(part.tiles.many if part.tiles else 1 for part in self.parts)
 
 
 class Level(NamedTuple):
     """The SCORES of a picture at one SCALE, K×rows×columns. CELLS are where they lie on the picture as it was given, or
-    as it was resized; None for a classifier."""
+    as it was resized."""
 
     scale: float
-    cells: Cells | None
+    cells: Cells
     scores: Map
     tiles: int
 
 
+class Result(NamedTuple):
+    """What a net made in one of its OUTPUTS: a map at each scale, its LEVELS; or else the VALUES, in Caffe's shape."""
+
+    output: NetOutput
+    levels: tuple[Level, ...]
+    values: Array | None = None
+
+
 class Answer(NamedTuple):
-    """What a net made of a picture."""
+    """What a net made of a picture, in all its outputs."""
 
     plan: Plan
-    levels: tuple[Level, ...]
+    results: tuple[Result, ...]
 
     @property
     def path(self) -> str:
         """The file of the picture."""
         return self.plan.picture.path
-
-    @property
-    def is_map(self) -> bool:
-        """Whether the net has an answer for each window, and not one for the whole picture."""
-        return self.levels[0].cells is not None
-
-
-class Found(NamedTuple):
-    """A class with its SCORE, at a cell of one of the levels."""
-
-    label: int
-    score: float
-    level: int = 0
-    row: int = 0
-    column: int = 0
 
 
 def prepare(
@@ -120,9 +118,10 @@ def prepare(
     mean: str | None = None,
     scale: float | None = None,
     rgb: bool = False,
-    resize: Size | Literal["net"] | None = None,
+    resize: Size | int | Literal["net"] | None = None,
+    crop: Crop | None = None,
     labels: str | os.PathLike[str] | None = None,
-    blob: str | None = None,
+    blobs: Sequence[str] = (),
     scales: tuple[float, ...] = (1.0,),
     tile: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -130,56 +129,122 @@ def prepare(
     """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. MEAN is as
     for `read_mean`, LABELS a file. Raises CaffeFcnError; OSError for a file that cannot be read."""
     given = None if mean is None else read_mean(mean)
-    model = load_model(source, weights, engine, blob=blob, selection=selection)
+    model = load_model(source, weights, engine, blobs=blobs, selection=selection)
     stated = transform_of(model.net.graph, model.feed)
     steps, notes = with_defaults(stated, given, scale, rgb)
     if stated is None and mean is None and scale is None:
         notes = (AS_THEY_ARE,)
-    named = Labels(model.classes) if labels is None else read_labels(labels, model.classes)
+    model, names = (model, None) if labels is None else _named(model, labels)
     size = model.nominal if resize == "net" else resize
-    settings = Settings(steps, named, size, scales, tile, max_pixels)
+    size, crop, told = _brought_to_size(model, size, crop)
+    settings = Settings(steps, names, size, crop, scales, tile, max_pixels)
     check_settings(model, settings)
-    return model, settings, (*model.notes, *notes)
+    return model, settings, (*model.notes, *notes, *told)
+
+
+def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]:
+    """MODEL, and the names of its classes in the file LABELS. Who names the channels of the only output says that they
+    are classes. Raises PictureError where they are others."""
+    found = [output for output in model.outputs if output.of_classes]
+    if not found and len(model.outputs) == 1:
+        (only,) = model.outputs
+        found = [only] if only.is_map or prod(only.shape) == prod(only.shape[:2]) else []
+        named = tuple(replace(each, holds=Holds.CLASSES) for each in found)
+        model = replace(model, outputs=named or model.outputs)
+    counts = {output.channels for output in found}
+    if len(counts) != 1:
+        shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)
+        raise PictureError(
+            f"{os.fspath(labels)}: expected scores of classes, of one count, to be named; found {shown}; "
+            "choose a blob with --blob"
+        )
+    return model, read_labels(labels, counts.pop())
+
+
+def _brought_to_size(
+    model: Model, resize: Size | int | None, crop: Crop | None
+) -> tuple[Size | int | None, Crop, tuple[str, ...]]:
+    """RESIZE and CROP, or where they are None what the net states, and notes on that. A dense net is to see the whole
+    picture, whatever it states."""
+    stated = size_of(model.net.graph, model.feed)
+    if stated is None or (model.maps and model.fixed is None):
+        return resize, crop or Crop.NONE, ()
+    layer, done = f"layer {printable(stated.layer)!r}", []
+    if resize is None and stated.resized is not None:
+        resize = stated.resized
+        done.append(f"resizes pictures to {show(resize)}")
+    if crop is None and stated.cropped:
+        crop = Crop.CENTER
+        done.append(f"takes the centre, {show(model.nominal)}")
+    told = f"{layer} {' and '.join(done)}, and so does this; choose otherwise with --resize and --crop"
+    return resize, crop or Crop.NONE, (told,) if done else ()
 
 
 def check_settings(model: Model, settings: Settings) -> None:
     """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
     settings.steps.check(model.channels, model.fixed)
     if settings.tile is not None:
-        check_map(model, "--tile")
+        check_maps(model, "--tile")
     if settings.scales != (1.0,):
-        check_map(model, "--scales")
+        check_maps(model, "--scales")
+    for output in model.outputs if settings.crop is Crop.TEN else ():
+        if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
+            raise EngineError(
+                f"{model.source}: --crop ten averages answers for a whole picture, and {output.name!r}, "
+                f"{show(output.shape)}, tells of places in it; use --crop center, or choose another with --blob"
+            )
 
 
-def check_map(model: Model, option: str) -> None:
-    """Raise EngineError where MODEL gives no map, which OPTION is for."""
-    if model.geometry is None:
+def check_maps(model: Model, option: str) -> None:
+    """Raise EngineError where MODEL has an output that is no map, which OPTION is for."""
+    found = next((output for output in model.outputs if not output.is_map), None)
+    if found is not None:
         raise EngineError(
-            f"{model.source}: gives one answer for a whole picture, and no map, which {option} is for; "
-            "make it fully convolutional first: caffe-fcn convert"
+            f"{model.source}: {found.name!r} is one answer for a whole picture, and no map, which {option} is for; "
+            "make the net fully convolutional first: caffe-fcn convert"
         )
 
 
 def plan(model: Model, picture: Picture, settings: Settings) -> Plan:
     """What there is to do for PICTURE. Raises CaffeFcnError."""
     original, notes = picture.size, []
-    if settings.resize not in (None, original):
-        picture = resized(picture, settings.resize or original, settings.max_pixels)
+    if settings.resize is not None:
+        size = shorter_side(original, settings.resize) if isinstance(settings.resize, int) else settings.resize
+        picture = resampled(picture, size, settings.max_pixels)
+    if picture.size != original:
         notes.append(f"resized from {show(original)} to {show(picture.size)} pixels")
+    size = picture.size
+    crops, told = _crops(model, picture, settings.crop)
+    notes += told
     parts = []
     for scale in settings.scales:
-        size = scaled(picture.size, scale)
-        check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", size)
-        note = settings.steps.note(whole(size))
+        scaled_size = scaled(crops[0].size, scale)
+        check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", scaled_size)
+        frame = frame_of(crops[0]) if scale == 1 else whole(scaled_size)
+        note = settings.steps.note(frame)
         notes += [note] if note and note not in notes else []
-        if model.geometry is None:
-            parts.append(Part(scale, None, None))
-            continue
-        cells = model.cells(size)
-        tiles = tiles_of(model, cells, settings.tile)
-        notes += [f"in one piece, because {tiles.why}; this may take much memory"] if tiles.why else []
+        cells = tuple(model.cells(output, scaled_size) for output in model.maps)
+        tiles = tiles_of(model, cells, settings.tile) if cells else None
+        notes += [f"in one piece, because {tiles.why}; this may take much memory"] if tiles and tiles.why else []
         parts.append(Part(scale, cells, tiles))
-    return Plan(picture, original, tuple(parts), tuple(notes))
+    shown = crops[0] if len(crops) == 1 else picture
+    return Plan(shown, original, size, crops, tuple(parts), tuple(notes))
+
+
+def _crops(model: Model, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
+    """The parts of PICTURE that the net is fed, and notes on them. Raises PictureError where it is too small."""
+    size = model.nominal
+    if crop is Crop.NONE or (crop is Crop.CENTER and picture.size == size):
+        return (picture,), []
+    if picture.size[0] < size[0] or picture.size[1] < size[1]:
+        raise PictureError(
+            f"{picture.path}: expected at least {show(size)} pixels, of which the net is fed a part, found "
+            f"{show(picture.size)}; make it larger, as with --resize {max(size)}"
+        )
+    if crop is Crop.CENTER:
+        return (center(picture, size),), [f"took the centre, {show(size)} of {show(picture.size)} pixels"]
+    same = ", which are all the same, for want of a larger --resize" if picture.size == size else ""
+    return ten(picture, size), [f"averaged over ten crops of {show(size)} pixels{same}"]
 
 
 def carry_out(
@@ -193,64 +258,30 @@ def carry_out(
 ) -> Answer:
     """Do what a plan says. The maps are there until STACK closes; the only one lies at FILE, if given, as a .npy: its
     place and what messages call it. DONE is called after each run of the net. Raises CaffeFcnError."""
-    levels = []
+    levels: dict[str, list[Level]] = {output.name: [] for output in model.outputs}
+    values: dict[str, Array] = {}
     for part in work.parts:
-        picture = resized(work.picture, scaled(work.picture.size, part.scale), settings.max_pixels)
-        into = stack.enter_context(Map((model.classes, *part.size), *(file or ())))
-        if part.cells is None or part.tiles is None:
-            into.write(0, 0, scores(model, picture, settings.steps)[:, None, None])
-            done()
-            levels.append(Level(part.scale, None, into, 1))
-            continue
-        dense(model, picture, settings.steps, part.tiles, into, done)
-        levels.append(Level(part.scale, part.cells.scaled(work.picture.size), into, part.tiles.many))
-    return Answer(work, tuple(levels))
+        many = part.tiles.many if part.tiles else 1
+        found = dict(zip(model.maps, part.cells, strict=True))
+        into = {
+            output.name: stack.enter_context(Map((output.channels, *cells.shape), *(file or ())))
+            for output, cells in found.items()
+        }
+        made = []
+        for crop in work.crops:
+            picture = resized(crop, scaled(crop.size, part.scale), settings.max_pixels)
+            made.append(dense(model, picture, settings.steps, part.tiles or WHOLE, into, done))
+        values = made[0] if len(made) == 1 else average(made)
+        for output, cells in found.items():
+            level = Level(part.scale, cells.scaled(work.picture.size), into[output.name], many)
+            levels[output.name].append(level)
+    results = [Result(each, tuple(levels[each.name]), values.get(each.name)) for each in model.outputs]
+    return Answer(work, tuple(results))
 
 
-# ---- What maps say ----
-
-
-def tops(scores: Map) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]]]:
-    """The top class of each cell, and its score, by bands of rows, each with its first row."""
+def average(made: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The means of the arrays that go by one name in all that was MADE."""
     import numpy as np
 
-    for row, band in scores.bands():
-        top = band.argmax(0)
-        yield row, top, np.take_along_axis(band, top[None], 0)[0]
-
-
-class Summary(NamedTuple):
-    """Of how many cells of each level each class is the top one; and where each class that is one has its highest
-    score, the highest first. There the background is left out."""
-
-    counts: tuple[tuple[int, ...], ...]
-    best: tuple[Found, ...]
-
-
-def summarize(levels: Sequence[Level], background: int | None = None) -> Summary:
-    """The `Summary` of LEVELS."""
-    import numpy as np
-
-    counts = []
-    best: dict[int, Found] = {}
-    for number, level in enumerate(levels):
-        classes, _, columns = level.scores.shape
-        count = np.zeros(classes, np.int64)
-        for row, top, score in tops(level.scores):
-            count += np.bincount(top.ravel(), minlength=classes)
-            order = np.argsort(-score.ravel(), kind="stable")
-            seen, firsts = np.unique(top.ravel()[order], return_index=True)
-            for index, place in zip(seen.tolist(), order[firsts].tolist(), strict=True):
-                value = float(score.flat[place])
-                if index != background and (index not in best or value > best[index].score):
-                    best[index] = Found(index, value, number, row + place // columns, place % columns)
-        counts.append(tuple(count.tolist()))
-    return Summary(tuple(counts), tuple(sorted(best.values(), key=lambda each: (-each.score, each.label))))
-
-
-def best_classes(scores: Map, most: int) -> list[Found]:
-    """The MOST classes that score highest in a map of one cell."""
-    import numpy as np
-
-    values = scores.values()[:, 0, 0]
-    return [Found(int(index), float(values[index])) for index in np.argsort(-values, kind="stable")[:most]]
+    found = {name: np.stack([each[name] for each in made]) for name in made[0]}
+    return {name: np.asarray(arrays.mean(0, np.float64), np.float32) for name, arrays in found.items()}

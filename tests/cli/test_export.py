@@ -385,7 +385,7 @@ def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypat
         (["--swap-channels"], "--swap-channels: expected a net that takes pictures of 3 channels"),
         (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one a line for each class of the net, found"),
         (["--labels", "nowhere"], "nowhere: No such file"),
-        (["--blob", "nowhere"], "net.prototxt: 'nowhere' is asked for as an output, but no layer in use makes it"),
+        (["--blob", "nowhere"], "net.prototxt: 'nowhere' is no blob of the net; expected one of "),
         (["--input-shape", "tea=1,2"], "net.prototxt: a shape was given for 'tea', a blob that the net does not have"),
         (["-o", "-", "--external-data"], "stdout: the values need a second file beside the model; name a file"),
     ],

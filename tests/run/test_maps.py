@@ -20,7 +20,8 @@ from caffe_fcn.run import maps
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.images import Box
 from caffe_fcn.run.maps import Map
-from caffe_fcn.run.running import Found, Level, best_classes, summarize
+from caffe_fcn.run.running import Level
+from caffe_fcn.run.summaries import Found, best_classes, summarize
 
 PLACES = ("memory", "temporary", "file")
 
@@ -93,7 +94,7 @@ def test_summaries(classes: int, shape: tuple[int, int], seed: int, background: 
     for each in values:
         into = Map((classes, *shape))
         into.write(0, 0, each)
-        levels.append(Level(1.0, None, into, 1))
+        levels.append(Level(1.0, Cells(axis(6, 1, 1, 0), axis(6, 1, 1, 0)), into, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maps, "_BAND", 40)
         found = summarize(levels, background)
@@ -110,9 +111,8 @@ def test_summaries(classes: int, shape: tuple[int, int], seed: int, background: 
 
 
 def test_the_best_classes() -> None:
-    with Map((4, 1, 1)) as found:
-        found.write(0, 0, np.array([0.5, 2, -1, 2], np.float32)[:, None, None])
-        assert [(each.label, each.score) for each in best_classes(found, 3)] == [(1, 2), (3, 2), (0, 0.5)]
+    found = best_classes(np.array([[0.5, 2, -1, 2]], np.float32), 3)
+    assert [(each.label, each.score) for each in found] == [(1, 2), (3, 2), (0, 0.5)]
 
 
 # ---- Where cells lie ----

@@ -400,9 +400,10 @@ def test_each_digit_is_lit_where_it_stands(tmp_path: Path) -> None:
     labels = read_labels(DIGITS / "labels.txt", 11)
     with open_caffemodel(tmp_path / "w") as weights:
         model = load_model(read_net(tmp_path / "n"), weights, OnnxRuntime(1))
-        where = model.cells(found.size)
+        where = model.cells(model.outputs[0], found.size)
         with Map((11, *where.shape)) as scores:
-            dense(model, found, Preprocessing(scale=1 / 255), tiles_of(model, where), scores, lambda: None)
+            steps, into = Preprocessing(scale=1 / 255), {"prob": scores}
+            dense(model, found, steps, tiles_of(model, [where]), into, lambda: None)
             levels = [Level(scores, where.rows, where.columns)]
             heat = heat_map(found, levels, range(10), "a digit")
             label = drawn(label_map(found, levels, labels))

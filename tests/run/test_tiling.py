@@ -58,12 +58,13 @@ def picture(directory: Path, size: tuple[int, int], channels: int = 1) -> Any:
 def whole_and_tiled(model: Model, directory: Path, size: tuple[int, int], side: int) -> tuple[Array, Array, Tiles]:
     """The map of a picture of SIZE in one piece, and put together from tiles of SIDE."""
     found = picture(directory, size)
-    cells = model.cells(found.size)
-    cut = tiles_of(model, cells, side)
+    (output,) = model.outputs
+    cells = model.cells(output, found.size)
+    cut = tiles_of(model, [cells], side)
     maps = []
-    for tiles in (tiles_of(model, cells, automatic=False), cut):
-        with Map((model.classes, *cells.shape)) as into:
-            dense(model, found, Preprocessing(), tiles, into, lambda: None)
+    for tiles in (tiles_of(model, [cells], automatic=False), cut):
+        with Map((output.channels, *cells.shape)) as into:
+            dense(model, found, Preprocessing(), tiles, {output.name: into}, lambda: None)
             maps.append(np.array(into.values()))
     return maps[0], maps[1], cut
 

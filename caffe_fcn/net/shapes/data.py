@@ -44,16 +44,24 @@ def _param(layer: schema.Message) -> schema.Message:
 
 def _size(layer: schema.Message) -> tuple[int | None, int | None]:
     """Height and width of the images, as far as LAYER says: cropped, else resized."""
-    param, transform = _param(layer), layer.transform_param
-    for height, width in (
-        *_pairs(transform, _CROPS),
-        *_pairs(param, () if layer.type in _MOVED else _CROPS),
-        *_pairs(param, _RESIZES),
-        (transform.resize_param.height, transform.resize_param.width),
-    ):
-        if height and width:
-            return height, width
-    return None, None
+    resized = layer.transform_param.resize_param
+    pairs = (*_cropped(layer), *_pairs(_param(layer), _RESIZES), (resized.height, resized.width))
+    return next((pair for pair in pairs if all(pair)), (None, None))
+
+
+def _cropped(layer: schema.Message) -> tuple[tuple[int, int], ...]:
+    own = _pairs(_param(layer), () if layer.type in _MOVED else _CROPS)
+    return (*_pairs(layer.transform_param, _CROPS), *own)
+
+
+def crops(layer: schema.Message) -> bool:
+    """Whether the data LAYER feeds a part of each image, of one size: the centre, but in training."""
+    return layer.type != "WindowData" and any(map(all, _cropped(layer)))
+
+
+def resizes(layer: schema.Message) -> tuple[int, int] | None:
+    """The height and width to which the data LAYER brings images before it crops them, as ImageData does."""
+    return next((pair for pair in _pairs(_param(layer), _RESIZES) if all(pair)), None)
 
 
 def _pairs(param: schema.Message, names: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int]]:

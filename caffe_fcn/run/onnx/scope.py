@@ -20,6 +20,9 @@ from caffe_fcn.run.onnx.losses import CONTAINED, LEFT_OUT, contained
 ALL: Final = "*"
 """Asks for every blob as an output."""
 
+_TOLD = 8
+"""Blobs that a message lists."""
+
 _WITHOUT = LEFT_OUT.union(CONTAINED)
 
 CONSTANTS = frozenset({"DummyData", "Parameter"})
@@ -116,8 +119,23 @@ def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> list[B
     made = {blob.name: blob for node in nodes if node.bottoms or node.type in CONSTANTS for blob in node.tops}
     for name in names:
         if name not in made:
-            raise LoweringError(f"{graph.source}: {name!r} is asked for as an output, but no layer in use makes it")
+            why = "is no blob of the net"
+            if (latest := graph.latest(name)) is not None:
+                fed = not graph.producer[latest].bottoms and any(latest in node.bottoms for node in nodes)
+                why = "is what the net is fed" if fed else "is only for the training, of which nothing is run"
+            found = ", ".join(map(repr, _nearest(name, made)))
+            raise LoweringError(f"{graph.source}: {name!r} {why}; expected one of {found}")
     return [made[name] for name in dict.fromkeys(names)]
+
+
+def _nearest(name: str, candidates: Collection[str]) -> list[str]:
+    """The CANDIDATES that are spelled most like NAME, the nearest first."""
+    from difflib import SequenceMatcher
+
+    def likeness(other: str) -> float:
+        return SequenceMatcher(None, name.lower(), other.lower()).ratio()
+
+    return sorted(candidates, key=likeness, reverse=True)[:_TOLD]
 
 
 def _outputs(graph: Graph, nodes: Sequence[Node], shapes: Shapes) -> list[Blob]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import Shape
+from caffe_fcn.run.crops import resampled
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.images import Box, open_picture
 from caffe_fcn.run.means import read_mean, whole
 from caffe_fcn.run.onnx.scope import choose_scope
 from caffe_fcn.run.preprocessing import Preprocessing, transform_of, with_defaults
-from caffe_fcn.run.pyramid import resized
 
 _KINDS = "fiub"
 """Floating point, integers, and truth values."""
@@ -54,7 +54,7 @@ def _fed(net: Net) -> tuple[str, Shape]:
 def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
     """The picture at PATH as one input of SHAPE, C×H×W."""
     size = shape[2], shape[3]
-    picture = resized(open_picture(path, shape[1]), size)
+    picture = resampled(open_picture(path, shape[1]), size)
     box = Box(0, 0, *size)
     return steps.blob(picture.read(box), box, whole(size))
 

@@ -1,0 +1,114 @@
+"""What comes out of a net: each blob that is looked at, and whether its numbers are scores of classes.
+
+The one idea: a number is called the score of a class only where the net shows that it is one, or its user says so by
+giving names. Everything else is told as what it is: numbers, of a shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+
+from caffe_fcn.net.geometry import Geometry
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shape
+
+PROBABILITIES = frozenset({"HardSigmoid", "Sigmoid", "Softmax"})
+"""Types that make scores into probabilities."""
+
+_KEEPING = frozenset({"Crop", "Dropout", "Flatten", "Reshape", "Split"})
+"""Types whose top holds numbers of their bottom."""
+
+_MEASURES = frozenset({"Accuracy", "ArgMax", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SegAccuracy"})
+_OF_SCORES = PROBABILITIES | _MEASURES | {"SigmoidCrossEntropyLoss", "Silence", "SoftmaxWithLoss"}
+"""Types that read the scores of classes."""
+
+_NO_SCORES = frozenset(
+    "ArgMax BNLL DetectionOutput Input LRN MVN Normalize PriorBox Proposal ROIAlign ROIPooling Reduction".split()
+)
+"""Types that make anything but scores."""
+
+
+class Holds(Enum):
+    """What the numbers of a blob are."""
+
+    CLASSES = "classes"
+    VALUES = "values"
+
+
+@dataclass(frozen=True)
+class NetOutput:
+    """A blob that is looked at, of a SHAPE at the nominal size, and what it HOLDS. GEOMETRY says where the cells of a
+    map lie; None for what is no map of the picture. COUNTED: an axis is as long as there are detections or regions."""
+
+    blob: Blob
+    shape: Shape
+    holds: Holds
+    geometry: Geometry | None = None
+    counted: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the blob is called."""
+        return self.blob.name
+
+    @property
+    def channels(self) -> int:
+        """How many numbers there are for each item, or for each cell of its map."""
+        return channels_of(self.shape)
+
+    @property
+    def is_map(self) -> bool:
+        """Whether there is an answer for each window, and not one for the whole picture."""
+        return self.geometry is not None
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the numbers are scores of classes."""
+        return self.holds is Holds.CLASSES
+
+
+def channels_of(shape: Shape) -> int:
+    """How many channels a blob of SHAPE has, or numbers, if it has no channels."""
+    return shape[1] if len(shape) > 1 else prod(shape)
+
+
+def holds(graph: Graph, blobs: Sequence[Blob], blob: Blob, shape: Shape, is_map: bool) -> Holds:
+    """What BLOB of GRAPH, of SHAPE, holds, which is one of the BLOBS that are looked at.
+
+    Scores of classes are two channels or more of an item, or of the cells of a map, that a Softmax or a Sigmoid has
+    made, or that nothing reads but what makes such of them or judges them. What a net has beside its probabilities,
+    as a detector the places of its boxes, is none.
+    """
+    vector = len(shape) >= 2 and prod(shape[2:]) == 1
+    if shape[1:2] < (2,) or not (is_map or vector):
+        return Holds.VALUES
+    source = _source(graph, blob)
+    if source.type in _NO_SCORES or not all(reader in _OF_SCORES for reader in _readers(graph, blob)):
+        return Holds.VALUES
+    beside = [_source(graph, other).type for other in blobs if other != blob]
+    if source.type not in PROBABILITIES and not PROBABILITIES.isdisjoint(beside):
+        return Holds.VALUES
+    return Holds.CLASSES
+
+
+def _source(graph: Graph, blob: Blob) -> Node:
+    """The layer that made the numbers of BLOB, and not only their order."""
+    node = graph.producer[blob]
+    while node.type in _KEEPING and node.bottoms:
+        node = graph.producer[node.bottoms[0]]
+    return node
+
+
+def _readers(graph: Graph, blob: Blob) -> set[str]:
+    """The types of the layers that read the numbers of BLOB, also in another order."""
+    found: set[str] = set()
+    for node in graph.consumers.get(blob, ()):
+        if node.type not in _KEEPING:
+            found.add(node.type)
+        elif node.bottoms[0] == blob:  # a Crop reads its second bottom for the size alone
+            for top in node.tops:
+                found |= _readers(graph, top)
+    return found
