@@ -107,7 +107,7 @@ def _effect(found: Foreign, layer: Message | None) -> Effect:
     effect = effect_of(found.message, found.field)
     if found.enumerator and found.known:
         effect = Effect.APPLIED
-    if effect is Effect.APPLIED and layer and _is_of_another_type(within_layer(found.path), layer.type):
+    if layer and _is_of_another_type(within_layer(found.path), layer.type):
         return Effect.NONE
     if found.enumerator:
         return effect
@@ -118,7 +118,8 @@ def _effect(found: Foreign, layer: Message | None) -> Effect:
 
 
 def _is_of_another_type(name: str, kind: str) -> bool:
-    """Whether the field NAME, from the layer on, is one that layers of type KIND do not read, though others do."""
+    """Whether the field NAME, from the layer on, is of a message that layers of type KIND do not read, though others
+    do."""
     readers = readers_of(name.partition(".")[0])
     return bool(readers) and kind in RULES and kind not in readers
 

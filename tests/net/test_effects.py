@@ -103,7 +103,13 @@ def test_what_is_applied_has_types_that_read_it() -> None:
     for name, field in fields.items():
         if name.endswith("_param") and field.message_type is not None and field.message_type.name in applied:
             assert readers_of(name) and readers_of(name) <= RULES.keys(), name
-    assert readers_of("relu_param") == frozenset(), "which has no field that is applied"
+    assert readers_of("quantization_param") == frozenset(), "which any layer may have"
+
+
+def test_every_parameter_of_bvlc_caffe_has_types_that_read_it() -> None:
+    for name in BVLC["LayerParameter"]["fields"]:
+        if name["name"].endswith("_param") and name["name"] != "loss_param":  # of any loss
+            assert readers_of(name["name"]) and readers_of(name["name"]) <= RULES.keys(), name["name"]
 
 
 def test_a_row_is_found() -> None:

@@ -299,10 +299,13 @@ def _high_wide(param: schema.Message, name: str, field: str) -> Shape:
 def rounds_down(layer: schema.Message) -> bool:
     """Whether a Pooling layer drops a window that does not fit: BVLC's round_mode, or what forks call it."""
     param = layer.pooling_param
-    floor = param.round_mode == _FLOOR
-    if param.HasField("round_mode") and param.HasField("ceil_mode") and floor == param.ceil_mode:
-        raise ShapeError("round_mode and ceil_mode are both given, and disagree; keep one")
-    return bool(floor or param.torch_pooling or not param.ceil_mode)
+    down = {"round_mode": param.round_mode == _FLOOR, "ceil_mode": not param.ceil_mode}
+    said = {name: says for name, says in down.items() if param.HasField(name)}
+    if param.torch_pooling:  # false is what it is where it is not given
+        said["torch_pooling"] = True
+    if len(set(said.values())) > 1:
+        raise ShapeError(f"{' and '.join(said)} are given, and disagree on rounding; keep one")
+    return any(said.values())
 
 
 def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
