@@ -26,6 +26,7 @@ from caffe_fcn.net.shapes.regions import COUNTED
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.engine import Array, Dims
+from caffe_fcn.run.finite import no_number
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.filling import refuse_lacking
@@ -299,7 +300,7 @@ def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
 
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:
     """Raise EngineError, naming every layer, where ENGINE would run the net in SCOPE otherwise than Caffe does."""
-    if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
+    if reason := refusal(scope.graph) or no_number(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise EngineError(f"{scope.graph.source}: {reason}")
     found = []
     for node in scope.graph.nodes:

@@ -1,11 +1,18 @@
-"""Whether weights are numbers at all. They are read once, a block at a time, before anything is made of them: an
-engine may well make numbers of NaN, and a ReLU zeros."""
+"""Whether weights, and what layers compute with, are numbers at all. Weights are read once, a block at a time, before
+anything is made of them: an engine may well make numbers of NaN, and a ReLU zeros."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import isfinite, isnan
+
+from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import Graph
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.effects import readers_of
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.schema import Message
 
 _VALUES = 1 << 20
 """How many weights are looked at together."""
@@ -27,3 +34,35 @@ def check_finite(weights: WeightFile, graph: Graph) -> None:
                         f"{weights.path}: layer {record.name!r}, blob {position}: expected numbers, found NaN or "
                         "infinity; the training went astray: take an earlier snapshot"
                     )
+
+
+def no_number(graph: Graph) -> str | None:
+    """Why GRAPH cannot be run as Caffe runs it where a layer computes with NaN or infinity, in words; None where none
+    does."""
+    for node in graph.nodes:
+        for field, value in node.layer.ListFields():
+            if node.type in readers_of(field.name):
+                for path, number in _numbers(value, f"{field.name}."):
+                    if not isfinite(number) and _is_used(node, path) and (node.type != "Clip" or isnan(number)):
+                        place = f'layer "{printable(node.name)}" ({printable(node.type)})'
+                        return f"{place}: {path} is {number}, but must be a finite number"
+    return None
+
+
+def _numbers(message: Message, prefix: str) -> Iterator[tuple[str, float]]:
+    """The numbers in MESSAGE, whose fields have paths that begin with PREFIX, without those of fillers."""
+    for field, value in message.ListFields():
+        values = value if schema.is_repeated(field) else [value]
+        for each in values:
+            if isinstance(each, float):
+                yield prefix + field.name, each
+            elif field.message_type is not None and field.message_type.name != "FillerParameter":
+                yield from _numbers(each, f"{prefix}{field.name}.")
+
+
+def _is_used(node: Node, path: str) -> bool:
+    """Whether NODE computes with its field PATH, not in training alone."""
+    param, _, name = path.partition(".")
+    if name == "negative_slope" and param != "relu_param":
+        return bool(getattr(getattr(node.layer, param), "relu", True))
+    return name != "moving_average_fraction" and (name != "dropout_ratio" or not node.layer.dropout_param.scale_train)

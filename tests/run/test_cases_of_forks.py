@@ -114,7 +114,9 @@ def test_the_twin_computes_the_same(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("lrnnan", "beta is nan"), ("lrnneg", "beta is -1"), ("lrn0", None)], ids=lambda value: value
+    ("name", "reason"),
+    [("lrnnan", "lrn_param.beta is nan"), ("lrnneg", "beta is -1"), ("lrn0", None)],
+    ids=lambda value: value,
 )
 def test_lrn_with_a_beta_that_onnx_does_not_take(name: str, reason: str | None, tmp_path: Path) -> None:
     net = caffe_fcn.read_net(CASES / f"{name}.prototxt")

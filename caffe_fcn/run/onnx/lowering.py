@@ -17,6 +17,7 @@ from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes, Unknown, show
+from caffe_fcn.run.finite import no_number
 from caffe_fcn.run.onnx import elementwise, learned, normalization, reductions, reshaping, windows
 from caffe_fcn.run.onnx.elementwise import is_unchanging
 from caffe_fcn.run.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
@@ -75,6 +76,8 @@ def lower(
     ShapeError where the net does not tell the shape of what it is fed, WeightsError where WEIGHTS are another net's.
     """
     scope = choose_scope(graph, shapes, outputs)
+    if reason := no_number(scope.graph):
+        raise LoweringError(f"{graph.source}: {reason}")
     params = scope.shapes.params
     refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
     walk = _Walk(scope, Parameters(weights))

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from caffe_fcn.run.onnx.extents import extents, reshape
 from caffe_fcn.run.onnx.registry import RefusalError, Site, axis_of, lowering
-from caffe_fcn.schema import Message
 
 _ACROSS_CHANNELS = 0
 """LRNParameter.NormRegion."""
-
-
-def _need_finite(param: Message, *fields: str) -> None:
-    """Raise RefusalError for the first of FIELDS of PARAM that is NaN or infinite."""
-    for field in fields:
-        if not isfinite(getattr(param, field)):
-            raise RefusalError(f"{field} is {getattr(param, field)}, but must be a finite number")
 
 
 @lowering("LRN")
@@ -28,7 +18,6 @@ def lrn(site: Site) -> str:
     """
     build, value, param = site.build, site.inputs[0], site.layer.lrn_param
     size = param.local_size
-    _need_finite(param, "alpha", "beta", "k")
     if param.beta == 0:
         return value
     if param.norm_region == _ACROSS_CHANNELS:
@@ -53,7 +42,6 @@ def mvn(site: Site) -> str:
     centred = build.node("Sub", value, build.node("ReduceMean", value, axes, keepdims=1))
     if not param.normalize_variance:
         return centred
-    _need_finite(param, "eps")
     variance = build.node("ReduceMean", build.node("Mul", centred, centred), axes, keepdims=1)
     deviation = build.node("Add", build.node("Sqrt", variance), build.number(param.eps))
     return build.node("Div", centred, deviation)
@@ -71,7 +59,6 @@ def normalize(site: Site) -> str:
     if not site.layer.HasField("norm_param") or len(site.tops) > 1:
         raise RefusalError("only Normalize of SSD, which has a norm_param and one top, is known here")
     build, value, dims, param = site.build, site.inputs[0], site.bottoms[0], site.layer.norm_param
-    _need_finite(param, "eps")
     axes = build.ints(range(1, len(dims)) if param.across_spatial else [1])
     squares = build.node("ReduceSumSquare", value, axes, keepdims=1)
     length = build.node("Sqrt", build.node("Add", squares, build.number(param.eps)))
