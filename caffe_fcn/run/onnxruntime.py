@@ -129,7 +129,7 @@ def _write(lowered: Lowered, weights: WeightFile, directory: str) -> None:
 def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:
     """GRAPH with its largest weights as inputs that have a default: what may be fed is no constant to onnxruntime,
     which then lets it be."""
-    weights = {node.inputs[1] for node in graph.nodes if node.op == "Conv"}
+    weights = {node.inputs[1] for node in graph.nodes if node.op in ("Conv", "Gemm")}
     large = [each for each in graph.constants if each.name in weights and each.size >= LEFT_IN_PLACE]
     return graph._replace(inputs=(*graph.inputs, *(Value(each.name, each.dims) for each in large)))
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.run.engine import Net
 from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.proofs.items import Items, Runner
 from caffe_fcn.run.proofs.limits import BLUNT, FACTORS, Limits
 from caffe_fcn.run.proofs.rounding import GAIN, coarsened
 from caffe_fcn.run.proofs.terms import terms
@@ -164,7 +169,54 @@ def test_a_measure_goes_on_until_it_explains_a_difference() -> None:
     while limits.widened(1e-4):
         pass
     assert tuple(measured) == FACTORS and limits["x"] == 8e-6 and limits["y"] == 1e-3
-    assert limits.joined(Limits(lambda factor: {"x": 5e-6 * factor}))["x"] == 5e-6
+    made: list[Limits] = []
+
+    def more() -> Limits:
+        made.append(Limits(lambda factor: {"x": 5e-6 * factor}))
+        return made[-1]
+
+    both = limits.or_else(more)
+    assert both["x"] == 1e-6 and not made
+    assert both.widened(1e-4) and both["x"] == 5e-6 * FACTORS[1] and len(made) == 1
+
+
+def test_what_was_rounded_is_not_rounded_again() -> None:
+    """It would change nothing, but for time."""
+
+    def roundings(text: str) -> int:
+        net = net_of(data() + text)
+        coarse = coarsened(choose_scope(*net), {"data": (1, 2, 8, 8)})
+        return sum(layer.layer.name.endswith(" large") for layer in coarse.net.graph.nodes)
+
+    power = "power_param { power: 2 }"
+    assert roundings(layer("a", "Power", "data", params=power)) == 2
+    assert roundings(layer("a", "Power", "data", params=power) + layer("b", "AbsVal", "a")) == 3
+    assert roundings(layer("a", "Power", "data", params=power) + layer("b", "ReLU", "a", "a")) == 2
+    pooled = layer("a", "Power", "data", params=power) + layer(
+        "b", "Pooling", "a", params="pooling_param { kernel_size: 2 }"
+    )
+    assert roundings(pooled) == 2
+    assert roundings(pooled.replace("kernel_size", "pool: AVE kernel_size")) == 3
+    assert roundings(pooled + conv("c", "b", 3)) == 4
+
+
+def test_few_items_are_enough_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they have many values; of a small answer all are measured."""
+    asked: list[tuple[int, int]] = []
+    run = Runner.run
+
+    def counting(self: Runner, net: Net, weights: WeightFile, items: Items, outputs: Sequence[str]) -> Any:
+        asked.append((len(net.graph.nodes), items.many))
+        return run(self, net, weights, items, outputs)
+
+    monkeypatch.setattr(Runner, "run", counting)
+    for outputs, many in ((300, [4, 2]), (3, [8, 16])):
+        asked.clear()
+        (tmp_path / str(outputs)).mkdir()
+        found = written(data() + conv("c", "data", 4) + fc("fc", "c", outputs), tmp_path / str(outputs)).verify()
+        assert ends(found) == [HOLDS] * 3
+        largest = max(nodes for nodes, _ in asked)
+        assert [items for nodes, items in asked if nodes == largest] == many
 
 
 def test_terms_are_counted() -> None:

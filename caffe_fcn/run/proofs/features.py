@@ -80,9 +80,8 @@ def _of_all(runner: Runner, original: Party, twin: Party, outputs: Sequence[Outp
         answers = party.run(runner, items, names)
         limits = scene.limits
         if not scene.fixed_limits:
-            limits = scene.limits.joined(
-                allowances(runner, party, outputs, Answered(items, answers, [range(items.many)]))
-            )
+            known = Answered(items, answers, [range(items.many)])
+            limits = limits.or_else(lambda: allowances(runner, party, outputs, known))
         return Features(answers, limits)
     except (EngineError, LoweringError, ShapeError) as error:
         return str(error)

@@ -39,8 +39,13 @@ class Limits:
         self._measured += 1
         return True
 
-    def joined(self, other: Limits) -> Limits:
-        """For the outputs of OTHER, the larger one of these and of OTHER."""
-        return Limits(
-            lambda factor: {name: max(self.measure(factor)[name], most) for name, most in other.measure(factor).items()}
-        )
+    def or_else(self, more: Callable[[], Limits]) -> Limits:
+        """These, and where they are not enough the larger one of these and of MORE, which is measured only then."""
+        others = cache(more)
+
+        def measure(factor: float) -> Mapping[str, float]:
+            if factor == FACTORS[0]:
+                return self.measure(factor)
+            return {name: max(self.measure(factor)[name], most) for name, most in others().measure(factor).items()}
+
+        return Limits(measure)
