@@ -134,7 +134,7 @@ def run(
 
     \b
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt
-    caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean mean.npy --resize 256x256 --crop ten
+    caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize 256x256 --crop ten
     caffe-fcn run net.caffemodel cat.jpg --resize net --blob fc7 --output fc7.npy
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png

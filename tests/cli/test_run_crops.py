@@ -1,0 +1,138 @@
+"""`caffe-fcn run --resize` and `--crop`: what is fed, what a net states itself, and what does not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import CommandLine
+from tests.cli.test_run import checked, refuses, rejects, runs
+from tests.paths import SHARED_MODELS
+from tests.run.nets import net_of, weights_of
+
+DATA = """
+layer { name: "data" type: "%s" top: "data" top: "label" transform_param { crop_size: 20 scale: 0.01 } %s }
+"""
+REST = """
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 5 } }
+layer { name: "score" type: "%s" bottom: "conv" top: "score" %s }
+layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" }
+"""
+CLASSIFIER = REST % ("InnerProduct", "inner_product_param { num_output: 3 }")
+DENSE = REST % ("Convolution", "convolution_param { num_output: 3 kernel_size: 16 }")
+DATABASE = DATA % ("Data", 'data_param { source: "x" batch_size: 2 }')
+LIST = DATA % ("ImageData", 'image_data_param { source: "x" batch_size: 2 new_height: 24 new_width: 26 }')
+NAME = "net.prototxt"
+STATED = "layer 'data' takes the centre, 20×20, and so does this; choose otherwise with --resize and --crop"
+
+
+def net(cli: CommandLine, text: str) -> tuple[str, str]:
+    """The files of the net TEXT, and two pictures, 30×44 and 20×20, the second the centre of the first."""
+    (cli.path / NAME).write_text(text)
+    with weights_of(net_of(text), cli.path / "net.caffemodel", 0.1):
+        pass
+    picture = np.random.default_rng(0).integers(0, 256, (30, 44, 3)).astype(np.uint8)
+    np.save(cli.path / "large.npy", picture)
+    np.save(cli.path / "centre.npy", picture[5:25, 12:32])
+    return NAME, "net.caffemodel"
+
+
+def answer(cli: CommandLine, *arguments: str) -> Any:
+    """What comes out, and what is told of it on stderr."""
+    told = runs(cli, *arguments, "-o", "answer.npy", "--force").err
+    return np.load(cli.path / "answer.npy"), told
+
+
+def test_the_centre_is_the_default_where_the_net_states_a_crop(cli: CommandLine) -> None:
+    files = net(cli, DATABASE + CLASSIFIER)
+    centre, told = answer(cli, *files, "centre.npy")
+    found, told = answer(cli, *files, "large.npy")
+    np.testing.assert_array_equal(found, centre)
+    assert f"note: {STATED}\n" in told and "note: large.npy: took the centre, 20×20 of 30×44 pixels\n" in told
+    resized, told = answer(cli, *files, "large.npy", "--resize", "net")
+    assert "resized from 30×44 to 20×20 pixels" in told and "took the centre" not in told
+    assert not np.array_equal(resized, centre)
+    told = refuses(cli, *files, "large.npy", "--crop", "none")
+    assert told.endswith(
+        "found 30×44 pixels; bring it there with --resize 20x20, or take a part of it with --crop center"
+    )
+    np.save(cli.path / "low.npy", np.zeros((19, 44, 3), np.uint8))
+    told = refuses(cli, *files, "low.npy")
+    assert told.endswith("of which the net is fed a part, found 19×44; make it larger, as with --resize 20")
+
+
+def test_a_net_without_a_crop_asks_for_one(cli: CommandLine) -> None:
+    text = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 20 dim: 20 } } }'
+    files = net(cli, text + CLASSIFIER.rpartition("layer")[0])
+    assert "or take a part of it with --crop center" in refuses(cli, *files, "large.npy")
+    found, _ = answer(cli, *files, "large.npy", "--crop", "center")
+    np.testing.assert_array_equal(found, answer(cli, *files, "centre.npy")[0])
+
+
+def test_images_from_a_list_are_resized_before(cli: CommandLine) -> None:
+    files = net(cli, LIST + CLASSIFIER)
+    found, told = answer(cli, *files, "large.npy")
+    assert "note: layer 'data' resizes pictures to 24×26 and takes the centre, 20×20, and so does this" in told
+    assert "resized from 30×44 to 24×26 pixels" in told and "took the centre, 20×20 of 24×26 pixels" in told
+    np.testing.assert_array_equal(found, answer(cli, *files, "large.npy", "--resize", "24x26", "--crop", "center")[0])
+
+
+def test_a_dense_net_sees_the_whole_picture(cli: CommandLine) -> None:
+    files = net(cli, DATABASE + DENSE)
+    found, told = answer(cli, *files, "large.npy")
+    assert found.shape == (3, 11, 25) and "centre" not in told
+    centre, _ = answer(cli, *files, "large.npy", "--crop", "center")
+    np.testing.assert_allclose(centre[:, 0, 0], found[:, 5, 12], rtol=1e-4)
+    told = refuses(cli, *files, "large.npy", "--crop", "ten")
+    assert told.endswith(
+        "--crop ten averages answers for a whole picture, and 'prob', 2×3×1×1, tells of places in it; use --crop "
+        "center, or choose another with --blob"
+    )
+    runs(cli, *files, "large.npy", "--crop", "center", "--label-map", "map.png", "--json")
+
+
+def test_ten_crops_are_told(cli: CommandLine) -> None:
+    files = net(cli, DATABASE + CLASSIFIER)
+    (cli.path / "names").write_text("a\nb\nc\n")
+    result = runs(cli, *files, "large.npy", "--crop", "ten", "--resize", "24", "--labels", "names", "--json")
+    document = checked(result.document)
+    assert document["preprocessing"]["resize"] == 24 and document["preprocessing"]["crop"] == "ten"
+    (picture,) = document["pictures"]
+    assert (picture["size"], picture["resized"], picture["cropped"]) == ([30, 44], [24, 35], [20, 20])
+    assert picture["crops"] == 10 and picture["notes"][1] == "averaged over ten crops of 20×20 pixels"
+    assert {each["name"] for each in picture["top"]} == set("abc")
+    assert sum(each["score"] for each in picture["top"]) == pytest.approx(1, abs=1e-5)
+    _, told = answer(cli, *files, "large.npy", "--crop", "ten", "--resize", "net")
+    assert "ten crops of 20×20 pixels, which are all the same, for want of a larger --resize" in told
+
+
+def test_several_pictures_are_each_brought_to_size(cli: CommandLine) -> None:
+    files = net(cli, DATABASE + CLASSIFIER)
+    (cli.path / "photos").mkdir()
+    for name in ("large.npy", "centre.npy"):
+        (cli.path / name).rename(cli.path / "photos" / name)
+    runs(cli, *files, "photos", "--out-dir", "out", "-o", ".npy", "--resize", "25", "--crop", "ten")
+    found = [np.load(cli.path / "out" / name) for name in ("large.npy", "centre.npy")]
+    assert [each.shape for each in found] == [(1, 3)] * 2 and not np.array_equal(*found)
+    assert runs(cli, *files, "photos", "-q").out == b""
+
+
+@pytest.mark.parametrize("crop", [["--crop", "left"], ["--resize", "0"], ["--resize", "24x24x24"], ["--resize", "big"]])
+def test_wrong_usage(cli: CommandLine, crop: list[str]) -> None:
+    assert rejects(cli, *net(cli, DATABASE + CLASSIFIER), "large.npy", *crop).startswith("Error: ")
+
+
+@pytest.mark.parametrize("name", ["slim320", "res10"])
+@pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason=f"there are no nets in {SHARED_MODELS}")
+def test_detectors_are_not_averaged(cli: CommandLine, name: str) -> None:
+    files = [str(Path(SHARED_MODELS) / name / each) for each in ("net.prototxt", "net.caffemodel")]
+    np.save(cli.path / "x.npy", np.zeros((330, 340, 3), np.uint8))
+    engine = ["--engine", "opencv" if name == "res10" else "onnxruntime"]
+    if name == "res10":
+        pytest.importorskip("cv2")
+    assert "tells of places in it" in refuses(cli, *files, "x.npy", "--crop", "ten", *engine)
+    runs(cli, *files, "x.npy", "--crop", "center", "-q", *engine)
