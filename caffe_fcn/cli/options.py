@@ -105,14 +105,6 @@ def rename_rule(value: str) -> str:
     return value
 
 
-crop_option = click.option(
-    "--crop-offset",
-    type=click.Choice(["auto", "zero"]),
-    help="Offset of Crop layers that give none: from the net's geometry, or 0.",
-)
-"""The option that decides on Crop layers without an offset."""
-
-
 fork_option = click.option(
     "--fork",
     type=text,
@@ -142,7 +134,11 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
     @click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
     @click.option("--level", type=level, metavar="N", help="Level to build the net for.")
-    @crop_option
+    @click.option(
+        "--crop-offset",
+        type=click.Choice(["auto", "zero"]),
+        help="Offset of Crop layers that give none: from the net's geometry, or 0.",
+    )
     @click.option(
         "--ignore-field",
         type=field_name,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from caffe_fcn.cli.nets import files_of
-from caffe_fcn.cli.options import Manner, crop_option, file_name, fork_option, writing_options
+from caffe_fcn.cli.options import Manner, file_name, fork_option, selection_options, writing_options
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
-    from caffe_fcn.net.selection import CropOffset
+    from caffe_fcn.net.selection import Selection
     from caffe_fcn.net.source import SourceNet
     from caffe_fcn.surgery.upgrading import Upgrade
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     type=click.Choice(("bvlc",)),
     help="Write layers of forks, a BatchNorm with a scale, as layers of BVLC Caffe.",
 )
-@crop_option
+@selection_options
 @fork_option
 @writing_options
 def upgrade(
@@ -45,7 +45,7 @@ def upgrade(
     output: str | None,
     output_weights: str | None,
     target: str | None,
-    crop_offset: CropOffset | None,
+    selection: Selection,
     fork: str | None,
     manner: Manner,
 ) -> None:
@@ -66,7 +66,7 @@ def upgrade(
     caffe-fcn upgrade net.caffemodel net.prototxt
     caffe-fcn upgrade fork.prototxt fork.caffemodel -o bvlc.prototxt -w bvlc.caffemodel --for bvlc
     """
-    wanted = _Wanted(target == "bvlc", crop_offset, fork)
+    wanted = _Wanted(target == "bvlc", selection, fork)
     outputs = [path for path in (output, output_weights) if path is not None]
     _check_usage(source, second, outputs, manner)
     if output is not None and output_weights is not None:
@@ -79,7 +79,7 @@ class _Wanted(NamedTuple):
     """What becomes of the files."""
 
     bvlc: bool
-    crop_offset: CropOffset | None
+    selection: Selection
     fork: str | None
 
 
@@ -109,9 +109,9 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
         notes = check_alone(opened) if wanted.bvlc else ()
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
-            upgraded = net_inside(opened, wanted.crop_offset, wanted.fork)
+            upgraded = net_inside(opened, wanted.selection, wanted.fork)
         else:
-            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), crop_offset=wanted.crop_offset)
+            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), selection=wanted.selection)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
             raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
@@ -135,8 +135,8 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wa
         if opened is None:
             raise click.UsageError("-o and -w are for a net and its weights; name both")
         weights = stack.enter_context(opened)
-        hdf5, choice = is_hdf5_name(outputs[1]), wanted.crop_offset
-        both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=wanted.bvlc, crop_offset=choice)
+        hdf5, choice = is_hdf5_name(outputs[1]), wanted.selection
+        both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=wanted.bvlc, selection=choice)
         if not manner.dry_run:
             named = [[path for path in paths if path != "-"] for paths in (outputs, inputs)]
             check_outputs(*named, force=manner.force)

@@ -15,7 +15,7 @@ from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.geometry.crops import Reading, Trouble, gives_no_offset, read_crops, told, with_offsets
 from caffe_fcn.net.graph import Graph, build_graph
-from caffe_fcn.net.selection import ANY_NET, CropOffset, Selection, graphs
+from caffe_fcn.net.selection import Selection, graphs
 from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
@@ -69,13 +69,15 @@ def _zeroed(net: Message, phases: Iterable[tuple[Graph, Shapes]]) -> tuple[Messa
     return with_offsets(net, [each._replace(offsets=(0,)) for each in readings]), notes
 
 
-def settled_inside(net: Message, name: str, crop_offset: CropOffset | None) -> tuple[Message, list[str]]:
+def settled_inside(net: Message, name: str, selection: Selection) -> tuple[Message, list[str]]:
     """The same for NET, which was inside the weights NAME, where nobody knows forks' types of V1."""
-    if crop_offset is None or not any(gives_no_offset(layer) for layer in net.layer):
+    if selection.crop_offset is None or not any(gives_no_offset(layer) for layer in net.layer):
         return net, []
-    graph = build_graph(net, source=name)
-    phases = [(graph, _shapes(graph, ANY_NET))]
-    return _zeroed(net, phases) if crop_offset == "zero" else computed(net, phases)
+    graph = build_graph(
+        net, phase=selection.phase or "TEST", stages=selection.stages, level=selection.level, source=name
+    )
+    phases = [(graph, _shapes(graph, selection))]
+    return _zeroed(net, phases) if selection.crop_offset == "zero" else computed(net, phases)
 
 
 def is_automatic(source: SourceNet, selection: Selection) -> bool:

@@ -23,7 +23,7 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
-from caffe_fcn.net.selection import CropOffset, Selection
+from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights, refuse_lost
 from caffe_fcn.net.upgrade import (
@@ -61,32 +61,31 @@ class Upgrade(NamedTuple):
     plan: WeightPlan | None = None
 
 
-def upgrade_file(
-    opened: SourceNet | WeightFile, *, hdf5: bool = False, crop_offset: CropOffset | None = None
-) -> Upgrade:
-    """OPENED in the current format, weights as HDF5 or as a caffemodel. CROP_OFFSET is as in `Selection`.
+def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False, selection: Selection = ANY_NET) -> Upgrade:
+    """OPENED in the current format, weights as HDF5 or as a caffemodel. SELECTION says which net is meant where the
+    geometry decides on offsets, and whether it does.
 
     Raises NetError where Caffe refuses the net, and where its geometry gives no offset for a Crop that has none.
     """
     if isinstance(opened, SourceNet):
-        return _upgrade_text(opened, crop_offset)
-    return _upgrade_weights(opened, hdf5, crop_offset)
+        return _upgrade_text(opened, selection)
+    return _upgrade_weights(opened, hdf5, selection)
 
 
 def upgrade_pair(
-    source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool, crop_offset: CropOffset | None = None
+    source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool, selection: Selection = ANY_NET
 ) -> tuple[Upgrade, Upgrade]:
     """SOURCE and its WEIGHTS in the current format, the weights as HDF5 or as a caffemodel. With BVLC, BatchNorm layers
-    of forks become layers of BVLC Caffe, in both. CROP_OFFSET is as in `Selection`.
+    of forks become layers of BVLC Caffe, in both. SELECTION is as in `upgrade_file`.
 
     Raises NetError where Caffe refuses the net, or has nothing for a layer; WeightsError where the weights do not fit
     it.
     """
-    found = meet(source, weights, Selection(crop_offset=crop_offset))
+    found = meet(source, weights, selection)
     held = found.weights or weights
     splits = find_splits(source, held) if bvlc else {}
-    text = _upgrade_text(source, crop_offset, splits)
-    trained = _upgrade_weights(held, hdf5, crop_offset, found.params)
+    text = _upgrade_text(source, selection, splits)
+    trained = _upgrade_weights(held, hdf5, selection, found.params)
     if splits and trained.plan is not None:
         plan = trained.plan._replace(edits=split_weights(held, trained.plan.edits, splits, source.net))
         changes = (*trained.changes, *_split_changes(splits))
@@ -127,23 +126,22 @@ def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
     return ()
 
 
-def net_inside(weights: WeightFile, crop_offset: CropOffset | None = None, fork: str | None = None) -> Upgrade:
+def net_inside(weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None) -> Upgrade:
     """The net inside WEIGHTS, which FORK has written where that is known, in the current format, as a prototxt. Raises
     NetError where there is none, where a layer cannot be read, and where Caffe refuses the net."""
     source = net_of_weights(weights, fork)
     refuse_lost(source)
-    found = _upgrade_text(source, crop_offset)
+    found = _upgrade_text(source, selection)
     return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
 
 
 def _upgrade_text(
-    source: SourceNet, crop_offset: CropOffset | None, splits: Mapping[str, Split] = MappingProxyType({})
+    source: SourceNet, selection: Selection, splits: Mapping[str, Split] = MappingProxyType({})
 ) -> Upgrade:
     inputs = input_layer(source.written, source.name)
     if inputs is not None and not inputs.input_param.shape:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
         raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
-    selection = Selection(crop_offset=crop_offset)
     source, offsets = crops.settled(source, selection)
     net, origins = upgrade_with_origins(source.net, source=source.name)
     net, places = split_net(net, splits)
@@ -185,7 +183,7 @@ def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:
 def _upgrade_weights(
     weights: WeightFile,
     hdf5: bool,
-    crop_offset: CropOffset | None,
+    selection: Selection,
     params: Mapping[str, Sequence[Shape]] = MappingProxyType({}),
 ) -> Upgrade:
     """Blobs get their shapes, and are packed; the net inside is upgraded too."""
@@ -208,7 +206,7 @@ def _upgrade_weights(
         net = _net_inside(weights)
         whole = True
         try:
-            edits, head, offsets = _net_edits(weights, net, crop_offset)
+            edits, head, offsets = _net_edits(weights, net, selection)
             changes += offsets
         except NetError as error:
             if not weights.legacy:
@@ -243,13 +241,11 @@ def _types_inside(weights: WeightFile) -> dict[str, str]:
         return {}
 
 
-def _net_edits(
-    weights: WeightFile, net: Message, crop_offset: CropOffset | None
-) -> tuple[Edits, bytes | None, list[str]]:
+def _net_edits(weights: WeightFile, net: Message, selection: Selection) -> tuple[Edits, bytes | None, list[str]]:
     """The edits that upgrade the headers of WEIGHTS, which make up NET, what then stands before the layers, and the
     offsets that Crop layers get, in words."""
     upgraded, origins = upgrade_with_origins(net, source=weights.path)
-    upgraded, offsets = crops.settled_inside(upgraded, weights.path, crop_offset)
+    upgraded, offsets = crops.settled_inside(upgraded, weights.path, selection)
     successors = dict(zip(origins, upgraded.layer, strict=True))
     edits: dict[int, Sequence[LayerEdit]] = {}
     for position, record in enumerate(weights.layers):

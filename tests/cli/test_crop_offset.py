@@ -13,7 +13,7 @@ from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, the_message
 from tests.paths import CASES, GOLDEN
 from tests.run.nets import net_of, weights_of
-from tests.surgery.nets import fc
+from tests.surgery.nets import conv, data, fc, layer
 
 BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
 NUMBERS = '"crop" ("side1") 10, "crop" ("side2") 11'
@@ -175,3 +175,19 @@ def test_the_net_inside_weights_gets_its_offsets(net: CommandLine) -> None:
     assert net.run("upgrade", "whole.caffemodel", "zero.caffemodel", "--crop-offset", "zero").code == 0
     made = schema.NetParameter.FromString((net.path / "zero.caffemodel").read_bytes())
     assert [list(each.crop_param.offset) for each in made.layer if each.type == "Crop"] == [[0], [0]]
+
+
+def test_upgrade_decides_on_the_net_that_was_chosen(cli: CommandLine) -> None:
+    """Where only one stage makes the net whole, its geometry decides."""
+    cli.write(
+        net=data(shape="1 3 9 9")
+        + layer("made", "Power", "data", params='include { stage: "deploy" }')
+        + conv("c", "made", 2)
+        + layer("crop", "Crop", "data c")
+    )
+    refused = cli.run("upgrade", "net.prototxt", "new.prototxt", "--crop-offset", "auto")
+    assert refused.code == 1 and "the file has the stage 'deploy': choose with --stage" in the_message(refused.err)
+    done = cli.run("upgrade", "net.prototxt", "new.prototxt", "--crop-offset", "auto", "--stage", "deploy")
+    assert done.code == 0, done.err
+    (crop,) = [each for each in read_net(cli.path / "new.prototxt").net.layer if each.type == "Crop"]
+    assert list(crop.crop_param.offset) == [1]

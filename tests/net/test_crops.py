@@ -58,7 +58,7 @@ def test_they_are_written_as_the_reference_writes_them(name: str) -> None:
     source, expected = read_net(CROPS / f"{name}.in.prototxt"), read_net(CROPS / f"{name}.out.prototxt")
     found, notes = settled(source, AUTO)
     assert found.net == expected.net and len(notes) == 1
-    upgraded = upgrade_file(source, crop_offset="auto")
+    upgraded = upgrade_file(source, selection=AUTO)
     assert upgraded.document is not None
     assert upgraded.document.text.split() == expected.document.text.split()
     for size, blobs in SHAPES[name].items():
@@ -89,7 +89,7 @@ def test_layers_of_old_are_cut_so_when_they_are_upgraded(path: Path) -> None:
     assert upgraded.document is not None
     assert offsets_in(interpret(upgraded.document)) == OFFSETS[path.name.partition(".")[0]]
     assert any("offsets of Crop layers" in change for change in upgraded.changes)
-    at_zero = upgrade_file(read_net(path), crop_offset="zero")
+    at_zero = upgrade_file(read_net(path), selection=Selection(crop_offset="zero"))
     assert at_zero.document is not None
     decided = settled(interpret(at_zero.document), AUTO)[0]
     assert all(offset == [0] for offset in offsets_in(decided).values())
