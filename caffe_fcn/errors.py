@@ -56,6 +56,9 @@ class OutputError(CaffeFcnError):
 class LoweringError(CaffeFcnError):
     """The net cannot be written in another format; the message names every layer that stands in the way."""
 
+    lacking: frozenset[str] = frozenset()
+    """The layer types that the other format does not have, if that is all that stands in the way."""
+
 
 class EngineError(CaffeFcnError):
     """An engine cannot load the net, or was given what the net does not take."""

@@ -12,7 +12,7 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.report.verification import lines, proofs, summary
-from caffe_fcn.run.engines import engine
+from caffe_fcn.run.engines import ENGINES, engine
 from caffe_fcn.run.proofs.records import Status, Verification
 from caffe_fcn.run.verify import Model, Options, verify
 
@@ -43,9 +43,12 @@ class Verifier:
             options = Options(engine=self._engine)
             self.found = verify(self._original, Model(twin, opened), self._selection, options)
         if Status.FAILS in self.found.statuses.values():
+            default = next(iter(ENGINES))
+            ours = self.found.engine in ("", default)
+            hint = "this is a defect of caffe-fcn" if ours else f"if it fails with --engine {default} too"
             raise VerificationError(
                 f"{self._names[0]}: the converted net is not the original's twin: {summary(self.found)}; nothing was "
-                "written; this is a defect of caffe-fcn, please report it with the prototxt"
+                f"written; {hint}, please report it with the prototxt"
             )
         if not self.found.holds:
             raise VerificationError(

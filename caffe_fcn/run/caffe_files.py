@@ -15,17 +15,19 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ShapeError
+from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import DROP, BlobEdit, LayerEdit, write
 from caffe_fcn.net import crops
+from caffe_fcn.net.effects import readers_of
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, batch_norm_blobs, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.regions import COUNTED
 from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.net.sizes import other_parameters
-from caffe_fcn.run.engine import Array, Dims
+from caffe_fcn.run.engine import Array, Dims, temporary_copy
 from caffe_fcn.run.finite import no_number
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
@@ -41,11 +43,23 @@ _HOLES = ("hole", "hole_h", "hole_w")
 _ROUNDINGS = ("ceil_mode", "torch_pooling")
 
 
+class Said(NamedTuple):
+    """A layer in the text: the TEXT, the names of the blobs that it READS and MAKES, and the NODE that it says, None
+    for an input."""
+
+    text: str
+    reads: tuple[str, ...]
+    makes: tuple[str, ...]
+    node: Node | None
+
+
 class Written(NamedTuple):
-    """The two files, what blobs are called in them, and what the layers that make them are."""
+    """The two files, the text of the first by layers, what blobs are called in them, and what the layers that make them
+    are."""
 
     net: str
     weights: str
+    said: tuple[Said, ...]
     blobs: dict[Blob, str]
     layers: dict[Blob, str]
 
@@ -65,10 +79,8 @@ class Dialect(NamedTuple):
 def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dialect) -> Written:
     """Write the net in SCOPE with its parameter blobs in WEIGHTS to DIRECTORY, in the DIALECT of the reader. Raises
     WeightsError where blobs are missing, EngineError where they hold values of a type that is not read."""
-    from google.protobuf import text_format
-
     blobs = _names(scope)
-    layers: list[tuple[Message, str]] = []
+    said: list[Said] = []
     for blob in scope.inputs:
         shape = scope.shapes.blobs[blob]
         if not isinstance(shape, tuple):
@@ -77,23 +89,34 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dial
             )
         fed = schema.LayerParameter(name=blobs[blob], type="Input", top=[blobs[blob]])
         fed.input_param.shape.add(dim=shape)
-        layers.append((fed, ""))
+        said.append(_said(fed, "", None))
     kept = [node for node in scope.graph.nodes if scope.inputs == () or not set(node.tops) & set(scope.inputs)]
     parts = {node.name: _parts(node, blobs, scope.shapes, dialect) for node in kept}
-    layers += [(part.layer, dialect.told(part.layer, part.axes)) for node in kept for part in parts[node.name]]
+    for node in kept:
+        said += [_said(part.layer, dialect.told(part.layer, part.axes), node) for part in parts[node.name]]
     written = Written(
         os.path.join(directory, NET),
         os.path.join(directory, WEIGHTS),
+        tuple(said),
         blobs,
         {blob: blobs[node.tops[0]] for node in kept for blob in node.tops},
     )
-    with open(written.net, "w", encoding="utf-8") as file:
-        file.write('name: "net"\n')
-        for layer, also in layers:
-            file.write(f"layer {{\n{text_format.MessageToString(layer, as_utf8=True)}{also}}}\n")
+    try:
+        with open(written.net, "w", encoding="utf-8") as file:
+            file.writelines(each.text for each in said)
+    except OSError as error:
+        raise output_error(temporary_copy(weights), error) from error
     refuse_lacking(weights, [(node, scope.shapes.params.get(node.index, ())) for node in kept])
     _write_weights(weights, written.weights, parts, dialect)
     return written
+
+
+def _said(layer: Message, also: str, node: Node | None) -> Said:
+    """LAYER, with ALSO in it, as text."""
+    from google.protobuf import text_format
+
+    text = f"layer {{\n{text_format.MessageToString(layer, as_utf8=True)}{also}}}\n"
+    return Said(text, tuple(layer.bottom), tuple(layer.top), node)
 
 
 def _names(scope: Scope) -> dict[Blob, str]:
@@ -158,11 +181,15 @@ def _plain(node: Node, blobs: dict[Blob, str], axes: int, dialect: Dialect) -> M
     if layer.HasField("convolution_param"):
         _say_dilation(layer.convolution_param)
     down = layer.type == "Pooling" and rounds_down(layer)
+    for field, _ in layer.ListFields():
+        if field.number >= schema.FORKS and layer.type not in readers_of(field.name):
+            layer.ClearField(field.name)
     for param, added in _of_forks(layer):
         if added.name not in dialect.fields:
             getattr(layer, param.name).ClearField(added.name)
+    if layer.HasField("pooling_param"):
+        layer.pooling_param.ClearField("round_mode")  # which not all of them know
     if down:
-        layer.pooling_param.ClearField("round_mode")
         setattr(layer.pooling_param, *dialect.rounds_down)
     return layer
 
@@ -215,7 +242,7 @@ def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[
             LayerEdit(schema.LayerParameter(name=part.layer.name, type=part.layer.type), axis, part.takes)
             for part in parts[record.name]
         ]
-    write(weights, path, edits, upgrade_header=lambda header: header)
+    write(weights, path, edits, upgrade_header=lambda header: header, name=temporary_copy(weights))
 
 
 # ---- What a session has to say of sizes ----
@@ -242,7 +269,15 @@ class Sizes:
     def outputs(self, arrays: Mapping[str, Array]) -> dict[Blob, Shape]:
         """The shapes of the outputs for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
         found = self.shapes(arrays).blobs
-        return {blob: shape for blob in self._scope.outputs if isinstance(shape := found[blob], tuple)}
+        made: dict[Blob, Shape] = {}
+        for blob in self._scope.outputs:
+            shape = found[blob]
+            if not isinstance(shape, tuple):
+                node = self._scope.graph.producer[blob]
+                place = f'{self._scope.graph.source}: "{printable(node.name)}" ({printable(node.type)})'
+                raise ShapeError(f"{place}: the shape of {blob.name!r} is not known: {shape.reason}")
+            made[blob] = shape
+        return made
 
     def shapes(self, arrays: Mapping[str, Array]) -> Shapes:
         """All shapes for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
@@ -286,16 +321,28 @@ def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
     known = dialect.fields.union(_HOLES, _ROUNDINGS)
 
     def rule(node: Node, scope: Scope) -> str | None:
-        found = [
-            f"{param.name}.{field.name}"
+        found = [f"{name}, which it does not know" for name in _values_of_forks(node.layer)]
+        found += [
+            f"{param.name}.{field.name}, which it does not know"
             for param, field in _of_forks(node.layer)
             if node.type != TYPE  # which is written as layers that every Caffe has
             and getattr(getattr(node.layer, param.name), field.name) != field.default_value
             and field.name not in known
         ]
-        return f"{', '.join(found)}, which it does not know" if found else None
+        return ", ".join(found) or None
 
     return rule
+
+
+def _values_of_forks(layer: ProtobufMessage) -> list[str]:
+    """The enumerators that forks add to BVLC's enums, as far as LAYER has them, each with its field."""
+    params = [(param, value) for param, value in layer.ListFields() if isinstance(value, ProtobufMessage)]
+    return [
+        f"{param.name}.{field.name}: {field.enum_type.values_by_number[value].name}"
+        for param, message in params
+        for field, value in message.ListFields()
+        if field.enum_type is not None and not schema.is_repeated(field) and value >= schema.FORKS
+    ]
 
 
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:

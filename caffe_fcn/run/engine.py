@@ -56,6 +56,13 @@ class Engine(Protocol):
         """
 
 
+def temporary_copy(weights: WeightFile) -> str:
+    """What messages call the file into which WEIGHTS are copied for an engine."""
+    import tempfile
+
+    return f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (TMPDIR chooses another)"
+
+
 def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> dict[str, Array]:
     """GIVEN as contiguous arrays of float32, held against what a session expects. Raises EngineError."""
     import numpy as np

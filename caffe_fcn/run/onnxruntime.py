@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from caffe_fcn.errors import EngineError, ExtraError
+from caffe_fcn.errors import EngineError, ExtraError, LoweringError
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, temporary_copy
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
@@ -79,7 +79,14 @@ class OnnxRuntime:
         Raises LoweringError for layers that ONNX cannot say, ExtraError where a package is not installed.
         """
         package = onnxruntime()
-        lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed)
+        try:
+            lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed)
+        except LoweringError as error:
+            from caffe_fcn.run.opencv_rules import COMPARED  # here, because most nets do not need it
+
+            if error.lacking and COMPARED.issuperset(error.lacking):
+                raise LoweringError(f"{error}, or use --engine opencv, which has {_types(error.lacking)}") from error
+            raise
         options = package.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = self.threads or 0
@@ -98,12 +105,19 @@ class OnnxRuntime:
         return OnnxRuntimeSession(lowered, session)
 
 
+def _types(names: Collection[str]) -> str:
+    """Layer types in words."""
+    *first, last = sorted(names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 @contextmanager
 def _failures_told(what: str) -> Iterator[None]:
     """Turn what onnxruntime raises while it is to do WHAT into an EngineError."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
 
-    kinds = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    found = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    kinds: tuple[type[Exception], ...] = (*found, RuntimeError, ValueError)  # it raises those that Python has as well
     try:
         yield
     except kinds as error:
@@ -122,8 +136,7 @@ def _write(lowered: Lowered, weights: WeightFile, directory: str) -> None:
             finally:
                 os.close(fd)
         except OSError as error:
-            place = f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (TMPDIR chooses another)"
-            raise output_error(place, error, needed=size_of(made)) from error
+            raise output_error(temporary_copy(weights), error, needed=size_of(made)) from error
 
 
 def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:

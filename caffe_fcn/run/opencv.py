@@ -7,11 +7,12 @@ a word is refused by name before it is loaded (`opencv_rules.py`); all else that
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.run.caffe_files import Sizes, Written, as_caffe_makes_it, counted, refuse, write_files
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
@@ -56,6 +57,7 @@ class OpenCv:
             loaded = _call(
                 scope, "does not load it", cv2, lambda: cv2.dnn.readNetFromCaffe(written.net, written.weights)
             )
+            _check_layers(scope, written, cv2, loaded)
         return OpenCvSession(scope, written, loaded, cv2)
 
 
@@ -82,10 +84,14 @@ class OpenCvSession:
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
         names, layers = self._written.blobs, self._written.layers
-        for blob in self._scope.inputs:
-            self._net.setInput(arrays[blob.name], names[blob])
         asked = list(dict.fromkeys(layers[blob] for blob in expected))
-        made = _call(self._scope, "does not run it", self._cv2, lambda: self._net.forwardAndRetrieve(asked))
+
+        def forward() -> Any:
+            for blob in self._scope.inputs:
+                self._net.setInput(arrays[blob.name], names[blob])
+            return self._net.forwardAndRetrieve(asked)
+
+        made = _call(self._scope, "does not run it", self._cv2, forward)
         tops = dict(zip(asked, made, strict=True))
         found: dict[str, Array] = {}
         for blob, shape in expected.items():
@@ -115,15 +121,65 @@ class OpenCvSession:
         return boxes[np.lexsort((boxes[:, 1], boxes[:, 0]))].reshape(1, 1, -1, _BOX)
 
 
-def _call(scope: Scope, what: str, cv2: Any, function: Any) -> Any:
-    """What FUNCTION returns, with OpenCV's own error, which it would print as well, as an EngineError."""
+def _call(scope: Scope, what: str, cv2: Any, function: Callable[[], Any]) -> Any:
+    """What FUNCTION returns. Raises EngineError where OpenCV does not do WHAT it is to do."""
+    made, told = _tried(cv2, function)
+    if told is not None:
+        raise EngineError(f"{scope.graph.source}: OpenCV {what}: {told}; use --engine onnxruntime")
+    return made
+
+
+def _tried(cv2: Any, function: Callable[[], Any]) -> tuple[Any, str | None]:
+    """What FUNCTION returns, or what OpenCV says instead, which it would print as well."""
     logging = getattr(getattr(cv2, "utils", None), "logging", None)
     before = logging.setLogLevel(_SILENT) if logging else None
     try:
-        return function()
-    except (cv2.error, SystemError) as error:
-        told = " ".join(str(getattr(error, "err", "") or error).split())
-        raise EngineError(f"{scope.graph.source}: OpenCV {what}: {told}; use --engine onnxruntime") from error
+        return function(), None
+    except (cv2.error, SystemError, RuntimeError, ValueError, MemoryError) as error:
+        return None, " ".join(str(getattr(error, "err", "") or error or type(error).__name__).split())
     finally:
         if logging:
             logging.setLogLevel(before)
+
+
+def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None:
+    """Raise EngineError, with its name, for the first layer of which OpenCV does not know what it makes.
+
+    OpenCV does not tell which one that is. So the net is WRITTEN again up to one layer and up to another, in the same
+    place, until it is found.
+    """
+    fed = {name: _dims(scope, blob) for blob, name in written.blobs.items() if blob in scope.inputs}
+    made = [each for each in written.said if each.node is not None]
+
+    def told(many: int, net: Any = None) -> str | None:
+        """What OpenCV says of the first layers, so MANY; None if nothing."""
+        first = made[:many]
+        read = {name for each in first for name in each.reads}
+        inputs = [each for each in written.said if each.node is None and read.intersection(each.makes)]
+        path = f"{written.net}.part"
+
+        def shapes() -> Any:
+            part = net
+            if part is None:
+                with open(path, "w", encoding="utf-8") as file:
+                    file.writelines(each.text for each in (*inputs, *first))
+                part = cv2.dnn.readNetFromCaffe(path, written.weights)
+            return part.getLayersShapes([fed[each.makes[0]] for each in inputs])
+
+        return _tried(cv2, shapes)[1]
+
+    if not fed or told(len(made), loaded) is None:  # without any input it would end the process
+        return
+    good, bad = 0, len(made)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if told(middle) is None else (good, middle)
+    reason, node = told(bad), made[bad - 1].node
+    if reason is not None and node is not None:
+        place = f'"{printable(node.name)}" ({printable(node.type)})'
+        raise EngineError(f"{scope.graph.source}: OpenCV does not run it: {place}: {reason}; use --engine onnxruntime")
+
+
+def _dims(scope: Scope, blob: Blob) -> list[int]:
+    shape = scope.shapes.blobs[blob]
+    return list(shape) if isinstance(shape, tuple) else []

@@ -163,7 +163,7 @@ def _prior_boxes(node: Node, scope: Scope) -> str | None:
     if node.type != "PriorBox":
         return None
     param = node.layer.prior_box_param
-    if any(size != int(size) for size in (*param.min_size, *param.max_size)):
+    if not all(float(size).is_integer() for size in (*param.min_size, *param.max_size)):
         return "sizes that are no whole numbers, which Caffe cuts to such, and OpenCV does not"
     given = [f"prior_box_param.{name}" for name in ("img_size", "img_h", "img_w") if param.HasField(name)]
     return f"{', '.join(given)}, which it ignores" if given else None

@@ -63,9 +63,11 @@ class Worker:
                 pass_fds=theirs,
                 env={**os.environ, **environment},
             )
-        except BaseException:
+        except BaseException as error:
             for each in (asked[1], told[0], life[1]):
                 os.close(each)
+            if isinstance(error, OSError):
+                raise EngineError(f"a process cannot be started with {sys.executable}: {error.strerror}") from error
             raise
         finally:
             for each in theirs:

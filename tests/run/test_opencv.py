@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.errors import EngineError, ExtraError, LoweringError, WeightsError
+from caffe_fcn.errors import EngineError, ExtraError, LoweringError, OutputError, WeightsError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import read_net
 from caffe_fcn.report.verification import lines
@@ -215,6 +216,48 @@ def test_batch_norms_of_forks_are_several_layers_to_it(tmp_path: Path, fields: s
         expected = load(net, held, ["b", "c"]).run({"data": image})
     assert all(difference(made[name], expected[name]) < TOLERANCE for name in "bc")
     assert (expected["b"] >= 0).all() == bool(fields)
+
+
+def test_the_layer_that_opencv_does_not_do_is_named(tmp_path: Path) -> None:
+    """It tells no name itself, or that of the top."""
+    text = data(shape="1 4 8 8") + data("other", "1 4 8 8") + conv("first", "data", 4, 1)
+    text += layer("sum", "Eltwise", "first other") + conv("last", "sum", 2)
+    for place, bottom in (("early", "first"), ("late", "last")):
+        net = net_of(text + layer(place, "Tile", bottom, "t", "tile_param { tiles: 2 }") + fc("fc", "t", 2))
+        with weights_of(net, tmp_path / "w") as weights, pytest.raises(EngineError) as error:
+            OpenCv().load(net, weights, outputs=["fc", "last"])
+        assert f'net.prototxt: OpenCV does not run it: "{place}" (Tile): Tile: repeats needs' in str(error.value)
+
+
+def test_a_full_disk_names_the_copy_and_where_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with case(GOLDEN / "conversions" / "lenet") as (net, weights):
+        for name in ("write_parts", "open"):
+            with monkeypatch.context() as patched, pytest.raises(OutputError) as error:
+                patched.setattr(
+                    f"caffe_fcn.{'files.rewrite' if name == 'write_parts' else 'run.caffe_files'}.{name}",
+                    full,
+                    raising=False,
+                )
+                OpenCv().load(net, weights)
+            assert f"a temporary copy of {weights.path} in " in str(error.value) and "TMPDIR" in str(error.value)
+
+
+def test_what_forks_write_beside_what_a_layer_reads_does_not_reach_it(tmp_path: Path) -> None:
+    """A field unknown to it would set all others to their defaults."""
+    text = data(shape="1 2 8 8") + conv("c", "data", 3, more="} permute_param { order: 0")
+    text += layer("p", "Pooling", "c", params="pooling_param { kernel_size: 2 stride: 2 round_mode: CEIL }")
+    net = net_of(text)
+    with weights_of(net, tmp_path / "w") as weights:
+        image = np.random.default_rng(0).standard_normal((1, 2, 8, 8), dtype=np.float32)
+        made, expected = (engine.run({"data": image}) for engine in (OpenCv().load(net, weights), load(net, weights)))
+    assert difference(made["p"], expected["p"]) < TOLERANCE
+    refused = net_of(data() + layer("p", "Pooling", "data", params="pooling_param { pool: AVE_TF kernel_size: 2 }"))
+    with weights_of(net, tmp_path / "w") as weights, pytest.raises(EngineError) as error:
+        OpenCv().load(refused, weights)
+    assert '"p" (Pooling): pooling_param.pool: AVE_TF, which it does not know' in str(error.value)
 
 
 def test_every_layer_in_the_way_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffe_fcn.errors import EngineError
+from caffe_fcn.errors import EngineError, LoweringError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import read_net
 from caffe_fcn.run.engine import Array
@@ -172,6 +172,7 @@ OUTPUT = "num_classes: 3 keep_top_k: 9"
         ("Reorg", "reorg_param { stride: 3 }", "a stride whose square does not divide the channels"),
         ("Flip", "flip_param { flip_width: true }", "a type that it does not have, or that was not compared"),
         ("PriorBox", "prior_box_param { min_size: 8.5 }", "sizes that are no whole numbers"),
+        ("PriorBox", "prior_box_param { min_size: inf }", "sizes that are no whole numbers"),
         ("PriorBox", "prior_box_param { min_size: 8 img_size: 60 }", "prior_box_param.img_size, which it ignores"),
         ("DetectionOutput", "num_classes: 3", "keep_top_k of -1, which it does not take"),
         ("DetectionOutput", OUTPUT + " background_label_id: -1", "background_label_id of -1"),
@@ -215,6 +216,8 @@ def test_a_published_detector() -> None:
         net, held, _ = one_net(read_net(folder / "net.prototxt"), weights)
         made = OpenCv(2).load(net, held, outputs=[*names, "mbox_priorbox", "detection_out"]).run({"data": picture})
         expected = load(net, held, names).run({"data": picture})
+        with pytest.raises(LoweringError, match="--engine opencv, which has DetectionOutput and PriorBox"):
+            load(net, held)
     assert all(difference(made[name], expected[name]) < TOLERANCE for name in names)
     output = Output(2, True, 0, 0.45, 400, "CENTER_SIZE", 200, 0.01)
     boxes = detections(made["mbox_loc"], made["mbox_conf_flatten"], made["mbox_priorbox"], output)

@@ -16,7 +16,7 @@ import pytest
 from google.protobuf import text_format
 
 from caffe_fcn import schema
-from caffe_fcn.errors import EngineError, ExtraError
+from caffe_fcn.errors import EngineError, ExtraError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.run import caffe_files, engines, worker
 from caffe_fcn.run.caffe_worker import write
@@ -128,7 +128,8 @@ def test_layers_that_would_end_the_process_are_refused(stand_in: Path) -> None:
 
 def test_fields_of_forks_are_said_in_bvlcs_words_or_refused(stand_in: Path) -> None:
     floor = "pooling_param { kernel_size: 3 stride: 2 ceil_mode: false avg_include_pad: true }"
-    text = data() + conv("c", "data", 2, more="hole: 2") + layer("p", "Pooling", "c", params=floor)
+    stray = "hole: 2 } permute_param { order: 0"
+    text = data() + conv("c", "data", 2, more=stray) + layer("p", "Pooling", "c", params=floor)
     refused = text + layer("q", "Pooling", "p", params="pooling_param { kernel_size: 1 pad_l: 1 }")
     with weights_of(net_of(text), stand_in / "w") as weights:
         net = net_of(text)
@@ -138,6 +139,7 @@ def test_fields_of_forks_are_said_in_bvlcs_words_or_refused(stand_in: Path) -> N
         assert list(layers["c"].convolution_param.dilation) == [2, 2] and "hole" not in told
         assert layers["p"].pooling_param.round_mode == 1 and "ceil" not in told
         assert "avg_include_pad" not in told, "it is true anyway, and BVLC would not read it"
+        assert "permute_param" not in told, "no Convolution reads it"
         with pytest.raises(EngineError, match=r'"q" \(Pooling\): pooling_param\.pad_l, which it does not know'):
             PyCaffe().load(net_of(refused), weights)
 
@@ -268,6 +270,19 @@ def test_a_reply_that_is_none_is_an_end(tmp_path: Path, monkeypatch: pytest.Monk
         script.write_text(f"import os, sys\nos.write(int(sys.argv[2]), {reply!r})\n")
         with pytest.raises(EndedError):
             Worker(str(script), {}).call({"call": "import"})
+
+
+def test_a_process_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(EngineError, match="a process cannot be started with /nowhere/python: No such file"):
+        engines.engine("caffe")
+
+
+def test_an_output_whose_shape_is_not_known_is_named() -> None:
+    net = net_of(data() + data("r", "1 5") + layer("roi", "ROIPooling", "data r"))
+    sizes = caffe_files.Sizes(choose_scope(*net))
+    with pytest.raises(ShapeError, match=r'"roi" \(ROIPooling\): the shape of \'roi\' is not known: roi_pooling_param'):
+        sizes.outputs({"data": np.zeros((1, 2, 8, 10)), "r": np.zeros((1, 5))})
 
 
 # ---- Where it cannot be imported ----

@@ -129,12 +129,16 @@ def _refusal(node: Node, reason: str) -> str:
     return f"{told}: {reason}" if reason else told
 
 
-def _error(scope: Scope, refused: Sequence[str]) -> LoweringError:
+def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
+    """Why the layers of SCOPE that are REFUSED, by their place in NODES, cannot be lowered."""
     many = "a layer" if len(refused) == 1 else f"{len(refused)} layers"
-    return LoweringError(
-        f"{scope.graph.source}: {many} cannot be said in ONNX, by which nets are run here too: {'; '.join(refused)}. "
-        "Ask for blobs before them (--blob), or cut the net there"
+    told = LoweringError(
+        f"{scope.graph.source}: {many} cannot be said in ONNX, by which nets are run here too: "
+        f"{'; '.join(refused.values())}. Ask for blobs before them (--blob), or cut the net there"
     )
+    types = frozenset(nodes[place].type for place in refused)
+    told.lacking = types if types.isdisjoint(LOWERINGS) else frozenset()
+    return told
 
 
 class _Walk:
@@ -160,19 +164,20 @@ class _Walk:
         """The graph for blobs of the extents DIMS. Raises LoweringError; _SizeError for what FREE axes stand in the
         way of."""
         build = Builder(self.names.values())
-        refused = []
-        for node in self.scope.graph.nodes:
+        refused: dict[int, str] = {}
+        nodes = self.scope.graph.nodes
+        for place, node in enumerate(nodes):
             if any(blob in self.fed for blob in node.tops):
                 continue
             build.enter(node.name)
             try:
                 self._lower(build, node, dims)
             except RefusalError as error:
-                refused.append(_refusal(node, str(error)))
+                refused[place] = _refusal(node, str(error))
             except FixedSizeError as error:
                 raise _SizeError(f'layer "{node.name}" ({node.type}): {error}') from error
         if refused:
-            raise _error(self.scope, refused)
+            raise _error(self.scope, refused, nodes)
         _check_shapes(self.scope)
         scope, names = self.scope, self.names
         inputs = tuple(Value(names[blob], _input_dims(scope, blob, dims[blob], free)) for blob in scope.inputs)
