@@ -172,7 +172,7 @@ OUTPUT = "num_classes: 3 keep_top_k: 9"
         ("Reorg", "reorg_param { stride: 3 }", "a stride whose square does not divide the channels"),
         ("Flip", "flip_param { flip_width: true }", "a type that it does not have, or that was not compared"),
         ("PriorBox", "prior_box_param { min_size: 8.5 }", "sizes that are no whole numbers"),
-        ("PriorBox", "prior_box_param { min_size: inf }", "sizes that are no whole numbers"),
+        ("PriorBox", "prior_box_param { min_size: inf }", "min_size is inf, but must be a finite number"),
         ("PriorBox", "prior_box_param { min_size: 8 img_size: 60 }", "prior_box_param.img_size, which it ignores"),
         ("DetectionOutput", "num_classes: 3", "keep_top_k of -1, which it does not take"),
         ("DetectionOutput", OUTPUT + " background_label_id: -1", "background_label_id of -1"),
