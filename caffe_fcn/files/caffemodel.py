@@ -11,13 +11,13 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffemodelError
-from caffe_fcn.files.blobs import BlobRecord, read_blob, read_stored
+from caffe_fcn.files.blobs import C3D, BlobRecord, read_blob, read_stored
 from caffe_fcn.files.headers import parse_header
 from caffe_fcn.files.recognition import HEAD, kind_of
 from caffe_fcn.files.source import Source, Span
@@ -198,7 +198,10 @@ class _Indexer:
                 raise WireError(0, "layers of one format", "both `layer` and `layers`, which Caffe refuses")
         except WireError as error:
             raise self._error(error) from error
-        return WeightFile(self.source, tuple(self.layers), net_header, raw)
+        layers = tuple(self.layers)
+        if any(blob.dialect is C3D for layer in layers for blob in layer.blobs):  # which numbers headers otherwise too
+            layers = tuple(replace(layer, names_only=True) for layer in layers)
+        return WeightFile(self.source, layers, net_header, raw)
 
     def _error(self, error: WireError) -> CaffemodelError:
         """What to tell about bytes that are not as expected."""

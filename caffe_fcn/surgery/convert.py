@@ -34,7 +34,7 @@ from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import WeightPlan, plan_weights
 
-_NAMES_ONLY = "a caffemodel made of both holds names and values only"
+_NAMES_ONLY = "a caffemodel made of it holds names and values only: BVLC Caffe has no numbers for its fields of forks"
 _WAY_ON = "convert the deploy net, or first remove the layers that read labels; without --input-size the labels fit"
 _MOVED = {"inner_product_param": "convolution_param"}
 """Fields whose contents the surgery moves to another field."""
@@ -115,7 +115,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
     notes = [*told, *found.lacking, *foreign_types(layer.type for layer in source.net.layer), *surgery.notes]
     notes += _idle_rules(settings, source, surgery)
     if weights is not None and any(record.names_only for record in weights.layers):
-        notes.append(f"{weights.path} brings no net, and that of the prototxt has fields of forks: {_NAMES_ONLY}")
+        notes.append(f"{weights.path}: {_NAMES_ONLY}")
     for phase, graph in phases.items():
         notes += _renamed_outputs(graph, surgery)
         original = Original(graph, known[phase], surgeries[phase][1].promised)

@@ -6,7 +6,9 @@ from math import prod
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 
+import caffe_fcn
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
@@ -21,6 +23,7 @@ from caffe_fcn.surgery.fitting import blob_shapes
 from caffe_fcn.surgery.weights import WeightPlan
 from caffe_fcn.surgery.writing import carry_out
 from tests.files.encodings import UNKNOWN, varint_field
+from tests.net.forks import net_class
 from tests.surgery.nets import conv, data, fc, layer
 
 Shape = tuple[int, ...]
@@ -386,3 +389,22 @@ def test_a_caffemodel_without_types_takes_those_of_the_net(tmp_path: Path) -> No
     made = {each.name: each for each in converted(tmp_path, NET, net).layer}
     assert made["fc1-conv"].type == "Convolution" and list(made["fc1-conv"].blobs[0].shape.dim) == [5, 3, 8, 10]
     assert list(made) == ["c", "fc1-conv", "fc2-conv"]
+
+
+def test_a_twin_of_c3ds_weights_has_names_and_values_only(tmp_path: Path) -> None:
+    """In BVLC Caffe the numbers of kernel_depth and temporal_pad are those of stride and kernel_w."""
+    dims = "input_shape { dim: 1 dim: 1 dim: 4 dim: 4 dim: 4 }"
+    conv = 'name: "c" type: CONVOLUTION3D bottom: "data" top: "c"'
+    param = "convolution_param { num_output: 1 kernel_size: 3 kernel_depth: 2 bias_term: false }"
+    ip = 'name: "fc" type: INNER_PRODUCT bottom: "c" top: "fc" inner_product_param { num_output: 1 bias_term: false }'
+    kernel = "num: 1 channels: 1 length: 2 height: 3 width: 3" + " data: 1" * 18
+    columns = "num: 1 channels: 1 length: 1 height: 1 width: 12" + " data: 1" * 12
+    net = f"layers {{ {conv} blobs {{ {kernel} }} {param} }} layers {{ {ip} blobs {{ {columns} }} }}"
+    message = text_format.Parse(net, net_class("C3D-1.0")())
+    (tmp_path / "net.caffemodel").write_bytes(message.SerializePartialToString())
+    (tmp_path / "net.prototxt").write_text(f'input: "data" {dims} layers {{ {conv} {param} }} layers {{ {ip} }}')
+    conversion = caffe_fcn.convert(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
+    assert any("holds names and values only" in note for note in conversion.notes)
+    with open_weights(tmp_path / "net_fcn.caffemodel") as weights:
+        assert weights.bare and [record.name for record in weights.layers] == ["c", "fc-conv"]
+        assert [blob.shape for record in weights.layers for blob in record.blobs] == [(1, 1, 2, 3, 3), (1, 1, 3, 2, 2)]
