@@ -35,6 +35,7 @@ from caffe_fcn.errors import (
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.run.proofs.weights import prove_weights
 from tests.paths import GOLDEN, ROOT
+from tests.run.nets import net_of, weights_of
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
@@ -401,3 +402,29 @@ def test_a_pyramid_of_maps(digits: Predictor, monkeypatch: pytest.MonkeyPatch) -
         for options in ({"scales": ()}, {"scales": (0,)}, {"scale": 0}, {"crop": "left"}, *bad):
             with pytest.raises(ValueError, match="expected"):
                 caffe_fcn.predictor(net, weights, **options)
+
+
+def test_several_outputs_by_name(tmp_path: Path) -> None:
+    """All of them from one run; where one has to be meant, the only one of classes."""
+    text = (
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
+        'layer { name: "box" type: "InnerProduct" bottom: "data" top: "box" inner_product_param { num_output: 4 } }\n'
+        'layer { name: "face" type: "InnerProduct" bottom: "data" top: "face" inner_product_param { num_output: 2 } }\n'
+        'layer { name: "prob" type: "Softmax" bottom: "face" top: "prob" }\n'
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    net = caffe_fcn.read_net(tmp_path / "net.prototxt")
+    picture = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    with weights_of(net_of(text), tmp_path / "w", 0.01) as weights:
+        found = caffe_fcn.predictor(net, weights, resize=8, crop="center")(picture)
+        assert {name: array.shape for name, array in found.blobs.items()} == {"box": (1, 4), "prob": (1, 2)}
+        assert found.maps == () and found.scores.shape == (2, 1, 1) and len(found.top()) == 2
+        assert found.scores.ravel().tolist() == found.blobs["prob"][0].tolist()
+        assert found.notes[1] == "took the centre, 8×8 of 8×11 pixels"
+        boxes = caffe_fcn.predictor(net, weights, resize="net", blob="box")(picture)
+        with pytest.raises(EngineError, match="'box' holds no scores of classes; see `blobs` for its numbers"):
+            boxes.top()
+        both = caffe_fcn.predictor(net, weights, resize="net", blob=["box", "box", "face"])(picture)
+        assert list(both.blobs) == ["box", "face"] and both.top(1)[0].label == both.blobs["face"].argmax()
+        with pytest.raises(LoweringError, match="expected one of 'face', "):
+            caffe_fcn.predictor(net, weights, blob="fase")

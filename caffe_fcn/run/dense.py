@@ -54,6 +54,12 @@ WHOLE = Tiles((Span(0, 0, 0, 0, 0),), (Span(0, 0, 0, 0, 0),))
 def check_size(model: Model, name: str, size: Size) -> None:
     """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
+        if model.fits(size):
+            shape = ",".join(map(str, (*model.fed[:2], *size)))
+            raise PictureError(
+                f"{name}: the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}, for which "
+                f"it has the same weights; load it for these with --input-shape {model.feed}={shape}"
+            )
         larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
         raise PictureError(
             f"{name}: expected {_pixels(model.nominal)}, the only size that the net takes, found {_pixels(size)}; "

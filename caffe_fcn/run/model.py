@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
-from caffe_fcn.errors import EngineError, ShapeError
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
@@ -24,7 +24,7 @@ from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import one_net
-from caffe_fcn.run.onnx.scope import choose_scope
+from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.outputs import NetOutput, holds
 from caffe_fcn.run.tiling import Reach, reach
 
@@ -56,6 +56,13 @@ class Model:
     def channels(self) -> int:
         """How many channels pictures have."""
         return self.fed[1]
+
+    def fits(self, size: Size) -> bool:
+        """Whether the net has the parameters that it has also for pictures of SIZE, if it was loaded for these."""
+        try:
+            return other_parameters(self.net.graph, self.net.shapes, self.shapes(size)) is None
+        except ShapeError:
+            return False
 
     @property
     def maps(self) -> tuple[NetOutput, ...]:
@@ -215,6 +222,8 @@ def load_model(
     model = Model(net, session, feed, fed, (), notes)
     counts = counted(net.graph)
     geometry = infer_geometry(net.graph, net.shapes)
+    own = scope if not blobs else _own_outputs(whole) or scope
+    everything = _with_measures(whole.graph, own.graph, net.graph)
     made = []
     for blob in scope.outputs:
         shape = net.shapes.blobs[blob]
@@ -223,15 +232,23 @@ def load_model(
         if 0 in shape:
             raise EngineError(f"{net.graph.source}: {blob.name!r} is empty, {show(shape)}")
         place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))
-        kind = holds(_with_measures(whole.graph, net.graph), scope.outputs, blob, shape, place is not None)
+        kind = holds(everything, own.outputs, blob, shape, place is not None)
         made.append(NetOutput(blob, shape, kind, place, blob in counts))
     return replace(model, outputs=tuple(made))
 
 
-def _with_measures(whole: Graph, used: Graph) -> Graph:
-    """USED, the part of the net WHOLE that is run, and behind it what reads its blobs in the whole net."""
-    kept = {node.index for node in used.nodes}
-    return whole.made_of([*used.nodes, *(node for node in whole.nodes if node.index not in kept)])
+def _own_outputs(whole: Net) -> Scope | None:
+    """The part of the net WHOLE that its own outputs need; None if it has none."""
+    try:
+        return choose_scope(*whole)
+    except LoweringError:
+        return None
+
+
+def _with_measures(whole: Graph, *used: Graph) -> Graph:
+    """The parts of the net WHOLE that are USED, and behind them what reads their blobs in the whole net."""
+    nodes = {(node.index, node.tops): node for graph in (whole, *used) for node in graph.nodes}
+    return whole.made_of(nodes.values())
 
 
 def _map_of(model: Model, blob: Blob, shape: Shape, found: Geometry | None) -> Geometry | None:

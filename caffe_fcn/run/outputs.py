@@ -75,8 +75,8 @@ def channels_of(shape: Shape) -> int:
     return shape[1] if len(shape) > 1 else prod(shape)
 
 
-def holds(graph: Graph, blobs: Sequence[Blob], blob: Blob, shape: Shape, is_map: bool) -> Holds:
-    """What BLOB of GRAPH, of SHAPE, holds, which is one of the BLOBS that are looked at.
+def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_map: bool) -> Holds:
+    """What BLOB of GRAPH, of SHAPE, holds; OUTPUTS are those of the whole net.
 
     Scores of classes are two channels or more of an item, or of the cells of a map, that a Softmax or a Sigmoid has
     made, or that nothing reads but what makes such of them or judges them. What a net has beside its probabilities,
@@ -85,13 +85,12 @@ def holds(graph: Graph, blobs: Sequence[Blob], blob: Blob, shape: Shape, is_map:
     vector = len(shape) >= 2 and prod(shape[2:]) == 1
     if shape[1:2] < (2,) or not (is_map or vector):
         return Holds.VALUES
-    source = _source(graph, blob)
-    if source.type in _NO_SCORES or not all(reader in _OF_SCORES for reader in _readers(graph, blob)):
+    source, readers = _source(graph, blob), _readers(graph, blob)
+    if source.type in _NO_SCORES or not readers <= _OF_SCORES:
         return Holds.VALUES
-    beside = [_source(graph, other).type for other in blobs if other != blob]
-    if source.type not in PROBABILITIES and not PROBABILITIES.isdisjoint(beside):
-        return Holds.VALUES
-    return Holds.CLASSES
+    judged = source.type in PROBABILITIES or bool(readers - {"Silence"})
+    beside = any(_source(graph, other).type in PROBABILITIES for other in outputs if other != blob)
+    return Holds.CLASSES if judged or not beside else Holds.VALUES
 
 
 def _source(graph: Graph, blob: Blob) -> Node:

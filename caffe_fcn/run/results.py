@@ -66,6 +66,10 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     """The class WANTED of the map OUTPUT by name or number; where none is, all but the background. Raises EngineError
     where it is not plain what that is."""
     if wanted is not None:
+        if not output.of_classes and not (wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count):
+            raise EngineError(
+                f"{source}: --class {wanted}: expected a channel of {output.name!r}, 0 to {labels.count - 1}"
+            )
         index = labels.find(wanted)
         return Heat(output.name, (index,), _title(output, labels, index))
     if labels.count == 1:

@@ -135,6 +135,8 @@ def test_what_is_no_class_is_not_drawn_as_one(trained: CommandLine) -> None:
     )
     told = refuses(trained, *FILES, "--blob", "conv", "--heatmap", "x.png")
     assert told.endswith("'conv' has 4 channels; choose the one that is drawn with --class")
+    told = refuses(trained, *FILES, "--blob", "conv", "--heatmap", "x.png", "--class", "4")
+    assert told.endswith("--class 4: expected a channel of 'conv', 0 to 3")
     told = refuses(trained, *FILES, "--blob", "conv", "--blob", "heat", "--heatmap", "x.png", "--class", "0")
     assert told.endswith("has the maps 'conv', 'heat'; choose with --blob which one is drawn")
 

@@ -59,6 +59,17 @@ def test_sizes_that_nets_take(
         }
 
 
+def test_a_size_for_which_the_weights_are_the_same_is_no_other_net(tmp_path: Path) -> None:
+    """As of LeNet's train_test, which does not tell its size: of 25 to 28 pixels, the least is taken."""
+    pool = layer("pool", "Pooling", "data", params="pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
+    with model_of(data(shape="1 1 25 25") + pool + fc("score", "pool", 4), tmp_path) as model:
+        check_size(model, "x", (25, 25))
+        with pytest.raises(PictureError, match=r"load it for these with --input-shape data=1,1,28,28$"):
+            check_size(model, "x", (28, 28))
+        with pytest.raises(PictureError, match="the only size that the net takes, found 29×28 pixels; bring it"):
+            check_size(model, "x", (29, 28))
+
+
 def test_an_engine_that_takes_all_sizes_is_not_asked(tmp_path: Path) -> None:
     with weights_of(net_of(CLASSIFIER), tmp_path / "w") as weights:
         model = load_model(interpret(prototxt.parse(CLASSIFIER, "x")), weights, OpenCv(1))
@@ -164,6 +175,36 @@ def test_layers_that_a_blob_does_not_need_do_not_count(tmp_path: Path) -> None:
             EngineError, match=r"^--tile 1: expected at least 2 pixels, which one cell of the map needs$"
         ):
             plan(model, open_picture(tmp_path / "x.npy", model.channels), settings(tile=1))
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (conv("other", "conv", 2, 3), None),
+        (conv("other", "conv", 2, 4), "the cells of its maps lie in different places; choose one map with --blob"),
+        (
+            layer("other", "Pooling", "conv", params="pooling_param { pool: AVE global_pooling: true }"),
+            "blobs are looked at that are no maps; choose a map with --blob",
+        ),
+    ],
+    ids=["same", "other", "vector"],
+)
+def test_several_outputs_are_cut_where_their_cells_are_the_same(tmp_path: Path, other: str, told: str | None) -> None:
+    np.save(tmp_path / "x.npy", np.arange(60 * 70).reshape(60, 70) % 7)
+    with model_of(PLAIN + other, tmp_path) as model, ExitStack() as stack:
+        found = open_picture(tmp_path / "x.npy", 1)
+        how = settings()
+        whole = carry_out(model, plan(model, found, how), how, stack).results
+        assert {each.output.name for each in whole} == {"score", "other"}
+        how = settings(tile=30)
+        if told is not None:
+            with pytest.raises(EngineError, match=told):
+                plan(model, found, how)
+            return
+        cut = carry_out(model, plan(model, found, how), how, stack).results
+        for one, tiled in zip(whole, cut, strict=True):
+            assert tiled.levels[0].tiles > 4
+            np.testing.assert_array_equal(tiled.levels[0].scores.values(), one.levels[0].scores.values())
 
 
 def settings(**others: Any) -> Settings:
