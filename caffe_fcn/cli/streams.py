@@ -9,6 +9,9 @@ from typing import Any
 
 from caffe_fcn.errors import CaffeFcnError
 
+_PIECES = 10_000
+"""So many pieces of a JSON document are printed at a time, so that it takes little memory."""
+
 STDIN = "<stdin>"
 """What messages call it."""
 
@@ -38,7 +41,10 @@ def as_file(path: str) -> Iterator[str]:
 def print_json(value: Any) -> None:
     """Print VALUE to stdout as a JSON document. Raises OutputError where that is closed or full."""
     import json
+    from itertools import chain, islice
 
     from caffe_fcn.surgery.writing import to_stdout
 
-    to_stdout(f"{json.dumps(value, indent=2, ensure_ascii=False)}\n".encode("utf-8", "replace"))
+    pieces = chain(json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value), "\n")
+    while part := "".join(islice(pieces, _PIECES)):
+        to_stdout(part.encode("utf-8", "backslashreplace"))  # names of files that are no UTF-8, escaped as JSON does

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -100,20 +101,25 @@ class WeightFile:
         """The size of the file in bytes."""
         return self.source.size
 
-    @property
+    @cached_property
     def legacy(self) -> bool:
         """Whether the layers are in a format before the current one, V1 or V0."""
         return any(layer.format in ("V1", "V0") for layer in self.layers)
 
-    @property
+    @cached_property
     def hdf5(self) -> bool:
         """Whether it is an HDF5 file."""
         return any(layer.format == "HDF5" for layer in self.layers)
 
-    @property
+    @cached_property
     def bare(self) -> bool:
         """Whether the file holds names and values only, no net: an HDF5 file, or a caffemodel made of one."""
         return not self.legacy and not any(layer.header.type for layer in self.layers)
+
+    @cached_property
+    def held(self) -> dict[str, tuple[BlobRecord, ...]]:
+        """The blobs by layer, of those that have any. As in Caffe, of layers of one name the last counts."""
+        return {record.name: record.blobs for record in self.layers if record.blobs}
 
     def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
         """Values start..stop of BLOB, flat: float32, or float64 where the file holds doubles or integers.

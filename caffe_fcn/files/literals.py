@@ -7,15 +7,17 @@ for one that does not fit.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-_STRING = re.compile(r"""#[^\n]*|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""", re.DOTALL)
+_BETWEEN = re.compile(r"#[^\n]*|[^#\"']+")
+_INSIDE = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _KNOWN_ESCAPE = r"""\\(?:[abfnrtv\\?'"0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"""
 _ANY_ESCAPE = re.compile(_KNOWN_ESCAPE + r"|(\\)")
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
-_SIGN = re.compile(r"\A-(?:\s|#[^\n]*\n)*")
+_SIGN = re.compile(r"\A-(?:\s+|#[^\n]*\n)*")
 _INTEGER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}")
 _FLOAT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fF]?")
 _WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
@@ -35,15 +37,43 @@ def printable(text: str, length: int = 40) -> str:
     return visible(text[:length].partition("\n")[0])
 
 
+def string_end(text: str, start: int, end: int) -> int | None:
+    """Where the string that begins with the quote at START ends, None if not on its line and before END. A loop, where
+    a regular expression would remember each escape."""
+    quote, at = text[start], start + 1
+    while at < end:
+        inside = _INSIDE[quote].match(text, at, end)
+        at = inside.end() if inside else at
+        if text[at : at + 1] == quote:
+            return at + 1
+        if text[at : at + 1] != "\\" or text[at + 1 : at + 2] in ("", "\n"):
+            break
+        at += 2
+    return None
+
+
+def _bodies(literal: str) -> Iterator[str]:
+    """What stands in each of several adjacent strings, between its quotes."""
+    at, end = 0, len(literal)
+    while at < end:
+        if literal[at] in _INSIDE:
+            last = string_end(literal, at, end) or end
+            yield literal[at + 1 : last - 1]
+            at = last
+        else:
+            between = _BETWEEN.match(literal, at)
+            at = between.end() if between else at + 1
+
+
 def string_bytes(literal: str) -> bytes:
     """The bytes of one or several adjacent strings."""
-    return b"".join(_unescaped(double or single) for double, single in _STRING.findall(literal))
+    return b"".join(map(_unescaped, _bodies(literal)))
 
 
 def has_unknown_escapes(literal: str) -> bool:
     """Whether one of several adjacent strings has an escape that stands for nothing, as `\\z`."""
-    parts = (double or single for double, single in _STRING.findall(literal))
-    return any(match.group(1) for part in parts if "\\" in part for match in _ANY_ESCAPE.finditer(part))
+    parts = (body for body in _bodies(literal) if "\\" in body)
+    return any(match.group(1) for part in parts for match in _ANY_ESCAPE.finditer(part))
 
 
 def integer(literal: str) -> int | None:

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import PrototxtError
-from caffe_fcn.files.literals import printable, visible
+from caffe_fcn.files.literals import printable, string_end, visible
 from caffe_fcn.files.recognition import kind_of
 
 HEAD = 4096
@@ -32,14 +32,13 @@ _TOKEN = re.compile(
       (?P<space>\s+)
     | (?P<comment>\#[^\n]*)
     | (?P<word>[A-Za-z_][\w.+-]*)
-    | (?P<number>[0-9.](?:[eE][+-]|[\w.])*)
+    | (?P<number>[0-9.][\w.]*(?:(?<=[eE])[+-][\w.]*){0,9})
     | (?P<string>"[^"\\\n]*"|'[^'\\\n]*')
     | (?P<quote>["'])
     | (?P<symbol>[{}<>\[\]:;,\-])
     """,
     re.VERBOSE | re.ASCII,
 )
-_INSIDE = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _CLOSING = {"{": "}", "<": ">"}
 _BINARY_NET = re.compile(rb"(?:\n|\x12|\x1a|\xa2\x06).*?[\x01-\x08\x0e-\x1f]", re.DOTALL)
 """The beginning of a NetParameter: the tag of its name, an input or a layer, and tags or lengths that no text has."""
@@ -211,25 +210,12 @@ def _tokens(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
         match = match_at(text, start, end)
         kind, last = (match.lastgroup or "", match.end()) if match else ("", start)
         if kind == "quote":
-            kind, last = _string(text, start, end)
+            closed = string_end(text, start, end)
+            kind, last = ("", start) if closed is None else ("string", closed)
         yield kind, start, last
         if not kind:
             return
         start = last
-
-
-def _string(text: str, start: int, end: int) -> tuple[str, int]:
-    """Kind and end of a string with escapes in it; a loop, where a regular expression would remember each."""
-    quote, at = text[start], start + 1
-    while at < end:
-        inside = _INSIDE[quote].match(text, at, end)
-        at = inside.end() if inside else at
-        if text[at : at + 1] == quote:
-            return "string", at + 1
-        if text[at : at + 1] != "\\" or text[at + 1 : at + 2] in ("", "\n"):
-            break
-        at += 2
-    return "", start
 
 
 def _window(source: str, at: int, width: int = 120) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn import schema
@@ -155,15 +156,17 @@ def _plan(
 def _joined(parts: list[_Part]) -> list[_Part]:
     """The same parts with neighbours of one kind as one, and none empty."""
     out: list[_Part] = []
-    for part in parts:
-        last = out[-1] if out else None
-        if isinstance(part, bytes) and isinstance(last, bytes):
-            out[-1] = last + part
-        elif isinstance(part, Span) and isinstance(last, Span) and last.end == part.start:
-            out[-1] = Span(last.start, part.end)
-        elif _size([part]):
-            out.append(part)
-    return out
+    for made, group in groupby(parts, lambda part: isinstance(part, bytes)):
+        if made:
+            out.append(b"".join(part for part in group if isinstance(part, bytes)))
+            continue
+        for part in group:
+            last = out[-1] if out else None
+            if isinstance(part, Span) and isinstance(last, Span) and last.end == part.start:
+                out[-1] = Span(last.start, part.end)
+            else:
+                out.append(part)
+    return [part for part in out if _size([part])]
 
 
 def _layer_parts(

@@ -38,8 +38,8 @@ class Cost(NamedTuple):
     MACS are multiplications of a value by a learned weight whose product is added up: those of convolutions,
     inner products and recurrent layers. Biases, scales, poolings and all that works value by value count nothing.
     ACTIVATION_BYTES is the memory of its tops; one that is made in place, or that Caffe lets share the data of
-    another blob, takes none. SHARED_WITH names the layers that have a parameter blob in common with it, and
-    REPEATS says that an earlier layer has it.
+    another blob, takes none. REPEATS says that an earlier layer has one of its parameter blobs. SHARED_WITH names, for
+    each blob that it has in common with others, the first layer that has it, or where it is that one, all others.
     """
 
     blobs: tuple[ParameterBlob, ...] | None
@@ -86,10 +86,12 @@ def infer_costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
             sharers.setdefault(name, []).append(node)
     costs = []
     for node, own in zip(graph.nodes, blobs, strict=True):
-        groups = [sharers[blob.name] for blob in own or () if blob.name]
-        others = tuple(dict.fromkeys(other.name for group in groups for other in group if other is not node))
+        groups = [sharers[name] for name in dict.fromkeys(blob.name for blob in own or () if blob.name)]
+        # Each naming all others would take the square of their number.
+        others = [other for group in groups for other in (group[1:] if group[0] is node else group[:1])]
         repeats = any(group[0] is not node for group in groups)
-        costs.append(Cost(own, _macs(node, shapes), _activation_bytes(node, shapes), others, repeats))
+        names = tuple(dict.fromkeys(other.name for other in others))
+        costs.append(Cost(own, _macs(node, shapes), _activation_bytes(node, shapes), names, repeats))
     return tuple(costs)
 
 

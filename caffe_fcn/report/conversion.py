@@ -20,7 +20,8 @@ def _lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
     """The report: every layer that changed and how, what was left alone and why, and what was written."""
     conversions = plan.surgery.conversions
     yield f"{plan.source.name}: {_headline(plan)}"
-    yield from _table([_conversion_row(plan, edit) for edit in conversions])
+    suffix = _suffix(plan)
+    yield from _table([_conversion_row(plan, edit, suffix) for edit in conversions])
     told = (WindowPooling, DropLayer, SetParameter, ToSplit, ResizeInput)
     others = [edit for edit in plan.surgery.edits if isinstance(edit, told)]
     yield from _table([[edit.layer or "input", edit.describe()] for edit in others])
@@ -100,11 +101,11 @@ def _suffix(plan: Plan) -> str:
     return suffixes.pop() if len(suffixes) == 1 else ""
 
 
-def _conversion_row(plan: Plan, edit: ToConvolution) -> list[str]:
+def _conversion_row(plan: Plan, edit: ToConvolution, suffix: str) -> list[str]:
     name = plan.surgery.renamed_layers.get(edit.layer)
     row = [edit.layer, *edit.cells]
     how = ["weights transposed"] * edit.transposed + ["columns reordered"] * edit.reordered
-    return [*row, f"now {name}" if name and not _suffix(plan) else "", ", ".join(how)]
+    return [*row, f"now {name}" if name and not suffix else "", ", ".join(how)]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

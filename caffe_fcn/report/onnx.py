@@ -33,10 +33,11 @@ def _lines(found: Export) -> Iterator[str]:
     yield f"{found.net}: {count} layer{'s' * (count != 1)} of phase {found.phase} in ONNX, opset {OPSET}"
     rows = [("input", value.name, _dims(value, 0)) for value in lowered.graph.inputs]
     batch = batch_axes(lowered.scope, lowered.free)
+    places = json.loads(metadata_props(lowered).get("geometry", "{}"))
     for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True):
         name = value.name if value.name == blob.name else f"{value.name} (in Caffe {blob.name})"
         rows.append(
-            ("output", name, "  ".join(filter(None, (_dims(value, batch.get(blob)), _place(found, value.name)))))
+            ("output", name, "  ".join(filter(None, (_dims(value, batch.get(blob)), _place(places.get(value.name))))))
         )
     width = max(len(name) for _, name, _ in rows)
     for kind, name, told in rows:
@@ -62,9 +63,8 @@ def _dims(value: Value, batch: int | None) -> str:
     return "×".join(letters[axis] if dim is None else str(dim) for axis, dim in enumerate(shown)) or "a single value"
 
 
-def _place(found: Export, name: str) -> str:
-    """Where the cells of the output called NAME lie, if it is a map."""
-    known = json.loads(metadata_props(found.exported.lowered).get("geometry", "{}")).get(name)
+def _place(known: dict[str, Any] | None) -> str:
+    """Where the cells of an output lie; KNOWN is its geometry in the metadata, None where it is no map."""
     if known is None:
         return ""
     window, stride, offset = ("×".join(f"{n:g}" for n in known[key]) for key in ("window", "stride", "offset"))

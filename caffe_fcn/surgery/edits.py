@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import ClassVar, NamedTuple
 
@@ -243,12 +244,12 @@ class Surgery:
     promised: Mapping[Blob, Shape] = field(default_factory=dict)
     """The nominal shapes of blobs, where these may be others than before; known for one phase."""
 
-    @property
+    @cached_property
     def conversions(self) -> list[ToConvolution]:
         """What becomes a Convolution, in the order of the net."""
         return [edit for edit in self.edits if isinstance(edit, ToConvolution)]
 
-    @property
+    @cached_property
     def renamed_layers(self) -> dict[str, str]:
         """Old to new names of layers."""
         return {edit.layer: edit.name for edit in self.edits if isinstance(edit, RenameLayer)}
@@ -262,8 +263,10 @@ class Surgery:
                 edit.apply(changed.layer[edit.index])
         dropped = {edit.index for edit in self.edits if edit.drops}
         origins = tuple(index for index in range(len(net.layer)) if index not in dropped)
-        for index in sorted(dropped, reverse=True):
-            del changed.layer[index]
+        if dropped:
+            kept = [changed.layer[index] for index in origins]
+            del changed.layer[:]
+            changed.layer.extend(kept)
         _resize_legacy_inputs(changed, self.edits)
         return changed, origins
 

@@ -86,7 +86,7 @@ class Supply(NamedTuple):
 
 def supplies(weights: WeightFile, graphs: Iterable[tuple[Graph, Shapes]]) -> tuple[Supply, ...]:
     """What the layers of the net have that have parameters and none in WEIGHTS, in each of its phases."""
-    held = {record.name: record.blobs for record in weights.layers if record.blobs}
+    held = weights.held
     both = list(graphs)
     shared: dict[str, BlobRecord] = {}
     for node in (node for graph, _ in both for node in graph.nodes):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -40,6 +41,8 @@ class Cause(Enum):
     BY_SIZE = "by size"
     NO_WINDOWS = "no windows"
     NOMINAL_BORDERS = "nominal borders"
+
+    __hash__ = object.__hash__  # that of an Enum is slow, and reasons are put together at each layer
 
 
 _AT_BORDERS = frozenset({Cause.PADS, Cause.PARTIAL_WINDOW, Cause.FEWER_INPUTS})
@@ -87,6 +90,7 @@ def exactness_of(reasons: Iterable[Reason]) -> Exactness:
     return next((each for each in worst if each in found), Exactness.EVERYWHERE)
 
 
+@lru_cache(maxsize=10_000)
 def words(reason: Reason) -> str:
     """REASON for people."""
     return f'layer "{reason.layer}" {_told(reason, 0)}'

@@ -123,18 +123,25 @@ class Builder:
             self._stored[key] = self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, dims, blob))
         return self._stored[key]
 
-    def give(self, value: str, name: str) -> None:
-        """Call VALUE by the reserved NAME from now on. What other layers made is kept, and copied."""
+    def give(self, names: Iterable[tuple[str, str]]) -> None:
+        """Call each value, of (value, reserved name), by its name from now on. What other layers made is kept, and
+        copied, and so is what gets a second name."""
         own = range(self._first, len(self.nodes))
-        maker = next((index for index in own if value in self.nodes[index].outputs), None)
-        if maker is None:
-            self.nodes.append(OnnxNode("Identity", unique(name, self._node_names), (value,), (name,), {}))
-            return
-        for index in own:
+        made = {value for index in own for value in self.nodes[index].outputs}
+        given: dict[str, str] = {}
+        copies = []
+        for value, name in names:
+            if value in made and value not in given:
+                given[value] = name
+            else:
+                copies.append((value, name))
+        for index in own if given else ():
             node = self.nodes[index]
-            inputs = tuple(name if each == value else each for each in node.inputs)
-            outputs = tuple(name if each == value else each for each in node.outputs)
+            inputs, outputs = (tuple(given.get(each, each) for each in side) for side in (node.inputs, node.outputs))
             self.nodes[index] = replace(node, inputs=inputs, outputs=outputs)
+        for value, name in copies:
+            inputs = (given.get(value, value),)
+            self.nodes.append(OnnxNode("Identity", unique(name, self._node_names), inputs, (name,), {}))
 
     def _constant(self, kind: int, dims: tuple[int, ...], data: bytes) -> str:
         key = (kind, dims, data)

@@ -205,9 +205,8 @@ class _Walk:
         )
         made = LOWERINGS[node.type](site)
         values = [made] if isinstance(made, str) else made
-        for value, blob in zip(values, node.tops, strict=True):
-            if self.names[blob] != value:
-                build.give(value, self.names[blob])
+        named = zip(values, map(self.names.__getitem__, node.tops), strict=True)
+        build.give((value, name) for value, name in named if value != name)
 
 
 def _same_values(graph: Graph) -> dict[Blob, Blob]:

@@ -18,7 +18,7 @@ class Parameters:
 
     def __init__(self, weights: WeightFile) -> None:
         self._weights = weights
-        self._held = {record.name: record.blobs for record in weights.layers if record.blobs}
+        self._held = weights.held
 
     def blob(self, node: Node, position: int) -> BlobRecord:
         """Parameter blob POSITION of NODE."""

@@ -63,7 +63,7 @@ def prove_weights(original: Side, twin: Side) -> WeightsProof:
     Raises WeightsError where a value is not finite: no such net has answers that could be compared.
     """
     pairs, failures = _pairs(original, twin)
-    held, others = _held(original.weights), _held(twin.weights)
+    held, others = original.weights.held, twin.weights.held
     count = _Count(original.weights, twin.weights, failures)
     for pair in pairs.values():
         count.layer(pair, held.get(pair.layer.name, ()), others.get(pair.twin.name, ()))
@@ -83,11 +83,6 @@ def prove_weights(original: Side, twin: Side) -> WeightsProof:
         tuple(dict.fromkeys(failures)),
         unchanged=tuple(count.unchanged),
     )
-
-
-def _held(weights: WeightFile) -> dict[str, tuple[BlobRecord, ...]]:
-    """The blobs by layer. As in Caffe, of layers of one name the last counts."""
-    return {record.name: record.blobs for record in weights.layers if record.blobs}
 
 
 def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
@@ -131,7 +126,7 @@ def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) ->
 def _has_blobs(side: Side, phase: str, node: Node) -> bool:
     """Whether NODE has parameters: by its type, or, of a type that nobody knows, by the file."""
     wanted = side.shapes[phase].params.get(node.index)
-    return bool(wanted) if wanted is not None else any(r.name == node.name and r.blobs for r in side.weights.layers)
+    return bool(wanted) if wanted is not None else node.name in side.weights.held
 
 
 def _pair(
@@ -193,7 +188,7 @@ class _Count:
 
     def foreign(self, name: str, blobs: tuple[BlobRecord, ...]) -> None:
         """Compare the blobs of a layer that is in neither net."""
-        records = _held(self.twin)[name]
+        records = self.twin.held[name]
         if not blobs:
             self.failures.append(f"layer {name!r} is in {self.twin.path}, and is none of the twin's net")
             return
