@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
-from caffe_fcn.cli.options import file_name, fork_option, selection_options
+from caffe_fcn.cli.options import check_fork, file_name, fork_option, selection_options
+from caffe_fcn.cli.several import holds_weights
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def check(
         raise click.UsageError("a file's name is empty")
     if files.count("-") > 1:
         raise click.UsageError("only one FILE can come from stdin")
+    check_fork(fork, alone="-" in files or any(map(holds_weights, files)))
     checked = [_check(path, selection, fork, strict) for path in files]
     if as_json:
         print_json(document(checked))

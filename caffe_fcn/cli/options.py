@@ -114,6 +114,12 @@ fork_option = click.option(
 """The option that says by whose numbers a caffemodel alone is read."""
 
 
+def check_fork(fork: str | None, *, alone: bool) -> None:
+    """Raise UsageError where FORK is given, and no caffemodel stands ALONE."""
+    if fork is not None and not alone:
+        raise click.UsageError("--fork says who wrote a caffemodel without its prototxt, and there is none")
+
+
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which net of a file is meant, handed to COMMAND as one `selection`."""
 

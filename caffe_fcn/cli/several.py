@@ -14,7 +14,7 @@ import click
 
 from caffe_fcn.cli.conversion import Files, convert_files
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
-from caffe_fcn.cli.options import Manner
+from caffe_fcn.cli.options import Manner, check_fork
 from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def convert_all(
     before anything is written, OutputError where the directory cannot be made."""
     jobs = pair(paths, out_dir)
     _check_names(jobs)
+    check_fork(fork, alone=any(holds_weights(files.net) for files in jobs))
     documents: list[dict[str, Any]] = []
     failed = 0
     with nullcontext() if manner.dry_run else directory(out_dir):

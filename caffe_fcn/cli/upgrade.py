@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from caffe_fcn.cli.nets import files_of
-from caffe_fcn.cli.options import Manner, file_name, fork_option, selection_options, writing_options
+from caffe_fcn.cli.options import Manner, check_fork, file_name, fork_option, selection_options, writing_options
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
@@ -111,6 +111,7 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None
         if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
             upgraded = net_inside(opened, wanted.selection, wanted.fork)
         else:
+            check_fork(wanted.fork, alone=False)
             upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), selection=wanted.selection)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
         if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
@@ -129,6 +130,7 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wa
     from caffe_fcn.surgery.convert import open_inputs
     from caffe_fcn.surgery.upgrading import upgrade_pair
 
+    check_fork(wanted.fork, alone=False)
     with ExitStack() as stack:
         files = files_of(stack, inputs)
         source, opened = open_inputs(files[0].path, files[1].path, (files[0].name, files[1].name))

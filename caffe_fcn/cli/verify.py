@@ -10,7 +10,15 @@ import click
 
 from caffe_fcn.cli.failures import DONE, FAILED
 from caffe_fcn.cli.nets import files_of, grouped, open_trained
-from caffe_fcn.cli.options import Preparation, file_name, fork_option, fraction, preparation_options, selection_options
+from caffe_fcn.cli.options import (
+    Preparation,
+    check_fork,
+    file_name,
+    fork_option,
+    fraction,
+    preparation_options,
+    selection_options,
+)
 from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -150,8 +158,7 @@ def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[Mo
     from caffe_fcn.run.verify import Model
 
     groups = grouped(files_of(stack, words))
-    if fork is not None and not any(len(files) == 1 for files in groups):
-        raise click.UsageError("--fork says who wrote a caffemodel without its prototxt, and there is none")
+    check_fork(fork, alone=any(len(files) == 1 for files in groups))
     models = [Model(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]
     if len(models) != 2:
         expected = "two nets to compare, each a prototxt with its weights or a caffemodel alone"

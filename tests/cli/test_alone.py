@@ -216,7 +216,19 @@ def test_what_writes_no_net_shows_the_layers(pool: CommandLine) -> None:
         assert UNTOLD not in done(pool, command, POOL, "--fork", "BVLC").err
 
 
-@pytest.mark.parametrize("files", [("inspect", NET), ("convert", NET, WEIGHTS), ("verify", NET, WEIGHTS, NET, WEIGHTS)])
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("inspect", NET),
+        ("check", NET),
+        ("convert", NET, WEIGHTS),
+        ("convert", NET, "--out-dir", "o"),
+        ("verify", NET, WEIGHTS, NET, WEIGHTS),
+        ("upgrade", NET, "o.prototxt"),
+        ("upgrade", WEIGHTS, "o.caffemodel"),
+        ("upgrade", NET, WEIGHTS, "-o", "o.prototxt", "-w", "o.caffemodel"),
+    ],
+)
 def test_a_prototxt_needs_no_fork(cli: CommandLine, files: tuple[str, ...]) -> None:
     result = cli.run(*files, "--fork", "intel")
     assert result.code in (1, 2) and "--fork" in result.err
