@@ -39,7 +39,12 @@ which gains it a tenth of the time and, in a net that is nearly all one such lay
 
 
 def onnxruntime() -> Any:
-    """The package. Raises ExtraError where it is not installed."""
+    """The package. Raises ExtraError where it is not installed.
+
+    From 1.29 on it reports each session to its makers, and keeps an identifier in the home directory and a file in that
+    for temporary ones. That is turned off, unless the environment says otherwise.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         with uninterrupted():  # torn apart in its middle, it would look like one that is not installed
             import onnxruntime  # type: ignore[import-untyped]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,17 @@ def test_memory_is_at_most_twice_the_model(kind: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 2 * size
+
+
+def test_nothing_is_reported_to_its_makers(tmp_path: Path) -> None:
+    """From 1.29 on it keeps an identifier, of what it is about to report, in two places."""
+    script = "from caffe_fcn.run.engines import engine; engine('onnxruntime')"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    places = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+    for place in places.values():
+        os.mkdir(place)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env={**environment, **places}, check=True, timeout=120)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_what_onnxruntime_raises_is_told_in_a_line(
