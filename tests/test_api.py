@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from caffe_fcn.errors import (
     WeightsError,
 )
 from caffe_fcn.net.selection import Selection
+from caffe_fcn.run.engines import ENGINES
 from caffe_fcn.run.proofs.weights import prove_weights
 from tests.paths import GOLDEN, ROOT
 from tests.run.nets import net_of, weights_of
@@ -315,6 +317,13 @@ def test_every_option_of_the_commands_is_one_of_the_library() -> None:
     for options, function in ((api.VerifyOptions, running._proving), (api.ExportOptions, running._exporting)):
         own = set(inspect.signature(function).parameters)
         assert set(options.__annotations__) == own | set(api.SelectionOptions.__annotations__)
+
+
+def test_every_engine_can_be_asked_for() -> None:
+    """Wherever the library takes one."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "caffe_fcn" / "api").glob("*.py")]
+    found = [each for source in sources for each in re.findall(r"engine: Literal\[(.*?)\]", source)]
+    assert len(found) >= 5 and {*found} == {", ".join(f'"{name}"' for name in ENGINES)}
 
 
 def test_every_keyword_of_the_selection_arrives_in_it() -> None:

@@ -34,8 +34,8 @@ _LONG = 300
 
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ ([^\]]+)\] (.*)$")
 """A line by which glog ends a program: where, and why."""
-_FRAME = re.compile(r"^(\s*@ |\*\*\*|\s*$)")
-"""A line of the stack that follows it."""
+_NO_REASON = re.compile(r"^(\s*@ |\*\*\*|\s*$|I\d{4,8} )")
+"""A line of the stack that follows it, or of what is only to be known."""
 _CREATED = re.compile(r"^I.*\] Creating Layer (.*)$")
 _BUILT = re.compile(r"^I.*\] Network initialization done")
 
@@ -163,7 +163,7 @@ def _last(log: Sequence[str]) -> str:
     fatal = [found for line in log if (found := _FATAL.match(line))]
     if fatal:
         return printable(f"{os.path.basename(fatal[-1][1])}: {fatal[-1][2]}", _LONG)
-    return printable(next((line.strip() for line in reversed(log) if not _FRAME.match(line)), ""), _LONG)
+    return printable(next((line.strip() for line in reversed(log) if not _NO_REASON.match(line)), ""), _LONG)
 
 
 def _at_work(scope: Scope, written: Written, log: Sequence[str]) -> str:

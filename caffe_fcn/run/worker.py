@@ -40,7 +40,8 @@ class EndedError(Exception):
         if self.code >= 0:
             return f"with the exit code {self.code}"
         with suppress(ValueError):
-            return f"by {signal.Signals(-self.code).name}"
+            memory = ", perhaps for want of memory" if -self.code == signal.SIGKILL else ""
+            return f"by {signal.Signals(-self.code).name}{memory}"
         return f"by signal {-self.code}"
 
 

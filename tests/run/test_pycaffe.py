@@ -171,7 +171,10 @@ def test_weights_that_caffe_does_not_read(stand_in: Path) -> None:
             "abort load",
             "net.prototxt: Caffe ends itself while it loads it, by SIGABRT: conv_layer.cpp:16: Check failed",
         ),
-        ("kill load", "net.prototxt: Caffe ends itself while it loads it, by SIGKILL: I1125"),
+        (
+            "kill load",
+            "net.prototxt: Caffe ends itself while it loads it, by SIGKILL, perhaps for want of memory: noise on",
+        ),
         ("raise load", "net.prototxt: Caffe does not load it: RuntimeError: Could not open file"),
         ("abort run", "net.prototxt: Caffe ends itself while it runs it, by SIGABRT: conv_layer.cpp:16: Check failed"),
         ("raise run", "net.prototxt: Caffe does not run it: RuntimeError: Could not open file"),
@@ -256,7 +259,7 @@ def test_a_process_that_does_not_end_is_made_to(tmp_path: Path, monkeypatch: pyt
     assert time.monotonic() - began < 5
     with pytest.raises(EndedError) as ended:
         hanging.call({"call": "import"})
-    assert ended.value.how == "by SIGKILL"
+    assert ended.value.how == "by SIGKILL, perhaps for want of memory"
 
 
 def test_a_reply_that_is_none_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
