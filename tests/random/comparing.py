@@ -84,9 +84,24 @@ class Pair:
 
     @cached_property
     def changed(self) -> set[str]:
-        """The layers of the original that are others in the twin, or gone; but for those that did nothing."""
+        """The layers of the original that are others in the twin, or that one of its layers does not read any more; but
+        for those that did nothing."""
         edits = [edit for edit in self.edits if isinstance(edit, (ToConvolution, WindowPooling, DropLayer))]
-        return {edit.layer for edit in edits if not isinstance(edit, DropLayer) or edit.layer not in self.idle}
+        return {edit.layer for edit in edits if edit.layer not in self.idle} | self._passed_by() - self.idle
+
+    def _passed_by(self) -> set[str]:
+        """The layers between what a layer read and what it reads in the twin."""
+        tops = {old: new for edit in self.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+        layers, found = self.original.all_layers, set[str]()
+        for edit in self.edits:
+            for blob, other in edit.bottoms.items() if isinstance(edit, Rewire) else ():
+                end, way = _maker(layers[: edit.index], blob), []
+                while tops.get(blob, blob) != other and end is not None and layers[end].bottom:
+                    way.append(layers[end].name)
+                    blob = layers[end].bottom[0]
+                    end = _maker(layers[:end], blob)
+                found |= set(way if tops.get(blob, blob) == other else ())
+        return found
 
     @cached_property
     def idle(self) -> set[str]:
