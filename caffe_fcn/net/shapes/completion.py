@@ -23,6 +23,7 @@ from caffe_fcn.net.shapes.registry import (
     Top,
     Unknown,
     count,
+    no_params,
 )
 from caffe_fcn.schema import Message
 
@@ -108,12 +109,18 @@ def _channels_of_weights(search: Search, blob: Blob, shape: PartialShape) -> int
         current = pending.pop(0)
         seen.add(current)
         for node in search.graph.consumers.get(current, ()):
-            found = _channels_at(search, node, blob, shape) if weights.get(node.name) else ANY
+            found = _channels_at(search, node, blob, shape) if weights.get(node.name) else None
             if isinstance(found, int):
                 return found
-            if found is ANY:
+            if found is ANY or _learns_nothing(node):
                 pending += [top for top in node.tops if top not in seen and top not in pending]
     return None
+
+
+def _learns_nothing(node: Node) -> bool:
+    """Whether NODE has no parameters, and what it makes depends on the channels that go in."""
+    known = RULES.get(node.type)
+    return known is not None and known.params is no_params and known.layouts is None
 
 
 def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -> int | Literal["any"] | None:
