@@ -169,20 +169,20 @@ def _brought_to_size(
     stated = size_of(model.net.graph, model.feed)
     if stated is None or (model.maps and model.fixed is None):
         return resize, crop or Crop.NONE, ()
-    layer, done = f"layer {printable(stated.layer)!r}", []
+    done, where = [], ""
     if resize is None and stated.resized is not None:
         resize = stated.resized
         done.append(f"resizes pictures to {show(resize)}")
     if crop is None and stated.cropped:
-        crop = Crop.CENTER
-        done.append(f"takes the centre, {show(model.nominal)}")
-    told = f"{layer} {' and '.join(done)}, and so does this; choose otherwise with --resize and --crop"
-    return resize, crop or Crop.NONE, (told,) if done else ()
+        crop, where = Crop.CENTER, ", at the centre"
+        done.append(f"crops {'them' if done else 'pictures'} to {show(model.nominal)}")
+    told = f"layer {printable(stated.layer)!r} {' and '.join(done)}, and so does this{where}; choose otherwise with "
+    return resize, crop or Crop.NONE, (f"{told}--resize and --crop",) if done else ()
 
 
 def check_settings(model: Model, settings: Settings) -> None:
     """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
-    settings.steps.check(model.channels, model.fixed)
+    settings.steps.check(model.channels, model.fixed if settings.crop is Crop.NONE else model.nominal)
     if settings.tile is not None:
         check_maps(model, "--tile")
     if settings.scales != (1.0,):

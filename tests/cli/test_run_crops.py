@@ -12,6 +12,7 @@ from tests.cli.conftest import CommandLine
 from tests.cli.test_run import checked, refuses, rejects, runs
 from tests.paths import SHARED_MODELS
 from tests.run.nets import net_of, weights_of
+from tests.surgery.nets import layer
 
 DATA = """
 layer { name: "data" type: "%s" top: "data" top: "label" transform_param { crop_size: 20 scale: 0.01 } %s }
@@ -27,7 +28,9 @@ DENSE = REST % ("Convolution", "convolution_param { num_output: 3 kernel_size: 1
 DATABASE = DATA % ("Data", 'data_param { source: "x" batch_size: 2 }')
 LIST = DATA % ("ImageData", 'image_data_param { source: "x" batch_size: 2 new_height: 24 new_width: 26 }')
 NAME = "net.prototxt"
-STATED = "layer 'data' takes the centre, 20×20, and so does this; choose otherwise with --resize and --crop"
+STATED = (
+    "layer 'data' crops pictures to 20×20, and so does this, at the centre; choose otherwise with --resize and --crop"
+)
 
 
 def net(cli: CommandLine, text: str) -> tuple[str, str]:
@@ -76,7 +79,9 @@ def test_a_net_without_a_crop_asks_for_one(cli: CommandLine) -> None:
 def test_images_from_a_list_are_resized_before(cli: CommandLine) -> None:
     files = net(cli, LIST + CLASSIFIER)
     found, told = answer(cli, *files, "large.npy")
-    assert "note: layer 'data' resizes pictures to 24×26 and takes the centre, 20×20, and so does this" in told
+    assert (
+        "note: layer 'data' resizes pictures to 24×26 and crops them to 20×20, and so does this, at the centre" in told
+    )
     assert "resized from 30×44 to 24×26 pixels" in told and "took the centre, 20×20 of 24×26 pixels" in told
     np.testing.assert_array_equal(found, answer(cli, *files, "large.npy", "--resize", "24x26", "--crop", "center")[0])
 
@@ -93,6 +98,21 @@ def test_a_dense_net_sees_the_whole_picture(cli: CommandLine) -> None:
         "center, or choose another with --blob"
     )
     runs(cli, *files, "large.npy", "--crop", "center", "--label-map", "map.png", "--json")
+
+
+def test_a_net_of_any_size_with_one_answer_is_fed_the_crop_that_it_states(cli: CommandLine) -> None:
+    """As SqueezeNet; the whole picture is to be asked for."""
+    pool = layer("pool", "Pooling", "conv", params="pooling_param { pool: AVE global_pooling: true }")
+    rest = REST.partition('layer { name: "score"')[0] + pool
+    files = net(cli, DATABASE + rest)
+    centre, told = answer(cli, *files, "large.npy")
+    assert STATED in told
+    np.testing.assert_array_equal(centre, answer(cli, *files, "centre.npy")[0])
+    whole, told = answer(cli, *files, "large.npy", "--crop", "none")
+    assert "centre" not in told and not np.array_equal(whole, centre)
+    np.save(cli.path / "mean.npy", np.ones((3, 19, 40)))
+    told = refuses(cli, *files, "large.npy", "--mean", "mean.npy")
+    assert "mean mean.npy: expected at least 20×20 pixels, the size of the net's input, found 19×40" in told
 
 
 def test_ten_crops_are_told(cli: CommandLine) -> None:
