@@ -167,21 +167,27 @@ class _Inquiry:
     def _by(self, writers: Iterable[str], part: _Part) -> dict[str, Reading]:
         """What PART says by those WRITERS that can have written it."""
         found: dict[str, Reading] = {}
-        named = () if self.fork else _named_like_type(part)
-        for caffe in writers:
+        for caffe in self._likely(writers, part):
             with suppress(UnreadableError):
                 found[caffe] = self.decoders[caffe].decode(part.data, part.message)
-        return {caffe: found[caffe] for caffe in found if not named or caffe in named}
+        return found
+
+    def _likely(self, writers: Iterable[str], part: _Part) -> list[str]:
+        """Those WRITERS in which a field of PART is named like its type, if there are any such Caffes."""
+        named = () if self.fork else _named_like_type(part)
+        return [caffe for caffe in writers if not named or caffe in named]
 
     def _in_part(self, writers: Iterable[str], index: int, part: _Part) -> dict[str, Reading]:
         """What PART says without the fields that no Caffe can have written, by those WRITERS that leave out least."""
         found: dict[str, tuple[Reading, list[Lost]]] = {}
-        for caffe in writers:
+        for caffe in self._likely(writers, part):
             decoder = Decoder(layout(caffe), lenient=True)
             try:
                 found[caffe] = decoder.decode(part.data, part.message), decoder.lost
             except UnreadableError as error:
                 raise self._error(part, f"{_field(error.path, error.number)} {self._unreadable}") from error
+        if not found:
+            raise self._error(part, f"has a field of {_list(_named_like_type(part))}, which did not write the others")
         least = min(found.values(), key=lambda each: len(each[1]))[1]
         for field in least:
             self._leave_out(part, index, field, (), self._unreadable, field.data.hex())

@@ -114,6 +114,18 @@ def test_a_field_named_like_the_type_is_no_other_fields_in_a_fork_that_nobody_kn
         text_in(path)
 
 
+def test_nor_where_another_field_of_it_cannot_be_read(write: Write) -> None:
+    path = write(layer("BVLC", ""))
+    upsample = layer("SegNet", 'type: "Upsample" upsample_param { scale: 4 }').SerializeToString()
+    unknown = b"\xaa\x06\x02\x20\x07"  # field 4 of loss_param, which would have no effect
+    upsample = upsample[:2] + bytes([upsample[2] + len(unknown)]) + upsample[3:] + unknown
+    path.write_bytes(upsample)
+    assert net_in(path).net.layer[0].upsample_param.scale == 4
+    path.write_bytes(upsample + layer("BVLC", 'type: "BatchNorm" batch_norm_param { eps: 1 }').SerializeToString())
+    with pytest.raises(NetError, match=r"\(Upsample\): has a field of SegNet.*, which did not write the others; give"):
+        net_in(path)
+
+
 @pytest.mark.parametrize(
     "text",
     [
