@@ -10,6 +10,7 @@ import click
 
 from caffe_fcn.cli.options import Manner
 from caffe_fcn.cli.progress import copying
+from caffe_fcn.cli.streams import print_diff
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
@@ -84,10 +85,9 @@ def _write(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) 
 def _tell(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:
     """The diff to stdout, the report to stderr."""
     from caffe_fcn.report.conversion import lines
-    from caffe_fcn.surgery.writing import to_stdout
 
     if manner.diff:
-        to_stdout(plan.diff(files.out).encode("utf-8", "surrogateescape"))
+        print_diff(plan.diff(files.out))
     if not manner.quiet and not manner.as_json:
         there = " (exists; needs --force)"
         outputs = [path + there * (manner.dry_run and os.path.lexists(path)) for path in files.outputs]

@@ -21,7 +21,7 @@ def explain(error: Exception) -> str:
     which show the place in the file."""
     from caffe_fcn.files.literals import visible
 
-    return _words(error) if isinstance(error, PrototxtError) else visible(_words(error))
+    return _words(error) if isinstance(error, PrototxtError) and error.place else visible(_words(error))
 
 
 def _words(error: Exception) -> str:
@@ -42,8 +42,7 @@ def tell(message: str) -> None:
         import traceback
 
         traceback.print_exc()
-    from caffe_fcn.files.literals import visible
+    from caffe_fcn.files.literals import visible_lines
 
-    lines = [visible(line) for line in message.split("\n")]
     with suppress(OSError):
-        click.echo("\n".join([f"caffe-fcn: {lines[0]}", *lines[1:]]), err=True)
+        click.echo(f"caffe-fcn: {visible_lines(message)}", err=True)

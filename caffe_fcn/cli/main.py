@@ -96,6 +96,10 @@ def run(arguments: list[str]) -> int:
     except SystemExit as done:  # completions are shown
         return done.code if isinstance(done.code, int) else DONE
     except click.ClickException as error:
+        from caffe_fcn.files.literals import visible
+
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # which is the help
+            vars(error)["message"] = visible(error.message)  # quotes words of the command line
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -16,7 +16,7 @@ from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.pictures import KINDS, Targets
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.files.atomic import Output, OutputFiles
-from caffe_fcn.files.literals import visible
+from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.report import answers
 from caffe_fcn.report.running import lines
 from caffe_fcn.run.images import open_picture
@@ -99,9 +99,9 @@ class _Document:
             pieces.append(piece)
             size += len(piece)
             if size > _CHUNK:
-                to_stdout("".join(pieces).encode("utf-8", "replace"))
+                to_stdout(visible_json("".join(pieces)).encode())
                 pieces, size = [], 0
-        to_stdout("".join(pieces).encode("utf-8", "replace"))
+        to_stdout(visible_json("".join(pieces)).encode())
         self._before = ",\n"
 
     def end(self) -> None:

@@ -38,13 +38,25 @@ def as_file(path: str) -> Iterator[str]:
         yield file.name
 
 
+def print_diff(diff: str) -> None:
+    """Print DIFF to stdout: to a pipe or a file the very bytes, so that it can be applied; to a terminal what that can
+    show. Raises OutputError where stdout is closed or full."""
+    from caffe_fcn.files.literals import visible_lines
+    from caffe_fcn.surgery.writing import to_stdout
+
+    if sys.stdout is not None and sys.stdout.isatty():
+        diff = visible_lines(diff.replace("\r\n", "\n").expandtabs())
+    to_stdout(diff.encode("utf-8", "surrogateescape"))
+
+
 def print_json(value: Any) -> None:
     """Print VALUE to stdout as a JSON document. Raises OutputError where that is closed or full."""
     import json
     from itertools import chain, islice
 
+    from caffe_fcn.files.literals import visible_json
     from caffe_fcn.surgery.writing import to_stdout
 
     pieces = chain(json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value), "\n")
     while part := "".join(islice(pieces, _PIECES)):
-        to_stdout(part.encode("utf-8", "backslashreplace"))  # names of files that are no UTF-8, escaped as JSON does
+        to_stdout(visible_json(part).encode())

@@ -13,7 +13,7 @@ import click
 from caffe_fcn.cli.nets import files_of
 from caffe_fcn.cli.options import Manner, check_fork, file_name, fork_option, selection_options, writing_options
 from caffe_fcn.cli.progress import copying
-from caffe_fcn.cli.streams import STDIN, as_file, print_json
+from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
@@ -171,11 +171,10 @@ def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Man
 def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: Manner) -> None:
     """Data to stdout, the report to stderr: of each upgrade, and where it goes."""
     from caffe_fcn.report.upgrading import document, lines
-    from caffe_fcn.surgery.writing import to_stdout
 
     for upgraded, out in upgrades:
         if manner.diff and upgraded.diff is not None:
-            to_stdout(upgraded.diff(out).encode("utf-8", "surrogateescape"))
+            print_diff(upgraded.diff(out))
     if manner.as_json:
         documents = [document(upgraded, out, manner.dry_run) for upgraded, out in upgrades]
         print_json(documents if len(documents) > 1 else documents[0])

@@ -6,6 +6,7 @@ of the file, where a general diff is neither on the repetitive lines of a net.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -13,6 +14,7 @@ from difflib import SequenceMatcher
 from caffe_fcn.files.prototxt import Document, Edit
 
 _CONTEXT = 3
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass
@@ -44,7 +46,15 @@ def unified_diff(document: Document, edits: Sequence[Edit], old_name: str, new_n
         out.append(f"@@ -{old_range} +{new_range} @@\n")
         out += [line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in body]
         grown += growth
-    return "".join([f"--- {old_name}\n", f"+++ {new_name}\n", *out]) if out else ""
+    return "".join([f"--- {_quoted(old_name)}\n", f"+++ {_quoted(new_name)}\n", *out]) if out else ""
+
+
+def _quoted(name: str) -> str:
+    """NAME; in quotes and with escapes, as diff and patch have it, where it would not stay on its line."""
+    if not _CONTROL.search(name):
+        return name
+    text = re.sub(r'["\\]', r"\\\g<0>", name)
+    return f'"{_CONTROL.sub(lambda match: f"{chr(92)}{ord(match[0]):03o}", text)}"'
 
 
 def _lines(text: str) -> list[str]:

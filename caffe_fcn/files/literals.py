@@ -6,6 +6,7 @@ for one that does not fit.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -24,12 +25,32 @@ _WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
 _TRUTH = {"true": True, "t": True, "false": False, "f": False}
 _NOT_TEXT = b"\xff"
 """A byte that no UTF-8 text has: what escapes stand for that mean no character."""
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_STEERING = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f"  # C0, DEL and C1: line ends, escape sequences
+    "\\xad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890-\\u0891\\u08e2\\u180e"  # formatting that shows nothing
+    "\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"  # directions, joiners, line ends
+    "\\u115f-\\u1160\\u3164\\uffa0"  # letters that show nothing
+    "\\U000110bd\\U000110cd\\U00013430-\\U0001343f\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a"
+    "\\U000e0000-\\U000e0fff]"  # tags
+)
+"""Characters that steer a terminal, change the order in which others are shown, or cannot be seen."""
 
 
 def visible(text: str) -> str:
-    """TEXT with nothing in it that would steer a terminal, or that no terminal can show."""
-    return _CONTROL.sub("?", text.encode("utf-8", "replace").decode())
+    """TEXT on one line, with nothing in it that would steer a terminal, or that no terminal can show."""
+    return _STEERING.sub("?", text.encode("utf-8", "replace").decode())
+
+
+def visible_lines(text: str) -> str:
+    """TEXT of several lines, each of them visible."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_json(text: str) -> str:
+    """TEXT of a JSON document, with escapes for the characters in its strings that `visible` masks; half characters,
+    which names of files that are no UTF-8 are read as, included. What it says stays the same."""
+    text = _STEERING.sub(lambda match: match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1], text)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def printable(text: str, length: int = 40) -> str:

@@ -137,9 +137,8 @@ class Document:
         source = self.text[start : len(self.text) if end < 0 else end].rstrip("\r").lstrip("\ufeff")
         column -= self.text.startswith("\ufeff") and line == 1
         shown, at = _window(source, column - 1)
-        shown = visible(shown)
-        margin = "".join("\t" if char == "\t" else " " for char in shown[:at])
-        error = PrototxtError(f"{self.name}:{line}:{column}: {message}\n  {shown}\n  {margin}^")
+        message, shown = visible(message), visible(shown.replace("\t", " "))
+        error = PrototxtError(f"{visible(self.name)}:{line}:{column}: {message}\n  {shown}\n  {' ' * at}^")
         error.place, error.reason = (line, column), message
         raise error
 
@@ -173,10 +172,10 @@ def decode(data: bytes, name: str) -> str:
     surely another one."""
     kind = kind_of(data[:HEAD])
     if kind is not None:
-        raise PrototxtError(f"{name}: expected a prototxt (text), found {kind}")
+        raise PrototxtError(f"{visible(name)}: expected a prototxt (text), found {kind}")
     if is_binary(data):
         hint = "a binary file; is it the caffemodel? The prototxt comes first, then the weights"
-        raise PrototxtError(f"{name}: expected a prototxt (text), found {hint}")
+        raise PrototxtError(f"{visible(name)}: expected a prototxt (text), found {hint}")
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -14,15 +14,12 @@ from fractions import Fraction
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.files.literals import visible
+from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.net.cost import Total
 from caffe_fcn.net.geometry import Geometry, Phase, words
 from caffe_fcn.net.geometry.alignment import Misaligned
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match
-
-_C1 = re.compile(r"[\x7f-\x9f]")
-"""Characters that may steer a terminal and that JSON does not escape by itself."""
 
 _NUMBERS = re.compile(r"\[\n[-0-9.e+,\s]+\]")
 """A list of numbers, on lines that no text within quotes can have."""
@@ -32,7 +29,7 @@ def to_json(found: Inspection) -> str:
     """FOUND as a JSON document with each shape on one line and no character that steers a terminal."""
     text = json.dumps(document(found), indent=2, ensure_ascii=False, allow_nan=False)
     text = _NUMBERS.sub(lambda match: "[" + ", ".join(match[0][1:-1].replace(",", " ").split()) + "]", text)
-    return _C1.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    return visible_json(text) + "\n"
 
 
 def document(found: Inspection) -> dict[str, Any]:

@@ -66,7 +66,7 @@ Part: TypeAlias = "Table | Heading | str"
 
 def shown(text: str) -> str:
     """TEXT from a model, safe to print on one line."""
-    text = visible(text).replace("\t", " ")
+    text = visible(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

@@ -57,9 +57,8 @@ def test_a_syntax_error_shows_the_line_and_a_caret(cli: CommandLine) -> None:
     cli.write(net=data() + '\tlayer { name: "a" type }\n')
     result = cli.convert("net.prototxt")
     shown, caret = result.err.splitlines()[1:]
-    assert shown == '  \tlayer { name: "a" type }'
+    assert shown == '   layer { name: "a" type }'
     assert shown[len(caret) - 1] == "}"
-    assert "\t" in caret
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", "\ufeff", "# nothing but this\n", 'name: "net"\n', 'input: "data"\n'])

@@ -157,3 +157,8 @@ def test_one_line_changes_among_many_alike() -> None:
     at = len(text) // 2
     patch = unified_diff(parse(text), [Edit(at, at + 5, "other")], "old", "new")
     assert patch.count("\n") == 2 + 1 + 8
+
+
+def test_names_that_would_break_the_line_are_quoted() -> None:
+    document = parse("a: 1\n")
+    assert unified_diff(document, [Edit(3, 4, "2")], 'a\n"\\', "b").startswith('--- "a\\012\\"\\\\"\n+++ b\n@@')

@@ -236,7 +236,7 @@ def test_an_error_shows_the_line_and_a_caret() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "shown", "margin"),
     [
-        ("\t\ta\t= 1", 1, 5, "\t\ta\t= 1", "\t\t \t"),
+        ("\t\ta\t= 1", 1, 5, "  a = 1", "    "),
         ("\ufeffa = 1", 1, 3, "a = 1", "  "),
         ("\ufeff# c\r\n a = 1\r\n", 2, 4, " a = 1", "   "),
         ("a: 1\r\nb = 2\r\n", 2, 3, "b = 2", "  "),

@@ -185,6 +185,6 @@ def test_markup_and_emoji_codes_are_only_text(colour: bool) -> None:
 
 
 def test_names_of_models_cannot_steer_a_terminal() -> None:
-    assert shown("a\x1b[31mb\x07\n\tc\x9b1m") == "a?[31mb?? c?1m"
+    assert shown("a\x1b[31mb\x07\n\tc\x9b1m") == "a?[31mb???c?1m"
     assert shown("x" * LONGEST) == "x" * LONGEST
     assert shown("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + "…"

@@ -1,0 +1,164 @@
+"""Nothing that a model, a file's name or a list of labels says steers a terminal, through every command.
+
+All strings are hostile: they break lines, hold escape sequences, and turn the direction of text round.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.files.literals import visible, visible_json, visible_lines
+from tests.cli.conftest import LENET, CommandLine, Result
+
+HOSTILE = "\r\nFAKE\t\x1b[31m\x07\x7f\x9b2J\u202e\u2028\u200b\U000e0041"
+ESCAPED = "".join(f"\\{byte:03o}" for byte in HOSTILE.encode())
+NET, TWIN = f"net{HOSTILE}.prototxt", f"twin{HOSTILE}.prototxt"
+WEIGHTS, TWINS = f"net{HOSTILE}.caffemodel", f"twin{HOSTILE}.caffemodel"
+ALLOWED = re.compile(r"\x1b\[[0-9;]*m|\n")
+"""What a terminal may be sent: our own colours, and line ends."""
+
+
+def hostile_character(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def assert_harmless(told: str) -> None:
+    """TOLD, as a terminal gets it, has no hostile character, and no line that a name began."""
+    rest = ALLOWED.sub("", told)
+    assert not [char for char in rest if hostile_character(char)], ascii(told)
+    assert "\nFAKE" not in told and "\x1b[31mFAKE" not in told
+
+
+@pytest.fixture
+def hostile(cli: CommandLine) -> CommandLine:
+    """A LeNet, its twin and a picture, in which all that can have a name has a hostile one."""
+    text = (LENET / "net.prototxt").read_text(encoding="utf-8")
+    text = re.sub(r'\b(name|top|bottom): "([^"]*)"', lambda match: f'{match[1]}: "{match[2]}{ESCAPED}"', text)
+    text += f'layer {{ name: "more{ESCAPED}" type: "Silence" bottom: "prob{ESCAPED}" fork: "{ESCAPED}" }} # \x1b[31m\n'
+    Path(NET).write_text(text, encoding="utf-8")
+    weights = schema.NetParameter.FromString((LENET / "net.caffemodel").read_bytes())
+    for layer in weights.layer:
+        layer.name += HOSTILE
+    weights.layer.add(name=f"foreign{HOSTILE}", type=HOSTILE).blobs.add(shape={"dim": [1]}, data=[1.0])
+    Path(WEIGHTS).write_bytes(weights.SerializeToString())
+    result = cli.run("convert", NET, WEIGHTS, "-o", TWIN, "-w", TWINS)
+    assert result.code == 0, result.err
+    Path("labels").write_bytes(b"\n".join(b"%d\x1b[31m\xc2\x9b\xe2\x80\xaeclass" % label for label in range(10)))
+    return cli
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the standard streams say that they are terminals."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        patched.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        yield
+
+
+def picture(name: str = f"a{HOSTILE}.png") -> str:
+    from PIL import Image
+
+    Image.fromarray(np.arange(28 * 28, dtype="u1").reshape(28, 28)).save(name)
+    return name
+
+
+COMMANDS: dict[str, list[str]] = {
+    "inspect": ["inspect", NET],
+    "inspect, weights": ["inspect", NET, WEIGHTS, "--weights"],
+    "inspect, geometry": ["inspect", NET, WEIGHTS, "--geometry"],
+    "inspect, alone": ["inspect", WEIGHTS],
+    "inspect, csv": ["inspect", NET, WEIGHTS, "--csv", "--geometry"],
+    "inspect, no such layer": ["inspect", NET, "--layer", HOSTILE],
+    "check": ["check", NET, "-v"],
+    "convert": ["convert", NET, WEIGHTS, "--dry-run"],
+    "convert, verify": ["convert", NET, WEIGHTS, "-o", HOSTILE, "-w", HOSTILE + "w", "--verify"],
+    "convert, diff": ["convert", NET, "--dry-run", "--diff"],
+    "convert, exists": ["convert", NET, "-o", TWIN],
+    "convert, skip": ["convert", NET, "--skip", HOSTILE, "--dry-run"],
+    "convert, out-dir": ["convert", NET, WEIGHTS, "--out-dir", HOSTILE],
+    "convert, size": ["convert", NET, "--input-size", HOSTILE],
+    "upgrade": ["upgrade", WEIGHTS, HOSTILE],
+    "upgrade, diff": ["upgrade", NET, HOSTILE, "--dry-run", "--diff"],
+    "export": ["export", NET, WEIGHTS, "-o", HOSTILE],
+    "export, no such blob": ["export", NET, WEIGHTS, "-o", HOSTILE, "--blob", HOSTILE],
+    "verify": ["verify", NET, WEIGHTS, TWIN, TWINS],
+    "verify, fails": ["verify", NET, WEIGHTS, TWIN, WEIGHTS],
+    "run": ["run", NET, WEIGHTS, "PICTURE", "--labels", "labels"],
+    "run, maps": ["run", TWIN, TWINS, "PICTURE", "--labels", "labels", "--label-map", f"{HOSTILE}.png"],
+    "run, no such class": ["run", TWIN, TWINS, "PICTURE", "--heatmap", "a.png", "--class", HOSTILE],
+    "run, no picture": ["run", NET, WEIGHTS, f"none{HOSTILE}"],
+    "no file": ["inspect", f"none{HOSTILE}"],
+    "no option": ["inspect", f"--{HOSTILE}"],
+    "no command": [HOSTILE],
+    "no response file": [f"@{HOSTILE}"],
+}
+
+
+def told(result: Result) -> str:
+    assert "Traceback" not in result.err and "defect of caffe-fcn" not in result.err, result.err
+    return result.err + result.out.decode()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_terminal_gets(hostile: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    arguments = [picture() if word == "PICTURE" else word for word in COMMANDS[name]]
+    with terminal(monkeypatch):
+        assert_harmless(told(hostile.run(*arguments)))
+
+
+@pytest.mark.parametrize("name", [name for name, words in COMMANDS.items() if words[0] in ("verify", "run", "export")])
+def test_what_json_says(hostile: CommandLine, name: str) -> None:
+    """The text has no hostile characters, and what it says has them."""
+    arguments = [picture() if word == "PICTURE" else word for word in COMMANDS[name]]
+    result = hostile.run(*arguments, "--json")
+    assert_harmless(told(result))
+    if result.out:
+        assert any(HOSTILE in text for text in strings(json.loads(result.out)))
+
+
+def strings(value: object) -> Iterator[str]:
+    """All strings in a JSON document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each)
+
+
+def test_a_diff_into_a_pipe_can_be_applied(hostile: CommandLine) -> None:
+    """There it has the very bytes."""
+    result = hostile.run("convert", NET, "--dry-run", "--diff")
+    assert b"# \x1b[31m" in result.out
+    assert b"?" not in result.out.split(b"@@", 1)[1]
+
+
+def test_the_characters_that_are_masked() -> None:
+    """All that are controls, formats or line ends to Unicode, and no others but some letters that show nothing."""
+    masked = {chr(code) for code in range(sys.maxunicode + 1) if visible(chr(code)) == "?"} - {"?"}
+    wanted = {chr(code) for code in range(sys.maxunicode + 1) if hostile_character(chr(code))}
+    assert wanted <= masked
+    assigned = {char for char in masked - wanted if unicodedata.category(char) not in ("Cn", "Mn")}
+    assert assigned == set("\u115f\u1160\u3164\uffa0")
+
+
+def test_lines_and_documents_keep_their_line_ends() -> None:
+    assert visible_lines("a\x1b\nb\r\n") == "a?\nb?\n"
+    assert json.loads(visible_json(json.dumps([HOSTILE, "\udcff"], ensure_ascii=False, indent=1))) == [
+        HOSTILE,
+        "\udcff",
+    ]
