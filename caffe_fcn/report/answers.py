@@ -15,7 +15,7 @@ from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.run.engine import Array
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.model import Model
-from caffe_fcn.run.outputs import NetOutput
+from caffe_fcn.run.outputs import Holds, NetOutput
 from caffe_fcn.run.running import Answer, Level, Result, Settings
 from caffe_fcn.run.summaries import Found, Statistics, best_classes, highest, statistics, summarize, tops
 
@@ -77,9 +77,9 @@ def entry(answer: Answer, settings: Settings, top: int, outputs: Mapping[str, st
             best += [_best(result, each, labels, first) for each in found.best[:top]]
         elif result.output.of_classes and result.values is not None:
             best += [_best(result, each, labels, first) for each in best_classes(result.values, top)]
-        elif result.values is not None:
+        if result.values is not None and result.output.holds is not Holds.CLASSES:
             values.append(_values(result, result.values))
-        elif result.output.channels == 1:
+        elif result.levels and not result.output.of_classes and result.output.channels == 1:
             best.append(_best(result, highest(result.levels), labels, first))
         maps += [(result, level, count) for level, count in zip(result.levels, counts, strict=True)]
         first += len(result.levels)

@@ -10,6 +10,7 @@ from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.engine import Array
 from caffe_fcn.run.labels import Labels
+from caffe_fcn.run.outputs import Holds
 from caffe_fcn.run.running import Answer, Level, Result, Settings
 from caffe_fcn.run.summaries import Found, Statistics, best_classes, highest, statistics, summarize
 
@@ -35,9 +36,11 @@ def _lines(answer: Answer, settings: Settings, top: int) -> Iterator[str]:
         if result.levels:
             yield from _maps(answer, result, labels, top)
         elif result.values is not None and result.output.of_classes:
-            if len(answer.results) > 1:
-                yield f"  {result.output.name} {show(result.values.shape)}"
-            yield from _scores(result.values, labels, top, "    " if len(answer.results) > 1 else "  ")
+            alone = len(answer.results) == 1 and result.output.holds is Holds.CLASSES
+            if not alone:
+                unsure = f": {_together(statistics(result))}" if result.output.holds is Holds.SCORES else ""
+                yield f"  {result.output.name} {show(result.values.shape)}{unsure}"
+            yield from _scores(result.values, labels, top, "  " if alone else "    ")
         elif result.values is not None:
             yield f"  {result.output.name} {show(result.values.shape)}: {_numbers(result, result.values)}"
 

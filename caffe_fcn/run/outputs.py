@@ -32,9 +32,11 @@ _NO_SCORES = frozenset(
 
 
 class Holds(Enum):
-    """What the numbers of a blob are."""
+    """What the numbers of a blob are: scores of classes; what may be that, or an embedding, for the net does not show
+    it; or anything else."""
 
     CLASSES = "classes"
+    SCORES = "scores"
     VALUES = "values"
 
 
@@ -66,8 +68,8 @@ class NetOutput:
 
     @property
     def of_classes(self) -> bool:
-        """Whether the numbers are scores of classes."""
-        return self.holds is Holds.CLASSES
+        """Whether the numbers are scores of classes, or may be."""
+        return self.holds is not Holds.VALUES
 
 
 def channels_of(shape: Shape) -> int:
@@ -79,8 +81,8 @@ def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_ma
     """What BLOB of GRAPH, of SHAPE, holds; OUTPUTS are those of the whole net.
 
     Scores of classes are two channels or more of an item, or of the cells of a map, that a Softmax or a Sigmoid has
-    made, or that nothing reads but what makes such of them or judges them. What a net has beside its probabilities,
-    as a detector the places of its boxes, is none.
+    made, or that something reads that makes such of them or judges them, and nothing else. Those that nothing reads may
+    be; but what a net has beside its probabilities, as a detector the places of its boxes, is none.
     """
     vector = len(shape) >= 2 and prod(shape[2:]) == 1
     if shape[1:2] < (2,) or not (is_map or vector):
@@ -88,9 +90,10 @@ def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_ma
     source, readers = _source(graph, blob), _readers(graph, blob)
     if source.type in _NO_SCORES or not readers <= _OF_SCORES:
         return Holds.VALUES
-    judged = source.type in PROBABILITIES or bool(readers - {"Silence"})
+    if source.type in PROBABILITIES or readers - {"Silence"}:
+        return Holds.CLASSES
     beside = any(_source(graph, other).type in PROBABILITIES for other in outputs if other != blob)
-    return Holds.CLASSES if judged or not beside else Holds.VALUES
+    return Holds.VALUES if beside else Holds.SCORES
 
 
 def _source(graph: Graph, blob: Blob) -> Node:

@@ -147,10 +147,9 @@ def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]
     are classes. Raises PictureError where they are others."""
     found = [output for output in model.outputs if output.of_classes]
     if not found and len(model.outputs) == 1:
-        (only,) = model.outputs
-        found = [only] if only.is_map or prod(only.shape) == prod(only.shape[:2]) else []
-        named = tuple(replace(each, holds=Holds.CLASSES) for each in found)
-        model = replace(model, outputs=named or model.outputs)
+        found = [each for each in model.outputs if each.is_map or prod(each.shape) == prod(each.shape[:2])]
+    named = [replace(each, holds=Holds.CLASSES) if each in found else each for each in model.outputs]
+    model = replace(model, outputs=tuple(named))
     counts = {output.channels for output in found}
     if len(counts) != 1:
         shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)

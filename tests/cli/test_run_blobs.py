@@ -169,3 +169,25 @@ def test_real_nets_with_several_outputs(cli: CommandLine) -> None:
 
     assert holds("det2") == {"conv5-2": "values", "prob1": "classes"}
     assert holds("slim320", "--resize", "net") == {"boxes": "values", "scores": "values"}
+
+
+def test_numbers_of_which_nobody_knows_whether_they_are_scores(cli: CommandLine) -> None:
+    """Classes, or an embedding: both are told, until labels say that they are classes."""
+    text = (
+        TRAINED.partition('layer { name: "norm"')[0].replace('top: "label" ', "").replace('top: "cube"', 'top: "conv"')
+    )
+    (cli.path / FILES[0]).write_text(text)
+    with weights_of(net_of(text), cli.path / FILES[1], 0.1):
+        pass
+    np.save(cli.path / FILES[2], np.random.default_rng(0).integers(0, 9, (20, 20, 3)).astype(np.uint8))
+    lines = runs(cli, *FILES, "--top", "2", "-o", "m.npy").out.decode().splitlines()
+    found = np.load(cli.path / "m.npy")
+    assert lines[1].startswith(f"  fc 1×6: from {found.min():.5g} to {found.max():.5g}, mean ") and len(lines) == 4
+    assert lines[2].split()[1] == str(found.argmax())
+    document = checked(runs(cli, *FILES, "--json").document)
+    (picture,) = document["pictures"]
+    assert document["blobs"][0]["holds"] == "scores" and len(picture["top"]) == 5
+    np.testing.assert_allclose(picture["values"][0]["numbers"], found[0], rtol=1e-6)
+    (cli.path / "names").write_text("".join(f"name {number}\n" for number in range(6)))
+    document = checked(runs(cli, *FILES, "--json", "--labels", "names").document)
+    assert document["blobs"][0]["holds"] == "classes" and document["pictures"][0]["values"] == []

@@ -22,42 +22,41 @@ def reshape(name: str, bottom: str, dims: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "blob", "classes"),
+    ("text", "blob", "expected"),
     [
-        (FIVE, "fc", True),
-        (ONE, "fc", False),
-        (MAP, "map", True),
-        (LINE, "map", False),
-        (FIVE + layer("prob", "Softmax", "fc"), "prob", True),
-        (FIVE + layer("prob", "Softmax", "fc"), "fc", True),
-        (ONE + layer("prob", "Sigmoid", "fc"), "prob", False),
-        (FIVE + layer("norm", "Normalize", "fc"), "norm", False),
-        (FIVE + layer("norm", "Normalize", "fc"), "fc", False),
-        (MAP + layer("top", "ArgMax", "map", params="argmax_param { axis: 1 top_k: 2 }"), "top", False),
-        (MAP + conv("more", "map", 5, 1), "map", False),
-        (MAP + layer("relu", "ReLU", "map", "map") + conv("more", "map", 5, 1), "more", True),
-        (FIVE + layer("loss", "EuclideanLoss", "fc label"), "fc", False),
-        (FIVE + layer("loss", "HingeLoss", "fc label"), "fc", True),
-        (FIVE + layer("loss", "SoftmaxWithLoss", "fc label"), "fc", True),
-        (FIVE + layer("accuracy", "Accuracy", "fc label"), "fc", True),
-        (FIVE + reshape("flat", "fc", "0 5 1 1"), "flat", True),
-        (FIVE + reshape("flat", "fc", "0 5 1 1") + layer("prob", "Softmax", "flat"), "fc", True),
-        (MAP + reshape("boxes", "map", "0 -1 5"), "boxes", False),
-        (MAP + reshape("cube", "map", "0 5 1 6 6"), "cube", False),
-        (FIVE + fc("box", "data", 4) + layer("prob", "Softmax", "fc"), "box", False),
-        (FIVE + fc("box", "data", 4), "box", True),
-        (FIVE + layer("sum", "Reduction", "fc", params="reduction_param { axis: 1 }"), "sum", False),
+        (FIVE, "fc", "scores"),
+        (ONE, "fc", "values"),
+        (MAP, "map", "scores"),
+        (LINE, "map", "values"),
+        (FIVE + layer("prob", "Softmax", "fc"), "prob", "classes"),
+        (FIVE + layer("prob", "Softmax", "fc"), "fc", "classes"),
+        (ONE + layer("prob", "Sigmoid", "fc"), "prob", "values"),
+        (FIVE + layer("norm", "Normalize", "fc"), "norm", "values"),
+        (FIVE + layer("norm", "Normalize", "fc"), "fc", "values"),
+        (MAP + layer("top", "ArgMax", "map", params="argmax_param { axis: 1 top_k: 2 }"), "top", "values"),
+        (MAP + conv("more", "map", 5, 1), "map", "values"),
+        (MAP + layer("relu", "ReLU", "map", "map") + conv("more", "map", 5, 1), "more", "scores"),
+        (FIVE + layer("loss", "EuclideanLoss", "fc label"), "fc", "values"),
+        (FIVE + layer("loss", "HingeLoss", "fc label"), "fc", "classes"),
+        (FIVE + layer("loss", "SoftmaxWithLoss", "fc label"), "fc", "classes"),
+        (FIVE + layer("accuracy", "Accuracy", "fc label"), "fc", "classes"),
+        (FIVE + reshape("flat", "fc", "0 5 1 1"), "flat", "scores"),
+        (FIVE + reshape("flat", "fc", "0 5 1 1") + layer("prob", "Softmax", "flat"), "fc", "classes"),
+        (MAP + reshape("boxes", "map", "0 -1 5"), "boxes", "values"),
+        (MAP + reshape("cube", "map", "0 5 1 6 6"), "cube", "values"),
+        (FIVE + fc("box", "data", 4) + layer("prob", "Softmax", "fc"), "box", "values"),
+        (FIVE + fc("box", "data", 4), "box", "scores"),
+        (FIVE + layer("sum", "Reduction", "fc", params="reduction_param { axis: 1 }"), "sum", "values"),
     ],
 )
-def test_what_a_blob_holds(text: str, blob: str, classes: bool) -> None:
+def test_what_a_blob_holds(text: str, blob: str, expected: str) -> None:
     net = net_of(text)
     found = net.graph.latest(blob)
     assert found is not None
     shape = net.shapes.blobs[found]
     assert isinstance(shape, tuple)
     is_map = len(shape) == 4 and infer_geometry(net.graph, net.shapes).get(found) is not None
-    expected = Holds.CLASSES if classes else Holds.VALUES
-    assert holds(net.graph, net.graph.outputs, found, shape, is_map) is expected
+    assert holds(net.graph, net.graph.outputs, found, shape, is_map) is Holds(expected)
 
 
 def test_channels() -> None:
