@@ -49,6 +49,15 @@ class ExtraError(CaffeFcnError):
     """Something needs a package that is not installed; the message says what to install."""
 
 
+def missing(error: Exception, module: str, told: str) -> ExtraError:
+    """What to raise for ERROR, which the import of MODULE raised: TOLD where it is not installed, else its reason too,
+    such as another NumPy or a shared library that is not there."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or module).partition(".")[0] == module:
+        return ExtraError(told)
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ExtraError(f"the module {module} is installed, but cannot be imported ({reason}); {told}")
+
+
 class OutputError(CaffeFcnError):
     """A file cannot be written: it exists, its directory does not, the disk is full."""
 

@@ -18,7 +18,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.errors import CaffemodelError, ExtraError, WeightsError
+from caffe_fcn.errors import CaffemodelError, WeightsError, missing
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.blobs import HDF5, BlobRecord, Piece, Run, Values
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
@@ -46,10 +46,9 @@ def _h5py(name: str) -> Any:
     """The package that knows HDF5, needed for the file NAME."""
     try:
         import h5py  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ExtraError(
-            f"{name}: weights in HDF5 need the package h5py; install it with: pip install 'caffe-fcn[hdf5]'"
-        ) from error
+    except Exception as error:
+        told = f"{name}: weights in HDF5 need the package h5py; install it with: pip install 'caffe-fcn[hdf5]'"
+        raise missing(error, "h5py", told) from error
     return h5py
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from caffe_fcn.errors import ExtraError, PictureError
+from caffe_fcn.errors import PictureError, missing
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run import stored
 from caffe_fcn.run.stored import Stored
@@ -286,10 +286,9 @@ def pillow() -> Any:
     """pillow's Image module. Raises ExtraError where it is not installed."""
     try:
         from PIL import Image
-    except ImportError as error:
-        raise ExtraError(
-            "reading and drawing pictures needs the packages of the extra: pip install 'caffe-fcn[run]'"
-        ) from error
+    except Exception as error:
+        told = "reading and drawing pictures needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        raise missing(error, "PIL", told) from error
     return Image
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from caffe_fcn.errors import EngineError, ExtraError, LoweringError
+from caffe_fcn.errors import EngineError, LoweringError, missing
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
@@ -48,10 +48,9 @@ def onnxruntime() -> Any:
     try:
         with uninterrupted():  # torn apart in its middle, it would look like one that is not installed
             import onnxruntime  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ExtraError(
-            "running a net with onnxruntime needs the packages of the extra: pip install 'caffe-fcn[run]'"
-        ) from error
+    except Exception as error:
+        told = "running a net with onnxruntime needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        raise missing(error, "onnxruntime", told) from error
     return onnxruntime
 
 

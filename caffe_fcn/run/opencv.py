@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from caffe_fcn.errors import EngineError, ExtraError
+from caffe_fcn.errors import EngineError, ExtraError, missing
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob
@@ -29,8 +29,8 @@ def opencv() -> Any:
     """The package. Raises ExtraError where it is not installed, or of a version that cannot read Caffe's nets."""
     try:
         import cv2
-    except ImportError as error:
-        raise ExtraError(f"running a net with OpenCV needs its package: {_INSTALL}") from error
+    except Exception as error:
+        raise missing(error, "cv2", f"running a net with OpenCV needs its package: {_INSTALL}") from error
     if not hasattr(cv2.dnn, "readNetFromCaffe") or int(cv2.__version__.partition(".")[0]) > 4:
         raise ExtraError(f"OpenCV {cv2.__version__} does not read Caffe's nets any more; {_INSTALL}")
     return cv2

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from caffe_fcn import __version__
-from caffe_fcn.errors import ExtraError
+from caffe_fcn.errors import missing
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.copying import Sink
@@ -52,8 +52,8 @@ def onnx_package(what: str) -> Any:
     """The onnx package, without which WHAT cannot be done. Raises ExtraError."""
     try:
         import onnx
-    except ImportError as error:
-        raise ExtraError(f"{what} needs the packages of the extra: pip install 'caffe-fcn[run]'") from error
+    except Exception as error:
+        raise missing(error, "onnx", f"{what} needs the packages of the extra: pip install 'caffe-fcn[run]'") from error
     return onnx
 
 
