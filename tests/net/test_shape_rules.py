@@ -306,6 +306,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ),
         ("ArgMax argmax_param { top_k: 9 }", [(2, 5)], "top_k is 9, but must be 1 to 5"),
         ("LRN lrn_param { local_size: 4 }", [MAP], "local_size is 4, but must be odd"),
+        ("LRN lrn_param { local_size: 2147483649 }", [MAP], "must be at most 2147483647"),
         ("Scale", [(5,)], "scale_param.axis is 1"),
         ("Scale scale_param { num_axes: 4 }", [MAP], "scale_param.num_axes is 4"),
         ("Scale", [MAP, (7,)], "does not lie on axis 1"),

@@ -10,6 +10,7 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.shapes.registry import (
     BVLC_LAYERS,
+    MAX_COUNT,
     Bottoms,
     Shape,
     canonical_axis,
@@ -56,6 +57,8 @@ def powers(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
 def lrn(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     """LRNLayer: a map of four axes, an odd local_size."""
     need_axes(bottoms[0], 4)
+    if layer.lrn_param.local_size > MAX_COUNT:  # negative in Caffe, which reads it as an int
+        raise ShapeError(f"local_size is {layer.lrn_param.local_size}, but must be at most {MAX_COUNT}")
     if layer.lrn_param.local_size % 2 == 0:
         raise ShapeError(f"local_size is {layer.lrn_param.local_size}, but must be odd")
     return same(layer, bottoms)

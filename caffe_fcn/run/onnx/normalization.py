@@ -8,6 +8,9 @@ from caffe_fcn.run.onnx.registry import RefusalError, Site, axis_of, lowering
 _ACROSS_CHANNELS = 0
 """LRNParameter.NormRegion."""
 
+_LARGEST = 1023
+"""The largest LRN: onnxruntime takes minutes for one that is much larger, and gigabytes."""
+
 
 @lowering("LRN")
 def lrn(site: Site) -> str:
@@ -18,6 +21,8 @@ def lrn(site: Site) -> str:
     """
     build, value, param = site.build, site.inputs[0], site.layer.lrn_param
     size = param.local_size
+    if size > _LARGEST:
+        raise RefusalError(f"local_size is {size:,}, and more than {_LARGEST:,} is not supported")
     if param.beta == 0:
         return value
     if param.norm_region == _ACROSS_CHANNELS:

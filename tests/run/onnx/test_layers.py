@@ -314,6 +314,8 @@ REFUSED = {
     "Normalize": "Normalize of SSD",
     "Normalize norm_param { eps: inf }": "eps is inf",
     "MVN mvn_param { eps: nan }": "eps is nan",
+    "LRN lrn_param { local_size: 1025 norm_region: WITHIN_CHANNEL }": "local_size is 1,025",
+    "LRN lrn_param { local_size: 1025 }": "local_size is 1,025",
     "LRN lrn_param { beta: nan }": "beta is nan",
     "LRN lrn_param { alpha: -inf }": "alpha is -inf",
     "LRN lrn_param { k: nan }": "k is nan",
