@@ -437,3 +437,82 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
         assert list(both.blobs) == ["box", "face"] and both.top(1)[0].label == both.blobs["face"].argmax()
         with pytest.raises(LoweringError, match="expected one of 'face', "):
             caffe_fcn.predictor(net, weights, blob="fase")
+
+
+# ---- What functions are called with ----
+
+
+def wrong_calls(net: Any, weights: Any) -> dict[str, Any]:
+    """Calls with an argument that is wrong, by what they are told."""
+    path = "net.prototxt"
+    return {
+        "convolutionalize: net: expected a net, made by caffe_fcn.read_net('net.prototxt'), found 'net.prototxt'": (
+            lambda: caffe_fcn.convolutionalize(path)  # type: ignore[arg-type]
+        ),
+        "convolutionalize: weights: expected open weights, made by caffe_fcn.open_weights('w.h5'), found 'w.h5'": (
+            lambda: caffe_fcn.convolutionalize(net, "w.h5")  # type: ignore[arg-type]
+        ),
+        "load: net: expected a net, made by caffe_fcn.read_net(PATH), found open weights": (
+            lambda: caffe_fcn.load(weights, net)
+        ),
+        "load: weights: expected open weights, made by caffe_fcn.open_weights(PATH), found a NoneType": (
+            lambda: caffe_fcn.load(net, None)  # type: ignore[arg-type]
+        ),
+        "infer_shapes: weights: expected open weights, made by caffe_fcn.open_weights(PATH), found a net": (
+            lambda: caffe_fcn.infer_shapes(net, net)
+        ),
+        "predictor: net: expected a net, made by caffe_fcn.read_net(PATH), found a dict": (
+            lambda: caffe_fcn.predictor({}, weights)  # type: ignore[arg-type]
+        ),
+        "export: net: expected a net, made by caffe_fcn.read_net('net.prototxt')": (
+            lambda: caffe_fcn.export(Path(path), weights, "x.onnx")  # type: ignore[arg-type]
+        ),
+        "export: output: expected a path, found 3": (
+            lambda: caffe_fcn.export(net, weights, 3)  # type: ignore[arg-type]
+        ),
+        "verify: fcn_weights: expected open weights": (
+            lambda: caffe_fcn.verify(net, weights, net, path)  # type: ignore[arg-type]
+        ),
+        "convert: net: expected a path, found a net": lambda: caffe_fcn.convert(net),
+        "convert: unknown keyword engin; did you mean engine?": (
+            lambda: caffe_fcn.convert(path, engin="caffe")  # type: ignore[call-arg]
+        ),
+        "verify: unknown keyword sample; did you mean samples?": (
+            lambda: caffe_fcn.verify(net, weights, net, weights, sample=3)  # type: ignore[call-arg]
+        ),
+        "infer_shapes: unknown keyword size; it takes shapes, phase, stages, level, crop_offset, ignore_fields": (
+            lambda: caffe_fcn.infer_shapes(net, size=3)  # type: ignore[call-arg]
+        ),
+        "convolutionalize: input_size: expected int | Sequence[int] | None, found 'large'": (
+            lambda: caffe_fcn.convolutionalize(net, input_size="large")  # type: ignore[arg-type]
+        ),
+        "convolutionalize: only: expected str | Sequence[str], found 3": (
+            lambda: caffe_fcn.convolutionalize(net, only=3)  # type: ignore[arg-type]
+        ),
+        "load: shapes: expected Mapping[str, Sequence[int]] | None, found a list": (
+            lambda: caffe_fcn.load(net, weights, shapes=[1, 3, 4, 4])  # type: ignore[arg-type]
+        ),
+        "verify: samples: expected int, found 2.5": (
+            lambda: caffe_fcn.verify(net, weights, net, weights, samples=2.5)  # type: ignore[arg-type]
+        ),
+        "predictor: scale: expected float | None, found '1'": (
+            lambda: caffe_fcn.predictor(net, weights, scale="1")  # type: ignore[arg-type]
+        ),
+    }
+
+
+@pytest.mark.parametrize("told", wrong_calls(None, None))
+def test_what_is_given_in_place_of_another(lenet: Path, told: str) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights, pytest.raises(TypeError) as caught:
+        wrong_calls(net, weights)[told]()
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers(lenet: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        picture = np.zeros((1, 28, 28), np.float32)
+        found = caffe_fcn.verify(net, weights, net, weights, samples=np.int64(2), pictures=[picture])  # type: ignore[arg-type]
+        predict = caffe_fcn.predictor(net, weights, scale=np.float32(0.5), mean=np.array([33.0]))  # type: ignore[arg-type]
+    assert found.holds and predict(np.zeros((28, 28), np.uint8)).scores.shape == (10, 1, 1)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from caffe_fcn.api.arguments import check_models, check_options, check_path
 from caffe_fcn.api.options import SelectionOptions, selection_of, several
 from caffe_fcn.errors import (
     SurgeryError,
@@ -153,9 +154,9 @@ def infer_shapes(
     OPTIONS are `SelectionOptions`; WEIGHTS tell the channels, and often the size, of images in a database. Raises
     NetError for a net that cannot be built, ShapeError for one that Caffe would refuse.
     """
-    selection, others = selection_of(options)
-    if others:
-        raise TypeError(f"infer_shapes() got an unexpected keyword argument {next(iter(others))!r}")
+    check_models("infer_shapes", optional=True, net=net, weights=weights)
+    check_options("infer_shapes", options, SelectionOptions)
+    selection, _ = selection_of(options)
     trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"), every=False)
     found = trained.shapes[trained.phase]
     return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, trained.notes)
@@ -171,6 +172,8 @@ def convolutionalize(
     Raises SurgeryError, ShapeError or NetError, naming the layer, where that cannot be done; WeightsError where
     the weights are another net's.
     """
+    check_models("convolutionalize", optional=True, net=net, weights=weights)
+    check_options("convolutionalize", options, ConvertOptions)
     selection, others = selection_of(options)
     return Conversion(plan(net, weights, _settings(selection, **others)), selection)
 
@@ -194,6 +197,9 @@ def convert(
     they appear only if all proofs of `verify` hold on ENGINE. Returns what was done, its weights closed. Raises
     CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an input cannot be read.
     """
+    for name, given in (("net", net), ("weights", weights), ("output", output), ("output_weights", output_weights)):
+        check_path("convert", name, given)
+    check_options("convert", options, ConvertOptions, more=["force", "fork", "verify", "engine"])
     path, weights_path = os.fspath(net), None if weights is None else os.fspath(weights)
     source, opened = open_inputs(path, weights_path, fork=fork)
     with ExitStack() as stack:

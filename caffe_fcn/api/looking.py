@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from caffe_fcn.api.arguments import check_models, check_options
 from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import exactness_of, words
@@ -266,6 +267,8 @@ def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOpti
     """
     from caffe_fcn.run.running import prepare
 
+    check_models("predictor", net=net, weights=weights)
+    check_options("predictor", options, PredictOptions)
     selection, others = selection_of(options)
     engine, choices = _looking(**others)
     model, settings, notes = prepare(net, weights, engine, selection, **choices)

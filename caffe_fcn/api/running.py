@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from caffe_fcn.api.arguments import check_models, check_options, check_path
 from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
@@ -123,6 +124,8 @@ def verify(
     from caffe_fcn.run.verify import Model
     from caffe_fcn.run.verify import verify as prove
 
+    check_models("verify", net=net, weights=weights, fcn=fcn, fcn_weights=fcn_weights)
+    check_options("verify", options, VerifyOptions)
     selection, others = selection_of(options)
     settings = _proving(**others)
     return prove(Model(net, weights), Model(fcn, fcn_weights), selection, settings)
@@ -146,6 +149,9 @@ def export(
     """
     from caffe_fcn.run.exporting import export_net
 
+    check_models("export", net=net, weights=weights)
+    check_path("export", "output", output)
+    check_options("export", options, ExportOptions, more=["force"])
     selection, others = selection_of(options)
     settings = _exporting(**others)
     return Export(export_net(net, weights, output, selection, settings, force=force))
@@ -172,9 +178,9 @@ def load(
     from caffe_fcn.run.finite import check_finite
     from caffe_fcn.run.nets import one_net
 
-    selection, others = selection_of(options)
-    if others:
-        raise TypeError(f"load() got an unexpected keyword argument {next(iter(others))!r}")
+    check_models("load", net=net, weights=weights)
+    check_options("load", options, SelectionOptions, more=["engine", "threads", "blobs"])
+    selection, _ = selection_of(options)
     chosen = engine_called(engine, threads)
     found, held, _ = one_net(net, weights, selection)
     check_finite(held, found.graph)
