@@ -77,10 +77,11 @@ def _check(path: str, selection: Selection, fork: str | None, strict: bool) -> C
 
 def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Findings:
     from caffe_fcn.files.prototxt import HEAD, is_binary
+    from caffe_fcn.files.reading import reading
     from caffe_fcn.files.weights import open_weights
     from caffe_fcn.net.problems import examine, examine_weights
 
-    with open(path, "rb") as file:  # once, because it may be a pipe
+    with reading(path, name) as file:  # once, because it may be a pipe
         data = file.read(HEAD)
         if not is_binary(data):
             return examine(data + file.read(), name, selection)

@@ -91,13 +91,14 @@ def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File]
 def _is_model(word: str) -> bool:
     """Whether WORD, in a place for a picture or for weights, is a prototxt or weights."""
     from caffe_fcn.errors import CaffemodelError
+    from caffe_fcn.files.reading import reading
     from caffe_fcn.files.weights import open_weights
 
     if word == "-":
         return True
     if not os.path.isfile(word):
         return False
-    with open(word, "rb") as file:
+    with reading(word) as file:
         plain_picture = file.read(2) in (b"P1", b"P2", b"P3")
     if File(word).is_text:
         return not plain_picture

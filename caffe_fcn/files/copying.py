@@ -15,7 +15,6 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from caffe_fcn.errors import CaffemodelError
 from caffe_fcn.files.source import Source
 
 KERNEL_CHUNK = 32 << 20
@@ -97,19 +96,18 @@ def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Generator[memo
         yield from (memoryview(source.read(*bounds)) for bounds in ranges)
         return
     free: SimpleQueue[memoryview | None] = SimpleQueue()
-    full: SimpleQueue[memoryview | CaffemodelError] = SimpleQueue()
+    full: SimpleQueue[memoryview | BaseException] = SimpleQueue()
 
     def fill() -> None:
-        for start, end in ranges:
-            buffer = free.get()
-            if buffer is None:
-                return
-            try:
+        try:
+            for start, end in ranges:
+                buffer = free.get()
+                if buffer is None:
+                    return
                 source.read_into(buffer[: end - start], start)
-            except CaffemodelError as error:
-                full.put(error)
-                return
-            full.put(buffer[: end - start])
+                full.put(buffer[: end - start])
+        except BaseException as error:  # whatever it is: whoever waits for the block must get it
+            full.put(error)
 
     reader = Thread(target=fill, daemon=True)
     buffers = [memoryview(bytearray(BLOCK)) for _ in range(2)]
@@ -119,7 +117,7 @@ def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Generator[memo
     try:
         for position in range(len(ranges)):
             block = full.get()
-            if isinstance(block, CaffemodelError):
+            if isinstance(block, BaseException):
                 raise block
             yield block
             free.put(buffers[position % 2])

@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import PrototxtError
 from caffe_fcn.files.literals import printable, string_end, visible
+from caffe_fcn.files.reading import reading
 from caffe_fcn.files.recognition import kind_of
 
 HEAD = 4096
@@ -163,7 +164,7 @@ def parse(text: str | bytes, name: str = "<string>") -> Document:
 
 def read(path: str | os.PathLike[str]) -> Document:
     """The document of the prototxt at PATH. Raises PrototxtError; OSError when it cannot be read."""
-    with open(path, "rb") as file:
+    with reading(path) as file:
         return parse(file.read(), os.fspath(path))
 
 
@@ -186,7 +187,7 @@ def is_binary(data: bytes) -> bool:
 
 def is_text_file(path: str | os.PathLike[str]) -> bool:
     """Whether the file at PATH holds text. Raises OSError where it cannot be read."""
-    with open(path, "rb") as file:
+    with reading(path) as file:
         return not is_binary(file.read(HEAD))
 
 

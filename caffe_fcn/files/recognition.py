@@ -6,6 +6,7 @@ import os
 import re
 
 from caffe_fcn.errors import CaffemodelError
+from caffe_fcn.files.reading import reading
 
 HEAD = 1024
 """The bytes that are looked at."""
@@ -34,7 +35,7 @@ def kind_of(head: bytes) -> str | None:
 def refuse_others(path: str | os.PathLike[str], name: str | None = None) -> None:
     """Raise CaffemodelError where the file at PATH, which messages call NAME, is surely no prototxt and no weights;
     OSError where it cannot be read."""
-    with open(path, "rb") as file:
+    with reading(path, name) as file:
         kind = kind_of(file.read(HEAD))
     if kind is not None:
         raise CaffemodelError(f"{name or os.fspath(path)}: expected a prototxt or weights, found {kind}")

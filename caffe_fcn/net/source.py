@@ -18,6 +18,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable, string_bytes
 from caffe_fcn.files.prototxt import Block, Document, Edit, Field
+from caffe_fcn.files.reading import reading
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.files.weights import open_weights
@@ -105,7 +106,7 @@ def unforked(source: SourceNet, fork: str | None) -> SourceNet:
 def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
     """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
     OSError where it cannot be read."""
-    with open(path, "rb") as file:
+    with reading(path, name) as file:
         data = file.read(prototxt.HEAD)
         if not prototxt.is_binary(data):
             return interpret(prototxt.parse(data + file.read(), name or path))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from caffe_fcn.errors import VerificationError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet, interpret
@@ -37,7 +38,7 @@ class Verifier:
 
     def check(self, net: str, weights: str) -> None:
         """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails, or cannot be carried out."""
-        with open(net, "rb") as file:
+        with reading(net, self._names[0]) as file:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
         with open_weights(weights, self._names[1]) as opened:
             options = Options(engine=self._engine)

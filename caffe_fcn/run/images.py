@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from caffe_fcn.errors import PictureError, missing
+from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run import stored
 from caffe_fcn.run.stored import Stored
@@ -78,7 +79,7 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
     if not stat.S_ISREG(mode):
         found = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device; save it to one first"
         raise PictureError(f"{name}: expected a picture in a file, found {found}")
-    with open(name, "rb") as file:
+    with reading(name) as file:
         head = file.read(6)
     if not head:
         raise PictureError(f"{name}: expected a picture, found an empty file")
@@ -309,6 +310,7 @@ def _opened(name: str) -> Iterator[Any]:
         raise PictureError(f"{name}: expected a picture ({known} or .npy), found another kind of file") from error
     except Exception as error:  # damage shows in the readers of pillow in many ways
         if isinstance(error, OSError) and error.errno is not None:
+            error.filename = name
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise PictureError(

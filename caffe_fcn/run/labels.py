@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.literals import printable
+from caffe_fcn.files.reading import reading
 
 _MOST_BYTES = 64 << 20
 _TOLD = 5
@@ -74,7 +75,7 @@ def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
     Raises PictureError where it has another count or is no text; OSError where it cannot be read.
     """
     name = os.fspath(path)
-    with open(name, "rb") as file:
+    with reading(name) as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES or b"\0" in data:
         raise PictureError(f"{name}: expected labels, one a line, found no text")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import PictureError
+from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run.images import Box
 
@@ -177,7 +178,7 @@ def _file(path: str) -> NDArray[Any]:
     size = os.path.getsize(path)
     if size > _MOST_BYTES:
         raise PictureError(f"mean {path}: expected at most {_MOST_BYTES:,} bytes, found {size:,}")
-    with open(path, "rb") as file:
+    with reading(path) as file:
         start = file.read(6)
     values = _npy(path) if start == b"\x93NUMPY" else _binaryproto(path)
     if values.dtype.kind not in "buif" or not 1 <= values.ndim <= _IMAGE + 1 or 0 in values.shape:
@@ -195,7 +196,8 @@ def _npy(path: str) -> NDArray[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.array(np.lib.format.open_memmap(path, mode="r"))  # checks the header against the file's size
-    except OSError:
+    except OSError as error:
+        error.filename = path
         raise
     except Exception as error:  # numpy has Python parse the header, which fails in many ways
         reason = " ".join(str(error).split())[:80]
@@ -207,7 +209,7 @@ def _binaryproto(path: str) -> NDArray[Any]:
     import numpy as np
     from google.protobuf.message import DecodeError
 
-    with open(path, "rb") as file:
+    with reading(path) as file:
         data = file.read()
     try:
         blob = schema.message_class("BlobProto").FromString(data)

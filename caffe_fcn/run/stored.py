@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.errors import PictureError
+from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import show
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def read(path: str, stored: Stored, rows: range, columns: range) -> NDArray[Any]
         starts = [(row * wide + columns.start) * channels for row in rows]
     lines: Any = made.reshape(len(starts), -1).view(np.uint8)
     try:
-        with open(path, "rb") as file:
+        with reading(path) as file:
             for start, line in zip(starts, lines, strict=True):
                 file.seek(stored.offset + start * made.itemsize)
                 if file.readinto(line) != len(line):
@@ -67,7 +68,7 @@ def npy(path: str) -> Stored:
 
     headers = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
+        with reading(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shape, fortran, dtype = headers[numpy_format.read_magic(file)](file)
             offset = file.tell()

@@ -18,6 +18,7 @@ from caffe_fcn.files.blobs import C3D
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.headers import merge_header
 from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.reading import reading
 from caffe_fcn.files.rewrite import DROP, Edits, LayerEdit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
@@ -97,7 +98,7 @@ def upgrade_pair(
 def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
     """Hold the files NET and WEIGHTS, which are to be called NAMES, against each other. Raises SurgeryError where BVLC
     Caffe would still find a BatchNorm with a scale in them."""
-    with open(net, "rb") as file:
+    with reading(net, names[0]) as file:
         source = interpret(prototxt.parse(file.read(), names[0]))
     with open_weights(weights, names[1]) as opened:
         scaled = meet(source, opened).fit.scaled

@@ -12,6 +12,7 @@ from caffe_fcn.errors import CaffemodelError, OutputError
 from caffe_fcn.files.atomic import Output, OutputFiles, output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.reading import reading
 from caffe_fcn.files.rewrite import Edits, LayerEdit, write
 from caffe_fcn.files.weights import is_hdf5_name, open_weights
 from caffe_fcn.net.shapes import Shape
@@ -155,7 +156,7 @@ def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Prog
 
 def _read_back_text(document: Document, temp: str, name: str) -> None:
     """Hold the new prototxt, at TEMP but to be called NAME, against DOCUMENT. Raises OutputError."""
-    with open(temp, "rb") as file:
+    with reading(temp, name) as file:
         if file.read() != bytes(document):
             raise OutputError(f"{name}: read back otherwise than it was written; check the disk")
 

@@ -195,3 +195,25 @@ def test_errors_of_progress_are_not_taken_for_errors_of_copying(source: Source, 
     with pytest.raises(OSError, match="of the progress bar"):
         Sink(source, fd, fail).copy(0, 1 << 20)
     os.close(fd)
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError(), KeyboardInterrupt(), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_whatever_ends_reading_ahead_ends_the_copy(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, count: int
+) -> None:
+    """At any block; an exception of any kind, which would otherwise be waited for without an end."""
+    read, calls = source.read_into, 0
+
+    def failing(view: memoryview, offset: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            raise error
+        read(view, offset)
+
+    monkeypatch.setattr(source, "read_into", failing)
+    before = active_count()
+    with (tmp_path / "out").open("wb") as file, pytest.raises(type(error)):
+        Sink(source, file.fileno()).copy(1, source.size)
+    assert calls == count and active_count() == before

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from caffe_fcn.errors import EngineError
+from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.run.crops import resampled
 from caffe_fcn.run.engine import Array, Net
@@ -65,7 +66,7 @@ def read_array(path: str | os.PathLike[str]) -> Array:
     import numpy as np
 
     try:
-        with open(path, "rb") as file:
+        with reading(path) as file:
             array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
