@@ -158,7 +158,7 @@ def run(
         others = choices["labels"], choices["preparation"].mean
         inputs = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
-        job = _job(stack, net, asked, wanted, **choices)
+        job = _job(stack, net, asked, wanted, paths[0], **choices)
         return run_all(job, paths, targets, manner)
 
 
@@ -192,6 +192,7 @@ def _job(
     net: Sequence[File],
     asked: Targets,
     wanted: str | None,
+    picture: str,
     *,
     preparation: Preparation,
     max_pixels: int | None,
@@ -204,9 +205,9 @@ def _job(
     blob: tuple[str, ...],
     **choices: Any,
 ) -> Job:
-    """The net, loaded until STACK closes, and what it is to do. Raises CaffeFcnError; OSError for a file that cannot be
-    read."""
-    from caffe_fcn.cli.running import Job
+    """The net, loaded until STACK closes, and what it is to do, first with PICTURE. Raises CaffeFcnError; OSError for a
+    file that cannot be read."""
+    from caffe_fcn.cli.running import Job, size_of
     from caffe_fcn.errors import EngineError
     from caffe_fcn.run.crops import Crop
     from caffe_fcn.run.engines import engine as engine_called
@@ -224,6 +225,7 @@ def _job(
         selection,
         **preparation._asdict(),
         max_pixels=most,
+        first=lambda channels: size_of(picture, channels, most),
         crop=None if crop is None else Crop(crop),
         blobs=blob,
         **choices,

@@ -15,6 +15,7 @@ import click
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.pictures import KINDS, Targets
 from caffe_fcn.cli.progress import looking
+from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.report import answers
@@ -53,6 +54,14 @@ class Manner(NamedTuple):
     as_json: bool
     force: bool
     quiet: bool
+
+
+def size_of(path: str, channels: int, max_pixels: int) -> tuple[int, int] | None:
+    """Height and width of the picture PATH, None where it cannot be read, which is told when its turn comes."""
+    try:
+        return open_picture(path, channels, max_pixels).size
+    except (CaffeFcnError, OSError):
+        return None
 
 
 def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: Manner) -> int:

@@ -13,7 +13,8 @@ from caffe_fcn.run.crops import frame_of
 from caffe_fcn.run.engine import Array
 from caffe_fcn.run.images import Box, Picture
 from caffe_fcn.run.maps import Map
-from caffe_fcn.run.model import Model, Size
+from caffe_fcn.run.model import Model
+from caffe_fcn.run.nets import Size
 from caffe_fcn.run.preprocessing import Preprocessing
 from caffe_fcn.run.tiling import Reach, Span, longest, obstacle, spans
 

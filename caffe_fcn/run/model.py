@@ -23,7 +23,7 @@ from caffe_fcn.run.caffe_files import counted
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
 from caffe_fcn.run.finite import check_finite
-from caffe_fcn.run.nets import one_net
+from caffe_fcn.run.nets import Size, one_net_for
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.outputs import NetOutput, holds
 from caffe_fcn.run.tiling import Reach, reach
@@ -31,8 +31,6 @@ from caffe_fcn.run.tiling import Reach, reach
 _FLOAT = 4
 _LARGER = 512
 """So many pixels larger than its nominal size a net is, when its need of memory is estimated."""
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -206,14 +204,16 @@ def load_model(
     *,
     blobs: Sequence[str] = (),
     selection: Selection = ANY_NET,
+    like: Callable[[int], Size | None] | None = None,
 ) -> Model:
-    """The net SOURCE with its WEIGHTS, ready to look at pictures by its outputs, or by BLOBS.
+    """The net SOURCE with its WEIGHTS, ready to look at pictures by its outputs, or by BLOBS; of the size LIKE where it
+    does not tell its own, as `one_net_for` has it.
 
     What only the training needs is left out, as `choose_scope` has it. Raises EngineError for a net that takes no
     pictures; LoweringError for a blob that is not made; WeightsError where weights are NaN or infinite; what ENGINE
     raises for a net that it cannot run.
     """
-    whole, weights, notes = one_net(source, weights, selection)
+    whole, weights, notes = one_net_for(source, weights, selection, blobs, like)
     check_finite(weights, whole.graph)
     scope = choose_scope(*whole, blobs)
     session = engine.load(whole, weights, outputs=blobs)

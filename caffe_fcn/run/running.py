@@ -27,7 +27,8 @@ from caffe_fcn.run.images import MAX_PIXELS, Picture
 from caffe_fcn.run.labels import Labels, read_labels
 from caffe_fcn.run.maps import Map
 from caffe_fcn.run.means import read_mean, whole
-from caffe_fcn.run.model import Model, Size, load_model
+from caffe_fcn.run.model import Model, load_model
+from caffe_fcn.run.nets import Size
 from caffe_fcn.run.outputs import Holds, NetOutput
 from caffe_fcn.run.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized, scaled
@@ -125,11 +126,14 @@ def prepare(
     scales: tuple[float, ...] = (1.0,),
     tile: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    first: Callable[[int], Size | None] | None = None,
 ) -> tuple[Model, Settings, tuple[str, ...]]:
     """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. MEAN is as
-    for `read_mean`, LABELS a file. Raises CaffeFcnError; OSError for a file that cannot be read."""
+    for `read_mean`, LABELS a file; FIRST gives the size of the first picture, for so many channels, to load a net for
+    that does not tell its own. Raises CaffeFcnError; OSError for a file that cannot be read."""
     given = None if mean is None else read_mean(mean)
-    model = load_model(source, weights, engine, blobs=blobs, selection=selection)
+    like = None if crop not in (None, Crop.NONE) else _like(resize, first)
+    model = load_model(source, weights, engine, blobs=blobs, selection=selection, like=like)
     stated = transform_of(model.net.graph, model.feed)
     steps, notes = with_defaults(stated, given, scale, rgb)
     if stated is None and mean is None and scale is None:
@@ -140,6 +144,23 @@ def prepare(
     settings = Settings(steps, names, size, crop, scales, tile, max_pixels)
     check_settings(model, settings)
     return model, settings, (*model.notes, *notes, *told)
+
+
+def _like(
+    resize: Size | int | Literal["net"] | None, first: Callable[[int], Size | None] | None
+) -> Callable[[int], Size | None] | None:
+    """What gives the size of pictures once they are brought to RESIZE, where that is known before the net is; FIRST
+    gives it before they are."""
+    if isinstance(resize, tuple):
+        return lambda channels: resize
+    if resize == "net" or first is None:
+        return None
+
+    def size(channels: int) -> Size | None:
+        found = first(channels)
+        return shorter_side(found, resize) if found is not None and isinstance(resize, int) else found
+
+    return size
 
 
 def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]:

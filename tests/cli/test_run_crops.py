@@ -68,6 +68,23 @@ def test_the_centre_is_the_default_where_the_net_states_a_crop(cli: CommandLine)
     assert told.endswith("of which the net is fed a part, found 19×44; make it larger, as with --resize 20")
 
 
+def test_the_size_of_pictures_where_the_net_tells_none(cli: CommandLine) -> None:
+    """As LeNet's train_test, whose weights fit 25 to 28 pixels, because its pooling rounds."""
+    pool = layer("pool", "Pooling", "data", params="pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
+    text = DATABASE.replace("crop_size: 20 ", "") + pool + CLASSIFIER.replace('bottom: "data"', 'bottom: "pool"')
+    (cli.path / NAME).write_text(text)
+    with weights_of(net_of(text, given={"data": (2, 3, 28, 28)}), cli.path / "net.caffemodel", 0.1):
+        pass
+    np.save(cli.path / "x.npy", np.random.default_rng(0).integers(0, 256, (28, 27, 3)).astype(np.uint8))
+    files = (NAME, "net.caffemodel", "x.npy")
+    found, told = answer(cli, *files)
+    assert "note: the net does not tell the size of its pictures; took 28×27, as of the first, which its" in told
+    np.testing.assert_array_equal(found, answer(cli, *files, "--input-shape", "data=2,3,28,27")[0])
+    assert answer(cli, *files, "--resize", "26x28")[1].count("took 26×28") == 1
+    assert "resized from 28×27 to 25×25" in answer(cli, *files, "--resize", "net")[1]
+    assert "the only size that the net takes, found 29×29 pixels" in refuses(cli, *files, "--resize", "29x29")
+
+
 def test_a_net_without_a_crop_asks_for_one(cli: CommandLine) -> None:
     text = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 20 dim: 20 } } }'
     files = net(cli, text + CLASSIFIER.rpartition("layer")[0])

@@ -54,6 +54,11 @@ def _cropped(layer: schema.Message) -> tuple[tuple[int, int], ...]:
     return (*_pairs(layer.transform_param, _CROPS), *own)
 
 
+def tells_size(layer: schema.Message) -> bool:
+    """Whether LAYER, if it is a data layer, says of what size the images are that it feeds."""
+    return layer.type not in _PARAMS or None not in _size(layer)
+
+
 def crops(layer: schema.Message) -> bool:
     """Whether the data LAYER feeds a part of each image, of one size: the centre, but in training."""
     return layer.type != "WindowData" and any(map(all, _cropped(layer)))
