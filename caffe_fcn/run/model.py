@@ -19,9 +19,9 @@ from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.run.caffe_files import counted
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
+from caffe_fcn.run.expected import counted
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.nets import Size, one_net_for
 from caffe_fcn.run.onnx.scope import Scope, choose_scope

@@ -14,8 +14,9 @@ from caffe_fcn.errors import EngineError, ExtraError, missing
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob
-from caffe_fcn.run.caffe_files import Sizes, Written, as_caffe_makes_it, counted, refuse, write_files
+from caffe_fcn.run.caffe_files import Written, refuse, write_files
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.opencv_rules import DIALECT, RULES
 

@@ -20,9 +20,10 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Node
 from caffe_fcn.run import caffe_worker
-from caffe_fcn.run.caffe_files import Dialect, Sizes, Written, as_caffe_makes_it, counted, of_forks, refuse, write_files
+from caffe_fcn.run.caffe_files import Dialect, Written, of_forks, refuse, write_files
 from caffe_fcn.run.caffe_import import cause, failure
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.worker import EndedError, Worker
 

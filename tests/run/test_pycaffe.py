@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ExtraError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.run import caffe_files, engines, worker
+from caffe_fcn.run import caffe_files, engines, expected, worker
 from caffe_fcn.run.caffe_worker import write
 from caffe_fcn.run.onnx.scope import choose_scope
 from caffe_fcn.run.pycaffe import _DIALECT as DIALECT
@@ -283,7 +283,7 @@ def test_a_process_that_cannot_be_started_is_an_error(monkeypatch: pytest.Monkey
 
 def test_an_output_whose_shape_is_not_known_is_named() -> None:
     net = net_of(data() + data("r", "1 5") + layer("roi", "ROIPooling", "data r"))
-    sizes = caffe_files.Sizes(choose_scope(*net))
+    sizes = expected.Sizes(choose_scope(*net))
     with pytest.raises(ShapeError, match=r'"roi" \(ROIPooling\): the shape of \'roi\' is not known: roi_pooling_param'):
         sizes.outputs({"data": np.zeros((1, 2, 8, 10)), "r": np.zeros((1, 5))})
 
