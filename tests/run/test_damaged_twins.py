@@ -18,6 +18,7 @@ from caffe_fcn.surgery.convert import open_inputs
 from tests.paths import CASES, GOLDEN
 from tests.run.twins import (
     CHANNELS_LAST,
+    DOES_NOT_APPLY,
     FAILS,
     HOLDS,
     NOT_SHOWN,
@@ -154,7 +155,7 @@ def test_wires_crossed_keep_the_weights_and_lose_the_answers(tmp_path: Path) -> 
 def test_a_padding_changed_in_the_twin(tmp_path: Path) -> None:
     pair = written(SQUARE, tmp_path).text(lambda text: text.replace("pad: 1", "pad: 2", 1).replace("pad: 1", "pad: 0"))
     found = pair.verify()
-    assert ends(found) == [FAILS, FAILS, FAILS], "padding is no excuse where the original pads otherwise"
+    assert ends(found) == [FAILS, FAILS, DOES_NOT_APPLY], "at the nominal size every cell sees the changed borders"
     assert fields(found)[0] == ("one", "pad", "1×1", "2×2")
 
 
@@ -166,7 +167,19 @@ def test_a_difference_that_borders_do_not_explain(tmp_path: Path) -> None:
     assert found.holds and found.dense is not None
     assert found.dense.outputs[0].reasons == (Reason(Cause.PADS, "around"),)
     found = pair.text(lambda text: text.replace("pad: 1", "pad: 2 dilation: 2")).verify()
-    assert ends(found) == [FAILS, HOLDS, FAILS] and found.dense is not None
+    assert ends(found) == [FAILS, HOLDS, DOES_NOT_APPLY], "its nominal map has no cell that does not see them"
+
+
+def test_a_weight_changed_behind_padding(tmp_path: Path) -> None:
+    """Crops differ by their borders, and the twin by more than that."""
+
+    def double(layers: dict[str, Message]) -> None:
+        blob = layers["fc-conv"].blobs[0]
+        fill(blob, 2 * array(blob))
+
+    text = data(shape="1 2 6 6") + conv("padded", "data", 3, more="pad: 1") + fc("fc", "padded", 4)
+    found = written(text, tmp_path).blobs(double).verify()
+    assert ends(found) == [FAILS, FAILS, FAILS] and found.dense is not None
     assert found.dense.outputs[0].explanation == "it differs by more than its borders explain"
 
 
