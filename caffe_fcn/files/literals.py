@@ -36,9 +36,22 @@ _STEERING = re.compile(
 """Characters that steer a terminal, change the order in which others are shown, or cannot be seen."""
 
 
+def as_utf8(text: str) -> str:
+    """TEXT as its bytes are to be read in UTF-8, in whatever locale a file's name was read; ? for what is none."""
+    return _decoded(text).encode("utf-8", "replace").decode()
+
+
+def _decoded(text: str) -> str:
+    """TEXT as its bytes are to be read in UTF-8; what is none are half characters."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character that stands for no byte
+        return text
+
+
 def visible(text: str) -> str:
     """TEXT on one line, with nothing in it that would steer a terminal, or that no terminal can show."""
-    return _STEERING.sub("?", text.encode("utf-8", "replace").decode())
+    return _STEERING.sub("?", as_utf8(text))
 
 
 def visible_lines(text: str) -> str:
@@ -50,7 +63,7 @@ def visible_json(text: str) -> str:
     """TEXT of a JSON document, with escapes for the characters in its strings that `visible` masks; half characters,
     which names of files that are no UTF-8 are read as, included. What it says stays the same."""
     text = _STEERING.sub(lambda match: match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1], text)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return _decoded(text).encode("utf-8", "backslashreplace").decode()
 
 
 def printable(text: str, length: int = 40) -> str:

@@ -149,8 +149,9 @@ def test_a_diff_into_a_pipe_can_be_applied(hostile: CommandLine) -> None:
 
 def test_the_characters_that_are_masked() -> None:
     """All that are controls, formats or line ends to Unicode, and no others but some letters that show nothing."""
-    masked = {chr(code) for code in range(sys.maxunicode + 1) if visible(chr(code)) == "?"} - {"?"}
-    wanted = {chr(code) for code in range(sys.maxunicode + 1) if hostile_character(chr(code))}
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    masked = {char for char, shown in zip(every, visible(every), strict=True) if shown == "?" != char}
+    wanted = set(filter(hostile_character, every))
     assert wanted <= masked
     assigned = {char for char in masked - wanted if unicodedata.category(char) not in ("Cn", "Mn")}
     assert assigned == set("\u115f\u1160\u3164\uffa0")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import as_utf8
 from caffe_fcn.net.geometry import Phase, Reason, exactness_of, infer_geometry, words
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
@@ -82,7 +83,10 @@ def export(
     if external or size_of(parts.model) > LIMIT:
         if path == STDOUT:
             raise OutputError("stdout: the values need a second file beside the model; name a file")
-        parts = lay_out(lowered.graph, told, os.path.basename(path) + DATA_SUFFIX)
+        name = os.path.basename(path) + DATA_SUFFIX
+        if os.fsencode(name) != as_utf8(name).encode():
+            raise OutputError(f"{path}: ONNX names the second file in UTF-8, and this is none; choose another name")
+        parts = lay_out(lowered.graph, told, as_utf8(name))
     planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
     if size_of(parts.model) > LIMIT:
         raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")

@@ -16,6 +16,7 @@ from caffe_fcn.errors import missing
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.copying import Sink
+from caffe_fcn.files.literals import as_utf8
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.run.onnx.graph import FLOAT, Constant, OnnxGraph, Value
 
@@ -121,7 +122,7 @@ def _tensor_header(onnx: Any, constant: Constant, place: tuple[str, int, int] | 
 
 def _graph_bytes(onnx: Any, graph: OnnxGraph) -> bytes:
     """A graph without its initializers."""
-    message = onnx.GraphProto(name=os.path.basename(graph.name) or "net")
+    message = onnx.GraphProto(name=as_utf8(os.path.basename(graph.name)) or "net")
     for node in graph.nodes:
         message.node.append(
             onnx.helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **node.attributes)
@@ -140,5 +141,5 @@ def _model_bytes(onnx: Any, metadata: Mapping[str, str]) -> bytes:
     model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="caffe-fcn", producer_version=__version__)
     model.opset_import.add(domain="", version=OPSET)
     for key, text in metadata.items():
-        model.metadata_props.add(key=key, value=text)
+        model.metadata_props.add(key=key, value=as_utf8(text))
     return bytes(model.SerializeToString())
