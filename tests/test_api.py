@@ -516,3 +516,29 @@ def test_numbers_of_numpy_are_numbers(lenet: Path) -> None:
         found = caffe_fcn.verify(net, weights, net, weights, samples=np.int64(2), pictures=[picture])  # type: ignore[arg-type]
         predict = caffe_fcn.predictor(net, weights, scale=np.float32(0.5), mean=np.array([33.0]))  # type: ignore[arg-type]
     assert found.holds and predict(np.zeros((28, 28), np.uint8)).scores.shape == (10, 1, 1)
+
+
+def test_every_object_tells_itself_in_a_line(lenet: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        record = next(layer for layer in weights.layers if layer.blobs)
+        conversion = caffe_fcn.convolutionalize(net, weights)
+        told: list[tuple[Any, str]] = [
+            (net, "<SourceNet net.prototxt: 9 layers>"),
+            (weights, "<WeightFile net.caffemodel: 9 layers, 4 of them with blobs>"),
+            (record, "<LayerRecord 'conv1' (Convolution): 6×1×5×5, 6>"),
+            (record.blobs[0], "<BlobRecord 6×1×5×5: 150 of float32>"),
+            (conversion, "<Conversion of net.prototxt: 2 layers become Convolutions>"),
+            (caffe_fcn.load(net, weights), "<Session of onnxruntime: 'data' → 'prob'>"),
+            (caffe_fcn.load(net, weights, "opencv"), "<Session of OpenCV: 'data' → 'prob'>"),
+        ]
+        assert [repr(each) for each, _ in told] == [line for _, line in told]
+        assert repr(caffe_fcn.infer_shapes(net)) == "<NetShapes: 8 blobs, 4 layers with parameters>"
+        verified = (
+            "<Verification of net.prototxt against net.prototxt: weights holds, same size holds, dense does not apply>"
+        )
+        assert repr(caffe_fcn.verify(net, weights, net, weights)) == verified
+        conversion.write("whole.prototxt", "whole.caffemodel")
+    with caffe_fcn.open_weights("whole.caffemodel") as weights:
+        found = caffe_fcn.predictor(caffe_fcn.read_net("whole.prototxt"), weights)(np.zeros((44, 60), np.uint8))
+    assert repr(found.maps[0]) == "<DenseMap at scale 1: 10×5×9>"

@@ -45,6 +45,9 @@ class NetShapes(NamedTuple):
     notes: tuple[str, ...]
     """What had to be assumed, and what else there is to know."""
 
+    def __repr__(self) -> str:
+        return f"<NetShapes: {len(self.blobs)} blobs, {sum(map(bool, self.params.values()))} layers with parameters>"
+
 
 class ConvertOptions(SelectionOptions, total=False):
     """The options of `caffe-fcn convert`, as keywords, beside those of `SelectionOptions`."""

@@ -80,6 +80,9 @@ class DenseMap:
 
     level: running.Level
 
+    def __repr__(self) -> str:
+        return f"<DenseMap at scale {self.scale:g}: {'×'.join(map(str, self.level.scores.shape))}>"
+
     @property
     def scale(self) -> float:
         """The scale at which the picture was looked at."""

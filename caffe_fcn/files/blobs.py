@@ -155,6 +155,9 @@ class BlobRecord:
     span: Span
     pieces: tuple[Piece, ...]
 
+    def __repr__(self) -> str:
+        return f"<BlobRecord {'×'.join(map(str, self.shape)) or 'a single value'}: {self.count:,} of {self.dtype}>"
+
     @property
     def values(self) -> Values:
         """The values that Caffe would read; none where there are none."""

@@ -20,6 +20,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import CaffemodelError
 from caffe_fcn.files.blobs import C3D, BlobRecord, read_blob, read_stored
 from caffe_fcn.files.headers import parse_header
+from caffe_fcn.files.literals import printable
 from caffe_fcn.files.recognition import HEAD, kind_of
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN, Field, Reader, WireError
@@ -73,6 +74,11 @@ class LayerRecord:
     names_only: bool = False
     """Whether a file that is written has the name for a header, because the rest cannot be said by numbers."""
 
+    def __repr__(self) -> str:
+        kind = f" ({printable(self.header.type)})" if self.format == "V2" and self.header.type else ""
+        shapes = ", ".join("×".join(map(str, blob.shape)) for blob in self.blobs)
+        return f"<LayerRecord {self.name!r}{kind}: {shapes or 'no blobs'}>"
+
 
 class WeightFile:
     """Open weights, with their values on disk; a context that closes them."""
@@ -90,6 +96,10 @@ class WeightFile:
         self.net_header = net_header
         self.raw = raw
         """The same as it lies in the file."""
+
+    def __repr__(self) -> str:
+        held = sum(bool(layer.blobs) for layer in self.layers)
+        return f"<WeightFile {self.path}: {len(self.layers)} layers, {held} of them with blobs>"
 
     @property
     def path(self) -> str:

@@ -56,6 +56,12 @@ class Engine(Protocol):
         """
 
 
+def described(session: Session, engine: str) -> str:
+    """SESSION of ENGINE in a line."""
+    fed, made = (", ".join(map(repr, names)) or "nothing" for names in (session.inputs, session.outputs))
+    return f"<Session of {engine}: {fed} → {made}>"
+
+
 def temporary_copy(weights: WeightFile) -> str:
     """What messages call the file into which WEIGHTS are copied for an engine."""
     import tempfile

@@ -20,7 +20,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, temporary_copy
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described, temporary_copy
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
@@ -159,6 +159,9 @@ class OnnxRuntimeSession:
         self._session = session
         self._expected: dict[Blob, Shape] = {}
         self._checked: dict[str, Shape] | None = None
+
+    def __repr__(self) -> str:
+        return described(self, "onnxruntime")
 
     @property
     def inputs(self) -> Mapping[str, Dims]:

@@ -15,7 +15,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.run.caffe_files import Written, refuse, write_files
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
 from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.opencv_rules import DIALECT, RULES
@@ -69,6 +69,9 @@ class OpenCvSession:
         self._scope, self._written, self._net, self._cv2 = scope, written, net, cv2
         self._sizes = Sizes(scope)
         self._counted = counted(scope.graph)
+
+    def __repr__(self) -> str:
+        return described(self, "OpenCV")
 
     @property
     def inputs(self) -> Mapping[str, Dims]:

@@ -22,7 +22,7 @@ from caffe_fcn.net.graph import Node
 from caffe_fcn.run import caffe_worker
 from caffe_fcn.run.caffe_files import Dialect, Written, of_forks, refuse, write_files
 from caffe_fcn.run.caffe_import import cause, failure
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
 from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.worker import EndedError, Worker
@@ -89,6 +89,9 @@ class PyCaffeSession:
         self._scope, self._written, self._caffe = scope, written, caffe
         self._sizes = Sizes(scope)
         self._counted = counted(scope.graph)
+
+    def __repr__(self) -> str:
+        return described(self, "Caffe")
 
     @property
     def inputs(self) -> Mapping[str, Dims]:

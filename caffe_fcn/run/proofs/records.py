@@ -200,6 +200,10 @@ class Verification(NamedTuple):
     dense: DenseProof | None
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {status.value}" for name, status in self.statuses.items())
+        return f"<Verification of {self.fcn} against {self.net}: {told}>"
+
     @property
     def statuses(self) -> dict[str, Status]:
         """How each proof ended that was asked for, by its name."""
