@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.errors import CaffeFcnError, PrototxtError
+from caffe_fcn.errors import CaffeFcnError, NetError, PrototxtError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.prototxt import parse
 from caffe_fcn.files.textmessage import to_message
@@ -168,6 +168,8 @@ def test_a_binary_file_is_no_text() -> None:
 def test_layers_of_an_unknown_type_are_refused_in_the_old_format() -> None:
     with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'TELEPORT'; expected one of"):
         source("layers { name: 'a' type: TELEPORT }")
+    with pytest.raises(NetError, match=r'net\.prototxt: layer "a" has no type'):
+        source("layers { name: 'a' }")
 
 
 # ---- Notes ----
