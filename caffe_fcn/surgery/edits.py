@@ -17,6 +17,7 @@ from caffe_fcn.files.reorder import Reorder, Segment
 from caffe_fcn.files.rewrite import BlobEdit
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.net.shapes.windows import SIDED_PADS
 from caffe_fcn.schema import Message
 
 
@@ -123,7 +124,8 @@ class WindowPooling(Edit):
 
     def apply(self, target: Message) -> None:
         pooling = target.pooling_param
-        pooling.ClearField("global_pooling")
+        for name in ("global_pooling", *SIDED_PADS):  # a global one has no padding, whatever it says
+            pooling.ClearField(name)
         set_window(pooling, self.kernel)
 
     def describe(self) -> str:

@@ -119,6 +119,10 @@ def dilation(param: schema.Message, axes: int) -> Shape:
     return _high_wide(param, "hole", "hole")
 
 
+SIDED_PADS = ("pad_t", "pad_l", "pad_b", "pad_r")
+"""The fields of padding that is given side by side."""
+
+
 def _sided_padding(param: schema.Message, axes: int) -> tuple[Shape, Shape] | None:
     """Padding given side by side (Synopsys), which counts unless all of it is zero."""
     if axes != 2 or not (param.pad_t or param.pad_b or param.pad_l or param.pad_r):

@@ -50,7 +50,7 @@ def crop(site: Site) -> str:
     build, (value, reference), dims = site.build, site.inputs, site.bottoms[0]
     axis = axis_of(site.layer.crop_param.axis, dims)
     offsets = crop_offsets(site.layer, len(dims) - axis)
-    sizes = extents(reference, site.bottoms[1], axis)
+    sizes = extents(reference, site.bottoms[1], axis, len(dims))
     known = [size for size in sizes if isinstance(size, int)]
     if len(known) == len(sizes):
         ends = build.ints([offset + size for offset, size in zip(offsets, known, strict=True)])
