@@ -76,6 +76,8 @@ def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File]
     """The files of the net that WORDS begin with, and the words that name pictures. Raises UsageError where there are
     none; OSError where the net cannot be read."""
     net = files_of(stack, words[:1])
+    if not net[0].is_text and words[0] != "-" and not _is_model(words[0]):
+        raise click.UsageError(f"{words[0]} is neither a prototxt nor weights; the order is NET [WEIGHTS] IMAGE...")
     second = words[1] if len(words) > 1 else None
     if second is None or (not net[0].is_text and not _is_model(second)):
         pictures = words[1:]

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 
 _STEP = 128
@@ -95,11 +95,22 @@ def _show(size: Size) -> str:
     return "x".join(map(str, size))
 
 
-def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> str | None:
-    """Which layer's parameter blobs are of another shape in OTHER than in NOMINAL, in words; None when all agree."""
+class Misfit(NamedTuple):
+    """A layer whose parameters would have another shape."""
+
+    node: Node
+    held: Shape
+    needed: Shape
+
+    def __str__(self) -> str:
+        what = f"layer {self.node.name!r} ({self.node.type})"
+        return f"{what} would need parameters of {show(self.needed)}, and has {show(self.held)}"
+
+
+def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> Misfit | None:
+    """The first layer whose parameter blobs are of another shape in OTHER than in NOMINAL; None when all agree."""
     for node in graph.nodes:
         before, after = nominal.params.get(node.index), other.params.get(node.index)
         if before is not None and after is not None and before != after:
-            was, now = next((was, now) for was, now in zip(before, after, strict=False) if was != now)
-            return f"layer {node.name!r} ({node.type}) would need parameters of {show(now)}, and has {show(was)}"
+            return Misfit(node, *next((was, now) for was, now in zip(before, after, strict=False) if was != now))
     return None

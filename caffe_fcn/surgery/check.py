@@ -156,6 +156,6 @@ def _check_larger(
             ) from error
         return [f"the converted net still takes only its nominal input size: {message}"]
     misfit = other_parameters(graph, shapes, grown)
-    if misfit and misfit.startswith(tuple(f"layer {node.name!r} " for node in changed)):
+    if misfit and id(misfit.node) in ours:
         raise SurgeryError(f"a larger input would not be seen in windows: {misfit}; leave the layer with --skip")
     return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []

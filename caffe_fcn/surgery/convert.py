@@ -218,7 +218,7 @@ def _resized(
             shapes = infer_shapes(graph, given=given)
             misfit = other_parameters(graph, before, shapes)
             if misfit:
-                raise ShapeError(misfit)
+                raise ShapeError(str(misfit))
         except ShapeError as error:
             told = f"{_bare(source, error)}{advice(first, before, images, size, given)}"
             raise SurgeryError(f"{shown} does not suit the converted net: {told}") from error

@@ -146,6 +146,7 @@ def test_pictures_are_told_from_weights(cli: CommandLine) -> None:
         ([WEIGHTS, WEIGHTS, "x.png"], 1, "found a binary file; give the prototxt first"),
         ([NET, "x.png", "y.png"], 1, "x.png: expected a binary caffemodel, found a picture"),
         ([WEIGHTS], 2, "expected an IMAGE behind NET, found nothing"),
+        (["x.png", WEIGHTS], 2, "x.png is neither a prototxt nor weights; the order is NET [WEIGHTS] IMAGE..."),
         ([NET], 2, "expected WEIGHTS and an IMAGE behind NET, found nothing"),
         ([NET, WEIGHTS], 2, f"expected WEIGHTS and an IMAGE behind NET, found only {WEIGHTS}"),
         ([WEIGHTS, "-", "x.png"], 1, "the arguments are swapped"),

@@ -76,7 +76,7 @@ def extents_with(scope: Scope, free: Sequence[Axis]) -> dict[Blob, Dims] | str:
             return str(error).removeprefix(f"{scope.graph.source}: ")
         misfit = other_parameters(scope.graph, nominal, longer)
         if misfit is not None:
-            return misfit
+            return str(misfit)
         for blob, shape in longer.blobs.items():
             if blob in dims:
                 dims[blob] = _agreed(dims[blob], shape)

@@ -19,7 +19,8 @@ from caffe_fcn.net.geometry import (
     inner_cells,
 )
 from caffe_fcn.net.graph import Blob, Graph
-from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.shapes import Shape, infer_shapes
+from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.grid import lay_out
 from caffe_fcn.run.proofs.outputs import Output, Pairs
@@ -97,13 +98,5 @@ def _stopped(scope: Scope, size: Shape) -> str | None:
         larger = infer_shapes(scope.graph, given={image.name: (*nominal[:2], *size)})
     except ShapeError as error:
         return next((node.name for node in scope.graph.nodes if node.index == error.index), "")
-    return _other_parameters(scope, larger)
-
-
-def _other_parameters(scope: Scope, larger: Shapes) -> str | None:
-    """The first layer whose parameters would be of other shapes."""
-    for node in scope.graph.nodes:
-        before, after = scope.shapes.params.get(node.index), larger.params.get(node.index)
-        if before is not None and after is not None and before != after:
-            return node.name
-    return None
+    misfit = other_parameters(scope.graph, scope.shapes, larger)
+    return misfit.node.name if misfit else None
