@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -409,6 +409,27 @@ def test_pictures_that_are_none(pair: CommandLine, array: Any, told: str) -> Non
     else:
         np.save(pair.path / "x.npy", array, allow_pickle=True)
     assert told in refused(pair, *FILES, "--image", "x.npy")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:20],
+        lambda data: data[:200],
+        lambda data: data[:8] + b"\xff\xff" + data[10:],
+        lambda data: data.replace(b"(1, 28, 28), }", b"(99999999,99999"),
+        lambda data: data.replace(b"(1, 28, 28), }          ", b"(9999999,9999999,999), }"),
+        lambda data: data.replace(b"<f4", b"<q9"),
+    ],
+)
+def test_damaged_arrays(pair: CommandLine, change: Callable[[bytes], bytes]) -> None:
+    np.save(pair.path / "x.npy", np.zeros((1, 28, 28), np.float32))
+    before = (pair.path / "x.npy").read_bytes()
+    assert change(before) != before
+    (pair.path / "x.npy").write_bytes(change(before))
+    told = refused(pair, *FILES, "--image", "x.npy")
+    assert told.startswith("caffe-fcn: x.npy: expected an array in a .npy file, found none (")
 
 
 def test_an_engine_that_is_not_installed(pair: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,10 @@ def read_array(path: str | os.PathLike[str]) -> Array:
     try:
         with reading(path) as file:
             array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
+    except OSError:
+        raise
+    except Exception as error:  # numpy has Python parse the header, which fails in many ways, and believes its shape
+        reason = " ".join(str(error).split())[:120]
         raise EngineError(f"{os.fspath(path)}: expected an array in a .npy file, found none ({reason})") from error
     if not isinstance(array, np.ndarray):
         raise EngineError(f"{os.fspath(path)}: expected one array in a .npy file, found an archive of them")
