@@ -232,7 +232,11 @@ class Prediction:
 
 @dataclass(frozen=True, repr=False)
 class Predictor:
-    """A net that looks at pictures, made by `predictor`."""
+    """A net that looks at pictures, made by `predictor`.
+
+    Called with a picture, it returns the `Prediction`. A picture is the path of a file, an array H×W or H×W×C of values
+    from 0 to 255, channels in the order RGB, or a pillow image.
+    """
 
     model: Model
     settings: running.Settings
