@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.paths import CORPUS
+
+
+def pytest_configure() -> None:
+    """Handle the signals that nohup, or a shell in the background, has this process ignore: processes that are started
+    would ignore them too, and tests of interrupts would wait for nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else lambda *_: None)
+
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # where a test imports onnxruntime itself
 

@@ -275,7 +275,10 @@ class _Turned(NamedTuple):
 
 
 def _turned(image: Any) -> _Turned:
-    """What the EXIF of IMAGE, which is decoded, says. For a TIFF pillow has done it while decoding."""
+    """What the EXIF of IMAGE, which is decoded, says. A TIFF pillow has turned while decoding; whether it then still
+    says so depends on pillow's version."""
+    if image.format == "TIFF":
+        return _Turned()
     known = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
     try:
         return _Turned(*map(bool, known.get(image.getexif().get(_ORIENTATION), ())))

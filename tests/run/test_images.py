@@ -169,7 +169,10 @@ def test_pictures_are_what_pillow_makes_of_them(tmp_path: Path, name: str, mode:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_16_bits_become_255(tmp_path: Path, name: str, channels: int) -> None:
     pixels = np.array([[0, 257, 65535], [1, 32768, 514]], np.uint16)
-    saved(tmp_path / name, pixels, **({"compression": "tiff_deflate"} if name == "packed.tif" else {}))
+    if name == "a.pgm":  # which pillow before 9.4 does not write
+        (tmp_path / name).write_bytes(b"P5 3 2 65535\n" + pixels.astype(">u2").tobytes())
+    else:
+        saved(tmp_path / name, pixels, **({"compression": "tiff_deflate"} if name == "packed.tif" else {}))
     found = whole(open_picture(tmp_path / name, channels))
     assert found.shape == (2, 3, channels)
     np.testing.assert_allclose(found[:, :, -1], pixels / 257, rtol=1e-6)
