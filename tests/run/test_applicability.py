@@ -190,3 +190,12 @@ def test_one_output_of_two(tmp_path: Path) -> None:
     assert ends(found) == [HOLDS, HOLDS, HOLDS] and found.dense is not None and found.same_size is not None
     assert {each.output.name: each.status for each in found.dense.outputs} == {"map": DOES_NOT_APPLY, "fc": HOLDS}
     assert [each.identical for each in found.same_size.outputs] == [True, False]
+
+
+def test_an_axis_along_space_that_the_original_does_not_have_is_no_excuse(tmp_path: Path) -> None:
+    """A Softmax over one channel makes ones, and so does one along an axis of one cell: of the nominal map."""
+    text = data(shape="1 2 6 6") + fc("fc", "data", 1) + layer("soft", "Softmax", "fc")
+    pair = written(text + layer("both", "Concat", "fc soft"), tmp_path)
+    assert pair.verify().holds
+    pair.text(lambda text: text.replace('type: "Softmax"', 'type: "Softmax" softmax_param { axis: 2 }'))
+    assert ends(pair.verify()) == [HOLDS, HOLDS, FAILS]

@@ -5,7 +5,7 @@ Decided by the two nets alone, before anything is run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.geometry import (
@@ -24,6 +24,7 @@ from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.run.proofs.grid import lay_out
 from caffe_fcn.run.proofs.outputs import Output, Pairs
+from caffe_fcn.run.proofs.pairing import number_both
 from caffe_fcn.run.proofs.records import Exemption, Inapplicable
 
 
@@ -39,16 +40,32 @@ def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicab
     if fixed is not None:
         return Inapplicable(Exemption.FIXED_SIZE, (fixed,)), {}
     geometry, inner = infer_geometry(twin.graph, twin.shapes), inner_of(twin, pairs)
+    unexcused = _along_other_axes(original, twin, geometry)
     single = {
         output.pair.name: reason
         for output in outputs
-        if (reason := _of_output(output, twin.graph, geometry, inner, pairs.shared)) is not None
+        if (reason := _of_output(output, twin.graph, geometry, inner, pairs.shared, unexcused)) is not None
     }
     if not outputs or len(single) < len(outputs):
         return None, single
     found = [each for each in single.values() if each.cause is Exemption.EXACT_NOWHERE]
     reasons = dict.fromkeys(reason for each in found for reason in each.reasons)
     return Inapplicable(Exemption.EXACT_NOWHERE, reasons=tuple(reasons)), single
+
+
+def _along_other_axes(original: Scope, twin: Scope, geometry: Mapping[Blob, Geometry | None]) -> frozenset[Reason]:
+    """The reasons in the GEOMETRY of TWIN that are layers along a spatial axis whose counterparts in ORIGINAL work
+    along another: at the nominal size, where the axis may be a single cell, that need not show."""
+    ours, theirs = number_both(original.graph, twin.graph)
+    named = {node.name: ours.layers[number].name for number, node in theirs.layers.items() if number in ours.layers}
+    along = {reason.layer for reason in _along(infer_geometry(original.graph, original.shapes))}
+    return frozenset(reason for reason in _along(geometry) if named.get(reason.layer) not in along)
+
+
+def _along(geometry: Mapping[Blob, Geometry | None]) -> Iterator[Reason]:
+    """The reasons in GEOMETRY that are layers along a spatial axis."""
+    reasons = (reason for known in geometry.values() if known is not None for reason in known.reasons)
+    return (reason for reason in reasons if reason.cause is Cause.ALONG_AXIS)
 
 
 def inner_of(twin: Scope, pairs: Pairs) -> dict[Blob, Inner]:
@@ -63,9 +80,10 @@ def _of_output(
     geometry: Mapping[Blob, Geometry | None],
     inner: Mapping[Blob, Inner],
     shared: frozenset[Blob],
+    unexcused: frozenset[Reason],
 ) -> Inapplicable | None:
     """Why the dense proof does not apply to OUTPUT of the twin, GRAPH, which has that GEOMETRY and those INNER cells;
-    None where it does."""
+    None where it does, and where there is no other reason than those UNEXCUSED."""
     if not output.converted:
         return Inapplicable(Exemption.NOTHING_CONVERTED)
     known = geometry.get(output.twin)
@@ -74,7 +92,8 @@ def _of_output(
         alike = ends and all(shared.issuperset(node.tops) for node in ends)
         lost = tuple(Reason(Cause.NO_WINDOWS, node.name) for node in ends)
         return Inapplicable(Exemption.EXACT_NOWHERE, reasons=lost) if alike else None
-    reasons = (*(each for each in known.reasons if each.exactness is Exactness.NOWHERE), *inner[output.twin].lost)
+    nowhere = (each for each in known.reasons if each.exactness is Exactness.NOWHERE and each not in unexcused)
+    reasons = (*nowhere, *inner[output.twin].lost)
     return Inapplicable(Exemption.EXACT_NOWHERE, reasons=reasons) if reasons else None
 
 
