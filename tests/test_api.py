@@ -257,7 +257,9 @@ def test_a_verification(twin: Twin) -> None:
 def test_an_export(twin: Twin) -> None:
     _, _, fcn, fcn_weights = twin
     Path("names").write_text("\n".join(map(str, range(10))))
-    made = caffe_fcn.export(fcn, fcn_weights, "a.onnx", mean=33, scale=0.5, labels="names", external_data=True)
+    made = caffe_fcn.export(
+        fcn, fcn_weights, "a.onnx", mean=33, scale=0.5, labels="names", external_data=True, expand_lrn=True
+    )
     assert [*made.files] == ["a.onnx", "a.onnx.data"] and made.files["a.onnx"] == Path("a.onnx").stat().st_size
     assert made.inputs == {"data": ("batch", 1, "height", "width")} and made.outputs == {"prob": (None, 10, None, None)}
     assert made.fixed == made.notes == () and repr(made) == "<Export of net_fcn.prototxt: a.onnx, a.onnx.data>"

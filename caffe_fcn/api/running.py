@@ -55,6 +55,8 @@ class ExportOptions(SelectionOptions, total=False):
     """Whether the batch and the size of the input are fixed."""
     external_data: bool
     """Whether the weights go into a second file, OUTPUT.data, as they do in any case where a model is over 2 GB."""
+    expand_lrn: bool
+    """Whether LRN is written as a Convolution and a power, for a runtime whose own operator LRN is slow or missing."""
     mean: float | Sequence[float] | str | os.PathLike[str] | None
     """What is to be subtracted from each channel of a picture, or a .npy or binaryproto with it; it is only told."""
     scale: float | None
@@ -224,6 +226,7 @@ def _exporting(
     blobs: str | Sequence[str] = (),
     fixed: bool = False,
     external_data: bool = False,
+    expand_lrn: bool = False,
     mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
     scale: float | None = None,
     swap_channels: bool = False,
@@ -237,6 +240,7 @@ def _exporting(
         blobs=several(blobs),
         fixed=fixed,
         external=external_data,
+        expand_lrn=expand_lrn,
         mean=None if text is None else read_mean(text),
         scale=checked_scale(scale),
         rgb=swap_channels,

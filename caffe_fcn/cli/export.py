@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 @click.option("--blob", "blobs", type=text, multiple=True, metavar="BLOB", help="Put out this blob; repeatable.")
 @click.option("--fixed", is_flag=True, help="Fix the batch and the size of the input.")
 @click.option("--external-data", "external", is_flag=True, help="Put the weights into a second file, FILE.data.")
+@click.option(
+    "--expand-lrn",
+    is_flag=True,
+    help="Write LRN as a Convolution and a power, where the runtime's own operator LRN is slow or missing.",
+)
 @preparation_options
 @click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
 @selection_options

@@ -31,11 +31,13 @@ _SHOWN = 4
 
 class Settings(NamedTuple):
     """What the user asks for: the BLOBS to put out in place of the net's own outputs, whether all sizes are FIXED and
-    values EXTERNAL, in a file of their own; and what to say of the pictures and classes. LABELS is a file."""
+    values EXTERNAL, in a file of their own; whether to EXPAND_LRN, as for `lower`; and what to say of the pictures and
+    classes. LABELS is a file."""
 
     blobs: tuple[str, ...] = ()
     fixed: bool = False
     external: bool = False
+    expand_lrn: bool = False
     mean: Mean | None = None
     scale: float | None = None
     rgb: bool = False
@@ -88,6 +90,7 @@ def export_net(
         outputs=asked.blobs,
         fixed=asked.fixed,
         external=asked.external,
+        expand_lrn=asked.expand_lrn,
         metadata=metadata,
         force=force,
         progress=progress,

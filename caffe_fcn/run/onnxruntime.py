@@ -84,7 +84,7 @@ class OnnxRuntime:
         """
         package = onnxruntime()
         try:
-            lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed)
+            lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed, expand_lrn=True)
         except LoweringError as error:
             from caffe_fcn.run.opencv_rules import COMPARED  # here, because most nets do not need it
 

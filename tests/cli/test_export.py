@@ -129,6 +129,14 @@ def test_values_beside_the_model(lenet: CommandLine) -> None:
     assert np.array_equal(*made)
 
 
+def test_lrn_in_other_operators(lenet: CommandLine) -> None:
+    Path("lrn.prototxt").write_text(data(1, 3, 8, 8) + layer("LRN", ""))
+    exports(lenet, "lrn.prototxt", FILES[1], "-o", "a.onnx")
+    exports(lenet, "lrn.prototxt", FILES[1], "-o", "b.onnx", "--expand-lrn")
+    found = [{node.op_type for node in onnx.load(lenet.path / name).graph.node} for name in ("a.onnx", "b.onnx")]
+    assert found[0] == {"LRN"} and {"Conv", "Sqrt"} <= found[1] and "LRN" not in found[1]
+
+
 def test_the_same_input_gives_the_same_bytes_wherever_it_lies(lenet: CommandLine) -> None:
     exports(lenet, *FILES)
     exports(lenet, *(lenet.path / file for file in FILES), "-o", "again.onnx")

@@ -61,22 +61,23 @@ def export(
     outputs: Sequence[str] = (),
     fixed: bool = False,
     external: bool = False,
+    expand_lrn: bool = False,
     metadata: Metadata = NO_METADATA,
     force: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
     """Write GRAPH, of the nominal SHAPES, with its parameter blobs in WEIGHTS, to OUT_PATH as ONNX; "-" is stdout.
 
-    OUTPUTS and FIXED are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is too large
-    for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does, WeightsError
-    where weights are NaN or infinite, ExtraError where the onnx package is not installed, OutputError where a file
-    cannot be written or, without FORCE, exists.
+    OUTPUTS, FIXED and EXPAND_LRN are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is
+    too large for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does,
+    WeightsError where weights are NaN or infinite, ExtraError where the onnx package is not installed, OutputError
+    where a file cannot be written or, without FORCE, exists.
     """
     path = os.fspath(out_path)
     onnx_package(f"{path}: writing ONNX")
     inputs = [graph.source, weights.path]
     check_outputs([path] if path != STDOUT else [], inputs, force=force)
-    lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed)
+    lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed, expand_lrn=expand_lrn)
     check_finite(weights, lowered.scope.graph)
     told = metadata_props(lowered, metadata)
     parts = lay_out(lowered.graph, told)

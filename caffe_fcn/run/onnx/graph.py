@@ -103,6 +103,10 @@ class Builder:
         """A constant of float32 VALUES; by default a list of them."""
         return self._constant(FLOAT, (len(values),) if dims is None else dims, _packed(values))
 
+    def packed(self, data: bytes, dims: tuple[int, ...]) -> str:
+        """A constant of float32 values, little-endian in DATA."""
+        return self._constant(FLOAT, dims, data)
+
     def number(self, value: float) -> str:
         """A constant of a single float32."""
         return self.floats((value,), ())

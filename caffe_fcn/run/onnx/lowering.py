@@ -66,21 +66,27 @@ class Lowered:
 
 
 def lower(
-    graph: Graph, shapes: Shapes, weights: WeightFile, *, outputs: Sequence[str] = (), fixed: bool = False
+    graph: Graph,
+    shapes: Shapes,
+    weights: WeightFile,
+    *,
+    outputs: Sequence[str] = (),
+    fixed: bool = False,
+    expand_lrn: bool = False,
 ) -> Lowered:
     """GRAPH, of the nominal SHAPES, in ONNX, with the parameter blobs in WEIGHTS.
 
     OUTPUTS names the blobs to put out, ALL among them stands for every one; none for the net's own outputs. With
-    FIXED, all sizes are the nominal ones. Raises LoweringError naming every layer that cannot be lowered, or that has
-    fields of unknown effect,
-    ShapeError where the net does not tell the shape of what it is fed, WeightsError where WEIGHTS are another net's.
+    FIXED, all sizes are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. Raises LoweringError
+    naming every layer that cannot be lowered, or that has fields of unknown effect, ShapeError where
+    the net does not tell the shape of what it is fed, WeightsError where WEIGHTS are another net's.
     """
     scope = choose_scope(graph, shapes, outputs)
     if reason := no_number(scope.graph):
         raise LoweringError(f"{graph.source}: {reason}")
     params = scope.shapes.params
     refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
-    walk = _Walk(scope, Parameters(weights))
+    walk = _Walk(scope, Parameters(weights), expand_lrn)
     nominal = walk.run(known_shapes(scope.shapes.blobs, scope.graph.producer), ())
     if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise LoweringError(f"{graph.source}: {reason}")
@@ -144,9 +150,10 @@ def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> L
 class _Walk:
     """Lowers the layers of a scope, once for each choice of free axes."""
 
-    def __init__(self, scope: Scope, parameters: Parameters) -> None:
+    def __init__(self, scope: Scope, parameters: Parameters, expand_lrn: bool) -> None:
         self.scope = scope
         self.parameters = parameters
+        self.expand_lrn = expand_lrn
         self.fed = frozenset(scope.inputs)
         self.names = _value_names(scope, _same_values(scope.graph))
 
@@ -202,6 +209,7 @@ class _Walk:
             params=params,
             blob=lambda position: self.parameters.blob(node, position),
             read=lambda position: self.parameters.read(node, position),
+            expand_lrn=self.expand_lrn,
         )
         made = LOWERINGS[node.type](site)
         values = [made] if isinstance(made, str) else made

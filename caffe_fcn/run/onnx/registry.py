@@ -33,7 +33,7 @@ class Site:
 
     PARAMS are the shapes that the net gives its parameter blobs; BLOB and READ give the blobs themselves,
     by position: as they lie in the file, and as a list of numbers, for those that are small. NOMINAL are the shapes of
-    the bottoms at the size that the file gives.
+    the bottoms at the size that the file gives. With EXPAND_LRN, ONNX's operator LRN is not used.
     """
 
     node: Node
@@ -45,6 +45,7 @@ class Site:
     params: tuple[Shape, ...]
     blob: Callable[[int], BlobRecord]
     read: Callable[[int], Sequence[float]]
+    expand_lrn: bool
 
     @property
     def layer(self) -> Message:

@@ -21,6 +21,7 @@ from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx import export as export_module
 from caffe_fcn.run.onnx.export import Exported, Metadata, export
 from caffe_fcn.run.onnx.model import ALIGNMENT
+from caffe_fcn.run.onnx.normalization import MAX_BAND
 from caffe_fcn.run.onnx.scope import ALL
 from tests.net.nets import data, layer
 from tests.paths import GOLDEN, ROOT
@@ -67,6 +68,22 @@ def test_a_file_gives_what_caffe_gives(name: str, external: bool, tmp_path: Path
         made = run_file(path, {image: measured["in:same"]})
         for blob, values in zip(written.lowered.outputs, made, strict=True):
             assert difference(values, measured[f"same:{blob}"]) < 1e-5
+
+
+@pytest.mark.parametrize("channels", [8, MAX_BAND + 1])
+def test_lrn_is_an_operator_or_is_expanded(channels: int, tmp_path: Path) -> None:
+    """Both forms give the same, but for the rounding of onnxruntime's operator, whose sums run along the channels."""
+    net = net_of(data(1, channels, 6, 5) + layer("LRN", "lrn_param { alpha: 2 beta: 0.6 k: 3 }"))
+    made = []
+    feed = {"data": np.random.default_rng(0).normal(0, 9, (2, channels, 6, 5)).astype(np.float32)}
+    with weights_of(net, tmp_path / "net.caffemodel") as weights:
+        for expand in (False, True):
+            path = tmp_path / f"{expand}.onnx"
+            export(*net, weights, path, expand_lrn=expand)
+            onnx.checker.check_model(path, full_check=True)
+            assert expand != any(node.op_type == "LRN" for node in onnx.load(path).graph.node)
+            made += run_file(path, feed)
+    assert difference(made[1], made[0]) < (1e-6 if channels == 8 else 1e-4)
 
 
 def test_values_beside_the_model_can_be_mapped(tmp_path: Path) -> None:

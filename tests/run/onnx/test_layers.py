@@ -12,6 +12,7 @@ import pytest
 
 from caffe_fcn.errors import LoweringError
 from caffe_fcn.run.engine import Array
+from caffe_fcn.run.onnx.normalization import MAX_BAND
 from tests.net.nets import data, layer
 from tests.run.nets import blobs_of, load, net_of, weights_of
 
@@ -36,11 +37,23 @@ def sum_of_three(x: Array) -> Array:
     return np.asarray(padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:])
 
 
+def lrn(x: Array, size: int, alpha: float = 1, beta: float = 0.75, k: float = 1) -> Array:
+    """LRN across channels, one channel at a time."""
+    sums = [(x[:, max(0, at - size // 2) : at + size // 2 + 1] ** 2).sum(1) for at in range(x.shape[1])]
+    return np.asarray(x / (k + alpha / size * np.stack(sums, 1)) ** beta)
+
+
 def im2col(x: Array, kernel: int) -> Array:
     """Windows of KERNEL×KERNEL, values of a window as channels."""
     high, wide = x.shape[2] - kernel + 1, x.shape[3] - kernel + 1
     taps = [x[:, :, i : i + high, j : j + wide] for i in range(kernel) for j in range(kernel)]
     return np.stack(taps, axis=2).reshape(x.shape[0], -1, high, wide)
+
+
+def sum_of_nine(x: Array) -> Array:
+    """The sums of 3×3 windows, with zeros around the map."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    return np.asarray(im2col(padded, 3).reshape(*x.shape[:2], 9, *x.shape[2:]).sum(2))
 
 
 def largest(x: Array, count: int) -> tuple[Array, Array]:
@@ -169,6 +182,18 @@ CASES = {
         "LRN lrn_param { local_size: 3 alpha: 2 beta: 0.5 k: 1.5 }",
         (MAP,),
         lambda x: x / np.sqrt(1.5 + 2 / 3 * sum_of_three(x**2)),
+    ),
+    "lrn_default": Case("LRN", (MAP,), lambda x: lrn(x, 5)),
+    "lrn_beta_1": Case("LRN lrn_param { beta: 1 alpha: 3 }", (MAP,), lambda x: lrn(x, 5, 3, 1)),
+    "lrn_beta_of_no_root": Case("LRN lrn_param { beta: 1.25 k: 2 }", (MAP,), lambda x: lrn(x, 5, 1, 1.25, 2)),
+    "lrn_wider_than_the_channels": Case("LRN lrn_param { local_size: 15 }", (MAP,), lambda x: lrn(x, 15)),
+    "lrn_of_many_channels": Case(
+        "LRN lrn_param { local_size: 7 k: 0.5 }", ((2, MAX_BAND + 1, 2, 3),), lambda x: lrn(x, 7, k=0.5)
+    ),
+    "lrn_in_the_map": Case(
+        "LRN lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 alpha: 2 }",
+        (MAP,),
+        lambda x: x / (1 + 2 / 9 * sum_of_nine(x**2)) ** 0.75,
     ),
     "lrn_beta_0": Case("LRN lrn_param { beta: 0 k: 0 }", (MAP,), lambda x: x),
     "lrn_beta_0_in_the_map": Case("LRN lrn_param { beta: 0 norm_region: WITHIN_CHANNEL }", (MAP,), lambda x: x),
