@@ -123,7 +123,7 @@ def _costs(found: Inspection) -> Table:
         *(_NAME, _TYPE, Column("bottoms", least=16, soft=16, spare=1, style="dim"), _SHAPE),
         Column("parameters", True),
         *([Column("statistics", True, spare=2)] if measured else []),
-        *(Column("MACs", True), Column("memory", True)),
+        *(Column("MACs", True, spare=4), Column("memory", True, spare=3)),
     ]
     rows = []
     for layer in found.layers:
@@ -294,7 +294,8 @@ def _blob_page(found: Inspection) -> Iterator[Part]:
     columns = [_NAME, Column("blob", True), Column("shape", least=8), Column("type", spare=0 if several else 1)]
     columns += [Column("values", True)]
     if found.settings.statistics:
-        columns += [Column(title, True) for title in ("min", "max", "mean", "zeros", "NaN")]
+        spare = {"mean": 4, "zeros": 3}
+        columns += [Column(title, True, spare=spare.get(title, 0)) for title in ("min", "max", "mean", "zeros", "NaN")]
         infinite = any(row.statistics and row.statistics.inf for row in found.blobs)
         columns += [Column("Inf", True, spare=0 if infinite else 2)]
     else:

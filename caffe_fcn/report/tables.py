@@ -1,8 +1,8 @@
 """Tables for a terminal of any width, and for a pipe.
 
-The one idea: a number is never cut. A table too wide for its place first folds the columns that bear it, then
-leaves some out, then folds the texts of the rest; what is still too wide stays so. The layout is settled here, to
-the cell; rich adds the colours.
+The one idea: a number is never cut, nor a word. A table too wide for its place first folds the columns that bear it,
+then leaves some out, then folds the texts of the rest, then leaves out more, and says below what is left out; what is
+still too wide stays so. The layout is settled here, to the cell; rich adds the colours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ LONGEST = 200
 _WORDS = re.compile(r" *[^ ]+ *")
 _AFTER = re.compile(r"(?<=[/_\-,;:×])")
 """Where a word is best folded."""
+
+_NOT_SHAPES = re.compile(r"(?<=[/_\-,;:])")
+"""Where a word of a table is folded: no shape is."""
+
+_LONGEST_WORD = 40
+"""A word of more cells, which only a machine can have made, is folded anywhere."""
+
+_DEAR = 3
+"""Columns whose SPARE is so high are left out only where folding texts does not do."""
 
 _STYLES = {"?": "yellow", "-": "dim", "in place": "dim", "shared": "dim"}
 """Cells that say that there is no number."""
@@ -86,28 +95,44 @@ def fit(table: Table, width: int | None) -> list[Placed]:
     everything = [Placed(position, wide) for position, wide in enumerate(natural)]
     if width is None:
         return everything
-    order = sorted(column.spare for column in table.columns if column.spare)
-    for limit in (0, *order):
+    limits = [0, *sorted(column.spare for column in table.columns if column.spare)]
+    cheap = [limit for limit in limits if limit < _DEAR]
+    words = [_widest_word(table, position) for position in range(len(table.columns))]
+    attempts = [(limit, [column.soft for column in table.columns]) for limit in cheap]
+    attempts += [(limit, [column.least for column in table.columns]) for limit in limits[len(cheap) - 1 :]]
+    for limit, least in attempts:
         kept = [place for place in everything if not 0 < table.columns[place.position].spare <= limit]
-        narrowed = _narrowed(kept, [table.columns[place.position].soft for place in kept], width)
+        bounds = [least[place.position] and max(least[place.position], words[place.position]) for place in kept]
+        narrowed = _narrowed(kept, bounds, width)
         if _total(narrowed) <= width:
-            return narrowed
-    return _narrowed(kept, [table.columns[place.position].least for place in kept], width)
+            break
+    return narrowed
 
 
 def fits(table: Table, width: int | None) -> bool:
-    """Whether TABLE, without what can be left out, has its place within WIDTH cells and nothing need be folded."""
+    """Whether TABLE, without what can be left out easily, fits into WIDTH cells with nothing folded."""
     if width is None:
         return True
-    kept = [Placed(p, _natural(table, p)) for p, column in enumerate(table.columns) if not column.spare]
+    kept = [Placed(p, _natural(table, p)) for p, each in enumerate(table.columns) if not 0 < each.spare < _DEAR]
     return _total(kept) <= width
+
+
+def _texts(table: Table, position: int) -> Iterator[str]:
+    """The lines of all texts of a column."""
+    texts = [table.columns[position].title, *(row[position] for row in table.rows)]
+    texts += [table.foot[position]] if table.foot else []
+    return (line for text in texts for line in text.split("\n"))
 
 
 def _natural(table: Table, position: int) -> int:
     """The cells that the widest text of a column takes."""
-    texts = [table.columns[position].title, *(row[position] for row in table.rows)]
-    texts += [table.foot[position]] if table.foot else []
-    return max(cells(line) for text in texts for line in text.split("\n"))
+    return max(map(cells, _texts(table, position)))
+
+
+def _widest_word(table: Table, position: int) -> int:
+    """The cells that the widest part of a text takes that is not to be folded."""
+    parts = (part for text in _texts(table, position) for word in text.split() for part in _NOT_SHAPES.split(word))
+    return min(_LONGEST_WORD, max(map(cells, parts), default=0))
 
 
 def _total(places: Sequence[Placed]) -> int:
@@ -184,7 +209,12 @@ def render(parts: Sequence[Part], width: int | None, colour: bool = False) -> st
 
 def _lines(part: Part, width: int | None) -> Iterator[_Line]:
     if isinstance(part, Table):
-        yield from _table_lines(part, fit(part, width))
+        places = fit(part, width)
+        yield from _table_lines(part, places)
+        shown_ones = {place.position for place in places}
+        left_out = [column.title for position, column in enumerate(part.columns) if position not in shown_ones]
+        if left_out:
+            yield from ([(line, "dim")] for line in _prose(f"left out for lack of width: {', '.join(left_out)}", width))
     elif isinstance(part, Heading):
         yield from ([(line, "bold")] for line in _prose(part.text, width))
     else:

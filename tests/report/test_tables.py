@@ -64,7 +64,7 @@ def test_columns_are_folded_then_left_out_then_folded_all(width: int, wanted: li
 
 
 def test_the_widest_is_folded_first() -> None:
-    table = Table((Column("a", least=2), Column("b", least=2)), [["x" * 6, "y" * 12]])
+    table = Table((Column("a", least=2), Column("b", least=2)), [["x/" * 3, "y/" * 6]])
     assert [widths(table, width) for width in (20, 18, 14, 10, 6)] == [[6, 12], [6, 10], [6, 6], [4, 4], [2, 2]]
 
 
@@ -82,6 +82,9 @@ def test_folded_rows_are_as_high_as_their_highest_text() -> None:
         "relu             -\n"
         "──────────────────\n"
         "total   37,752,832\n"
+        "left out for lack\n"
+        "of width: bottoms,\n"
+        "extra\n"
     )
 
 
@@ -107,7 +110,8 @@ def test_no_number_is_cut_and_no_line_too_long(rows: list[tuple[str, str, int]],
     for _, _, count in rows:
         assert f"{count:,}" in text
     numbers = max([5, *(cells(row[3]) for row in texts)])
-    assert max(map(cells, text.splitlines())) <= max(width, NAME.least + GAP + numbers)
+    words = (cells(part) for row in texts for word in row[0].split() for part in re.split(r"(?<=[/_])", word))
+    assert max(map(cells, text.splitlines())) <= max(width, max([NAME.least, *words]) + GAP + numbers)
 
 
 # ---- Folding ----
@@ -188,3 +192,20 @@ def test_names_of_models_cannot_steer_a_terminal() -> None:
     assert shown("a\x1b[31mb\x07\n\tc\x9b1m") == "a?[31mb???c?1m"
     assert shown("x" * LONGEST) == "x" * LONGEST
     assert shown("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + "…"
+
+
+def test_no_word_is_broken_and_no_column_goes_unsaid() -> None:
+    """At 60 columns, where more is left out before a word is."""
+    costs = (COUNT, Column("MACs", True, spare=4), Column("memory", True, spare=3))
+    columns = (NAME, Column("type", least=8), BOTTOMS, Column("output", least=11), *costs)
+    row = ["conv2d_1_expand_dw", "InnerProduct", "a, b, c", "1×128×100×100", "37,752,832", "365.9 k", "52.9 KiB"]
+    table = Table(columns, [row])
+    for width in range(45, 90):
+        text = render([table], width)
+        for word in ("InnerProduct", "1×128×100×100", "expand_", "37,752,832"):
+            assert word in text
+        shown_titles = text.splitlines()[0].split()
+        told = " ".join(text.split()).partition("left out for lack of width: ")[2]
+        left_out = told.split(", ") if told else []
+        assert sorted(shown_titles + left_out) == sorted(column.title for column in columns)
+        assert max(map(cells, text.splitlines())) <= max(width, 57)
