@@ -120,7 +120,7 @@ class Conversion:
         *,
         force: bool = False,
         verify: bool = False,
-        engine: Literal["onnxruntime", "opencv", "caffe"] = "onnxruntime",
+        engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = "onnxruntime",
     ) -> Verification | None:
         """Write the prototxt to OUTPUT and the weights to OUTPUT_WEIGHTS; None leaves one out.
 
@@ -190,7 +190,7 @@ def convert(
     force: bool = False,
     fork: str | None = None,
     verify: bool = False,
-    engine: Literal["onnxruntime", "opencv", "caffe"] = "onnxruntime",
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = "onnxruntime",
     **options: Unpack[ConvertOptions],
 ) -> Conversion:
     """Convert the files NET (prototxt) and WEIGHTS (caffemodel or HDF5): `caffe-fcn convert` as a function.

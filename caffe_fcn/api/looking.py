@@ -53,7 +53,7 @@ class PredictOptions(SelectionOptions, total=False):
     """The most pixels along the side of a tile; by default what memory allows. The map is the same."""
     max_pixels: int
     """Pictures of more pixels are refused."""
-    engine: Literal["onnxruntime", "opencv", "caffe"]
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"]
     """What runs the net, onnxruntime by default."""
     threads: int | None
     """The threads of the engine, by default as many as it takes."""

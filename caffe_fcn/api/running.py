@@ -40,7 +40,7 @@ class VerifyOptions(SelectionOptions, total=False):
     tolerance: float | None
     """The difference allowed, relative to the largest score, a Softmax compared by the logarithms of what it gives; by
     default what rounding does to this net, as measured."""
-    engine: Literal["onnxruntime", "opencv", "caffe"]
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"]
     """What runs the nets, onnxruntime by default."""
     threads: int | None
     """The threads of the engine, by default as many as it takes."""
@@ -162,7 +162,7 @@ def export(
 def load(
     net: SourceNet,
     weights: WeightFile,
-    engine: Literal["onnxruntime", "opencv", "caffe"] = "onnxruntime",
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = "onnxruntime",
     threads: int | None = None,
     *,
     blobs: str | Sequence[str] = (),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.run.verify import Model, Options
 
-ENGINES = ("onnxruntime", "opencv", "caffe")
+ENGINES = ("onnxruntime", "opencv", "openvino", "caffe")
 PROOFS = ("weights", "same-size", "dense")
 
 

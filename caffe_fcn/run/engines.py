@@ -23,6 +23,14 @@ def _opencv(threads: int | None, gpu: bool) -> Engine:
     return OpenCv(threads)
 
 
+def _openvino(threads: int | None, gpu: bool) -> Engine:
+    from caffe_fcn.run.openvino import OpenVino, openvino
+
+    _refuse_gpu("openvino", gpu)
+    openvino()
+    return OpenVino(threads)
+
+
 def _caffe(threads: int | None, gpu: bool) -> Engine:
     from caffe_fcn.run.pycaffe import PyCaffe
 
@@ -40,6 +48,7 @@ def _refuse_gpu(name: str, gpu: bool) -> None:
 ENGINES: dict[str, Callable[[int | None, bool], Engine]] = {
     "onnxruntime": _onnxruntime,
     "opencv": _opencv,
+    "openvino": _openvino,
     "caffe": _caffe,
 }
 """Name to what makes the engine, the default first."""

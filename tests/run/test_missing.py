@@ -14,6 +14,7 @@ from caffe_fcn.run.images import pillow
 from caffe_fcn.run.onnx.model import onnx_package
 from caffe_fcn.run.onnxruntime import onnxruntime
 from caffe_fcn.run.opencv import opencv
+from caffe_fcn.run.openvino import openvino
 
 PACKAGES: dict[str, Callable[[], Any]] = {
     "PIL": pillow,
@@ -21,6 +22,7 @@ PACKAGES: dict[str, Callable[[], Any]] = {
     "h5py": lambda: _h5py("a.h5"),
     "onnx": lambda: onnx_package("this"),
     "onnxruntime": onnxruntime,
+    "openvino": openvino,
 }
 
 

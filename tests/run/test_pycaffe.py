@@ -371,7 +371,9 @@ def test_a_directory_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_engines_by_name() -> None:
     assert engines.engine("onnxruntime", 1).name == "onnxruntime"
-    with pytest.raises(EngineError, match="expected an engine out of onnxruntime, opencv, caffe, found 'tea'"):
+    with pytest.raises(
+        EngineError, match="expected an engine out of onnxruntime, opencv, openvino, caffe, found 'tea'"
+    ):
         engines.engine("tea")
 
 
