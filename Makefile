@@ -15,7 +15,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench docs schema clean
+.PHONY: help demo test slow lint fuzz bench docs schema clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target does; do \
@@ -33,8 +33,11 @@ demo: $(RUN) ## convert the digits model, prove its twin, run that on a picture,
 	@printf '  %s  %s\n' '$(DEMO)/heat.png  ' 'each of the 14 digits lights up where it stands, all else is dark' \
 		'$(DEMO)/labels.png' 'which digit it is, by colour'
 
-test: $(DEV) lint ## lint, then run all tests
-	$(BIN)/python -m pytest -n auto
+test: $(DEV) lint ## lint, then run the tests, but for the slow ones
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+slow: $(DEV) ## run the tests that take long
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(DEV) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -196,6 +196,7 @@ BROKEN = {
 """The nets of the corpus that no Caffe could build, and why: a loss without labels, for one."""
 
 
+@pytest.mark.slow
 def test_the_corpus_has_no_false_alarms(cli: CommandLine, corpus: Path) -> None:
     manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
     result = check(cli, "--json", *(str(corpus / entry["file"]) for entry in manifest))

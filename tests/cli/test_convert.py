@@ -557,6 +557,7 @@ def test_stages_and_levels_choose_layers(cli: CommandLine) -> None:
 # ---- Size ----
 
 
+@pytest.mark.slow
 def test_a_net_of_ten_thousand_layers(cli: CommandLine) -> None:
     relus = [layer(f"r{i}", "ReLU", f"r{i - 1}" if i else "data") for i in range(10_000)]
     cli.write(net=data() + "".join(relus) + fc("fc", "r9999", 3))

@@ -282,6 +282,7 @@ def test_weights_of_another_net(inspect: Inspect) -> None:
 # ---- Every net there is ----
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CORPUS_NETS, reason=f"the corpus of real nets is not at {CORPUS}")
 def test_every_net_of_the_corpus_is_shown_or_refused_in_one_line(
     inspect: Inspect, monkeypatch: pytest.MonkeyPatch

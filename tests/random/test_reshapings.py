@@ -172,6 +172,7 @@ def outcomes(part: int, parts: int) -> Iterator[tuple[Combination, Outcome]]:
 PARTS = 149
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(2))
 def test_a_layer_behind_a_reshaping_is_right_or_refused_by_name(part: int) -> None:
     found = list(outcomes(part, PARTS))

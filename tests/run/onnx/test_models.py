@@ -73,6 +73,7 @@ def test_a_model_is_lowered_and_runs(path: Path, tmp_path: Path) -> None:
             assert made.sum() == pytest.approx(len(made), rel=1e-5)
 
 
+@pytest.mark.slow
 @needs_corpus
 def test_measured_nets_are_lowered(tmp_path: Path) -> None:
     """Nearly all of them; what ONNX infers of their blobs is what Caffe gave them, and what is refused says why."""
@@ -97,6 +98,7 @@ def test_measured_nets_are_lowered(tmp_path: Path) -> None:
     assert refused.keys() <= REFUSED
 
 
+@pytest.mark.slow
 @needs_corpus
 def test_other_nets_are_lowered_or_refused_in_one_line(tmp_path: Path) -> None:
     """A third of the nets that Caffe could not load, forks' among them, at sizes that are free."""
