@@ -47,7 +47,7 @@ lint: $(DEV) ## ruff and mypy
 fuzz: $(DEV) ## convert, run, compare and verify random nets for SECONDS, or the one of SEED
 	$(BIN)/python -m tests.random $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-bench: $(DEV) ## speed and memory against cp, the protobuf package, and other engines
+bench: $(DEV) ## speed and memory against cp, the protobuf package, and other programs that run nets
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 docs: $(DEV) ## write the reference pages docs/cli.md and docs/api.md

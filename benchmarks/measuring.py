@@ -6,7 +6,9 @@ this process, so no figure can be lower than the memory that this process holds:
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -37,13 +39,15 @@ class ContenderError(Exception):
 
 @dataclass(frozen=True)
 class Bench:
-    """What all cases share: a directory of their own to write in, how often to run, where to say what goes on, and
-    where to say which contender is left out, and why."""
+    """What all cases share: a directory of their own to write in, how often to run, where to say what goes on, where to
+    say which contender is left out, why, and whether the comparison is worth nothing without it; and the CACHE of
+    environments."""
 
     directory: Path
     runs: int
     progress: Callable[[str], None]
-    leave_out: Callable[[str, str], object]
+    leave_out: Callable[[str, str, bool], object]
+    cache: Path
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Series:
-    """What the runs of one contender took: SECONDS of wall time each, PEAK resident bytes each."""
+    """What the runs of one contender took: SECONDS of wall time each, PEAK resident bytes each. WORK is how many
+    floating point operations a run has, 0 where they are not counted; VERSION is that of its program."""
 
     name: str
     seconds: tuple[float, ...]
     peaks: tuple[int, ...]
+    work: float = 0
+    version: str = ""
 
     @property
     def median(self) -> float:
@@ -72,6 +79,11 @@ class Series:
     def peak(self) -> int:
         """The largest peak memory of all runs in bytes."""
         return max(self.peaks)
+
+    @property
+    def speed(self) -> float:
+        """Floating point operations a second, at the median."""
+        return self.work / self.median
 
 
 def compare(contenders: Sequence[Contender], runs: int, progress: Callable[[str], None]) -> list[Series]:
@@ -129,6 +141,12 @@ def check_room(directory: Path, needed: int) -> None:
 def floor() -> int:
     """The least peak memory in bytes that `measure` can give: what it gives for a command that does nothing."""
     return measure(["true"])[1]
+
+
+def tell(seconds: float, **more: str | int) -> None:
+    """Print how many SECONDS it took, the peak of memory so far in bytes, and MORE, as JSON in a line."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+    print(json.dumps({"seconds": seconds, "peak": peak, **more}), flush=True)
 
 
 def _remove(files: Sequence[Path]) -> None:

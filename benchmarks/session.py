@@ -1,20 +1,20 @@
 """A net loaded in a process of its own, which runs it once for every line that comes in: what `dense.py` measures.
 
-It prints JSON, a line each: first how long loading took, then how long each run did; and the peak memory so far.
+It prints JSON, a line each: first how long loading took, and the version; then how long each run did, and how many
+values it made; and each time the peak memory so far.
 
     python benchmarks/session.py ENGINE NET WEIGHTS N,C,H,W THREADS
 """
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
 from time import perf_counter
 
 import numpy as np
-from measuring import RSS_UNIT
+from measuring import tell
 
+from caffe_fcn import __version__
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import build_graph
@@ -35,12 +35,6 @@ def load(name: str, net: str, weights: str, threads: int) -> Session:
         return chosen.load(Net(graph, infer_shapes(graph)), opened)
 
 
-def tell(start: float) -> None:
-    """Print the time since START, and the peak of memory."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
-    print(json.dumps({"seconds": perf_counter() - start, "peak": peak}), flush=True)
-
-
 def main() -> int:
     """Load, and run as long as lines come in."""
     name, net, weights, shape, threads = sys.argv[1:]
@@ -50,13 +44,13 @@ def main() -> int:
     except ExtraError as error:
         print(error, file=sys.stderr)
         return NOT_INSTALLED
-    tell(start)
+    tell(perf_counter() - start, version=__version__)
     extents = [int(extent) for extent in shape.split(",")]
     feed = {next(iter(session.inputs)): np.random.default_rng(0).random(extents, dtype=np.float32)}
     for _ in sys.stdin:
         start = perf_counter()
-        session.run(feed)
-        tell(start)
+        made = session.run(feed)
+        tell(perf_counter() - start, values=sum(blob.size for blob in made.values()))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,19 +10,26 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
+import dense
+import environments
 import nets
 import numpy as np
+import peer
 import pytest
+import run as benchmarks
 import session
-from dense import ENGINES, DenseMap, Loading, MissingError, Picture, Worker, make_files
+from dense import DenseMap, Loading, MissingError, Picture, Worker, make_files
+from environments import InstallError, python_with
 from make_weights import RECORD_LIMIT, write_weights
-from measuring import Bench, Contender, ContenderError, compare, measure
+from measuring import Bench, Contender, ContenderError, Series, compare, measure
+from run import CASES
 
 from caffe_fcn import schema
 from caffe_fcn.files.prototxt import parse
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import interpret
+from caffe_fcn.surgery.convert import Settings, plan
 from tests.paths import ROOT
 from tests.surgery.nets import data, fc, layer
 
@@ -154,12 +162,21 @@ TINY = f"""
 {fc("fc", "conv", 2)}
 """
 PICTURE = Picture(lambda: TINY, 10_000, window=8, size=11, cells=4)
+HERE = {name: replace(each, requirement=None) for name, each in dense.PEERS.items()}
+"""The peers, as they are in this environment."""
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    left_out: dict[str, str] = {}
-    return Bench(tmp_path, 1, lambda text: None, left_out.setdefault)
+def left_out() -> dict[str, tuple[str, bool]]:
+    return {}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, left_out: dict[str, tuple[str, bool]]) -> Bench:
+    def leave_out(name: str, reason: str, needed: bool) -> None:
+        left_out[name] = reason, needed
+
+    return Bench(tmp_path, 1, lambda text: None, leave_out, tmp_path / "cache")
 
 
 def test_all_answer_the_same_windows(bench: Bench) -> None:
@@ -167,31 +184,162 @@ def test_all_answer_the_same_windows(bench: Bench) -> None:
     files = make_files(PICTURE, bench)
     picture = np.random.default_rng(0).random((1, 3, 11, 11), dtype=np.float32)
     windows = [picture[:, :, y : y + 8, x : x + 8] for y in range(4) for x in range(4)]
-    dense = session.load("onnxruntime", str(files.fcn), str(files.fcn_weights), 1).run({"data": picture})
+    made = session.load("onnxruntime", str(files.fcn), str(files.fcn_weights), 1).run({"data": picture})
     sliding = session.load("onnxruntime", str(files.net), str(files.weights), 1).run({"data": np.concatenate(windows)})
-    np.testing.assert_allclose(dense["fc-conv"][0].reshape(2, 16).T, sliding["fc"], atol=1e-5)
+    np.testing.assert_allclose(made["fc-conv"][0].reshape(2, 16).T, sliding["fc"], atol=1e-5)
 
 
-def test_engines_that_are_not_installed_are_left_out_and_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    left_out: dict[str, str] = {}
-    monkeypatch.setattr("dense.ENGINES", ("onnxruntime", "caffe"))
-    found = DenseMap(PICTURE)(replace(bench, leave_out=left_out.setdefault))
-    assert [each.name for each in found] == ["dense, onnxruntime", "sliding, onnxruntime"]
-    assert all(len(each.seconds) == len(each.peaks) == 1 and each.peak > 1 << 20 for each in found)
-    assert [*left_out] == ["dense, caffe"] and "needs its Python module" in left_out["dense, caffe"]
-    assert ENGINES[-1] == "caffe"
+def test_peers_make_the_map_that_the_engine_makes(bench: Bench) -> None:
+    files = make_files(PICTURE, bench)
+    run_python("-m", "caffe_fcn", "export", files.fcn, files.fcn_weights, "-o", files.exported, "--quiet")
+    picture = np.random.default_rng(0).random((1, 3, 11, 11), dtype=np.float32)
+    expected = session.load("onnxruntime", str(files.fcn), str(files.fcn_weights), 1).run({"data": picture})["fc-conv"]
+    for name, each in HERE.items():
+        pytest.importorskip({"opencv": "cv2"}.get(each.kind, each.kind), reason=f"{name} is not installed")
+        model = files.exported if each.exported else files.fcn
+        run, version = peer.PEERS[each.kind](str(model), str(files.fcn_weights), 1)
+        np.testing.assert_allclose(run(picture), expected, atol=1e-5)
+        assert version[0].isdigit()
 
 
-def test_loading_takes_both_nets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dense.ENGINES", ("onnxruntime",))
-    assert [each.name for each in Loading(PICTURE)(bench)] == ["twin, onnxruntime", "original, onnxruntime"]
+def test_operations_are_counted(bench: Bench) -> None:
+    files = make_files(PICTURE, bench)
+    assert dense.operations(files.fcn, (1, 3, 11, 11)) == 2 * (9 * 9 * 2 * 27 + 4 * 4 * 2 * 72)
+    assert dense.operations(files.net, (16, 3, 8, 8)) == 2 * 16 * (6 * 6 * 2 * 27 + 2 * 72)
+
+
+def test_a_dense_map_is_compared_with_all_that_can_be_had(
+    bench: Bench, left_out: dict[str, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def python_with(requirement: str, cache: Path) -> Path:
+        raise InstallError(f"no {requirement} in {cache.name}")
+
+    peers = {"onnxruntime, exported": dense.PEERS["onnxruntime, exported"], "OpenCV 4.11": dense.PEERS["OpenCV 4.11"]}
+    monkeypatch.setattr(dense, "PEERS", peers)
+    monkeypatch.setattr(dense, "python_with", python_with)
+    monkeypatch.setattr(dense, "_SIDE", 64)
+    found = {each.name: each for each in DenseMap(PICTURE)(bench)}
+    assert [*found] == ["run's engine", "onnxruntime, exported", "sliding window", "matrix product"]
+    assert all(len(each.seconds) == len(each.peaks) == 1 and each.peak > 1 << 20 for each in found.values())
+    assert found["run's engine"].work == found["onnxruntime, exported"].work < found["sliding window"].work
+    assert found["matrix product"].work == 2 * 64**3 and all(each.version and each.speed > 0 for each in found.values())
+    assert left_out["OpenCV 4.11"] == ("no opencv-python-headless==4.11.* in cache", True)
+    assert "needs its Python module" in left_out["pycaffe"][0] and not left_out["pycaffe"][1]
+    assert [*left_out] == ["OpenCV 4.11", "pycaffe"]
+
+
+def test_a_peer_that_makes_another_map_is_no_peer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Worker("other", dense.peer(sys.executable, "matrices", Path("a"), Path("b"), (2, 2)))
+    same = Worker("same", dense.peer(sys.executable, "matrices", Path("a"), Path("b"), (3, 3)))
+    with other, same:
+        other.run()
+        same.run()
+        dense._check(same, same)
+        with pytest.raises(ContenderError, match="other makes 4 values, same makes 9"):
+            dense._check(other, same)
+
+
+def test_loading_takes_both_nets(
+    bench: Bench, left_out: dict[str, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "ENGINES", ("onnxruntime", "caffe"))
+    found = Loading(PICTURE)(bench)
+    assert [each.name for each in found] == ["twin, onnxruntime", "original, onnxruntime"]
+    assert all(len(each.seconds) == len(each.peaks) == 1 for each in found)
+    assert {name: needed for name, (_, needed) in left_out.items()} == {"twin, caffe": False, "original, caffe": False}
 
 
 def test_a_worker_that_fails_says_why(bench: Bench) -> None:
     files = make_files(PICTURE, bench)
-    wrong = Worker("onnxruntime", files.net, files.weights, (1, 3, 9, 9), "broken")
+    wrong = Worker("broken", dense.session("onnxruntime", files.net, files.weights, (1, 3, 9, 9)))
     with wrong, pytest.raises(ContenderError, match="broken ended with 1: ") as caught:
         wrong.run()
     assert "expected any×3×8×8, found 1×3×9×9" in str(caught.value)
     with pytest.raises(MissingError, match="needs its Python module"):
-        Worker("caffe", files.net, files.weights, (1, 3, 8, 8), "missing")
+        Worker("missing", dense.session("caffe", files.net, files.weights, (1, 3, 8, 8)))
+
+
+def test_the_nets_that_are_compared_have_as_many_windows_as_is_said() -> None:
+    for name in ("alexnet", "googlenet", "resnet50", "vgg16"):
+        case = CASES[f"{name}-dense"]
+        assert isinstance(case.run, DenseMap)
+        picture = case.run.picture
+        graph = build_graph(interpret(parse(picture.prototxt())).net)
+        assert sum(prod(shape) for shapes in infer_shapes(graph).params.values() for shape in shapes) * 4 == (
+            pytest.approx(picture.size_of_model, rel=0.01)
+        ), name
+        twin = build_graph(plan(interpret(parse(picture.prototxt(), f"{name}.prototxt")), None, Settings()).net)
+        last = twin.nodes[-1].tops[0]
+        shape = infer_shapes(twin, given={"data": (1, 3, picture.size, picture.size)}).blobs[last]
+        assert shape == (1, 1000, picture.cells, picture.cells), name
+
+
+# ---- Environments, and the verdict ----
+
+
+class Commands:
+    """Stands in for what runs commands; those with a word of FAIL in them fail."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.fail = "nothing"
+
+    def __call__(self, command: list[str | Path]) -> None:
+        words = [str(word) for word in command]
+        if self.fail in words:
+            raise InstallError("no index")
+        self.ran.append("venv" if "venv" in words else words[-1])
+        if "venv" in words:
+            Path(words[-1]).mkdir(parents=True, exist_ok=True)
+
+
+def test_an_environment_is_made_once_and_kept_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands()
+    monkeypatch.setattr(environments, "_run", commands)
+    first = python_with("some==4.*", tmp_path)
+    assert python_with("some==4.*", tmp_path) == first and first.is_relative_to(tmp_path)
+    assert commands.ran == ["venv", "some==4.*", "some==4.*"]
+    assert python_with("some==4.11.*", tmp_path) != first
+    commands.fail = "some==4.*"
+    assert python_with("some==4.*", tmp_path) == first, "it is complete, and the index is not needed"
+    commands.fail = "more"
+    for _ in range(2):
+        with pytest.raises(InstallError, match="no index"):
+            python_with("more", tmp_path)
+
+
+def test_why_nothing_was_installed_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match=r"^ERROR: it is not there$"):
+        environments._run(["sh", "-c", "echo WARNING: a >&2; echo ERROR: it is not there >&2; echo b >&2; exit 1"])
+    with pytest.raises(InstallError, match="No such file"):
+        environments._run([tmp_path / "python"])
+
+
+def ran(series: list[Series], monkeypatch: pytest.MonkeyPatch, missing: Sequence[tuple[str, bool]] = ()) -> int:
+    """The exit code where the case of AlexNet gives SERIES and lacks what is MISSING."""
+
+    def run(bench: Bench) -> list[Series]:
+        for name, needed in missing:
+            bench.leave_out(name, "not there", needed)
+        return series
+
+    monkeypatch.setitem(CASES, "alexnet-dense", replace(CASES["alexnet-dense"], run=run))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "alexnet-dense"])
+    return benchmarks.main()
+
+
+def test_the_exit_code_tells_what_was_missed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = Series("run's engine", (0.3, 0.2), (1 << 20,), 1e9, "1")
+    slow, quick = (Series(name, (seconds,), (1 << 20,), 1e9, "2") for name, seconds in (("a", 0.4), ("b", 0.26)))
+    ends = [Series(name, (0.01,), (1 << 20,), 1e9) for name in ("sliding window", "matrix product")]
+    assert ran([ours, slow, *ends], monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert "0.62 ×  reached" in told and re.search(r"run's engine  +0\.250 s .* 1\.00 × .* 4  1\n", told)
+    assert ran([ours, slow, quick, *ends], monkeypatch) == 1
+    assert "0.96 ×  MISSED" in capsys.readouterr().out
+    assert ran([ours, slow, *ends], monkeypatch, [("pycaffe", False)]) == 0
+    assert ran([ours, slow, *ends], monkeypatch, [("c", True)]) == 1
+    assert re.search(r"c +left out: not there", capsys.readouterr().out)
+    assert ran([ours, *ends], monkeypatch) == 1
