@@ -168,7 +168,7 @@ def test_every_option_of_the_command_is_one_of_the_library(lenet: Path) -> None:
     assert caffe_fcn.convolutionalize(net, input_size=44).report()["input_size"] == [44, 44]
     assert caffe_fcn.convolutionalize(net, suffix="").names == {}
     assert [edit.layer for edit in caffe_fcn.convolutionalize(net, only=["ip1"], phase="TRAIN").converted] == ["ip1"]
-    with pytest.raises(SurgeryError, match="--strict"):
+    with pytest.raises(SurgeryError, match="strict=True"):
         text = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 5 } } } layer { name: "ip" '
         Path("flat.prototxt").write_text(
             text + 'type: "InnerProduct" bottom: "d" top: "ip" inner_product_param { num_output: 2 } }'
@@ -432,13 +432,13 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
         assert found.maps == () and found.scores.shape == (2, 1, 1) and len(found.top()) == 2
         assert found.scores.ravel().tolist() == found.blobs["prob"][0].tolist()
         assert found.notes[1] == "took the centre, 8×8 of 8×11 pixels"
-        boxes = caffe_fcn.predictor(net, weights, resize="net", blob="box")(picture)
+        boxes = caffe_fcn.predictor(net, weights, resize="net", blobs="box")(picture)
         with pytest.raises(EngineError, match="'box' holds no scores of classes; see `blobs` for its numbers"):
             boxes.top()
-        both = caffe_fcn.predictor(net, weights, resize="net", blob=["box", "box", "face"])(picture)
+        both = caffe_fcn.predictor(net, weights, resize="net", blobs=["box", "box", "face"])(picture)
         assert list(both.blobs) == ["box", "face"] and both.top(1)[0].label == both.blobs["face"].argmax()
         with pytest.raises(LoweringError, match="expected one of 'face', "):
-            caffe_fcn.predictor(net, weights, blob="fase")
+            caffe_fcn.predictor(net, weights, blobs="fase")
 
 
 # ---- What functions are called with ----

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "caffe_fcn"
 RANKS = {"schema": 0, "files": 1, "net": 2, "surgery": 3, "run": 4, "report": 5, "cli": 6}
 """A room may import itself and those of a lower rank."""
 
-FOR_ALL = {"errors"}
+FOR_ALL = {"errors", "wording"}
 """Modules beside the rooms that every room may import."""
 
 ENTRY = {"__main__": "cli", "api": "report"}

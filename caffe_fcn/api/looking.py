@@ -47,7 +47,7 @@ class PredictOptions(SelectionOptions, total=False):
     """The scales at which pictures are looked at, 1 by default."""
     labels: str | os.PathLike[str] | None
     """A file with the names of the classes, one a line."""
-    blob: str | Sequence[str] | None
+    blobs: str | Sequence[str]
     """The blobs to look at; by default all outputs."""
     tile: int | None
     """The most pixels along the side of a tile; by default what memory allows. The map is the same."""
@@ -210,7 +210,8 @@ class Prediction:
         if len(found) != 1:
             names = ", ".join(repr(each.output.name) for each in results)
             raise EngineError(
-                f"{self.source}: expected one output, found {names}; see `blobs`, or choose one by `blob`"
+                f"{self.source}: expected one output, found {names}; see `blobs` of the prediction, or choose one "
+                "with `blobs`"
             )
         return found[0]
 
@@ -293,7 +294,7 @@ def _looking(
     scales: Sequence[float] = (1.0,),
     resize: Any = None,
     crop: str | None = None,
-    blob: str | Sequence[str] | None = None,
+    blobs: str | Sequence[str] = (),
     **choices: Any,
 ) -> tuple[Engine, dict[str, Any]]:
     from caffe_fcn.run.crops import Crop
@@ -321,7 +322,7 @@ def _looking(
             "scales": tuple(scales),
             "resize": resize,
             "crop": None if crop is None else Crop(crop),
-            "blobs": () if blob is None else several(blob),
+            "blobs": several(blobs),
             **choices,
         },
     )

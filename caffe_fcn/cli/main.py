@@ -21,6 +21,7 @@ from caffe_fcn.cli.run import run as run_net
 from caffe_fcn.cli.upgrade import upgrade
 from caffe_fcn.cli.verify import verify
 from caffe_fcn.cli.version import show_version
+from caffe_fcn.wording import as_command
 
 _NAME = "caffe-fcn"
 _COMPLETE = "_CAFFE_FCN_COMPLETE"
@@ -55,6 +56,9 @@ def app() -> None:
     eval "$(_CAFFE_FCN_COMPLETE=zsh_source caffe-fcn)"
     _CAFFE_FCN_COMPLETE=fish_source caffe-fcn | source
     """
+    context = click.get_current_context()
+    command = app.commands.get(context.invoked_subcommand or "")
+    context.with_resource(as_command(options_of(command) if command else ()))
 
 
 app.add_command(check)
@@ -64,6 +68,12 @@ app.add_command(inspect)
 app.add_command(run_net)
 app.add_command(upgrade)
 app.add_command(verify)
+
+
+def options_of(command: click.Command) -> frozenset[str]:
+    """The options of COMMAND, by the names that messages have for them."""
+    flags = [flag for parameter in command.params for flag in parameter.opts]
+    return frozenset(flag[2:].replace("-", "_") for flag in flags if flag.startswith("--"))
 
 
 def main() -> None:

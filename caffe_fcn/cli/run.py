@@ -238,9 +238,9 @@ def _job(
         )
     heat = labelled = None
     if asked.heatmap is not None:
-        drawn = drawn_of(model, "--heatmap")
+        drawn = drawn_of(model, "heatmap")
         heat = heat_of(drawn, settings.labels(drawn), wanted, model.source)
     if asked.label_map is not None:
-        labelled = drawn_of(model, "--label-map")
-        check_labelled(model, labelled, "--label-map")
+        labelled = drawn_of(model, "label_map")
+        check_labelled(model, labelled, "label_map")
     return Job(model, trained.path, engine, settings, heat, labelled, notes)

@@ -19,6 +19,7 @@ from types import TracebackType
 
 from caffe_fcn.errors import OutputError
 from caffe_fcn.files.interruption import uninterrupted
+from caffe_fcn.wording import option
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 
@@ -259,7 +260,7 @@ def _check_place(name: str, force: bool) -> None:
     except OSError as error:
         raise output_error(name, error) from error
     if not force:
-        raise OutputError(f"{name}: exists already; overwrite it with --force or name another file")
+        raise OutputError(f"{name}: exists already; overwrite it with {option('force', True)} or name another file")
 
 
 def _is_special(path: str) -> bool:
@@ -287,7 +288,7 @@ def output_error(name: str, error: OSError, needed: int | None = None) -> Output
         size = f" of {needed:,} bytes" if needed is not None else ""
         return OutputError(f"{name}: a file{size} is larger than the file system, or `ulimit -f`, allows")
     if isinstance(error, FileExistsError):
-        return OutputError(f"{name}: exists already; overwrite it with --force or name another file")
+        return OutputError(f"{name}: exists already; overwrite it with {option('force', True)} or name another file")
     return OutputError(f"{name}: cannot be written: {error.strerror or error}; choose another place")
 
 

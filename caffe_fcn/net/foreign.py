@@ -15,9 +15,10 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Foreign
 from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.inside import NEXT_STEP, LostField
+from caffe_fcn.net.inside import LostField, next_step
 from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import option
 
 UNDECIDED = frozenset({Effect.VALUES, Effect.SHAPES, Effect.UNKNOWN})
 """Effects that are not computed: the fork's answers, or shapes, may be others."""
@@ -32,7 +33,7 @@ class ForeignField(NamedTuple):
     layer: int | None
     """The layer by its index in the net; None for a field of the net itself, or of a layer that the upgrade folds."""
     name: str
-    """The field without the layer, such as "convolution_param.relu": what --ignore-field takes."""
+    """The field without the layer, such as "convolution_param.relu": what `ignore_field` takes."""
     shown: str
     """The same, with the value where it is that which is not known."""
     effect: Effect
@@ -213,9 +214,9 @@ def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = 
     complaints = _complaints(found)
     more = f" and {len(complaints) - _MOST:,} more" if len(complaints) > _MOST else ""
     names = list(dict.fromkeys(printable(field.name, _LONG) for field, _ in found if not field.lost))[:_MOST]
-    options = " ".join(f"--ignore-field {name}" for name in names)
-    hints = [f"Remove what has no effect, or have it ignored: {options}"] if names else []
-    hints += [NEXT_STEP[0].upper() + NEXT_STEP[1:]] if any(field.lost for field, _ in found) else []
+    hints = [f"Remove what has no effect, or have it ignored: {option('ignore_field', names)}"] if names else []
+    step = next_step()
+    hints += [step[0].upper() + step[1:]] if any(field.lost for field, _ in found) else []
     return f"{'; '.join(complaints[:_MOST])}{more}. {'. '.join(hints)}"
 
 

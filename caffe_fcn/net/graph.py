@@ -15,6 +15,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.net.rules import choices, in_words, included
 from caffe_fcn.net.upgrade import input_layer
+from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
     from caffe_fcn.net.foreign import ForeignField
@@ -197,7 +198,8 @@ class _Builder:
         if makers:
             phase, maker = _phase_name(self._state.phase), makers[0][1].name
             asked = f"phase {phase}{in_words(self._state)}"
-            return f'which layer "{maker}" makes, but not in {asked}{choices(self._net) or "; see --phase"}'
+            way = choices(self._net) or f"; see {option('phase')}"
+            return f'which layer "{maker}" makes, but not in {asked}{way}'
         from difflib import get_close_matches  # here, because importing it costs every run
 
         near = get_close_matches(name, self._current, n=1)

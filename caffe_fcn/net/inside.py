@@ -20,6 +20,7 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
 from caffe_fcn.net.untrained import as_written
 from caffe_fcn.schema.layouts import BVLC, Layout, caffes, contested, layout
+from caffe_fcn.wording import option
 
 _MOST_NAMES = 4
 _PARAMS = {"LSTM": "recurrent", "RNN": "recurrent"}
@@ -27,7 +28,11 @@ _PARAMS = {"LSTM": "recurrent", "RNN": "recurrent"}
 _LAYERS = {"LayerParameter": 100, "V1LayerParameter": 2}
 _STRUCTURE = {"LayerParameter": (1, 2, 3, 4), "V1LayerParameter": (1, 2, 3, 4, 5)}
 """The numbers of a layer's name, type, bottoms and tops, without which it is none; in V1 also of a layer of V0."""
-NEXT_STEP = "give the prototxt as well, or say with --fork which Caffe wrote the file"
+
+
+def next_step() -> str:
+    """What the user can do where fields of a caffemodel alone are not understood."""
+    return f"give the prototxt as well, or say with {option('fork')} which Caffe wrote the file"
 
 
 class LostField(NamedTuple):
@@ -237,7 +242,7 @@ class _Inquiry:
 
     def _error(self, part: _Part, what: str) -> NetError:
         kind = f" ({printable(part.type)})" if part.type else ""
-        return NetError(f"{self.path}: {part.place}{kind}: {what}; {NEXT_STEP}")
+        return NetError(f"{self.path}: {part.place}{kind}: {what}; {next_step()}")
 
 
 def _field(path: Sequence[str], number: int | None) -> str:

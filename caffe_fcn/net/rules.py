@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from caffe_fcn.files.literals import printable
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import option
 
 _MOST = 6
 """No more stages or levels than these are listed."""
@@ -34,7 +35,7 @@ def choices(net: Message) -> str:
     stages = _listed("stage", "stages", [repr(printable(stage)) for stage in found.stages])
     levels = _listed("level", "levels", [str(level) for level in found.levels])
     told = " and ".join(filter(None, (stages, levels)))
-    options = [option for option, names in (("--stage", found.stages), ("--level", found.levels)) if names]
+    options = [option(name) for name, names in (("stage", found.stages), ("level", found.levels)) if names]
     return f"; the file has {told}: choose with {' and '.join(options)}" if told else ""
 
 

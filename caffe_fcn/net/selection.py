@@ -18,6 +18,7 @@ from caffe_fcn.net.rules import choices, named
 from caffe_fcn.net.shapes import Shape, channels_told, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import command, option
 
 CropOffset: TypeAlias = Literal["auto", "zero"]
 """What the offset of a Crop is where the file gives none: computed from the geometry of the net, or 0."""
@@ -120,6 +121,6 @@ def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:
         ):
             continue
         raise ShapeError(
-            f"{name!r} is {show(shape)} in the file, and was given as {show(wanted)}; --input-shape and --shape tell "
-            "what the file leaves out; to change the size, edit the file or use `caffe-fcn convert --input-size`"
+            f"{name!r} is {show(shape)} in the file, and was given as {show(wanted)}; {option('input_shape')} is for "
+            f"what the file leaves out; to change the size, edit the file or use {command('convert', 'input_size')}"
         )

@@ -23,10 +23,11 @@ from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import ForeignField, foreign_fields, lost_fields
-from caffe_fcn.net.inside import NEXT_STEP, net_inside
+from caffe_fcn.net.inside import net_inside, next_step
 from caffe_fcn.net.shapes import BVLC_LAYERS
 from caffe_fcn.net.upgrade import finished, is_halfway, is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import option
 
 _UPGRADED = {"layers": "layer"}
 """Fields whose contents the upgrade of V1 moves to another field."""
@@ -99,7 +100,9 @@ def read_net(path: str | os.PathLike[str], *, fork: str | None = None) -> Source
 def unforked(source: SourceNet, fork: str | None) -> SourceNet:
     """SOURCE, which is a prototxt. Raises NetError where somebody said which FORK has written it."""
     if fork is not None:
-        raise NetError(f"{source.name}: expected a caffemodel alone, which --fork tells how to read, found a prototxt")
+        raise NetError(
+            f"{source.name}: expected a caffemodel alone, which {option('fork')} tells how to read, found a prototxt"
+        )
     return source
 
 
@@ -136,7 +139,7 @@ def refuse_lost(source: SourceNet) -> None:
     if field is not None:
         place = "the net" if field.layer is None else f"layer {printable(source.net.layer[field.layer].name)!r}"
         kind = "" if field.layer is None else f" ({printable(source.net.layer[field.layer].type)})"
-        raise NetError(f"{source.name}: {place}{kind}: {field.shown} {field.lost}; {NEXT_STEP}")
+        raise NetError(f"{source.name}: {place}{kind}: {field.shown} {field.lost}; {next_step()}")
 
 
 def interpret(document: Document) -> SourceNet:

@@ -28,6 +28,7 @@ from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import foreign_layers
+from caffe_fcn.wording import command, option
 
 _RECURRENT = frozenset({"LSTM", "RNN"})
 """Types whose input is T×N×..., so that the first axis is not the batch."""
@@ -195,13 +196,14 @@ def _batch(graph: Graph, shapes: Shapes) -> int | None:
 def _resized(graph: Graph, nominal: Shapes, settings: Settings) -> Shapes:
     """The shapes on images of the size asked for. Raises SurgeryError where the net does not take them."""
     size = settings.input_size or ()
-    shown = f"{graph.source}: --input-size {'x'.join(map(str, size))}"
+    shown = f"{graph.source}: {option('input_size', size)}"
     constants = {blob for node in graph.nodes if node.type == "Parameter" for blob in node.tops}
     images = {blob.name: nominal.blobs[blob] for blob in image_inputs(graph, nominal) if blob not in constants}
     known = {name: shape for name, shape in images.items() if isinstance(shape, tuple) and len(shape) >= 2 + len(size)}
     if not known:
         raise SurgeryError(
-            f"{shown}: the net has no input known to have {len(size)} spatial axes; say its shape with --input-shape"
+            f"{shown}: the net has no input known to have {len(size)} spatial axes; "
+            f"say its shape with {option('input_shape')}"
         )
     sizes = {shape[-len(size) :] for shape in known.values()}
     if len(sizes) > 1:
@@ -215,7 +217,7 @@ def _resized(graph: Graph, nominal: Shapes, settings: Settings) -> Shapes:
         raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}{near}") from error
     misfit = other_parameters(graph, nominal, shapes)
     if misfit:
-        raise SurgeryError(f"{shown} does not suit the net: {misfit}; convert it first with `caffe-fcn convert`")
+        raise SurgeryError(f"{shown} does not suit the net: {misfit}; convert it first with {command('convert')}")
     return shapes
 
 
@@ -245,8 +247,9 @@ def _notes(net: Message, graph: Graph, shapes: Shapes, settings: Settings, phase
 
 
 def _cause(cause: Unknown) -> str:
-    option = {"input": "--input-shape", "type": "--shape"}.get(cause.kind)
-    cure = f"; say it with {option} {printable(cause.blob)}=N,C,H,W" if option else "; it is known only at run time"
+    name = {"input": "input_shape", "type": "shape"}.get(cause.kind)
+    way = option(name, {printable(cause.blob): "NCHW"}) if name else ""
+    cure = f"; say it with {way}" if way else "; it is known only at run time"
     return f"layer {cause.layer!r} does not tell the shape of {cause.blob!r}: {cause.reason}{cure}"
 
 

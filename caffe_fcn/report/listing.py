@@ -12,6 +12,7 @@ from caffe_fcn.net.geometry.alignment import told
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.report.records import BlobRow, Inspection, Layer, Match
 from caffe_fcn.report.tables import Column, Heading, Part, Table, fits, shown
+from caffe_fcn.wording import option
 
 _FORMATS = {"V2": "current format", "V1": "old format V1", "V0": "old format V0", "HDF5": "HDF5"}
 _NAME = Column("layer", least=14)
@@ -53,7 +54,8 @@ def _head(found: Inspection) -> Iterator[Part]:
     yield Heading("  ".join([*filter(None, [shown(found.name)]), ", ".join(what)]))
     if found.inputs:
         inputs = [f"{shown(name)} {_shape(shape)}" for name, shape in found.inputs.items()]
-        asked = f" (--input-size {'x'.join(map(str, found.settings.input_size))})" if found.settings.input_size else ""
+        size = found.settings.input_size
+        asked = f" ({option('input_size', size)})" if size else ""
         yield f"inputs   {', '.join(inputs)}{asked}"
     if found.weights:
         named = [shown(found.weights.file), _FORMATS[found.weights.format]] if found.weights.file != found.file else []

@@ -15,6 +15,7 @@ from caffe_fcn.run.onnx.graph import Value
 from caffe_fcn.run.onnx.lowering import Lowered
 from caffe_fcn.run.onnx.model import OPSET
 from caffe_fcn.run.onnx.sizes import batch_axes
+from caffe_fcn.wording import option
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
 _MAPS = {3: "l", 4: "hw", 5: "lhw"}
@@ -73,7 +74,9 @@ def _place(known: dict[str, Any] | None) -> str:
 
 
 def _fixed(found: Export) -> list[str]:
-    return ["all sizes are fixed: --fixed"] if found.settings.fixed else [*found.exported.lowered.fixed]
+    return (
+        [f"all sizes are fixed: {option('fixed', True)}"] if found.settings.fixed else [*found.exported.lowered.fixed]
+    )
 
 
 def _told(found: Export) -> Iterator[str]:

@@ -16,6 +16,7 @@ from caffe_fcn.report.verification import lines, proofs, summary
 from caffe_fcn.run.engines import ENGINES, engine
 from caffe_fcn.run.proofs.records import Status, Verification
 from caffe_fcn.run.verify import Model, Options, verify
+from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
     from caffe_fcn.run.engine import Engine
@@ -46,7 +47,7 @@ class Verifier:
         if Status.FAILS in self.found.statuses.values():
             default = next(iter(ENGINES))
             ours = self.found.engine in ("", default)
-            hint = "this is a defect of caffe-fcn" if ours else f"if it fails with --engine {default} too"
+            hint = "this is a defect of caffe-fcn" if ours else f"if it fails with {option('engine', default)} too"
             raise VerificationError(
                 f"{self._names[0]}: the converted net is not the original's twin: {summary(self.found)}; nothing was "
                 f"written; {hint}, please report it with the prototxt"
@@ -54,7 +55,7 @@ class Verifier:
         if not self.found.holds:
             raise VerificationError(
                 f"{self._names[0]}: the converted net is not shown to be the original's twin: {summary(self.found)}; "
-                "nothing was written; leave --verify out to convert without the proof"
+                f"nothing was written; leave {option('verify')} out to convert without the proof"
             )
 
     @property

@@ -31,6 +31,7 @@ from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.filling import refuse_lacking
 from caffe_fcn.surgery.splitting import TYPE, Split, parts_of, split_layer, unique_name
+from caffe_fcn.wording import option
 
 _IMAGE = 4
 """The axes that a blob of images has."""
@@ -83,7 +84,8 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dial
         shape = scope.shapes.blobs[blob]
         if not isinstance(shape, tuple):
             raise ShapeError(
-                f"{scope.graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape"
+                f"{scope.graph.source}: the shape of {blob.name!r} is not known; "
+                f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
             )
         fed = schema.LayerParameter(name=blobs[blob], type="Input", top=[blobs[blob]])
         fed.input_param.shape.add(dim=shape)
@@ -232,7 +234,7 @@ def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[
         if other is not None:
             raise EngineError(
                 f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dialect.dtypes)}, found "
-                f"{other}, which this engine does not read; use --engine onnxruntime"
+                f"{other}, which this engine does not read; use {option('engine', 'onnxruntime')}"
             )
         scalars = [] if dialect.scalars else [place for place, blob in enumerate(record.blobs) if blob.shape == ()]
         axis = dict.fromkeys(scalars, BlobEdit((1,)))
@@ -287,5 +289,6 @@ def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], st
     if found:
         told = "; ".join(found)
         raise EngineError(
-            f"{scope.graph.source}: {engine} does not run it as Caffe does: {told}; use --engine onnxruntime"
+            f"{scope.graph.source}: {engine} does not run it as Caffe does: {told}; "
+            f"use {option('engine', 'onnxruntime')}"
         )

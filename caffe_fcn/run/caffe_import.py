@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from caffe_fcn.files.literals import printable
+from caffe_fcn.wording import option
 
-NOT_THERE = (
-    "running a net with Caffe needs its Python module, which comes with Caffe and not from PyPI: build it with "
-    "`make pycaffe` and set PYTHONPATH to its directory python, or use --engine onnxruntime"
-)
 _PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 """What packages are called where they are installed from, by the module that they hold."""
 _LONG = 300
@@ -53,11 +50,17 @@ def failure(told: Mapping[str, Any]) -> Failure:
 def cause(found: Failure) -> str:
     """Why there is no Caffe, and what to do."""
     if found.missing == "caffe":
-        return NOT_THERE
+        return (
+            "running a net with Caffe needs its Python module, which comes with Caffe and not from PyPI: build it with "
+            f"`make pycaffe` and set PYTHONPATH to its directory python, or use {option('engine', 'onnxruntime')}"
+        )
     where = printable(found.directories[0], _LONG) if found.directories else "the path of Python"
     if found.other:
         return f"the module caffe in {where} is not Caffe's; set PYTHONPATH to Caffe's directory python"
-    return f"Caffe's Python module in {where} cannot be imported: {_reason(found)}; or use --engine onnxruntime"
+    return (
+        f"Caffe's Python module in {where} cannot be imported: {_reason(found)}; "
+        f"or use {option('engine', 'onnxruntime')}"
+    )
 
 
 def _reason(found: Failure) -> str:

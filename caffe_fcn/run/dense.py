@@ -17,6 +17,7 @@ from caffe_fcn.run.model import Model
 from caffe_fcn.run.nets import Size
 from caffe_fcn.run.preprocessing import Preprocessing
 from caffe_fcn.run.tiling import Reach, Span, longest, obstacle, spans
+from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,21 +57,21 @@ def check_size(model: Model, name: str, size: Size) -> None:
     """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
         if model.fits(size):
-            shape = ",".join(map(str, (*model.fed[:2], *size)))
+            way = option("input_shape", {model.feed: (*model.fed[:2], *size)})
             raise PictureError(
                 f"{name}: the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}, for which "
-                f"it has the same weights; load it for these with --input-shape {model.feed}={shape}"
+                f"it has the same weights; load it for these with {way}"
             )
         larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
+        part = f", or take a part of it with {option('crop', 'center')}" if larger else ""
         raise PictureError(
             f"{name}: expected {_pixels(model.nominal)}, the only size that the net takes, found {_pixels(size)}; "
-            f"bring it there with --resize {show(model.nominal).replace('×', 'x')}"
-            f"{', or take a part of it with --crop center' if larger else ''}"
+            f"bring it there with {option('resize', model.nominal)}{part}"
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
         raise PictureError(
             f"{name}: expected a picture of at least {_pixels(model.smallest)}, the least that the net takes, "
-            f"found {_pixels(size)}; make it larger with --resize, or leave out small --scales"
+            f"found {_pixels(size)}; make it larger with {option('resize')}, or leave out small {option('scales')}"
         )
 
 
@@ -91,12 +92,12 @@ def tiles_of(model: Model, cells: Sequence[Cells], side: int | None = None, *, a
     reason, reach = obstacle_of(model, cells, size)
     if reach is None:
         if side is not None:
-            raise EngineError(f"{model.source}: cannot be run in tiles: {reason}; leave --tile out")
+            raise EngineError(f"{model.source}: cannot be run in tiles: {reason}; leave {option('tile')} out")
         return single._replace(why=reason) if needed > BUDGET else single
     axes = list(zip((first.rows, first.columns), reach, model.least, strict=True))
     most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
-        raise EngineError(f"--tile {side}: expected at least {least} pixels, which one cell of the map needs")
+        raise EngineError(f"{option('tile', side)}: expected at least {least} pixels, which one cell of the map needs")
     if side is None and size[0] * size[1] <= most * most:
         return single
     rows, columns = (tuple(spans(axis, reach, most, least)) for axis, reach, least in axes)
@@ -114,12 +115,12 @@ def obstacle_of(
     if found is not None:
         return words(found), None
     if len(model.maps) < len(model.outputs):
-        return "blobs are looked at that are no maps; choose a map with --blob", None
+        return f"blobs are looked at that are no maps; choose a map with {option('blob')}", None
     reaches = [model.reach(output, size) for output in model.maps]
     if reaches[0] is None:
         return "its strides depend on the size of the picture", None
     if any((each, reach) != (cells[0], reaches[0]) for each, reach in zip(cells, reaches, strict=True)):
-        return "the cells of its maps lie in different places; choose one map with --blob", None
+        return f"the cells of its maps lie in different places; choose one map with {option('blob')}", None
     return None, reaches[0]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from caffe_fcn.errors import EngineError
 from caffe_fcn.run.engine import Engine
+from caffe_fcn.wording import option
 
 
 def _onnxruntime(threads: int | None, gpu: bool) -> Engine:
@@ -42,7 +43,11 @@ def _caffe(threads: int | None, gpu: bool) -> Engine:
 
 def _refuse_gpu(name: str, gpu: bool) -> None:
     if gpu:
-        raise EngineError(f"the engine {name} runs on the CPU only here; use --engine onnxruntime, or leave --gpu out")
+        raise EngineError(
+            f"the engine {name} runs on the CPU only here; "
+            f"use {option('engine', 'onnxruntime')}, "
+            f"or leave {option('gpu')} out"
+        )
 
 
 ENGINES: dict[str, Callable[[int | None, bool], Engine]] = {

@@ -15,6 +15,7 @@ from caffe_fcn.net.shapes.regions import COUNTED
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.engine import Array, Dims
 from caffe_fcn.run.onnx.scope import Scope
+from caffe_fcn.wording import option
 
 
 class Sizes:
@@ -80,6 +81,6 @@ def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape, co
     if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:
         raise EngineError(
             f"{engine} makes {blob.name!r} {show(tuple(array.shape))} where Caffe makes it {show(expected)}; use "
-            "--engine onnxruntime"
+            f"{option('engine', 'onnxruntime')}"
         )
     return array.reshape(expected)

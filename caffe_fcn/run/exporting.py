@@ -24,6 +24,7 @@ from caffe_fcn.run.onnx.export import Exported, Metadata, export
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.preprocessing import mean_stated, transform_of
 from caffe_fcn.surgery.writing import STDOUT
+from caffe_fcn.wording import option
 
 _COLOURS = 3
 _SHOWN = 4
@@ -131,7 +132,9 @@ def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Setti
     if asked.mean is not None:
         _check_mean(asked.mean, channels)
     if asked.rgb and _COLOURS not in channels.values():
-        raise PictureError("--swap-channels: expected a net that takes pictures of 3 channels, found none")
+        raise PictureError(
+            f"{option('swap_channels', True)}: expected a net that takes pictures of 3 channels, found none"
+        )
     order = "RGB" if asked.rgb else "BGR"
     return Metadata(
         ", ".join(files),
@@ -172,7 +175,8 @@ def _classes(scope: Scope) -> int:
     if len(set(found.values())) != 1:
         shown = ", ".join(f"{count} in {name!r}" for name, count in found.items()) or "none"
         raise LoweringError(
-            f"{scope.graph.source}: expected one count of classes for --labels, found {shown}; see --blob"
+            f"{scope.graph.source}: expected one count of classes for {option('labels')}, found {shown}; "
+            f"see {option('blob')}"
         )
     return next(iter(found.values()))
 
@@ -192,11 +196,14 @@ def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings
     stated = transform_of(scope.graph)
     if stated is not None and asked.mean is None and stated.means:
         shown = ", ".join(f"{value:g}" for value in stated.means)
-        yield f"the mean {shown} is that of layer {stated.layer!r}; choose another with --mean"
+        yield f"the mean {shown} is that of layer {stated.layer!r}; choose another with {option('mean')}"
     elif stated is not None and asked.mean is None and stated.mean_file:
-        yield f"layer {stated.layer!r} subtracts the mean in {stated.mean_file!r}, which is not in the file; see --mean"
+        yield (
+            f"layer {stated.layer!r} subtracts the mean in {stated.mean_file!r}, which is not in the file; "
+            f"see {option('mean')}"
+        )
     if stated is not None and asked.scale is None and stated.scale != 1:
-        yield f"the scale {stated.scale:g} is that of layer {stated.layer!r}; choose another with --scale"
+        yield f"the scale {stated.scale:g} is that of layer {stated.layer!r}; choose another with {option('scale')}"
     if asked.mean is not None and asked.mean.is_image:
         shown = show(asked.mean.values.shape)
         yield f"mean {asked.mean.name}: an image of {shown} cannot be carried; the file has the means of its channels"

@@ -19,6 +19,7 @@ from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run import stored
 from caffe_fcn.run.stored import Stored
+from caffe_fcn.wording import offered, option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,10 +135,8 @@ class Held:
 
 def _check_size(name: str, high: int, wide: int, most: int) -> None:
     if high * wide > most:
-        raise PictureError(
-            f"{name}: expected at most {most:,} pixels, found {show((high, wide))}; "
-            f"--max-pixels {high * wide} takes it all the same"
-        )
+        way = f"; {option('max_pixels', high * wide)} takes it all the same" if offered("max_pixels") else ""
+        raise PictureError(f"{name}: expected at most {most:,} pixels, found {show((high, wide))}{way}")
 
 
 # ---- Plain values in a file ----

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.reading import reading
+from caffe_fcn.wording import option
 
 _MOST_BYTES = 64 << 20
 _TOLD = 5
@@ -61,7 +62,9 @@ class Labels:
             some = ", ".join(map(str, found[:_TOLD])) + (", ..." if len(found) > _TOLD else "")
             raise PictureError(f"class {wanted!r}: several are called so, {some}; say its number")
         if not self.names:
-            raise PictureError(f"class {wanted!r}: expected a number, the names are not known; give them with --labels")
+            raise PictureError(
+                f"class {wanted!r}: expected a number, the names are not known; give them with {option('labels')}"
+            )
         from difflib import get_close_matches
 
         near = get_close_matches(wanted, self.names, n=1, cutoff=0.3)

@@ -27,6 +27,7 @@ from caffe_fcn.run.nets import Size, one_net_for
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.outputs import NetOutput, holds
 from caffe_fcn.run.tiling import Reach, reach
+from caffe_fcn.wording import option
 
 _FLOAT = 4
 _LARGER = 512
@@ -175,7 +176,7 @@ class Model:
             if not np.isfinite(array).all():
                 raise EngineError(
                     f"{self.source}: makes NaN or infinity in {output.name!r} of finite weights and pixels; "
-                    "are --mean and --scale those of its training?"
+                    f"are {option('mean')} and {option('scale')} those of its training?"
                 )
             if batch > 1 and array.ndim and array.shape[0] % batch == 0 and not output.counted:
                 made[output.name] = array[: array.shape[0] // batch]

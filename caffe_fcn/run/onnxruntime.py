@@ -24,6 +24,7 @@ from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described, te
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
+from caffe_fcn.wording import option
 
 _CPU = "CPUExecutionProvider"
 _GPU = tuple(f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "MIGraphX", "Dml", "CoreML"))
@@ -60,8 +61,8 @@ def gpu_provider() -> str:
     found = next((name for name in _GPU if name in there), None)
     if found is None:
         raise EngineError(
-            f"--gpu: the onnxruntime that is installed has no GPU support ({', '.join(there)}); "
-            "pip install onnxruntime-gpu in its place, or leave --gpu out"
+            f"{option('gpu', True)}: the onnxruntime that is installed has no GPU support ({', '.join(there)}); "
+            f"pip install onnxruntime-gpu in its place, or leave {option('gpu')} out"
         )
     return found
 
@@ -89,7 +90,9 @@ class OnnxRuntime:
             from caffe_fcn.run.opencv_rules import COMPARED  # here, because most nets do not need it
 
             if error.lacking and COMPARED.issuperset(error.lacking):
-                raise LoweringError(f"{error}, or use --engine opencv, which has {_types(error.lacking)}") from error
+                raise LoweringError(
+                    f"{error}, or use {option('engine', 'opencv')}, which has {_types(error.lacking)}"
+                ) from error
             raise
         options = package.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
@@ -103,8 +106,9 @@ class OnnxRuntime:
                 session = package.InferenceSession(path, options, [*([self.provider] if self.provider else []), _CPU])
         if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
             raise EngineError(
-                f"--gpu: onnxruntime cannot use {self.provider} here; are the GPU's driver and libraries installed? "
-                "or leave --gpu out"
+                f"{option('gpu', True)}: onnxruntime cannot use {self.provider} here; "
+                f"are the GPU's driver and libraries installed? "
+                f"or leave {option('gpu')} out"
             )
         return OnnxRuntimeSession(lowered, session)
 

@@ -19,6 +19,7 @@ from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
 from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.opencv_rules import DIALECT, RULES
+from caffe_fcn.wording import option
 
 _INSTALL = "pip install 'opencv-python-headless==4.*'"
 _SILENT = 0
@@ -102,7 +103,8 @@ class OpenCvSession:
             place = self._scope.graph.producer[blob].tops.index(blob)
             if place >= len(tops[layers[blob]]):
                 raise EngineError(
-                    f"OpenCV does not give {blob.name!r}, top {place} of its layer; use --engine onnxruntime"
+                    f"OpenCV does not give {blob.name!r}, top {place} of its layer; "
+                    f"use {option('engine', 'onnxruntime')}"
                 )
             top = tops[layers[blob]][place]
             if self._scope.graph.producer[blob].type == "DetectionOutput":
@@ -129,7 +131,7 @@ def _call(scope: Scope, what: str, cv2: Any, function: Callable[[], Any]) -> Any
     """What FUNCTION returns. Raises EngineError where OpenCV does not do WHAT it is to do."""
     made, told = _tried(cv2, function)
     if told is not None:
-        raise EngineError(f"{scope.graph.source}: OpenCV {what}: {told}; use --engine onnxruntime")
+        raise EngineError(f"{scope.graph.source}: OpenCV {what}: {told}; use {option('engine', 'onnxruntime')}")
     return made
 
 
@@ -181,7 +183,9 @@ def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None
     reason, node = told(bad), made[bad - 1].node
     if reason is not None and node is not None:
         place = f'"{printable(node.name)}" ({printable(node.type)})'
-        raise EngineError(f"{scope.graph.source}: OpenCV does not run it: {place}: {reason}; use --engine onnxruntime")
+        raise EngineError(
+            f"{scope.graph.source}: OpenCV does not run it: {place}: {reason}; use {option('engine', 'onnxruntime')}"
+        )
 
 
 def _dims(scope: Scope, blob: Blob) -> list[int]:

@@ -15,6 +15,7 @@ from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.shapes.data import crops, resizes
 from caffe_fcn.run.images import Box
 from caffe_fcn.run.means import Frame, Mean
+from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,10 +125,12 @@ def with_defaults(
     if mean is None and stated.means:
         text = ",".join(f"{value:.6g}" for value in stated.means)
         mean = mean_stated(stated)
-        notes.append(f"{layer} subtracts the mean {text}, and so does this; choose another with --mean")
+        notes.append(f"{layer} subtracts the mean {text}, and so does this; choose another with {option('mean')}")
     elif mean is None and stated.mean_file:
         name = printable(stated.mean_file, 80)
-        notes.append(f"{layer} subtracts the mean in {name!r}, which was not opened; give it with --mean")
+        notes.append(f"{layer} subtracts the mean in {name!r}, which was not opened; give it with {option('mean')}")
     if scale is None and stated.scale != 1:
-        notes.append(f"{layer} multiplies by {stated.scale:.6g}, and so does this; choose another with --scale")
+        notes.append(
+            f"{layer} multiplies by {stated.scale:.6g}, and so does this; choose another with {option('scale')}"
+        )
     return Preprocessing(mean, stated.scale if scale is None else scale, rgb), tuple(notes)

@@ -26,6 +26,7 @@ from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
 from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.worker import EndedError, Worker
+from caffe_fcn.wording import option
 
 _DIALECT = Dialect(("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR")))
 _LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
@@ -140,7 +141,7 @@ class _Caffe:
         except EndedError as error:
             last = _last(error.log)
             reason = f"the import of Caffe's Python module ends the process, {error.how}{last and f' ({last})'}"
-            hint = "was it built for this Python and this NumPy? or use --engine onnxruntime"
+            hint = f"was it built for this Python and this NumPy? or use {option('engine', 'onnxruntime')}"
             raise ExtraError(f"{reason}; {hint}") from error
         if "failure" in told:
             self._worker.close()
@@ -159,7 +160,7 @@ def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> Engin
     """Caffe ended itself while it did WHAT to the net in SCOPE, at the layer PLACE if that is known."""
     last = _last(error.log)
     told = f"{place}Caffe ends itself while it {what}, {error.how}{last and f': {last}'}"
-    return EngineError(f"{scope.graph.source}: {told}; use --engine onnxruntime")
+    return EngineError(f"{scope.graph.source}: {told}; use {option('engine', 'onnxruntime')}")
 
 
 def _last(log: Sequence[str]) -> str:

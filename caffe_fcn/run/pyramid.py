@@ -9,6 +9,7 @@ from __future__ import annotations
 from caffe_fcn.errors import PictureError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.images import MAX_PIXELS, Box, Held, Picture, pillow
+from caffe_fcn.wording import offered, option
 
 _BILINEAR = 2
 """pillow's number of the filter."""
@@ -33,9 +34,9 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
 def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
     """Raise PictureError where a picture of SIZE, made of the one called NAME, is more than MOST pixels."""
     if size[0] * size[1] > most:
+        way = f", or give {option('max_pixels', size[0] * size[1])}" if offered("max_pixels") else ""
         raise PictureError(
-            f"{name}: expected at most {most:,} pixels, found {show(size)} to make of it; make it smaller, or give "
-            f"--max-pixels {size[0] * size[1]}"
+            f"{name}: expected at most {most:,} pixels, found {show(size)} to make of it; make it smaller{way}"
         )
 
 

@@ -14,6 +14,7 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.maps import npy_header
+from caffe_fcn.wording import command, option
 
 if TYPE_CHECKING:
     from caffe_fcn.run import view
@@ -36,29 +37,31 @@ class Heat(NamedTuple):
     title: str
 
 
-def drawn_of(model: Model, option: str) -> NetOutput:
+def drawn_of(model: Model, name: str) -> NetOutput:
     """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
     is none, or more than one."""
     maps = model.maps
     if not maps:
         raise EngineError(
-            f"{model.source}: gives one answer for a whole picture, and no map, which {option} is for; "
-            "make the net fully convolutional first: caffe-fcn convert"
+            f"{model.source}: gives one answer for a whole picture, and no map, which {option(name)} is for; "
+            f"make the net fully convolutional first: {command('convert')}"
         )
     of_classes = [output for output in maps if output.of_classes]
     found = maps if len(maps) == 1 else of_classes
     if len(found) != 1:
         names = ", ".join(repr(output.name) for output in maps)
-        raise EngineError(f"{model.source}: has the maps {names}; choose with --blob which one is drawn")
+        raise EngineError(f"{model.source}: has the maps {names}; choose with {option('blob')} which one is drawn")
     return found[0]
 
 
-def check_labelled(model: Model, output: NetOutput, option: str) -> None:
+def check_labelled(model: Model, output: NetOutput, name: str) -> None:
     """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
     if not output.of_classes:
         raise EngineError(
             f"{model.source}: {output.name!r} holds {show(output.shape)} numbers, and no scores of classes, which "
-            f"{option} is for; draw one channel with --heatmap, or name the classes with --labels"
+            f"{option(name)} is for; "
+            f"draw one channel with {option('heatmap')}, "
+            f"or name the classes with {option('labels')}"
         )
 
 
@@ -68,7 +71,7 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     if wanted is not None:
         if not output.of_classes and not (wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count):
             raise EngineError(
-                f"{source}: --class {wanted}: expected a channel of {output.name!r}, 0 to {labels.count - 1}"
+                f"{source}: {option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}"
             )
         index = labels.find(wanted)
         return Heat(output.name, (index,), _title(output, labels, index))
@@ -77,7 +80,7 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     if labels.background is None:
         kind = "classes, and none that is known to be the background" if output.of_classes else "channels"
         raise EngineError(
-            f"{source}: {output.name!r} has {labels.count} {kind}; choose the one that is drawn with --class"
+            f"{source}: {output.name!r} has {labels.count} {kind}; choose the one that is drawn with {option('class')}"
         )
     others = tuple(index for index in range(labels.count) if index != labels.background)
     return Heat(output.name, others, f"all but {labels.title(labels.background)}")
@@ -119,7 +122,9 @@ def write_npz(answer: Answer, write: Write) -> None:
     with zipfile.ZipFile(_Sink(write), "w") as archive:  # type: ignore[call-overload]
         for name, pieces in (each for result in answer.results for each in _arrays(result)):
             if name in taken:
-                raise EngineError(f"two arrays would be called {name!r} in one file; choose a blob with --blob")
+                raise EngineError(
+                    f"two arrays would be called {name!r} in one file; choose a blob with {option('blob')}"
+                )
             taken.add(name)
             with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as file:
                 for piece in pieces:

@@ -32,9 +32,15 @@ from caffe_fcn.run.nets import Size
 from caffe_fcn.run.outputs import Holds, NetOutput
 from caffe_fcn.run.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized, scaled
+from caffe_fcn.wording import command, option
 
-AS_THEY_ARE = "pixels of 0 to 255 go in as they are; if the net was trained on others, say so with --mean and --scale"
-"""The note where neither the net nor its user says anything."""
+
+def as_they_are() -> str:
+    """The note where neither the net nor its user says anything."""
+    return (
+        "pixels of 0 to 255 go in as they are; if the net was trained on others, "
+        f"say so with {option('mean')} and {option('scale')}"
+    )
 
 
 class Settings(NamedTuple):
@@ -137,7 +143,7 @@ def prepare(
     stated = transform_of(model.net.graph, model.feed)
     steps, notes = with_defaults(stated, given, scale, rgb)
     if stated is None and mean is None and scale is None:
-        notes = (AS_THEY_ARE,)
+        notes = (as_they_are(),)
     model, names = (model, None) if labels is None else _named(model, labels)
     size = model.nominal if resize == "net" else resize
     size, crop, told = _brought_to_size(model, size, crop)
@@ -176,7 +182,7 @@ def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]
         shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)
         raise PictureError(
             f"{os.fspath(labels)}: expected scores of classes, of one count, to be named; found {shown}; "
-            "choose a blob with --blob"
+            f"choose a blob with {option('blob')}"
         )
     return model, read_labels(labels, counts.pop())
 
@@ -197,31 +203,33 @@ def _brought_to_size(
         crop, where = Crop.CENTER, ", at the centre"
         done.append(f"crops {'them' if done else 'pictures'} to {show(model.nominal)}")
     told = f"layer {printable(stated.layer)!r} {' and '.join(done)}, and so does this{where}; choose otherwise with "
-    return resize, crop or Crop.NONE, (f"{told}--resize and --crop",) if done else ()
+    return resize, crop or Crop.NONE, (f"{told}{option('resize')} and {option('crop')}",) if done else ()
 
 
 def check_settings(model: Model, settings: Settings) -> None:
     """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
     settings.steps.check(model.channels, model.fixed if settings.crop is Crop.NONE else model.nominal)
     if settings.tile is not None:
-        check_maps(model, "--tile")
+        check_maps(model, "tile")
     if settings.scales != (1.0,):
-        check_maps(model, "--scales")
+        check_maps(model, "scales")
     for output in model.outputs if settings.crop is Crop.TEN else ():
         if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
             raise EngineError(
-                f"{model.source}: --crop ten averages answers for a whole picture, and {output.name!r}, "
-                f"{show(output.shape)}, tells of places in it; use --crop center, or choose another with --blob"
+                f"{model.source}: {option('crop', 'ten')} averages answers for a whole picture, and {output.name!r}, "
+                f"{show(output.shape)}, tells of places in it; use {option('crop', 'center')}, "
+                f"or choose another with {option('blob')}"
             )
 
 
-def check_maps(model: Model, option: str) -> None:
-    """Raise EngineError where MODEL has an output that is no map, which OPTION is for."""
+def check_maps(model: Model, name: str) -> None:
+    """Raise EngineError where MODEL has an output that is no map, which the option NAME is for."""
     found = next((output for output in model.outputs if not output.is_map), None)
     if found is not None:
         raise EngineError(
-            f"{model.source}: {found.name!r} is one answer for a whole picture, and no map, which {option} is for; "
-            "make the net fully convolutional first: caffe-fcn convert"
+            f"{model.source}: {found.name!r} is one answer for a whole picture, and no map, "
+            f"which {option(name)} is for; "
+            f"make the net fully convolutional first: {command('convert')}"
         )
 
 
@@ -259,11 +267,11 @@ def _crops(model: Model, picture: Picture, crop: Crop) -> tuple[tuple[Picture, .
     if picture.size[0] < size[0] or picture.size[1] < size[1]:
         raise PictureError(
             f"{picture.path}: expected at least {show(size)} pixels, of which the net is fed a part, found "
-            f"{show(picture.size)}; make it larger, as with --resize {max(size)}"
+            f"{show(picture.size)}; make it larger, as with {option('resize', max(size))}"
         )
     if crop is Crop.CENTER:
         return (center(picture, size),), [f"took the centre, {show(size)} of {show(picture.size)} pixels"]
-    same = ", which are all the same, for want of a larger --resize" if picture.size == size else ""
+    same = f", which are all the same, for want of a larger {option('resize')}" if picture.size == size else ""
     return ten(picture, size), [f"averaged over ten crops of {show(size)} pixels{same}"]
 
 

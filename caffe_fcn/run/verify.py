@@ -40,6 +40,7 @@ from caffe_fcn.run.proofs.same_size import draw, prove_same_size
 from caffe_fcn.run.proofs.scene import View
 from caffe_fcn.run.proofs.weights import Side, prove_weights
 from caffe_fcn.surgery.meeting import Trained, meet
+from caffe_fcn.wording import option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
@@ -255,7 +256,10 @@ class _Work:
         for blob in scope.inputs:
             shape = shapes.blobs[blob]
             if not isinstance(shape, tuple) or not shape:
-                raise ShapeError(f"{graph.source}: the shape of {blob.name!r} is not known; give it with --input-shape")
+                raise ShapeError(
+                    f"{graph.source}: the shape of {blob.name!r} is not known; "
+                    f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
+                )
             fed[blob.name] = shape
         return Party(Net(graph, shapes), side.weights, scope, fed)
 

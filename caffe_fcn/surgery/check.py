@@ -31,6 +31,7 @@ from caffe_fcn.surgery.edits import DropLayer, Surgery, ToConvolution, WindowPoo
 from caffe_fcn.surgery.inputs import image_inputs
 from caffe_fcn.surgery.kept import Original, Twin, check_kept
 from caffe_fcn.surgery.pooling import descendants
+from caffe_fcn.wording import option
 
 _NAMED = 3
 """Layers of which one note is, that are named."""
@@ -47,17 +48,18 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
         edit = edits[twin.origin(node)]
         if isinstance(edit, ToConvolution):
             _check_convolution(node, edit, shapes)
+    ways = _ways(surgery)
     geometry = infer_geometry(twin.graph, shapes)
     dense = {id(node): node for start in changed for node in descendants(twin.graph, start.tops[0])}
     for node in dense.values():
         if node.type in JOINS:
-            _check_strides(node, geometry)
+            _check_strides(node, geometry, ways)
     if not changed:
         return notes
     return [
         *notes,
         *_inexact(twin, geometry, [*changed, *dense.values()], _late(original, surgery)),
-        *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed),
+        *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed, ways),
     ]
 
 
@@ -111,14 +113,21 @@ def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
         )
 
 
-def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None]) -> None:
-    """Raise SurgeryError when NODE joins maps whose cells lie differently far apart on the image."""
+def _ways(surgery: Surgery) -> str:
+    """What the user can do about layers that join what no longer fits, after SURGERY."""
+    pooled = any(isinstance(edit, WindowPooling) for edit in surgery.edits)
+    return option("skip") + (f", or its poolings with {option('global_pooling', 'keep')}" if pooled else "")
+
+
+def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: str) -> None:
+    """Raise SurgeryError when NODE joins maps whose cells lie differently far apart on the image. WAYS ends the
+    message."""
     strides = {blob: known.stride for blob in node.bottoms if (known := geometry.get(blob)) is not None}
     if len(set(strides.values())) > 1:
         paths = " and ".join(f"{blob.name!r} (stride {'×'.join(map(str, stride))})" for blob, stride in strides.items())
         raise SurgeryError(
             f"{node.name} ({node.type}) would join {paths}, which have different strides on a larger input; "
-            "leave the layers before it as they are with --skip, or its poolings with --global-pooling keep"
+            f"leave the layers before it as they are with {ways}"
         )
 
 
@@ -129,6 +138,7 @@ def _check_larger(
     geometry: Mapping[Blob, Geometry | None],
     dense: set[int],
     changed: Sequence[Node],
+    ways: str,
 ) -> list[str]:
     """Infer the shapes on an input larger, in every direction, by a multiple of all strides."""
     steps = {each for known in geometry.values() if known is not None for each in known.step}
@@ -152,10 +162,12 @@ def _check_larger(
         if layer is not None and id(layer) in dense and layer.type in JOINS:
             raise SurgeryError(
                 f"the converted net would not hold together on a larger input: {message}; leave the layers before "
-                f"{layer.name} as they are with --skip, or its poolings with --global-pooling keep"
+                f"{layer.name} as they are with {ways}"
             ) from error
         return [f"the converted net still takes only its nominal input size: {message}"]
     misfit = other_parameters(graph, shapes, grown)
     if misfit and id(misfit.node) in ours:
-        raise SurgeryError(f"a larger input would not be seen in windows: {misfit}; leave the layer with --skip")
+        raise SurgeryError(
+            f"a larger input would not be seen in windows: {misfit}; leave the layer with {option('skip')}"
+        )
     return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []

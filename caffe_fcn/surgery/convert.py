@@ -33,9 +33,9 @@ from caffe_fcn.surgery.meeting import meet, objection_notes
 from caffe_fcn.surgery.phases import merge, outside
 from caffe_fcn.surgery.survey import matches
 from caffe_fcn.surgery.weights import WeightPlan, plan_weights
+from caffe_fcn.wording import option
 
 _NAMES_ONLY = "a caffemodel made of it holds names and values only: BVLC Caffe has no numbers for its fields of forks"
-_WAY_ON = "convert the deploy net, or first remove the layers that read labels; without --input-size the labels fit"
 _MOVED = {"inner_product_param": "convolution_param"}
 """Fields whose contents the surgery moves to another field."""
 
@@ -134,7 +134,7 @@ def _plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> 
 
 
 def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Settings, surgery: Surgery) -> None:
-    """Raise SurgeryError for names in --only and --skip that match nothing, and for what --strict forbids."""
+    """Raise SurgeryError for patterns that match no InnerProduct, and for what `strict` forbids."""
     names = {node.name for graph in phases.values() for node in graph.nodes if node.type == "InnerProduct"}
     for pattern in (*settings.options.only, *settings.options.skip):
         if not any(matches(name, (pattern,)) for name in names):
@@ -143,7 +143,9 @@ def _check_asked(source: SourceNet, phases: Mapping[str, Graph], settings: Setti
     left = [entry for entry in surgery.left_alone if entry.type == "InnerProduct" and not entry.settled]
     if settings.strict and left:
         reasons = "; ".join(f"{entry.layer}: {entry.reason}" for entry in left)
-        raise SurgeryError(f"{source.name}: --strict, and not every InnerProduct can be converted: {reasons}")
+        raise SurgeryError(
+            f"{source.name}: {option('strict', True)}, and not every InnerProduct can be converted: {reasons}"
+        )
 
 
 def _check_fields(phases: Mapping[str, Graph], surgery: Surgery) -> None:
@@ -198,7 +200,7 @@ def _resized(
     """SURGERY with the inputs resized, the net that it makes, if that takes such an input, its outputs, and notes."""
     outputs: dict[str, Shape] = {}
     size = settings.input_size or ()
-    shown = f"--input-size {'x'.join(map(str, size))}"
+    shown = option("input_size", size)
     notes: list[str] = []
     edits = [edit for phase, graph in phases.items() for edit in resize_inputs(graph, known[phase], size)]
     nominal, _ = surgery.apply(source.net)
@@ -224,7 +226,11 @@ def _resized(
             raise SurgeryError(f"{shown} does not suit the converted net: {told}") from error
         refused = _refusals_since((first, before), (graph, shapes))
         if refused:
-            raise SurgeryError(f"with {shown} Caffe would refuse the net: {refused[0].message}; {_WAY_ON}")
+            raise SurgeryError(
+                f"with {shown} Caffe would refuse the net: {refused[0].message}; "
+                "convert the deploy net, or first remove the layers that read labels; "
+                f"without {option('input_size')} the labels fit"
+            )
         notes += objection_notes(graph, shapes)
         made = {blob.name: shape for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
         outputs = {**made, **outputs}
@@ -251,7 +257,7 @@ def _idle_rules(settings: Settings, source: SourceNet, surgery: Surgery) -> list
     """Notes on rename rules that match nothing that is converted: typing mistakes, mostly."""
     names = {name for edit in surgery.conversions for name in (edit.layer, *source.net.layer[edit.index].top)}
     idle = [rule for rule in settings.options.naming.rules if not any(rule[0].fullmatch(name) for name in names)]
-    return [f"--rename {pattern.pattern}={new} renames nothing" for pattern, new in idle]
+    return [f"{option('rename', [f'{pattern.pattern}={new}'])} renames nothing" for pattern, new in idle]
 
 
 def _renamed_outputs(graph: Graph, surgery: Surgery) -> list[str]:

@@ -233,7 +233,7 @@ class LeftAlone(NamedTuple):
     reason: str
     """Why it stays, in words."""
     settled: bool = False
-    """Whether `--strict` lets it pass."""
+    """Whether `strict` lets it pass."""
 
 
 @dataclass(frozen=True)

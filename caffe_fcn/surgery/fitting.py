@@ -42,7 +42,7 @@ class Fit(NamedTuple):
             found.append(
                 f"BVLC Caffe refuses the weights of {some(self.scaled)}: BatchNorm layers with a scale and shift of "
                 "their own, as some forks have them; to split them: "
-                "caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc"
+                "`caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc`"
             )
         return tuple(found)
 

@@ -1,4 +1,4 @@
-"""The size of the images that the written net takes: `--input-size` as edits of its input layers."""
+"""The size of the images that the written net takes: `input_size` as edits of its input layers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.surgery.edits import ResizeInput
 from caffe_fcn.surgery.pooling import is_map
+from caffe_fcn.wording import option
 
 _IMAGE_AXES = 4
 """N×C×H×W."""
@@ -28,11 +29,13 @@ def resize_inputs(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[R
     images = image_inputs(graph, shapes)
     images = [blob for blob in images if len(_shape(shapes, blob)) >= 2 + len(size)]
     if not images:
-        raise SurgeryError(f"--input-size {_show(size)}: the net has no input with {len(size)} spatial axes")
+        raise SurgeryError(f"{option('input_size', size)}: the net has no input with {len(size)} spatial axes")
     sizes = {_shape(shapes, blob)[-len(size) :] for blob in images}
     if len(sizes) > 1:
         found = ", ".join(f"{blob.name!r} {_show(_shape(shapes, blob)[-len(size) :])}" for blob in images)
-        raise SurgeryError(f"--input-size {_show(size)}: the net's inputs have different sizes: {found}; edit the file")
+        raise SurgeryError(
+            f"{option('input_size', size)}: the net's inputs have different sizes: {found}; edit the file"
+        )
     makers = {graph.producer[blob].index: graph.producer[blob] for blob in images}
     edits = []
     for node in makers.values():
@@ -48,9 +51,9 @@ def _check_resizable(node: Node, size: tuple[int, ...]) -> None:
     if node.layer.transform_param.crop_size and len(set(size)) == 1:
         return
     if node.layer.transform_param.crop_size:
-        raise SurgeryError(f"--input-size {_show(size)}: layer {node.name!r} crops squares; give a square size")
+        raise SurgeryError(f"{option('input_size', size)}: layer {node.name!r} crops squares; give a square size")
     raise SurgeryError(
-        f"--input-size {_show(size)}: layer {node.name!r} ({node.type}) does not say its size in the file; "
+        f"{option('input_size', size)}: layer {node.name!r} ({node.type}) does not say its size in the file; "
         "change its data source instead"
     )
 

@@ -20,6 +20,7 @@ from caffe_fcn.surgery.following import Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import ancestors, descendants
 from caffe_fcn.surgery.survey import Survey
 from caffe_fcn.surgery.views import FLATTENING, View, map_view, product_view, reshaped, reshapes
+from caffe_fcn.wording import option
 
 
 class Lifting:
@@ -199,11 +200,9 @@ class Lifting:
     def _refuse(self, node: Node, views: Sequence[View | None], reason: str, blobs: Sequence[Blob]) -> NoReturn:
         origins = [self._origin(blob) for blob, view in zip(blobs, views, strict=True) if view is not None]
         names = sorted({origin.name for origin in origins if origin.type == "InnerProduct"})
-        ways = (
-            [f"leave {' and '.join(names)} alone with {' '.join(f'--skip {name}' for name in names)}"] if names else []
-        )
+        ways = [f"leave {' and '.join(names)} alone with {option('skip', names)}"] if names else []
         if any(origin.type == "Pooling" for origin in origins):
-            ways.append("leave global poolings as they are with --global-pooling keep")
+            ways.append(f"leave global poolings as they are with {option('global_pooling', 'keep')}")
         raise SurgeryError("; ".join([f"{node.name} {reason}", *ways]))
 
     def _origin(self, blob: Blob) -> Node:

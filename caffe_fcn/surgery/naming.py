@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
+from caffe_fcn.wording import option
 
 DEFAULT_SUFFIX = "-conv"
 
@@ -59,14 +60,16 @@ def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) ->
     owners: dict[str, str] = {}
     for old, new in renamed.items():
         if not new:
-            raise SurgeryError(f"{old!r} would become '', a {kind} without a name; mend the --rename rules")
+            raise SurgeryError(
+                f"{old!r} would become '', a {kind} without a name; mend the rules of {option('rename')}"
+            )
         if new in taken:
             raise SurgeryError(
                 f"{old!r} would become {new!r}, a {kind} that the net has already; choose other names "
-                "with --suffix, --rename or --names keep"
+                f"with {option('suffix')} or {option('rename')}"
             )
         if new in owners:
             raise SurgeryError(
-                f"{kind}s {owners[new]!r} and {old!r} would both become {new!r}; mend the --rename rules"
+                f"{kind}s {owners[new]!r} and {old!r} would both become {new!r}; mend the rules of {option('rename')}"
             )
         owners[new] = old

@@ -12,6 +12,7 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import DropLayer, Edit, LeftAlone, RenameLayer, Rewire, Surgery, ToConvolution, ToSplit
+from caffe_fcn.wording import option
 
 
 def merge(surgeries: Mapping[str, tuple[Graph, Surgery]]) -> Surgery:
@@ -60,7 +61,7 @@ def outside(net: Message, graphs: Sequence[Graph], surgery: Surgery) -> Surgery:
     notes = surgery.notes
     if left:
         what = f"{', '.join(missed)} belong" if missed else f"other definitions of {', '.join(left)} belong"
-        notes += (f"{what} to another phase or stage, and are left alone; see --phase and --stage",)
+        notes += (f"{what} to another phase or stage, and are left alone; see {option('phase')} and {option('stage')}",)
     return Surgery((*kept, *edits), surgery.left_alone, notes)
 
 
@@ -72,14 +73,14 @@ def _check_others(
     taken += [edit.name for edit in surgery.edits if isinstance(edit, RenameLayer) and edit.name in names]
     if taken:
         raise SurgeryError(
-            f"the new name {taken[0]!r} is in use in another phase or stage; choose others with --suffix"
+            f"the new name {taken[0]!r} is in use in another phase or stage; choose others with {option('suffix')}"
         )
     for edit in rewires:
         lost = [name for name in edit.bottoms if name in renamed and name in own]
         if lost:
             raise SurgeryError(
                 f"{edit.layer} reads {lost[0]!r}, which {own[lost[0]]} makes in another phase or stage under the old "
-                "name; keep it with --names keep"
+                f"name; keep it with {option('suffix', '')}"
             )
 
 
@@ -94,14 +95,10 @@ def _check(edit: Edit, phase: str, theirs: Surgery, other: str) -> None:
             (f"left alone: {entry.reason}" for entry in theirs.left_alone if entry.layer == edit.layer), "unchanged"
         )
     )
-    way = (
-        f"convert for one phase with --phase {phase}, or leave it with --skip {edit.layer}"
-        if isinstance(edit, ToConvolution)
-        else f"convert for one phase with --phase {phase}"
-    )
+    skip = f", or leave it with {option('skip', [edit.layer])}" if isinstance(edit, ToConvolution) else ""
     raise SurgeryError(
         f"layer {edit.layer!r} is part of both phases, but they disagree on it: {phase}: {edit.describe()}; "
-        f"{other}: {found}; {way}"
+        f"{other}: {found}; convert for one phase with {option('phase', phase)}{skip}"
     )
 
 

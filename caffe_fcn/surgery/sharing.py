@@ -14,6 +14,7 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.surgery.edits import ToConvolution
+from caffe_fcn.wording import option
 
 
 def disagreements(graph: Graph, shapes: Shapes, conversions: Sequence[ToConvolution]) -> dict[int, str]:
@@ -70,9 +71,10 @@ def _check_shapes(
             strict.setdefault(shape, node.name)
     if len(strict) > 1:
         wanted = ", ".join(f"{layer} {show(shape)}" for shape, layer in strict.items())
-        skip = " ".join(f"--skip {node.name}" for node, _ in sharers if node.index in converted)
+        skip = option("skip", [node.name for node, _ in sharers if node.index in converted])
         raise SurgeryError(
-            f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}; {skip}"
+            f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}; "
+            f"leave them with {skip}"
         )
 
 

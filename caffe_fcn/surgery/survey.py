@@ -18,6 +18,7 @@ from caffe_fcn.net.shapes import REGION_LAYERS, Shape, Shapes, Unknown, show
 from caffe_fcn.surgery.following import Passes, Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
 from caffe_fcn.surgery.views import View, makes_map, map_of, moves_space, product_view, reshaped, reshapes
+from caffe_fcn.wording import option
 
 _RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
 
@@ -198,7 +199,7 @@ class _Surveyor:
         if refusal.by_axis:
             raise SurgeryError(
                 f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}; "
-                f"leave it with --skip {node.name}"
+                f"leave it with {option('skip', [node.name])}"
             )
         return f"{culprit.name} {refusal.reason}"
 
@@ -206,8 +207,8 @@ class _Surveyor:
         """The reason when a shape depends on the data; an error when the user can tell it."""
         if shape.kind == "runtime":
             return f"the shape of its input is known only at run time: {shape.reason}"
-        option = "--input-shape" if shape.kind == "input" else "--shape"
+        way = option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
         raise ShapeError(
             f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer {shape.layer!r} "
-            f"does not tell it: {shape.reason}; say it with {option} {shape.blob}=N,C,H,W"
+            f"does not tell it: {shape.reason}; say it with {way}"
         )

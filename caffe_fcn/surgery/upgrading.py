@@ -120,7 +120,7 @@ def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
         raise NetError(
             f"{name}: layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, for which BVLC Caffe has other "
             "layers, so that text and weights change together: "
-            "caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc"
+            "`caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc`"
         )
     if isinstance(opened, SourceNet) and any(each.type == BATCH_NORM for each in opened.net.layer):
         return ("whether its BatchNorm layers have a scale of their own, as in Intel's fork, only the weights tell",)

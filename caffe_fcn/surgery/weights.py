@@ -23,6 +23,7 @@ from caffe_fcn.surgery.edits import Edit, ResizeInput, Rewire, Surgery, ToConvol
 from caffe_fcn.surgery.filling import words_of
 from caffe_fcn.surgery.fitting import loads
 from caffe_fcn.surgery.meeting import Trained
+from caffe_fcn.wording import option
 
 
 class WeightPlan(NamedTuple):
@@ -180,7 +181,7 @@ def _check_names(found: Trained, weights: WeightFile, surgery: Surgery) -> None:
         if old in held and new in held and new not in surgery.renamed_layers:
             raise WeightsError(
                 f"{weights.path}: {old!r} would become {new!r}, a layer that it holds already; choose another name "
-                "with --suffix or --rename"
+                f"with {option('suffix')} or {option('rename')}"
             )
     wanted = {edit.layer for edit in surgery.conversions}
     lacking = [supply for supply in found.supplies if supply.lack and supply.node.name in wanted]

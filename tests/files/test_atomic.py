@@ -189,7 +189,7 @@ def test_an_output_that_is_an_input_is_refused_by_any_name(tmp_path: Path) -> No
 def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "old").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
-    assert "exists already; overwrite it with --force" in refused(tmp_path / "old", [], force=False)
+    assert "exists already; overwrite it with force=True" in refused(tmp_path / "old", [], force=False)
     assert "exists already" in refused(tmp_path / "dangling", [], force=False)
     assert "found a directory" in refused(tmp_path, [])
     assert "found a directory" in refused(f"{tmp_path}/new/", [])

@@ -70,7 +70,7 @@ def test_they_are_written_as_the_reference_writes_them(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(OFFSETS.keys() - GIVEN.keys()))
 def test_where_there_is_none_the_numbers_say_why(name: str) -> None:
     source = read_net(CROPS / f"{name}.in.prototxt")
-    with pytest.raises(NetError, match=r"gives no offset for a Crop: .*--crop-offset zero") as caught:
+    with pytest.raises(NetError, match=r"gives no offset for a Crop: .*crop_offset='zero'") as caught:
         settled(source, AUTO)
     for number in {"half": "19/2", "quarter": "1/2 17/2", "negative": "-1", "scale_off": "2 steps"}.get(name, "").split(
         " "

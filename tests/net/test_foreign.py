@@ -204,7 +204,7 @@ def test_a_refusal_names_layer_field_and_option() -> None:
         'layer "c": convolution_param.odd is in no fork that is known here, so its effect is unknown; '
         'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear, which is not supported. '
         "Remove what has no effect, or have it ignored: "
-        "--ignore-field odd --ignore-field convolution_param.odd --ignore-field inner_product_param.normalize"
+        "ignore_fields=['odd', 'convolution_param.odd', 'inner_product_param.normalize']"
     )
     assert refusal(graph, lambda node, field: node.name == "r") is None
     told = refusal(graph, lambda node, field: node.name == "i")

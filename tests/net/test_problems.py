@@ -344,7 +344,7 @@ def test_shapes_can_be_given() -> None:
     assert errors(text, Selection(given={"dta": (1, 3, 8, 8)})) == [
         "1:1 a shape was given for 'dta', a blob that the net does not have"
     ]
-    assert "--input-shape" in errors(NET, Selection(given={"data": (1, 2, 3, 4)}))[0]
+    assert "shapes" in errors(NET, Selection(given={"data": (1, 2, 3, 4)}))[0]
 
 
 # ---- Notes ----

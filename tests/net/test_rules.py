@@ -1,4 +1,4 @@
-"""What a message says of the stages and levels of a file, where the net that was asked for cannot be made."""
+"""What a message says of the `stages` and `level`s of a file, where the net that was asked for cannot be made."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def template(*rules: str) -> str:
 @pytest.mark.parametrize(
     ("rules", "chosen", "told"),
     [
-        (["stage: 'a'"], {}, "in phase TEST without a stage; the file has the stage 'a': choose with --stage"),
+        (["stage: 'a'"], {}, "in phase TEST without a stage; the file has the stage 'a': choose with `stages`"),
         (
             ["stage: 'a' not_stage: 'b'", "stage: 'c'"],
             {"stages": ("b",)},
-            "in phase TEST with the stage 'b'; the file has the stages 'a', 'b' and 'c': choose with --stage",
+            "in phase TEST with the stage 'b'; the file has the stages 'a', 'b' and 'c': choose with `stages`",
         ),
         (
             ["stage: 'a' min_level: 2"],
             {"stages": ("a",), "level": 1},
             "in phase TEST with the stage 'a' at level 1; the file has the stage 'a' and the level 2: choose with "
-            "--stage and --level",
+            "`stages` and `level`",
         ),
-        (["phase: TRAIN"], {}, "in phase TEST without a stage; see --phase"),
+        (["phase: TRAIN"], {}, "in phase TEST without a stage; see `phase`"),
         (
             [f"stage: 's{n}'" for n in range(9)],
             {},
-            "the stages 's0', 's1', 's2', 's3', 's4', 's5' and 3 more: choose with --stage",
+            "the stages 's0', 's1', 's2', 's3', 's4', 's5' and 3 more: choose with `stages`",
         ),
     ],
 )

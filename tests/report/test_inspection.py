@@ -192,14 +192,14 @@ def test_another_input_size(bench: Bench) -> None:
         (data(1, 3, 8, 8) + layer("Convolution", CONV), (2, 2), 'does not suit the net: layer "layer" (Convolution): '),
         (data(1, 3), (9, 9), "the net has no input known to have 2 spatial axes"),
         (data(1, 3, 8, 8), (9, 9, 9), "the net has no input known to have 3 spatial axes"),
-        (layer("Input", "", "", "data"), (9, 9), "say its shape with --input-shape"),
+        (layer("Input", "", "", "data"), (9, 9), "say its shape with `shapes`"),
         (data(1, 3, 8, 8) + data(1, 3, 6, 6, name="other"), (9, 9), "'data' 8x8, 'other' 6x6; edit the file"),
     ],
 )
 def test_an_input_size_that_the_net_does_not_take(bench: Bench, text: str, size: tuple[int, ...], told: str) -> None:
     with pytest.raises(SurgeryError) as error:
         bench.text(text, input_size=size)
-    assert f"net.prototxt: --input-size {'x'.join(map(str, size))}" in str(error.value)
+    assert f"net.prototxt: input_size={size}" in str(error.value)
     assert told in str(error.value)
 
 
@@ -219,10 +219,11 @@ def test_the_cause_of_what_is_not_known_and_the_option_that_tells_it(bench: Benc
     assert found.notes == (
         "layer types that BVLC Caffe does not have: Riddle",
         "layer 'h5' does not tell the shape of 'data': its shape is in an HDF5 file, not in the net; "
-        "say it with --input-shape data=N,C,H,W",
+        "say it with shapes={'data': (N, C, H, W)}",
         "layer 'h5' does not tell the shape of 'label': its shape is in an HDF5 file, not in the net; "
-        "say it with --input-shape label=N,C,H,W",
-        "layer 'layer' does not tell the shape of 'r': unknown layer type \"Riddle\"; say it with --shape r=N,C,H,W",
+        "say it with shapes={'label': (N, C, H, W)}",
+        "layer 'layer' does not tell the shape of 'r': unknown layer type \"Riddle\"; "
+        "say it with shapes={'r': (N, C, H, W)}",
     )
     assert found.totals is not None
     assert found.totals[-3:] == (2, 2, 3)

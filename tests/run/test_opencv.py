@@ -164,7 +164,7 @@ def test_what_it_would_get_wrong_is_refused(text: str, told: str, tmp_path: Path
         pytest.raises(EngineError) as error,
     ):
         OpenCv().load(net, weights)
-    assert told in str(error.value) and "use --engine onnxruntime" in str(error.value)
+    assert told in str(error.value) and "use engine='onnxruntime'" in str(error.value)
 
 
 @pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])

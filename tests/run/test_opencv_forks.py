@@ -216,7 +216,7 @@ def test_a_published_detector() -> None:
         net, held, _ = one_net(read_net(folder / "net.prototxt"), weights)
         made = OpenCv(2).load(net, held, outputs=[*names, "mbox_priorbox", "detection_out"]).run({"data": picture})
         expected = load(net, held, names).run({"data": picture})
-        with pytest.raises(LoweringError, match="--engine opencv, which has DetectionOutput and PriorBox"):
+        with pytest.raises(LoweringError, match="engine='opencv', which has DetectionOutput and PriorBox"):
             load(net, held)
     assert all(difference(made[name], expected[name]) < TOLERANCE for name in names)
     output = Output(2, True, 0, 0.45, 400, "CENTER_SIZE", 200, 0.01)

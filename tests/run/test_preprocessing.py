@@ -298,6 +298,6 @@ def test_what_is_given_comes_before_what_the_net_says() -> None:
 def test_a_file_that_the_net_names_is_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.ones(3))
     steps, notes = with_defaults(Transform("data", mean_file=str(tmp_path / "mean.npy")), None, None)
-    assert steps == Preprocessing() and "which was not opened; give it with --mean" in notes[0]
+    assert steps == Preprocessing() and "which was not opened; give it with `mean`" in notes[0]
     assert with_defaults(Transform("data", mean_file="\x1b[2J"), mean_of(1), None)[1] == ()
     assert "\x1b" not in with_defaults(Transform("data", mean_file="\x1b[2J"), None, None)[1][0]

@@ -165,7 +165,7 @@ def test_weights_that_caffe_does_not_read(stand_in: Path) -> None:
         (
             "abort c",
             'net.prototxt: "c" (Convolution): Caffe ends itself while it loads it, by SIGABRT: conv_layer.cpp:16: '
-            "Check failed: 3 == 2 (3 vs. 2) no room; use --engine onnxruntime",
+            "Check failed: 3 == 2 (3 vs. 2) no room; use engine='onnxruntime'",
         ),
         (
             "abort load",
@@ -347,7 +347,7 @@ def test_the_reason_is_told_why_it_cannot_be_imported(
     (tmp_path / "caffe").mkdir()
     (tmp_path / "caffe" / "__init__.py").write_text(text)
     said = refused(monkeypatch, tmp_path)
-    assert told in said and "\n" not in said and ("use --engine onnxruntime" in said or "PYTHONPATH" in said)
+    assert told in said and "\n" not in said and ("use engine='onnxruntime'" in said or "PYTHONPATH" in said)
     assert "defect" not in said and "comes with Caffe" not in said
 
 

@@ -29,7 +29,7 @@ def reshape(name: str, bottom: str, dims: str) -> str:
 )
 def test_an_axis_that_is_not_the_channels_is_refused(case: str, culprit: str, tmp_path: Path) -> None:
     paths = CASES / f"{case}.prototxt", CASES / f"{case}.caffemodel"
-    with pytest.raises(SurgeryError, match=rf"'fc' cannot become a Convolution: {culprit}.*; leave it with --skip fc"):
+    with pytest.raises(SurgeryError, match=rf"'fc' cannot become a Convolution: {culprit}.*; leave it with skip='fc'"):
         Pair(*paths, tmp_path)
     assert not planned(paths[0].read_text(), skip=("fc",)).surgery.edits
 
@@ -160,7 +160,7 @@ def test_two_outputs_that_are_one_map_keep_their_names() -> None:
 
 def test_a_shape_of_its_own_on_the_way_to_an_output_is_refused_at_its_layer() -> None:
     text = data() + fc("fc", "data", 6) + reshape("grid", "fc", "0 2 3") + layer("out", "Sigmoid", "grid")
-    with pytest.raises(SurgeryError, match=r"grid \(Reshape\) reshapes to the fixed size 1×2×3; .*--skip fc"):
+    with pytest.raises(SurgeryError, match=r"grid \(Reshape\) reshapes to the fixed size 1×2×3; .*skip='fc'"):
         planned(text)
 
 

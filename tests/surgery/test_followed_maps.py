@@ -25,7 +25,7 @@ NHWC = layer("nhwc", "Permute", "c", params="permute_param { order: 0 order: 2 o
 def test_a_reordered_blob_is_seen_by_converted_layers_only(reader: str) -> None:
     text = data() + data("target", "1 192") + conv("c", "data", 4) + NHWC + layer("flat", "Flatten", "nhwc")
     relu = layer("r", RELU, "flat", "flat")
-    with pytest.raises(SurgeryError, match=r"--skip fc"):
+    with pytest.raises(SurgeryError, match=r"skip='fc'"):
         planned(text + relu + reader + fc("fc", "d" if "Split" in reader else "flat", 5))
 
 
@@ -79,7 +79,7 @@ def test_a_stray_convolution_param_does_not_leak_in() -> None:
 
 def test_a_sum_over_classes_is_no_loss() -> None:
     text = data() + fc("fc", "data", 5) + layer("sum", "Reduction", "fc", params="reduction_param { axis: 1 }")
-    with pytest.raises(SurgeryError, match=r"sum \(Reduction\).*--skip fc"):
+    with pytest.raises(SurgeryError, match=r"sum \(Reduction\).*skip='fc'"):
         planned(text)
 
 
@@ -125,7 +125,7 @@ def test_argmax_on_a_map_again_gets_its_axis() -> None:
 def test_what_a_window_ends_in_must_take_a_map() -> None:
     fixed = layer("f", "Reshape", "end", params="reshape_param { shape { dim: 0 dim: 2 dim: 2 } }")
     text = data() + conv("c", "data", 4) + END + fixed
-    with pytest.raises(SurgeryError, match=r"f \(Reshape\).*--global-pooling keep"):
+    with pytest.raises(SurgeryError, match=r"f \(Reshape\).*global_pooling='keep'"):
         planned(text)
     assert not planned(text, keep_global_pooling=True).surgery.edits
 
@@ -133,7 +133,7 @@ def test_what_a_window_ends_in_must_take_a_map() -> None:
 def test_a_layer_that_keeps_the_net_at_its_nominal_size_is_noted_and_refuses_another() -> None:
     text = data() + conv("c", "data", 4) + fc("a", "c", 5) + fc("b", "c", 3)
     assert any("'b' (InnerProduct) would need" in note for note in planned(text, skip=("b",)).notes)
-    with pytest.raises(SurgeryError, match=r"--input-size 10x12 does not suit.*'b' \(InnerProduct\) would need"):
+    with pytest.raises(SurgeryError, match=r"input_size=\(10, 12\) does not suit.*'b' \(InnerProduct\) would need"):
         planned(text, Settings(options=Options(skip=("b",)), input_size=(10, 12)))
 
 

@@ -35,7 +35,7 @@ def test_both_phases_follow_one_conversion() -> None:
 
 def test_phases_that_disagree_are_refused_unless_one_is_chosen() -> None:
     text = images("TRAIN", 6) + images("TEST", 7) + HEAD + LOSS + ACCURACY
-    with pytest.raises(SurgeryError, match=r"'fc'.*both phases.*7×7.*6×6.*--phase"):
+    with pytest.raises(SurgeryError, match=r"'fc'.*both phases.*7×7.*6×6.*phase"):
         planned(text)
     plan = planned(text, Settings(selection=Selection(phase="TRAIN")))
     assert kernels(plan) == {"fc": (6, 6)}
@@ -50,7 +50,7 @@ def test_stages_choose_layers() -> None:
     stage = fc("other", "data", 4, params='include { stage: "extra" }')
     text = data() + HEAD + stage
     plan = planned(text)
-    assert kernels(plan) == {"fc": (8, 10)} and any("other" in note and "--stage" in note for note in plan.notes)
+    assert kernels(plan) == {"fc": (8, 10)} and any("other" in note and "stages" in note for note in plan.notes)
     assert kernels(planned(text, Settings(selection=Selection(stages=("extra",))))) == {"fc": (8, 10), "other": (8, 10)}
 
 
@@ -82,7 +82,7 @@ def test_an_input_size_at_which_the_labels_no_longer_fit_is_refused() -> None:
     text = images("TRAIN", 6) + images("TEST", 6) + HEAD + ACCURACY
     with pytest.raises(SurgeryError) as refused:
         planned(text, Settings(input_size=(9, 9)))
-    assert 'with --input-size 9x9 Caffe would refuse the net: layer "accuracy" (Accuracy): ' in str(refused.value)
+    assert 'with input_size=(9, 9) Caffe would refuse the net: layer "accuracy" (Accuracy): ' in str(refused.value)
     assert "found 64 = 4×4×4 predictions (4×5×4×4 with the classes on axis 1) and 4 labels (4);" in str(refused.value)
     for settings in (Settings(), Settings(input_size=(6, 6))):
         assert not any("label" in note for note in planned(text, settings).notes)
@@ -97,7 +97,7 @@ def test_labels_that_did_not_fit_before_are_noted_as_they_are_written() -> None:
 
 
 def test_input_size_below_the_window_is_refused() -> None:
-    with pytest.raises(SurgeryError, match=r"--input-size 4x4 does not suit"):
+    with pytest.raises(SurgeryError, match=r"input_size=\(4, 4\) does not suit"):
         planned(data() + HEAD, Settings(input_size=(4, 4)))
 
 
@@ -126,7 +126,7 @@ def test_a_blob_that_another_stage_makes_keeps_its_name_or_the_net_is_refused() 
     here = layer("fa", "InnerProduct", "data", "fc", 'exclude { stage: "b" } inner_product_param { num_output: 5 }')
     there = layer("fb", "InnerProduct", "data", "fc", 'include { stage: "b" } inner_product_param { num_output: 5 }')
     text = data() + here + there + layer("p", "Softmax", "fc")
-    with pytest.raises(SurgeryError, match=r"p reads 'fc', which fb makes.*--names keep"):
+    with pytest.raises(SurgeryError, match=r"p reads 'fc', which fb makes.*suffix=''"):
         planned(text)
     assert layers(planned(text, naming=Naming("")))["p"].bottom == ["fc"]
 

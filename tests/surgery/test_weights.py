@@ -265,7 +265,7 @@ def test_axes_of_one_do_not_matter_and_become_those_that_caffe_wants(tmp_path: P
 def test_a_new_name_that_the_caffemodel_holds_already(tmp_path: Path) -> None:
     weights = trained(**BLOBS)
     fill(weights.layer.add(name="fc1-conv", type="Convolution").blobs.add(), (2, 2))
-    with pytest.raises(WeightsError, match=r"'fc1-conv'.*--suffix"):
+    with pytest.raises(WeightsError, match=r"'fc1-conv'.*suffix"):
         decided(tmp_path, NET, weights)
 
 

@@ -231,7 +231,7 @@ def test_no_hdf5_through_a_pipe(tmp_path: Path) -> None:
 def test_existing_files_stay_unless_forced(tmp_path: Path) -> None:
     (tmp_path / "w.h5").write_bytes(b"old")
     with open_weights(CAFFES) as weights:
-        refused(OutputError, r"w\.h5: exists already; overwrite it with --force", tmp_path, weights, "w.h5")
+        refused(OutputError, r"w\.h5: exists already; overwrite it with force=True", tmp_path, weights, "w.h5")
         assert (tmp_path / "w.h5").read_bytes() == b"old"
         (tmp_path / "w.h5").chmod(0o640)
         write_outputs(None, None, output(weights), str(tmp_path / "w.h5"), force=True)

@@ -15,6 +15,7 @@ from caffe_fcn.net.problems.places import place_of
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.wording import option
 
 
 def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes) -> Iterator[Problem]:
@@ -28,8 +29,8 @@ def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes)
             message = f"the geometry of the net gives no offset for this Crop: {told(each)}"
         elif not decided and not each.is_zero and each.trouble is not Trouble.UNCONNECTED:
             severity = Severity.INFORMATION
-            option = "--crop-offset zero" if impossible else "--crop-offset"
-            message = f"it gives no offset: {crops.BOTH}{told(each)}; say which, in crop_param or by {option}"
+            way = option("crop_offset", "zero" if impossible else None)
+            message = f"it gives no offset: {crops.BOTH}{told(each)}; say which, in crop_param or by {way}"
         else:
             continue
         yield Problem(*place_of(source, each.layer), f'layer "{printable(each.name)}" (Crop): {message}', severity)

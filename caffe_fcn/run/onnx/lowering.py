@@ -26,6 +26,7 @@ from caffe_fcn.run.onnx.registry import LOWERINGS, FixedSizeError, RefusalError,
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.onnx.sizes import Axis, extents_with, known_shapes, possible_axes
 from caffe_fcn.surgery.filling import refuse_lacking
+from caffe_fcn.wording import offered, option
 
 FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)
 """The modules that fill the registry when they are imported."""
@@ -125,7 +126,9 @@ def _check_shapes(scope: Scope) -> None:
             shape = scope.shapes.blobs[blob]
             place = f'{scope.graph.source}: blob "{blob.name}" of layer "{node.name}" ({node.type})'
             if isinstance(shape, Unknown):
-                raise ShapeError(f"{place}: its shape is not known: {shape.reason}; give it with --input-shape")
+                raise ShapeError(
+                    f"{place}: its shape is not known: {shape.reason}; give it with {option('input_shape')}"
+                )
             if 0 in shape:
                 raise ShapeError(f"{place}: is {show(shape)}, which holds no values; give another input size")
 
@@ -138,9 +141,10 @@ def _refusal(node: Node, reason: str) -> str:
 def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
     """Why the layers of SCOPE that are REFUSED, by their place in NODES, cannot be lowered."""
     many = "a layer" if len(refused) == 1 else f"{len(refused)} layers"
+    way = f"Ask for blobs before them ({option('blob')}), or cut" if offered("blob") else "Cut"
     told = LoweringError(
         f"{scope.graph.source}: {many} cannot be said in ONNX, by which nets are run here too: "
-        f"{'; '.join(refused.values())}. Ask for blobs before them (--blob), or cut the net there"
+        f"{'; '.join(refused.values())}. {way} the net there"
     )
     types = frozenset(nodes[place].type for place in refused)
     told.lacking = types if types.isdisjoint(LOWERINGS) else frozenset()

@@ -26,7 +26,7 @@ from caffe_fcn.run.proofs.items import Runner
 from caffe_fcn.run.proofs.limits import BLUNT
 from caffe_fcn.run.proofs.outputs import Output, Pairs, Party
 from caffe_fcn.run.proofs.records import Dense, DenseProof, Inapplicable, Status
-from caffe_fcn.run.proofs.rounding import TOO_COARSE
+from caffe_fcn.run.proofs.rounding import too_coarse
 from caffe_fcn.run.proofs.scene import Scene, View, set_up
 
 _SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
@@ -129,7 +129,7 @@ def _judge(
         why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
         return found._replace(explanation=why)
     if crops.allowed > BLUNT and not scene.fixed_limits:
-        return found._replace(explanation=TOO_COARSE)
+        return found._replace(explanation=too_coarse())
     if scene.exact(output):
         why = "it differs from the original on the crops, and nothing in the geometry explains it"
         return found._replace(status=Status.HOLDS) if crops.small else _failed(found, why)

@@ -41,6 +41,7 @@ from caffe_fcn.run.proofs.pairing import MOVERS
 from caffe_fcn.run.proofs.parts import assemble
 from caffe_fcn.run.proofs.terms import terms
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import command
 
 _BITS = 6
 GAIN = 2.0**_BITS
@@ -57,10 +58,12 @@ _ENOUGH, _FEWEST = 512, 2
 _LEAST = 16 * 2.0**-24
 """Allowed in any case: a few roundings of the answer itself."""
 
-TOO_COARSE = (
-    "rounding alone moves the answers by too much for a comparison; `caffe-fcn verify --tolerance` compares them "
-    "all the same"
-)
+
+def too_coarse() -> str:
+    """Why answers are not compared that rounding moves too far."""
+    way = command("verify", "tolerance")
+    return f"rounding alone moves the answers by too much for a comparison; {way} compares them all the same"
+
 
 _MOST_BITS = 18
 """So many bits are rounded away at most: six are left."""

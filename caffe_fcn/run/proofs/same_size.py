@@ -17,7 +17,7 @@ from caffe_fcn.run.proofs.items import Items, Runner
 from caffe_fcn.run.proofs.limits import BLUNT, Limits
 from caffe_fcn.run.proofs.outputs import Output, Pairs, Party, compared, names_of
 from caffe_fcn.run.proofs.records import SameSize, SameSizeProof
-from caffe_fcn.run.proofs.rounding import TOO_COARSE, Answered, allowances, fixed
+from caffe_fcn.run.proofs.rounding import Answered, allowances, fixed, too_coarse
 
 DEVIATIONS = (1.0, 64.0)
 """The standard deviations of random inputs, in turns: as of pictures scaled to about one, and of pixels."""
@@ -68,7 +68,7 @@ def prove_same_size(
         for each in pairs.outputs
     )
     blunt = [each.output.name for each in found if each.difference and each.difference.allowed > BLUNT]
-    shown = "" if tolerance is not None or not blunt else f"{blunt[0]!r}: {TOO_COARSE}"
+    shown = "" if tolerance is not None or not blunt else f"{blunt[0]!r}: {too_coarse()}"
     return SameSizeProof(original.inputs, sample.drawn, sample.given, sample.seed, found, tuple(pairs.failures), shown)
 
 

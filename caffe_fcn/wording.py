@@ -1,0 +1,87 @@
+"""How messages name options: as the caller gives them.
+
+Who uses the command line gives `--input-size 451x451`, and who uses the library gives `input_size=(451, 451)`. So no
+message spells an option itself: it names it by `option`, with the value as data. The words are the library's unless a
+command runs, which says so by `as_command`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+Value = bool | int | float | str | Collection[int] | Collection[str] | Mapping[str, Collection[int] | Collection[str]]
+"""A flag, a number, a word, extents such as H×W, several words, or shapes by blob, where letters stand for extents."""
+
+KEYWORDS: Mapping[str, str] = {
+    "blob": "blobs",
+    "class": "wanted",
+    "heatmap": "heat_map",
+    "ignore_field": "ignore_fields",
+    "input_shape": "shapes",
+    "shape": "shapes",
+    "stage": "stages",
+}
+"""What the library calls an option, where it has another name there; that of a method if it is one."""
+
+_options: Collection[str] | None = None
+"""The options of the command that runs, by their names in `option`; None while the library is used."""
+
+
+@contextmanager
+def as_command(options: Collection[str]) -> Iterator[None]:
+    """Let messages name options as they are given to a command that has OPTIONS."""
+    global _options  # of the process, not of a thread: a program is one or the other
+    before, _options = _options, options
+    try:
+        yield
+    finally:
+        _options = before
+
+
+def option(name: str, value: Value | None = None) -> str:
+    """The option NAME, spelt with underscores, with VALUE if that is told: `--input-size 451x451` in a command,
+    `input_size=(451, 451)` in the library, where a keyword without a value stands in backquotes."""
+    if _options is None:
+        return _keyword(KEYWORDS.get(name, name), value)
+    flag = "--" + name.replace("_", "-")
+    return " ".join(f"{flag} {shlex.quote(word)}" for word in _words(value)) or flag
+
+
+def command(name: str, *options: str) -> str:
+    """The command NAME with OPTIONS that it has, whatever command runs: `caffe-fcn verify --tolerance`, in the library
+    `verify(tolerance=...)`."""
+    if _options is None:
+        return f"`{name}({', '.join(f'{KEYWORDS.get(each, each)}=...' for each in options) or '...'})`"
+    return f"`{' '.join(['caffe-fcn', name, *map(option, options)])}`"
+
+
+def offered(name: str) -> bool:
+    """Whether the command that runs has the option NAME; the library has all that messages name."""
+    return _options is None or name in _options
+
+
+def _words(value: Value | None) -> list[str]:
+    """VALUE as words of a command line, each for an option of its own; none for a flag."""
+    if value is None or isinstance(value, bool):
+        return []
+    if isinstance(value, Mapping):
+        return [f"{blob}={','.join(map(str, shape))}" for blob, shape in value.items()]
+    if isinstance(value, int | float | str):
+        return [str(value)]
+    words = [str(each) for each in value if isinstance(each, str)]
+    return words or ["x".join(map(str, value))]
+
+
+def _keyword(name: str, value: Value | None) -> str:
+    """The keyword NAME with VALUE, in Python."""
+    if value is None:
+        return f"`{name}`"
+    if isinstance(value, Mapping):
+        shapes = [f"{blob!r}: ({', '.join(map(str, shape))})" for blob, shape in value.items()]
+        return f"{name}={{{', '.join(shapes)}}}"
+    if isinstance(value, Collection) and not isinstance(value, str):
+        words = [each for each in value if isinstance(each, str)]
+        return f"{name}={(words if len(words) > 1 else words[0]) if words else tuple(value)!r}"
+    return f"{name}={value!r}"
