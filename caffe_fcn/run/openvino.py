@@ -20,6 +20,7 @@ from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.temporary import written
 from caffe_fcn.run.openvino_pooling import mend_poolings
+from caffe_fcn.wording import option
 
 _INSTALL = "pip install 'caffe-fcn[openvino]'"
 _TELEMETRY = "openvino_telemetry"
@@ -86,7 +87,7 @@ def _failures_told(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise EngineError(f"OpenVINO cannot {what}: {reason}; use --engine onnxruntime") from error
+        raise EngineError(f"OpenVINO cannot {what}: {reason}; use {option('engine', 'onnxruntime')}") from error
 
 
 class OpenVinoSession:

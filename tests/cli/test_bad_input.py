@@ -547,7 +547,7 @@ def test_no_command_and_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> No
         (["--input-size", "5x5"], "--input-size 5x5 does not suit"),
         (["--input-size", "40x40x40"], "no input with 3 spatial axes"),
         (["--input-size", "999999x999999"], "--input-size 999999x999999 does not suit"),
-        (["--rename", "ip.=same"], "'ip1' and 'ip2' would both become 'same'; mend the --rename rules"),
+        (["--rename", "ip.=same"], "'ip1' and 'ip2' would both become 'same'; mend the rules of --rename"),
         (["--rename", "ip1=conv1"], "'ip1' would become 'conv1'"),
         (["--rename", r"ip1(x)?=\1"], "''"),
     ],

@@ -57,8 +57,10 @@ def test_check_tells_them_where_they_are(net: CommandLine) -> None:
 @pytest.mark.parametrize("command", RUNS)
 def test_nothing_is_computed_until_somebody_decides(net: CommandLine, command: str) -> None:
     result = net.run(*RUNS[command])
-    assert result.code == 1 and f"{BOTH}{NUMBERS}; say which is meant with --crop-offset auto or zero" in the_message(
-        result.err
+    assert (
+        result.code == 1
+        and f"{BOTH}{NUMBERS}; say which is meant with --crop-offset auto or --crop-offset zero"
+        in the_message(result.err)
     )
     for choice in ("auto", "zero"):
         result = net.run(*RUNS[command], "--crop-offset", choice)
@@ -92,7 +94,7 @@ def test_one_that_would_be_run_is_asked_about(net: CommandLine) -> None:
     net.write(other=net.read("net.prototxt").replace("pool: MAX", "pool: AVE"))
     result = net.run("verify", *PAIR, "other.prototxt", PAIR[1], "--proof", "same-size")
     assert result.code == 1 and b"same size  not shown" in result.out
-    assert "say which is meant with --crop-offset auto or zero" in result.out.decode()
+    assert "say which is meant with --crop-offset auto or --crop-offset zero" in result.out.decode()
     assert "nothing was run" in result.out.decode()
 
 
@@ -100,7 +102,9 @@ def test_one_that_only_one_net_leaves_open_is_asked_about(net: CommandLine) -> N
     net.write(given=net.read("net.prototxt").replace('top: "side2"', 'top: "side2" crop_param { offset: 0 }'))
     for first, second in (("net.prototxt", "given.prototxt"), ("given.prototxt", "net.prototxt")):
         result = net.run("verify", first, PAIR[1], second, PAIR[1])
-        assert result.code == 1 and "say which is meant with --crop-offset auto or zero" in the_message(result.err)
+        assert result.code == 1 and "say which is meant with --crop-offset auto or --crop-offset zero" in the_message(
+            result.err
+        )
         assert net.run("verify", first, PAIR[1], second, PAIR[1], "--crop-offset", "zero").code == 0
 
 

@@ -114,7 +114,7 @@ def test_notes_go_to_stderr(inspect: Inspect) -> None:
     assert result.code == 0
     assert result.err == (
         "note: layer 'h5' does not tell the shape of 'data\\x1b[31m': its shape is in an HDF5 file, not in the net; "
-        "say it with --input-shape data?[31m=N,C,H,W\n"
+        "say it with --input-shape 'data?[31m=N,C,H,W'\n"
     )
     assert b"\x1b" not in result.out
     assert inspect.run("net.prototxt", "--json").err == ""

@@ -491,7 +491,7 @@ def test_one_file_alone_is_refused(fork: CommandLine) -> None:
     for name, out in ((FORK[0], "new.prototxt"), (FORK[1], "new.caffemodel"), (FORK[1], "new.prototxt")):
         told = fails(fork, name, out, "--for", "bvlc")
         assert told.startswith(f"{name}: layer 'bn1' (BatchNorm)") and told.endswith(
-            "caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc"
+            "`caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc`"
         )
 
 
