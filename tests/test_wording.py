@@ -195,7 +195,7 @@ def test_other_messages_of_the_library_name_keywords(tmp_path: Path, monkeypatch
     with caffe_fcn.open_weights(LENET / "net.caffemodel") as weights:
         for options, told in (({"tile": 20}, "`tile` is for"), ({"gpu": True, "engine": "opencv"}, "`gpu` out")):
             with pytest.raises(CaffeFcnError) as caught:
-                caffe_fcn.predictor(lenet, weights, **options)  # type: ignore[arg-type]
+                caffe_fcn.predictor(lenet, weights, **options)
             check(str(caught.value), told)
         predict = caffe_fcn.predictor(lenet, weights)
         check(" ".join(predict.notes), "`mean` and `scale`")
