@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -150,6 +151,25 @@ def test_wires_crossed_keep_the_weights_and_lose_the_answers(tmp_path: Path) -> 
     found = pair.verify()
     assert ends(found)[1:] == [FAILS, NOT_SHOWN]
     assert found.same_size is not None and found.same_size.failures[0] == "the twin has no output that stands for 's'"
+
+
+@pytest.mark.parametrize("converted", [True, False])
+def test_outputs_that_exchange_their_names(converted: bool, tmp_path: Path) -> None:
+    """All is computed, and who asks for "age" gets "sex"; but a name that the original does not have does no harm."""
+    text = data() + (fc if converted else conv)("age", "data", 3) + (fc if converted else conv)("sex", "data", 3)
+    pair = written(text, tmp_path)
+    ending = "-conv" if converted else ""
+    others = {f'top: "age{ending}"': 'top: "sex"', f'top: "sex{ending}"': 'top: "age"'}
+    pair.text(lambda text: re.sub("|".join(others), lambda found: others[found[0]], text))
+    found = pair.verify()
+    assert not found.holds and found.same_size is not None
+    assert list(found.same_size.failures) == [
+        "the twin's output 'age' stands for 'sex' of the original",
+        "the twin's output 'sex' stands for 'age' of the original",
+    ]
+    pair.text(lambda text: text.replace('top: "age"', 'top: "years"'))
+    assert not pair.verify().holds, "the name of one is still that of the other"
+    assert pair.text(lambda text: text.replace('top: "sex"', 'top: "gender"')).verify().holds
 
 
 def test_a_padding_changed_in_the_twin(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.files.caffemodel import WeightFile
@@ -103,7 +103,7 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
         if not alike:
             failures.append(f"the twin has no output that stands for {blob.name!r}")
             continue
-        other = alike.pop(0)
+        other = alike.pop(next((place for place, each in enumerate(alike) if each.name == blob.name), 0))
         judged, axis = _judged(original, blob)
         found.append(
             Output(
@@ -120,9 +120,20 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
     failures += [
         f"the twin's output {blob.name!r} stands for none of the original" for left in there.values() for blob in left
     ]
+    failures += _exchanged(found)
     known = set(before.structure.values())
     shared = frozenset(blob for blob, number in after.structure.items() if number in known)
     return Pairs(found, failures, shared, (before.values, after.values))
+
+
+def _exchanged(outputs: Sequence[Output]) -> Iterator[str]:
+    """Outputs of the twin that have the name of another output of the original, so that who asks for one by its name
+    gets the other. A name that only one of the nets has does no harm."""
+    named = {output.twin.name: output for output in outputs}
+    for output in outputs:
+        other = named.get(output.blob.name)
+        if other is not None and other.blob.name != output.blob.name:
+            yield f"the twin's output {output.blob.name!r} stands for {other.blob.name!r} of the original"
 
 
 def _judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:
