@@ -16,6 +16,7 @@ from caffe_fcn.errors import (
 )
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import SourceNet
@@ -127,8 +128,9 @@ class Conversion:
         Weights become HDF5 where the name ends in .h5. Both files appear, whole, or neither does; with FORCE they
         may exist before. The weights that the conversion was made with must still be open. With VERIFY they appear
         only if all proofs of `verify` hold on ENGINE, and what was proven is returned. Raises OutputError where a file
-        cannot be written, VerificationError where a proof does not hold.
+        cannot be written, VerificationError where a proof does not hold; ValueError for a name of another kind of file.
         """
+        _check_names(output, output_weights)
         paths = [os.fspath(path) for path in (output, output_weights) if path is not None]
         if output_weights is not None and self.plan.weights is None:
             raise SurgeryError(f"{self.plan.source.name}: converted without weights, so there are none to write")
@@ -204,6 +206,7 @@ def convert(
         check_path("convert", name, given)
     check_options("convert", options, ConvertOptions, more=["force", "fork", "verify", "engine"])
     path, weights_path = os.fspath(net), None if weights is None else os.fspath(weights)
+    _check_names(output, output_weights)
     source, opened = open_inputs(path, weights_path, fork=fork)
     with ExitStack() as stack:
         if opened is not None:
@@ -213,6 +216,14 @@ def convert(
         out = output or beside(path, ".prototxt")
         conversion.write(out, output_weights, force=force, verify=verify, engine=engine)
     return conversion
+
+
+def _check_names(output: str | os.PathLike[str] | None, output_weights: str | os.PathLike[str] | None) -> None:
+    """Raise ValueError where a name is one for another kind of file."""
+    if output is not None:
+        check_kind(output, Kind.TEXT)
+    if output_weights is not None:
+        check_kind(output_weights, Kind.WEIGHTS)
 
 
 def _settings(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from caffe_fcn.api.arguments import check_models, check_options, check_path
 from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.engine import Array, Session
 from caffe_fcn.run.proofs.records import Verification
@@ -147,13 +148,14 @@ def export(
     left out, and data layers become inputs. OPTIONS are `ExportOptions`. Raises LoweringError, naming every layer
     that ONNX cannot say; WeightsError where the weights are another net's or hold NaN; PictureError for a mean or
     labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file cannot
-    be written.
+    be written, ValueError where OUTPUT is a name for another kind of file.
     """
     from caffe_fcn.run.exporting import export_net
 
     check_models("export", net=net, weights=weights)
     check_path("export", "output", output)
     check_options("export", options, ExportOptions, more=["force"])
+    check_kind(output, Kind.ONNX)
     selection, others = selection_of(options)
     settings = _exporting(**others)
     return Export(export_net(net, weights, output, selection, settings, force=force))

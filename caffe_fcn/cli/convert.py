@@ -12,6 +12,7 @@ from caffe_fcn.cli.conversion import Files, convert_files
 from caffe_fcn.cli.failures import DONE
 from caffe_fcn.cli.options import (
     Manner,
+    check_name,
     directory_name,
     file_name,
     fork_option,
@@ -196,6 +197,8 @@ def _settings(
 def _check_usage(files: tuple[str, ...], output: str | None, output_weights: str | None, out_dir: str | None) -> None:
     if "" in (*files, output, output_weights, out_dir):
         raise click.UsageError("a file's name is empty")
+    check_name("-o", output, "TEXT")
+    check_name("-w", output_weights, "WEIGHTS")
     if out_dir is not None:
         _check_usage_of_several(files, output, output_weights, out_dir)
         return

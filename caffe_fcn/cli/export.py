@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe_fcn.cli.nets import files_of, open_trained
-from caffe_fcn.cli.options import file_name, fork_option, preparation_options, selection_options, text
+from caffe_fcn.cli.options import check_name, file_name, fork_option, preparation_options, selection_options, text
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import print_json
 
@@ -81,6 +81,7 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
         raise click.UsageError("a file's name is empty")
     if net == weights == "-":
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    check_name("-o", output, "ONNX")
     if output is None:
         output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.onnx"
     if output == "-" and as_json:

@@ -33,6 +33,19 @@ file_name = _Path("file", "file")
 directory_name = _Path("dir", "directory")
 
 
+def check_name(option: str, path: str | None, *kinds: str) -> None:
+    """Raise UsageError where PATH, given to OPTION as the name of an output, is a name for another kind of file than
+    KINDS, which are names of a `files.names.Kind`; None and "-" are no names."""
+    from caffe_fcn.files.names import Kind, check_kind
+
+    if path is None or path == "-":
+        return
+    try:
+        check_kind(path, *(Kind[kind] for kind in kinds))
+    except ValueError as error:
+        raise click.UsageError(f"{option} {error}") from error
+
+
 def size(value: str) -> tuple[int, ...]:
     """HxW, in pixels; one number for a square."""
     if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", value.lower()):

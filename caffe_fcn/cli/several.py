@@ -20,9 +20,6 @@ from caffe_fcn.cli.streams import print_json
 if TYPE_CHECKING:
     from caffe_fcn.surgery.convert import Settings
 
-_WEIGHTS = (".caffemodel.h5", ".caffemodel.hdf5", ".caffemodel", ".h5", ".hdf5")
-_NETS = (".prototxt", ".pbtxt")
-
 
 def convert_all(
     paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner, *, verify: str | None, fork: str | None
@@ -98,10 +95,12 @@ def pair(paths: Sequence[str], out_dir: str) -> list[Files]:
 def holds_weights(path: str) -> bool:
     """Whether the file at PATH is one of weights: its contents say so, and its name where they cannot, or where it
     is damaged weights that it must be."""
-    if path.lower().endswith(_WEIGHTS) or not os.path.isfile(path):
-        return path.lower().endswith(_WEIGHTS)
+    from caffe_fcn.files.names import Kind, kind_of
     from caffe_fcn.files.prototxt import is_text_file
 
+    named = kind_of(path) is Kind.WEIGHTS
+    if named or not os.path.isfile(path):
+        return named
     try:
         return not is_text_file(path)
     except OSError:  # told when it is opened in earnest
@@ -110,7 +109,9 @@ def holds_weights(path: str) -> bool:
 
 def is_another_net(path: str) -> bool:
     """Whether PATH, where weights belong, is a prototxt by its name and by its contents."""
-    return path.lower().endswith(_NETS) and os.path.isfile(path) and not holds_weights(path)
+    from caffe_fcn.files.names import Kind, kind_of
+
+    return kind_of(path) is Kind.TEXT and os.path.isfile(path) and not holds_weights(path)
 
 
 def _files(net: str, weights: str | None, alone: bool, out_dir: str) -> Files:
@@ -123,8 +124,11 @@ def _files(net: str, weights: str | None, alone: bool, out_dir: str) -> Files:
 
 def _stem(path: str) -> str:
     """PATH without what says of which kind the file is."""
+    from caffe_fcn.files.names import ENDINGS, Kind
+
     path = os.path.normpath(path)
-    ending = next((each for each in (*_WEIGHTS, *_NETS) if path.lower().endswith(each)), "")
+    known = (".caffemodel.h5", ".caffemodel.hdf5", *ENDINGS[Kind.WEIGHTS], *ENDINGS[Kind.TEXT])
+    ending = next((each for each in known if path.lower().endswith(each)), "")
     return path[: len(path) - len(ending)]
 
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from caffe_fcn.cli.nets import files_of
-from caffe_fcn.cli.options import Manner, check_fork, file_name, fork_option, selection_options, writing_options
+from caffe_fcn.cli.options import (
+    Manner,
+    check_fork,
+    check_name,
+    file_name,
+    fork_option,
+    selection_options,
+    writing_options,
+)
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
 
@@ -69,6 +77,8 @@ def upgrade(
     wanted = _Wanted(target == "bvlc", selection, fork)
     outputs = [path for path in (output, output_weights) if path is not None]
     _check_usage(source, second, outputs, manner)
+    check_name("-o", output, "TEXT")
+    check_name("-w", output_weights, "WEIGHTS")
     if output is not None and output_weights is not None:
         _upgrade_pair((source, second), (output, output_weights), wanted, manner)
     else:
@@ -101,21 +111,20 @@ def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manne
 
 def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None:
     from caffe_fcn.files.atomic import check_outputs
-    from caffe_fcn.files.weights import is_hdf5_name
+    from caffe_fcn.files.names import Kind, is_hdf5_name, kind_of
     from caffe_fcn.net.source import SourceNet, open_either
     from caffe_fcn.surgery.upgrading import check_alone, net_inside, upgrade_file
 
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
         notes = check_alone(opened) if wanted.bvlc else ()
-        if out.endswith((".prototxt", ".pbtxt")) and not isinstance(opened, SourceNet):
+        check_name("OUT", out, "TEXT", *(() if isinstance(opened, SourceNet) else ("WEIGHTS",)))
+        if kind_of(out) is Kind.TEXT and not isinstance(opened, SourceNet):
             upgraded = net_inside(opened, wanted.selection, wanted.fork)
         else:
             check_fork(wanted.fork, alone=False)
             upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), selection=wanted.selection)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
-        if upgraded.document is not None and (is_hdf5_name(out) or out.endswith(".caffemodel")):
-            raise click.UsageError(f"{name} is a prototxt, and {out} a name for weights; call OUT otherwise")
         if upgraded.diff is None and manner.diff:
             raise click.UsageError(f"--diff is for a prototxt, and {name} is none")
         if not manner.dry_run:
@@ -126,7 +135,7 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None
 
 def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wanted, manner: Manner) -> None:
     from caffe_fcn.files.atomic import check_outputs
-    from caffe_fcn.files.weights import is_hdf5_name
+    from caffe_fcn.files.names import is_hdf5_name
     from caffe_fcn.surgery.convert import open_inputs
     from caffe_fcn.surgery.upgrading import upgrade_pair
 

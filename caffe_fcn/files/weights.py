@@ -7,9 +7,6 @@ import os
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.source import Source
 
-HDF5_SUFFIXES = (".h5", ".hdf5")
-"""What the name of an output in HDF5 ends in."""
-
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -29,8 +26,3 @@ def open_weights(path: str | os.PathLike[str], name: str | None = None) -> Weigh
 def _is_hdf5(path: str | os.PathLike[str], name: str | None) -> bool:
     with Source(path, name) as source:
         return source.read(0, min(source.size, len(_SIGNATURE))) == _SIGNATURE
-
-
-def is_hdf5_name(path: str | os.PathLike[str]) -> bool:
-    """Whether an output called PATH is to be an HDF5 file."""
-    return os.fspath(path).lower().endswith(HDF5_SUFFIXES)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from caffe_fcn.errors import PictureError, missing
+from caffe_fcn.files.names import ENDINGS, Kind
 from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.run import stored
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 500_000_000
 """The most pixels that a picture may have unless it is said otherwise: a small file can unpack to any size."""
 
-SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .npy .pgm .png .pnm .ppm .tif .tiff .webp".split())
+SUFFIXES = frozenset((*ENDINGS[Kind.PICTURE], ".npy"))
 """What the names of pictures in a folder end in."""
 
 GREY = (0.299, 0.587, 0.114)

@@ -11,10 +11,11 @@ from typing import NamedTuple, TextIO, TypeAlias
 from caffe_fcn.errors import CaffemodelError, OutputError
 from caffe_fcn.files.atomic import Output, OutputFiles, output_error
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.names import is_hdf5_name
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.rewrite import Edits, LayerEdit, write
-from caffe_fcn.files.weights import is_hdf5_name, open_weights
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.surgery.convert import Plan
 from caffe_fcn.surgery.weights import WeightPlan, for_hdf5

@@ -337,8 +337,9 @@ def test_weights_that_are_cut_short(lenet: CommandLine) -> None:
 def test_files_that_are_there_or_are_not(lenet: CommandLine) -> None:
     (lenet.path / "net.onnx").write_text("mine")
     assert refuses(lenet, *FILES) == "net.onnx: exists already; overwrite it with --force or name another file"
-    assert "the same file as the input net.prototxt" in refuses(lenet, *FILES, "-o", FILES[0], "--force")
-    assert "the same file as the input net.caffemodel" in refuses(lenet, *FILES, "-o", FILES[1], "--force")
+    plain = [shutil.copy(file, file.replace("net.", "")) for file in FILES]
+    assert "the same file as the input prototxt" in refuses(lenet, *plain, "-o", plain[0], "--force")
+    assert "the same file as the input caffemodel" in refuses(lenet, *plain, "-o", plain[1], "--force")
     (lenet.path / "labels.txt").write_text("\n".join("0123456789"))
     labels = ("--labels", "labels.txt", "-o", "labels.txt", "--force")
     assert "the same file as the input labels.txt" in refuses(lenet, *FILES, *labels)

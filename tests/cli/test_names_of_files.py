@@ -1,4 +1,4 @@
-"""Names of files that are not UTF-8, and accented ones in a locale without accents."""
+"""Names of files that are not UTF-8, accented ones in a locale without accents, and outputs named for another kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import LENET, CommandLine
+import caffe_fcn
+from caffe_fcn.files.names import ENDINGS, Kind
+from tests.cli.conftest import LENET, CommandLine, listing
 from tests.paths import ROOT
 
 LATIN = os.fsdecode(b"caf\xe9")
@@ -72,3 +74,55 @@ def test_accented_names_in_a_locale_without_accents(tmp_path: Path, command: str
     done = subprocess.run(list(map(os.fsencode, words)), cwd=tmp_path, env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert "naïve." in json.dumps(json.loads(done.stdout.decode("utf-8")), ensure_ascii=False)
+
+
+PAIR = ["net.prototxt", "net.caffemodel"]
+OUTPUTS: list[tuple[list[str], tuple[Kind, ...]]] = [
+    (["convert", *PAIR, "-o", "{}"], (Kind.TEXT,)),
+    (["convert", *PAIR, "-w", "{}"], (Kind.WEIGHTS,)),
+    (["upgrade", "net.prototxt", "{}"], (Kind.TEXT,)),
+    (["upgrade", "net.caffemodel", "{}"], (Kind.TEXT, Kind.WEIGHTS)),
+    (["upgrade", *PAIR, "-o", "{}", "-w", "free.weights"], (Kind.TEXT,)),
+    (["upgrade", *PAIR, "-o", "free.text", "-w", "{}"], (Kind.WEIGHTS,)),
+    (["export", *PAIR, "-o", "{}"], (Kind.ONNX,)),
+    (["run", *PAIR, "net.png", "-o", "{}"], (Kind.ARRAY,)),
+    (["run", *PAIR, "net.png", "--heatmap", "{}"], (Kind.PICTURE,)),
+    (["run", *PAIR, "net.png", "--label-map", "{}"], (Kind.PICTURE,)),
+]
+"""What is said to a command, with a place for the name of an output, and the kinds of file that this may be."""
+
+
+@pytest.mark.parametrize(("words", "kinds"), OUTPUTS, ids=lambda value: " ".join(map(str, value)))
+def test_an_output_named_for_another_kind_of_file(
+    lenet: CommandLine, words: list[str], kinds: tuple[Kind, ...]
+) -> None:
+    before = listing(lenet.path)
+    for kind in set(Kind) - set(kinds):
+        for ending in ENDINGS[kind]:
+            name = f"new{ending.upper() if kind is Kind.PICTURE else ending}"
+            result = lenet.run(*(word.format(name) for word in words))
+            assert result.code == 2, (name, result.err)
+            assert f"{name}: expected a name " in result.err
+            assert listing(lenet.path) == before
+
+
+@pytest.mark.parametrize("words", [words for words, _ in OUTPUTS[:7]], ids=" ".join)
+def test_an_output_whose_name_tells_no_kind(lenet: CommandLine, words: list[str]) -> None:
+    assert lenet.run(*(word.format("new.txt") for word in words)).code == 0
+    assert "new.txt" in lenet.names
+
+
+def test_the_library_refuses_names_for_another_kind(lenet: CommandLine) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    before = listing(lenet.path)
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        conversion = caffe_fcn.convolutionalize(net, weights)
+        for write in (
+            lambda: conversion.write("new.caffemodel", "new.prototxt"),
+            lambda: conversion.write(output_weights="new.onnx"),
+            lambda: caffe_fcn.convert("net.prototxt", "net.caffemodel", Path("new.png")),
+            lambda: caffe_fcn.export(net, weights, "new.prototxt"),
+        ):
+            with pytest.raises(ValueError, match=r"^new\.\w+: expected a name for"):
+                write()
+    assert listing(lenet.path) == before

@@ -307,8 +307,10 @@ def test_other_documents_are_not_valid(old: CommandLine) -> None:
         (["old.caffemodel", "-", "--json"], "and so does an output of '-'"),
         (["old.caffemodel", "x", "--diff"], "--diff is for a prototxt, and old.caffemodel is none"),
         (["old.h5", "x", "--diff"], "--diff is for a prototxt, and old.h5 is none"),
-        (["old.prototxt", "new.h5"], "old.prototxt is a prototxt, and new.h5 a name for weights"),
-        (["old.prototxt", "new.caffemodel"], "old.prototxt is a prototxt, and new.caffemodel a name for weights"),
+        (
+            ["old.prototxt", "new.h5"],
+            "OUT new.h5: expected a name for a prototxt (.prototxt, .pbtxt), found one for",
+        ),
         (["old.prototxt", "new.prototxt", "--in-place"], "No such option"),
     ],
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from caffe_fcn.errors import CaffemodelError
-from caffe_fcn.files.weights import is_hdf5_name, open_weights
+from caffe_fcn.files.names import is_hdf5_name
+from caffe_fcn.files.weights import open_weights
 from tests.files.datasets import CAFFES
 from tests.files.test_caffemodel import LENET, VARIANTS
 
