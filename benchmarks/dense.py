@@ -28,8 +28,9 @@ from caffe_fcn.net.source import read_net
 
 HERE = Path(__file__).resolve().parent
 THREADS = os.cpu_count() or 1
-ENGINES = ("onnxruntime", "opencv", "openvino", "caffe")
-"""Engines whose loading is compared."""
+LOW_MEMORY = "onnxruntime --low-memory"
+ENGINES = ("onnxruntime", LOW_MEMORY, "opencv", "openvino", "caffe")
+"""Engines whose loading is compared, with options."""
 
 DENSE, SLIDING, PYCAFFE, MATRICES = "run's engine", "sliding window", "pycaffe", "matrix product"
 
@@ -140,8 +141,9 @@ class Worker:
 
 
 def session(engine: str, net: Path, weights: Path, shape: Sequence[int]) -> Command:
-    """What loads NET with WEIGHTS in an ENGINE of caffe-fcn, to be fed arrays of SHAPE."""
-    return [sys.executable, HERE / "session.py", engine, net, weights, _extents(shape), str(THREADS)]
+    """What loads NET with WEIGHTS in an ENGINE of caffe-fcn, with options, to be fed arrays of SHAPE."""
+    name, *options = engine.split()
+    return [sys.executable, HERE / "session.py", name, net, weights, _extents(shape), str(THREADS), *options]
 
 
 def peer(python: str | Path, kind: str, model: Path, weights: Path, shape: Sequence[int]) -> Command:

@@ -3,7 +3,7 @@
 It prints JSON, a line each: first how long loading took, and the version; then how long each run did, and how many
 values it made; and each time the peak memory so far.
 
-    python benchmarks/session.py ENGINE NET WEIGHTS N,C,H,W THREADS
+    python benchmarks/session.py ENGINE NET WEIGHTS N,C,H,W THREADS [--low-memory]
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ NOT_INSTALLED = 3
 """The exit code for an engine that cannot be had; stderr says why."""
 
 
-def load(name: str, net: str, weights: str, threads: int) -> Session:
+def load(name: str, net: str, weights: str, threads: int, *, low_memory: bool = False) -> Session:
     """NET with WEIGHTS in the engine called NAME."""
-    chosen = engine(name, threads)
+    chosen = engine(name, threads, low_memory=low_memory)
     graph = build_graph(read_net(net).net, source=net)
     with open_weights(weights) as opened:
         return chosen.load(Net(graph, infer_shapes(graph)), opened)
@@ -37,10 +37,10 @@ def load(name: str, net: str, weights: str, threads: int) -> Session:
 
 def main() -> int:
     """Load, and run as long as lines come in."""
-    name, net, weights, shape, threads = sys.argv[1:]
+    name, net, weights, shape, threads, *options = sys.argv[1:]
     start = perf_counter()
     try:
-        session = load(name, net, weights, int(threads))
+        session = load(name, net, weights, int(threads), low_memory="--low-memory" in options)
     except ExtraError as error:
         print(error, file=sys.stderr)
         return NOT_INSTALLED

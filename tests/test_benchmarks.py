@@ -242,9 +242,10 @@ def test_a_peer_that_makes_another_map_is_no_peer(bench: Bench, monkeypatch: pyt
 def test_loading_takes_both_nets(
     bench: Bench, left_out: dict[str, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dense, "ENGINES", ("onnxruntime", "caffe"))
+    monkeypatch.setattr(dense, "ENGINES", ("onnxruntime", dense.LOW_MEMORY, "caffe"))
     found = Loading(PICTURE)(bench)
-    assert [each.name for each in found] == ["twin, onnxruntime", "original, onnxruntime"]
+    engines = ("onnxruntime", "onnxruntime --low-memory")
+    assert [each.name for each in found] == [f"{net}, {engine}" for engine in engines for net in ("twin", "original")]
     assert all(len(each.seconds) == len(each.peaks) == 1 for each in found)
     assert {name: needed for name, (_, needed) in left_out.items()} == {"twin, caffe": False, "original, caffe": False}
 

@@ -57,6 +57,9 @@ class PredictOptions(SelectionOptions, total=False):
     """What runs the net, onnxruntime by default."""
     threads: int | None
     """The threads of the engine, by default as many as it takes."""
+    low_memory: bool
+    """Whether onnxruntime uses large weights where they lie, which takes less memory and more time; by default where
+    memory is short."""
     gpu: bool
     """Whether it is to run on the GPU."""
 
@@ -287,6 +290,7 @@ def _looking(
     *,
     engine: str = "onnxruntime",
     threads: int | None = None,
+    low_memory: bool = False,
     gpu: bool = False,
     mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
     scale: float | None = None,
@@ -314,7 +318,7 @@ def _looking(
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (
-        engine_called(engine, threads, gpu=gpu),
+        engine_called(engine, threads, gpu=gpu, low_memory=low_memory),
         {
             "mean": mean_text(mean),
             "scale": checked_scale(scale),

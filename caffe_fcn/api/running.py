@@ -45,6 +45,9 @@ class VerifyOptions(SelectionOptions, total=False):
     """What runs the nets, onnxruntime by default."""
     threads: int | None
     """The threads of the engine, by default as many as it takes."""
+    low_memory: bool
+    """Whether onnxruntime uses large weights where they lie, which takes less memory and more time; by default where
+    memory is short."""
 
 
 class ExportOptions(SelectionOptions, total=False):
@@ -168,14 +171,16 @@ def load(
     threads: int | None = None,
     *,
     blobs: str | Sequence[str] = (),
+    low_memory: bool = False,
     **options: Unpack[SelectionOptions],
 ) -> Session:
     """NET with WEIGHTS, ready to run any number of times; the weights may be closed afterwards.
 
     The session's `run` takes the inputs by name, float arrays N×C×H×W, and returns the outputs by name, or those of
-    BLOBS that are asked for. Where the net takes any size H×W, it may differ from run to run. OPTIONS are
-    `SelectionOptions`. Raises LoweringError or EngineError for a net that the engine cannot run, or would
-    run otherwise than Caffe does; WeightsError where weights are another net's or hold NaN; ExtraError where the
+    BLOBS that are asked for. Where the net takes any size H×W, it may differ from run to run. With LOW_MEMORY, and
+    where memory is short, onnxruntime uses large weights where they lie, which takes less memory and more time. OPTIONS
+    are `SelectionOptions`. Raises LoweringError or EngineError for a net that the engine cannot run, or would run
+    otherwise than Caffe does; WeightsError where weights are another net's or hold NaN; ExtraError where the
     engine is not installed.
     """
     from caffe_fcn.run.engines import engine as engine_called
@@ -183,9 +188,9 @@ def load(
     from caffe_fcn.run.nets import one_net
 
     check_models("load", net=net, weights=weights)
-    check_options("load", options, SelectionOptions, more=["engine", "threads", "blobs"])
+    check_options("load", options, SelectionOptions, more=["engine", "threads", "blobs", "low_memory"])
     selection, _ = selection_of(options)
-    chosen = engine_called(engine, threads)
+    chosen = engine_called(engine, threads, low_memory=low_memory)
     found, held, _ = one_net(net, weights, selection)
     check_finite(held, found.graph)
     return chosen.load(found, held, outputs=several(blobs))
@@ -201,6 +206,7 @@ def _proving(
     tolerance: float | None = None,
     engine: str = "onnxruntime",
     threads: int | None = None,
+    low_memory: bool = False,
 ) -> proving.Options:
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.verify import PROOFS, Options
@@ -213,7 +219,7 @@ def _proving(
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
     return Options(
-        engine=engine_called(engine, threads),
+        engine=engine_called(engine, threads, low_memory=low_memory),
         samples=samples,
         windows=windows,
         seed=seed,

@@ -127,6 +127,15 @@ fork_option = click.option(
 """The option that says by whose numbers a caffemodel alone is read."""
 
 
+low_memory_option = click.option(
+    "--low-memory",
+    is_flag=True,
+    help="Use large weights where they lie in onnxruntime, which takes less memory and more time.  "
+    "[default: where memory is short]",
+)
+"""The option that chooses memory over time."""
+
+
 def check_fork(fork: str | None, *, alone: bool) -> None:
     """Raise UsageError where FORK is given, and no caffemodel stands ALONE."""
     if fork is not None and not alone:

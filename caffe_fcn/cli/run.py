@@ -15,6 +15,7 @@ from caffe_fcn.cli.options import (
     directory_name,
     file_name,
     fork_option,
+    low_memory_option,
     preparation_options,
     selection_options,
     size,
@@ -103,6 +104,7 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
 @click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Take pictures of so many.  [default: 5e8]")
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the net.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
+@low_memory_option
 @click.option("--gpu", is_flag=True, help="Run on the GPU, or not at all.")
 @selection_options
 @fork_option
@@ -198,6 +200,7 @@ def _job(
     max_pixels: int | None,
     engine: str,
     threads: int | None,
+    low_memory: bool,
     gpu: bool,
     selection: Selection,
     fork: str | None,
@@ -215,7 +218,7 @@ def _job(
     from caffe_fcn.run.results import check_labelled, drawn_of, heat_of
     from caffe_fcn.run.running import prepare
 
-    runner = engine_called(engine, threads, gpu=gpu)
+    runner = engine_called(engine, threads, gpu=gpu, low_memory=low_memory)
     source, trained = open_trained(stack, net, fork)
     most = max_pixels or MAX_PIXELS
     model, settings, notes = prepare(

@@ -3,54 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from caffe_fcn.errors import EngineError
 from caffe_fcn.run.engine import Engine
 from caffe_fcn.wording import option
 
 
-def _onnxruntime(threads: int | None, gpu: bool) -> Engine:
+class Resources(NamedTuple):
+    """What an engine may use: so many THREADS, or as many as it takes; the GPU; with LOW_MEMORY less memory, at the
+    price of time."""
+
+    threads: int | None = None
+    gpu: bool = False
+    low_memory: bool = False
+
+
+def _onnxruntime(use: Resources) -> Engine:
     from caffe_fcn.run.onnxruntime import OnnxRuntime, gpu_provider, onnxruntime
 
     onnxruntime()
-    return OnnxRuntime(threads, provider=gpu_provider() if gpu else None)
+    return OnnxRuntime(use.threads, provider=gpu_provider() if use.gpu else None, low_memory=use.low_memory)
 
 
-def _opencv(threads: int | None, gpu: bool) -> Engine:
+def _opencv(use: Resources) -> Engine:
     from caffe_fcn.run.opencv import OpenCv, opencv
 
-    _refuse_gpu("opencv", gpu)
+    _refuse_others("opencv", use)
     opencv()
-    return OpenCv(threads)
+    return OpenCv(use.threads)
 
 
-def _openvino(threads: int | None, gpu: bool) -> Engine:
+def _openvino(use: Resources) -> Engine:
     from caffe_fcn.run.openvino import OpenVino, openvino
 
-    _refuse_gpu("openvino", gpu)
+    _refuse_others("openvino", use)
     openvino()
-    return OpenVino(threads)
+    return OpenVino(use.threads)
 
 
-def _caffe(threads: int | None, gpu: bool) -> Engine:
+def _caffe(use: Resources) -> Engine:
     from caffe_fcn.run.pycaffe import PyCaffe
 
-    _refuse_gpu("caffe", gpu)
-    made = PyCaffe(threads)
+    _refuse_others("caffe", use)
+    made = PyCaffe(use.threads)
     made.check()
     return made
 
 
-def _refuse_gpu(name: str, gpu: bool) -> None:
-    if gpu:
-        raise EngineError(
-            f"the engine {name} runs on the CPU only here; "
-            f"use {option('engine', 'onnxruntime')}, "
-            f"or leave {option('gpu')} out"
-        )
+def _refuse_others(name: str, use: Resources) -> None:
+    """Raise EngineError where the engine NAME is to USE what only onnxruntime can."""
+    for asked, flag, reason in (
+        (use.gpu, "gpu", "runs on the CPU only here"),
+        (use.low_memory, "low-memory", "has no setting for less memory"),
+    ):
+        if asked:
+            raise EngineError(
+                f"the engine {name} {reason}; use {option('engine', 'onnxruntime')}, or leave {option(flag)} out"
+            )
 
 
-ENGINES: dict[str, Callable[[int | None, bool], Engine]] = {
+ENGINES: dict[str, Callable[[Resources], Engine]] = {
     "onnxruntime": _onnxruntime,
     "opencv": _opencv,
     "openvino": _openvino,
@@ -59,9 +72,10 @@ ENGINES: dict[str, Callable[[int | None, bool], Engine]] = {
 """Name to what makes the engine, the default first."""
 
 
-def engine(name: str, threads: int | None = None, *, gpu: bool = False) -> Engine:
-    """The engine called NAME, on so many THREADS, or on the GPU. Raises EngineError for a name that is none and where
-    there is no GPU, ExtraError where a package is not installed."""
+def engine(name: str, threads: int | None = None, *, gpu: bool = False, low_memory: bool = False) -> Engine:
+    """The engine called NAME, on so many THREADS, or on the GPU; with LOW_MEMORY it takes less memory and more time.
+    Raises EngineError for a name that is none and where there is no GPU, ExtraError where a package is not
+    installed."""
     if name not in ENGINES:
         raise EngineError(f"expected an engine out of {', '.join(ENGINES)}, found {name!r}")
-    return ENGINES[name](threads, gpu)
+    return ENGINES[name](Resources(threads, gpu, low_memory))

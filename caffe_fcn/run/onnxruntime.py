@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
 from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described, temporary_copy
+from caffe_fcn.run.memory import free_memory
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
@@ -35,8 +36,12 @@ _ERRORS_ONLY = 3
 """onnxruntime's level of logging."""
 
 LEFT_IN_PLACE = 32 << 20
-"""Convolution weights of so many bytes are used where they lie. Otherwise onnxruntime puts a copy in another order,
-which gains it a tenth of the time and, in a net that is nearly all one such layer, takes twice the memory."""
+"""Where memory is short, weights of so many bytes are used where they lie. Otherwise onnxruntime puts them into an
+order of its own, in which a convolution takes a quarter less time."""
+
+LOADING = 4
+"""onnxruntime takes less than so many times the size of a net to load it: the mapped file, the weights in another
+order, and the largest of them once more on the way. While it runs it keeps them once."""
 
 
 def onnxruntime() -> Any:
@@ -69,14 +74,25 @@ def gpu_provider() -> str:
 
 class OnnxRuntime:
     """The engine. THREADS is how many work on one operation; None for as many as there are cores. With FIXED, a
-    net takes its nominal size alone. PROVIDER is what runs it instead of the CPU."""
+    net takes its nominal size alone. PROVIDER is what runs it instead of the CPU. With LOW_MEMORY, or where FREE tells
+    that memory is short, large weights are used where they lie, which takes more time."""
 
     name = "onnxruntime"
 
-    def __init__(self, threads: int | None = None, *, fixed: bool = False, provider: str | None = None) -> None:
+    def __init__(
+        self,
+        threads: int | None = None,
+        *,
+        fixed: bool = False,
+        provider: str | None = None,
+        low_memory: bool = False,
+        free: Callable[[], int | None] = free_memory,
+    ) -> None:
         self.threads = threads
         self.fixed = fixed
         self.provider = provider
+        self.low_memory = low_memory
+        self.free = free
 
     def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
         """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
@@ -100,7 +116,7 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
             path = os.path.join(directory, _MODEL)
-            _write(lowered, weights, directory)
+            _write(self._laid_out(lowered.graph), weights, directory)
             with _failures_told(f"load {net.graph.source}"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a provider that cannot be had, which is told below
                 session = package.InferenceSession(path, options, [*([self.provider] if self.provider else []), _CPU])
@@ -111,6 +127,12 @@ class OnnxRuntime:
                 f"or leave {option('gpu')} out"
             )
         return OnnxRuntimeSession(lowered, session)
+
+    def _laid_out(self, graph: OnnxGraph) -> OnnxGraph:
+        """GRAPH, its largest weights in place where memory is short."""
+        needed = LOADING * sum(constant.size for constant in graph.constants)
+        short = self.low_memory or ((free := self.free()) is not None and free < needed)
+        return _with_weights_in_place(graph) if short else graph
 
 
 def _types(names: Collection[str]) -> str:
@@ -133,9 +155,9 @@ def _failures_told(what: str) -> Iterator[None]:
         raise EngineError(f"onnxruntime cannot {what}: {reason}") from error
 
 
-def _write(lowered: Lowered, weights: WeightFile, directory: str) -> None:
-    """Write the model and its data to DIRECTORY. Raises OutputError."""
-    parts = lay_out(_with_weights_in_place(lowered.graph), {}, _DATA)
+def _write(graph: OnnxGraph, weights: WeightFile, directory: str) -> None:
+    """Write the model of GRAPH and its data to DIRECTORY. Raises OutputError."""
+    parts = lay_out(graph, {}, _DATA)
     for name, made in ((_MODEL, parts.model), (_DATA, parts.data)):
         try:
             fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -590,6 +590,14 @@ def test_a_gpu_that_is_not_there(digits: CommandLine, monkeypatch: pytest.Monkey
     assert "cannot use CUDAExecutionProvider here" in refuses(digits, *FCN, "scattered.png", "--gpu")
 
 
+def test_low_memory(digits: CommandLine) -> None:
+    for name, options in (("a.npy", []), ("b.npy", ["--low-memory"])):
+        runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", name, *options)
+    np.testing.assert_allclose(np.load(digits.path / "b.npy"), np.load(digits.path / "a.npy"), rtol=1e-5)
+    told = refuses(digits, *FCN, "scattered.png", "--low-memory", "--engine", "opencv")
+    assert "the engine opencv has no setting for less memory; use --engine onnxruntime" in told
+
+
 def test_blobs(digits: CommandLine) -> None:
     runs(digits, *FCN, "scattered.png", "--blob", "conv2", "-o", "m.npy")
     assert np.load(digits.path / "m.npy").shape[0] == 32
