@@ -55,7 +55,7 @@ def _refuse_others(name: str, use: Resources) -> None:
     """Raise EngineError where the engine NAME is to USE what only onnxruntime can."""
     for asked, flag, reason in (
         (use.gpu, "gpu", "runs on the CPU only here"),
-        (use.low_memory, "low-memory", "has no setting for less memory"),
+        (use.low_memory, "low_memory", "has no setting for less memory"),
     ):
         if asked:
             raise EngineError(

@@ -8,30 +8,27 @@ stands: a mapping outlives the name.
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from caffe_fcn.errors import EngineError, LoweringError, missing
-from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described, temporary_copy
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
 from caffe_fcn.run.memory import free_memory
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
-from caffe_fcn.run.onnx.model import lay_out, size_of, write_parts
+from caffe_fcn.run.onnx.temporary import written
 from caffe_fcn.wording import option
 
 _CPU = "CPUExecutionProvider"
 _GPU = tuple(f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "MIGraphX", "Dml", "CoreML"))
 """What runs nets on a GPU, the first that there is."""
 
-_MODEL, _DATA = "net.onnx", "net.data"
 _ERRORS_ONLY = 3
 """onnxruntime's level of logging."""
 
@@ -114,12 +111,11 @@ class OnnxRuntime:
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = self.threads or 0
         options.inter_op_num_threads = 1
-        with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
-            path = os.path.join(directory, _MODEL)
-            _write(self._laid_out(lowered.graph), weights, directory)
-            with _failures_told(f"load {net.graph.source}"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a provider that cannot be had, which is told below
-                session = package.InferenceSession(path, options, [*([self.provider] if self.provider else []), _CPU])
+        providers = [*([self.provider] if self.provider else []), _CPU]
+        graph, loading = self._laid_out(lowered.graph), f"load {net.graph.source}"
+        with written(graph, weights) as path, _failures_told(loading), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a provider that cannot be had, which is told below
+            session = package.InferenceSession(path, options, providers)
         if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
             raise EngineError(
                 f"{option('gpu', True)}: onnxruntime cannot use {self.provider} here; "
@@ -153,20 +149,6 @@ def _failures_told(what: str) -> Iterator[None]:
     except kinds as error:
         reason = " ".join(str(error).split())
         raise EngineError(f"onnxruntime cannot {what}: {reason}") from error
-
-
-def _write(graph: OnnxGraph, weights: WeightFile, directory: str) -> None:
-    """Write the model of GRAPH and its data to DIRECTORY. Raises OutputError."""
-    parts = lay_out(graph, {}, _DATA)
-    for name, made in ((_MODEL, parts.model), (_DATA, parts.data)):
-        try:
-            fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                write_parts(weights, fd, made)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise output_error(temporary_copy(weights), error, needed=size_of(made)) from error
 
 
 def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:

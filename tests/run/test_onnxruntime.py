@@ -14,6 +14,7 @@ import pytest
 from caffe_fcn.errors import EngineError, OutputError, ShapeError
 from caffe_fcn.run import onnxruntime as engine_module
 from caffe_fcn.run.engine import Engine, Session
+from caffe_fcn.run.onnx import temporary
 from caffe_fcn.run.onnx.graph import OnnxGraph
 from caffe_fcn.run.onnx.registry import LOWERINGS
 from caffe_fcn.run.onnxruntime import LOADING, OnnxRuntime, OnnxRuntimeSession
@@ -121,7 +122,7 @@ def test_no_room_for_the_temporary_copy(monkeypatch: pytest.MonkeyPatch) -> None
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(engine_module, "write_parts", full)
+    monkeypatch.setattr(temporary, "write_parts", full)
     with case(LENET) as (net, weights), pytest.raises(OutputError, match=r"temporary copy of .*the disk is full"):
         load(net, weights)
 
