@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -43,6 +43,22 @@ class Metadata(NamedTuple):
 
 
 NO_METADATA = Metadata()
+
+MEANINGS: Mapping[str, str] = {
+    "source": "the Caffe files that the model was made of",
+    "input_channels": "the order of a picture's channels: BGR or RGB",
+    "input_mean": "JSON list: what to subtract from each channel of a picture, in that order, its values 0 to 255",
+    "input_scale": "JSON number: what to multiply by after that",
+    "classes": "JSON list: the names of the classes, by their number",
+    "geometry": "JSON object: for each output that is a map, by its name, where its cells lie, in pixels of the input. "
+    "`window`, `stride`, `offset` and `phases` are lists with one entry for each spatial axis, in Caffe's "
+    "order: height before width. The middle of cell i lies at offset + i * stride, where 0 is the middle of the "
+    "first pixel; it sees at most `window` pixels. `phases` is an empty list, or, where cells are of n kinds in "
+    "turn, holds for each axis the window and the offset of the first cell of each kind; the next cell of a "
+    "kind lies n * stride further. `exactness`: where a cell depends on its window alone: everywhere, away from "
+    "borders or nowhere; `inexact`: the reasons",
+}
+"""What the keys of metadata_props mean; the inputs themselves are float32, N×C×H×W."""
 
 
 class Exported(NamedTuple):
@@ -80,14 +96,15 @@ def export(
     lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed, expand_lrn=expand_lrn)
     check_finite(weights, lowered.scope.graph)
     told = metadata_props(lowered, metadata)
-    parts = lay_out(lowered.graph, told)
+    doc = explained(told)
+    parts = lay_out(lowered.graph, told, doc=doc)
     if external or size_of(parts.model) > LIMIT:
         if path == STDOUT:
             raise OutputError("stdout: the values need a second file beside the model; name a file")
         name = os.path.basename(path) + DATA_SUFFIX
         if os.fsencode(name) != as_utf8(name).encode():
             raise OutputError(f"{path}: ONNX names the second file in UTF-8, and this is none; choose another name")
-        parts = lay_out(lowered.graph, told, as_utf8(name))
+        parts = lay_out(lowered.graph, told, as_utf8(name), doc=doc)
     planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
     if size_of(parts.model) > LIMIT:
         raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")
@@ -139,6 +156,11 @@ def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[s
         "geometry": _json(_geometry(lowered) or None),
     }
     return {key: text for key, text in props.items() if text is not None}
+
+
+def explained(keys: Iterable[str]) -> str:
+    """What the model's doc_string says: what the metadata_props of these KEYS mean."""
+    return "\n".join(["Inputs are float32. metadata_props:", *(f"{key}: {MEANINGS[key]}" for key in keys)])
 
 
 def _json(value: object) -> str | None:

@@ -58,8 +58,11 @@ def onnx_package(what: str) -> Any:
     return onnx
 
 
-def lay_out(graph: OnnxGraph, metadata: Mapping[str, str], data_name: str | None = None) -> ModelParts:
-    """The parts of the model of GRAPH. Where DATA_NAME is given, large values go to a file of that name.
+def lay_out(
+    graph: OnnxGraph, metadata: Mapping[str, str], data_name: str | None = None, *, doc: str = ""
+) -> ModelParts:
+    """The parts of the model of GRAPH, which DOC describes. Where DATA_NAME is given, large values go to a file of that
+    name.
 
     Raises ExtraError where the onnx package is not installed.
     """
@@ -75,7 +78,7 @@ def lay_out(graph: OnnxGraph, metadata: Mapping[str, str], data_name: str | None
         data += [bytes(gap), constant.data]
         body += _framed(_INITIALIZER, [_tensor_header(onnx, constant, (data_name, end + gap, constant.size))])
         end += gap + constant.size
-    return ModelParts([_model_bytes(onnx, metadata), *_framed(_GRAPH, body)], data)
+    return ModelParts([_model_bytes(onnx, metadata, doc), *_framed(_GRAPH, body)], data)
 
 
 def size_of(parts: Sequence[Part]) -> int:
@@ -136,9 +139,10 @@ def _value_info(onnx: Any, value: Value) -> Any:
     return onnx.helper.make_tensor_value_info(value.name, FLOAT, list(value.dims))
 
 
-def _model_bytes(onnx: Any, metadata: Mapping[str, str]) -> bytes:
+def _model_bytes(onnx: Any, metadata: Mapping[str, str], doc: str) -> bytes:
     """A model without its graph."""
     model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="caffe-fcn", producer_version=__version__)
+    model.doc_string = doc
     model.opset_import.add(domain="", version=OPSET)
     for key, text in metadata.items():
         model.metadata_props.add(key=key, value=as_utf8(text))

@@ -19,7 +19,7 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnx import export as export_module
-from caffe_fcn.run.onnx.export import Exported, Metadata, export
+from caffe_fcn.run.onnx.export import MEANINGS, Exported, Metadata, explained, export, metadata_props
 from caffe_fcn.run.onnx.model import ALIGNMENT
 from caffe_fcn.run.onnx.normalization import MAX_BAND
 from caffe_fcn.run.onnx.scope import ALL
@@ -156,6 +156,15 @@ def test_metadata(tmp_path: Path) -> None:
     assert json.loads(props["classes"]) == ["null", "eins", "zwö"]
     assert "geometry" not in props, "the answer of a classifier is no map"
     onnx.checker.check_model(model)
+    assert model.doc_string == explained(["source", "input_mean", "input_scale", "classes"])
+
+
+def test_every_key_is_explained_in_the_file_and_in_the_manual(tmp_path: Path) -> None:
+    made = export_case("lenet", tmp_path / "net.onnx")
+    told = metadata_props(made.lowered, Metadata("n", "BGR", [1], 0.5, ["a"]))
+    assert [*MEANINGS] == [*told, "geometry"]
+    page = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
+    assert [line for key, text in MEANINGS.items() if (line := f"| `{key}` | {text} |") not in page.splitlines()] == []
 
 
 def test_what_is_not_given_is_not_told(tmp_path: Path) -> None:
