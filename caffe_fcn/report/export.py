@@ -205,7 +205,8 @@ def _layer_cells(layer: Layer) -> list[Any]:
     ]
     if lies is None:
         return [*cells, *[""] * len(_GEOMETRY_TITLES)]
-    numbers = [_extents(lies.window), _extents(map(_number, lies.stride)), _extents(map(_number, lies.offset))]
+    numbers = [_extents("all" if window is None else window for window in lies.window)]
+    numbers += [_extents(map(_number, lies.stride)), _extents(map(_number, lies.offset))]
     numbers.append(_extents(len(axis.phases) for axis in lies.axes))
     return [*cells, *numbers, lies.exactness.value, _joined(map(words, lies.reasons))]
 
@@ -219,7 +220,7 @@ def _joined(texts: Iterable[str]) -> str:
     return ";".join(visible(text) for text in texts)
 
 
-def _extents(shape: Iterable[int | float] | None) -> str:
+def _extents(shape: Iterable[int | float | str] | None) -> str:
     return "?" if shape is None else "x".join(map(str, shape)) or "scalar"
 
 

@@ -253,9 +253,16 @@ def _geometry_cells(geometry: Geometry | None, notes: _Footnotes) -> list[str]:
 
 
 def _windows(geometry: Geometry) -> list[str]:
-    """What a cell sees along each axis: the least and the most where that depends on its phase."""
-    extents = ([phase.window for phase in axis.phases] if not axis.whole else [axis.window] for axis in geometry.axes)
-    return [str(max(each)) if len(set(each)) == 1 else f"{min(each)}-{max(each)}" for each in extents]
+    """What a cell sees along each axis: the least and the most where that depends on its phase, or all of it."""
+    return [_range([phase.window for phase in axis.phases]) for axis in geometry.axes]
+
+
+def _range(extents: Sequence[int | None]) -> str:
+    """The least and the most of EXTENTS, of which None are all pixels."""
+    known = [extent for extent in extents if extent is not None]
+    least = str(min(known)) if known else "all"
+    most = str(max(known)) if len(known) == len(extents) else "all"
+    return least if least == most else f"{least}-{most}"
 
 
 def _periods(found: Inspection) -> str:

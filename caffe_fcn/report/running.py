@@ -89,8 +89,11 @@ def _geometry(level: Level) -> str:
     stride = _pair(rows.stride, columns.stride)
     tiles = f"; in {level.tiles:,} tiles" if level.tiles > 1 else ""
     exact = _EXACT[exactness_of(level.cells.reasons)] + _why(level) if level.cells.reasons else ""
-    most = "up to " if any(len(axis.sees.phases) > 1 for axis in (rows, columns)) else ""
-    return f"each cell sees {most}{rows.window}×{columns.window} pixels, the next one {stride} further{tiles}{exact}"
+    if rows.window is columns.window is None:
+        return f"each cell sees all pixels and lies {stride} from the next{tiles}{exact}"
+    high, wide = ("all" if axis.window is None else axis.window for axis in (rows, columns))
+    most = "up to " if any(axis.window is not None and len(axis.sees.phases) > 1 for axis in (rows, columns)) else ""
+    return f"each cell sees {most}{high}×{wide} pixels, the next one {stride} further{tiles}{exact}"
 
 
 def _why(level: Level) -> str:

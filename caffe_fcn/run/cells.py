@@ -22,9 +22,9 @@ class Axis(NamedTuple):
     factor: Fraction = Fraction(1)
 
     @property
-    def window(self) -> int:
-        """The most pixels that a cell sees."""
-        return ceil(self.sees.window * self.factor)
+    def window(self) -> int | None:
+        """The most pixels that a cell sees; None where that is all of the axis."""
+        return None if self.sees.window is None else ceil(self.sees.window * self.factor)
 
     @property
     def stride(self) -> Fraction:

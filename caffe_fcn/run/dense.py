@@ -126,7 +126,7 @@ def obstacle_of(
 
 def _reached(reach: Reach) -> int:
     """Pixels in which a cell has its window wherever it lies."""
-    return reach.needed.window + 2 * reach.align
+    return reach.window + 2 * reach.align
 
 
 def _side(model: Model, reached: int) -> int:

@@ -130,7 +130,7 @@ class Model:
         for output in self.maps:
             found = output.geometry
             if found is not None and all(reason.cause is Cause.PARTIAL_WINDOW for reason in found.reasons):
-                high, wide = max(high, found.window[0]), max(wide, found.window[1])
+                high, wide = max(high, found.window[0] or 0), max(wide, found.window[1] or 0)
         return high, wide
 
     @cached_property

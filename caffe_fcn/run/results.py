@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn.errors import EngineError
@@ -116,8 +117,8 @@ def write_npy(answer: Answer, write: Write) -> None:
 
 def write_npz(answer: Answer, write: Write) -> None:
     """WRITE all arrays of ANSWER as a .npz, by the names of their blobs; and for each map where its cells lie in the
-    picture: `NAME.window`, `NAME.stride`, `NAME.offset`. With several scales, or another than 1, names end in the
-    scale: `NAME_0.5`. Raises EngineError where two would be called the same."""
+    picture: `NAME.window`, `NAME.stride`, `NAME.offset`. A window of all pixels is infinite. With several scales, or
+    another than 1, names end in the scale: `NAME_0.5`. Raises EngineError where two would be called the same."""
     taken: set[str] = set()
     with zipfile.ZipFile(_Sink(write), "w") as archive:  # type: ignore[call-overload]
         for name, pieces in (each for result in answer.results for each in _arrays(result)):
@@ -141,8 +142,9 @@ def _arrays(result: Result) -> Iterator[tuple[str, Iterator[bytes]]]:
         end = "" if plain else f"_{level.scale:g}"
         yield f"{name}{end}", _pieces(result, level)
         axes = level.cells.rows, level.cells.columns
-        for kind in ("window", "stride", "offset"):
-            yield f"{name}{end}.{kind}", _pair([float(getattr(axis, kind)) for axis in axes])
+        yield f"{name}{end}.window", _pair([inf if axis.window is None else axis.window for axis in axes])
+        yield f"{name}{end}.stride", _pair([float(axis.stride) for axis in axes])
+        yield f"{name}{end}.offset", _pair([float(axis.offset) for axis in axes])
 
 
 def _pieces(result: Result, level: Level | None) -> Iterator[bytes]:

@@ -31,6 +31,11 @@ class Reach(NamedTuple):
     align: int
     needed: AxisGeometry
 
+    @property
+    def window(self) -> int:
+        """The most pixels that a cell needs."""
+        return self.needed.size if self.needed.window is None else self.needed.window
+
 
 class Span(NamedTuple):
     """A tile along one axis: the pixels it holds, and the cells of the whole map that are taken from its own map,
@@ -78,7 +83,7 @@ def spans(axis: Axis, reach: Reach, most: int, least: int = 1) -> Iterator[Span]
 def longest(axis: Axis, reach: Reach, least: int) -> int:
     """The longest tile that a single cell needs: of those near the ends, and of a whole period in the middle."""
     period = min(1000, max(1, ceil(reach.align / axis.stride)))
-    near = 2 * period + ceil((reach.needed.window + least) / axis.stride)
+    near = 2 * period + ceil((reach.window + least) / axis.stride)
     middle = axis.cells // 2
     ranges = range(near), range(middle, middle + period), range(axis.cells - near, axis.cells)
     cells = {cell for each in ranges for cell in each if 0 <= cell < axis.cells}

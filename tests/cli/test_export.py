@@ -252,6 +252,15 @@ def test_names_of_classes(lenet: CommandLine) -> None:
     assert json.loads(props(lenet.path / "net.onnx")["classes"]) == told["metadata"]["classes"]
 
 
+def test_a_window_that_is_a_whole_axis_is_no_number(cli: CommandLine) -> None:
+    text = data(1, 2, 8, 8) + layer("Softmax", "softmax_param { axis: 2 }", "data", "along")
+    text += layer("Deconvolution", "convolution_param { num_output: 1 kernel_size: 2 stride: 2 }", "along", "up", "up")
+    write_net(cli.path, text)
+    found = document(cli, *FILES)["metadata"]["geometry"]["up"]
+    assert found["window"] == [None, 1]
+    assert found["phases"] == [[{"window": window, "offset": 0}] * 2 for window in (None, 1)]
+
+
 def test_blobs_worked_on_in_place_go_by_two_names(cli: CommandLine) -> None:
     """The input has the name, so the output that is made of it in place has another."""
     write_net(cli.path, data(1, 3, 8, 8) + layer("ReLU", top="data"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,34 @@ def test_all_outputs_come_from_one_run(trained: CommandLine, monkeypatch: pytest
     (heat,) = (number for number, line in enumerate(lines) if line.startswith("  heat 1×16×16: each cell sees 5×5"))
     assert lines[heat + 1].startswith("    from ") and lines[heat + 2].split()[1] == "highest"
     assert "%" not in "".join(lines) and "class" not in "".join(lines)
+
+
+def test_a_cell_that_sees_a_whole_axis_has_no_number_for_a_window(cli: CommandLine) -> None:
+    picture = np.random.default_rng(0).integers(0, 9, (8, 6)).astype(np.uint8)
+    for kind, window, told in (
+        ("Softmax softmax_param { axis: 3 }", [1, None], "each cell sees 1×all pixels, the next one 1×0.5 further"),
+        ("MVN", [None, None], "each cell sees all pixels and lies 1×0.5 from the next"),
+    ):
+        far, _, params = kind.partition(" ")
+        text = f"""
+            layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 1 dim: 1 dim: 8 dim: 6 }} }} }}
+            layer {{ name: "far" type: "{far}" bottom: "data" top: "far" {params} }}
+            layer {{ name: "up" type: "Deconvolution" bottom: "far" top: "up"
+                    convolution_param {{ num_output: 1 kernel_h: 1 kernel_w: 2 stride_h: 1 stride_w: 2 }} }}
+        """
+        (cli.path / FILES[0]).write_text(text)
+        with weights_of(net_of(text), cli.path / FILES[1], 0.1):
+            pass
+        np.save(cli.path / FILES[2], picture)
+        document = checked(json.loads(runs(cli, *FILES, "--json").out))
+        (level,) = document["pictures"][0]["maps"]
+        assert level["window"] == window
+        assert {tuple(cell["window"]) for cell in level["cells"] if cell["row"] == 2} == (
+            {(2, 0, 3, 6)} if window[0] else {(0, 0, 8, 6)}
+        )
+        assert told in runs(cli, *FILES, "-o", "out.npz", "--force").out.decode()
+        with np.load(cli.path / "out.npz") as held:
+            assert held["up.window"].tolist() == [np.inf if each is None else each for each in window]
 
 
 @pytest.mark.parametrize("name", [*OUTPUTS, "conv", "fc", "score"])

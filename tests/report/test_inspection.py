@@ -560,6 +560,21 @@ def test_csv_of_layers(bench: Bench) -> None:
     assert sum(int(row["parameters"]) for row in found) == 60_965_224
 
 
+def test_a_window_that_is_a_whole_axis_is_no_number(bench: Bench) -> None:
+    """In the map, in each phase of it, in the table and in CSV; a fixed number would move on from cell to cell."""
+    text = data(1, 2, 31, 41) + layer("Softmax", "softmax_param { axis: 3 }", "data", "along")
+    text += layer("Pooling", "pooling_param { pool: AVE kernel_size: 2 stride: 2 }", "along", "pool")
+    text += layer("Deconvolution", "convolution_param { num_output: 2 kernel_size: 4 stride: 3 }", "pool", "up")
+    found = bench.text(text, geometry=True)
+    made = document(found)
+    Draft202012Validator(SCHEMA).validate(made)
+    up = made["layers"][-1]["geometry"]
+    assert up["window"] == [4, None]
+    assert [[phase["window"] for phase in axis] for axis in up["phases"]] == [[4, 2, 2], [None, None, None]]
+    assert rows(found)[-1]["window"] == "4xall"
+    assert any(" 2-4×all " in line for line in shown(found, 140).splitlines())
+
+
 def test_csv_of_what_is_not_known_and_of_names_that_need_quotes(bench: Bench) -> None:
     text = layer("HDF5Data", "", "", "data label", "a,b") + layer("EuclideanLoss", "", "data label", "=1+1", 'q\\"q')
     first, second = rows(bench.text(text))

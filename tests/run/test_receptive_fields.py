@@ -7,6 +7,7 @@ see that row or column; and where every value counts, those that change it are i
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry
+from caffe_fcn.net.geometry import AxisGeometry, Exactness, Geometry, infer_geometry
 from caffe_fcn.run.engine import Array, Net
 from caffe_fcn.run.onnxruntime import OnnxRuntime
 from tests.run.nets import net_of
@@ -80,7 +81,8 @@ def check(found: Seen, *, tight: bool = False) -> None:
     for axis, changed in zip(found.geometry.axes, (found.rows, found.columns), strict=True):
         assert axis.size == len(changed)
         for cell in range(changed.shape[1]):
-            first, last = axis.seen(cell)
+            first, last = reported(axis, cell)
+            assert first > last or axis.seen(cell) == (first, last)
             places = np.flatnonzero(changed[:, cell])
             assert not len(places) or first <= places[0] <= places[-1] <= last
             if (
@@ -90,6 +92,17 @@ def check(found: Seen, *, tight: bool = False) -> None:
                 and abs(2 * cell + 1 - changed.shape[1]) < changed.shape[1] / 3
             ):
                 assert (places[0], places[-1]) == (first, last)
+
+
+def reported(axis: AxisGeometry, cell: int) -> tuple[int, int]:
+    """The first and the last pixel that CELL sees by what is reported: the window and the offset of its phase."""
+    period, phase = divmod(cell, len(axis.phases))
+    window, offset = axis.phases[phase].window, axis.phases[phase].offset + period * axis.step
+    if window is None:
+        assert axis.window is None
+        return 0, axis.size - 1
+    assert axis.window is None or window <= axis.window
+    return int(offset - Fraction(window - 1, 2)), int(offset + Fraction(window - 1, 2))
 
 
 PICTURE = data(shape=f"1 1 {HIGH} {WIDE}")
@@ -137,7 +150,7 @@ def test_every_layer_sees_what_it_is_said_to_see(kind: str, finer: bool, tmp_pat
     found = seen(text, tmp_path)
     check(found)
     whole = found.geometry.exactness is Exactness.NOWHERE and kind.strip() != "Scale"
-    assert whole == any(axis.window >= axis.size for axis in found.geometry.axes)
+    assert whole == any(axis.window is None or axis.window >= axis.size for axis in found.geometry.axes)
 
 
 @pytest.mark.parametrize(
@@ -166,11 +179,17 @@ def test_joins_see_what_any_bottom_sees(text: str, bottoms: str, tmp_path: Path)
     check(seen(net + layer("out", kind, bottoms, params=params), tmp_path))
 
 
+LOOKING_FAR = ("Softmax softmax_param { axis: 2 }", "Softmax softmax_param { axis: 3 }", "MVN")
+"""Layers of which each value depends on all others along an axis, or in the map."""
+
+
 @st.composite
-def encoders_and_decoders(draw: st.DrawFn, *, plain: bool = False) -> str:
+def encoders_and_decoders(draw: st.DrawFn, *, plain: bool = False, whole: bool = False) -> str:
     """A net of a few layers that make its map coarser and finer. A PLAIN one has convolutions, averages and such
-    deconvolutions only whose windows leave no gaps."""
+    deconvolutions only whose windows leave no gaps. One that is WHOLE also has layers that look along a whole axis, or
+    at the whole map."""
     kinds = ["conv", "conv", "pool", "finer", "finer"] + ["crop", "skip", "sum", "around", "pad"] * (not plain)
+    kinds += ["along"] * 5 * whole
     text, bottom = PICTURE, "data"
     for number in range(draw(st.integers(2, 6))):
         name, kind = f"l{number}", draw(st.sampled_from(kinds))
@@ -200,6 +219,9 @@ def encoders_and_decoders(draw: st.DrawFn, *, plain: bool = False) -> str:
         elif kind == "sum":
             text += conv(f"{name}a", bottom, 1, 3, "pad: 1") + conv(f"{name}b", bottom, 1, 1)
             text += layer(name, "Eltwise", f"{name}a {name}b")
+        elif kind == "along":
+            far, _, params = draw(st.sampled_from(LOOKING_FAR)).partition(" ")
+            text += layer(name, far, bottom, params=params)
         elif kind == "around":
             text += layer(name, "LRN", bottom, params="lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }")
         else:
@@ -252,6 +274,14 @@ def test_all_pixels_in_its_window_change_a_cell(tmp_path_factory: pytest.TempPat
     examine(text, tmp_path_factory.mktemp("net"), tight=True)
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=RELAXED)
+@given(encoders_and_decoders(whole=True))
+def test_a_cell_behind_a_layer_that_looks_along_an_axis_sees_all_of_it(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    examine(text, tmp_path_factory.mktemp("net"), tight=False)
+
+
 # ---- Layers that no engine runs ----
 
 
@@ -270,7 +300,7 @@ def test_values_that_a_mask_moves_stay_in_the_window_of_its_pooling() -> None:
 
     found = seen_by(net_of(text), unpooled)
     check(found)
-    assert max(found.geometry.window) < 9
+    assert all(window is not None and window < 9 for window in found.geometry.window)
 
 
 def test_repeated_cells() -> None:

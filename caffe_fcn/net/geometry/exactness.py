@@ -70,12 +70,14 @@ _WORDS = {
 
 
 class Reason(NamedTuple):
-    """Why a map is not exact everywhere: the CAUSE in LAYER; the BLOB or the AXIS of it that the cause is about."""
+    """Why a map is not exact everywhere: the CAUSE in LAYER; the BLOB or the AXIS of it that the cause is about; and
+    whether cells see the WHOLE axis of the input because of it, wherever they lie."""
 
     cause: Cause
     layer: str
     blob: str = ""
     axis: int = 0
+    whole: bool = False
 
     @property
     def exactness(self) -> Exactness:
@@ -100,7 +102,7 @@ def summed_up(reasons: Iterable[Reason]) -> list[tuple[list[str], str]]:
     """REASONS in fewer words: of which layers together the same is to be said, and what."""
     layers: dict[Reason, list[str]] = {}
     for reason in reasons:
-        layers.setdefault(reason._replace(layer=""), []).append(reason.layer)
+        layers.setdefault(reason._replace(layer="", whole=False), []).append(reason.layer)
     return [(names, _told(about, len(names) > 1)) for about, names in layers.items()]
 
 

@@ -24,8 +24,8 @@ class Geometry:
     axes: tuple[AxisGeometry, ...]
 
     @property
-    def window(self) -> tuple[int, ...]:
-        """The extent that a cell sees; where that depends on its phase, the largest."""
+    def window(self) -> tuple[int | None, ...]:
+        """The extent that a cell sees; where that depends on its phase, the largest; None for all of the input."""
         return tuple(axis.window for axis in self.axes)
 
     @property
@@ -147,9 +147,9 @@ def _with_others(
     """WAYS of a join with OTHERS, bottoms that are no maps: constants, or values that may depend on all pixels."""
     for blob in others:
         if graph.producer[blob].type not in CONSTANTS:
-            reason = Reason(Cause.OTHER_INPUT, node.name, blob=blob.name)
+            reason = Reason(Cause.OTHER_INPUT, node.name, blob=blob.name, whole=True)
             if node.type != "Axpy":
-                ways = tuple(way._replace(reasons=(*way.reasons, reason), whole=True) for way in ways)
+                ways = tuple(way._replace(reasons=(*way.reasons, reason)) for way in ways)
             continue
         reason = Reason(Cause.BY_PLACE, node.name)
         bound = set(_bound_axes(node, shapes.blobs[blob], top))
@@ -173,9 +173,9 @@ def _moved(axis: AxisGeometry, way: Way) -> AxisGeometry | None:
     """The cells of AXIS after a layer went that WAY."""
     move: Move = way.move
     if isinstance(move, Slide):
-        return slide(axis, move).with_reasons(way.reasons, whole=way.whole)
+        return slide(axis, move).with_reasons(way.reasons)
     if isinstance(move, Resample):
         made = resample(axis, move.factor)
-        return made and made.with_reasons(way.reasons, whole=way.whole)
+        return made and made.with_reasons(way.reasons)
     made = spread(axis, move, way.border)
-    return made and made.with_reasons(way.reasons, whole=way.whole)
+    return made and made.with_reasons(way.reasons)

@@ -52,12 +52,11 @@ Move: TypeAlias = "Slide | Spread | Resample"
 
 
 class Way(NamedTuple):
-    """What a layer does along one axis: its MOVE, the REASONS why that is not exact, whether a cell sees the WHOLE
-    axis, and the reasons for cells that lack inputs at the BORDER which others of their phase have."""
+    """What a layer does along one axis: its MOVE, the REASONS why that is not exact, and the reasons for cells that
+    lack inputs at the BORDER which others of their phase have."""
 
     move: Move = KEEP
     reasons: tuple[Reason, ...] = ()
-    whole: bool = False
     border: tuple[Reason, ...] = ()
 
 
@@ -82,9 +81,9 @@ class Site(NamedTuple):
         """How many spatial axes there are."""
         return len(self.bottom) - 2
 
-    def reason(self, cause: Cause, *, axis: int = 0, blob: str = "") -> Reason:
-        """A reason in this layer."""
-        return Reason(cause, self.node.name, blob, axis)
+    def reason(self, cause: Cause, *, axis: int = 0, whole: bool = False) -> Reason:
+        """A reason in this layer, because of which cells see the WHOLE axis of the input or do not."""
+        return Reason(cause, self.node.name, axis=axis, whole=whole)
 
 
 def bottoms_of(node: Node, position: int) -> Sequence[Blob]:
@@ -115,9 +114,9 @@ def _keep_if(test: Callable[[Site], bool] = lambda site: False) -> Rule:
     return lambda site: _keep(site) if test(site) or keeps_values(site.node, site.bottom, site.top) else None
 
 
-def _everywhere(site: Site, cause: Cause, axis: int = 0) -> Ways:
+def _everywhere(site: Site, cause: Cause) -> Ways:
     """Each value depends on the whole map."""
-    return (Way(KEEP, (site.reason(cause, axis=axis),), whole=True),) * site.axes
+    return (Way(KEEP, (site.reason(cause, whole=True),)),) * site.axes
 
 
 def _along(axis: Callable[[Message], int]) -> Rule:
@@ -129,7 +128,7 @@ def _along(axis: Callable[[Message], int]) -> Rule:
             return _keep(site)
         if found < CHANNELS:
             return _everywhere(site, Cause.BATCH)
-        there = Way(KEEP, (site.reason(Cause.ALONG_AXIS, axis=found),), whole=True)
+        there = Way(KEEP, (site.reason(Cause.ALONG_AXIS, axis=found, whole=True),))
         return tuple(there if place == found else Way() for place in range(2, len(site.bottom)))
 
     return rule
@@ -215,24 +214,21 @@ def _repeat(site: Site) -> Ways | None:
     if 0 in site.top or 0 in site.bottom:
         return None
     factors = [Fraction(made, size) for made, size in zip(site.top[2:], site.bottom[2:], strict=True)]
-    by_size = (site.reason(Cause.BY_SIZE),)  # forks differ in how they round, so that any cell may be meant
-    return tuple(
-        Way(Resample(each), by_size, True) if each.denominator != 1 else Way(Resample(each)) for each in factors
-    )
+    by_size = (site.reason(Cause.BY_SIZE, whole=True),)  # forks differ in how they round: any cell may be meant
+    return tuple(Way(Resample(each), by_size if each.denominator != 1 else ()) for each in factors)
 
 
 def _unpool(site: Site) -> Ways | None:
     """Each value goes to the place that a mask says: within the window of the pooling that made it, if one did."""
     if len(site.node.bottoms) < 2:
         return _repeat(site)
-    reasons = (site.reason(Cause.BY_MASK),)
     maker = site.graph.producer[site.node.bottoms[1]]
     if maker.type == "Pooling" and not maker.layer.pooling_param.global_pooling:
         windows = pooling_windows(maker.layer, site.bottom[2:])
         axes = zip(windows.extent, windows.stride, windows.before, site.bottom[2:], site.top[2:], strict=True)
-        return tuple(Way(Spread(*axis), reasons) for axis in axes)
+        return tuple(Way(Spread(*axis), (site.reason(Cause.BY_MASK),)) for axis in axes)
     repeated = _repeat(site)
-    return repeated and tuple(way._replace(reasons=reasons, whole=True) for way in repeated)
+    return repeated and tuple(way._replace(reasons=(site.reason(Cause.BY_MASK, whole=True),)) for way in repeated)
 
 
 def _own_axes(site: Site) -> Sequence[int]:

@@ -5,7 +5,8 @@ deconvolution they are not: with a stride of 2 even cells gather other inputs th
 phases as there are cells in a period, and cell i is of phase i modulo that. Windows of one phase are STEP pixels apart.
 
 Windows never go back from one cell to the next, so that what several cells see begins where the first one begins and
-ends where the last one ends. Windows are said as if maps had no borders; they may reach over the input's.
+ends where the last one ends. Windows are said as if maps had no borders; they may reach over the input's. Where a cell
+sees a whole axis of the input, a reason says so (`Reason.whole`): reasons go with the cells wherever these are used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ MOST_PHASES = 1024
 
 class Phase(NamedTuple):
     """The cells of one phase: the FIRST and the LAST pixel that the first of them sees, LAST before FIRST where that is
-    none, and why such cells are not the same function of their windows everywhere."""
+    none, and why such cells are not the same function of their windows everywhere. Where one of these REASONS makes
+    them see the whole axis, FIRST and LAST only say where they lie."""
 
     first: int
     last: int
@@ -35,23 +37,28 @@ class Phase(NamedTuple):
         return exactness_of(self.reasons)
 
     @property
-    def window(self) -> int:
-        """How many pixels a cell sees."""
-        return max(0, self.last - self.first + 1)
+    def whole(self) -> bool:
+        """Whether such cells see the whole axis of the input, wherever they lie."""
+        return any(reason.whole for reason in self.reasons)
+
+    @property
+    def window(self) -> int | None:
+        """How many pixels a cell sees; None for all that there are."""
+        return None if self.whole else max(0, self.last - self.first + 1)
 
     @property
     def offset(self) -> Fraction:
-        """The middle of what the first of them sees, in pixels, 0 being the middle of the first pixel."""
+        """Where the first of them lies, in pixels, 0 being the middle of the first pixel: the middle of what it sees,
+        unless that is the whole axis."""
         return Fraction(self.first + self.last, 2)
 
 
 class AxisGeometry(NamedTuple):
-    """The cells of a map along one axis of an input of SIZE pixels. Those of a WHOLE axis see all of it."""
+    """The cells of a map along one axis of an input of SIZE pixels."""
 
     phases: tuple[Phase, ...]
     step: int
     size: int
-    whole: bool = False
 
     @property
     def stride(self) -> Fraction:
@@ -66,9 +73,11 @@ class AxisGeometry(NamedTuple):
         return sum((phase.offset for phase in self.phases), Fraction(0)) / many - self.stride * (many - 1) / 2
 
     @property
-    def window(self) -> int:
-        """The most pixels that a cell sees."""
-        return self.size if self.whole else max(phase.window for phase in self.phases)
+    def window(self) -> int | None:
+        """The most pixels that a cell sees; None where that is all of the axis."""
+        extents = [phase.window for phase in self.phases]
+        known = [extent for extent in extents if extent is not None]
+        return max(known) if len(known) == len(extents) else None
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -77,22 +86,23 @@ class AxisGeometry(NamedTuple):
 
     def seen(self, cell: int) -> tuple[int, int]:
         """The first and the last pixel that CELL sees, whether or not the input has them."""
-        return (0, self.size - 1) if self.whole else (self.first(cell), self.last(cell))
+        whole = self.phases[cell % len(self.phases)].whole
+        return (0, self.size - 1) if whole else (self.first(cell), self.last(cell))
 
     def first(self, cell: int) -> int:
-        """The first pixel in the window of CELL."""
+        """The first pixel in the window of CELL, if it has one."""
         return self.phases[cell % len(self.phases)].first + self.step * (cell // len(self.phases))
 
     def last(self, cell: int) -> int:
-        """The last pixel in the window of CELL."""
+        """The last pixel in the window of CELL, if it has one."""
         return self.phases[cell % len(self.phases)].last + self.step * (cell // len(self.phases))
 
-    def with_reasons(self, reasons: tuple[Reason, ...], *, whole: bool = False) -> AxisGeometry:
-        """The same with REASONS for cells of all phases; where WHOLE, they see all of the axis."""
-        if not reasons and not whole:
+    def with_reasons(self, reasons: tuple[Reason, ...]) -> AxisGeometry:
+        """The same with REASONS for cells of all phases."""
+        if not reasons:
             return self
         phases = tuple(phase._replace(reasons=_together((phase.reasons, reasons))) for phase in self.phases)
-        return self._replace(phases=phases, whole=self.whole or whole)
+        return self._replace(phases=phases)
 
 
 def pixels(size: int) -> AxisGeometry:
@@ -185,8 +195,7 @@ def join(axes: Sequence[AxisGeometry]) -> AxisGeometry | None:
         )
         for cell in range(period)
     )
-    whole, size = any(axis.whole for axis in axes), max(axis.size for axis in axes)
-    return _reduced(AxisGeometry(phases, int(first.stride * period), size, whole))
+    return _reduced(AxisGeometry(phases, int(first.stride * period), max(axis.size for axis in axes)))
 
 
 def resample(axis: AxisGeometry, factor: Fraction) -> AxisGeometry | None:

@@ -149,7 +149,7 @@ class Dense(NamedTuple):
     status: Status
     explanation: str = ""
     stride: tuple[float, ...] = ()
-    window: tuple[int, ...] = ()
+    window: tuple[int | None, ...] = ()
     reasons: tuple[Reason, ...] = ()
     crops: Difference | None = None
     features: Difference | None = None
