@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe_fcn.cli.failures import DONE, FAILED
+from caffe_fcn.cli.failures import DONE, FAILED, exit_codes
 from caffe_fcn.cli.options import check_fork, file_name, fork_option, selection_options
 from caffe_fcn.cli.several import holds_weights
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Tell what is wrong with prototxts.",
-    epilog="Exit codes: 0 nothing is wrong, 1 a file has an error, 2 wrong usage.",
+    epilog=exit_codes("nothing is wrong", "a file has an error"),
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file_name)
 @selection_options

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from caffe_fcn.cli.conversion import Files, convert_files
-from caffe_fcn.cli.failures import DONE
+from caffe_fcn.cli.failures import DONE, exit_codes
 from caffe_fcn.cli.options import (
     Manner,
     check_name,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Make nets fully convolutional.",
-    epilog="Exit codes: 0 done, 1 a model cannot be converted, 2 wrong usage.",
+    epilog=exit_codes("done", "a model cannot be converted"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] ...", nargs=-1, required=True, type=file_name)
 @click.option(

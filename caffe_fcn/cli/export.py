@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of, open_trained
 from caffe_fcn.cli.options import check_name, file_name, fork_option, preparation_options, selection_options, text
 from caffe_fcn.cli.progress import copying
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Write nets as ONNX.",
-    epilog="Exit codes: 0 done, 1 the net cannot be written as ONNX, 2 wrong usage.",
+    epilog=exit_codes("done", "the net cannot be written as ONNX"),
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)

@@ -9,8 +9,15 @@ import click
 
 from caffe_fcn.errors import CaffeFcnError, PrototxtError
 
-DONE, FAILED = 0, 1
-"""Exit codes; wrong usage is click's, 2."""
+DONE, FAILED, READER_GONE = 0, 1, 141
+"""Exit codes; wrong usage is click's, 2. That of a pipe whose reader is gone is 128 + 13, SIGPIPE, as for other tools
+in a shell."""
+
+
+def exit_codes(done: str, failed: str) -> str:
+    """The line at the end of a command's help, with what 0 and 1 mean there."""
+    return f"Exit codes: {DONE} {done}, {FAILED} {failed}, 2 wrong usage, {READER_GONE} the reader of a pipe is gone."
+
 
 DEBUG = "CAFFE_FCN_DEBUG"
 """The variable of the environment that shows where an error comes from."""
@@ -26,9 +33,13 @@ def explain(error: Exception) -> str:
 
 def _words(error: Exception) -> str:
     """What ERROR says itself if it is meant for people, else that it is a defect."""
+    from caffe_fcn.files.atomic import FULL, output_error
+
     if isinstance(error, CaffeFcnError):
         return str(error)
     if isinstance(error, OSError):
+        if error.filename is None and error.errno in FULL:  # of what has no name, only stdout is written to
+            return str(output_error("stdout", error))
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}"
     if isinstance(error, MemoryError):

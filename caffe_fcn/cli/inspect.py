@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.options import file_name, fork_option, selection_options, size, text
 from caffe_fcn.cli.streams import STDIN, as_file
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Show nets and weights layer by layer.",
-    epilog="Exit codes: 0 done, 1 the model cannot be read, 2 wrong usage.",
+    epilog=exit_codes("done", "the model cannot be read"),
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)

@@ -1,13 +1,16 @@
 """`caffe-fcn`: the group of commands, and the one place where errors become exit codes.
 
-0 done; 1 the model cannot be processed; 2 wrong usage. Nothing but click is imported until a command runs.
+0 done; 1 the model cannot be processed; 2 wrong usage; 141 the reader of a pipe is gone. Nothing but click is imported
+until a command runs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import click
 
@@ -15,7 +18,7 @@ from caffe_fcn.cli.arguments import expanded
 from caffe_fcn.cli.check import check
 from caffe_fcn.cli.convert import convert
 from caffe_fcn.cli.export import export
-from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.failures import DONE, FAILED, READER_GONE, exit_codes, explain, tell
 from caffe_fcn.cli.inspect import inspect
 from caffe_fcn.cli.run import run as run_net
 from caffe_fcn.cli.upgrade import upgrade
@@ -28,9 +31,37 @@ _COMPLETE = "_CAFFE_FCN_COMPLETE"
 """The variable by which a shell asks for completions, whatever the program was started as."""
 
 
+class _ReaderGoneError(Exception):
+    """A pipe that is written to has no reader. click, too, looks for the error of the system, and makes it exit code
+    1."""
+
+
+@contextmanager
+def _readers_watched() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
+class _App(click.Group):
+    """The group of commands, under which click sees no BrokenPipeError."""
+
+    def make_context(self, *words: Any, **others: Any) -> click.Context:
+        """Parse the command line, or show the help."""
+        with _readers_watched():
+            return super().make_context(*words, **others)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        with _readers_watched():
+            return super().invoke(ctx)
+
+
 @click.group(
+    cls=_App,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 a model cannot be processed or a check failed, 2 wrong usage.",
+    epilog=exit_codes("done", "a model cannot be processed or a check failed"),
 )
 @click.option(
     "--version",
@@ -110,12 +141,13 @@ def run(arguments: list[str]) -> int:
 
         if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # which is the help
             vars(error)["message"] = visible(error.message)  # quotes words of the command line
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         tell("interrupted; no file is half written")
-    except BrokenPipeError:
-        pass
+    except (_ReaderGoneError, BrokenPipeError):
+        return READER_GONE
     except Exception as error:  # the last line of defence: no traceback reaches a user
         tell(explain(error))
     return FAILED

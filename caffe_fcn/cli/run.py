@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import File, net_and_pictures, open_trained
 from caffe_fcn.cli.options import (
     Preparation,
@@ -53,7 +54,7 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
 
 @click.command(
     short_help="Run nets on pictures: top classes, dense maps.",
-    epilog="Exit codes: 0 done, 1 a net or a picture cannot be processed, 2 wrong usage.",
+    epilog=exit_codes("done", "a net or a picture cannot be processed"),
 )
 @click.argument("words", metavar="NET [WEIGHTS] IMAGE...", nargs=-1, required=True, type=file_name)
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of
 from caffe_fcn.cli.options import (
     Manner,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Bring old files into the current format.",
-    epilog="Exit codes: 0 done, 1 the file cannot be upgraded, 2 wrong usage.",
+    epilog=exit_codes("done", "the file cannot be upgraded"),
 )
 @click.argument("source", type=file_name, metavar="IN")
 @click.argument("second", type=file_name, metavar="OUT|WEIGHTS")

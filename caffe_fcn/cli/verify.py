@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe_fcn.cli.failures import DONE, FAILED
+from caffe_fcn.cli.failures import DONE, FAILED, exit_codes
 from caffe_fcn.cli.nets import files_of, grouped, open_trained
 from caffe_fcn.cli.options import (
     Preparation,
@@ -32,7 +32,7 @@ PROOFS = ("weights", "same-size", "dense")
 
 @click.command(
     short_help="Prove that a converted net is its original's twin.",
-    epilog="Exit codes: 0 every proof holds or does not apply, 1 one fails or could not be carried out, 2 wrong usage.",
+    epilog=exit_codes("every proof holds or does not apply", "one fails or could not be carried out"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
 @click.option(

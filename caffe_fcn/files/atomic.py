@@ -21,7 +21,8 @@ from caffe_fcn.errors import OutputError
 from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.wording import option
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+"""What to tell of the errors of a file system that takes no more."""
 
 
 @dataclass
@@ -282,8 +283,8 @@ def _same(one: str, other: str) -> bool:
 
 def output_error(name: str, error: OSError, needed: int | None = None) -> OutputError:
     """What to tell about an OSError of writing NAME, which NEEDED so many bytes in all."""
-    if error.errno in _FULL:
-        return OutputError(f"{name}: {_FULL[error.errno]}{_room(needed)}; make room or choose another place")
+    if error.errno in FULL:
+        return OutputError(f"{name}: {FULL[error.errno]}{_room(needed)}; make room or choose another place")
     if error.errno == errno.EFBIG:
         size = f" of {needed:,} bytes" if needed is not None else ""
         return OutputError(f"{name}: a file{size} is larger than the file system, or `ulimit -f`, allows")

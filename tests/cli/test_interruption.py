@@ -6,6 +6,7 @@ Those that end a process run as processes of their own; the places where they st
 from __future__ import annotations
 
 import errno
+import io
 import os
 import resource
 import shutil
@@ -14,12 +15,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from caffe_fcn.cli.main import app
 from tests.cli.conftest import LENET, CommandLine, listing, the_message
 from tests.files.encodings import layer as weights_of
 from tests.files.encodings import model, packed, shape_field
@@ -301,7 +305,7 @@ def test_a_reader_that_leaves(big: Path, options: list[str]) -> None:
     process = start(big, "net.prototxt", *options, stdout=writer)
     os.close(writer)
     code, _, err = finish(process)
-    assert code == 1
+    assert code == 141
     assert "Traceback" not in err and "Exception ignored" not in err and "defect" not in err
     if "-" in options:
         assert listing(big) == before
@@ -316,7 +320,7 @@ def test_a_reader_that_leaves_in_the_middle(big: Path) -> None:
     assert process.stderr is not None
     err = process.stderr.read()
     process.stderr.close()
-    assert process.wait(60) == 1
+    assert process.wait(60) == 141
     assert b"Traceback" not in err and b"Exception ignored" not in err
     assert listing(big) == before
 
@@ -328,8 +332,57 @@ def test_a_reader_of_a_named_pipe_that_leaves(big: Path) -> None:
     with (big / "pipe").open("rb") as pipe:
         assert pipe.read(PIPE)
     code, _, err = finish(process)
-    assert code == 1 and "Traceback" not in err
+    assert code == 141 and "Traceback" not in err
     assert listing(big) == before
+
+
+PRINTING = {
+    "help": ["--help"],
+    "help of a command": ["convert", "--help"],
+    "version": ["--version"],
+    "inspect": ["inspect", "net.prototxt"],
+    "inspect, json": ["inspect", "net.prototxt", "--json"],
+    "check": ["check", "net.prototxt", "--json"],
+    "convert": ["convert", "net.prototxt", "-o", "-"],
+    "convert, weights": ["convert", "net.prototxt", "net.caffemodel", "-w", "-"],
+    "convert, several": ["convert", "net.prototxt", "--out-dir", "new", "--diff"],
+    "upgrade": ["upgrade", "net.caffemodel", "-"],
+    "verify": ["verify", "net.prototxt", "net.caffemodel", "net.prototxt", "net.caffemodel", "--proof", "weights"],
+    "export": ["export", "net.prototxt", "net.caffemodel", "-o", "-"],
+    "run": ["run", "net.prototxt", "net.caffemodel", "net.png"],
+    "run, json": ["run", "net.prototxt", "net.caffemodel", "net.png", "--json"],
+    "run, array": ["run", "net.prototxt", "net.caffemodel", "net.png", "-o", "-"],
+}
+"""Of every command, what prints to stdout."""
+
+
+def test_every_command_prints() -> None:
+    assert {words[0] for words in PRINTING.values()} > set(app.commands)
+
+
+@pytest.mark.parametrize("words", PRINTING.values(), ids=PRINTING)
+@pytest.mark.parametrize("stdout", ["a pipe", "/dev/full"])
+def test_a_stdout_that_takes_nothing(
+    lenet: CommandLine, monkeypatch: pytest.MonkeyPatch, stdout: str, words: list[str]
+) -> None:
+    """The exit code says that the reader is gone, which is no fault of the model; a full disk is told."""
+    if stdout != "a pipe" and not Path(stdout).exists():
+        pytest.skip("needs /dev/full")
+    Image.fromarray(np.zeros((28, 28), "u1")).save("net.png")
+    if stdout == "a pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        writer = os.open(stdout, os.O_WRONLY)
+    out = io.TextIOWrapper(os.fdopen(writer, "wb"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    result = lenet.run(*words)
+    with suppress(OSError):
+        out.close()
+    if stdout == "a pipe":
+        assert result.code == 141 and "caffe-fcn:" not in result.err
+    else:
+        assert result.code == 1 and "stdout: the disk is full" in result.err
 
 
 def test_a_reader_of_stderr_that_leaves(big: Path) -> None:
@@ -338,7 +391,7 @@ def test_a_reader_of_stderr_that_leaves(big: Path) -> None:
     process = start(big, "net.prototxt", stderr=writer)
     os.close(writer)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode in (0, 1) and out == b""
+    assert process.returncode == 141 and out == b""
     assert (big / "net_fcn.prototxt").exists()
 
 

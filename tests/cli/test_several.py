@@ -242,7 +242,7 @@ def test_ctrl_c_leaves_no_empty_directory(three: CommandLine, monkeypatch: pytes
 def test_a_reader_that_leaves_stops_all(three: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     strike(monkeypatch, 2, BrokenPipeError())
     result = three.convert(*ALL, "--out-dir", "out")
-    assert result.code == 1 and "caffe-fcn" not in result.err
+    assert result.code == 141 and "caffe-fcn" not in result.err
     assert made(three) == {"a.prototxt", "a.caffemodel"}
 
 
