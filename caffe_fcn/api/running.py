@@ -92,7 +92,7 @@ class Export:
 
     @property
     def outputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
-        """What comes out, by its name in the file: the extents, None where they differ with the input's."""
+        """What comes out, by its name in the file: the extents, of the batch its name, None where they differ else."""
         return {value.name: value.dims for value in self.found.exported.lowered.graph.outputs}
 
     @property

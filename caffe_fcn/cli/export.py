@@ -55,10 +55,10 @@ def export(
 ) -> None:
     """Write NET with its WEIGHTS as ONNX, for runtimes of today. A caffemodel alone is written with the net inside it.
 
-    Blobs keep their names. The batch, and the size of the input where the net takes any, stay free; a converted
-    net's do. Losses and measures are left out, and data layers become inputs. The file's metadata tell what
-    else its user needs: the mean and the scale, which are not applied, the names of the classes, and where the
-    cells of a map lie.
+    Blobs keep their names. The batch stays free where every output has an axis for its items, and the size of the
+    input where the net takes any; a converted net's do. Losses and measures are left out, and data layers become
+    inputs. The file's metadata tell what else its user needs: the mean and the scale, which are not applied, the names
+    of the classes, and where the cells of a map lie.
     Models over 2 GB have their weights in a second file. "-" is standard input or output.
 
     \b

@@ -14,7 +14,6 @@ from caffe_fcn.run.onnx.export import metadata_props
 from caffe_fcn.run.onnx.graph import Value
 from caffe_fcn.run.onnx.lowering import Lowered
 from caffe_fcn.run.onnx.model import OPSET
-from caffe_fcn.run.onnx.sizes import batch_axes
 from caffe_fcn.wording import option
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
@@ -32,14 +31,11 @@ def _lines(found: Export) -> Iterator[str]:
     lowered = found.exported.lowered
     count = len(lowered.scope.graph.nodes)
     yield f"{found.net}: {count} layer{'s' * (count != 1)} of phase {found.phase} in ONNX, opset {OPSET}"
-    rows = [("input", value.name, _dims(value, 0)) for value in lowered.graph.inputs]
-    batch = batch_axes(lowered.scope, lowered.free)
+    rows = [("input", value.name, _dims(value)) for value in lowered.graph.inputs]
     places = json.loads(metadata_props(lowered).get("geometry", "{}"))
     for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True):
         name = value.name if value.name == blob.name else f"{value.name} (in Caffe {blob.name})"
-        rows.append(
-            ("output", name, "  ".join(filter(None, (_dims(value, batch.get(blob)), _place(places.get(value.name))))))
-        )
+        rows.append(("output", name, "  ".join(filter(None, (_dims(value), _place(places.get(value.name)))))))
     width = max(len(name) for _, name, _ in rows)
     for kind, name, told in rows:
         yield f"  {kind:<6}  {name:<{width}}  {told}"
@@ -55,12 +51,11 @@ def _lines(found: Export) -> Iterator[str]:
         yield f"wrote {', '.join(files)}"
 
 
-def _dims(value: Value, batch: int | None) -> str:
-    """The extents of VALUE, a letter for each that is free; items of the batch lie along the axis BATCH."""
-    letters = [*("N?" + _MAPS.get(len(value.dims), "?" * len(value.dims)))] if batch == 0 else ["?"] * len(value.dims)
-    if batch is not None:
-        letters[batch] = "N"
+def _dims(value: Value) -> str:
+    """The extents of VALUE, a letter for each that is free."""
     shown = [_LETTERS.get(dim.rpartition("_")[2], dim) if isinstance(dim, str) else dim for dim in value.dims]
+    rank = len(shown)
+    letters = "N?" + _MAPS.get(rank, "?" * rank) if shown[:1] == ["N"] else "?" * rank
     return "×".join(letters[axis] if dim is None else str(dim) for axis, dim in enumerate(shown)) or "a single value"
 
 

@@ -205,6 +205,26 @@ def test_a_map_tells_where_its_cells_lie(cli: CommandLine) -> None:
     )
 
 
+def test_report_json_and_file_agree_on_the_batch(cli: CommandLine) -> None:
+    folder = GOLDEN / "conversions" / "rnet"
+    cli.converts(*(folder / file for file in FILES), "-o", "f.prototxt", "-w", "f.caffemodel")
+    told = document(cli, "f.prototxt", "f.caffemodel")
+    lines = exports(cli, "f.prototxt", "f.caffemodel", "--force").err.splitlines()
+    named = [each.shape[0] for each in session(cli.path / "f.onnx").get_outputs()]
+    assert [each["dims"][0] for each in told["outputs"]] == named == ["batch", "batch"]
+    assert ["  N×" in line for line in lines if line.startswith("  output")] == [True, True]
+
+
+def test_a_batch_whose_items_do_not_stay_apart_is_fixed(cli: CommandLine) -> None:
+    text = data(1, 3, 4, 4) + layer("Reshape", "reshape_param { shape { dim: 1 dim: -1 dim: 3 } }", name="rows")
+    write_net(cli.path, text)
+    told = document(cli, *FILES)
+    assert told["inputs"][0]["dims"] == [1, 3, "height", "width"]
+    assert told["outputs"][0]["dims"] == [1, None, 3]
+    assert "batch is fixed: layer 'rows' (Reshape)" in told["fixed"][0]
+    assert session(cli.path / "net.onnx").get_inputs()[0].shape[0] == 1
+
+
 def test_a_training_net(cli: CommandLine) -> None:
     """The transform of its data layer is told, its loss is the Softmax within, its measure is left out."""
     (cli.path / "net.prototxt").write_text(TRAIN)

@@ -93,7 +93,7 @@ def export(
     onnx_package(f"{path}: writing ONNX")
     inputs = [graph.source, weights.path]
     check_outputs([path] if path != STDOUT else [], inputs, force=force)
-    lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed, expand_lrn=expand_lrn)
+    lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed, expand_lrn=expand_lrn, separate=True)
     check_finite(weights, lowered.scope.graph)
     told = metadata_props(lowered, metadata)
     doc = explained(told)

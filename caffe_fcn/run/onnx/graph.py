@@ -52,7 +52,8 @@ class Constant(NamedTuple):
 
 
 class Value(NamedTuple):
-    """An input or output of the graph. An axis that is not fixed has a name, or None where it has none."""
+    """An input or output of the graph. An axis that is free has a name; of an output, the batch
+    has the input's, and others that are not fixed are None."""
 
     name: str
     dims: tuple[int | str | None, ...]

@@ -24,7 +24,7 @@ from caffe_fcn.run.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
 from caffe_fcn.run.onnx.parameters import Parameters
 from caffe_fcn.run.onnx.registry import LOWERINGS, FixedSizeError, RefusalError, Site
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
-from caffe_fcn.run.onnx.sizes import Axis, extents_with, known_shapes, possible_axes
+from caffe_fcn.run.onnx.sizes import Axis, Extents, batch_of, extents_with, known_shapes, mixed_items, possible_axes
 from caffe_fcn.surgery.filling import refuse_lacking
 from caffe_fcn.wording import offered, option
 
@@ -74,21 +74,24 @@ def lower(
     outputs: Sequence[str] = (),
     fixed: bool = False,
     expand_lrn: bool = False,
+    separate: bool = False,
 ) -> Lowered:
     """GRAPH, of the nominal SHAPES, in ONNX, with the parameter blobs in WEIGHTS.
 
     OUTPUTS names the blobs to put out, ALL among them stands for every one; none for the net's own outputs. With
-    FIXED, all sizes are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. Raises LoweringError
-    naming every layer that cannot be lowered, or that has fields of unknown effect, ShapeError where
-    the net does not tell the shape of what it is fed, WeightsError where WEIGHTS are another net's.
+    FIXED, all sizes are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. With SEPARATE, the batch
+    is free only where every output made of it has one axis for its items: a net with a Reshape to one item takes a
+    larger batch too, and makes one item of it. Raises LoweringError naming every layer that cannot be lowered, or that
+    has fields of unknown effect, ShapeError where the net does not tell the shape of what it is fed, WeightsError where
+    WEIGHTS are another net's.
     """
     scope = choose_scope(graph, shapes, outputs)
     if reason := no_number(scope.graph):
         raise LoweringError(f"{graph.source}: {reason}")
     params = scope.shapes.params
     refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
-    walk = _Walk(scope, Parameters(weights), expand_lrn)
-    nominal = walk.run(known_shapes(scope.shapes.blobs, scope.graph.producer), ())
+    walk = _Walk(scope, Parameters(weights), expand_lrn, separate)
+    nominal = walk.run(Extents(dict(known_shapes(scope.shapes.blobs, scope.graph.producer)), {}, {}), ())
     if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise LoweringError(f"{graph.source}: {reason}")
     free, made, reasons = ((), nominal, ()) if fixed else _with_free_axes(walk, nominal)
@@ -154,29 +157,32 @@ def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> L
 class _Walk:
     """Lowers the layers of a scope, once for each choice of free axes."""
 
-    def __init__(self, scope: Scope, parameters: Parameters, expand_lrn: bool) -> None:
+    def __init__(self, scope: Scope, parameters: Parameters, expand_lrn: bool, separate: bool) -> None:
         self.scope = scope
         self.parameters = parameters
         self.expand_lrn = expand_lrn
+        self.separate = separate
         self.fed = frozenset(scope.inputs)
         self.names = _value_names(scope, _same_values(scope.graph))
 
     def attempt(self, free: Sequence[Axis]) -> OnnxGraph | str:
         """The graph in which the axes in FREE may be of any length, or why they may not."""
-        dims = extents_with(self.scope, free)
-        if isinstance(dims, str):
-            return dims
+        extents = extents_with(self.scope, free)
+        if isinstance(extents, str):
+            return extents
+        if self.separate and (reason := mixed_items(self.scope, free, extents)):
+            return reason
         try:
-            return self.run(dims, free)
+            return self.run(extents, free)
         except _SizeError as error:
             return str(error)
 
-    def run(self, dims: Mapping[Blob, Dims], free: Sequence[Axis]) -> OnnxGraph:
-        """The graph for blobs of the extents DIMS. Raises LoweringError; _SizeError for what FREE axes stand in the
+    def run(self, extents: Extents, free: Sequence[Axis]) -> OnnxGraph:
+        """The graph for blobs of these EXTENTS. Raises LoweringError; _SizeError for what FREE axes stand in the
         way of."""
         build = Builder(self.names.values())
         refused: dict[int, str] = {}
-        nodes = self.scope.graph.nodes
+        nodes, dims = self.scope.graph.nodes, extents.dims
         for place, node in enumerate(nodes):
             if any(blob in self.fed for blob in node.tops):
                 continue
@@ -192,7 +198,7 @@ class _Walk:
         _check_shapes(self.scope)
         scope, names = self.scope, self.names
         inputs = tuple(Value(names[blob], _input_dims(scope, blob, dims[blob], free)) for blob in scope.inputs)
-        outputs = tuple(Value(names[blob], dims[blob]) for blob in scope.outputs)
+        outputs = tuple(Value(names[blob], _output_dims(blob, extents, free)) for blob in scope.outputs)
         return OnnxGraph(scope.graph.source, tuple(build.nodes), tuple(build.constants), inputs, outputs)
 
     def _lower(self, build: Builder, node: Node, dims: Mapping[Blob, Dims]) -> None:
@@ -263,4 +269,13 @@ def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[Axis]) -> t
         nominal, wanted = shapes[blob], shapes[first]
         alike = isinstance(nominal, tuple) and isinstance(wanted, tuple) and nominal[places[blob]] == wanted[place]
         named[places[blob]] = axis.name if alike else f"{blob.name}_{axis.name}"
+    return tuple(named)
+
+
+def _output_dims(blob: Blob, extents: Extents, free: Sequence[Axis]) -> tuple[int | str | None, ...]:
+    """The extents of the output BLOB, the axis of the items by the name that the batch in FREE has."""
+    named: list[int | str | None] = list(extents.dims[blob])
+    batch = batch_of(free)
+    if batch is not None and blob in extents.items:
+        named[extents.items[blob]] = batch.name
     return tuple(named)

@@ -2,7 +2,8 @@
 
 The one idea: nothing is deduced, sizes are tried. An axis is free if the shapes of the whole net can be
 inferred with it longer, and no parameter blob would need another shape. An extent that came out the same
-at every size tried is fixed; an extent that did not is None, to whoever lowers a layer.
+at every size tried is fixed; an extent that did not is None, to whoever lowers a layer. An axis that was as long as
+the batch at every size tried holds the items of the batch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Blob
-from caffe_fcn.net.shapes import Shape, Unknown, infer_shapes
+from caffe_fcn.net.shapes import Shape, Unknown, infer_shapes, show
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.run.onnx.graph import Dims
 from caffe_fcn.run.onnx.scope import Scope
@@ -24,6 +25,8 @@ _MAX_STEP = 4096
 _USUAL_STEP = 32
 """A multiple of the strides of most nets, for inputs over which no geometry is known, such as those of DummyData."""
 _BATCH = "batch"
+_TRIALS = 2
+"""So many lengths of each axis are tried."""
 _SPATIAL = {1: ("length",), 2: ("height", "width"), 3: ("length", "height", "width")}
 """What the axes of an image or a video are called."""
 
@@ -65,11 +68,21 @@ def _step(scope: Scope) -> int:
     return step if step <= _MAX_STEP else 0
 
 
-def extents_with(scope: Scope, free: Sequence[Axis]) -> dict[Blob, Dims] | str:
+class Extents(NamedTuple):
+    """The extents of every blob, DIMS, and the axis along which the items of a free batch lie, ITEMS, of the blobs that
+    have one. LONGER are the shapes at the first size tried."""
+
+    dims: dict[Blob, Dims]
+    items: dict[Blob, int]
+    longer: Mapping[Blob, Shape | Unknown]
+
+
+def extents_with(scope: Scope, free: Sequence[Axis]) -> Extents | str:
     """The extents of every blob where the axes in FREE may be of any length, or why they may not."""
     nominal = scope.shapes
-    dims: dict[Blob, Dims] = {blob: shape for blob, shape in nominal.blobs.items() if isinstance(shape, tuple)}
-    for trial in range(2):
+    dims: dict[Blob, Dims] = dict(known_shapes(nominal.blobs, nominal.blobs))
+    tried = []
+    for trial in range(_TRIALS):
         try:
             longer = infer_shapes(scope.graph, given=_longer(scope, free, trial))
         except ShapeError as error:
@@ -80,31 +93,54 @@ def extents_with(scope: Scope, free: Sequence[Axis]) -> dict[Blob, Dims] | str:
         for blob, shape in longer.blobs.items():
             if blob in dims:
                 dims[blob] = _agreed(dims[blob], shape)
-    return dims
+        tried.append(longer.blobs)
+    return Extents(dims, _item_axes(free, [nominal.blobs, *tried]), tried[0])
 
 
-def batch_axes(scope: Scope, free: Sequence[Axis]) -> dict[Blob, int]:
-    """The axis of each output along which the items of the batch lie, where the batch is FREE: the one that is as
-    long, and grows with it."""
-    batch = next((axis for axis in free if axis.name == _BATCH), None)
-    dims = extents_with(scope, [batch]) if batch is not None else {}
-    if batch is None or isinstance(dims, str):
+def _item_axes(free: Sequence[Axis], tried: Sequence[Mapping[Blob, Shape | Unknown]]) -> dict[Blob, int]:
+    """The axis of each blob that was as long as the batch in all shapes TRIED, if the batch is FREE."""
+    batch = batch_of(free)
+    if batch is None:
         return {}
-    first, place = batch.axes[0]
-    items = dims_of(scope, first)[place]
+    fed, place = batch.axes[0]
+    wanted = tuple(known_shapes(shapes, [fed])[fed][place] for shapes in tried)
     found = {}
-    for blob in scope.outputs:
-        places = zip(dims.get(blob, ()), dims_of(scope, blob), strict=False)
-        grown = [axis for axis, (extent, nominal) in enumerate(places) if extent is None and nominal == items]
-        if len(grown) == 1:
-            found[blob] = grown[0]
+    for blob in tried[0]:
+        shapes = [shape for each in tried if isinstance(shape := each.get(blob), tuple)]
+        if len(shapes) < len(tried) or len(set(map(len, shapes))) > 1:
+            continue
+        along = list(zip(*shapes, strict=True))
+        if along.count(wanted) == 1:
+            found[blob] = along.index(wanted)
     return found
 
 
-def dims_of(scope: Scope, blob: Blob) -> Shape:
-    """The nominal shape of BLOB; () where it is not known."""
-    shape = scope.shapes.blobs[blob]
-    return shape if isinstance(shape, tuple) else ()
+def batch_of(free: Sequence[Axis]) -> Axis | None:
+    """The batch, if it is among the axes in FREE."""
+    return next((axis for axis in free if axis.name == _BATCH), None)
+
+
+def mixed_items(scope: Scope, free: Sequence[Axis], extents: Extents) -> str:
+    """Which layer leaves the items of the batch no axis of their own in an output, and what it makes; "" if none does,
+    or the batch is not FREE."""
+    batch = batch_of(free)
+    if batch is None:
+        return ""
+    depending = {blob for blob, _ in batch.axes}
+    for node in scope.graph.nodes:
+        if not depending.isdisjoint(node.bottoms):
+            depending.update(node.tops)
+    mixed = depending - extents.items.keys()
+    blob = next((each for each in scope.outputs if each in mixed), None)
+    if blob is None:
+        return ""
+    while (before := next((each for each in scope.graph.producer[blob].bottoms if each in mixed), None)) is not None:
+        blob = before
+    node, made = scope.graph.producer[blob], extents.longer[blob]
+    fed, place = batch.axes[0]
+    items = known_shapes(extents.longer, [fed])[fed][place]
+    shown = "a shape that is not known" if isinstance(made, Unknown) else show(made)
+    return f"layer {node.name!r} ({node.type}) makes {shown} of a batch of {items}, without an axis for its items"
 
 
 def _longer(scope: Scope, free: Sequence[Axis], trial: int) -> dict[str, Shape]:

@@ -26,10 +26,10 @@ NOT_BVLC_LOWERED = frozenset(
 """BVLC's types that bring data in, are left out, become another, or are refused."""
 
 
-def lowered(text: str, tmp_path: Path, *outputs: str, fixed: bool = False) -> Lowered:
+def lowered(text: str, tmp_path: Path, *outputs: str, fixed: bool = False, separate: bool = False) -> Lowered:
     net = net_of(text)
     with weights_of(net, tmp_path / "net.caffemodel") as weights:
-        return lower(net.graph, net.shapes, weights, outputs=outputs, fixed=fixed)
+        return lower(net.graph, net.shapes, weights, outputs=outputs, fixed=fixed, separate=separate)
 
 
 def test_bvlcs_layers_are_lowered() -> None:
@@ -125,6 +125,47 @@ def test_a_reshape_to_a_fixed_batch_fixes_the_batch(tmp_path: Path) -> None:
     assert made.inputs["data"].dims[0] == "batch", "what is left goes to the -1"
     made = lowered(data(2, 3, 4, 4) + layer("Reshape", "reshape_param { shape { dim: 2 dim: 48 } }"), tmp_path)
     assert made.inputs["data"].dims == (2, 3, 4, 4)
+
+
+MIXES = {
+    "to one item": ("Reshape", "reshape_param { shape { dim: 1 dim: -1 dim: 4 } }", "makes 1×24×4 of a batch of 2"),
+    "into rows": ("Reshape", "reshape_param { shape { dim: -1 dim: 4 } }", "makes 24×4 of a batch of 2"),
+    "to a number": ("Reduction", "", "makes a scalar of a batch of 2"),
+    "twice": ("Tile", "tile_param { axis: 0 tiles: 2 }", "makes 4×3×4×4 of a batch of 2"),
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_a_layer_that_mixes_the_items_fixes_the_batch(name: str, tmp_path: Path) -> None:
+    """Caffe takes larger batches there too, but no output has an axis for the items then; sizes stay free."""
+    kind, parameters, told = MIXES[name]
+    text = data(1, 3, 4, 4) + layer(kind, parameters, top="out", name="mixes") + layer("ReLU", bottom="out", top="end")
+    made = lowered(text, tmp_path, separate=True)
+    assert made.inputs["data"].dims[0] == 1 and "batch" not in made.outputs["end"].dims
+    reasons = [reason for reason in made.fixed if reason.startswith("batch is fixed")]
+    assert reasons == [f"batch is fixed: layer 'mixes' ({kind}) {told}, without an axis for its items"]
+    assert lowered(text, tmp_path).inputs["data"].dims[0] == "batch", "an engine gives what Caffe gives"
+
+
+def test_only_outputs_that_depend_on_the_batch_need_its_axis(tmp_path: Path) -> None:
+    text = data(1, 3, 4, 4) + layer("Pooling", "pooling_param { global_pooling: true }", top="pooled", name="pool")
+    text += 'layer { name: "own" type: "Parameter" top: "own" parameter_param { shape { dim: 1 dim: 5 } } }'
+    made = lowered(text + layer("ReLU", bottom="own", top="constant", name="relu"), tmp_path, separate=True)
+    assert made.fixed == () and made.inputs["data"].dims == ("batch", 3, "height", "width")
+    assert made.outputs["pooled"].dims == ("batch", 3, 1, 1) and made.outputs["constant"].dims == (1, 5)
+
+
+def test_the_axis_of_the_items_grows_with_nothing_else(tmp_path: Path) -> None:
+    """At the nominal size there is one row for each item, at others there are more."""
+    text = data(2, 4, 1, 1) + layer("Reshape", "reshape_param { shape { dim: -1 dim: 4 } }", name="rows")
+    made = lowered(text, tmp_path, separate=True)
+    assert made.inputs["data"].dims == ("batch", 4, 1, 1) and made.outputs["out"].dims == ("batch", 4)
+    assert [reason.partition(":")[0] for reason in made.fixed] == ["height is fixed", "width is fixed"]
+
+
+def test_items_may_lie_along_a_later_axis(tmp_path: Path) -> None:
+    text = data(2, 3, 5) + layer("Permute", "permute_param { order: 1 order: 0 order: 2 }")
+    assert lowered(text, tmp_path, separate=True).outputs["out"].dims == (3, "batch", None)
 
 
 def test_fixed_holds_all_sizes_still(tmp_path: Path) -> None:
