@@ -220,7 +220,10 @@ def test_closed_weights_say_so(lenet: Path) -> None:
 def test_what_is_shown_of_a_net_is_short(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     assert repr(net) == "<SourceNet net.prototxt: 9 layers>"
-    assert repr(caffe_fcn.convolutionalize(net)) == "<Conversion of net.prototxt: 2 layers become Convolutions>"
+    conversion = caffe_fcn.convolutionalize(net)
+    assert repr(conversion) == "<Conversion of net.prototxt: 2 layers become Convolutions>"
+    assert repr(conversion.converted[1]).startswith("<ToConvolution 'ip2': ")
+    assert all("\n" not in repr(edit) and repr(edit).startswith("<") for edit in conversion.plan.surgery.edits)
 
 
 # ---- Proving, writing as ONNX, running ----
@@ -445,6 +448,17 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
 # ---- What functions are called with ----
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_engines_have_threads(threads: int, lenet: Path) -> None:
+    net = caffe_fcn.read_net("net.prototxt")
+    with caffe_fcn.open_weights("net.caffemodel") as weights:
+        for function in (caffe_fcn.load, caffe_fcn.predictor):
+            with pytest.raises(ValueError, match=f"threads: expected at least 1, found {threads}"):
+                function(net, weights, threads=threads)
+        with pytest.raises(ValueError, match="threads"):
+            caffe_fcn.verify(net, weights, net, weights, threads=threads)
+
+
 def wrong_calls(net: Any, weights: Any) -> dict[str, Any]:
     """Calls with an argument that is wrong, by what they are told."""
     path = "net.prototxt"
@@ -477,6 +491,43 @@ def wrong_calls(net: Any, weights: Any) -> dict[str, Any]:
             lambda: caffe_fcn.verify(net, weights, net, path)  # type: ignore[arg-type]
         ),
         "convert: net: expected a path, found a net": lambda: caffe_fcn.convert(net),
+        "convert: net: expected a path, found a NoneType": lambda: caffe_fcn.convert(None),  # type: ignore[arg-type]
+        "read_net: path: expected a path, found a net": lambda: caffe_fcn.read_net(net),
+        "read_net: path: expected a path, found 0": lambda: caffe_fcn.read_net(0),  # type: ignore[arg-type]
+        "read_net: fork: expected str | None, found 3": (
+            lambda: caffe_fcn.read_net(path, fork=3)  # type: ignore[arg-type]
+        ),
+        "open_weights: path: expected a path, found open weights": lambda: caffe_fcn.open_weights(weights),
+        "convert: force: expected bool, found 'yes'": (
+            lambda: caffe_fcn.convert(path, force="yes")  # type: ignore[arg-type]
+        ),
+        "convert: verify: expected bool, found 1": (
+            lambda: caffe_fcn.convert(path, verify=1)  # type: ignore[arg-type]
+        ),
+        "convert: fork: expected str | None, found a list": (
+            lambda: caffe_fcn.convert(path, fork=["SSD"])  # type: ignore[arg-type]
+        ),
+        "convert: engine: expected str, found 3": (
+            lambda: caffe_fcn.convert(path, engine=3)  # type: ignore[arg-type]
+        ),
+        "write: output: expected a path, found 3": (
+            lambda: caffe_fcn.convolutionalize(net).write(3)  # type: ignore[arg-type]
+        ),
+        "write: force: expected bool, found 'no'": (
+            lambda: caffe_fcn.convolutionalize(net).write("x", force="no")  # type: ignore[arg-type]
+        ),
+        "export: force: expected bool, found 2": (
+            lambda: caffe_fcn.export(net, weights, "x.onnx", force=2)  # type: ignore[arg-type]
+        ),
+        "load: threads: expected int | None, found '2'": (
+            lambda: caffe_fcn.load(net, weights, threads="2")  # type: ignore[arg-type]
+        ),
+        "load: blobs: expected str | Sequence[str], found 3": (
+            lambda: caffe_fcn.load(net, weights, blobs=3)  # type: ignore[arg-type]
+        ),
+        "load: engine: expected str, found a dict": (
+            lambda: caffe_fcn.load(net, weights, {})  # type: ignore[arg-type]
+        ),
         "convert: unknown keyword engin; did you mean engine?": (
             lambda: caffe_fcn.convert(path, engin="caffe")  # type: ignore[call-arg]
         ),

@@ -31,6 +31,7 @@ from caffe_fcn.api.converting import (
     infer_shapes,
 )
 from caffe_fcn.api.looking import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
+from caffe_fcn.api.opening import open_weights, read_net
 from caffe_fcn.api.options import SelectionOptions
 from caffe_fcn.api.running import (
     Export,
@@ -62,16 +63,12 @@ from caffe_fcn.files.caffemodel import (
     LayerRecord,
     WeightFile,
 )
-from caffe_fcn.files.weights import (
-    open_weights,
-)
 from caffe_fcn.net.shapes import (
     Shape,
     Unknown,
 )
 from caffe_fcn.net.source import (
     SourceNet,
-    read_net,
 )
 from caffe_fcn.run.engine import (
     Session,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
@@ -38,10 +38,27 @@ def check_models(function: str, *, optional: bool = False, **given: object) -> N
         raise TypeError(f"{function}: {name}: expected {what}, made by {call.format(path)}, found {_told(value)}")
 
 
-def check_path(function: str, name: str, value: object) -> None:
-    """Raise TypeError unless VALUE, given to FUNCTION as its argument NAME, is a path or None."""
-    if value is not None and not isinstance(value, str | os.PathLike):
+def check_path(function: str, name: str, value: object, *, optional: bool = False) -> None:
+    """Raise TypeError unless VALUE, given to FUNCTION as its argument NAME, is a path; or None, if it is OPTIONAL."""
+    if not isinstance(value, str | os.PathLike) and not (optional and value is None):
         raise TypeError(f"{function}: {name}: expected a path, found {_told(value)}")
+
+
+class _Arguments(TypedDict, total=False):
+    """Arguments that functions have by name, beside those in the TypedDicts of their options."""
+
+    force: bool
+    verify: bool
+    fork: str | None
+    engine: str
+    threads: int | None
+    blobs: str | Sequence[str]
+    low_memory: bool
+
+
+def check_arguments(function: str, **given: object) -> None:
+    """Raise TypeError unless what is GIVEN to FUNCTION by name is of the types that these arguments have anywhere."""
+    check_options(function, given, _Arguments)
 
 
 def check_options(function: str, options: Mapping[str, Any], known: type, more: Iterable[str] = ()) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from caffe_fcn.api.arguments import check_models, check_options, check_path
+from caffe_fcn.api.arguments import check_arguments, check_models, check_options, check_path
 from caffe_fcn.api.options import SelectionOptions, selection_of, several
 from caffe_fcn.errors import (
     SurgeryError,
@@ -130,6 +130,9 @@ class Conversion:
         only if all proofs of `verify` hold on ENGINE, and what was proven is returned. Raises OutputError where a file
         cannot be written, VerificationError where a proof does not hold; ValueError for a name of another kind of file.
         """
+        check_path("write", "output", output, optional=True)
+        check_path("write", "output_weights", output_weights, optional=True)
+        check_arguments("write", force=force, verify=verify, engine=engine)
         _check_names(output, output_weights)
         paths = [os.fspath(path) for path in (output, output_weights) if path is not None]
         if output_weights is not None and self.plan.weights is None:
@@ -203,7 +206,8 @@ def convert(
     CaffeFcnError as `convolutionalize` and `Conversion.write` do, OSError where an input cannot be read.
     """
     for name, given in (("net", net), ("weights", weights), ("output", output), ("output_weights", output_weights)):
-        check_path("convert", name, given)
+        check_path("convert", name, given, optional=name != "net")
+    check_arguments("convert", force=force, verify=verify, fork=fork, engine=engine)
     check_options("convert", options, ConvertOptions, more=["force", "fork", "verify", "engine"])
     path, weights_path = os.fspath(net), None if weights is None else os.fspath(weights)
     _check_names(output, output_weights)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.arguments import check_models, check_options
-from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
+from caffe_fcn.api.options import SelectionOptions, checked_scale, checked_threads, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.shapes import show
@@ -318,7 +318,7 @@ def _looking(
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (
-        engine_called(engine, threads, gpu=gpu, low_memory=low_memory),
+        engine_called(engine, checked_threads(threads), gpu=gpu, low_memory=low_memory),
         {
             "mean": mean_text(mean),
             "scale": checked_scale(scale),

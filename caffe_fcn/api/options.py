@@ -59,6 +59,13 @@ def checked_scale(scale: float | None) -> float | None:
     return scale
 
 
+def checked_threads(threads: int | None) -> int | None:
+    """THREADS. Raises ValueError where these are none."""
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads: expected at least 1, found {threads}")
+    return threads
+
+
 def mean_text(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
     """MEAN as the command line has it: numbers with commas between, or a file."""
     if mean is None or isinstance(mean, str | os.PathLike):

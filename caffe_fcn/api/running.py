@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from caffe_fcn.api.arguments import check_models, check_options, check_path
-from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
+from caffe_fcn.api.arguments import check_arguments, check_models, check_options, check_path
+from caffe_fcn.api.options import SelectionOptions, checked_scale, checked_threads, mean_text, selection_of, several
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.source import SourceNet
@@ -157,6 +157,7 @@ def export(
 
     check_models("export", net=net, weights=weights)
     check_path("export", "output", output)
+    check_arguments("export", force=force)
     check_options("export", options, ExportOptions, more=["force"])
     check_kind(output, Kind.ONNX)
     selection, others = selection_of(options)
@@ -188,9 +189,10 @@ def load(
     from caffe_fcn.run.nets import one_net
 
     check_models("load", net=net, weights=weights)
+    check_arguments("load", engine=engine, threads=threads, blobs=blobs, low_memory=low_memory)
     check_options("load", options, SelectionOptions, more=["engine", "threads", "blobs", "low_memory"])
     selection, _ = selection_of(options)
-    chosen = engine_called(engine, threads, low_memory=low_memory)
+    chosen = engine_called(engine, checked_threads(threads), low_memory=low_memory)
     found, held, _ = one_net(net, weights, selection)
     check_finite(held, found.graph)
     return chosen.load(found, held, outputs=several(blobs))
@@ -219,7 +221,7 @@ def _proving(
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
     return Options(
-        engine=engine_called(engine, threads, low_memory=low_memory),
+        engine=engine_called(engine, checked_threads(threads), low_memory=low_memory),
         samples=samples,
         windows=windows,
         seed=seed,

@@ -85,11 +85,7 @@ class SourceNet:
 
 
 def read_net(path: str | os.PathLike[str], *, fork: str | None = None) -> SourceNet:
-    """The net in the prototxt at PATH, or the one inside the caffemodel there, which FORK, such as "NVIDIA", has
-    written, where the file does not tell that.
-
-    Raises PrototxtError, CaffemodelError or NetError; OSError when the file cannot be read.
-    """
+    """What `caffe_fcn.read_net` returns."""
     opened = open_either(os.fspath(path))
     if isinstance(opened, SourceNet):
         return unforked(opened, fork)

@@ -21,7 +21,7 @@ from caffe_fcn.net.shapes.windows import SIDED_PADS
 from caffe_fcn.schema import Message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Edit:
     """A change to the layer at `index` of the net, called `layer` before the change."""
 
@@ -31,6 +31,9 @@ class Edit:
     """The layer's name before the change."""
     drops: ClassVar[bool] = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.layer!r}: {self.describe()}>"
+
     def apply(self, target: Message) -> None:
         """Change TARGET, a LayerParameter, in place."""
 
@@ -39,7 +42,7 @@ class Edit:
         return self.layer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ToConvolution(Edit):
     """An InnerProduct over C×H×W becomes a Convolution with a kernel as large as its input.
 
@@ -116,7 +119,7 @@ class ToConvolution(Edit):
         return ", ".join(self.cells)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WindowPooling(Edit):
     """A global Pooling becomes one over a window as large as its input, at stride 1."""
 
@@ -132,7 +135,7 @@ class WindowPooling(Edit):
         return f"global → window {show(self.kernel)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DropLayer(Edit):
     """The layer goes; whoever read its top is rewired to its bottom."""
 
@@ -143,7 +146,7 @@ class DropLayer(Edit):
         return f"{self.type} dropped"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ToSplit(Edit):
     """A flattening behind which the net ends becomes a Split: the output keeps its name, and is the map."""
 
@@ -158,7 +161,7 @@ class ToSplit(Edit):
         return f"{self.type} → Split, for the output that it makes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RenameLayer(Edit):
     """The layer takes another name, so that Caffe does not load weights of the old shape into it."""
 
@@ -171,7 +174,7 @@ class RenameLayer(Edit):
         return f"now {self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rewire(Edit):
     """Bottoms and tops take other names."""
 
@@ -187,7 +190,7 @@ class Rewire(Edit):
         return ", ".join(f"{old} → {new}" for old, new in changes.items())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SetParameter(Edit):
     """One field of the layer's parameters, e.g. ("argmax_param", "axis", 1)."""
 
@@ -202,7 +205,7 @@ class SetParameter(Edit):
         return f"{self.name}: {self.value}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResizeInput(Edit):
     """An input's spatial size: the last axes of each of the shapes TOPS names, or a data layer's crop."""
 
