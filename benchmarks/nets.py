@@ -1,4 +1,4 @@
-"""Nets for the benchmarks that no file describes: a VGG of five gigabytes, ResNets and GoogLeNet, as prototxt.
+"""Nets for the benchmarks that no file describes: a VGG of five gigabytes, and ResNets, as prototxt.
 
 The large one is VGG-16 with wider and more fully connected layers. Several in a row are needed: protobuf,
 and so Caffe, reads no layer of 2 GiB or more, and no blob holds more than 2^31 - 1 values.
@@ -16,19 +16,6 @@ RESNET_152 = ((3, 256), (8, 512), (36, 1024), (3, 2048))
 RESNET_50 = ((3, 256), (4, 512), (6, 1024), (3, 2048))
 """Blocks, and the channels that they make, of each stage."""
 
-INCEPTIONS = {
-    "3a": (64, 96, 128, 16, 32, 32),
-    "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64),
-    "4b": (160, 112, 224, 24, 64, 64),
-    "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64),
-    "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128),
-    "5b": (384, 192, 384, 48, 128, 128),
-}
-"""Channels of GoogLeNet's modules: 1×1; 3×3 reduced, 3×3; 5×5 reduced, 5×5; behind the pooling."""
-
 
 def vgg_large() -> str:
     """VGG-16's convolutions on 224×224 pixels under the fully connected layers LARGE_FC."""
@@ -43,11 +30,6 @@ def resnet152() -> str:
 def resnet50() -> str:
     """ResNet-50 for 224×224 pixels, as ResNet-152."""
     return "\n".join(['name: "ResNet-50"', _input(), *_resnet_layers(RESNET_50)]) + "\n"
-
-
-def googlenet() -> str:
-    """GoogLeNet for 224×224 pixels with the layers of a deploy net: without its auxiliary classifiers."""
-    return "\n".join(['name: "GoogLeNet"', _input(), *_googlenet_layers()]) + "\n"
 
 
 def _vgg_layers() -> Iterator[str]:
@@ -68,46 +50,6 @@ def _vgg_layers() -> Iterator[str]:
             yield _layer("ReLU", f"relu{number}", [name], name)
         blob = name
     yield _layer("Softmax", "prob", [blob], "prob")
-
-
-def _googlenet_layers() -> Iterator[str]:
-    norm, pooling = "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }", "pooling_param { kernel_size: 3 stride: 2 }"
-    yield from _rectified("conv1", "data", 64, kernel=7, stride=2, pad=3)
-    yield _layer("Pooling", "pool1", ["conv1"], "pool1", pooling)
-    yield _layer("LRN", "norm1", ["pool1"], "norm1", norm)
-    yield from _rectified("conv2_reduce", "norm1", 64)
-    yield from _rectified("conv2", "conv2_reduce", 192, kernel=3, pad=1)
-    yield _layer("LRN", "norm2", ["conv2"], "norm2", norm)
-    yield _layer("Pooling", "pool2", ["norm2"], "pool2", pooling)
-    blob = "pool2"
-    for name, (one, less, three, least, five, pooled) in INCEPTIONS.items():
-        yield from _rectified(f"{name}_1x1", blob, one)
-        yield from _rectified(f"{name}_3x3_reduce", blob, less)
-        yield from _rectified(f"{name}_3x3", f"{name}_3x3_reduce", three, kernel=3, pad=1)
-        yield from _rectified(f"{name}_5x5_reduce", blob, least)
-        yield from _rectified(f"{name}_5x5", f"{name}_5x5_reduce", five, kernel=5, pad=2)
-        window = "pooling_param { kernel_size: 3 stride: 1 pad: 1 }"
-        yield _layer("Pooling", f"{name}_pool", [blob], f"{name}_pool", window)
-        yield from _rectified(f"{name}_pool_proj", f"{name}_pool", pooled)
-        parts = [f"{name}_{part}" for part in ("1x1", "3x3", "5x5", "pool_proj")]
-        yield _layer("Concat", name, parts, name)
-        blob = name
-        if name in ("3b", "4e"):
-            blob = f"pool{name[0]}"
-            yield _layer("Pooling", blob, [name], blob, pooling)
-    yield _layer("Pooling", "pool5", [blob], "pool5", "pooling_param { pool: AVE kernel_size: 7 stride: 1 }")
-    yield _layer("Dropout", "drop", ["pool5"], "pool5", "dropout_param { dropout_ratio: 0.4 }")
-    yield _layer("InnerProduct", "classifier", ["pool5"], "classifier", "inner_product_param { num_output: 1000 }")
-    yield _layer("Softmax", "prob", ["classifier"], "prob")
-
-
-def _rectified(
-    name: str, bottom: str, outputs: int, *, kernel: int = 1, stride: int = 1, pad: int = 0
-) -> Iterator[str]:
-    """A convolution with bias and its ReLU in place."""
-    window = f"kernel_size: {kernel} stride: {stride} pad: {pad}"
-    yield _layer("Convolution", name, [bottom], name, f"convolution_param {{ num_output: {outputs} {window} }}")
-    yield _layer("ReLU", f"{name}_relu", [name], name)
 
 
 def _resnet_layers(stages: Sequence[tuple[int, int]]) -> Iterator[str]:

@@ -128,7 +128,7 @@ VGG16 = Model(model_file("vgg16"), 554_000_000, {"fc6": 7, "fc7": 1, "fc8": 1})
 ALEXNET_AT_707 = Picture(model_file("alexnet"), ALEXNET.size, window=227, size=707, cells=16)
 VGG16_AT_704 = Picture(model_file("vgg16"), VGG16.size, window=224, size=704, cells=16)
 """At 707 pixels its poolings, rounding up, would make 17×17."""
-GOOGLENET_AT_704 = Picture(nets.googlenet, 28_000_000, window=224, size=704, cells=16)
+GOOGLENET_AT_704 = Picture(model_file("googlenet"), 28_000_000, window=224, size=704, cells=16)
 RESNET50_AT_704 = Picture(nets.resnet50, 103_000_000, window=224, size=704, cells=16)
 
 

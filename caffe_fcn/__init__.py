@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from caffe_fcn.api import (
+        Benchmark,
         Best,
         BlobRecord,
         CaffeFcnError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         VerifyOptions,
         WeightFile,
         WeightsError,
+        benchmark,
         convert,
         convolutionalize,
         export,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Benchmark",
     "Best",
     "BlobRecord",
     "CaffeFcnError",
@@ -97,6 +100,7 @@ __all__ = [
     "WeightFile",
     "WeightsError",
     "__version__",
+    "benchmark",
     "convert",
     "convolutionalize",
     "export",

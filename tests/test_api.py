@@ -41,11 +41,11 @@ from tests.run.nets import net_of, weights_of
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Best BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions DenseMap EngineError Export ExportOptions
-ExtraError LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError PredictOptions Prediction
-Predictor PrototxtError SelectionOptions Session Shape ShapeError SourceNet Status SurgeryError ToConvolution Unknown
-Verification VerificationError VerifyOptions WeightFile WeightsError __version__ convert convolutionalize export
-infer_shapes load open_weights predictor read_net verify
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions DenseMap EngineError Export
+ExportOptions ExtraError LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError
+PredictOptions Prediction Predictor PrototxtError SelectionOptions Session Shape ShapeError SourceNet Status
+SurgeryError ToConvolution Unknown Verification VerificationError VerifyOptions WeightFile WeightsError __version__
+benchmark convert convolutionalize export infer_shapes load open_weights predictor read_net verify
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
@@ -403,6 +403,21 @@ def test_a_classifier_has_top_classes_and_no_map(lenet: Path) -> None:
     for draw in (found.label_map, lambda: found.heat_map(1)):
         with pytest.raises(EngineError, match="no map"):
             draw()
+
+
+def test_engines_are_timed(digits: Predictor) -> None:
+    with open_weights("fcn.caffemodel") as weights:
+        net = caffe_fcn.read_net("fcn.prototxt")
+        found = caffe_fcn.benchmark(net, weights, np.zeros((40, 30), np.uint8), scale=1 / 255, threads=1)
+        assert "onnxruntime" in found.seconds and min(found.seconds.values()) > 0
+        assert {*found.seconds, *found.left_out} == {*ENGINES} and found.use in found.seconds
+        report = found.report()
+        assert report["use"] == found.use and (report["height"], report["width"]) == (40, 30)
+        assert repr(found) == f"<Benchmark of fcn.prototxt: use {found.use}>"
+        with pytest.raises(ValueError, match="benchmark times all engines; leave it out"):
+            caffe_fcn.benchmark(net, weights, np.zeros((40, 30)), engine="opencv")
+        with pytest.raises(TypeError, match="benchmark: weights: expected open weights, made by"):
+            caffe_fcn.benchmark(net, "fcn.caffemodel", np.zeros((40, 30)))  # type: ignore[arg-type]
 
 
 def test_a_pyramid_of_maps(digits: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

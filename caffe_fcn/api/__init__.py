@@ -41,6 +41,7 @@ from caffe_fcn.api.running import (
     load,
     verify,
 )
+from caffe_fcn.api.timing import Benchmark, benchmark
 from caffe_fcn.errors import (
     CaffeFcnError,
     CaffemodelError,
@@ -83,6 +84,7 @@ from caffe_fcn.surgery.edits import (
 )
 
 __all__ = [
+    "Benchmark",
     "Best",
     "BlobRecord",
     "CaffeFcnError",
@@ -119,6 +121,7 @@ __all__ = [
     "VerifyOptions",
     "WeightFile",
     "WeightsError",
+    "benchmark",
     "convert",
     "convolutionalize",
     "export",

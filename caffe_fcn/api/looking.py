@@ -257,16 +257,24 @@ class Predictor:
         Raises PictureError for what is no picture, or one that the net does not take; OSError for a file that cannot
         be read.
         """
-        from caffe_fcn.run.images import open_picture, picture_of
-        from caffe_fcn.run.running import carry_out, plan
+        from caffe_fcn.run.running import carry_out
 
-        channels = self.model.channels
-        if isinstance(picture, str | os.PathLike):
-            opened = open_picture(picture, channels, self.settings.max_pixels)
-        else:
-            opened = picture_of(picture, channels)
-        answer = carry_out(self.model, plan(self.model, opened, self.settings), self.settings, ExitStack())
+        answer = carry_out(self.model, planned(self, picture), self.settings, ExitStack())
         return Prediction(answer, self.settings, self.model.source)
+
+
+def planned(predict: Predictor, picture: str | os.PathLike[str] | Array | Image) -> running.Plan:
+    """What there is to do for PICTURE, as PREDICT takes it. Raises PictureError; OSError for a file that cannot be
+    read."""
+    from caffe_fcn.run.images import open_picture, picture_of
+    from caffe_fcn.run.running import plan
+
+    channels = predict.model.channels
+    if isinstance(picture, str | os.PathLike):
+        opened = open_picture(picture, channels, predict.settings.max_pixels)
+    else:
+        opened = picture_of(picture, channels)
+    return plan(predict.model, opened, predict.settings)
 
 
 def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOptions]) -> Predictor:

@@ -12,7 +12,6 @@ import click
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import File, net_and_pictures, open_trained
 from caffe_fcn.cli.options import (
-    Preparation,
     directory_name,
     file_name,
     fork_option,
@@ -28,7 +27,6 @@ from caffe_fcn.cli.verify import ENGINES
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.running import Job
-    from caffe_fcn.net.selection import Selection
 
 
 def scales(value: str) -> tuple[float, ...]:
@@ -107,6 +105,7 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
 @low_memory_option
 @click.option("--gpu", is_flag=True, help="Run on the GPU, or not at all.")
+@click.option("--benchmark", is_flag=True, help="Time all engines on one picture instead, and say which to use.")
 @selection_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print all as JSON, with the window and top class of each cell.")
@@ -123,6 +122,7 @@ def run(
     force: bool,
     quiet: bool,
     top: int,
+    benchmark: bool,
     **choices: Any,
 ) -> int:
     """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes. A caffemodel alone has its net inside it.
@@ -140,8 +140,10 @@ def run(
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize 256x256 --crop ten
     caffe-fcn run net.caffemodel cat.jpg --resize net --blob fc7 --output fc7.npy
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
+    caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --benchmark
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
+    from caffe_fcn.cli.benchmark import check_alone, time_all
     from caffe_fcn.cli.running import Manner, run_all
     from caffe_fcn.files.atomic import check_outputs
 
@@ -149,10 +151,14 @@ def run(
     _check_usage(words, asked, wanted, out_dir, choices["scales"])
     if output == "-" and as_json:
         raise click.UsageError("--json and --output - both print to stdout; choose one")
+    if benchmark:
+        check_alone(asked, out_dir)
     manner = Manner(top, as_json, force, quiet)
     with ExitStack() as stack:
         net, images = net_and_pictures(stack, words)
         paths = expanded(images)
+        if benchmark:
+            return time_all(stack, net, paths, as_json=as_json, quiet=quiet, **choices)
         if output == "-" and len(paths) > 1:
             raise click.UsageError(f"--output - is for one picture, and there are {len(paths)}; use --out-dir")
         targets = targets_of(paths, asked, out_dir)
@@ -197,43 +203,24 @@ def _job(
     wanted: str | None,
     picture: str,
     *,
-    preparation: Preparation,
-    max_pixels: int | None,
     engine: str,
     threads: int | None,
     low_memory: bool,
     gpu: bool,
-    selection: Selection,
     fork: str | None,
-    crop: str | None,
-    blob: tuple[str, ...],
     **choices: Any,
 ) -> Job:
     """The net, loaded until STACK closes, and what it is to do, first with PICTURE. Raises CaffeFcnError; OSError for a
     file that cannot be read."""
-    from caffe_fcn.cli.running import Job, size_of
+    from caffe_fcn.cli.benchmark import prepared
+    from caffe_fcn.cli.running import Job
     from caffe_fcn.errors import EngineError
-    from caffe_fcn.run.crops import Crop
     from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.images import MAX_PIXELS
     from caffe_fcn.run.results import check_labelled, drawn_of, heat_of
-    from caffe_fcn.run.running import prepare
 
     runner = engine_called(engine, threads, gpu=gpu, low_memory=low_memory)
     source, trained = open_trained(stack, net, fork)
-    most = max_pixels or MAX_PIXELS
-    model, settings, notes = prepare(
-        source,
-        trained,
-        runner,
-        selection,
-        **preparation._asdict(),
-        max_pixels=most,
-        first=lambda channels: size_of(picture, channels, most),
-        crop=None if crop is None else Crop(crop),
-        blobs=blob,
-        **choices,
-    )
+    model, settings, notes = prepared(source, trained, runner, picture, **choices)
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
         names = ", ".join(repr(output.name) for output in model.outputs)
         raise EngineError(

@@ -28,6 +28,7 @@ from tests.paths import CASES, GOLDEN, ROOT, SHARED_MODELS
 DIGITS = ROOT / "models" / "digits"
 SCALE = "0.00392157"
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "run.json").read_bytes())
+TIMING = json.loads((ROOT / "docs" / "schema" / "benchmark.json").read_bytes())
 NET = ("net.prototxt", "net.caffemodel")
 FCN = ("fcn.prototxt", "fcn.caffemodel")
 NAMED = ("--scale", SCALE, "--labels", "labels.txt")
@@ -373,6 +374,27 @@ def test_other_engines_give_the_same(name: str, digits: CommandLine) -> None:
     np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-5)
     told = refuses(digits, *NET, "scattered.png", "--engine", name)
     assert "expected 20×20 pixels, the only size" in told
+
+
+def test_all_engines_are_timed(digits: CommandLine) -> None:
+    before = digits.names
+    told = runs(digits, *FCN, "scattered.png", "--scale", SCALE, "--benchmark", "--threads", "1")
+    rows = told.out.decode().splitlines()
+    assert rows[0] == "fcn.prototxt on scattered.png (192×256, 0.05 megapixels); medians of 5 runs by turns"
+    assert sorted(row.split()[0] for row in rows[2:-1]) == sorted(ENGINES) and rows[-1].startswith("use ")
+    document = json.loads(runs(digits, *FCN, "scattered.png", "--benchmark", "--json").out)
+    jsonschema.validate(document, TIMING)
+    assert {each["engine"] for each in (*document["engines"], *document["left_out"])} == {*ENGINES}
+    assert TIMING["$defs"]["name"]["enum"] == [*ENGINES]
+    assert digits.names == before
+    for option in (["-o", "a.npy"], ["--heatmap", "a.png"], ["--out-dir", "a", "--output", ".npy"]):
+        result = digits.run("run", *FCN, "scattered.png", "--benchmark", *option)
+        assert result.code == 2 and "--benchmark writes no files; leave out" in result.err
+    result = digits.run("run", *FCN, "scattered.png", "--benchmark", "--engine", "onnxruntime")
+    assert result.code == 2 and "--benchmark times all engines; leave out --engine" in result.err
+    result = digits.run("run", *FCN, "scattered.png", "window.png", "--benchmark")
+    assert result.code == 2 and "--benchmark is for one picture, and there are 2" in result.err
+    assert "expected 20×20 pixels, the only size" in refuses(digits, *NET, "scattered.png", "--benchmark")
 
 
 def test_memory_does_not_grow_with_the_picture(digits: CommandLine) -> None:

@@ -199,7 +199,7 @@ def test_what_openvino_raises_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch)
             OpenVino(1).load(net, weights)
     monkeypatch.setattr(session._request, "infer", broken, raising=False)
     with pytest.raises(
-        EngineError, match=r"OpenVINO cannot run .*net\.prototxt: Check failed: node 'conv1'; use --eng"
+        EngineError, match=r"OpenVINO cannot run .*net\.prototxt: Check failed: node 'conv1'; use engine='onnx"
     ):
         session.run({"data": np.zeros((1, 1, 28, 28))})
 

@@ -1,0 +1,117 @@
+"""`run --benchmark`: every engine on one picture, and which of them to use; and a net prepared as `run` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from caffe_fcn.cli.failures import DONE
+from caffe_fcn.cli.nets import File, open_trained
+from caffe_fcn.cli.pictures import Targets
+from caffe_fcn.cli.progress import looking
+from caffe_fcn.cli.running import size_of
+from caffe_fcn.cli.streams import print_json
+from caffe_fcn.run.crops import Crop
+from caffe_fcn.run.images import MAX_PIXELS, open_picture
+from caffe_fcn.run.running import carry_out, plan, prepare
+
+if TYPE_CHECKING:
+    from caffe_fcn.cli.options import Preparation
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.run.engine import Engine
+    from caffe_fcn.run.model import Model
+    from caffe_fcn.run.running import Settings
+    from caffe_fcn.run.timing import Ready
+
+
+def check_alone(asked: Targets, out_dir: str | None) -> None:
+    """Raise UsageError for options that do not go with --benchmark."""
+    if any(asked) or out_dir is not None:
+        raise click.UsageError("--benchmark writes no files; leave out --output, --heatmap, --label-map and --out-dir")
+    if click.get_current_context().get_parameter_source("engine") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--benchmark times all engines; leave out --engine")
+
+
+def prepared(
+    source: SourceNet,
+    trained: WeightFile,
+    runner: Engine,
+    picture: str,
+    *,
+    preparation: Preparation,
+    max_pixels: int | None,
+    selection: Selection,
+    crop: str | None,
+    blob: tuple[str, ...],
+    **choices: Any,
+) -> tuple[Model, Settings, tuple[str, ...]]:
+    """The net SOURCE with weights TRAINED, loaded by RUNNER for pictures as PICTURE is one, how it is to look at them,
+    and notes. Raises CaffeFcnError; OSError for a file that cannot be read."""
+    most = max_pixels or MAX_PIXELS
+    return prepare(
+        source,
+        trained,
+        runner,
+        selection,
+        **preparation._asdict(),
+        max_pixels=most,
+        first=lambda channels: size_of(picture, channels, most),
+        crop=None if crop is None else Crop(crop),
+        blobs=blob,
+        **choices,
+    )
+
+
+def time_all(
+    stack: ExitStack,
+    net: Sequence[File],
+    paths: Sequence[str],
+    *,
+    as_json: bool,
+    quiet: bool,
+    threads: int | None,
+    low_memory: bool,
+    gpu: bool,
+    fork: str | None,
+    engine: str,
+    **choices: Any,
+) -> int:
+    """Time all engines on the only one of PATHS, with NET open until STACK closes, print what they took, and return the
+    exit code. ENGINE, the default, is not asked for. Raises UsageError where there are several pictures, CaffeFcnError
+    where no engine runs the net."""
+    from caffe_fcn.report.timing import document, lines
+    from caffe_fcn.run.engines import ENGINES
+    from caffe_fcn.run.engines import engine as engine_called
+    from caffe_fcn.run.timing import Ready, rounds, time_engines
+
+    if len(paths) != 1:
+        raise click.UsageError(f"--benchmark is for one picture, and there are {len(paths)}; name one")
+    (path,) = paths
+    source, trained = open_trained(stack, net, fork)
+
+    def load(name: str) -> Ready:
+        runner = engine_called(name, threads, gpu=gpu, low_memory=low_memory)
+        model, settings, _ = prepared(source, trained, runner, path, **choices)
+        size = open_picture(path, model.channels, settings.max_pixels).size
+
+        def run() -> None:
+            with ExitStack() as maps:
+                work = plan(model, open_picture(path, model.channels, settings.max_pixels), settings)
+                carry_out(model, work, settings, maps)
+
+        return Ready(run, model.source, trained.path, path, size)
+
+    with looking(path, rounds([*ENGINES]), quiet) as done:
+        found = time_engines(load, [*ENGINES], done=done)
+    if as_json:
+        print_json(document(found))
+    elif not quiet:
+        for line in lines(found):
+            click.echo(line)
+    return DONE
