@@ -79,7 +79,7 @@ def inspect(
 
 def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
     """The page or the data to stdout, notes to stderr."""
-    from caffe_fcn.surgery.writing import to_stdout
+    from caffe_fcn.files.stdout import to_stdout
 
     if as_json or as_csv:
         from caffe_fcn.report.export import to_csv, to_json

@@ -18,12 +18,12 @@ from caffe_fcn.cli.progress import looking
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.literals import visible, visible_json
+from caffe_fcn.files.stdout import to_stdout
 from caffe_fcn.report import answers
 from caffe_fcn.report.running import lines
 from caffe_fcn.run.images import open_picture
 from caffe_fcn.run.results import draw_heat, draw_labels, write_npy, write_npz
 from caffe_fcn.run.running import carry_out, plan
-from caffe_fcn.surgery.writing import to_stdout
 
 if TYPE_CHECKING:
     from caffe_fcn.run.model import Model

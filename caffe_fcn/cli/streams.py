@@ -42,7 +42,7 @@ def print_diff(diff: str) -> None:
     """Print DIFF to stdout: to a pipe or a file the very bytes, so that it can be applied; to a terminal what that can
     show. Raises OutputError where stdout is closed or full."""
     from caffe_fcn.files.literals import visible_lines
-    from caffe_fcn.surgery.writing import to_stdout
+    from caffe_fcn.files.stdout import to_stdout
 
     if sys.stdout is not None and sys.stdout.isatty():
         diff = visible_lines(diff.replace("\r\n", "\n").expandtabs())
@@ -55,7 +55,7 @@ def print_json(value: Any) -> None:
     from itertools import chain, islice
 
     from caffe_fcn.files.literals import visible_json
-    from caffe_fcn.surgery.writing import to_stdout
+    from caffe_fcn.files.stdout import to_stdout
 
     pieces = chain(json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value), "\n")
     while part := "".join(islice(pieces, _PIECES)):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import LoweringError, PictureError
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.stdout import STDOUT
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import show
@@ -23,7 +24,6 @@ from caffe_fcn.run.nets import one_net
 from caffe_fcn.run.onnx.export import Exported, Metadata, export
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.preprocessing import mean_stated, transform_of
-from caffe_fcn.surgery.writing import STDOUT
 from caffe_fcn.wording import option
 
 _COLOURS = 3

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
-from typing import NamedTuple, TextIO, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.errors import CaffemodelError, OutputError
-from caffe_fcn.files.atomic import Output, OutputFiles, output_error
+from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import is_hdf5_name
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.rewrite import Edits, LayerEdit, write
+from caffe_fcn.files.stdout import STDOUT, stdout, to_stdout
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.surgery.convert import Plan
 from caffe_fcn.surgery.weights import WeightPlan, for_hdf5
-
-STDOUT = "-"
 
 Progress: TypeAlias = Callable[[int], None] | None
 """Gets the count of bytes written so far."""
@@ -94,7 +92,7 @@ def write_outputs(
         if document is not None and text_path == STDOUT:
             to_stdout(bytes(document))
         if weights is not None and weights_path == STDOUT:
-            _write_caffemodel(weights, _stdout().fileno(), "stdout", progress)
+            _write_caffemodel(weights, stdout().fileno(), "stdout", progress)
         outputs.commit()
 
 
@@ -103,37 +101,6 @@ def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
     if len(temps) < 2:
         raise OutputError("the output: expected a net and weights in files, to be verified, found pipes; name files")
     check(temps[1], temps[0])
-
-
-def write_stdout(write: Callable[[int], None], needed: int) -> None:
-    """Let WRITE write NEEDED bytes to the descriptor of stdout. Raises OutputError where that is closed or full."""
-    out = _stdout()
-    try:
-        write(out.fileno())
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise output_error("stdout", error, needed=needed) from error
-
-
-def to_stdout(data: bytes) -> None:
-    """Write DATA to stdout. Raises OutputError where that is closed or full."""
-    out = _stdout().buffer
-    try:
-        out.write(data)
-        out.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise output_error("stdout", error, needed=len(data)) from error
-
-
-def _stdout() -> TextIO:
-    """Stdout, with nothing left in Python's buffer. Raises OutputError where it is closed."""
-    if sys.stdout is None:
-        raise OutputError("stdout: expected to write to it, found it closed; name a file instead")
-    sys.stdout.flush()
-    return sys.stdout
 
 
 def _write_weights(weights: WeightsOutput, output: Output, progress: Progress) -> None:

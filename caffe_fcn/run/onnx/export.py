@@ -16,13 +16,13 @@ from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import as_utf8
+from caffe_fcn.files.stdout import STDOUT, write_stdout
 from caffe_fcn.net.geometry import Phase, Reason, exactness_of, infer_geometry, words
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.model import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
-from caffe_fcn.surgery.writing import STDOUT, write_stdout
 
 DATA_SUFFIX = ".data"
 """What the file of values is called behind the name of the model."""
