@@ -118,6 +118,9 @@ def _between(
     """PIXELS in ROWS at places across, which are PART of the way from LEFT to RIGHT."""
     import numpy as np
 
-    first, second = (pixels[rows[:, None], columns[None, :]].astype(np.float32) for columns in (left, right))
-    found: NDArray[Any] = first * (1 - part[:, None]) + second * part[:, None]
+    picked = pixels.take(rows, 0)
+    found, second = (picked.take(columns, 1).astype(np.float32) for columns in (left, right))
+    found *= 1 - part[:, None]  # in place: the arrays are large, and this is most of what a photograph costs
+    second *= part[:, None]
+    found += second
     return found
