@@ -48,7 +48,7 @@ def _lines(found: Verification) -> Iterator[str]:
         outputs = {_name(each.output): _same_size_output(each) for each in run}
         told.append(("same size", found.same_size.status, _same_size(found.same_size), outputs))
     if found.dense is not None:
-        outputs = {_name(each.output): _dense_output(each) for each in found.dense.outputs}
+        outputs = {_name(each.output): _dense_output(each, found.dense.blob) for each in found.dense.outputs}
         told.append(("dense", found.dense.status, _dense(found.dense), outputs))
     width = max(9, *(len(status.value) for _, status, _, _ in told))
     for name, status, (first, *rest), lines_of in told:
@@ -142,18 +142,20 @@ def _reason(why: Inapplicable) -> str:
             return f"no answer is that of a window alone: {'; '.join(_because(why.reasons))}"
 
 
-def _dense_output(each: Dense) -> list[str]:
+def _dense_output(each: Dense, blob: str) -> list[str]:
+    """What is told of an output that was compared from BLOB on."""
     if each.inapplicable is not None:
         return [f"does not apply: {_reason(each.inapplicable)}"]
     if each.crops is None:
         return [each.explanation]
+    exact = f"exact {exactness_of(each.inexact).value}"
+    if each.inexact:
+        exact += f": {'; '.join(_because(each.inexact))}"
     if not each.reasons:
-        verdict = "exact everywhere" if each.status is Status.HOLDS else each.explanation
-        return [f"{verdict}: {_told(each.crops)}"]
-    told = [
-        f"exact {exactness_of(each.reasons).value}: {'; '.join(_because(each.reasons))}",
-        f"on crops, which have borders of their own: {_told(each.crops, limit=False)}",
-    ]
+        verdict = f"from {blob} on everywhere" if each.ahead else exact
+        verdict = verdict if each.status is Status.HOLDS else each.explanation
+        return [*([exact] if each.ahead else []), f"{verdict}: {_told(each.crops)}"]
+    told = [exact, f"on crops, which have borders of their own: {_told(each.crops, limit=False)}"]
     if each.features is not None:
         told.append(f"on the whole picture's maps: {_told(each.features)}")
     if each.compared < each.cells:
@@ -282,8 +284,8 @@ def _dense_document(proof: DenseProof) -> dict[str, Any]:
                 "status": _status(each.status),
                 "stride": list(each.stride) or None,
                 "window": list(each.window) or None,
-                "exactness": None if each.crops is None else exactness_of(each.reasons).value,
-                "reasons": list(map(words, each.reasons)),
+                "exactness": None if each.crops is None else exactness_of(each.inexact).value,
+                "reasons": list(map(words, each.inexact)),
                 "crops": _difference(each.crops),
                 "features": _difference(each.features),
                 "cells": each.cells,

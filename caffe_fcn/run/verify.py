@@ -35,7 +35,7 @@ from caffe_fcn.run.proofs.items import Runner, answers_items
 from caffe_fcn.run.proofs.layers import compare_layers
 from caffe_fcn.run.proofs.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.run.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
-from caffe_fcn.run.proofs.remainder import remainders
+from caffe_fcn.run.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.run.proofs.same_size import draw, prove_same_size
 from caffe_fcn.run.proofs.scene import View
 from caffe_fcn.run.proofs.weights import Side, prove_weights
@@ -188,7 +188,8 @@ class _Work:
         view = View(self.options.windows, self.options.seed, self.options.tolerance)
 
         def prove(original: Party, twin: Party, pairs: Pairs) -> DenseProof:
-            return prove_dense(self.runner, original, twin, pairs, exempt, view)
+            found = prove_dense(self.runner, original, twin, pairs, exempt, view)
+            return found if pairs is self.outputs else seen_from_the_input(found, self.scopes[1], twin)
 
         return self._carried_out(prove, nothing)
 

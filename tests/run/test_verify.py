@@ -12,6 +12,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import Selection
+from caffe_fcn.report import verification
 from caffe_fcn.run.engine import Net, Session
 from caffe_fcn.run.verify import Options
 from caffe_fcn.surgery.convert import Settings
@@ -246,6 +247,37 @@ def test_what_differs_is_run_where_the_rest_cannot_be(tmp_path: Path) -> None:
     pair.text(lambda text: text.replace("pool: STOCHASTIC", "pool: STOCHASTIC stride: 1"))
     pair.text(lambda text: text.replace("num_output: 4 kernel_size: 3", "num_output: 4 kernel_size: 3 dilation: 1"))
     assert ends(pair.verify()) == [FAILS, FAILS, FAILS]
+
+
+STOCHASTIC = layer("s", "Pooling", "c", params="pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }")
+CUT = layer("s", "Crop", "c data")
+
+
+@pytest.mark.parametrize(
+    ("before", "there", "instead"),
+    [
+        (conv("c", "data", 3), STOCHASTIC, ("STOCHASTIC", "MAX")),
+        (conv("c", "data", 3, more="pad: 1"), STOCHASTIC, ("STOCHASTIC", "MAX")),
+        (conv("c", "data", 3, more="stride: 2"), STOCHASTIC, ("STOCHASTIC", "MAX")),
+        (conv("c", "data", 3, more="pad: 4"), CUT, ('top: "s"', 'top: "s" crop_param { offset: 3 }')),
+    ],
+)
+def test_exactness_is_told_of_the_whole_net(before: str, there: str, instead: tuple[str, str], tmp_path: Path) -> None:
+    """Where the nets are compared from a later blob on, for a layer that no engine runs or a Crop on which nobody
+    decided: the same as where that layer is another, and nothing is in the way."""
+    told = []
+    for number, text in enumerate((there, there.replace(*instead))):
+        (out := tmp_path / str(number)).mkdir()
+        found = written(data() + before + text + fc("fc", "s", 5) + fc("ip", "fc", 3), out).verify()
+        assert ends(found) == [HOLDS, HOLDS, HOLDS], found
+        assert any(note.startswith("compared from 's' on") for note in found.notes) == (not number)
+        assert found.dense is not None
+        (each,) = found.dense.outputs
+        told.append((set(each.inexact), each.window, each.stride))
+        lines = "\n".join(verification.lines(found))
+        assert ("exact everywhere" in lines) == (not each.inexact), lines
+        assert number or ("from s on everywhere: off by" in lines) == bool(each.inexact), lines
+    assert told[0] == told[1]
 
 
 class Unwilling:

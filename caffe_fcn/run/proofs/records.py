@@ -142,7 +142,8 @@ class Dense(NamedTuple):
     sliding window exactly, FEATURES is how far it is from the original's last layers on the windows of the maps
     that its first layers make of the whole picture; that must be nothing but rounding. Of the CELLS in each window so
     many are COMPARED, because the others see borders that the twin's map does not have. EXPLANATION says what is wrong,
-    or why there is nothing to compare; INAPPLICABLE why nothing has to be.
+    or why there is nothing to compare; INAPPLICABLE why nothing has to be. STRIDE and WINDOW are in pixels of the
+    input. Where the nets were compared from a later blob on, AHEAD are the reasons in the layers before it.
     """
 
     output: OutputPair
@@ -156,6 +157,12 @@ class Dense(NamedTuple):
     inapplicable: Inapplicable | None = None
     cells: int = 0
     compared: int = 0
+    ahead: tuple[Reason, ...] = ()
+
+    @property
+    def inexact(self) -> tuple[Reason, ...]:
+        """Why the map is no sliding window over the input exactly."""
+        return tuple(dict.fromkeys((*self.ahead, *self.reasons)))
 
 
 class DenseProof(NamedTuple):

@@ -2,19 +2,23 @@
 
 The one idea: where a layer cannot be run, nothing has to be run up to the last blobs that are the same in both nets,
 made by the same layers with the same parameter blobs. Whatever such blobs hold, what is made of them must agree.
+Where cells lie on the input and how exact they are is still told of the whole net.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.errors import CaffeFcnError, ShapeError
 from caffe_fcn.net import crops
+from caffe_fcn.net.geometry import Cause, Geometry, Reason, infer_geometry
 from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
+from caffe_fcn.run.proofs.grid import lay_out
 from caffe_fcn.run.proofs.outputs import Pairs, Party
 from caffe_fcn.run.proofs.parts import subnet
+from caffe_fcn.run.proofs.records import Dense, DenseProof
 from caffe_fcn.run.proofs.weights import Side
 
 
@@ -84,3 +88,43 @@ def _party(
         return Party(net, side.weights, choose_scope(*net, [blob.name for blob in outputs]), fed)
     except CaffeFcnError:
         return None
+
+
+def seen_from_the_input(found: DenseProof, twin: Scope, part: Party) -> DenseProof:
+    """What was FOUND of PART of TWIN, with the geometry of its outputs on the input of the whole net."""
+    sizes = _geometries(twin)
+    fed = [blob for blob in twin.graph.producer if blob.name in part.inputs and sizes[0].get(blob) is None]
+    strangers = tuple(Reason(Cause.NO_WINDOWS, twin.graph.producer[blob].name) for blob in fed)
+    blobs = {blob.name: blob for blob in twin.outputs}
+
+    def seen(each: Dense) -> Dense:
+        known = [geometry for size in sizes if (geometry := size.get(blobs[each.output.twin])) is not None]
+        if not each.stride:
+            return each
+        if not known:
+            return each._replace(stride=(), window=(), ahead=strangers)
+        reasons = dict.fromkeys(reason for geometry in known for reason in geometry.reasons)
+        return each._replace(
+            stride=tuple(map(float, known[0].stride)),
+            window=known[0].window,
+            ahead=tuple(reason for reason in reasons if reason not in each.reasons),
+        )
+
+    return found._replace(outputs=tuple(map(seen, found.outputs)))
+
+
+def _geometries(twin: Scope) -> list[dict[Blob, Geometry | None]]:
+    """The geometry of TWIN at the larger size on which the whole net would be compared, if there is one, and at the
+    nominal size."""
+    nominal = infer_geometry(twin.graph, twin.shapes)
+    if len(twin.inputs) != 1:
+        return [nominal]
+    (image,), grid = twin.inputs, lay_out(twin.graph, twin.shapes, twin.inputs[0])
+    shape = twin.shapes.blobs[image]
+    if isinstance(grid, str) or not isinstance(shape, tuple):
+        return [nominal]
+    try:
+        shapes = infer_shapes(twin.graph, given={image.name: (*shape[:2], *grid.larger)})
+    except ShapeError:
+        return [nominal]
+    return [infer_geometry(twin.graph, shapes), nominal]
