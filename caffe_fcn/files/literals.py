@@ -12,12 +12,23 @@ from collections.abc import Iterator
 from typing import Any
 
 _BETWEEN = re.compile(r"#[^\n]*|[^#\"']+")
-_INSIDE = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
+_RUN = 1000
+"""The repeats in a match: re remembers each while it matches, so that longer runs are matched in several steps."""
+_INSIDE = {quote: re.compile(rf"(?:[^{quote}\\\n]+|\\[^\n]){{1,{_RUN}}}") for quote in "\"'"}
 _SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    rb"""
+      ((?:\\(?:[abfnrtv\\'"]|[0-3][0-7]{2}|[0-7]{1,2}(?![0-7])|x[0-9a-fA-F]{2})[^\\]*){1,%d})  # Python has these
+    | ((?:\\[^abfnrtv\\0-7xXuU][^\\]*){1,%d})  # a character that stands for itself
+    | \\(?:([0-7]{3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))
+    """
+    % (_RUN, _RUN),
+    re.DOTALL | re.VERBOSE,
+)
+"""Runs of escapes with the text behind them, and single ones of other kinds: a step of Python for each escape of a
+long string would take seconds."""
 _KNOWN_ESCAPE = r"""\\(?:[abfnrtv\\?'"0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"""
-_ANY_ESCAPE = re.compile(_KNOWN_ESCAPE + r"|(\\)")
-_SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_KNOWN = re.compile(rf"(?:[^\\]+|{_KNOWN_ESCAPE}){{1,{_RUN}}}")
 _SIGN = re.compile(r"\A-(?:\s+|#[^\n]*\n)*")
 _INTEGER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}")
 _FLOAT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fF]?")
@@ -72,18 +83,16 @@ def printable(text: str, length: int = 40) -> str:
 
 
 def string_end(text: str, start: int, end: int) -> int | None:
-    """Where the string that begins with the quote at START ends, None if not on its line and before END. A loop, where
-    a regular expression would remember each escape."""
-    quote, at = text[start], start + 1
-    while at < end:
-        inside = _INSIDE[quote].match(text, at, end)
-        at = inside.end() if inside else at
-        if text[at : at + 1] == quote:
-            return at + 1
-        if text[at : at + 1] != "\\" or text[at + 1 : at + 2] in ("", "\n"):
-            break
-        at += 2
-    return None
+    """Where the string that begins with the quote at START ends, None if not on its line and before END."""
+    last = _run_end(_INSIDE[text[start]], text, start + 1, end)
+    return last + 1 if last < end and text[last] == text[start] else None
+
+
+def _run_end(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
+    """Where the matches of PATTERN that follow each other from START on end."""
+    while match := pattern.match(text, start, end):
+        start = match.end()
+    return start
 
 
 def _bodies(literal: str) -> Iterator[str]:
@@ -106,8 +115,9 @@ def string_bytes(literal: str) -> bytes:
 
 def has_unknown_escapes(literal: str) -> bool:
     """Whether one of several adjacent strings has an escape that stands for nothing, as `\\z`."""
-    parts = (body for body in _bodies(literal) if "\\" in body)
-    return any(match.group(1) for part in parts for match in _ANY_ESCAPE.finditer(part))
+    if "\\" not in literal:
+        return False
+    return any(_run_end(_KNOWN, part, 0, len(part)) < len(part) for part in _bodies(literal))
 
 
 def integer(literal: str) -> int | None:
@@ -168,7 +178,11 @@ def _paired(match: re.Match[bytes]) -> bytes:
 
 
 def _escaped(match: re.Match[bytes]) -> bytes:
-    octal, hexadecimal, short, long, other = match.groups()
+    simple, same, octal, hexadecimal, short, long, other = match.groups()
+    if simple:
+        return simple.decode("unicode_escape").encode("latin-1")
+    if same:
+        return same.replace(b"\\", b"")
     if octal:
         return bytes([int(octal, 8) & 0xFF])
     if hexadecimal:
@@ -176,4 +190,4 @@ def _escaped(match: re.Match[bytes]) -> bytes:
     if short or long:
         code = int(short or long, 16)
         return chr(code).encode("utf-8", "surrogatepass") if code < 0x110000 else _NOT_TEXT
-    return _SIMPLE.get(other, other)
+    return other

@@ -55,6 +55,14 @@ def string(count: int) -> tuple[str, bytes]:
     return f'name: "{"x" * count}\\n"\n' + NET, WEIGHTS
 
 
+def escapes(count: int) -> tuple[str, bytes]:
+    """The names of a net and of a layer of COUNT characters, each of them escaped."""
+    newlines, marks = r"\n" * count, r"\?" * count
+    return f'name: "{newlines}"\n' + data(shape="1 3 8 8").replace('"data"', f'"{marks}"', 1) + fc(
+        "fc", "data", 2
+    ), WEIGHTS
+
+
 def number(count: int) -> tuple[str, bytes]:
     """A number of COUNT digits, in a field that nothing knows."""
     return f"{NET}layer {{ name: 'x' type: 'Silence' bottom: 'fc' unknown: {'1' * count} }}", WEIGHTS
@@ -70,6 +78,7 @@ CASES = {
     "shared parameter": Case("inspect net.prototxt net.caffemodel --json", shared, 4000, 200),
     "string": Case("check net.prototxt", string, 16 << 20, 300),
     "string, convert": Case("convert net.prototxt net.caffemodel", string, 4 << 20, 150),
+    "escapes": Case("check net.prototxt", escapes, 1 << 20, 80),
     "number": Case("check net.prototxt", number, 4 << 20, 150),
     "tops": Case("export net.prototxt net.caffemodel", tops, 4000, 250),
 }

@@ -240,6 +240,28 @@ def test_escapes_that_stand_for_nothing_are_read_and_irregular(text: str, known:
     assert typed(f'name: "{text}"', "NetParameter").irregular == (() if known else (("name", 6),))
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (r"\n", "\n"),
+        (r"\a\b\f\r\t\v\\\'\"", "\a\b\f\r\t\v\\'\""),
+        (r"\?", "?"),
+        (r"\?é\?x", "?é?x"),
+        (r"\101\x42\7z\0", "AB\a" + "z\0"),
+        (r"\x9\X41", "\tA"),
+        (r"\303\251\xc3\xA9é", "ééé"),
+        (r"\u00e9\U0001F600\ud83d\ude00", "é😀😀"),
+        (r"\n\?\\\?\n\x4\u0041", "\n?\\?\n\x04A"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2500], ids=["short", "long"])
+def test_escapes_are_read_alone_and_in_long_runs(written: str, value: str, count: int) -> None:
+    result = typed(f'name: "{written * count}" layer {{ name: "l" }}', "NetParameter")
+    assert result.message.name == value * count
+    assert result.irregular == ()
+    assert result.message.layer[0].name == "l"
+
+
 def test_a_required_field_must_be_there() -> None:
     assert typed("clip_param { min: 0 max: 6 }", "LayerParameter").irregular == ()
     with pytest.raises(PrototxtError, match=r"1:1: clip_param.max is missing, and must be given"):
