@@ -14,12 +14,14 @@ _HALF = Fraction(1, 2)
 
 class Axis(NamedTuple):
     """The cells along one axis of a picture of SIZE pixels: how many there are, and what each SEES of the picture that
-    the net is fed, of which this one is FACTOR times as large."""
+    the net is fed, of which this one is FACTOR times as large. A picture that is part of a larger one begins at its
+    pixel START, and places are told in the larger one."""
 
     size: int
     cells: int
     sees: AxisGeometry
     factor: Fraction = Fraction(1)
+    start: int = 0
 
     @property
     def window(self) -> int | None:
@@ -34,14 +36,14 @@ class Axis(NamedTuple):
     @property
     def offset(self) -> Fraction:
         """Where the first cell lies, the first pixel's middle being 0."""
-        return (self.sees.offset + _HALF) * self.factor - _HALF
+        return (self.sees.offset + _HALF) * self.factor - _HALF + self.start
 
     def window_of(self, cell: int) -> tuple[int, int]:
         """The pixels that CELL sees, without those that padding adds: the first, and the one behind the last."""
         first, last = self.sees.seen(cell)
         start, end = floor(first * self.factor), ceil((last + 1) * self.factor)
         start = min(max(0, start), self.size)
-        return start, max(start, min(end, self.size))
+        return self.start + start, self.start + max(start, min(end, self.size))
 
     def scaled(self, size: int) -> Axis:
         """The same cells on a picture of another SIZE, from which this one was made."""
@@ -73,3 +75,7 @@ class Cells(NamedTuple):
     def scaled(self, size: tuple[int, int]) -> Cells:
         """The same cells on a picture of another SIZE."""
         return Cells(self.rows.scaled(size[0]), self.columns.scaled(size[1]))
+
+    def starting(self, row: int, column: int) -> Cells:
+        """The same cells on a part of a picture that begins at the pixel ROW, COLUMN of it."""
+        return Cells(self.rows._replace(start=row), self.columns._replace(start=column))

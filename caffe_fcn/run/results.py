@@ -178,7 +178,8 @@ def draw_labels(answer: Answer, output: NetOutput, labels: Labels) -> Drawing:
 
 
 def _drawn(answer: Answer, blob: str) -> list[view.Level]:
+    """The maps of BLOB on the picture that is drawn, which is the part that the net was fed."""
     from caffe_fcn.run import view
 
     levels = next(result.levels for result in answer.results if result.output.name == blob)
-    return [view.Level(level.scores, level.cells.rows, level.cells.columns) for level in levels]
+    return [view.Level(level.scores, *level.cells.starting(0, 0)) for level in levels]

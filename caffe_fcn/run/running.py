@@ -87,8 +87,8 @@ class Plan(NamedTuple):
 
 
 class Level(NamedTuple):
-    """The SCORES of a picture at one SCALE, K×rows×columns. CELLS are where they lie on the picture as it was given, or
-    as it was resized."""
+    """The SCORES of a picture at one SCALE, K×rows×columns. CELLS are where they lie on the whole picture as it was
+    given, or as it was resized, also where the net was fed a part of it."""
 
     scale: float
     cells: Cells
@@ -301,7 +301,9 @@ def carry_out(
             made.append(dense(model, picture, settings.steps, part.tiles or WHOLE, into, done))
         values = made[0] if len(made) == 1 else average(made)
         for output, cells in found.items():
-            level = Level(part.scale, cells.scaled(work.picture.size), into[output.name], many)
+            lies = frame_of(work.picture).window
+            cells = cells.scaled(work.picture.size).starting(lies.top, lies.left)
+            level = Level(part.scale, cells, into[output.name], many)
             levels[output.name].append(level)
     results = [Result(each, tuple(levels[each.name]), values.get(each.name)) for each in model.outputs]
     return Answer(work, tuple(results))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tests.cli.conftest import CommandLine
@@ -115,6 +117,28 @@ def test_a_dense_net_sees_the_whole_picture(cli: CommandLine) -> None:
         "center, or choose another with --blob"
     )
     runs(cli, *files, "large.npy", "--crop", "center", "--label-map", "map.png", "--json")
+
+
+def test_places_in_a_crop_are_places_in_the_picture(cli: CommandLine) -> None:
+    """In the report, the JSON and the .npz; what is drawn is the crop, the same as of a file that holds only that."""
+    files = net(cli, DATABASE + DENSE)
+    whole = json.loads(runs(cli, *files, "large.npy", "--crop", "none", "--json").out)["pictures"][0]
+    crop = json.loads(runs(cli, *files, "large.npy", "--crop", "center", "--json").out)["pictures"][0]
+    assert whole["size"] == crop["size"] == [30, 44] and crop["cropped"] == [20, 20]
+    (cell,) = crop["maps"][0]["cells"]
+    there = next(each for each in whole["maps"][0]["cells"] if (each["row"], each["column"]) == (5, 12))
+    assert cell["window"] == there["window"] == [5, 12, 25, 32] == crop["top"][0]["place"]["window"]
+    shift = [5, 12]
+    offsets = [each["maps"][0]["offset"] for each in (whole, crop)]
+    assert offsets[1] == [first + more for first, more in zip(offsets[0], shift, strict=True)]
+    told = runs(cli, *files, "large.npy", "--crop", "center").out.decode()
+    assert "30×44 pixels" in told and "rows 5–24, columns 12–31" in told
+    runs(cli, *files, "large.npy", "--crop", "center", "-o", "crop.npz", "--label-map", "crop.png")
+    with np.load(cli.path / "crop.npz") as arrays:
+        assert arrays["prob.offset"].tolist() == offsets[1]
+    runs(cli, *files, "centre.npy", "--label-map", "centre.png")
+    drawn = [np.asarray(PIL.Image.open(cli.path / f"{name}.png"))[:100] for name in ("crop", "centre")]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
 
 
 def test_a_net_of_any_size_with_one_answer_is_fed_the_crop_that_it_states(cli: CommandLine) -> None:
