@@ -60,6 +60,8 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
     if not found:
         raise failures[0]
     _check_stages(source, selection)
+    if source.net.layer and not any(graph.nodes for graph in found.values()):
+        raise NetError(f"{source.name}: no layer is in phase {' or '.join(found)} as chosen{choices(source.net)}")
     unknown = [name for name in selection.given if not any(graph.latest(name) for graph in found.values())]
     if unknown:
         raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")

@@ -86,4 +86,5 @@ def _reason(found: Failure) -> str:
     if found.file is not None:
         fits = "was built with another Python or another library" if _SYMBOL in found.texts[0] else "does not load"
         return f"{found.file} {fits} ({text}); build it anew for {ours}"
-    return f"{text}, at {found.place}; does it belong to this Python, {ours}, and this NumPy, {found.numpy or 'none'}?"
+    numpy = f", and this NumPy, {found.numpy}" if found.numpy else ""
+    return f"{text}, at {found.place}; does it belong to this Python, {ours}{numpy}?"

@@ -17,7 +17,7 @@ from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
-from caffe_fcn.net.sizes import other_parameters
+from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.engine import Array, Engine, Net, Session
@@ -95,13 +95,27 @@ class Model:
         """The cells of the map OUTPUT on a picture of SIZE. Raises ShapeError where the net does not take it."""
         axes = []
         for axis, pixels in enumerate(size):
-            shapes = self._along(axis, pixels)
+            try:
+                shapes = self._along(axis, pixels)
+            except ShapeError as error:
+                raise self._misfit(size, error) from error
             geometry = infer_geometry(self.net.graph, shapes).get(output.blob)
             made = shapes.blobs[output.blob]
             if geometry is None or not isinstance(made, tuple):
                 raise ShapeError(f"{self.source}: {output.name!r} is no map of a picture of {show(size)}")
             axes.append(Axis(pixels, made[2 + axis], geometry.axes[axis]))
         return Cells(axes[0], axes[1])
+
+    def _misfit(self, size: Size, error: ShapeError) -> ShapeError:
+        """What to raise for a picture of SIZE, of which ERROR says what the net has against it along one axis."""
+        try:
+            self.shapes(size)
+        except ShapeError as whole:
+            error = whole
+        near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, size)
+        cure = f"{near}; bring the picture there with {option('resize')}" if near else ""
+        told = str(error).removeprefix(f"{self.source}: ")
+        return ShapeError(f"{self.source}: a picture of {show(size)} pixels does not suit the net: {told}{cure}")
 
     def _along(self, axis: int, pixels: int) -> Shapes:
         """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""

@@ -24,6 +24,8 @@ from caffe_fcn.run import images, onnxruntime
 from caffe_fcn.run.engines import engine
 from tests.cli.conftest import CommandLine, Result, listing, the_message
 from tests.paths import CASES, GOLDEN, ROOT, SHARED_MODELS
+from tests.run.nets import net_of, weights_of
+from tests.surgery.nets import data, layer
 
 DIGITS = ROOT / "models" / "digits"
 SCALE = "0.00392157"
@@ -658,3 +660,20 @@ def test_blobs(digits: CommandLine) -> None:
 )
 def test_wrong_usage(digits: CommandLine, arguments: list[str]) -> None:
     assert rejects(digits, *arguments).startswith("Error: ")
+
+
+def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: CommandLine) -> None:
+    """One of which it is brought to; at other scales too."""
+    half = layer("p", "Pooling", "data", "p", "pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
+    up = layer("up", "Deconvolution", "p", "up", "convolution_param { num_output: 3 kernel_size: 4 stride: 4 }")
+    text = data(shape="1 3 16 16") + half + up + layer("join", "Eltwise", "up data")
+    cli.write(net=text)
+    with weights_of(net_of(text), cli.path / "net.caffemodel"):
+        pass
+    Image.fromarray(np.zeros((18, 22, 3), np.uint8)).save(cli.path / "p.png")
+    told = refuses(cli, *NET, "p.png")
+    assert "a picture of 18×22 pixels does not suit the net" in told
+    assert "heights and widths that are multiples of 4, such as 16x20 and 20x24; bring the picture there with" in told
+    assert "multiples of 4, such as 36x44" in refuses(cli, *NET, "p.png", "--resize", "37x44")
+    assert "multiples of 4, such as 8x8" in refuses(cli, *NET, "p.png", "--resize", "20x20", "--scales", "1,0.5")
+    runs(cli, *NET, "p.png", "--resize", "20x24")

@@ -65,3 +65,10 @@ def test_a_stage_of_no_rule_is_refused() -> None:
         graphs(source, asked)
     assert known_to(source, asked).stages == ()
     assert known_to(source, Selection(stages=("train",))).stages == ("train",)
+
+
+def test_a_net_of_which_no_layer_is_chosen_is_refused() -> None:
+    source = interpret(parse(layer("Input", "include { stage: 'deploy' }", bottom=""), "net"))
+    with pytest.raises(NetError, match="no layer is in phase TEST as chosen; the file has the stage 'deploy': choose"):
+        graphs(source, Selection())
+    assert len(graphs(source, Selection(stages=("deploy",)))["TEST"].nodes) == 1
