@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,13 +100,9 @@ class OnnxRuntime:
         try:
             lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed, expand_lrn=True)
         except LoweringError as error:
-            from caffe_fcn.run.opencv_rules import COMPARED  # here, because most nets do not need it
+            from caffe_fcn.run.opencv_rules import or_opencv  # here, because most nets do not need it
 
-            if error.lacking and COMPARED.issuperset(error.lacking):
-                raise LoweringError(
-                    f"{error}, or use {option('engine', 'opencv')}, which has {_types(error.lacking)}"
-                ) from error
-            raise
+            raise or_opencv(error) from error
         options = package.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = self.threads or 0
@@ -129,12 +125,6 @@ class OnnxRuntime:
         needed = LOADING * sum(constant.size for constant in graph.constants)
         short = self.low_memory or ((free := self.free()) is not None and free < needed)
         return _with_weights_in_place(graph) if short else graph
-
-
-def _types(names: Collection[str]) -> str:
-    """Layer types in words."""
-    *first, last = sorted(names)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 @contextmanager

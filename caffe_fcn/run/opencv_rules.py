@@ -8,12 +8,14 @@ was measured against what the fork computes.
 from __future__ import annotations
 
 from caffe_fcn import schema
+from caffe_fcn.errors import LoweringError
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import BVLC_LAYERS, Shape
 from caffe_fcn.net.shapes.windows import DEPTHWISE, convolution_windows, pooling_windows, rounds_down
 from caffe_fcn.run.caffe_files import Dialect, of_forks
 from caffe_fcn.run.onnx.scope import Scope
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import option
 
 COMPARED = DEPTHWISE | frozenset(
     "DetectionOutput Interp Mish Normalize Permute PriorBox PSROIPooling ReLU6 Reorg ROIPooling ShuffleChannel".split()
@@ -228,3 +230,15 @@ RULES = (
     _reorganized,
     _leaky,
 )
+
+
+def or_opencv(error: LoweringError) -> LoweringError:
+    """ERROR told again; where OpenCV has all layer types that are lacking, with that."""
+    more = ""
+    if error.lacking and COMPARED.issuperset(error.lacking):
+        *first, last = sorted(error.lacking)
+        types = f"{', '.join(first)} and {last}" if first else last
+        more = f", or use {option('engine', 'opencv')}, which has {types}"
+    told = LoweringError(f"{error}{more}")
+    told.lacking = error.lacking
+    return told

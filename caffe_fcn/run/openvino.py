@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from caffe_fcn.errors import EngineError, ExtraError, missing
+from caffe_fcn.errors import EngineError, ExtraError, LoweringError, missing
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs
+from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
 from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.temporary import written
@@ -70,7 +70,12 @@ class OpenVino:
         ExtraError where a package is not installed.
         """
         package = openvino()
-        lowered = lower(net.graph, net.shapes, weights, outputs=outputs)
+        try:
+            lowered = lower(net.graph, net.shapes, weights, outputs=outputs)
+        except LoweringError as error:
+            from caffe_fcn.run.opencv_rules import or_opencv  # here, because most nets do not need it
+
+            raise or_opencv(error) from error
         settings = {**_SETTINGS, "INFERENCE_NUM_THREADS": self.threads or 0}
         with written(lowered.graph, weights) as path, _failures_told(f"load {net.graph.source}"):
             core = package.Core()
@@ -98,6 +103,9 @@ class OpenVinoSession:
         self._request = compiled.create_infer_request()
         self._sizes = Sizes(lowered.scope)
         self._counted = counted(lowered.scope.graph)
+
+    def __repr__(self) -> str:
+        return described(self, "OpenVINO")
 
     @property
     def inputs(self) -> Mapping[str, Dims]:

@@ -107,6 +107,7 @@ CONVOLUTION = data(1, 2, 8, 8) + layer("Convolution", "convolution_param { num_o
 def test_one_session_runs_at_any_size(tmp_path: Path) -> None:
     session = loaded(CONVOLUTION, tmp_path)
     assert session.inputs == {"data": (None, 2, None, None)} and session.outputs == ("out",)
+    assert repr(session) == "<Session of OpenVINO: 'data' → 'out'>"
     image = np.random.default_rng(0).integers(0, 255, (2, 2, 9, 12))
     whole = session.run({"data": image})["out"]
     assert whole.shape == (2, 3, 5, 8) and whole.dtype == np.float32
@@ -129,6 +130,12 @@ def test_what_is_not_taken(tmp_path: Path) -> None:
     assert classifier.run({"data": np.zeros((3, 1, 28, 28))})["prob"].shape == (3, 10)
     with pytest.raises(EngineError, match="expected any×1×28×28, found 1×1×29×28; resize it"):
         classifier.run({"data": np.zeros((1, 1, 29, 28))})
+
+
+def test_what_only_opencv_has_is_told_as_by_the_default_engine(tmp_path: Path) -> None:
+    text = data(1, 4, 6, 6) + layer("Reorg", "reorg_param { stride: 2 }")
+    with pytest.raises(LoweringError, match="engine='opencv', which has Reorg"):
+        loaded(text, tmp_path)
 
 
 def test_several_outputs_and_blobs_that_are_asked_for(tmp_path: Path) -> None:
