@@ -107,6 +107,16 @@ def field_name(value: str) -> str:
     return value
 
 
+def fork_name(value: str) -> str:
+    """A fork of Caffe whose format is known, or BVLC."""
+    from caffe_fcn.schema.layouts import named
+
+    try:
+        return named(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def rename_rule(value: str) -> str:
     """PATTERN=REPLACEMENT, a regular expression."""
     from caffe_fcn.surgery.naming import parse_rule
@@ -120,7 +130,7 @@ def rename_rule(value: str) -> str:
 
 fork_option = click.option(
     "--fork",
-    type=text,
+    type=fork_name,
     metavar="NAME",
     help="The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...",
 )

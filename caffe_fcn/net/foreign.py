@@ -38,7 +38,7 @@ class ForeignField(NamedTuple):
     """The same, with the value where it is that which is not known."""
     effect: Effect
     forks: tuple[str, ...]
-    """The forks that are known to have it."""
+    """The forks that are known to have it; of a field that is lost, the Caffes that read all of the file."""
     value: str
     """Its value as it is written, but for blanks."""
     offset: int
@@ -93,7 +93,9 @@ def lost_fields(
         idle = all(effect_of(each.message, name) is Effect.NONE for name in each.names or ("",))
         effect = Effect.NONE if idle else Effect.UNKNOWN
         index, offset = layers.get(each.layer), starts[each.layer]
-        made.append(ForeignField(index, each.shown, each.shown, effect, (), each.value, offset, lost=each.why))
+        made.append(
+            ForeignField(index, each.shown, each.shown, effect, each.readers, each.value, offset, lost=each.why)
+        )
     return tuple(made)
 
 
@@ -169,15 +171,16 @@ def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool 
 
 def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str] = ()) -> list[str]:
     """What is to be told of FIELDS of NET, of which the user wants some to be IGNORED."""
-    alike: dict[str, list[ForeignField]] = {}
+    alike: dict[tuple[bool, str], list[ForeignField]] = {}
     for field in fields:
         if not is_told_by_type(net, field) and (field.name in ignored or not field.undecided):
-            alike.setdefault(effect(field, ignored), []).append(field)
+            alike.setdefault((bool(field.lost), effect(field, ignored)), []).append(field)
     made = []
     for group in alike.values():
         several = len({field.shown for field in group}) > 1
         told = effect(group[0], ignored, several=several)
-        made.append(f"{_some(group)} {'are' if several else 'is'} unknown to BVLC Caffe, and {told}")
+        unknown = f"{'are' if several else 'is'} unknown to BVLC Caffe"
+        made.append(f"{_some(group)} {'cannot be read for certain' if group[0].lost else unknown}, and {told}")
     undecided = [field for field in fields if field.undecided and field.name not in ignored]
     names = {index: str(layer.name) for index, layer in enumerate(net.layer)}
     complaints = _complaints([(field, names.get(-1 if field.layer is None else field.layer)) for field in undecided])
@@ -215,8 +218,8 @@ def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = 
     more = f" and {len(complaints) - _MOST:,} more" if len(complaints) > _MOST else ""
     names = list(dict.fromkeys(printable(field.name, _LONG) for field, _ in found if not field.lost))[:_MOST]
     hints = [f"Remove what has no effect, or have it ignored: {option('ignore_field', names)}"] if names else []
-    step = next_step()
-    hints += [step[0].upper() + step[1:]] if any(field.lost for field, _ in found) else []
+    steps = {next_step(field.forks) for field, _ in found if field.lost}
+    hints += [step[0].upper() + step[1:] for step in steps]
     return f"{'; '.join(complaints[:_MOST])}{more}. {'. '.join(hints)}"
 
 

@@ -19,7 +19,7 @@ from caffe_fcn.files.decoding import Decoder, Lost, Node, UnreadableError, as_te
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
 from caffe_fcn.net.untrained import as_written
-from caffe_fcn.schema.layouts import BVLC, Layout, caffes, contested, layout
+from caffe_fcn.schema.layouts import BVLC, Layout, caffes, contested, layout, named
 from caffe_fcn.wording import option
 
 _MOST_NAMES = 4
@@ -30,9 +30,12 @@ _STRUCTURE = {"LayerParameter": (1, 2, 3, 4), "V1LayerParameter": (1, 2, 3, 4, 5
 """The numbers of a layer's name, type, bottoms and tops, without which it is none; in V1 also of a layer of V0."""
 
 
-def next_step() -> str:
-    """What the user can do where fields of a caffemodel alone are not understood."""
-    return f"give the prototxt as well, or say with {option('fork')} which Caffe wrote the file"
+def next_step(readers: Sequence[str]) -> str:
+    """What the user can do where fields of a caffemodel alone are not understood, of which READERS are the Caffes that
+    read all."""
+    if not readers:
+        return "no known fork of Caffe reads all of the file: give the prototxt as well"
+    return f"give the prototxt as well, or say with {option('fork')} which Caffe wrote the file: {', '.join(readers)}"
 
 
 class LostField(NamedTuple):
@@ -50,6 +53,8 @@ class LostField(NamedTuple):
     """Why it is left out, in words that follow that."""
     value: str
     """What it holds."""
+    readers: tuple[str, ...]
+    """The Caffes that read all of the file, each in its own way."""
 
 
 class Inside(NamedTuple):
@@ -83,25 +88,15 @@ Reading = tuple[Node, ...]
 def net_inside(weights: WeightFile, fork: str | None = None) -> Inside:
     """The net in WEIGHTS as a prototxt, with every field of the file but what Caffe put there when it built the net
     for training, and those whose number does not tell what they are. FORK is the Caffe that wrote the file, where that
-    is known. Raises NetError for a layer that cannot be read."""
+    is known. Raises NetError for a layer that cannot be read, ValueError where no Caffe is known as FORK."""
     parts = [_Part("NetParameter", weights.raw), *map(_part, weights.layers)]
     lost: list[LostField] = []
-    head, *layers = _readings(weights, parts, _named(fork), lost)
+    head, *layers = _readings(weights, parts, None if fork is None else named(fork), lost)
     field = "layer" if parts[1].message == "LayerParameter" else "layers"
     written = as_written(layers)
     places = {position: place for place, position in enumerate(written)}
     text = as_text(head) + as_text(Node(0, field, layer) for layer in written.values())
     return Inside(text, tuple(each._replace(layer=places[each.layer]) for each in lost if each.layer in places))
-
-
-def _named(fork: str | None) -> str | None:
-    """The Caffe that FORK names, in any case of letters. Raises NetError where there is none."""
-    if fork is None:
-        return None
-    found = next((caffe for caffe in caffes() if caffe.lower() == fork.lower()), None)
-    if found is None:
-        raise NetError(f"no fork of Caffe is known as {printable(fork)!r}; known are {', '.join(caffes())}")
-    return found
 
 
 def _part(record: LayerRecord) -> _Part:
@@ -150,8 +145,10 @@ class _Inquiry:
         self.fork = fork
         self.lost = lost
         able = [caffe for caffe in caffes() if _knows(layout(caffe), certain)]
-        self.able = [fork] if fork else [caffe for caffe in able if _fits_blobs(caffe, weights)] or able
+        able = [caffe for caffe in able if _fits_blobs(caffe, weights)] or able
+        self.able = [fork] if fork else able
         self.decoders = {caffe: Decoder(layout(caffe)) for caffe in caffes()}
+        self.readers = tuple(caffe for caffe in able if self._reads_all(caffe))
 
     def readings(self) -> dict[int, Reading]:
         """What each part says, by its index. Raises NetError where that cannot be told."""
@@ -176,6 +173,15 @@ class _Inquiry:
             with suppress(UnreadableError):
                 found[caffe] = self.decoders[caffe].decode(part.data, part.message)
         return found
+
+    def _reads_all(self, caffe: str) -> bool:
+        """Whether CAFFE can have written every part."""
+        try:
+            for part in self.parts.values():
+                self.decoders[caffe].decode(part.data, part.message)
+        except UnreadableError:
+            return False
+        return True
 
     def _likely(self, writers: Iterable[str], part: _Part) -> list[str]:
         """Those WRITERS in which a field of PART is named like its type, if there are any such Caffes."""
@@ -213,7 +219,12 @@ class _Inquiry:
                 said.setdefault(_said(node), []).append(each)
                 names[node.name] = None
             readings = "; ".join(f"{text} in {_list(writers)}" for text, writers in said.items())
-            why = f"means {readings}; nothing in the file tells which of them wrote it"
+            who = (
+                "nothing in the file tells which of them wrote it"
+                if self.readers
+                else "none of these reads all of the file"
+            )
+            why = f"means {readings}; {who}"
             field = Lost(_message_at(layout(caffe), part.message, path), path, number, b"")
             self._leave_out(part, index, field, tuple(names), why, readings)
             found = {each: _without(reading, path, number) for each, reading in found.items()}
@@ -223,7 +234,7 @@ class _Inquiry:
         shown = _field(field.path, field.number)
         if part.record is None or (not field.path and field.number in _STRUCTURE[part.message]):
             raise self._error(part, f"{shown} {why}")
-        self.lost.append(LostField(index - 1, field.message, names, shown, why, value))
+        self.lost.append(LostField(index - 1, field.message, names, shown, why, value, self.readers))
 
     def _contradiction(self, part: _Part, earlier: Sequence[_Part]) -> NetError:
         """Why no Caffe can have written PART and EARLIER parts, which one can have written."""
@@ -242,7 +253,7 @@ class _Inquiry:
 
     def _error(self, part: _Part, what: str) -> NetError:
         kind = f" ({printable(part.type)})" if part.type else ""
-        return NetError(f"{self.path}: {part.place}{kind}: {what}; {next_step()}")
+        return NetError(f"{self.path}: {part.place}{kind}: {what}; {next_step(self.readers)}")
 
 
 def _field(path: Sequence[str], number: int | None) -> str:

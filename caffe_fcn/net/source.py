@@ -135,7 +135,7 @@ def refuse_lost(source: SourceNet) -> None:
     if field is not None:
         place = "the net" if field.layer is None else f"layer {printable(source.net.layer[field.layer].name)!r}"
         kind = "" if field.layer is None else f" ({printable(source.net.layer[field.layer].type)})"
-        raise NetError(f"{source.name}: {place}{kind}: {field.shown} {field.lost}; {next_step()}")
+        raise NetError(f"{source.name}: {place}{kind}: {field.shown} {field.lost}; {next_step(field.forks)}")
 
 
 def interpret(document: Document) -> SourceNet:

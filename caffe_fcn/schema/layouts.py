@@ -81,6 +81,14 @@ def caffes() -> tuple[str, ...]:
     return (BVLC, *forks())
 
 
+def named(fork: str) -> str:
+    """The Caffe that FORK names, in any case of letters. Raises ValueError where there is none."""
+    found = next((caffe for caffe in caffes() if caffe.lower() == fork.lower()), None)
+    if found is None:
+        raise ValueError(f"no fork of Caffe is known as {fork[:40]!r}; known are {', '.join(caffes())}")
+    return found
+
+
 def _bvlc() -> Layout:
     messages: dict[str, dict[int, Slot]] = {}
     enums: dict[str, dict[int, str]] = {}

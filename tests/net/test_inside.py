@@ -13,9 +13,11 @@ from google.protobuf import text_format
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.foreign import notes
 from caffe_fcn.net.inside import net_inside
 from caffe_fcn.net.source import SourceNet, net_of_weights, read_net, refuse_lost
 from caffe_fcn.schema.forks import forks
+from caffe_fcn.schema.layouts import caffes
 from tests.net.forks import net_class, net_of
 from tests.paths import CASES, SHARED_MODELS
 
@@ -122,7 +124,9 @@ def test_nor_where_another_field_of_it_cannot_be_read(write: Write) -> None:
     path.write_bytes(upsample)
     assert net_in(path).net.layer[0].upsample_param.scale == 4
     path.write_bytes(upsample + layer("BVLC", 'type: "BatchNorm" batch_norm_param { eps: 1 }').SerializeToString())
-    with pytest.raises(NetError, match=r"\(Upsample\): has a field of SegNet.*, which did not write the others; give"):
+    with pytest.raises(
+        NetError, match=r"\(Upsample\): has a field of SegNet.*, which did not write the others; no known fork"
+    ):
         net_in(path)
 
 
@@ -197,7 +201,7 @@ INPUT = 'type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 
 def test_the_user_can_say_which_fork_it_was(write: Write) -> None:
     path = write(layer("intel", INPUT, POOL))
     assert "avg_include_pad: false" in text_in(path, "intel") and "round_mode: CEIL" in text_in(path, "bvlc")
-    with pytest.raises(NetError, match=r"no fork of Caffe is known as 'nvidea'; known are BVLC, .*NVIDIA"):
+    with pytest.raises(ValueError, match=r"no fork of Caffe is known as 'nvidea'; known are BVLC, .*NVIDIA"):
         text_in(path, "nvidea")
     with pytest.raises(NetError, match=r"field 13 of pooling_param cannot be read as happynear's; give"):
         text_in(path, "happynear")
@@ -241,8 +245,40 @@ def test_a_field_that_no_fork_has_refuses_the_layer(tmp_path: Path, param: bytes
     """Unknown, in a message too, an enumerator that there is not, a single field given twice."""
     body = b"\x0a\x01c\x12\x0bConvolution" + param
     (tmp_path / "x.caffemodel").write_bytes(b"\xa2\x06" + bytes([len(body)]) + body)
-    with pytest.raises(NetError, match=rf"x.caffemodel: layer 'c' \(Convolution\): {found} cannot be read as"):
-        text_in(tmp_path / "x.caffemodel")
+    where = rf"x.caffemodel: layer 'c' \(Convolution\): {found} cannot be read as .*"
+    for fork in (None, "SSD"):  # to name one leads nowhere
+        with pytest.raises(NetError, match=where) as caught:
+            text_in(tmp_path / "x.caffemodel", fork)
+        assert str(caught.value).endswith("; no known fork of Caffe reads all of the file: give the prototxt as well")
+
+
+def test_only_those_are_offered_that_read_the_file(write: Write) -> None:
+    """Each name that is offered leads on, and no other does; also where a name was given."""
+    path = write(layer("intel", INPUT, POOL))
+    for given in (None, "happynear"):
+        with pytest.raises(NetError, match="which Caffe wrote the file: ") as caught:
+            text_in(path, given)
+        offered = str(caught.value).rpartition(": ")[2].split(", ")
+        assert "intel" in offered and "BVLC" in offered
+        for fork in caffes():
+            if fork in offered:
+                assert text_in(path, fork)
+            else:
+                with pytest.raises(NetError):
+                    text_in(path, fork)
+
+
+def test_what_is_said_of_a_file_that_no_fork_reads_does_not_contradict_itself(tmp_path: Path) -> None:
+    """A LossParameter whose field 3 several forks have, each as another one, and whose field 4 none has."""
+    loss = bytes([10, 1, 108, 18, 13]) + b"EuclideanLoss" + b"\x1a\x01x\x1a\x01x" + b"\xaa\x06\x04\x18\x00\x20\x01"
+    (tmp_path / "x.caffemodel").write_bytes(b"\xa2\x06" + bytes([len(loss)]) + loss)
+    net = net_in(tmp_path / "x.caffemodel")
+    third, fourth = sorted(net.foreign, key=lambda field: field.shown)
+    assert re.match(r"means normalization: FULL in BVLC.*; none of these reads all of the file$", third.lost)
+    assert "cannot be read as BVLC Caffe's or as" in fourth.lost
+    (note,) = notes(net.net, net.foreign)
+    assert "field 3 of loss_param" in note and "field 4 of loss_param" in note
+    assert note.endswith("cannot be read for certain, and have no effect on shapes and answers")
 
 
 # ---- The text ----

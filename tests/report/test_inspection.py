@@ -765,7 +765,7 @@ def test_trained_nets_that_people_use(bench: Bench, name: str) -> None:
     assert alone.totals is not None and alone.totals.parameters >= beside.totals.parameters
     assert len(alone.blobs) >= len(beside.blobs)
     assert alone.notes[0].startswith(
-        "field 4 of loss_param, field 3 of loss_param are unknown to BVLC Caffe, and have no"
+        "field 4 of loss_param, field 3 of loss_param cannot be read for certain, and have no"
     )
 
 
