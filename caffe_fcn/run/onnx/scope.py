@@ -16,6 +16,7 @@ from caffe_fcn.errors import LoweringError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.run.onnx.losses import CONTAINED, LEFT_OUT, contained
+from caffe_fcn.wording import command
 
 ALL: Final = "*"
 """Asks for every blob as an output."""
@@ -124,7 +125,9 @@ def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> list[B
                 fed = not graph.producer[latest].bottoms and any(latest in node.bottoms for node in nodes)
                 why = "is what the net is fed" if fed else "is only for the training, of which nothing is run"
             found = ", ".join(map(repr, _nearest(name, made)))
-            raise LoweringError(f"{graph.source}: {name!r} {why}; expected one of {found}")
+            more = len(made) - _TOLD
+            rest = f" and {more:,} more, which {command('inspect')} lists" if more > 0 else ""
+            raise LoweringError(f"{graph.source}: {name!r} {why}; expected one of {found}{rest}")
     return [made[name] for name in dict.fromkeys(names)]
 
 

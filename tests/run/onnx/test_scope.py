@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from caffe_fcn.errors import LoweringError
@@ -143,3 +145,14 @@ def test_nothing_left_is_an_error() -> None:
 
 def test_the_input_that_no_layer_reads_is_not_fed() -> None:
     assert ends(IMAGES + layer("ReLU")) == (["data"], ["out"])
+
+
+@pytest.mark.parametrize(("blobs", "rest"), [(8, ""), (9, " and 1 more, which `inspect(...)` lists")])
+def test_a_list_of_blobs_that_is_cut_says_so(blobs: int, rest: str) -> None:
+    names = ["data", *(f"b{number}" for number in range(blobs))]
+    text = data(1, 2) + "".join(layer("ReLU", bottom=bottom, top=top, name=top) for bottom, top in pairwise(names))
+    net = net_of(text)
+    with pytest.raises(LoweringError) as caught:
+        choose_scope(net.graph, net.shapes, ["b"])
+    named, _, left = str(caught.value).partition("expected one of ")[2].partition(" and ")
+    assert len(named.split(", ")) == 8 and (f" and {left}" if left else "") == rest
