@@ -314,6 +314,9 @@ def test_a_picture_of_another_size(lenet: Pair) -> None:
 def test_a_tolerance_takes_the_place_of_the_derived_one(lenet: Pair) -> None:
     found = lenet.verify(Options(tolerance=0.0))
     assert ends(found) == [HOLDS, FAILS, FAILS] and found.tolerance == 0.0
+    assert found.same_size is not None and found.dense is not None
+    told = [each.failure for each in found.same_size.outputs] + [each.explanation for each in found.dense.outputs]
+    assert told and all(each.endswith("by more than `tolerance` allows") for each in told)
     assert lenet.verify(Options(tolerance=1e-4)).holds
 
 

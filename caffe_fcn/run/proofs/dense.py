@@ -28,6 +28,7 @@ from caffe_fcn.run.proofs.outputs import Output, Pairs, Party
 from caffe_fcn.run.proofs.records import Dense, DenseProof, Inapplicable, Status
 from caffe_fcn.run.proofs.rounding import too_coarse
 from caffe_fcn.run.proofs.scene import Scene, View, set_up
+from caffe_fcn.wording import option
 
 _SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
 """Types whose cells lie farther apart, or closer, than those that they are made of."""
@@ -132,6 +133,8 @@ def _judge(
         return found._replace(explanation=too_coarse())
     if scene.exact(output):
         why = "it differs from the original on the crops, and nothing in the geometry explains it"
+        if scene.fixed_limits:
+            why = f"it differs from the original on the crops by more than {option('tolerance')} allows"
         return found._replace(status=Status.HOLDS) if crops.small else _failed(found, why)
     if isinstance(features, str):
         why = f"whether that explains all of the difference cannot be told: {features}"
@@ -139,6 +142,8 @@ def _judge(
     difference = scene.difference(output, geometry, features.answers, features.limits, alike=True)
     found = found._replace(features=difference)
     why = "it differs by more than its borders explain"
+    if scene.fixed_limits:
+        why = f"it differs on the whole picture's maps by more than {option('tolerance')} allows"
     return found._replace(status=Status.HOLDS) if difference.small else _failed(found, why)
 
 

@@ -18,6 +18,7 @@ from caffe_fcn.run.proofs.limits import BLUNT, Limits
 from caffe_fcn.run.proofs.outputs import Output, Pairs, Party, compared, names_of
 from caffe_fcn.run.proofs.records import SameSize, SameSizeProof
 from caffe_fcn.run.proofs.rounding import Answered, allowances, fixed, too_coarse
+from caffe_fcn.wording import option
 
 DEVIATIONS = (1.0, 64.0)
 """The standard deviations of random inputs, in turns: as of pictures scaled to about one, and of pixels."""
@@ -61,10 +62,12 @@ def prove_same_size(
     else:
         limits = fixed(run, tolerance)
     theirs = twin.run(runner, sample.items.renamed(names), [output.twin.name for output in run])
+    allows = "rounding explains" if tolerance is None else f"{option('tolerance')} allows"
+    too_far = f"differs by more than {allows}"
     found = tuple(
         SameSize(each.pair, identical=True)
         if each.identical
-        else _compare(each, ours, theirs[each.twin.name], sample.groups, limits)
+        else _compare(each, ours, theirs[each.twin.name], sample.groups, limits, too_far)
         for each in pairs.outputs
     )
     blunt = [each.output.name for each in found if each.difference and each.difference.allowed > BLUNT]
@@ -73,14 +76,19 @@ def prove_same_size(
 
 
 def _compare(
-    output: Output, ours: Mapping[str, Array], found: Array, groups: Sequence[list[int]], limits: Limits
+    output: Output,
+    ours: Mapping[str, Array],
+    found: Array,
+    groups: Sequence[list[int]],
+    limits: Limits,
+    too_far: str,
 ) -> SameSize:
     expected, judged = ours[output.blob.name], ours[output.judged.name]
     if expected.size != found.size:
         shapes = f"{show(expected.shape[1:])}, found {show(found.shape[1:])}"
         return SameSize(output.pair, None, f"expected an answer of {shapes}")
     gap = worst(compared(output, expected[group], judged[group], found[group], limits) for group in groups)
-    return SameSize(output.pair, gap, "" if gap.small else "differs by more than rounding explains")
+    return SameSize(output.pair, gap, "" if gap.small else too_far)
 
 
 def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
