@@ -31,6 +31,8 @@ class Along(NamedTuple):
     @property
     def rule(self) -> str:
         """Which sizes fit, in words; "" for all, or if it is not known."""
+        if self.step == 1 and self.below is None:
+            return f"of at least {self.above}"
         rest = self.above % self.step if self.step else 0
         if self.step < 2:
             return ""
@@ -72,6 +74,8 @@ def advice(
     known = [each for each in found if each is not None]
     if len(known) < len(size):
         return ""
+    if all(each.below is None and each.step == 1 for each in known):
+        return f"; the net takes at least {_show([each.above for each in known])}"
     pairs = [tuple(each.below or 0 for each in known), tuple(each.above for each in known)]
     near = " and ".join(_show(each) for each in dict.fromkeys(pairs) if all(each) and takes(each))
     return f"; the net takes {_rules(known)}{near}" if near else ""
@@ -91,7 +95,7 @@ def _rules(found: Sequence[Along]) -> str:
     return f"{' and '.join(told)}, such as "
 
 
-def _show(size: Size) -> str:
+def _show(size: Sequence[int]) -> str:
     return "x".join(map(str, size))
 
 

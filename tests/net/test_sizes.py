@@ -50,7 +50,8 @@ def takes(text: str, size: tuple[int, ...]) -> bool:
         (MULTIPLES, (64, 64), (64, 90), "heights and widths that are multiples of 8, such as 64x88 and 64x96"),
         (MULTIPLES, (64, 64), (3, 8), "heights and widths that are multiples of 8, such as 8x8"),
         (RESTS, (65, 65), (64, 65), "heights and widths of 4·n + 1, such as 61x65 and 65x65"),
-        (ANY, (65, 65), (4, 90), "5x90"),
+        (ANY, (65, 65), (4, 90), "heights of at least 5, such as 5x90"),
+        (ANY, (65, 65), (4, 3), "at least 5x5"),
     ],
 )
 def test_sizes_that_fit_are_named(text: str, nominal: tuple[int, int], size: tuple[int, int], told: str) -> None:
