@@ -322,7 +322,7 @@ def test_all_layers_that_cannot_be_lowered_are_named(cli: CommandLine) -> None:
     text = (cli.path / "net.prototxt").read_text() + layer("Warp", bottom="a", top="b", name="one")
     (cli.path / "net.prototxt").write_text(text + layer("Python", 'python_param { module: "m" }', "b", "c", "two"))
     told = refuses(cli, *FILES)
-    assert told.startswith("net.prototxt: 2 layers cannot be said in ONNX, ")
+    assert told.startswith("net.prototxt: 2 layers cannot be expressed in ONNX, ")
     assert ': "one" (Warp); "two" (Python): its code' in told
 
 

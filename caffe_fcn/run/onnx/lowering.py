@@ -7,7 +7,7 @@ What cannot be lowered is collected from the whole net and told at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from caffe_fcn.errors import LoweringError, ShapeError
@@ -136,18 +136,23 @@ def _check_shapes(scope: Scope) -> None:
                 raise ShapeError(f"{place}: is {show(shape)}, which holds no values; give another input size")
 
 
-def _refusal(node: Node, reason: str) -> str:
-    told = f'"{printable(node.name)}" ({printable(node.type)})'
-    return f"{told}: {reason}" if reason else told
+def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str]:
+    """A layer of each type that is REFUSED for one reason, and how many more there are."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for place, reason in refused.items():
+        alike.setdefault((nodes[place].type, reason), []).append(nodes[place].name)
+    for (kind, reason), names in alike.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f'"{printable(names[0])}" ({printable(kind)}){more}{f": {reason}" if reason else ""}'
 
 
 def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
-    """Why the layers of SCOPE that are REFUSED, by their place in NODES, cannot be lowered."""
+    """Why the layers of SCOPE cannot be lowered that are REFUSED: by their place in NODES, the reason."""
     many = "a layer" if len(refused) == 1 else f"{len(refused)} layers"
     way = f"Ask for blobs before them ({option('blob')}), or cut" if offered("blob") else "Cut"
     told = LoweringError(
-        f"{scope.graph.source}: {many} cannot be said in ONNX, by which nets are run here too: "
-        f"{'; '.join(refused.values())}. {way} the net there"
+        f"{scope.graph.source}: {many} cannot be expressed in ONNX, the form in which nets are also run here: "
+        f"{'; '.join(_refusals(refused, nodes))}. {way} the net there"
     )
     types = frozenset(nodes[place].type for place in refused)
     told.lacking = types if types.isdisjoint(LOWERINGS) else frozenset()
@@ -190,7 +195,7 @@ class _Walk:
             try:
                 self._lower(build, node, dims)
             except RefusalError as error:
-                refused[place] = _refusal(node, str(error))
+                refused[place] = str(error)
             except FixedSizeError as error:
                 raise _SizeError(f'layer "{node.name}" ({node.type}): {error}') from error
         if refused:

@@ -305,10 +305,20 @@ def test_all_layers_in_the_way_are_named_at_once(tmp_path: Path) -> None:
         + layer("Python", 'python_param { module: "m" layer: "L" }', bottom="c", name="three", top="d")
     )
     message = refused(net, tmp_path)
-    assert message.startswith("net.prototxt: 3 layers cannot be said in ONNX, by which nets are run here too: ")
+    assert message.startswith(
+        "net.prototxt: 3 layers cannot be expressed in ONNX, the form in which nets are also run here: "
+    )
     for part in ('"one" (Warp)', '"two" (Pooling): stochastic pooling', '"three" (Python): its code decides'):
         assert part in message
     assert "fine" not in message
+
+
+def test_layers_that_are_refused_alike_are_counted(tmp_path: Path) -> None:
+    names = [f"w{number}" for number in range(20)]
+    text = "".join(layer("Warp", bottom="data", name=name, top=name) for name in names)
+    message = refused(net_of(data(1, 2, 8, 8) + text), tmp_path)
+    assert message.startswith("net.prototxt: 20 layers cannot") and '"w0" (Warp) and 19 more. Ask for' in message
+    assert len(message) < 240
 
 
 def test_what_the_outputs_do_not_need_is_not_in_the_way(tmp_path: Path) -> None:
