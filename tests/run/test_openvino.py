@@ -84,7 +84,7 @@ def loaded(text: str, tmp_path: Path, *outputs: str) -> Session:
 
 
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
-@pytest.mark.parametrize("kernel", range(1, 6))
+@pytest.mark.parametrize("kernel", [2, 3, 4])
 def test_windows_are_counted_and_averaged_as_by_caffe(method: str, kernel: int, tmp_path: Path) -> None:
     """OpenVINO reads poolings that round up otherwise than ONNX says."""
     random = np.random.default_rng(0)
