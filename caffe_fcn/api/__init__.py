@@ -16,8 +16,10 @@
 
 A caffemodel without its prototxt has its net inside: `read_net("net.caffemodel")` reads that, and `open_weights` its
 weights. Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
-with one line that says what, where and what to do next; a prototxt that is not there is an `OSError`. An option that
-means nothing is a `ValueError`.
+with one line that says what, where and what to do next. Where a file cannot be read, that is a `CaffemodelError` of
+weights, and an `OSError` of all others: a prototxt, a picture, a mean, labels. An argument of another type is a
+`TypeError`; a word that an option does not know, a number out of its range and a file name of another kind are a
+`ValueError`. What depends on the net, such as a blob that it does not have, is a `CaffeFcnError`.
 """
 
 from __future__ import annotations

@@ -22,6 +22,10 @@ _MADE: Mapping[type, tuple[str, str]] = {
 }
 """What objects are in words, and the call that makes one."""
 
+_UNIONS = (Union, UnionType)
+
+_UNIONS = (Union, UnionType)
+
 _NUMBERS: Mapping[Any, type] = {int: Integral, float: Real}
 """What is as good as one of Python's, such as a number of numpy's."""
 
@@ -50,7 +54,7 @@ class _Arguments(TypedDict, total=False):
     force: bool
     verify: bool
     fork: str | None
-    engine: str
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"]
     threads: int | None
     blobs: str | Sequence[str]
     low_memory: bool
@@ -63,7 +67,7 @@ def check_arguments(function: str, **given: object) -> None:
 
 def check_options(function: str, options: Mapping[str, Any], known: type, more: Iterable[str] = ()) -> None:
     """Raise TypeError for what is not one of the KNOWN keywords, a TypedDict, that FUNCTION takes beside MORE, or is of
-    another type."""
+    another type; ValueError for a word that it does not know."""
     hints = get_type_hints(known, localns={"NDArray": Sequence})  # numpy need not be there for an array
     for name, value in options.items():
         if name not in hints:
@@ -72,6 +76,17 @@ def check_options(function: str, options: Mapping[str, Any], known: type, more: 
             raise TypeError(f"{function}: unknown keyword {name}; {hint}")
         if not _fits(value, hints[name]):
             raise TypeError(f"{function}: {name}: expected {_said(known, name)}, found {_told(value)}")
+        words = _words(hints[name])
+        if isinstance(value, str) and words and value not in words:
+            raise ValueError(f"{name}: expected {' or '.join(map(repr, words))}, found {value!r}")
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    """The words that the type HINT allows, if it allows no other text."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    others = [each for each in get_args(hint) if each is not type(None)] if get_origin(hint) in _UNIONS else []
+    return _words(others[0]) if len(others) == 1 else ()
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -91,7 +106,7 @@ def _fits(value: object, hint: Any) -> bool:
             and not isinstance(value, Mapping | bytes)
             and all(_fits(each, inner[0]) for each in value)
         )
-    if kind in (Union, UnionType):
+    if kind in _UNIONS:
         return any(_fits(value, each) for each in inner)
     wanted = kind or hint
     return not isinstance(wanted, type) or isinstance(value, wanted)

@@ -244,8 +244,6 @@ def _settings(
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     if size is not None and (not size or not all(isinstance(extent, int) and extent > 0 for extent in size)):
         raise ValueError(f"input_size: expected pixels, such as (451, 451), found {input_size!r}")
-    if global_pooling not in ("window", "keep"):
-        raise ValueError(f'global_pooling: expected "window" or "keep", found {global_pooling!r}')
     naming = Naming(suffix, tuple(parse_rule(rule) for rule in several(rename)))
     return Settings(
         options=Options(naming, several(only), several(skip), keep_global_pooling=global_pooling == "keep"),

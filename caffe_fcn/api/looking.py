@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.arguments import check_models, check_options
@@ -163,7 +164,11 @@ class Prediction:
 
     def top(self, count: int = 5) -> list[Best]:
         """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background.
-        Raises EngineError where there are no scores of classes."""
+        Raises EngineError where there are no scores of classes, ValueError unless COUNT is at least 1."""
+        if not isinstance(count, Integral):
+            raise TypeError(f"top: count: expected a number, found {count!r}")
+        if count < 1:
+            raise ValueError(f"top: count: expected at least 1, found {count}")
         from caffe_fcn.run.summaries import best_classes, summarize
 
         result = self._result
@@ -321,8 +326,6 @@ def _looking(
                 f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}'
             )
         resize = resize if isinstance(resize, int) else sides
-    if crop not in (None, "none", "center", "ten"):
-        raise ValueError(f'crop: expected "none", "center" or "ten", found {crop!r}')
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (

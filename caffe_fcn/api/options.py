@@ -46,8 +46,6 @@ def _selection(
     crop_offset: Literal["auto", "zero"] | None = None,
     ignore_fields: str | Sequence[str] = (),
 ) -> Selection:
-    if crop_offset not in (None, "auto", "zero"):
-        raise ValueError(f'crop_offset: expected "auto" or "zero", found {crop_offset!r}')
     given = {name: tuple(shape) for name, shape in (shapes or {}).items()}
     return Selection(phase, several(stages), level, given, crop_offset, frozenset(several(ignore_fields)))
 

@@ -7,6 +7,7 @@ blob becomes a record of byte ranges; the values stay on disk. Every length is c
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -134,9 +135,12 @@ class WeightFile:
     def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
         """Values start..stop of BLOB, flat: float32, or float64 where the file holds doubles or integers.
 
-        Takes memory for that slice only. Raises CaffemodelError where the blob holds fewer values.
+        Takes memory for that slice only. Raises ValueError where the blob's shape has no such values, CaffemodelError
+        where the file holds fewer.
         """
-        if not 0 <= start <= stop <= blob.count:
+        if not 0 <= start <= stop <= max(blob.count, math.prod(blob.shape)):
+            raise ValueError(f"start, stop: expected 0 <= start <= stop <= {blob.count}, found {start} and {stop}")
+        if stop > blob.count:
             found = f"only {blob.count:,}; {_DAMAGED}"
             raise CaffemodelError(f"{self.path}: offset {blob.span.start}: expected {stop:,} values, found {found}")
         values = read_stored(self.source, blob.values, start, stop)

@@ -73,6 +73,9 @@ def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> 
     """GIVEN as contiguous arrays of float32, held against what a session expects. Raises EngineError."""
     import numpy as np
 
+    if not isinstance(given, Mapping):
+        name = next(iter(expected), "data")
+        raise TypeError(f"run: expected arrays by name, such as {{{name!r}: array}}, found a {type(given).__name__}")
     unknown = [name for name in given if name not in expected]
     missing = [name for name in expected if name not in given]
     if unknown or missing:
