@@ -235,8 +235,10 @@ class Prediction:
     def _check_map(self, what: str) -> None:
         from caffe_fcn.errors import EngineError
 
-        if not self._result.levels:
-            raise EngineError(f"{self.source}: gives one answer for a whole picture, and no map to make {what} of")
+        result = self._result
+        if not result.levels:
+            shape = show(result.output.shape)
+            raise EngineError(f"{self.source}: {result.output.name!r} is {shape}, and no map to make {what} of")
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
-from caffe_fcn.errors import EngineError, LoweringError, ShapeError
+from caffe_fcn.errors import CaffeFcnError, EngineError, LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
@@ -27,7 +27,7 @@ from caffe_fcn.run.nets import Size, one_net_for
 from caffe_fcn.run.onnx.scope import Scope, choose_scope
 from caffe_fcn.run.outputs import NetOutput, holds
 from caffe_fcn.run.tiling import Reach, reach
-from caffe_fcn.wording import option
+from caffe_fcn.wording import command, option
 
 _FLOAT = 4
 _LARGER = 512
@@ -250,6 +250,37 @@ def load_model(
         kind = holds(everything, own.outputs, blob, shape, place is not None)
         made.append(NetOutput(blob, shape, kind, place, blob in counts))
     return replace(model, outputs=tuple(made))
+
+
+def no_map(model: Model, output: NetOutput, name: str) -> EngineError:
+    """That OUTPUT of MODEL is no map, which the option NAME is for, and what to do: convert the net, where that changes
+    it, or look at a map that the output is made of."""
+    told = f"{model.source}: {output.name!r} is {show(output.shape)}, and no map, which {option(name)} is for"
+    if prod(output.shape[2:]) == 1 and _convertible(model.net):
+        return EngineError(f"{told}; make the net fully convolutional first: {command('convert')}")
+    found = _maps_behind(model.net, output.blob)
+    return EngineError(f"{told}; choose a map, as with {option('blob', found[-1].name)}" if found else told)
+
+
+def _convertible(net: Net) -> bool:
+    """Whether a conversion of NET changes anything."""
+    from caffe_fcn.surgery.convolutionalize import convolutionalize
+
+    try:
+        return bool(convolutionalize(net.graph, net.shapes).edits)
+    except CaffeFcnError:
+        return False
+
+
+def _maps_behind(net: Net, output: Blob) -> list[Blob]:
+    """The maps of several cells that OUTPUT is made of, in the order of the layers."""
+    geometry, needed, found = infer_geometry(net.graph, net.shapes), {output}, []
+    for node in reversed(net.graph.nodes):
+        if node.bottoms and not needed.isdisjoint(node.tops):
+            needed.update(node.bottoms)
+            shapes = {top: net.shapes.blobs[top] for top in node.tops if geometry.get(top) is not None}
+            found += [top for top, shape in shapes.items() if isinstance(shape, tuple) and prod(shape[2:]) > 1]
+    return found[::-1]
 
 
 def _own_outputs(whole: Net) -> Scope | None:

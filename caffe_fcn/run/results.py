@@ -15,7 +15,7 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.run.labels import Labels
 from caffe_fcn.run.maps import npy_header
-from caffe_fcn.wording import command, option
+from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
     from caffe_fcn.run import view
@@ -41,12 +41,11 @@ class Heat(NamedTuple):
 def drawn_of(model: Model, name: str) -> NetOutput:
     """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
     is none, or more than one."""
+    from caffe_fcn.run.model import no_map
+
     maps = model.maps
     if not maps:
-        raise EngineError(
-            f"{model.source}: gives one answer for a whole picture, and no map, which {option(name)} is for; "
-            f"make the net fully convolutional first: {command('convert')}"
-        )
+        raise no_map(model, model.outputs[0], name)
     of_classes = [output for output in maps if output.of_classes]
     found = maps if len(maps) == 1 else of_classes
     if len(found) != 1:

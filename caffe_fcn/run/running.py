@@ -27,12 +27,12 @@ from caffe_fcn.run.images import MAX_PIXELS, Picture
 from caffe_fcn.run.labels import Labels, read_labels
 from caffe_fcn.run.maps import Map
 from caffe_fcn.run.means import read_mean, whole
-from caffe_fcn.run.model import Model, load_model
+from caffe_fcn.run.model import Model, load_model, no_map
 from caffe_fcn.run.nets import Size
 from caffe_fcn.run.outputs import Holds, NetOutput
 from caffe_fcn.run.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.run.pyramid import resized, scaled
-from caffe_fcn.wording import command, option
+from caffe_fcn.wording import option
 
 
 def as_they_are() -> str:
@@ -226,11 +226,7 @@ def check_maps(model: Model, name: str) -> None:
     """Raise EngineError where MODEL has an output that is no map, which the option NAME is for."""
     found = next((output for output in model.outputs if not output.is_map), None)
     if found is not None:
-        raise EngineError(
-            f"{model.source}: {found.name!r} is one answer for a whole picture, and no map, "
-            f"which {option(name)} is for; "
-            f"make the net fully convolutional first: {command('convert')}"
-        )
+        raise no_map(model, found, name)
 
 
 def plan(model: Model, picture: Picture, settings: Settings) -> Plan:

@@ -339,7 +339,7 @@ def test_tiles_that_cannot_be(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", "--tile", "19")
     assert told == "--tile 19: expected at least 20 pixels, which one cell of the map needs"
     told = refuses(digits, *NET, "window.png", "--tile", "64")
-    assert "'prob' is one answer for a whole picture, and no map, which --tile is for" in told
+    assert "'prob' is 1×11, and no map, which --tile is for" in told
     for option in (["--heatmap", "x.png"], ["--label-map", "x.png"], ["--scales", "1,2"]):
         assert f"which {option[0]} is for; make the net fully conv" in refuses(digits, *NET, "window.png", *option)
 

@@ -197,3 +197,19 @@ def test_detectors_are_not_averaged(cli: CommandLine, name: str) -> None:
         pytest.importorskip("cv2")
     assert "tells of places in it" in refuses(cli, *files, "x.npy", "--crop", "ten", *engine)
     runs(cli, *files, "x.npy", "--crop", "center", "-q", *engine)
+
+
+@pytest.mark.parametrize(
+    "option", [["--heatmap", "h.png"], ["--label-map", "l.png"], ["--tile", "32"], ["--scales", "1,2"]]
+)
+def test_what_no_conversion_makes_a_map_names_one_that_is(cli: CommandLine, option: list[str]) -> None:
+    """The boxes of a detector: `convert` has nothing to convert there. A classifier is to be converted."""
+    rows = "reshape_param { shape { dim: 1 dim: -1 dim: 3 } }"
+    detector = DENSE.rpartition('layer { name: "prob"')[0] + layer("rows", "Reshape", "score", params=rows)
+    files = net(cli, DATABASE.replace("batch_size: 2", "batch_size: 1") + detector)
+    told = refuses(cli, *files, "large.npy", *option)
+    assert told.endswith(f"'rows' is 1×1×3, and no map, which {option[0]} is for; choose a map, as with --blob conv")
+    runs(cli, *files, "large.npy", "--blob", "conv", "--heatmap", "found.png", "--class", "1")
+    assert "make the net fully convolutional first: `caffe-fcn convert`" in refuses(
+        cli, *net(cli, DATABASE + CLASSIFIER), "large.npy", *option
+    )
