@@ -83,7 +83,9 @@ def heat_map(
         index = (above * (255 / (high - low) if high > low else 0)).round().clip(0, 255).astype(np.uint8)
         return ramp[index], np.where(drawn, shares[index], 0)
 
-    legend = heat_legend(view.shown, title, (low, high), _told(picture, levels, view), ramp, shares)
+    shared = any(view.shares(axis) for level in levels for axis in (level.rows, level.columns))
+    told = _told(picture, levels, view) + (", a pixel shows the highest of its cells" if shared else "")
+    legend = heat_legend(view.shown, title, (low, high), told, ramp, shares)
     return _drawing(picture, view, laid, legend)
 
 

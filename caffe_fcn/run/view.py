@@ -60,6 +60,10 @@ class View(NamedTuple):
         high, wide = (-(-pixels // self.step) * self.zoom for pixels in self.size)
         return high, wide
 
+    def shares(self, axis: Axis) -> bool:
+        """Whether cells along AXIS lie so close together that each pixel drawn has several."""
+        return axis.stride * self.zoom < self.step
+
     def cells(self, axis: Axis, first: int, end: int) -> tuple[slice, NDArray[Any], NDArray[Any]]:
         """The cells along AXIS of the pixels drawn from FIRST to before END: which pixels have any, and of each of
         them the first and the last."""
@@ -70,6 +74,10 @@ class View(NamedTuple):
         for pixels in (drawn * self.step, np.minimum((drawn + 1) * self.step, axis.size * self.zoom) - 1):
             middles = (pixels + 0.5) / self.zoom - 0.5
             nearest.append(np.floor((middles - float(axis.offset)) / float(axis.stride) + 0.5).astype(np.int64))
+        if self.shares(axis):  # of many cells in each pixel, all whose middles lie between its edges
+            edges = np.minimum(np.stack((drawn, drawn + 1)) * self.step, axis.size * self.zoom) / self.zoom - 0.5
+            found = np.ceil((edges - float(axis.offset)) / float(axis.stride)).astype(np.int64)
+            nearest = [found[0], np.maximum(*found - [[0], [1]])]
         inside = np.flatnonzero((nearest[1] >= 0) & (nearest[0] < axis.cells))
         low, high = (found[inside].clip(0, axis.cells - 1) for found in nearest)
         start = first + int(inside[0]) if len(inside) else end

@@ -26,6 +26,7 @@ from caffe_fcn.run.cells import Axis, Cells
 from caffe_fcn.run.dense import dense, tiles_of
 from caffe_fcn.run.images import open_picture
 from caffe_fcn.run.labels import Labels, read_labels
+from caffe_fcn.run.legend import heat_legend
 from caffe_fcn.run.maps import Map
 from caffe_fcn.run.model import load_model
 from caffe_fcn.run.onnxruntime import OnnxRuntime
@@ -109,6 +110,26 @@ def test_in_a_picture_shown_smaller_no_peak_is_lost(tmp_path: Path, stride: int)
         lit = np.argwhere((drawn(drawing)[:143, :143] == ON.round()).all(2))
         middle = (np.array((row, column)) * stride + 50) / 7
         assert len(lit) >= 1 and abs(lit.mean(0) + 0.5 - middle).max() <= 1
+
+
+@pytest.mark.parametrize(("stride", "shared"), [(0.5, True), (0.25, True), (1, False)])
+def test_cells_closer_than_pixels_are_all_drawn(
+    tmp_path: Path, stride: float, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a net that makes pictures larger; the legend tells that a pixel has several, and then which it shows."""
+    where, found = cells(40, 50, 8, stride), picture(tmp_path, 40, 50)
+    told = []
+
+    def legend(*arguments: Any) -> Any:
+        told.append(arguments[3])
+        return heat_legend(*arguments)
+
+    monkeypatch.setattr("caffe_fcn.run.render.heat_legend", legend)
+    for row, column in ((0, 0), (5, 8), (6, 7), (where.shape[0] - 1, where.shape[1] - 1)):
+        drawing = heat_map(found, [level(single(where, row, column), where)], [0], "it", most=50)
+        assert (drawing.step, drawing.zoom) == (1, 1)
+        assert (drawn(drawing)[:40, :50] == ON.round()).all(2).sum() == 1
+    assert {"a pixel shows the highest of its cells" in each for each in told} == {shared}
 
 
 def test_a_single_cell_and_a_single_class(tmp_path: Path) -> None:
