@@ -8,7 +8,7 @@ command runs, which says so by `as_command`.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 Value = bool | int | float | str | Collection[int] | Collection[str] | Mapping[str, Collection[int] | Collection[str]]
@@ -24,6 +24,9 @@ KEYWORDS: Mapping[str, str] = {
     "stage": "stages",
 }
 """What the library calls an option, where it has another name there; that of a method if it is one."""
+
+_TYPED = 200
+"""The characters of the longest name in which a typing mistake is looked for."""
 
 _options: Collection[str] | None = None
 """The options of the command that runs, by their names in `option`; None while the library is used."""
@@ -60,6 +63,14 @@ def command(name: str, *options: str) -> str:
 def offered(name: str) -> bool:
     """Whether the command that runs has the option NAME; the library has all that messages name."""
     return _options is None or name in _options
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The one of NAMES that NAME, which is none of them, is a typing mistake for; None where none is as like it as
+    CUTOFF. Nobody has typed a name of hundreds of characters, and comparing it would cost hundreds of megabytes."""
+    from difflib import get_close_matches  # here, because importing it costs every run
+
+    return next(iter(get_close_matches(name, names, n=1, cutoff=cutoff)), None) if len(name) <= _TYPED else None
 
 
 def _words(value: Value | None) -> list[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.wording import nearest
 
 _MADE: Mapping[type, tuple[str, str]] = {
     SourceNet: ("a net", "caffe_fcn.read_net({})"),
@@ -71,8 +71,8 @@ def check_options(function: str, options: Mapping[str, Any], known: type, more: 
     hints = get_type_hints(known, localns={"NDArray": Sequence})  # numpy need not be there for an array
     for name, value in options.items():
         if name not in hints:
-            near = get_close_matches(name, [*hints, *more], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join([*hints, *more])}"
+            near = nearest(name, [*hints, *more])
+            hint = f"did you mean {near}?" if near else f"it takes {', '.join([*hints, *more])}"
             raise TypeError(f"{function}: unknown keyword {name}; {hint}")
         if not _fits(value, hints[name]):
             raise TypeError(f"{function}: {name}: expected {_said(known, name)}, found {_told(value)}")

@@ -45,6 +45,10 @@ _STEERING = re.compile(
     "\\U000e0000-\\U000e0fff]"  # tags
 )
 """Characters that steer a terminal, change the order in which others are shown, or cannot be seen."""
+_ENDLESS = re.compile("(?<![^ ])[^ ]{4097,}")
+"""A word that is longer than a path can be."""
+_LONG = 100
+"""The characters that are shown of a longer name."""
 
 
 def as_utf8(text: str) -> str:
@@ -54,6 +58,8 @@ def as_utf8(text: str) -> str:
 
 def _decoded(text: str) -> str:
     """TEXT as its bytes are to be read in UTF-8; what is none are half characters."""
+    if text.isascii():  # most are, and this costs no memory
+        return text
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half a character that stands for no byte
@@ -61,8 +67,13 @@ def _decoded(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """TEXT on one line, with nothing in it that would steer a terminal, or that no terminal can show."""
-    return _STEERING.sub("?", as_utf8(text))
+    """TEXT on one line, with nothing in it that would steer a terminal, or that no terminal can show. Of a word that is
+    longer than any path, its ends."""
+    return _STEERING.sub("?", as_utf8(_ENDLESS.sub(_ends, text)))
+
+
+def _ends(word: re.Match[str]) -> str:
+    return f"{word[0][:_LONG]}…{word[0][-_LONG:]}"
 
 
 def visible_lines(text: str) -> str:
@@ -77,9 +88,9 @@ def visible_json(text: str) -> str:
     return _decoded(text).encode("utf-8", "backslashreplace").decode()
 
 
-def printable(text: str, length: int = 40) -> str:
-    """The beginning of TEXT, on one line, as far as it may go to a terminal."""
-    return visible(text[:length].partition("\n")[0])
+def printable(text: str, length: int = _LONG) -> str:
+    """TEXT, visible and on one line; of more than LENGTH characters the beginning."""
+    return visible(text if len(text) <= length else f"{text[: length - 1]}…")
 
 
 def string_end(text: str, start: int, end: int) -> int | None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
+from caffe_fcn.files.literals import printable
 from caffe_fcn.net.rules import choices, in_words, included
 from caffe_fcn.net.upgrade import input_layer
-from caffe_fcn.wording import option
+from caffe_fcn.wording import nearest, option
 
 if TYPE_CHECKING:
     from caffe_fcn.net.foreign import ForeignField
@@ -171,7 +172,8 @@ class _Builder:
     def _bottom(self, layer: schema.Message, index: int, name: str) -> Blob:
         blob = self._current.get(name)
         if blob is None:
-            raise _error(self._source, layer, index, f'needs the blob "{name}", {self._absence(name, index)}')
+            what = f'needs the blob "{printable(name)}", {self._absence(name, index)}'
+            raise _error(self._source, layer, index, what)
         return blob
 
     def _top(self, layer: schema.Message, index: int, position: int, bottoms: Sequence[str]) -> Blob:
@@ -181,7 +183,8 @@ class _Builder:
         in_place = position < len(bottoms) and bottoms[position] == name
         if before is not None and not in_place:
             maker = self._producer[before].name if before in self._producer else layer.name
-            what = f'makes the blob "{name}", which layer "{maker}" makes already; rename one of the two tops'
+            made = f'makes the blob "{printable(name)}", which layer "{printable(maker)}" makes already'
+            what = f"{made}; rename one of the two tops"
             raise _error(self._source, layer, index, what)
         blob = Blob(name, 0 if before is None else before.version + 1)
         self._current[name] = blob
@@ -194,21 +197,20 @@ class _Builder:
             if later == index:
                 return "which it makes itself: the layers form a cycle"
             if included(layer, self._state):
-                return f'which only the later layer "{layer.name}" makes: the layers are out of order or form a cycle'
+                maker = printable(layer.name)
+                return f'which only the later layer "{maker}" makes: the layers are out of order or form a cycle'
         if makers:
             phase, maker = _phase_name(self._state.phase), makers[0][1].name
             asked = f"phase {phase}{in_words(self._state)}"
             way = choices(self._net) or f"; see {option('phase')}"
-            return f'which layer "{maker}" makes, but not in {asked}{way}'
-        from difflib import get_close_matches  # here, because importing it costs every run
-
-        near = get_close_matches(name, self._current, n=1)
-        return f'which no layer makes; did you mean "{near[0]}"?' if near else "which no layer makes"
+            return f'which layer "{printable(maker)}" makes, but not in {asked}{way}'
+        near = nearest(name, self._current)
+        return f'which no layer makes; did you mean "{printable(near)}"?' if near else "which no layer makes"
 
 
 def _error(source: str, layer: schema.Message, index: int, what: str) -> NetError:
     """A NetError about one LAYER."""
-    error = NetError(f'{source}: layer "{layer.name}" {what}')
+    error = NetError(f'{source}: layer "{printable(layer.name)}" {what}')
     error.index = index
     return error
 

@@ -65,7 +65,7 @@ def cause(found: Failure) -> str:
 
 def _reason(found: Failure) -> str:
     ours = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    text = printable(found.texts[0], _LONG)
+    text = printable(found.texts[0].partition("\n")[0], _LONG)
     if found.missing is not None and found.missing.rpartition(".")[2] == "_caffe":
         if not found.compiled:
             return "its compiled part _caffe is not there; run `make pycaffe` in Caffe's directory"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.reading import reading
-from caffe_fcn.wording import option
+from caffe_fcn.wording import nearest, option
 
 _MOST_BYTES = 64 << 20
 _TOLD = 5
@@ -65,10 +65,8 @@ class Labels:
             raise PictureError(
                 f"class {wanted!r}: expected a number, the names are not known; give them with {option('labels')}"
             )
-        from difflib import get_close_matches
-
-        near = get_close_matches(wanted, self.names, n=1, cutoff=0.3)
-        hint = f"; did you mean {printable(near[0])!r}?" if near else "; or say its number"
+        near = nearest(wanted, self.names, cutoff=0.3)
+        hint = f"; did you mean {printable(near)!r}?" if near else "; or say its number"
         raise PictureError(f"class {wanted!r}: expected a name from {self.source}, found none called so{hint}")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import trained
 from tests.paths import ROOT
-from tests.surgery.nets import data, fc
+from tests.surgery.nets import data, fc, layer
 
 SECONDS = 20
 PROGRAM = f"""
@@ -63,6 +63,17 @@ def escapes(count: int) -> tuple[str, bytes]:
     ), WEIGHTS
 
 
+def kind(count: int) -> tuple[str, bytes]:
+    """A layer whose type has COUNT characters."""
+    return NET + layer("l", "x" * count, "data"), WEIGHTS
+
+
+def names(count: int) -> tuple[str, bytes]:
+    """A layer and a blob whose names have COUNT characters."""
+    long = "x" * count
+    return INPUT + fc(long, "data", 2).replace(f'top: "{long}"', f'top: "{"y" * count}"'), WEIGHTS
+
+
 def number(count: int) -> tuple[str, bytes]:
     """A number of COUNT digits, in a field that nothing knows."""
     return f"{NET}layer {{ name: 'x' type: 'Silence' bottom: 'fc' unknown: {'1' * count} }}", WEIGHTS
@@ -79,6 +90,11 @@ CASES = {
     "string": Case("check net.prototxt", string, 16 << 20, 300),
     "string, convert": Case("convert net.prototxt net.caffemodel", string, 4 << 20, 150),
     "escapes": Case("check net.prototxt", escapes, 1 << 20, 80),
+    "type": Case("check net.prototxt", kind, 4 << 20, 80),
+    "type, inspect": Case("inspect net.prototxt --json", kind, 4 << 20, 85),
+    "type, convert": Case("convert net.prototxt --dry-run", kind, 4 << 20, 80),
+    "names": Case("convert net.prototxt --dry-run", names, 2 << 20, 100),
+    "names, inspect": Case("inspect net.prototxt", names, 2 << 20, 100),
     "number": Case("check net.prototxt", number, 4 << 20, 150),
     "tops": Case("export net.prototxt net.caffemodel", tops, 4000, 250),
 }
@@ -96,3 +112,4 @@ def test_what_it_takes(tmp_path: Path, name: str) -> None:
     code, megabytes = map(int, done.stderr.decode().splitlines()[-1].split())
     assert code == 0, done.stderr
     assert megabytes < case.megabytes
+    assert len(done.stderr) < 1 << 20  # what is shown of a long name is short

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.files.literals import visible, visible_json, visible_lines
+from caffe_fcn.files.literals import printable, visible, visible_json, visible_lines
 from tests.cli.conftest import LENET, CommandLine, Result
 
 HOSTILE = "\r\nFAKE\t\x1b[31m\x07\x7f\x9b2J\u202e\u2028\u200b\U000e0041"
@@ -150,11 +150,19 @@ def test_a_diff_into_a_pipe_can_be_applied(hostile: CommandLine) -> None:
 def test_the_characters_that_are_masked() -> None:
     """All that are controls, formats or line ends to Unicode, and no others but some letters that show nothing."""
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    masked = {char for char, shown in zip(every, visible(every), strict=True) if shown == "?" != char}
+    shown = "".join(visible(every[at : at + 4096]) for at in range(0, len(every), 4096))
+    masked = {char for char, mask in zip(every, shown, strict=True) if mask == "?" != char}
     wanted = set(filter(hostile_character, every))
     assert wanted <= masked
     assigned = {char for char in masked - wanted if unicodedata.category(char) not in ("Cn", "Mn")}
     assert assigned == set("\u115f\u1160\u3164\uffa0")
+
+
+def test_of_an_endless_word_the_ends_are_shown() -> None:
+    path = "/d" * 2000
+    assert visible(f'layer "{"x" * 100_000}\x1b" is  {path}') == f'layer "{"x" * 99}…{"x" * 98}?" is  {path}'
+    assert printable("\n" * 100) == "?" * 100
+    assert printable("\n" * 101) == "?" * 99 + "…"
 
 
 def test_lines_and_documents_keep_their_line_ends() -> None:

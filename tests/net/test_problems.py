@@ -404,6 +404,15 @@ def test_foreign_layer_types_are_noted() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [(r"Convolution\nXX", "'Convolution?XX'; did you mean Convolution?"), ("x" * 300, f"'{'x' * 99}…'")],
+    ids=["a line end", "long"],
+)
+def test_a_foreign_type_is_shown_on_one_line_and_not_too_long(written: str, shown: str) -> None:
+    assert notes(NET + layer("c", written, "data")) == [f"3:1 BVLC Caffe has no layer of type {shown}"]
+
+
 def test_strictly_notes_are_errors_in_the_order_of_the_text() -> None:
     found = look(NET + layer("n", "Normalize", "data") + conv("c", "data", 1, 99) + layer("m", "Mystery", "data"))
     assert [problem.line for problem in found.errors] == [4]

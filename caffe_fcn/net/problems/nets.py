@@ -21,6 +21,7 @@ from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, Shapes, Unknown, infer_shap
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.net.upgrade import SHAPE_HINT, old_types
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import nearest
 
 _PHASES = {"TRAIN": 0, "TEST": 1}
 _VARIANTS = 8
@@ -184,8 +185,6 @@ def _old_types(source: SourceNet) -> Iterator[Problem]:
 
 def _foreign_types(source: SourceNet, judged: Collection[int]) -> Iterator[Problem]:
     """The types of the layers JUDGED, by index, that BVLC Caffe does not have: those of forks, and typing mistakes."""
-    from difflib import get_close_matches  # here, because most nets do not need it
-
     places = layer_places(source)
     foreign = [
         (layer.type, index)
@@ -193,7 +192,7 @@ def _foreign_types(source: SourceNet, judged: Collection[int]) -> Iterator[Probl
         if layer.type not in BVLC_LAYERS and index in judged
     ]
     for kind, (index, more) in first_of_each(foreign).items():
-        near = get_close_matches(kind, BVLC_LAYERS | RULES.keys(), n=1, cutoff=0.75) if kind not in RULES else []
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(kind, BVLC_LAYERS | RULES.keys(), cutoff=0.75) if kind not in RULES else None
+        hint = f"; did you mean {near}?" if near else ""
         message = f"BVLC Caffe has no layer of type {printable(kind)!r}{more}{hint}"
         yield Problem(*places.get(index, START), message, Severity.BVLC)

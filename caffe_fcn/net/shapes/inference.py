@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes.completion import Search, complete
 from caffe_fcn.net.shapes.registry import (
@@ -67,7 +68,7 @@ def infer_shapes(
         try:
             notes = _infer_node(node, shapes, search)
         except ShapeError as error:
-            located = type(error)(f'{graph.source}: layer "{node.name}" ({node.type}): {error}')
+            located = type(error)(f'{graph.source}: layer "{printable(node.name)}" ({printable(node.type)}): {error}')
             located.index = node.index
             raise located from None
         shapes = replace(shapes, notes=shapes.notes + notes) if notes else shapes
@@ -132,7 +133,8 @@ def _tops(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown], given: 
     if len(tops) < len(node.tops):
         if node.type in BVLC_LAYERS:
             _need_number("tops", len(node.tops), "make", (len(tops), len(tops)))
-        tops += [Missing("type", f'no more than {len(tops)} tops of "{node.type}" are known')] * len(node.tops)
+        why = f'no more than {len(tops)} tops of "{printable(node.type)}" are known'
+        tops += [Missing("type", why)] * len(node.tops)
     return [top if override is None else override for top, override in zip(tops, overrides, strict=False)]
 
 
@@ -157,8 +159,8 @@ def _by_rule(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown]) -> S
 
 def _unknown_type(node: Node) -> Missing:
     if node.bottoms:
-        return Missing("type", f'unknown layer type "{node.type}"')
-    return Missing("input", f'it comes from a layer of the unknown type "{node.type}"')
+        return Missing("type", f'unknown layer type "{printable(node.type)}"')
+    return Missing("input", f'it comes from a layer of the unknown type "{printable(node.type)}"')
 
 
 def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:
@@ -167,7 +169,7 @@ def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:
         return top
     if isinstance(top, Missing):
         return Unknown(top.kind, node.name, blob.name, top.reason)
-    return _checked(f'its top "{blob.name}"', top)
+    return _checked(f'its top "{printable(blob.name)}"', top)
 
 
 def _checked(what: str, shape: PartialShape) -> Shape:

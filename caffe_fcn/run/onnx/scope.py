@@ -21,6 +21,8 @@ from caffe_fcn.wording import command
 ALL: Final = "*"
 """Asks for every blob as an output."""
 
+_COMPARED = 200
+"""The characters of a name that are compared with those of another."""
 _TOLD = 8
 """Blobs that a message lists."""
 
@@ -136,7 +138,7 @@ def _nearest(name: str, candidates: Collection[str]) -> list[str]:
     from difflib import SequenceMatcher
 
     def likeness(other: str) -> float:
-        return SequenceMatcher(None, name.lower(), other.lower()).ratio()
+        return SequenceMatcher(None, name[:_COMPARED].lower(), other[:_COMPARED].lower()).ratio()
 
     return sorted(candidates, key=likeness, reverse=True)[:_TOLD]
 
