@@ -81,13 +81,14 @@ def fraction(value: str) -> float:
 
 
 def scale(value: str) -> float:
-    """A finite number other than 0."""
+    """A finite number other than 0, or a fraction of two."""
+    above, _, below = value.partition("/")
     try:
-        number = float(value)
-    except ValueError:
+        number = float(above) / (float(below) if "/" in value else 1)
+    except (ValueError, ZeroDivisionError):
         number = math.nan
     if not math.isfinite(number) or number == 0:
-        raise click.BadParameter(f"expected a number other than 0, such as 0.00390625, found {value!r}")
+        raise click.BadParameter(f"expected a number other than 0, such as 0.017 or 1/255, found {value!r}")
     return number
 
 
@@ -247,7 +248,9 @@ def preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="B,G,R|FILE",
         help="Subtract this: a number, one for each channel, or a .npy or .binaryproto.",
     )
-    @click.option("--scale", type=scale, metavar="X", help="Multiply by this, after the mean is subtracted.")
+    @click.option(
+        "--scale", type=scale, metavar="X", help="Multiply by this, such as 1/255, after the mean is subtracted."
+    )
     @click.option("--swap-channels", is_flag=True, help="The net takes red first; Caffe's take blue first.")
     @wraps(command)
     def with_preparation(mean: str | None, scale: float | None, swap_channels: bool, **others: Any) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caffe_fcn.cli.arguments import expanded
+from caffe_fcn.cli.options import scale
 from tests.cli.conftest import CommandLine
 
 
@@ -115,3 +116,18 @@ def test_a_literal_at_sign(lenet: CommandLine) -> None:
 
 def test_the_help_tells_of_it(cli: CommandLine) -> None:
     assert b"@FILE stands for the words in FILE" in cli.run("--help").out
+
+
+def test_a_scale_is_a_number_or_a_fraction() -> None:
+    assert scale("1/255") == 1 / 255 and scale("-2") == -2 and scale("1e-2/2") == 0.005
+    for wrong in ("1/0", "0/3", "/", "1/", "1/2/3", "0", "nan", "inf", "1e308/1e-308", "x"):
+        with pytest.raises(click.BadParameter, match="or 1/255"):
+            scale(wrong)
+
+
+def test_no_glob_in_a_file_of_words_is_expanded(lenet: CommandLine) -> None:
+    """And the help says so."""
+    (lenet.path / "list").write_text("*.prototxt")
+    assert "*.prototxt" in lenet.run("check", "@list").err
+    told = " ".join(lenet.run("--help").out.decode().split())
+    assert "globs in it are expanded only for the pictures of `run`" in told
