@@ -56,10 +56,12 @@ def grouped(files: Sequence[File]) -> list[Sequence[File]]:
     """FILES net by net: a prototxt with its weights behind it, or a caffemodel alone. Weights and the prototxt behind
     them stay together, as two files in the wrong order. Raises CaffemodelError for what is neither; OSError where a
     file cannot be read."""
-    from caffe_fcn.files.recognition import refuse_others
+    from caffe_fcn.files.reading import reading
+    from caffe_fcn.files.recognition import HEAD, refuse_others
 
     for file in files:
-        refuse_others(file.path, file.name)
+        with reading(file.path, file.name) as opened:
+            refuse_others(opened.read(HEAD), file.name or file.path)
     texts = [file.is_text for file in files]
     backwards = not texts[0] and texts[-1]
     groups: list[Sequence[File]] = []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from caffe_fcn.errors import CaffemodelError
-from caffe_fcn.files.reading import reading
 
 HEAD = 1024
 """The bytes that are looked at."""
@@ -32,10 +30,9 @@ def kind_of(head: bytes) -> str | None:
     return "a web page; download the file itself (on GitHub: Raw)" if _PAGE.match(head) else None
 
 
-def refuse_others(path: str | os.PathLike[str], name: str | None = None) -> None:
-    """Raise CaffemodelError where the file at PATH, which messages call NAME, is surely no prototxt and no weights;
-    OSError where it cannot be read."""
-    with reading(path, name) as file:
-        kind = kind_of(file.read(HEAD))
+def refuse_others(head: bytes, name: str) -> None:
+    """Raise CaffemodelError where a file that begins with HEAD, and is called NAME, is surely no prototxt and no
+    weights."""
+    kind = kind_of(head)
     if kind is not None:
-        raise CaffemodelError(f"{name or os.fspath(path)}: expected a prototxt or weights, found {kind}")
+        raise CaffemodelError(f"{name}: expected a prototxt or weights, found {kind}")

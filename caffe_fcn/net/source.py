@@ -19,6 +19,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable, string_bytes
 from caffe_fcn.files.prototxt import Block, Document, Edit, Field
 from caffe_fcn.files.reading import reading
+from caffe_fcn.files.recognition import refuse_others
 from caffe_fcn.files.reconcile import Moves, reconcile
 from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.files.weights import open_weights
@@ -109,6 +110,7 @@ def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
         data = file.read(prototxt.HEAD)
         if not prototxt.is_binary(data):
             return interpret(prototxt.parse(data + file.read(), name or path))
+    refuse_others(data, name or path)
     return open_weights(path, name)
 
 

@@ -258,3 +258,11 @@ def test_the_library_takes_the_fork_as_well(pool: CommandLine) -> None:
     assert "avg_include_pad: false" in (pool.path / "q.prototxt").read_text()
     with pytest.raises(caffe_fcn.CaffeFcnError, match="field 13 of pooling_param means"):
         caffe_fcn.convolutionalize(caffe_fcn.read_net(pool.path / POOL))
+
+
+@pytest.mark.parametrize("command", ["inspect", "convert", "export", "upgrade", "verify"])
+def test_a_picture_in_the_place_of_a_net(pool: CommandLine, command: str) -> None:
+    more = {"upgrade": ["x"], "verify": ["p.png"]}.get(command, [])
+    result = pool.run(command, "p.png", *more)
+    assert result.code == 1
+    assert the_message(result.err) == "p.png: expected a prototxt or weights, found a picture"
