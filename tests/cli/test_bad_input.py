@@ -276,6 +276,8 @@ def test_an_output_that_is_an_input(lenet: CommandLine, option: str, value: str,
     name = {"path": f"../{lenet.path.name}/{value}", "symlink": "link", "hardlink": "link"}.get(how, value)
     if how == "other":  # the prototxt's output over the weights, and the other way round
         option = {"-o": "-w", "-w": "-o"}[option]
+        (lenet.path / "link").symlink_to(value)  # its own name is one of another kind
+        name = "link"
     elif how == "symlink":
         (lenet.path / "link").symlink_to(value)
     elif how == "hardlink":
@@ -286,7 +288,8 @@ def test_an_output_that_is_an_input(lenet: CommandLine, option: str, value: str,
 
 @pytest.mark.parametrize("option", ["-o", "-w"])
 def test_the_input_alone_is_not_overwritten_either(lenet: CommandLine, option: str) -> None:
-    message = lenet.refuses("net.caffemodel", option, "net.caffemodel", "--force")
+    os.link("net.caffemodel", "link")
+    message = lenet.refuses("net.caffemodel", option, "link", "--force")
     assert "the same file as the input" in message
 
 
@@ -303,7 +306,8 @@ def test_one_file_for_both_outputs(lenet: CommandLine, force: list[str]) -> None
         "net.prototxt", "net.caffemodel", "-o", "out", "-w", "./out", *force
     )
     # the default name of the weights, which is known only when the file turns out to be a caffemodel
-    message = lenet.refuses("net.caffemodel", "-o", "net_fcn.caffemodel", *force)
+    (lenet.path / "link").symlink_to("net_fcn.caffemodel")
+    message = lenet.refuses("net.caffemodel", "-o", "link", "--force")
     assert "the same file as the output" in message
 
 
