@@ -154,12 +154,15 @@ def top_classes(level: Level, view: View) -> Iterator[tuple[slice, slice, NDArra
     import numpy as np
 
     across, left, right = view.cells(level.columns, 0, view.shown[1])
-    columns = (left + right) // 2
-    classes, _, held = level.scores.shape
-    for band in view.bands(_FLOAT * classes * max(held, len(columns))):  # of a file, whole rows come into memory
+    columns, of_columns = np.unique((left + right) // 2, return_inverse=True)  # a cell is drawn as many pixels
+    classes, high, held = level.scores.shape
+    # of a file, whole rows come into memory
+    for band in view.bands(_FLOAT * classes * held * min(1.0, high / view.shown[0])):
         down, first, last = view.cells(level.rows, *band)
         if not len(first) or not len(columns):
             continue
-        scores = np.array(level.scores.values()[:, (first + last)[:, None] // 2, columns[None, :]])
+        rows, of_rows = np.unique((first + last) // 2, return_inverse=True)
+        scores = np.array(level.scores.values()[:, rows[:, None], columns[None, :]])
         index = scores.argmax(0)
-        yield down, across, np.take_along_axis(scores, index[None], 0)[0], index
+        best = np.take_along_axis(scores, index[None], 0)[0]
+        yield down, across, best[of_rows][:, of_columns], index[of_rows][:, of_columns]
