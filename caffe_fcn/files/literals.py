@@ -16,13 +16,13 @@ _RUN = 1000
 """The repeats in a match: re remembers each while it matches, so that longer runs are matched in several steps."""
 _INSIDE = {quote: re.compile(rf"(?:[^{quote}\\\n]+|\\[^\n]){{1,{_RUN}}}") for quote in "\"'"}
 _SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_ESCAPES = re.compile(rb"(?:\\.[^\\]*){1,%d}" % _RUN, re.DOTALL)
 _ESCAPE = re.compile(
     rb"""
-      ((?:\\(?:[abfnrtv\\'"]|[0-3][0-7]{2}|[0-7]{1,2}(?![0-7])|x[0-9a-fA-F]{2})[^\\]*){1,%d})  # Python has these
-    | ((?:\\[^abfnrtv\\0-7xXuU][^\\]*){1,%d})  # a character that stands for itself
+      ((?:\\(?:[abfnrtv\\'"]|[0-3][0-7]{2}|[0-7]{1,2}(?![0-7])|x[0-9a-fA-F]{2})[^\\]*)+)  # Python has these
+    | ((?:\\[^abfnrtv\\0-7xXuU][^\\]*)+)  # a character that stands for itself
     | \\(?:([0-7]{3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))
-    """
-    % (_RUN, _RUN),
+    """,
     re.DOTALL | re.VERBOSE,
 )
 """Runs of escapes with the text behind them, and single ones of other kinds: a step of Python for each escape of a
@@ -45,6 +45,7 @@ _STEERING = re.compile(
     "\\U000e0000-\\U000e0fff]"  # tags
 )
 """Characters that steer a terminal, change the order in which others are shown, or cannot be seen."""
+_STEERED = re.compile(f"(?:{_STEERING.pattern}){{1,{_RUN}}}")
 _ENDLESS = re.compile("(?<![^ ])[^ ]{4097,}")
 """A word that is longer than a path can be."""
 _LONG = 100
@@ -84,8 +85,12 @@ def visible_lines(text: str) -> str:
 def visible_json(text: str) -> str:
     """TEXT of a JSON document, with escapes for the characters in its strings that `visible` masks; half characters,
     which names of files that are no UTF-8 are read as, included. What it says stays the same."""
-    text = _STEERING.sub(lambda match: match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1], text)
+    text = _STEERED.sub(lambda run: _STEERING.sub(_as_escape, run[0]), text)
     return _decoded(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _as_escape(match: re.Match[str]) -> str:
+    return match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1]
 
 
 def printable(text: str, length: int = _LONG) -> str:
@@ -179,7 +184,9 @@ def _unescaped(body: str) -> bytes:
         data = body.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half a character, which no file can hold, but a str can
         data = _NOT_TEXT
-    return _ESCAPE.sub(_escaped, _SURROGATES.sub(_paired, data)) if b"\\" in data else data
+    if b"\\" not in data:
+        return data
+    return _ESCAPES.sub(lambda run: _ESCAPE.sub(_escaped, run[0]), _SURROGATES.sub(_paired, data))
 
 
 def _paired(match: re.Match[bytes]) -> bytes:

@@ -57,10 +57,15 @@ def string(count: int) -> tuple[str, bytes]:
 
 def escapes(count: int) -> tuple[str, bytes]:
     """The names of a net and of a layer of COUNT characters, each of them escaped."""
-    newlines, marks = r"\n" * count, r"\?" * count
-    return f'name: "{newlines}"\n' + data(shape="1 3 8 8").replace('"data"', f'"{marks}"', 1) + fc(
+    short, newlines = r"\x1" * count, r"\n" * count
+    return f'name: "{short}"\n' + data(shape="1 3 8 8").replace('"data"', f'"{newlines}"', 1) + fc(
         "fc", "data", 2
     ), WEIGHTS
+
+
+def controls(count: int) -> tuple[str, bytes]:
+    """A layer whose name has COUNT characters that JSON shows as escapes."""
+    return INPUT + fc("\x7f" * count, "data", 2), WEIGHTS
 
 
 def kind(count: int) -> tuple[str, bytes]:
@@ -89,7 +94,8 @@ CASES = {
     "shared parameter": Case("inspect net.prototxt net.caffemodel --json", shared, 4000, 200),
     "string": Case("check net.prototxt", string, 16 << 20, 300),
     "string, convert": Case("convert net.prototxt net.caffemodel", string, 4 << 20, 150),
-    "escapes": Case("check net.prototxt", escapes, 1 << 20, 80),
+    "escapes": Case("check net.prototxt", escapes, 1 << 19, 60),
+    "controls": Case("inspect net.prototxt --json", controls, 1 << 19, 70),
     "type": Case("check net.prototxt", kind, 4 << 20, 80),
     "type, inspect": Case("inspect net.prototxt --json", kind, 4 << 20, 85),
     "type, convert": Case("convert net.prototxt --dry-run", kind, 4 << 20, 80),
