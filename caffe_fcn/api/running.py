@@ -150,8 +150,8 @@ def export(
     Blobs keep their names. The batch is free, and so is the size H×W of the input where the net takes any. Losses are
     left out, and data layers become inputs. OPTIONS are `ExportOptions`. Raises LoweringError, naming every layer
     that ONNX cannot say; WeightsError where the weights are another net's or hold NaN; PictureError for a mean or
-    labels that do not suit the net; OutputError where a file cannot be written, ValueError where OUTPUT is a name
-    for another kind of file.
+    labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file cannot
+    be written, ValueError where OUTPUT is a name for another kind of file.
     """
     from caffe_fcn.run.exporting import export_net
 

@@ -410,10 +410,9 @@ def test_ctrl_c_leaves_nothing(lenet: CommandLine, monkeypatch: pytest.MonkeyPat
     assert refuses(lenet, *FILES, "--external-data") == "interrupted; no file is half written"
 
 
-def test_no_extra_is_needed(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("onnx", "onnxruntime"):
-        monkeypatch.setitem(sys.modules, name, None)
-    exports(lenet, *FILES)
+def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert refuses(lenet, *FILES).endswith("pip install 'caffe-fcn[run]'")
 
 
 @pytest.mark.parametrize(

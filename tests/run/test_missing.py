@@ -11,6 +11,7 @@ import pytest
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.hdf5 import _h5py
 from caffe_fcn.run.images import pillow
+from caffe_fcn.run.onnx.model import onnx_package
 from caffe_fcn.run.onnxruntime import onnxruntime
 from caffe_fcn.run.opencv import opencv
 from caffe_fcn.run.openvino import openvino
@@ -19,6 +20,7 @@ PACKAGES: dict[str, Callable[[], Any]] = {
     "PIL": pillow,
     "cv2": opencv,
     "h5py": lambda: _h5py("a.h5"),
+    "onnx": lambda: onnx_package("this"),
     "onnxruntime": onnxruntime,
     "openvino": openvino,
 }

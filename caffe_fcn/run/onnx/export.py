@@ -22,7 +22,7 @@ from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.run.finite import check_finite
 from caffe_fcn.run.onnx.lowering import Lowered, lower
-from caffe_fcn.run.onnx.model import LIMIT, Part, lay_out, size_of, write_parts
+from caffe_fcn.run.onnx.model import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
 
 DATA_SUFFIX = ".data"
 """What the file of values is called behind the name of the model."""
@@ -86,10 +86,11 @@ def export(
 
     OUTPUTS, FIXED and EXPAND_LRN are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is
     too large for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does,
-    WeightsError where weights are NaN or infinite, OutputError where a file cannot be written or, without FORCE,
-    exists.
+    WeightsError where weights are NaN or infinite, ExtraError where the onnx package is not installed, OutputError
+    where a file cannot be written or, without FORCE, exists.
     """
     path = os.fspath(out_path)
+    onnx_package(f"{path}: writing ONNX")
     inputs = [graph.source, weights.path]
     check_outputs([path] if path != STDOUT else [], inputs, force=force)
     lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed, expand_lrn=expand_lrn, separate=True)

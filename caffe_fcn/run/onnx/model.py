@@ -1,6 +1,6 @@
 """An ONNX file as a list of parts: bytes made here, and blobs of the weight file whose values go in between.
 
-The one idea: all of a model but its weights is small and is serialised at once; a weight is the
+The one idea: all of a model but its weights is small and is serialised by the onnx package; a weight is the
 header of a tensor, serialised too, and the values behind it. Protobuf takes the fields of a message in any
 order, so the parts only need to be put together, with their lengths, which are known beforehand.
 """
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from caffe_fcn import __version__
+from caffe_fcn.errors import missing
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.copying import Sink
 from caffe_fcn.files.literals import as_utf8
 from caffe_fcn.files.wire import prefix
-from caffe_fcn.run.onnx.graph import Constant, OnnxGraph
-from caffe_fcn.run.onnx.messages import message, model, node, tensor_header, text, value_info
+from caffe_fcn.run.onnx.graph import FLOAT, Constant, OnnxGraph, Value
 
 OPSET = 19
 """The oldest operator set whose poolings, rounding up, divide by what Caffe divides by; the older, the more read it."""
@@ -32,10 +32,10 @@ LIMIT = 2**31 - 1
 ALIGNMENT = 4096
 """Where values in a file of their own begin, so that they can be mapped into memory; smaller ones stay inside."""
 
-_GRAPH, _RAW_DATA = 7, 9
-"""The fields ModelProto.graph and TensorProto.raw_data."""
-_NODE, _NAME, _INITIALIZER, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
-"""The fields of GraphProto."""
+_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
+"""The fields ModelProto.graph, GraphProto.initializer and TensorProto.raw_data."""
+_EXTERNAL = 1
+"""TensorProto.DataLocation."""
 _CHUNK = 1 << 18
 """Values converted at a time."""
 
@@ -49,23 +49,36 @@ class ModelParts(NamedTuple):
     data: list[Part]
 
 
+def onnx_package(what: str) -> Any:
+    """The onnx package, without which WHAT cannot be done. Raises ExtraError."""
+    try:
+        import onnx
+    except Exception as error:
+        raise missing(error, "onnx", f"{what} needs the packages of the extra: pip install 'caffe-fcn[run]'") from error
+    return onnx
+
+
 def lay_out(
     graph: OnnxGraph, metadata: Mapping[str, str], data_name: str | None = None, *, doc: str = ""
 ) -> ModelParts:
     """The parts of the model of GRAPH, which DOC describes. Where DATA_NAME is given, large values go to a file of that
-    name."""
+    name.
+
+    Raises ExtraError where the onnx package is not installed.
+    """
+    onnx = onnx_package("ONNX")
     data: list[Part] = []
-    body: list[Part] = [_graph_bytes(graph)]
+    body: list[Part] = [_graph_bytes(onnx, graph)]
     end = 0
     for constant in graph.constants:
         if data_name is None or constant.size < ALIGNMENT:
-            body += _inline(constant)
+            body += _inline(onnx, constant)
             continue
         gap = -end % ALIGNMENT
         data += [bytes(gap), constant.data]
-        body += _framed(_INITIALIZER, [tensor_header(constant, (data_name, end + gap, constant.size))])
+        body += _framed(_INITIALIZER, [_tensor_header(onnx, constant, (data_name, end + gap, constant.size))])
         end += gap + constant.size
-    return ModelParts([_model_bytes(metadata, doc), *_framed(_GRAPH, body)], data)
+    return ModelParts([_model_bytes(onnx, metadata, doc), *_framed(_GRAPH, body)], data)
 
 
 def size_of(parts: Sequence[Part]) -> int:
@@ -95,20 +108,42 @@ def _framed(number: int, parts: list[Part]) -> list[Part]:
     return [prefix(number, size_of(parts)), *parts]
 
 
-def _inline(constant: Constant) -> list[Part]:
+def _inline(onnx: Any, constant: Constant) -> list[Part]:
     """An initializer that holds its values."""
-    return _framed(_INITIALIZER, [tensor_header(constant), prefix(_RAW_DATA, constant.size), constant.data])
+    return _framed(_INITIALIZER, [_tensor_header(onnx, constant), prefix(_RAW_DATA, constant.size), constant.data])
 
 
-def _graph_bytes(graph: OnnxGraph) -> bytes:
+def _tensor_header(onnx: Any, constant: Constant, place: tuple[str, int, int] | None = None) -> bytes:
+    """A tensor without its values; PLACE is the file, offset and length where they are."""
+    tensor = onnx.TensorProto(name=constant.name, data_type=constant.kind, dims=constant.dims)
+    if place is not None:
+        tensor.data_location = _EXTERNAL
+        for key, value in zip(("location", "offset", "length"), place, strict=True):
+            tensor.external_data.add(key=key, value=str(value))
+    return bytes(tensor.SerializeToString())
+
+
+def _graph_bytes(onnx: Any, graph: OnnxGraph) -> bytes:
     """A graph without its initializers."""
-    name = as_utf8(os.path.basename(graph.name)) or "net"
-    values = ((_INPUT, graph.inputs), (_OUTPUT, graph.outputs))
-    described = [message(field, value_info(each)) for field, side in values for each in side]
-    return b"".join([*(message(_NODE, node(each)) for each in graph.nodes), text(_NAME, name), *described])
+    message = onnx.GraphProto(name=as_utf8(os.path.basename(graph.name)) or "net")
+    for node in graph.nodes:
+        message.node.append(
+            onnx.helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **node.attributes)
+        )
+    message.input.extend(_value_info(onnx, value) for value in graph.inputs)
+    message.output.extend(_value_info(onnx, value) for value in graph.outputs)
+    return bytes(message.SerializeToString())
 
 
-def _model_bytes(metadata: Mapping[str, str], doc: str) -> bytes:
+def _value_info(onnx: Any, value: Value) -> Any:
+    return onnx.helper.make_tensor_value_info(value.name, FLOAT, list(value.dims))
+
+
+def _model_bytes(onnx: Any, metadata: Mapping[str, str], doc: str) -> bytes:
     """A model without its graph."""
-    told = {key: as_utf8(value) for key, value in metadata.items()}
-    return model(IR_VERSION, OPSET, ("caffe-fcn", __version__), doc, told)
+    model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="caffe-fcn", producer_version=__version__)
+    model.doc_string = doc
+    model.opset_import.add(domain="", version=OPSET)
+    for key, text in metadata.items():
+        model.metadata_props.add(key=key, value=as_utf8(text))
+    return bytes(model.SerializeToString())

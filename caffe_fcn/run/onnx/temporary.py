@@ -24,7 +24,7 @@ _MODEL, _DATA = "net.onnx", "net.data"
 def written(graph: OnnxGraph, weights: WeightFile) -> Iterator[str]:
     """The path of GRAPH as an ONNX model, its values copied from WEIGHTS; the files go when the context ends.
 
-    Raises OutputError where they cannot be written.
+    Raises OutputError where they cannot be written, ExtraError where the onnx package is not installed.
     """
     parts = lay_out(graph, {}, _DATA)
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
