@@ -171,7 +171,7 @@ def _because(reasons: Sequence[Reason]) -> Iterator[str]:
 
 def _told(gap: Difference, limit: bool = True) -> str:
     allowed = f" (allowed {gap.allowed:.1e})" if limit else ""
-    top = f"; top class {gap.agrees} of {gap.cells}" if gap.cells else ""
+    top = f"; highest channel the same in {gap.agrees} of {gap.cells}" if gap.cells else ""
     return f"off by {gap.relative:.1e} of the scale{allowed}, {gap.absolute:.1e} absolute{top}"
 
 
