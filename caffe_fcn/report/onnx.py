@@ -63,7 +63,10 @@ def _place(known: dict[str, Any] | None) -> str:
     """Where the cells of an output lie; KNOWN is its geometry in the metadata, None where it is no map."""
     if known is None:
         return ""
-    window, stride, offset = ("×".join(f"{n:g}" for n in known[key]) for key in ("window", "stride", "offset"))
+    window, stride, offset = (
+        "×".join("all" if extent is None else f"{extent:g}" for extent in known[key])
+        for key in ("window", "stride", "offset")
+    )
     exact = f"exact {known['exactness']}" + (f": {some(known['inexact'])}" if known["inexact"] else "")
     return f"window {window}, stride {stride}, offset {offset}, {exact}"
 

@@ -189,9 +189,8 @@ def test_googlenet_without_its_auxiliary_classifiers() -> None:
     assert (found.parameters, found.macs) == (6_998_552, 1_582_671_872)
 
 
-def test_resnet_50(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nets, "RESNET_STAGES", ((3, 256), (4, 512), (6, 1024), (3, 2048)))
-    found = total_of_text(nets.resnet152())
+def test_resnet_50() -> None:
+    found = total_of_text(nets.resnet50())
     assert (found.parameters, found.macs) == (25_557_032, 3_857_973_248)
     assert found.statistics == 2 * 26_560 + 53
 
