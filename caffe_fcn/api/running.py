@@ -45,9 +45,6 @@ class VerifyOptions(SelectionOptions, total=False):
     """What runs the nets, onnxruntime by default."""
     threads: int | None
     """The threads of the engine, by default as many as it takes."""
-    low_memory: bool
-    """Whether onnxruntime uses large weights where they lie, which takes less memory and more time; by default where
-    memory is short."""
 
 
 class ExportOptions(SelectionOptions, total=False):
@@ -147,7 +144,8 @@ def export(
 ) -> Export:
     """Write NET with WEIGHTS to OUTPUT as ONNX, for runtimes of today; with FORCE it may exist before.
 
-    Blobs keep their names. The batch is free, and so is the size H×W of the input where the net takes any. Losses are
+    Blobs keep their names. The batch is free where every output keeps its items apart, and so is the size H×W of the
+    input where the net takes any. Losses are
     left out, and data layers become inputs. OPTIONS are `ExportOptions`. Raises LoweringError, naming every layer
     that ONNX cannot say; WeightsError where the weights are another net's or hold NaN; PictureError for a mean or
     labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file cannot
@@ -208,7 +206,6 @@ def _proving(
     tolerance: float | None = None,
     engine: str = "onnxruntime",
     threads: int | None = None,
-    low_memory: bool = False,
 ) -> proving.Options:
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.verify import PROOFS, Options
@@ -221,7 +218,7 @@ def _proving(
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
     return Options(
-        engine=engine_called(engine, checked_threads(threads), low_memory=low_memory),
+        engine=engine_called(engine, checked_threads(threads), brief=True),
         samples=samples,
         windows=windows,
         seed=seed,

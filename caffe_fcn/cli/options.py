@@ -142,7 +142,7 @@ low_memory_option = click.option(
     "--low-memory",
     is_flag=True,
     help="Use large weights where they lie in onnxruntime, which takes less memory and more time.  "
-    "[default: where memory is short]",
+    "[default: for few and small pictures, and where memory is short]",
 )
 """The option that chooses memory over time."""
 

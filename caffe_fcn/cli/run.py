@@ -50,6 +50,10 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
     return found if "x" in value.lower() else found[0]
 
 
+_MANY, _LARGE = 4, 4 << 20
+"""From so many pictures on, or so many bytes of them, it pays to prepare the large weights of a net."""
+
+
 @click.command(
     short_help="Run nets on pictures: top classes, dense maps.",
     epilog=exit_codes("done", "a net or a picture cannot be processed"),
@@ -167,8 +171,13 @@ def run(
         others = choices["labels"], choices["preparation"].mean
         inputs = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
-        job = _job(stack, net, asked, wanted, paths[0], **choices)
+        job = _job(stack, net, asked, wanted, paths[0], brief=_is_brief(paths), **choices)
         return run_all(job, paths, targets, manner)
+
+
+def _is_brief(paths: Sequence[str]) -> bool:
+    """Whether the pictures at PATHS are few and small, as far as their files tell."""
+    return len(paths) < _MANY and sum(os.path.getsize(path) for path in paths if os.path.isfile(path)) < _LARGE
 
 
 def _check_usage(
@@ -206,6 +215,7 @@ def _job(
     engine: str,
     threads: int | None,
     low_memory: bool,
+    brief: bool,
     gpu: bool,
     fork: str | None,
     **choices: Any,
@@ -218,7 +228,7 @@ def _job(
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.results import check_labelled, drawn_of, heat_of
 
-    runner = engine_called(engine, threads, gpu=gpu, low_memory=low_memory)
+    runner = engine_called(engine, threads, gpu=gpu, low_memory=low_memory, brief=brief)
     source, trained = open_trained(stack, net, fork)
     model, settings, notes = prepared(source, trained, runner, picture, **choices)
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:

@@ -16,7 +16,6 @@ from caffe_fcn.cli.options import (
     file_name,
     fork_option,
     fraction,
-    low_memory_option,
     preparation_options,
     selection_options,
 )
@@ -64,7 +63,6 @@ PROOFS = ("weights", "same-size", "dense")
 )
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the nets.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
-@low_memory_option
 @selection_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -140,14 +138,13 @@ def _options(
     tolerance: float | None,
     engine: str,
     threads: int | None,
-    low_memory: bool,
 ) -> Options:
     """The options, as the program understands them."""
     from caffe_fcn.run.engines import engine as engine_called
     from caffe_fcn.run.verify import Options
 
     return Options(
-        engine=engine_called(engine, threads, low_memory=low_memory),
+        engine=engine_called(engine, threads, brief=True),
         samples=samples,
         windows=windows,
         seed=seed,

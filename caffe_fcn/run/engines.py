@@ -12,18 +12,21 @@ from caffe_fcn.wording import option
 
 class Resources(NamedTuple):
     """What an engine may use: so many THREADS, or as many as it takes; the GPU; with LOW_MEMORY less memory, at the
-    price of time."""
+    price of time; BRIEF says that so little is run that preparing large weights would take longer than it saves."""
 
     threads: int | None = None
     gpu: bool = False
     low_memory: bool = False
+    brief: bool = False
 
 
 def _onnxruntime(use: Resources) -> Engine:
     from caffe_fcn.run.onnxruntime import OnnxRuntime, gpu_provider, onnxruntime
 
     onnxruntime()
-    return OnnxRuntime(use.threads, provider=gpu_provider() if use.gpu else None, low_memory=use.low_memory)
+    return OnnxRuntime(
+        use.threads, provider=gpu_provider() if use.gpu else None, low_memory=use.low_memory or use.brief
+    )
 
 
 def _opencv(use: Resources) -> Engine:
@@ -72,10 +75,13 @@ ENGINES: dict[str, Callable[[Resources], Engine]] = {
 """Name to what makes the engine, the default first."""
 
 
-def engine(name: str, threads: int | None = None, *, gpu: bool = False, low_memory: bool = False) -> Engine:
+def engine(
+    name: str, threads: int | None = None, *, gpu: bool = False, low_memory: bool = False, brief: bool = False
+) -> Engine:
     """The engine called NAME, on so many THREADS, or on the GPU; with LOW_MEMORY it takes less memory and more time.
+    BRIEF is as in `Resources`.
     Raises EngineError for a name that is none and where there is no GPU, ExtraError where a package is not
     installed."""
     if name not in ENGINES:
         raise EngineError(f"expected an engine out of {', '.join(ENGINES)}, found {name!r}")
-    return ENGINES[name](Resources(threads, gpu, low_memory))
+    return ENGINES[name](Resources(threads, gpu, low_memory, brief))

@@ -677,3 +677,24 @@ def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: Comman
     assert "multiples of 4, such as 36x44" in refuses(cli, *NET, "p.png", "--resize", "37x44")
     assert "multiples of 4, such as 8x8" in refuses(cli, *NET, "p.png", "--resize", "20x20", "--scales", "1,0.5")
     runs(cli, *NET, "p.png", "--resize", "20x24")
+
+
+def test_large_weights_are_prepared_for_much_work_only(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes longer than a few small pictures do."""
+    asked: list[bool] = []
+
+    def load(self: onnxruntime.OnnxRuntime, *arguments: Any, **options: Any) -> Any:
+        asked.append(self.low_memory)
+        return loaded(self, *arguments, **options)
+
+    loaded = onnxruntime.OnnxRuntime.load
+    monkeypatch.setattr(onnxruntime.OnnxRuntime, "load", load)
+    many = [f"{number}.png" for number in range(4)]
+    for name in many:
+        shutil.copy(digits.path / "scattered.png", digits.path / name)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (1300, 1300, 3), "u1")).save(digits.path / "large.png")
+    for pictures in ([many[0]], many, ["large.png"]):
+        runs(digits, *FCN, *pictures, "--scale", SCALE)
+    assert asked == [True, False, False]
+    assert digits.run("verify", *NET, *FCN).code == 0
+    assert all(asked[3:]) and len(asked) > 4
