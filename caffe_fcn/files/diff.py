@@ -70,10 +70,12 @@ def _hunks(document: Document, lines: Sequence[str], edits: Sequence[Edit]) -> l
     for line in lines:
         starts.append(starts[-1] + len(line))
     groups: list[tuple[int, int, list[Edit]]] = []
+    before, done = "", 0  # what comes before the end of the last edit, and where that is
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         first = min(document.position(edit.start)[0] - 1, len(lines))
         last = min(document.position(max(edit.start, edit.end - 1))[0], len(lines))
-        before = edit.text or document.text[: edit.start][-1:]
+        before = edit.text or (before if edit.start == done else document.text[edit.start - 1 : edit.start])
+        done = edit.end
         if document.text[edit.start : edit.end].endswith("\n") and not before.endswith("\n"):
             last = min(last + 1, len(lines))  # the next line joins this one
         if groups and first <= groups[-1][1]:

@@ -127,6 +127,11 @@ def test_later_headers_count_the_lines_added_and_removed_before() -> None:
         ("a: 1\n", [Edit(0, 5, "")], "@@ -1 +0,0 @@\n-a: 1\n"),
         ("a: 1\n", [Edit(0, 0, "b: 2\n")], "@@ -1 +1,2 @@\n+b: 2\n a: 1\n"),
         ("a: 1\n", [Edit(5, 5, "b: 2\n")], "@@ -1 +1,2 @@\n a: 1\n+b: 2\n"),
+        (
+            "a: 1\nb: 2\nc: 3\n",
+            [Edit(0, 5, "d: 4 "), Edit(5, 10, "")],
+            "@@ -1,3 +1 @@\n-a: 1\n-b: 2\n-c: 3\n+d: 4 c: 3\n",
+        ),
         ("a: 1", [Edit(3, 4, "2")], f"@@ -1 +1 @@\n-a: 1\n{NO_NEWLINE}+a: 2\n{NO_NEWLINE}"),
         ("a: 1", [Edit(4, 4, "\n")], f"@@ -1 +1 @@\n-a: 1\n{NO_NEWLINE}+a: 1\n"),
         ("a: 1\n", [Edit(4, 5, "")], f"@@ -1 +1 @@\n-a: 1\n+a: 1\n{NO_NEWLINE}"),
