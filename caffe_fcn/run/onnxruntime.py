@@ -18,7 +18,8 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
+from caffe_fcn.run.engine import Array, Net, checked_inputs
+from caffe_fcn.run.lowered import LoweredSession
 from caffe_fcn.run.memory import free_memory
 from caffe_fcn.run.onnx.graph import OnnxGraph, Value
 from caffe_fcn.run.onnx.lowering import Lowered, lower
@@ -149,34 +150,19 @@ def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:
     return graph._replace(inputs=(*graph.inputs, *(Value(each.name, each.dims) for each in large)))
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(LoweredSession):
     """A net that onnxruntime has loaded."""
 
+    name = "onnxruntime"
+
     def __init__(self, lowered: Lowered, session: Any) -> None:
-        self.lowered = lowered
+        super().__init__(lowered)
         self._session = session
         self._expected: dict[Blob, Shape] = {}
         self._checked: dict[str, Shape] | None = None
 
-    def __repr__(self) -> str:
-        return described(self, "onnxruntime")
-
-    @property
-    def inputs(self) -> Mapping[str, Dims]:
-        """What is fed, by name; None for an axis that may be of any length."""
-        fed = self.lowered.inputs.items()
-        return {name: tuple(size if isinstance(size, int) else None for size in value.dims) for name, value in fed}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out."""
-        return tuple(self.lowered.outputs)
-
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS, by Caffe's names.
-
-        Raises EngineError for inputs that the net does not take, ShapeError for a size that does not suit it.
-        """
+        """The outputs for INPUTS."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._shapes({name: array.shape for name, array in arrays.items()})
         names = [value.name for value in self.lowered.graph.outputs]

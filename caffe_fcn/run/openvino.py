@@ -15,8 +15,9 @@ from typing import Any
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, missing
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
-from caffe_fcn.run.engine import Array, Dims, Net, checked_inputs, described
+from caffe_fcn.run.engine import Array, Net, checked_inputs
 from caffe_fcn.run.expected import Sizes, as_caffe_makes_it, counted
+from caffe_fcn.run.lowered import LoweredSession
 from caffe_fcn.run.onnx.lowering import Lowered, lower
 from caffe_fcn.run.onnx.temporary import written
 from caffe_fcn.run.openvino_pooling import mend_poolings
@@ -95,34 +96,19 @@ def _failures_told(what: str) -> Iterator[None]:
         raise EngineError(f"OpenVINO cannot {what}: {reason}; use {option('engine', 'onnxruntime')}") from error
 
 
-class OpenVinoSession:
+class OpenVinoSession(LoweredSession):
     """A net that OpenVINO has loaded."""
 
+    name = "OpenVINO"
+
     def __init__(self, lowered: Lowered, compiled: Any) -> None:
-        self.lowered = lowered
+        super().__init__(lowered)
         self._request = compiled.create_infer_request()
         self._sizes = Sizes(lowered.scope)
         self._counted = counted(lowered.scope.graph)
 
-    def __repr__(self) -> str:
-        return described(self, "OpenVINO")
-
-    @property
-    def inputs(self) -> Mapping[str, Dims]:
-        """What is fed, by name; None for an axis that may be of any length."""
-        fed = self.lowered.inputs.items()
-        return {name: tuple(size if isinstance(size, int) else None for size in value.dims) for name, value in fed}
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out."""
-        return tuple(self.lowered.outputs)
-
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS, by Caffe's names.
-
-        Raises EngineError for inputs that the net does not take, ShapeError for a size that does not suit it.
-        """
+        """The outputs for INPUTS."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
         feed = {place: arrays[name] for place, name in enumerate(self.lowered.inputs)}
