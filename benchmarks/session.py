@@ -15,13 +15,13 @@ import numpy as np
 from measuring import tell
 
 from caffe_fcn import __version__
+from caffe_fcn.engines.protocol import Net, Session
+from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
-from caffe_fcn.run.engine import Net, Session
-from caffe_fcn.run.engines import engine
 
 NOT_INSTALLED = 3
 """The exit code for an engine that cannot be had; stderr says why."""

@@ -21,6 +21,7 @@ from caffe_fcn import api, schema
 from caffe_fcn.api import Predictor, SourceNet, WeightFile, converting, open_weights, running
 from caffe_fcn.api.options import selection_of
 from caffe_fcn.cli.main import run
+from caffe_fcn.engines.registry import ENGINES
 from caffe_fcn.errors import (
     CaffeFcnError,
     CaffemodelError,
@@ -34,10 +35,9 @@ from caffe_fcn.errors import (
     WeightsError,
 )
 from caffe_fcn.net.selection import Selection
-from caffe_fcn.run.engines import ENGINES
-from caffe_fcn.run.proofs.weights import prove_weights
+from caffe_fcn.proofs.weights import prove_weights
+from tests.engines.nets import net_of, weights_of
 from tests.paths import GOLDEN, ROOT
-from tests.run.nets import net_of, weights_of
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
@@ -154,7 +154,7 @@ def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytes
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
-    monkeypatch.setattr("caffe_fcn.run.verify.prove_weights", failing)
+    monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
     with pytest.raises(VerificationError, match="a weight went astray; nothing was written"):
         api.convert("net.prototxt", "net.caffemodel", "c.prototxt", "c.caffemodel", verify=True)
     assert not Path("c.prototxt").exists() and not Path("c.caffemodel").exists()

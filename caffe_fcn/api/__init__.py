@@ -44,6 +44,9 @@ from caffe_fcn.api.running import (
     verify,
 )
 from caffe_fcn.api.timing import Benchmark, benchmark
+from caffe_fcn.engines.protocol import (
+    Session,
+)
 from caffe_fcn.errors import (
     CaffeFcnError,
     CaffemodelError,
@@ -73,10 +76,7 @@ from caffe_fcn.net.shapes import (
 from caffe_fcn.net.source import (
     SourceNet,
 )
-from caffe_fcn.run.engine import (
-    Session,
-)
-from caffe_fcn.run.proofs.records import (
+from caffe_fcn.proofs.records import (
     Status,
     Verification,
 )

@@ -28,7 +28,7 @@ from caffe_fcn.surgery.naming import Naming, parse_rule
 from caffe_fcn.surgery.writing import beside, carry_out
 
 if TYPE_CHECKING:
-    from caffe_fcn.run.proofs.records import Verification
+    from caffe_fcn.proofs.records import Verification
 
 if sys.version_info >= (3, 11):
     from typing import Unpack

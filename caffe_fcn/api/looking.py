@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.arguments import check_models, check_options
 from caffe_fcn.api.options import SelectionOptions, checked_scale, checked_threads, mean_text, selection_of, several
+from caffe_fcn.engines.protocol import Array, Engine
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.run.engine import Array, Engine
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -25,8 +25,8 @@ elif TYPE_CHECKING:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from caffe_fcn.run import running
-    from caffe_fcn.run.model import Model
+    from caffe_fcn.predict import running
+    from caffe_fcn.predict.predictor import Model
 
 
 class PredictOptions(SelectionOptions, total=False):
@@ -169,7 +169,7 @@ class Prediction:
             raise TypeError(f"top: count: expected a number, found {count!r}")
         if count < 1:
             raise ValueError(f"top: count: expected at least 1, found {count}")
-        from caffe_fcn.run.summaries import best_classes, summarize
+        from caffe_fcn.predict.summaries import best_classes, summarize
 
         result = self._result
         labels = self.settings.labels(result.output)
@@ -189,7 +189,7 @@ class Prediction:
     def heat_map(self, wanted: str | int | None = None) -> Any:
         """A pillow image of the picture and over it the scores of the class WANTED, by number or name; by default of
         all but the background. Raises EngineError where that is none."""
-        from caffe_fcn.run.results import draw_heat, heat_of
+        from caffe_fcn.predict.results import draw_heat, heat_of
 
         self._check_map("a heat map")
         output = self._result.output
@@ -201,7 +201,7 @@ class Prediction:
     def label_map(self) -> Any:
         """A pillow image of the picture and over it the top class of each cell. Raises EngineError where there are no
         classes, and for a classifier."""
-        from caffe_fcn.run.results import draw_labels
+        from caffe_fcn.predict.results import draw_labels
 
         self._check_map("a label map")
         self._classes()
@@ -264,7 +264,7 @@ class Predictor:
         Raises PictureError for what is no picture, or one that the net does not take; OSError for a file that cannot
         be read.
         """
-        from caffe_fcn.run.running import carry_out
+        from caffe_fcn.predict.running import carry_out
 
         answer = carry_out(self.model, planned(self, picture), self.settings, ExitStack())
         return Prediction(answer, self.settings, self.model.source)
@@ -273,8 +273,8 @@ class Predictor:
 def planned(predict: Predictor, picture: str | os.PathLike[str] | Array | Image) -> running.Plan:
     """What there is to do for PICTURE, as PREDICT takes it. Raises PictureError; OSError for a file that cannot be
     read."""
-    from caffe_fcn.run.images import open_picture, picture_of
-    from caffe_fcn.run.running import plan
+    from caffe_fcn.predict.images.picture import open_picture, picture_of
+    from caffe_fcn.predict.running import plan
 
     channels = predict.model.channels
     if isinstance(picture, str | os.PathLike):
@@ -291,7 +291,7 @@ def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOpti
     takes no pictures; WeightsError where weights are another net's or hold NaN; PictureError for a mean or labels that
     do not suit the net; ExtraError where the engine is not installed.
     """
-    from caffe_fcn.run.running import prepare
+    from caffe_fcn.predict.running import prepare
 
     check_models("predictor", net=net, weights=weights)
     check_options("predictor", options, PredictOptions)
@@ -316,8 +316,8 @@ def _looking(
     blobs: str | Sequence[str] = (),
     **choices: Any,
 ) -> tuple[Engine, dict[str, Any]]:
-    from caffe_fcn.run.crops import Crop
-    from caffe_fcn.run.engines import engine as engine_called
+    from caffe_fcn.engines.registry import engine as engine_called
+    from caffe_fcn.predict.crops import Crop
 
     if resize not in (None, "net"):
         sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from caffe_fcn.api.arguments import check_arguments, check_models, check_options, check_path
 from caffe_fcn.api.options import SelectionOptions, checked_scale, checked_threads, mean_text, selection_of, several
+from caffe_fcn.engines.protocol import Array, Session
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.run.engine import Array, Session
-from caffe_fcn.run.proofs.records import Verification
+from caffe_fcn.proofs.records import Verification
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
 elif TYPE_CHECKING:
     from typing_extensions import Unpack
 if TYPE_CHECKING:
-    from caffe_fcn.run import exporting
-    from caffe_fcn.run import verify as proving
+    from caffe_fcn.predict import exporting
+    from caffe_fcn.proofs import verify as proving
 
 
 class VerifyOptions(SelectionOptions, total=False):
@@ -124,8 +124,8 @@ def verify(
     holds or does not apply. OPTIONS are `VerifyOptions`. Raises CaffeFcnError for files that cannot be compared at all:
     WeightsError where weights hold NaN, ExtraError where the engine is needed and not installed.
     """
-    from caffe_fcn.run.verify import Model
-    from caffe_fcn.run.verify import verify as prove
+    from caffe_fcn.proofs.verify import Model
+    from caffe_fcn.proofs.verify import verify as prove
 
     check_models("verify", net=net, weights=weights, fcn=fcn, fcn_weights=fcn_weights)
     check_options("verify", options, VerifyOptions)
@@ -151,7 +151,7 @@ def export(
     labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file cannot
     be written, ValueError where OUTPUT is a name for another kind of file.
     """
-    from caffe_fcn.run.exporting import export_net
+    from caffe_fcn.predict.exporting import export_net
 
     check_models("export", net=net, weights=weights)
     check_path("export", "output", output)
@@ -182,9 +182,9 @@ def load(
     otherwise than Caffe does; WeightsError where weights are another net's or hold NaN; ExtraError where the
     engine is not installed.
     """
-    from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.finite import check_finite
-    from caffe_fcn.run.nets import one_net
+    from caffe_fcn.engines.nets import one_net
+    from caffe_fcn.engines.registry import engine as engine_called
+    from caffe_fcn.onnx.finite import check_finite
 
     check_models("load", net=net, weights=weights)
     check_arguments("load", engine=engine, threads=threads, blobs=blobs, low_memory=low_memory)
@@ -207,8 +207,8 @@ def _proving(
     engine: str = "onnxruntime",
     threads: int | None = None,
 ) -> proving.Options:
-    from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.verify import PROOFS, Options
+    from caffe_fcn.engines.registry import engine as engine_called
+    from caffe_fcn.proofs.verify import PROOFS, Options
 
     wanted = several(proofs) or PROOFS
     if not set(wanted) <= set(PROOFS):
@@ -239,8 +239,8 @@ def _exporting(
     swap_channels: bool = False,
     labels: str | os.PathLike[str] | None = None,
 ) -> exporting.Settings:
-    from caffe_fcn.run.exporting import Settings
-    from caffe_fcn.run.means import read_mean
+    from caffe_fcn.predict.exporting import Settings
+    from caffe_fcn.predict.means import read_mean
 
     text = mean_text(mean)
     return Settings(

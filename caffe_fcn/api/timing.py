@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from caffe_fcn.api.arguments import check_models, check_options
 from caffe_fcn.api.looking import PredictOptions, planned, predictor
+from caffe_fcn.engines.protocol import Array
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.run.engine import Array
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -21,7 +21,7 @@ elif TYPE_CHECKING:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from caffe_fcn.run import timing
+    from caffe_fcn.engines import timing
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,8 +66,8 @@ def benchmark(
     OPTIONS are `PredictOptions` without the engine. Each engine runs twice to warm up, and five times. Raises what
     `predictor` and the predictor raise, where no engine runs the net; ValueError where an engine is chosen.
     """
-    from caffe_fcn.run.engines import ENGINES
-    from caffe_fcn.run.timing import Ready, time_engines
+    from caffe_fcn.engines.registry import ENGINES
+    from caffe_fcn.engines.timing import Ready, time_engines
 
     check_models("benchmark", net=net, weights=weights)
     check_options("benchmark", options, PredictOptions)

@@ -15,19 +15,19 @@ from caffe_fcn.cli.pictures import Targets
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.running import size_of
 from caffe_fcn.cli.streams import print_json
-from caffe_fcn.run.crops import Crop
-from caffe_fcn.run.images import MAX_PIXELS, open_picture
-from caffe_fcn.run.running import carry_out, plan, prepare
+from caffe_fcn.predict.crops import Crop
+from caffe_fcn.predict.images.picture import MAX_PIXELS, open_picture
+from caffe_fcn.predict.running import carry_out, plan, prepare
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
+    from caffe_fcn.engines.protocol import Engine
+    from caffe_fcn.engines.timing import Ready
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.net.source import SourceNet
-    from caffe_fcn.run.engine import Engine
-    from caffe_fcn.run.model import Model
-    from caffe_fcn.run.running import Settings
-    from caffe_fcn.run.timing import Ready
+    from caffe_fcn.predict.predictor import Model
+    from caffe_fcn.predict.running import Settings
 
 
 def check_alone(asked: Targets, out_dir: str | None) -> None:
@@ -85,10 +85,10 @@ def time_all(
     """Time all engines on the only one of PATHS, with NET open until STACK closes, print what they took, and return the
     exit code. ENGINE, the default, is not asked for. Raises UsageError where there are several pictures, CaffeFcnError
     where no engine runs the net."""
+    from caffe_fcn.engines.registry import ENGINES
+    from caffe_fcn.engines.registry import engine as engine_called
+    from caffe_fcn.engines.timing import Ready, rounds, time_engines
     from caffe_fcn.report.timing import document, lines
-    from caffe_fcn.run.engines import ENGINES
-    from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.timing import Ready, rounds, time_engines
 
     if len(paths) != 1:
         raise click.UsageError(f"--benchmark is for one picture, and there are {len(paths)}; name one")

@@ -17,7 +17,7 @@ from caffe_fcn.cli.streams import print_json
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.run.exporting import Export, Settings
+    from caffe_fcn.predict.exporting import Export, Settings
 
 
 @click.command(
@@ -65,7 +65,7 @@ def export(
     caffe-fcn export deploy.prototxt net.caffemodel
     caffe-fcn export deploy.prototxt net.caffemodel -o alexnet.onnx --mean 104,117,123
     """
-    from caffe_fcn.run.exporting import export_net
+    from caffe_fcn.predict.exporting import export_net
 
     out = _output(net, weights, output, as_json)
     settings = _settings(**choices)
@@ -92,8 +92,8 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
 
 def _settings(preparation: Preparation, **others: Any) -> Settings:
     """The options, as the program understands them."""
-    from caffe_fcn.run.exporting import Settings
-    from caffe_fcn.run.means import read_mean
+    from caffe_fcn.predict.exporting import Settings
+    from caffe_fcn.predict.means import read_mean
 
     mean, scale, rgb = preparation
     return Settings(mean=None if mean is None else read_mean(mean), scale=scale, rgb=rgb, **others)

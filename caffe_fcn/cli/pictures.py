@@ -32,7 +32,7 @@ def expanded(words: Sequence[str]) -> list[str]:
 
 def _pictures(word: str) -> Iterator[str]:
     from caffe_fcn.errors import PictureError
-    from caffe_fcn.run.images import SUFFIXES
+    from caffe_fcn.predict.images.picture import SUFFIXES
 
     if os.path.isdir(word):
         names = sorted(name for name in os.listdir(word) if os.path.splitext(name)[1].lower() in SUFFIXES)

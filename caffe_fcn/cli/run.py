@@ -224,9 +224,9 @@ def _job(
     file that cannot be read."""
     from caffe_fcn.cli.benchmark import prepared
     from caffe_fcn.cli.running import Job
+    from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.errors import EngineError
-    from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.results import check_labelled, drawn_of, heat_of
+    from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of
 
     runner = engine_called(engine, threads, gpu=gpu, low_memory=low_memory, brief=brief)
     source, trained = open_trained(stack, net, fork)

@@ -19,17 +19,17 @@ from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.files.stdout import to_stdout
+from caffe_fcn.predict.images.picture import open_picture
+from caffe_fcn.predict.results import draw_heat, draw_labels, write_npy, write_npz
+from caffe_fcn.predict.running import carry_out, plan
 from caffe_fcn.report import answers
 from caffe_fcn.report.running import lines
-from caffe_fcn.run.images import open_picture
-from caffe_fcn.run.results import draw_heat, draw_labels, write_npy, write_npz
-from caffe_fcn.run.running import carry_out, plan
 
 if TYPE_CHECKING:
-    from caffe_fcn.run.model import Model
-    from caffe_fcn.run.outputs import NetOutput
-    from caffe_fcn.run.results import Heat
-    from caffe_fcn.run.running import Answer, Settings
+    from caffe_fcn.predict.outputs import NetOutput
+    from caffe_fcn.predict.predictor import Model
+    from caffe_fcn.predict.results import Heat
+    from caffe_fcn.predict.running import Answer, Settings
 
 _CHUNK = 1 << 16
 

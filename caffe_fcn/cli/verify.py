@@ -23,7 +23,7 @@ from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.run.verify import Model, Options
+    from caffe_fcn.proofs.verify import Model, Options
 
 ENGINES = ("onnxruntime", "opencv", "openvino", "caffe")
 PROOFS = ("weights", "same-size", "dense")
@@ -96,12 +96,12 @@ def verify(
     """
     from dataclasses import replace
 
+    from caffe_fcn.engines.nets import one_net
     from caffe_fcn.files.literals import visible
     from caffe_fcn.net.selection import known_to
+    from caffe_fcn.predict.inputs import read_inputs
+    from caffe_fcn.proofs.verify import verify as prove
     from caffe_fcn.report.verification import document, lines
-    from caffe_fcn.run.nets import one_net
-    from caffe_fcn.run.proofs.pictures import read_inputs
-    from caffe_fcn.run.verify import verify as prove
 
     if "" in files:
         raise click.UsageError("a file's name is empty")
@@ -140,8 +140,8 @@ def _options(
     threads: int | None,
 ) -> Options:
     """The options, as the program understands them."""
-    from caffe_fcn.run.engines import engine as engine_called
-    from caffe_fcn.run.verify import Options
+    from caffe_fcn.engines.registry import engine as engine_called
+    from caffe_fcn.proofs.verify import Options
 
     return Options(
         engine=engine_called(engine, threads, brief=True),
@@ -155,7 +155,7 @@ def _options(
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[Model]:
     """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
-    from caffe_fcn.run.verify import Model
+    from caffe_fcn.proofs.verify import Model
 
     groups = grouped(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from caffe_fcn import __version__
+from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.geometry import exactness_of, words
-from caffe_fcn.run.engine import Array
-from caffe_fcn.run.labels import Labels
-from caffe_fcn.run.model import Model
-from caffe_fcn.run.outputs import Holds, NetOutput
-from caffe_fcn.run.running import Answer, Level, Result, Settings
-from caffe_fcn.run.summaries import Found, Statistics, best_classes, highest, statistics, summarize, tops
+from caffe_fcn.predict.labels import Labels
+from caffe_fcn.predict.outputs import Holds, NetOutput
+from caffe_fcn.predict.predictor import Model
+from caffe_fcn.predict.running import Answer, Level, Result, Settings
+from caffe_fcn.predict.summaries import Found, Statistics, best_classes, highest, statistics, summarize, tops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

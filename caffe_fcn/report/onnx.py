@@ -9,11 +9,11 @@ from typing import Any
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.graph import Blob
-from caffe_fcn.run.exporting import Export, some
-from caffe_fcn.run.onnx.export import metadata_props
-from caffe_fcn.run.onnx.graph import Value
-from caffe_fcn.run.onnx.lowering import Lowered
-from caffe_fcn.run.onnx.model import OPSET
+from caffe_fcn.onnx.export import metadata_props
+from caffe_fcn.onnx.graph import Value
+from caffe_fcn.onnx.lowering import Lowered
+from caffe_fcn.onnx.serialization import OPSET
+from caffe_fcn.predict.exporting import Export, some
 from caffe_fcn.wording import option
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from caffe_fcn.engines.protocol import Array
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
-from caffe_fcn.run.engine import Array
-from caffe_fcn.run.labels import Labels
-from caffe_fcn.run.outputs import Holds
-from caffe_fcn.run.running import Answer, Level, Result, Settings
-from caffe_fcn.run.summaries import Found, Statistics, best_classes, highest, statistics, summarize
+from caffe_fcn.predict.labels import Labels
+from caffe_fcn.predict.outputs import Holds
+from caffe_fcn.predict.running import Answer, Level, Result, Settings
+from caffe_fcn.predict.summaries import Found, Statistics, best_classes, highest, statistics, summarize
 
 _EXACT = {
     Exactness.AWAY_FROM_BORDERS: "; near borders not what the window alone gives: ",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from caffe_fcn.engines.registry import ENGINES, engine
 from caffe_fcn.errors import VerificationError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
@@ -12,14 +13,13 @@ from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet, interpret
+from caffe_fcn.proofs.records import Status, Verification
+from caffe_fcn.proofs.verify import Model, Options, verify
 from caffe_fcn.report.verification import lines, proofs, summary
-from caffe_fcn.run.engines import ENGINES, engine
-from caffe_fcn.run.proofs.records import Status, Verification
-from caffe_fcn.run.verify import Model, Options, verify
 from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
-    from caffe_fcn.run.engine import Engine
+    from caffe_fcn.engines.protocol import Engine
 
 
 class Verifier:

@@ -11,8 +11,8 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, the_message
+from tests.engines.nets import net_of, weights_of
 from tests.paths import CASES, GOLDEN
-from tests.run.nets import net_of, weights_of
 from tests.surgery.nets import conv, data, fc, layer
 
 BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "

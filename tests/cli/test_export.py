@@ -17,12 +17,12 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.run.onnx import export as export_module
-from caffe_fcn.run.onnx.model import write_parts
+from caffe_fcn.onnx import export as export_module
+from caffe_fcn.onnx.serialization import write_parts
 from tests.cli.conftest import LENET, CommandLine, Result, listing, the_message, trained
+from tests.engines.nets import difference, hollow_weights, net_of, weights_of
 from tests.net.nets import data, layer
 from tests.paths import GOLDEN, ROOT
-from tests.run.nets import difference, hollow_weights, net_of, weights_of
 
 CASES = sorted(path.name for path in (GOLDEN / "conversions").iterdir() if (path / "golden.npz").exists())
 DIGITS = ROOT / "models" / "digits"
@@ -470,7 +470,7 @@ import sys
 from pathlib import Path
 import numpy, onnx
 from caffe_fcn.cli import main
-from caffe_fcn.run import exporting
+from caffe_fcn.predict import exporting
 from caffe_fcn.report import onnx
 
 def peak():

@@ -19,12 +19,13 @@ from PIL import Image
 
 from caffe_fcn import schema
 from caffe_fcn.cli.verify import ENGINES
+from caffe_fcn.engines import onnxruntime
+from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import ExtraError
-from caffe_fcn.run import images, onnxruntime
-from caffe_fcn.run.engines import engine
+from caffe_fcn.predict.images import picture as images
 from tests.cli.conftest import CommandLine, Result, listing, the_message
+from tests.engines.nets import net_of, weights_of
 from tests.paths import CASES, GOLDEN, ROOT, SHARED_MODELS
-from tests.run.nets import net_of, weights_of
 from tests.surgery.nets import data, layer
 
 DIGITS = ROOT / "models" / "digits"
@@ -319,7 +320,7 @@ def test_nothing_is_left_of_a_run_that_fails(digits: CommandLine, monkeypatch: p
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("caffe_fcn.run.maps.os.posix_fallocate", full)
+    monkeypatch.setattr("caffe_fcn.predict.maps.os.posix_fallocate", full)
     assert "m.npy: the disk is full: 116,160 bytes needed" in refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
 
 
@@ -349,7 +350,7 @@ def test_caffe_is_quiet_and_its_end_is_an_error(
 ) -> None:
     """Tried with a stand-in, that prints as Caffe does."""
     path = tmp_path_factory.mktemp("python")
-    (path / "caffe.py").write_text("from tests.run.stand_in_caffe import *\n")
+    (path / "caffe.py").write_text("from tests.engines.stand_in_caffe import *\n")
     monkeypatch.syspath_prepend(path)
     monkeypatch.setenv("STAND_IN_KEEPS", str(path))
     command = [*FCN, "window.png", "--scale", SCALE, "--engine", "caffe", "-q"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caffe_fcn.run.onnxruntime import OnnxRuntimeSession
+from caffe_fcn.engines.onnxruntime import OnnxRuntimeSession
 from tests.cli.conftest import CommandLine
 from tests.cli.test_run import checked, refuses, runs
+from tests.engines.nets import net_of, weights_of
 from tests.paths import SHARED_MODELS
-from tests.run.nets import net_of, weights_of
 
 TRAINED = """
 layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }

@@ -12,8 +12,8 @@ import pytest
 
 from tests.cli.conftest import CommandLine
 from tests.cli.test_run import checked, refuses, rejects, runs
+from tests.engines.nets import net_of, weights_of
 from tests.paths import SHARED_MODELS
-from tests.run.nets import net_of, weights_of
 from tests.surgery.nets import layer
 
 DATA = """

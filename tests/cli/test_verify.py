@@ -17,16 +17,18 @@ from PIL import Image
 
 from caffe_fcn import schema
 from caffe_fcn.cli.verify import ENGINES, PROOFS
+from caffe_fcn.engines import onnxruntime
+from caffe_fcn.engines import registry as engines
+from caffe_fcn.engines.nets import one_net
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import read_net
-from caffe_fcn.run import engines, onnxruntime, verify
-from caffe_fcn.run.nets import one_net
-from caffe_fcn.run.proofs.pictures import read_inputs
-from caffe_fcn.run.proofs.weights import prove_weights
+from caffe_fcn.predict.inputs import read_inputs
+from caffe_fcn.proofs import verify
+from caffe_fcn.proofs.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
+from tests.engines.nets import net_of, weights_of
 from tests.paths import CASES, GOLDEN, ROOT
-from tests.run.nets import net_of, weights_of
 from tests.surgery.nets import conv, data, fc, layer
 
 FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemodel")
@@ -248,7 +250,7 @@ def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: p
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
-    monkeypatch.setattr("caffe_fcn.run.verify.prove_weights", failing)
+    monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
     result = cli.convert(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b", "--verify")
     assert (result.code, result.out, cli.names) == (1, b"", set())
     told = (

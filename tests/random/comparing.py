@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 
 from caffe_fcn import schema
+from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
+from caffe_fcn.engines.protocol import Net
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometry, inner_cells
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
-from caffe_fcn.run.engine import Net
-from caffe_fcn.run.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.run.verify import Model
+from caffe_fcn.proofs.verify import Model
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import DropLayer, Edit, RenameLayer, Rewire, ToConvolution, WindowPooling
 from tests.random.basics import Array

@@ -12,9 +12,9 @@ from google.protobuf import text_format
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from caffe_fcn import schema
-from caffe_fcn.run.onnxruntime import OnnxRuntime
-from caffe_fcn.run.proofs.records import Verification
-from caffe_fcn.run.verify import Model, Options, verify
+from caffe_fcn.engines.onnxruntime import OnnxRuntime
+from caffe_fcn.proofs.records import Verification
+from caffe_fcn.proofs.verify import Model, Options, verify
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
 from tests.random.basics import Array

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from caffe_fcn.run.onnx.registry import LOWERINGS
+from caffe_fcn.onnx.registry import LOWERINGS
 from tests.random import surviving
 from tests.random.caffe import RULES
 from tests.random.examining import Outcome, examined, outcomes_of

@@ -8,7 +8,7 @@ import pytest
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from tests.paths import CASES
-from tests.run.twins import HOLDS, Pair, ends
+from tests.proofs.twins import HOLDS, Pair, ends
 from tests.surgery.nets import conv, data, fc, kernels, layer, layers, planned
 
 GLOBAL = "pooling_param { pool: AVE global_pooling: true }"

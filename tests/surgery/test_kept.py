@@ -9,7 +9,7 @@ from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.surgery.edits import DropLayer, Rewire, Surgery
 from caffe_fcn.surgery.kept import Original, Twin, check_kept
-from tests.run.nets import net_of
+from tests.engines.nets import net_of
 from tests.surgery.nets import conv, data, layer
 
 HEAD = data(shape="1 3 8 8") + conv("c", "data", 4, 8)

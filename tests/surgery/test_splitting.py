@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from caffe_fcn import schema
+from caffe_fcn.engines.nets import one_net
 from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import interpret
-from caffe_fcn.run.nets import one_net
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.upgrading import check_alone, upgrade_pair
 from caffe_fcn.surgery.writing import WeightsOutput, write_outputs
+from tests.engines.nets import add_layer, blobs_of, difference, load
+from tests.engines.test_batch_norm import LAYOUTS, parts
 from tests.files import datasets
 from tests.paths import CASES
-from tests.run.nets import add_layer, blobs_of, difference, load
-from tests.run.test_batch_norm import LAYOUTS, parts
 from tests.surgery.nets import data, layer
 
 Array = Any

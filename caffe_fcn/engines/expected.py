@@ -1,0 +1,86 @@
+"""The shapes that a net makes of inputs of any size, and what an engine made held against them.
+
+The one idea: an engine that rounds otherwise than Caffe is found out by the shape of what it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from caffe_fcn.engines.protocol import Array, Dims
+from caffe_fcn.errors import EngineError, ShapeError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
+from caffe_fcn.net.shapes.regions import COUNTED
+from caffe_fcn.net.sizes import other_parameters
+from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.wording import option
+
+
+class Sizes:
+    """The shapes that a net makes of inputs of any size, as Caffe would."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._given: dict[str, Shape] | None = None
+        self._made: Shapes | None = None
+
+    @property
+    def inputs(self) -> dict[str, Dims]:
+        """What is fed: any number of items, and of any size if it is a map."""
+        dims: dict[str, Dims] = {}
+        for blob in self._scope.inputs:
+            shape = self._scope.shapes.blobs[blob]
+            known: Shape = shape if isinstance(shape, tuple) else ()
+            dims[blob.name] = (None, *known[1:2], *[None] * len(known[2:])) if known else ()
+        return dims
+
+    def outputs(self, arrays: Mapping[str, Array]) -> dict[Blob, Shape]:
+        """The shapes of the outputs for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
+        found = self.shapes(arrays).blobs
+        made: dict[Blob, Shape] = {}
+        for blob in self._scope.outputs:
+            shape = found[blob]
+            if not isinstance(shape, tuple):
+                node = self._scope.graph.producer[blob]
+                place = f'{self._scope.graph.source}: "{printable(node.name)}" ({printable(node.type)})'
+                raise ShapeError(f"{place}: the shape of {blob.name!r} is not known: {shape.reason}")
+            made[blob] = shape
+        return made
+
+    def shapes(self, arrays: Mapping[str, Array]) -> Shapes:
+        """All shapes for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
+        given = {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
+        if self._made is None or given != self._given:
+            shapes = infer_shapes(self._scope.graph, given=given)
+            refuse_empty(self._scope.graph, shapes)
+            misfit = other_parameters(self._scope.graph, self._scope.shapes, shapes)
+            if misfit is not None:
+                raise EngineError(f"{self._scope.graph.source}: at this input size, {misfit}")
+            self._given, self._made = given, shapes
+        return self._made
+
+
+def counted(graph: Graph) -> dict[Blob, int]:
+    """The blobs of GRAPH with an axis, here numbered, as long as the data decide: that of detections, or of regions."""
+    found: dict[Blob, int] = {}
+    for node in graph.nodes:
+        own = COUNTED.get(node.type)
+        axes = [own] if own is not None else [found[blob] for blob in node.bottoms if blob in found]
+        if axes:
+            found.update(dict.fromkeys(node.tops, axes[0]))
+    return found
+
+
+def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape, counted: int | None = None) -> Array:
+    """ARRAY, which ENGINE made of BLOB, in the shape EXPECTED; axes of one may be missing. The axis COUNTED may have
+    any length. Raises EngineError."""
+    if counted is not None and array.ndim == len(expected):
+        expected = (*expected[:counted], array.shape[counted], *expected[counted + 1 :])
+    if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:
+        raise EngineError(
+            f"{engine} makes {blob.name!r} {show(tuple(array.shape))} where Caffe makes it {show(expected)}; use "
+            f"{option('engine', 'onnxruntime')}"
+        )
+    return array.reshape(expected)

@@ -1,0 +1,88 @@
+"""The one net of a file that is meant to be run: in one phase, with its weights and all its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.engines.protocol import Net
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shape, infer_shapes, show
+from caffe_fcn.net.shapes.data import tells_size
+from caffe_fcn.net.sizes import other_parameters
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.surgery.meeting import meet
+
+Size = tuple[int, int]
+
+_IMAGE = 4
+"""The axes that a blob of images has."""
+
+_LARGER = 512
+"""So many pixels larger a net is looked at, to see whether it takes pictures of any size."""
+
+
+class OneNet(NamedTuple):
+    """A net to be run, its weights, with headers if they had none, and NOTES on the two."""
+
+    net: Net
+    weights: WeightFile
+    notes: tuple[str, ...]
+
+
+def one_net(source: SourceNet, weights: WeightFile, selection: Selection = ANY_NET) -> OneNet:
+    """The net of SOURCE in the phase of SELECTION, by default TEST, and its WEIGHTS.
+
+    Raises NetError or ShapeError for a net that Caffe could not build.
+    """
+    found = meet(source, weights, selection, every=False)
+    return OneNet(Net(found.graph, found.shapes[found.phase]), found.completed or weights, found.notes)
+
+
+def one_net_for(
+    source: SourceNet,
+    weights: WeightFile,
+    selection: Selection,
+    blobs: Sequence[str],
+    like: Callable[[int], Size | None] | None,
+) -> OneNet:
+    """The net as `one_net` has it; where it does not tell the size of its pictures, and its weights fit several, of the
+    size LIKE, which is asked with their channels, if they fit that.
+
+    LeNet's train_test, as an example, has the same weights for 25 to 28 pixels, because its pooling rounds.
+    """
+    found = one_net(source, weights, selection)
+    if like is None:
+        return found
+    scope = choose_scope(*found.net, blobs)
+    shapes = [scope.shapes.blobs[blob] for blob in scope.inputs]
+    if len(shapes) != 1 or not isinstance(shapes[0], tuple) or len(shapes[0]) != _IMAGE:
+        return found
+    (fed,), shape = scope.inputs, shapes[0]
+    if fed.name in selection.given or tells_size(scope.graph.producer[fed].layer):
+        return found
+    size = like(shape[1])
+    if size in (None, shape[2:]) or size is None or not _fixed(scope, fed.name, shape):
+        return found
+    wanted = (*shape[:2], *size)
+    if not _fits(scope, {fed.name: wanted}):
+        return found
+    chosen = one_net(source, weights, selection._replace(given={**selection.given, fed.name: wanted}))
+    told = f"the net does not tell the size of its pictures; took {show(size)}, as of the first, which its weights fit"
+    return chosen._replace(notes=(*chosen.notes, told))
+
+
+def _fixed(scope: Scope, fed: str, shape: Shape) -> bool:
+    """Whether the net in SCOPE, which is FED a blob of SHAPE, has other parameters where that is much larger."""
+    return not _fits(scope, {fed: (*shape[:2], shape[2] + _LARGER, shape[3] + _LARGER)})
+
+
+def _fits(scope: Scope, given: Mapping[str, Shape]) -> bool:
+    """Whether the net in SCOPE has the parameters that it has also where it is fed blobs of the shapes GIVEN."""
+    try:
+        return other_parameters(scope.graph, scope.shapes, infer_shapes(scope.graph, given=given)) is None
+    except ShapeError:
+        return False

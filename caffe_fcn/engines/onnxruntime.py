@@ -1,0 +1,190 @@
+"""The default engine: the net lowered to ONNX, run by onnxruntime on the CPU.
+
+The one idea: weights reach onnxruntime through a file beside the model, which it maps into memory, and not
+through a message that it would have to parse and copy. The file is temporary, and gone when the session
+stands: a mapping outlives the name.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from caffe_fcn.engines.lowered import LoweredSession
+from caffe_fcn.engines.memory import free_memory
+from caffe_fcn.engines.protocol import Array, Net, checked_inputs
+from caffe_fcn.engines.temporary import written
+from caffe_fcn.errors import EngineError, LoweringError, missing
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.interruption import uninterrupted
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import Shape, infer_shapes, refuse_empty, show
+from caffe_fcn.onnx.graph import OnnxGraph, Value
+from caffe_fcn.onnx.lowering import Lowered, lower
+from caffe_fcn.wording import option
+
+_CPU = "CPUExecutionProvider"
+_GPU = tuple(f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "MIGraphX", "Dml", "CoreML"))
+"""What runs nets on a GPU, the first that there is."""
+
+_ERRORS_ONLY = 3
+"""onnxruntime's level of logging."""
+
+LEFT_IN_PLACE = 32 << 20
+"""Where memory is short, weights of so many bytes are used where they lie. Otherwise onnxruntime puts them into an
+order of its own, in which a convolution takes a quarter less time."""
+
+LOADING = 4
+"""onnxruntime takes less than so many times the size of a net to load it: the mapped file, the weights in another
+order, and the largest of them once more on the way. While it runs it keeps them once."""
+
+
+def onnxruntime() -> Any:
+    """The package. Raises ExtraError where it is not installed.
+
+    From 1.29 on it reports each session to its makers, and keeps an identifier in the home directory and a file in that
+    for temporary ones. That is turned off, unless the environment says otherwise.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        with uninterrupted():  # torn apart in its middle, it would look like one that is not installed
+            import onnxruntime  # type: ignore[import-untyped]
+    except Exception as error:
+        told = "running a net with onnxruntime needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        raise missing(error, "onnxruntime", told) from error
+    return onnxruntime
+
+
+def gpu_provider() -> str:
+    """What runs nets on this machine's GPU, by onnxruntime's name. Raises EngineError where nothing does."""
+    there = onnxruntime().get_available_providers()
+    found = next((name for name in _GPU if name in there), None)
+    if found is None:
+        raise EngineError(
+            f"{option('gpu', True)}: the onnxruntime that is installed has no GPU support ({', '.join(there)}); "
+            f"pip install onnxruntime-gpu in its place, or leave {option('gpu')} out"
+        )
+    return found
+
+
+class OnnxRuntime:
+    """The engine. THREADS is how many work on one operation; None for as many as there are cores. With FIXED, a
+    net takes its nominal size alone. PROVIDER is what runs it instead of the CPU. With LOW_MEMORY, or where FREE tells
+    that memory is short, large weights are used where they lie, which takes more time."""
+
+    name = "onnxruntime"
+
+    def __init__(
+        self,
+        threads: int | None = None,
+        *,
+        fixed: bool = False,
+        provider: str | None = None,
+        low_memory: bool = False,
+        free: Callable[[], int | None] = free_memory,
+    ) -> None:
+        self.threads = threads
+        self.fixed = fixed
+        self.provider = provider
+        self.low_memory = low_memory
+        self.free = free
+
+    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
+        """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
+
+        Raises LoweringError for layers that ONNX cannot say, ExtraError where a package is not installed.
+        """
+        package = onnxruntime()
+        try:
+            lowered = lower(net.graph, net.shapes, weights, outputs=outputs, fixed=self.fixed, expand_lrn=True)
+        except LoweringError as error:
+            from caffe_fcn.engines.opencv_rules import or_opencv  # here, because most nets do not need it
+
+            raise or_opencv(error) from error
+        options = package.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = self.threads or 0
+        options.inter_op_num_threads = 1
+        providers = [*([self.provider] if self.provider else []), _CPU]
+        graph, loading = self._laid_out(lowered.graph), f"load {net.graph.source}"
+        with written(graph, weights) as path, _failures_told(loading), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a provider that cannot be had, which is told below
+            session = package.InferenceSession(path, options, providers)
+        if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
+            raise EngineError(
+                f"{option('gpu', True)}: onnxruntime cannot use {self.provider} here; "
+                f"are the GPU's driver and libraries installed? "
+                f"or leave {option('gpu')} out"
+            )
+        return OnnxRuntimeSession(lowered, session)
+
+    def _laid_out(self, graph: OnnxGraph) -> OnnxGraph:
+        """GRAPH, its largest weights in place where memory is short."""
+        needed = LOADING * sum(constant.size for constant in graph.constants)
+        short = self.low_memory or ((free := self.free()) is not None and free < needed)
+        return _with_weights_in_place(graph) if short else graph
+
+
+@contextmanager
+def _failures_told(what: str) -> Iterator[None]:
+    """Turn what onnxruntime raises while it is to do WHAT into an EngineError."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+
+    found = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    kinds: tuple[type[Exception], ...] = (*found, RuntimeError, ValueError)  # it raises those that Python has as well
+    try:
+        yield
+    except kinds as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"onnxruntime cannot {what}: {reason}") from error
+
+
+def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:
+    """GRAPH with its largest weights as inputs that have a default: what may be fed is no constant to onnxruntime,
+    which then lets it be."""
+    weights = {node.inputs[1] for node in graph.nodes if node.op in ("Conv", "Gemm")}
+    large = [each for each in graph.constants if each.name in weights and each.size >= LEFT_IN_PLACE]
+    return graph._replace(inputs=(*graph.inputs, *(Value(each.name, each.dims) for each in large)))
+
+
+class OnnxRuntimeSession(LoweredSession):
+    """A net that onnxruntime has loaded."""
+
+    name = "onnxruntime"
+
+    def __init__(self, lowered: Lowered, session: Any) -> None:
+        super().__init__(lowered)
+        self._session = session
+        self._expected: dict[Blob, Shape] = {}
+        self._checked: dict[str, Shape] | None = None
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for INPUTS."""
+        arrays = checked_inputs(self.inputs, inputs)
+        expected = self._shapes({name: array.shape for name, array in arrays.items()})
+        names = [value.name for value in self.lowered.graph.outputs]
+        feed = {value.name: arrays[name] for name, value in self.lowered.inputs.items()}
+        with _failures_told(f"run {self.lowered.scope.graph.source}"):
+            made = self._session.run(names, feed)
+        blobs = self.lowered.scope.outputs
+        for blob, array in zip(blobs, made, strict=True):
+            if array.shape != expected[blob]:
+                raise EngineError(
+                    f"onnxruntime makes {blob.name!r} {show(array.shape)} where Caffe makes it {show(expected[blob])}; "
+                    "this is a defect of caffe-fcn, please report it with the prototxt"
+                )
+        return {blob.name: array for blob, array in zip(blobs, made, strict=True)}
+
+    def _shapes(self, given: dict[str, Shape]) -> dict[Blob, Shape]:
+        """The shapes that the outputs have in Caffe for inputs of the shapes GIVEN. Raises ShapeError."""
+        if given == self._checked:
+            return self._expected
+        scope = self.lowered.scope
+        shapes = infer_shapes(scope.graph, given=given)
+        refuse_empty(scope.graph, shapes)
+        outputs = {blob: shape for blob in scope.outputs if isinstance(shape := shapes.blobs[blob], tuple)}
+        self._checked, self._expected = given, outputs
+        return outputs

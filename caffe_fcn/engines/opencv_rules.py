@@ -1,0 +1,244 @@
+"""How a net is told to OpenCV's reader of Caffe's files, and what OpenCV is known to get wrong without a word.
+
+The one idea: a field counts only where OpenCV reads it. So what it requires is always given, with Caffe's default, and
+what it ignores, or takes for something else, is refused by name. Layer types of forks are given to it only where it
+was measured against what the fork computes.
+"""
+
+from __future__ import annotations
+
+from caffe_fcn import schema
+from caffe_fcn.engines.caffe_files import Dialect, of_forks
+from caffe_fcn.errors import LoweringError
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.shapes import BVLC_LAYERS, Shape
+from caffe_fcn.net.shapes.windows import DEPTHWISE, convolution_windows, pooling_windows, rounds_down
+from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.schema import Message
+from caffe_fcn.wording import option
+
+COMPARED = DEPTHWISE | frozenset(
+    "DetectionOutput Interp Mish Normalize Permute PriorBox PSROIPooling ReLU6 Reorg ROIPooling ShuffleChannel".split()
+)
+"""The layer types of forks that it computes as the fork does, but for what is refused below."""
+
+_DETECTED_FROM = 3
+"""The bottoms of DetectionOutput."""
+_VARIANCE = 0.1
+"""PriorBox's, where the net gives none."""
+_REQUIRED = {
+    "prior_box_param": ("flip", "clip", "offset"),
+    "detection_output_param": ("share_location", "background_label_id", "code_type", "keep_top_k"),
+}
+"""Fields that are always given, by message: it requires them, or its own default is another."""
+
+
+# ---- How a net is told ----
+
+
+def _told(layer: Message, axes: int) -> str:
+    """Bring LAYER, whose first bottom has so many AXES, into the words of its schema; returns what our schema has no
+    words for."""
+    if layer.type == "LRN":
+        layer.lrn_param.alpha = layer.lrn_param.alpha  # its default is not Caffe's
+    for message, names in _REQUIRED.items():
+        if layer.HasField(message):
+            param = getattr(layer, message)
+            for name in names:
+                setattr(param, name, getattr(param, name))
+    if layer.HasField("prior_box_param") and not layer.prior_box_param.variance:
+        layer.prior_box_param.variance.append(_VARIANCE)
+    if layer.HasField("detection_output_param"):
+        param = layer.detection_output_param.nms_param
+        param.nms_threshold = param.nms_threshold
+    if layer.HasField("permute_param"):
+        order = layer.permute_param.order
+        order.extend([axis for axis in range(axes) if axis not in order])  # as the layer does; OpenCV wants all
+    if layer.type in DEPTHWISE:
+        layer.type = "ConvolutionDepthwise"
+    if layer.type != "Reorg":
+        return ""
+    stride = layer.reorg_param.stride
+    layer.ClearField("reorg_param")
+    return f"reorg_param {{ reorg_stride: {stride} }}\n"
+
+
+# ---- What it gets wrong without a word ----
+
+
+_ALL_BUT_DEFAULT: tuple[tuple[str, str, str], ...] = (
+    ("InnerProduct", "inner_product_param", "transpose"),
+    ("LRN", "lrn_param", "k"),
+    ("Log", "log_param", "base"),
+    ("Log", "log_param", "scale"),
+    ("Log", "log_param", "shift"),
+    ("MVN", "mvn_param", "eps"),
+    ("Swish", "swish_param", "beta"),
+)
+"""Fields that it does not look at, so that only their defaults are safe: type of the layer, message, field."""
+
+
+def _ignored(node: Node, scope: Scope) -> str | None:
+    found = []
+    for kind, message, field in _ALL_BUT_DEFAULT:
+        param = getattr(node.layer, message)
+        if node.type == kind and getattr(param, field) != param.DESCRIPTOR.fields_by_name[field].default_value:
+            found.append(f"{message}.{field}, which it ignores")
+    return ", ".join(found) or None
+
+
+def _stochastic(node: Node, scope: Scope) -> str | None:
+    method = schema.enum_number("PoolingParameter", "PoolMethod", "STOCHASTIC")
+    stochastic = node.type == "Pooling" and node.layer.pooling_param.pool == method
+    return "stochastic pooling, which it does at random" if stochastic else None
+
+
+def _of_one(node: Node, scope: Scope) -> str | None:
+    """What it does not expect: a single axis, of which it makes two, or a single bottom."""
+    if node.type == "Softmax" and len(_extents(node, scope)) == 1:
+        return "a blob of one axis, which it takes for a column"
+    return "a single bottom, which it does not copy" if node.type == "Concat" and len(node.bottoms) == 1 else None
+
+
+def _scaled_elsewhere(node: Node, scope: Scope) -> str | None:
+    if node.type != "Scale":
+        return None
+    if node.layer.scale_param.axis < 0:
+        return "scale_param.axis counted from the back, which it does not do"
+    second = len(node.bottoms) > 1 and node.layer.scale_param.bias_term
+    return "scale_param.bias_term with two bottoms, of which it takes the second for the bias" if second else None
+
+
+def _window_outside(node: Node, scope: Scope) -> str | None:
+    """At one size or another; that is not looked at, since a net is loaded for all."""
+    extents = _extents(node, scope)
+    if node.type != "Pooling" or rounds_down(node.layer) or node.layer.pooling_param.global_pooling or not extents:
+        return None
+    windows = pooling_windows(node.layer, extents[2:])
+    jumps = any(stride > kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
+    outside = jumps and not any(windows.before + windows.after)
+    return "a window may lie outside the map, and of nothing it takes 0 for the maximum" if outside else None
+
+
+def _writes_past_the_end(node: Node, scope: Scope) -> str | None:
+    """With one tap it forgets that padding takes something away from the map, and has no room for what it writes."""
+    extents = _extents(node, scope)
+    if node.type != "Deconvolution" or len(extents) < 3:
+        return None
+    windows = convolution_windows(node.layer, len(extents) - 2)
+    single = {*windows.kernel, *windows.stride} == {1} and any(windows.before + windows.after)
+    return "padding of a kernel of 1, which it forgets" if single else None
+
+
+def _extents(node: Node, scope: Scope) -> Shape:
+    shape = scope.shapes.blobs[node.bottoms[0]]
+    return shape if isinstance(shape, tuple) else ()
+
+
+# ---- Layers of forks ----
+
+
+def _not_compared(node: Node, scope: Scope) -> str | None:
+    known = node.type in BVLC_LAYERS or node.type in COMPARED
+    return None if known else "a type that it does not have, or that was not compared with the fork's"
+
+
+def _resized(node: Node, scope: Scope) -> str | None:
+    if node.type != "Interp":
+        return None
+    if len(node.bottoms) > 1:
+        return "a second bottom for the size, which it does not take"
+    return _others(node.layer.interp_param, "interp_param", {"shrink_factor": 1, "pad_beg": 0, "pad_end": 0})
+
+
+def _normalized(node: Node, scope: Scope) -> str | None:
+    if node.type != "Normalize":
+        return None
+    param = node.layer.norm_param
+    if not node.layer.HasField("norm_param"):
+        return "no norm_param, so that it is not the layer of SSD"
+    several = param.across_spatial and not param.channel_shared
+    return "one factor per channel of what is normalized over all channels, which it does not do" if several else None
+
+
+def _prior_boxes(node: Node, scope: Scope) -> str | None:
+    if node.type != "PriorBox":
+        return None
+    param = node.layer.prior_box_param
+    if not all(float(size).is_integer() for size in (*param.min_size, *param.max_size)):
+        return "sizes that are no whole numbers, which Caffe cuts to such, and OpenCV does not"
+    given = [f"prior_box_param.{name}" for name in ("img_size", "img_h", "img_w") if param.HasField(name)]
+    return f"{', '.join(given)}, which it ignores" if given else None
+
+
+def _detections(node: Node, scope: Scope) -> str | None:
+    if node.type != "DetectionOutput":
+        return None
+    param, message = node.layer.detection_output_param, "detection_output_param"
+    if len(node.bottoms) > _DETECTED_FROM:
+        return f"{len(node.bottoms)} bottoms, of which it takes three"
+    if param.keep_top_k < 1:
+        return f"{message}.keep_top_k of {param.keep_top_k}, which it does not take"
+    if param.background_label_id < 0:
+        return f"{message}.background_label_id of {param.background_label_id}, which it does not take"
+    if param.nms_param.HasField("top_k") and param.nms_param.top_k == 0:
+        return f"{message}.nms_param.top_k of 0, which it takes for no limit"
+    if param.nms_param.eta != 1:
+        return f"{message}.nms_param.eta, which it ignores"
+    if param.variance_encoded_in_target:
+        return f"{message}.variance_encoded_in_target, for which it wants other boxes"
+    size = schema.enum_number("PriorBoxParameter", "CodeType", "CORNER_SIZE")
+    return f"{message}.code_type of CORNER_SIZE, which it does not know" if param.code_type == size else None
+
+
+def _reorganized(node: Node, scope: Scope) -> str | None:
+    """Only one direction; and channels that the square of the stride does not divide are read past their end."""
+    if node.type != "Reorg":
+        return None
+    if node.layer.reorg_param.reverse:
+        return "reorg_param.reverse, which it ignores"
+    channels = [*_extents(node, scope), 0][1]
+    uneven = channels % node.layer.reorg_param.stride**2
+    return "a stride whose square does not divide the channels" if uneven else None
+
+
+def _leaky(node: Node, scope: Scope) -> str | None:
+    slope = node.type == "ReLU6" and node.layer.relu6_param.negative_slope
+    return "relu6_param.negative_slope, which it ignores" if slope else None
+
+
+def _others(param: Message, message: str, safe: dict[str, int]) -> str | None:
+    """The fields of PARAM, called MESSAGE, that are not as it takes them."""
+    found = [f"{message}.{name}, which it ignores" for name, value in safe.items() if getattr(param, name) != value]
+    return ", ".join(found) or None
+
+
+DIALECT = Dialect(("float32",), ("ceil_mode", False), frozenset({"scale_train"}), told=_told, scalars=False)
+RULES = (
+    of_forks(DIALECT),
+    _ignored,
+    _stochastic,
+    _of_one,
+    _scaled_elsewhere,
+    _window_outside,
+    _writes_past_the_end,
+    _not_compared,
+    _resized,
+    _normalized,
+    _prior_boxes,
+    _detections,
+    _reorganized,
+    _leaky,
+)
+
+
+def or_opencv(error: LoweringError) -> LoweringError:
+    """ERROR told again; where OpenCV has all layer types that are lacking, with that."""
+    more = ""
+    if error.lacking and COMPARED.issuperset(error.lacking):
+        *first, last = sorted(error.lacking)
+        types = f"{', '.join(first)} and {last}" if first else last
+        more = f", or use {option('engine', 'opencv')}, which has {types}"
+    told = LoweringError(f"{error}{more}")
+    told.lacking = error.lacking
+    return told

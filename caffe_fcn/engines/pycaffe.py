@@ -1,0 +1,185 @@
+"""The engine `caffe`: Caffe itself, through the Python module that it builds.
+
+The one idea: it is the reference, and it is not to be trusted with a process: what displeases it, it logs, and
+ends the program. So each net gets a process of its own (`caffe_worker.py`). Layers that it does not have are looked for
+beforehand, and no layer gets to it that runs code or opens files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from caffe_fcn import schema
+from caffe_fcn.engines import caffe_worker
+from caffe_fcn.engines.caffe_files import Dialect, Written, of_forks, refuse, write_files
+from caffe_fcn.engines.caffe_import import cause, failure
+from caffe_fcn.engines.expected import Sizes, as_caffe_makes_it, counted
+from caffe_fcn.engines.protocol import Array, Dims, Net, checked_inputs, described
+from caffe_fcn.engines.worker import EndedError, Worker
+from caffe_fcn.errors import EngineError, ExtraError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.graph import Node
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.wording import option
+
+_DIALECT = Dialect(("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR")))
+_LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
+"""Into the log of the process, and not into files."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_LONG = 300
+
+_FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ ([^\]]+)\] (.*)$")
+"""A line by which glog ends a program: where, and why."""
+_NO_REASON = re.compile(r"^(\s*@ |\*\*\*|\s*$|I\d{4,8} )")
+"""A line of the stack that follows it, or of what is only to be known."""
+_CREATED = re.compile(r"^I.*\] Creating Layer (.*)$")
+_BUILT = re.compile(r"^I.*\] Network initialization done")
+
+
+class PyCaffe:
+    """The engine. THREADS are those of Caffe's BLAS; None for as many as it takes."""
+
+    name = "caffe"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
+        self._ready: _Caffe | None = None
+
+    def check(self) -> None:
+        """Raise ExtraError where Caffe cannot be imported, with the reason."""
+        self._ready = self._ready or _Caffe(self.threads)
+
+    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> PyCaffeSession:
+        """NET with WEIGHTS. Raises EngineError for layers that this Caffe does not have and for a net on which it ends
+        itself, ExtraError where there is none."""
+        self.check()
+        caffe, scope = self._ready, choose_scope(net.graph, net.shapes, outputs)
+        assert caffe is not None, "check() has made it"
+        known = caffe.types
+
+        def unknown(node: Node, scope: Scope) -> str | None:
+            return "a type that this Caffe does not have" if known is not None and node.type not in known else None
+
+        refuse("this Caffe", scope, (_foreign_code, unknown, of_forks(_DIALECT)))
+        self._ready = None
+        with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
+            written = write_files(scope, weights, directory, _DIALECT)
+            try:
+                caffe.call({"call": "load", "net": written.net, "weights": written.weights})
+            except EndedError as error:
+                raise _ended(scope, "loads it", error, _at_work(scope, written, error.log)) from error
+            except _CaffeError as error:
+                raise EngineError(f"{scope.graph.source}: Caffe does not load it: {error}") from error
+        return PyCaffeSession(scope, written, caffe)
+
+
+def _foreign_code(node: Node, scope: Scope) -> str | None:
+    return "it runs code that the net names" if node.type == "Python" else None
+
+
+class PyCaffeSession:
+    """A net that Caffe has loaded."""
+
+    def __init__(self, scope: Scope, written: Written, caffe: _Caffe) -> None:
+        self._scope, self._written, self._caffe = scope, written, caffe
+        self._sizes = Sizes(scope)
+        self._counted = counted(scope.graph)
+
+    def __repr__(self) -> str:
+        return described(self, "Caffe")
+
+    @property
+    def inputs(self) -> Mapping[str, Dims]:
+        """What is fed, by name; None for an axis that may be of any length."""
+        return self._sizes.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what comes out."""
+        return tuple(blob.name for blob in self._scope.outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for INPUTS. Raises EngineError or ShapeError for inputs that the net does not take, EngineError
+        where Caffe ends itself."""
+        arrays = checked_inputs(self.inputs, inputs)
+        expected = self._sizes.outputs(arrays)
+        names = self._written.blobs
+        fed = [(names[blob], arrays[blob.name]) for blob in self._scope.inputs]
+        try:
+            made = self._caffe.call({"call": "run", "outputs": [names[blob] for blob in expected]}, fed)
+        except EndedError as error:
+            raise _ended(self._scope, "runs it", error) from error
+        except _CaffeError as error:
+            raise EngineError(f"{self._scope.graph.source}: Caffe does not run it: {error}") from error
+        return {
+            blob.name: as_caffe_makes_it("Caffe", blob, made[names[blob]], shape, self._counted.get(blob))
+            for blob, shape in expected.items()
+        }
+
+
+# ---- The process ----
+
+
+class _CaffeError(Exception):
+    """What pycaffe raises."""
+
+
+class _Caffe:
+    """A process that has imported Caffe. TYPES are the layer types that it has; None where it does not tell."""
+
+    def __init__(self, threads: int | None) -> None:
+        few = dict.fromkeys(_THREADS, str(threads)) if threads else {}
+        self._worker = Worker(caffe_worker.__file__, {**_LOGGING, **few})
+        try:
+            told, _ = self._worker.call({"call": "import", "path": [str(each) for each in sys.path]})
+        except EndedError as error:
+            last = _last(error.log)
+            reason = f"the import of Caffe's Python module ends the process, {error.how}{last and f' ({last})'}"
+            hint = f"was it built for this Python and this NumPy? or use {option('engine', 'onnxruntime')}"
+            raise ExtraError(f"{reason}; {hint}") from error
+        if "failure" in told:
+            self._worker.close()
+            raise ExtraError(cause(failure(told["failure"])))
+        self.types = None if told["types"] is None else frozenset(told["types"])
+
+    def call(self, message: Mapping[str, Any], arrays: Sequence[tuple[str, Array]] = ()) -> dict[str, Array]:
+        """The arrays that come back for MESSAGE and ARRAYS. Raises EndedError, or _CaffeError for an exception."""
+        told, made = self._worker.call(message, arrays)
+        if "error" in told:
+            raise _CaffeError(printable(told["error"], _LONG))
+        return made
+
+
+def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> EngineError:
+    """Caffe ended itself while it did WHAT to the net in SCOPE, at the layer PLACE if that is known."""
+    last = _last(error.log)
+    told = f"{place}Caffe ends itself while it {what}, {error.how}{last and f': {last}'}"
+    return EngineError(f"{scope.graph.source}: {told}; use {option('engine', 'onnxruntime')}")
+
+
+def _last(log: Sequence[str]) -> str:
+    """The last line of LOG that says something: glog's reason, if it gave one."""
+    fatal = [found for line in log if (found := _FATAL.match(line))]
+    if fatal:
+        return printable(f"{os.path.basename(fatal[-1][1])}: {fatal[-1][2]}", _LONG)
+    return printable(next((line.strip() for line in reversed(log) if not _NO_REASON.match(line)), ""), _LONG)
+
+
+def _at_work(scope: Scope, written: Written, log: Sequence[str]) -> str:
+    """The layer in SCOPE, as it was WRITTEN, that Caffe was building by its LOG; nothing if it was at none."""
+    name = None
+    for line in log:
+        if found := _CREATED.match(line):
+            name = found[1]
+        elif _BUILT.match(line):
+            name = None
+    for node in scope.graph.nodes:
+        if node.tops and written.blobs.get(node.tops[0]) == name:
+            return f'"{printable(node.name)}" ({printable(node.type)}): '
+    return ""

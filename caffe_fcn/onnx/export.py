@@ -1,0 +1,219 @@
+"""A net as an .onnx file, whole or not at all: the model, what a user of it needs to know, and the weights.
+
+Weights go from their file to the new one without coming by here, so memory does not grow with the model.
+A model too large for one protobuf message has its values in a second file beside the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from caffe_fcn.errors import OutputError, ShapeError
+from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import as_utf8
+from caffe_fcn.files.stdout import STDOUT, write_stdout
+from caffe_fcn.net.geometry import Phase, Reason, exactness_of, infer_geometry, words
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shapes, infer_shapes
+from caffe_fcn.onnx.finite import check_finite
+from caffe_fcn.onnx.lowering import Lowered, lower
+from caffe_fcn.onnx.serialization import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
+
+DATA_SUFFIX = ".data"
+"""What the file of values is called behind the name of the model."""
+
+
+class Metadata(NamedTuple):
+    """What a user of the model needs to know and the net does not say.
+
+    SOURCE says where it comes from; CHANNELS is the order of a picture's, "BGR" or "RGB"; MEAN is what to subtract from
+    each channel before multiplying by SCALE, as Caffe does it; LABELS names the classes.
+    """
+
+    source: str | None = None
+    channels: str | None = None
+    mean: Sequence[float] | None = None
+    scale: float | None = None
+    labels: Sequence[str] | None = None
+
+
+NO_METADATA = Metadata()
+
+MEANINGS: Mapping[str, str] = {
+    "source": "the Caffe files that the model was made of",
+    "input_channels": "the order of a picture's channels: BGR or RGB",
+    "input_mean": "JSON list: what to subtract from each channel of a picture, in that order, its values 0 to 255",
+    "input_scale": "JSON number: what to multiply by after that",
+    "classes": "JSON list: the names of the classes, by their number",
+    "geometry": "JSON object: for each output that is a map, by its name, where its cells lie, in pixels of the input. "
+    "`window`, `stride`, `offset` and `phases` are lists with one entry for each spatial axis, in Caffe's "
+    "order: height before width. The middle of cell i lies at offset + i * stride, where 0 is the middle of the "
+    "first pixel; it sees at most `window` pixels. `phases` is an empty list, or, where cells are of n kinds in "
+    "turn, holds for each axis the window and the offset of the first cell of each kind; the next cell of a "
+    "kind lies n * stride further. `exactness`: where a cell depends on its window alone: everywhere, away from "
+    "borders or nowhere; `inexact`: the reasons",
+}
+"""What the keys of metadata_props mean; the inputs themselves are float32, N×C×H×W."""
+
+
+class Exported(NamedTuple):
+    """What was written: the net as it was LOWERED, and the files with their sizes in bytes."""
+
+    lowered: Lowered
+    files: dict[str, int]
+
+
+def export(
+    graph: Graph,
+    shapes: Shapes,
+    weights: WeightFile,
+    out_path: str | os.PathLike[str],
+    *,
+    outputs: Sequence[str] = (),
+    fixed: bool = False,
+    external: bool = False,
+    expand_lrn: bool = False,
+    metadata: Metadata = NO_METADATA,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Exported:
+    """Write GRAPH, of the nominal SHAPES, with its parameter blobs in WEIGHTS, to OUT_PATH as ONNX; "-" is stdout.
+
+    OUTPUTS, FIXED and EXPAND_LRN are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is
+    too large for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does,
+    WeightsError where weights are NaN or infinite, ExtraError where the onnx package is not installed, OutputError
+    where a file cannot be written or, without FORCE, exists.
+    """
+    path = os.fspath(out_path)
+    onnx_package(f"{path}: writing ONNX")
+    inputs = [graph.source, weights.path]
+    check_outputs([path] if path != STDOUT else [], inputs, force=force)
+    lowered = lower(graph, shapes, weights, outputs=outputs, fixed=fixed, expand_lrn=expand_lrn, separate=True)
+    check_finite(weights, lowered.scope.graph)
+    told = metadata_props(lowered, metadata)
+    doc = explained(told)
+    parts = lay_out(lowered.graph, told, doc=doc)
+    if external or size_of(parts.model) > LIMIT:
+        if path == STDOUT:
+            raise OutputError("stdout: the values need a second file beside the model; name a file")
+        name = os.path.basename(path) + DATA_SUFFIX
+        if os.fsencode(name) != as_utf8(name).encode():
+            raise OutputError(f"{path}: ONNX names the second file in UTF-8, and this is none; choose another name")
+        parts = lay_out(lowered.graph, told, as_utf8(name), doc=doc)
+    planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
+    if size_of(parts.model) > LIMIT:
+        raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")
+    _write(weights, planned, inputs, force, progress)
+    return Exported(lowered, {name: size_of(made) for name, made in planned.items()})
+
+
+def _write(
+    weights: WeightFile,
+    planned: Mapping[str, Sequence[Part]],
+    inputs: Sequence[str],
+    force: bool,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Write the files PLANNED, all of them or none."""
+    if STDOUT in planned:
+        write_stdout(lambda fd: write_parts(weights, fd, planned[STDOUT], progress), size_of(planned[STDOUT]))
+        return
+    check_outputs(planned, inputs, force=force)
+    done = 0
+    with OutputFiles() as files:
+        for name, parts in planned.items():
+            output = files.add(name, overwrite=force)
+            told = (lambda written, before=done: progress(before + written)) if progress else None
+            try:
+                write_parts(weights, output.fd, parts, told)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise output_error(name, error, needed=size_of(parts)) from error
+            done += size_of(parts)
+        files.commit()
+
+
+def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[str, str]:
+    """The entries of the model's metadata_props: texts, and lists and tables in JSON. Blobs go by their names in the
+    file.
+
+    `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a
+    cell sees, the stride from cell to cell, the offset of the first cell, the window and the offset of each phase where
+    cells are of several, how exact it is at every size that the model takes, and why it is not.
+    """
+    props = {
+        "source": metadata.source or os.path.basename(lowered.scope.graph.source),
+        "input_channels": metadata.channels,
+        "input_mean": _json(None if metadata.mean is None else [float(value) for value in metadata.mean]),
+        "input_scale": _json(None if metadata.scale is None else float(metadata.scale)),
+        "classes": _json(None if metadata.labels is None else list(metadata.labels)),
+        "geometry": _json(_geometry(lowered) or None),
+    }
+    return {key: text for key, text in props.items() if text is not None}
+
+
+def explained(keys: Iterable[str]) -> str:
+    """What the model's doc_string says: what the metadata_props of these KEYS mean."""
+    return "\n".join(["Inputs are float32. metadata_props:", *(f"{key}: {MEANINGS[key]}" for key in keys)])
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
+    known = infer_geometry(lowered.scope.graph, lowered.scope.shapes)
+    reasons = _reasons(lowered)
+    return {
+        value.name: {
+            "window": list(found.window),
+            "stride": [_number(value) for value in found.stride],
+            "offset": [_number(value) for value in found.offset],
+            "phases": [list(map(_phase, axis)) for axis in found.phases],
+            "exactness": exactness_of(reasons[blob]).value,
+            "inexact": list(map(words, reasons[blob])),
+        }
+        for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True)
+        if (found := known.get(blob)) is not None
+    }
+
+
+def _phase(phase: Phase) -> dict[str, object]:
+    return {"window": phase.window, "offset": _number(phase.offset)}
+
+
+def _reasons(lowered: Lowered) -> dict[Blob, tuple[Reason, ...]]:
+    """Why maps are not exact at the nominal size, or at others, where the model takes them: an input longer by the
+    stride of a layer is longer by one to that layer, whose windows may then be cut short."""
+    graph, shapes = lowered.scope.graph, lowered.scope.shapes
+    free = {
+        name: [axis for axis, extent in enumerate(value.dims) if axis > 1 and not isinstance(extent, int)]
+        for name, value in lowered.inputs.items()
+    }
+    nominal = infer_geometry(graph, shapes)
+    known = [found for found in nominal.values() if found is not None]
+    found = {blob: each.reasons for blob in lowered.scope.outputs if (each := nominal.get(blob)) is not None}
+    for more in sorted({step for each in known for step in each.step}) if any(free.values()) else ():
+        given = {
+            blob.name: tuple(extent + more * (axis in free[blob.name]) for axis, extent in enumerate(shape))
+            for blob in lowered.scope.inputs
+            if isinstance(shape := shapes.blobs[blob], tuple)
+        }
+        try:
+            larger = infer_geometry(graph, infer_shapes(graph, given=given))
+        except ShapeError:  # not every size suits every net
+            continue
+        for blob in lowered.scope.outputs:
+            if (each := larger.get(blob)) is not None:
+                found[blob] = tuple(dict.fromkeys((*found.get(blob, ()), *each.reasons)))
+    return found
+
+
+def _number(value: Fraction) -> int | float:
+    return int(value) if value.denominator == 1 else float(value)

@@ -1,0 +1,286 @@
+"""A net lowered to ONNX: the walk over its layers, each said by the function that the registry has for its type.
+
+Names of blobs are kept. Where layers work in place, the last version of a blob has its name, as it has in
+Caffe after a run, and those before have one with a suffix; but an input goes by the name it is fed by.
+What cannot be lowered is collected from the whole net and told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from caffe_fcn.errors import LoweringError, ShapeError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net import crops
+from caffe_fcn.net.foreign import refusal
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shapes, Unknown, show
+from caffe_fcn.onnx import elementwise, learned, normalization, reductions, reshaping, windows
+from caffe_fcn.onnx.elementwise import is_unchanging
+from caffe_fcn.onnx.finite import no_number
+from caffe_fcn.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
+from caffe_fcn.onnx.parameters import Parameters
+from caffe_fcn.onnx.registry import LOWERINGS, FixedSizeError, RefusalError, Site
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.onnx.sizes import Axis, Extents, batch_of, extents_with, known_shapes, mixed_items, possible_axes
+from caffe_fcn.surgery.filling import refuse_lacking
+from caffe_fcn.wording import offered, option
+
+FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)
+"""The modules that fill the registry when they are imported."""
+
+_REASONS = {
+    "Filter": "how many items pass it is known only when it runs",
+    "LSTM": "recurrent layers are not supported",
+    "LSTMUnit": "recurrent layers are not supported",
+    "Python": "its code decides what it does",
+    "RNN": "recurrent layers are not supported",
+}
+"""Why a type has no lowering, where more is to be said than that it has none."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A net in ONNX: the GRAPH and the SCOPE of the net that it is.
+
+    FREE are the axes that may be of any length; FIXED says why others may not, LEFT_OUT which layers a net in
+    use does without.
+    """
+
+    graph: OnnxGraph
+    scope: Scope
+    free: tuple[Axis, ...]
+    fixed: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def inputs(self) -> dict[str, Value]:
+        """What is fed, by Caffe's name."""
+        return {blob.name: value for blob, value in zip(self.scope.inputs, self.graph.inputs, strict=True)}
+
+    @property
+    def outputs(self) -> dict[str, Value]:
+        """What comes out, by Caffe's name."""
+        return {blob.name: value for blob, value in zip(self.scope.outputs, self.graph.outputs, strict=True)}
+
+
+def lower(
+    graph: Graph,
+    shapes: Shapes,
+    weights: WeightFile,
+    *,
+    outputs: Sequence[str] = (),
+    fixed: bool = False,
+    expand_lrn: bool = False,
+    separate: bool = False,
+) -> Lowered:
+    """GRAPH, of the nominal SHAPES, in ONNX, with the parameter blobs in WEIGHTS.
+
+    OUTPUTS names the blobs to put out, ALL among them stands for every one; none for the net's own outputs. With
+    FIXED, all sizes are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. With SEPARATE, the batch
+    is free only where every output made of it has one axis for its items: a net with a Reshape to one item takes a
+    larger batch too, and makes one item of it. Raises LoweringError naming every layer that cannot be lowered, or that
+    has fields of unknown effect, ShapeError where the net does not tell the shape of what it is fed, WeightsError where
+    WEIGHTS are another net's.
+    """
+    scope = choose_scope(graph, shapes, outputs)
+    if reason := no_number(scope.graph):
+        raise LoweringError(f"{graph.source}: {reason}")
+    params = scope.shapes.params
+    refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
+    walk = _Walk(scope, Parameters(weights), expand_lrn, separate)
+    nominal = walk.run(Extents(dict(known_shapes(scope.shapes.blobs, scope.graph.producer)), {}, {}), ())
+    if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
+        raise LoweringError(f"{graph.source}: {reason}")
+    free, made, reasons = ((), nominal, ()) if fixed else _with_free_axes(walk, nominal)
+    return Lowered(made, scope, free, reasons, scope.left_out)
+
+
+def _with_free_axes(walk: _Walk, nominal: OnnxGraph) -> tuple[tuple[Axis, ...], OnnxGraph, tuple[str, ...]]:
+    """As many of the possible axes as the net allows to be free, the graph with these, which is the NOMINAL one where
+    there are none, and why others are not."""
+    possible = possible_axes(walk.scope)
+    made = walk.attempt(possible) if possible else nominal
+    if isinstance(made, OnnxGraph):
+        return tuple(possible), made, ()
+    free: list[Axis] = []
+    reasons = []
+    best = nominal
+    for axis in possible:
+        made = walk.attempt([*free, axis])
+        if isinstance(made, OnnxGraph):
+            free, best = [*free, axis], made
+        else:
+            reasons.append(f"{axis.name} is fixed: {made}")
+    return tuple(free), best, tuple(reasons)
+
+
+class _SizeError(Exception):
+    """A layer of the net cannot be lowered for the axes that are to be free."""
+
+
+def _check_shapes(scope: Scope) -> None:
+    """Raise ShapeError where the shape of a blob is not known, or holds nothing."""
+    for node in scope.graph.nodes:
+        fed = [blob for blob in node.tops if blob in scope.inputs]
+        for blob in fed or node.tops:  # of what is fed, only what is read
+            shape = scope.shapes.blobs[blob]
+            place = f'{scope.graph.source}: blob "{blob.name}" of layer "{node.name}" ({node.type})'
+            if isinstance(shape, Unknown):
+                raise ShapeError(
+                    f"{place}: its shape is not known: {shape.reason}; give it with {option('input_shape')}"
+                )
+            if 0 in shape:
+                raise ShapeError(f"{place}: is {show(shape)}, which holds no values; give another input size")
+
+
+def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str]:
+    """A layer of each type that is REFUSED for one reason, and how many more there are."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for place, reason in refused.items():
+        alike.setdefault((nodes[place].type, reason), []).append(nodes[place].name)
+    for (kind, reason), names in alike.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f'"{printable(names[0])}" ({printable(kind)}){more}{f": {reason}" if reason else ""}'
+
+
+def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
+    """Why the layers of SCOPE cannot be lowered that are REFUSED: by their place in NODES, the reason."""
+    many = "a layer" if len(refused) == 1 else f"{len(refused)} layers"
+    way = f"Ask for blobs before them ({option('blob')}), or cut" if offered("blob") else "Cut"
+    told = LoweringError(
+        f"{scope.graph.source}: {many} cannot be expressed in ONNX, the form in which nets are also run here: "
+        f"{'; '.join(_refusals(refused, nodes))}. {way} the net there"
+    )
+    types = frozenset(nodes[place].type for place in refused)
+    told.lacking = types if types.isdisjoint(LOWERINGS) else frozenset()
+    return told
+
+
+class _Walk:
+    """Lowers the layers of a scope, once for each choice of free axes."""
+
+    def __init__(self, scope: Scope, parameters: Parameters, expand_lrn: bool, separate: bool) -> None:
+        self.scope = scope
+        self.parameters = parameters
+        self.expand_lrn = expand_lrn
+        self.separate = separate
+        self.fed = frozenset(scope.inputs)
+        self.names = _value_names(scope, _same_values(scope.graph))
+
+    def attempt(self, free: Sequence[Axis]) -> OnnxGraph | str:
+        """The graph in which the axes in FREE may be of any length, or why they may not."""
+        extents = extents_with(self.scope, free)
+        if isinstance(extents, str):
+            return extents
+        if self.separate and (reason := mixed_items(self.scope, free, extents)):
+            return reason
+        try:
+            return self.run(extents, free)
+        except _SizeError as error:
+            return str(error)
+
+    def run(self, extents: Extents, free: Sequence[Axis]) -> OnnxGraph:
+        """The graph for blobs of these EXTENTS. Raises LoweringError; _SizeError for what FREE axes stand in the
+        way of."""
+        build = Builder(self.names.values())
+        refused: dict[int, str] = {}
+        nodes, dims = self.scope.graph.nodes, extents.dims
+        for place, node in enumerate(nodes):
+            if any(blob in self.fed for blob in node.tops):
+                continue
+            build.enter(node.name)
+            try:
+                self._lower(build, node, dims)
+            except RefusalError as error:
+                refused[place] = str(error)
+            except FixedSizeError as error:
+                raise _SizeError(f'layer "{node.name}" ({node.type}): {error}') from error
+        if refused:
+            raise _error(self.scope, refused, nodes)
+        _check_shapes(self.scope)
+        scope, names = self.scope, self.names
+        inputs = tuple(Value(names[blob], _input_dims(scope, blob, dims[blob], free)) for blob in scope.inputs)
+        outputs = tuple(Value(names[blob], _output_dims(blob, extents, free)) for blob in scope.outputs)
+        return OnnxGraph(scope.graph.source, tuple(build.nodes), tuple(build.constants), inputs, outputs)
+
+    def _lower(self, build: Builder, node: Node, dims: Mapping[Blob, Dims]) -> None:
+        """Add what NODE becomes, its values called by the names of its tops; nothing where shapes are not known."""
+        if node.type not in LOWERINGS:
+            raise RefusalError(_REASONS.get(node.type, ""))
+        if any(blob not in dims for blob in (*node.bottoms, *node.tops)):
+            return
+        blobs = self.scope.shapes.blobs
+        params = self.scope.shapes.params.get(node.index, ()) if node.index >= 0 else ()
+        site = Site(
+            node=node,
+            build=build,
+            inputs=tuple(self.names[blob] for blob in node.bottoms),
+            bottoms=tuple(dims[blob] for blob in node.bottoms),
+            tops=tuple(dims[blob] for blob in node.tops),
+            nominal=tuple(shape for each in node.bottoms if isinstance(shape := blobs[each], tuple)),
+            params=params,
+            blob=lambda position: self.parameters.blob(node, position),
+            read=lambda position: self.parameters.read(node, position),
+            expand_lrn=self.expand_lrn,
+        )
+        made = LOWERINGS[node.type](site)
+        values = [made] if isinstance(made, str) else made
+        named = zip(values, map(self.names.__getitem__, node.tops), strict=True)
+        build.give((value, name) for value, name in named if value != name)
+
+
+def _same_values(graph: Graph) -> dict[Blob, Blob]:
+    """Each blob that a layer made in place without changing it, and the one that it is the same as."""
+    same: dict[Blob, Blob] = {}
+    for node in graph.nodes:
+        for top, bottom in zip(node.tops, node.bottoms, strict=False):
+            if is_unchanging(node.layer) and top.name == bottom.name:
+                same[top] = same.get(bottom, bottom)
+    return same
+
+
+def _value_names(scope: Scope, same: Mapping[Blob, Blob]) -> dict[Blob, str]:
+    """What the value of each blob is called; those that are the SAME go by one name."""
+    blobs = list(scope.graph.producer)
+    versions: dict[str, list[Blob]] = {}
+    for blob in blobs:
+        versions.setdefault(blob.name, []).append(blob)
+    taken = dict.fromkeys(versions, 1)
+    names: dict[Blob, str] = {}
+    for name, made in versions.items():
+        first, last = made[0], made[-1]
+        plain = first if first in scope.inputs else same.get(last, last)
+        names[plain] = name or unique("unnamed", taken)
+        for blob in made:
+            origin = same.get(blob, blob)
+            if origin not in names:
+                names[origin] = unique(f"{name}_v{origin.version}", taken)
+            names[blob] = names[origin]
+    return names
+
+
+def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[Axis]) -> tuple[int | str | None, ...]:
+    """DIMS of the input BLOB, the axes in FREE by name: one name for axes that are equally long in the file."""
+    shapes = scope.shapes.blobs
+    named: list[int | str | None] = list(dims)
+    for axis in free:
+        places = dict(axis.axes)
+        if blob not in places:
+            continue
+        first, place = axis.axes[0]
+        nominal, wanted = shapes[blob], shapes[first]
+        alike = isinstance(nominal, tuple) and isinstance(wanted, tuple) and nominal[places[blob]] == wanted[place]
+        named[places[blob]] = axis.name if alike else f"{blob.name}_{axis.name}"
+    return tuple(named)
+
+
+def _output_dims(blob: Blob, extents: Extents, free: Sequence[Axis]) -> tuple[int | str | None, ...]:
+    """The extents of the output BLOB, the axis of the items by the name that the batch in FREE has."""
+    named: list[int | str | None] = list(extents.dims[blob])
+    batch = batch_of(free)
+    if batch is not None and blob in extents.items:
+        named[extents.items[blob]] = batch.name
+    return tuple(named)

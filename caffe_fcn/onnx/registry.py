@@ -1,0 +1,82 @@
+"""The table of lowerings: layer type to the function that says it in ONNX.
+
+A lowering takes a `Site`, a layer in its surroundings, adds nodes, and returns the name of a value for
+each top; names are none of its business. An extent that differs from size to size is None: a lowering
+reads it from the value when the net runs, or raises `FixedSizeError`, and the caller holds the size still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.onnx.graph import Builder, Dims
+from caffe_fcn.schema import Message
+
+
+class FixedSizeError(Exception):
+    """A layer cannot be said for every size of the input; the message says why, without the layer's name."""
+
+
+class RefusalError(Exception):
+    """A layer cannot be said in ONNX at all; the message says why, without the layer's name."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer about to be lowered: what it is, the values it reads, and where to put what it becomes.
+
+    PARAMS are the shapes that the net gives its parameter blobs; BLOB and READ give the blobs themselves,
+    by position: as they lie in the file, and as a list of numbers, for those that are small. NOMINAL are the shapes of
+    the bottoms at the size that the file gives. With EXPAND_LRN, ONNX's operator LRN is not used.
+    """
+
+    node: Node
+    build: Builder
+    inputs: tuple[str, ...]
+    bottoms: tuple[Dims, ...]
+    tops: tuple[Dims, ...]
+    nominal: tuple[Shape, ...]
+    params: tuple[Shape, ...]
+    blob: Callable[[int], BlobRecord]
+    read: Callable[[int], Sequence[float]]
+    expand_lrn: bool
+
+    @property
+    def layer(self) -> Message:
+        """The layer's message."""
+        return self.node.layer
+
+    def weight(self, position: int, dims: tuple[int, ...] | None = None) -> str:
+        """Parameter blob POSITION as a constant, of its own shape or of DIMS."""
+        shape = self.params[position]
+        if dims is not None and prod(dims) != prod(shape):
+            raise RefusalError(f"its parameter blob {position} has the shape {shape}, which cannot be read as {dims}")
+        return self.build.stored(f"blob{position}", self.blob(position), shape if dims is None else dims)
+
+
+Lowering: TypeAlias = Callable[[Site], "str | Sequence[str]"]
+
+LOWERINGS: dict[str, Lowering] = {}
+"""Layer type to lowering, filled by the modules beside this one."""
+
+
+def lowering(*types: str) -> Callable[[Lowering], Lowering]:
+    """Register the decorated function as the lowering of the layer TYPES."""
+
+    def register(function: Lowering) -> Lowering:
+        for name in types:
+            LOWERINGS[name] = function
+        return function
+
+    return register
+
+
+def axis_of(axis: int, dims: Dims) -> int:
+    """AXIS counted from the front; that it exists has been seen to when shapes were inferred."""
+    return axis % len(dims)

@@ -1,0 +1,176 @@
+"""A net run on a picture: the scores of a classifier, or a dense map, whole or tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn.engines.nets import Size
+from caffe_fcn.engines.protocol import Array
+from caffe_fcn.errors import EngineError, PictureError
+from caffe_fcn.net.geometry import words
+from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.cells import Cells
+from caffe_fcn.predict.crops import frame_of
+from caffe_fcn.predict.images.picture import Box, Picture
+from caffe_fcn.predict.maps import Map
+from caffe_fcn.predict.predictor import Model
+from caffe_fcn.predict.preprocessing import Preprocessing
+from caffe_fcn.predict.tiling import Reach, Span, longest, obstacle, spans
+from caffe_fcn.wording import option
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BUDGET = 256 << 20
+"""The most bytes that the largest layer of a tile may read and make, if windows are not too large for that."""
+
+_COMFORTABLE = 64 << 20
+"""So many bytes of the largest layer are soon computed, and as quickly as more at once."""
+
+_FEWEST = 64
+"""No tile is cut smaller for want of memory."""
+
+
+class Tiles(NamedTuple):
+    """How a picture is cut: ROWS and COLUMNS of tiles; WHY says, for one in one piece that is large, why."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+    why: str | None = None
+
+    @property
+    def many(self) -> int:
+        """How many tiles there are."""
+        return len(self.rows) * len(self.columns)
+
+    def pairs(self) -> Iterator[tuple[Span, Span]]:
+        """The tiles, row by row."""
+        return ((row, column) for row in self.rows for column in self.columns)
+
+
+WHOLE = Tiles((Span(0, 0, 0, 0, 0),), (Span(0, 0, 0, 0, 0),))
+"""A picture in one piece, of which there is no map."""
+
+
+def check_size(model: Model, name: str, size: Size) -> None:
+    """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
+    if model.fixed not in (None, size):
+        if model.fits(size):
+            way = option("input_shape", {model.feed: (*model.fed[:2], *size)})
+            raise PictureError(
+                f"{name}: the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}, for which "
+                f"it has the same weights; load it for these with {way}"
+            )
+        larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
+        part = f", or take a part of it with {option('crop', 'center')}" if larger else ""
+        raise PictureError(
+            f"{name}: expected {_pixels(model.nominal)}, the only size that the net takes, found {_pixels(size)}; "
+            f"bring it there with {option('resize', model.nominal)}{part}"
+        )
+    if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
+        raise PictureError(
+            f"{name}: expected a picture of at least {_pixels(model.smallest)}, the least that the net takes, "
+            f"found {_pixels(size)}; make it larger with {option('resize')}, or leave out small {option('scales')}"
+        )
+
+
+def _pixels(size: Size) -> str:
+    return f"{show(size)} pixels"
+
+
+def tiles_of(model: Model, cells: Sequence[Cells], side: int | None = None, *, automatic: bool = True) -> Tiles:
+    """How to cut the picture under CELLS, those of each map of the net: into tiles of SIDE pixels at most, or where
+    AUTOMATIC such that memory suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE
+    does not allow it."""
+    first = cells[0]
+    size = first.rows.size, first.columns.size
+    single = Tiles((Span(0, size[0], 0, first.rows.cells, 0),), (Span(0, size[1], 0, first.columns.cells, 0),))
+    needed = model.bytes_per_pixel * size[0] * size[1]
+    if side is None and (not automatic or needed <= _COMFORTABLE):
+        return single
+    reason, reach = obstacle_of(model, cells, size)
+    if reach is None:
+        if side is not None:
+            raise EngineError(f"{model.source}: cannot be run in tiles: {reason}; leave {option('tile')} out")
+        return single._replace(why=reason) if needed > BUDGET else single
+    axes = list(zip((first.rows, first.columns), reach, model.least, strict=True))
+    most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
+    if side is not None and side < (least := max(longest(*each) for each in axes)):
+        raise EngineError(f"{option('tile', side)}: expected at least {least} pixels, which one cell of the map needs")
+    if side is None and size[0] * size[1] <= most * most:
+        return single
+    rows, columns = (tuple(spans(axis, reach, most, least)) for axis, reach, least in axes)
+    return Tiles(rows, columns)
+
+
+def obstacle_of(
+    model: Model, cells: Sequence[Cells], size: Size
+) -> tuple[str, None] | tuple[None, tuple[Reach, Reach]]:
+    """Why the maps under CELLS cannot be put together from tiles, or else what their cells need of a picture of
+    SIZE."""
+    if model.fixed is not None:
+        return f"the net takes pictures of {_pixels(model.fixed)} only", None
+    found = next((reason for each in cells if (reason := obstacle(each.reasons)) is not None), None)
+    if found is not None:
+        return words(found), None
+    if len(model.maps) < len(model.outputs):
+        return f"blobs are looked at that are no maps; choose a map with {option('blob')}", None
+    reaches = [model.reach(output, size) for output in model.maps]
+    if reaches[0] is None:
+        return "its strides depend on the size of the picture", None
+    if any((each, reach) != (cells[0], reaches[0]) for each, reach in zip(cells, reaches, strict=True)):
+        return f"the cells of its maps lie in different places; choose one map with {option('blob')}", None
+    return None, reaches[0]
+
+
+def _reached(reach: Reach) -> int:
+    """Pixels in which a cell has its window wherever it lies."""
+    return reach.window + 2 * reach.align
+
+
+def _side(model: Model, reached: int) -> int:
+    """The pixels along the side of a tile: a comfortable size; or a larger one within the budget, of which less is
+    seen by two tiles, which do that part of the work twice."""
+    comfortable, most = (int((size / model.bytes_per_pixel) ** 0.5) for size in (_COMFORTABLE, BUDGET))
+    return max(comfortable, min(most, 4 * reached), 2 * reached, _FEWEST, *model.least)
+
+
+def dense(
+    model: Model,
+    picture: Picture,
+    steps: Preprocessing,
+    tiles: Tiles,
+    into: Mapping[str, Map],
+    done: Callable[[], None],
+) -> dict[str, Array]:
+    """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, cut into TILES, each of which is told
+    by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
+    others: dict[str, Array] = {}
+    for row, column in tiles.pairs():
+        box = Box(row.start, column.start, row.stop, column.stop) if into else Box(0, 0, *picture.size)
+        made = model.run(_blob(picture, box, steps))
+        others = {name: array for name, array in made.items() if name not in into}
+        for name, found in into.items():
+            _take(model, picture, name, made[name][0], (row, column) if tiles.many > 1 else None, found)
+        done()
+    return others
+
+
+def _take(model: Model, picture: Picture, name: str, made: Array, tile: tuple[Span, Span] | None, into: Map) -> None:
+    """Write INTO the map called NAME the part of MADE that is wanted of a TILE; all of it where that is None."""
+    first, block, expected = (0, 0), made, into.shape[1:]
+    if tile is not None:
+        row, column = tile
+        first, expected = (row.first, column.first), (row.end - row.first, column.end - column.first)
+        block = made[:, row.skip : row.skip + expected[0], column.skip : column.skip + expected[1]]
+    if block.shape[1:] != expected:
+        raise EngineError(
+            f"{model.source}: {name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, "
+            f"not {show(expected)} as was inferred; this is a defect of caffe-fcn, please report it with the prototxt"
+        )
+    into.write(*first, block)
+
+
+def _blob(picture: Picture, box: Box, steps: Preprocessing) -> NDArray[Any]:
+    return steps.blob(picture.read(box), box, frame_of(picture))[None]

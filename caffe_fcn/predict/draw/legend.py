@@ -1,0 +1,222 @@
+"""What the colours of a drawn map mean: a panel that goes beneath it, made of strips of one width.
+
+The one idea: a colour is shown as it looks in the drawing, laid over dark and over bright; and text that is too long
+for its place is cut short, never clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn.files.literals import visible
+from caffe_fcn.predict.draw.colours import Colour
+from caffe_fcn.predict.images.picture import pillow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GROUND: Colour = (22, 22, 26)
+_TEXT: Colour = (240, 240, 240)
+_QUIET: Colour = (165, 165, 172)
+
+_LEAST_WIDE = 24
+"""The panel is at least so many times as wide as its text is high."""
+
+_LEAST_TEXT, _PART = 15, 48
+"""Text is at least so many pixels high, and at least that part of what is drawn."""
+
+_LONGEST = 200
+"""Characters of a name that are looked at."""
+
+_WIDEST = 16
+"""The width of a column of classes, in heights of the text, at most."""
+
+
+class Entry(NamedTuple):
+    """A class in the legend: its name, its colour, if there is one, and its share of the cells drawn."""
+
+    name: str
+    colour: Colour | None
+    share: float
+
+
+class _Style(NamedTuple):
+    """How wide the panel is, how high its text, and its font."""
+
+    width: int
+    unit: int
+    font: Any
+
+    @property
+    def margin(self) -> int:
+        """Left free at both sides."""
+        return self.unit
+
+    @property
+    def inner(self) -> int:
+        """What is between the margins."""
+        return self.width - 2 * self.margin
+
+
+def heat_legend(
+    shown: tuple[int, int],
+    title: str,
+    span: tuple[float, float],
+    told: str,
+    ramp: NDArray[Any],
+    shares: NDArray[Any],
+) -> Any:
+    """The panel beneath a heat map of the size SHOWN, as an image: TITLE, the colours of RAMP, which are SHARES of a
+    pixel, with the numbers of SPAN, and what is TOLD of the picture."""
+    style = _style(shown)
+    low, high = span
+    numbers = [_number(value, high - low) for value in dict.fromkeys((low, low + (high - low) / 2, high))]
+    strips = [_line(style, f"score of {title}", _TEXT), _bar(style, ramp, shares), _spread(style, numbers)]
+    return _stacked(style, [*strips, _line(style, told, _QUIET)])
+
+
+def label_legend(shown: tuple[int, int], entries: Sequence[Entry], told: str, share: float) -> Any:
+    """The panel beneath a label map of the size SHOWN, as an image: ENTRIES, with colours of which a pixel has the
+    SHARE, and what is TOLD of the picture."""
+    style = _style(shown)
+    return _stacked(style, [_table(style, entries, share), _line(style, told, _QUIET)])
+
+
+def _style(shown: tuple[int, int]) -> _Style:
+    pillow()  # says what to install
+    from PIL import ImageFont
+
+    unit = max(_LEAST_TEXT, max(shown) // _PART)
+    try:
+        font = ImageFont.load_default(unit)
+    except (ImportError, OSError, TypeError):  # pillow without FreeType, or before 10.1: a font of one size
+        font = ImageFont.load_default()
+        unit = _LEAST_TEXT
+    return _Style(max(shown[1], _LEAST_WIDE * unit), unit, font)
+
+
+def _strip(style: _Style, high: float) -> tuple[Any, Any]:
+    """An empty strip, HIGH in heights of the text, and what draws on it."""
+    from PIL import ImageDraw
+
+    image = pillow().new("RGB", (style.width, round(high * style.unit)), GROUND)
+    return image, ImageDraw.Draw(image)
+
+
+def _stacked(style: _Style, strips: Sequence[Any]) -> Any:
+    """STRIPS one below the other, with some room above and beneath."""
+    top = style.unit // 2
+    image = pillow().new("RGB", (style.width, 2 * top + sum(strip.height for strip in strips)), GROUND)
+    for strip in strips:
+        image.paste(strip, (0, top))
+        top += strip.height
+    return image
+
+
+def _line(style: _Style, text: str, colour: Colour) -> Any:
+    image, draw = _strip(style, 1.7)
+    _write(style, draw, style.margin, image.height / 2, _fit(style, text, style.inner), colour)
+    return image
+
+
+def _bar(style: _Style, ramp: NDArray[Any], shares: NDArray[Any]) -> Any:
+    """All colours of RAMP, at the top as over black and at the bottom as over white."""
+    import numpy as np
+
+    image, _ = _strip(style, 1.2)
+    places = np.arange(style.inner) * len(ramp) // style.inner
+    beneath = np.linspace(0, 255, style.unit)[:, None, None]
+    colours = beneath + (ramp[places] - beneath) * shares[places][:, None]
+    image.paste(pillow().fromarray(colours.round().astype(np.uint8)), (style.margin, 0))
+    return image
+
+
+def _spread(style: _Style, words: Sequence[str]) -> Any:
+    """WORDS over the whole width, the first at its beginning and the last at its end."""
+    image, draw = _strip(style, 1.4)
+    for place, word in enumerate(words):
+        free = style.inner - _width(style, word)
+        left = style.margin + free * place / max(1, len(words) - 1)
+        _write(style, draw, left, image.height / 2, word, _TEXT)
+    return image
+
+
+def _table(style: _Style, entries: Sequence[Entry], share: float) -> Any:
+    """ENTRIES in columns, to be read down."""
+    percents = [_percent(entry.share) for entry in entries]
+    beside = round(1.6 * style.unit), style.unit // 2
+    taken = sum(beside) + max((_width(style, percent) for percent in percents), default=0) + round(1.5 * style.unit)
+    names = max((_width(style, _clean(entry.name)) for entry in entries), default=0)
+    column = min(taken + names, _WIDEST * style.unit, style.inner)
+    columns = max(1, min(len(entries), style.inner // column))
+    rows = -(-len(entries) // columns)
+    image, draw = _strip(style, 1.6 * rows)
+    for place, (entry, percent) in enumerate(zip(entries, percents, strict=True)):
+        left = style.margin + place // rows * column
+        middle = (place % rows + 0.5) * 1.6 * style.unit
+        if entry.colour is not None:
+            _swatch(image, style, left, middle, entry.colour, share)
+        name = _fit(style, entry.name, column - taken)
+        _write(style, draw, left + beside[0], middle, name, _TEXT)
+        _write(style, draw, left + sum(beside) + _width(style, name), middle, percent, _QUIET)
+    return image
+
+
+def _swatch(image: Any, style: _Style, left: int, middle: float, colour: Colour, share: float) -> None:
+    """A square of COLOUR, half of it over black and half over white."""
+    side = style.unit
+    top = round(middle - side / 2)
+    for part, beneath in enumerate((0, 255)):
+        mixed = tuple(round(value * share + beneath * (1 - share)) for value in colour)
+        image.paste(mixed, (left, top + part * side // 2, left + side, top + (part + 1) * side // 2))
+
+
+def _number(value: float, span: float) -> str:
+    """VALUE with three digits; less than a thousandth of SPAN counts as nothing."""
+    if span > 0:
+        value = round(value, 3 - math.floor(math.log10(span))) + 0.0
+    return f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    """SHARE in percent, as a person would write it."""
+    percent = 100 * share
+    if percent == 0 or percent >= 10:
+        return f"{percent:.0f}%"
+    return f"{percent:.1f}%" if percent >= 0.1 else "< 0.1%"
+
+
+# ---- Text ----
+
+
+def _clean(text: str) -> str:
+    """TEXT in ASCII, which is about all that pillow's own font has: without accents, and ? for other letters."""
+    from unicodedata import combining, normalize
+
+    plain = normalize("NFKD", visible(text[:_LONGEST]).replace("×", "x"))
+    letters = (letter for letter in plain if not combining(letter))
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
+
+
+def _width(style: _Style, text: str) -> int:
+    return int(-(-style.font.getlength(text) // 1))
+
+
+def _fit(style: _Style, text: str, width: int) -> str:
+    """TEXT, or as much of its beginning as WIDTH has room for."""
+    whole = _clean(text)
+    if _width(style, whole) <= width:
+        return whole
+    low, high = 0, len(whole)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _width(style, whole[:middle] + "...") <= width else (low, middle - 1)
+    return whole[:low].rstrip() + "..."
+
+
+def _write(style: _Style, draw: Any, left: float, middle: float, text: str, colour: Colour) -> None:
+    """Write TEXT such that the middle of a capital letter is at MIDDLE."""
+    _, top, _, bottom = style.font.getbbox("H")
+    draw.text((round(left), round(middle - (top + bottom) / 2)), text, colour, style.font)

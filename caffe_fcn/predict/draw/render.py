@@ -1,0 +1,160 @@
+"""Dense maps as pictures: the answers laid over what was looked at, each where it stands, with a legend beneath.
+
+The one idea: a cell is drawn around the middle of its window, half a stride to every side, and nowhere else; where
+windows overlap, a pixel shows the cell whose middle is nearest. So a map is not stretched over the picture, and what
+is the middle of nothing is bare.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.draw import colours
+from caffe_fcn.predict.draw.legend import GROUND, Entry, heat_legend, label_legend
+from caffe_fcn.predict.draw.view import Level, View, brightness, highest, top_classes, view_of
+from caffe_fcn.predict.images.picture import Picture, pillow
+from caffe_fcn.predict.labels import Labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST = 4096
+"""The most pixels per side of what is drawn; larger pictures are shown smaller."""
+
+_CLASS = 0.6
+"""How much of a pixel is the colour of its class; the rest is the picture."""
+
+_PIXEL = 64
+"""The bytes that a pixel takes while it is coloured, about."""
+
+_NAMED = 12
+"""Classes that the legend names."""
+
+
+class Drawing(NamedTuple):
+    """What was drawn: a pillow image whose upper left part is the picture, every STEP-th pixel of it, ZOOM times as
+    large. One of the two is 1."""
+
+    image: Any
+    step: int
+    zoom: int
+
+    def png(self) -> bytes:
+        """The image as PNG; the same bytes each time."""
+        file = io.BytesIO()
+        self.image.save(file, "PNG")
+        return file.getvalue()
+
+
+def heat_map(
+    picture: Picture,
+    levels: Sequence[Level],
+    classes: Sequence[int],
+    title: str,
+    *,
+    span: tuple[float, float] | None = None,
+    most: int = MOST,
+) -> Drawing:
+    """PICTURE in grey, and over it the score of CLASSES, which is the highest of them and of all LEVELS.
+
+    TITLE is what the legend calls the classes. The darkest and the lightest colour stand for the numbers of SPAN: if
+    not given, for 0 and 1 where no score is outside, else for the lowest and highest score drawn. Where MOST pixels
+    per side are too few to draw each cell, the highest of those that fall together is drawn.
+
+    Raises PictureError where the picture cannot be read.
+    """
+    import numpy as np
+
+    view = view_of(picture, most)
+    heat = np.full(view.shown, -np.inf, np.float32)
+    for level in levels:
+        for rows, columns, scores in highest(level, classes, view):
+            heat[rows, columns] = np.maximum(heat[rows, columns], scores)
+    low, high = span or _span(heat)
+    ramp, shares = colours.sequential()
+
+    def laid(rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        drawn = heat[rows] > -np.inf
+        above = np.where(drawn, heat[rows], low) - np.float64(low)
+        index = (above * (255 / (high - low) if high > low else 0)).round().clip(0, 255).astype(np.uint8)
+        return ramp[index], np.where(drawn, shares[index], 0)
+
+    shared = any(view.shares(axis) for level in levels for axis in (level.rows, level.columns))
+    told = _told(picture, levels, view) + (", a pixel shows the highest of its cells" if shared else "")
+    legend = heat_legend(view.shown, title, (low, high), told, ramp, shares)
+    return _drawing(picture, view, laid, legend)
+
+
+def label_map(
+    picture: Picture, levels: Sequence[Level], labels: Labels, *, background: int | None = None, most: int = MOST
+) -> Drawing:
+    """PICTURE in grey, and over it each cell in the colour of its top class, of the LEVEL where that scores highest.
+
+    The class BACKGROUND, by default the one that LABELS call so, is dark. The legend names the classes that cover
+    most. Where MOST pixels per side are too few to draw each cell, one of those that fall together is drawn.
+
+    Raises PictureError where the picture cannot be read.
+    """
+    import numpy as np
+
+    view = view_of(picture, most)
+    best = np.full(view.shown, -np.inf, np.float32)
+    top = np.full(view.shown, -1, np.int32)
+    for level in levels:
+        for rows, columns, scores, classes in top_classes(level, view):
+            better = scores > best[rows, columns]
+            best[rows, columns][better] = scores[better]
+            top[rows, columns][better] = classes[better]
+    counts = np.bincount(top[top >= 0].ravel(), minlength=labels.count)
+    ranked = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+    chosen = colours.of_classes(ranked, labels.count, labels.background if background is None else background)
+    table = np.array([chosen.get(index, colours.OTHERS) for index in range(len(counts))], np.float32)
+
+    def laid(rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        return table[top[rows].clip(0)], np.where(top[rows] >= 0, np.float32(_CLASS), 0)
+
+    shares = counts / max(1, counts.sum())
+    named = [Entry(labels.title(index), chosen.get(index, colours.OTHERS), shares[index]) for index in ranked[:_NAMED]]
+    if others := ranked[_NAMED:]:
+        named.append(Entry(f"{len(others):,} others", None, shares[others].sum()))
+    return _drawing(picture, view, laid, label_legend(view.shown, named, _told(picture, levels, view), _CLASS))
+
+
+def _drawing(
+    picture: Picture, view: View, laid: Callable[[slice], tuple[NDArray[Any], NDArray[Any]]], legend: Any
+) -> Drawing:
+    """PICTURE in grey as VIEW shows it, with LEGEND beneath, and over it the colours that LAID says for rows of it, and
+    how much of each pixel they are."""
+    import numpy as np
+
+    high, wide = view.shown
+    grey = brightness(picture, view)
+    image = pillow().new("RGB", (max(wide, legend.width), high + legend.height), GROUND)
+    for first, end in view.bands(_PIXEL * wide):
+        colour, share = laid(slice(first, end))
+        beneath = grey[first:end, :, None].astype(np.float32)
+        mixed = beneath + (colour - beneath) * share[:, :, None].astype(np.float32)
+        image.paste(pillow().fromarray(mixed.round().astype(np.uint8)), (0, first))
+    image.paste(legend, (0, high))
+    return Drawing(image, view.step, view.zoom)
+
+
+def _span(heat: NDArray[Any]) -> tuple[float, float]:
+    """The numbers from which to which the colours of HEAT go; it is -inf where nothing is drawn."""
+    import numpy as np
+
+    drawn = heat > -np.inf
+    low = float(heat.min(where=drawn, initial=np.inf))
+    high = float(heat.max())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def _told(picture: Picture, levels: Sequence[Level], view: View) -> str:
+    """What is drawn, in a line."""
+    size = f"{show(view.size)} pixels" + (f", shown 1:{view.step}" if view.step > 1 else "")
+    cells = " and ".join(show((level.rows.cells, level.columns.cells)) for level in levels)
+    return f"{os.path.basename(picture.path)}: {size}; {cells} cells"

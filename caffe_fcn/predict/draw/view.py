@@ -1,0 +1,168 @@
+"""What of a picture and of a map is drawn: the view, of a few thousand pixels at most, however large the two are.
+
+The one idea: a pixel that is drawn stands for a span of pixels of the picture along each axis, and so for the cells
+whose middles are nearest to the ends of this span, and those in between. All reading is by bands of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from caffe_fcn.predict.images.picture import GREY, Box, Picture, pillow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from caffe_fcn.predict.cells import Axis
+
+_FEW = 768
+"""Smaller pictures are shown as many times larger as stay within these."""
+
+_BAND = 16 << 20
+"""The bytes of a picture or a map that are read together, if a single row of what is drawn needs no more."""
+
+_FLOAT = 4
+_PIXEL = 16
+"""The bytes that a pixel takes while it becomes grey, about."""
+
+_BILINEAR = 2
+"""pillow's number of the filter."""
+
+
+class Scores(Protocol):
+    """A map K×rows×columns, such as `maps.Map`."""
+
+    shape: tuple[int, int, int]
+
+    def values(self) -> NDArray[Any]:
+        """All of it; where it lies in a file, mapped anew at each call."""
+
+
+class Level(NamedTuple):
+    """A map, and where its cells lie on the picture that is drawn (for the map of a scaled one, see `Axis.scaled`)."""
+
+    scores: Scores
+    rows: Axis
+    columns: Axis
+
+
+class View(NamedTuple):
+    """A picture of SIZE, of which every STEP-th pixel is drawn, ZOOM times as large. One of the two is 1."""
+
+    size: tuple[int, int]
+    step: int
+    zoom: int
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Height and width as it is drawn."""
+        high, wide = (-(-pixels // self.step) * self.zoom for pixels in self.size)
+        return high, wide
+
+    def shares(self, axis: Axis) -> bool:
+        """Whether cells along AXIS lie so close together that each pixel drawn has several."""
+        return axis.stride * self.zoom < self.step
+
+    def cells(self, axis: Axis, first: int, end: int) -> tuple[slice, NDArray[Any], NDArray[Any]]:
+        """The cells along AXIS of the pixels drawn from FIRST to before END: which pixels have any, and of each of
+        them the first and the last."""
+        import numpy as np
+
+        drawn = np.arange(first, end)
+        nearest = []
+        for pixels in (drawn * self.step, np.minimum((drawn + 1) * self.step, axis.size * self.zoom) - 1):
+            middles = (pixels + 0.5) / self.zoom - 0.5
+            nearest.append(np.floor((middles - float(axis.offset)) / float(axis.stride) + 0.5).astype(np.int64))
+        if self.shares(axis):  # of many cells in each pixel, all whose middles lie between its edges
+            edges = np.minimum(np.stack((drawn, drawn + 1)) * self.step, axis.size * self.zoom) / self.zoom - 0.5
+            found = np.ceil((edges - float(axis.offset)) / float(axis.stride)).astype(np.int64)
+            nearest = [found[0], np.maximum(*found - [[0], [1]])]
+        inside = np.flatnonzero((nearest[1] >= 0) & (nearest[0] < axis.cells))
+        low, high = (found[inside].clip(0, axis.cells - 1) for found in nearest)
+        start = first + int(inside[0]) if len(inside) else end
+        return slice(start, start + len(inside)), low, high
+
+    def bands(self, bytes_per_row: float) -> Iterator[tuple[int, int]]:
+        """The rows that are drawn, a few at a time, each needing so many bytes."""
+        rows = max(1, int(_BAND / max(1.0, bytes_per_row)))
+        for first in range(0, self.shown[0], rows):
+            yield first, min(first + rows, self.shown[0])
+
+
+def view_of(picture: Picture, most: int) -> View:
+    """PICTURE with MOST pixels per side."""
+    longest = max(picture.size)
+    return View(picture.size, -(-longest // most), max(1, min(_FEW, most) // longest))
+
+
+def brightness(picture: Picture, view: View) -> NDArray[Any]:
+    """PICTURE as VIEW shows it, in grey, a byte a pixel. Raises PictureError where it cannot be read.
+
+    Values that are not of 0 to 255 are brought there: from 0 to 1, or else from the lowest to the highest.
+    """
+    import numpy as np
+
+    plain = view._replace(zoom=1)
+    high, wide = picture.size
+    grey = np.empty(plain.shown, np.float32)
+    for first, end in plain.bands(_PIXEL * view.step * wide):
+        pixels = picture.read(Box(first * view.step, 0, min(end * view.step, high), wide), view.step)
+        weights = np.array(GREY if pixels.shape[2] >= len(GREY) else (1,), np.float32)
+        grey[first:end] = pixels[:, :, : len(weights)].astype(np.float32) @ weights
+    if pixels.dtype != np.uint8:
+        low, top = float(grey.min()), float(grey.max())
+        if low < 0 or top <= 1 or top > 255:
+            low, top = (0.0, 1.0) if low >= 0 and top <= 1 else (low, top)
+            grey = ((grey - np.float64(low)) * (255 / (top - low) if top > low else 0.0)).astype(np.float32)
+    made = grey.round().clip(0, 255).astype(np.uint8)
+    if view.zoom == 1:
+        return made
+    return np.asarray(pillow().fromarray(made).resize(view.shown[::-1], _BILINEAR))
+
+
+def highest(level: Level, classes: Sequence[int], view: View) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+    """The highest score of CLASSES in LEVEL for each pixel drawn, by bands: which rows, which columns, the scores."""
+    import numpy as np
+
+    across, left, right = view.cells(level.columns, 0, view.shown[1])
+    _, rows, columns = level.scores.shape
+    for band in view.bands(_FLOAT * columns * max(1.0, rows / view.shown[0])):
+        down, first, last = view.cells(level.rows, *band)
+        if not len(first) or not len(left):
+            continue
+        found = np.array(level.scores.values()[classes[0], first[0] : last[-1] + 1])
+        for index in classes[1:]:
+            np.maximum(found, level.scores.values()[index, first[0] : last[-1] + 1], out=found)
+        yield down, across, _pooled(_pooled(found, first - first[0], last - first[0], 0), left, right, 1)
+
+
+def _pooled(values: NDArray[Any], first: NDArray[Any], last: NDArray[Any], axis: int) -> NDArray[Any]:
+    """The highest of VALUES along AXIS from FIRST to LAST."""
+    import numpy as np
+
+    if (first == last).all():
+        return values.take(first, axis)
+    behind = np.full_like(values.take([0], axis), -np.inf)  # since reduceat takes no end after the last value
+    ends = np.stack((first, last + 1), 1).ravel()
+    return np.maximum.reduceat(np.concatenate((values, behind), axis), ends, axis).take(range(0, len(ends), 2), axis)
+
+
+def top_classes(level: Level, view: View) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
+    """The highest score in LEVEL of the cell in the middle of each pixel drawn, and which class has it, by bands: which
+    rows, which columns, the scores, the classes."""
+    import numpy as np
+
+    across, left, right = view.cells(level.columns, 0, view.shown[1])
+    columns, of_columns = np.unique((left + right) // 2, return_inverse=True)  # a cell is drawn as many pixels
+    classes, high, held = level.scores.shape
+    # of a file, whole rows come into memory
+    for band in view.bands(_FLOAT * classes * held * min(1.0, high / view.shown[0])):
+        down, first, last = view.cells(level.rows, *band)
+        if not len(first) or not len(columns):
+            continue
+        rows, of_rows = np.unique((first + last) // 2, return_inverse=True)
+        scores = np.array(level.scores.values()[:, rows[:, None], columns[None, :]])
+        index = scores.argmax(0)
+        best = np.take_along_axis(scores, index[None], 0)[0]
+        yield down, across, best[of_rows][:, of_columns], index[of_rows][:, of_columns]

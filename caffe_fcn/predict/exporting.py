@@ -1,0 +1,219 @@
+"""A net with its weights, and with what its user has to know of it, as an ONNX file.
+
+The one idea: an .onnx file stands alone. What Caffe's users keep beside a net, the mean, the scale, the names of
+classes, goes into it where it can, and what cannot is told, never dropped without a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.engines.nets import one_net
+from caffe_fcn.errors import LoweringError, PictureError
+from caffe_fcn.files.atomic import check_outputs
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.stdout import STDOUT
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import show
+from caffe_fcn.net.source import SourceNet, foreign_types
+from caffe_fcn.onnx.export import Exported, Metadata, export
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.predict.labels import read_labels
+from caffe_fcn.predict.means import Mean
+from caffe_fcn.predict.preprocessing import mean_stated, transform_of
+from caffe_fcn.wording import option
+
+_COLOURS = 3
+_SHOWN = 4
+
+
+class Settings(NamedTuple):
+    """What the user asks for: the BLOBS to put out in place of the net's own outputs, whether all sizes are FIXED and
+    values EXTERNAL, in a file of their own; whether to EXPAND_LRN, as for `lower`; and what to say of the pictures and
+    classes. LABELS is a file."""
+
+    blobs: tuple[str, ...] = ()
+    fixed: bool = False
+    external: bool = False
+    expand_lrn: bool = False
+    mean: Mean | None = None
+    scale: float | None = None
+    rgb: bool = False
+    labels: str | os.PathLike[str] | None = None
+
+
+class Export(NamedTuple):
+    """What was written: the net of the file called NET, in one PHASE, and the METADATA with it; LEFT_OUT are the layers
+    that are not there, REPLACED those in whose place another type is."""
+
+    net: str
+    weights: str
+    phase: str
+    exported: Exported
+    metadata: Metadata
+    settings: Settings
+    left_out: tuple[Node, ...]
+    replaced: tuple[tuple[Node, Node], ...]
+    notes: tuple[str, ...]
+
+
+def export_net(
+    source: SourceNet,
+    weights: WeightFile,
+    out_path: str | os.PathLike[str],
+    selection: Selection = ANY_NET,
+    settings: Settings | None = None,
+    *,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Export:
+    """Write SOURCE with WEIGHTS to OUT_PATH as ONNX, in the phase of SELECTION, by default TEST.
+
+    Raises LoweringError for layers that ONNX cannot say, PictureError for a mean or labels that do not suit the net,
+    ShapeError and WeightsError as `convert` does, OutputError where a file cannot be written.
+    """
+    asked = settings or Settings()
+    others = [asked.labels, None if asked.mean is None else asked.mean.name]
+    if os.fspath(out_path) != STDOUT:
+        check_outputs([out_path], [other for other in others if other is not None], force=force)
+    (graph, shapes), weights, known = one_net(source, weights, selection)
+    scope = choose_scope(graph, shapes, asked.blobs)
+    stated = _stated(scope, asked)
+    metadata = _metadata(source, weights, scope, stated)
+    exported = export(
+        graph,
+        shapes,
+        weights,
+        out_path,
+        outputs=asked.blobs,
+        fixed=asked.fixed,
+        external=asked.external,
+        expand_lrn=asked.expand_lrn,
+        metadata=metadata,
+        force=force,
+        progress=progress,
+    )
+    kept = {node.index: node for node in exported.lowered.scope.graph.nodes}
+    replaced = ((node, kept[node.index]) for node in graph.nodes if node.index in kept)
+    return Export(
+        source.name,
+        weights.path,
+        graph.phase,
+        exported,
+        metadata,
+        asked,
+        tuple(node for node in graph.nodes if node.index not in kept),
+        tuple((old, new) for old, new in replaced if old.type != new.type),
+        tuple(dict.fromkeys([*known, *_notes(source, weights, exported.lowered.scope, asked)])),
+    )
+
+
+# ---- What is told in the file ----
+
+
+def _stated(scope: Scope, asked: Settings) -> Settings:
+    """ASKED, with the mean and the scale that the net itself states where none is given."""
+    stated = transform_of(scope.graph)
+    if stated is None:
+        return asked
+    if asked.mean is None and stated.means:
+        asked = asked._replace(mean=mean_stated(stated))
+    if asked.scale is None and stated.scale != 1:
+        asked = asked._replace(scale=stated.scale)
+    return asked
+
+
+def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings) -> Metadata:
+    files = dict.fromkeys(os.path.basename(name) for name in (source.name, weights.path))
+    channels = _channels(scope)
+    if asked.mean is not None:
+        _check_mean(asked.mean, channels)
+    if asked.rgb and _COLOURS not in channels.values():
+        raise PictureError(
+            f"{option('swap_channels', True)}: expected a net that takes pictures of 3 channels, found none"
+        )
+    order = "RGB" if asked.rgb else "BGR"
+    return Metadata(
+        ", ".join(files),
+        order if _COLOURS in channels.values() else None,
+        None if asked.mean is None else _means(asked.mean, channels),
+        asked.scale,
+        None if asked.labels is None else read_labels(asked.labels, _classes(scope)).names,
+    )
+
+
+def _channels(scope: Scope) -> dict[str, int]:
+    """The inputs of SCOPE that are pictures or videos, and how many channels they have."""
+    shapes = {blob.name: scope.shapes.blobs[blob] for blob in scope.inputs}
+    return {name: shape[1] for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) > 3}
+
+
+def _check_mean(mean: Mean, channels: dict[str, int]) -> None:
+    if not channels:
+        raise PictureError(f"mean {mean.name}: expected a net that takes pictures, found none; leave it out")
+    for count in channels.values():
+        mean.check(count)
+
+
+def _means(mean: Mean, channels: dict[str, int]) -> list[float]:
+    """A value for each channel, of an image its average."""
+    values: list[float] = mean.of_channels().reshape(-1).tolist()
+    counts = set(channels.values())
+    return values * counts.pop() if len(values) == len(counts) == 1 else values
+
+
+def _classes(scope: Scope) -> int:
+    """How many classes the outputs tell apart. Raises LoweringError where they do not agree."""
+    found = {
+        blob.name: shape[min(1, len(shape) - 1)]
+        for blob in scope.outputs
+        if isinstance(shape := scope.shapes.blobs[blob], tuple) and shape
+    }
+    if len(set(found.values())) != 1:
+        shown = ", ".join(f"{count} in {name!r}" for name, count in found.items()) or "none"
+        raise LoweringError(
+            f"{scope.graph.source}: expected one count of classes for {option('labels')}, found {shown}; "
+            f"see {option('blob')}"
+        )
+    return next(iter(found.values()))
+
+
+# ---- What is told beside ----
+
+
+def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings) -> Iterator[str]:
+    yield from foreign_types(node.type for node in scope.graph.nodes)
+    for blob in scope.inputs:
+        node = scope.graph.producer[blob]
+        if node.type != "Input" and node.index >= 0:
+            yield (
+                f"layer {node.name!r} ({node.type}) is now the input {blob.name!r}; what it reads, and does to that, "
+                "is not in the file"
+            )
+    stated = transform_of(scope.graph)
+    if stated is not None and asked.mean is None and stated.means:
+        shown = ", ".join(f"{value:g}" for value in stated.means)
+        yield f"the mean {shown} is that of layer {stated.layer!r}; choose another with {option('mean')}"
+    elif stated is not None and asked.mean is None and stated.mean_file:
+        yield (
+            f"layer {stated.layer!r} subtracts the mean in {stated.mean_file!r}, which is not in the file; "
+            f"see {option('mean')}"
+        )
+    if stated is not None and asked.scale is None and stated.scale != 1:
+        yield f"the scale {stated.scale:g} is that of layer {stated.layer!r}; choose another with {option('scale')}"
+    if asked.mean is not None and asked.mean.is_image:
+        shown = show(asked.mean.values.shape)
+        yield f"mean {asked.mean.name}: an image of {shown} cannot be carried; the file has the means of its channels"
+    names = {layer.name for layer in source.net.layer}
+    foreign = [record.name for record in weights.layers if record.blobs and record.name not in names]
+    if foreign:
+        yield f"weights of layers that are not in the net are left out: {some(foreign)}"
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first of TEXTS, and how many more there are."""
+    more = len(texts) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

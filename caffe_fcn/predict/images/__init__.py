@@ -1,0 +1,1 @@
+"""Pictures read from files, a piece at a time."""

@@ -1,0 +1,323 @@
+"""Pictures, read a piece at a time.
+
+The one idea: a picture gives any box of its pixels as H×W×C in RGB or grey, as the net takes them, and makes no array
+of more than it is asked for. A .npy and an uncompressed TIFF are read where they lie; what has to be decoded, pillow
+holds once, in the few bytes a pixel that the file has.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from caffe_fcn.errors import PictureError, missing
+from caffe_fcn.files.names import ENDINGS, Kind
+from caffe_fcn.files.reading import reading
+from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.predict.images import stored
+from caffe_fcn.predict.images.stored import Stored
+from caffe_fcn.wording import offered, option
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_PIXELS = 500_000_000
+"""The most pixels that a picture may have unless it is said otherwise: a small file can unpack to any size."""
+
+SUFFIXES = frozenset((*ENDINGS[Kind.PICTURE], ".npy"))
+"""What the names of pictures in a folder end in."""
+
+GREY = (0.299, 0.587, 0.114)
+"""The share of red, green and blue in grey, of ITU-R 601, as OpenCV and pillow have it."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+"""What pillow may take a file for. Of the others, some run programs, and some are not even pictures."""
+
+_TO_BYTE = 257
+_ORIENTATION = 0x0112
+
+
+class Box(NamedTuple):
+    """Pixels of a picture, from the first row and column to before the last."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+class Picture(Protocol):
+    """Pixels that can be read by the box."""
+
+    path: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    def read(self, box: Box, step: int = 1) -> NDArray[Any]:
+        """The pixels in BOX as H×W×C, in bytes or float32; with STEP only every so manieth, for a small view.
+
+        Raises PictureError.
+        """
+
+
+def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture at PATH for a net of CHANNELS: 1 makes it grey, 3 RGB, any other number must be the picture's own.
+
+    A .npy holds H×W or H×W×C; its values count as they stand. So do the numbers in a TIFF of 32 bits. Others go by
+    0..255, 16 bits being brought to that. A picture stands as its EXIF says, as viewers, OpenCV and so Caffe have it;
+    of several the first is taken; transparency is ignored.
+
+    Raises PictureError for what is no picture, or one of more than MAX_PIXELS; ExtraError where pillow is needed and
+    not installed; OSError where the file cannot be read.
+    """
+    name = os.fspath(path)
+    mode = os.stat(name).st_mode
+    if not stat.S_ISREG(mode):
+        found = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device; save it to one first"
+        raise PictureError(f"{name}: expected a picture in a file, found {found}")
+    with reading(name) as file:
+        head = file.read(6)
+    if not head:
+        raise PictureError(f"{name}: expected a picture, found an empty file")
+    if head == b"\x93NUMPY":
+        return _in_place(name, stored.npy(name), channels, max_pixels)
+    with _opened(name) as image:
+        if image.format == "TIFF":
+            lies = stored.tiff(name, image.tag_v2, ">" if image.tag_v2.prefix == b"MM" else "<")
+            if lies is not None:
+                return _in_place(name, lies, channels, max_pixels)
+        _check_size(name, image.height, image.width, max_pixels)
+        image.load()
+        return _Decoded(name, image, channels)
+
+
+def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Picture:
+    """What is GIVEN, an array H×W or H×W×C and RGB or a pillow image, as a picture for a net of CHANNELS, as
+    `open_picture` has it of a file.
+
+    Raises PictureError for what is none.
+    """
+    import numpy as np
+
+    if hasattr(given, "tobitmap"):  # of pillow's images alone
+        return _Decoded(name, given, channels)
+    values = np.asarray(given)
+    if values.dtype.kind not in "buif" or values.ndim not in (2, 3) or 0 in values.shape:
+        raise PictureError(f"{name}: expected pixels, H×W or H×W×C, found {values.dtype}, {show(values.shape)}")
+    pixels = values if values.ndim == 3 else values[:, :, None]
+    _check_channels(name, pixels.shape, channels)
+    whole = Box(0, 0, *pixels.shape[:2])
+    known = pixels if pixels.dtype == np.uint8 else _float(name, pixels, whole, 1)
+    return Held(name, _with_channels(known, channels))
+
+
+class Held:
+    """A picture in memory: PIXELS as `Picture.read` gives them, of a file called PATH in messages."""
+
+    def __init__(self, path: str, pixels: NDArray[Any]) -> None:
+        self.path = path
+        self._pixels = pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._pixels.shape[0], self._pixels.shape[1]
+
+    def read(self, box: Box, step: int = 1) -> NDArray[Any]:
+        """The pixels in BOX as H×W×C."""
+        return self._pixels[box.top : box.bottom : step, box.left : box.right : step]
+
+
+def _check_size(name: str, high: int, wide: int, most: int) -> None:
+    if high * wide > most:
+        way = f"; {option('max_pixels', high * wide)} takes it all the same" if offered("max_pixels") else ""
+        raise PictureError(f"{name}: expected at most {most:,} pixels, found {show((high, wide))}{way}")
+
+
+# ---- Plain values in a file ----
+
+
+class _Plain:
+    """A picture in a file of plain values."""
+
+    def __init__(self, path: str, lies: Stored, channels: int) -> None:
+        self.path = path
+        self._stored = lies
+        self._channels = channels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._stored.shape[:2]
+
+    def read(self, box: Box, step: int = 1) -> NDArray[Any]:
+        """The pixels in BOX as H×W×C."""
+        import numpy as np
+
+        rows, columns = range(box.top, box.bottom, step), range(box.left, box.right, step)
+        found = stored.read(self.path, self._stored, rows, columns)
+        if found.dtype.kind == "b":
+            found = found.astype(np.uint8)
+        if found.dtype != np.uint8:
+            found = _float(self.path, found, box, step)
+        if self._stored.divisor != 1:
+            found /= np.float32(self._stored.divisor)
+        return _with_channels(found, self._channels)
+
+
+def _float(path: str, pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]:
+    """PIXELS as float32, which are those in BOX, or every so manieth of them. Raises PictureError for NaN."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        values = pixels.astype(np.float32)
+    if not np.isfinite(values).all():
+        row, column = (int(place) * step for place in np.argwhere(~np.isfinite(values))[0][:2])
+        raise PictureError(
+            f"{path}: row {box.top + row}, column {box.left + column}: expected a number, found NaN or infinity"
+        )
+    return values
+
+
+def _in_place(name: str, lies: Stored, channels: int, max_pixels: int) -> Picture:
+    _check_channels(name, lies.shape, channels)
+    _check_size(name, *lies.shape[:2], max_pixels)
+    return _Plain(name, lies, channels)
+
+
+def _check_channels(name: str, shape: Shape, channels: int) -> None:
+    """Raise PictureError where pixels H×W×C make no picture of CHANNELS."""
+    held = shape[2]
+    if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
+        raise PictureError(
+            f"{name}: expected a picture H×W×C of {channels} channels, as the net takes, found {show(shape)}"
+        )
+
+
+def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
+    """PIXELS, H×W×C, as grey or RGB."""
+    import numpy as np
+
+    held = pixels.shape[2]
+    if channels == 1 and held >= 3:
+        grey = pixels[:, :, :3].astype(np.float32) @ np.array(GREY, np.float32)
+        return (grey.round().astype(np.uint8) if pixels.dtype == np.uint8 else grey)[:, :, None]
+    if channels == 3 and held < 3:
+        return np.repeat(pixels[:, :, :1], 3, axis=2)
+    return pixels[:, :, :channels]
+
+
+# ---- Pictures to be decoded ----
+
+
+class _Decoded:
+    """A picture that pillow has decoded; it is turned, as its EXIF says, a piece at a time."""
+
+    def __init__(self, path: str, image: Any, channels: int) -> None:
+        self.path = path
+        self._image = image
+        self._channels = channels
+        if channels not in (1, 3):
+            raise PictureError(
+                f"{path}: expected a picture of {channels} channels, as the net takes, found one in {image.mode}; "
+                "give it as a .npy of H×W×C"
+            )
+        self._turned = _turned(image)
+        self.read(Box(0, 0, 1, 1))  # shows whether pillow can make grey or RGB of it
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        size = self._image.height, self._image.width
+        return size[::-1] if self._turned.transposed else size
+
+    def read(self, box: Box, step: int = 1) -> NDArray[Any]:
+        """The pixels in BOX as H×W×C."""
+        import numpy as np
+
+        (high, wide), (transposed, upside_down, mirrored) = self.size, self._turned
+        top, bottom = (high - box.bottom, high - box.top) if upside_down else (box.top, box.bottom)
+        left, right = (wide - box.right, wide - box.left) if mirrored else (box.left, box.right)
+        lies = (top, left, bottom, right) if transposed else (left, top, right, bottom)
+        pixels = self._pixels(self._image.crop(lies))
+        if transposed:
+            pixels = np.moveaxis(pixels, 0, 1)
+        pixels = pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1][::step, ::step]
+        return pixels if pixels.dtype == np.uint8 else _float(self.path, pixels, box, step)
+
+    def _pixels(self, part: Any) -> NDArray[Any]:
+        """PART of the picture, as it lies, as an array."""
+        import numpy as np
+
+        if part.mode == "F" or part.mode.startswith("I"):
+            of_16 = part.mode.startswith("I;16") or (part.mode == "I" and self._image.format != "TIFF")
+            values = np.asarray(part).astype(np.float32)[:, :, None] / np.float32(_TO_BYTE if of_16 else 1)
+            return _with_channels(values, self._channels)
+        if part.mode in ("P", "PA"):
+            part = part.convert("RGB")
+        pixels = np.asarray(part.convert("L" if self._channels == 1 else "RGB"))
+        return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+class _Turned(NamedTuple):
+    """How a picture lies in its file: what is to be seen comes of it by being TRANSPOSED, then turned UPSIDE_DOWN, so
+    that the last row comes first, then MIRRORED, so that the last column does."""
+
+    transposed: bool = False
+    upside_down: bool = False
+    mirrored: bool = False
+
+
+def _turned(image: Any) -> _Turned:
+    """What the EXIF of IMAGE, which is decoded, says. A TIFF pillow has turned while decoding; whether it then still
+    says so depends on pillow's version."""
+    if image.format == "TIFF":
+        return _Turned()
+    known = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
+    try:
+        return _Turned(*map(bool, known.get(image.getexif().get(_ORIENTATION), ())))
+    except Exception:  # EXIF that cannot be read says nothing, as OpenCV has it
+        return _Turned()
+
+
+def pillow() -> Any:
+    """pillow's Image module. Raises ExtraError where it is not installed."""
+    try:
+        from PIL import Image
+    except Exception as error:
+        told = "reading and drawing pictures needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        raise missing(error, "PIL", told) from error
+    return Image
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[Any]:
+    """The picture NAME as pillow has it, not yet decoded. What it raises while that is done becomes a PictureError."""
+    package = pillow()
+    before, package.MAX_IMAGE_PIXELS = package.MAX_IMAGE_PIXELS, None  # ours is the limit, checked before decoding
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with package.open(name, formats=_FORMATS) as image:
+                yield image
+    except PictureError:
+        raise
+    except package.UnidentifiedImageError as error:
+        known = ", ".join(_FORMATS).replace("PPM", "PGM, PPM")
+        raise PictureError(f"{name}: expected a picture ({known} or .npy), found another kind of file") from error
+    except Exception as error:  # damage shows in the readers of pillow in many ways
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = name
+            raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise PictureError(
+            f"{name}: the picture is damaged, or of a kind that pillow cannot read ({reason})"
+        ) from error
+    finally:
+        package.MAX_IMAGE_PIXELS = before

@@ -1,0 +1,83 @@
+"""What a user gives to compare the nets on, as arrays of numbers ready to be fed: such arrays themselves, and pictures,
+which are prepared as they are to be run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.errors import EngineError
+from caffe_fcn.files.reading import reading
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.onnx.scope import choose_scope
+from caffe_fcn.predict.crops import resampled
+from caffe_fcn.predict.images.picture import Box, open_picture
+from caffe_fcn.predict.means import read_mean, whole
+from caffe_fcn.predict.preprocessing import Preprocessing, transform_of, with_defaults
+
+_KINDS = "fiub"
+"""Floating point, integers, and truth values."""
+
+
+def read_inputs(
+    paths: Sequence[str], net: Net, *, mean: str | None = None, scale: float | None = None, rgb: bool = False
+) -> tuple[list[Array], tuple[str, ...]]:
+    """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, the MEAN
+    subtracted and multiplied by SCALE, as with `run`.
+
+    Raises EngineError for a net that takes no pictures and for arrays that are none of numbers, PictureError for
+    pictures and means that suit neither the net nor each other; OSError where a file cannot be read.
+    """
+    if all(path.lower().endswith(".npy") for path in paths):
+        return [read_array(path) for path in paths], ()
+    name, shape = _fed(net)
+    stated = transform_of(net.graph, name)
+    steps, notes = with_defaults(stated, None if mean is None else read_mean(mean), scale, rgb)
+    steps.check(shape[1])
+    told = steps.note(whole((shape[2], shape[3])))
+    return [read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, steps) for path in paths], (
+        *notes,
+        *([told] if told else []),
+    )
+
+
+def _fed(net: Net) -> tuple[str, Shape]:
+    """The one input of NET that pictures go into, and its shape."""
+    shapes = {blob.name: net.shapes.blobs[blob] for blob in choose_scope(*net).inputs}
+    pictures = {name: shape for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) == 4}
+    if len(shapes) != 1 or not pictures:
+        found = ", ".join(map(repr, shapes)) or "none"
+        raise EngineError(f"{net.graph.source}: expected one input N×C×H×W for pictures, found the inputs {found}")
+    return next(iter(pictures.items()))
+
+
+def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
+    """The picture at PATH as one input of SHAPE, C×H×W."""
+    size = shape[2], shape[3]
+    picture = resampled(open_picture(path, shape[1]), size)
+    box = Box(0, 0, *size)
+    return steps.blob(picture.read(box), box, whole(size))
+
+
+def read_array(path: str | os.PathLike[str]) -> Array:
+    """The array in the .npy file at PATH as float32. Raises EngineError where it is none of finite numbers; OSError
+    where it cannot be read."""
+    import numpy as np
+
+    try:
+        with reading(path) as file:
+            array = np.load(file, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # numpy has Python parse the header, which fails in many ways, and believes its shape
+        reason = " ".join(str(error).split())[:120]
+        raise EngineError(f"{os.fspath(path)}: expected an array in a .npy file, found none ({reason})") from error
+    if not isinstance(array, np.ndarray):
+        raise EngineError(f"{os.fspath(path)}: expected one array in a .npy file, found an archive of them")
+    if array.dtype.kind not in _KINDS or not array.size:
+        raise EngineError(f"{os.fspath(path)}: expected an array of numbers, found {array.size} of {array.dtype}")
+    numbers: Array = array.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise EngineError(f"{os.fspath(path)}: expected finite numbers, found NaN or infinity")
+    return numbers

@@ -1,0 +1,223 @@
+"""The mean of a net's pictures: numbers, or an image of them in a file, held against the net and what it is fed.
+
+The one idea: an image of a mean belongs to pixels. It is subtracted where its pixels are those of the picture, and an
+array whose axes say otherwise is refused, with what to do about it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import PictureError
+from caffe_fcn.files.reading import reading
+from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.predict.images.picture import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_MOST_BYTES = 1 << 30
+"""No image of a mean is larger."""
+
+_IMAGE = 3
+"""The axes of an image, C×H×W."""
+
+
+class Frame(NamedTuple):
+    """The part of a picture that a net is fed: the pixels in WINDOW of a picture of SIZE; MIRRORED, its last column
+    comes first."""
+
+    size: tuple[int, int]
+    window: Box
+    mirrored: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the part."""
+        return self.window.bottom - self.window.top, self.window.right - self.window.left
+
+
+def whole(size: tuple[int, int]) -> Frame:
+    """The frame of a picture of SIZE that is fed as a whole."""
+    return Frame(size, Box(0, 0, *size))
+
+
+class Mean(NamedTuple):
+    """What is subtracted, called NAME in messages: VALUES are one number for all channels, without an axis; one for
+    each channel of the net in its order, C; or an image of them, C×H×W. SHAPE is that of the array in the file."""
+
+    name: str
+    values: NDArray[Any]
+    shape: Shape = ()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether each pixel has a mean of its own."""
+        return self.values.ndim == _IMAGE
+
+    def of_channels(self) -> NDArray[Any]:
+        """The mean of each channel, C, or the one number for all."""
+        import numpy as np
+
+        averages = self.values.mean((1, 2), np.float64) if self.is_image else self.values
+        return np.asarray(averages, np.float32)
+
+    def check(self, channels: int, size: tuple[int, int] | None = None) -> None:
+        """Raise PictureError where it is none for a net of so many CHANNELS, which takes pictures of SIZE alone, if
+        that is given."""
+        held = self.values.shape[0] if self.values.ndim else channels
+        if held != channels or self.values.ndim == _IMAGE - 1:
+            if self.shape:
+                hint = _transposition(self.shape, channels)
+                raise PictureError(
+                    f"mean {self.name}: expected {channels}×H×W, or {channels} values, for the channels that the net "
+                    f"takes, found {show(self.shape)}{hint}"
+                )
+            raise PictureError(f"mean {self.name}: expected {_count(channels)}, as the net takes, found {held}")
+        if size is None or not self.is_image or not _smaller(self.values.shape[1:], size):
+            return
+        averages = ",".join(f"{value:.6g}" for value in self.of_channels().tolist())
+        raise PictureError(
+            f"mean {self.name}: expected at least {show(size)} pixels, the size of the net's input, found "
+            f"{show(self.values.shape[1:])}; give the image that the net was trained with, or the means of its "
+            f"channels, {averages}"
+        )
+
+    def part(self, frame: Frame, box: Box) -> NDArray[Any]:
+        """What to subtract from the pixels at BOX of what the net is fed, which is FRAME: C×h×w, or C×1×1.
+
+        Of an image of the whole picture it is the part at the same place, as in Caffe's data layers, which mirror the
+        difference; of a larger one than the net is fed it is the centre; of a smaller one the means of its channels.
+        """
+        if not self.is_image:
+            return self.values[..., None, None]
+        size = self.values.shape[1:]
+        same = size == frame.size
+        if not same and _smaller(size, frame.shape):
+            return self.of_channels()[:, None, None]
+        top, left = (frame.window.top, frame.window.left) if same else _centre(size, frame.shape)
+        high, wide = frame.shape
+        image = self.values[:, top : top + high, left : left + wide]
+        if same and frame.mirrored:
+            image = image[:, :, ::-1]
+        return image[:, box.top : box.bottom, box.left : box.right]
+
+    def note(self, frame: Frame) -> str | None:
+        """What to tell of it on FRAME: that the image is of another size."""
+        size = self.values.shape[1:]
+        if not self.is_image or size in (frame.size, frame.shape):
+            return None
+        took = "the means of its channels" if _smaller(size, frame.shape) else "its centre"
+        return f"mean {self.name}: of {show(size)} pixels, the net is fed {show(frame.shape)}; took {took}"
+
+
+def _smaller(size: tuple[int, ...], other: tuple[int, int]) -> bool:
+    """Whether an image of SIZE does not cover one of the OTHER size."""
+    return size[0] < other[0] or size[1] < other[1]
+
+
+def _centre(size: tuple[int, ...], part: tuple[int, int]) -> tuple[int, int]:
+    """Where the centre PART of SIZE begins. An odd pixel is left over at the end, as in Caffe."""
+    return (size[0] - part[0]) // 2, (size[1] - part[1]) // 2
+
+
+def _count(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
+
+
+def _transposition(shape: Shape, channels: int) -> str:
+    """What makes C×H×W of an array of SHAPE, if its axes stand in another order; what to do else."""
+    if len(shape) == 2 and channels == 1:
+        return ", which is H×W; add the axis of the channels: mean[None]"
+    if len(shape) == _IMAGE and shape[2] == channels:
+        return ", which is H×W×C; transpose it: mean.transpose(2, 0, 1)"
+    if len(shape) == _IMAGE + 1 and shape[3] == channels:
+        return ", which is 1×H×W×C; transpose it: mean[0].transpose(2, 0, 1)"
+    held = shape[-_IMAGE] if len(shape) >= _IMAGE else shape[0] if len(shape) == 1 else 1
+    return f", of {_count(held)}; give the mean of the pictures that the net was trained on"
+
+
+def read_mean(text: str) -> Mean:
+    """The mean that TEXT says: numbers with commas between, or the name of a .npy or a binaryproto.
+
+    Raises PictureError where it says none; OSError where a file cannot be read.
+    """
+    import numpy as np
+
+    if re.fullmatch(rf"{_NUMBER}(\s*,\s*{_NUMBER})*", text) and not os.path.isfile(text):
+        numbers = [float(value) for value in text.split(",")]
+        return Mean(text, _single(text, np.array(numbers if len(numbers) > 1 else numbers[0])))
+    if os.path.exists(text) or text.lower().endswith((".npy", ".binaryproto")):
+        stored = _file(text)
+        values = _single(text, stored[0] if stored.ndim == _IMAGE + 1 else stored)
+        return Mean(text, values.reshape(-1) if values.shape[1:] == (1, 1) else values, stored.shape)
+    raise PictureError(
+        f"mean {text}: expected numbers such as 104,117,123, or a .npy or .binaryproto, found no such file"
+    )
+
+
+def _single(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """VALUES in single precision. Raises PictureError for NaN."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise PictureError(f"mean {name}: expected numbers, found NaN or infinity")
+    return single
+
+
+def _file(path: str) -> NDArray[Any]:
+    """The values in the file at PATH, C, C×H×W or 1×C×H×W, or in another order."""
+    size = os.path.getsize(path)
+    if size > _MOST_BYTES:
+        raise PictureError(f"mean {path}: expected at most {_MOST_BYTES:,} bytes, found {size:,}")
+    with reading(path) as file:
+        start = file.read(6)
+    values = _npy(path) if start == b"\x93NUMPY" else _binaryproto(path)
+    if values.dtype.kind not in "buif" or not 1 <= values.ndim <= _IMAGE + 1 or 0 in values.shape:
+        raise PictureError(f"mean {path}: expected numbers, C or C×H×W, found {values.dtype}, {show(values.shape)}")
+    if values.ndim == _IMAGE + 1 and values.shape[0] != 1:
+        raise PictureError(f"mean {path}: expected one image, found {values.shape[0]}")
+    return values
+
+
+def _npy(path: str) -> NDArray[Any]:
+    """The array in the .npy at PATH."""
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.array(np.lib.format.open_memmap(path, mode="r"))  # checks the header against the file's size
+    except OSError as error:
+        error.filename = path
+        raise
+    except Exception as error:  # numpy has Python parse the header, which fails in many ways
+        reason = " ".join(str(error).split())[:80]
+        raise PictureError(f"mean {path}: expected an array in .npy, found a damaged file ({reason})") from error
+
+
+def _binaryproto(path: str) -> NDArray[Any]:
+    """The values of the BlobProto at PATH, with four axes, or as many as it says."""
+    import numpy as np
+    from google.protobuf.message import DecodeError
+
+    with reading(path) as file:
+        data = file.read()
+    try:
+        blob = schema.message_class("BlobProto").FromString(data)
+    except DecodeError:
+        raise PictureError(f"mean {path}: expected a .npy or a binaryproto, found neither") from None
+    shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+    values = blob.double_data or blob.data
+    if len(values) != math.prod(shape) or min(shape, default=0) < 1:
+        found = f"{len(values)} for {show(shape)}"
+        raise PictureError(f"mean {path}: expected as many values as its shape says, found {found}")
+    return np.array(values).reshape(shape)

@@ -1,0 +1,324 @@
+"""A net that is loaded to look at pictures: what it is fed, what comes out, and at which sizes.
+
+The one idea: what a picture's size does to a net is asked of shape inference, one axis at a time, before
+anything runs. So the size of a map is known for pictures that no engine could take in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from caffe_fcn.engines.expected import counted
+from caffe_fcn.engines.nets import Size, one_net_for
+from caffe_fcn.engines.protocol import Array, Engine, Net, Session
+from caffe_fcn.errors import CaffeFcnError, EngineError, LoweringError, ShapeError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
+from caffe_fcn.net.sizes import advice, other_parameters
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.onnx.finite import check_finite
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.predict.cells import Axis, Cells
+from caffe_fcn.predict.outputs import NetOutput, holds
+from caffe_fcn.predict.tiling import Reach, reach
+from caffe_fcn.wording import command, option
+
+_FLOAT = 4
+_LARGER = 512
+"""So many pixels larger than its nominal size a net is, when its need of memory is estimated."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net that takes pictures. FEED is the blob that they go into, FED its shape at the nominal size, OUTPUTS the
+    blobs that are looked at; NOTES are on the net and its weights."""
+
+    net: Net
+    session: Session
+    feed: str
+    fed: Shape
+    outputs: tuple[NetOutput, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """The file of the net, for messages."""
+        return self.net.graph.source
+
+    @property
+    def channels(self) -> int:
+        """How many channels pictures have."""
+        return self.fed[1]
+
+    def fits(self, size: Size) -> bool:
+        """Whether the net has the parameters that it has also for pictures of SIZE, if it was loaded for these."""
+        try:
+            return other_parameters(self.net.graph, self.net.shapes, self.shapes(size)) is None
+        except ShapeError:
+            return False
+
+    @property
+    def maps(self) -> tuple[NetOutput, ...]:
+        """Those of the outputs that are maps."""
+        return tuple(output for output in self.outputs if output.is_map)
+
+    @property
+    def nominal(self) -> Size:
+        """The height and width that the file says."""
+        return self.fed[2], self.fed[3]
+
+    @cached_property
+    def fixed(self) -> Size | None:
+        """The only height and width of pictures that the net takes; None where it takes others, along both axes."""
+        dims = self.session.inputs[self.feed][2:]
+        if any(extent is not None for extent in dims):
+            return self.nominal
+        try:
+            larger = self.shapes((self.nominal[0] + _LARGER, self.nominal[1] + _LARGER))
+        except ShapeError:  # it takes some sizes, if not this
+            return None
+        return self.nominal if other_parameters(self.net.graph, self.net.shapes, larger) else None
+
+    def shapes(self, size: Size) -> Shapes:
+        """The shapes of all blobs on one picture of SIZE. Raises ShapeError where the net does not take it."""
+        shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
+        refuse_empty(self.net.graph, shapes)
+        return shapes
+
+    def cells(self, output: NetOutput, size: Size) -> Cells:
+        """The cells of the map OUTPUT on a picture of SIZE. Raises ShapeError where the net does not take it."""
+        axes = []
+        for axis, pixels in enumerate(size):
+            try:
+                shapes = self._along(axis, pixels)
+            except ShapeError as error:
+                raise self._misfit(size, error) from error
+            geometry = infer_geometry(self.net.graph, shapes).get(output.blob)
+            made = shapes.blobs[output.blob]
+            if geometry is None or not isinstance(made, tuple):
+                raise ShapeError(f"{self.source}: {output.name!r} is no map of a picture of {show(size)}")
+            axes.append(Axis(pixels, made[2 + axis], geometry.axes[axis]))
+        return Cells(axes[0], axes[1])
+
+    def _misfit(self, size: Size, error: ShapeError) -> ShapeError:
+        """What to raise for a picture of SIZE, of which ERROR says what the net has against it along one axis."""
+        try:
+            self.shapes(size)
+        except ShapeError as whole:
+            error = whole
+        near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, size)
+        cure = f"{near}; bring the picture there with {option('resize')}" if near else ""
+        told = str(error).removeprefix(f"{self.source}: ")
+        return ShapeError(f"{self.source}: a picture of {show(size)} pixels does not suit the net: {told}{cure}")
+
+    def _along(self, axis: int, pixels: int) -> Shapes:
+        """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""
+        shapes = self.shapes((pixels, self.nominal[1]) if axis == 0 else (self.nominal[0], pixels))
+        for output in self.outputs:
+            made = shapes.blobs[output.blob]
+            if not isinstance(made, tuple) or 0 in made:
+                raise ShapeError(f"{self.source}: {output.name!r} is nothing for {pixels} pixels")
+        return shapes
+
+    def takes(self, size: Size) -> bool:
+        """Whether pictures of SIZE are large enough."""
+        try:
+            for axis, pixels in enumerate(size):
+                self._along(axis, pixels)
+        except ShapeError:
+            return False
+        return True
+
+    @cached_property
+    def smallest(self) -> Size:
+        """The least height and width of a picture: a whole window, unless borders are padded."""
+        if self.fixed is not None:
+            return self.fixed
+        high, wide = self.least
+        for output in self.maps:
+            found = output.geometry
+            if found is not None and all(reason.cause is Cause.PARTIAL_WINDOW for reason in found.reasons):
+                high, wide = max(high, found.window[0] or 0), max(wide, found.window[1] or 0)
+        return high, wide
+
+    @cached_property
+    def least(self) -> Size:
+        """The least height and width that the net can be run on, if only with partial windows."""
+        high, wide = self.nominal
+        return _least(high, lambda size: self.takes((size, wide))), _least(wide, lambda size: self.takes((high, size)))
+
+    def reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
+        """What cells of OUTPUT need of a picture of SIZE, for tiles; None where their places move with it."""
+        graph, (high, wide) = self.net.graph, self.nominal
+        along = [self.shapes(each) for each in ((size[0], wide), (high, size[1]))]
+        found = [reach(graph, shapes, output.blob, axis) for axis, shapes in enumerate(along)]
+        nominal = [reach(graph, self.net.shapes, output.blob, axis) for axis in range(2)]
+        if [each.align for each in found] != [each.align for each in nominal]:
+            return None
+        return found[0], found[1]
+
+    @cached_property
+    def bytes_per_pixel(self) -> float:
+        """The memory that a run takes, about, for each pixel of the picture: what its largest layer reads and makes."""
+        high, wide = self.nominal
+        for size in ((high + _LARGER, wide + _LARGER), self.nominal):
+            try:
+                shapes = self.shapes(size)
+            except ShapeError:
+                continue
+            return max(_values(shapes, (*node.bottoms, *node.tops)) for node in self.net.graph.nodes) / prod(size)
+        return 0.0
+
+    def run(self, picture: Array) -> dict[str, Array]:
+        """All outputs by name for one PICTURE, 1×C×H×W, from one run; a net with a fixed batch is fed it as often as
+        it takes, and of what comes out the first part is returned.
+
+        Raises ShapeError or EngineError where the net does not take it, or makes no numbers of it.
+        """
+        import numpy as np
+
+        batch = self.session.inputs[self.feed][0] or 1
+        made = self.session.run({self.feed: np.repeat(picture, batch, axis=0) if batch > 1 else picture})
+        for output in self.outputs:
+            array = made[output.name]
+            if not np.isfinite(array).all():
+                raise EngineError(
+                    f"{self.source}: makes NaN or infinity in {output.name!r} of finite weights and pixels; "
+                    f"are {option('mean')} and {option('scale')} those of its training?"
+                )
+            if batch > 1 and array.ndim and array.shape[0] % batch == 0 and not output.counted:
+                made[output.name] = array[: array.shape[0] // batch]
+        return made
+
+
+def _least(enough: int, takes: Callable[[int], bool]) -> int:
+    """The least extent that TAKES accepts, ENOUGH being one."""
+    low, high = 0, enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if takes(middle) else (middle, high)
+    return high
+
+
+def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:
+    """The bytes of BLOBS together."""
+    known = (shapes.blobs[blob] for blob in dict.fromkeys(blobs))
+    return sum(_FLOAT * prod(shape) for shape in known if isinstance(shape, tuple))
+
+
+def load_model(
+    source: SourceNet,
+    weights: WeightFile,
+    engine: Engine,
+    *,
+    blobs: Sequence[str] = (),
+    selection: Selection = ANY_NET,
+    like: Callable[[int], Size | None] | None = None,
+) -> Model:
+    """The net SOURCE with its WEIGHTS, ready to look at pictures by its outputs, or by BLOBS; of the size LIKE where it
+    does not tell its own, as `one_net_for` has it.
+
+    What only the training needs is left out, as `choose_scope` has it. Raises EngineError for a net that takes no
+    pictures; LoweringError for a blob that is not made; WeightsError where weights are NaN or infinite; what ENGINE
+    raises for a net that it cannot run.
+    """
+    whole, weights, notes = one_net_for(source, weights, selection, blobs, like)
+    check_finite(weights, whole.graph)
+    scope = choose_scope(*whole, blobs)
+    session = engine.load(whole, weights, outputs=blobs)
+    net = Net(scope.graph, scope.shapes)
+    feed, fed = _feed(net, session)
+    model = Model(net, session, feed, fed, (), notes)
+    counts = counted(net.graph)
+    geometry = infer_geometry(net.graph, net.shapes)
+    own = scope if not blobs else _own_outputs(whole) or scope
+    everything = _with_measures(whole.graph, own.graph, net.graph)
+    made = []
+    for blob in scope.outputs:
+        shape = net.shapes.blobs[blob]
+        if not isinstance(shape, tuple):
+            raise EngineError(f"{net.graph.source}: the shape of {blob.name!r} is not known: {shape}")
+        if 0 in shape:
+            raise EngineError(f"{net.graph.source}: {blob.name!r} is empty, {show(shape)}")
+        place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))
+        kind = holds(everything, own.outputs, blob, shape, place is not None)
+        made.append(NetOutput(blob, shape, kind, place, blob in counts))
+    return replace(model, outputs=tuple(made))
+
+
+def no_map(model: Model, output: NetOutput, name: str) -> EngineError:
+    """That OUTPUT of MODEL is no map, which the option NAME is for, and what to do: convert the net, where that changes
+    it, or look at a map that the output is made of."""
+    told = f"{model.source}: {output.name!r} is {show(output.shape)}, and no map, which {option(name)} is for"
+    if prod(output.shape[2:]) == 1 and _convertible(model.net):
+        return EngineError(f"{told}; make the net fully convolutional first: {command('convert')}")
+    found = _maps_behind(model.net, output.blob)
+    return EngineError(f"{told}; choose a map, as with {option('blob', found[-1].name)}" if found else told)
+
+
+def _convertible(net: Net) -> bool:
+    """Whether a conversion of NET changes anything."""
+    from caffe_fcn.surgery.convolutionalize import convolutionalize
+
+    try:
+        return bool(convolutionalize(net.graph, net.shapes).edits)
+    except CaffeFcnError:
+        return False
+
+
+def _maps_behind(net: Net, output: Blob) -> list[Blob]:
+    """The maps of several cells that OUTPUT is made of, in the order of the layers."""
+    geometry, needed, found = infer_geometry(net.graph, net.shapes), {output}, []
+    for node in reversed(net.graph.nodes):
+        if node.bottoms and not needed.isdisjoint(node.tops):
+            needed.update(node.bottoms)
+            shapes = {top: net.shapes.blobs[top] for top in node.tops if geometry.get(top) is not None}
+            found += [top for top, shape in shapes.items() if isinstance(shape, tuple) and prod(shape[2:]) > 1]
+    return found[::-1]
+
+
+def _own_outputs(whole: Net) -> Scope | None:
+    """The part of the net WHOLE that its own outputs need; None if it has none."""
+    try:
+        return choose_scope(*whole)
+    except LoweringError:
+        return None
+
+
+def _with_measures(whole: Graph, *used: Graph) -> Graph:
+    """The parts of the net WHOLE that are USED, and behind them what reads their blobs in the whole net."""
+    nodes = {(node.index, node.tops): node for graph in (whole, *used) for node in graph.nodes}
+    return whole.made_of(nodes.values())
+
+
+def _map_of(model: Model, blob: Blob, shape: Shape, found: Geometry | None) -> Geometry | None:
+    """Where the cells of BLOB lie, of which FOUND is known; None if it is no map, but one answer for the picture."""
+    if found is None or len(shape) != len(model.fed):
+        return None
+    if found.exactness is not Exactness.NOWHERE or prod(shape[2:]) != 1:
+        return found
+    try:
+        larger = model.shapes((model.nominal[0] + _LARGER, model.nominal[1] + _LARGER)).blobs[blob]
+    except ShapeError:
+        return None
+    return found if isinstance(larger, tuple) and prod(larger[2:]) != 1 else None
+
+
+def _feed(net: Net, session: Session) -> tuple[str, Shape]:
+    """The one input of the net, and its shape. Raises EngineError where it is not a picture."""
+    source = net.graph.source
+    if len(session.inputs) != 1:
+        found = ", ".join(map(repr, session.inputs)) or "none"
+        raise EngineError(f"{source}: expected a net with one input, the picture, found the inputs {found}")
+    name = next(iter(session.inputs))
+    shape = net.shapes.blobs[Blob(name, 0)]
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        found = show(shape) if isinstance(shape, tuple) else "another shape"
+        raise EngineError(f"{source}: expected pictures, N×C×H×W, as input {name!r}, found {found}")
+    return name, shape

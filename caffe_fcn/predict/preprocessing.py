@@ -1,0 +1,136 @@
+"""What a net is fed, made of pixels: the steps that its training took, and nothing else.
+
+The one idea: the order is that of Caffe's `transform_param`. Pixels of 0..255, blue before green before red, minus
+the mean, times the scale. Nets trained on values of 0..1 have 1/255 for a scale, and no other option is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn.errors import PictureError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.shapes.data import crops, resizes
+from caffe_fcn.predict.images.picture import Box
+from caffe_fcn.predict.means import Frame, Mean
+from caffe_fcn.wording import option
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_COLOURS = 3
+
+
+class Preprocessing(NamedTuple):
+    """The steps from pixels to a net's input. With RGB the net takes red first, by default blue."""
+
+    mean: Mean | None = None
+    scale: float = 1.0
+    rgb: bool = False
+
+    def blob(self, pixels: NDArray[Any], box: Box, frame: Frame) -> NDArray[Any]:
+        """The input C×H×W, in float32, for PIXELS, H×W×C in RGB, which lie at BOX in what the net is fed, FRAME."""
+        import numpy as np
+
+        channels = pixels.shape[2]
+        made = np.empty((channels, *pixels.shape[:2]), np.float32)
+        swapped = channels == _COLOURS and not self.rgb
+        made[:] = np.moveaxis(pixels[:, :, ::-1] if swapped else pixels, 2, 0)
+        if self.mean is not None:
+            made -= self.mean.part(frame, box)
+        if self.scale != 1.0:
+            made *= np.float32(self.scale)
+        return made
+
+    def check(self, channels: int, size: tuple[int, int] | None = None) -> None:
+        """Raise PictureError where the mean is none for a net of so many CHANNELS, which takes pictures of SIZE alone,
+        if that is given."""
+        if self.mean is not None:
+            self.mean.check(channels, size)
+
+    def note(self, frame: Frame) -> str | None:
+        """What to tell of these steps on a picture of which the net is fed FRAME."""
+        return None if self.mean is None else self.mean.note(frame)
+
+
+# ---- What the net says ----
+
+
+class Transform(NamedTuple):
+    """What a data layer of a net does to its pictures: it subtracts the MEANS, or else those in a file, and scales."""
+
+    layer: str
+    means: tuple[float, ...] = ()
+    mean_file: str = ""
+    scale: float = 1.0
+
+
+def transform_of(graph: Graph, feed: str | None = None) -> Transform | None:
+    """What the data layer that makes the blob FEED says in its transform_param, or the first layer that says anything.
+
+    Raises PictureError for a mean or a scale that is no number.
+    """
+    for node in graph.nodes:
+        param = node.layer.transform_param
+        if node.bottoms or (feed is not None and feed not in [blob.name for blob in node.tops]):
+            continue
+        if not all(map(math.isfinite, (*param.mean_value, param.scale))):
+            raise PictureError(
+                f"{graph.source}: layer {node.name!r}: expected a mean and a scale, found NaN or infinity"
+            )
+        found = Transform(node.name, tuple(param.mean_value), param.mean_file, param.scale)
+        if found != Transform(node.name):
+            return found
+    return None
+
+
+class StatedSize(NamedTuple):
+    """How the data LAYER of a net brings pictures to the size of its input: RESIZED to a height and width, if any, and
+    then CROPPED or not."""
+
+    layer: str
+    resized: tuple[int, int] | None
+    cropped: bool
+
+
+def size_of(graph: Graph, feed: str) -> StatedSize | None:
+    """What the data layer that makes the blob FEED does to the size of pictures; None if nothing."""
+    for node in graph.nodes:
+        if not node.bottoms and feed in [blob.name for blob in node.tops]:
+            found = StatedSize(node.name, resizes(node.layer), crops(node.layer))
+            return found if found.resized or found.cropped else None
+    return None
+
+
+def mean_stated(transform: Transform) -> Mean:
+    """The mean whose numbers TRANSFORM states; a single one is for all channels, as in Caffe."""
+    import numpy as np
+
+    values = transform.means if len(transform.means) > 1 else transform.means[0]
+    return Mean(f"of layer {printable(transform.layer)!r}", np.array(values, np.float32))
+
+
+def with_defaults(
+    transform: Transform | None, mean: Mean | None, scale: float | None, rgb: bool = False
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    """The steps by MEAN and SCALE where these are given, else by TRANSFORM, with notes on what comes from there.
+
+    No file that a net names is opened.
+    """
+    stated = transform or Transform("")
+    layer = f"layer {printable(stated.layer)!r}"
+    notes = []
+    if mean is None and stated.means:
+        text = ",".join(f"{value:.6g}" for value in stated.means)
+        mean = mean_stated(stated)
+        notes.append(f"{layer} subtracts the mean {text}, and so does this; choose another with {option('mean')}")
+    elif mean is None and stated.mean_file:
+        name = printable(stated.mean_file, 80)
+        notes.append(f"{layer} subtracts the mean in {name!r}, which was not opened; give it with {option('mean')}")
+    if scale is None and stated.scale != 1:
+        notes.append(
+            f"{layer} multiplies by {stated.scale:.6g}, and so does this; choose another with {option('scale')}"
+        )
+    return Preprocessing(mean, stated.scale if scale is None else scale, rgb), tuple(notes)

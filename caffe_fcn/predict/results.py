@@ -1,0 +1,184 @@
+"""What a net made of a picture, as the files that are asked for: the maps in numpy's formats, and drawn.
+
+The one idea: an array goes to its file a piece at a time, whether the file is a pipe, a member of an archive or a
+.npy in which the map was made in the first place.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from caffe_fcn.errors import EngineError
+from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.labels import Labels
+from caffe_fcn.predict.maps import npy_header
+from caffe_fcn.wording import option
+
+if TYPE_CHECKING:
+    from caffe_fcn.predict.draw import view
+    from caffe_fcn.predict.draw.render import Drawing
+    from caffe_fcn.predict.outputs import NetOutput
+    from caffe_fcn.predict.predictor import Model
+    from caffe_fcn.predict.running import Answer, Level, Result
+
+Write = Callable[[bytes], None]
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of everything in an archive, so that its bytes are the same each time."""
+
+
+class Heat(NamedTuple):
+    """Whose scores a heat map of BLOB shows: the highest of CLASSES, together called TITLE."""
+
+    blob: str
+    classes: tuple[int, ...]
+    title: str
+
+
+def drawn_of(model: Model, name: str) -> NetOutput:
+    """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
+    is none, or more than one."""
+    from caffe_fcn.predict.predictor import no_map
+
+    maps = model.maps
+    if not maps:
+        raise no_map(model, model.outputs[0], name)
+    of_classes = [output for output in maps if output.of_classes]
+    found = maps if len(maps) == 1 else of_classes
+    if len(found) != 1:
+        names = ", ".join(repr(output.name) for output in maps)
+        raise EngineError(f"{model.source}: has the maps {names}; choose with {option('blob')} which one is drawn")
+    return found[0]
+
+
+def check_labelled(model: Model, output: NetOutput, name: str) -> None:
+    """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
+    if not output.of_classes:
+        raise EngineError(
+            f"{model.source}: {output.name!r} holds {show(output.shape)} numbers, and no scores of classes, which "
+            f"{option(name)} is for; "
+            f"draw one channel with {option('heatmap')}, "
+            f"or name the classes with {option('labels')}"
+        )
+
+
+def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) -> Heat:
+    """The class WANTED of the map OUTPUT by name or number; where none is, all but the background. Raises EngineError
+    where it is not plain what that is."""
+    if wanted is not None:
+        if not output.of_classes and not (wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count):
+            raise EngineError(
+                f"{source}: {option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}"
+            )
+        index = labels.find(wanted)
+        return Heat(output.name, (index,), _title(output, labels, index))
+    if labels.count == 1:
+        return Heat(output.name, (0,), _title(output, labels, 0))
+    if labels.background is None:
+        kind = "classes, and none that is known to be the background" if output.of_classes else "channels"
+        raise EngineError(
+            f"{source}: {output.name!r} has {labels.count} {kind}; choose the one that is drawn with {option('class')}"
+        )
+    others = tuple(index for index in range(labels.count) if index != labels.background)
+    return Heat(output.name, others, f"all but {labels.title(labels.background)}")
+
+
+def _title(output: NetOutput, labels: Labels, index: int) -> str:
+    if output.of_classes:
+        return labels.title(index)
+    return output.name if labels.count == 1 else f"{output.name}, channel {index}"
+
+
+class _Sink:
+    """A file that is only written to."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def write(self, data: bytes) -> int:
+        """Append DATA."""
+        self._write(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def write_npy(answer: Answer, write: Write) -> None:
+    """WRITE the only array of ANSWER as a .npy: a map K×rows×columns, anything else in Caffe's shape."""
+    (result,) = answer.results
+    for piece in _pieces(result, result.levels[0] if result.levels else None):
+        write(piece)
+
+
+def write_npz(answer: Answer, write: Write) -> None:
+    """WRITE all arrays of ANSWER as a .npz, by the names of their blobs; and for each map where its cells lie in the
+    picture: `NAME.window`, `NAME.stride`, `NAME.offset`. A window of all pixels is infinite. With several scales, or
+    another than 1, names end in the scale: `NAME_0.5`. Raises EngineError where two would be called the same."""
+    taken: set[str] = set()
+    with zipfile.ZipFile(_Sink(write), "w") as archive:  # type: ignore[call-overload]
+        for name, pieces in (each for result in answer.results for each in _arrays(result)):
+            if name in taken:
+                raise EngineError(
+                    f"two arrays would be called {name!r} in one file; choose a blob with {option('blob')}"
+                )
+            taken.add(name)
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as file:
+                for piece in pieces:
+                    file.write(piece)
+
+
+def _arrays(result: Result) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The arrays of RESULT by name, each as the pieces of a .npy."""
+    name = result.output.name
+    if not result.levels:
+        yield name, _pieces(result, None)
+    plain = len(result.levels) == 1 and result.levels[0].scale == 1
+    for level in result.levels:
+        end = "" if plain else f"_{level.scale:g}"
+        yield f"{name}{end}", _pieces(result, level)
+        axes = level.cells.rows, level.cells.columns
+        yield f"{name}{end}.window", _pair([inf if axis.window is None else axis.window for axis in axes])
+        yield f"{name}{end}.stride", _pair([float(axis.stride) for axis in axes])
+        yield f"{name}{end}.offset", _pair([float(axis.offset) for axis in axes])
+
+
+def _pieces(result: Result, level: Level | None) -> Iterator[bytes]:
+    """The bytes of a .npy of the map at LEVEL, or of the values of RESULT."""
+    if level is not None:
+        yield from level.scores.npy()
+    elif result.values is not None:
+        yield npy_header(result.values.shape)
+        yield result.values.astype("<f4", copy=False).tobytes()
+
+
+def _pair(values: Sequence[float]) -> Iterator[bytes]:
+    import struct
+
+    yield npy_header((len(values),), "<f8")
+    yield struct.pack(f"<{len(values)}d", *values)
+
+
+def draw_heat(answer: Answer, heat: Heat) -> Drawing:
+    """How high HEAT is where. Raises PictureError, ExtraError."""
+    from caffe_fcn.predict.draw.render import heat_map
+
+    return heat_map(answer.plan.picture, _drawn(answer, heat.blob), heat.classes, heat.title)
+
+
+def draw_labels(answer: Answer, output: NetOutput, labels: Labels) -> Drawing:
+    """The top class of each cell of the map OUTPUT. Raises PictureError, ExtraError."""
+    from caffe_fcn.predict.draw.render import label_map
+
+    return label_map(answer.plan.picture, _drawn(answer, output.name), labels)
+
+
+def _drawn(answer: Answer, blob: str) -> list[view.Level]:
+    """The maps of BLOB on the picture that is drawn, which is the part that the net was fed."""
+    from caffe_fcn.predict.draw import view
+
+    levels = next(result.levels for result in answer.results if result.output.name == blob)
+    return [view.Level(level.scores, *level.cells.starting(0, 0)) for level in levels]

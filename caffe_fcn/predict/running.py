@@ -1,0 +1,313 @@
+"""A net looks at a picture: what there is to do is planned from sizes alone, and then done, tile by tile.
+
+The one idea: a blob that is looked at is a map of the picture, which is made and kept piece by piece, so that neither
+pictures nor maps have to be in memory; or else one array for the whole picture, in Caffe's shape.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from math import prod
+from typing import Literal, NamedTuple
+
+from caffe_fcn.engines.nets import Size
+from caffe_fcn.engines.protocol import Array, Engine
+from caffe_fcn.errors import EngineError, PictureError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.shapes import show
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.predict.cells import Cells
+from caffe_fcn.predict.crops import Crop, center, frame_of, resampled, shorter_side, ten
+from caffe_fcn.predict.dense import WHOLE, Tiles, check_size, dense, tiles_of
+from caffe_fcn.predict.images.picture import MAX_PIXELS, Picture
+from caffe_fcn.predict.labels import Labels, read_labels
+from caffe_fcn.predict.maps import Map
+from caffe_fcn.predict.means import read_mean, whole
+from caffe_fcn.predict.outputs import Holds, NetOutput
+from caffe_fcn.predict.predictor import Model, load_model, no_map
+from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
+from caffe_fcn.predict.pyramid import resized, scaled
+from caffe_fcn.wording import option
+
+
+def as_they_are() -> str:
+    """The note where neither the net nor its user says anything."""
+    return (
+        "pixels of 0 to 255 go in as they are; if the net was trained on others, "
+        f"say so with {option('mean')} and {option('scale')}"
+    )
+
+
+class Settings(NamedTuple):
+    """How pictures are looked at: brought to the size RESIZE, or their shorter side to it if it is one number, CROPPED,
+    then at each of SCALES, in tiles of TILE pixels, or where that is None in such as memory needs. NAMES are those of
+    the classes, where they are known."""
+
+    steps: Preprocessing
+    names: Labels | None = None
+    resize: Size | int | None = None
+    crop: Crop = Crop.NONE
+    scales: tuple[float, ...] = (1.0,)
+    tile: int | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def labels(self, output: NetOutput) -> Labels:
+        """The names of the classes in OUTPUT; where it holds none, there are none."""
+        return self.names if self.names is not None and output.of_classes else Labels(output.channels)
+
+
+class Part(NamedTuple):
+    """A picture at one SCALE: the CELLS of each map on it, and how it is cut, None where it is not."""
+
+    scale: float
+    cells: tuple[Cells, ...]
+    tiles: Tiles | None
+
+
+class Plan(NamedTuple):
+    """What there is to do for a PICTURE, which had the size ORIGINAL in its file, before it was RESIZED and cropped. Of
+    several CROPS the answers are averaged."""
+
+    picture: Picture
+    original: Size
+    resized: Size
+    crops: tuple[Picture, ...]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> int:
+        """How often the net is run."""
+        return len(self.crops) * sum(part.tiles.many if part.tiles else 1 for part in self.parts)
+
+
+class Level(NamedTuple):
+    """The SCORES of a picture at one SCALE, K×rows×columns. CELLS are where they lie on the whole picture as it was
+    given, or as it was resized, also where the net was fed a part of it."""
+
+    scale: float
+    cells: Cells
+    scores: Map
+    tiles: int
+
+
+class Result(NamedTuple):
+    """What a net made in one of its OUTPUTS: a map at each scale, its LEVELS; or else the VALUES, in Caffe's shape."""
+
+    output: NetOutput
+    levels: tuple[Level, ...]
+    values: Array | None = None
+
+
+class Answer(NamedTuple):
+    """What a net made of a picture, in all its outputs."""
+
+    plan: Plan
+    results: tuple[Result, ...]
+
+    @property
+    def path(self) -> str:
+        """The file of the picture."""
+        return self.plan.picture.path
+
+
+def prepare(
+    source: SourceNet,
+    weights: WeightFile,
+    engine: Engine,
+    selection: Selection,
+    *,
+    mean: str | None = None,
+    scale: float | None = None,
+    rgb: bool = False,
+    resize: Size | int | Literal["net"] | None = None,
+    crop: Crop | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    blobs: Sequence[str] = (),
+    scales: tuple[float, ...] = (1.0,),
+    tile: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    first: Callable[[int], Size | None] | None = None,
+) -> tuple[Model, Settings, tuple[str, ...]]:
+    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. MEAN is as
+    for `read_mean`, LABELS a file; FIRST gives the size of the first picture, for so many channels, to load a net for
+    that does not tell its own. Raises CaffeFcnError; OSError for a file that cannot be read."""
+    given = None if mean is None else read_mean(mean)
+    like = None if crop not in (None, Crop.NONE) else _like(resize, first)
+    model = load_model(source, weights, engine, blobs=blobs, selection=selection, like=like)
+    stated = transform_of(model.net.graph, model.feed)
+    steps, notes = with_defaults(stated, given, scale, rgb)
+    if stated is None and mean is None and scale is None:
+        notes = (as_they_are(),)
+    model, names = (model, None) if labels is None else _named(model, labels)
+    size = model.nominal if resize == "net" else resize
+    size, crop, told = _brought_to_size(model, size, crop)
+    settings = Settings(steps, names, size, crop, scales, tile, max_pixels)
+    check_settings(model, settings)
+    return model, settings, (*model.notes, *notes, *told)
+
+
+def _like(
+    resize: Size | int | Literal["net"] | None, first: Callable[[int], Size | None] | None
+) -> Callable[[int], Size | None] | None:
+    """What gives the size of pictures once they are brought to RESIZE, where that is known before the net is; FIRST
+    gives it before they are."""
+    if isinstance(resize, tuple):
+        return lambda channels: resize
+    if resize == "net" or first is None:
+        return None
+
+    def size(channels: int) -> Size | None:
+        found = first(channels)
+        return shorter_side(found, resize) if found is not None and isinstance(resize, int) else found
+
+    return size
+
+
+def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]:
+    """MODEL, and the names of its classes in the file LABELS. Who names the channels of the only output says that they
+    are classes. Raises PictureError where they are others."""
+    found = [output for output in model.outputs if output.of_classes]
+    if not found and len(model.outputs) == 1:
+        found = [each for each in model.outputs if each.is_map or prod(each.shape) == prod(each.shape[:2])]
+    named = [replace(each, holds=Holds.CLASSES) if each in found else each for each in model.outputs]
+    model = replace(model, outputs=tuple(named))
+    counts = {output.channels for output in found}
+    if len(counts) != 1:
+        shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)
+        raise PictureError(
+            f"{os.fspath(labels)}: expected scores of classes, of one count, to be named; found {shown}; "
+            f"choose a blob with {option('blob')}"
+        )
+    return model, read_labels(labels, counts.pop())
+
+
+def _brought_to_size(
+    model: Model, resize: Size | int | None, crop: Crop | None
+) -> tuple[Size | int | None, Crop, tuple[str, ...]]:
+    """RESIZE and CROP, or where they are None what the net states, and notes on that. A dense net is to see the whole
+    picture, whatever it states."""
+    stated = size_of(model.net.graph, model.feed)
+    if stated is None or (model.maps and model.fixed is None):
+        return resize, crop or Crop.NONE, ()
+    done, where = [], ""
+    if resize is None and stated.resized is not None:
+        resize = stated.resized
+        done.append(f"resizes pictures to {show(resize)}")
+    if crop is None and stated.cropped:
+        crop, where = Crop.CENTER, ", at the centre"
+        done.append(f"crops {'them' if done else 'pictures'} to {show(model.nominal)}")
+    told = f"layer {printable(stated.layer)!r} {' and '.join(done)}, and so does this{where}; choose otherwise with "
+    return resize, crop or Crop.NONE, (f"{told}{option('resize')} and {option('crop')}",) if done else ()
+
+
+def check_settings(model: Model, settings: Settings) -> None:
+    """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
+    settings.steps.check(model.channels, model.fixed if settings.crop is Crop.NONE else model.nominal)
+    if settings.tile is not None:
+        check_maps(model, "tile")
+    if settings.scales != (1.0,):
+        check_maps(model, "scales")
+    for output in model.outputs if settings.crop is Crop.TEN else ():
+        if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
+            raise EngineError(
+                f"{model.source}: {option('crop', 'ten')} averages answers for a whole picture, and {output.name!r}, "
+                f"{show(output.shape)}, tells of places in it; use {option('crop', 'center')}, "
+                f"or choose another with {option('blob')}"
+            )
+
+
+def check_maps(model: Model, name: str) -> None:
+    """Raise EngineError where MODEL has an output that is no map, which the option NAME is for."""
+    found = next((output for output in model.outputs if not output.is_map), None)
+    if found is not None:
+        raise no_map(model, found, name)
+
+
+def plan(model: Model, picture: Picture, settings: Settings) -> Plan:
+    """What there is to do for PICTURE. Raises CaffeFcnError."""
+    original, notes = picture.size, []
+    if settings.resize is not None:
+        size = shorter_side(original, settings.resize) if isinstance(settings.resize, int) else settings.resize
+        picture = resampled(picture, size, settings.max_pixels)
+    if picture.size != original:
+        notes.append(f"resized from {show(original)} to {show(picture.size)} pixels")
+    size = picture.size
+    crops, told = _crops(model, picture, settings.crop)
+    notes += told
+    parts = []
+    for scale in settings.scales:
+        scaled_size = scaled(crops[0].size, scale)
+        check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", scaled_size)
+        frame = frame_of(crops[0]) if scale == 1 else whole(scaled_size)
+        note = settings.steps.note(frame)
+        notes += [note] if note and note not in notes else []
+        cells = tuple(model.cells(output, scaled_size) for output in model.maps)
+        tiles = tiles_of(model, cells, settings.tile) if cells else None
+        notes += [f"in one piece, because {tiles.why}; this may take much memory"] if tiles and tiles.why else []
+        parts.append(Part(scale, cells, tiles))
+    shown = crops[0] if len(crops) == 1 else picture
+    return Plan(shown, original, size, crops, tuple(parts), tuple(notes))
+
+
+def _crops(model: Model, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
+    """The parts of PICTURE that the net is fed, and notes on them. Raises PictureError where it is too small."""
+    size = model.nominal
+    if crop is Crop.NONE or (crop is Crop.CENTER and picture.size == size):
+        return (picture,), []
+    if picture.size[0] < size[0] or picture.size[1] < size[1]:
+        raise PictureError(
+            f"{picture.path}: expected at least {show(size)} pixels, of which the net is fed a part, found "
+            f"{show(picture.size)}; make it larger, as with {option('resize', max(size))}"
+        )
+    if crop is Crop.CENTER:
+        return (center(picture, size),), [f"took the centre, {show(size)} of {show(picture.size)} pixels"]
+    same = f", which are all the same, for want of a larger {option('resize')}" if picture.size == size else ""
+    return ten(picture, size), [f"averaged over ten crops of {show(size)} pixels{same}"]
+
+
+def carry_out(
+    model: Model,
+    work: Plan,
+    settings: Settings,
+    stack: ExitStack,
+    *,
+    file: tuple[str, str] | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> Answer:
+    """Do what a plan says. The maps are there until STACK closes; the only one lies at FILE, if given, as a .npy: its
+    place and what messages call it. DONE is called after each run of the net. Raises CaffeFcnError."""
+    levels: dict[str, list[Level]] = {output.name: [] for output in model.outputs}
+    values: dict[str, Array] = {}
+    for part in work.parts:
+        many = part.tiles.many if part.tiles else 1
+        found = dict(zip(model.maps, part.cells, strict=True))
+        into = {
+            output.name: stack.enter_context(Map((output.channels, *cells.shape), *(file or ())))
+            for output, cells in found.items()
+        }
+        made = []
+        for crop in work.crops:
+            picture = resized(crop, scaled(crop.size, part.scale), settings.max_pixels)
+            made.append(dense(model, picture, settings.steps, part.tiles or WHOLE, into, done))
+        values = made[0] if len(made) == 1 else average(made)
+        for output, cells in found.items():
+            lies = frame_of(work.picture).window
+            cells = cells.scaled(work.picture.size).starting(lies.top, lies.left)
+            level = Level(part.scale, cells, into[output.name], many)
+            levels[output.name].append(level)
+    results = [Result(each, tuple(levels[each.name]), values.get(each.name)) for each in model.outputs]
+    return Answer(work, tuple(results))
+
+
+def average(made: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The means of the arrays that go by one name in all that was MADE."""
+    import numpy as np
+
+    found = {name: np.stack([each[name] for each in made]) for name in made[0]}
+    return {name: np.asarray(arrays.mean(0, np.float64), np.float32) for name, arrays in found.items()}

@@ -1,0 +1,101 @@
+"""What is told of answers: the best classes, where they are, and numbers taken together.
+
+The one idea: all of it is gathered by bands of the rows of a map, which may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from caffe_fcn.engines.protocol import Array
+from caffe_fcn.predict.maps import Map
+from caffe_fcn.predict.running import Level, Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Found(NamedTuple):
+    """A class with its SCORE, at a cell of one of the levels."""
+
+    label: int
+    score: float
+    level: int = 0
+    row: int = 0
+    column: int = 0
+
+
+def tops(scores: Map) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]]]:
+    """The top class of each cell, and its score, by bands of rows, each with its first row."""
+    import numpy as np
+
+    for row, band in scores.bands():
+        top = band.argmax(0)
+        yield row, top, np.take_along_axis(band, top[None], 0)[0]
+
+
+class Summary(NamedTuple):
+    """Of how many cells of each level each class is the top one; and where each class that is one has its highest
+    score, the highest first. There the background is left out."""
+
+    counts: tuple[tuple[int, ...], ...]
+    best: tuple[Found, ...]
+
+
+def summarize(levels: Sequence[Level], background: int | None = None) -> Summary:
+    """The `Summary` of LEVELS."""
+    import numpy as np
+
+    counts = []
+    best: dict[int, Found] = {}
+    for number, level in enumerate(levels):
+        classes, _, columns = level.scores.shape
+        count = np.zeros(classes, np.int64)
+        for row, top, score in tops(level.scores):
+            count += np.bincount(top.ravel(), minlength=classes)
+            order = np.argsort(-score.ravel(), kind="stable")
+            seen, firsts = np.unique(top.ravel()[order], return_index=True)
+            for index, place in zip(seen.tolist(), order[firsts].tolist(), strict=True):
+                value = float(score.flat[place])
+                if index != background and (index not in best or value > best[index].score):
+                    best[index] = Found(index, value, number, row + place // columns, place % columns)
+        counts.append(tuple(count.tolist()))
+    return Summary(tuple(counts), tuple(sorted(best.values(), key=lambda each: (-each.score, each.label))))
+
+
+def highest(levels: Sequence[Level]) -> Found:
+    """Where the map of one channel, at one of the LEVELS, is highest."""
+    return max(summarize(levels).best, key=lambda each: each.score)
+
+
+def best_classes(values: Array, most: int) -> list[Found]:
+    """The MOST classes that score highest in VALUES, one for each class."""
+    import numpy as np
+
+    scores = values.reshape(-1)
+    return [Found(int(index), float(scores[index])) for index in np.argsort(-scores, kind="stable")[:most]]
+
+
+class Statistics(NamedTuple):
+    """What numbers are, taken together; NORM is the root of the sum of their squares."""
+
+    least: float
+    most: float
+    mean: float
+    norm: float
+
+
+def statistics(result: Result, level: Level | None = None) -> Statistics:
+    """The `Statistics` of RESULT, or of the map at one LEVEL of it."""
+    import numpy as np
+
+    pieces = iter((result.values,)) if level is None else (band for _, band in level.scores.bands())
+    least, most, total, squares, count = math.inf, -math.inf, 0.0, 0.0, 0
+    for piece in pieces:
+        wide = np.asarray(piece, np.float64)
+        if wide.size:
+            least, most = min(least, float(wide.min())), max(most, float(wide.max()))
+            total, squares, count = total + float(wide.sum()), squares + float((wide * wide).sum()), count + wide.size
+    return Statistics(least, most, total / count, math.sqrt(squares)) if count else Statistics(0, 0, 0, 0)

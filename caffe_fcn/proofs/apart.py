@@ -1,0 +1,140 @@
+"""BatchNorm layers of forks taken apart: the two layers of BVLC Caffe, or three, that do the same.
+
+The one idea: where one net has a scale in its BatchNorm and the other a Scale behind it, both are brought to the second
+form before anything is compared. Then every proof compares statistics with statistics and scales with scales, and
+nothing of how a BatchNorm is split by `upgrade` is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import BatchNormBlobs, Shapes, batch_norm_blobs
+from caffe_fcn.net.shapes.normalization import stored_eps
+from caffe_fcn.proofs.weights import Side
+
+
+class _Apart(NamedTuple):
+    """A BatchNorm of a fork: where its BLOBS are, and what its scale and its ReLU are called as layers of their own."""
+
+    blobs: BatchNormBlobs
+    scale: str
+    relu: str
+
+
+def alike(original: Side, twin: Side) -> tuple[Side, Side]:
+    """ORIGINAL and TWIN, with the BatchNorm layers of forks taken apart if one of them has more of these."""
+    found = [_of_forks(side) for side in (original, twin)]
+    if len(found[0]) == len(found[1]):
+        return original, twin
+    return _apart(original, found[0]), _apart(twin, found[1])
+
+
+def _of_forks(side: Side) -> dict[str, _Apart]:
+    """The BatchNorm layers of SIDE that have a scale or a ReLU of their own, by name. What takes its statistics from
+    the batch stays whole, because forks do not agree on what it computes then."""
+    found: dict[str, _Apart] = {}
+    whole: set[str] = set()
+    for phase, graph in side.graphs.items():
+        names = {node.name for node in graph.nodes}
+        for node in graph.nodes:
+            param = node.layer.batch_norm_param
+            blobs = batch_norm_blobs(side.shapes[phase].params.get(node.index, ()))
+            if node.type != "BatchNorm" or node.name in whole or not (blobs.scale is not None or param.relu):
+                continue
+            if param.HasField("use_global_stats") and not param.use_global_stats and node.name not in found:
+                whole.add(node.name)
+            else:
+                new = (_unused(f"{node.name} ({part})", names) for part in ("scale", "ReLU"))
+                found.setdefault(node.name, _Apart(blobs, *new))
+    return found
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    return name if name not in taken else _unused(f"{name}'", taken)
+
+
+def _apart(side: Side, found: Mapping[str, _Apart]) -> Side:
+    if not found:
+        return side
+    both = {phase: _split(graph, side.shapes[phase], found) for phase, graph in side.graphs.items()}
+    return Side(
+        _with_records(side.weights, found),
+        {phase: graph for phase, (graph, _) in both.items()},
+        {phase: shapes for phase, (_, shapes) in both.items()},
+        side.notes,
+    )
+
+
+def _split(graph: Graph, shapes: Shapes, found: Mapping[str, _Apart]) -> tuple[Graph, Shapes]:
+    """GRAPH and its SHAPES with the layers FOUND taken apart. A blob between two parts has a name of its own; the last
+    part makes the blob that the layer made."""
+    nodes: list[Node] = []
+    blobs, params = dict(shapes.blobs), dict(shapes.params)
+    held = dict(graph.held)
+    new = max((node.index for node in graph.nodes), default=0)
+    names = {blob.name for blob in graph.producer}
+    for node in graph.nodes:
+        apart = found.get(node.name) if node.type == "BatchNorm" else None
+        if apart is None:
+            nodes.append(node)
+            continue
+        parts = list(_layers(node.layer, apart))
+        between = [Blob(_unused(f"{layer.name} of {node.tops[0].name}", names), 0) for layer in parts[:-1]]
+        ways = zip(parts, [*node.bottoms, *between], [*between, *node.tops], strict=True)
+        for place, (layer, bottom, top) in enumerate(ways):
+            layer.bottom[:], layer.top[:] = [bottom.name], [top.name]
+            new += bool(place)
+            uncomputed = () if place else node.uncomputed
+            nodes.append(Node(new if place else node.index, layer, (bottom,), (top,), uncomputed))
+            blobs[top] = shapes.blobs[node.tops[0]]
+            takes = _takes(layer, apart)
+            params[nodes[-1].index] = tuple(shapes.params[node.index][position] for position in takes)
+            if node.name in graph.held:
+                held[layer.name] = tuple(graph.held[node.name][position] for position in takes)
+    return graph.made_of(nodes)._replace(held=held), Shapes(blobs, params, shapes.notes)
+
+
+def _layers(layer: schema.Message, apart: _Apart) -> Iterator[schema.Message]:
+    """LAYER as layers of BVLC Caffe, not yet connected."""
+    first = schema.LayerParameter()
+    first.CopyFrom(layer)
+    for field, _ in layer.batch_norm_param.ListFields():
+        if field.number >= schema.FORKS:
+            first.batch_norm_param.ClearField(field.name)
+    first.batch_norm_param.eps = stored_eps(layer)
+    yield first
+    if apart.blobs.scale is not None:
+        scale = schema.LayerParameter(name=apart.scale, type="Scale")
+        scale.scale_param.bias_term = apart.blobs.shift is not None
+        yield scale
+    if layer.batch_norm_param.relu:
+        yield schema.LayerParameter(name=apart.relu, type="ReLU")
+
+
+def _takes(layer: schema.Message, apart: _Apart) -> Iterable[int]:
+    """The positions of the blobs that LAYER, a part, takes of the whole."""
+    if layer.type == "Scale":
+        return [place for place in (apart.blobs.scale, apart.blobs.shift) if place is not None]
+    return apart.blobs.statistics if layer.type == "BatchNorm" else ()
+
+
+def _with_records(weights: WeightFile, found: Mapping[str, _Apart]) -> WeightFile:
+    """WEIGHTS in which the layers FOUND have the blobs of their parts."""
+    layers = []
+    for record in weights.layers:
+        apart = found.get(record.name) if record.blobs else None
+        if apart is None:
+            layers.append(record)
+            continue
+        layers.append(replace(record, blobs=tuple(record.blobs[place] for place in apart.blobs.statistics)))
+        if apart.blobs.scale is not None:
+            places = [place for place in (apart.blobs.scale, apart.blobs.shift) if place is not None]
+            blobs = tuple(record.blobs[place] for place in places)
+            layers.append(replace(record, name=apart.scale, blobs=blobs))
+    return WeightFile(weights.source, tuple(layers), weights.net_header, weights.raw)

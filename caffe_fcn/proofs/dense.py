@@ -1,0 +1,151 @@
+"""The third proof: on a larger input each cell of the twin's map is the original's answer on the window there.
+
+The one idea: geometry says beforehand where that can be so. Where it is exact, the original runs on the crops of
+the picture, and only rounding is allowed. Where a layer pads or has partial windows, a crop has borders that the
+whole picture has not, and answers differ by nature; that difference is measured. What must not differ even then
+is the twin from the original's last layers, run on the windows of the maps of the whole picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import prod
+
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
+from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.geometry.moves import CONVOLUTIONS
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.net.shapes.windows import DECONVOLUTIONS
+from caffe_fcn.proofs.applicability import inner_of
+from caffe_fcn.proofs.differences import span
+from caffe_fcn.proofs.features import Features, features
+from caffe_fcn.proofs.grid import lay_out
+from caffe_fcn.proofs.items import Runner
+from caffe_fcn.proofs.limits import BLUNT
+from caffe_fcn.proofs.outputs import Output, Pairs, Party
+from caffe_fcn.proofs.records import Dense, DenseProof, Inapplicable, Status
+from caffe_fcn.proofs.rounding import too_coarse
+from caffe_fcn.proofs.scene import Scene, View, set_up
+from caffe_fcn.wording import option
+
+_SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
+"""Types whose cells lie farther apart, or closer, than those that they are made of."""
+
+
+_FEWEST = 2
+"""So many windows of a map have to be there: one alone shows no step."""
+
+
+def prove_dense(
+    runner: Runner,
+    original: Party,
+    twin: Party,
+    pairs: Pairs,
+    exempt: Mapping[str, Inapplicable],
+    view: View,
+) -> DenseProof:
+    """Run TWIN on a picture larger than the nominal input, and ORIGINAL on windows of it, and compare the outputs, by
+    PAIRS, but for those that are EXEMPT."""
+    nothing = DenseProof((), (), 0, 0, (), "")
+    if len(original.inputs) != 1 or len(twin.inputs) != 1:
+        why = f"the nets have {len(original.inputs)} and {len(twin.inputs)} inputs, and windows are of one"
+        return nothing._replace(not_shown=why)
+    image = next(blob for blob in twin.scope.inputs if blob.name in twin.inputs)
+    grid = lay_out(twin.scope.graph, twin.scope.shapes, image)
+    if isinstance(grid, str):
+        return nothing._replace(not_shown=grid)
+    wanted = [output for output in pairs.outputs if output.pair.name not in exempt]
+    try:
+        scene = set_up(runner, original, twin, wanted, grid, view, inner_of(twin.scope, pairs))
+    except (EngineError, LoweringError, ShapeError, WeightsError) as error:
+        return nothing._replace(not_shown=_unwilling(twin, error))
+    borders = [each for each in wanted if scene.geometry.get(each.twin) is not None and not scene.exact(each)]
+    made = features(runner, original, twin, borders, scene) if borders else {}
+    expected = strides(original.scope.graph, original.scope.shapes)
+    judged = tuple(
+        Dense(output.pair, Status.DOES_NOT_APPLY, inapplicable=exempt[output.pair.name])
+        if output.pair.name in exempt
+        else _judge(scene, output, made.get(output.pair.name, ""), expected.get(output.blob))
+        for output in pairs.outputs
+    )
+    return DenseProof(scene.picture.shape, grid.step, grid.windows, len(scene.places), judged, "", blob=image.name)
+
+
+def _unwilling(twin: Party, error: Exception) -> str:
+    """Why nothing could be run, where that ends in ERROR."""
+    left = [node.name for node in twin.scope.graph.nodes if node.type == "InnerProduct"]
+    if not left:
+        return str(error)
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return (
+        f"the twin does not take a larger input: layer {left[0]!r}{others} is still an InnerProduct; was it converted, "
+        "or are the two pairs swapped?"
+    )
+
+
+def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
+    """How far apart the cells lie of which each blob would be a map, in pixels: its own stride, or that of the
+    last map on the way to it, unless a layer between has windows of its own."""
+    geometry = infer_geometry(graph, shapes)
+    known: dict[Blob, tuple[Fraction, ...]] = {}
+    for node in graph.nodes:
+        before = next((known[bottom] for bottom in node.bottoms if bottom in known), None)
+        for top in node.tops:
+            own = geometry.get(top)
+            if own is not None:
+                known[top] = own.stride
+            elif before is not None and node.type not in _SLIDING:
+                known[top] = before
+    return known
+
+
+def _judge(
+    scene: Scene,
+    output: Output,
+    features: Features | str,
+    stride: tuple[Fraction, ...] | None,
+) -> Dense:
+    """What is to be said of OUTPUT, whose cells should lie STRIDE apart."""
+    geometry, found = scene.geometry.get(output.twin), Dense(output.pair, Status.NOT_SHOWN)
+    if geometry is None or stride is None:
+        return found._replace(explanation="it is no map over the input")
+    small = scene.small.get(output.twin)
+    reasons = tuple(dict.fromkeys((*geometry.reasons, *(small.reasons if small else ()))))
+    found = found._replace(stride=tuple(map(float, geometry.stride)), window=geometry.window, reasons=reasons)
+    if geometry.stride != stride:
+        wrong, right = ("x".join(map(str, each)) for each in (geometry.stride, stride))
+        return _failed(found, f"its cells lie {wrong} pixels apart, not {right}")
+    expected, (_, *nominal) = scene.crops[output.blob.name], scene.nominal[output.twin.name]
+    if expected[0].size != prod(nominal):
+        return _failed(found, f"{expected[0].size} values were expected in each window, {prod(nominal)} found")
+    if len(scene.covered(output, geometry)) < _FEWEST:
+        sizes = "×".join(map(str, scene.maps[output.twin.name].shape[2:]))
+        return found._replace(explanation=f"its map has {sizes} cells, too few for the windows of the input")
+    crops = scene.difference(output, geometry, scene.crops, scene.limits, alike=scene.exact(output))
+    compared = prod(map(len, scene.inner[output.twin].axes))
+    found = found._replace(crops=crops, cells=prod(nominal[1:]), compared=compared)
+    if span(scene.crops[output.judged.name], softmax=output.softmax) <= crops.allowed:
+        why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
+        return found._replace(explanation=why)
+    if crops.allowed > BLUNT and not scene.fixed_limits:
+        return found._replace(explanation=too_coarse())
+    if scene.exact(output):
+        why = "it differs from the original on the crops, and nothing in the geometry explains it"
+        if scene.fixed_limits:
+            why = f"it differs from the original on the crops by more than {option('tolerance')} allows"
+        return found._replace(status=Status.HOLDS) if crops.small else _failed(found, why)
+    if isinstance(features, str):
+        why = f"whether that explains all of the difference cannot be told: {features}"
+        return found._replace(explanation=why)
+    difference = scene.difference(output, geometry, features.answers, features.limits, alike=True)
+    found = found._replace(features=difference)
+    why = "it differs by more than its borders explain"
+    if scene.fixed_limits:
+        why = f"it differs on the whole picture's maps by more than {option('tolerance')} allows"
+    return found._replace(status=Status.HOLDS) if difference.small else _failed(found, why)
+
+
+def _failed(found: Dense, explanation: str) -> Dense:
+    return found._replace(status=Status.FAILS, explanation=explanation)

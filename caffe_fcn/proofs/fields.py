@@ -1,0 +1,205 @@
+"""What a layer computes, by its fields, and where its counterpart in the twin says something else.
+
+The rule: two fields agree if they have the same effect in a net that is used. A field that is not given counts as its
+default. Several fields that say one thing together, such as kernel_size beside kernel_h and kernel_w, are compared by
+what they say. Left out is what bears on training alone (fillers, learning rates, loss weights, phase rules, the
+average that a BatchNorm moves), which program computes a layer (engine), and what connects layers, which the pairing
+compares. Everything else counts, to the last bit of a number.
+
+Four changes are the conversion itself: an InnerProduct is a Convolution with a kernel as large as its input; a global
+pooling is a window as large as its input; a layer has another name; and an axis has another number where blobs have
+other axes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from caffe_fcn import schema
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.shapes import Shape, Shapes, show
+from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
+from caffe_fcn.proofs.records import FieldDifference
+
+Fields: TypeAlias = Mapping[str, Any]
+"""By their paths in the layer's message; values that can be compared and hashed. What is not there has its default."""
+
+_NOT_INFERENCE = frozenset(
+    "name type bottom top phase loss_weight param blobs propagate_down include exclude loss_param transform_param "
+    "engine force_nd_im2col moving_average_fraction stable_prod_grad share_in_parallel debug_info".split()
+)
+"""Fields, in whichever message, that have no effect on the answers of a net that is used, or that the pairing of the
+layers compares."""
+
+BY_STORED_STATISTICS = "batch_norm_param.use_global_stats"
+"""The field that says whether a BatchNorm takes the statistics that are stored; by default the phase does."""
+
+_BY_PRESENCE = frozenset({"argmax_param.axis"})
+"""Fields of which nothing has the effect of not being given."""
+
+_RESHAPE_AXIS = "reshape_param.axis"
+"""An axis of which -1 is the place behind the last one."""
+
+_AXES = re.compile(r"(?:.*\.)?(?:axis|num_axes|start_axis|end_axis|concat_dim|slice_dim)")
+"""Fields that say which axes of a blob are meant."""
+
+_WINDOW = re.compile(r".*\.(?:(?:kernel|stride|pad|dilation|hole)(?:_size|_[hwlrtb]|_depth)?|temporal_(?:stride|pad))")
+"""Fields that say together which windows a layer slides."""
+
+_CONVOLUTIONS = frozenset(
+    "Convolution Convolution3D ConvolutionDepthwise Deconvolution Deconvolution3D DepthwiseConvolution Im2col".split()
+)
+_POOLINGS = frozenset({"Pooling", "Pooling3D"})
+_GLOBAL = "pooling_param.global_pooling"
+
+
+def effective(node: Node, shapes: Shapes, phase: str) -> Fields:
+    """What NODE says that bears on inference, in PHASE: all that is not its default, by the path of the field."""
+    bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else None
+    axes = len(bottom) if isinstance(bottom, tuple) else 0
+    found = dict(_said(node.layer, "", axes, fillers=not shapes.params.get(node.index)))
+    given: dict[str, list[str]] = {}
+    for field in (each for each in node.uncomputed if not each.ignored):
+        given.setdefault(field.shown, []).append(field.value)
+    found.update({name: tuple(values) for name, values in given.items()})
+    if isinstance(bottom, tuple):
+        found = _with_windows(found, node, bottom)
+    if node.type == "BatchNorm":
+        param = node.layer.batch_norm_param
+        given = param.HasField("use_global_stats")
+        found[BY_STORED_STATISTICS] = param.use_global_stats if given else phase == "TEST"
+    return found
+
+
+def _said(message: schema.Message, prefix: str, axes: int, *, fillers: bool) -> Iterator[tuple[str, Any]]:
+    """The fields of MESSAGE, whose own path is PREFIX, that are not at their defaults. AXES is how many its blob has,
+    for axes that are counted from the last one; FILLERS: whether they count."""
+    for field, value in message.ListFields():
+        path = prefix + field.name
+        if field.name in _NOT_INFERENCE:
+            continue
+        if field.message_type is None:
+            added = axes + (path == _RESHAPE_AXIS) if field.name == "axis" else 0
+            if schema.is_repeated(field):
+                yield path, tuple(each + added if added and each < 0 else _equal_to_itself(each) for each in value)
+                continue
+            told = value + added if added and value < 0 else value
+            if told != field.default_value or path in _BY_PRESENCE:
+                yield path, _equal_to_itself(told)
+        elif fillers or field.message_type.name != "FillerParameter":
+            parts = enumerate(value) if schema.is_repeated(field) else [("", value)]
+            for place, part in parts:
+                inner = path if place == "" else f"{path}[{place}]"
+                yield from _said(part, f"{inner}.", axes, fillers=fillers)
+
+
+def _equal_to_itself(value: Any) -> Any:
+    """VALUE, or the word for it if it is NaN: the word equals itself, as NaN does not."""
+    return "nan" if value != value else value
+
+
+def _with_windows(found: dict[str, Any], node: Node, bottom: Shape) -> dict[str, Any]:
+    """FOUND with the windows of NODE over BOTTOM in place of the fields that they are read from."""
+    windows = windows_of(node, bottom)
+    if windows is None:
+        return found
+    return {path: value for path, value in found.items() if not _WINDOW.fullmatch(path)} | _told(windows)
+
+
+def windows_of(node: Node, bottom: Shape) -> Windows | None:
+    """The windows that NODE slides over BOTTOM; None where it slides none, or where they cannot be told."""
+    try:
+        if node.type in _CONVOLUTIONS:
+            axis = getattr(node.layer.convolution_param, "axis", 1) % len(bottom)
+            return convolution_windows(node.layer, len(bottom) - axis - 1)
+        return pooling_windows(node.layer, bottom[2:]) if node.type in _POOLINGS else None
+    except (ShapeError, ZeroDivisionError):
+        return None
+
+
+def _told(windows: Windows) -> dict[str, Shape]:
+    """WINDOWS as fields; the taps of a kernel of 1 are not apart."""
+    dilation = tuple(1 if k == 1 else d for k, d in zip(windows.kernel, windows.dilation, strict=True))
+    return {
+        "kernel": windows.kernel,
+        "stride": windows.stride,
+        "pad": windows.before,
+        "pad behind": windows.after,
+        "dilation": dilation,
+    }
+
+
+def differing(
+    node: Node, shapes: Shapes, other: Node, others: Shapes, *, phase: str, same_axes: bool
+) -> Iterator[FieldDifference]:
+    """The fields of NODE, a layer of the original, that OTHER, its counterpart, has with another effect, though the
+    conversion has no reason to change them. SAME_AXES: whether both read blobs with the same axes."""
+    if (node.type, other.type) == ("InnerProduct", "Convolution"):
+        expected, found = _as_convolution(node, shapes, other, others, phase)
+    elif node.type != other.type:
+        expected, found = {"type": node.type}, {"type": other.type}
+    else:
+        expected, found = effective(node, shapes, phase), effective(other, others, phase)
+        if expected.get(_GLOBAL) and not found.get(_GLOBAL):  # the windows are compared
+            expected = {path: value for path, value in expected.items() if path != _GLOBAL}
+    for path in dict.fromkeys((*expected, *found)):
+        if not same_axes and _AXES.fullmatch(path):
+            continue
+        if expected.get(path) != found.get(path):
+            told = _value(node, path, expected.get(path)), _value(other, path, found.get(path))
+            yield FieldDifference(node.name, other.name, path, *told)
+
+
+def _as_convolution(node: Node, shapes: Shapes, other: Node, others: Shapes, phase: str) -> tuple[Fields, Fields]:
+    """What the Convolution should say that NODE, an InnerProduct, has become, and what OTHER says."""
+    bottom = others.blobs[other.bottoms[0]]
+    spatial = bottom[2:] if isinstance(bottom, tuple) else ()
+    ones = (1,) * len(spatial)
+    nothing = (0,) * len(spatial)
+    expected = _without_message(effective(node, shapes, phase))
+    for field in ("transpose", "axis"):
+        expected.pop(field, None)
+    found = _without_message(effective(other, others, phase))
+    found.setdefault("group", 1)
+    expected |= {"group": 1, **(_told(Windows(spatial, ones, nothing, nothing, ones)) if spatial else {})}
+    return expected, found
+
+
+def _without_message(fields: Fields) -> dict[str, Any]:
+    return {
+        path.removeprefix("inner_product_param.").removeprefix("convolution_param."): fields[path] for path in fields
+    }
+
+
+def _value(node: Node, path: str, value: Any) -> str:
+    """VALUE of the field PATH of NODE in words; None for one that is not given."""
+    if value is None:
+        return _default(node, path)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return show(value) if all(isinstance(each, int) for each in value) else " ".join(map(str, value))
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _default(node: Node, path: str) -> str:
+    """What the field PATH of NODE is where it is not given."""
+    message: Any = node.layer.DESCRIPTOR
+    *outer, last = re.sub(r"\[\d+\]", "", path).split(".")
+    for name in outer:
+        field = message.fields_by_name.get(name)
+        message = field.message_type if field is not None else None
+        if message is None:
+            return "nothing"
+    field = message.fields_by_name.get(last)
+    if field is None or field.message_type is not None or schema.is_repeated(field) or path in _BY_PRESENCE:
+        return "nothing"
+    return _value(node, path, field.default_value) or "nothing"
+
+
+def hashable(fields: Fields) -> tuple[tuple[str, Any], ...]:
+    """FIELDS as a value that can be a key."""
+    return tuple(sorted(fields.items()))

@@ -1,0 +1,65 @@
+"""Which blobs of two nets have the same values whatever is fed, without anything being run.
+
+The one idea: a blob is known by its producer: the layer's type, its fields, its parameter blobs, and the blobs that it
+reads, down to the inputs. What is equal in all of that is equal in value, whatever the layer computes; so nets that
+no engine runs are covered as well. Unlike in the pairing, nothing is passed over but layers that do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from caffe_fcn.net.geometry import is_idle
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.onnx.elementwise import is_unchanging
+from caffe_fcn.onnx.scope import CONSTANTS
+from caffe_fcn.proofs.fields import effective, hashable
+from caffe_fcn.proofs.pairing import source_names
+
+Stored = Callable[[Node], object]
+"""What tells the parameter blobs of a layer from those of others; None for a layer without any."""
+
+
+class Numbers(NamedTuple):
+    """Of the blobs of a net: equal numbers for equal STRUCTURE, the layers and their wiring, and for equal VALUES."""
+
+    structure: Mapping[Blob, int]
+    values: Mapping[Blob, int]
+
+
+def identify(original: tuple[Graph, Shapes, Stored], twin: tuple[Graph, Shapes, Stored]) -> tuple[Numbers, Numbers]:
+    """The numbers of the blobs of both nets, given alike."""
+    table: dict[tuple[object, ...], int] = {}
+    renamed = source_names(original[0], twin[0])
+    ours, theirs = (
+        Numbers(
+            _numbered(table, graph, shapes, sources, lambda node: None),
+            _numbered(table, graph, shapes, sources, stored),
+        )
+        for (graph, shapes, stored), sources in ((original, {}), (twin, renamed))
+    )
+    return ours, theirs
+
+
+def _numbered(
+    table: dict[tuple[object, ...], int], graph: Graph, shapes: Shapes, sources: Mapping[str, str], stored: Stored
+) -> dict[Blob, int]:
+    """A number for each blob of GRAPH, out of TABLE, where both nets look. SOURCES: what its inputs are called in the
+    other net."""
+    blobs: dict[Blob, int] = {}
+    for node in graph.nodes:
+        if node.bottoms and (is_unchanging(node.layer) or is_idle(node, shapes.blobs)):
+            blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
+            continue
+        made: tuple[object, ...] = ()
+        if node.bottoms or node.type in CONSTANTS:
+            made = (node.type, hashable(effective(node, shapes, graph.phase)), stored(node))
+            made += tuple(blobs[bottom] for bottom in node.bottoms)
+        for place, top in enumerate(node.tops):
+            shape = shapes.blobs.get(top)
+            known = shape if isinstance(shape, tuple) else None
+            key = (*made, place) if node.bottoms else (*made, sources.get(top.name, top.name), known)
+            blobs[top] = table.setdefault(key, len(table))
+    return blobs

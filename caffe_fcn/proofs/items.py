@@ -1,0 +1,160 @@
+"""Nets run on many items, one net after the other, whatever batch they take.
+
+The one idea: who compares wants the answer to each item; what is loaded meanwhile, and how many go in at once, is not
+their affair. One net is loaded at a time, so that memory holds the weights once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from caffe_fcn.engines.protocol import Array, Engine, Net, Session
+from caffe_fcn.errors import EngineError, ShapeError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.shapes import Shape, infer_shapes
+from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.proofs.fields import BY_STORED_STATISTICS, effective
+
+_BATCH = 1 << 19
+"""Values that are fed at once, at most, unless a single item has more."""
+
+
+class Items(NamedTuple):
+    """What a net is fed, by input, an item for each place along axis 0. An item is one of a batch, or, if WHOLE, a
+    batch of the net's own: the net does not give an answer to each item of a batch."""
+
+    values: Mapping[str, Array]
+    whole: bool
+
+    @property
+    def many(self) -> int:
+        """How many items there are."""
+        return len(next(iter(self.values.values()), ()))
+
+    def part(self, places: Sequence[int]) -> Items:
+        """The items at PLACES."""
+        return Items({name: values[list(places)] for name, values in self.values.items()}, self.whole)
+
+    def renamed(self, names: Mapping[str, str]) -> Items:
+        """The same for a net in which inputs are called as NAMES says."""
+        return Items({names[name]: values for name, values in self.values.items()}, self.whole)
+
+
+def answers_items(scope: Scope, inputs: Mapping[str, Shape]) -> bool:
+    """Whether every output of SCOPE, fed INPUTS, has one answer for each item of a batch along axis 0."""
+    batch = {shape[0] for shape in inputs.values()}
+    if len(batch) != 1 or any(_joins_items(node, scope) for node in scope.graph.nodes):
+        return False
+    (many,) = batch
+    if not all(_is_of(scope.shapes.blobs[blob], many) for blob in scope.outputs):
+        return False
+    try:
+        larger = infer_shapes(scope.graph, given={name: (many + 1, *shape[1:]) for name, shape in inputs.items()})
+    except ShapeError:  # of one batch, which is filled up
+        return True
+    return all(_is_of(larger.blobs[blob], many + 1) for blob in scope.outputs)
+
+
+def _joins_items(node: Node, scope: Scope) -> bool:
+    """Whether NODE makes a value of several items of a batch, though it makes one for each."""
+    said = effective(node, scope.shapes, scope.graph.phase)
+    if said.get(BY_STORED_STATISTICS) is False:
+        return True
+    along = (path for path, value in said.items() if path.endswith(".axis") and value == 0)
+    return node.type not in ("Bias", "Scale") and any(along)
+
+
+def _is_of(shape: object, many: int) -> bool:
+    return isinstance(shape, tuple) and bool(shape) and shape[0] == many
+
+
+class Runner:
+    """Runs nets by ENGINE, and keeps the last one loaded."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.used = False
+        """Whether a net has been run."""
+        self._net: Net | None = None
+        self._wanted: tuple[str, ...] = ()
+        self._session: Session | None = None
+
+    def run(self, net: Net, weights: WeightFile, items: Items, outputs: Sequence[str]) -> dict[str, Array]:
+        """What NET with WEIGHTS makes of ITEMS: the blobs that OUTPUTS names, an answer for each item along axis 0.
+
+        Inputs that these do not depend on are left out. Raises what the engine raises; EngineError where an output is
+        not finite, or not one for each item.
+        """
+        wanted = tuple(dict.fromkeys(outputs))
+        if self._session is None or self._net is not net or self._wanted != wanted:
+            self._session = None  # goes before the next comes
+            self._session = self.engine.load(net, weights, outputs=wanted)
+            self._net, self._wanted = net, wanted
+        self.used = True
+        items = Items({name: items.values[name] for name in self._session.inputs if name in items.values}, items.whole)
+        return _run_whole(self._session, items) if items.whole else _run_items(self._session, items)
+
+
+def _run_whole(session: Session, items: Items) -> dict[str, Array]:
+    """The outputs of SESSION for each of ITEMS, which are batches, one after the other: behind axis 0 an axis of one,
+    so that no other is taken for that of the classes."""
+    import numpy as np
+
+    made: dict[str, list[Array]] = {name: [] for name in session.outputs}
+    for place in range(items.many):
+        for name, values in session.run({name: each[place] for name, each in items.values.items()}).items():
+            made[name].append(_finite(name, values)[None])
+    return {name: np.stack(values) for name, values in made.items()}
+
+
+def _run_items(session: Session, items: Items) -> dict[str, Array]:
+    """The outputs of SESSION for ITEMS, batch by batch."""
+    import numpy as np
+
+    made: dict[str, list[Array]] = {name: [] for name in session.outputs}
+    for part, size in _batches(session, items):
+        many = len(next(iter(part.values())))
+        for name, values in session.run(part).items():
+            if not values.ndim or len(values) != many:
+                raise EngineError(
+                    f"output {name!r}: expected one answer for each of {many} items, found {_shown(values)}"
+                )
+            made[name].append(_finite(name, values)[:size])
+    return {name: np.concatenate(values) for name, values in made.items()}
+
+
+def _batches(session: Session, items: Items) -> Iterator[tuple[dict[str, Array], int]]:
+    """ITEMS as SESSION takes them, and how many of each batch count: the last one may have to be filled up."""
+    import numpy as np
+
+    static = _static(session)
+    most = static or max(1, _BATCH // max(1, sum(values[0].size for values in items.values.values())))
+    for start in range(0, items.many, most):
+        part = {name: values[start : start + most] for name, values in items.values.items()}
+        size = len(next(iter(part.values())))
+        if static is not None:
+            part = {name: np.concatenate([each, *[each[-1:]] * (most - size)]) for name, each in part.items()}
+        yield part, size
+
+
+def _static(session: Session) -> int | None:
+    """The only batch that SESSION takes; None where it takes any."""
+    batches = {dims[0] for dims in session.inputs.values() if dims}
+    return next((batch for batch in batches if batch is not None), None)
+
+
+def _finite(name: str, values: Array) -> Array:
+    import numpy as np
+
+    if not np.isfinite(values).all():
+        raise EngineError(
+            f"output {name!r}: expected numbers, found NaN or infinity, which the net makes of numbers; has a "
+            "BatchNorm negative variances, or do its scores overflow?"
+        )
+    return values
+
+
+def _shown(values: Any) -> str:
+    return "×".join(map(str, values.shape)) or "a single value"

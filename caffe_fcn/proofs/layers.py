@@ -1,0 +1,43 @@
+"""The layers of both nets held against each other, field by field: part of the first proof.
+
+A weight that is right does not help if the layer that uses it computes something else, and a field may be wrong by
+so little that no answer shows it. Layers that have no counterpart are the business of the other comparisons: their
+parameter blobs are missed, or the outputs that they make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.proofs.fields import differing
+from caffe_fcn.proofs.identity import identify
+from caffe_fcn.proofs.pairing import number_both
+from caffe_fcn.proofs.records import FieldDifference
+from caffe_fcn.proofs.weights import Side
+
+
+def compare_layers(original: Side, twin: Side) -> tuple[FieldDifference, ...]:
+    """The fields in which layers of TWIN differ from those of ORIGINAL that they stand for, in every phase."""
+    found = (each for phase in original.graphs if phase in twin.graphs for each in _in_phase(original, twin, phase))
+    return tuple(dict.fromkeys(found))
+
+
+def _in_phase(original: Side, twin: Side, phase: str) -> Iterator[FieldDifference]:
+    graph, shapes = original.graphs[phase], original.shapes[phase]
+    other_graph, other_shapes = twin.graphs[phase], twin.shapes[phase]
+    ours, theirs = number_both(graph, other_graph)
+    before, after = identify((graph, shapes, _nothing), (other_graph, other_shapes, _nothing))
+    for number, node in ours.layers.items():
+        other = theirs.layers.get(number)
+        if other is not None:
+            same_axes = _numbers(before.structure, node.bottoms) == _numbers(after.structure, other.bottoms)
+            yield from differing(node, shapes, other, other_shapes, phase=phase, same_axes=same_axes)
+
+
+def _nothing(node: object) -> None:
+    return None
+
+
+def _numbers(structure: Mapping[Blob, int], blobs: tuple[Blob, ...]) -> list[int]:
+    return [structure[blob] for blob in blobs]

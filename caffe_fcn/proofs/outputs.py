@@ -1,0 +1,153 @@
+"""What is compared: the two nets as they are run, and their outputs in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.proofs.differences import chosen, difference
+from caffe_fcn.proofs.identity import Stored, identify
+from caffe_fcn.proofs.items import Items, Runner
+from caffe_fcn.proofs.limits import Limits
+from caffe_fcn.proofs.pairing import number_both
+from caffe_fcn.proofs.records import Difference, OutputPair
+
+ALL = 0
+"""In place of an axis: all values of an item."""
+
+
+class Party(NamedTuple):
+    """One of the two nets: its weights, the part of it that runs, and its inputs at the nominal size."""
+
+    net: Net
+    weights: WeightFile
+    scope: Scope
+    inputs: dict[str, Shape]
+
+    def run(self, runner: Runner, items: Items, names: Sequence[str]) -> dict[str, Array]:
+        """Its blobs called NAMES for ITEMS."""
+        return runner.run(self.net, self.weights, items, names)
+
+
+class Output(NamedTuple):
+    """An output of the original, its blob, and its counterpart in the twin.
+
+    Where it says at which places values are the greatest (ArgMax), the values themselves are JUDGED, along AXIS,
+    counted from the last one, or ALL of an item; in other cases JUDGED is the blob itself, and AXIS None. SOFTMAX:
+    whether the judged values are probabilities. IDENTICAL: whether the same layers with the same blobs make it in both
+    nets. CONVERTED: whether the layers that make it differ in more than their blobs.
+    """
+
+    pair: OutputPair
+    blob: Blob
+    twin: Blob
+    judged: Blob
+    axis: int | None
+    softmax: bool
+    identical: bool
+    converted: bool
+
+
+def names_of(outputs: Sequence[Output]) -> list[str]:
+    """The blobs of the original that are needed to compare OUTPUTS."""
+    return list(dict.fromkeys(name for each in outputs for name in (each.blob.name, each.judged.name)))
+
+
+def compared(
+    output: Output, answers: Array, judged: Array, found: Array, limits: Limits, *, alike: bool = True
+) -> Difference:
+    """How far FOUND is from ANSWERS, the original's OUTPUT, or, where it says places, from what they are in JUDGED.
+    If they should be ALIKE, LIMITS are widened as long as they do not explain it."""
+    while True:
+        made = _compared(output, answers, judged, found, limits[output.pair.name])
+        if made.small or not alike or not limits.widened(made.relative):
+            return made
+
+
+def _compared(output: Output, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
+    found = found.reshape(answers.shape)
+    if output.axis is None:
+        return difference(answers, found, limit, softmax=output.softmax)
+    if output.axis == ALL:
+        found = found.reshape(-1, answers.shape[-1])
+        return chosen(judged.reshape(len(found), -1), found, -1, limit, softmax=output.softmax)
+    return chosen(judged, found, output.axis, limit, softmax=output.softmax)
+
+
+class Pairs(NamedTuple):
+    """The OUTPUTS of both nets in pairs, what has no partner, in words, and the SHARED blobs of the twin, that the same
+    layers make in the original, parameter blobs aside."""
+
+    outputs: Sequence[Output]
+    failures: Sequence[str]
+    shared: frozenset[Blob]
+    values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
+    """Numbers of the blobs of both that are the same for the same values."""
+
+
+def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) -> Pairs:
+    """The outputs of both nets in pairs. STORED tells their parameter blobs apart."""
+    ours, theirs = number_both(original.graph, twin.graph)
+    before, after = identify((original.graph, original.shapes, stored[0]), (twin.graph, twin.shapes, stored[1]))
+    there: dict[int, list[Blob]] = {}
+    for blob in twin.outputs:
+        there.setdefault(theirs.blobs[blob], []).append(blob)
+    found, failures = [], []
+    for blob in original.outputs:
+        alike = there.get(ours.blobs[blob])
+        if not alike:
+            failures.append(f"the twin has no output that stands for {blob.name!r}")
+            continue
+        other = alike.pop(next((place for place, each in enumerate(alike) if each.name == blob.name), 0))
+        judged, axis = _judged(original, blob)
+        found.append(
+            Output(
+                OutputPair(blob.name, other.name),
+                blob,
+                other,
+                judged,
+                axis,
+                softmax=original.graph.producer[judged].type == "Softmax",
+                identical=before.values[blob] == after.values[other],
+                converted=before.structure[blob] != after.structure[other],
+            )
+        )
+    failures += [
+        f"the twin's output {blob.name!r} stands for none of the original" for left in there.values() for blob in left
+    ]
+    failures += _exchanged(found)
+    known = set(before.structure.values())
+    shared = frozenset(blob for blob, number in after.structure.items() if number in known)
+    return Pairs(found, failures, shared, (before.values, after.values))
+
+
+def _exchanged(outputs: Sequence[Output]) -> Iterator[str]:
+    """Outputs of the twin that have the name of another output of the original, so that who asks for one by its name
+    gets the other. A name that only one of the nets has does no harm."""
+    named = {output.twin.name: output for output in outputs}
+    for output in outputs:
+        other = named.get(output.blob.name)
+        if other is not None and other.blob.name != output.blob.name:
+            yield f"the twin's output {output.blob.name!r} stands for {other.blob.name!r} of the original"
+
+
+def _judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:
+    """What BLOB is judged by, and along which axis: of places, the values that stand there."""
+    node = scope.graph.producer[blob]
+    param = node.layer.argmax_param
+    if node.type != "ArgMax" or param.out_max_val or not node.bottoms:
+        return blob, None
+    behind = node.bottoms[0]
+    shape, maker = scope.shapes.blobs[behind], scope.graph.producer[behind]
+    hidden = Blob(behind.name, behind.version + 1) in scope.graph.producer
+    if not isinstance(shape, tuple) or not maker.bottoms or hidden:
+        return blob, None
+    axis = param.axis % max(1, len(shape))
+    if param.HasField("axis"):
+        return (behind, axis - len(shape)) if axis else (blob, None)
+    return behind, ALL

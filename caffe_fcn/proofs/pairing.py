@@ -1,0 +1,79 @@
+"""Which layer of the twin stands for which of the original, whatever they are called.
+
+The one idea: a layer is what it computes, and from what. Both nets are numbered in the same way, from their
+inputs on: two layers have one number if they are of one kind and read blobs of the same numbers. An
+InnerProduct and a Convolution are of one kind, and a layer that only rearranges its blob, or does nothing to it,
+passes its number on.
+Layers that nothing tells apart go by their order in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.onnx.elementwise import is_unchanging
+
+MOVERS = frozenset({"Flatten", "Permute", "Reshape", "Squeeze", "Transpose"})
+"""Types that give values another place, and that the twin may do without."""
+
+
+class Numbers:
+    """Numbers what nets compute; the same for the same, across the nets given to it."""
+
+    def __init__(self) -> None:
+        self._table: dict[tuple[object, ...], int] = {}
+
+    def of(self, graph: Graph, sources: Mapping[str, str]) -> Numbered:
+        """GRAPH numbered. SOURCES says what its inputs are called in the net that it is held against."""
+        blobs: dict[Blob, int] = {}
+        layers: dict[int, Node] = {}
+        seen: dict[tuple[object, ...], int] = {}
+        for node in graph.nodes:
+            if node.bottoms and (node.type in MOVERS or is_unchanging(node.layer)):
+                blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
+                continue
+            if not node.bottoms:
+                blobs.update({top: self._number("source", sources.get(top.name, top.name)) for top in node.tops})
+                continue
+            kind = (_kind(node), *(blobs[bottom] for bottom in node.bottoms))
+            seen[kind] = seen.get(kind, 0) + 1
+            number = self._number(*kind, "occurrence", seen[kind])
+            layers[number] = node
+            blobs.update({top: self._number(number, "top", place) for place, top in enumerate(node.tops)})
+        return Numbered(layers, blobs)
+
+    def _number(self, *key: object) -> int:
+        return self._table.setdefault(key, len(self._table))
+
+
+def _kind(node: Node) -> tuple[object, ...]:
+    """What a layer and its counterpart have in common."""
+    if node.type == "InnerProduct":
+        return ("product", node.layer.inner_product_param.num_output)
+    if node.type == "Convolution":
+        return ("product", node.layer.convolution_param.num_output)
+    return (node.type,)
+
+
+class Numbered(NamedTuple):
+    """A net by what it computes: its layers, but for those that pass values on, and the numbers of its blobs."""
+
+    layers: Mapping[int, Node]
+    blobs: Mapping[Blob, int]
+
+
+def number_both(original: Graph, twin: Graph) -> tuple[Numbered, Numbered]:
+    """Both nets numbered alike."""
+    numbers = Numbers()
+    return numbers.of(original, {}), numbers.of(twin, source_names(original, twin))
+
+
+def source_names(original: Graph, twin: Graph) -> dict[str, str]:
+    """What the inputs of TWIN are called in ORIGINAL, where that is not the same: they go by their names if these are
+    the same in both, else by their order."""
+    names, others = (
+        [blob.name for node in graph.nodes if not node.bottoms for blob in node.tops] for graph in (original, twin)
+    )
+    return {} if set(names) == set(others) else dict(zip(others, names, strict=False))

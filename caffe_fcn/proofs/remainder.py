@@ -1,0 +1,130 @@
+"""The parts of two nets that differ, as nets of their own.
+
+The one idea: where a layer cannot be run, nothing has to be run up to the last blobs that are the same in both nets,
+made by the same layers with the same parameter blobs. Whatever such blobs hold, what is made of them must agree.
+Where cells lie on the input and how exact they are is still told of the whole net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from caffe_fcn.errors import CaffeFcnError, ShapeError
+from caffe_fcn.net import crops
+from caffe_fcn.net.geometry import Cause, Geometry, Reason, infer_geometry
+from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.shapes import Shape, infer_shapes
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.proofs.grid import lay_out
+from caffe_fcn.proofs.outputs import Pairs, Party
+from caffe_fcn.proofs.parts import subnet
+from caffe_fcn.proofs.records import Dense, DenseProof
+from caffe_fcn.proofs.weights import Side
+
+
+def remainders(original: tuple[Side, Scope], twin: tuple[Side, Scope], pairs: Pairs) -> tuple[Party, Party] | None:
+    """What of ORIGINAL and TWIN lies behind the last blobs that both make alike; None where that is all of them, or no
+    net of its own."""
+    wanted = [output for output in pairs.outputs if not output.identical]
+    blobs = [output.blob for output in wanted], [output.twin for output in wanted]
+    common = set(pairs.values[0].values()) & set(pairs.values[1].values())
+    found = [
+        _behind(scope, outputs, numbers, common)
+        for (_, scope), outputs, numbers in zip((original, twin), blobs, pairs.values, strict=True)
+    ]
+    fed = list(dict.fromkeys(number for _, numbers in found for number in numbers))
+    if not fed or len(found[0][0]) == sum(bool(node.bottoms) for node in original[1].graph.nodes):
+        return None
+    parties = []
+    sides = zip((original, twin), found, blobs, pairs.values, strict=True)
+    for (side, scope), (nodes, known), outputs, numbers in sides:
+        party = _party(side, scope, nodes, [known.get(number) or _one(numbers, number) for number in fed], outputs)
+        if party is None:
+            return None
+        parties.append(party)
+    return parties[0], parties[1]
+
+
+def _behind(
+    scope: Scope, outputs: Sequence[Blob], numbers: Mapping[Blob, int], common: set[int]
+) -> tuple[list[Node], dict[int, Blob]]:
+    """The layers that OUTPUTS depend on as far as they make what is not COMMON, and the common blobs that they read."""
+    needed: set[int] = set()
+    fed: dict[int, Blob] = {}
+    queue = list(outputs)
+    while queue:
+        blob = queue.pop()
+        if numbers[blob] in common:
+            fed.setdefault(numbers[blob], blob)
+            continue
+        node = scope.graph.producer[blob]
+        if id(node) not in needed:
+            needed.add(id(node))
+            queue.extend(node.bottoms)
+    return [node for node in scope.graph.nodes if id(node) in needed], fed
+
+
+def _one(numbers: Mapping[Blob, int], number: int) -> Blob:
+    """A blob of that NUMBER."""
+    return next(blob for blob, each in numbers.items() if each == number)
+
+
+def _party(
+    side: Side, scope: Scope, nodes: Sequence[Node], read: Sequence[Blob], outputs: Sequence[Blob]
+) -> Party | None:
+    """NODES of SCOPE as a net that is fed the blobs that they READ; None where that is none, or where somebody has to
+    decide on a Crop of it, which the part alone does not show."""
+    undecided = {each.layer for each in crops.undecided(scope.graph, scope.shapes)}
+    if any(node.index in undecided for node in nodes):
+        return None
+    fed: dict[str, Shape] = {}
+    for blob in read:
+        shape = scope.shapes.blobs[blob]
+        if not isinstance(shape, tuple) or not shape or blob.name in fed:
+            return None
+        fed[blob.name] = shape
+    try:
+        net = subnet(nodes, fed, scope.graph)
+        return Party(net, side.weights, choose_scope(*net, [blob.name for blob in outputs]), fed)
+    except CaffeFcnError:
+        return None
+
+
+def seen_from_the_input(found: DenseProof, twin: Scope, part: Party) -> DenseProof:
+    """What was FOUND of PART of TWIN, with the geometry of its outputs on the input of the whole net."""
+    sizes = _geometries(twin)
+    fed = [blob for blob in twin.graph.producer if blob.name in part.inputs and sizes[0].get(blob) is None]
+    strangers = tuple(Reason(Cause.NO_WINDOWS, twin.graph.producer[blob].name) for blob in fed)
+    blobs = {blob.name: blob for blob in twin.outputs}
+
+    def seen(each: Dense) -> Dense:
+        known = [geometry for size in sizes if (geometry := size.get(blobs[each.output.twin])) is not None]
+        if not each.stride:
+            return each
+        if not known:
+            return each._replace(stride=(), window=(), ahead=strangers)
+        reasons = dict.fromkeys(reason for geometry in known for reason in geometry.reasons)
+        return each._replace(
+            stride=tuple(map(float, known[0].stride)),
+            window=known[0].window,
+            ahead=tuple(reason for reason in reasons if reason not in each.reasons),
+        )
+
+    return found._replace(outputs=tuple(map(seen, found.outputs)))
+
+
+def _geometries(twin: Scope) -> list[dict[Blob, Geometry | None]]:
+    """The geometry of TWIN at the larger size on which the whole net would be compared, if there is one, and at the
+    nominal size."""
+    nominal = infer_geometry(twin.graph, twin.shapes)
+    if len(twin.inputs) != 1:
+        return [nominal]
+    (image,), grid = twin.inputs, lay_out(twin.graph, twin.shapes, twin.inputs[0])
+    shape = twin.shapes.blobs[image]
+    if isinstance(grid, str) or not isinstance(shape, tuple):
+        return [nominal]
+    try:
+        shapes = infer_shapes(twin.graph, given={image.name: (*shape[:2], *grid.larger)})
+    except ShapeError:
+        return [nominal]
+    return [infer_geometry(twin.graph, shapes), nominal]

@@ -1,0 +1,328 @@
+"""A converted net proven to be its original's twin.
+
+The one idea: three proofs of which each sees what the others cannot. The weights are the original's (but the text
+might wire them otherwise); at the nominal size the answers are (but a larger input might be seen in other windows);
+and on a larger input every window gets the original's answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TypeVar
+
+from caffe_fcn.engines.onnxruntime import OnnxRuntime
+from caffe_fcn.engines.protocol import Array, Engine, Net
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net import crops
+from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.foreign import refusal
+from caffe_fcn.net.geometry.crops import gives_no_offset
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.onnx.losses import LEFT_OUT
+from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.proofs.apart import alike
+from caffe_fcn.proofs.applicability import inapplicable
+from caffe_fcn.proofs.dense import prove_dense
+from caffe_fcn.proofs.identity import Stored
+from caffe_fcn.proofs.items import Runner, answers_items
+from caffe_fcn.proofs.layers import compare_layers
+from caffe_fcn.proofs.outputs import Pairs, Party, pair_outputs
+from caffe_fcn.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
+from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
+from caffe_fcn.proofs.same_size import draw, prove_same_size
+from caffe_fcn.proofs.scene import View
+from caffe_fcn.proofs.weights import Side, prove_weights
+from caffe_fcn.surgery.meeting import Trained, meet
+from caffe_fcn.wording import option
+
+Proof = TypeVar("Proof", SameSizeProof, DenseProof)
+
+WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
+"""The names of the proofs."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user decides: how many SAMPLES and WINDOWS, drawn from SEED, which PICTURES (N×C×spatial) beside
+    them, the relative TOLERANCE in place of what the arithmetic gives, and which PROOFS."""
+
+    engine: Engine = field(default_factory=OnnxRuntime)
+    samples: int = 8
+    windows: int = 16
+    seed: int = 0
+    pictures: Sequence[Array] = ()
+    tolerance: float | None = None
+    proofs: tuple[str, ...] = PROOFS
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net and its weights."""
+
+    source: SourceNet
+    weights: WeightFile
+
+
+def verify(
+    original: Model, twin: Model, selection: Selection = ANY_NET, options: Options | None = None
+) -> Verification:
+    """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional.
+
+    SELECTION says which of the nets in the files is meant; answers are compared in its phase, by default in phase
+    TEST. What does not hold, and what cannot be carried out, is a value; raised is CaffeFcnError for files that cannot
+    be compared at all, such as weights that hold NaN.
+    """
+    check_ignored(selection, original.source, twin.source)
+    work = _Work(original, twin, selection, options or Options())
+    _refuse_unexplained(work.original.graphs[work.phase])
+    wanted = work.options.proofs
+    same_size = work.same_size() if SAME_SIZE in wanted else None
+    dense = work.dense() if DENSE in wanted else None
+    return Verification(
+        original.source.name,
+        original.weights.path,
+        twin.source.name,
+        twin.weights.path,
+        work.options.engine.name if work.runner.used else "",
+        work.phase,
+        work.options.tolerance,
+        work.weights if WEIGHTS in wanted else None,
+        same_size,
+        dense,
+        tuple(work.notes),
+    )
+
+
+def _refuse_unexplained(graph: Graph) -> None:
+    """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
+    reads the net, and a mistyped field may be meant to change the answers."""
+    if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and node.type not in LEFT_OUT):
+        raise LoweringError(f"{graph.source}: {reason}")
+
+
+class _Work:
+    """Both nets, made ready as far as the proofs need them.
+
+    MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
+    """
+
+    def __init__(self, original: Model, twin: Model, selection: Selection, options: Options) -> None:
+        self.options, self.misfit = options, ""
+        self.refused: tuple[str, ...] = ()
+        self.runner = Runner(options.engine)
+        before = _met(original, selection)
+        self.original = _side(before, original)
+        self.notes = dict.fromkeys(self.original.notes)
+        self.phase = next(iter(self.original.graphs))
+        try:
+            found = _met(
+                twin,
+                selection,
+                {phase: _fed(self.original, phase) for phase in self.original.graphs},
+                lenient=True,
+            )
+        except ShapeError as error:
+            self.misfit = f"the twin does not take the nominal input: {error}"
+            return
+        self.original, self.twin = alike(self.original, _side(found, twin))
+        _refuse_other_crops(self.original, self.twin)
+        self.refused = tuple(
+            f"{each}, which Caffe refuses"
+            for name, each in found.fit.other_axes.items()
+            if name not in before.fit.other_axes  # else the original's own fault
+        )
+        _refuse_swapped(before, found)
+        if found.misfit:
+            self.refused, self.misfit = (found.misfit,), "the weights of the twin do not fit its net"
+        elif own := _fault_at_own_input(twin, selection):
+            self.refused += (f"Caffe does not load the twin with the input that its own prototxt states: {own}",)
+        self.notes.update(dict.fromkeys(self.twin.notes))
+        if self.phase not in self.twin.graphs:
+            raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
+
+    @cached_property
+    def weights(self) -> WeightsProof:
+        """The first proof."""
+        if self.misfit:
+            nothing = WeightsProof(0, 0, 0, 0, (), (), (), (), self.refused)
+            if not self.refused:
+                return nothing._replace(not_shown=self.misfit)
+            return nothing._replace(fields=compare_layers(self.original, self.twin))
+        fields = compare_layers(self.original, self.twin)
+        proof = prove_weights(self.original, self.twin)
+        return proof._replace(fields=fields, failures=(*self.refused, *proof.failures))
+
+    def same_size(self) -> SameSizeProof:
+        """The second proof."""
+        options = self.options
+        nothing = SameSizeProof({}, 0, 0, options.seed, (), ())
+        if self.misfit:
+            return nothing._replace(failures=(self.misfit,))
+        found, failures = self.outputs.outputs, self.outputs.failures
+        if found and not failures and all(output.identical for output in found):
+            return nothing._replace(outputs=tuple(SameSize(output.pair, identical=True) for output in found))
+
+        def prove(original: Party, twin: Party, pairs: Pairs) -> SameSizeProof:
+            whole = not answers_items(original.scope, original.inputs)
+            pictures = options.pictures if pairs is self.outputs else ()
+            sample = draw(original.inputs, options.samples, options.seed, pictures, whole=whole)
+            return prove_same_size(self.runner, original, twin, pairs, sample, options.tolerance)
+
+        return self._carried_out(prove, nothing._replace(failures=tuple(failures)))
+
+    def dense(self) -> DenseProof:
+        """The third proof."""
+        nothing = DenseProof((), (), 0, 0, (), "")
+        if self.misfit:
+            return nothing._replace(not_shown=self.misfit)
+        reason, exempt = inapplicable(*self.scopes, self.outputs)
+        if reason is not None:
+            return nothing._replace(inapplicable=reason)
+        view = View(self.options.windows, self.options.seed, self.options.tolerance)
+
+        def prove(original: Party, twin: Party, pairs: Pairs) -> DenseProof:
+            found = prove_dense(self.runner, original, twin, pairs, exempt, view)
+            return found if pairs is self.outputs else seen_from_the_input(found, self.scopes[1], twin)
+
+        return self._carried_out(prove, nothing)
+
+    def _carried_out(self, prove: Callable[[Party, Party, Pairs], Proof], nothing: Proof) -> Proof:
+        """What PROVE finds of both nets, or, where they cannot be run, of the parts of them that differ. NOTHING is a
+        proof without anything in it."""
+        found = self._attempt(lambda: prove(*self.parties, self.outputs), nothing)
+        if found.status is Status.NOT_SHOWN and self.remainders is not None:
+            original, twin = self.remainders
+            pairs = pair_outputs(original.scope, twin.scope, self.stored)
+            again = self._attempt(lambda: prove(original, twin, pairs), nothing)
+            if again.status is Status.HOLDS or (found.not_shown and again.status is Status.FAILS):
+                fed = ", ".join(map(repr, original.inputs))
+                self.notes[f"compared from {fed} on, up to where both nets are the same"] = None
+                return again
+        return found
+
+    def _attempt(self, prove: Callable[[], Proof], nothing: Proof) -> Proof:
+        """What PROVE finds, or NOTHING and why that cannot be told."""
+        try:
+            return prove()
+        except (ExtraError, PictureError):
+            raise
+        except CaffeFcnError as error:
+            return nothing._replace(not_shown=str(error))
+
+    @cached_property
+    def remainders(self) -> tuple[Party, Party] | None:
+        """The parts of both nets that differ."""
+        return remainders((self.original, self.scopes[0]), (self.twin, self.scopes[1]), self.outputs)
+
+    @cached_property
+    def scopes(self) -> tuple[Scope, Scope]:
+        """What of both nets their outputs need; all of them where nothing is left without losses and measures."""
+        return _scope(self.original, self.phase), _scope(self.twin, self.phase)
+
+    @cached_property
+    def parties(self) -> tuple[Party, Party]:
+        """Both nets, as they are run."""
+        return self._party(self.original), self._party(self.twin)
+
+    @cached_property
+    def outputs(self) -> Pairs:
+        """The outputs of both in pairs."""
+        return pair_outputs(*self.scopes, self.stored)
+
+    @cached_property
+    def stored(self) -> tuple[Stored, Stored]:
+        """What tells the parameter blobs of a layer of the original, and of one of the twin, from those of others."""
+        unchanged = dict(self.weights.unchanged)
+        held = {record.name for side in (self.original, self.twin) for record in side.weights.layers if record.blobs}
+
+        def stored(twin: bool, node: Node) -> object:
+            shapes = (self.twin if twin else self.original).shapes[self.phase]
+            if node.name not in held and not shapes.params.get(node.index):
+                return None
+            return unchanged.get(node.name, ("of the twin", node.name)) if twin else node.name
+
+        return partial(stored, False), partial(stored, True)
+
+    def _party(self, side: Side) -> Party:
+        graph, shapes = side.graphs[self.phase], side.shapes[self.phase]
+        scope = choose_scope(graph, shapes)
+        fed: dict[str, Shape] = {}
+        for blob in scope.inputs:
+            shape = shapes.blobs[blob]
+            if not isinstance(shape, tuple) or not shape:
+                raise ShapeError(
+                    f"{graph.source}: the shape of {blob.name!r} is not known; "
+                    f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
+                )
+            fed[blob.name] = shape
+        return Party(Net(graph, shapes), side.weights, scope, fed)
+
+
+def _scope(side: Side, phase: str) -> Scope:
+    graph, shapes = side.graphs[phase], side.shapes[phase]
+    try:
+        return choose_scope(graph, shapes)
+    except LoweringError:
+        return Scope(graph, shapes, (), graph.outputs, ())
+
+
+def _met(
+    model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None, *, lenient: bool = False
+) -> Trained:
+    """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
+    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
+
+
+def _fault_at_own_input(twin: Model, selection: Selection) -> str:
+    """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
+    try:
+        return _met(twin, selection, lenient=True).misfit
+    except ShapeError as error:
+        return str(error)
+
+
+def _refuse_swapped(original: Trained, twin: Trained) -> None:
+    """Raise WeightsError where both lack the weights of layers, and each of them has those that the other lacks."""
+    lacking, told = [], []
+    for side, other in ((original, twin), (twin, original)):
+        names = [supply.node.name for supply in side.supplies if supply.lack]
+        held = {record.name for record in other.weights.layers if record.blobs} if other.weights else set()
+        lacking.append(bool(names) and held.issuperset(names))
+        told.append(f"{side.weights and side.weights.path} lacks {names[0] if names else ''!r} of {side.source.name}")
+    if all(lacking):
+        raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped; exchange them")
+
+
+def _refuse_other_crops(original: Side, twin: Side) -> None:
+    """Raise NetError where the user has to decide on Crop layers without an offset, and the nets do not have the same
+    ones: an offset that is not known cannot be compared. Where they have, the offset matters only if a net is run."""
+    for phase in original.graphs.keys() & twin.graphs.keys():
+        sides = [(side.graphs[phase], side.shapes[phase]) for side in (original, twin)]
+        open_crops = [
+            Counter((node.name, node.tops[0].name) for node in graph.nodes if gives_no_offset(node.layer) and node.tops)
+            for graph, _ in sides
+        ]
+        if open_crops[0] == open_crops[1]:
+            continue
+        for graph, shapes in sides:
+            if reason := crops.refusal(graph, shapes):
+                raise NetError(f"{graph.source}: {reason}")
+
+
+def _side(found: Trained, model: Model) -> Side:
+    """MODEL, as it was FOUND, for the proof of the weights."""
+    return Side(found.completed or model.weights, found.graphs, found.shapes, found.notes)
+
+
+def _fed(side: Side, phase: str) -> dict[str, Shape]:
+    """The shapes of what comes into the net in PHASE."""
+    known = side.shapes[phase].blobs
+    sources = [blob for node in side.graphs[phase].nodes if not node.bottoms for blob in node.tops]
+    return {blob.name: shape for blob in sources if isinstance(shape := known[blob], tuple)}

@@ -1,0 +1,295 @@
+"""The first proof: every parameter blob of the twin is the original's, value by value, bit by bit.
+
+The one idea: nothing is asked of the conversion. Layers are paired by their place in the two nets, the order of
+a matrix is found by following the values through both, and then the two files are read side by side, a few
+megabytes at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from caffe_fcn.errors import WeightsError
+from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.shapes import Shapes, bare, show
+from caffe_fcn.proofs.columns import Follower, permutation
+from caffe_fcn.proofs.identity import Numbers, identify
+from caffe_fcn.proofs.pairing import Numbered, number_both
+from caffe_fcn.proofs.records import WeightsProof
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_Values: TypeAlias = "NDArray[Any]"
+
+_BLOCK = 1 << 20
+"""Values read at a time; a single row or column of a matrix is never divided."""
+
+
+class Side(NamedTuple):
+    """One of the two nets: its weights, its graph and shapes in each phase that is looked at, and notes on it."""
+
+    weights: WeightFile
+    graphs: Mapping[str, Graph]
+    shapes: Mapping[str, Shapes]
+    notes: tuple[str, ...]
+
+
+class _Pair(NamedTuple):
+    """A layer of the original and the one of the twin that stands for it; ORDER where the weight matrix became a
+    kernel: the columns of the original in the order of the twin's, None where that cannot be told."""
+
+    layer: Node
+    twin: Node
+    converted: bool
+    order: _Values | None
+
+
+class _Order(NamedTuple):
+    """How a matrix of ROWS × columns lies in the original's blob: transposed or not, its COLUMNS in this order."""
+
+    rows: int
+    columns: _Values
+    transposed: bool
+
+
+def prove_weights(original: Side, twin: Side) -> WeightsProof:
+    """Hold every parameter blob of TWIN against ORIGINAL's.
+
+    Raises WeightsError where a value is not finite: no such net has answers that could be compared.
+    """
+    pairs, failures = _pairs(original, twin)
+    held, others = original.weights.held, twin.weights.held
+    count = _Count(original.weights, twin.weights, failures)
+    for pair in pairs.values():
+        count.layer(pair, held.get(pair.layer.name, ()), others.get(pair.twin.name, ()))
+    names, taken = set(pairs), {pair.twin.name for pair in pairs.values()}
+    foreign = [name for name in others if name not in taken]
+    for name in foreign:
+        count.foreign(name, held.get(name, ()) if name not in names else ())
+    return WeightsProof(
+        count.layers,
+        count.blobs,
+        count.values,
+        count.reshaped,
+        tuple(count.transposed),
+        tuple(count.reordered),
+        tuple(count.untrained),
+        tuple(foreign),
+        tuple(dict.fromkeys(failures)),
+        unchanged=tuple(count.unchanged),
+    )
+
+
+def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
+    """The layers with parameters in pairs, by the original's names; and what has no partner, in words."""
+    pairs: dict[str, _Pair] = {}
+    failures: list[str] = []
+    for phase, graph in original.graphs.items():
+        other = twin.graphs.get(phase)
+        if other is None:
+            failures.append(f"the twin has no net in phase {phase}")
+            continue
+        ours, theirs = number_both(graph, other)
+        structures = identify((graph, original.shapes[phase], _same), (other, twin.shapes[phase], _same))
+        before, after = {**_sources(graph, ours), **ours.layers}, {**_sources(other, theirs), **theirs.layers}
+        for number, node in before.items():
+            if number in after:
+                if node.name not in pairs and _learned(original, phase, node, after[number], twin):
+                    layers = node, after[number]
+                    pairs[node.name] = _pair(original, twin, phase, (ours, theirs), structures, layers)
+            elif _has_blobs(original, phase, node):
+                failures.append(f"nothing in the twin stands where layer {node.name!r} ({node.type}) stands")
+        for number, node in after.items():
+            if number not in before and _has_blobs(twin, phase, node):
+                failures.append(f"layer {node.name!r} ({node.type}) of the twin stands for none of the original")
+    return pairs, failures
+
+
+def _sources(graph: Graph, numbered: Numbered) -> dict[int, Node]:
+    """The layers without bottoms, of which Parameter has a blob, by the number of what they make."""
+    return {numbered.blobs[node.tops[0]]: node for node in graph.nodes if not node.bottoms and node.tops}
+
+
+def _same(node: Node) -> None:
+    """Tells no parameter blobs apart."""
+
+
+def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) -> bool:
+    return _has_blobs(original, phase, node) or _has_blobs(twin, phase, other)
+
+
+def _has_blobs(side: Side, phase: str, node: Node) -> bool:
+    """Whether NODE has parameters: by its type, or, of a type that nobody knows, by the file."""
+    wanted = side.shapes[phase].params.get(node.index)
+    return bool(wanted) if wanted is not None else node.name in side.weights.held
+
+
+def _pair(
+    original: Side,
+    twin: Side,
+    phase: str,
+    both: tuple[Numbered, Numbered],
+    structures: tuple[Numbers, Numbers],
+    layers: tuple[Node, Node],
+) -> _Pair:
+    node, other = layers
+    if (node.type, other.type) != ("InnerProduct", "Convolution"):
+        return _Pair(node, other, False, None)
+    follower = Follower()
+    sides = zip((original, twin), both, structures, layers, strict=True)
+    before, after = (
+        follower.follow(side.graphs[phase], side.shapes[phase], numbered.blobs, numbers.structure, layer.bottoms[0])
+        for side, numbered, numbers, layer in sides
+    )
+    known = before is not None and after is not None
+    return _Pair(node, other, True, permutation(before, after) if known else None)  # type: ignore[arg-type]
+
+
+class _Count:
+    """Compares blobs and keeps the score."""
+
+    def __init__(self, original: WeightFile, twin: WeightFile, failures: list[str]) -> None:
+        self.original, self.twin, self.failures = original, twin, failures
+        self.layers = self.blobs = self.values = self.reshaped = 0
+        self.transposed: list[str] = []
+        self.reordered: list[str] = []
+        self.untrained: list[str] = []
+        self.unchanged: list[tuple[str, str]] = []
+
+    def layer(self, pair: _Pair, blobs: tuple[BlobRecord, ...], others: tuple[BlobRecord, ...]) -> None:
+        """Compare the blobs of two layers."""
+        self.layers += 1
+        name, before = _place(pair.layer.name, pair.twin.name), len(self.failures)
+        if not blobs and not others:
+            self.untrained.append(pair.layer.name)
+            return
+        if len(blobs) != len(others):
+            ours = f"{self.original.path} holds {_many(blobs)} for {pair.layer.name!r}"
+            self.failures.append(f"{name}: {ours}, {self.twin.path} {_many(others)} for {pair.twin.name!r}")
+            return
+        for position, (blob, other) in enumerate(zip(blobs, others, strict=True)):
+            order = _order(pair, blob) if pair.converted and position == 0 else None
+            if isinstance(order, str):
+                self.failures.append(f"{name}: {order}")
+                continue
+            if order is not None and order.transposed:
+                self.transposed.append(pair.layer.name)
+            if order is not None and not _is_sorted(order.columns):
+                self.reordered.append(pair.layer.name)
+            kept = not pair.converted or position > 0
+            self._blob(f"{name}, blob {position}", pair.layer.name, blob, other, order, kept=kept)
+        if not pair.converted and len(self.failures) == before:
+            self.unchanged.append((pair.twin.name, pair.layer.name))
+
+    def foreign(self, name: str, blobs: tuple[BlobRecord, ...]) -> None:
+        """Compare the blobs of a layer that is in neither net."""
+        records = self.twin.held[name]
+        if not blobs:
+            self.failures.append(f"layer {name!r} is in {self.twin.path}, and is none of the twin's net")
+            return
+        for position, (blob, other) in enumerate(zip_longest(blobs, records)):
+            place = f"layer {name!r}, which is not in the net, blob {position}"
+            if blob is None or other is None:
+                self.failures.append(f"{place}: only in {'the twin' if blob is None else 'the original'}")
+            else:
+                self._blob(place, name, blob, other, None, kept=True)
+
+    def _blob(
+        self, place: str, layer: str, blob: BlobRecord, other: BlobRecord, order: _Order | None, *, kept: bool
+    ) -> None:
+        if kept and bare(blob.shape) != bare(other.shape):
+            self.failures.append(f"{place}: expected {show(blob.shape)}, found {show(other.shape)}")
+            return
+        if blob.count != other.count:
+            self.failures.append(f"{place}: expected {blob.count:,} values, found {other.count:,}")
+            return
+        differing = 0
+        for ours, theirs in _side_by_side(self.original, blob, self.twin, other, order):
+            _check_finite(self.original, layer, ours)
+            differing += _differing(ours, theirs)
+        self.blobs += 1
+        self.values += blob.count
+        self.reshaped += bare(blob.shape) != bare(other.shape)
+        if differing:
+            self.failures.append(f"{place}: {differing:,} of {blob.count:,} values are not the original's")
+
+
+def _many(blobs: Sequence[BlobRecord]) -> str:
+    return f"{len(blobs) or 'no'} {'blob' if len(blobs) == 1 else 'blobs'}"
+
+
+def _place(name: str, twin: str) -> str:
+    return f"layer {name!r}" if name == twin else f"layer {name!r}, {twin!r} in the twin"
+
+
+def _order(pair: _Pair, blob: BlobRecord) -> _Order | str:
+    """How the matrix in BLOB has to be read to be the twin's kernel, or why that cannot be told."""
+    if pair.order is None:
+        return "the two nets do not feed it the same values"
+    columns = len(pair.order)
+    if not columns or blob.count % columns:
+        return f"expected rows of {columns:,} values, found {blob.count:,} values ({show(blob.shape)})"
+    return _Order(blob.count // columns, pair.order, bool(pair.layer.layer.inner_product_param.transpose))
+
+
+def _is_sorted(columns: _Values) -> bool:
+    import numpy as np
+
+    return bool(np.array_equal(columns, np.arange(len(columns))))
+
+
+def _side_by_side(
+    original: WeightFile, blob: BlobRecord, twin: WeightFile, other: BlobRecord, order: _Order | None
+) -> Iterator[tuple[_Values, _Values]]:
+    """The values of both blobs in blocks, in the order of the twin's."""
+    if order is None or (not order.transposed and _is_sorted(order.columns)):
+        for start in range(0, blob.count, _BLOCK):
+            stop = min(start + _BLOCK, blob.count)
+            yield original.read_values(blob, start, stop), twin.read_values(other, start, stop)
+        return
+    width = len(order.columns)
+    height = max(1, _BLOCK // width)
+    for first in range(0, order.rows, height):
+        last = min(first + height, order.rows)
+        read = _transposed if order.transposed else _rows
+        rows = read(original, blob, order, first, last)
+        yield rows[:, order.columns], twin.read_values(other, first * width, last * width).reshape(-1, width)
+
+
+def _rows(weights: WeightFile, blob: BlobRecord, order: _Order, first: int, last: int) -> _Values:
+    width = len(order.columns)
+    return weights.read_values(blob, first * width, last * width).reshape(-1, width)
+
+
+def _transposed(weights: WeightFile, blob: BlobRecord, order: _Order, first: int, last: int) -> _Values:
+    """Rows FIRST..LAST of a matrix that the file holds column by column."""
+    import numpy as np
+
+    starts = range(0, blob.count, order.rows)
+    return np.stack([weights.read_values(blob, start + first, start + last) for start in starts], axis=1)
+
+
+def _check_finite(weights: WeightFile, layer: str, values: _Values) -> None:
+    import numpy as np
+
+    if not np.isfinite(values).all():
+        count = int(np.count_nonzero(~np.isfinite(values)))
+        raise WeightsError(
+            f"{weights.path}: layer {layer!r}: expected numbers, found {count:,} values that are NaN or infinite; a "
+            "net with such weights has no answers to compare. Take a snapshot from before its training diverged"
+        )
+
+
+def _differing(ours: _Values, theirs: _Values) -> int:
+    """How many values are not the same, bit by bit."""
+    import numpy as np
+
+    kind = np.float64 if np.float64 in (ours.dtype, theirs.dtype) else np.float32
+    bits = np.int64 if kind is np.float64 else np.int32
+    one, other = (np.ascontiguousarray(values, dtype=kind).view(bits) for values in (ours, theirs))
+    return int(np.count_nonzero(one != other))
