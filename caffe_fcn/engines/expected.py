@@ -17,14 +17,16 @@ from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.wording import option
 
+_KEPT = 9
+"""Sizes of inputs whose shapes are kept: tiles of a picture at its corners, along its sides and inside."""
+
 
 class Sizes:
     """The shapes that a net makes of inputs of any size, as Caffe would."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._given: dict[str, Shape] | None = None
-        self._made: Shapes | None = None
+        self._made: dict[tuple[tuple[str, Shape], ...], Shapes] = {}
 
     @property
     def inputs(self) -> dict[str, Dims]:
@@ -52,14 +54,17 @@ class Sizes:
     def shapes(self, arrays: Mapping[str, Array]) -> Shapes:
         """All shapes for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
         given = {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
-        if self._made is None or given != self._given:
+        key = tuple(given.items())
+        if key not in self._made:
             shapes = infer_shapes(self._scope.graph, given=given)
             refuse_empty(self._scope.graph, shapes)
             misfit = other_parameters(self._scope.graph, self._scope.shapes, shapes)
             if misfit is not None:
                 raise EngineError(f"{self._scope.graph.source}: at this input size, {misfit}")
-            self._given, self._made = given, shapes
-        return self._made
+            if len(self._made) == _KEPT:
+                self._made.pop(next(iter(self._made)))
+            self._made[key] = shapes
+        return self._made[key]
 
 
 def counted(graph: Graph) -> dict[Blob, int]:

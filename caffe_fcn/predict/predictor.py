@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 
 from caffe_fcn.engines.expected import counted
@@ -30,6 +30,9 @@ from caffe_fcn.predict.tiling import Reach, reach
 from caffe_fcn.wording import command, option
 
 _FLOAT = 4
+_KEPT = 64
+"""Sizes of pictures for which the places of cells are kept."""
+
 _LARGER = 512
 """So many pixels larger than its nominal size a net is, when its need of memory is estimated."""
 
@@ -91,8 +94,13 @@ class Model:
         refuse_empty(self.net.graph, shapes)
         return shapes
 
-    def cells(self, output: NetOutput, size: Size) -> Cells:
-        """The cells of the map OUTPUT on a picture of SIZE. Raises ShapeError where the net does not take it."""
+    @cached_property
+    def cells(self) -> Callable[[NetOutput, Size], Cells]:
+        """Gives the cells of a map on a picture of a size; kept, since many pictures have the same. Raises ShapeError
+        where the net does not take it."""
+        return lru_cache(_KEPT)(self._cells)
+
+    def _cells(self, output: NetOutput, size: Size) -> Cells:
         axes = []
         for axis, pixels in enumerate(size):
             try:
@@ -153,8 +161,13 @@ class Model:
         high, wide = self.nominal
         return _least(high, lambda size: self.takes((size, wide))), _least(wide, lambda size: self.takes((high, size)))
 
-    def reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
-        """What cells of OUTPUT need of a picture of SIZE, for tiles; None where their places move with it."""
+    @cached_property
+    def reach(self) -> Callable[[NetOutput, Size], tuple[Reach, Reach] | None]:
+        """Gives what the cells of a map need of a picture of a size, for tiles; None where their places move with it.
+        It is kept as well."""
+        return lru_cache(_KEPT)(self._reach)
+
+    def _reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
         graph, (high, wide) = self.net.graph, self.nominal
         along = [self.shapes(each) for each in ((size[0], wide), (high, size[1]))]
         found = [reach(graph, shapes, output.blob, axis) for axis, shapes in enumerate(along)]

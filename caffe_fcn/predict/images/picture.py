@@ -245,7 +245,8 @@ class _Decoded:
         top, bottom = (high - box.bottom, high - box.top) if upside_down else (box.top, box.bottom)
         left, right = (wide - box.right, wide - box.left) if mirrored else (box.left, box.right)
         lies = (top, left, bottom, right) if transposed else (left, top, right, bottom)
-        pixels = self._pixels(self._image.crop(lies))
+        whole = lies == (0, 0, self._image.width, self._image.height)
+        pixels = self._pixels(self._image if whole else self._image.crop(lies))
         if transposed:
             pixels = np.moveaxis(pixels, 0, 1)
         pixels = pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1][::step, ::step]
@@ -261,7 +262,8 @@ class _Decoded:
             return _with_channels(values, self._channels)
         if part.mode in ("P", "PA"):
             part = part.convert("RGB")
-        pixels = np.asarray(part.convert("L" if self._channels == 1 else "RGB"))
+        mode = "L" if self._channels == 1 else "RGB"
+        pixels = np.asarray(part if part.mode == mode else part.convert(mode))
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
