@@ -6,12 +6,13 @@ A picture that fails does not keep the others from being looked at; only Ctrl-C 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from caffe_fcn.cli.ahead import Turn, ahead
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.pictures import KINDS, Targets
 from caffe_fcn.cli.progress import looking
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.outputs import NetOutput
     from caffe_fcn.predict.predictor import Model
     from caffe_fcn.predict.results import Heat
-    from caffe_fcn.predict.running import Answer, Settings
+    from caffe_fcn.predict.running import Answer, Plan, Settings
 
 _CHUNK = 1 << 16
+
+_AHEAD = 32_000_000
+"""Pictures of more pixels are not read before their turn: each takes a hundred megabytes."""
 
 
 class Job(NamedTuple):
@@ -70,24 +74,30 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
     document = _Document(job)
     untold = job.notes
     failed = 0
-    for number, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
-        title = path if len(paths) == 1 else f"{number}/{len(paths)} {path}"
-        try:
-            with ExitStack() as stack:
-                answer = _look(job, path, target, manner, stack, title)
+    asked = [_Asked(*each) for each in zip(paths, targets, strict=True)]
+    with closing(
+        ahead(asked, lambda each: _read(job, each.path), lambda turn: _look(job, turn, manner.force))
+    ) as turns:
+        for number, turn in enumerate(turns, 1):
+            path, target = turn.item
+            title = path if len(paths) == 1 else f"{number}/{len(paths)} {path}"
+            try:
+                with looking(title, turn.steps(), manner.quiet) as show:
+                    looked = turn.result(show)
+                _write(job, looked, target, manner)
                 _note("", untold, manner)
                 untold = ()
-                _tell(job, answer, target, manner, document)
-        except (click.ClickException, BrokenPipeError):
-            raise
-        except Exception as error:  # whatever it is, it is this picture's, and not the others'
-            if len(paths) == 1:
+                _tell(job, looked.answer, target, manner, document)
+            except (click.ClickException, BrokenPipeError):
                 raise
-            failed += 1
-            message = explain(error)
-            tell(message if os.path.basename(path) in message else f"{path}: {message}")
-            if manner.as_json:
-                document.add([answers.failure(path, message.partition("\n")[0])])
+            except Exception as error:  # whatever it is, it is this picture's, and not the others'
+                if len(paths) == 1:
+                    raise
+                failed += 1
+                message = explain(error)
+                tell(message if os.path.basename(path) in message else f"{path}: {message}")
+                if manner.as_json:
+                    document.add([answers.failure(path, message.partition("\n")[0])])
     if manner.as_json:
         document.end()
     if failed:
@@ -118,31 +128,64 @@ class _Document:
         to_stdout(answers.END.encode())
 
 
-def _look(job: Job, path: str, target: Targets, manner: Manner, stack: ExitStack, title: str) -> Answer:
-    """What the net makes of the picture PATH, in memory until STACK closes, and the files of it. Raises CaffeFcnError;
-    OSError where it cannot be read."""
-    work = plan(job.model, open_picture(path, job.model.channels, job.settings.max_pixels), job.settings)
-    with OutputFiles() as files:
-        wanted = [(kind, name) for kind, name in zip(KINDS, target, strict=True) if name not in (None, "-")]
-        outputs = {kind: files.add(str(name), overwrite=manner.force) for kind, name in wanted}
-        npy = outputs.get("output") if str(target.output).lower().endswith(".npy") else None
-        file = (npy.temp, npy.path) if npy and npy.temp and job.model.maps else None
-        with looking(title, work.runs, manner.quiet) as done:
-            answer = carry_out(job.model, work, job.settings, stack, file=file, done=done)
-        for kind, output in outputs.items():
-            if file is None or output is not npy:
-                _write(job, answer, kind, output, manner)
-        if target.output == "-":
-            write_npy(answer, to_stdout)
-        files.commit()
-    return answer
+class _Asked(NamedTuple):
+    """A picture, and the files to be made of it."""
+
+    path: str
+    targets: Targets
 
 
-def _write(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) -> None:
-    """Write to OUTPUT what KIND says."""
-    if kind == "output":
-        (write_npz if output.path.lower().endswith(".npz") else write_npy)(answer, output.write)
-        return
+class _Looked(NamedTuple):
+    """What the net made of a picture; the FILES to be made of it, OUTPUTS by their kinds, of which that of the kind
+    DONE is written."""
+
+    answer: Answer
+    files: OutputFiles
+    outputs: Mapping[str, Output]
+    done: str | None
+
+
+def _read(job: Job, path: str) -> Plan | None:
+    """What there is to do for the picture PATH; None where it is large, or cannot be looked at, which is told when its
+    turn comes."""
+    try:
+        return _plan(job, path, min(_AHEAD, job.settings.max_pixels))
+    except (CaffeFcnError, OSError):
+        return None
+
+
+def _plan(job: Job, path: str, most: int) -> Plan:
+    return plan(job.model, open_picture(path, job.model.channels, most), job.settings)
+
+
+def _look(job: Job, turn: Turn[_Asked, Plan | None, _Looked], force: bool) -> _Looked:
+    """What the net makes of the picture whose TURN it is. Raises CaffeFcnError; OSError where it cannot be read."""
+    path, target = turn.item
+    work = turn.read.result() or _plan(job, path, job.settings.max_pixels)
+    turn.expect(work.runs)
+    files = turn.stack.enter_context(OutputFiles())
+    wanted = [(kind, name) for kind, name in zip(KINDS, target, strict=True) if name not in (None, "-")]
+    outputs = {kind: files.add(str(name), overwrite=force) for kind, name in wanted}
+    npy = outputs.get("output") if str(target.output).lower().endswith(".npy") else None
+    file = (npy.temp, npy.path) if npy and npy.temp and job.model.maps else None
+    answer = carry_out(job.model, work, job.settings, turn.stack, file=file, done=turn.step)
+    return _Looked(answer, files, outputs, "output" if file else None)
+
+
+def _write(job: Job, looked: _Looked, target: Targets, manner: Manner) -> None:
+    """Write the files of a picture. Raises CaffeFcnError."""
+    for kind, output in looked.outputs.items():
+        if kind == "output" and kind != looked.done:
+            (write_npz if output.path.lower().endswith(".npz") else write_npy)(looked.answer, output.write)
+        elif kind != "output":
+            _draw(job, looked.answer, kind, output, manner)
+    if target.output == "-":
+        write_npy(looked.answer, to_stdout)
+    looked.files.commit()
+
+
+def _draw(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) -> None:
+    """Draw into OUTPUT what KIND says."""
     if kind == "heatmap" and job.heat is not None:
         drawing = draw_heat(answer, job.heat)
     elif kind == "label_map" and job.labelled is not None:

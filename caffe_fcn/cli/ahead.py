@@ -1,0 +1,102 @@
+"""Work on items in turn, ahead of the one that is told of: while that is written, the next is answered, and the one
+behind it is read.
+
+Reading and answering take a thread each, in which the items come one after another. So three items that were read, and
+two answers, are in memory at most.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from itertools import islice
+from threading import Event, Lock
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+Answer = TypeVar("Answer")
+
+_READ = 3
+_ANSWERED = 2
+"""Turns that are begun at a time: the first is told of."""
+
+
+class StoppedError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Turn(Generic[Item, Read, Answer]):
+    """The turn of an ITEM: what is READ of it, and the ANSWER, which is there until STACK closes."""
+
+    def __init__(self, item: Item, read: Future[Read], stop: Event) -> None:
+        self.item = item
+        self.read = read
+        self.answer: Future[Answer] | None = None
+        self.stack = ExitStack()
+        self._stop = stop
+        self._lock = Lock()
+        self._many: Future[int] = Future()
+        self._done = 0
+        self._show: Callable[[], None] | None = None
+
+    def expect(self, many: int) -> None:
+        """Say how MANY steps the answer takes."""
+        self._many.set_result(many)
+
+    def step(self) -> None:
+        """Count a step. Raises StoppedError where nobody waits for the answer."""
+        if self._stop.is_set():
+            raise StoppedError
+        with self._lock:
+            self._done += 1
+            if self._show is not None:
+                self._show()
+
+    def steps(self) -> int:
+        """Wait until it is known how many steps the answer takes; 0 where there is none."""
+        assert self.answer is not None
+        either: list[Future[Any]] = [self._many, self.answer]
+        wait(either, return_when=FIRST_COMPLETED)
+        return self._many.result() if self._many.done() else 0
+
+    def result(self, show: Callable[[], None]) -> Answer:
+        """Wait for the answer, and call SHOW for each step, also for those that were made before. Raises what kept the
+        answer from being made."""
+        assert self.answer is not None
+        with self._lock:
+            for _ in range(self._done):
+                show()
+            self._show = show
+        try:
+            return self.answer.result()
+        finally:
+            self._show = None
+
+
+def ahead(
+    items: Iterable[Item], read: Callable[[Item], Read], answer: Callable[[Turn[Item, Read, Answer]], Answer]
+) -> Generator[Turn[Item, Read, Answer], None, None]:
+    """The turns of ITEMS, in their order. READ and ANSWER run in threads; what ANSWER needs until the end of the turn
+    it enters into `Turn.stack`. The iterator is to be closed: then it waits for the step that is being made."""
+    stop, coming = Event(), iter(items)
+    turns: deque[Turn[Item, Read, Answer]] = deque()
+    reader, runner = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    try:
+        while True:
+            for item in islice(coming, _READ - len(turns)):
+                turns.append(Turn(item, reader.submit(read, item), stop))
+            for turn in islice(turns, _ANSWERED):
+                turn.answer = turn.answer or runner.submit(answer, turn)
+            if not turns:
+                break
+            yield turns[0]
+            turns.popleft().stack.close()
+    finally:
+        stop.set()
+        for pool in (reader, runner):
+            pool.shutdown(cancel_futures=True)
+        for turn in turns:
+            turn.stack.close()
