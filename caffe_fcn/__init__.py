@@ -12,30 +12,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from caffe_fcn.api import (
-        Benchmark,
-        Best,
         BlobRecord,
         CaffeFcnError,
         CaffemodelError,
-        Conversion,
-        ConvertOptions,
-        DenseMap,
         EngineError,
-        Export,
-        ExportOptions,
         ExtraError,
         LayerRecord,
         LeftAlone,
         LoweringError,
         NetError,
-        NetShapes,
         OutputError,
         PictureError,
-        Prediction,
-        PredictOptions,
-        Predictor,
         PrototxtError,
-        SelectionOptions,
         Session,
         Shape,
         ShapeError,
@@ -46,20 +34,18 @@ if TYPE_CHECKING:
         Unknown,
         Verification,
         VerificationError,
-        VerifyOptions,
         WeightFile,
         WeightsError,
-        benchmark,
-        convert,
-        convolutionalize,
-        export,
-        infer_shapes,
-        load,
-        open_weights,
-        predictor,
-        read_net,
-        verify,
     )
+    from caffe_fcn.api.benchmark import Benchmark, benchmark
+    from caffe_fcn.api.convert import Conversion, ConvertOptions, convert, convolutionalize
+    from caffe_fcn.api.export import Export, ExportOptions, export
+    from caffe_fcn.api.inspect import NetShapes, infer_shapes
+    from caffe_fcn.api.load import load
+    from caffe_fcn.api.opening import open_weights, read_net
+    from caffe_fcn.api.options import SelectionOptions
+    from caffe_fcn.api.run import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
+    from caffe_fcn.api.verify import VerifyOptions, verify
 
 __all__ = [
     "Benchmark",

@@ -18,8 +18,11 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn import api, schema
-from caffe_fcn.api import Predictor, SourceNet, WeightFile, converting, open_weights, running
+from caffe_fcn.api import Predictor, SourceNet, WeightFile, open_weights
+from caffe_fcn.api.convert import _settings
+from caffe_fcn.api.export import _exporting
 from caffe_fcn.api.options import selection_of
+from caffe_fcn.api.verify import _proving
 from caffe_fcn.cli.main import run
 from caffe_fcn.engines.registry import ENGINES
 from caffe_fcn.errors import (
@@ -163,7 +166,7 @@ def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytes
 def test_every_option_of_the_command_is_one_of_the_library(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     options = api.ConvertOptions.__annotations__
-    settings = {*inspect.signature(converting._settings).parameters} - {"selection"}
+    settings = {*inspect.signature(_settings).parameters} - {"selection"}
     assert set(options) == settings | set(api.SelectionOptions.__annotations__)
     assert caffe_fcn.convolutionalize(net, input_size=44).report()["input_size"] == [44, 44]
     assert caffe_fcn.convolutionalize(net, suffix="").names == {}
@@ -320,7 +323,7 @@ def test_weights_that_are_no_numbers_are_not_loaded(lenet: Path) -> None:
 
 
 def test_every_option_of_the_commands_is_one_of_the_library() -> None:
-    for options, function in ((api.VerifyOptions, running._proving), (api.ExportOptions, running._exporting)):
+    for options, function in ((api.VerifyOptions, _proving), (api.ExportOptions, _exporting)):
         own = set(inspect.signature(function).parameters)
         assert set(options.__annotations__) == own | set(api.SelectionOptions.__annotations__)
 

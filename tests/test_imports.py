@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from caffe_fcn.cli.main import app
 from tests.paths import ROOT
 
 PACKAGE = ROOT / "caffe_fcn"
@@ -121,6 +122,11 @@ def test_every_module_lies_in_a_room() -> None:
     assert set(RANKS) <= {room_of(module) for module in SOURCES}
 
 
+@pytest.mark.parametrize("command", app.commands)
+def test_a_command_is_found_by_its_name(command: str) -> None:
+    assert {f"caffe_fcn.cli.{command}", f"caffe_fcn.report.{command}"} <= MODULES
+
+
 @pytest.mark.parametrize("module", SOURCES)
 def test_imports_run_one_way(module: str) -> None:
     ours = [found for found in imports_of_module(module) if is_under(found.name, "caffe_fcn")]
@@ -205,11 +211,11 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
         ("caffe_fcn.surgery.edits", "caffe_fcn.schema", True),
         ("caffe_fcn.schema", "caffe_fcn.errors", True),
         ("caffe_fcn.errors", "caffe_fcn.schema", False),
-        ("caffe_fcn.report.verification", "caffe_fcn.proofs.records", True),
+        ("caffe_fcn.report.verify", "caffe_fcn.proofs.records", True),
         ("caffe_fcn.proofs.verify", "caffe_fcn.report", False),
         ("caffe_fcn.proofs.verify", "caffe_fcn.engines.nets", True),
         ("caffe_fcn.proofs.verify", "caffe_fcn.predict.inputs", False),
-        ("caffe_fcn.predict.predictor", "caffe_fcn.proofs.records", False),
+        ("caffe_fcn.predict.picture_net", "caffe_fcn.proofs.records", False),
         ("caffe_fcn.engines.temporary", "caffe_fcn.onnx.serialization", True),
         ("caffe_fcn.onnx.lowering", "caffe_fcn.engines.protocol", False),
         ("caffe_fcn.onnx.lowering", "caffe_fcn.surgery.filling", True),
@@ -219,7 +225,7 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
         ("caffe_fcn.cli.main", "caffe_fcn.__main__", False),
         ("caffe_fcn", "caffe_fcn.api", True),
         ("caffe_fcn", "caffe_fcn.net.source", False),
-        ("caffe_fcn.api", "caffe_fcn.report.conversion", True),
+        ("caffe_fcn.api", "caffe_fcn.report.convert", True),
         ("caffe_fcn.api", "caffe_fcn.cli.options", False),
         ("caffe_fcn.surgery", "caffe_fcn.api", False),
     ],

@@ -24,29 +24,16 @@ weights, and an `OSError` of all others: a prototxt, a picture, a mean, labels. 
 
 from __future__ import annotations
 
-from caffe_fcn.api.converting import (
-    Conversion,
-    ConvertOptions,
-    NetShapes,
-    convert,
-    convolutionalize,
-    infer_shapes,
-)
-from caffe_fcn.api.looking import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
+from caffe_fcn.api.benchmark import Benchmark, benchmark
+from caffe_fcn.api.convert import Conversion, ConvertOptions, convert, convolutionalize
+from caffe_fcn.api.export import Export, ExportOptions, export
+from caffe_fcn.api.inspect import NetShapes, infer_shapes
+from caffe_fcn.api.load import load
 from caffe_fcn.api.opening import open_weights, read_net
 from caffe_fcn.api.options import SelectionOptions
-from caffe_fcn.api.running import (
-    Export,
-    ExportOptions,
-    VerifyOptions,
-    export,
-    load,
-    verify,
-)
-from caffe_fcn.api.timing import Benchmark, benchmark
-from caffe_fcn.engines.protocol import (
-    Session,
-)
+from caffe_fcn.api.run import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
+from caffe_fcn.api.verify import VerifyOptions, verify
+from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import (
     CaffeFcnError,
     CaffemodelError,

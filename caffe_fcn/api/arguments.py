@@ -68,7 +68,7 @@ def check_arguments(function: str, **given: object) -> None:
 def check_options(function: str, options: Mapping[str, Any], known: type, more: Iterable[str] = ()) -> None:
     """Raise TypeError for what is not one of the KNOWN keywords, a TypedDict, that FUNCTION takes beside MORE, or is of
     another type; ValueError for a word that it does not know."""
-    hints = get_type_hints(known, localns={"NDArray": Sequence})  # numpy need not be there for an array
+    hints = get_type_hints(known, localns={"NDArray": Sequence, "Any": Any})  # of an array, without numpy
     for name, value in options.items():
         if name not in hints:
             near = nearest(name, [*hints, *more])

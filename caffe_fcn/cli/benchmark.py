@@ -11,13 +11,13 @@ from click.core import ParameterSource
 
 from caffe_fcn.cli.failures import DONE
 from caffe_fcn.cli.nets import File, open_trained
-from caffe_fcn.cli.pictures import Targets
 from caffe_fcn.cli.progress import looking
-from caffe_fcn.cli.running import size_of
+from caffe_fcn.cli.run_files import Targets
+from caffe_fcn.cli.run_pictures import size_of
 from caffe_fcn.cli.streams import print_json
 from caffe_fcn.predict.crops import Crop
 from caffe_fcn.predict.images.picture import MAX_PIXELS, open_picture
-from caffe_fcn.predict.running import carry_out, plan, prepare
+from caffe_fcn.predict.run import carry_out, plan, prepare
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.net.source import SourceNet
-    from caffe_fcn.predict.predictor import Model
-    from caffe_fcn.predict.running import Settings
+    from caffe_fcn.predict.picture_net import Model
+    from caffe_fcn.predict.run import Settings
 
 
 def check_alone(asked: Targets, out_dir: str | None) -> None:
@@ -88,7 +88,7 @@ def time_all(
     from caffe_fcn.engines.registry import ENGINES
     from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.engines.timing import Ready, rounds, time_engines
-    from caffe_fcn.report.timing import document, lines
+    from caffe_fcn.report.benchmark import document, lines
 
     if len(paths) != 1:
         raise click.UsageError(f"--benchmark is for one picture, and there are {len(paths)}; name one")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED, exit_codes
+from caffe_fcn.cli.nets import holds_weights
 from caffe_fcn.cli.options import check_fork, file_name, fork_option, selection_options
-from caffe_fcn.cli.several import holds_weights
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.net.problems import Findings
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.report.checking import Checked
+    from caffe_fcn.report.check import Checked
 
 
 @click.command(
@@ -40,7 +40,7 @@ def check(
     \b
     caffe-fcn check train_val.prototxt deploy.prototxt
     """
-    from caffe_fcn.report.checking import document, lines, summary
+    from caffe_fcn.report.check import document, lines, summary
 
     if "" in files:
         raise click.UsageError("a file's name is empty")
@@ -62,7 +62,7 @@ def check(
 def _check(path: str, selection: Selection, fork: str | None, strict: bool) -> Checked:
     from caffe_fcn.errors import CaffeFcnError
     from caffe_fcn.net.problems import Findings
-    from caffe_fcn.report.checking import Checked
+    from caffe_fcn.report.check import Checked
 
     name = STDIN if path == "-" else path
     try:

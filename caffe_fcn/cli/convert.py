@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from caffe_fcn.cli.conversion import Files, convert_files
+from caffe_fcn.cli.convert_one import Files, convert_files
+from caffe_fcn.cli.convert_several import convert_all
 from caffe_fcn.cli.failures import DONE, exit_codes
+from caffe_fcn.cli.nets import is_another_net
 from caffe_fcn.cli.options import (
     Manner,
     check_name,
@@ -22,7 +24,6 @@ from caffe_fcn.cli.options import (
     text,
     writing_options,
 )
-from caffe_fcn.cli.several import convert_all, is_another_net
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
 from caffe_fcn.cli.verify import ENGINES
 

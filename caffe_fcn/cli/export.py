@@ -17,7 +17,7 @@ from caffe_fcn.cli.streams import print_json
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.predict.exporting import Export, Settings
+    from caffe_fcn.predict.export import Export, Settings
 
 
 @click.command(
@@ -65,7 +65,7 @@ def export(
     caffe-fcn export deploy.prototxt net.caffemodel
     caffe-fcn export deploy.prototxt net.caffemodel -o alexnet.onnx --mean 104,117,123
     """
-    from caffe_fcn.predict.exporting import export_net
+    from caffe_fcn.predict.export import export_net
 
     out = _output(net, weights, output, as_json)
     settings = _settings(**choices)
@@ -92,7 +92,7 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
 
 def _settings(preparation: Preparation, **others: Any) -> Settings:
     """The options, as the program understands them."""
-    from caffe_fcn.predict.exporting import Settings
+    from caffe_fcn.predict.export import Settings
     from caffe_fcn.predict.means import read_mean
 
     mean, scale, rgb = preparation
@@ -101,7 +101,7 @@ def _settings(preparation: Preparation, **others: Any) -> Settings:
 
 def _tell(found: Export, as_json: bool, quiet: bool) -> None:
     """The document to stdout, the report to stderr."""
-    from caffe_fcn.report.onnx import document, lines
+    from caffe_fcn.report.export import document, lines
 
     if as_json:
         print_json(document(found))

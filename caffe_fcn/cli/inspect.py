@@ -15,7 +15,7 @@ from caffe_fcn.cli.streams import STDIN, as_file
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.report.records import Inspection
+    from caffe_fcn.report.inspect_records import Inspection
 
 
 @click.command(
@@ -54,9 +54,9 @@ def inspect(
     caffe-fcn inspect deploy.prototxt net.caffemodel --geometry
     caffe-fcn inspect net.caffemodel --weights --layers 'fc*'
     """
-    from caffe_fcn.report.inspection import inspect as look
-    from caffe_fcn.report.inspection import open_model
-    from caffe_fcn.report.records import Settings
+    from caffe_fcn.report.inspect import inspect as look
+    from caffe_fcn.report.inspect import open_model
+    from caffe_fcn.report.inspect_records import Settings
 
     if "" in (net, weights):
         raise click.UsageError("a file's name is empty")
@@ -82,11 +82,11 @@ def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
     from caffe_fcn.files.stdout import to_stdout
 
     if as_json or as_csv:
-        from caffe_fcn.report.export import to_csv, to_json
+        from caffe_fcn.report.inspect_document import to_csv, to_json
 
         text = to_json(found) if as_json else to_csv(found)
     else:
-        from caffe_fcn.report.listing import page
+        from caffe_fcn.report.inspect_page import page
         from caffe_fcn.report.tables import render
 
         width = _width()

@@ -74,6 +74,28 @@ def grouped(files: Sequence[File]) -> list[Sequence[File]]:
     return groups
 
 
+def holds_weights(path: str) -> bool:
+    """Whether the file at PATH is one of weights: its contents say so, and its name where they cannot, or where it
+    is damaged weights that it must be."""
+    from caffe_fcn.files.names import Kind, kind_of
+    from caffe_fcn.files.prototxt import is_text_file
+
+    named = kind_of(path) is Kind.WEIGHTS
+    if named or not os.path.isfile(path):
+        return named
+    try:
+        return not is_text_file(path)
+    except OSError:  # told when it is opened in earnest
+        return False
+
+
+def is_another_net(path: str) -> bool:
+    """Whether PATH, where weights belong, is a prototxt by its name and by its contents."""
+    from caffe_fcn.files.names import Kind, kind_of
+
+    return kind_of(path) is Kind.TEXT and os.path.isfile(path) and not holds_weights(path)
+
+
 def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File], Sequence[str]]:
     """The files of the net that WORDS begin with, and the words that name pictures. Raises UsageError where there are
     none; OSError where the net cannot be read."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import File, net_and_pictures, open_trained
 from caffe_fcn.cli.options import (
@@ -21,12 +22,11 @@ from caffe_fcn.cli.options import (
     size,
     text,
 )
-from caffe_fcn.cli.pictures import Targets, expanded, targets_of
-from caffe_fcn.cli.several import directory
+from caffe_fcn.cli.run_files import Targets, expanded, targets_of
 from caffe_fcn.cli.verify import ENGINES
 
 if TYPE_CHECKING:
-    from caffe_fcn.cli.running import Job
+    from caffe_fcn.cli.run_pictures import Job
 
 
 def scales(value: str) -> tuple[float, ...]:
@@ -148,7 +148,7 @@ def run(
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
     from caffe_fcn.cli.benchmark import check_alone, time_all
-    from caffe_fcn.cli.running import Manner, run_all
+    from caffe_fcn.cli.run_pictures import Manner, run_all
     from caffe_fcn.files.atomic import check_outputs
 
     asked = Targets(output, heatmap, label_map)
@@ -223,7 +223,7 @@ def _job(
     """The net, loaded until STACK closes, and what it is to do, first with PICTURE. Raises CaffeFcnError; OSError for a
     file that cannot be read."""
     from caffe_fcn.cli.benchmark import prepared
-    from caffe_fcn.cli.running import Job
+    from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.errors import EngineError
     from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of

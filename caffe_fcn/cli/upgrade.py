@@ -180,7 +180,7 @@ def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Man
 
 def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: Manner) -> None:
     """Data to stdout, the report to stderr: of each upgrade, and where it goes."""
-    from caffe_fcn.report.upgrading import document, lines
+    from caffe_fcn.report.upgrade import document, lines
 
     for upgraded, out in upgrades:
         if manner.diff and upgraded.diff is not None:

@@ -101,7 +101,7 @@ def verify(
     from caffe_fcn.net.selection import known_to
     from caffe_fcn.predict.inputs import read_inputs
     from caffe_fcn.proofs.verify import verify as prove
-    from caffe_fcn.report.verification import document, lines
+    from caffe_fcn.report.verify import document, lines
 
     if "" in files:
         raise click.UsageError("a file's name is empty")

@@ -14,7 +14,7 @@ from caffe_fcn.predict.cells import Cells
 from caffe_fcn.predict.crops import frame_of
 from caffe_fcn.predict.images.picture import Box, Picture
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.predictor import Model
+from caffe_fcn.predict.picture_net import Model
 from caffe_fcn.predict.preprocessing import Preprocessing
 from caffe_fcn.predict.tiling import Reach, Span, longest, obstacle, spans
 from caffe_fcn.wording import option

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.draw import view
     from caffe_fcn.predict.draw.render import Drawing
     from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.predictor import Model
-    from caffe_fcn.predict.running import Answer, Level, Result
+    from caffe_fcn.predict.picture_net import Model
+    from caffe_fcn.predict.run import Answer, Level, Result
 
 Write = Callable[[bytes], None]
 
@@ -41,7 +41,7 @@ class Heat(NamedTuple):
 def drawn_of(model: Model, name: str) -> NetOutput:
     """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
     is none, or more than one."""
-    from caffe_fcn.predict.predictor import no_map
+    from caffe_fcn.predict.picture_net import no_map
 
     maps = model.maps
     if not maps:

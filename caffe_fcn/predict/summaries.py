@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.running import Level, Result
+from caffe_fcn.predict.run import Level, Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,228 +1,127 @@
-"""An inspection for programs: one JSON document, which docs/schema/inspect.json describes, or rows of CSV.
-
-Numbers are exact there, what is not known is null or an empty cell, and every key is present whatever was asked.
-"""
+"""What an export wrote, for people (lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
-from collections.abc import Iterable
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.files.literals import visible, visible_json
-from caffe_fcn.net.cost import Total
-from caffe_fcn.net.geometry import Geometry, Phase, words
-from caffe_fcn.net.geometry.alignment import Misaligned
-from caffe_fcn.net.shapes import Shape
-from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match
+from caffe_fcn.files.literals import visible
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.onnx.export import metadata_props
+from caffe_fcn.onnx.graph import Value
+from caffe_fcn.onnx.lowering import Lowered
+from caffe_fcn.onnx.serialization import OPSET
+from caffe_fcn.predict.export import Export, some
+from caffe_fcn.wording import option
 
-_NUMBERS = re.compile(r"\[\n[-0-9.e+,\s]+\]")
-"""A list of numbers, on lines that no text within quotes can have."""
-
-
-def to_json(found: Inspection) -> str:
-    """FOUND as a JSON document with each shape on one line and no character that steers a terminal."""
-    text = json.dumps(document(found), indent=2, ensure_ascii=False, allow_nan=False)
-    text = _NUMBERS.sub(lambda match: "[" + ", ".join(match[0][1:-1].replace(",", " ").split()) + "]", text)
-    return visible_json(text) + "\n"
+_LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
+_MAPS = {3: "l", 4: "hw", 5: "lhw"}
+"""Letters for the spatial axes of an output, which are not as long as the input's."""
+_JSON_PROPS = ("input_mean", "input_scale", "classes", "geometry")
 
 
-def document(found: Inspection) -> dict[str, Any]:
-    """FOUND as docs/schema/inspect.json describes it."""
-    size = found.settings.input_size
+def lines(found: Export) -> Iterator[str]:
+    """The report for people, safe to print whatever the model calls its layers."""
+    yield from map(visible, _lines(found))
+
+
+def _lines(found: Export) -> Iterator[str]:
+    lowered = found.exported.lowered
+    count = len(lowered.scope.graph.nodes)
+    yield f"{found.net}: {count} layer{'s' * (count != 1)} of phase {found.phase} in ONNX, opset {OPSET}"
+    rows = [("input", value.name, _dims(value)) for value in lowered.graph.inputs]
+    places = json.loads(metadata_props(lowered).get("geometry", "{}"))
+    for blob, value in zip(lowered.scope.outputs, lowered.graph.outputs, strict=True):
+        name = value.name if value.name == blob.name else f"{value.name} (in Caffe {blob.name})"
+        rows.append(("output", name, "  ".join(filter(None, (_dims(value), _place(places.get(value.name)))))))
+    width = max(len(name) for _, name, _ in rows)
+    for kind, name, told in rows:
+        yield f"  {kind:<6}  {name:<{width}}  {told}"
+    yield from (f"  {reason}" for reason in _fixed(found))
+    yield from (f"  {told}" for told in _told(found))
+    for old, new in found.replaced:
+        yield f"  layer {old.name!r} ({old.type}) is the {new.type} in it, which makes {new.tops[0].name!r}"
+    if found.left_out:
+        yield f"  left out: {some([f'{node.name} ({node.type})' for node in found.left_out])}"
+    yield from (f"note: {note}" for note in found.notes)
+    files = [f"{name} ({size:,} bytes)" for name, size in found.exported.files.items() if name != "-"]
+    if files:
+        yield f"wrote {', '.join(files)}"
+
+
+def _dims(value: Value) -> str:
+    """The extents of VALUE, a letter for each that is free."""
+    shown = [_LETTERS.get(dim.rpartition("_")[2], dim) if isinstance(dim, str) else dim for dim in value.dims]
+    rank = len(shown)
+    letters = "N?" + _MAPS.get(rank, "?" * rank) if shown[:1] == ["N"] else "?" * rank
+    return "×".join(letters[axis] if dim is None else str(dim) for axis, dim in enumerate(shown)) or "a single value"
+
+
+def _place(known: dict[str, Any] | None) -> str:
+    """Where the cells of an output lie; KNOWN is its geometry in the metadata, None where it is no map."""
+    if known is None:
+        return ""
+    window, stride, offset = (
+        "×".join("all" if extent is None else f"{extent:g}" for extent in known[key])
+        for key in ("window", "stride", "offset")
+    )
+    exact = f"exact {known['exactness']}" + (f": {some(known['inexact'])}" if known["inexact"] else "")
+    return f"window {window}, stride {stride}, offset {offset}, {exact}"
+
+
+def _fixed(found: Export) -> list[str]:
+    return (
+        [f"all sizes are fixed: {option('fixed', True)}"] if found.settings.fixed else [*found.exported.lowered.fixed]
+    )
+
+
+def _told(found: Export) -> Iterator[str]:
+    """What the metadata says of pictures and classes."""
+    told = found.metadata
+    parts = [f"channels {told.channels}"] if told.channels else []
+    parts += [f"mean {', '.join(f'{value:g}' for value in told.mean)}"] if told.mean is not None else []
+    parts += [f"scale {told.scale:g}"] if told.scale is not None else []
+    parts += [f"{len(told.labels):,} names of classes"] if told.labels is not None else []
+    if parts:
+        yield f"metadata: {'; '.join(parts)}"
+
+
+def document(found: Export) -> dict[str, Any]:
+    """The same for programs, as docs/schema/export.json describes it."""
+    lowered = found.exported.lowered
+    props = metadata_props(lowered, found.metadata)
     return {
         "caffe_fcn": __version__,
-        "net": found.file,
-        "name": found.name,
-        "format": found.format,
+        "net": found.net,
+        "weights": found.weights,
         "phase": found.phase,
-        "weights": _weights(found.weights) if found.weights else None,
-        "input_size": list(size) if size else None,
-        "inputs": {name: _list(shape) for name, shape in found.inputs.items()},
-        "batch": found.batch,
-        "layers": [_layer(layer) for layer in found.layers],
-        "misaligned": [_misaligned(each) for each in found.misaligned],
-        "totals": _total(found.totals) if found.totals else None,
-        "selected": _total(found.selected) if found.selected else None,
-        "groups": [_group(group) for group in found.groups],
-        "blobs": [_blob(row) for row in found.blobs],
+        "files": [{"name": name, "bytes": size} for name, size in found.exported.files.items()],
+        "opset": OPSET,
+        "layers": len(lowered.scope.graph.nodes),
+        "nodes": len(lowered.graph.nodes),
+        "inputs": _values(lowered, lowered.scope.inputs, lowered.graph.inputs),
+        "outputs": _values(lowered, lowered.scope.outputs, lowered.graph.outputs),
+        "fixed": _fixed(found),
+        "metadata": {
+            key: None if key not in props else json.loads(props[key]) if key in _JSON_PROPS else props[key]
+            for key in ("source", "input_channels", *_JSON_PROPS)
+        },
+        "replaced": [{"layer": old.name, "type": old.type, "by": new.type} for old, new in found.replaced],
+        "left_out": [{"layer": node.name, "type": node.type} for node in found.left_out],
         "notes": list(found.notes),
     }
 
 
-def to_csv(found: Inspection) -> str:
-    """FOUND as CSV with a line of titles: its layers, or its blobs where statistics were asked for or there is no
-    net. Several values in a cell are parted by semicolons."""
-    if found.settings.statistics or found.totals is None:
-        titles = _BLOB_TITLES + (_STATISTICS if found.settings.statistics else ())
-        rows = [_blob_cells(row) for row in found.blobs]
-    else:
-        titles = _LAYER_TITLES + (_GEOMETRY_TITLES if found.settings.geometry else ())
-        rows = [_layer_cells(layer) for layer in found.layers]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([titles, *(row[: len(titles)] for row in rows)])
-    return out.getvalue()
-
-
-# ---- JSON ----
-
-
-def _list(shape: Shape | None) -> list[int] | None:
-    return None if shape is None else list(shape)
-
-
-def _number(value: Fraction) -> int | float:
-    return int(value) if value.denominator == 1 else float(value)
-
-
-def _weights(match: Match) -> dict[str, Any]:
-    return {
-        "file": match.file,
-        "format": match.format,
-        "size": match.size,
-        "dtypes": list(match.dtypes),
-        "layers": match.held,
-        "wanted": match.wanted,
-        "missing": list(match.missing),
-        "foreign": list(match.foreign),
-    }
-
-
-def _layer(layer: Layer) -> dict[str, Any]:
-    cost = layer.cost
-    return {
-        "name": layer.name,
-        "type": layer.type,
-        "bottoms": list(layer.bottoms),
-        "tops": [{"name": top.name, "shape": _list(top.shape), "in_place": top.in_place} for top in layer.tops],
-        "parameters": cost.parameters,
-        "statistics": cost.statistics,
-        "macs": cost.macs,
-        "activation_bytes": cost.activation_bytes,
-        "parameter_shapes": None if cost.blobs is None else [list(blob.shape) for blob in cost.blobs],
-        "shared_with": list(cost.shared_with),
-        "geometry": _geometry(layer.geometry) if layer.geometry else None,
-    }
-
-
-def _geometry(geometry: Geometry) -> dict[str, Any]:
-    return {
-        "window": list(geometry.window),
-        "stride": [_number(stride) for stride in geometry.stride],
-        "offset": [_number(offset) for offset in geometry.offset],
-        "phases": [[_phase(phase) for phase in axis] for axis in geometry.phases],
-        "exactness": geometry.exactness.value,
-        "reasons": list(map(words, geometry.reasons)),
-    }
-
-
-def _misaligned(found: Misaligned) -> dict[str, Any]:
-    return {
-        "layer": found.name,
-        "type": found.type,
-        "blobs": [found.first, found.second],
-        "distance": list(map(_number, found.distance)),
-        "strides": [list(map(_number, stride)) for stride in found.strides],
-        "unit": found.origin,
-        "aligned": None if found.aligned is None else list(found.aligned),
-    }
-
-
-def _phase(phase: Phase) -> dict[str, Any]:
-    return {"window": phase.window, "offset": _number(phase.offset), "exactness": phase.exactness.value}
-
-
-def _total(total: Total) -> dict[str, Any]:
-    return {
-        "layers": total.layers,
-        "parameters": total.parameters,
-        "statistics": total.statistics,
-        "macs": total.macs,
-        "activation_bytes": total.activation_bytes,
-        "unknown": {
-            "parameters": total.without_parameters,
-            "macs": total.without_macs,
-            "activation_bytes": total.without_activation,
-        },
-    }
-
-
-def _group(group: Group) -> dict[str, Any]:
-    return {"prefix": group.prefix, **_total(group.total)}
-
-
-_STATISTICS = ("min", "max", "mean", "zeros", "nan", "inf")
-
-
-def _statistics(row: BlobRow) -> dict[str, Any] | None:
-    found = row.statistics
-    if found is None:
-        return None
-    values = (found.minimum, found.maximum, found.mean, found.zeros, found.nan, found.inf)
-    return dict(zip(_STATISTICS, values, strict=True))
-
-
-def _blob(row: BlobRow) -> dict[str, Any]:
-    return {
-        "layer": row.layer,
-        "index": row.position,
-        "shape": list(row.shape),
-        "dtype": row.dtype,
-        "values": row.values,
-        "bytes": row.size,
-        "statistics": _statistics(row),
-    }
-
-
-# ---- CSV ----
-
-_LAYER_TITLES = (
-    *("name", "type", "bottoms", "tops", "shapes", "in_place", "parameters", "statistics", "macs"),
-    *("activation_bytes", "parameter_shapes", "shared_with"),
-)
-_GEOMETRY_TITLES = ("window", "stride", "offset", "phases", "exactness", "reasons")
-_BLOB_TITLES = ("layer", "index", "shape", "dtype", "values", "bytes")
-
-
-def _layer_cells(layer: Layer) -> list[Any]:
-    cost, lies = layer.cost, layer.geometry
-    cells = [
-        visible(layer.name),
-        visible(layer.type),
-        _joined(layer.bottoms),
-        _joined(top.name for top in layer.tops),
-        _joined(_extents(top.shape) for top in layer.tops),
-        _joined(_truth(top.in_place) for top in layer.tops),
-        *(cost.parameters, cost.statistics, cost.macs, cost.activation_bytes),
-        _joined(_extents(blob.shape) for blob in cost.blobs or ()),
-        _joined(cost.shared_with),
+def _values(lowered: Lowered, blobs: Sequence[Blob], values: Sequence[Value]) -> list[dict[str, Any]]:
+    shapes = lowered.scope.shapes.blobs
+    return [
+        {
+            "name": value.name,
+            "blob": blob.name,
+            "dims": list(value.dims),
+            "nominal": list(shape) if isinstance(shape := shapes[blob], tuple) else [],
+        }
+        for blob, value in zip(blobs, values, strict=True)
     ]
-    if lies is None:
-        return [*cells, *[""] * len(_GEOMETRY_TITLES)]
-    numbers = [_extents("all" if window is None else window for window in lies.window)]
-    numbers += [_extents(map(_number, lies.stride)), _extents(map(_number, lies.offset))]
-    numbers.append(_extents(len(axis.phases) for axis in lies.axes))
-    return [*cells, *numbers, lies.exactness.value, _joined(map(words, lies.reasons))]
-
-
-def _blob_cells(row: BlobRow) -> list[Any]:
-    cells = [visible(row.layer), row.position, _extents(row.shape), row.dtype, row.values, row.size]
-    return [*cells, *(_statistics(row) or {}).values()]
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return ";".join(visible(text) for text in texts)
-
-
-def _extents(shape: Iterable[int | float | str] | None) -> str:
-    return "?" if shape is None else "x".join(map(str, shape)) or "scalar"
-
-
-def _truth(value: bool) -> str:
-    return "yes" if value else "no"

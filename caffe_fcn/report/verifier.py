@@ -15,7 +15,7 @@ from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import Model, Options, verify
-from caffe_fcn.report.verification import lines, proofs, summary
+from caffe_fcn.report.verify import lines, proofs, summary
 from caffe_fcn.wording import option
 
 if TYPE_CHECKING:

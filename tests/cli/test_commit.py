@@ -121,7 +121,7 @@ def test_a_map_that_stdout_cannot_take_leaves_no_picture(
         raise OutputError("stdout: full")
 
     before = listing(ready.path)
-    monkeypatch.setattr("caffe_fcn.cli.running.to_stdout", refuse)
+    monkeypatch.setattr("caffe_fcn.cli.run_pictures.to_stdout", refuse)
     result = ready.run("run", *TWIN, "a.png", "-o", "-", "--label-map", "new.png")
     assert result.code == 1
     assert listing(ready.path) == before

@@ -469,9 +469,8 @@ MEASURE = """
 import sys
 from pathlib import Path
 import numpy, onnx
+import caffe_fcn.predict.export, caffe_fcn.report.export
 from caffe_fcn.cli import main
-from caffe_fcn.predict import exporting
-from caffe_fcn.report import onnx
 
 def peak():
     status = Path("/proc/self/status").read_text()

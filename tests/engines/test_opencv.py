@@ -16,7 +16,7 @@ from caffe_fcn.errors import EngineError, ExtraError, LoweringError, OutputError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import read_net
 from caffe_fcn.proofs.verify import Options
-from caffe_fcn.report.verification import lines
+from caffe_fcn.report.verify import lines
 from tests.engines import test_batch_norm as batch_norms
 from tests.engines.nets import add_layer, case, difference, load, net_of, weights_of
 from tests.paths import GOLDEN, SHARED_MODELS

@@ -9,7 +9,7 @@ import pytest
 from caffe_fcn.engines import timing
 from caffe_fcn.engines.timing import LeftOut, Ready, Timed, Timing, rounds, time_engines
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, PictureError
-from caffe_fcn.report.timing import document, lines
+from caffe_fcn.report.benchmark import document, lines
 from caffe_fcn.wording import as_command
 
 

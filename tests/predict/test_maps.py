@@ -20,7 +20,7 @@ from caffe_fcn.predict import maps
 from caffe_fcn.predict.cells import Axis, Cells
 from caffe_fcn.predict.images.picture import Box
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.running import Level
+from caffe_fcn.predict.run import Level
 from caffe_fcn.predict.summaries import Found, best_classes, summarize
 
 PLACES = ("memory", "temporary", "file")

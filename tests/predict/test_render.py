@@ -31,7 +31,7 @@ from caffe_fcn.predict.draw.view import Level, brightness, view_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.predictor import load_model
+from caffe_fcn.predict.picture_net import load_model
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.paths import ROOT
 

@@ -25,7 +25,7 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.predict.dense import Tiles, dense, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.predictor import Model, load_model
+from caffe_fcn.predict.picture_net import Model, load_model
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.engines.nets import net_of
 from tests.surgery.nets import conv, data, layer

@@ -9,7 +9,7 @@ import pytest
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.proofs.records import Exemption, Inapplicable, Verification
 from caffe_fcn.proofs.verify import Options
-from caffe_fcn.report.verification import lines
+from caffe_fcn.report.verify import lines
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
 from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written

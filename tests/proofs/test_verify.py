@@ -14,7 +14,7 @@ from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.proofs.verify import Options
-from caffe_fcn.report import verification
+from caffe_fcn.report import verify as verification
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
 from caffe_fcn.surgery.naming import Naming, parse_rule

@@ -18,7 +18,7 @@ from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
 from caffe_fcn.net.problems import examine
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import Model
-from caffe_fcn.report.verification import summary
+from caffe_fcn.report.verify import summary
 from caffe_fcn.surgery.convert import plan
 from caffe_fcn.surgery.writing import carry_out
 from tests.random.basics import ImpossibleError

@@ -14,23 +14,23 @@ import click
 
 from caffe_fcn.cli.ahead import Turn, ahead
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
-from caffe_fcn.cli.pictures import KINDS, Targets
 from caffe_fcn.cli.progress import looking
+from caffe_fcn.cli.run_files import KINDS, Targets
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.files.stdout import to_stdout
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.results import draw_heat, draw_labels, write_npy, write_npz
-from caffe_fcn.predict.running import carry_out, plan
-from caffe_fcn.report import answers
-from caffe_fcn.report.running import lines
+from caffe_fcn.predict.run import carry_out, plan
+from caffe_fcn.report import run_document
+from caffe_fcn.report.run import lines
 
 if TYPE_CHECKING:
     from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.predictor import Model
+    from caffe_fcn.predict.picture_net import Model
     from caffe_fcn.predict.results import Heat
-    from caffe_fcn.predict.running import Answer, Plan, Settings
+    from caffe_fcn.predict.run import Answer, Plan, Settings
 
 _CHUNK = 1 << 16
 
@@ -97,7 +97,7 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
                 message = explain(error)
                 tell(message if os.path.basename(path) in message else f"{path}: {message}")
                 if manner.as_json:
-                    document.add([answers.failure(path, message.partition("\n")[0])])
+                    document.add([run_document.failure(path, message.partition("\n")[0])])
     if manner.as_json:
         document.end()
     if failed:
@@ -109,7 +109,7 @@ class _Document:
     """The JSON on stdout, which begins with its first entry."""
 
     def __init__(self, job: Job) -> None:
-        self._before = answers.head(job.model, job.weights, job.engine, job.settings, job.notes) + "\n"
+        self._before = run_document.head(job.model, job.weights, job.engine, job.settings, job.notes) + "\n"
 
     def add(self, entry: Iterable[str]) -> None:
         """Print ENTRY, which comes in pieces. Raises OutputError."""
@@ -125,7 +125,7 @@ class _Document:
 
     def end(self) -> None:
         """Print what comes after the last entry."""
-        to_stdout(answers.END.encode())
+        to_stdout(run_document.END.encode())
 
 
 class _Asked(NamedTuple):
@@ -201,7 +201,7 @@ def _tell(job: Job, answer: Answer, target: Targets, manner: Manner, document: _
     """The answer to stdout, or to stderr where the map goes to stdout; notes and names of files to stderr."""
     _note(f"{answer.path}: ", answer.plan.notes, manner)
     if manner.as_json:
-        document.add(answers.entry(answer, job.settings, manner.top, dict(zip(KINDS, target, strict=True))))
+        document.add(run_document.entry(answer, job.settings, manner.top, dict(zip(KINDS, target, strict=True))))
     elif not manner.quiet:
         for line in lines(answer, job.settings, manner.top):
             click.echo(line, err=target.output == "-")

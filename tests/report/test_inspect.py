@@ -17,10 +17,10 @@ from jsonschema import Draft202012Validator, ValidationError
 from caffe_fcn import __version__, schema
 from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError, WeightsError
 from caffe_fcn.net.selection import Selection
-from caffe_fcn.report.export import document, to_csv, to_json
-from caffe_fcn.report.inspection import inspect, open_model
-from caffe_fcn.report.listing import human, human_bytes, page
-from caffe_fcn.report.records import Inspection, Settings
+from caffe_fcn.report.inspect import inspect, open_model
+from caffe_fcn.report.inspect_document import document, to_csv, to_json
+from caffe_fcn.report.inspect_page import human, human_bytes, page
+from caffe_fcn.report.inspect_records import Inspection, Settings
 from caffe_fcn.report.tables import cells, render
 from tests.cli.conftest import trained
 from tests.files.encodings import bytes_field, model, packed, shape_field
@@ -393,7 +393,7 @@ def test_statistics_are_the_same_in_every_encoding(bench: Bench, variant: Path) 
 
 
 def test_only_the_values_of_listed_layers_are_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caffe_fcn.report import inspection
+    from caffe_fcn.report import inspect as inspection
 
     read = []
     monkeypatch.setattr(inspection, "blob_statistics", lambda weights, blob: read.append(blob.shape))

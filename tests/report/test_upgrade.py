@@ -6,7 +6,7 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.report.upgrading import document, lines
+from caffe_fcn.report.upgrade import document, lines
 from caffe_fcn.surgery.upgrading import Upgrade
 from tests.paths import GOLDEN
 

@@ -25,8 +25,8 @@ elif TYPE_CHECKING:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from caffe_fcn.predict import running
-    from caffe_fcn.predict.predictor import Model
+    from caffe_fcn.predict import run as running
+    from caffe_fcn.predict.picture_net import Model
 
 
 class PredictOptions(SelectionOptions, total=False):
@@ -264,7 +264,7 @@ class Predictor:
         Raises PictureError for what is no picture, or one that the net does not take; OSError for a file that cannot
         be read.
         """
-        from caffe_fcn.predict.running import carry_out
+        from caffe_fcn.predict.run import carry_out
 
         answer = carry_out(self.model, planned(self, picture), self.settings, ExitStack())
         return Prediction(answer, self.settings, self.model.source)
@@ -274,7 +274,7 @@ def planned(predict: Predictor, picture: str | os.PathLike[str] | Array | Image)
     """What there is to do for PICTURE, as PREDICT takes it. Raises PictureError; OSError for a file that cannot be
     read."""
     from caffe_fcn.predict.images.picture import open_picture, picture_of
-    from caffe_fcn.predict.running import plan
+    from caffe_fcn.predict.run import plan
 
     channels = predict.model.channels
     if isinstance(picture, str | os.PathLike):
@@ -291,7 +291,7 @@ def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOpti
     takes no pictures; WeightsError where weights are another net's or hold NaN; PictureError for a mean or labels that
     do not suit the net; ExtraError where the engine is not installed.
     """
-    from caffe_fcn.predict.running import prepare
+    from caffe_fcn.predict.run import prepare
 
     check_models("predictor", net=net, weights=weights)
     check_options("predictor", options, PredictOptions)

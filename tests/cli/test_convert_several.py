@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from caffe_fcn.cli.several import pair
+from caffe_fcn.cli.convert_several import pair
 from tests.cli.conftest import LENET, CommandLine, listing, trained
 from tests.files.test_diff import apply
 from tests.surgery.nets import data, fc

@@ -29,7 +29,7 @@ from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.means import read_mean, whole
 from caffe_fcn.predict.outputs import Holds, NetOutput
-from caffe_fcn.predict.predictor import Model, load_model, no_map
+from caffe_fcn.predict.picture_net import Model, load_model, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.predict.pyramid import resized, scaled
 from caffe_fcn.wording import option

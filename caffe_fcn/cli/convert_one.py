@@ -51,7 +51,7 @@ def convert_files(
     """Convert SOURCE and WEIGHTS, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
     and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
     from caffe_fcn.files.atomic import check_outputs
-    from caffe_fcn.report.conversion import document
+    from caffe_fcn.report.convert import document
     from caffe_fcn.surgery.convert import plan
 
     verifier = _verifier(source, weights, files, settings, verify) if verify else None
@@ -84,7 +84,7 @@ def _write(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) 
 
 def _tell(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:
     """The diff to stdout, the report to stderr."""
-    from caffe_fcn.report.conversion import lines
+    from caffe_fcn.report.convert import lines
 
     if manner.diff:
         print_diff(plan.diff(files.out))

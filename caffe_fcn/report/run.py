@@ -11,7 +11,7 @@ from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds
-from caffe_fcn.predict.running import Answer, Level, Result, Settings
+from caffe_fcn.predict.run import Answer, Level, Result, Settings
 from caffe_fcn.predict.summaries import Found, Statistics, best_classes, highest, statistics, summarize
 
 _EXACT = {

@@ -6,14 +6,16 @@ A net that fails does not keep the others from being done; only Ctrl-C and a rea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe_fcn.cli.conversion import Files, convert_files
+from caffe_fcn.cli.convert_one import Files, convert_files
+from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.nets import holds_weights
 from caffe_fcn.cli.options import Manner, check_fork
 from caffe_fcn.cli.streams import print_json
 
@@ -92,28 +94,6 @@ def pair(paths: Sequence[str], out_dir: str) -> list[Files]:
     return jobs
 
 
-def holds_weights(path: str) -> bool:
-    """Whether the file at PATH is one of weights: its contents say so, and its name where they cannot, or where it
-    is damaged weights that it must be."""
-    from caffe_fcn.files.names import Kind, kind_of
-    from caffe_fcn.files.prototxt import is_text_file
-
-    named = kind_of(path) is Kind.WEIGHTS
-    if named or not os.path.isfile(path):
-        return named
-    try:
-        return not is_text_file(path)
-    except OSError:  # told when it is opened in earnest
-        return False
-
-
-def is_another_net(path: str) -> bool:
-    """Whether PATH, where weights belong, is a prototxt by its name and by its contents."""
-    from caffe_fcn.files.names import Kind, kind_of
-
-    return kind_of(path) is Kind.TEXT and os.path.isfile(path) and not holds_weights(path)
-
-
 def _files(net: str, weights: str | None, alone: bool, out_dir: str) -> Files:
     """The job of NET and WEIGHTS. ALONE: NET is a caffemodel, and both net and weights."""
     text, trained = (f"{_stem(net)}.prototxt", net) if alone else (net, weights)
@@ -141,28 +121,3 @@ def _check_names(jobs: Sequence[Files]) -> None:
                 raise click.UsageError(f"{makers[output]} and {maker} would both become {output}; convert them apart")
             if output is not None:
                 makers[output] = maker
-
-
-@contextmanager
-def directory(name: str) -> Iterator[None]:
-    """The directory NAME, made where it is missing, and gone again if nothing came into it. Raises OutputError."""
-    from pathlib import Path
-
-    from caffe_fcn.errors import OutputError
-    from caffe_fcn.files.atomic import output_error
-
-    path = Path(name)
-    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
-    try:
-        try:
-            for each in reversed(missing):
-                each.mkdir(exist_ok=True)
-        except OSError as error:
-            raise output_error(name, error) from error
-        if not path.is_dir():
-            raise OutputError(f"{name}: expected a directory to write into, found a file; name another")
-        yield
-    finally:
-        for each in missing:
-            with suppress(OSError):
-                each.rmdir()

@@ -19,9 +19,9 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.predict import dense
 from caffe_fcn.predict.dense import check_size, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
-from caffe_fcn.predict.predictor import Model, load_model
+from caffe_fcn.predict.picture_net import Model, load_model
 from caffe_fcn.predict.preprocessing import Preprocessing
-from caffe_fcn.predict.running import Settings, carry_out, check_settings, plan
+from caffe_fcn.predict.run import Settings, carry_out, check_settings, plan
 from tests.engines.nets import net_of, weights_of
 from tests.predict.test_tiling import model_of
 from tests.surgery.nets import conv, data, fc, layer

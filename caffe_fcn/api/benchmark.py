@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caffe_fcn.api.arguments import check_models, check_options
-from caffe_fcn.api.looking import PredictOptions, planned, predictor
+from caffe_fcn.api.run import PredictOptions, planned, predictor
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
@@ -50,7 +50,7 @@ class Benchmark:
 
     def report(self) -> dict[str, Any]:
         """All that is to be told, as `caffe-fcn run --benchmark --json` prints it."""
-        from caffe_fcn.report.timing import document
+        from caffe_fcn.report.benchmark import document
 
         return document(self.found)
 

@@ -12,7 +12,7 @@ from caffe_fcn import __version__, schema
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import interpret
-from caffe_fcn.report.conversion import document, lines
+from caffe_fcn.report.convert import document, lines
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Plan, Settings, plan
 from caffe_fcn.surgery.naming import Naming

@@ -15,8 +15,8 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds, NetOutput
-from caffe_fcn.predict.predictor import Model
-from caffe_fcn.predict.running import Answer, Level, Result, Settings
+from caffe_fcn.predict.picture_net import Model
+from caffe_fcn.predict.run import Answer, Level, Result, Settings
 from caffe_fcn.predict.summaries import Found, Statistics, best_classes, highest, statistics, summarize, tops
 
 if TYPE_CHECKING:

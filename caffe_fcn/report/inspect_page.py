@@ -10,7 +10,7 @@ from caffe_fcn.net.cost import VALUE_BYTES, Cost, Total
 from caffe_fcn.net.geometry import Exactness, Geometry, words
 from caffe_fcn.net.geometry.alignment import told
 from caffe_fcn.net.shapes import Shape, show
-from caffe_fcn.report.records import BlobRow, Inspection, Layer, Match
+from caffe_fcn.report.inspect_records import BlobRow, Inspection, Layer, Match
 from caffe_fcn.report.tables import Column, Heading, Part, Table, fits, shown
 from caffe_fcn.wording import option
 

@@ -21,7 +21,7 @@ from caffe_fcn.net.rules import choices
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either, unforked
-from caffe_fcn.report.records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
+from caffe_fcn.report.inspect_records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
 from caffe_fcn.surgery.inputs import image_inputs

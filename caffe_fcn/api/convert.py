@@ -1,4 +1,4 @@
-"""The library: reading nets and weights, and converting them."""
+"""The library: nets made fully convolutional."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from caffe_fcn.api.arguments import check_arguments, check_models, check_options, check_path
 from caffe_fcn.api.options import SelectionOptions, selection_of, several
@@ -18,12 +18,10 @@ from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.surgery.convert import Plan, Settings, open_inputs, plan
 from caffe_fcn.surgery.convolutionalize import Options
 from caffe_fcn.surgery.edits import LeftAlone, ToConvolution
-from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.naming import Naming, parse_rule
 from caffe_fcn.surgery.writing import beside, carry_out
 
@@ -34,20 +32,6 @@ if sys.version_info >= (3, 11):
     from typing import Unpack
 elif TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class NetShapes(NamedTuple):
-    """The shapes of a net, in one phase."""
-
-    blobs: Mapping[str, Shape | Unknown]
-    """By blob; one that layers work on in place has the last one's. An `Unknown` says why, and what would tell."""
-    params: Mapping[str, tuple[Shape, ...]]
-    """The parameter blobs by layer; without the layers whose parameters cannot be known."""
-    notes: tuple[str, ...]
-    """What had to be assumed, and what else there is to know."""
-
-    def __repr__(self) -> str:
-        return f"<NetShapes: {len(self.blobs)} blobs, {sum(map(bool, self.params.values()))} layers with parameters>"
 
 
 class ConvertOptions(SelectionOptions, total=False):
@@ -110,7 +94,7 @@ class Conversion:
 
     def report(self) -> dict[str, Any]:
         """The plan, as `caffe-fcn convert --json --dry-run` prints it; it does not know what was written where."""
-        from caffe_fcn.report.conversion import document
+        from caffe_fcn.report.convert import document
 
         return document(self.plan, {"net": None, "weights": None}, dry_run=True)
 
@@ -150,24 +134,6 @@ class Conversion:
         verifier = Verifier(self.plan.source, self.plan.weights, (text, weights), self.selection, engine)
         carry_out(self.plan, text, weights, force=force, check=verifier.check)
         return verifier.found
-
-
-def infer_shapes(
-    net: SourceNet,
-    weights: WeightFile | None = None,
-    **options: Unpack[SelectionOptions],
-) -> NetShapes:
-    """The shapes of all blobs and parameter blobs of NET in one phase, by default TEST, as Caffe would set them up.
-
-    OPTIONS are `SelectionOptions`; WEIGHTS tell the channels, and often the size, of images in a database. Raises
-    NetError for a net that cannot be built, ShapeError for one that Caffe would refuse.
-    """
-    check_models("infer_shapes", optional=True, net=net, weights=weights)
-    check_options("infer_shapes", options, SelectionOptions)
-    selection, _ = selection_of(options)
-    trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"), every=False)
-    found = trained.shapes[trained.phase]
-    return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, trained.notes)
 
 
 def convolutionalize(

@@ -1,0 +1,32 @@
+"""The directory of `--out-dir`: made where it is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def directory(name: str) -> Iterator[None]:
+    """The directory NAME, made where it is missing, and gone again if nothing came into it. Raises OutputError."""
+    from pathlib import Path
+
+    from caffe_fcn.errors import OutputError
+    from caffe_fcn.files.atomic import output_error
+
+    path = Path(name)
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    try:
+        try:
+            for each in reversed(missing):
+                each.mkdir(exist_ok=True)
+        except OSError as error:
+            raise output_error(name, error) from error
+        if not path.is_dir():
+            raise OutputError(f"{name}: expected a directory to write into, found a file; name another")
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
