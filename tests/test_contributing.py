@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from caffe_fcn.net.shapes import find_rule
-from caffe_fcn.net.shapes.registry import ENTRY_POINTS
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.installed import ENTRY_POINTS
 from tests.paths import GOLDEN, ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def code(language: str, beginning: str) -> str:
     return chosen
 
 
-RULE = code("python", '@rule("CReLU"')
+RULE, ROW = code("python", "def crelu("), code("python", "ROWS")
 CASE = {NET: code("prototxt", 'name: "crelu"'), SHAPES: code("json", '{"blobs"')}
 
 
@@ -57,10 +57,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_layer_takes_one_function_and_one_golden_case(checkout: Path) -> None:
-    assert find_rule("CReLU") is None, "choose another example"
-    with (checkout / "caffe_fcn" / "net" / "shapes" / "reshaping.py").open("a") as module:
-        module.write(f"\n\n{RULE}")
+def test_a_layer_takes_one_row_and_one_golden_case(checkout: Path) -> None:
+    assert not row_of("CReLU").known, "choose another example"
+    with (checkout / "caffe_fcn" / "net" / "layers" / "channels.py").open("a") as module:
+        module.write(f"\n\n{RULE}\n\n{ROW}")
     done = run("-m", "pytest", "-p", "no:cacheprovider", "tests/net/test_shapes.py", "-k", "crelu", at=checkout)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
     linted = run("-m", "ruff", "check", "--select", "E,F,I,D1", "--line-length", "120", str(module.name), at=checkout)
@@ -112,7 +112,7 @@ def test_another_package_adds_the_layer(tmp_path: Path) -> None:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-layers\nVersion: 1\n")
     (about / "entry_points.txt").write_text(f"[{entry[1]}]\n{entry[2]} = {entry[3]}\n")
-    (tmp_path / "my_layers.py").write_text(code("python", "def crelu"))
+    (tmp_path / "my_layers.py").write_text(code("python", "from caffe_fcn.net.layers"))
     (tmp_path / NET).write_text(CASE[NET])
     (tmp_path / "caffe_fcn").symlink_to(ROOT / "caffe_fcn")
     program = f"import caffe_fcn; print(caffe_fcn.infer_shapes(caffe_fcn.read_net({NET!r})).blobs)"

@@ -24,8 +24,8 @@ from caffe_fcn.net import crops
 from caffe_fcn.net.effects import readers_of
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.layers.windows import dilation, rounds_down
 from caffe_fcn.net.shapes import Shapes, batch_norm_blobs
-from caffe_fcn.net.shapes.windows import dilation, rounds_down
 from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.schema import Message

@@ -11,8 +11,8 @@ from caffe_fcn.engines.protocol import Array, Dims
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
-from caffe_fcn.net.shapes.regions import COUNTED
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.wording import option
@@ -71,7 +71,7 @@ def counted(graph: Graph) -> dict[Blob, int]:
     """The blobs of GRAPH with an axis, here numbered, as long as the data decide: that of detections, or of regions."""
     found: dict[Blob, int] = {}
     for node in graph.nodes:
-        own = COUNTED.get(node.type)
+        own = row_of(node.type).counted
         axes = [own] if own is not None else [found[blob] for blob in node.bottoms if blob in found]
         if axes:
             found.update(dict.fromkeys(node.tops, axes[0]))

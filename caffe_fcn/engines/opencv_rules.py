@@ -11,14 +11,16 @@ from caffe_fcn import schema
 from caffe_fcn.engines.caffe_files import Dialect, of_forks
 from caffe_fcn.errors import LoweringError
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.shapes import BVLC_LAYERS, Shape
-from caffe_fcn.net.shapes.windows import DEPTHWISE, convolution_windows, pooling_windows, rounds_down
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.windows import convolution_windows, pooling_windows, rounds_down
+from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 
-COMPARED = DEPTHWISE | frozenset(
-    "DetectionOutput Interp Mish Normalize Permute PriorBox PSROIPooling ReLU6 Reorg ROIPooling ShuffleChannel".split()
+COMPARED = frozenset(
+    "ConvolutionDepthwise DepthwiseConvolution DetectionOutput "
+    "Interp Mish Normalize Permute PriorBox PSROIPooling ReLU6 Reorg ROIPooling ShuffleChannel".split()
 )
 """The layer types of forks that it computes as the fork does, but for what is refused below."""
 
@@ -54,7 +56,7 @@ def _told(layer: Message, axes: int) -> str:
     if layer.HasField("permute_param"):
         order = layer.permute_param.order
         order.extend([axis for axis in range(axes) if axis not in order])  # as the layer does; OpenCV wants all
-    if layer.type in DEPTHWISE:
+    if layer.type == "DepthwiseConvolution":
         layer.type = "ConvolutionDepthwise"
     if layer.type != "Reorg":
         return ""
@@ -139,7 +141,7 @@ def _extents(node: Node, scope: Scope) -> Shape:
 
 
 def _not_compared(node: Node, scope: Scope) -> str | None:
-    known = node.type in BVLC_LAYERS or node.type in COMPARED
+    known = row_of(node.type).bvlc or node.type in COMPARED
     return None if known else "a type that it does not have, or that was not compared with the fork's"
 
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape
-
-_AXES: dict[str, tuple[int, ...]] = {
-    "BatchNorm": (1, 1, 1),
-    "Bias": (1,),
-    "Convolution": (4, 1),
-    "Convolution3D": (5, 1),
-    "Deconvolution": (4, 1),
-    "Embed": (2, 1),
-    "InnerProduct": (2, 1),
-    "PReLU": (1,),
-    "Scale": (1, 1),
-}
-"""The axes of each blob by layer type; a Scale over several axes has no old form."""
 
 
 def current_shape(layer_type: str, position: int, shape: Shape) -> Shape:
     """SHAPE, as a blob of four axes, without the leading ones that stand for axes it has not.
 
     Blob POSITION of a layer of LAYER_TYPE. Such files fill up in front: an InnerProduct's weights are 1×1×O×K,
-    its bias 1×1×1×O. What is not known of a type stays as it is.
+    its bias 1×1×1×O. What is not known of a type stays as it is; a Scale over several axes has no old form.
     """
-    axes = _AXES.get(layer_type, ())
+    axes = row_of(layer_type).old_axes
     if position >= len(axes):
         return shape
     extra = max(0, len(shape) - axes[position])

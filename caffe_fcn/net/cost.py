@@ -1,19 +1,20 @@
 """What a layer costs: the values it learns and keeps, the multiplications it does, the memory of what it makes.
 
-A layer's price follows from the shapes alone, one small rule per type, and what the shapes do not tell is None:
-a sum says of how many layers it knows nothing, and never guesses. Counts are those of one forward pass over the
-batch that the net declares.
+A layer's price follows from the shapes alone, by the rule of its type (`net.layers`), and what the shapes do not tell
+is None: a sum says of how many layers it knows nothing, and never guesses. Counts are those of one forward pass over
+the batch that the net declares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import RULES, Shape, Shapes, Unknown, batch_norm_blobs
-from caffe_fcn.net.shapes.windows import DECONVOLUTIONS, DEPTHWISE
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.row import no_macs
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown
 
 VALUE_BYTES = 4
 """Caffe computes in single precision."""
@@ -124,7 +125,7 @@ def _blobs(node: Node, shapes: Shapes, held: Mapping[str, Sequence[Shape]]) -> t
         told = held.get(node.name, () if node.type == "Python" else None)
     if told is None:
         return None
-    measured = _measured(node.type, told)
+    measured = row_of(node.type).measured(told)
     names = [param.name for param in node.layer.param]
     names += [""] * (len(told) - len(names))
     return tuple(
@@ -133,64 +134,10 @@ def _blobs(node: Node, shapes: Shapes, held: Mapping[str, Sequence[Shape]]) -> t
     )
 
 
-# ---- Multiply-accumulates ----
-
-_Macs: TypeAlias = Callable[[Sequence[Shape], Sequence[Shape], Sequence[Shape]], int]
-"""From the shapes of the bottoms, the tops and the parameter blobs."""
-
-
-def _convolution(_bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]) -> int:
-    """Each value of a top takes one weight for each cell of its window, in the channels of its group."""
-    return sum(prod(top) for top in tops) * prod(params[0][1:])
-
-
-def _deconvolution(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
-    """Each value of a bottom is spread by one weight for each cell of its window, in the channels of its group."""
-    return sum(prod(bottom) for bottom in bottoms) * prod(params[0][1:])
-
-
-def _inner_product(_bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]) -> int:
-    """Each vector takes every weight once, whichever way round they are stored."""
-    return prod(tops[0][:-1]) * prod(params[0])
-
-
-def _recurrent(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
-    """Each item takes every matrix once a step; that of the static input, which lies between the matrix of the input
-    and those of the state, once a sequence."""
-    steps, items = bottoms[0][:2]
-    matrices = [prod(shape) for shape in params if len(shape) == 2]
-    static = matrices.pop(1) if len(params) in _WITH_STATIC else 0
-    return items * (steps * sum(matrices) + static)
-
-
-_WITH_STATIC = frozenset({4, 6})
-"""How many parameter blobs an LSTM and an RNN with a static input have; others have 3 and 5."""
-
-_MACS: dict[str, _Macs] = {
-    **dict.fromkeys(("Convolution", "Convolution3D", *sorted(DEPTHWISE)), _convolution),
-    **dict.fromkeys(sorted(DECONVOLUTIONS), _deconvolution),
-    **dict.fromkeys(("InnerProduct", "MarginInnerProduct"), _inner_product),
-    **dict.fromkeys(("LSTM", "RNN"), _recurrent),
-}
-"""Layer type to the rule that counts its multiplications; the other types that have shape rules do none."""
-
-_UNCOUNTED = frozenset({"MultiStageMeanfield"})
-"""Types that multiply by learned matrices as often as a field says that the schema lacks."""
-
-
-def _measured(layer_type: str, params: Sequence[Shape]) -> Collection[int]:
-    """Which blobs hold what a layer measured and did not learn; PSPNet's BN keeps them behind scale and shift."""
-    if layer_type == "BatchNorm":
-        return batch_norm_blobs(params).statistics
-    return range(2, 4) if layer_type == "BN" else ()
-
-
 def _macs(node: Node, shapes: Shapes) -> int | None:
-    if node.type not in RULES or node.type in _UNCOUNTED:
-        return None
-    rule = _MACS.get(node.type)
-    if rule is None:
-        return 0
+    rule = row_of(node.type).macs
+    if rule is None or rule is no_macs:
+        return None if rule is None else 0
     bottoms, tops = _known(node.bottoms, shapes), _known(node.tops, shapes)
     params = shapes.params.get(node.index)
     return None if bottoms is None or tops is None or not params or not tops else rule(bottoms, tops, params)
@@ -210,31 +157,9 @@ def _known(blobs: Iterable[Blob], shapes: Shapes) -> list[Shape] | None:
 # ---- Memory ----
 
 
-def _always(_node: Node) -> bool:
-    return True
-
-
-def _is_alone(node: Node) -> bool:
-    return len(node.bottoms) == len(node.tops) == 1
-
-
-def _keeps_order(node: Node) -> bool:
-    order = list(node.layer.permute_param.order)
-    return order == list(range(len(order)))
-
-
-_SHARING: dict[str, Callable[[Node], bool]] = {
-    **dict.fromkeys(("Flatten", "Parameter", "Reshape", "Split", "Squeeze"), _always),
-    **dict.fromkeys(("Concat", "Slice"), _is_alone),
-    "Permute": _keeps_order,
-}
-"""Types whose tops are another view of data that is there already: of the bottom, or of the layer's own parameters."""
-
-
 def shares_data(node: Node) -> bool:
     """Whether Caffe lets the tops of NODE share the data of its bottom, or of its parameters, and copies nothing."""
-    test = _SHARING.get(node.type)
-    return test is not None and test(node)
+    return row_of(node.type).shares(node.layer)
 
 
 def _activation_bytes(node: Node, shapes: Shapes) -> int | None:

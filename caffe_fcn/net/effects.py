@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
+from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.schema.forks import ForkField, fork_fields
 
 
@@ -219,91 +220,6 @@ V1LayerParameter: triplet_loss_param
 """
 """Parameters of layer types that are refused by their type where they matter."""
 
-_READERS = """
-accuracy_param: Accuracy
-add_param: Add
-annotated_data_param: AnnotatedData
-argmax_param: ArgMax
-batch_norm_param: BatchNorm
-bias_param: Bias Scale
-bn_param: BN
-clip_param: Clip
-concat_param: Concat
-contrastive_loss_param: ContrastiveLoss
-convolution3d_param: Convolution3D Deconvolution3D
-convolution_param: Convolution ConvolutionDepthwise Convolution3D Deconvolution Deconvolution3D DepthwiseConvolution
-convolution_param: Im2col
-crop_param: Crop
-data_param: AnnotatedData Data
-dense_image_data_param: DenseImageData
-detection_output_param: DetectionOutput
-detectnet_groundtruth_param: DetectNetTransformation
-dropout_param: Dropout
-dummy_data_param: DummyData
-eltwise_param: Eltwise
-elu_param: ELU
-embed_param: Embed
-exp_param: Exp
-flatten_param: Flatten
-flip_param: Flip
-hdf5_data_param: HDF5Data
-hdf5_output_param: HDF5Output
-hinge_loss_param: HingeLoss
-image_data_param: ImageData ImageSegData VideoData
-infogain_loss_param: InfogainLoss
-inner_product_param: InnerProduct
-input_param: Input
-interp_param: Interp
-log_param: Log
-lrn_param: LRN
-margin_inner_product_param: MarginInnerProduct
-memory_data_param: MemoryData
-mul_param: Mul
-mvn_param: MVN
-norm_param: Normalize
-normalize_param: Normalize
-pad_param: Pad
-padding_param: Padding
-parameter_param: Parameter
-permute_param: Permute
-pooling3d_param: Pooling3D
-pooling_param: Pooling Pooling3D
-power_param: Power
-prelu_param: PReLU
-prior_box_param: PriorBox
-proposal_param: Proposal
-psroi_pooling_param: PSROIAlign PSROIPooling
-python_param: Python
-recurrent_param: LSTM RNN
-reduction_param: Reduction
-relu6_param: ReLU6
-relu_param: ReLU ReLU6
-reorg_param: Reorg
-reshape_param: Reshape
-resize_bilinear_param: ResizeBilinear
-resize_nearest_neighbor_param: ResizeNearestNeighbor
-roi_pooling_param: ROIAlign ROIPooling ROIWarping
-scale_param: Scale
-shuffle_channel_param: ShuffleChannel
-sigmoid_param: Sigmoid SigmoidCrossEntropyLoss
-slice_param: Slice
-softmax_param: InfogainLoss Softmax SoftmaxWithLoss
-spp_param: SPP
-squeeze_param: Squeeze
-swish_param: Swish
-tanh_param: TanH
-threshold_param: Threshold
-tile_param: Tile
-transform_param: AnnotatedData Data DenseImageData DetectNetTransformation ImageData ImageSegData MemoryData VideoData
-transform_param: WindowData
-transpose_param: Transpose
-upsample_darknet_param: UpsampleDarknet
-upsample_param: Upsample
-video_data_param: VideoData
-window_data_param: WindowData
-"""
-"""The layer types that read a parameter message: all of BVLC Caffe's, and those of forks that are applied."""
-
 _TABLES = {
     Effect.APPLIED: _APPLIED,
     Effect.VALUES: _VALUES,
@@ -342,11 +258,20 @@ def effect_of(message: str, field: str) -> Effect:
     return Effect.UNKNOWN
 
 
-@cache
 def readers_of(param: str) -> frozenset[str]:
-    """The layer types that read PARAM, such as "convolution_param"; none where it is not told."""
-    rows = (line.partition(": ") for line in filter(None, _READERS.splitlines()))
-    return frozenset(kind for name, _, kinds in rows if name == param for kind in kinds.split())
+    """The layer types that read PARAM, such as "convolution_param": all of BVLC Caffe's, and those of forks that are
+    applied; none where it is not told."""
+    return _readers().get(param, frozenset())
+
+
+@cache
+def _readers() -> dict[str, frozenset[str]]:
+    """The layer types that read a parameter message, by the message."""
+    found: dict[str, set[str]] = {}
+    for name, row in LAYERS.items():
+        for param in row.reads.split():
+            found.setdefault(param, set()).add(name)
+    return {param: frozenset(names) for param, names in found.items()}
 
 
 def defaults_of(message: str, field: str) -> frozenset[str]:

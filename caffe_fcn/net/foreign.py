@@ -16,7 +16,7 @@ from caffe_fcn.files.textmessage import Foreign
 from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.inside import LostField, next_step
-from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 
@@ -114,7 +114,7 @@ def _effect(found: Foreign, layer: Message | None) -> Effect:
         return Effect.NONE
     if found.enumerator:
         return effect
-    if effect is Effect.UNKNOWN and found.message == "LayerParameter" and layer and layer.type not in RULES:
+    if effect is Effect.UNKNOWN and found.message == "LayerParameter" and layer and not row_of(layer.type).known:
         return Effect.OWN
     defaults = defaults_of(found.message, found.field)
     return Effect.NONE if any(_equal(found.value, default) for default in defaults) else effect
@@ -124,7 +124,7 @@ def _is_of_another_type(name: str, kind: str) -> bool:
     """Whether the field NAME, from the layer on, is of a message that layers of type KIND do not read, though others
     do."""
     readers = readers_of(name.partition(".")[0])
-    return bool(readers) and kind in RULES and kind not in readers
+    return bool(readers) and row_of(kind).known and kind not in readers
 
 
 def _equal(literal: str, default: str) -> bool:
@@ -201,7 +201,7 @@ def is_told_by_type(net: Message, field: ForeignField) -> bool:
     if field.undecided or field.layer is None:
         return False
     kind = net.layer[field.layer].type
-    return kind not in BVLC_LAYERS and not _is_of_another_type(field.name, kind)
+    return not row_of(kind).bvlc and not _is_of_another_type(field.name, kind)
 
 
 def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = None) -> str | None:

@@ -25,7 +25,7 @@ from caffe_fcn.files.textmessage import Typed, to_message
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import ForeignField, foreign_fields, lost_fields
 from caffe_fcn.net.inside import net_inside, next_step
-from caffe_fcn.net.shapes import BVLC_LAYERS
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.upgrade import finished, is_halfway, is_v0, is_v1, upgrade_with_origins
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
@@ -180,13 +180,13 @@ def _is_current(document: Document, field: Field) -> bool:
         if isinstance(value, Block):
             return field.name == "param"
         if field.name == "type" and value.kind == "string":
-            return string_bytes(document.text[value.start : value.end]).decode("utf-8", "replace") in BVLC_LAYERS
+            return row_of(string_bytes(document.text[value.start : value.end]).decode("utf-8", "replace")).bvlc
     return False
 
 
 def foreign_types(types: Iterable[str]) -> list[str]:
     """A note on those of the layer TYPES that BVLC Caffe does not have: of forks, or mistyped."""
-    foreign = dict.fromkeys(name for name in types if name not in BVLC_LAYERS)
+    foreign = dict.fromkeys(name for name in types if not row_of(name).bvlc)
     return [f"layer types that BVLC Caffe does not have: {', '.join(map(printable, foreign))}"] if foreign else []
 
 

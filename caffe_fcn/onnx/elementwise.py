@@ -34,11 +34,6 @@ def plain(site: Site) -> str:
     return site.build.node(op, site.inputs[0], **attributes(site.layer))
 
 
-def is_unchanging(layer: Message) -> bool:
-    """Whether the tops of LAYER are its bottom, value by value, in a net that is used."""
-    return bool(layer.type == "Split" or (layer.type == "Dropout" and layer.dropout_param.scale_train))
-
-
 @lowering("Split")
 def split(site: Site) -> list[str]:
     """SplitLayer: the bottom, several times."""
@@ -49,7 +44,7 @@ def split(site: Site) -> list[str]:
 def dropout(site: Site) -> str:
     """DropoutLayer does nothing but in training. With Fast R-CNN's scale_train: false, what the training did not
     scale is scaled here, by the part that training kept."""
-    kept = 1.0 if is_unchanging(site.layer) else 1 - site.layer.dropout_param.dropout_ratio
+    kept = 1.0 if site.layer.dropout_param.scale_train else 1 - site.layer.dropout_param.dropout_ratio
     return _affine(site.build, site.inputs[0], kept, 0)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, stored_eps
 from caffe_fcn.net.shapes import Shape, batch_norm_blobs
-from caffe_fcn.net.shapes.normalization import BATCH_STATISTICS, stored_eps
 from caffe_fcn.onnx.elementwise import rectified
 from caffe_fcn.onnx.extents import extents, reshape
 from caffe_fcn.onnx.graph import Dims

@@ -16,9 +16,9 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes, Unknown, show
 from caffe_fcn.onnx import elementwise, learned, normalization, reductions, reshaping, windows
-from caffe_fcn.onnx.elementwise import is_unchanging
 from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
 from caffe_fcn.onnx.parameters import Parameters
@@ -237,7 +237,7 @@ def _same_values(graph: Graph) -> dict[Blob, Blob]:
     same: dict[Blob, Blob] = {}
     for node in graph.nodes:
         for top, bottom in zip(node.tops, node.bottoms, strict=False):
-            if is_unchanging(node.layer) and top.name == bottom.name:
+            if row_of(node.type).unchanging(node.layer) and top.name == bottom.name:
                 same[top] = same.get(bottom, bottom)
     return same
 

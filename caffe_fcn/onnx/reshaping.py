@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from caffe_fcn.net.shapes.reshaping import crop_offsets, joined_axis, paddings
+from caffe_fcn.net.layers.cutting import crop_offsets, paddings
+from caffe_fcn.net.layers.shape import joined_axis
 from caffe_fcn.onnx.extents import Wanted, extents, reshape, vector
 from caffe_fcn.onnx.graph import Builder, Dims
 from caffe_fcn.onnx.registry import FixedSizeError, RefusalError, Site, axis_of, lowering

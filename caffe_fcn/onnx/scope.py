@@ -14,22 +14,21 @@ from typing import Final
 
 from caffe_fcn.errors import LoweringError
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import LAYERS, row_of
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.onnx.losses import CONTAINED, LEFT_OUT, contained
+from caffe_fcn.onnx.losses import contained
 from caffe_fcn.wording import command
 
 ALL: Final = "*"
 """Asks for every blob as an output."""
 
+_CONTAINED = frozenset(row.contains for row in LAYERS.values() if row.contains)
+"""The types of layers that losses contain."""
+
 _COMPARED = 200
 """The characters of a name that are compared with those of another."""
 _TOLD = 8
 """Blobs that a message lists."""
-
-_WITHOUT = LEFT_OUT.union(CONTAINED)
-
-CONSTANTS = frozenset({"DummyData", "Parameter"})
-"""Types without bottoms that may make the same values at each run."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,9 @@ def _in_use(graph: Graph, shapes: Shapes) -> tuple[list[Node], Shapes, tuple[str
     """The layers of the net in use, losses replaced by what they contain; SHAPES with the blobs so made; the names
     of the layers that are gone."""
     blobs = dict(shapes.blobs)
-    scored = {node.bottoms[0] for node in graph.nodes if node.type in CONTAINED.values()}
+    scored = {node.bottoms[0] for node in graph.nodes if node.type in _CONTAINED}
     replaced = {id(node) for node in _main_losses(graph) if node.bottoms[0] not in scored}
-    taken = {blob.name for node in graph.nodes if node.type not in _WITHOUT for blob in node.tops}
+    taken = {blob.name for node in graph.nodes if not row_of(node.type).judges for blob in node.tops}
     nodes, left_out = [], []
     gone: set[Blob] = set()
     for node in graph.nodes:
@@ -84,7 +83,7 @@ def _in_use(graph: Graph, shapes: Shapes) -> tuple[list[Node], Shapes, tuple[str
             layer = contained(node.layer, node.bottoms[0].name, top.name)
             nodes.append(Node(node.index, layer, node.bottoms[:1], (top,), node.uncomputed))
             gone.update(blob for blob in node.tops[:1] if blob != top)
-        elif node.type in _WITHOUT or not gone.isdisjoint(node.bottoms):
+        elif row_of(node.type).judges or not gone.isdisjoint(node.bottoms):
             gone.update(node.tops)
             left_out.append(node.name)
         else:
@@ -95,7 +94,7 @@ def _in_use(graph: Graph, shapes: Shapes) -> tuple[list[Node], Shapes, tuple[str
 def _main_losses(graph: Graph) -> list[Node]:
     """The losses that contain a layer of use. Of several that judge by one label those of less weight than another
     only help the training, as in GoogLeNet."""
-    losses = [node for node in graph.nodes if node.type in CONTAINED]
+    losses = [node for node in graph.nodes if row_of(node.type).contains]
     heaviest: dict[Blob | None, float] = {}
     for loss in losses:
         heaviest[_label(loss)] = max(_weight(loss), heaviest.get(_label(loss), 0))
@@ -119,7 +118,7 @@ def _name(loss: Node, taken: Collection[str]) -> str:
 
 def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> list[Blob]:
     """The last version of each blob called one of NAMES."""
-    made = {blob.name: blob for node in nodes if node.bottoms or node.type in CONSTANTS for blob in node.tops}
+    made = {blob.name: blob for node in nodes if node.bottoms or row_of(node.type).constant for blob in node.tops}
     for name in names:
         if name not in made:
             why = "is no blob of the net"
@@ -147,12 +146,12 @@ def _outputs(graph: Graph, nodes: Sequence[Node], shapes: Shapes) -> list[Blob]:
     """The blobs that nothing of NODES reads, but for labels, what the net itself throws away, and the scores of
     losses that only help the training."""
     main = {id(loss) for loss in _main_losses(graph)}
-    unwanted = {node.bottoms[0] for node in graph.nodes if node.type in CONTAINED and id(node) not in main}
+    unwanted = {node.bottoms[0] for node in graph.nodes if row_of(node.type).contains and id(node) not in main}
     unwanted.update(blob for node in nodes for blob in node.bottoms)
     learned = _depends_on_learned(nodes, shapes)
     found = []
     for node in nodes:
-        if not node.bottoms and node.type not in CONSTANTS:
+        if not node.bottoms and not row_of(node.type).constant:
             continue
         for blob in node.tops:
             readers = {reader.type for reader in graph.consumers.get(blob, ())}
@@ -185,7 +184,7 @@ def _needed(nodes: Sequence[Node], outputs: Iterable[Blob]) -> list[Node]:
 def _inputs(nodes: Sequence[Node]) -> tuple[Blob, ...]:
     """What is fed to NODES. DummyData feeds where it draws its values at random, or where nothing else does."""
     read = {blob for node in nodes for blob in node.bottoms}
-    sources = [node for node in nodes if not node.bottoms and (node.type not in CONSTANTS or _is_random(node))]
+    sources = [node for node in nodes if not node.bottoms and (not row_of(node.type).constant or _is_random(node))]
     sources = sources or [node for node in nodes if node.type == "DummyData"]
     return tuple(blob for node in sources for blob in node.tops if blob in read)
 

@@ -12,16 +12,14 @@ from math import prod
 from operator import add
 
 from caffe_fcn import schema
-from caffe_fcn.net.shapes import Shape
-from caffe_fcn.net.shapes.windows import (
-    DECONVOLUTIONS,
-    DEPTHWISE,
+from caffe_fcn.net.layers.windows import (
     Windows,
     convolution_windows,
     pooling_windows,
     rounds_down,
     windows_over,
 )
+from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.elementwise import rectified
 from caffe_fcn.onnx.extents import Extent, Wanted, extents, reshape, shape_from, vector
 from caffe_fcn.onnx.graph import Builder, Dims
@@ -39,7 +37,7 @@ _MAX, _AVE, _AVE_EXC_PAD, _AVE_TF = 0, 1, 60000, 60001
 # ---- Convolutions ----
 
 
-@lowering("Convolution", "Convolution3D", *sorted(DEPTHWISE))
+@lowering("Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution")
 def convolution(site: Site) -> Sequence[str]:
     """ConvolutionLayer, with one or several bottoms."""
     weight = site.params[0]
@@ -50,7 +48,7 @@ def convolution(site: Site) -> Sequence[str]:
     return [rectified(site.build, value, param.negative_slope) for value in made] if param.relu else made
 
 
-@lowering(*sorted(DECONVOLUTIONS))
+@lowering("Deconvolution", "Deconvolution3D")
 def deconvolution(site: Site) -> Sequence[str]:
     """DeconvolutionLayer: weights are C×(O/group)×kernel in both worlds."""
     if site.layer.convolution_param.relu:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.shapes.data import crops, resizes
+from caffe_fcn.net.layers.data import crops, resizes
 from caffe_fcn.predict.images.picture import Box
 from caffe_fcn.predict.means import Frame, Mean
 from caffe_fcn.wording import option

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers.normalization import stored_eps
 from caffe_fcn.net.shapes import BatchNormBlobs, Shapes, batch_norm_blobs
-from caffe_fcn.net.shapes.normalization import stored_eps
 from caffe_fcn.proofs.weights import Side
 
 

@@ -12,9 +12,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Shapes
-from caffe_fcn.net.shapes.reshaping import joined_axis
-from caffe_fcn.proofs.pairing import MOVERS
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.shape import joined_axis
+from caffe_fcn.net.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 _Values: TypeAlias = "NDArray[Any]"
 _Rule: TypeAlias = Callable[[Node, "list[_Values]", Shape, int], "_Values | None"]
 """The layer, the numbers of the values of its bottoms, the shape of a top and its place among the tops."""
-
-_PASSING = VALUE_BY_VALUE.union("Add BN BatchNorm Bias Eltwise LRN Mul Normalize PReLU Scale Softmax".split())
-"""Types whose tops have a value for each value of the first bottom, in its place."""
 
 
 class Follower:
@@ -100,20 +97,23 @@ def _rule(node: Node, shapes: Shapes) -> _Rule | None:
     """How NODE moves the values of an item; None where its tops are leaves."""
     if not node.bottoms or not node.tops:
         return None
-    if node.type in MOVERS:
-        return _permuted if node.type in ("Permute", "Transpose") else _reshaped
+    row = row_of(node.type)
+    if row.order is not None:
+        return _reordered
     same = shapes.blobs[node.bottoms[0]] == shapes.blobs[node.tops[0]]
-    return _reshaped if node.type in _PASSING and same else _MOVING.get(node.type)
+    return _reshaped if row.in_its_place and same else _MOVING.get(node.type)
 
 
 def _reshaped(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
     return bottoms[0].reshape(top[1:]) if bottoms[0].size == prod(top[1:]) else None
 
 
-def _permuted(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
-    order = list(node.layer.permute_param.order if node.type == "Permute" else node.layer.transpose_param.dim)
-    order += [axis for axis in range(len(top)) if axis not in order]
-    if order[0] != 0 or sorted(order) != list(range(bottoms[0].ndim + 1)):
+def _reordered(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
+    rule, axes = row_of(node.type).order, bottoms[0].ndim + 1
+    order = tuple(range(axes)) if rule is None else rule(node.layer, axes)
+    if order == tuple(range(axes)):
+        return _reshaped(node, bottoms, top, place)
+    if order[0] != 0 or sorted(order) != list(range(axes)):
         return None
     return bottoms[0].transpose([axis - 1 for axis in order[1:]])
 

@@ -14,10 +14,9 @@ from math import prod
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
 from caffe_fcn.net.geometry import infer_geometry
-from caffe_fcn.net.geometry.moves import CONVOLUTIONS
 from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.net.shapes.windows import DECONVOLUTIONS
 from caffe_fcn.proofs.applicability import inner_of
 from caffe_fcn.proofs.differences import span
 from caffe_fcn.proofs.features import Features, features
@@ -29,10 +28,6 @@ from caffe_fcn.proofs.records import Dense, DenseProof, Inapplicable, Status
 from caffe_fcn.proofs.rounding import too_coarse
 from caffe_fcn.proofs.scene import Scene, View, set_up
 from caffe_fcn.wording import option
-
-_SLIDING = CONVOLUTIONS | DECONVOLUTIONS | {"Pooling", "Pooling3D"}
-"""Types whose cells lie farther apart, or closer, than those that they are made of."""
-
 
 _FEWEST = 2
 """So many windows of a map have to be there: one alone shows no step."""
@@ -96,7 +91,7 @@ def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
             own = geometry.get(top)
             if own is not None:
                 known[top] = own.stride
-            elif before is not None and node.type not in _SLIDING:
+            elif before is not None and row_of(node.type).windows is None:
                 known[top] = before
     return known
 

@@ -20,8 +20,9 @@ from typing import Any, TypeAlias
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.windows import Windows
 from caffe_fcn.net.shapes import Shape, Shapes, show
-from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
 from caffe_fcn.proofs.records import FieldDifference
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -49,10 +50,6 @@ _AXES = re.compile(r"(?:.*\.)?(?:axis|num_axes|start_axis|end_axis|concat_dim|sl
 _WINDOW = re.compile(r".*\.(?:(?:kernel|stride|pad|dilation|hole)(?:_size|_[hwlrtb]|_depth)?|temporal_(?:stride|pad))")
 """Fields that say together which windows a layer slides."""
 
-_CONVOLUTIONS = frozenset(
-    "Convolution Convolution3D ConvolutionDepthwise Deconvolution Deconvolution3D DepthwiseConvolution Im2col".split()
-)
-_POOLINGS = frozenset({"Pooling", "Pooling3D"})
 _GLOBAL = "pooling_param.global_pooling"
 
 
@@ -112,10 +109,8 @@ def _with_windows(found: dict[str, Any], node: Node, bottom: Shape) -> dict[str,
 def windows_of(node: Node, bottom: Shape) -> Windows | None:
     """The windows that NODE slides over BOTTOM; None where it slides none, or where they cannot be told."""
     try:
-        if node.type in _CONVOLUTIONS:
-            axis = getattr(node.layer.convolution_param, "axis", 1) % len(bottom)
-            return convolution_windows(node.layer, len(bottom) - axis - 1)
-        return pooling_windows(node.layer, bottom[2:]) if node.type in _POOLINGS else None
+        rule = row_of(node.type).windows
+        return None if rule is None else rule(node.layer, bottom)
     except (ShapeError, ZeroDivisionError):
         return None
 

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from caffe_fcn.net.geometry import is_idle
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.onnx.elementwise import is_unchanging
-from caffe_fcn.onnx.scope import CONSTANTS
 from caffe_fcn.proofs.fields import effective, hashable
 from caffe_fcn.proofs.pairing import source_names
 
@@ -50,11 +49,11 @@ def _numbered(
     other net."""
     blobs: dict[Blob, int] = {}
     for node in graph.nodes:
-        if node.bottoms and (is_unchanging(node.layer) or is_idle(node, shapes.blobs)):
+        if node.bottoms and (row_of(node.type).unchanging(node.layer) or is_idle(node, shapes.blobs)):
             blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
             continue
         made: tuple[object, ...] = ()
-        if node.bottoms or node.type in CONSTANTS:
+        if node.bottoms or row_of(node.type).constant:
             made = (node.type, hashable(effective(node, shapes, graph.phase)), stored(node))
             made += tuple(blobs[bottom] for bottom in node.bottoms)
         for place, top in enumerate(node.tops):

@@ -13,10 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.onnx.elementwise import is_unchanging
-
-MOVERS = frozenset({"Flatten", "Permute", "Reshape", "Squeeze", "Transpose"})
-"""Types that give values another place, and that the twin may do without."""
+from caffe_fcn.net.layers import row_of
 
 
 class Numbers:
@@ -31,7 +28,8 @@ class Numbers:
         layers: dict[int, Node] = {}
         seen: dict[tuple[object, ...], int] = {}
         for node in graph.nodes:
-            if node.bottoms and (node.type in MOVERS or is_unchanging(node.layer)):
+            row = row_of(node.type)
+            if node.bottoms and (row.order is not None or row.unchanging(node.layer)):
                 blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
                 continue
             if not node.bottoms:

@@ -30,14 +30,13 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime, onnxruntime
 from caffe_fcn.engines.protocol import Array, Net
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.onnx.elementwise import is_unchanging
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.proofs.differences import difference
 from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import FACTORS, Limits
 from caffe_fcn.proofs.outputs import Output, Party
-from caffe_fcn.proofs.pairing import MOVERS
 from caffe_fcn.proofs.parts import assemble
 from caffe_fcn.proofs.terms import terms
 from caffe_fcn.schema import Message
@@ -80,8 +79,8 @@ _BY_WAY_OF_ONE = frozenset({"BNLL", "ELU", "Log", "Sigmoid"})
 _GATED = frozenset({"Mish", "Swish"})
 """Types that multiply their bottom by such a function."""
 
-_MOVING = MOVERS.union({"Concat", "Slice", "Tile"})
-"""Types that give values another place."""
+_MOVING = frozenset({"Concat", "Slice", "Tile"})
+"""Types that give values another place, beside those that only reorder them."""
 
 
 class Answered(NamedTuple):
@@ -196,7 +195,8 @@ def _passes(node: Node) -> bool:
         return not node.layer.relu_param.negative_slope
     if node.type == "Pooling":
         return int(node.layer.pooling_param.pool) == schema.enum_number("PoolingParameter", "PoolMethod", "MAX")
-    return node.type in _MOVING or is_unchanging(node.layer)
+    row = row_of(node.type)
+    return row.order is not None or node.type in _MOVING or row.unchanging(node.layer)
 
 
 def _bits(roundings: float) -> int:

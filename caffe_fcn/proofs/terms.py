@@ -6,8 +6,8 @@ from math import prod
 
 from caffe_fcn import schema
 from caffe_fcn.net.graph import Node
+from caffe_fcn.net.layers.windows import pooling_windows
 from caffe_fcn.net.shapes import Shape, Shapes
-from caffe_fcn.net.shapes.windows import pooling_windows
 
 _WEIGHTED = frozenset(
     {

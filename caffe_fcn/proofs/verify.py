@@ -22,10 +22,10 @@ from caffe_fcn.net.effects import Effect
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.geometry.crops import gives_no_offset
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.onnx.losses import LEFT_OUT
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.proofs.apart import alike
 from caffe_fcn.proofs.applicability import inapplicable
@@ -103,8 +103,14 @@ def verify(
 def _refuse_unexplained(graph: Graph) -> None:
     """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
     reads the net, and a mistyped field may be meant to change the answers."""
-    if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and node.type not in LEFT_OUT):
+    if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and not _is_left_out(node)):
         raise LoweringError(f"{graph.source}: {reason}")
+
+
+def _is_left_out(node: Node) -> bool:
+    """Whether nothing is left of NODE in a net that is used."""
+    row = row_of(node.type)
+    return row.judges and not row.contains
 
 
 class _Work:

@@ -13,7 +13,6 @@ from math import lcm, prod
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.geometry import (
-    JOINS,
     Cause,
     Exactness,
     Geometry,
@@ -25,6 +24,7 @@ from caffe_fcn.net.geometry import (
     summed_up,
 )
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.surgery.edits import DropLayer, Surgery, ToConvolution, WindowPooling
@@ -52,7 +52,7 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
     geometry = infer_geometry(twin.graph, shapes)
     dense = {id(node): node for start in changed for node in descendants(twin.graph, start.tops[0])}
     for node in dense.values():
-        if node.type in JOINS:
+        if row_of(node.type).joins:
             _check_strides(node, geometry, ways)
     if not changed:
         return notes
@@ -159,7 +159,7 @@ def _check_larger(
     except ShapeError as error:
         message = str(error).removeprefix(f"{graph.source}: ")
         layer = next((node for node in graph.nodes if node.index == error.index), None)
-        if layer is not None and id(layer) in dense and layer.type in JOINS:
+        if layer is not None and id(layer) in dense and row_of(layer.type).joins:
             raise SurgeryError(
                 f"the converted net would not hold together on a larger input: {message}; leave the layers before "
                 f"{layer.name} as they are with {ways}"

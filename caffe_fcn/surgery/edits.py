@@ -16,8 +16,8 @@ from typing import ClassVar, NamedTuple
 from caffe_fcn.files.reorder import Reorder, Segment
 from caffe_fcn.files.rewrite import BlobEdit
 from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.layers.windows import SIDED_PADS
 from caffe_fcn.net.shapes import Shape, show
-from caffe_fcn.net.shapes.windows import SIDED_PADS
 from caffe_fcn.schema import Message
 
 

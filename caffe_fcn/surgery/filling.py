@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from math import ceil, prod
 from typing import NamedTuple
@@ -18,25 +18,13 @@ from caffe_fcn.files.blobs import BlobRecord, repeated
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.source import Span
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.fillers import BIAS
 from caffe_fcn.net.shapes import Shape, Shapes
-from caffe_fcn.net.shapes.windows import DECONVOLUTIONS, DEPTHWISE
 from caffe_fcn.schema import Message
 
 _CONSTANT, _BILINEAR = "constant", "bilinear"
 _RANDOM = frozenset("gaussian msra positive_unitball uniform xavier".split())
-_BIAS = "bias_filler"
-_WITH_BIAS = ("weight_filler", _BIAS)
-_FIELDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("Convolution", "Convolution3D", *DECONVOLUTIONS, *DEPTHWISE), ("convolution_param", _WITH_BIAS)),
-    "Bias": ("bias_param", ("filler",)),
-    "Embed": ("embed_param", _WITH_BIAS),
-    "InnerProduct": ("inner_product_param", _WITH_BIAS),
-    "Normalize": ("norm_param", ("scale_filler",)),
-    "PReLU": ("prelu_param", ("filler",)),
-    "Scale": ("scale_param", ("filler", _BIAS)),
-}
-"""Where a layer type has the fillers of its blobs, in order. Of those not here nothing is known."""
-
 _BILINEAR_AXES = 4
 _SHOWN = 4
 
@@ -137,20 +125,14 @@ def fill(layer: Message, params: Sequence[Shape], position: int) -> Filling:
 
 def _filler(layer: Message, params: Sequence[Shape], position: int) -> Message | None:
     """The filler of blob POSITION that the net writes; where it writes none for a bias beside other blobs, Caffe's."""
-    if layer.type in ("LSTM", "RNN"):
-        field, names = "recurrent_param", tuple(_WITH_BIAS[len(shape) == 1] for shape in params)
-    elif layer.type not in _FIELDS:
+    paths = row_of(layer.type).fillers(layer, params)
+    if position >= len(paths):
         return None
-    else:
-        field, names = _FIELDS[layer.type]
-    if layer.type == "Scale" and len(layer.bottom) > 1:
-        names = (_BIAS,)
-    if position >= len(names):
-        return None
+    field, _, name = paths[position].partition(".")
     param = getattr(layer, field)
-    if param.HasField(names[position]):
-        return getattr(param, names[position])
-    return schema.FillerParameter() if position and names[position] == _BIAS else None
+    if param.HasField(name):
+        return getattr(param, name)
+    return schema.FillerParameter() if position and name == BIAS else None
 
 
 def _bilinear(size: int) -> tuple[float, ...]:

@@ -15,7 +15,9 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.shapes import BVLC_LAYERS, Shape, Shapes, bare, find_rule, layouts_of, matching_layouts, show
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.shape import matching
+from caffe_fcn.net.shapes import Shape, Shapes, bare, layouts_of, show
 
 _SHOWN = 4
 _BATCH_NORM = 3
@@ -82,7 +84,7 @@ def check_fit(weights: WeightFile, graphs: Sequence[tuple[Graph, Shapes]], *, la
                 if node.index < 0 or expected is None:
                     continue
                 _check_layer(weights.path, node, record, shapes, expected)
-                if node.type in BVLC_LAYERS:
+                if row_of(node.type).bvlc:
                     other_axes.update(_other_axes(record, expected))
                 if node.type == "BatchNorm" and len(expected) > _BATCH_NORM:
                     scaled[node.name] = None
@@ -104,9 +106,8 @@ def _check_belong(
 def _check_layer(path: str, node: Node, record: LayerRecord, shapes: Shapes, expected: Sequence[Shape]) -> None:
     """Raise WeightsError unless the blobs of RECORD are those that NODE has in the net."""
     place = f"{path}: layer {node.name!r} ({node.type})"
-    rule = find_rule(node.type)
     bottoms = [shapes.blobs[blob] for blob in node.bottoms]
-    layouts = [expected] if rule is None else layouts_of(rule, node.layer, bottoms)
+    layouts = layouts_of(node.layer, bottoms) or [expected]
     found = [blob.shape for blob in record.blobs]
     if len(found) not in map(len, layouts):
         counts = " or ".join(str(count) for count in sorted(set(map(len, layouts))))
@@ -118,7 +119,7 @@ def _check_layer(path: str, node: Node, record: LayerRecord, shapes: Shapes, exp
         expected = next(layout for layout in layouts if len(layout) == len(found))
     for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
         _check_blob(f"{place}, blob {position}", blob, shape)
-    if rule is not None and len(matching_layouts(rule, node.layer, bottoms, found)) > 1:
+    if len(matching(layouts, found)) > 1:
         raise WeightsError(
             f"{place}: its {len(found)} blobs can be in two orders, the statistics first or the scale first, and with "
             "one channel their shapes do not tell which; say `scale_bias: true` in its batch_norm_param if the "

@@ -16,8 +16,9 @@ from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.rewrite import BlobEdit, Edits, LayerEdit
 from caffe_fcn.net.foreign import ForeignField
-from caffe_fcn.net.shapes import RULES, BatchNormBlobs, Shape, batch_norm_blobs, layouts_of, matching_layouts
-from caffe_fcn.net.shapes.normalization import BATCH_STATISTICS, stored_eps
+from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, batch_norm_layouts, stored_eps
+from caffe_fcn.net.layers.shape import matching
+from caffe_fcn.net.shapes import BatchNormBlobs, Shape, batch_norm_blobs
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import FORKS, Message
 from caffe_fcn.surgery.fitting import blob_shapes, loads
@@ -25,7 +26,6 @@ from caffe_fcn.surgery.weights import current_header
 
 TYPE = "BatchNorm"
 _PARAM = "batch_norm_param"
-_RULE = RULES[TYPE]
 _TRAIN = 0
 """Phase.TRAIN."""
 _FIXED = ("include", "exclude", "phase")
@@ -85,7 +85,7 @@ def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:
 
 
 def _layouts(layer: Message, channels: int) -> Sequence[Sequence[Shape]]:
-    return layouts_of(_RULE, layer, [(1, channels)])
+    return batch_norm_layouts(layer, [(1, channels)])
 
 
 def _has_scale(params: Sequence[Shape]) -> bool:
@@ -95,7 +95,7 @@ def _has_scale(params: Sequence[Shape]) -> bool:
 def _of_weights(layer: Message, held: Sequence[Shape]) -> Sequence[Shape]:
     """The layout of the blobs HELD for LAYER where they are those of a fork; else that of BVLC Caffe's."""
     channels = max(map(prod, held), default=1)
-    found = matching_layouts(_RULE, layer, [(1, channels)], held)
+    found = matching(_layouts(layer, channels), held)
     return found[0] if found else ()
 
 

@@ -14,13 +14,12 @@ from math import prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import REGION_LAYERS, Shape, Shapes, Unknown, show
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
 from caffe_fcn.surgery.following import Passes, Refuses, Vanishes, outcome
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
 from caffe_fcn.surgery.views import View, makes_map, map_of, moves_space, product_view, reshaped, reshapes
 from caffe_fcn.wording import option
-
-_RECURRENT = {"LSTM", "RNN", "LSTMUnit", "Embed"}
 
 
 @dataclass
@@ -103,14 +102,15 @@ class _Surveyor:
     def spread(self, node: Node) -> None:
         """What makes a blob unfit makes all that is made of it unfit; but a map that a vector only weighs, as
         at the end of a gate, is a map as before."""
+        row = row_of(node.type)
         for blob in node.tops:
-            if node.type in REGION_LAYERS or not self.regions.isdisjoint(node.bottoms):
+            if row.regions or not self.regions.isdisjoint(node.bottoms):
                 self.regions.add(blob)
-            if node.type in REGION_LAYERS:
+            if row.regions:
                 self.lasting[blob] = (
                     f"behind {node.name} ({node.type}): takes regions of one size, whatever the image's"
                 )
-            elif node.type in _RECURRENT:
+            elif row.sequence:
                 self.lasting[blob] = f"its input comes from {node.name} ({node.type}), a sequence"
             else:
                 self.lasting.update((blob, self.lasting[b]) for b in node.bottoms[::-1] if b in self.lasting)

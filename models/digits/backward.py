@@ -13,7 +13,7 @@ import numpy as np
 from forward import Array, Model, Params, columns, pooling_view, run
 
 from caffe_fcn.net.graph import Blob
-from caffe_fcn.net.shapes.windows import Windows, convolution_windows, pooling_windows
+from caffe_fcn.net.layers.windows import Windows, convolution_windows, pooling_windows
 from caffe_fcn.schema import Message
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.graph import Blob, Graph, build_graph
-from caffe_fcn.net.shapes import infer_shapes
-from caffe_fcn.net.shapes.windows import (
+from caffe_fcn.net.layers.windows import (
     Windows,
     convolution_windows,
     pooled,
     pooling_windows,
     rounds_down,
 )
+from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
 from caffe_fcn.schema import Message, enum_number
 

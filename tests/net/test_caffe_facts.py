@@ -14,7 +14,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.net.blobs import current_shape
-from caffe_fcn.net.shapes.reshaping import crop_offsets
+from caffe_fcn.net.layers.cutting import crop_offsets
 from tests.net.nets import data, graph_of, layer, read_net, top_of
 from tests.net.reference import assert_measured, convolved, measured, pooled, pooled_size
 from tests.paths import GOLDEN

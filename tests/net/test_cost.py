@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from caffe_fcn.net.cost import Cost, Total, infer_costs, shares_data, total
 from caffe_fcn.net.graph import build_graph
+from caffe_fcn.net.layers import LayerType
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.surgery.convert import Settings, open_inputs, plan
 from tests.net.nets import data, graph_of, layer, read_net
@@ -335,8 +336,9 @@ def test_layers_whose_code_decides_hold_what_the_weights_say() -> None:
     assert costs(centers, held={"layer": [(10, 3)]})["layer"].parameters == 30
 
 
-def test_a_rule_of_another_package_tells_shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin = SimpleNamespace(load=lambda: lambda layer, bottoms: [bottoms[0]])
+def test_a_row_of_another_package_that_tells_shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = LayerType(shape=lambda layer, bottoms: [bottoms[0]])
+    plugin = SimpleNamespace(load=lambda: row)
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **wanted: [plugin])
     found = cost_of("Plugged", (1, 3, 4, 4))
     assert found[:3] == (None, None, 4 * 48)

@@ -11,7 +11,7 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.files.textmessage import fields_of
 from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of, table
-from caffe_fcn.net.shapes import RULES
+from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.schema import FORKS, OLD
 from caffe_fcn.schema.forks import fork_fields
 from tests.paths import GOLDEN, SHARED
@@ -102,14 +102,14 @@ def test_what_is_applied_has_types_that_read_it() -> None:
     applied = {message for message, effects in table().items() if Effect.APPLIED in effects.values()}
     for name, field in fields.items():
         if name.endswith("_param") and field.message_type is not None and field.message_type.name in applied:
-            assert readers_of(name) and readers_of(name) <= RULES.keys(), name
+            assert readers_of(name) and readers_of(name) <= LAYERS.keys(), name
     assert readers_of("quantization_param") == frozenset(), "which any layer may have"
 
 
 def test_every_parameter_of_bvlc_caffe_has_types_that_read_it() -> None:
     for name in BVLC["LayerParameter"]["fields"]:
         if name["name"].endswith("_param") and name["name"] != "loss_param":  # of any loss
-            assert readers_of(name["name"]) and readers_of(name["name"]) <= RULES.keys(), name["name"]
+            assert readers_of(name["name"]) and readers_of(name["name"]) <= LAYERS.keys(), name["name"]
 
 
 def test_a_row_is_found() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.geometry import Exactness, Geometry, infer_geometry, inner_cells
-from caffe_fcn.net.geometry.moves import rule_for
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from tests.net.nets import data, graph_of, layer
 from tests.random.basics import Array, ImpossibleError
@@ -127,7 +127,7 @@ JOINED: dict[str, tuple[str, Exactness | None]] = {
 
 
 def test_every_type_is_held_against_numpy() -> None:
-    known = {kind for kind in RULES if rule_for(kind) is not None}
+    known = {kind for kind in RULES if row_of(kind).moves is not None}
     assert known <= {kind.strip() for kind in WORDS} | set(JOINED)
 
 

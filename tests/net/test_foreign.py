@@ -8,8 +8,8 @@ from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.effects import Effect, readers_of, table
 from caffe_fcn.net.foreign import ForeignField, effect, is_told_by_type, kept_note, notes, refusal
+from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.net.selection import Selection, graphs
-from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.schema import Message
 
@@ -96,7 +96,7 @@ def test_what_a_field_does(params: str, shown: str, does: Effect) -> None:
     assert found(layer("a", kind, params)) == [(0, shown, does)]
 
 
-@pytest.mark.parametrize("kind", sorted(RULES))
+@pytest.mark.parametrize("kind", sorted(LAYERS))
 def test_a_type_with_a_shape_rule_has_no_parameters_but_those_that_are_known(kind: str) -> None:
     text = INPUT + layer("a", kind, "odd_param { order: 0 } odd: false")
     assert found(text) == [(1, "odd_param", Effect.UNKNOWN), (1, "odd", Effect.UNKNOWN)]
@@ -104,7 +104,7 @@ def test_a_type_with_a_shape_rule_has_no_parameters_but_those_that_are_known(kin
     assert reason is not None and 'layer "a": odd_param is in no fork that is known here' in reason
 
 
-@pytest.mark.parametrize("kind", sorted(RULES.keys() - BVLC_LAYERS))
+@pytest.mark.parametrize("kind", sorted(name for name, row in LAYERS.items() if not row.bvlc))
 def test_a_fork_s_type_is_told_with_its_parameters_but_without_those_of_others(kind: str) -> None:
     net = read("".join(layer(name, kind, f"{name} {{ }}") for name in PARAMS))
     told = [field.name for field in net.foreign if not is_told_by_type(net.net, field)]

@@ -9,8 +9,9 @@ import pytest
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, build_graph
-from caffe_fcn.net.shapes import REGION_LAYERS, RULES, Shape, Unknown, infer_shapes
-from caffe_fcn.net.shapes.registry import ENTRY_POINTS
+from caffe_fcn.net.layers import LAYERS
+from caffe_fcn.net.layers.installed import ENTRY_POINTS
+from caffe_fcn.net.shapes import Shape, Unknown, infer_shapes
 from tests.net.nets import data, graph_of, layer, read_net, shapes_by_name, top_of
 from tests.paths import GOLDEN
 
@@ -42,12 +43,12 @@ def test_a_measured_layer(case: Path) -> None:
     assert {name: shape for name, shape in params.items() if shape} == wanted["params"]
 
 
-def test_every_layer_type_of_caffe_has_a_rule() -> None:
-    assert set(BVLC) - set(RULES) == set()
+def test_every_layer_type_of_caffe_has_a_row() -> None:
+    assert {name for name, row in LAYERS.items() if row.bvlc} == set(BVLC)
 
 
-def test_the_layer_types_of_forks_met_most_often_have_a_rule() -> None:
-    assert set(FORKS) - set(RULES) == set()
+def test_the_layer_types_of_forks_met_most_often_have_a_row() -> None:
+    assert set(FORKS) - set(LAYERS) == set()
 
 
 # ---- What is not known ----
@@ -125,8 +126,8 @@ def test_roi_pooling_needs_only_the_map() -> None:
 
 
 def test_layers_that_cut_out_regions_are_marked() -> None:
-    assert "ROIPooling" in REGION_LAYERS and "Pooling" not in REGION_LAYERS
-    assert set(RULES) >= REGION_LAYERS
+    marked = {name for name, row in LAYERS.items() if row.regions}
+    assert marked == {"PSROIAlign", "PSROIPooling", "ROIAlign", "ROIPooling", "ROIWarping"}
 
 
 def test_published_python_layers() -> None:
@@ -278,9 +279,15 @@ def install(directory: Path, entry: str, code: str) -> None:
     (about / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n{entry}\n")
 
 
+DOUBLED = """
+from caffe_fcn.net.layers import LayerType
+
+DOUBLED = LayerType(shape=lambda layer, bottoms: [(bottoms[0][0], 2 * bottoms[0][1])] * len(layer.top))
+"""
+
+
 def test_installed_packages_add_layer_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "def doubled(layer, bottoms):\n    return [(bottoms[0][0], 2 * bottoms[0][1])] * len(layer.top)\n"
-    install(tmp_path, "Doubled = more_layers:doubled", code)
+    install(tmp_path, "Doubled = more_layers:DOUBLED", DOUBLED)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert top_of("Doubled", (3, 4)) == (3, 8)
 
@@ -290,6 +297,13 @@ def test_an_entry_point_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypat
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ShapeError, match=r'layer "layer" \(Lost\): the entry point more_layers_gone:rule'):
         top_of("Lost", (3, 4))
+
+
+def test_an_entry_point_that_is_no_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "Plain = json:dumps", "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ShapeError, match=r"expected a LayerType as .* json:dumps .*, found function"):
+        top_of("Plain", (3, 4))
 
 
 def test_known_types_do_not_look_for_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.net.shapes import BVLC_LAYERS, RULES
+from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.onnx.lowering import Lowered, lower
 from caffe_fcn.onnx.registry import LOWERINGS
 from caffe_fcn.onnx.scope import ALL
@@ -33,8 +33,8 @@ def lowered(text: str, tmp_path: Path, *outputs: str, fixed: bool = False, separ
 
 
 def test_bvlcs_layers_are_lowered() -> None:
-    assert BVLC_LAYERS - LOWERINGS.keys() == NOT_BVLC_LOWERED
-    assert LOWERINGS.keys() <= RULES.keys(), "what has no shape cannot be lowered"
+    assert {name for name, row in LAYERS.items() if row.bvlc} - LOWERINGS.keys() == NOT_BVLC_LOWERED
+    assert LOWERINGS.keys() <= LAYERS.keys(), "what has no row cannot be lowered"
 
 
 # ---- Names ----

@@ -12,8 +12,9 @@ from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.net.shapes import RULES, infer_shapes
-from caffe_fcn.net.shapes.registry import no_params
+from caffe_fcn.net.layers import LAYERS
+from caffe_fcn.net.layers.row import no_params
+from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import interpret, read_net
 from caffe_fcn.surgery.fitting import loads
 from caffe_fcn.surgery.meeting import Trained, meet
@@ -92,8 +93,8 @@ def refused(path: Path, text: str, blobs: dict[str, Blobs], *, values: int = 0) 
 
 def test_every_type_with_parameters_is_among_the_cases() -> None:
     shown = {node.type for text, _ in NETS.values() for node in graph_of(text).nodes}
-    typed = {name for name, rule in RULES.items() if rule.params is not None}
-    assert {name for name in typed if RULES[name].params is not no_params or RULES[name].layouts} <= shown
+    learning = {name for name, row in LAYERS.items() if row.layouts or row.params not in (None, no_params)}
+    assert learning <= shown
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from caffe_fcn.net.geometry.coordinates import Places, infer_coordinates
 from caffe_fcn.net.geometry.crops import Offset, offsets_between, read_crops
-from caffe_fcn.net.geometry.moves import JOINS, bottoms_of
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.cutting import crop_offsets
 from caffe_fcn.net.shapes import Shape, Shapes
-from caffe_fcn.net.shapes.reshaping import crop_offsets
 
 
 class Misaligned(NamedTuple):
@@ -77,8 +77,8 @@ def _joined(node: Node) -> Iterator[tuple[Blob, Blob]]:
     """The pairs of blobs that NODE lays on each other."""
     if node.type == "Crop" and len(node.bottoms) > 1:
         yield node.tops[0], node.bottoms[1]
-    elif node.type in JOINS:
-        first, *others = bottoms_of(node, 0)
+    elif row_of(node.type).joins:
+        first, *others = row_of(node.type).maps(node.bottoms, 0)
         yield from ((first, other) for other in others)
     elif (node.type.endswith("Loss") or node.type == "Accuracy") and len(node.bottoms) > 1:
         yield node.bottoms[0], node.bottoms[1]

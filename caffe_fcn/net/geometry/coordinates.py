@@ -15,9 +15,9 @@ from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.geometry.moves import CONSTANTS, JOINS, Move, Site, Ways, bottoms_of, rule_for
-from caffe_fcn.net.geometry.phases import Slide, Spread
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.moves import Move, Site, Slide, Spread, Ways
 from caffe_fcn.net.shapes import Shapes
 
 _MOST_WAYS = 8
@@ -26,9 +26,6 @@ _MOST_WAYS = 8
 _HALF = Fraction(1, 2)
 _SOME = 1 << 20
 """An extent for axes of which none is known, larger than what layers take away."""
-
-_BY_SIZE = frozenset({"Flatten", "Reshape", "ResizeNearestNeighbor", "Squeeze", "Upsample", "UpsampleDarknet"})
-"""Types whose moves follow from sizes."""
 
 
 class Coordinate(NamedTuple):
@@ -85,10 +82,11 @@ def places_of_top(
         return {}
     axes = len(shape) - 2 if isinstance(shape, tuple) else 2
     itself: Place = (Coordinate(),) * axes
+    row = row_of(node.type)
     if not node.bottoms:
-        return {} if node.type in CONSTANTS else {blob: (itself,)}
+        return {} if row.constant else {blob: (itself,)}
     ways = _ways(graph, node, shapes, axes)
-    maps = [places for each in bottoms_of(node, position) if (places := known.get(each))]
+    maps = [places for each in row.maps(node.bottoms, position) if (places := known.get(each))]
     if ways is None or not maps:
         return {blob: (itself,)}
     if offsets is not None:
@@ -98,7 +96,7 @@ def places_of_top(
         for origin, several in places.items():
             moved = [_moved(place, ways) for place in several if len(place) == axes]
             found[origin] = tuple(dict.fromkeys((*found.get(origin, ()), *moved)))[:_MOST_WAYS]
-    if any(len(each) > 1 for each in found.values()) and node.type in JOINS:
+    if any(len(each) > 1 for each in found.values()) and row.joins:
         found[blob] = (itself,)
     return found
 
@@ -109,15 +107,15 @@ def _moved(place: Place, ways: Ways) -> Place:
 
 def _ways(graph: Graph, node: Node, shapes: Shapes, axes: int) -> Ways | None:
     """What NODE does along each axis; None where it maps no coordinates."""
-    rule = rule_for(node.type)
-    if rule is None:
+    row = row_of(node.type)
+    if row.moves is None:
         return None
-    bottom, top = (shapes.blobs[blob] for blob in (bottoms_of(node, 0)[0], node.tops[0]))
+    bottom, top = (shapes.blobs[blob] for blob in (row.maps(node.bottoms, 0)[0], node.tops[0]))
     if not isinstance(bottom, tuple) or not isinstance(top, tuple):
-        if node.type in _BY_SIZE or (node.type == "Pooling" and node.layer.pooling_param.global_pooling):
+        if row.by_size(node.layer):
             return None
         bottom = top = (1, 1, *(_SOME,) * axes)
     try:
-        return rule(Site(node, graph, bottom, top)) if len(bottom) == axes + 2 else None
+        return row.moves(Site(node, graph, bottom, top)) if len(bottom) == axes + 2 else None
     except ShapeError:
         return None

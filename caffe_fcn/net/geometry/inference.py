@@ -1,7 +1,8 @@
 """The geometry of every blob: where each cell of a map lies on the input, what it sees, and how exact that is.
 
-A layer composes with what is before it: the cells of its bottom are known, and its move (`moves`) says which of them
-make a cell of its top. What keeps a map from being exactly a sliding window over the image is collected as reasons.
+A layer composes with what is before it: the cells of its bottom are known, and its move (`net.layers`) says which of
+them make a cell of its top. What keeps a map from being exactly a sliding window over the image is collected as
+reasons.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from caffe_fcn.net.geometry.exactness import Cause, Exactness, Reason, exactness_of
-from caffe_fcn.net.geometry.moves import CONSTANTS, JOINS, Move, Resample, Site, Way, bottoms_of, rule_for
-from caffe_fcn.net.geometry.phases import AxisGeometry, Phase, Slide, join, pixels, resample, slide, spread, widen
+from caffe_fcn.net.exactness import Cause, Exactness, Reason, exactness_of
+from caffe_fcn.net.geometry.phases import AxisGeometry, Phase, join, pixels, resample, slide, spread, widen
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.moves import Move, Resample, Site, Slide, Way
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown
 
 
@@ -101,16 +103,14 @@ def _geometry(
     if len(top) < 3:
         return None
     if not node.bottoms:
-        return None if node.type in CONSTANTS else Geometry(tuple(map(pixels, top[2:])))
+        return None if row_of(node.type).constant else Geometry(tuple(map(pixels, top[2:])))
     maps = maps_of(node, position, shapes, known, top)
-    ways = ways_of(graph, node, maps, shapes, top)
+    ways = ways_of(graph, node, maps, shapes, top, position)
     if ways is None:
         return None
-    if node.type == "Pooling" and position:  # where the maxima were
-        reason = Reason(Cause.BY_INDEX, node.name)
-        ways = tuple(way._replace(reasons=(*way.reasons, reason)) for way in ways)
-    if node.type in JOINS:
-        others = [blob for blob in node.bottoms if blob not in maps]
+    row = row_of(node.type)
+    if row.joins:
+        others = [blob for blob in row.maps(node.bottoms, position) if blob not in maps]
         ways = _with_others(graph, node, ways, others, shapes, top)
     axes = []
     for place, way in enumerate(ways):
@@ -122,20 +122,22 @@ def _geometry(
     return Geometry(tuple(axes))
 
 
-def ways_of(graph: Graph, node: Node, maps: Iterable[Blob], shapes: Shapes, top: Shape) -> tuple[Way, ...] | None:
-    """What NODE does along each axis to make a TOP of MAPS; None where that is no map."""
-    rule, bottom = rule_for(node.type), next((shapes.blobs[blob] for blob in maps), None)
-    return rule(Site(node, graph, bottom, top)) if rule is not None and isinstance(bottom, tuple) else None
+def ways_of(
+    graph: Graph, node: Node, maps: Iterable[Blob], shapes: Shapes, top: Shape, position: int = 0
+) -> tuple[Way, ...] | None:
+    """What NODE does along each axis to make of MAPS a TOP, that at POSITION; None where that is no map."""
+    moves, bottom = row_of(node.type).moves, next((shapes.blobs[blob] for blob in maps), None)
+    return moves(Site(node, graph, bottom, top, position)) if moves is not None and isinstance(bottom, tuple) else None
 
 
 def maps_of(
     node: Node, position: int, shapes: Shapes, known: Mapping[Blob, Geometry | None], top: Shape
 ) -> dict[Blob, Geometry]:
     """The bottoms that the cells of the top at POSITION are made of, and that are maps."""
-    found = {}
-    for blob in bottoms_of(node, position):
+    row, found = row_of(node.type), {}
+    for blob in row.maps(node.bottoms, position):
         geometry, shape = known[blob], shapes.blobs[blob]
-        fits = isinstance(shape, tuple) and len(shape) == len(top) and (node.type not in JOINS or shape[2:] == top[2:])
+        fits = isinstance(shape, tuple) and len(shape) == len(top) and (not row.joins or shape[2:] == top[2:])
         if geometry is not None and fits:
             found[blob] = geometry
     return found
@@ -146,10 +148,9 @@ def _with_others(
 ) -> tuple[Way, ...]:
     """WAYS of a join with OTHERS, bottoms that are no maps: constants, or values that may depend on all pixels."""
     for blob in others:
-        if graph.producer[blob].type not in CONSTANTS:
+        if not row_of(graph.producer[blob].type).constant:
             reason = Reason(Cause.OTHER_INPUT, node.name, blob=blob.name, whole=True)
-            if node.type != "Axpy":
-                ways = tuple(way._replace(reasons=(*way.reasons, reason)) for way in ways)
+            ways = tuple(way._replace(reasons=(*way.reasons, reason)) for way in ways)
             continue
         reason = Reason(Cause.BY_PLACE, node.name)
         bound = set(_bound_axes(node, shapes.blobs[blob], top))
@@ -164,9 +165,20 @@ def _bound_axes(node: Node, shape: Shape | Unknown, top: Shape) -> Iterator[int]
     """The axes of TOP along which a constant of SHAPE has values of its own."""
     if isinstance(shape, Unknown):
         return
-    param = {"Scale": node.layer.scale_param, "Bias": node.layer.bias_param}.get(node.type)
-    start = 0 if param is None or not shape or len(shape) == len(top) else param.axis % len(top)
+    axis = row_of(node.type).operand_axis
+    start = 0 if axis is None or not shape or len(shape) == len(top) else axis(node.layer) % len(top)
     yield from (start + place for place, extent in enumerate(shape) if extent > 1)
+
+
+def is_idle(node: Node, blobs: Mapping[Blob, Shape | Unknown]) -> bool:
+    """Whether NODE of a net of these BLOBS moves no value of its bottom; not if their shapes are unknown.
+
+    A Permute of axes of 1 does move values, because on a larger input these axes are longer.
+    """
+    if not len(node.bottoms) == len(node.tops) == 1:
+        return False
+    bottom, top = blobs.get(node.bottoms[0]), blobs.get(node.tops[0])
+    return isinstance(bottom, tuple) and bottom == top and row_of(node.type).idle(node.layer)
 
 
 def _moved(axis: AxisGeometry, way: Way) -> AxisGeometry | None:

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
 
-from caffe_fcn.net.geometry.exactness import Cause, Reason
+from caffe_fcn.net.exactness import Cause, Reason
 from caffe_fcn.net.geometry.inference import Geometry, maps_of, ways_of
-from caffe_fcn.net.geometry.moves import Move
-from caffe_fcn.net.geometry.phases import Slide, Spread
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers.moves import Move, Slide, Spread
 from caffe_fcn.net.shapes import Shapes
 
 _NONE = range(0)

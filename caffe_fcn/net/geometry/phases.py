@@ -16,7 +16,8 @@ from fractions import Fraction
 from math import ceil, floor, gcd, lcm
 from typing import NamedTuple
 
-from caffe_fcn.net.geometry.exactness import Exactness, Reason, exactness_of
+from caffe_fcn.net.exactness import Exactness, Reason, exactness_of
+from caffe_fcn.net.layers.moves import KEEP, Slide, Spread
 
 MOST_PHASES = 1024
 """No map has cells of more phases; one that would is treated as no map."""
@@ -108,36 +109,6 @@ class AxisGeometry(NamedTuple):
 def pixels(size: int) -> AxisGeometry:
     """The pixels of an input, SIZE of them, seen as cells."""
     return AxisGeometry((Phase(0, 0),), 1, size)
-
-
-class Slide(NamedTuple):
-    """How a layer makes a cell of a window of cells: EXTENT from the first to the last of KERNEL cells, windows STRIDE
-    cells apart, the first one BEFORE cells ahead of the map."""
-
-    kernel: int
-    stride: int
-    before: int
-    dilation: int = 1
-
-    @property
-    def extent(self) -> int:
-        """The cells from the first to the last one of a window."""
-        return self.dilation * (self.kernel - 1) + 1
-
-
-class Spread(NamedTuple):
-    """How a layer adds each cell to a window of cells of a finer map: EXTENT from its first cell to its last, windows
-    STRIDE cells apart, the first one BEFORE cells ahead of the map. CELLS are those that there are, MADE the finer."""
-
-    extent: int
-    stride: int
-    before: int
-    cells: int
-    made: int
-
-
-KEEP = Slide(1, 1, 0)
-"""How a layer makes a cell of the one in its place."""
 
 
 def slide(axis: AxisGeometry, move: Slide) -> AxisGeometry:

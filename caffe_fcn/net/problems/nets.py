@@ -10,6 +10,7 @@ from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.foreign import unknown_name
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.layers import LAYERS, row_of
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.problems.joins import joins
@@ -17,7 +18,7 @@ from caffe_fcn.net.problems.places import START, layer_places, located, place_of
 from caffe_fcn.net.problems.text import first_of_each
 from caffe_fcn.net.rules import named
 from caffe_fcn.net.selection import Selection, check_given, graph_of
-from caffe_fcn.net.shapes import BVLC_LAYERS, RULES, Shapes, Unknown, infer_shapes, objections
+from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.net.upgrade import SHAPE_HINT, old_types
 from caffe_fcn.schema import Message
@@ -189,10 +190,10 @@ def _foreign_types(source: SourceNet, judged: Collection[int]) -> Iterator[Probl
     foreign = [
         (layer.type, index)
         for index, layer in enumerate(source.net.layer)
-        if layer.type not in BVLC_LAYERS and index in judged
+        if not row_of(layer.type).bvlc and index in judged
     ]
     for kind, (index, more) in first_of_each(foreign).items():
-        near = nearest(kind, BVLC_LAYERS | RULES.keys(), cutoff=0.75) if kind not in RULES else None
+        near = None if row_of(kind).known else nearest(kind, LAYERS, cutoff=0.75)
         hint = f"; did you mean {near}?" if near else ""
         message = f"BVLC Caffe has no layer of type {printable(kind)!r}{more}{hint}"
         yield Problem(*places.get(index, START), message, Severity.BVLC)

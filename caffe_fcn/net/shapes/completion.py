@@ -13,9 +13,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes.data import declared_channels
-from caffe_fcn.net.shapes.registry import (
-    RULES,
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.data import declared_channels
+from caffe_fcn.net.layers.row import no_params
+from caffe_fcn.net.layers.shape import (
     Missing,
     PartialShape,
     Shape,
@@ -23,7 +24,6 @@ from caffe_fcn.net.shapes.registry import (
     Top,
     Unknown,
     count,
-    no_params,
 )
 from caffe_fcn.schema import Message
 
@@ -94,9 +94,9 @@ def channels_told(net: Message) -> dict[str, int]:
 
 def _tops(layer: Message) -> Sequence[Top]:
     """What the rule of LAYER, which has no bottoms, says of its tops."""
-    rule = RULES.get(layer.type)
     try:
-        return rule.tops(layer, ()) if rule is not None and rule.bottoms[0] == 0 else ()
+        row = row_of(layer.type)
+        return row.shape(layer, ()) if row.shape is not None and row.bottoms[0] == 0 else ()
     except ShapeError:
         return ()
 
@@ -119,8 +119,8 @@ def _channels_of_weights(search: Search, blob: Blob, shape: PartialShape) -> int
 
 def _learns_nothing(node: Node) -> bool:
     """Whether NODE has no parameters, and what it makes depends on the channels that go in."""
-    known = RULES.get(node.type)
-    return known is not None and known.params is no_params and known.layouts is None
+    row = row_of(node.type)
+    return row.params is no_params and row.layouts is None
 
 
 def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -> int | Literal["any"] | None:
@@ -129,7 +129,7 @@ def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -
     Bisection: more channels never make a layer smaller. Groups and equal slices need a multiple of their number.
     """
     part = _above(search.graph, [judge])._replace(held={})
-    step = lcm(*(_parts(node) for node in part.nodes))
+    step = lcm(*(row_of(node.type).parts(node.layer) for node in part.nodes))
     held = count(search.graph.held[judge.name][0])
 
     def compare(steps: int, size: int = _TRIAL_SIZE) -> int:
@@ -147,13 +147,6 @@ def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -
     if compare(steps) != 0 or compare(steps, _TRIAL_SIZE + _FAR) != 0:
         return None
     return ANY if compare(2 * steps) == 0 else step * steps
-
-
-def _parts(node: Node) -> int:
-    """Of what the channels that NODE takes are a multiple."""
-    if node.type == "Slice" and not node.layer.slice_param.slice_point:
-        return max(1, len(node.tops))
-    return max(1, node.layer.convolution_param.group) if node.layer.HasField("convolution_param") else 1
 
 
 def _least(compare: Callable[[int], int], most: int) -> int:

@@ -16,24 +16,21 @@ from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes.completion import Search, complete
-from caffe_fcn.net.shapes.registry import (
-    BVLC_LAYERS,
+from caffe_fcn.net.layers import LayerType, row_of
+from caffe_fcn.net.layers.row import Limits, no_params
+from caffe_fcn.net.layers.shape import (
     MAX_COUNT,
     Bottoms,
-    Limits,
     Missing,
     PartialShape,
-    Rule,
     Shape,
     TooLargeError,
     Top,
     Unknown,
-    bare,
-    find_rule,
-    no_params,
+    matching,
     show,
 )
+from caffe_fcn.net.shapes.completion import Search, complete
 
 MAX_AXES = 32
 """Caffe refuses blobs of more axes."""
@@ -78,9 +75,9 @@ def infer_shapes(
 def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
     """Add to SHAPES what NODE makes and holds; the notes that this gives."""
     bottoms = [shapes.blobs[blob] for blob in node.bottoms]
-    rule = find_rule(node.type)
+    row = row_of(node.type)
     notes: tuple[str, ...] = ()
-    for blob, partial in zip(node.tops, _tops(node, rule, bottoms, search.given), strict=True):
+    for blob, partial in zip(node.tops, _tops(node, row, bottoms, search.given), strict=True):
         top = partial
         if isinstance(partial, tuple) and None in partial:
             top, more = complete(search, node, blob, partial)
@@ -95,43 +92,34 @@ def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
 def parameters_of(node: Node, bottoms: Sequence[Shape | Unknown], graph: Graph) -> Sequence[Shape] | None:
     """The shapes of the parameter blobs of NODE over BOTTOMS, of several layouts the one that GRAPH is known to hold;
     None where they cannot be known."""
-    rule = find_rule(node.type)
-    if rule is not None and rule.params is no_params and rule.layouts is None:
+    row = row_of(node.type)
+    if row.params is no_params and row.layouts is None:
         return ()
-    if rule is None or rule.params is None or any(isinstance(bottom, Unknown) for bottom in bottoms):
+    if row.params is None or any(isinstance(bottom, Unknown) for bottom in bottoms):
         return None
-    held = graph.held.get(node.name, ())
-    found = matching_layouts(rule, node.layer, bottoms, held) or layouts_of(rule, node.layer, bottoms)
-    return found[0]
+    layouts = layouts_of(node.layer, bottoms)
+    return (matching(layouts, graph.held.get(node.name, ())) or layouts)[0]
 
 
-def layouts_of(rule: Rule, layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
-    """The layouts that the parameter blobs of LAYER may have by RULE, the likeliest first."""
-    if rule.layouts is not None:
-        return rule.layouts(layer, bottoms)
-    return () if rule.params is None else (rule.params(layer, bottoms),)
+def layouts_of(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
+    """The layouts that the parameter blobs of LAYER may have, the likeliest first; none where they cannot be known."""
+    row = row_of(layer.type)
+    if row.layouts is not None:
+        return row.layouts(layer, bottoms)
+    return () if row.params is None else (row.params(layer, bottoms),)
 
 
-def matching_layouts(
-    rule: Rule, layer: schema.Message, bottoms: Bottoms, held: Sequence[Shape]
-) -> Sequence[Sequence[Shape]]:
-    """Those of the layouts that blobs of the shapes HELD have, axes of one aside."""
-    wanted = [bare(shape) for shape in held]
-    return [layout for layout in layouts_of(rule, layer, bottoms) if [bare(shape) for shape in layout] == wanted]
-
-
-def _tops(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
-    """What the rule of NODE says of each top, or what is GIVEN in its place."""
-    if rule is not None:
-        _need_number("bottoms", len(bottoms), "take", rule.bottoms)
-        _need_number("tops", len(node.tops), "make", rule.makes)
+def _tops(node: Node, row: LayerType, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
+    """What ROW says of each top of NODE, or what is GIVEN in its place."""
+    _need_number("bottoms", len(bottoms), "take", row.bottoms)
+    _need_number("tops", len(node.tops), "make", row.tops)
     # What is given for a name is the shape it begins with; layers that work in place on it have rules of their own.
-    overrides = [given.get(blob.name) if blob.version == 0 or rule is None else None for blob in node.tops]
+    overrides = [given.get(blob.name) if blob.version == 0 or not row.known else None for blob in node.tops]
     if node.tops and None not in overrides:
         return list(overrides)  # type: ignore[arg-type]
-    tops = [*_by_rule(node, rule, bottoms)]
+    tops = [*_by_rule(node, row, bottoms)]
     if len(tops) < len(node.tops):
-        if node.type in BVLC_LAYERS:
+        if row.bvlc:
             _need_number("tops", len(node.tops), "make", (len(tops), len(tops)))
         why = f'no more than {len(tops)} tops of "{printable(node.type)}" are known'
         tops += [Missing("type", why)] * len(node.tops)
@@ -148,13 +136,13 @@ def _need_number(what: str, found: int, verb: str, limits: Limits) -> None:
         )
 
 
-def _by_rule(node: Node, rule: Rule | None, bottoms: list[Shape | Unknown]) -> Sequence[Top]:
-    if rule is None:
+def _by_rule(node: Node, row: LayerType, bottoms: list[Shape | Unknown]) -> Sequence[Top]:
+    if row.shape is None:
         return [_unknown_type(node)] * len(node.tops)
     cause = next((bottom for bottom in bottoms if isinstance(bottom, Unknown)), None)
-    if cause is not None and not rule.partial:
+    if cause is not None and not row.partial:
         return [cause] * len(node.tops)
-    return rule.tops(node.layer, bottoms)
+    return row.shape(node.layer, bottoms)
 
 
 def _unknown_type(node: Node) -> Missing:

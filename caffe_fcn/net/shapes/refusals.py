@@ -14,12 +14,12 @@ from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.fillers import objections_to
+from caffe_fcn.net.layers.shape import Shape, Unknown, count, show
 from caffe_fcn.net.objections import Objection, Severity
-from caffe_fcn.net.shapes.fillers import filler_objections
 from caffe_fcn.net.shapes.inference import Shapes
-from caffe_fcn.net.shapes.registry import BVLC_LAYERS, Shape, Unknown, count, find_rule, show
 
-_NOT_IN_PLACE = frozenset({"AbsVal", "Flatten", "Reshape", "Split"})
 _PERMISSIVE = 1
 """ParamSpec.DimCheckMode.PERMISSIVE."""
 
@@ -50,14 +50,14 @@ def _of(node: Node, what: str) -> str:
 
 def _of_node(node: Node, shapes: Shapes) -> Iterator[tuple[Severity, str]]:
     bottoms = [shapes.blobs[blob] for blob in node.bottoms]
-    rule = find_rule(node.type)
+    row = row_of(node.type)
     params = shapes.params.get(node.index)
     yield from _counts(node, params)
     yield from _empty(node, bottoms, shapes)
-    yield from filler_objections(node.layer, params or ())
-    if rule is not None and (rule.partial or not any(isinstance(bottom, Unknown) for bottom in bottoms)):
+    yield from _fillers(node, params or ())
+    if row.partial or not any(isinstance(bottom, Unknown) for bottom in bottoms):
         try:
-            yield from rule.objects(node.layer, bottoms)
+            yield from row.objections(node.layer, bottoms)
         except ShapeError as error:
             yield Severity.ERROR, str(error)
 
@@ -72,12 +72,21 @@ def _counts(node: Node, params: Sequence[Shape] | None) -> Iterator[tuple[Severi
     if layer.loss_weight and len(layer.loss_weight) != tops:
         found = f"{len(layer.loss_weight)} for {tops} tops"
         yield Severity.ERROR, f"expected a loss_weight for each top or none, found {found}"
-    if params is not None and len(layer.param) > len(params) and node.type in BVLC_LAYERS:
+    if params is not None and len(layer.param) > len(params) and row_of(node.type).bvlc:
         found = f"{len(layer.param)} for {len(params)} blobs"
         yield Severity.BVLC, f"BVLC Caffe takes a param for each parameter blob at most, found {found}"
-    cuts = node.type == "Slice" and len(layer.top) > 1
-    if (node.type in _NOT_IN_PLACE or cuts) and layer.top[:1] == layer.bottom[:1]:
+    if layer.top[:1] == layer.bottom[:1] and not row_of(node.type).in_place(layer):
         yield Severity.ERROR, "Caffe does not let it work in place; give its top another name than its bottom"
+
+
+def _fillers(node: Node, params: Sequence[Shape]) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against the fillers of NODE, whose parameter blobs have the shapes PARAMS."""
+    row, seen = row_of(node.type), set[str]()
+    for path, shape in zip(row.fillers(node.layer, params) if row.bvlc else (), params, strict=False):
+        if path not in seen:
+            seen.add(path)
+            param, _, name = path.partition(".")
+            yield from objections_to(getattr(getattr(node.layer, param), name), path, shape)
 
 
 def _empty(node: Node, bottoms: Sequence[Shape | Unknown], shapes: Shapes) -> Iterator[tuple[Severity, str]]:

@@ -11,31 +11,9 @@ from functools import cache
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
+from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.net.upgrade.parts import put
 from caffe_fcn.schema import Message
-
-_V1_TYPES = {
-    "NONE": "",
-    "ABSVAL": "AbsVal",
-    "ARGMAX": "ArgMax",
-    "BN": "BN",
-    "BNLL": "BNLL",
-    "CONVOLUTION3D": "Convolution3D",
-    "DECONVOLUTION3D": "Deconvolution3D",
-    "HDF5_DATA": "HDF5Data",
-    "HDF5_OUTPUT": "HDF5Output",
-    "LRN": "LRN",
-    "MVN": "MVN",
-    "POOLING3D": "Pooling3D",
-    "PRELU": "PReLU",
-    "RELU": "ReLU",
-    "RELU6": "ReLU6",
-    "ROIPOOLING": "ROIPooling",
-    "ROI_POOLING": "ROIPooling",
-    "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "TANH": "TanH",
-}
-"""V1 type -> current type, where that is not just V1's words with a capital each."""
 
 _V1_PARAM_SPECS = {
     "param": "name",
@@ -134,8 +112,13 @@ def _put_specs(old: Message, new: Message) -> None:
 
 def _current_type(v1_type: str) -> str:
     """The current name of a V1 type: "INNER_PRODUCT" -> "InnerProduct"."""
-    words = v1_type.split("_")
-    return _V1_TYPES.get(v1_type, "".join(word.capitalize() for word in words))
+    return _new_types().get(v1_type, "".join(word.capitalize() for word in v1_type.split("_")))
+
+
+@cache
+def _new_types() -> dict[str, str]:
+    """V1 type -> current type, where that is not just V1's words with a capital each."""
+    return {"NONE": "", **{old: name for name, row in LAYERS.items() for old in row.v1.split()}}
 
 
 @cache

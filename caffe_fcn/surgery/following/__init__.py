@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.shapes import VALUE_BY_VALUE, Shape, Unknown
+from caffe_fcn.net.layers import LAYERS
+from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.surgery.following import axes, counting, joins, maps
 from caffe_fcn.surgery.following.place import Outcome, Passes, Place, Refuses, Vanishes, along_space
 from caffe_fcn.surgery.views import FLATTENING, View, map_of
@@ -44,7 +45,7 @@ _MAP_LAYERS = frozenset(
 """Types that make a map of a map."""
 
 _RULES: dict[str, Callable[[Place], Outcome]] = {
-    **dict.fromkeys((*VALUE_BY_VALUE, "Eltwise"), joins.one_by_one),
+    **dict.fromkeys((*(name for name, row in LAYERS.items() if row.value_by_value), "Eltwise"), joins.one_by_one),
     **dict.fromkeys(("Add", "Mul"), joins.broadcast),
     **dict.fromkeys(("BN", "BatchNorm", "PReLU", "ShuffleChannel"), axes.channelwise),
     **dict.fromkeys(("Bias", "Scale"), axes.scale),

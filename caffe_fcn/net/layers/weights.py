@@ -1,21 +1,25 @@
-"""Shape rules of the layers with a weight matrix, and of the recurrent layers that unroll into them."""
+"""Layers with a weight matrix or a table, the recurrent layers that unroll into them, and learned blobs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
-from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.shapes.registry import Bottoms, Shape, canonical_axis, count, need_axes, need_least_axes, rule, show
+from caffe_fcn.net.layers.fillers import weight_and_bias
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always
+from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_axes, need_least_axes, show
+from caffe_fcn.net.layers.traits import DATA, OTHER
+from caffe_fcn.schema import Message
 
 
-def _outputs(param: schema.Message) -> int:
+def _outputs(param: Message) -> int:
     if param.num_output < 1:
         raise ShapeError("num_output is missing")
     return int(param.num_output)
 
 
-def inner_product_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def inner_product_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """InnerProductLayer: weights O×K, or K×O if transposed, and the bias, O."""
     param = layer.inner_product_param
     outputs = _outputs(param)
@@ -24,30 +28,28 @@ def inner_product_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sh
     return [weight, (outputs,)] if param.bias_term else [weight]
 
 
-@rule("InnerProduct", params=inner_product_params, makes=1)
-def inner_product(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def inner_product(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """InnerProductLayer: all axes from `axis` on become one of num_output."""
     param = layer.inner_product_param
     axis = canonical_axis(param.axis, bottoms[0], "inner_product_param.axis")
     return [(*bottoms[0][:axis], _outputs(param))]
 
 
-def margin_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def margin_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """MarginInnerProduct of SphereFace: weights O×K, no bias."""
     param = layer.margin_inner_product_param
     axis = canonical_axis(param.axis, bottoms[0], "margin_inner_product_param.axis")
     return [(_outputs(param), count(bottoms[0][axis:]))]
 
 
-@rule("MarginInnerProduct", params=margin_params, bottoms=2)
-def margin_inner_product(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def margin_inner_product(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """MarginInnerProduct of SphereFace: as InnerProduct; a second top holds lambda."""
     param = layer.margin_inner_product_param
     axis = canonical_axis(param.axis, bottoms[0], "margin_inner_product_param.axis")
     return [(*bottoms[0][:axis], _outputs(param)), (1,)]
 
 
-def embed_params(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
+def embed_params(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
     """EmbedLayer: a table of input_dim×O and the bias, O."""
     param = layer.embed_param
     if param.input_dim < 1:
@@ -56,32 +58,32 @@ def embed_params(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
     return [table, (_outputs(param),)] if param.bias_term else [table]
 
 
-@rule("Embed", params=embed_params, makes=1)
-def embed(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def embed(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """EmbedLayer adds an axis of num_output."""
     return [(*bottoms[0], _outputs(layer.embed_param))]
 
 
-def _parameter_shape(layer: schema.Message) -> Shape:
+def _parameter_shape(layer: Message) -> Shape:
     return tuple(layer.parameter_param.shape.dim)
 
 
-def parameter_params(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
+def parameter_params(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
     """ParameterLayer: the one blob that is its top."""
     return [_parameter_shape(layer)]
 
 
-@rule("Parameter", params=parameter_params, bottoms=0, makes=1)
-def parameter(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Shape]:
+def parameter(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
     """ParameterLayer: a learned blob as a top."""
     return [_parameter_shape(layer)]
 
+
+# ---- Sequences ----
 
 _HIDDEN = {"LSTM": 2, "RNN": 1}
 """The states that each type carries from step to step, and with expose_hidden takes and gives."""
 
 
-def _has_static(layer: schema.Message, bottoms: Bottoms) -> bool:
+def _has_static(layer: Message, bottoms: Bottoms) -> bool:
     """Whether the third bottom is an input that stays the same at each step."""
     exposed = _HIDDEN[layer.type] if layer.recurrent_param.expose_hidden else 0
     extra = len(bottoms) - 2 - exposed
@@ -92,7 +94,7 @@ def _has_static(layer: schema.Message, bottoms: Bottoms) -> bool:
     return extra == 1
 
 
-def recurrent_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def recurrent_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """RecurrentLayer, in the order of the unrolled net.
 
     LSTM: 4D×K of the input and its bias, 4D×S of the static input, 4D×D of the state. RNN: the same with D
@@ -107,8 +109,7 @@ def recurrent_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]
     return params if layer.type == "LSTM" else [*params, (outputs, outputs), (outputs,)]
 
 
-@rule("LSTM", "RNN", params=recurrent_params, bottoms=(2, None), makes=(1, None))
-def recurrent(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def recurrent(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """RecurrentLayer: T×N×... and its continuation marks, T×N, make T×N×D; exposed states are 1×N×D."""
     sequence, marks = bottoms[:2]
     outputs = _outputs(layer.recurrent_param)
@@ -132,14 +133,108 @@ def recurrent(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*sequence[:2], outputs), *exposed]
 
 
-def meanfield_params(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def lstm_unit(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """LSTMUnitLayer: the cell state 1×N×D, the four gates 1×N×4D, the continuation 1×N."""
+    cell, gates, _ = bottoms
+    need_axes(cell, 3)
+    if cell[0] != 1:
+        raise ShapeError(f"the cell state is {show(cell)}, but one time step is expected, 1×N×D")
+    if gates != (*cell[:2], 4 * cell[2]):
+        raise ShapeError(f"the gates are {show(gates)}, but {show((*cell[:2], 4 * cell[2]))} is expected")
+    return [cell, cell]
+
+
+def meanfield_params(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """MultiStageMeanfield of CRF-RNN: spatial, bilateral and compatibility matrices, 1×1×C×C each."""
     need_axes(bottoms[0], 4)
     channels = bottoms[0][1]
     return [(1, 1, channels, channels)] * 3
 
 
-@rule("MultiStageMeanfield", params=meanfield_params, bottoms=3)
-def meanfield(_layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def meanfield(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """MultiStageMeanfield of CRF-RNN refines its first bottom."""
     return [bottoms[0]]
+
+
+# ---- Cost ----
+
+
+def _product_macs(_bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]) -> int:
+    """Each vector takes every weight once, whichever way round they are stored."""
+    return prod(tops[0][:-1]) * prod(params[0])
+
+
+_WITH_STATIC = frozenset({4, 6})
+"""How many parameter blobs an LSTM and an RNN with a static input have; others have 3 and 5."""
+
+
+def _recurrent_macs(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
+    """Each item takes every matrix once a step; that of the static input, which lies between the matrix of the input
+    and those of the state, once a sequence."""
+    steps, items = bottoms[0][:2]
+    matrices = [prod(shape) for shape in params if len(shape) == 2]
+    static = matrices.pop(1) if len(params) in _WITH_STATIC else 0
+    return items * (steps * sum(matrices) + static)
+
+
+_RECURRENT = OTHER._replace(
+    bvlc=True,
+    shape=recurrent,
+    params=recurrent_params,
+    bottoms=(2, None),
+    tops=SOME,
+    fillers=weight_and_bias("recurrent_param"),
+    sequence=True,
+    macs=_recurrent_macs,
+    reads="recurrent_param",
+)
+
+ROWS: dict[str, LayerType] = {
+    "Embed": OTHER._replace(
+        bvlc=True,
+        shape=embed,
+        params=embed_params,
+        bottoms=ONE,
+        tops=ONE,
+        fillers=weight_and_bias("embed_param"),
+        old_axes=(2, 1),
+        sequence=True,
+        reads="embed_param",
+    ),
+    "InnerProduct": OTHER._replace(
+        bvlc=True,
+        shape=inner_product,
+        params=inner_product_params,
+        bottoms=ONE,
+        tops=ONE,
+        fillers=weight_and_bias("inner_product_param"),
+        old_axes=(2, 1),
+        macs=_product_macs,
+        reads="inner_product_param",
+    ),
+    "LSTM": _RECURRENT,
+    "LSTMUnit": OTHER._replace(bvlc=True, shape=lstm_unit, bottoms=(3, 3), tops=(2, 2), sequence=True),
+    "MarginInnerProduct": OTHER._replace(
+        shape=margin_inner_product,
+        params=margin_params,
+        bottoms=(2, 2),
+        macs=_product_macs,
+        reads="margin_inner_product_param",
+    ),
+    "MultiStageMeanfield": OTHER._replace(
+        shape=meanfield,
+        params=meanfield_params,
+        bottoms=(3, 3),
+        macs=None,  # as often as a field says that the schema lacks
+    ),
+    "Parameter": DATA._replace(
+        bvlc=True,
+        shape=parameter,
+        params=parameter_params,
+        tops=ONE,
+        constant=True,
+        shares=always,
+        reads="parameter_param",
+    ),
+    "RNN": _RECURRENT,
+}

@@ -1,18 +1,20 @@
-"""Shape rules of the layers that bring data in.
+"""Layers that bring data in.
 
-A net often leaves out part of what it reads: an axis that is None is to be found elsewhere (see the
-module on completion), a top that is Missing must be told by the user.
+A net often leaves out part of what it reads: an axis that is None is to be found elsewhere (see the module on
+completion), a top that is Missing must be told by the user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.fillers import objections_to
+from caffe_fcn.net.layers.row import ANY, SOME, LayerType
+from caffe_fcn.net.layers.shape import Bottoms, Missing, Shape, Top, Unknown
+from caffe_fcn.net.layers.traits import DATA, OTHER
 from caffe_fcn.net.objections import Severity
-from caffe_fcn.net.shapes.fillers import objections_to
-from caffe_fcn.net.shapes.registry import Bottoms, Missing, Shape, Top, Unknown, rule
+from caffe_fcn.schema import Message
 
 _RGB = 3
 _FLOW = 1
@@ -35,51 +37,51 @@ _COLOURED = frozenset({"DenseImageData", "ImageData", "ImageSegData", "VideoData
 """Types that read image files, as `is_color` says, so that they know their channels."""
 
 
-def _param(layer: schema.Message) -> schema.Message:
+def _param(layer: Message) -> Message:
     """The message in which LAYER says what it reads."""
     if layer.type == "VideoData":
         return layer.video_data_param if layer.HasField("video_data_param") else layer.image_data_param
     return getattr(layer, _PARAMS.get(layer.type, "data_param"))
 
 
-def _size(layer: schema.Message) -> tuple[int | None, int | None]:
+def _size(layer: Message) -> tuple[int | None, int | None]:
     """Height and width of the images, as far as LAYER says: cropped, else resized."""
     resized = layer.transform_param.resize_param
     pairs = (*_cropped(layer), *_pairs(_param(layer), _RESIZES), (resized.height, resized.width))
     return next((pair for pair in pairs if all(pair)), (None, None))
 
 
-def _cropped(layer: schema.Message) -> tuple[tuple[int, int], ...]:
+def _cropped(layer: Message) -> tuple[tuple[int, int], ...]:
     own = _pairs(_param(layer), () if layer.type in _MOVED else _CROPS)
     return (*_pairs(layer.transform_param, _CROPS), *own)
 
 
-def tells_size(layer: schema.Message) -> bool:
+def tells_size(layer: Message) -> bool:
     """Whether LAYER, if it is a data layer, says of what size the images are that it feeds."""
     return layer.type not in _PARAMS or None not in _size(layer)
 
 
-def crops(layer: schema.Message) -> bool:
+def crops(layer: Message) -> bool:
     """Whether the data LAYER feeds a part of each image, of one size: the centre, but in training."""
     return layer.type != "WindowData" and any(map(all, _cropped(layer)))
 
 
-def resizes(layer: schema.Message) -> tuple[int, int] | None:
+def resizes(layer: Message) -> tuple[int, int] | None:
     """The height and width to which the data LAYER brings images before it crops them, as ImageData does."""
     return next((pair for pair in _pairs(_param(layer), _RESIZES) if all(pair)), None)
 
 
-def _pairs(param: schema.Message, names: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int]]:
+def _pairs(param: Message, names: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int]]:
     """The values of pairs of fields; what a message lacks counts as 0."""
     for height, width in names:
         yield getattr(param, height, 0), getattr(param, width, 0)
 
 
-def _batch(layer: schema.Message) -> int:
+def _batch(layer: Message) -> int:
     return max(1, int(_param(layer).batch_size))
 
 
-def declared_channels(layer: schema.Message) -> int | None:
+def declared_channels(layer: Message) -> int | None:
     """The channels of the images that the data LAYER reads, as far as its own parameters tell."""
     transform = layer.transform_param
     if len(transform.mean_value) > 1:
@@ -91,7 +93,7 @@ def declared_channels(layer: schema.Message) -> int | None:
     return 1 if transform.force_gray else None
 
 
-def data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+def data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
     """What BVLC Caffe has against a data layer: its tops, and images of which one extent is given."""
     if len(layer.top) != 2 and not (layer.type == "Data" and len(layer.top) == 1):
         wanted = "1 or 2" if layer.type == "Data" else "2"
@@ -106,14 +108,13 @@ def data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[
         yield Severity.ERROR, "transform_param gives force_color and force_gray, which exclude each other; remove one"
 
 
-def _with_labels(layer: schema.Message, data: Top, batch: int) -> list[Top]:
+def _with_labels(layer: Message, data: Top, batch: int) -> list[Top]:
     """DATA, a label for each item, and what further tops of forks there are."""
     more = [Missing("input", "BVLC Caffe has no such top of this layer")] * (len(layer.top) - 2)
     return [data, (batch,), *more]
 
 
-@rule("Data", "ImageData", "WindowData", bottoms=0, makes=(1, None), objects=data_objections)
-def images(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def images(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """DataLayer, ImageDataLayer, WindowDataLayer: images N×C×H×W and a label for each."""
     batch = _batch(layer)
     if layer.type == "WindowData" and None in _size(layer):
@@ -121,14 +122,12 @@ def images(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     return _with_labels(layer, (batch, None, *_size(layer)), batch)
 
 
-@rule("AnnotatedData", bottoms=0)
-def annotated_images(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def annotated_images(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """AnnotatedData of SSD: images, and boxes of which one is taken to be there."""
     return [(_batch(layer), None, *_size(layer)), (1, 1, 1, _BOX_LABEL)]
 
 
-@rule("DenseImageData", "ImageSegData", bottoms=0)
-def labelled_maps(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def labelled_maps(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """DenseImageData of SegNet and ENet, ImageSegData of DeepLab: images, a label for each place, the images' sizes."""
     batch, size = _batch(layer), _size(layer)
     factor = layer.dense_image_data_param.label_divide_factor or 1
@@ -136,8 +135,7 @@ def labelled_maps(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     return [(batch, None, *size), (batch, 1, *labels), (batch, 1, 1, 2)]
 
 
-@rule("VideoData", bottoms=0)
-def videos(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def videos(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """VideoData: clips N×C×L×H×W of C3D, or N×C×H×W of temporal segment networks, and a label for each.
 
     A temporal segment network has the frames of all segments as channels: 3 colours, or 2 directions of the flow.
@@ -150,8 +148,7 @@ def videos(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     return [(_batch(layer), None, param.new_length or None, *size), (_batch(layer),)]
 
 
-@rule("MemoryData", bottoms=0, makes=(1, None), objects=data_objections)
-def memory_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def memory_data(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """MemoryDataLayer: all four extents are given."""
     param = layer.memory_data_param
     shape = (param.batch_size, param.channels, param.height, param.width)
@@ -160,14 +157,12 @@ def memory_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     return _with_labels(layer, shape, param.batch_size)
 
 
-@rule("HDF5Data", bottoms=0, makes=(1, None))
-def hdf5_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def hdf5_data(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """HDF5DataLayer: only the file knows."""
     return [Missing("input", "its shape is in an HDF5 file, not in the net")] * len(layer.top)
 
 
-@rule("Input", bottoms=0, makes=(1, None))
-def inputs(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def inputs(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """InputLayer: a shape for each top, one for all, or none, to be told by the program that uses the net."""
     shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
     if not shapes:
@@ -175,7 +170,7 @@ def inputs(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
     return _one_each(shapes, layer, "input_param.shape")
 
 
-def dummy_data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+def dummy_data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
     """What Caffe has against a DummyData: the number and the types of its fillers."""
     fillers, tops = layer.dummy_data_param.data_filler, _dummy_shapes(layer)
     if len(fillers) not in (0, 1, len(tops)):
@@ -187,13 +182,12 @@ def dummy_data_objections(layer: schema.Message, _bottoms: Bottoms) -> Iterator[
         yield from objections_to(filler, "dummy_data_param.data_filler", shape)
 
 
-@rule("DummyData", bottoms=0, makes=(1, None), objects=dummy_data_objections)
-def dummy_data(layer: schema.Message, _bottoms: Bottoms) -> Sequence[Top]:
+def dummy_data(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
     """DummyDataLayer: values that fillers make."""
     return _dummy_shapes(layer)
 
 
-def _dummy_shapes(layer: schema.Message) -> Sequence[Shape]:
+def _dummy_shapes(layer: Message) -> Sequence[Shape]:
     """Shapes as for Input, or num, channels, height and width, each once or for each top."""
     param = layer.dummy_data_param
     legacy = [list(values) for values in (param.num, param.channels, param.height, param.width)]
@@ -207,7 +201,7 @@ def _dummy_shapes(layer: schema.Message) -> Sequence[Shape]:
     return [tuple(values[min(top, len(values) - 1)] for values in legacy) for top in range(len(layer.top))]
 
 
-def _one_each(shapes: list[Shape], layer: schema.Message, field: str) -> list[Shape]:
+def _one_each(shapes: list[Shape], layer: Message, field: str) -> list[Shape]:
     """SHAPES for the tops of LAYER: one for each, or one for all."""
     if len(shapes) not in (1, len(layer.top)):
         raise ShapeError(f"{field} is given {len(shapes)} times, but once or {len(layer.top)} times is expected")
@@ -221,8 +215,7 @@ _PYTHON: dict[str, Callable[[Bottoms], Sequence[Top]]] = {
 """Layers in Python that published nets use, by class."""
 
 
-@rule("Python", params=None, bottoms=(0, None), partial=True)
-def python(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
+def python(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
     """PythonLayer: its code decides, but for the few that are known here."""
     param = layer.python_param
     if param.layer in _PYTHON and bottoms:
@@ -231,11 +224,38 @@ def python(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
     return [Missing("type" if bottoms else "input", reason)] * len(layer.top)
 
 
-@rule("DetectNetTransformation", bottoms=2, partial=True)
-def detectnet_transformation(layer: schema.Message, bottoms: Bottoms) -> Sequence[Top]:
+def detectnet_transformation(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
     """DetectNetTransformation of NVCaffe: images of the size given; how many labels, its classes decide."""
     param = layer.detectnet_groundtruth_param
     images_in = bottoms[0]
     batch, channels = (1, _RGB) if isinstance(images_in, Unknown) or len(images_in) < 2 else images_in[:2]
     labels = Missing("type", "its channels depend on the classes of detectnet_groundtruth_param")
     return [(batch, channels, param.image_size_y, param.image_size_x), labels]
+
+
+_BVLC = DATA._replace(bvlc=True, tops=SOME)
+_IMAGES = _BVLC._replace(shape=images, objections=data_objections)
+_MAPS = DATA._replace(shape=labelled_maps)
+
+ROWS: dict[str, LayerType] = {
+    "AnnotatedData": DATA._replace(shape=annotated_images, reads="annotated_data_param data_param transform_param"),
+    "Data": _IMAGES._replace(reads="data_param transform_param"),
+    "DenseImageData": _MAPS._replace(reads="dense_image_data_param transform_param"),
+    "DetectNetTransformation": OTHER._replace(
+        shape=detectnet_transformation,
+        partial=True,
+        bottoms=(2, 2),
+        reads="detectnet_groundtruth_param transform_param",
+    ),
+    "DummyData": _BVLC._replace(
+        shape=dummy_data, objections=dummy_data_objections, constant=True, reads="dummy_data_param"
+    ),
+    "HDF5Data": _BVLC._replace(shape=hdf5_data, v1="HDF5_DATA", reads="hdf5_data_param"),
+    "ImageData": _IMAGES._replace(reads="image_data_param transform_param"),
+    "ImageSegData": _MAPS._replace(reads="image_data_param transform_param"),
+    "Input": _BVLC._replace(shape=inputs, reads="input_param"),
+    "MemoryData": _IMAGES._replace(shape=memory_data, reads="memory_data_param transform_param"),
+    "Python": OTHER._replace(bvlc=True, shape=python, params=None, partial=True, bottoms=ANY, reads="python_param"),
+    "VideoData": DATA._replace(shape=videos, reads="image_data_param video_data_param transform_param"),
+    "WindowData": _IMAGES._replace(reads="window_data_param transform_param"),
+}

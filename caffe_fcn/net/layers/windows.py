@@ -1,22 +1,19 @@
-"""Shape rules of the layers that slide a window over the spatial axes, and the windows themselves.
+"""The windows that layers slide over the spatial axes: kernel, stride, padding and dilation for each axis.
 
-`Windows` holds kernel, stride, padding and dilation for each spatial axis, read from whichever of the
-many fields a layer uses; shapes and geometry are both computed from it.
+They are read from whichever of the many fields a layer uses; shapes, geometry and engines work from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from operator import add
 from typing import Any, NamedTuple
 
-from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.objections import Severity
-from caffe_fcn.net.shapes.registry import Bottoms, Shape, canonical_axis, count, rule, show
+from caffe_fcn.net.layers.moves import Slide
+from caffe_fcn.net.layers.shape import Shape, show
+from caffe_fcn.schema import Message
 
-DECONVOLUTIONS = frozenset({"Deconvolution", "Deconvolution3D"})
-DEPTHWISE = frozenset({"ConvolutionDepthwise", "DepthwiseConvolution"})
 _FLOOR = 1
 """PoolingParameter.RoundMode.FLOOR."""
 
@@ -40,9 +37,9 @@ class Windows(NamedTuple):
         return tuple(size + b + a for size, b, a in zip(sizes, self.before, self.after, strict=True))
 
 
-def convolution_windows(layer: schema.Message, axes: int) -> Windows:
+def convolution_windows(layer: Message, axes: int) -> Windows:
     """The window of a convolution, deconvolution or Im2col over so many spatial AXES (BaseConvolutionLayer)."""
-    param = _convolution_param(layer)
+    param = convolution_param(layer)
     if layer.type.endswith("3D") or param.HasField("kernel_depth"):
         return _checked(_volume_windows(param, axes))
     stride = _per_axis(param, "stride", axes, 1)
@@ -59,7 +56,7 @@ def convolution_windows(layer: schema.Message, axes: int) -> Windows:
     )
 
 
-def windows_over(layer: schema.Message, sizes: Shape) -> Windows:
+def windows_over(layer: Message, sizes: Shape) -> Windows:
     """The window of a Convolution or Im2col over a map of the spatial SIZES.
 
     A kernel that is larger than the padded map makes a window all the same (see `slid`). It reads zeros behind the
@@ -70,20 +67,21 @@ def windows_over(layer: schema.Message, sizes: Shape) -> Windows:
     return windows._replace(after=tuple(map(add, windows.after, beyond)))
 
 
-def _is_volume(layer: schema.Message, field: str) -> bool:
+def _is_volume(layer: Message, field: str) -> bool:
     """Whether LAYER is one of C3D 1.1, whose parameters are in FIELD; C3D 1.0 has them in Caffe's own messages."""
     return layer.type.endswith("3D") and bool(layer.HasField(field))
 
 
-def _convolution_param(layer: schema.Message) -> schema.Message:
+def convolution_param(layer: Message) -> Message:
+    """The message in which a convolution says its parameters."""
     return layer.convolution3d_param if _is_volume(layer, "convolution3d_param") else layer.convolution_param
 
 
-def _pooling_param(layer: schema.Message) -> schema.Message:
+def _pooling_param(layer: Message) -> Message:
     return layer.pooling3d_param if _is_volume(layer, "pooling3d_param") else layer.pooling_param
 
 
-def _per_axis(param: schema.Message, name: str, axes: int, default: int | None) -> Shape:
+def _per_axis(param: Message, name: str, axes: int, default: int | None) -> Shape:
     """The parameter NAME for each axis: from NAME_h and NAME_w, or from the repeated field."""
     high, wide = f"{name}_h", f"{name}_w"
     field = "kernel_size" if name == "kernel" else name
@@ -108,7 +106,7 @@ def _values(values: Sequence[int], field: str, axes: int, default: int | None) -
     return tuple(values) if len(values) == axes else (values[0],) * axes
 
 
-def dilation(param: schema.Message, axes: int) -> Shape:
+def dilation(param: Message, axes: int) -> Shape:
     """The dilation for each axis, which DeepLab calls hole."""
     if not any(map(param.HasField, ("hole", "hole_h", "hole_w"))):
         return _values(param.dilation, "dilation", axes, 1)
@@ -123,14 +121,14 @@ SIDED_PADS = ("pad_t", "pad_l", "pad_b", "pad_r")
 """The fields of padding that is given side by side."""
 
 
-def _sided_padding(param: schema.Message, axes: int) -> tuple[Shape, Shape] | None:
+def _sided_padding(param: Message, axes: int) -> tuple[Shape, Shape] | None:
     """Padding given side by side (Synopsys), which counts unless all of it is zero."""
     if axes != 2 or not (param.pad_t or param.pad_b or param.pad_l or param.pad_r):
         return None
     return (param.pad_t, param.pad_l), (param.pad_b, param.pad_r)
 
 
-def _volume_windows(param: schema.Message, axes: int) -> Windows:
+def _volume_windows(param: Message, axes: int) -> Windows:
     """The window of a layer of C3D: depth has parameters of its own, height and width share theirs."""
     if axes != 3:
         raise ShapeError(f"the bottom has {axes} spatial axes, but the layer needs 3 (length, height, width)")
@@ -142,7 +140,7 @@ def _volume_windows(param: schema.Message, axes: int) -> Windows:
     return Windows((depth, size, size), (param.temporal_stride, stride, stride), padding, padding, (1, 1, 1))
 
 
-def _single(param: schema.Message, field: str, default: int) -> int:
+def _single(param: Message, field: str, default: int) -> int:
     """FIELD, which is repeated in BVLC's messages and single in C3D's."""
     value: Any = getattr(param, field)
     if isinstance(value, int):
@@ -157,38 +155,6 @@ def _checked(windows: Windows) -> Windows:
     return windows
 
 
-def _groups(layer: schema.Message, channels: int) -> int:
-    """Into how many groups the channels fall; a depthwise layer that does not say makes one of each."""
-    param = _convolution_param(layer)
-    if layer.type in DEPTHWISE and not param.HasField("group"):
-        return max(1, channels)
-    if param.group < 1 or channels % param.group:
-        raise ShapeError(f"group is {param.group}, which does not divide the {channels} channels of the bottom")
-    return int(param.group)
-
-
-def _convolution_axes(layer: schema.Message, bottom: Shape) -> tuple[int, int, int]:
-    """The channel axis, the number of groups and num_output of a convolution of BOTTOM, checked."""
-    param = _convolution_param(layer)
-    axis = canonical_axis(getattr(param, "axis", 1), bottom, "convolution_param.axis")
-    groups = _groups(layer, bottom[axis])
-    if param.num_output < 1:
-        raise ShapeError("num_output is missing")
-    if param.num_output % groups:
-        raise ShapeError(f"num_output is {param.num_output}, which the {groups} groups do not divide")
-    return axis, groups, int(param.num_output)
-
-
-def convolution_params(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Weights O×(C/group)×kernel, for a deconvolution C×(O/group)×kernel; then the bias, O."""
-    bottom: Shape = bottoms[0]
-    axis, groups, outputs = _convolution_axes(layer, bottom)
-    kernel = convolution_windows(layer, len(bottom) - axis - 1).kernel
-    first, second = (bottom[axis], outputs) if layer.type in DECONVOLUTIONS else (outputs, bottom[axis])
-    bias = [(outputs,)] if _convolution_param(layer).bias_term else []
-    return [(first, second // groups, *kernel), *bias]
-
-
 def slid(windows: Windows, sizes: Shape) -> Shape:
     """How many windows fit into SIZES (ConvolutionLayer, Im2colLayer).
 
@@ -200,11 +166,12 @@ def slid(windows: Windows, sizes: Shape) -> Shape:
         room = size - extent
         made.append((room // stride if room >= 0 else -(-room // stride)) + 1)
     if min(made, default=0) < 0:
-        raise _too_large(windows, sizes)
+        raise too_large(windows, sizes)
     return tuple(made)
 
 
-def _too_large(windows: Windows, sizes: Shape) -> ShapeError:
+def too_large(windows: Windows, sizes: Shape) -> ShapeError:
+    """What is wrong with WINDOWS that do not fit into SIZES."""
     return ShapeError(f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}")
 
 
@@ -219,55 +186,16 @@ def spread(windows: Windows, sizes: Shape) -> Shape:
     axes = zip(sizes, windows.stride, windows.extent, windows.before, windows.after, strict=True)
     made = tuple(stride * (size - 1) + extent - before - after for size, stride, extent, before, after in axes)
     if min(made, default=0) < 0:
-        raise _taken_away(made)
+        raise taken_away(made)
     return made
 
 
-def _taken_away(made: Shape) -> ShapeError:
+def taken_away(made: Shape) -> ShapeError:
+    """What is wrong with a deconvolution that would make a top of the size MADE."""
     return ShapeError(f"the top would be {show(made)}: the padding takes away all of it")
 
 
-@rule(
-    *("Convolution", "Deconvolution", "Convolution3D", "Deconvolution3D", *sorted(DEPTHWISE)),
-    params=convolution_params,
-    bottoms=(1, None),
-    makes=(1, None),
-)
-def convolution(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """BaseConvolutionLayer: all bottoms have one shape, and a top each; the axes before the channels stay."""
-    if len(layer.top) != len(bottoms):
-        raise ShapeError(f"expected a top for each bottom, found {len(layer.top)} for {len(bottoms)}")
-    bottom: Shape = bottoms[0]
-    axis, _, outputs = _convolution_axes(layer, bottom)
-    for position, other in enumerate(bottoms):
-        if other != bottom:
-            raise ShapeError(f'its bottoms disagree: {show(bottom)}, but "{layer.bottom[position]}" is {show(other)}')
-    sizes = bottom[axis + 1 :]
-    windows = convolution_windows(layer, len(sizes))
-    spreads = layer.type in DECONVOLUTIONS
-    made = spread(windows, sizes) if spreads else slid(windows, sizes)
-    if 0 in made and _convolution_param(layer).bias_term:  # Caffe does not add a bias to nothing
-        raise _taken_away(made) if spreads else _too_large(windows, sizes)
-    return [(*bottom[:axis], outputs, *made)] * len(bottoms)
-
-
-def im2col_objections(layer: schema.Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against an Im2col: no axis to slide along."""
-    if canonical_axis(layer.convolution_param.axis, bottoms[0], "convolution_param.axis") == len(bottoms[0]) - 1:
-        yield Severity.ERROR, f"Caffe needs a spatial axis behind the channels, found {show(bottoms[0])}"
-
-
-@rule("Im2col", makes=1, objects=im2col_objections)
-def im2col(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Im2colLayer: the values of a window become channels."""
-    bottom: Shape = bottoms[0]
-    axis = canonical_axis(layer.convolution_param.axis, bottom, "convolution_param.axis")
-    sizes = bottom[axis + 1 :]
-    windows = convolution_windows(layer, len(sizes))
-    return [(*bottom[:axis], bottom[axis] * count(windows.kernel), *slid(windows, sizes))]
-
-
-def pooling_windows(layer: schema.Message, sizes: Shape) -> Windows:
+def pooling_windows(layer: Message, sizes: Shape) -> Windows:
     """The window of a Pooling layer over a map of the spatial SIZES; a global one covers all of it."""
     param = _pooling_param(layer)
     if layer.type.endswith("3D") or param.HasField("kernel_depth"):
@@ -290,7 +218,7 @@ def pooling_windows(layer: schema.Message, sizes: Shape) -> Windows:
     return _checked(Windows(kernel, stride, before, after, (1, 1)))
 
 
-def _high_wide(param: schema.Message, name: str, field: str) -> Shape:
+def _high_wide(param: Message, name: str, field: str) -> Shape:
     """A parameter for height and width: FIELD for both, or NAME_h and NAME_w."""
     high, wide = f"{name}_h", f"{name}_w"
     if not (param.HasField(high) or param.HasField(wide)):
@@ -300,7 +228,7 @@ def _high_wide(param: schema.Message, name: str, field: str) -> Shape:
     return getattr(param, high), getattr(param, wide)
 
 
-def rounds_down(layer: schema.Message) -> bool:
+def rounds_down(layer: Message) -> bool:
     """Whether a Pooling layer drops a window that does not fit: BVLC's round_mode, or what forks call it."""
     param = layer.pooling_param
     down = {"round_mode": param.round_mode == _FLOOR, "ceil_mode": not param.ceil_mode}
@@ -330,3 +258,9 @@ def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
             raise ShapeError(f"the kernel is {show(windows.kernel)}, more than the input of {_padded(windows, sizes)}")
         made.append(windows_here)
     return tuple(made)
+
+
+def slides(windows: Windows) -> Iterable[Slide]:
+    """The move of WINDOWS along each axis."""
+    axes = zip(windows.kernel, windows.stride, windows.before, windows.dilation, strict=True)
+    return (Slide(kernel, stride, before, dilation) for kernel, stride, before, dilation in axes)

@@ -1,18 +1,23 @@
-"""Shape rules of the layers of forks that resize maps, to a size given or by a factor."""
+"""Layers of forks that resize maps, to a size given or by a factor."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from fractions import Fraction
 from math import floor
 
-from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.shapes.registry import MAX_COUNT, Bottoms, Shape, need_axes, rule, show
+from caffe_fcn.net.exactness import Cause
+from caffe_fcn.net.layers.moves import Resample, Site, Spread, Way, Ways
+from caffe_fcn.net.layers.row import LayerType, always, every_bottom
+from caffe_fcn.net.layers.shape import MAX_COUNT, Bottoms, Shape, need_axes, show
+from caffe_fcn.net.layers.traits import WINDOW
+from caffe_fcn.net.layers.windows import pooling_windows
+from caffe_fcn.schema import Message
 
 
-@rule("Upsample", bottoms=(1, 2))
-def upsample(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def upsample(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Upsample of SegNet, with or without a mask: to a given size, or by a factor less the padding."""
     need_axes(bottoms[0], 4)
     param = layer.upsample_param
@@ -24,8 +29,7 @@ def upsample(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*outer, height * high - param.pad_out_h, width * wide - param.pad_out_w)]
 
 
-@rule("UpsampleDarknet")
-def upsample_darknet(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def upsample_darknet(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """UpsampleDarknet of Synopsys repeats each place stride×stride times."""
     need_axes(bottoms[0], 4)
     *outer, height, width = bottoms[0]
@@ -33,8 +37,7 @@ def upsample_darknet(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]
     return [(*outer, height * stride, width * stride)]
 
 
-@rule("Interp", bottoms=(1, 2))
-def interp(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def interp(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """Interp of DeepLab: to a size, by a factor, or to the size of the second bottom."""
     need_axes(bottoms[0], 4)
     outer, sizes = bottoms[0][:2], bottoms[0][2:]
@@ -51,7 +54,7 @@ def interp(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(*outer, *made)]
 
 
-def _interpolated(size: int, param: schema.Message) -> int:
+def _interpolated(size: int, param: Message) -> int:
     """SIZE shrunk, then zoomed, the corner points staying at the corners."""
     if param.shrink_factor < 1 or param.zoom_factor < 1:
         raise ShapeError("shrink_factor and zoom_factor must be 1 or more")
@@ -59,8 +62,7 @@ def _interpolated(size: int, param: schema.Message) -> int:
     return int(shrunk + (shrunk - 1) * (param.zoom_factor - 1))
 
 
-@rule("ResizeBilinear", "ResizeNearestNeighbor", bottoms=(1, 2))
-def resize(layer: schema.Message, bottoms: Bottoms) -> Sequence[Shape]:
+def resize(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ResizeBilinear and ResizeNearestNeighbor of Synopsys; "NHWC" has the channels last."""
     bottom: Shape = bottoms[0]
     need_axes(bottom, 4)
@@ -79,3 +81,43 @@ def _scaled(size: int, scale: float) -> int:
         raise ShapeError(f"the scale is {scale}, which makes no size of {size}")
     single: float = struct.unpack("f", struct.pack("f", product))[0]
     return floor(single)
+
+
+# ---- Geometry ----
+
+
+def _repeated(site: Site) -> Ways | None:
+    """Each cell repeated in a square of cells."""
+    if 0 in site.top or 0 in site.bottom:
+        return None
+    factors = [Fraction(made, size) for made, size in zip(site.top[2:], site.bottom[2:], strict=True)]
+    by_size = (site.reason(Cause.BY_SIZE, whole=True),)  # forks differ in how they round: any cell may be meant
+    return tuple(Way(Resample(each), by_size if each.denominator != 1 else ()) for each in factors)
+
+
+def _unpooled(site: Site) -> Ways | None:
+    """Each value goes to the place that a mask says: within the window of the pooling that made it, if one did."""
+    if len(site.node.bottoms) < 2:
+        return _repeated(site)
+    maker = site.graph.producer[site.node.bottoms[1]]
+    if maker.type == "Pooling" and not maker.layer.pooling_param.global_pooling:
+        windows = pooling_windows(maker.layer, site.bottom[2:])
+        axes = zip(windows.extent, windows.stride, windows.before, site.bottom[2:], site.top[2:], strict=True)
+        return tuple(Way(Spread(*axis), (site.reason(Cause.BY_MASK),)) for axis in axes)
+    repeated = _repeated(site)
+    return repeated and tuple(way._replace(reasons=(site.reason(Cause.BY_MASK, whole=True),)) for way in repeated)
+
+
+_RESIZING = WINDOW._replace(shape=resize, bottoms=(1, 2))
+
+ROWS: dict[str, LayerType] = {
+    "Interp": _RESIZING._replace(shape=interp, reads="interp_param"),
+    "ResizeBilinear": _RESIZING._replace(reads="resize_bilinear_param"),
+    "ResizeNearestNeighbor": _RESIZING._replace(moves=_repeated, by_size=always, reads="resize_nearest_neighbor_param"),
+    "Upsample": _RESIZING._replace(
+        shape=upsample, moves=_unpooled, maps=every_bottom, by_size=always, reads="upsample_param"
+    ),
+    "UpsampleDarknet": WINDOW._replace(
+        shape=upsample_darknet, moves=_repeated, by_size=always, reads="upsample_darknet_param"
+    ),
+}

@@ -1,0 +1,58 @@
+"""All layer types, each one row in the module of its family, and the rows that installed packages add.
+
+A row says all that is known of a type (`row.LayerType`): shapes, parameters, formats, geometry, cost. Other modules ask
+for the row of a layer's type and have no lists of types of their own.
+"""
+
+from __future__ import annotations
+
+from caffe_fcn.net.layers import (
+    channels,
+    convolutions,
+    cutting,
+    data,
+    elementwise,
+    joins,
+    losses,
+    normalization,
+    pooling,
+    reductions,
+    regions,
+    reshaping,
+    resizing,
+    weights,
+)
+from caffe_fcn.net.layers.installed import installed_row
+from caffe_fcn.net.layers.row import LayerType
+
+FAMILIES = (
+    channels,
+    convolutions,
+    cutting,
+    data,
+    elementwise,
+    joins,
+    losses,
+    normalization,
+    pooling,
+    reductions,
+    regions,
+    reshaping,
+    resizing,
+    weights,
+)
+"""The modules that hold rows."""
+
+LAYERS: dict[str, LayerType] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
+"""Layer type to row."""
+
+UNKNOWN_TYPE = LayerType()
+"""The row of a type of which nothing is known."""
+
+
+def row_of(layer_type: str) -> LayerType:
+    """The row of LAYER_TYPE: ours, else that of an installed package, else one that says nothing."""
+    return LAYERS.get(layer_type) or installed_row(layer_type) or UNKNOWN_TYPE
+
+
+__all__ = ["FAMILIES", "LAYERS", "UNKNOWN_TYPE", "LayerType", "row_of"]

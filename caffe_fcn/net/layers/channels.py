@@ -1,0 +1,158 @@
+"""Layers with factors, summands or slopes of their own for each channel, and layers that shuffle channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.exactness import Cause
+from caffe_fcn.net.layers.fillers import filled
+from caffe_fcn.net.layers.moves import KEEP, Site, Way, Ways, keep
+from caffe_fcn.net.layers.row import ONE, LayerType, every_bottom
+from caffe_fcn.net.layers.shape import (
+    Bottoms,
+    Shape,
+    canonical_axis,
+    legacy_shape,
+    need_least_axes,
+    show,
+)
+from caffe_fcn.net.layers.traits import CHANNELWISE, same
+from caffe_fcn.net.objections import Severity
+from caffe_fcn.schema import Message
+
+
+def prelu_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """PReLULayer: one slope per channel, or one for all."""
+    need_least_axes(bottoms[0], 2)
+    return [() if layer.prelu_param.channel_shared else (bottoms[0][1],)]
+
+
+def prelu_objections(_layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What Caffe has against a PReLU: more than four axes."""
+    legacy_shape(bottoms[0])
+    return iter(())
+
+
+def shuffle_channel(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ShuffleChannel: the channels fall into equal groups."""
+    need_least_axes(bottoms[0], 2)
+    group, channels = layer.shuffle_channel_param.group, bottoms[0][1]
+    if group < 1 or channels % group:
+        raise ShapeError(f"group is {group}, which does not divide the {channels} channels")
+    return same(layer, bottoms)
+
+
+# ---- Scale and Bias ----
+
+
+def _operand(layer: Message, bottoms: Bottoms, param: Message, field: str) -> Shape:
+    """The shape that Scale and Bias multiply or add: the second bottom's, or that of a learned blob."""
+    bottom: Shape = bottoms[0]
+    if len(bottoms) > 1:
+        axis = 0 if not bottoms[1] else canonical_axis(param.axis, bottom, f"{field}.axis")
+        operand: Shape = bottoms[1]
+        if bottom[axis : axis + len(operand)] != operand:
+            raise ShapeError(
+                f"the second bottom is {show(operand)}, which does not lie on axis {axis} of {show(bottom)}"
+            )
+        return operand
+    axis = canonical_axis(param.axis, bottom, f"{field}.axis")
+    if param.num_axes == -1:
+        return bottom[axis:]
+    if param.num_axes < -1 or axis + param.num_axes > len(bottom):
+        raise ShapeError(
+            f"{field}.num_axes is {param.num_axes}, but the bottom ({show(bottom)}) has {len(bottom) - axis}"
+        )
+    return bottom[axis : axis + param.num_axes]
+
+
+def scale_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ScaleLayer: the factors, unless they are the second bottom, and on demand a bias of the same shape."""
+    operand = _operand(layer, bottoms, layer.scale_param, "scale_param")
+    return [operand] * ((len(bottoms) == 1) + layer.scale_param.bias_term)
+
+
+def scale(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ScaleLayer: the operand must lie within the bottom."""
+    _operand(layer, bottoms, layer.scale_param, "scale_param")
+    return same(layer, bottoms)
+
+
+def bias_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BiasLayer: the summands, unless they are the second bottom."""
+    operand = _operand(layer, bottoms, layer.bias_param, "bias_param")
+    return [operand] if len(bottoms) == 1 else []
+
+
+def bias(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """BiasLayer: the operand must lie within the bottom."""
+    _operand(layer, bottoms, layer.bias_param, "bias_param")
+    return same(layer, bottoms)
+
+
+def _scale_fillers(layer: Message, _params: Sequence[Shape]) -> Sequence[str]:
+    """Where the factors are the second bottom, the one blob is the bias."""
+    return ("scale_param.filler", "scale_param.bias_filler")[len(layer.bottom) > 1 :]
+
+
+def _param(layer: Message) -> Message:
+    return layer.scale_param if layer.type == "Scale" else layer.bias_param
+
+
+def _operand_axis(layer: Message) -> int:
+    return int(_param(layer).axis)
+
+
+def _scaled(site: Site) -> Ways:
+    """What is learned for each channel keeps its place; what is learned for each row or column is bound to it."""
+    if len(site.node.bottoms) > 1:
+        return keep(site)
+    param = _param(site.layer)
+    start = param.axis % len(site.bottom)
+    own = range(start, len(site.bottom) if param.num_axes < 0 else start + param.num_axes)
+    reasons = (site.reason(Cause.BY_PLACE),)
+    return tuple(Way(KEEP, reasons if axis in own else ()) for axis in range(2, len(site.bottom)))
+
+
+_SCALE = CHANNELWISE._replace(
+    bvlc=True,
+    bottoms=(1, 2),
+    tops=ONE,
+    moves=_scaled,
+    maps=every_bottom,
+    joins=True,
+    operand_axis=_operand_axis,
+)
+
+ROWS: dict[str, LayerType] = {
+    "Bias": _SCALE._replace(
+        shape=bias,
+        params=bias_params,
+        fillers=filled("bias_param", "filler"),
+        old_axes=(1,),
+        reads="bias_param",
+    ),
+    "PReLU": CHANNELWISE._replace(
+        bvlc=True,
+        params=prelu_params,
+        tops=ONE,
+        objections=prelu_objections,
+        fillers=filled("prelu_param", "filler"),
+        old_axes=(1,),
+        v1="PRELU",
+        reads="prelu_param",
+    ),
+    "Scale": _SCALE._replace(
+        shape=scale,
+        params=scale_params,
+        fillers=_scale_fillers,
+        old_axes=(1, 1),
+        reads="scale_param bias_param",
+    ),
+    "ShuffleChannel": CHANNELWISE._replace(
+        shape=shuffle_channel,
+        in_its_place=False,
+        reads="shuffle_channel_param",
+    ),
+}

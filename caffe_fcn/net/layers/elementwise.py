@@ -1,0 +1,52 @@
+"""Layers that work on each value alone: activations and plain functions. Split and Dropout are among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, never
+from caffe_fcn.net.layers.shape import Bottoms, Shape
+from caffe_fcn.net.layers.traits import ELEMENTWISE, same
+from caffe_fcn.schema import Message
+
+
+def powers(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ExpLayer, LogLayer: the base is positive, or -1 for e."""
+    param = layer.exp_param if layer.type == "Exp" else layer.log_param
+    if param.base != -1 and not 0 < param.base < inf:
+        raise ShapeError(f"base is {param.base:g}, but must be positive, or -1 for e")
+    if layer.type == "Log" and param.base == 1:
+        raise ShapeError("base is 1, to which there is no logarithm")
+    return same(layer, bottoms)
+
+
+def _keeps_scale(layer: Message) -> bool:
+    """Dropout does nothing but in training, unless Fast R-CNN's scale_train: false leaves the scaling to the test."""
+    return bool(layer.dropout_param.scale_train)
+
+
+_BVLC = ELEMENTWISE._replace(bvlc=True, tops=ONE)
+
+ROWS: dict[str, LayerType] = {
+    "AbsVal": _BVLC._replace(v1="ABSVAL", in_place=never),
+    "BNLL": _BVLC._replace(v1="BNLL"),
+    "Clip": _BVLC._replace(reads="clip_param"),
+    "Dropout": _BVLC._replace(unchanging=_keeps_scale, reads="dropout_param"),
+    "ELU": _BVLC._replace(reads="elu_param"),
+    "Exp": _BVLC._replace(shape=powers, reads="exp_param"),
+    "HardSigmoid": ELEMENTWISE,
+    "HardSwish": ELEMENTWISE,
+    "Insanity": ELEMENTWISE,
+    "Log": _BVLC._replace(shape=powers, reads="log_param"),
+    "Mish": ELEMENTWISE,
+    "Power": _BVLC._replace(reads="power_param"),
+    "ReLU": _BVLC._replace(v1="RELU", reads="relu_param"),
+    "ReLU6": ELEMENTWISE._replace(v1="RELU6", reads="relu6_param relu_param"),
+    "Sigmoid": _BVLC._replace(reads="sigmoid_param"),
+    "Split": ELEMENTWISE._replace(bvlc=True, tops=SOME, in_place=never, unchanging=always, shares=always),
+    "Swish": _BVLC._replace(reads="swish_param"),
+    "TanH": _BVLC._replace(v1="TANH", reads="tanh_param"),
+    "Threshold": _BVLC._replace(reads="threshold_param"),
+}

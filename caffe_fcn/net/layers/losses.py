@@ -1,0 +1,184 @@
+"""Losses and measures: a number, whatever goes in; and what Caffe asks of their labels.
+
+Whether the labels fit is no matter of shapes: the answer of the net does not depend on it. Caffe, though, does not
+build the net, so it is an objection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.row import SOME, LayerType, ObjectsRule
+from caffe_fcn.net.layers.shape import (
+    Bottoms,
+    Shape,
+    Top,
+    Unknown,
+    canonical_axis,
+    count,
+    legacy_shape,
+    need_least_axes,
+    show,
+)
+from caffe_fcn.net.layers.traits import LOSS
+from caffe_fcn.net.objections import Severity
+from caffe_fcn.schema import Message
+
+_Labels: TypeAlias = Callable[[Message, Bottoms], None]
+
+
+def _judged(most_bottoms: int, most_tops: int, *labels: _Labels, least: int = 2) -> ObjectsRule:
+    """What Caffe has against a loss of which BVLC Caffe takes at most so many bottoms and tops (forks weigh items, or
+    give more terms), and any Caffe LEAST bottoms. LABELS raise ShapeError for labels that do not fit."""
+
+    def objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+        if len(bottoms) < least:
+            found = f"{len(bottoms)} bottom{'s' * (len(bottoms) != 1)}"
+            yield Severity.ERROR, f"it has {found}, but Caffe takes at least {least}"
+            return
+        if len(bottoms) > most_bottoms:
+            yield Severity.BVLC, f"it has {len(bottoms)} bottoms, but BVLC Caffe takes {most_bottoms} at most"
+        if len(layer.top) > most_tops:
+            yield Severity.BVLC, f"it has {len(layer.top)} tops, but BVLC Caffe makes {most_tops} at most"
+        elif layer.type == "SoftmaxWithLoss" and len(layer.top) > 1:
+            what = "cannot set up its second top, whatever the loss_weight; use a Softmax layer"
+            yield Severity.BVLC, f"BVLC Caffe {what}"
+        if layer.type == "InfogainLoss":
+            yield from _infogain_objections(layer, bottoms)
+        if not any(isinstance(bottom, Unknown) for bottom in bottoms):
+            for fit in labels:
+                fit(layer, bottoms)
+
+    return objections
+
+
+def _infogain_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    if len(layer.top) == 2 and not layer.loss_weight:
+        yield Severity.BVLC, "BVLC Caffe needs a loss_weight for each of its two tops"
+    if len(bottoms) < 3 and not layer.infogain_loss_param.HasField("source"):
+        yield Severity.ERROR, "expected infogain_loss_param.source or a third bottom, found neither"
+    if layer.loss_param.HasField("normalize"):
+        yield Severity.BVLC, "BVLC Caffe does not take loss_param.normalize here; write normalization"
+
+
+def _items(_layer: Message, bottoms: Bottoms) -> None:
+    for bottom in bottoms[:2]:
+        need_least_axes(bottom, 1)
+    if bottoms[0][0] != bottoms[1][0]:
+        found = f"{bottoms[0][0]} and {bottoms[1][0]} ({show(bottoms[0])} and {show(bottoms[1])})"
+        raise ShapeError(f"its first two bottoms must have as many items, found {found}")
+
+
+def _one_label_each(bottoms: Bottoms, axis: int) -> None:
+    """Raise ShapeError unless there is one label for each place of the scores beside the AXIS of the classes."""
+    scores, labels = bottoms[:2]
+    places = scores[:axis] + scores[axis + 1 :]
+    if count(places) != count(labels):
+        made = f" = {show(places)}" if len(places) > 1 else ""
+        raise ShapeError(
+            f"expected a label for each prediction, found {count(places)}{made} predictions ({show(scores)} with the "
+            f"classes on axis {axis}) and {count(labels)} labels ({show(labels)})"
+        )
+
+
+def _softmax_labels(layer: Message, bottoms: Bottoms) -> None:
+    _one_label_each(bottoms, canonical_axis(layer.softmax_param.axis, bottoms[0], "softmax_param.axis"))
+
+
+def _accuracy_labels(layer: Message, bottoms: Bottoms) -> None:
+    axis = canonical_axis(layer.accuracy_param.axis, bottoms[0], "accuracy_param.axis")
+    _one_label_each(bottoms, axis)
+    if layer.accuracy_param.top_k > bottoms[0][axis]:
+        raise ShapeError(f"top_k is {layer.accuracy_param.top_k}, but there are {bottoms[0][axis]} classes")
+
+
+def _infogain_labels(layer: Message, bottoms: Bottoms) -> None:
+    axis = canonical_axis(layer.infogain_loss_param.axis, bottoms[0], "infogain_loss_param.axis")
+    _one_label_each(bottoms, axis)
+    classes = bottoms[0][axis]
+    if len(bottoms) > 2 and count(bottoms[2]) != classes**2:
+        raise ShapeError(f"expected a matrix of {show((classes, classes))} as third bottom, found {show(bottoms[2])}")
+
+
+def _equal_counts(_layer: Message, bottoms: Bottoms) -> None:
+    if count(bottoms[0]) != count(bottoms[1]):
+        raise ShapeError(f"its bottoms must have as many values, found {show(bottoms[0])} and {show(bottoms[1])}")
+
+
+def _single_label(what: str, shape: Shape) -> None:
+    if legacy_shape(shape)[1:] != (1, 1, 1):
+        raise ShapeError(f"{what} must have one value for each item, found {show(shape)}")
+
+
+def _multinomial_labels(_layer: Message, bottoms: Bottoms) -> None:
+    _single_label("the labels", bottoms[1])
+
+
+def _pair_labels(_layer: Message, bottoms: Bottoms) -> None:
+    first, second = legacy_shape(bottoms[0]), legacy_shape(bottoms[1])
+    if first[1] != second[1] or (*first[2:], *second[2:]) != (1,) * 4:
+        found = f"{show(bottoms[0])} and {show(bottoms[1])}"
+        raise ShapeError(f"its first two bottoms must be N×C with as many channels, found {found}")
+    _single_label("the third bottom", bottoms[2])
+
+
+def accuracy(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
+    """AccuracyLayer: one number, and on demand one for each class."""
+    scores = bottoms[0]
+    if len(layer.top) < 2:
+        return [()]
+    if isinstance(scores, Unknown):
+        return [()] + [scores] * (len(layer.top) - 1)
+    axis = canonical_axis(layer.accuracy_param.axis, scores, "accuracy_param.axis")
+    return [()] + [(scores[axis],)] * (len(layer.top) - 1)
+
+
+def seg_accuracy(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
+    """SegAccuracy of DeepLab: accuracy, recall and intersection over union."""
+    return [(1, 1, 1, 3)] * len(layer.top)
+
+
+def hdf5_output_objections(_layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
+    """What BVLC Caffe has against an HDF5Output: it writes data and labels."""
+    if len(bottoms) != 2:
+        yield Severity.BVLC, f"it has {len(bottoms)} bottoms, but BVLC Caffe takes 2, data and labels"
+
+
+def nothing(_layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
+    """SilenceLayer and HDF5OutputLayer have no tops."""
+    return []
+
+
+_BVLC = LOSS._replace(bvlc=True)
+_ENDING = _BVLC._replace(shape=nothing, tops=(0, 0))
+
+ROWS: dict[str, LayerType] = {
+    "Accuracy": _BVLC._replace(
+        shape=accuracy, tops=SOME, objections=_judged(2, 2, _accuracy_labels), reads="accuracy_param"
+    ),
+    "CenterLoss": LOSS._replace(params=None),  # its centres are of a number it does not tell
+    "ContrastiveLoss": _BVLC._replace(
+        objections=_judged(3, 1, _items, _pair_labels, least=3), reads="contrastive_loss_param"
+    ),
+    "EuclideanLoss": _BVLC._replace(objections=_judged(2, 1, _items, _equal_counts)),
+    "HDF5Output": _ENDING._replace(objections=hdf5_output_objections, v1="HDF5_OUTPUT", reads="hdf5_output_param"),
+    "HingeLoss": _BVLC._replace(objections=_judged(2, 1, _items), reads="hinge_loss_param"),
+    "InfogainLoss": _BVLC._replace(
+        objections=_judged(3, 2, _items, _infogain_labels), reads="infogain_loss_param softmax_param"
+    ),
+    "L1Loss": LOSS,
+    "MultiBoxLoss": LOSS,
+    "MultinomialLogisticLoss": _BVLC._replace(objections=_judged(2, 1, _items, _multinomial_labels)),
+    "RegionLoss": LOSS,
+    "SegAccuracy": LOSS._replace(shape=seg_accuracy, bottoms=(2, 2)),
+    "SigmoidCrossEntropyLoss": _BVLC._replace(
+        objections=_judged(2, 1, _items, _equal_counts), contains="Sigmoid", reads="sigmoid_param"
+    ),
+    "Silence": _ENDING,
+    "SmoothL1Loss": LOSS,
+    "SoftmaxWithLoss": _BVLC._replace(
+        objections=_judged(2, 2, _items, _softmax_labels), contains="Softmax", v1="SOFTMAX_LOSS", reads="softmax_param"
+    ),
+}

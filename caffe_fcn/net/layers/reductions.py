@@ -1,0 +1,47 @@
+"""Layers that make few values of many: the places of the largest, sums, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.moves import CHANNELS, keep_if
+from caffe_fcn.net.layers.row import ONE, LayerType, never
+from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_least_axes
+from caffe_fcn.net.layers.traits import OTHER
+from caffe_fcn.schema import Message
+
+
+def argmax(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ArgMaxLayer: along an axis, or else over everything but the first, with at least three axes in the top."""
+    bottom: Shape = bottoms[0]
+    need_least_axes(bottom, 1)
+    param = layer.argmax_param
+    axis = canonical_axis(param.axis, bottom, "argmax_param.axis") if param.HasField("axis") else None
+    candidates = count(bottom[1:]) if axis is None else bottom[axis]
+    if not 1 <= param.top_k <= candidates:
+        raise ShapeError(f"top_k is {param.top_k}, but must be 1 to {candidates}")
+    if axis is not None:
+        return [(*bottom[:axis], param.top_k, *bottom[axis + 1 :])]
+    top = [1] * max(3, len(bottom))
+    top[0], top[1], top[2] = bottom[0], 2 if param.out_max_val else 1, param.top_k
+    return [tuple(top)]
+
+
+def reduction(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """ReductionLayer: one value of all axes from `axis` on."""
+    return [bottoms[0][: canonical_axis(layer.reduction_param.axis, bottoms[0], "reduction_param.axis")]]
+
+
+ROWS: dict[str, LayerType] = {
+    "ArgMax": OTHER._replace(
+        bvlc=True,
+        shape=argmax,
+        bottoms=ONE,
+        tops=ONE,
+        moves=keep_if(lambda site: site.layer.argmax_param.axis == CHANNELS, never),
+        v1="ARGMAX",
+        reads="argmax_param",
+    ),
+    "Reduction": OTHER._replace(bvlc=True, shape=reduction, bottoms=ONE, tops=ONE, reads="reduction_param"),
+}

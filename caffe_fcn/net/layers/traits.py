@@ -1,0 +1,96 @@
+"""What layer types have in common: rows to begin with, of which a type says only where it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from caffe_fcn.net.layers.moves import keep
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, every_bottom, no_macs, no_params, opposite_bottom
+from caffe_fcn.net.layers.shape import Bottoms, Shape, Top
+from caffe_fcn.schema import Message
+
+
+def same(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
+    """Every top has the shape of the first bottom."""
+    return [bottoms[0]] * max(1, len(layer.top))
+
+
+def number(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
+    """LossLayer: one number; a further top, as some forks have, the terms it is the sum of."""
+    return [(), *[bottoms[0]] * (len(layer.top) - 1)]
+
+
+def as_they_are(_layer: Message, axes: int) -> tuple[int, ...]:
+    """All axes of a bottom in their own order."""
+    return tuple(range(axes))
+
+
+_PLAIN = LayerType(params=no_params, macs=no_macs)
+
+ELEMENTWISE = _PLAIN._replace(
+    shape=same,
+    bottoms=ONE,
+    moves=keep,
+    value_by_value=True,
+    in_its_place=True,
+)
+"""Each value of the top is one function of the value in its place, wherever that lies: activations."""
+
+CHANNELWISE = _PLAIN._replace(
+    shape=same,
+    bottoms=ONE,
+    moves=keep,
+    in_its_place=True,
+)
+"""Each channel is treated in a way of its own, all its places alike."""
+
+WINDOW = _PLAIN._replace(
+    bottoms=ONE,
+)
+"""Each cell of a map is made of a window of cells, or a window of cells of a cell."""
+
+JOIN = _PLAIN._replace(
+    bottoms=(2, None),
+    moves=keep,
+    maps=every_bottom,
+    joins=True,
+)
+"""Several maps are put together, cell by cell."""
+
+LOSS = _PLAIN._replace(
+    shape=number,
+    partial=True,
+    bottoms=SOME,
+    judges=True,
+)
+"""A number tells how far scores are from labels; a net in use does without."""
+
+DATA = _PLAIN._replace(
+    bottoms=(0, 0),
+)
+"""Values come into the net."""
+
+RESHAPING = _PLAIN._replace(
+    bottoms=ONE,
+    idle=always,
+    order=as_they_are,
+)
+"""Values get other axes, and nothing is computed."""
+
+OTHER = _PLAIN
+"""Nothing in common with other types but that nothing is learned."""
+
+__all__ = [
+    "CHANNELWISE",
+    "DATA",
+    "ELEMENTWISE",
+    "JOIN",
+    "LOSS",
+    "OTHER",
+    "RESHAPING",
+    "WINDOW",
+    "as_they_are",
+    "number",
+    "opposite_bottom",
+    "same",
+]

@@ -1,0 +1,47 @@
+"""The table of layer types: each type is one row, and what a row names is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from caffe_fcn import schema
+from caffe_fcn.net.layers import FAMILIES, LAYERS, UNKNOWN_TYPE, LayerType, row_of
+from caffe_fcn.net.layers.row import no_params
+from caffe_fcn.net.upgrade.v1 import old_types
+
+FIELDS = dict(schema.LayerParameter.DESCRIPTOR.fields_by_name)
+V1_TYPES = dict(schema.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name)
+
+
+def test_no_type_has_two_rows() -> None:
+    found = Counter(name for family in FAMILIES for name in family.ROWS)
+    assert [name for name, many in found.items() if many > 1] == []
+    assert found.keys() == LAYERS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_what_a_row_names_is_there(name: str) -> None:
+    row = LAYERS[name]
+    assert row.known
+    assert set(row.reads.split()) <= FIELDS.keys()
+    assert set(row.v1.split()) <= V1_TYPES.keys()
+    assert {old_types().get(old, old) for old in row.v1.split()} <= {name}
+    assert row.contains == "" or (row.contains in LAYERS and row.judges)
+    for path in row.fillers(schema.LayerParameter(type=name, bottom=["a"]), [(2, 2), (2,)]):
+        param, _, filler = path.partition(".")
+        assert param in row.reads.split()
+        assert FIELDS[param].message_type.fields_by_name[filler].message_type.name == "FillerParameter"
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_a_row_that_says_how_many_axes_blobs_had_has_blobs(name: str) -> None:
+    row = LAYERS[name]
+    assert not row.old_axes or row.layouts is not None or row.params not in (None, no_params)
+
+
+def test_an_unknown_type_has_a_row_that_says_nothing() -> None:
+    row = row_of("Riddle")
+    assert row is UNKNOWN_TYPE and row == LayerType()
+    assert (row.shape, row.params, row.moves, row.macs) == (None, None, None, None)
