@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from caffe_fcn.cli.ahead import Turn, ahead
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import KINDS, Targets
@@ -20,6 +19,7 @@ from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import Output, OutputFiles
 from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.files.stdout import to_stdout
+from caffe_fcn.predict.ahead import Turn, ahead
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.results import draw_heat, draw_labels, write_npy, write_npz
 from caffe_fcn.predict.run import carry_out, plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.engines.nets import Size
@@ -10,6 +11,7 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.net.geometry import words
 from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.ahead import Turns, ahead
 from caffe_fcn.predict.cells import Cells
 from caffe_fcn.predict.crops import frame_of
 from caffe_fcn.predict.images.picture import Box, Picture
@@ -146,15 +148,27 @@ def dense(
 ) -> dict[str, Array]:
     """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, cut into TILES, each of which is told
     by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
-    others: dict[str, Array] = {}
-    for row, column in tiles.pairs():
+
+    def read(tile: tuple[Span, Span]) -> NDArray[Any]:
+        row, column = tile
         box = Box(row.start, column.start, row.stop, column.stop) if into else Box(0, 0, *picture.size)
-        made = model.run(_blob(picture, box, steps))
-        others = {name: array for name, array in made.items() if name not in into}
+        return steps.blob(picture.read(box), box, frame_of(picture))[None]
+
+    if tiles.many == 1:
+        made = model.run(read(next(tiles.pairs())))
         for name, found in into.items():
-            _take(model, picture, name, made[name][0], (row, column) if tiles.many > 1 else None, found)
+            _take(model, picture, name, made[name][0], None, found)
         done()
-    return others
+        return {name: array for name, array in made.items() if name not in into}
+    turns: Turns[tuple[Span, Span], NDArray[Any], dict[str, Array]]
+    turns = ahead(tiles.pairs(), read, lambda turn: model.run(turn.read.result()))
+    with closing(turns):
+        for turn in turns:
+            made = turn.result()
+            for name, found in into.items():
+                _take(model, picture, name, made[name][0], turn.item, found)
+            done()
+    return {}
 
 
 def _take(model: Model, picture: Picture, name: str, made: Array, tile: tuple[Span, Span] | None, into: Map) -> None:
@@ -170,7 +184,3 @@ def _take(model: Model, picture: Picture, name: str, made: Array, tile: tuple[Sp
             f"not {show(expected)} as was inferred; this is a defect of caffe-fcn, please report it with the prototxt"
         )
     into.write(*first, block)
-
-
-def _blob(picture: Picture, box: Box, steps: Preprocessing) -> NDArray[Any]:
-    return steps.blob(picture.read(box), box, frame_of(picture))[None]

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from itertools import islice
 from threading import Event, Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -62,7 +62,7 @@ class Turn(Generic[Item, Read, Answer]):
         wait(either, return_when=FIRST_COMPLETED)
         return self._many.result() if self._many.done() else 0
 
-    def result(self, show: Callable[[], None]) -> Answer:
+    def result(self, show: Callable[[], None] = lambda: None) -> Answer:
         """Wait for the answer, and call SHOW for each step, also for those that were made before. Raises what kept the
         answer from being made."""
         assert self.answer is not None
@@ -76,9 +76,12 @@ class Turn(Generic[Item, Read, Answer]):
             self._show = None
 
 
+Turns: TypeAlias = Generator[Turn[Item, Read, Answer], None, None]
+
+
 def ahead(
     items: Iterable[Item], read: Callable[[Item], Read], answer: Callable[[Turn[Item, Read, Answer]], Answer]
-) -> Generator[Turn[Item, Read, Answer], None, None]:
+) -> Turns[Item, Read, Answer]:
     """The turns of ITEMS, in their order. READ and ANSWER run in threads; what ANSWER needs until the end of the turn
     it enters into `Turn.stack`. The iterator is to be closed: then it waits for the step that is being made."""
     stop, coming = Event(), iter(items)

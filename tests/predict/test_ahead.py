@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from caffe_fcn.cli.ahead import StoppedError, Turn, ahead
+from caffe_fcn.predict.ahead import StoppedError, Turn, ahead
 
 LONG = 30
 """Seconds after which a thread counts as stuck."""
