@@ -23,13 +23,14 @@ RANKS = {
     "schema": 0,
     "files": 1,
     "net": 2,
-    "surgery": 3,
-    "onnx": 4,
-    "engines": 5,
-    "proofs": 6,
-    "predict": 6,
-    "report": 7,
-    "cli": 8,
+    "model": 3,
+    "surgery": 4,
+    "onnx": 5,
+    "engines": 6,
+    "proofs": 7,
+    "predict": 7,
+    "report": 8,
+    "cli": 9,
 }
 """A package may import itself and those of a lower rank; proofs and predict do not need each other."""
 

@@ -19,7 +19,9 @@ from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
-from caffe_fcn.files.rewrite import DROP, BlobEdit, LayerEdit, write
+from caffe_fcn.files.rewrite import write
+from caffe_fcn.model.entries import Held
+from caffe_fcn.model.tensors import Tensor, stored
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import readers_of
 from caffe_fcn.net.foreign import refusal
@@ -225,10 +227,9 @@ def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[
     """Write the blobs of layers to PATH, under the names of those that they become in the new net, their PARTS, in the
     DIALECT of the reader."""
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
-    edits: dict[int, Sequence[LayerEdit]] = {}
+    layers: list[Held] = []
     for position, record in enumerate(weights.layers):
         if record.name not in parts or last.get(record.name) != position:
-            edits[position] = DROP
             continue
         other = next((blob.dtype for blob in record.blobs if blob.dtype not in dialect.dtypes), None)
         if other is not None:
@@ -236,13 +237,14 @@ def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[
                 f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dialect.dtypes)}, found "
                 f"{other}, which this engine does not read; use {option('engine', 'onnxruntime')}"
             )
-        scalars = [] if dialect.scalars else [place for place, blob in enumerate(record.blobs) if blob.shape == ()]
-        axis = dict.fromkeys(scalars, BlobEdit((1,)))
-        edits[position] = [
-            LayerEdit(schema.LayerParameter(name=part.layer.name, type=part.layer.type), axis, part.takes)
-            for part in parts[record.name]
-        ]
-    write(weights, path, edits, upgrade_header=lambda header: header, name=temporary_copy(weights))
+        tensors: list[Tensor] = [stored(weights.source, blob) for blob in record.blobs]
+        if not dialect.scalars:
+            tensors = [tensor.reshaped((1,)) if tensor.shape == () else tensor for tensor in tensors]
+        for number, part in enumerate(parts[record.name]):
+            header = schema.LayerParameter(name=part.layer.name, type=part.layer.type)
+            taken = tensors if part.takes is None else [tensors[place] for place in part.takes]
+            layers.append(Held(header, tuple(taken), None if number else record))
+    write(weights, path, layers, name=temporary_copy(weights))
 
 
 # ---- What a reader does not know ----

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from caffe_fcn.engines.protocol import temporary_copy
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.copying import Sink
+from caffe_fcn.files.parts import size_of, write_parts
 from caffe_fcn.onnx.graph import OnnxGraph
-from caffe_fcn.onnx.serialization import lay_out, size_of, write_parts
+from caffe_fcn.onnx.serialization import lay_out
 
 _MODEL, _DATA = "net.onnx", "net.data"
 
@@ -32,7 +34,7 @@ def written(graph: OnnxGraph, weights: WeightFile) -> Iterator[str]:
             try:
                 fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 try:
-                    write_parts(weights, fd, made)
+                    write_parts(Sink(fd), made)
                 finally:
                     os.close(fd)
             except OSError as error:

@@ -32,7 +32,8 @@ _NUMPY: Mapping[DType, str] = {
     "uint32": "<u4",
     "bool": "u1",
 }
-_RAW_TYPES: tuple[DType, ...] = ("float64", "float32", "float16", "int32", "uint32", "bool")
+RAW_TYPES: tuple[DType, ...] = ("float64", "float32", "float16", "int32", "uint32", "bool")
+"""NVCaffe's types of raw values, by the number that it writes for them."""
 _MAX_AXES = 32
 _SCAN = 1 << 20
 
@@ -270,21 +271,21 @@ def _stored(dialect: Dialect, fields: list[Field], pieces: list[Piece]) -> tuple
 
 
 def _raw_type(value: int, field: Field) -> DType:
-    if value >= len(_RAW_TYPES):
-        raise WireError(field.start, f"raw data of a type from 0 to {len(_RAW_TYPES) - 1}", f"type {value}")
-    return _RAW_TYPES[value]
+    if value >= len(RAW_TYPES):
+        raise WireError(field.start, f"raw data of a type from 0 to {len(RAW_TYPES) - 1}", f"type {value}")
+    return RAW_TYPES[value]
 
 
-def empty(values: Values, count: int) -> NDArray[Any]:
-    """An array of COUNT values, yet to be filled, of the type that VALUES are stored in."""
+def empty(dtype: DType, count: int) -> NDArray[Any]:
+    """An array of COUNT values, yet to be filled, of the type that values of DTYPE are stored in."""
     import numpy as np
 
-    return np.empty(count, dtype=_NUMPY[values.dtype])
+    return np.empty(count, dtype=_NUMPY[dtype])
 
 
 def read_stored(source: Source, values: Values, start: int, stop: int) -> NDArray[Any]:
     """Values start..stop, as they are stored, in an array of one axis. Its memory is that of the slice."""
-    out = empty(values, stop - start)
+    out = empty(values.dtype, stop - start)
     index = bisect_right(values.starts, start) - 1
     done = 0
     while done < len(out):

@@ -27,14 +27,13 @@ _PAGE = 4096
 
 
 class Sink:
-    """A file, a pipe or a terminal that bytes of SOURCE and others are written to, in order, at its position.
+    """A file, a pipe or a terminal that bytes of open files and others are written to, in order, at its position.
 
     `progress` is called with the count of bytes written so far. OSErrors of writing come through as they are.
     """
 
-    def __init__(self, source: Source, fd: int, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, fd: int, progress: Callable[[int], None] | None = None) -> None:
         self.written = 0
-        self._source = source
         self._fd = fd
         self._progress = progress or (lambda written: None)
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
@@ -53,15 +52,15 @@ class Sink:
             view = view[count:]
             self._advance(count)
 
-    def copy(self, start: int, end: int) -> None:
-        """Write bytes start..end of the source. Raises CaffemodelError where the source has become shorter."""
-        while start < end and (count := self._copy_in_kernel(start, end)):
+    def copy(self, source: Source, start: int, end: int) -> None:
+        """Write bytes start..end of SOURCE. Raises CaffemodelError where that has become shorter."""
+        while start < end and (count := self._copy_in_kernel(source, start, end)):
             start += count
-        with closing(_read_ahead(self._source, list(self._blocks(start, end)))) as blocks:
+        with closing(_read_ahead(source, list(self._blocks(start, end)))) as blocks:
             for block in blocks:
                 self.write(block)
 
-    def _copy_in_kernel(self, start: int, end: int) -> int:
+    def _copy_in_kernel(self, source: Source, start: int, end: int) -> int:
         """Copy a chunk without its bytes coming by here; how many bytes that were, 0 when there is no way."""
         # The kernel copies page by page. Where source and target are not at the same place of a page that
         # takes half as long again as large blocks do, and file systems that share extents cannot share any.
@@ -69,7 +68,7 @@ class Sink:
             return 0
         while self._ways:
             try:
-                count = self._ways[0](self._source.fd, self._fd, start, min(end - start, KERNEL_CHUNK))
+                count = self._ways[0](source.fd, self._fd, start, min(end - start, KERNEL_CHUNK))
             except OSError:
                 count = 0
             if count:

@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 from typing import Any, NamedTuple
@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffemodelError, WeightsError, missing
 from caffe_fcn.files.atomic import output_error
-from caffe_fcn.files.blobs import HDF5, BlobRecord, Piece, Run, Values
+from caffe_fcn.files.blobs import HDF5, ITEM_SIZE, BlobRecord, Piece, Run, Values
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.copying import Sink
-from caffe_fcn.files.rewrite import BlobEdit, Edits, LayerEdit, check_blob, value_parts, write_parts
+from caffe_fcn.files.parts import Tensor, size_of, write_parts
+from caffe_fcn.files.rewrite import Entry, check_count
 from caffe_fcn.files.slabs import reads, slabs
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN
@@ -257,38 +258,36 @@ class _Planned(NamedTuple):
 
     layer: str
     position: int
-    shape: tuple[int, ...]
-    values: Values
-    parts: list[Any]
+    tensor: Tensor
 
 
 def write_hdf5(
     weights: WeightFile,
     path: str | os.PathLike[str],
-    edits: Edits,
+    layers: Sequence[Entry],
     *,
     progress: Callable[[int], None] | None = None,
     name: str | None = None,
 ) -> None:
-    """Write WEIGHTS, of either kind, with EDITS to PATH as HDF5. Headers are left out but for their names.
+    """Write LAYERS, what became of those of WEIGHTS, to PATH as HDF5. Headers are left out but for their names.
 
     `progress` gets the count of bytes written so far. NAME is what errors call PATH. Raises WeightsError where
-    HDF5 cannot hold the weights or an edit does not suit a blob; CaffemodelError where WEIGHTS cannot be read;
-    OutputError where PATH cannot be written; ExtraError where h5py is not installed.
+    HDF5 cannot hold the weights or a tensor has other values than its shape asks for; CaffemodelError where a file
+    cannot be read; OutputError where PATH cannot be written; ExtraError where h5py is not installed.
     """
     name = name or os.fspath(path)
     h5py = _h5py(name)
-    layers, blobs = _plan(weights, edits, name)
+    groups, blobs = _plan(weights, layers, name)
     try:
         with _system_errors():
-            offsets = _lay_out(h5py, path, layers, blobs)
+            offsets = _lay_out(h5py, path, groups, blobs)
         fd = os.open(path, os.O_WRONLY)
         try:
-            _fill(weights, fd, blobs, offsets, progress)
+            _fill(fd, blobs, offsets, progress)
         finally:
             os.close(fd)
     except OSError as error:
-        raise output_error(name, error, needed=sum(blob.values.size for blob in blobs)) from error
+        raise output_error(name, error, needed=size_of(blob.tensor for blob in blobs)) from error
 
 
 @contextmanager
@@ -302,39 +301,34 @@ def _system_errors() -> Iterator[None]:
         raise OSError(code, os.strerror(code) if code else " ".join(str(error).split())) from error
 
 
-def _plan(weights: WeightFile, edits: Edits, name: str) -> tuple[list[str], list[_Planned]]:
+def _plan(weights: WeightFile, layers: Sequence[Entry], name: str) -> tuple[list[str], list[_Planned]]:
     """The groups and the datasets to be."""
-    layers: dict[str, None] = {}
+    groups: dict[str, None] = {}
     holders: set[str] = set()
     planned: list[_Planned] = []
-    for position, record in enumerate(weights.layers):
-        for edit in edits.get(position, (LayerEdit(),)):
-            layer = edit.header.name if edit.header is not None else record.name
-            _check_name(name, layer)
-            blobs = edit.taken(record)
-            if blobs and layer in holders:
-                raise WeightsError(f"{name}: two layers called {layer!r} have weights, and HDF5 holds one; rename one")
-            layers[layer] = None
-            holders.update([layer] if blobs else [])
-            for index, (before, blob) in enumerate(blobs):
-                if not blob.absent:
-                    place = f"{weights.path}: layer {layer!r}, blob {before}"
-                    planned.append(_planned(layer, index, blob, edit.blobs.get(before), place))
-    return list(layers), planned
+    for entry in layers:
+        layer = entry.name
+        _check_name(name, layer)
+        if entry.tensors and layer in holders:
+            raise WeightsError(f"{name}: two layers called {layer!r} have weights, and HDF5 holds one; rename one")
+        groups[layer] = None
+        holders.update([layer] if entry.tensors else [])
+        for index, tensor in enumerate(entry.tensors):
+            if tensor.kept is None or not tensor.kept.blob.absent:
+                _check_tensor(tensor, f"{weights.path}: layer {layer!r}, blob {index}")
+                planned.append(_Planned(layer, index, tensor))
+    return list(groups), planned
 
 
-def _planned(layer: str, index: int, blob: BlobRecord, change: BlobEdit | None, place: str) -> _Planned:
-    """The dataset of BLOB, which is blob INDEX of LAYER and at PLACE in the file, with its CHANGE. Raises WeightsError
-    where that cannot be."""
-    if change is not None:
-        check_blob(blob, change, place)
-    if not blob.dtype.startswith("float"):
-        raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {blob.dtype}")
-    shape = change.shape if change else blob.shape
-    if prod(shape) != blob.count:
-        shown = "×".join(map(str, shape)) or "a single value"
-        raise WeightsError(f"{place}: expected values for its shape, {shown}, found {blob.count:,}")
-    return _Planned(layer, index, shape, blob.values, value_parts(blob.values, change.order if change else None))
+def _check_tensor(tensor: Tensor, place: str) -> None:
+    """Raise WeightsError where TENSOR, which messages call PLACE, cannot be a dataset."""
+    check_count(tensor, place)
+    if not tensor.dtype.startswith("float"):
+        raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {tensor.dtype}")
+    count = tensor.size // ITEM_SIZE[tensor.dtype]
+    if prod(tensor.shape) != count:
+        shown = "×".join(map(str, tensor.shape)) or "a single value"
+        raise WeightsError(f"{place}: expected values for its shape, {shown}, found {count:,}")
 
 
 def _check_name(name: str, layer: str) -> None:
@@ -360,23 +354,21 @@ def _lay_out(h5py: Any, path: str | os.PathLike[str], layers: list[str], blobs: 
             data.create_group(layer)
         offsets = []
         for blob in blobs:
-            kind = h5py.h5t.IEEE_F64LE if blob.values.dtype == "float64" else h5py.h5t.IEEE_F32LE
-            kind = h5py.h5t.IEEE_F16LE if blob.values.dtype == "float16" else kind
-            space = h5py.h5s.create_simple(blob.shape) if blob.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+            kind = h5py.h5t.IEEE_F64LE if blob.tensor.dtype == "float64" else h5py.h5t.IEEE_F32LE
+            kind = h5py.h5t.IEEE_F16LE if blob.tensor.dtype == "float16" else kind
+            shape = blob.tensor.shape
+            space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
             dataset = h5py.h5d.create(data[blob.layer].id, str(blob.position).encode(), kind, space, plist)
             offsets.append(dataset.get_offset() or 0)
         return offsets
 
 
-def _fill(
-    weights: WeightFile, fd: int, blobs: list[_Planned], offsets: list[int], progress: Callable[[int], None] | None
-) -> None:
+def _fill(fd: int, blobs: list[_Planned], offsets: list[int], progress: Callable[[int], None] | None) -> None:
     """Write the values where the file has room for them."""
     written = 0
     for blob, offset in zip(blobs, offsets, strict=True):
         os.lseek(fd, offset, os.SEEK_SET)
         before = written
         told = (lambda count, before=before: progress(before + count)) if progress else None
-        sink = Sink(weights.source, fd, told)
-        write_parts(weights, sink, blob.parts)
-        written += sink.written
+        write_parts(Sink(fd, told), [blob.tensor])
+        written += blob.tensor.size

@@ -15,14 +15,16 @@ from typing import NamedTuple
 from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.copying import Sink
 from caffe_fcn.files.literals import as_utf8
+from caffe_fcn.files.parts import Part, size_of, write_parts
 from caffe_fcn.files.stdout import STDOUT, write_stdout
 from caffe_fcn.net.geometry import Phase, Reason, exactness_of, infer_geometry, words
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.lowering import Lowered, lower
-from caffe_fcn.onnx.serialization import LIMIT, Part, lay_out, onnx_package, size_of, write_parts
+from caffe_fcn.onnx.serialization import LIMIT, lay_out, onnx_package
 
 DATA_SUFFIX = ".data"
 """What the file of values is called behind the name of the model."""
@@ -108,12 +110,11 @@ def export(
     planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
     if size_of(parts.model) > LIMIT:
         raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")
-    _write(weights, planned, inputs, force, progress)
+    _write(planned, inputs, force, progress)
     return Exported(lowered, {name: size_of(made) for name, made in planned.items()})
 
 
 def _write(
-    weights: WeightFile,
     planned: Mapping[str, Sequence[Part]],
     inputs: Sequence[str],
     force: bool,
@@ -121,7 +122,7 @@ def _write(
 ) -> None:
     """Write the files PLANNED, all of them or none."""
     if STDOUT in planned:
-        write_stdout(lambda fd: write_parts(weights, fd, planned[STDOUT], progress), size_of(planned[STDOUT]))
+        write_stdout(lambda fd: write_parts(Sink(fd, progress), planned[STDOUT]), size_of(planned[STDOUT]))
         return
     check_outputs(planned, inputs, force=force)
     done = 0
@@ -130,7 +131,7 @@ def _write(
             output = files.add(name, overwrite=force)
             told = (lambda written, before=done: progress(before + written)) if progress else None
             try:
-                write_parts(weights, output.fd, parts, told)
+                write_parts(Sink(output.fd, told), parts)
             except BrokenPipeError:
                 raise
             except OSError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import copysign, inf, prod
 from typing import NamedTuple, TypeAlias
 
-from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.files.parts import Tensor
 
 FLOAT, INT64 = 1, 7
 """TensorProto.DataType: float32 and int64, the only types of constants."""
@@ -38,12 +38,12 @@ class OnnxNode:
 
 
 class Constant(NamedTuple):
-    """A value that is known beforehand: bytes made here, little-endian, or the values of a blob in a file."""
+    """A value that is known beforehand: bytes made here, little-endian, or those of a tensor."""
 
     name: str
     kind: int
     dims: tuple[int, ...]
-    data: bytes | BlobRecord
+    data: bytes | Tensor
 
     @property
     def size(self) -> int:
@@ -121,11 +121,11 @@ class Builder:
         """A constant of float32 VALUES, made from blobs, in a list."""
         return self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, (len(values),), _packed(values)))
 
-    def stored(self, label: str, blob: BlobRecord, dims: tuple[int, ...]) -> str:
-        """A constant that holds, as float32 of the shape DIMS, the values of BLOB; one for all that want the same."""
-        key = (id(blob), dims)
+    def stored(self, label: str, tensor: Tensor, dims: tuple[int, ...]) -> str:
+        """A constant that holds, in the shape DIMS, the float32 of TENSOR; one for all that want the same."""
+        key = (id(tensor), dims)
         if key not in self._stored:
-            self._stored[key] = self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, dims, blob))
+            self._stored[key] = self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, dims, tensor))
         return self._stored[key]
 
     def give(self, names: Iterable[tuple[str, str]]) -> None:

@@ -222,7 +222,7 @@ class _Walk:
             tops=tuple(dims[blob] for blob in node.tops),
             nominal=tuple(shape for each in node.bottoms if isinstance(shape := blobs[each], tuple)),
             params=params,
-            blob=lambda position: self.parameters.blob(node, position),
+            tensor=lambda position: self.parameters.tensor(node, position),
             read=lambda position: self.parameters.read(node, position),
             expand_lrn=self.expand_lrn,
         )

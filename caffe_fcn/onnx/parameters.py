@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.tensors import Cast, Tensor, stored
 from caffe_fcn.net.graph import Node
 
 MAX_READ = 1 << 20
@@ -19,14 +20,21 @@ class Parameters:
     def __init__(self, weights: WeightFile) -> None:
         self._weights = weights
         self._held = weights.held
+        self._tensors: dict[int, Tensor] = {}
 
-    def blob(self, node: Node, position: int) -> BlobRecord:
-        """Parameter blob POSITION of NODE."""
+    def tensor(self, node: Node, position: int) -> Tensor:
+        """Parameter blob POSITION of NODE, as float32; one and the same for all layers that share it."""
+        blob = self._blob(node, position)
+        if id(blob) not in self._tensors:
+            self._tensors[id(blob)] = Cast(stored(self._weights.source, blob), "float32")
+        return self._tensors[id(blob)]
+
+    def _blob(self, node: Node, position: int) -> BlobRecord:
         return self._held[node.name][position]
 
     def read(self, node: Node, position: int) -> Sequence[float]:
         """The values of such a blob, which is small. Raises WeightsError."""
-        blob = self.blob(node, position)
+        blob = self._blob(node, position)
         if blob.count > MAX_READ:
             raise WeightsError(
                 f"{self._weights.path}: layer {node.name!r}: expected at most {MAX_READ:,} values in blob {position}, "

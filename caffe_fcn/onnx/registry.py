@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
-from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.graph import Builder, Dims
@@ -31,9 +31,9 @@ class RefusalError(Exception):
 class Site:
     """A layer about to be lowered: what it is, the values it reads, and where to put what it becomes.
 
-    PARAMS are the shapes that the net gives its parameter blobs; BLOB and READ give the blobs themselves,
-    by position: as they lie in the file, and as a list of numbers, for those that are small. NOMINAL are the shapes of
-    the bottoms at the size that the file gives. With EXPAND_LRN, ONNX's operator LRN is not used.
+    PARAMS are the shapes that the net gives its parameter blobs; TENSOR and READ give the blobs themselves,
+    by position: as float32, yet to be read, and as a list of numbers, for those that are small. NOMINAL are the shapes
+    of the bottoms at the size that the file gives. With EXPAND_LRN, ONNX's operator LRN is not used.
     """
 
     node: Node
@@ -43,7 +43,7 @@ class Site:
     tops: tuple[Dims, ...]
     nominal: tuple[Shape, ...]
     params: tuple[Shape, ...]
-    blob: Callable[[int], BlobRecord]
+    tensor: Callable[[int], Tensor]
     read: Callable[[int], Sequence[float]]
     expand_lrn: bool
 
@@ -57,7 +57,7 @@ class Site:
         shape = self.params[position]
         if dims is not None and prod(dims) != prod(shape):
             raise RefusalError(f"its parameter blob {position} has the shape {shape}, which cannot be read as {dims}")
-        return self.build.stored(f"blob{position}", self.blob(position), shape if dims is None else dims)
+        return self.build.stored(f"blob{position}", self.tensor(position), shape if dims is None else dims)
 
 
 Lowering: TypeAlias = Callable[[Site], "str | Sequence[str]"]

@@ -1,22 +1,20 @@
-"""An ONNX file as a list of parts: bytes made here, and blobs of the weight file whose values go in between.
+"""An ONNX file as a list of parts: bytes made here, and tensors whose values go in between.
 
-The one idea: all of a model but its weights is small and is serialised by the onnx package; a weight is the
-header of a tensor, serialised too, and the values behind it. Protobuf takes the fields of a message in any
-order, so the parts only need to be put together, with their lengths, which are known beforehand.
+All of a model but its weights is small and is serialised by the onnx package; a weight is the header of a tensor,
+serialised too, and the values behind it. Protobuf takes the fields of a message in any order, so the parts only need to
+be put together, with their sizes, which are known beforehand.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from caffe_fcn import __version__
 from caffe_fcn.errors import missing
-from caffe_fcn.files.blobs import BlobRecord
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.copying import Sink
 from caffe_fcn.files.literals import as_utf8
+from caffe_fcn.files.parts import Part, size_of
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.onnx.graph import FLOAT, Constant, OnnxGraph, Value
 
@@ -36,10 +34,6 @@ _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 """The fields ModelProto.graph, GraphProto.initializer and TensorProto.raw_data."""
 _EXTERNAL = 1
 """TensorProto.DataLocation."""
-_CHUNK = 1 << 18
-"""Values converted at a time."""
-
-Part: TypeAlias = bytes | BlobRecord
 
 
 class ModelParts(NamedTuple):
@@ -79,28 +73,6 @@ def lay_out(
         body += _framed(_INITIALIZER, [_tensor_header(onnx, constant, (data_name, end + gap, constant.size))])
         end += gap + constant.size
     return ModelParts([_model_bytes(onnx, metadata, doc), *_framed(_GRAPH, body)], data)
-
-
-def size_of(parts: Sequence[Part]) -> int:
-    """How many bytes PARTS are."""
-    return sum(len(part) if isinstance(part, bytes) else part.count * 4 for part in parts)
-
-
-def write_parts(
-    weights: WeightFile, fd: int, parts: Sequence[Part], progress: Callable[[int], None] | None = None
-) -> None:
-    """Write PARTS to a descriptor, blobs as float32. OSErrors of writing come through as they are."""
-    sink = Sink(weights.source, fd, progress)
-    for part in parts:
-        if isinstance(part, bytes):
-            sink.write(part)
-        elif part.dtype == "float32" and part.packed:
-            for span in part.data:
-                sink.copy(*span)
-        else:
-            for start in range(0, part.count, _CHUNK):
-                values = weights.read_values(part, start, min(start + _CHUNK, part.count))
-                sink.write(values.astype("<f4", copy=False))
 
 
 def _framed(number: int, parts: list[Part]) -> list[Part]:

@@ -13,8 +13,8 @@ from functools import cached_property
 from math import prod
 from typing import ClassVar, NamedTuple
 
-from caffe_fcn.files.reorder import Reorder, Segment
-from caffe_fcn.files.rewrite import BlobEdit
+from caffe_fcn.model.reorder import Reorder, Segment
+from caffe_fcn.model.tensors import Reordered, Tensor
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.layers.windows import SIDED_PADS
 from caffe_fcn.net.shapes import Shape, show
@@ -36,6 +36,10 @@ class Edit:
 
     def apply(self, target: Message) -> None:
         """Change TARGET, a LayerParameter, in place."""
+
+    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What becomes of the layer's parameter blobs, which are OLD: none where the weights have none."""
+        return old
 
     def describe(self) -> str:
         """The change in one line for people."""
@@ -78,14 +82,6 @@ class ToConvolution(Edit):
         return any(s.channels_last and s.positions > 1 and s.channels > 1 for s in self.segments)
 
     @property
-    def weight_edit(self) -> BlobEdit:
-        """What becomes of the weight blob."""
-        if not (self.transposed or self.reordered):
-            return BlobEdit(self.weight_shape)
-        segments = self.segments if self.reordered else ()
-        return BlobEdit(self.weight_shape, Reorder(self.num_output, self.columns, self.transposed, segments))
-
-    @property
     def weight_count(self) -> int:
         """The number of values in the weight blob."""
         return self.num_output * self.columns
@@ -114,6 +110,15 @@ class ToConvolution(Edit):
         set_window(new, self.kernel)
         target.type = "Convolution"
         target.ClearField("inner_product_param")
+
+    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if not old:
+            return old
+        if not (self.transposed or self.reordered):
+            return (old[0].reshaped(self.weight_shape), *old[1:])
+        segments = self.segments if self.reordered else ()
+        order = Reorder(self.num_output, self.columns, self.transposed, segments)
+        return (Reordered(old[0], order, self.weight_shape), *old[1:])
 
     def describe(self) -> str:
         return ", ".join(self.cells)

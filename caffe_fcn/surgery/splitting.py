@@ -7,22 +7,22 @@ goes where is decided by layer name, for the text and for the weights alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.rewrite import BlobEdit, Edits, LayerEdit
+from caffe_fcn.model.entries import Held
 from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, batch_norm_layouts, stored_eps
 from caffe_fcn.net.layers.shape import matching
 from caffe_fcn.net.shapes import BatchNormBlobs, Shape, batch_norm_blobs
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import FORKS, Message
-from caffe_fcn.surgery.fitting import blob_shapes, loads
-from caffe_fcn.surgery.weights import current_header
+from caffe_fcn.surgery.fitting import blob_shapes
+from caffe_fcn.surgery.weights import current_header, fitted
 
 TYPE = "BatchNorm"
 _PARAM = "batch_norm_param"
@@ -209,23 +209,23 @@ def split_net(net: Message, splits: Mapping[str, Split]) -> tuple[Message, tuple
     return made, tuple(origins)
 
 
-def split_weights(weights: WeightFile, edits: Edits, splits: Mapping[str, Split], net: Message) -> Edits:
-    """EDITS of WEIGHTS, and those that split the BatchNorm layers as in NET, the net before."""
+def split_weights(layers: Iterable[Held], splits: Mapping[str, Split], net: Message) -> tuple[Held, ...]:
+    """LAYERS of weights, with the BatchNorm layers split as in NET, the net before."""
     said = {layer.name: layer for layer in net.layer if layer.type == TYPE}
     types = {layer.name: layer.type for layer in net.layer}
-    changed = dict(edits)
-    for position, record in enumerate(weights.layers):
-        split = splits.get(record.name)
-        before = edits.get(position, (LayerEdit(),))
-        if split is None or not before:
+    made: list[Held] = []
+    for entry in layers:
+        record = entry.record
+        split = splits.get(record.name) if record is not None else None
+        if split is None or record is None:
+            made.append(entry)
             continue
-        header = before[0].header if before[0].header is not None else current_header(record, types)
-        shapes = zip(record.blobs, split.params, strict=False)
-        shaped = {at: BlobEdit(shape) for at, (blob, shape) in enumerate(shapes) if not loads(blob, shape)}
-        taken = parts_of(split) if record.blobs else [()] * (1 + len(split.names))
-        layers = split_layer(header, split, said[record.name])
-        changed[position] = [
-            LayerEdit(each, {at: edit for at, edit in {**shaped, **before[0].blobs}.items() if at in takes}, takes)
-            for each, takes in zip(layers, taken, strict=False)
+        header = entry.header if entry.header is not None else current_header(record, types)
+        tensors = fitted(entry, split.params).tensors
+        taken = parts_of(split) if tensors else [()] * (1 + len(split.names))
+        split_up = zip(split_layer(header, split, said[record.name]), taken, strict=False)
+        made += [
+            Held(each, tuple(tensors[place] for place in takes), record if not number else None)
+            for number, (each, takes) in enumerate(split_up)
         ]
-    return changed
+    return tuple(made)

@@ -7,6 +7,7 @@ so that comments stay and values are copied without being looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,9 +20,9 @@ from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.headers import merge_header
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
-from caffe_fcn.files.rewrite import DROP, Edits, LayerEdit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
+from caffe_fcn.model.entries import Held, held_in
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
 from caffe_fcn.net.selection import ANY_NET, Selection
@@ -41,7 +42,7 @@ from caffe_fcn.surgery.convert import check_text
 from caffe_fcn.surgery.meeting import meet
 from caffe_fcn.surgery.splitting import TYPE as BATCH_NORM
 from caffe_fcn.surgery.splitting import Split, asks, find_splits, holds, is_of_batch_norm, split_net, split_weights
-from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes
+from caffe_fcn.surgery.weights import WeightPlan, with_current_shapes, with_headers_of_today
 
 _LAYER = 100
 """The field, by number, that a net's layers stand in."""
@@ -88,7 +89,7 @@ def upgrade_pair(
     text = _upgrade_text(source, selection, splits)
     trained = _upgrade_weights(held, hdf5, selection, found.params)
     if splits and trained.plan is not None:
-        plan = trained.plan._replace(edits=split_weights(held, trained.plan.edits, splits, source.net))
+        plan = trained.plan._replace(layers=split_weights(trained.plan.layers, splits, source.net))
         changes = (*trained.changes, *_split_changes(splits))
         trained = trained._replace(plan=plan, changes=changes)
     fit = found.fit._replace(scaled=()) if bvlc else found.fit
@@ -190,7 +191,7 @@ def _upgrade_weights(
     """Blobs get their shapes, and are packed; the net inside is upgraded too."""
     changes: list[str] = []
     notes: list[str] = []
-    edits: Edits = {}
+    layers = held_in(weights)
     types: dict[str, str] = {}
     head: bytes | None = None
     if weights.hdf5 and not hdf5:
@@ -207,12 +208,12 @@ def _upgrade_weights(
         net = _net_inside(weights)
         whole = True
         try:
-            edits, head, offsets = _net_edits(weights, net, selection)
+            layers, head, offsets = _upgraded_net(weights, net, selection)
             changes += offsets
         except NetError as error:
             if not weights.legacy:
                 raise
-            edits, head = _edits_one_by_one(weights)
+            head = _head_alone(weights)
             types = _types_inside(weights)
             whole = False
             notes.append(f"{error}; its layers are brought over one by one, those of an unknown type as 'Unknown'")
@@ -220,7 +221,8 @@ def _upgrade_weights(
     changes += _blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
         changes.append("a caffemodel, which becomes HDF5: names and weights")
-    plan = WeightPlan(with_current_shapes(weights, edits, types, params), (), (), types, head, params)
+    layers = with_current_shapes(with_headers_of_today(layers, types), types, params)
+    plan = WeightPlan(layers, (), (), types, head, params)
     form = weights.layers[0].format
     return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, plan=plan)
 
@@ -242,27 +244,27 @@ def _types_inside(weights: WeightFile) -> dict[str, str]:
         return {}
 
 
-def _net_edits(weights: WeightFile, net: Message, selection: Selection) -> tuple[Edits, bytes | None, list[str]]:
-    """The edits that upgrade the headers of WEIGHTS, which make up NET, what then stands before the layers, and the
-    offsets that Crop layers get, in words."""
+def _upgraded_net(
+    weights: WeightFile, net: Message, selection: Selection
+) -> tuple[tuple[Held, ...], bytes | None, list[str]]:
+    """The layers of WEIGHTS, which make up NET, with upgraded headers, what then stands before them, and the offsets
+    that Crop layers get, in words."""
     upgraded, origins = upgrade_with_origins(net, source=weights.path)
     upgraded, offsets = crops.settled_inside(upgraded, weights.path, selection)
     successors = dict(zip(origins, upgraded.layer, strict=True))
-    edits: dict[int, Sequence[LayerEdit]] = {}
-    for position, record in enumerate(weights.layers):
-        layer = successors.get(position)
-        if layer is None:  # a padding layer of 2013, which its successor took over
-            edits[position] = DROP
-        elif weights.legacy or layer != record.header:
-            edits[position] = (LayerEdit(layer),)
-    return edits, _head(weights, upgraded, successors.get(None)), offsets
+    layers: list[Held] = []
+    for position, entry in enumerate(held_in(weights)):
+        layer = successors.get(position)  # None: a padding layer of 2013, which its successor took over
+        if layer is not None:
+            same = not weights.legacy and entry.record is not None and layer == entry.record.header
+            layers.append(entry if same else replace(entry, header=layer))
+    return tuple(layers), _head(weights, upgraded, successors.get(None)), offsets
 
 
-def _edits_one_by_one(weights: WeightFile) -> tuple[Edits, bytes | None]:
-    """The same for a net with layers that cannot be upgraded together: each by itself, and the net's own fields."""
+def _head_alone(weights: WeightFile) -> bytes | None:
+    """What stands before the layers of a net that cannot be upgraded together: the net's own fields."""
     upgraded, _ = upgrade_with_origins(weights.net_header, source=weights.path)
-    head = _head(weights, upgraded, upgraded.layer[0] if upgraded.layer else None)
-    return {position: (LayerEdit(),) for position in range(len(weights.layers))}, head
+    return _head(weights, upgraded, upgraded.layer[0] if upgraded.layer else None)
 
 
 def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes | None:

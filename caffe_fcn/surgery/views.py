@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
-from caffe_fcn.files.reorder import Segment
+from caffe_fcn.model.reorder import Segment
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape, Unknown
 

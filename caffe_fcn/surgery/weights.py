@@ -6,7 +6,7 @@ untouched. What both hold must agree: a blob of another size means that the weig
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from typing import NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.files.rewrite import DROP, BlobEdit, Edits, LayerEdit
+from caffe_fcn.model.entries import Held, held_in
+from caffe_fcn.model.tensors import Stored, Tensor
 from caffe_fcn.net.blobs import current_shape
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.upgrade import upgrade_layer_header
@@ -27,10 +28,10 @@ from caffe_fcn.wording import option
 
 
 class WeightPlan(NamedTuple):
-    """What to do to a caffemodel. `missing`: layers of the net it holds no blobs for; `foreign`: layers with
+    """What a file of weights becomes. `missing`: layers of the net it holds no blobs for; `foreign`: layers with
     blobs that the net lacks, copied untouched."""
 
-    edits: Edits
+    layers: tuple[Held, ...]
     missing: tuple[str, ...]
     foreign: tuple[str, ...]
     types: Mapping[str, str]
@@ -39,12 +40,9 @@ class WeightPlan(NamedTuple):
     params: Mapping[str, Sequence[Shape]] = MappingProxyType({})
     """The shapes that the net gives the blobs of its layers, by the names that these had, where they are known."""
 
-    def upgrade_header(self, header: Message) -> Message:
-        """The current form of a legacy layer header: the net's word for the type goes before the number's."""
-        return _upgraded(header, self.types)
-
 
 def _upgraded(header: Message, types: Mapping[str, str]) -> Message:
+    """The current form of a legacy layer header: the net's word for the type goes before the number's."""
     name = header.layer.name if header.HasField("layer") else header.name
     try:
         return upgrade_layer_header(header, type_name=types.get(name))
@@ -54,37 +52,46 @@ def _upgraded(header: Message, types: Mapping[str, str]) -> Message:
         return upgrade_layer_header(header, type_name="Unknown")
 
 
-def for_hdf5(weights: WeightFile, plan: WeightPlan) -> Edits:
-    """PLAN's edits of WEIGHTS for a file in HDF5, where every blob has the axes it has today."""
-    return with_current_shapes(weights, plan.edits, plan.types, plan.params)
+def for_hdf5(plan: WeightPlan) -> tuple[Held, ...]:
+    """PLAN's layers for a file in HDF5, where every blob has the axes it has today."""
+    return with_current_shapes(plan.layers, plan.types, plan.params)
 
 
 def with_current_shapes(
-    weights: WeightFile,
-    edits: Edits,
+    layers: Iterable[Held],
     types: Mapping[str, str],
     params: Mapping[str, Sequence[Shape]] = MappingProxyType({}),
-) -> Edits:
-    """EDITS, and one for every blob beside whose shape is given in the old way or whose values are not packed.
+) -> tuple[Held, ...]:
+    """LAYERS, with a shape for every blob beside whose shape is given in the old way or whose values are not packed.
 
     TYPES holds the layers' types by name; that of others is taken from the file. PARAMS are the shapes that a net gives
     the blobs; where it gives none, the type tells.
     """
-    changed = dict(edits)
-    for position, record in enumerate(weights.layers):
-        old = [index for index, blob in enumerate(record.blobs) if blob.legacy_shape or not blob.packed]
-        if old:
-            kind = types.get(record.name) or current_header(record, types).type
-            told = params.get(record.name, ())
-            shapes = {
-                index: BlobEdit(
-                    told[index] if index < len(told) else current_shape(kind, index, record.blobs[index].shape)
-                )
-                for index in old
-            }
-            before = edits.get(position, (LayerEdit(),))
-            changed[position] = [replace(edit, blobs={**shapes, **edit.blobs}) for edit in before]
-    return changed
+    return tuple(_with_current_shapes(entry, types, params) for entry in layers)
+
+
+def _with_current_shapes(entry: Held, types: Mapping[str, str], params: Mapping[str, Sequence[Shape]]) -> Held:
+    record = entry.record
+    if record is None or not any(map(_is_old, entry.tensors)):
+        return entry
+    kind = types.get(record.name) or current_header(record, types).type
+    told = params.get(record.name, ())
+    return replace(
+        entry,
+        tensors=tuple(
+            tensor.reshaped(told[index] if index < len(told) else current_shape(kind, index, tensor.shape))
+            if _is_old(tensor)
+            else tensor
+            for index, tensor in enumerate(entry.tensors)
+        ),
+    )
+
+
+def _is_old(tensor: Tensor) -> bool:
+    """Whether TENSOR is a blob as it stands in its file, and the file has it in a way that is no longer written."""
+    kept = tensor.kept
+    stays = isinstance(tensor, Stored) and tensor.given is None
+    return stays and kept is not None and (kept.blob.legacy_shape or not kept.blob.packed)
 
 
 def current_header(record: LayerRecord, types: Mapping[str, str]) -> Message:
@@ -92,8 +99,18 @@ def current_header(record: LayerRecord, types: Mapping[str, str]) -> Message:
     return _upgraded(record.header, types) if record.format in ("V1", "V0") else record.header
 
 
+def with_headers_of_today(layers: Iterable[Held], types: Mapping[str, str]) -> tuple[Held, ...]:
+    """LAYERS, with a header in the current format for each that has none and is in a legacy one."""
+    return tuple(
+        replace(entry, header=current_header(entry.record, types))
+        if entry.header is None and entry.record is not None and entry.record.format in ("V1", "V0")
+        else entry
+        for entry in layers
+    )
+
+
 def plan_weights(found: Trained, weights: WeightFile, surgery: Surgery) -> WeightPlan:
-    """The edits of WEIGHTS that follow SURGERY on the net that was FOUND with them. Raises WeightsError where they hold
+    """What follows from SURGERY, on the net that was FOUND with WEIGHTS, for these. Raises WeightsError where they hold
     nothing to convert."""
     net, params = found.source.net, found.params
     types = {layer.name: layer.type for layer in net.layer}
@@ -103,45 +120,59 @@ def plan_weights(found: Trained, weights: WeightFile, surgery: Surgery) -> Weigh
             by_name.setdefault(edit.layer, []).append(edit)
     _check_names(found, weights, surgery)
     moved = _moved_blobs(net, surgery)
-    edits: dict[int, Sequence[LayerEdit]] = {}
-    for position, record in enumerate(weights.layers):
-        shaped = _reshaped(record, params.get(record.name, ()))
-        if record.name in by_name:
-            edits[position] = _layer_edit(record, by_name[record.name], net, types, shaped)
-        elif record.name not in types:
-            edits.update(_rewired(position, current_header(record, types), moved))
-        elif shaped:
-            edits[position] = (LayerEdit(None, shaped),)
-    return WeightPlan(edits, found.missing, foreign_layers(weights, types), types, params=params)
+    before = held_in(weights)
+    layers = tuple(_changed(before, by_name, net, types, params, moved))
+    if weights.legacy and layers != before:
+        layers = with_headers_of_today(layers, types)
+    return WeightPlan(layers, found.missing, foreign_layers(weights, types), types, params=params)
 
 
-def _layer_edit(
-    record: LayerRecord,
-    changes: Sequence[Edit],
+def _changed(
+    layers: Iterable[Held],
+    by_name: Mapping[str, Sequence[Edit]],
     net: Message,
     types: Mapping[str, str],
-    shaped: Mapping[int, BlobEdit],
-) -> Sequence[LayerEdit]:
-    """The edit of RECORD, whose blobs are SHAPED, by CHANGES."""
-    if any(edit.drops for edit in changes) and not record.blobs:  # of one name with a layer that has weights
-        return DROP
-    old = current_header(record, types)
+    params: Mapping[str, Sequence[Shape]],
+    moved: Mapping[str, str],
+) -> Iterator[Held]:
+    """LAYERS, with the edits BY_NAME of layer."""
+    for entry in layers:
+        record = entry.record
+        if record is None:
+            yield entry
+        elif record.name not in types and record.name not in by_name:
+            header = _rewired(current_header(record, types), moved)
+            yield entry if header is None else replace(entry, header=header)
+        else:
+            shaped = fitted(entry, params.get(record.name, ()))
+            changes = by_name.get(record.name, ())
+            if any(edit.drops for edit in changes) and not record.blobs:
+                continue  # of one name with a layer that has weights
+            yield _edited(shaped, record, changes, net, types) if changes else shaped
+
+
+def fitted(entry: Held, params: Sequence[Shape]) -> Held:
+    """ENTRY, whose tensors are the blobs of a record, with the shapes PARAMS for those that Caffe would not load as
+    these, although only axes of one differ."""
+    blobs = entry.record.blobs if entry.record is not None else ()
+    pairs = zip(entry.tensors, blobs, params, strict=False)
+    shaped = [tensor if loads(blob, shape) else tensor.reshaped(shape) for tensor, blob, shape in pairs]
+    tensors = (*shaped, *entry.tensors[len(shaped) :])
+    same = all(one is other for one, other in zip(tensors, entry.tensors, strict=True))
+    return entry if same else replace(entry, tensors=tensors)
+
+
+def _edited(entry: Held, record: LayerRecord, changes: Sequence[Edit], net: Message, types: Mapping[str, str]) -> Held:
+    """ENTRY, which is RECORD, with CHANGES."""
     header = schema.LayerParameter()
-    header.CopyFrom(old)
-    blobs = dict(shaped)
+    header.CopyFrom(current_header(record, types))
+    tensors = entry.tensors
     for edit in changes:
         if isinstance(edit, ToConvolution):  # forks number these fields differently, so the prototxt's word counts
             header.inner_product_param.CopyFrom(net.layer[edit.index].inner_product_param)
-            if record.blobs:
-                blobs[0] = edit.weight_edit
+        tensors = edit.tensors(tensors)
         edit.apply(header)
-    return (LayerEdit(header, blobs),)
-
-
-def _reshaped(record: LayerRecord, params: Sequence[Shape]) -> dict[int, BlobEdit]:
-    """What becomes of those blobs of RECORD that Caffe would not load as PARAMS, although only axes of one differ."""
-    pairs = enumerate(zip(record.blobs, params, strict=False))
-    return {position: BlobEdit(shape) for position, (blob, shape) in pairs if not loads(blob, shape)}
+    return replace(entry, header=header, tensors=tensors)
 
 
 def _moved_blobs(net: Message, surgery: Surgery) -> dict[str, str]:
@@ -156,16 +187,16 @@ def _moved_blobs(net: Message, surgery: Surgery) -> dict[str, str]:
     return moved
 
 
-def _rewired(position: int, header: Message, moved: Mapping[str, str]) -> dict[int, Sequence[LayerEdit]]:
-    """The edit, if any, of a layer that only the caffemodel has (the splits and losses of training), so that the net
-    inside it still holds together."""
+def _rewired(header: Message, moved: Mapping[str, str]) -> Message | None:
+    """The new HEADER, if any, of a layer that only the caffemodel has (the splits and losses of training), so that the
+    net inside it still holds together."""
     if moved.keys().isdisjoint(header.bottom):
-        return {}
+        return None
     changed = type(header)()
     changed.CopyFrom(header)
     changed.bottom[:] = [moved.get(name, name) for name in header.bottom]
     changed.top[:] = [moved[name] if name in moved and name in header.bottom else name for name in header.top]
-    return {position: (LayerEdit(changed),)}
+    return changed
 
 
 def foreign_layers(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.errors import CaffemodelError, OutputError
 from caffe_fcn.files.atomic import Output, OutputFiles
+from caffe_fcn.files.blobs import ITEM_SIZE
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import is_hdf5_name
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
-from caffe_fcn.files.rewrite import Edits, LayerEdit, write
+from caffe_fcn.files.rewrite import write
 from caffe_fcn.files.stdout import STDOUT, stdout, to_stdout
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.entries import Held
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.surgery.convert import Plan
 from caffe_fcn.surgery.weights import WeightPlan, for_hdf5
@@ -112,14 +114,11 @@ def _write_weights(weights: WeightsOutput, output: Output, progress: Progress) -
         raise OutputError(f"{output.path}: HDF5 is not written front to back, so no pipe will do; name a file")
     from caffe_fcn.files.hdf5 import write_hdf5  # here, because few need it
 
-    edits = for_hdf5(weights.weights, weights.plan)
-    write_hdf5(weights.weights, output.temp, edits, progress=progress, name=output.path)
+    write_hdf5(weights.weights, output.temp, for_hdf5(weights.plan), progress=progress, name=output.path)
 
 
 def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Progress) -> None:
-    plan = weights.plan
-    upgrade = plan.upgrade_header
-    write(weights.weights, fd, plan.edits, progress=progress, upgrade_header=upgrade, head=plan.head, name=name)
+    write(weights.weights, fd, weights.plan.layers, progress=progress, head=weights.plan.head, name=name)
 
 
 def _read_back_text(document: Document, temp: str, name: str) -> None:
@@ -134,8 +133,7 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
 
     Raises CaffemodelError.
     """
-    edits = for_hdf5(weights.weights, weights.plan) if is_hdf5_name(name) else weights.plan.edits
-    expected = list(_expected(weights.weights, edits))
+    expected = list(_expected(for_hdf5(weights.plan) if is_hdf5_name(name) else weights.plan.layers))
     with open_weights(temp, name) as written:
         found = [(r.name, [(blob.shape, blob.count) for blob in r.blobs if not blob.absent]) for r in written.layers]
     found = [entry for entry in found if entry[1]]
@@ -151,11 +149,9 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
         )
 
 
-def _expected(weights: WeightFile, edits: Edits) -> Iterator[tuple[str, list[tuple[Shape, int]]]]:
-    """The layers with blobs that EDITS make of WEIGHTS: their names, and each blob's shape and count of values."""
-    for position, record in enumerate(weights.layers):
-        for edit in edits.get(position, (LayerEdit(),)):
-            blobs = [(index, blob) for index, blob in edit.taken(record) if not blob.absent]
-            name = record.name if edit.header is None else edit.header.name
-            if blobs:
-                yield name, [(edit.blobs[i].shape if i in edit.blobs else blob.shape, blob.count) for i, blob in blobs]
+def _expected(layers: Iterable[Held]) -> Iterator[tuple[str, list[tuple[Shape, int]]]]:
+    """The names of those LAYERS that have blobs, and each blob's shape and count of values."""
+    for entry in layers:
+        tensors = [tensor for tensor in entry.tensors if tensor.kept is None or not tensor.kept.blob.absent]
+        if tensors:
+            yield entry.name, [(tensor.shape, tensor.size // ITEM_SIZE[tensor.dtype]) for tensor in tensors]

@@ -17,8 +17,8 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.files.parts import write_parts
 from caffe_fcn.onnx import export as export_module
-from caffe_fcn.onnx.serialization import write_parts
 from tests.cli.conftest import LENET, CommandLine, Result, listing, the_message, trained
 from tests.engines.nets import difference, hollow_weights, net_of, weights_of
 from tests.net.nets import data, layer

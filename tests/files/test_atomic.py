@@ -11,6 +11,7 @@ from caffe_fcn.errors import OutputError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.rewrite import write
+from caffe_fcn.model.entries import held_in
 from tests.paths import GOLDEN
 
 
@@ -56,7 +57,7 @@ def test_an_interrupted_rewrite_leaves_nothing(tmp_path: Path) -> None:
         OutputFiles() as outputs,
     ):
         output = outputs.add(tmp_path / "out")
-        write(weights, output.fd, {}, progress=interrupt)
+        write(weights, output.fd, held_in(weights), progress=interrupt)
     assert listing(tmp_path) == {}
 
 

@@ -14,6 +14,7 @@ from caffe_fcn.files.blobs import BVLC, C3D
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.hdf5 import write_hdf5
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.entries import held_in
 from tests.files.encodings import ENCODINGS, layer, matrix, model
 from tests.paths import GOLDEN
 
@@ -122,5 +123,5 @@ def test_names_that_hdf5_cannot_hold(names: list[str], message: str, tmp_path: P
     blob = ENCODINGS["packed"](matrix(2, 3))
     path = model(tmp_path / "m", *(layer(name, [blob]) for name in names))
     with open_caffemodel(path) as weights, pytest.raises(WeightsError, match=message):
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert not (tmp_path / "out.h5").exists()

@@ -40,9 +40,9 @@ def check(source: Source, target: Path, start: int, end: int, flags: int = 0) ->
     """A copy between two literal pieces, to a file, arrives whole, and progress goes up to its size."""
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | flags)
     progress: list[int] = []
-    sink = Sink(source, fd, progress.append)
+    sink = Sink(fd, progress.append)
     sink.write(b"head")
-    sink.copy(start, end)
+    sink.copy(source, start, end)
     sink.write(b"tail")
     os.close(fd)
     assert target.read_bytes() == b"head" + CONTENT[start:end] + b"tail"
@@ -144,9 +144,9 @@ def test_a_pipe(source: Source, monkeypatch: pytest.MonkeyPatch, refused: bool, 
         reader = Thread(target=lambda: got.append(file.read()))
         reader.start()
         try:
-            sink = Sink(source, into)
+            sink = Sink(into)
             sink.write(b"head")
-            sink.copy(10, 1 << 20)
+            sink.copy(source, 10, 1 << 20)
         finally:
             os.close(into)
             reader.join()
@@ -157,7 +157,7 @@ def test_a_pipe_without_a_reader(source: Source) -> None:
     out, into = os.pipe()
     os.close(out)
     with pytest.raises(BrokenPipeError):
-        Sink(source, into).copy(0, 1 << 20)
+        Sink(into).copy(source, 0, 1 << 20)
     os.close(into)
 
 
@@ -167,7 +167,7 @@ def test_a_source_that_shrinks(source: Source, tmp_path: Path, start: int) -> No
     threads = active_count()
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     with pytest.raises(CaffemodelError, match="its end; it had 1,048,576 bytes when it was opened"):
-        Sink(source, fd).copy(start, 1 << 20)
+        Sink(fd).copy(source, start, 1 << 20)
     os.close(fd)
     assert active_count() == threads
 
@@ -181,7 +181,7 @@ def test_an_interrupt_comes_through(source: Source, tmp_path: Path, start: int) 
     threads = active_count()
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     with pytest.raises(KeyboardInterrupt):
-        Sink(source, fd, interrupt).copy(start, 1 << 20)
+        Sink(fd, interrupt).copy(source, start, 1 << 20)
     os.close(fd)
     assert active_count() == threads
     assert 300_000 < (tmp_path / "out").stat().st_size < 500_000
@@ -193,7 +193,7 @@ def test_errors_of_progress_are_not_taken_for_errors_of_copying(source: Source, 
 
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     with pytest.raises(OSError, match="of the progress bar"):
-        Sink(source, fd, fail).copy(0, 1 << 20)
+        Sink(fd, fail).copy(source, 0, 1 << 20)
     os.close(fd)
 
 
@@ -215,5 +215,5 @@ def test_whatever_ends_reading_ahead_ends_the_copy(
     monkeypatch.setattr(source, "read_into", failing)
     before = active_count()
     with (tmp_path / "out").open("wb") as file, pytest.raises(type(error)):
-        Sink(source, file.fileno()).copy(1, source.size)
+        Sink(file.fileno()).copy(source, 1, source.size)
     assert calls == count and active_count() == before

@@ -19,13 +19,15 @@ from caffe_fcn.errors import CaffeFcnError, CaffemodelError, ExtraError, OutputE
 from caffe_fcn.files import hdf5, slabs
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.hdf5 import open_hdf5, write_hdf5
-from caffe_fcn.files.reorder import Reorder
-from caffe_fcn.files.rewrite import DROP, BlobEdit, Edits, LayerEdit, write
+from caffe_fcn.files.rewrite import write
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.entries import held_in
+from caffe_fcn.model.reorder import Reorder
 from tests.files.datasets import CAFFES, Blobs, made, memory, read, same
 from tests.files.datasets import weights as weights_at
 from tests.files.encodings import ENCODINGS, layer, matrix, model, packed, parsed, shape_field, varint_field
 from tests.files.test_caffemodel import LENET, sparse_model
+from tests.model.entries import Change, changed
 
 ARRAY = matrix(6, 20)
 Fill = Callable[[Any], object]
@@ -143,8 +145,11 @@ def test_every_way_of_storing(way: str, latest: bool, tmp_path: Path, monkeypatc
             blob = record.blobs[0]
             assert (blob.shape, blob.dtype, blob.count) == ((6, 20), dtype, 120)
             np.testing.assert_array_equal(weights.read_values(blob, 0, 120), ARRAY.ravel() % 128)
-            assert write(weights, tmp_path / "out.caffemodel", {}) == (tmp_path / "out.caffemodel").stat().st_size
-            write_hdf5(weights, tmp_path / "out.h5", {})
+            assert (
+                write(weights, tmp_path / "out.caffemodel", held_in(weights))
+                == (tmp_path / "out.caffemodel").stat().st_size
+            )
+            write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
         (one,) = parsed(tmp_path / "out.caffemodel").layer
         np.testing.assert_array_equal(one.blobs[0].double_data or one.blobs[0].data, ARRAY.ravel() % 128)
         assert bool(one.blobs[0].double_data) == (dtype == "float64")
@@ -172,8 +177,8 @@ def test_scalars_and_arrays_without_values(tmp_path: Path) -> None:
             ((0, 3), 0, False),
             ((), 1, False),
         ]
-        write_hdf5(weights, tmp_path / "out.h5", {})
-        write(weights, tmp_path / "out.caffemodel", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
+        write(weights, tmp_path / "out.caffemodel", held_in(weights))
     assert same(read(tmp_path / "out.h5"), read(path))
     found = parsed(tmp_path / "out.caffemodel").layer[0].blobs
     assert [(list(blob.shape.dim), list(blob.data)) for blob in found] == [([], [2.5]), ([0, 3], []), ([], [1])]
@@ -185,9 +190,9 @@ def test_a_blob_left_to_another_layer_is_absent(tmp_path: Path) -> None:
         a, b = weights.layers
         assert [blob.absent for blob in a.blobs] == [True, False, True, False]
         assert b.blobs == ()
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
         with pytest.raises(WeightsError, match=r'layer "a", blob 0: .*only a prototxt says which'):
-            write(weights, tmp_path / "out.caffemodel", {})
+            write(weights, tmp_path / "out.caffemodel", held_in(weights))
     assert same(read(tmp_path / "out.h5"), read(path))
     assert not (tmp_path / "out.caffemodel").exists()
 
@@ -216,9 +221,9 @@ def test_names_with_slashes_and_in_any_script(tmp_path: Path) -> None:
         held = {record.name for record in weights.layers if record.blobs}
         assert held == set(names)
         assert {record.name for record in weights.layers} == {*names, "empty/inner"}
-        write(weights, tmp_path / "out.caffemodel", {})
+        write(weights, tmp_path / "out.caffemodel", held_in(weights))
         with pytest.raises(WeightsError, match=r"the slash in the name '.*/.*' for a group"):
-            write_hdf5(weights, tmp_path / "out.h5", {})
+            write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert {one.name for one in parsed(tmp_path / "out.caffemodel").layer if one.blobs} == set(names)
     assert not (tmp_path / "out.h5").exists()
 
@@ -487,7 +492,7 @@ def test_no_files_stay_open(tmp_path: Path) -> None:
 
 def test_caffes_file_is_written_as_caffe_does(tmp_path: Path) -> None:
     with open_caffemodel(LENET / "net.caffemodel") as weights:
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert same(read(tmp_path / "out.h5"), read(CAFFES))
     with h5py.File(tmp_path / "out.h5") as file:
         assert list(file) == ["data"]
@@ -501,7 +506,7 @@ def test_caffes_file_is_written_as_caffe_does(tmp_path: Path) -> None:
 def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one.h5", "two.h5"):
         with open_caffemodel(LENET / "net.caffemodel") as weights:
-            write_hdf5(weights, tmp_path / name, {})
+            write_hdf5(weights, tmp_path / name, held_in(weights))
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
     times = []
     with h5py.File(tmp_path / "one.h5") as file:
@@ -514,15 +519,15 @@ def test_there_and_back(variant: str, tmp_path: Path) -> None:
     """Caffemodel to HDF5 to caffemodel, and HDF5 to HDF5: every value, and every shape that is not of 2014."""
     with open_weights(LENET / "variants" / variant) as weights:
         before = indexed(weights)
-        edits: Edits = {
-            index: (LayerEdit(None, {i: BlobEdit(blob.shape) for i, blob in enumerate(record.blobs)}),)
+        changes = {
+            index: Change(None, {i: blob.shape for i, blob in enumerate(record.blobs)})
             for index, record in enumerate(weights.layers)
         }
-        write_hdf5(weights, tmp_path / "one.h5", edits)
+        write_hdf5(weights, tmp_path / "one.h5", changed(weights, changes))
     assert same(read(tmp_path / "one.h5"), before)
     with open_weights(tmp_path / "one.h5") as weights:
-        write(weights, tmp_path / "two.caffemodel", {})
-        write_hdf5(weights, tmp_path / "two.h5", {})
+        write(weights, tmp_path / "two.caffemodel", held_in(weights))
+        write_hdf5(weights, tmp_path / "two.h5", held_in(weights))
     assert same(read(tmp_path / "two.h5"), before)
     net = parsed(tmp_path / "two.caffemodel")
     blobs = {
@@ -535,7 +540,7 @@ def test_there_and_back(variant: str, tmp_path: Path) -> None:
     assert same(blobs, before)
     assert not net.layers and not any(blob.HasField("num") for one in net.layer for blob in one.blobs)
     with open_weights(tmp_path / "two.caffemodel") as weights:
-        write_hdf5(weights, tmp_path / "three.h5", {})
+        write_hdf5(weights, tmp_path / "three.h5", held_in(weights))
     assert (tmp_path / "three.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
 
 
@@ -543,7 +548,7 @@ def test_there_and_back(variant: str, tmp_path: Path) -> None:
 def test_every_encoding(encoding: str, tmp_path: Path) -> None:
     path = model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](ARRAY)]))
     with open_caffemodel(path) as weights:
-        write_hdf5(weights, tmp_path / "out.h5", {0: (LayerEdit(None, {0: BlobEdit((6, 20))}),)})
+        write_hdf5(weights, tmp_path / "out.h5", changed(weights, {0: Change(None, {0: (6, 20)})}))
     found = read(tmp_path / "out.h5")["fc"]["0"]
     np.testing.assert_array_equal(found, ARRAY)
     expected = "<f2" if "half" in encoding else "<f8" if "double" in encoding else "<f4"
@@ -561,14 +566,14 @@ def test_edits(source: str, tmp_path: Path) -> None:
         made(path, lambda file: [file.create_dataset(f"data/{name}/0", data=ARRAY, **options) for name in names])
     with open_weights(path) as weights:
         places = {record.name: position for position, record in enumerate(weights.layers)}
-        edits: Edits = {
-            places["gone"]: DROP,
-            places["renamed"]: (LayerEdit(schema.LayerParameter(name="new")),),
-            places["shaped"]: (LayerEdit(None, {0: BlobEdit((6, 5, 2, 2))}),),
-            places["turned"]: (LayerEdit(None, {0: BlobEdit((20, 6, 1), Reorder(20, 6, True))}),),
+        changes = {
+            places["gone"]: None,
+            places["renamed"]: Change(schema.LayerParameter(name="new")),
+            places["shaped"]: Change(None, {0: (6, 5, 2, 2)}),
+            places["turned"]: Change(None, {0: (20, 6, 1)}, Reorder(20, 6, True)),
         }
-        write_hdf5(weights, tmp_path / "out.h5", edits)
-        write(weights, tmp_path / "out.caffemodel", edits)
+        write_hdf5(weights, tmp_path / "out.h5", changed(weights, changes))
+        write(weights, tmp_path / "out.caffemodel", changed(weights, changes))
     expected = {
         "new": {"0": ARRAY},
         "shaped": {"0": ARRAY.reshape(6, 5, 2, 2)},
@@ -601,7 +606,7 @@ FC = shape_field((6, 20)) + packed(5, ARRAY)
 )
 def test_what_hdf5_cannot_hold(parts: list[bytes], expected: str, tmp_path: Path) -> None:
     with open_caffemodel(model(tmp_path / "m", *parts)) as weights, pytest.raises(WeightsError, match=expected):
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert os.listdir(tmp_path) == ["m"]
 
 
@@ -610,21 +615,21 @@ def test_an_edit_of_another_count_of_values_is_refused(tmp_path: Path) -> None:
         open_caffemodel(model(tmp_path / "m", layer("fc", [FC]))) as weights,
         pytest.raises(WeightsError, match="layer 'fc', blob 0: expected 121 values"),
     ):
-        write_hdf5(weights, tmp_path / "out.h5", {0: (LayerEdit(None, {0: BlobEdit((11, 11))}),)})
+        write_hdf5(weights, tmp_path / "out.h5", changed(weights, {0: Change(None, {0: (11, 11)})}))
     assert os.listdir(tmp_path) == ["m"]
 
 
 def test_layers_of_one_name_are_one_group_where_one_has_blobs(tmp_path: Path) -> None:
     """The layers of TRAIN and TEST, of which the second has nothing to hold."""
     with open_caffemodel(model(tmp_path / "m", layer("fc", []), layer("fc", [FC]), layer("fc", []))) as weights:
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert same(read(tmp_path / "out.h5"), {"fc": {"0": ARRAY}})
 
 
 def test_strange_names(tmp_path: Path) -> None:
     names = ["..", " ", "a.b", "слой", "l" * 3000, "é\n", "0"]
     with open_caffemodel(model(tmp_path / "m", *(layer(name, [FC]) for name in names))) as weights:
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     with h5py.File(tmp_path / "out.h5") as file:
         assert set(file["data"]) == set(names)
     with open_hdf5(tmp_path / "out.h5") as weights:
@@ -634,7 +639,7 @@ def test_strange_names(tmp_path: Path) -> None:
 def test_progress_is_that_of_all_values(tmp_path: Path) -> None:
     told: list[int] = []
     with open_caffemodel(LENET / "net.caffemodel") as weights:
-        write_hdf5(weights, tmp_path / "out.h5", {}, progress=told.append)
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights), progress=told.append)
         total = sum(blob.values.size for record in weights.layers for blob in record.blobs)
     assert told == sorted(told) and told[-1] == total
 
@@ -642,9 +647,9 @@ def test_progress_is_that_of_all_values(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with open_caffemodel(LENET / "net.caffemodel") as weights:
         with pytest.raises(OutputError, match=r"nowhere/out\.h5: cannot be written: "):
-            write_hdf5(weights, tmp_path / "nowhere" / "out.h5", {})
+            write_hdf5(weights, tmp_path / "nowhere" / "out.h5", held_in(weights))
         with pytest.raises(OutputError, match=r"^shown\.h5: "):
-            write_hdf5(weights, tmp_path / "nowhere" / "out.h5", {}, name="shown.h5")
+            write_hdf5(weights, tmp_path / "nowhere" / "out.h5", held_in(weights), name="shown.h5")
 
 
 @pytest.mark.parametrize(
@@ -666,7 +671,7 @@ def test_what_the_library_tells_of_a_full_disk(
         open_caffemodel(model(tmp_path / "m", layer("fc", [FC]))) as weights,
         pytest.raises(OutputError, match=expected),
     ):
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
 
 
 # ---- The package that may be absent ----
@@ -678,7 +683,7 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ExtraError, match=f"net.caffemodel.h5: {expected}"):
         open_weights(CAFFES)
     with open_weights(LENET / "net.caffemodel") as weights, pytest.raises(ExtraError, match=f"out.h5: {expected}"):
-        write_hdf5(weights, tmp_path / "out.h5", {})
+        write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert os.listdir(tmp_path) == []
 
 
@@ -688,17 +693,18 @@ READ = """
     import sys
     from caffe_fcn.files.rewrite import write
     from caffe_fcn.files.weights import open_weights
+    from caffe_fcn.model.entries import held_in
     with open_weights(sys.argv[1]) as weights:
-        write(weights, sys.argv[2], {})
+        write(weights, sys.argv[2], held_in(weights))
 """
 WRITE = """
     import sys
     from caffe_fcn import schema
     from caffe_fcn.files.hdf5 import write_hdf5
-    from caffe_fcn.files.rewrite import LayerEdit
     from caffe_fcn.files.weights import open_weights
+    from tests.model.entries import Change, changed
     with open_weights(sys.argv[1]) as weights:
-        write_hdf5(weights, sys.argv[2], {0: (LayerEdit(schema.LayerParameter(name="big")),)})
+        write_hdf5(weights, sys.argv[2], changed(weights, {0: Change(schema.LayerParameter(name="big"))}))
 """
 MIB = 1 << 20
 

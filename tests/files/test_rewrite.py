@@ -13,8 +13,9 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffemodelError, OutputError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
-from caffe_fcn.files.reorder import Reorder, Segment
-from caffe_fcn.files.rewrite import DROP, BlobEdit, Edits, LayerEdit, write
+from caffe_fcn.files.rewrite import Entry, write
+from caffe_fcn.model.entries import Held, held_in
+from caffe_fcn.model.reorder import Reorder, Segment
 from tests.files.encodings import (
     ENCODINGS,
     UNKNOWN,
@@ -30,6 +31,7 @@ from tests.files.encodings import (
     varint_field,
 )
 from tests.files.test_caffemodel import SMALL, VARIANTS, sparse_model
+from tests.model.entries import Change, changed
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
@@ -50,15 +52,16 @@ def to_convolution(header: schema.Message, name: str) -> schema.Message:
     return new
 
 
-def convolutions(weights: WeightFile) -> Edits:
-    """The fully connected layers of LeNet as convolutions."""
-    edits = {}
+def convolutions(weights: WeightFile) -> tuple[Held, ...]:
+    """The fully connected layers of LeNet as convolutions, and current headers for all."""
+    changes = {}
     for position, record in enumerate(weights.layers):
+        header = record.header if record.format == "V2" else upgrade(record.header)
         if record.name in SHAPES:
-            header = record.header if record.format == "V2" else upgrade(record.header)
-            new = to_convolution(header, f"{record.name}-conv")
-            edits[position] = (LayerEdit(new, {0: BlobEdit(SHAPES[record.name])}),)
-    return edits
+            changes[position] = Change(to_convolution(header, f"{record.name}-conv"), {0: SHAPES[record.name]})
+        elif record.format != "V2":
+            changes[position] = Change(header)
+    return changed(weights, changes)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -66,8 +69,7 @@ def test_every_variant_of_lenet_has_the_values_of_the_plain_one(variant: str, tm
     plain = {one.name: one for one in parsed(LENET / "net.caffemodel").layer}
     out = tmp_path / "out"
     with open_caffemodel(LENET / variant) as weights:
-        edits = convolutions(weights)
-        size = write(weights, out, edits, upgrade_header=upgrade)
+        size = write(weights, out, convolutions(weights))
         assert size == out.stat().st_size
     net = parsed(out)
     assert net.name == "lenet"
@@ -85,7 +87,7 @@ def test_every_variant_of_lenet_has_the_values_of_the_plain_one(variant: str, tm
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_edits_copy_the_file(variant: str, tmp_path: Path) -> None:
     with open_caffemodel(LENET / variant) as weights:
-        assert write(weights, tmp_path / "out", {}) == weights.size
+        assert write(weights, tmp_path / "out", held_in(weights)) == weights.size
     assert (tmp_path / "out").read_bytes() == (LENET / variant).read_bytes()
 
 
@@ -94,10 +96,10 @@ def test_only_the_edited_layer_changes(tmp_path: Path) -> None:
     middle = layer("b", [shape_field((2, 3)) + packed(5, matrix(2, 3)) + UNKNOWN, shape_field((2,))])
     after = bytes_field(9001, b"of a fork") + before + varint_field(9004, 1)
     with open_caffemodel(model(tmp_path / "m", before, middle, after)) as weights:
-        write(weights, tmp_path / "out", {1: (LayerEdit(None, {0: BlobEdit((2, 3, 1, 1))}),)})
+        write(weights, tmp_path / "out", changed(weights, {1: Change(None, {0: (2, 3, 1, 1)})}))
     shape = shape_field((2, 3, 1, 1))
     header = schema.LayerParameter(name="b", type="InnerProduct", bottom=["x"], top=["b"]).SerializeToString()
-    changed = bytes_field(
+    expected = bytes_field(
         100,
         header
         + varint_field(10, 1)
@@ -105,7 +107,7 @@ def test_only_the_edited_layer_changes(tmp_path: Path) -> None:
         + bytes_field(7, shape + packed(5, matrix(2, 3)) + UNKNOWN)
         + bytes_field(7, shape_field((2,))),
     )
-    assert (tmp_path / "out").read_bytes() == bytes_field(1, b"net") + before + changed + after
+    assert (tmp_path / "out").read_bytes() == bytes_field(1, b"net") + before + expected + after
 
 
 def test_fields_of_forks_survive_in_an_edited_header(tmp_path: Path) -> None:
@@ -114,15 +116,15 @@ def test_fields_of_forks_survive_in_an_edited_header(tmp_path: Path) -> None:
     old = bytes_field(100, bytes_field(1, b"fc") + reused + bytes_field(2, b"InnerProduct") + bytes_field(4, b"t"))
     with open_caffemodel(model(tmp_path / "m", old)) as weights:
         new = to_convolution(weights.layers[0].header, "fc-conv")
-        write(weights, tmp_path / "out", {0: (LayerEdit(new),)})
-    changed = bytes_field(1, b"fc-conv") + reused + bytes_field(2, b"Convolution") + bytes_field(4, b"t")
+        write(weights, tmp_path / "out", changed(weights, {0: Change(new)}))
+    expected = bytes_field(1, b"fc-conv") + reused + bytes_field(2, b"Convolution") + bytes_field(4, b"t")
     conv = bytes_field(106, varint_field(1, 0))
-    assert (tmp_path / "out").read_bytes() == bytes_field(1, b"net") + bytes_field(100, changed + conv)
+    assert (tmp_path / "out").read_bytes() == bytes_field(1, b"net") + bytes_field(100, expected + conv)
 
 
 def test_layers_can_be_dropped(tmp_path: Path) -> None:
     with open_caffemodel(model(tmp_path / "m", layer("a", []), layer("b", []), layer("c", []))) as weights:
-        write(weights, tmp_path / "out", {0: DROP, 2: DROP})
+        write(weights, tmp_path / "out", changed(weights, {0: None, 2: None}))
     assert (tmp_path / "out").read_bytes() == bytes_field(1, b"net") + layer("b", [])
 
 
@@ -133,7 +135,7 @@ def test_reordered_values_of_every_encoding(encoding: str, transpose: bool, tmp_
     order = Reorder(5, 6, True) if transpose else Reorder(6, 5, segments=(Segment(5, 1, True),))
     expected = stored.T if transpose else stored
     with open_caffemodel(model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](stored)]))) as weights:
-        write(weights, tmp_path / "out", {0: (LayerEdit(None, {0: BlobEdit((*expected.shape, 1, 1), order)}),)})
+        write(weights, tmp_path / "out", changed(weights, {0: Change(None, {0: (*expected.shape, 1, 1)}, order)}))
     blob = parsed(tmp_path / "out").layer[0].blobs[0]
     assert tuple(blob.shape.dim) == (*expected.shape, 1, 1)
     with open_caffemodel(tmp_path / "out") as weights:
@@ -156,7 +158,8 @@ def test_blobs_of_c3d_become_blobs_of_caffe(encoding: str, tmp_path: Path) -> No
     )
     with open_caffemodel(source) as weights:
         assert weights.layers[0].blobs[0].shape == (1, 1, 1, 2, 3)
-        write(weights, tmp_path / "out", {1: (LayerEdit(schema.LayerParameter(name="new")),)}, upgrade_header=upgrade)
+        headers = {0: Change(upgrade(weights.layers[0].header)), 1: Change(schema.LayerParameter(name="new"))}
+        write(weights, tmp_path / "out", changed(weights, headers))
     first, second = parsed(tmp_path / "out").layer
     assert (first.name, first.type, second.name) == ("fc", "", "new"), "its numbers are others in BVLC Caffe"
     assert tuple(first.blobs[0].shape.dim) == (1, 1, 1, 2, 3)
@@ -170,29 +173,20 @@ def test_v0_layers_are_upgraded_with_their_blobs(tmp_path: Path) -> None:
     blob = legacy_shape((2, 3)) + packed(5, matrix(2, 3))
     inner = schema.V0LayerParameter(name="fc", type="innerproduct").SerializeToString() + bytes_field(50, blob)
     with open_caffemodel(model(tmp_path / "m", bytes_field(2, bytes_field(1, inner)))) as weights:
-        edits = {0: (LayerEdit(None, {0: BlobEdit((2, 3))}),)}
-        write(weights, tmp_path / "out", edits, upgrade_header=lambda old: schema.LayerParameter(name=old.layer.name))
+        write(weights, tmp_path / "out", changed(weights, {0: Change(schema.LayerParameter(name="fc"), {0: (2, 3)})}))
     (one,) = parsed(tmp_path / "out").layer
     assert (one.name, tuple(one.blobs[0].shape.dim)) == ("fc", (2, 3))
     np.testing.assert_array_equal(one.blobs[0].data, matrix(2, 3).ravel())
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        BlobEdit((2, 4)),
-        BlobEdit((2, 3), Reorder(2, 4)),
-        BlobEdit((2, 4), Reorder(2, 4)),
-    ],
-)
-def test_edits_of_another_count_of_values_are_refused(edit: BlobEdit, tmp_path: Path) -> None:
-    with open_caffemodel(
-        model(tmp_path / "m", layer("fc", [shape_field((2, 3)) + packed(5, matrix(2, 3))]))
-    ) as weights:
-        with pytest.raises(WeightsError, match=r'layer "fc", blob 0: expected .* values .*, found 6'):
-            write(weights, tmp_path / "out", {0: (LayerEdit(None, {0: edit}),)})
-        with pytest.raises(WeightsError, match=r'layer "fc": expected a blob 1, found 1 blobs'):
-            write(weights, tmp_path / "out", {0: (LayerEdit(None, {1: edit}),)})
+def test_another_count_of_values_is_refused(tmp_path: Path) -> None:
+    source = model(tmp_path / "m", layer("fc", [shape_field((2, 3)) + packed(5, matrix(2, 3))]))
+    with open_caffemodel(source) as weights:
+        for order in (None, Reorder(2, 4)):
+            with pytest.raises(WeightsError, match=r'layer "fc", blob 0: expected 8 values .* 2×4, found 6'):
+                write(weights, tmp_path / "out", changed(weights, {0: Change(None, {0: (2, 4)}, order)}))
+        with pytest.raises(ValueError, match="8 values in the shape"):
+            changed(weights, {0: Change(None, {0: (2, 3)}, Reorder(2, 4))})
     assert not (tmp_path / "out").exists()
 
 
@@ -202,24 +196,22 @@ def test_a_reordered_blob_with_a_diff_of_another_size_is_refused(tmp_path: Path)
         open_caffemodel(model(tmp_path / "m", layer("fc", [blob]))) as weights,
         pytest.raises(WeightsError, match="4, 6"),
     ):
-        write(weights, tmp_path / "out", {0: (LayerEdit(None, {0: BlobEdit((3, 2), Reorder(3, 2, True))}),)})
+        write(weights, tmp_path / "out", changed(weights, {0: Change(None, {0: (3, 2)}, Reorder(3, 2, True))}))
 
 
 def test_misuse_is_a_value_error(tmp_path: Path) -> None:
-    with open_caffemodel(model(tmp_path / "m", layer("fc", []))) as weights, pytest.raises(ValueError, match="layers"):
-        write(weights, tmp_path / "out", {1: DROP})
-    with (
-        open_caffemodel(LENET / "variants/v1.caffemodel") as weights,
-        pytest.raises(ValueError, match="upgrade_header"),
-    ):
-        write(weights, tmp_path / "out", {1: DROP})
+    with open_caffemodel(LENET / "variants/v1.caffemodel") as weights:
+        with pytest.raises(ValueError, match="needs a header"):
+            write(weights, tmp_path / "out", held_in(weights)[1:])
+        with open_caffemodel(LENET / "net.caffemodel") as others, pytest.raises(ValueError, match="another file"):
+            write(weights, tmp_path / "out", held_in(others))
 
 
 def test_a_file_beyond_4_gib_is_rewritten_where_it_has_to_be(tmp_path: Path) -> None:
     size = 5 << 30
     source = sparse_model(tmp_path / "m", size)
     with open_caffemodel(source) as weights:
-        write(weights, tmp_path / "out", {0: DROP, 1: (LayerEdit(None, {0: BlobEdit((3, 2))}),)})
+        write(weights, tmp_path / "out", changed(weights, {0: None, 1: Change(None, {0: (3, 2)})}))
     (last,) = parsed(tmp_path / "out").layer
     assert tuple(last.blobs[0].shape.dim) == (3, 2)
     np.testing.assert_array_equal(last.blobs[0].data, matrix(2, 3).ravel())
@@ -233,8 +225,8 @@ def test_any_damage_is_rewritten_or_refused(tmp_path: Path) -> None:
         (tmp_path / "m").write_bytes(damaged)
         try:
             with open_caffemodel(tmp_path / "m") as weights:
-                edit = (LayerEdit(None, {0: BlobEdit((3, 2), Reorder(3, 2, True))}),)
-                write(weights, null, dict.fromkeys(range(len(weights.layers)), edit))
+                change = Change(None, {0: (3, 2)}, Reorder(3, 2, True))
+                write(weights, null, changed(weights, dict.fromkeys(range(len(weights.layers)), change)))
         except (CaffemodelError, WeightsError) as error:
             assert str(tmp_path / "m") in str(error)
     os.close(null)
@@ -249,13 +241,14 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
         from caffe_fcn.errors import OutputError
         from caffe_fcn.files.atomic import OutputFiles
         from caffe_fcn.files.caffemodel import open_caffemodel
-        from caffe_fcn.files.rewrite import BlobEdit, LayerEdit, write
+        from caffe_fcn.files.rewrite import write
+        from tests.model.entries import Change, changed
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
             with open_caffemodel({str(source)!r}) as weights, OutputFiles() as outputs:
                 output = outputs.add({str(tmp_path / "out")!r})
-                write(weights, output.fd, {{0: (LayerEdit(None, {{0: BlobEdit((90_000,))}}),)}}, name=output.path)
+                write(weights, output.fd, changed(weights, {{0: Change(None, {{0: (90_000,)}})}}), name=output.path)
                 outputs.commit()
         except OutputError as error:
             print(error)
@@ -273,7 +266,7 @@ def test_no_space_left_says_how_much_is_needed(tmp_path: Path) -> None:
         open_caffemodel(LENET / "net.caffemodel") as weights,
         pytest.raises(OutputError, match="disk is full") as caught,
     ):
-        write(weights, "/dev/full", {})
+        write(weights, "/dev/full", held_in(weights))
     assert "34,506 bytes needed" in str(caught.value)
 
 
@@ -290,9 +283,14 @@ def test_a_layer_becomes_several(tmp_path: Path) -> None:
         schema.LayerParameter(name="old", type="A", bottom=["x"], top=["z"]),
         schema.LayerParameter(name="new"),
     )
-    edits = {0: (LayerEdit(first, takes=(2,)), LayerEdit(second, {0: BlobEdit((1, 2))}, takes=(1, 0)))}
     with open_caffemodel(tmp_path / "in") as weights:
-        write(weights, tmp_path / "out", edits)
+        old, last = held_in(weights)
+        layers = [
+            Entry(first, old.tensors[2:], old.record),
+            Entry(second, (old.tensors[1], old.tensors[0].reshaped((1, 2)))),
+            last,
+        ]
+        write(weights, tmp_path / "out", layers)
     made = schema.NetParameter.FromString((tmp_path / "out").read_bytes())
     assert [each.name for each in made.layer] == ["old", "new", "last"] and made.name == "net"
     assert [[list(blob.data) for blob in each.blobs] for each in made.layer] == [[[3, 3.5]], [[2, 2.5], [1, 1.5]], []]

@@ -13,6 +13,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.entries import held_in
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.bare import with_headers
@@ -37,7 +38,8 @@ def given(path: Path, text: str, **layers: Sequence[Blob]) -> WeightFile:
 def values(path: Path, text: str, **layers: Sequence[Blob]) -> dict[str, list[np.ndarray]]:
     """What a caffemodel then holds, read by protobuf alone."""
     with open_weights(datasets.weights(path / "w.h5", **layers)) as weights:
-        write(with_headers(weights, net(text)), path / "out", {})
+        complete = with_headers(weights, net(text))
+        write(complete, path / "out", held_in(complete))
     return {
         each.name: [np.array(blob.data).reshape([*blob.shape.dim]) for blob in each.blobs]
         for each in parsed(path / "out").layer
@@ -103,7 +105,8 @@ def test_a_net_with_fields_of_forks_is_not_written_without_them(tmp_path: Path) 
     for source, whole in ((text + fc("fc", "p", 5), False), (data() + fc("fc", "data", 5), True)):
         read = interpret(prototxt.parse(source, "net.prototxt"))
         with open_weights(datasets.weights(tmp_path / "w.h5", fc=[W, B])) as weights:
-            write(with_headers(weights, read.net, forks=bool(read.foreign)), tmp_path / "out", {})
+            complete = with_headers(weights, read.net, forks=bool(read.foreign))
+            write(complete, tmp_path / "out", held_in(complete))
         with open_weights(tmp_path / "out") as made:
             assert made.bare is not whole
             assert [record.name for record in made.layers] == ["fc"]
@@ -197,7 +200,7 @@ def test_a_gap_in_a_layer_that_the_net_lacks(tmp_path: Path) -> None:
 def test_a_caffemodel_without_types_is_given_headers_where_it_is(tmp_path: Path) -> None:
     """It has no net in it either. Its layers stay in their order, because what no edit names is copied."""
     with open_weights(datasets.weights(tmp_path / "w.h5", a=[W, B], b=[W, B + 1])) as weights:
-        write(weights, tmp_path / "typeless", {})
+        write(weights, tmp_path / "typeless", held_in(weights))
     text = data() + fc("b", "data", 5) + fc("a", "data", 5)
     with open_weights(tmp_path / "typeless") as weights:
         assert weights.bare and not weights.hdf5

@@ -6,7 +6,8 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
-from caffe_fcn.files.reorder import Reorder, Segment
+from caffe_fcn.model.reorder import Reorder, Segment
+from caffe_fcn.model.tensors import Reordered, Repeating, Reshaped
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import (
@@ -99,19 +100,21 @@ def test_shapes_and_counts() -> None:
 
 
 def test_values_move_only_where_they_must() -> None:
-    assert to_convolution().weight_edit.order is None
+    old = Repeating((5, 24), (1.0,))
+    assert to_convolution().tensors((old, old)) == (Reshaped(old, (5, 2, 3, 4)), old)
     assert not to_convolution().reordered
-    transposed = to_convolution(transposed=True).weight_edit
-    assert transposed.shape == (5, 2, 3, 4) and transposed.order == Reorder(5, 24, True, ())
+    transposed = to_convolution(transposed=True)
+    assert transposed.tensors((old,)) == (Reordered(old, Reorder(5, 24, True, ()), (5, 2, 3, 4)),)
     edit = to_convolution(channels_last=True)
     assert edit.reordered
-    assert edit.weight_edit.order == Reorder(5, 24, False, (Segment(2, 12, True),))
+    assert edit.tensors((old,)) == (Reordered(old, Reorder(5, 24, False, (Segment(2, 12, True),)), (5, 2, 3, 4)),)
+    assert edit.tensors(()) == ()
 
 
 def test_columns_of_one_cell_or_one_channel_are_in_order_either_way() -> None:
     assert not to_convolution((1, 1), channels_last=True).reordered
     single = ToConvolution(1, "fc", 1, (3, 4), 5, True, False, (Segment(1, 12, True),))
-    assert not single.reordered and single.weight_edit.order is None
+    assert not single.reordered
 
 
 def test_descriptions() -> None:

@@ -13,8 +13,8 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.rewrite import DROP
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.tensors import Stored
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Plan, Settings, plan
@@ -88,11 +88,10 @@ def shapes(net: Message) -> dict[str, tuple[Shape, ...]]:
 def test_every_layer_of_the_net_is_found(tmp_path: Path) -> None:
     found = decided(tmp_path, NET, trained(**BLOBS))
     assert (found.missing, found.foreign) == ((), ())
-    assert set(found.edits) == {1, 2}
-    (first,), (second,) = found.edits[1], found.edits[2]
-    assert first.blobs[0].shape == (5, 3, 8, 10) and first.blobs[0].order is None
-    assert second.blobs[0].shape == (4, 5, 1, 1)
-    assert set(first.blobs) == {0}
+    untouched, first, second = found.layers
+    assert untouched.unchanged
+    assert [tensor.shape for tensor in (*first.tensors, *second.tensors)] == [(5, 3, 8, 10), (5,), (4, 5, 1, 1), (4,)]
+    assert all(isinstance(tensor, Stored) for tensor in first.tensors), "values are copied"
 
 
 def test_headers_follow_the_edits(tmp_path: Path) -> None:
@@ -147,17 +146,16 @@ def test_a_layer_the_surgery_drops_is_dropped(tmp_path: Path) -> None:
     weights = schema.NetParameter()
     weights.layer.add(name="flat", type="Flatten", bottom=["data"], top=["flat"])
     weights.layer.extend(trained(fc1=((5, 160), (5,))).layer)
-    assert decided(tmp_path, text, weights).edits[0] == DROP
+    assert [entry.name for entry in decided(tmp_path, text, weights).layers] == ["fc1-conv"]
     new = converted(tmp_path, text, weights)
     assert [each.name for each in new.layer] == ["fc1-conv"]
 
 
 def test_layers_that_stay_keep_their_blobs(tmp_path: Path) -> None:
-    found = decided(tmp_path, NET, trained(**BLOBS), skip=("fc2",)).edits
-    assert set(found) == {1, 2}
-    (reader,) = found[2]  # of what has another name now
-    assert not reader.blobs
-    assert decided(tmp_path, NET, trained(**BLOBS), skip=("*",)).edits == {}
+    untouched, _, reader = decided(tmp_path, NET, trained(**BLOBS), skip=("fc2",)).layers
+    assert untouched.unchanged and not reader.unchanged, "it reads what has another name now"
+    assert [tensor.shape for tensor in reader.tensors] == list(BLOBS["fc2"])
+    assert all(entry.unchanged for entry in decided(tmp_path, NET, trained(**BLOBS), skip=("*",)).layers)
 
 
 def test_readers_of_renamed_blobs_follow(tmp_path: Path) -> None:
@@ -205,7 +203,7 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
     weights = schema.NetParameter(layer=[*trained(fc1=BLOBS["fc1"]).layer, *trained(**BLOBS).layer])
     weights.layer.insert(0, schema.LayerParameter(name="fc1", type="InnerProduct"))
     found = decided(tmp_path, NET, weights)
-    assert set(found.edits) == {0, 1, 3, 4} and found.missing == ()
+    assert [entry.unchanged for entry in found.layers] == [False, False, True, False, False] and found.missing == ()
     new = converted(tmp_path, NET, weights)
     assert [each.name for each in new.layer] == ["fc1-conv", "fc1-conv", "c", "fc1-conv", "fc2-conv"]
     assert [tuple(blob.shape.dim) for each in new.layer[:2] for blob in each.blobs] == [(5, 3, 8, 10), (5,)]

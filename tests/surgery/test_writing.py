@@ -14,7 +14,6 @@ from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError, CaffemodelError, OutputError, WeightsError
 from caffe_fcn.files import hdf5, prototxt
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.rewrite import DROP, BlobEdit, Edits, LayerEdit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.surgery import writing
 from caffe_fcn.surgery.weights import WeightPlan
@@ -22,18 +21,17 @@ from caffe_fcn.surgery.writing import WeightsOutput, beside, write_outputs
 from tests.files.datasets import CAFFES, read, same
 from tests.files.encodings import ENCODINGS, layer, legacy_shape, matrix, model, packed, parsed
 from tests.files.test_caffemodel import LENET
+from tests.model.entries import Change, changed
 from tests.surgery.nets import data, fc
 
 TEXT = prototxt.parse(data() + "# a comment\n" + fc("fc", "data", 5), "net.prototxt")
 ARRAY = matrix(6, 20)
 
 
-def plan(edits: Edits | None = None, types: dict[str, str] | None = None) -> WeightPlan:
-    return WeightPlan(edits or {}, (), (), types or {})
-
-
-def output(weights: WeightFile, edits: Edits | None = None) -> WeightsOutput:
-    return WeightsOutput(weights, plan(edits))
+def output(
+    weights: WeightFile, changes: dict[int, Change | None] | None = None, types: dict[str, str] | None = None
+) -> WeightsOutput:
+    return WeightsOutput(weights, WeightPlan(changed(weights, changes or {}), (), (), types or {}))
 
 
 # ---- What is written ----
@@ -69,10 +67,8 @@ def test_the_text_to_stdout(tmp_path: Path, capfdbinary: pytest.CaptureFixture[b
 def test_hdf5_gets_the_shapes_of_today(tmp_path: Path) -> None:
     """Those that no edit names, too: Caffe takes no others from HDF5."""
     with open_weights(LENET / "variants" / "v1.caffemodel") as weights:
-        shaped = {0: (LayerEdit(None, {}),)}
-        for position, record in enumerate(weights.layers):
-            if record.name == "ip1":
-                shaped = {position: (LayerEdit(None, {0: BlobEdit((32, 12, 4, 4))}),)}
+        places = [position for position, record in enumerate(weights.layers) if record.name == "ip1"]
+        shaped: dict[int, Change | None] = {places[0]: Change(None, {0: (32, 12, 4, 4)})}
         write_outputs(None, None, output(weights, shaped), str(tmp_path / "w.h5"))
     wanted = read(CAFFES)
     wanted["ip1"]["0"] = wanted["ip1"]["0"].reshape(32, 12, 4, 4)
@@ -88,14 +84,14 @@ def test_the_nets_word_for_a_type_decides_the_axes(tmp_path: Path) -> None:
     with open_weights(tmp_path / "m") as weights:
         for types, shape in (({}, (1, 1, 6, 20)), ({"fc": "InnerProduct"}, (6, 20))):
             target = str(tmp_path / "w.h5")
-            write_outputs(None, None, WeightsOutput(weights, plan({}, types)), target, force=True)
+            write_outputs(None, None, output(weights, {}, types), target, force=True)
             assert read(tmp_path / "w.h5")["fc"]["0"].shape == shape
 
 
 def test_the_fields_of_the_net_before_its_layers(tmp_path: Path) -> None:
     head = schema.NetParameter(name="another").SerializeToString()
     with open_weights(LENET / "net.caffemodel") as weights:
-        plan = WeightPlan({0: DROP}, (), (), {}, head)
+        plan = WeightPlan(changed(weights, {0: None}), (), (), {}, head)
         write_outputs(None, None, WeightsOutput(weights, plan), str(tmp_path / "w"))
     net, old = parsed(tmp_path / "w"), parsed(LENET / "net.caffemodel")
     assert (net.name, old.name) == ("another", "lenet")
@@ -194,7 +190,7 @@ def test_a_text_that_reads_otherwise_gets_no_name(tmp_path: Path, monkeypatch: p
 def test_every_encoding_reads_back_as_it_should(encoding: str, name: str, tmp_path: Path) -> None:
     path = model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](ARRAY)]), layer("r", []))
     with open_weights(path) as weights:
-        write_outputs(None, None, output(weights, {1: DROP}), str(tmp_path / name))
+        write_outputs(None, None, output(weights, {1: None}), str(tmp_path / name))
     with open_weights(tmp_path / name) as written:
         (record,) = written.layers
         assert [extent for extent in record.blobs[0].shape if extent != 1] == [6, 20]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe_fcn.files.reorder import Segment
+from caffe_fcn.model.reorder import Segment
 from caffe_fcn.surgery.following.place import Outcome, Place, Refuses, along_space, apart, mixture, off_axis
 from caffe_fcn.surgery.views import View, in_order
 

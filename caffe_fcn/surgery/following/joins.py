@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from caffe_fcn.files.reorder import Segment
+from caffe_fcn.model.reorder import Segment
 from caffe_fcn.net.layers.shape import joined_axis
 from caffe_fcn.net.shapes import Unknown
 from caffe_fcn.surgery.following.place import Outcome, Passes, Place, Refuses, mixture, off_axis

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from caffe_fcn.files.blobs import ITEM_SIZE, Values, empty, read_stored
-from caffe_fcn.files.source import Source
+from caffe_fcn.files.blobs import ITEM_SIZE, DType, empty
+from caffe_fcn.files.parts import Stretch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,23 +63,52 @@ class Reorder:
         return self.rows * self.cols
 
 
-def reordered(source: Source, values: Values, order: Reorder) -> Iterator[NDArray[Any]]:
+class Flat(Protocol):
+    """Values in a row, of which any can be read."""
+
+    @property
+    def dtype(self) -> DType:
+        """Their type."""
+        ...
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """Where they lie side by side in a file, if they do."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop."""
+        ...
+
+
+def reordered(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
     """The wanted matrix, flat and in order, in C-contiguous arrays; VALUES are order.count values."""
     if not order.count:
         return
-    for strip in _columns(source, values, order) if order.transpose else _rows(source, values, order):
+    for strip in _columns(values, order) if order.transpose else _rows(values, order):
         yield _channels_first(strip, order.segments)
 
 
-def _rows(source: Source, values: Values, order: Reorder) -> Iterator[NDArray[Any]]:
+def rows(values: Flat, order: Reorder, first: int, last: int) -> NDArray[Any]:
+    """Rows first..last of the wanted matrix, C-contiguous."""
+    import numpy as np
+
+    if order.transpose:
+        strip = np.ascontiguousarray(_panel(values, order, first, last).T)
+    else:
+        strip = values.read(first * order.cols, last * order.cols).reshape(last - first, order.cols)
+    return _channels_first(strip, order.segments)
+
+
+def _rows(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
     """Strips of wanted rows that are rows in the file."""
     height = max(1, _STRIP // (order.cols * ITEM_SIZE[values.dtype]))
     for first in range(0, order.rows, height):
         last = min(first + height, order.rows)
-        yield read_stored(source, values, first * order.cols, last * order.cols).reshape(last - first, order.cols)
+        yield values.read(first * order.cols, last * order.cols).reshape(last - first, order.cols)
 
 
-def _columns(source: Source, values: Values, order: Reorder) -> Iterator[NDArray[Any]]:
+def _columns(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
     """Strips of wanted rows that are columns in the file."""
     import numpy as np
 
@@ -87,25 +116,26 @@ def _columns(source: Source, values: Values, order: Reorder) -> Iterator[NDArray
     width = max(1, PANEL // (order.cols * item))
     height = max(1, _STRIP // (order.cols * item))
     for first in range(0, order.rows, width):
-        panel = _panel(source, values, order, first, min(first + width, order.rows))
+        panel = _panel(values, order, first, min(first + width, order.rows))
         for row in range(0, panel.shape[1], height):
             yield np.ascontiguousarray(panel[:, row : row + height].T)
 
 
-def _panel(source: Source, values: Values, order: Reorder, first: int, last: int) -> NDArray[Any]:
+def _panel(values: Flat, order: Reorder, first: int, last: int) -> NDArray[Any]:
     """Columns first..last of the file's matrix, cols × (last - first)."""
     if last - first == order.rows:
-        return read_stored(source, values, 0, order.count).reshape(order.cols, order.rows)
-    panel = empty(values, order.cols * (last - first)).reshape(order.cols, last - first)
-    spans = values.spans
-    if spans is not None and len(spans) == 1:
-        start, item = spans[0].start, panel.itemsize
-        view, width = panel.data.cast("B"), (last - first) * item
+        return values.read(0, order.count).reshape(order.cols, order.rows)
+    panel = empty(values.dtype, order.cols * (last - first)).reshape(order.cols, last - first)
+    place = values.stretch
+    if place is not None:
+        item, view = panel.itemsize, panel.data.cast("B")
+        width = (last - first) * item
         for row in range(order.cols):
-            source.read_into(view[row * width : (row + 1) * width], start + (row * order.rows + first) * item)
+            start = place.start + (row * order.rows + first) * item
+            place.source.read_into(view[row * width : (row + 1) * width], start)
     else:
         for row in range(order.cols):
-            panel[row] = read_stored(source, values, row * order.rows + first, row * order.rows + last)
+            panel[row] = values.read(row * order.rows + first, row * order.rows + last)
     return panel
 
 

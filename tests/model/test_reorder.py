@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffe_fcn.files import reorder
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.reorder import Reorder, Segment, reordered
+from caffe_fcn.model import reorder
+from caffe_fcn.model.reorder import Reorder, Segment, reordered
+from caffe_fcn.model.tensors import stored
 from tests.files.encodings import ENCODINGS, layer, matrix, model
 
 ROWS, SEGMENTS = 9, (Segment(3, 4, True), Segment(5, 1, False), Segment(2, 6, False), Segment(4, 2, True))
@@ -42,16 +43,17 @@ def test_reordered_equals_numpy(
     monkeypatch.setattr(reorder, "PANEL", panel)
     monkeypatch.setattr(reorder, "_STRIP", panel // 2)
     order = Reorder(ROWS, COLS, transpose, segments)
-    stored = matrix(COLS, ROWS) if transpose else matrix(ROWS, COLS)
-    with open_caffemodel(model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](stored)]))) as weights:
-        strips = list(reordered(weights.source, weights.layers[0].blobs[0].values, order))
+    held = matrix(COLS, ROWS) if transpose else matrix(ROWS, COLS)
+    path = model(tmp_path / "m", layer("fc", [ENCODINGS[encoding](held)]))
+    with open_caffemodel(path) as weights:
+        strips = list(reordered(stored(weights.source, weights.layers[0].blobs[0]), order))
     assert (len(strips) > 1) == (panel < 1 << 20)
-    np.testing.assert_array_equal(np.concatenate(strips).ravel(), wanted(stored, order).ravel())
+    np.testing.assert_array_equal(np.concatenate(strips).ravel(), wanted(held, order).ravel())
 
 
 def test_nothing_to_reorder(tmp_path: Path) -> None:
     with open_caffemodel(model(tmp_path / "m", layer("fc", [b""]))) as weights:
-        assert not list(reordered(weights.source, weights.layers[0].blobs[0].values, Reorder(0, 5, True)))
+        assert not list(reordered(stored(weights.source, weights.layers[0].blobs[0]), Reorder(0, 5, True)))
 
 
 def test_segments_must_make_up_the_columns() -> None:

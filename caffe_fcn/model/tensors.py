@@ -1,0 +1,322 @@
+"""The values of parameter blobs as values of the program: known by shape and type, and read when they are written.
+
+A `Tensor` is *stored* (a range of bytes in a file, or a pattern that fills it), *reordered* (the values of another one
+in another order) or *computed* (a function of other tensors). Whoever computes one derives a frozen dataclass from
+`Tensor` and gives it `shape`, `dtype` and `rows`; all else follows, and no more is in memory than a panel of rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from caffe_fcn.files.blobs import ITEM_SIZE, BlobRecord, DType, Values, read_stored
+from caffe_fcn.files.parts import Chunk, Content, Kept, Stretch, stretches
+from caffe_fcn.files.source import Source
+from caffe_fcn.model.reorder import Reorder, reordered, rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PANEL = 4 << 20
+"""The bytes of a panel of rows that is made at once; a single row is never divided."""
+
+_STRIP = 1 << 18
+"""So many values are read at once, where they cannot be copied."""
+
+_NUMPY: Mapping[DType, str] = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
+
+
+class Tensor(ABC):
+    """Values of a known shape and type, packed and little-endian when they are written."""
+
+    if TYPE_CHECKING:  # dataclasses would take a property that is really there for the default of their field
+
+        @property
+        def shape(self) -> tuple[int, ...]:
+            """The shape, in Caffe's order."""
+            ...
+
+        @property
+        def dtype(self) -> DType:
+            """The type of the values."""
+            ...
+
+    @abstractmethod
+    def rows(self, first: int, last: int) -> NDArray[Any]:
+        """The values at first..last of the first axis: (last - first) × the other axes."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'×'.join(map(str, self.shape)) or 'a single value'} of {self.dtype}>"
+
+    @property
+    def count(self) -> int:
+        """How many values the shape asks for."""
+        return prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the values are when they are written."""
+        return self.count * ITEM_SIZE[self.dtype]
+
+    @property
+    def counts(self) -> Set[int]:
+        """How many values there are: `count`, unless a file holds something else."""
+        return {self.count}
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """Where the values lie side by side in a file, if they do."""
+        return None
+
+    @property
+    def kept(self) -> Kept | None:
+        """The message in a caffemodel that it stands for; None where it is new."""
+        return None
+
+    def reshaped(self, shape: tuple[int, ...]) -> Tensor:
+        """The same values in another shape."""
+        return Reshaped(self, shape)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat; only the rows that they are in are made."""
+        width = prod(self.shape[1:])
+        if stop <= start or not width:
+            return self.rows(0, 0).reshape(-1)
+        first = start // width
+        return self.rows(first, -(-stop // width)).reshape(-1)[start - first * width : stop - first * width]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All values, in order."""
+        import numpy as np
+
+        rows, width = (self.shape[0], prod(self.shape[1:])) if self.shape else (1, 1)
+        step = max(1, PANEL // max(1, width * ITEM_SIZE[self.dtype]))
+        for first in range(0, rows if width else 0, step):
+            panel = self.rows(first, min(first + step, rows))
+            yield np.ascontiguousarray(panel, dtype=_NUMPY.get(self.dtype, panel.dtype))
+
+
+class _Flat(Tensor):
+    """A tensor of whose values any can be read, in a row."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+
+    def rows(self, first: int, last: int) -> NDArray[Any]:
+        """The values at first..last of the first axis."""
+        width = prod(self.shape[1:])
+        return self.read(first * width, last * width).reshape(last - first, *self.shape[1:])
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All values, in order."""
+        for start in range(0, self.count, _STRIP):
+            yield self.read(start, min(start + _STRIP, self.count))
+
+
+@dataclass(frozen=True, repr=False)
+class Stored(_Flat):
+    """What the field VALUES of a BLOB of a file holds, SOURCE, as it is there or with another shape that is GIVEN."""
+
+    source: Source
+    blob: BlobRecord
+    values: Values
+    given: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that it was given, or that of the file."""
+        return self.blob.shape if self.given is None else self.given
+
+    @property
+    def dtype(self) -> DType:
+        """The type that the file has the values in."""
+        return self.values.dtype
+
+    @property
+    def counts(self) -> Set[int]:
+        """How many values the file holds, where the shape was given."""
+        return {self.count if self.given is None else self.values.count}
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file's values are."""
+        return self.values.size
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """Where the values lie in the file, if that is one place."""
+        spans = self.values.spans
+        return Stretch(self.source, *spans[0]) if spans is not None and len(spans) == 1 else None
+
+    @property
+    def kept(self) -> Kept:
+        """The blob's message. It stays as it is unless it got a shape, or is in a dialect that Caffe does not read; one
+        that got a shape is packed."""
+        blob, foreign = self.blob, bool(self.blob.dialect.renumbered)
+        if self.given is None and not foreign:
+            return Kept(blob, self.source, None)
+        fields: dict[int, Content] = {}
+        if foreign or not blob.packed:
+            fields = {values.number: Stored(self.source, blob, values) for values in blob.stored}
+        return Kept(blob, self.source, fields)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+        return read_stored(self.source, self.values, start, stop)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All values: as ranges of the file where they can be copied."""
+        spans = self.values.spans
+        if spans is not None:
+            yield from stretches(self.source, spans)
+        else:
+            for start in range(0, self.values.count, _STRIP):
+                yield self.read(start, min(start + _STRIP, self.values.count))
+
+    def reshaped(self, shape: tuple[int, ...]) -> Tensor:
+        """The same values in another shape."""
+        return replace(self, given=shape)
+
+
+@dataclass(frozen=True, repr=False)
+class Reshaped(_Flat):
+    """The values OF another tensor in another SHAPE, of as many values."""
+
+    of: Tensor
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> DType:
+        """That of the other."""
+        return self.of.dtype
+
+    @property
+    def counts(self) -> Set[int]:
+        """How many values the other has."""
+        return self.of.counts
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+        return self.of.read(start, stop)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Those of the other."""
+        return self.of.chunks()
+
+
+@dataclass(frozen=True, repr=False)
+class Reordered(_Flat):
+    """The values OF another tensor in another ORDER, as a tensor of a SHAPE of as many values."""
+
+    of: Tensor
+    order: Reorder
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.order.count != self.count:
+            raise ValueError(f"{self.order.count:,} values in the shape {self.shape}")
+
+    @property
+    def dtype(self) -> DType:
+        """That of the other."""
+        return self.of.dtype
+
+    @property
+    def counts(self) -> Set[int]:
+        """How many values the other has, in all fields that are reordered."""
+        kept = self.of.kept
+        return self.of.counts if kept is None else {values.count for values in kept.blob.stored}
+
+    @property
+    def kept(self) -> Kept | None:
+        """The message of the other, whose fields of values are all put into this order."""
+        kept = self.of.kept
+        if kept is None:
+            return None
+        fields = {values.number: Stored(kept.source, kept.blob, values) for values in kept.blob.stored}
+        return Kept(kept.blob, kept.source, {number: replace(self, of=each) for number, each in fields.items()})
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+        width = self.order.cols
+        first = start // width if width else 0
+        made = rows(self.of, self.order, first, -(-stop // width) if width else 0)
+        return made.reshape(-1)[start - first * width : stop - first * width]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All values, a panel of rows at a time."""
+        return reordered(self.of, self.order)
+
+
+@dataclass(frozen=True, repr=False)
+class Repeating(_Flat):
+    """Values that no file holds: those of a PATTERN over and over, as zeros or a bilinear kernel."""
+
+    shape: tuple[int, ...]
+    pattern: tuple[float, ...]
+    dtype: DType = "float32"
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+        import numpy as np
+
+        places = np.arange(start, stop) % len(self.pattern)
+        return np.array(self.pattern, dtype=_NUMPY[self.dtype])[places]
+
+
+@dataclass(frozen=True, repr=False)
+class Columns(_Flat):
+    """The columns FIRST..LAST of a matrix, OF rows × COLUMNS values, as a tensor of a SHAPE of as many values."""
+
+    of: Tensor
+    columns: int
+    first: int
+    last: int
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> DType:
+        """That of the other."""
+        return self.of.dtype
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+        import numpy as np
+
+        width = self.last - self.first
+        first, last = (start // width, -(-stop // width)) if width else (0, 0)
+        out = np.empty((last - first, width), dtype=_NUMPY[self.dtype])
+        for row in range(first, last):
+            out[row - first] = self.of.read(row * self.columns + self.first, row * self.columns + self.last)
+        return out.reshape(-1)[start - first * width : stop - first * width]
+
+
+@dataclass(frozen=True, repr=False)
+class Cast(_Flat):
+    """The values OF another tensor in another type, DTYPE."""
+
+    of: Tensor
+    dtype: DType
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the other."""
+        return self.of.shape
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The values start..stop, flat."""
+        return self.of.read(start, stop).astype(_NUMPY[self.dtype], copy=False)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All values; as those of the other where its type is the same."""
+        return self.of.chunks() if self.of.dtype == self.dtype else super().chunks()
+
+
+def stored(source: Source, blob: BlobRecord) -> Stored:
+    """The values that Caffe reads of BLOB, a blob of the file SOURCE."""
+    return Stored(source, blob, blob.values)
