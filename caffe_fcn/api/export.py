@@ -47,7 +47,7 @@ class ExportOptions(SelectionOptions, total=False):
 class Export:
     """What `export` wrote."""
 
-    found: exporting.Export
+    found: exporting.ExportOutcome
 
     def __repr__(self) -> str:
         return f"<Export of {self.found.net}: {', '.join(self.files)}>"
@@ -123,12 +123,12 @@ def _exporting(
     scale: float | None = None,
     swap_channels: bool = False,
     labels: str | os.PathLike[str] | None = None,
-) -> exporting.Settings:
-    from caffe_fcn.predict.export import Settings
+) -> exporting.ExportSettings:
+    from caffe_fcn.predict.export import ExportSettings
     from caffe_fcn.predict.means import read_mean
 
     text = mean_text(mean)
-    return Settings(
+    return ExportSettings(
         blobs=several(blobs),
         fixed=fixed,
         external=external_data,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from caffe_fcn.predict import run as running
-    from caffe_fcn.predict.picture_net import Model
+    from caffe_fcn.predict.picture_net import PictureNet
 
 
 class PredictOptions(SelectionOptions, total=False):
@@ -126,7 +126,7 @@ class Prediction:
     """What a net says of a picture. Large maps lie in temporary files, which go with it."""
 
     answer: running.Answer
-    settings: running.Settings
+    settings: running.RunSettings
     source: str
 
     def __repr__(self) -> str:
@@ -249,8 +249,8 @@ class Predictor:
     from 0 to 255, channels in the order RGB, or a pillow image.
     """
 
-    model: Model
-    settings: running.Settings
+    model: PictureNet
+    settings: running.RunSettings
     notes: tuple[str, ...]
     """What there is to know of the net, and what was taken from it where no option said it."""
 
@@ -270,7 +270,7 @@ class Predictor:
         return Prediction(answer, self.settings, self.model.source)
 
 
-def planned(predict: Predictor, picture: str | os.PathLike[str] | Array | Image) -> running.Plan:
+def planned(predict: Predictor, picture: str | os.PathLike[str] | Array | Image) -> running.PicturePlan:
     """What there is to do for PICTURE, as PREDICT takes it. Raises PictureError; OSError for a file that cannot be
     read."""
     from caffe_fcn.predict.images.picture import open_picture, picture_of

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 elif TYPE_CHECKING:
     from typing_extensions import Unpack
 if TYPE_CHECKING:
-    from caffe_fcn.proofs.verify import Options
+    from caffe_fcn.proofs.verify import VerifySettings
 
 
 class VerifyOptions(SelectionOptions, total=False):
@@ -58,14 +58,14 @@ def verify(
     holds or does not apply. OPTIONS are `VerifyOptions`. Raises CaffeFcnError for files that cannot be compared at all:
     WeightsError where weights hold NaN, ExtraError where the engine is needed and not installed.
     """
-    from caffe_fcn.proofs.verify import Model
+    from caffe_fcn.proofs.verify import NetAndWeights
     from caffe_fcn.proofs.verify import verify as prove
 
     check_models("verify", net=net, weights=weights, fcn=fcn, fcn_weights=fcn_weights)
     check_options("verify", options, VerifyOptions)
     selection, others = selection_of(options)
     settings = _proving(**others)
-    return prove(Model(net, weights), Model(fcn, fcn_weights), selection, settings)
+    return prove(NetAndWeights(net, weights), NetAndWeights(fcn, fcn_weights), selection, settings)
 
 
 def _proving(
@@ -78,9 +78,9 @@ def _proving(
     tolerance: float | None = None,
     engine: str = "onnxruntime",
     threads: int | None = None,
-) -> Options:
+) -> VerifySettings:
     from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.proofs.verify import PROOFS, Options
+    from caffe_fcn.proofs.verify import PROOFS, VerifySettings
 
     wanted = several(proofs) or PROOFS
     if not set(wanted) <= set(PROOFS):
@@ -89,7 +89,7 @@ def _proving(
         raise ValueError(f"samples, windows, seed: expected at least 1, 1 and 0, found {samples}, {windows}, {seed}")
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
-    return Options(
+    return VerifySettings(
         engine=engine_called(engine, checked_threads(threads), brief=True),
         samples=samples,
         windows=windows,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.net.source import SourceNet
-    from caffe_fcn.predict.picture_net import Model
-    from caffe_fcn.predict.run import Settings
+    from caffe_fcn.predict.picture_net import PictureNet
+    from caffe_fcn.predict.run import RunSettings
 
 
 def check_alone(asked: Targets, out_dir: str | None) -> None:
@@ -50,7 +50,7 @@ def prepared(
     crop: str | None,
     blob: tuple[str, ...],
     **choices: Any,
-) -> tuple[Model, Settings, tuple[str, ...]]:
+) -> tuple[PictureNet, RunSettings, tuple[str, ...]]:
     """The net SOURCE with weights TRAINED, loaded by RUNNER for pictures as PICTURE is one, how it is to look at them,
     and notes. Raises CaffeFcnError; OSError for a file that cannot be read."""
     most = max_pixels or MAX_PIXELS

@@ -13,7 +13,7 @@ from caffe_fcn.cli.convert_several import convert_all
 from caffe_fcn.cli.failures import DONE, exit_codes
 from caffe_fcn.cli.nets import is_another_net
 from caffe_fcn.cli.options import (
-    Manner,
+    WriteManner,
     check_name,
     directory_name,
     file_name,
@@ -96,7 +96,7 @@ def convert(
     fork: str | None,
     verify: bool,
     engine: str | None,
-    manner: Manner,
+    manner: WriteManner,
     **choices: Any,
 ) -> int:
     """Convert the net NET (prototxt) and its WEIGHTS (caffemodel or HDF5).
@@ -139,7 +139,7 @@ def _convert(
     output: str | None,
     output_weights: str | None,
     settings: Settings,
-    manner: Manner,
+    manner: WriteManner,
     *,
     verify: str | None,
     fork: str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from caffe_fcn.cli.options import Manner
+from caffe_fcn.cli.options import WriteManner
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import print_diff
 
@@ -43,7 +43,7 @@ def convert_files(
     weights: WeightFile | None,
     files: Files,
     settings: Settings,
-    manner: Manner,
+    manner: WriteManner,
     *,
     verify: str | None = None,
     inputs: Sequence[str] = (),
@@ -74,7 +74,7 @@ def _verifier(source: SourceNet, weights: WeightFile | None, files: Files, setti
     return Verifier(source, weights, (files.out, files.out_weights), settings.selection, engine)
 
 
-def _write(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:
+def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:
     from caffe_fcn.surgery.writing import carry_out
 
     check = verifier.check if verifier else None
@@ -82,7 +82,7 @@ def _write(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) 
         carry_out(plan, files.out, files.out_weights, force=manner.force, progress=progress, check=check)
 
 
-def _tell(plan: Plan, files: Files, manner: Manner, verifier: Verifier | None) -> None:
+def _tell(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:
     """The diff to stdout, the report to stderr."""
     from caffe_fcn.report.convert import lines
 

@@ -16,7 +16,7 @@ from caffe_fcn.cli.convert_one import Files, convert_files
 from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.nets import holds_weights
-from caffe_fcn.cli.options import Manner, check_fork
+from caffe_fcn.cli.options import WriteManner, check_fork
 from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def convert_all(
-    paths: Sequence[str], out_dir: str, settings: Settings, manner: Manner, *, verify: str | None, fork: str | None
+    paths: Sequence[str], out_dir: str, settings: Settings, manner: WriteManner, *, verify: str | None, fork: str | None
 ) -> int:
     """Convert the nets and weights in PATHS, of any order, into OUT_DIR, those without a prototxt as FORK has written
     them, and return the exit code. Raises UsageError
@@ -51,7 +51,13 @@ def convert_all(
 
 
 def _convert(
-    files: Files, inputs: Sequence[str], settings: Settings, manner: Manner, *, verify: str | None, fork: str | None
+    files: Files,
+    inputs: Sequence[str],
+    settings: Settings,
+    manner: WriteManner,
+    *,
+    verify: str | None,
+    fork: str | None,
 ) -> dict[str, Any]:
     from caffe_fcn.surgery.convert import open_inputs
 

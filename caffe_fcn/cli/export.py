@@ -17,7 +17,7 @@ from caffe_fcn.cli.streams import print_json
 if TYPE_CHECKING:
     from caffe_fcn.cli.options import Preparation
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.predict.export import Export, Settings
+    from caffe_fcn.predict.export import ExportOutcome, ExportSettings
 
 
 @click.command(
@@ -90,16 +90,16 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
     return output
 
 
-def _settings(preparation: Preparation, **others: Any) -> Settings:
+def _settings(preparation: Preparation, **others: Any) -> ExportSettings:
     """The options, as the program understands them."""
-    from caffe_fcn.predict.export import Settings
+    from caffe_fcn.predict.export import ExportSettings
     from caffe_fcn.predict.means import read_mean
 
     mean, scale, rgb = preparation
-    return Settings(mean=None if mean is None else read_mean(mean), scale=scale, rgb=rgb, **others)
+    return ExportSettings(mean=None if mean is None else read_mean(mean), scale=scale, rgb=rgb, **others)
 
 
-def _tell(found: Export, as_json: bool, quiet: bool) -> None:
+def _tell(found: ExportOutcome, as_json: bool, quiet: bool) -> None:
     """The document to stdout, the report to stderr."""
     from caffe_fcn.report.export import document, lines
 

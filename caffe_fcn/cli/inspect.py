@@ -56,7 +56,7 @@ def inspect(
     """
     from caffe_fcn.report.inspect import inspect as look
     from caffe_fcn.report.inspect import open_model
-    from caffe_fcn.report.inspect_records import Settings
+    from caffe_fcn.report.inspect_records import InspectSettings
 
     if "" in (net, weights):
         raise click.UsageError("a file's name is empty")
@@ -74,7 +74,7 @@ def inspect(
             stack.enter_context(model.weights)
         elif statistics:
             raise click.UsageError("--weights needs WEIGHTS to look at")
-        _tell(look(model, Settings(selection, input_size, geometry, statistics, layers)), as_json, as_csv)
+        _tell(look(model, InspectSettings(selection, input_size, geometry, statistics, layers)), as_json, as_csv)
 
 
 def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:

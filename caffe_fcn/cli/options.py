@@ -206,7 +206,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_selection
 
 
-class Manner(NamedTuple):
+class WriteManner(NamedTuple):
     """How files are written, and told of."""
 
     dry_run: bool
@@ -226,7 +226,7 @@ def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
     @wraps(command)
     def with_manner(dry_run: bool, diff: bool, as_json: bool, force: bool, quiet: bool, **others: Any) -> Any:
-        return command(manner=Manner(dry_run, diff, as_json, force, quiet), **others)
+        return command(manner=WriteManner(dry_run, diff, as_json, force, quiet), **others)
 
     return with_manner
 

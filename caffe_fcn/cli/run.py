@@ -148,7 +148,7 @@ def run(
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
     from caffe_fcn.cli.benchmark import check_alone, time_all
-    from caffe_fcn.cli.run_pictures import Manner, run_all
+    from caffe_fcn.cli.run_pictures import TellManner, run_all
     from caffe_fcn.files.atomic import check_outputs
 
     asked = Targets(output, heatmap, label_map)
@@ -157,7 +157,7 @@ def run(
         raise click.UsageError("--json and --output - both print to stdout; choose one")
     if benchmark:
         check_alone(asked, out_dir)
-    manner = Manner(top, as_json, force, quiet)
+    manner = TellManner(top, as_json, force, quiet)
     with ExitStack() as stack:
         net, images = net_and_pictures(stack, words)
         paths = expanded(images)

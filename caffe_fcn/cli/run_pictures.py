@@ -16,7 +16,7 @@ from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import KINDS, Targets
 from caffe_fcn.errors import CaffeFcnError
-from caffe_fcn.files.atomic import Output, OutputFiles
+from caffe_fcn.files.atomic import OutputFile, OutputFiles
 from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.files.stdout import to_stdout
 from caffe_fcn.predict.ahead import Turn, ahead
@@ -28,9 +28,9 @@ from caffe_fcn.report.run import lines
 
 if TYPE_CHECKING:
     from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.picture_net import Model
+    from caffe_fcn.predict.picture_net import PictureNet
     from caffe_fcn.predict.results import Heat
-    from caffe_fcn.predict.run import Answer, Plan, Settings
+    from caffe_fcn.predict.run import Answer, PicturePlan, RunSettings
 
 _CHUNK = 1 << 16
 
@@ -42,16 +42,16 @@ class Job(NamedTuple):
     """What pictures are looked at with: a net, its WEIGHTS' file, the engine's name, settings, whose HEAT is drawn if
     any is, of which output the label map is, if one is drawn, and NOTES on the net."""
 
-    model: Model
+    model: PictureNet
     weights: str
     engine: str
-    settings: Settings
+    settings: RunSettings
     heat: Heat | None
     labelled: NetOutput | None
     notes: tuple[str, ...]
 
 
-class Manner(NamedTuple):
+class TellManner(NamedTuple):
     """How it is told: the TOP classes, as JSON, or not at all; with FORCE files are overwritten."""
 
     top: int
@@ -68,7 +68,7 @@ def size_of(path: str, channels: int, max_pixels: int) -> tuple[int, int] | None
         return None
 
 
-def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: Manner) -> int:
+def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: TellManner) -> int:
     """Look at the pictures PATHS, make the files TARGETS of each, and return the exit code. A single picture's failure
     is raised."""
     document = _Document(job)
@@ -141,11 +141,11 @@ class _Looked(NamedTuple):
 
     answer: Answer
     files: OutputFiles
-    outputs: Mapping[str, Output]
+    outputs: Mapping[str, OutputFile]
     done: str | None
 
 
-def _read(job: Job, path: str) -> Plan | None:
+def _read(job: Job, path: str) -> PicturePlan | None:
     """What there is to do for the picture PATH; None where it is large, or cannot be looked at, which is told when its
     turn comes."""
     try:
@@ -154,11 +154,11 @@ def _read(job: Job, path: str) -> Plan | None:
         return None
 
 
-def _plan(job: Job, path: str, most: int) -> Plan:
+def _plan(job: Job, path: str, most: int) -> PicturePlan:
     return plan(job.model, open_picture(path, job.model.channels, most), job.settings)
 
 
-def _look(job: Job, turn: Turn[_Asked, Plan | None, _Looked], force: bool) -> _Looked:
+def _look(job: Job, turn: Turn[_Asked, PicturePlan | None, _Looked], force: bool) -> _Looked:
     """What the net makes of the picture whose TURN it is. Raises CaffeFcnError; OSError where it cannot be read."""
     path, target = turn.item
     work = turn.read.result() or _plan(job, path, job.settings.max_pixels)
@@ -172,7 +172,7 @@ def _look(job: Job, turn: Turn[_Asked, Plan | None, _Looked], force: bool) -> _L
     return _Looked(answer, files, outputs, "output" if file else None)
 
 
-def _write(job: Job, looked: _Looked, target: Targets, manner: Manner) -> None:
+def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> None:
     """Write the files of a picture. Raises CaffeFcnError."""
     for kind, output in looked.outputs.items():
         if kind == "output" and kind != looked.done:
@@ -184,7 +184,7 @@ def _write(job: Job, looked: _Looked, target: Targets, manner: Manner) -> None:
     looked.files.commit()
 
 
-def _draw(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) -> None:
+def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellManner) -> None:
     """Draw into OUTPUT what KIND says."""
     if kind == "heatmap" and job.heat is not None:
         drawing = draw_heat(answer, job.heat)
@@ -197,7 +197,7 @@ def _draw(job: Job, answer: Answer, kind: str, output: Output, manner: Manner) -
         _note(f"{output.path}: ", [f"shows one of {drawing.step} pixels along each side"], manner)
 
 
-def _tell(job: Job, answer: Answer, target: Targets, manner: Manner, document: _Document) -> None:
+def _tell(job: Job, answer: Answer, target: Targets, manner: TellManner, document: _Document) -> None:
     """The answer to stdout, or to stderr where the map goes to stdout; notes and names of files to stderr."""
     _note(f"{answer.path}: ", answer.plan.notes, manner)
     if manner.as_json:
@@ -209,7 +209,7 @@ def _tell(job: Job, answer: Answer, target: Targets, manner: Manner, document: _
             click.echo(visible(f"wrote {', '.join(target.files)}"), err=True)
 
 
-def _note(place: str, notes: Sequence[str], manner: Manner) -> None:
+def _note(place: str, notes: Sequence[str], manner: TellManner) -> None:
     """NOTES to stderr; the document has them too."""
     for note in notes if not manner.quiet and not manner.as_json else ():
         click.echo(visible(f"note: {place}{note}"), err=True)

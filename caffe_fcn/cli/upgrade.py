@@ -13,7 +13,7 @@ import click
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of
 from caffe_fcn.cli.options import (
-    Manner,
+    WriteManner,
     check_fork,
     check_name,
     file_name,
@@ -56,7 +56,7 @@ def upgrade(
     target: str | None,
     selection: Selection,
     fork: str | None,
-    manner: Manner,
+    manner: WriteManner,
 ) -> None:
     """Bring IN, a prototxt or weights of any age, into the current format, as OUT; or with -o and -w a net IN and its
     WEIGHTS, both or neither.
@@ -94,7 +94,7 @@ class _Wanted(NamedTuple):
     fork: str | None
 
 
-def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manner) -> None:
+def _check_usage(source: str, second: str, outputs: Sequence[str], manner: WriteManner) -> None:
     """Raise UsageError for files and options that do not go together."""
     if "" in (source, second, *outputs):
         raise click.UsageError("a file's name is empty")
@@ -110,7 +110,7 @@ def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Manne
         raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
 
 
-def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None:
+def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.names import Kind, is_hdf5_name, kind_of
     from caffe_fcn.net.source import SourceNet, open_either
@@ -134,7 +134,7 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: Manner) -> None
         _tell([(upgraded, out)], manner)
 
 
-def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wanted, manner: Manner) -> None:
+def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wanted, manner: WriteManner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.names import is_hdf5_name
     from caffe_fcn.surgery.convert import open_inputs
@@ -165,7 +165,7 @@ def _closing(opened: SourceNet | WeightFile) -> Iterator[SourceNet | WeightFile]
             opened.close()
 
 
-def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Manner, *, bvlc: bool) -> None:
+def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: WriteManner, *, bvlc: bool) -> None:
     """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS. BVLC: it is
     checked that nothing is left in them that they were to be rid of."""
     from caffe_fcn.surgery.upgrading import check_for_bvlc
@@ -178,7 +178,7 @@ def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Man
         write_outputs(net.document, outputs[0], weights, outputs[1], force=manner.force, progress=progress, check=check)
 
 
-def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: Manner) -> None:
+def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: WriteManner) -> None:
     """Data to stdout, the report to stderr: of each upgrade, and where it goes."""
     from caffe_fcn.report.upgrade import document, lines
 

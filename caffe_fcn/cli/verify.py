@@ -23,7 +23,7 @@ from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.proofs.verify import Model, Options
+    from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings
 
 ENGINES = ("onnxruntime", "opencv", "openvino", "caffe")
 PROOFS = ("weights", "same-size", "dense")
@@ -138,12 +138,12 @@ def _options(
     tolerance: float | None,
     engine: str,
     threads: int | None,
-) -> Options:
+) -> VerifySettings:
     """The options, as the program understands them."""
     from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.proofs.verify import Options
+    from caffe_fcn.proofs.verify import VerifySettings
 
-    return Options(
+    return VerifySettings(
         engine=engine_called(engine, threads, brief=True),
         samples=samples,
         windows=windows,
@@ -153,13 +153,13 @@ def _options(
     )
 
 
-def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[Model]:
+def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:
     """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
-    from caffe_fcn.proofs.verify import Model
+    from caffe_fcn.proofs.verify import NetAndWeights
 
     groups = grouped(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))
-    models = [Model(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]
+    models = [NetAndWeights(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]
     if len(models) != 2:
         expected = "two nets to compare, each a prototxt with its weights or a caffemodel alone"
         raise click.UsageError(f"expected {expected}, found {len(models)}")

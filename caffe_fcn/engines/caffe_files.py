@@ -65,7 +65,7 @@ class Written(NamedTuple):
     layers: dict[Blob, str]
 
 
-class Dialect(NamedTuple):
+class ReaderDialect(NamedTuple):
     """How a reader wants it: the types of values that it reads, the field and the value by which it rounds the size of
     a pooling down, and those fields of forks that it knows. TOLD says a layer, whose first bottom has so many axes, in
     its words, and returns those that our schema lacks. Without SCALARS a parameter blob has one axis at least."""
@@ -77,7 +77,7 @@ class Dialect(NamedTuple):
     scalars: bool = True
 
 
-def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Dialect) -> Written:
+def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: ReaderDialect) -> Written:
     """Write the net in SCOPE with its parameter blobs in WEIGHTS to DIRECTORY, in the DIALECT of the reader. Raises
     WeightsError where blobs are missing, EngineError where they hold values of a type that is not read."""
     blobs = _names(scope)
@@ -136,7 +136,7 @@ def _names(scope: Scope) -> dict[Blob, str]:
     return names
 
 
-class _Part(NamedTuple):
+class _WrittenLayer(NamedTuple):
     """A layer in the net that is written, the number of AXES of its first bottom, and which of the blobs of the old one
     it takes; None for all."""
 
@@ -145,7 +145,7 @@ class _Part(NamedTuple):
     takes: tuple[int, ...] | None
 
 
-def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect) -> list[_Part]:
+def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: ReaderDialect) -> list[_WrittenLayer]:
     """NODE as it is written. A BatchNorm of a fork, with a scale or a ReLU of its own, is several layers, the last one
     called like the top."""
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
@@ -155,7 +155,7 @@ def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect)
     held = batch_norm_blobs(params)
     relu = bool(node.layer.batch_norm_param.relu)
     if node.type != TYPE or not (relu or held.scale is not None):
-        return [_Part(layer, axes, None)]
+        return [_WrittenLayer(layer, axes, None)]
     top = layer.top[0]
     split = Split(tuple(params), held, None if held.scale is None else top, top if relu else None)
     layers = split_layer(layer, split, node.layer)
@@ -165,10 +165,10 @@ def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: Dialect)
         each.name, each.top[0] = name, name
         if number:
             each.bottom[0] = names[number - 1]
-    return [_Part(each, axes, takes) for each, takes in zip(layers, parts_of(split), strict=False)]
+    return [_WrittenLayer(each, axes, takes) for each, takes in zip(layers, parts_of(split), strict=False)]
 
 
-def _plain(node: Node, blobs: dict[Blob, str], axes: int, dialect: Dialect) -> Message:
+def _plain(node: Node, blobs: dict[Blob, str], axes: int, dialect: ReaderDialect) -> Message:
     """The layer of NODE, on a blob of so many AXES, with BLOBS as they are called now, and nothing that a reader may
     take amiss."""
     layer = schema.LayerParameter()
@@ -223,7 +223,9 @@ def _spell_out(param: Message, axes: int) -> None:
             values[:] = [values[0]] * axes
 
 
-def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[_Part]], dialect: Dialect) -> None:
+def _write_weights(
+    weights: WeightFile, path: str, parts: Mapping[str, Sequence[_WrittenLayer]], dialect: ReaderDialect
+) -> None:
     """Write the blobs of layers to PATH, under the names of those that they become in the new net, their PARTS, in the
     DIALECT of the reader."""
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
@@ -250,7 +252,7 @@ def _write_weights(weights: WeightFile, path: str, parts: Mapping[str, Sequence[
 # ---- What a reader does not know ----
 
 
-def of_forks(dialect: Dialect) -> Callable[[Node, Scope], str | None]:
+def of_forks(dialect: ReaderDialect) -> Callable[[Node, Scope], str | None]:
     """The rule that refuses what forks alone have and DIALECT has no words for."""
     known = dialect.fields.union(_HOLES, _ROUNDINGS)
 

@@ -8,7 +8,7 @@ was measured against what the fork computes.
 from __future__ import annotations
 
 from caffe_fcn import schema
-from caffe_fcn.engines.caffe_files import Dialect, of_forks
+from caffe_fcn.engines.caffe_files import ReaderDialect, of_forks
 from caffe_fcn.errors import LoweringError
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers import row_of
@@ -215,7 +215,7 @@ def _others(param: Message, message: str, safe: dict[str, int]) -> str | None:
     return ", ".join(found) or None
 
 
-DIALECT = Dialect(("float32",), ("ceil_mode", False), frozenset({"scale_train"}), told=_told, scalars=False)
+DIALECT = ReaderDialect(("float32",), ("ceil_mode", False), frozenset({"scale_train"}), told=_told, scalars=False)
 RULES = (
     of_forks(DIALECT),
     _ignored,

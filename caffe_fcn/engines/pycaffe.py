@@ -16,7 +16,7 @@ from typing import Any
 
 from caffe_fcn import schema
 from caffe_fcn.engines import caffe_worker
-from caffe_fcn.engines.caffe_files import Dialect, Written, of_forks, refuse, write_files
+from caffe_fcn.engines.caffe_files import ReaderDialect, Written, of_forks, refuse, write_files
 from caffe_fcn.engines.caffe_import import cause, failure
 from caffe_fcn.engines.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.engines.protocol import Array, Dims, Net, checked_inputs, described
@@ -28,7 +28,9 @@ from caffe_fcn.net.graph import Node
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.wording import option
 
-_DIALECT = Dialect(("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR")))
+_DIALECT = ReaderDialect(
+    ("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR"))
+)
 _LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
 """Into the log of the process, and not into files."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -26,7 +26,7 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used 
 
 
 @dataclass
-class Output:
+class OutputFile:
     """One file on its way. Bytes go to `fd`, or to `temp` by name, and are at `path` after the commit."""
 
     path: str
@@ -71,7 +71,7 @@ class OutputFiles:
     """
 
     def __init__(self) -> None:
-        self._outputs: list[Output] = []
+        self._outputs: list[OutputFile] = []
 
     def __enter__(self) -> OutputFiles:
         return self
@@ -79,13 +79,13 @@ class OutputFiles:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._discard()
 
-    def add(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Output:
+    def add(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> OutputFile:
         """A new output that will be PATH. Raises OutputError where it exists, unless OVERWRITE, or cannot be made."""
         name = os.fspath(path)
         check_outputs([name], force=overwrite)
         final = os.path.realpath(name)
         temp = None if _is_special(name) else _hidden_name(final, ".tmp")
-        output = Output(name, final, temp, overwrite)
+        output = OutputFile(name, final, temp, overwrite)
         # Listed before it is there, so that an interrupt in between cannot leave it behind.
         self._outputs.append(output)
         flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
@@ -141,7 +141,7 @@ def _hidden_name(final: str, ending: str) -> str:
     return os.path.join(directory, f".{start}.{os.urandom(4).hex()}{ending}")
 
 
-def _place(output: Output, keep: bool) -> None:
+def _place(output: OutputFile, keep: bool) -> None:
     """Move a finished output to its place; KEEP the file that it overwrites."""
     assert output.temp is not None
     # What is going to be done is noted before: whatever happens in between, it can be taken back.
@@ -168,7 +168,7 @@ def _place(output: Output, keep: bool) -> None:
     os.unlink(output.temp)
 
 
-def _set_aside(output: Output) -> None:
+def _set_aside(output: OutputFile) -> None:
     """Keep what is at the place of OUTPUT, if that is a file, under a hidden name too."""
     try:
         status = os.lstat(output.final)
@@ -187,7 +187,7 @@ def _set_aside(output: Output) -> None:
     os.rename(output.final, output.aside)
 
 
-def _put_back(output: Output) -> bool:
+def _put_back(output: OutputFile) -> bool:
     """Undo what `_place` did, as far as it came. Whether that was possible."""
     try:
         if output.aside is not None:
@@ -211,7 +211,7 @@ def _is_one_file(one: str, other: str) -> bool:
         return False
 
 
-def _failed(output: Output, error: BaseException, lost: Collection[Output]) -> OutputError:
+def _failed(output: OutputFile, error: BaseException, lost: Collection[OutputFile]) -> OutputError:
     """The error of OUTPUT that got no name; LOST are those that could not be put back."""
     told = output_error(output.path, error) if isinstance(error, OSError) else OutputError(f"{output.path}: {error!r}")
     for each in lost:

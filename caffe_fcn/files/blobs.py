@@ -16,7 +16,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.files.source import Source, Span
-from caffe_fcn.files.wire import I32, I64, LEN, VARINT, Field, Reader, WireError, packed_varints, signed
+from caffe_fcn.files.wire import I32, I64, LEN, VARINT, Reader, WireError, WireField, packed_varints, signed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,7 +213,7 @@ def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
     return BlobRecord(shape, bool(dims), dialect, stored, span, tuple(pieces))
 
 
-def _run_end(source: Source, field: Field, end: int) -> int:
+def _run_end(source: Source, field: WireField, end: int) -> int:
     """Where FIELD ends, with the values of the same field that follow it when it is an unpacked value."""
     stride = field.end - field.start
     if field.wire not in (I32, I64) or field.payload - field.start != 1:
@@ -229,7 +229,7 @@ def _run_end(source: Source, field: Field, end: int) -> int:
     return start
 
 
-def _read_shape(source: Source, reader: Reader, shapes: list[Field]) -> tuple[int, ...]:
+def _read_shape(source: Source, reader: Reader, shapes: list[WireField]) -> tuple[int, ...]:
     """The dimensions in a blob's `shape` fields, which add up when there are several."""
     dims: list[int] = []
     for shape in shapes:
@@ -243,7 +243,7 @@ def _read_shape(source: Source, reader: Reader, shapes: list[Field]) -> tuple[in
     return tuple(signed(dim, 64) for dim in dims)
 
 
-def _stored(dialect: Dialect, fields: list[Field], pieces: list[Piece]) -> tuple[Values, ...]:
+def _stored(dialect: Dialect, fields: list[WireField], pieces: list[Piece]) -> tuple[Values, ...]:
     """The values in each field that holds any, in the order of the fields' numbers."""
     types = {field.number: field.value for field in fields if field.wire == VARINT}
     runs: dict[int, list[Run]] = {}
@@ -270,7 +270,7 @@ def _stored(dialect: Dialect, fields: list[Field], pieces: list[Piece]) -> tuple
     )
 
 
-def _raw_type(value: int, field: Field) -> DType:
+def _raw_type(value: int, field: WireField) -> DType:
     if value >= len(RAW_TYPES):
         raise WireError(field.start, f"raw data of a type from 0 to {len(RAW_TYPES) - 1}", f"type {value}")
     return RAW_TYPES[value]

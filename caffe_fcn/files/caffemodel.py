@@ -24,7 +24,7 @@ from caffe_fcn.files.headers import parse_header
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.recognition import HEAD, kind_of
 from caffe_fcn.files.source import Source, Span
-from caffe_fcn.files.wire import LEN, Field, Reader, WireError
+from caffe_fcn.files.wire import LEN, Reader, WireError, WireField
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -230,7 +230,7 @@ class _Indexer:
         place = f"{self.source.path}: offset {error.offset}" + (f" ({self.layer})" if self.layer else "")
         return CaffemodelError(f"{place}: expected {error.expected}, found {error.found}; {_DAMAGED}")
 
-    def _layer(self, record: Field) -> LayerRecord:
+    def _layer(self, record: WireField) -> LayerRecord:
         """The layer in field RECORD of the net."""
         self.layer = f"layer {len(self.layers) + 1}"
         form = _LAYERS[record.number]
@@ -271,7 +271,7 @@ class _Indexer:
                 headers.append((Span(part.start, part.end), False))
         return headers, blobs
 
-    def _remember_name(self, part: Field) -> None:
+    def _remember_name(self, part: WireField) -> None:
         """Keep a layer's name for errors within it, however garbled or long it is."""
         name = self.source.read(part.payload, min(part.end, part.payload + 80)).decode("utf-8", "backslashreplace")
         self.layer = f'layer "{"".join(c if c.isprintable() else "?" for c in name)}"'

@@ -13,7 +13,18 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.files.wire import I32, I64, LEN, MAX_FIELDS, VARINT, Field, WireError, packed_varints, reader_of, signed
+from caffe_fcn.files.wire import (
+    I32,
+    I64,
+    LEN,
+    MAX_FIELDS,
+    VARINT,
+    WireError,
+    WireField,
+    packed_varints,
+    reader_of,
+    signed,
+)
 from caffe_fcn.schema.layouts import Layout, Slot
 
 _WIRES = {"float": I32, "double": I64, "string": LEN, "bytes": LEN}
@@ -24,12 +35,12 @@ _NOT_ASCII = re.compile(r'["\\\x00-\x1f\x7f-\xff]')
 _WIDTH = 80
 
 
-class Node(NamedTuple):
+class DecodedField(NamedTuple):
     """A field of a message: its value as it is written in text, or the fields of the message that it holds."""
 
     number: int
     name: str
-    value: str | tuple[Node, ...]
+    value: str | tuple[DecodedField, ...]
 
 
 class UnreadableError(Exception):
@@ -65,10 +76,10 @@ class Decoder:
         self.seen: set[tuple[str, int]] = set()
         self.lost: list[Lost] = []
 
-    def decode(self, data: bytes, message: str, path: tuple[str, ...] = ()) -> tuple[Node, ...]:
+    def decode(self, data: bytes, message: str, path: tuple[str, ...] = ()) -> tuple[DecodedField, ...]:
         """The fields of the MESSAGE in DATA, in the order of their numbers. Raises UnreadableError."""
         slots = self._layout.messages[message]
-        nodes: list[Node] = []
+        nodes: list[DecodedField] = []
         found: set[int] = set()
         for field in self._fields(data, path):
             slot = slots.get(field.number)
@@ -89,18 +100,18 @@ class Decoder:
                 raise UnreadableError(path, number)
         return tuple(sorted(nodes, key=lambda node: node.number))
 
-    def _nodes(self, slot: Slot | None, field: Field, payload: bytes, path: tuple[str, ...]) -> list[Node]:
+    def _nodes(self, slot: Slot | None, field: WireField, payload: bytes, path: tuple[str, ...]) -> list[DecodedField]:
         """FIELD as SLOT has it, once for each value. Raises UnreadableError where there is no slot, or another one."""
-        values: Sequence[str | tuple[Node, ...]] | None = None
+        values: Sequence[str | tuple[DecodedField, ...]] | None = None
         if slot is not None and slot.type not in self._layout.messages:
             values = self._scalars(slot, field, payload)
         elif slot is not None and field.wire == LEN:
             values = [self.decode(payload, slot.type, (*path, slot.name))]
         if slot is None or values is None:
             raise UnreadableError(path, field.number)
-        return [Node(field.number, slot.name, value) for value in values]
+        return [DecodedField(field.number, slot.name, value) for value in values]
 
-    def _fields(self, data: bytes, path: tuple[str, ...]) -> Iterator[Field]:
+    def _fields(self, data: bytes, path: tuple[str, ...]) -> Iterator[WireField]:
         try:
             for field in reader_of(data).fields(0, len(data)):
                 self._left -= 1
@@ -110,7 +121,7 @@ class Decoder:
         except WireError as error:
             raise UnreadableError(path, None) from error
 
-    def _scalars(self, slot: Slot, field: Field, payload: bytes) -> list[str] | None:
+    def _scalars(self, slot: Slot, field: WireField, payload: bytes) -> list[str] | None:
         """The values of FIELD in text; None where it is not what SLOT says."""
         if field.wire == _WIRES.get(slot.type, VARINT):
             values = [self._scalar(slot.type, field.value, payload)]
@@ -175,7 +186,7 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\{found[0]}" if found[0] in '"\\' else f"\\{ord(found[0]):03o}"
 
 
-def as_text(nodes: Iterable[Node], indent: str = "") -> str:
+def as_text(nodes: Iterable[DecodedField], indent: str = "") -> str:
     """NODES as the text of a prototxt, one field a line. A list alone in its message, such as the dims of a shape,
     stays on the line of the message where it is short."""
     lines: list[str] = []
@@ -194,7 +205,7 @@ def as_text(nodes: Iterable[Node], indent: str = "") -> str:
     return "".join(lines)
 
 
-def _listed(nodes: tuple[Node, ...]) -> list[str]:
+def _listed(nodes: tuple[DecodedField, ...]) -> list[str]:
     """NODES one by one, where all are plain values; else none."""
     plain = all(isinstance(node.value, str) for node in nodes)
     return [f"{node.name}: {node.value}" for node in nodes] if plain else []

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from caffe_fcn.files.prototxt import Document, Edit
+from caffe_fcn.files.prototxt import Document, TextEdit
 
 _CONTEXT = 3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -26,7 +26,7 @@ class _Hunk:
     new: list[str]
 
 
-def unified_diff(document: Document, edits: Sequence[Edit], old_name: str, new_name: str) -> str:
+def unified_diff(document: Document, edits: Sequence[TextEdit], old_name: str, new_name: str) -> str:
     """The change in the format of `diff -u`, with three lines of context; empty when nothing changes."""
     lines = _lines(document.text)
     out: list[str] = []
@@ -64,12 +64,12 @@ def _lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _hunks(document: Document, lines: Sequence[str], edits: Sequence[Edit]) -> list[_Hunk]:
+def _hunks(document: Document, lines: Sequence[str], edits: Sequence[TextEdit]) -> list[_Hunk]:
     """The lines that the edits touch, neighbouring ones together, without the lines that stay the same."""
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
-    groups: list[tuple[int, int, list[Edit]]] = []
+    groups: list[tuple[int, int, list[TextEdit]]] = []
     before, done = "", 0  # what comes before the end of the last edit, and where that is
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         first = min(document.position(edit.start)[0] - 1, len(lines))

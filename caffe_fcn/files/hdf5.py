@@ -84,7 +84,7 @@ def open_hdf5(path: str | os.PathLike[str], name: str | None = None) -> WeightFi
     with ExitStack() as stack:
         source = stack.enter_context(Source(path, name))
         with _damage_told(shown), h5py.File(path, "r") as file:
-            layers, found = _Walk(h5py, shown, source.size).datasets(file)
+            layers, found = _GroupWalk(h5py, shown, source.size).datasets(file)
             offsets = [each.offset for each in found if each.offset is not None]
             if len(offsets) < len(found):
                 source.close()
@@ -110,7 +110,7 @@ def _damage_told(name: str) -> Iterator[None]:
         ) from error
 
 
-class _Walk:
+class _GroupWalk:
     """The groups of a file, walked without following any link out of it."""
 
     def __init__(self, h5py: Any, name: str, size: int) -> None:

@@ -1,6 +1,6 @@
 """A prototxt as a lossless document: the text itself, and a tree of fields that only point into it.
 
-Nothing is ever printed back from the tree. A change is a list of `Edit`s, and all that no edit names
+Nothing is ever printed back from the tree. A change is a list of `TextEdit`s, and all that no edit names
 stays as it is, to the byte: comments, blank lines, CRLF, quote style, the order of fields, fields that
 no schema knows. The grammar is protobuf's text format as found in the wild: `a {` and `a: {`, `<` and
 `>`, `;` and `,` after values, either quote, adjacent strings, lists, a byte-order mark, and bytes in
@@ -48,7 +48,7 @@ _CONFLICT = re.compile(r"^(?:<{7}|>{7}|={7}|\|{7})(?=\s|\Z)", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
 
 
-class Edit(NamedTuple):
+class TextEdit(NamedTuple):
     """Replace text[start:end] by `text`."""
 
     start: int
@@ -143,7 +143,7 @@ class Document:
         error.place, error.reason = (line, column), message
         raise error
 
-    def with_edits(self, edits: Iterable[Edit]) -> Document:
+    def with_edits(self, edits: Iterable[TextEdit]) -> Document:
         """The document after EDITS, which must not overlap; those at one place apply in the order given."""
         pieces: list[str] = []
         done = 0

@@ -1,7 +1,7 @@
 """Make a prototxt's text say what a changed message says, touching nothing else.
 
 Whoever changes a net changes its message; this module compares the message that the text was read as
-with the one it should be read as, walks both along the text's tree, and returns the `Edit`s of the
+with the one it should be read as, walks both along the text's tree, and returns the `TextEdit`s of the
 differences: a literal replaced, a field deleted, a line added beside its neighbours. It knows nothing
 of what is being changed. Comments outlive the fields they stand by; indentation, line endings and
 quotes follow the surroundings.
@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from caffe_fcn.files.literals import enumerator
-from caffe_fcn.files.prototxt import Block, Document, Edit, Field, Scalar
+from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, TextEdit
 from caffe_fcn.files.removal import REST_OF_LINE, kept_comments, without_fields, without_values
 from caffe_fcn.files.textmessage import fields_of
 from caffe_fcn.schema import Message, is_repeated
@@ -44,7 +44,7 @@ class Moves:
     gone: Collection[int] = ()
 
 
-def reconcile(document: Document, old: Message, new: Message, moves: Moves | None = None) -> list[Edit]:
+def reconcile(document: Document, old: Message, new: Message, moves: Moves | None = None) -> list[TextEdit]:
     """The edits after which the document reads as NEW; OLD is what it reads as now."""
     writer = _Writer(document, moves or Moves())
     writer.message(document.root, old, new, top=True)
@@ -75,7 +75,7 @@ class _Writer:
         self.document = document
         self.text = document.text
         self.moves = moves
-        self.edits: list[Edit] = []
+        self.edits: list[TextEdit] = []
         self.removed: list[Field] = []
 
     def message(self, block: Block, old: Message, new: Message, top: bool = False) -> None:
@@ -109,7 +109,7 @@ class _Writer:
             pairs = _pair(old_values, new_values, order)
             used = {index for index, _ in pairs if index is not None}
             if source != name:
-                self.edits += [Edit(f.start, f.start + len(source), name) for f in _fields(written, used)]
+                self.edits += [TextEdit(f.start, f.start + len(source), name) for f in _fields(written, used)]
             self._remove([value for index, value in enumerate(written) if index not in used])
             last: Field | None = None
             for index, position in pairs:
@@ -158,7 +158,7 @@ class _Writer:
             if self.text[node.start] == "'" and literal[0] == '"' and "'" not in literal and "\\" not in literal:
                 literal = f"'{literal[1:-1]}'"
             comment = kept_comments(self.document, node.start, node.end)
-            self.edits.append(Edit(node.start, node.end, literal + comment))
+            self.edits.append(TextEdit(node.start, node.end, literal + comment))
 
     def _remove(self, values: Sequence[_Value]) -> None:
         """Take VALUES out of the text: whole fields once all is known, values of a list at once."""
@@ -196,7 +196,7 @@ class _Writer:
                 self._insert_lines(block, anchor, following if anchor is None else [], body, top)
             else:
                 at = self._inline_anchor(block, anchor)
-                self.edits.append(Edit(at, at, " " + " ".join(line.strip() for line in lines)))
+                self.edits.append(TextEdit(at, at, " " + " ".join(line.strip() for line in lines)))
 
     def _inline_anchor(self, block: Block, anchor: int | None) -> int:
         if anchor is None:
@@ -214,20 +214,20 @@ class _Writer:
         rest = REST_OF_LINE.match(self.text, at)
         if rest and rest.end() <= block.end:
             newline = self.document.newline_at(rest.end())
-            self.edits.append(Edit(rest.end(), rest.end(), "".join(newline + line for line in body)))
+            self.edits.append(TextEdit(rest.end(), rest.end(), "".join(newline + line for line in body)))
         else:  # something else follows on this line
             at = self._inline_anchor(block, at)
-            self.edits.append(Edit(at, at, " " + " ".join(line.strip() for line in body)))
+            self.edits.append(TextEdit(at, at, " " + " ".join(line.strip() for line in body)))
 
     def _insert_in_front(self, first: int | None, body: Sequence[str]) -> None:
         """Add lines before the field that begins at FIRST, or at the end of the file."""
         at = len(self.text) if first is None else self.document.line_start(first)
         newline = self.document.newline_at(at)
         if first is not None and self.text[at:first].strip():  # something else begins on that line
-            self.edits.append(Edit(first, first, " ".join(line.strip() for line in body) + " "))
+            self.edits.append(TextEdit(first, first, " ".join(line.strip() for line in body) + " "))
             return
         unfinished = first is None and self.text[self.document.line_start(at) : at].strip()
-        self.edits.append(Edit(at, at, (newline if unfinished else "") + "".join(line + newline for line in body)))
+        self.edits.append(TextEdit(at, at, (newline if unfinished else "") + "".join(line + newline for line in body)))
 
     def _indent(self, block: Block, top: bool) -> str:
         """The indentation of the block's own fields."""

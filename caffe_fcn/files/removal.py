@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from caffe_fcn.files.prototxt import Document, Edit, Field, comments
+from caffe_fcn.files.prototxt import Document, Field, TextEdit, comments
 
 REST_OF_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)")
 """What may stand behind a field that is the last on its line."""
@@ -19,7 +19,7 @@ _BLANKS = re.compile(r"[ \t]*")
 _NEWLINE = re.compile(r"\r?\n")
 
 
-def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[Edit]:
+def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[TextEdit]:
     """The edits that remove FIELDS, in any order."""
     spans: list[tuple[int, int]] = []
     for field in sorted(fields, key=lambda field: field.start):
@@ -33,7 +33,7 @@ def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[Edit
         yield _without(document, start, end)
 
 
-def without_values(document: Document, field: Field, gone: set[int]) -> Iterator[Edit]:
+def without_values(document: Document, field: Field, gone: set[int]) -> Iterator[TextEdit]:
     """The edits that take values, by id, out of a list that keeps some of them: each with the comma before it,
     those in front of all that stay with the comma behind."""
     values = field.values
@@ -51,11 +51,11 @@ def kept_comments(document: Document, start: int, end: int) -> str:
     return "".join(f" {comment}{newline}" for comment in comments(document.text, start, end))
 
 
-def _cut(document: Document, start: int, end: int) -> Edit:
-    return Edit(start, end, kept_comments(document, start, end))
+def _cut(document: Document, start: int, end: int) -> TextEdit:
+    return TextEdit(start, end, kept_comments(document, start, end))
 
 
-def _without(document: Document, start: int, end: int) -> Edit:
+def _without(document: Document, start: int, end: int) -> TextEdit:
     text = document.text
     inner = list(comments(text, start, end))
     line_start = document.line_start(start)
@@ -65,14 +65,14 @@ def _without(document: Document, start: int, end: int) -> Edit:
     if inner:
         newline = document.newline_at(start) + (indent if alone else "")
         if tail is None:  # what follows on the line must not become part of the comment
-            return Edit(start, _blanks(text, end), newline.join(inner) + newline)
-        return Edit(start, end, newline.join(inner))
+            return TextEdit(start, _blanks(text, end), newline.join(inner) + newline)
+        return TextEdit(start, end, newline.join(inner))
     if alone and tail:
         if "#" in tail.group():
-            return Edit(start, end + tail.group().index("#"), "")
+            return TextEdit(start, end + tail.group().index("#"), "")
         newline_after = _NEWLINE.match(text, tail.end())
-        return Edit(line_start, newline_after.end() if newline_after else tail.end(), "")
-    return Edit(start, end if tail else _blanks(text, end), "")
+        return TextEdit(line_start, newline_after.end() if newline_after else tail.end(), "")
+    return TextEdit(start, end if tail else _blanks(text, end), "")
 
 
 def _blanks(text: str, at: int) -> int:

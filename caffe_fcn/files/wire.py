@@ -32,7 +32,7 @@ class WireError(Exception):
         self.found = found
 
 
-class Field(NamedTuple):
+class WireField(NamedTuple):
     """One field of a message: bytes start..end with the tag, payload..end without tag and length."""
 
     number: int
@@ -54,14 +54,14 @@ class Reader:
         self._peek = peek
         self._left = MAX_FIELDS
 
-    def fields(self, start: int, end: int) -> Iterator[Field]:
+    def fields(self, start: int, end: int) -> Iterator[WireField]:
         """The fields of the message at bytes start..end. Raises WireError."""
         while start < end:
             field = self.field(start, end)
             yield field
             start = field.end
 
-    def field(self, start: int, end: int) -> Field:
+    def field(self, start: int, end: int) -> WireField:
         """The field at START of a message that ends at END. Raises WireError."""
         if not self._left:
             raise WireError(start, f"a net of at most {MAX_FIELDS:,} fields", "more")
@@ -79,7 +79,7 @@ class Reader:
         payload = start + size
         if length > end - payload:
             raise WireError(start, f"{length:,} bytes of field {number}", f"only {end - payload:,} bytes left")
-        return Field(number, wire, start, payload, payload + length, value)
+        return WireField(number, wire, start, payload, payload + length, value)
 
 
 def reader_of(data: bytes) -> Reader:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
-from caffe_fcn.files.decoding import Decoder, Lost, Node, UnreadableError, as_text
+from caffe_fcn.files.decoding import DecodedField, Decoder, Lost, UnreadableError, as_text
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
 from caffe_fcn.net.untrained import as_written
@@ -64,7 +64,7 @@ class Inside(NamedTuple):
     lost: tuple[LostField, ...]
 
 
-class _Part(NamedTuple):
+class _HeaderPart(NamedTuple):
     """A piece of the file's header: the net's own fields, or a layer."""
 
     message: str
@@ -82,33 +82,35 @@ class _Part(NamedTuple):
         return self.record.header.type if self.record is not None and self.record.format == "V2" else ""
 
 
-Reading = tuple[Node, ...]
+Reading = tuple[DecodedField, ...]
 
 
 def net_inside(weights: WeightFile, fork: str | None = None) -> Inside:
     """The net in WEIGHTS as a prototxt, with every field of the file but what Caffe put there when it built the net
     for training, and those whose number does not tell what they are. FORK is the Caffe that wrote the file, where that
     is known. Raises NetError for a layer that cannot be read, ValueError where no Caffe is known as FORK."""
-    parts = [_Part("NetParameter", weights.raw), *map(_part, weights.layers)]
+    parts = [_HeaderPart("NetParameter", weights.raw), *map(_part, weights.layers)]
     lost: list[LostField] = []
     head, *layers = _readings(weights, parts, None if fork is None else named(fork), lost)
     field = "layer" if parts[1].message == "LayerParameter" else "layers"
     written = as_written(layers)
     places = {position: place for place, position in enumerate(written)}
-    text = as_text(head) + as_text(Node(0, field, layer) for layer in written.values())
+    text = as_text(head) + as_text(DecodedField(0, field, layer) for layer in written.values())
     return Inside(text, tuple(each._replace(layer=places[each.layer]) for each in lost if each.layer in places))
 
 
-def _part(record: LayerRecord) -> _Part:
+def _part(record: LayerRecord) -> _HeaderPart:
     if record.format == "V2":
-        return _Part("LayerParameter", record.raw, record)
+        return _HeaderPart("LayerParameter", record.raw, record)
     if record.format == "V1":
-        return _Part("V1LayerParameter", record.raw, record)
+        return _HeaderPart("V1LayerParameter", record.raw, record)
     inner = record.header.layer.SerializePartialToString()
-    return _Part("V1LayerParameter", record.raw + prefix(1, len(inner)) + inner, record)
+    return _HeaderPart("V1LayerParameter", record.raw + prefix(1, len(inner)) + inner, record)
 
 
-def _readings(weights: WeightFile, parts: Sequence[_Part], fork: str | None, lost: list[LostField]) -> list[Reading]:
+def _readings(
+    weights: WeightFile, parts: Sequence[_HeaderPart], fork: str | None, lost: list[LostField]
+) -> list[Reading]:
     """What each of PARTS says; fields that are left out are added to LOST. Raises NetError."""
     plain = Decoder(layout(BVLC))
     readings: dict[int, Reading] = {}
@@ -135,7 +137,7 @@ class _Inquiry:
     def __init__(
         self,
         weights: WeightFile,
-        parts: Mapping[int, _Part],
+        parts: Mapping[int, _HeaderPart],
         certain: set[tuple[str, int]],
         fork: str | None,
         lost: list[LostField],
@@ -166,7 +168,7 @@ class _Inquiry:
             made[index] = self._agreed({caffe: by[caffe] for caffe in left if caffe in by}, index, part)
         return made
 
-    def _by(self, writers: Iterable[str], part: _Part) -> dict[str, Reading]:
+    def _by(self, writers: Iterable[str], part: _HeaderPart) -> dict[str, Reading]:
         """What PART says by those WRITERS that can have written it."""
         found: dict[str, Reading] = {}
         for caffe in self._likely(writers, part):
@@ -183,12 +185,12 @@ class _Inquiry:
             return False
         return True
 
-    def _likely(self, writers: Iterable[str], part: _Part) -> list[str]:
+    def _likely(self, writers: Iterable[str], part: _HeaderPart) -> list[str]:
         """Those WRITERS in which a field of PART is named like its type, if there are any such Caffes."""
         named = () if self.fork else _named_like_type(part)
         return [caffe for caffe in writers if not named or caffe in named]
 
-    def _in_part(self, writers: Iterable[str], index: int, part: _Part) -> dict[str, Reading]:
+    def _in_part(self, writers: Iterable[str], index: int, part: _HeaderPart) -> dict[str, Reading]:
         """What PART says without the fields that no Caffe can have written, by those WRITERS that leave out least."""
         found: dict[str, tuple[Reading, list[Lost]]] = {}
         for caffe in self._likely(writers, part):
@@ -204,7 +206,7 @@ class _Inquiry:
             self._leave_out(part, index, field, (), self._unreadable, field.data.hex())
         return {caffe: reading for caffe, (reading, lost) in found.items() if lost == least}
 
-    def _agreed(self, found: Mapping[str, Reading], index: int, part: _Part) -> Reading:
+    def _agreed(self, found: Mapping[str, Reading], index: int, part: _HeaderPart) -> Reading:
         """What all readings that were FOUND of PART say, without the fields that they read differently."""
         while True:
             caffe, first = next(iter(found.items()))
@@ -229,14 +231,16 @@ class _Inquiry:
             self._leave_out(part, index, field, tuple(names), why, readings)
             found = {each: _without(reading, path, number) for each, reading in found.items()}
 
-    def _leave_out(self, part: _Part, index: int, field: Lost, names: tuple[str, ...], why: str, value: str) -> None:
+    def _leave_out(
+        self, part: _HeaderPart, index: int, field: Lost, names: tuple[str, ...], why: str, value: str
+    ) -> None:
         """Add FIELD of PART, at INDEX, to what is left out. Raises NetError where that must not be."""
         shown = _field(field.path, field.number)
         if part.record is None or (not field.path and field.number in _STRUCTURE[part.message]):
             raise self._error(part, f"{shown} {why}")
         self.lost.append(LostField(index - 1, field.message, names, shown, why, value, self.readers))
 
-    def _contradiction(self, part: _Part, earlier: Sequence[_Part]) -> NetError:
+    def _contradiction(self, part: _HeaderPart, earlier: Sequence[_HeaderPart]) -> NetError:
         """Why no Caffe can have written PART and EARLIER parts, which one can have written."""
         found = self._by(caffes(), part)
         says = f"has fields of {_list(found)}, and"
@@ -251,7 +255,7 @@ class _Inquiry:
         others = f"{self.fork}'s" if self.fork else f"BVLC Caffe's or as one of {len(caffes()) - 1} forks'"
         return f"cannot be read as {others}"
 
-    def _error(self, part: _Part, what: str) -> NetError:
+    def _error(self, part: _HeaderPart, what: str) -> NetError:
         kind = f" ({printable(part.type)})" if part.type else ""
         return NetError(f"{self.path}: {part.place}{kind}: {what}; {next_step(self.readers)}")
 
@@ -285,7 +289,7 @@ def _is_varint(kind: str) -> bool:
     return kind in ("int32", "Type")
 
 
-def _named_like_type(part: _Part) -> list[str]:
+def _named_like_type(part: _HeaderPart) -> list[str]:
     """The Caffes in which a field of the layer is named like its type: permute_param of a Permute."""
     kind = _PARAMS.get(part.type, part.type.lower())
     numbers = {field.number for field in reader_of(part.data).fields(0, len(part.data))} if kind else set()
@@ -311,7 +315,7 @@ def _difference(one: Reading, other: Reading, path: tuple[str, ...] = ()) -> tup
     return 0, path
 
 
-def _at(reading: Reading, path: Sequence[str], number: int) -> Iterator[Node]:
+def _at(reading: Reading, path: Sequence[str], number: int) -> Iterator[DecodedField]:
     """How READING has the field NUMBER at the end of PATH, wherever it does."""
     for node in reading:
         if not path and node.number == number:
@@ -332,7 +336,7 @@ def _without(reading: Reading, path: Sequence[str], number: int) -> Reading:
     )
 
 
-def _said(node: Node) -> str:
+def _said(node: DecodedField) -> str:
     return f"{node.name}: {node.value}" if isinstance(node.value, str) else node.name
 
 

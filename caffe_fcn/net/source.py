@@ -17,7 +17,7 @@ from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable, string_bytes
-from caffe_fcn.files.prototxt import Block, Document, Edit, Field
+from caffe_fcn.files.prototxt import Block, Document, Field, TextEdit
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.recognition import refuse_others
 from caffe_fcn.files.reconcile import Moves, reconcile
@@ -66,7 +66,7 @@ class SourceNet:
         origins: Sequence[int | None],
         moved: Mapping[str, str] = MappingProxyType({}),
         gone: Iterable[ForeignField] = (),
-    ) -> list[Edit]:
+    ) -> list[TextEdit]:
         """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`, None
         for a new one.
 
@@ -78,7 +78,7 @@ class SourceNet:
         moves = Moves({**_UPGRADED, **moved}, {"layer": in_text}, places)
         return reconcile(self.document, self.written, changed, moves)
 
-    def diff(self, edits: Sequence[Edit], new_name: str) -> str:
+    def diff(self, edits: Sequence[TextEdit], new_name: str) -> str:
         """The unified diff that the EDITS make."""
         from caffe_fcn.files.diff import unified_diff  # here, because most runs show no diff
 

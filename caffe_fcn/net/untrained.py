@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from caffe_fcn.files.decoding import Node
+from caffe_fcn.files.decoding import DecodedField
 
-Layer: TypeAlias = tuple[Node, ...]
+Layer: TypeAlias = tuple[DecodedField, ...]
 """The fields of a layer."""
 
 _RULES = ("include", "exclude")
@@ -77,7 +77,7 @@ def _values(layer: Layer, field: str) -> list[str]:
     return [node.value for node in layer if node.name == field and isinstance(node.value, str)]
 
 
-def _reading(node: Node, copies: Mapping[str, str]) -> Node:
+def _reading(node: DecodedField, copies: Mapping[str, str]) -> DecodedField:
     """NODE with the blob that is copied in place of a copy."""
     if node.name != "bottom" or not isinstance(node.value, str):
         return node

@@ -7,7 +7,7 @@ from math import e, inf, log, pow
 
 from caffe_fcn.onnx.extents import extents, reshape, shape_from
 from caffe_fcn.onnx.graph import Attribute, Builder
-from caffe_fcn.onnx.registry import FixedSizeError, RefusalError, Site, lowering
+from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, lowering
 from caffe_fcn.schema import Message
 
 _FLOAT = 1
@@ -28,20 +28,20 @@ _PLAIN: dict[str, tuple[str, Callable[[Message], dict[str, Attribute]]]] = {
 
 
 @lowering(*sorted(_PLAIN))
-def plain(site: Site) -> str:
+def plain(site: LoweringSite) -> str:
     """Layers that ONNX has a word for."""
     op, attributes = _PLAIN[site.node.type]
     return site.build.node(op, site.inputs[0], **attributes(site.layer))
 
 
 @lowering("Split")
-def split(site: Site) -> list[str]:
+def split(site: LoweringSite) -> list[str]:
     """SplitLayer: the bottom, several times."""
     return [site.inputs[0]] * len(site.tops)
 
 
 @lowering("Dropout")
-def dropout(site: Site) -> str:
+def dropout(site: LoweringSite) -> str:
     """DropoutLayer does nothing but in training. With Fast R-CNN's scale_train: false, what the training did not
     scale is scaled here, by the part that training kept."""
     kept = 1.0 if site.layer.dropout_param.scale_train else 1 - site.layer.dropout_param.dropout_ratio
@@ -49,7 +49,7 @@ def dropout(site: Site) -> str:
 
 
 @lowering("ReLU")
-def relu(site: Site) -> str:
+def relu(site: LoweringSite) -> str:
     """ReLULayer, leaky where negative_slope says so."""
     return rectified(site.build, site.inputs[0], site.layer.relu_param.negative_slope)
 
@@ -60,14 +60,14 @@ def rectified(build: Builder, value: str, slope: float = 0) -> str:
 
 
 @lowering("ELU")
-def elu(site: Site) -> str:
+def elu(site: LoweringSite) -> str:
     """ELULayer; NVCaffe's has a factor, `lambda`."""
     param = site.layer.elu_param
     return _affine(site.build, site.build.node("Elu", site.inputs[0], alpha=param.alpha), getattr(param, "lambda"), 0)
 
 
 @lowering("ReLU6")
-def relu6(site: Site) -> str:
+def relu6(site: LoweringSite) -> str:
     """ReLU6 of mobile nets: ReLU that stops at 6, leaky where negative_slope says so."""
     slope = site.layer.relu6_param.negative_slope
     if slope:
@@ -76,17 +76,17 @@ def relu6(site: Site) -> str:
 
 
 @lowering("Clip")
-def clip(site: Site) -> str:
+def clip(site: LoweringSite) -> str:
     """ClipLayer: to between min and max."""
     return _clip(site, site.layer.clip_param.min, site.layer.clip_param.max)
 
 
-def _clip(site: Site, least: float, most: float) -> str:
+def _clip(site: LoweringSite, least: float, most: float) -> str:
     return site.build.node("Clip", site.inputs[0], site.build.number(least), site.build.number(most))
 
 
 @lowering("Threshold")
-def threshold(site: Site) -> str:
+def threshold(site: LoweringSite) -> str:
     """ThresholdLayer: 1 above the threshold, else 0."""
     build = site.build
     above = build.node("Greater", site.inputs[0], build.number(site.layer.threshold_param.threshold))
@@ -94,7 +94,7 @@ def threshold(site: Site) -> str:
 
 
 @lowering("Swish")
-def swish(site: Site) -> str:
+def swish(site: LoweringSite) -> str:
     """SwishLayer: x · sigmoid(beta · x)."""
     gate = _affine(site.build, site.inputs[0], site.layer.swish_param.beta, 0)
     return site.build.node("Mul", site.inputs[0], site.build.node("Sigmoid", gate))
@@ -107,7 +107,7 @@ def _affine(build: Builder, value: str, factor: float, summand: float) -> str:
 
 
 @lowering("Power")
-def power(site: Site) -> str:
+def power(site: LoweringSite) -> str:
     """PowerLayer: (shift + scale · x) ^ power, a constant where the bottom does not count."""
     build, value, param = site.build, site.inputs[0], site.layer.power_param
     if param.scale * param.power == 0:
@@ -130,7 +130,7 @@ def _raised(base: float, exponent: float) -> float:
 
 
 @lowering("Exp")
-def exponential(site: Site) -> str:
+def exponential(site: LoweringSite) -> str:
     """ExpLayer: base ^ (shift + scale · x)."""
     param = site.layer.exp_param
     rate = 1.0 if param.base == _E else log(param.base)
@@ -140,7 +140,7 @@ def exponential(site: Site) -> str:
 
 
 @lowering("Log")
-def logarithm(site: Site) -> str:
+def logarithm(site: LoweringSite) -> str:
     """LogLayer: the logarithm, to the base given, of shift + scale · x."""
     param = site.layer.log_param
     inner = _affine(site.build, site.inputs[0], param.scale, param.shift)
@@ -152,7 +152,7 @@ def logarithm(site: Site) -> str:
 
 
 @lowering("Eltwise")
-def eltwise(site: Site) -> str:
+def eltwise(site: LoweringSite) -> str:
     """EltwiseLayer: the product, the sum with a coefficient for each, or the maximum, from left to right."""
     build, param = site.build, site.layer.eltwise_param
     coefficients = list(param.coeff)
@@ -173,7 +173,7 @@ def eltwise(site: Site) -> str:
 
 
 @lowering("Axpy")
-def axpy(site: Site) -> str:
+def axpy(site: LoweringSite) -> str:
     """Axpy of squeeze-and-excitation nets: a · x + y, a with one factor for each channel."""
     build, (factor, x, y) = site.build, site.inputs
     if any(extent != 1 for extent in site.bottoms[0][2:]):

@@ -9,7 +9,7 @@ from caffe_fcn.net.shapes import Shape, batch_norm_blobs
 from caffe_fcn.onnx.elementwise import rectified
 from caffe_fcn.onnx.extents import extents, reshape
 from caffe_fcn.onnx.graph import Dims
-from caffe_fcn.onnx.registry import RefusalError, Site, axis_of, lowering
+from caffe_fcn.onnx.registry import LoweringSite, RefusalError, axis_of, lowering
 
 _INT64 = 7
 _INFERENCE = 1
@@ -17,7 +17,7 @@ _INFERENCE = 1
 
 
 @lowering("InnerProduct")
-def inner_product(site: Site) -> str:
+def inner_product(site: LoweringSite) -> str:
     """InnerProductLayer: what is before `axis` is a batch, the rest is one row of it."""
     build, dims, value = site.build, site.bottoms[0], site.inputs[0]
     param = site.layer.inner_product_param
@@ -33,7 +33,7 @@ def inner_product(site: Site) -> str:
 
 
 @lowering("Embed")
-def embed(site: Site) -> str:
+def embed(site: LoweringSite) -> str:
     """EmbedLayer: a row of the table for each index."""
     build = site.build
     rows = build.node("Gather", site.weight(0), build.node("Cast", site.inputs[0], to=_INT64), axis=0)
@@ -41,13 +41,13 @@ def embed(site: Site) -> str:
 
 
 @lowering("Parameter")
-def parameter(site: Site) -> str:
+def parameter(site: LoweringSite) -> str:
     """ParameterLayer: the blob itself."""
     return site.weight(0)
 
 
 @lowering("DummyData")
-def dummy_data(site: Site) -> list[str]:
+def dummy_data(site: LoweringSite) -> list[str]:
     """DummyDataLayer where it makes constants; one filler is for all tops."""
     build, fillers = site.build, site.layer.dummy_data_param.data_filler
     if any(filler.type != "constant" for filler in fillers):
@@ -63,7 +63,7 @@ def dummy_data(site: Site) -> list[str]:
 # ---- Factors and summands ----
 
 
-def _operand(site: Site, position: int, axis: int) -> str:
+def _operand(site: LoweringSite, position: int, axis: int) -> str:
     """The second bottom, or parameter blob POSITION if there is none, so shaped that it lies on AXIS of the first."""
     dims = site.bottoms[0]
     if len(site.inputs) == 1:
@@ -79,7 +79,7 @@ def _trailed(shape: Shape, dims: Dims, axis: int) -> Shape:
 
 
 @lowering("Scale")
-def scale(site: Site) -> str:
+def scale(site: LoweringSite) -> str:
     """ScaleLayer: the factors first; its bias, if it has one, is the last parameter blob."""
     axis = axis_of(site.layer.scale_param.axis, site.bottoms[0])
     made = site.build.node("Mul", site.inputs[0], _operand(site, 0, axis))
@@ -90,20 +90,20 @@ def scale(site: Site) -> str:
 
 
 @lowering("Bias")
-def bias(site: Site) -> str:
+def bias(site: LoweringSite) -> str:
     """BiasLayer: the summands."""
     axis = axis_of(site.layer.bias_param.axis, site.bottoms[0])
     return site.build.node("Add", site.inputs[0], _operand(site, 0, axis))
 
 
 @lowering("PReLU")
-def prelu(site: Site) -> str:
+def prelu(site: LoweringSite) -> str:
     """PReLULayer: a slope for each channel, or one for all."""
     return site.build.node("PRelu", site.inputs[0], site.weight(0, _trailed(site.params[0], site.bottoms[0], 1)))
 
 
 @lowering("Mul", "Add")
-def broadcast(site: Site) -> str:
+def broadcast(site: LoweringSite) -> str:
     """Mul and Add of Synopsys, whose only bottom is joined with an operand of the layer's own."""
     op = site.node.type
     operands = list(site.inputs) if len(site.inputs) > 1 else [site.inputs[0], site.weight(0)]
@@ -117,13 +117,13 @@ def broadcast(site: Site) -> str:
 
 
 @lowering("BatchNorm")
-def batch_norm(site: Site) -> str:
+def batch_norm(site: LoweringSite) -> str:
     """BatchNormLayer, and Intel's with a ReLU of its own."""
     made = _batch_norm(site)
     return rectified(site.build, made) if site.layer.batch_norm_param.relu else made
 
 
-def _batch_norm(site: Site) -> str:
+def _batch_norm(site: LoweringSite) -> str:
     """BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks have a scale
     and a shift as well."""
     param, blobs = site.layer.batch_norm_param, batch_norm_blobs(site.params)
@@ -140,7 +140,7 @@ def _batch_norm(site: Site) -> str:
 
 
 @lowering("BN")
-def batch_norm_of_forks(site: Site) -> str:
+def batch_norm_of_forks(site: LoweringSite) -> str:
     """BN of PSPNet holds slope, bias, mean and variance; that of SegNet, when merged, slope and bias alone."""
     if len(site.tops) > 1:
         raise RefusalError("its statistics as further tops are for training")
@@ -153,7 +153,7 @@ def batch_norm_of_forks(site: Site) -> str:
     return _normalized(site, tuple(list(site.read(position)) for position in range(4)), site.layer.bn_param.eps)
 
 
-def _normalized(site: Site, blobs: Sequence[list[float]], eps: float) -> str:
+def _normalized(site: LoweringSite, blobs: Sequence[list[float]], eps: float) -> str:
     """ONNX's BatchNormalization by BLOBS: slope, bias, mean and variance."""
     build, dims, value = site.build, site.bottoms[0], site.inputs[0]
     labels = ("scale", "bias", "mean", "variance")
@@ -164,7 +164,7 @@ def _normalized(site: Site, blobs: Sequence[list[float]], eps: float) -> str:
     return reshape(build, build.node("BatchNormalization", column, *stored, epsilon=eps), [-1])
 
 
-def _by_batch(site: Site, eps: float) -> str:
+def _by_batch(site: LoweringSite, eps: float) -> str:
     """BatchNormLayer with use_global_stats: false: by the statistics of what is fed."""
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     axes = build.ints([axis for axis in range(len(dims)) if axis != 1])

@@ -22,9 +22,9 @@ from caffe_fcn.onnx import elementwise, learned, normalization, reductions, resh
 from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
 from caffe_fcn.onnx.parameters import Parameters
-from caffe_fcn.onnx.registry import LOWERINGS, FixedSizeError, RefusalError, Site
+from caffe_fcn.onnx.registry import LOWERINGS, FixedSizeError, LoweringSite, RefusalError
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.onnx.sizes import Axis, Extents, batch_of, extents_with, known_shapes, mixed_items, possible_axes
+from caffe_fcn.onnx.sizes import Extents, InputAxis, batch_of, extents_with, known_shapes, mixed_items, possible_axes
 from caffe_fcn.surgery.filling import refuse_lacking
 from caffe_fcn.wording import offered, option
 
@@ -51,7 +51,7 @@ class Lowered:
 
     graph: OnnxGraph
     scope: Scope
-    free: tuple[Axis, ...]
+    free: tuple[InputAxis, ...]
     fixed: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -90,7 +90,7 @@ def lower(
         raise LoweringError(f"{graph.source}: {reason}")
     params = scope.shapes.params
     refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
-    walk = _Walk(scope, Parameters(weights), expand_lrn, separate)
+    walk = _LoweringWalk(scope, Parameters(weights), expand_lrn, separate)
     nominal = walk.run(Extents(dict(known_shapes(scope.shapes.blobs, scope.graph.producer)), {}, {}), ())
     if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise LoweringError(f"{graph.source}: {reason}")
@@ -98,14 +98,16 @@ def lower(
     return Lowered(made, scope, free, reasons, scope.left_out)
 
 
-def _with_free_axes(walk: _Walk, nominal: OnnxGraph) -> tuple[tuple[Axis, ...], OnnxGraph, tuple[str, ...]]:
+def _with_free_axes(
+    walk: _LoweringWalk, nominal: OnnxGraph
+) -> tuple[tuple[InputAxis, ...], OnnxGraph, tuple[str, ...]]:
     """As many of the possible axes as the net allows to be free, the graph with these, which is the NOMINAL one where
     there are none, and why others are not."""
     possible = possible_axes(walk.scope)
     made = walk.attempt(possible) if possible else nominal
     if isinstance(made, OnnxGraph):
         return tuple(possible), made, ()
-    free: list[Axis] = []
+    free: list[InputAxis] = []
     reasons = []
     best = nominal
     for axis in possible:
@@ -159,7 +161,7 @@ def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> L
     return told
 
 
-class _Walk:
+class _LoweringWalk:
     """Lowers the layers of a scope, once for each choice of free axes."""
 
     def __init__(self, scope: Scope, parameters: Parameters, expand_lrn: bool, separate: bool) -> None:
@@ -170,7 +172,7 @@ class _Walk:
         self.fed = frozenset(scope.inputs)
         self.names = _value_names(scope, _same_values(scope.graph))
 
-    def attempt(self, free: Sequence[Axis]) -> OnnxGraph | str:
+    def attempt(self, free: Sequence[InputAxis]) -> OnnxGraph | str:
         """The graph in which the axes in FREE may be of any length, or why they may not."""
         extents = extents_with(self.scope, free)
         if isinstance(extents, str):
@@ -182,7 +184,7 @@ class _Walk:
         except _SizeError as error:
             return str(error)
 
-    def run(self, extents: Extents, free: Sequence[Axis]) -> OnnxGraph:
+    def run(self, extents: Extents, free: Sequence[InputAxis]) -> OnnxGraph:
         """The graph for blobs of these EXTENTS. Raises LoweringError; _SizeError for what FREE axes stand in the
         way of."""
         build = Builder(self.names.values())
@@ -214,7 +216,7 @@ class _Walk:
             return
         blobs = self.scope.shapes.blobs
         params = self.scope.shapes.params.get(node.index, ()) if node.index >= 0 else ()
-        site = Site(
+        site = LoweringSite(
             node=node,
             build=build,
             inputs=tuple(self.names[blob] for blob in node.bottoms),
@@ -262,7 +264,7 @@ def _value_names(scope: Scope, same: Mapping[Blob, Blob]) -> dict[Blob, str]:
     return names
 
 
-def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[Axis]) -> tuple[int | str | None, ...]:
+def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[InputAxis]) -> tuple[int | str | None, ...]:
     """DIMS of the input BLOB, the axes in FREE by name: one name for axes that are equally long in the file."""
     shapes = scope.shapes.blobs
     named: list[int | str | None] = list(dims)
@@ -277,7 +279,7 @@ def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[Axis]) -> t
     return tuple(named)
 
 
-def _output_dims(blob: Blob, extents: Extents, free: Sequence[Axis]) -> tuple[int | str | None, ...]:
+def _output_dims(blob: Blob, extents: Extents, free: Sequence[InputAxis]) -> tuple[int | str | None, ...]:
     """The extents of the output BLOB, the axis of the items by the name that the batch in FREE has."""
     named: list[int | str | None] = list(extents.dims[blob])
     batch = batch_of(free)

@@ -6,7 +6,7 @@ import struct
 
 from caffe_fcn.onnx.extents import extents, reshape
 from caffe_fcn.onnx.graph import Builder
-from caffe_fcn.onnx.registry import RefusalError, Site, axis_of, lowering
+from caffe_fcn.onnx.registry import LoweringSite, RefusalError, axis_of, lowering
 
 _ACROSS_CHANNELS = 0
 """LRNParameter.NormRegion."""
@@ -20,7 +20,7 @@ channels: with 96 channels it takes half the time of a Convolution along them, w
 
 
 @lowering("LRN")
-def lrn(site: Site) -> str:
+def lrn(site: LoweringSite) -> str:
     """LRNLayer: x / (k + alpha · mean of squares) ^ beta, over neighbouring channels or a square in the map.
 
     Within a channel, Caffe leaves k out and counts the padding. Across channels, ONNX has an operator for it, with an
@@ -47,7 +47,7 @@ def lrn(site: Site) -> str:
     return _over_power(build, value, around, param.beta)
 
 
-def _across_channels(site: Site, squares: str) -> str:
+def _across_channels(site: LoweringSite, squares: str) -> str:
     """k + alpha / size · the sum of SQUARES over neighbouring channels, by a Convolution: 1×1 with a banded matrix, or
     where there are many channels along an axis of these."""
     build, dims, param = site.build, site.bottoms[0], site.layer.lrn_param
@@ -77,7 +77,7 @@ def _over_power(build: Builder, value: str, base: str, exponent: float) -> str:
 
 
 @lowering("MVN")
-def mvn(site: Site) -> str:
+def mvn(site: LoweringSite) -> str:
     """MVNLayer: less the mean, and by default over the deviation plus eps, of each map or of each item."""
     build, dims, param = site.build, site.bottoms[0], site.layer.mvn_param
     value = site.inputs[0]
@@ -93,13 +93,13 @@ def mvn(site: Site) -> str:
 
 
 @lowering("Softmax")
-def softmax(site: Site) -> str:
+def softmax(site: LoweringSite) -> str:
     """SoftmaxLayer."""
     return site.build.node("Softmax", site.inputs[0], axis=axis_of(site.layer.softmax_param.axis, site.bottoms[0]))
 
 
 @lowering("Normalize")
-def normalize(site: Site) -> str:
+def normalize(site: LoweringSite) -> str:
     """Normalize of SSD: over the length of the channels at each place or of the whole item, times learned factors."""
     if not site.layer.HasField("norm_param") or len(site.tops) > 1:
         raise RefusalError("only Normalize of SSD, which has a norm_param and one top, is known here")

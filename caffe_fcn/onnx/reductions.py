@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caffe_fcn.onnx.extents import extents, known_count, reshape, vector
 from caffe_fcn.onnx.graph import Dims
-from caffe_fcn.onnx.registry import Site, axis_of, lowering
+from caffe_fcn.onnx.registry import LoweringSite, axis_of, lowering
 from caffe_fcn.onnx.reshaping import mirrored
 
 _FLOAT = 1
@@ -13,7 +13,7 @@ _REDUCTIONS = {1: "ReduceSum", 2: "ReduceL1", 3: "ReduceSumSquare", 4: "ReduceMe
 
 
 @lowering("ArgMax")
-def argmax(site: Site) -> str:
+def argmax(site: LoweringSite) -> str:
     """ArgMaxLayer: the places of the top_k largest values, or the values, or without an axis on demand both.
 
     Of equal values Caffe takes the last first.
@@ -30,7 +30,7 @@ def argmax(site: Site) -> str:
     return reshape(build, made, [*extents(value, dims, 0, 1), 2 if param.out_max_val else 1, int(param.top_k), *tail])
 
 
-def _largest(site: Site, value: str, dims: Dims, axis: int) -> tuple[str, str]:
+def _largest(site: LoweringSite, value: str, dims: Dims, axis: int) -> tuple[str, str]:
     """The top_k largest of VALUE along AXIS, largest first, and their places as numbers of Caffe's only type."""
     build, top_k = site.build, int(site.layer.argmax_param.top_k)
     if top_k == 1:
@@ -44,7 +44,7 @@ def _largest(site: Site, value: str, dims: Dims, axis: int) -> tuple[str, str]:
 
 
 @lowering("Reduction")
-def reduction(site: Site) -> str:
+def reduction(site: LoweringSite) -> str:
     """ReductionLayer: the sum, the sum of absolute values or squares, or the mean, of all axes from `axis` on."""
     build, dims, param = site.build, site.bottoms[0], site.layer.reduction_param
     axes = build.ints(range(axis_of(param.axis, dims), len(dims)))

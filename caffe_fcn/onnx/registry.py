@@ -1,6 +1,6 @@
 """The table of lowerings: layer type to the function that says it in ONNX.
 
-A lowering takes a `Site`, a layer in its surroundings, adds nodes, and returns the name of a value for
+A lowering takes a `LoweringSite`, a layer in its surroundings, adds nodes, and returns the name of a value for
 each top; names are none of its business. An extent that differs from size to size is None: a lowering
 reads it from the value when the net runs, or raises `FixedSizeError`, and the caller holds the size still.
 """
@@ -28,7 +28,7 @@ class RefusalError(Exception):
 
 
 @dataclass(frozen=True)
-class Site:
+class LoweringSite:
     """A layer about to be lowered: what it is, the values it reads, and where to put what it becomes.
 
     PARAMS are the shapes that the net gives its parameter blobs; TENSOR and READ give the blobs themselves,
@@ -60,7 +60,7 @@ class Site:
         return self.build.stored(f"blob{position}", self.tensor(position), shape if dims is None else dims)
 
 
-Lowering: TypeAlias = Callable[[Site], "str | Sequence[str]"]
+Lowering: TypeAlias = Callable[[LoweringSite], "str | Sequence[str]"]
 
 LOWERINGS: dict[str, Lowering] = {}
 """Layer type to lowering, filled by the modules beside this one."""

@@ -9,7 +9,7 @@ from caffe_fcn.net.layers.cutting import crop_offsets, paddings
 from caffe_fcn.net.layers.shape import joined_axis
 from caffe_fcn.onnx.extents import Wanted, extents, reshape, vector
 from caffe_fcn.onnx.graph import Builder, Dims
-from caffe_fcn.onnx.registry import FixedSizeError, RefusalError, Site, axis_of, lowering
+from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, axis_of, lowering
 
 _INT64 = 7
 _END = 2**63 - 1
@@ -25,13 +25,13 @@ def _sized(dims: Dims) -> tuple[int, ...]:
 
 
 @lowering("Concat")
-def concat(site: Site) -> str:
+def concat(site: LoweringSite) -> str:
     """ConcatLayer."""
     return site.build.node("Concat", *site.inputs, axis=joined_axis(site.layer, _sized(site.bottoms[0])))
 
 
 @lowering("Slice")
-def slice_(site: Site) -> Sequence[str]:
+def slice_(site: LoweringSite) -> Sequence[str]:
     """SliceLayer: at the points given, or in equal parts."""
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     axis = joined_axis(site.layer, _sized(dims))
@@ -46,7 +46,7 @@ def _cut(build: Builder, value: str, axis: int, start: int, end: int) -> str:
 
 
 @lowering("Crop")
-def crop(site: Site) -> str:
+def crop(site: LoweringSite) -> str:
     """CropLayer: the first bottom, from its offset on, as far as the second goes."""
     build, (value, reference), dims = site.build, site.inputs, site.bottoms[0]
     axis = axis_of(site.layer.crop_param.axis, dims)
@@ -61,7 +61,7 @@ def crop(site: Site) -> str:
 
 
 @lowering("BatchReindex")
-def batch_reindex(site: Site) -> str:
+def batch_reindex(site: LoweringSite) -> str:
     """BatchReindexLayer: the items of the first bottom that the second lists."""
     items, indices = site.inputs
     return site.build.node("Gather", items, site.build.node("Cast", indices, to=_INT64), axis=0)
@@ -71,7 +71,7 @@ def batch_reindex(site: Site) -> str:
 
 
 @lowering("Flatten")
-def flatten(site: Site) -> str:
+def flatten(site: LoweringSite) -> str:
     """FlattenLayer: the axes from `axis` to `end_axis` become one."""
     value, dims = site.inputs[0], site.bottoms[0]
     start, end = (axis_of(axis, dims) for axis in (site.layer.flatten_param.axis, site.layer.flatten_param.end_axis))
@@ -81,7 +81,7 @@ def flatten(site: Site) -> str:
 
 
 @lowering("Reshape")
-def reshape_(site: Site) -> str:
+def reshape_(site: LoweringSite) -> str:
     """ReshapeLayer: among the axes it replaces, 0 copies an extent and -1 takes what is left."""
     value, dims, param = site.inputs[0], site.bottoms[0], site.layer.reshape_param
     start = param.axis if param.axis >= 0 else len(dims) + param.axis + 1
@@ -92,7 +92,7 @@ def reshape_(site: Site) -> str:
 
 
 @lowering("Squeeze")
-def squeeze(site: Site) -> str:
+def squeeze(site: LoweringSite) -> str:
     """Squeeze of Synopsys: the axes named, or all of extent 1, are dropped."""
     value, dims = site.inputs[0], site.bottoms[0]
     named = {axis_of(axis, dims) for axis in site.layer.squeeze_param.axis}
@@ -103,24 +103,24 @@ def squeeze(site: Site) -> str:
 
 
 @lowering("Permute")
-def permute(site: Site) -> str:
+def permute(site: LoweringSite) -> str:
     """Permute of SSD: the axes in a new order; those not named follow."""
     return _permuted(site, list(site.layer.permute_param.order))
 
 
 @lowering("Transpose")
-def transpose(site: Site) -> str | list[str]:
+def transpose(site: LoweringSite) -> str | list[str]:
     """Transpose of CRNN, as Permute; another fork's has no bottom, and nothing to do here."""
     return _permuted(site, list(site.layer.transpose_param.dim)) if site.inputs else []
 
 
-def _permuted(site: Site, order: list[int]) -> str:
+def _permuted(site: LoweringSite, order: list[int]) -> str:
     rest = [axis for axis in range(len(site.bottoms[0])) if axis not in order]
     return site.build.node("Transpose", site.inputs[0], perm=(*order, *rest))
 
 
 @lowering("ShuffleChannel")
-def shuffle_channel(site: Site) -> str:
+def shuffle_channel(site: LoweringSite) -> str:
     """ShuffleChannel: the channels of the groups are dealt out in turn."""
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     groups, channels = site.layer.shuffle_channel_param.group, dims[1]
@@ -135,7 +135,7 @@ def shuffle_channel(site: Site) -> str:
 
 
 @lowering("Tile")
-def tile(site: Site) -> str:
+def tile(site: LoweringSite) -> str:
     """TileLayer: the bottom several times along one axis."""
     repeats = [1] * len(site.bottoms[0])
     repeats[axis_of(site.layer.tile_param.axis, site.bottoms[0])] = site.layer.tile_param.tiles
@@ -143,7 +143,7 @@ def tile(site: Site) -> str:
 
 
 @lowering("Pad", "Padding")
-def pad(site: Site) -> str:
+def pad(site: LoweringSite) -> str:
     """Pad and Padding of forks: zeros around the map."""
     sides = paddings(site.layer, _sized(site.bottoms[0]))
     wanted = [before for before, _ in sides] + [after for _, after in sides]
@@ -151,7 +151,7 @@ def pad(site: Site) -> str:
 
 
 @lowering("UpsampleDarknet")
-def upsample_darknet(site: Site) -> str:
+def upsample_darknet(site: LoweringSite) -> str:
     """UpsampleDarknet of Synopsys: each place becomes a square of places."""
     build, stride = site.build, float(site.layer.upsample_darknet_param.stride)
     scales = build.floats((1, 1, stride, stride))
@@ -160,7 +160,7 @@ def upsample_darknet(site: Site) -> str:
 
 
 @lowering("Interp")
-def interp(site: Site) -> str:
+def interp(site: LoweringSite) -> str:
     """Interp of DeepLab: linear interpolation in which corners stay corners."""
     build, value, dims, top = site.build, site.inputs[0], site.bottoms[0], site.tops[0]
     param = site.layer.interp_param
@@ -182,7 +182,7 @@ def interp(site: Site) -> str:
 
 
 @lowering("Flip")
-def flip(site: Site) -> str:
+def flip(site: LoweringSite) -> str:
     """Flip of face nets: mirrored along width, height or both."""
     build, param, axes = site.build, site.layer.flip_param, len(site.bottoms[0])
     turned = [axes - 1] * bool(param.flip_width) + [axes - 2] * bool(param.flip_height)

@@ -31,7 +31,7 @@ _SPATIAL = {1: ("length",), 2: ("height", "width"), 3: ("length", "height", "wid
 """What the axes of an image or a video are called."""
 
 
-class Axis(NamedTuple):
+class InputAxis(NamedTuple):
     """An axis of the inputs that may be free: AXES are the axis of each input that goes with it, STEPS how much
     longer it is tried."""
 
@@ -40,13 +40,13 @@ class Axis(NamedTuple):
     steps: tuple[int, ...]
 
 
-def possible_axes(scope: Scope) -> list[Axis]:
+def possible_axes(scope: Scope) -> list[InputAxis]:
     """The axes that could be free: the batch of all inputs that have the first one's, and each spatial axis."""
     shapes = {blob: shape for blob in scope.inputs if isinstance(shape := scope.shapes.blobs[blob], tuple) and shape}
     if not shapes:
         return []
     first = next(iter(shapes.values()))
-    found = [Axis(_BATCH, tuple((blob, 0) for blob, shape in shapes.items() if shape[0] == first[0]), (1, 6))]
+    found = [InputAxis(_BATCH, tuple((blob, 0) for blob, shape in shapes.items() if shape[0] == first[0]), (1, 6))]
     images = {blob: shape for blob, shape in shapes.items() if len(shape) > 2}
     step = _step(scope)
     if images and step:
@@ -56,7 +56,7 @@ def possible_axes(scope: Scope) -> list[Axis]:
             name = _SPATIAL[rank - 2][place] if rank - 2 in _SPATIAL else f"axis{axis}"
             # Each axis grows by another amount, so that none passes for another.
             steps = ((place + 1) * step, (place + rank) * step)
-            found.append(Axis(name, tuple((blob, axis) for blob in alike), steps))
+            found.append(InputAxis(name, tuple((blob, axis) for blob in alike), steps))
     return found
 
 
@@ -77,7 +77,7 @@ class Extents(NamedTuple):
     longer: Mapping[Blob, Shape | Unknown]
 
 
-def extents_with(scope: Scope, free: Sequence[Axis]) -> Extents | str:
+def extents_with(scope: Scope, free: Sequence[InputAxis]) -> Extents | str:
     """The extents of every blob where the axes in FREE may be of any length, or why they may not."""
     nominal = scope.shapes
     dims: dict[Blob, Dims] = dict(known_shapes(nominal.blobs, nominal.blobs))
@@ -97,7 +97,7 @@ def extents_with(scope: Scope, free: Sequence[Axis]) -> Extents | str:
     return Extents(dims, _item_axes(free, [nominal.blobs, *tried]), tried[0])
 
 
-def _item_axes(free: Sequence[Axis], tried: Sequence[Mapping[Blob, Shape | Unknown]]) -> dict[Blob, int]:
+def _item_axes(free: Sequence[InputAxis], tried: Sequence[Mapping[Blob, Shape | Unknown]]) -> dict[Blob, int]:
     """The axis of each blob that was as long as the batch in all shapes TRIED, if the batch is FREE."""
     batch = batch_of(free)
     if batch is None:
@@ -115,12 +115,12 @@ def _item_axes(free: Sequence[Axis], tried: Sequence[Mapping[Blob, Shape | Unkno
     return found
 
 
-def batch_of(free: Sequence[Axis]) -> Axis | None:
+def batch_of(free: Sequence[InputAxis]) -> InputAxis | None:
     """The batch, if it is among the axes in FREE."""
     return next((axis for axis in free if axis.name == _BATCH), None)
 
 
-def mixed_items(scope: Scope, free: Sequence[Axis], extents: Extents) -> str:
+def mixed_items(scope: Scope, free: Sequence[InputAxis], extents: Extents) -> str:
     """Which layer leaves the items of the batch no axis of their own in an output, and what it makes; "" if none does,
     or the batch is not FREE."""
     batch = batch_of(free)
@@ -143,7 +143,7 @@ def mixed_items(scope: Scope, free: Sequence[Axis], extents: Extents) -> str:
     return f"layer {node.name!r} ({node.type}) makes {shown} of a batch of {items}, without an axis for its items"
 
 
-def _longer(scope: Scope, free: Sequence[Axis], trial: int) -> dict[str, Shape]:
+def _longer(scope: Scope, free: Sequence[InputAxis], trial: int) -> dict[str, Shape]:
     """The shapes of what comes into the net, in the given TRIAL of each axis in FREE."""
     given = _fed(scope)
     for axis in free:

@@ -23,7 +23,7 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.elementwise import rectified
 from caffe_fcn.onnx.extents import Extent, Wanted, extents, reshape, shape_from, vector
 from caffe_fcn.onnx.graph import Builder, Dims
-from caffe_fcn.onnx.registry import FixedSizeError, RefusalError, Site, axis_of, lowering
+from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, axis_of, lowering
 
 MAX_TAPS = 1024
 """More values in a window of Im2col than any net has; the kernel that picks them out has the square of it."""
@@ -38,7 +38,7 @@ _MAX, _AVE, _AVE_EXC_PAD, _AVE_TF = 0, 1, 60000, 60001
 
 
 @lowering("Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution")
-def convolution(site: Site) -> Sequence[str]:
+def convolution(site: LoweringSite) -> Sequence[str]:
     """ConvolutionLayer, with one or several bottoms."""
     weight = site.params[0]
     channels = site.bottoms[0][_channel_axis(site)]
@@ -49,7 +49,7 @@ def convolution(site: Site) -> Sequence[str]:
 
 
 @lowering("Deconvolution", "Deconvolution3D")
-def deconvolution(site: Site) -> Sequence[str]:
+def deconvolution(site: LoweringSite) -> Sequence[str]:
     """DeconvolutionLayer: weights are C×(O/group)×kernel in both worlds."""
     if site.layer.convolution_param.relu:
         raise RefusalError("convolution_param.relu is Intel's for Convolution; what it does here is not known")
@@ -58,11 +58,11 @@ def deconvolution(site: Site) -> Sequence[str]:
     return [_convolve(site, "ConvTranspose", value, groups) for value in site.inputs]
 
 
-def _channel_axis(site: Site) -> int:
+def _channel_axis(site: LoweringSite) -> int:
     return len(site.bottoms[0]) - (len(site.params[0]) - 2) - 1
 
 
-def _convolve(site: Site, op: str, value: str, groups: int) -> str:
+def _convolve(site: LoweringSite, op: str, value: str, groups: int) -> str:
     build, dims, weight = site.build, site.bottoms[0], site.params[0]
     axis, spatial = _channel_axis(site), len(weight) - 2
     windows = _windows(site, axis) if op == "Conv" else convolution_windows(site.layer, spatial)
@@ -80,7 +80,7 @@ def _convolve(site: Site, op: str, value: str, groups: int) -> str:
     return reshape(build, made, out)
 
 
-def _windows(site: Site, axis: int) -> Windows:
+def _windows(site: LoweringSite, axis: int) -> Windows:
     """The window of a Convolution or Im2col whose channels stand on AXIS, with the zeros behind a map that is smaller
     than the kernel."""
     windows = windows_over(site.layer, site.nominal[0][axis + 1 :])
@@ -108,7 +108,7 @@ def _behind(value: str, dims: Dims, start: int) -> list[int | Extent]:
 
 
 @lowering("Im2col")
-def im2col(site: Site) -> Sequence[str]:
+def im2col(site: LoweringSite) -> Sequence[str]:
     """Im2colLayer, as a convolution: tap t of every channel becomes a channel by a kernel that is 1 at t alone."""
     build, made = site.build, []
     for value, dims, top in zip(site.inputs, site.bottoms, site.tops, strict=True):
@@ -136,7 +136,7 @@ def _channels(extent: int | None) -> list[int]:
 
 
 @lowering("Pooling", "Pooling3D")
-def pooling(site: Site) -> Sequence[str]:
+def pooling(site: LoweringSite) -> Sequence[str]:
     """PoolingLayer; a second top holds, for each maximum, its place within the map."""
     value, sizes = site.inputs[0], site.bottoms[0][2:]
     own = site.layer.pooling3d_param if site.layer.HasField("pooling3d_param") else site.layer.pooling_param
@@ -278,7 +278,7 @@ def _masked(build: Builder, value: str, windows: Windows, sizes: Dims, *, down: 
 
 
 @lowering("SPP", "SpatialPyramidPooling")
-def spp(site: Site) -> str:
+def spp(site: LoweringSite) -> str:
     """SPPLayer: poolings into 1, 4, 16 ... bins, flattened and joined. Its windows come from the size of the map."""
     build, value, sizes = site.build, site.inputs[0], site.bottoms[0][2:]
     param = site.layer.spp_param

@@ -12,7 +12,7 @@ from caffe_fcn.predict.images.picture import Box
 _HALF = Fraction(1, 2)
 
 
-class Axis(NamedTuple):
+class CellAxis(NamedTuple):
     """The cells along one axis of a picture of SIZE pixels: how many there are, and what each SEES of the picture that
     the net is fed, of which this one is FACTOR times as large. A picture that is part of a larger one begins at its
     pixel START, and places are told in the larger one."""
@@ -45,16 +45,16 @@ class Axis(NamedTuple):
         start = min(max(0, start), self.size)
         return self.start + start, self.start + max(start, min(end, self.size))
 
-    def scaled(self, size: int) -> Axis:
+    def scaled(self, size: int) -> CellAxis:
         """The same cells on a picture of another SIZE, from which this one was made."""
-        return Axis(size, self.cells, self.sees, self.factor * Fraction(size, self.size))
+        return CellAxis(size, self.cells, self.sees, self.factor * Fraction(size, self.size))
 
 
 class Cells(NamedTuple):
     """The cells of a map."""
 
-    rows: Axis
-    columns: Axis
+    rows: CellAxis
+    columns: CellAxis
 
     @property
     def shape(self) -> tuple[int, int]:

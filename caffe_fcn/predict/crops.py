@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from caffe_fcn.predict.images.picture import MAX_PIXELS, Box, Held, Picture
+from caffe_fcn.predict.images.picture import MAX_PIXELS, Box, HeldPicture, Picture
 from caffe_fcn.predict.means import Frame, whole
 from caffe_fcn.predict.pyramid import check_pixels
 
@@ -99,7 +99,7 @@ def resampled(picture: Picture, size: Size, max_pixels: int = MAX_PIXELS) -> Pic
         upper, lower = (_between(pixels, rows[band], left, right, across) for rows in (above, below))
         found = upper * (1 - part) + lower * part
         made[band] = np.floor(found + np.float32(0.5)).clip(0, 255) if made.dtype == np.uint8 else found
-    return Held(picture.path, made)
+    return HeldPicture(picture.path, made)
 
 
 def _places(held: int, wanted: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

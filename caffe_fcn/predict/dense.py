@@ -16,9 +16,9 @@ from caffe_fcn.predict.cells import Cells
 from caffe_fcn.predict.crops import frame_of
 from caffe_fcn.predict.images.picture import Box, Picture
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.picture_net import Model
+from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preprocessing import Preprocessing
-from caffe_fcn.predict.tiling import Reach, Span, longest, obstacle, spans
+from caffe_fcn.predict.tiling import Reach, TileSpan, longest, obstacle, spans
 from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ _FEWEST = 64
 class Tiles(NamedTuple):
     """How a picture is cut: ROWS and COLUMNS of tiles; WHY says, for one in one piece that is large, why."""
 
-    rows: tuple[Span, ...]
-    columns: tuple[Span, ...]
+    rows: tuple[TileSpan, ...]
+    columns: tuple[TileSpan, ...]
     why: str | None = None
 
     @property
@@ -46,16 +46,16 @@ class Tiles(NamedTuple):
         """How many tiles there are."""
         return len(self.rows) * len(self.columns)
 
-    def pairs(self) -> Iterator[tuple[Span, Span]]:
+    def pairs(self) -> Iterator[tuple[TileSpan, TileSpan]]:
         """The tiles, row by row."""
         return ((row, column) for row in self.rows for column in self.columns)
 
 
-WHOLE = Tiles((Span(0, 0, 0, 0, 0),), (Span(0, 0, 0, 0, 0),))
+WHOLE = Tiles((TileSpan(0, 0, 0, 0, 0),), (TileSpan(0, 0, 0, 0, 0),))
 """A picture in one piece, of which there is no map."""
 
 
-def check_size(model: Model, name: str, size: Size) -> None:
+def check_size(model: PictureNet, name: str, size: Size) -> None:
     """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
         if model.fits(size):
@@ -81,13 +81,13 @@ def _pixels(size: Size) -> str:
     return f"{show(size)} pixels"
 
 
-def tiles_of(model: Model, cells: Sequence[Cells], side: int | None = None, *, automatic: bool = True) -> Tiles:
+def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None, *, automatic: bool = True) -> Tiles:
     """How to cut the picture under CELLS, those of each map of the net: into tiles of SIDE pixels at most, or where
     AUTOMATIC such that memory suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE
     does not allow it."""
     first = cells[0]
     size = first.rows.size, first.columns.size
-    single = Tiles((Span(0, size[0], 0, first.rows.cells, 0),), (Span(0, size[1], 0, first.columns.cells, 0),))
+    single = Tiles((TileSpan(0, size[0], 0, first.rows.cells, 0),), (TileSpan(0, size[1], 0, first.columns.cells, 0),))
     needed = model.bytes_per_pixel * size[0] * size[1]
     if side is None and (not automatic or needed <= _COMFORTABLE):
         return single
@@ -107,7 +107,7 @@ def tiles_of(model: Model, cells: Sequence[Cells], side: int | None = None, *, a
 
 
 def obstacle_of(
-    model: Model, cells: Sequence[Cells], size: Size
+    model: PictureNet, cells: Sequence[Cells], size: Size
 ) -> tuple[str, None] | tuple[None, tuple[Reach, Reach]]:
     """Why the maps under CELLS cannot be put together from tiles, or else what their cells need of a picture of
     SIZE."""
@@ -131,7 +131,7 @@ def _reached(reach: Reach) -> int:
     return reach.window + 2 * reach.align
 
 
-def _side(model: Model, reached: int) -> int:
+def _side(model: PictureNet, reached: int) -> int:
     """The pixels along the side of a tile: a comfortable size; or a larger one within the budget, of which less is
     seen by two tiles, which do that part of the work twice."""
     comfortable, most = (int((size / model.bytes_per_pixel) ** 0.5) for size in (_COMFORTABLE, BUDGET))
@@ -139,7 +139,7 @@ def _side(model: Model, reached: int) -> int:
 
 
 def dense(
-    model: Model,
+    model: PictureNet,
     picture: Picture,
     steps: Preprocessing,
     tiles: Tiles,
@@ -149,7 +149,7 @@ def dense(
     """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, cut into TILES, each of which is told
     by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
 
-    def read(tile: tuple[Span, Span]) -> NDArray[Any]:
+    def read(tile: tuple[TileSpan, TileSpan]) -> NDArray[Any]:
         row, column = tile
         box = Box(row.start, column.start, row.stop, column.stop) if into else Box(0, 0, *picture.size)
         return steps.blob(picture.read(box), box, frame_of(picture))[None]
@@ -160,7 +160,7 @@ def dense(
             _take(model, picture, name, made[name][0], None, found)
         done()
         return {name: array for name, array in made.items() if name not in into}
-    turns: Turns[tuple[Span, Span], NDArray[Any], dict[str, Array]]
+    turns: Turns[tuple[TileSpan, TileSpan], NDArray[Any], dict[str, Array]]
     turns = ahead(tiles.pairs(), read, lambda turn: model.run(turn.read.result()))
     with closing(turns):
         for turn in turns:
@@ -171,7 +171,9 @@ def dense(
     return {}
 
 
-def _take(model: Model, picture: Picture, name: str, made: Array, tile: tuple[Span, Span] | None, into: Map) -> None:
+def _take(
+    model: PictureNet, picture: Picture, name: str, made: Array, tile: tuple[TileSpan, TileSpan] | None, into: Map
+) -> None:
     """Write INTO the map called NAME the part of MADE that is wanted of a TILE; all of it where that is None."""
     first, block, expected = (0, 0), made, into.shape[1:]
     if tile is not None:

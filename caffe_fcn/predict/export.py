@@ -30,7 +30,7 @@ _COLOURS = 3
 _SHOWN = 4
 
 
-class Settings(NamedTuple):
+class ExportSettings(NamedTuple):
     """What the user asks for: the BLOBS to put out in place of the net's own outputs, whether all sizes are FIXED and
     values EXTERNAL, in a file of their own; whether to EXPAND_LRN, as for `lower`; and what to say of the pictures and
     classes. LABELS is a file."""
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
     labels: str | os.PathLike[str] | None = None
 
 
-class Export(NamedTuple):
+class ExportOutcome(NamedTuple):
     """What was written: the net of the file called NET, in one PHASE, and the METADATA with it; LEFT_OUT are the layers
     that are not there, REPLACED those in whose place another type is."""
 
@@ -54,7 +54,7 @@ class Export(NamedTuple):
     phase: str
     exported: Exported
     metadata: Metadata
-    settings: Settings
+    settings: ExportSettings
     left_out: tuple[Node, ...]
     replaced: tuple[tuple[Node, Node], ...]
     notes: tuple[str, ...]
@@ -65,17 +65,17 @@ def export_net(
     weights: WeightFile,
     out_path: str | os.PathLike[str],
     selection: Selection = ANY_NET,
-    settings: Settings | None = None,
+    settings: ExportSettings | None = None,
     *,
     force: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Export:
+) -> ExportOutcome:
     """Write SOURCE with WEIGHTS to OUT_PATH as ONNX, in the phase of SELECTION, by default TEST.
 
     Raises LoweringError for layers that ONNX cannot say, PictureError for a mean or labels that do not suit the net,
     ShapeError and WeightsError as `convert` does, OutputError where a file cannot be written.
     """
-    asked = settings or Settings()
+    asked = settings or ExportSettings()
     others = [asked.labels, None if asked.mean is None else asked.mean.name]
     if os.fspath(out_path) != STDOUT:
         check_outputs([out_path], [other for other in others if other is not None], force=force)
@@ -98,7 +98,7 @@ def export_net(
     )
     kept = {node.index: node for node in exported.lowered.scope.graph.nodes}
     replaced = ((node, kept[node.index]) for node in graph.nodes if node.index in kept)
-    return Export(
+    return ExportOutcome(
         source.name,
         weights.path,
         graph.phase,
@@ -114,7 +114,7 @@ def export_net(
 # ---- What is told in the file ----
 
 
-def _stated(scope: Scope, asked: Settings) -> Settings:
+def _stated(scope: Scope, asked: ExportSettings) -> ExportSettings:
     """ASKED, with the mean and the scale that the net itself states where none is given."""
     stated = transform_of(scope.graph)
     if stated is None:
@@ -126,7 +126,7 @@ def _stated(scope: Scope, asked: Settings) -> Settings:
     return asked
 
 
-def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings) -> Metadata:
+def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: ExportSettings) -> Metadata:
     files = dict.fromkeys(os.path.basename(name) for name in (source.name, weights.path))
     channels = _channels(scope)
     if asked.mean is not None:
@@ -184,7 +184,7 @@ def _classes(scope: Scope) -> int:
 # ---- What is told beside ----
 
 
-def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: Settings) -> Iterator[str]:
+def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: ExportSettings) -> Iterator[str]:
     yield from foreign_types(node.type for node in scope.graph.nodes)
     for blob in scope.inputs:
         node = scope.graph.producer[blob]

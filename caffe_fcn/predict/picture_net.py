@@ -24,7 +24,7 @@ from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.predict.cells import Axis, Cells
+from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.outputs import NetOutput, holds
 from caffe_fcn.predict.tiling import Reach, reach
 from caffe_fcn.wording import command, option
@@ -38,7 +38,7 @@ _LARGER = 512
 
 
 @dataclass(frozen=True)
-class Model:
+class PictureNet:
     """A net that takes pictures. FEED is the blob that they go into, FED its shape at the nominal size, OUTPUTS the
     blobs that are looked at; NOTES are on the net and its weights."""
 
@@ -111,7 +111,7 @@ class Model:
             made = shapes.blobs[output.blob]
             if geometry is None or not isinstance(made, tuple):
                 raise ShapeError(f"{self.source}: {output.name!r} is no map of a picture of {show(size)}")
-            axes.append(Axis(pixels, made[2 + axis], geometry.axes[axis]))
+            axes.append(CellAxis(pixels, made[2 + axis], geometry.axes[axis]))
         return Cells(axes[0], axes[1])
 
     def _misfit(self, size: Size, error: ShapeError) -> ShapeError:
@@ -225,7 +225,7 @@ def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:
     return sum(_FLOAT * prod(shape) for shape in known if isinstance(shape, tuple))
 
 
-def load_model(
+def load_picture_net(
     source: SourceNet,
     weights: WeightFile,
     engine: Engine,
@@ -233,7 +233,7 @@ def load_model(
     blobs: Sequence[str] = (),
     selection: Selection = ANY_NET,
     like: Callable[[int], Size | None] | None = None,
-) -> Model:
+) -> PictureNet:
     """The net SOURCE with its WEIGHTS, ready to look at pictures by its outputs, or by BLOBS; of the size LIKE where it
     does not tell its own, as `one_net_for` has it.
 
@@ -247,7 +247,7 @@ def load_model(
     session = engine.load(whole, weights, outputs=blobs)
     net = Net(scope.graph, scope.shapes)
     feed, fed = _feed(net, session)
-    model = Model(net, session, feed, fed, (), notes)
+    model = PictureNet(net, session, feed, fed, (), notes)
     counts = counted(net.graph)
     geometry = infer_geometry(net.graph, net.shapes)
     own = scope if not blobs else _own_outputs(whole) or scope
@@ -265,7 +265,7 @@ def load_model(
     return replace(model, outputs=tuple(made))
 
 
-def no_map(model: Model, output: NetOutput, name: str) -> EngineError:
+def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     """That OUTPUT of MODEL is no map, which the option NAME is for, and what to do: convert the net, where that changes
     it, or look at a map that the output is made of."""
     told = f"{model.source}: {output.name!r} is {show(output.shape)}, and no map, which {option(name)} is for"
@@ -310,7 +310,7 @@ def _with_measures(whole: Graph, *used: Graph) -> Graph:
     return whole.made_of(nodes.values())
 
 
-def _map_of(model: Model, blob: Blob, shape: Shape, found: Geometry | None) -> Geometry | None:
+def _map_of(model: PictureNet, blob: Blob, shape: Shape, found: Geometry | None) -> Geometry | None:
     """Where the cells of BLOB lie, of which FOUND is known; None if it is no map, but one answer for the picture."""
     if found is None or len(shape) != len(model.fed):
         return None

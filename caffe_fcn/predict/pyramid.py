@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from caffe_fcn.errors import PictureError
 from caffe_fcn.net.shapes import show
-from caffe_fcn.predict.images.picture import MAX_PIXELS, Box, Held, Picture, pillow
+from caffe_fcn.predict.images.picture import MAX_PIXELS, Box, HeldPicture, Picture, pillow
 from caffe_fcn.wording import offered, option
 
 _BILINEAR = 2
@@ -28,7 +28,7 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
     for channel in range(pixels.shape[2]):
         image = package.fromarray(np.ascontiguousarray(pixels[:, :, channel]))
         made[:, :, channel] = np.asarray(image.resize((size[1], size[0]), _BILINEAR))
-    return Held(picture.path, made)
+    return HeldPicture(picture.path, made)
 
 
 def check_pixels(name: str, size: tuple[int, int], most: int) -> None:

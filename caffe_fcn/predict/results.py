@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.draw import view
     from caffe_fcn.predict.draw.render import Drawing
     from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.picture_net import Model
+    from caffe_fcn.predict.picture_net import PictureNet
     from caffe_fcn.predict.run import Answer, Level, Result
 
 Write = Callable[[bytes], None]
@@ -38,7 +38,7 @@ class Heat(NamedTuple):
     title: str
 
 
-def drawn_of(model: Model, name: str) -> NetOutput:
+def drawn_of(model: PictureNet, name: str) -> NetOutput:
     """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
     is none, or more than one."""
     from caffe_fcn.predict.picture_net import no_map
@@ -54,7 +54,7 @@ def drawn_of(model: Model, name: str) -> NetOutput:
     return found[0]
 
 
-def check_labelled(model: Model, output: NetOutput, name: str) -> None:
+def check_labelled(model: PictureNet, output: NetOutput, name: str) -> None:
     """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
     if not output.of_classes:
         raise EngineError(
@@ -176,9 +176,9 @@ def draw_labels(answer: Answer, output: NetOutput, labels: Labels) -> Drawing:
     return label_map(answer.plan.picture, _drawn(answer, output.name), labels)
 
 
-def _drawn(answer: Answer, blob: str) -> list[view.Level]:
+def _drawn(answer: Answer, blob: str) -> list[view.DrawnMap]:
     """The maps of BLOB on the picture that is drawn, which is the part that the net was fed."""
     from caffe_fcn.predict.draw import view
 
     levels = next(result.levels for result in answer.results if result.output.name == blob)
-    return [view.Level(level.scores, *level.cells.starting(0, 0)) for level in levels]
+    return [view.DrawnMap(level.scores, *level.cells.starting(0, 0)) for level in levels]

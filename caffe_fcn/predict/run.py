@@ -29,7 +29,7 @@ from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.means import read_mean, whole
 from caffe_fcn.predict.outputs import Holds, NetOutput
-from caffe_fcn.predict.picture_net import Model, load_model, no_map
+from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.predict.pyramid import resized, scaled
 from caffe_fcn.wording import option
@@ -43,7 +43,7 @@ def as_they_are() -> str:
     )
 
 
-class Settings(NamedTuple):
+class RunSettings(NamedTuple):
     """How pictures are looked at: brought to the size RESIZE, or their shorter side to it if it is one number, CROPPED,
     then at each of SCALES, in tiles of TILE pixels, or where that is None in such as memory needs. NAMES are those of
     the classes, where they are known."""
@@ -69,7 +69,7 @@ class Part(NamedTuple):
     tiles: Tiles | None
 
 
-class Plan(NamedTuple):
+class PicturePlan(NamedTuple):
     """What there is to do for a PICTURE, which had the size ORIGINAL in its file, before it was RESIZED and cropped. Of
     several CROPS the answers are averaged."""
 
@@ -107,7 +107,7 @@ class Result(NamedTuple):
 class Answer(NamedTuple):
     """What a net made of a picture, in all its outputs."""
 
-    plan: Plan
+    plan: PicturePlan
     results: tuple[Result, ...]
 
     @property
@@ -133,13 +133,13 @@ def prepare(
     tile: int | None = None,
     max_pixels: int = MAX_PIXELS,
     first: Callable[[int], Size | None] | None = None,
-) -> tuple[Model, Settings, tuple[str, ...]]:
+) -> tuple[PictureNet, RunSettings, tuple[str, ...]]:
     """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. MEAN is as
     for `read_mean`, LABELS a file; FIRST gives the size of the first picture, for so many channels, to load a net for
     that does not tell its own. Raises CaffeFcnError; OSError for a file that cannot be read."""
     given = None if mean is None else read_mean(mean)
     like = None if crop not in (None, Crop.NONE) else _like(resize, first)
-    model = load_model(source, weights, engine, blobs=blobs, selection=selection, like=like)
+    model = load_picture_net(source, weights, engine, blobs=blobs, selection=selection, like=like)
     stated = transform_of(model.net.graph, model.feed)
     steps, notes = with_defaults(stated, given, scale, rgb)
     if stated is None and mean is None and scale is None:
@@ -147,7 +147,7 @@ def prepare(
     model, names = (model, None) if labels is None else _named(model, labels)
     size = model.nominal if resize == "net" else resize
     size, crop, told = _brought_to_size(model, size, crop)
-    settings = Settings(steps, names, size, crop, scales, tile, max_pixels)
+    settings = RunSettings(steps, names, size, crop, scales, tile, max_pixels)
     check_settings(model, settings)
     return model, settings, (*model.notes, *notes, *told)
 
@@ -169,7 +169,7 @@ def _like(
     return size
 
 
-def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]:
+def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNet, Labels]:
     """MODEL, and the names of its classes in the file LABELS. Who names the channels of the only output says that they
     are classes. Raises PictureError where they are others."""
     found = [output for output in model.outputs if output.of_classes]
@@ -188,7 +188,7 @@ def _named(model: Model, labels: str | os.PathLike[str]) -> tuple[Model, Labels]
 
 
 def _brought_to_size(
-    model: Model, resize: Size | int | None, crop: Crop | None
+    model: PictureNet, resize: Size | int | None, crop: Crop | None
 ) -> tuple[Size | int | None, Crop, tuple[str, ...]]:
     """RESIZE and CROP, or where they are None what the net states, and notes on that. A dense net is to see the whole
     picture, whatever it states."""
@@ -206,7 +206,7 @@ def _brought_to_size(
     return resize, crop or Crop.NONE, (f"{told}{option('resize')} and {option('crop')}",) if done else ()
 
 
-def check_settings(model: Model, settings: Settings) -> None:
+def check_settings(model: PictureNet, settings: RunSettings) -> None:
     """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
     settings.steps.check(model.channels, model.fixed if settings.crop is Crop.NONE else model.nominal)
     if settings.tile is not None:
@@ -222,14 +222,14 @@ def check_settings(model: Model, settings: Settings) -> None:
             )
 
 
-def check_maps(model: Model, name: str) -> None:
+def check_maps(model: PictureNet, name: str) -> None:
     """Raise EngineError where MODEL has an output that is no map, which the option NAME is for."""
     found = next((output for output in model.outputs if not output.is_map), None)
     if found is not None:
         raise no_map(model, found, name)
 
 
-def plan(model: Model, picture: Picture, settings: Settings) -> Plan:
+def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PicturePlan:
     """What there is to do for PICTURE. Raises CaffeFcnError."""
     original, notes = picture.size, []
     if settings.resize is not None:
@@ -252,10 +252,10 @@ def plan(model: Model, picture: Picture, settings: Settings) -> Plan:
         notes += [f"in one piece, because {tiles.why}; this may take much memory"] if tiles and tiles.why else []
         parts.append(Part(scale, cells, tiles))
     shown = crops[0] if len(crops) == 1 else picture
-    return Plan(shown, original, size, crops, tuple(parts), tuple(notes))
+    return PicturePlan(shown, original, size, crops, tuple(parts), tuple(notes))
 
 
-def _crops(model: Model, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
+def _crops(model: PictureNet, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
     """The parts of PICTURE that the net is fed, and notes on them. Raises PictureError where it is too small."""
     size = model.nominal
     if crop is Crop.NONE or (crop is Crop.CENTER and picture.size == size):
@@ -272,9 +272,9 @@ def _crops(model: Model, picture: Picture, crop: Crop) -> tuple[tuple[Picture, .
 
 
 def carry_out(
-    model: Model,
-    work: Plan,
-    settings: Settings,
+    model: PictureNet,
+    work: PicturePlan,
+    settings: RunSettings,
     stack: ExitStack,
     *,
     file: tuple[str, str] | None = None,

@@ -78,7 +78,7 @@ def best_classes(values: Array, most: int) -> list[Found]:
     return [Found(int(index), float(scores[index])) for index in np.argsort(-scores, kind="stable")[:most]]
 
 
-class Statistics(NamedTuple):
+class NumberSummary(NamedTuple):
     """What numbers are, taken together; NORM is the root of the sum of their squares."""
 
     least: float
@@ -87,8 +87,8 @@ class Statistics(NamedTuple):
     norm: float
 
 
-def statistics(result: Result, level: Level | None = None) -> Statistics:
-    """The `Statistics` of RESULT, or of the map at one LEVEL of it."""
+def statistics(result: Result, level: Level | None = None) -> NumberSummary:
+    """The `NumberSummary` of RESULT, or of the map at one LEVEL of it."""
     import numpy as np
 
     pieces = iter((result.values,)) if level is None else (band for _, band in level.scores.bands())
@@ -98,4 +98,4 @@ def statistics(result: Result, level: Level | None = None) -> Statistics:
         if wide.size:
             least, most = min(least, float(wide.min())), max(most, float(wide.max()))
             total, squares, count = total + float(wide.sum()), squares + float((wide * wide).sum()), count + wide.size
-    return Statistics(least, most, total / count, math.sqrt(squares)) if count else Statistics(0, 0, 0, 0)
+    return NumberSummary(least, most, total / count, math.sqrt(squares)) if count else NumberSummary(0, 0, 0, 0)

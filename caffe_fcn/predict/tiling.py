@@ -21,7 +21,7 @@ from typing import NamedTuple
 from caffe_fcn.net.geometry import AxisGeometry, Exactness, Reason, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.predict.cells import Axis
+from caffe_fcn.predict.cells import CellAxis
 
 
 class Reach(NamedTuple):
@@ -37,7 +37,7 @@ class Reach(NamedTuple):
         return self.needed.size if self.needed.window is None else self.needed.window
 
 
-class Span(NamedTuple):
+class TileSpan(NamedTuple):
     """A tile along one axis: the pixels it holds, and the cells of the whole map that are taken from its own map,
     in which SKIP others come before them."""
 
@@ -62,7 +62,7 @@ def reach(graph: Graph, shapes: Shapes, blob: Blob, axis: int) -> Reach:
     return Reach(lcm(*(each.step for each in maps)), needed.axes[axis])
 
 
-def spans(axis: Axis, reach: Reach, most: int, least: int = 1) -> Iterator[Span]:
+def spans(axis: CellAxis, reach: Reach, most: int, least: int = 1) -> Iterator[TileSpan]:
     """The tiles along AXIS, in the order of their cells, of at least LEAST pixels, the fewest that the net takes, and
     of at most MOST, unless a single cell needs more (see `longest`)."""
     first = 0
@@ -80,7 +80,7 @@ def spans(axis: Axis, reach: Reach, most: int, least: int = 1) -> Iterator[Span]
         first = span.end
 
 
-def longest(axis: Axis, reach: Reach, least: int) -> int:
+def longest(axis: CellAxis, reach: Reach, least: int) -> int:
     """The longest tile that a single cell needs: of those near the ends, and of a whole period in the middle."""
     period = min(1000, max(1, ceil(reach.align / axis.stride)))
     near = 2 * period + ceil((reach.window + least) / axis.stride)
@@ -90,7 +90,7 @@ def longest(axis: Axis, reach: Reach, least: int) -> int:
     return max(span.stop - span.start for cell in cells if (span := _span(axis, reach, cell, cell + 1, least)))
 
 
-def _span(axis: Axis, reach: Reach, first: int, end: int, least: int) -> Span:
+def _span(axis: CellAxis, reach: Reach, first: int, end: int, least: int) -> TileSpan:
     """The tile for the cells FIRST to before END."""
     low, high = reach.needed.first(first), reach.needed.last(end - 1) + 1
     start = max(0, min(low, axis.size - 1)) // reach.align * reach.align
@@ -99,9 +99,9 @@ def _span(axis: Axis, reach: Reach, first: int, end: int, least: int) -> Span:
         stop = _stop(axis, reach, start + least)
     if stop - start < least:
         start = max(0, stop - least) // reach.align * reach.align
-    return Span(start, stop, first, end, first - int(start / axis.stride))
+    return TileSpan(start, stop, first, end, first - int(start / axis.stride))
 
 
-def _stop(axis: Axis, reach: Reach, high: int) -> int:
+def _stop(axis: CellAxis, reach: Reach, high: int) -> int:
     """The first end from HIGH on that is a multiple of the strides from the picture's end, or that end itself."""
     return axis.size - max(0, axis.size - high) // reach.align * reach.align

@@ -23,7 +23,7 @@ from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.proofs.grid import lay_out
-from caffe_fcn.proofs.outputs import Output, Pairs
+from caffe_fcn.proofs.outputs import ComparedOutput, Pairs
 from caffe_fcn.proofs.pairing import number_both
 from caffe_fcn.proofs.records import Exemption, Inapplicable
 
@@ -75,7 +75,7 @@ def inner_of(twin: Scope, pairs: Pairs) -> dict[Blob, Inner]:
 
 
 def _of_output(
-    output: Output,
+    output: ComparedOutput,
     graph: Graph,
     geometry: Mapping[Blob, Geometry | None],
     inner: Mapping[Blob, Inner],

@@ -23,10 +23,10 @@ from caffe_fcn.proofs.features import Features, features
 from caffe_fcn.proofs.grid import lay_out
 from caffe_fcn.proofs.items import Runner
 from caffe_fcn.proofs.limits import BLUNT
-from caffe_fcn.proofs.outputs import Output, Pairs, Party
+from caffe_fcn.proofs.outputs import ComparedOutput, Pairs, Party
 from caffe_fcn.proofs.records import Dense, DenseProof, Inapplicable, Status
 from caffe_fcn.proofs.rounding import too_coarse
-from caffe_fcn.proofs.scene import Scene, View, set_up
+from caffe_fcn.proofs.scene import Scene, SceneSettings, set_up
 from caffe_fcn.wording import option
 
 _FEWEST = 2
@@ -39,7 +39,7 @@ def prove_dense(
     twin: Party,
     pairs: Pairs,
     exempt: Mapping[str, Inapplicable],
-    view: View,
+    view: SceneSettings,
 ) -> DenseProof:
     """Run TWIN on a picture larger than the nominal input, and ORIGINAL on windows of it, and compare the outputs, by
     PAIRS, but for those that are EXEMPT."""
@@ -98,7 +98,7 @@ def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
 
 def _judge(
     scene: Scene,
-    output: Output,
+    output: ComparedOutput,
     features: Features | str,
     stride: tuple[Fraction, ...] | None,
 ) -> Dense:

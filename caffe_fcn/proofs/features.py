@@ -17,7 +17,7 @@ from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.proofs.grid import Grid
 from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import Limits
-from caffe_fcn.proofs.outputs import Output, Party, names_of
+from caffe_fcn.proofs.outputs import ComparedOutput, Party, names_of
 from caffe_fcn.proofs.pairing import number_both
 from caffe_fcn.proofs.parts import Cut, both_parts, cut
 from caffe_fcn.proofs.rounding import Answered, allowances
@@ -33,7 +33,7 @@ class Features(NamedTuple):
 
 
 def features(
-    runner: Runner, original: Party, twin: Party, outputs: Sequence[Output], scene: Scene
+    runner: Runner, original: Party, twin: Party, outputs: Sequence[ComparedOutput], scene: Scene
 ) -> dict[str, Features | str]:
     """What ORIGINAL's last layers make, for each of OUTPUTS, of the windows of the maps that its first layers make of
     the whole picture of SCENE; or why that cannot be told."""
@@ -43,7 +43,9 @@ def features(
     return {output.pair.name: _of_all(runner, original, twin, [output], scene) for output in outputs}
 
 
-def _of_all(runner: Runner, original: Party, twin: Party, outputs: Sequence[Output], scene: Scene) -> Features | str:
+def _of_all(
+    runner: Runner, original: Party, twin: Party, outputs: Sequence[ComparedOutput], scene: Scene
+) -> Features | str:
     import numpy as np
 
     (name,) = original.inputs

@@ -21,19 +21,21 @@ Stored = Callable[[Node], object]
 """What tells the parameter blobs of a layer from those of others; None for a layer without any."""
 
 
-class Numbers(NamedTuple):
+class BlobNumbers(NamedTuple):
     """Of the blobs of a net: equal numbers for equal STRUCTURE, the layers and their wiring, and for equal VALUES."""
 
     structure: Mapping[Blob, int]
     values: Mapping[Blob, int]
 
 
-def identify(original: tuple[Graph, Shapes, Stored], twin: tuple[Graph, Shapes, Stored]) -> tuple[Numbers, Numbers]:
+def identify(
+    original: tuple[Graph, Shapes, Stored], twin: tuple[Graph, Shapes, Stored]
+) -> tuple[BlobNumbers, BlobNumbers]:
     """The numbers of the blobs of both nets, given alike."""
     table: dict[tuple[object, ...], int] = {}
     renamed = source_names(original[0], twin[0])
     ours, theirs = (
-        Numbers(
+        BlobNumbers(
             _numbered(table, graph, shapes, sources, lambda node: None),
             _numbered(table, graph, shapes, sources, stored),
         )

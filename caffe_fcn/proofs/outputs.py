@@ -34,7 +34,7 @@ class Party(NamedTuple):
         return runner.run(self.net, self.weights, items, names)
 
 
-class Output(NamedTuple):
+class ComparedOutput(NamedTuple):
     """An output of the original, its blob, and its counterpart in the twin.
 
     Where it says at which places values are the greatest (ArgMax), the values themselves are JUDGED, along AXIS,
@@ -53,13 +53,13 @@ class Output(NamedTuple):
     converted: bool
 
 
-def names_of(outputs: Sequence[Output]) -> list[str]:
+def names_of(outputs: Sequence[ComparedOutput]) -> list[str]:
     """The blobs of the original that are needed to compare OUTPUTS."""
     return list(dict.fromkeys(name for each in outputs for name in (each.blob.name, each.judged.name)))
 
 
 def compared(
-    output: Output, answers: Array, judged: Array, found: Array, limits: Limits, *, alike: bool = True
+    output: ComparedOutput, answers: Array, judged: Array, found: Array, limits: Limits, *, alike: bool = True
 ) -> Difference:
     """How far FOUND is from ANSWERS, the original's OUTPUT, or, where it says places, from what they are in JUDGED.
     If they should be ALIKE, LIMITS are widened as long as they do not explain it."""
@@ -69,7 +69,7 @@ def compared(
             return made
 
 
-def _compared(output: Output, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
+def _compared(output: ComparedOutput, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
     found = found.reshape(answers.shape)
     if output.axis is None:
         return difference(answers, found, limit, softmax=output.softmax)
@@ -83,7 +83,7 @@ class Pairs(NamedTuple):
     """The OUTPUTS of both nets in pairs, what has no partner, in words, and the SHARED blobs of the twin, that the same
     layers make in the original, parameter blobs aside."""
 
-    outputs: Sequence[Output]
+    outputs: Sequence[ComparedOutput]
     failures: Sequence[str]
     shared: frozenset[Blob]
     values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
@@ -106,7 +106,7 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
         other = alike.pop(next((place for place, each in enumerate(alike) if each.name == blob.name), 0))
         judged, axis = _judged(original, blob)
         found.append(
-            Output(
+            ComparedOutput(
                 OutputPair(blob.name, other.name),
                 blob,
                 other,
@@ -126,7 +126,7 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
     return Pairs(found, failures, shared, (before.values, after.values))
 
 
-def _exchanged(outputs: Sequence[Output]) -> Iterator[str]:
+def _exchanged(outputs: Sequence[ComparedOutput]) -> Iterator[str]:
     """Outputs of the twin that have the name of another output of the original, so that who asks for one by its name
     gets the other. A name that only one of the nets has does no harm."""
     named = {output.twin.name: output for output in outputs}

@@ -16,7 +16,7 @@ from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 
 
-class Numbers:
+class Numbering:
     """Numbers what nets compute; the same for the same, across the nets given to it."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Numbered(NamedTuple):
 
 def number_both(original: Graph, twin: Graph) -> tuple[Numbered, Numbered]:
     """Both nets numbered alike."""
-    numbers = Numbers()
+    numbers = Numbering()
     return numbers.of(original, {}), numbers.of(twin, source_names(original, twin))
 
 

@@ -36,7 +36,7 @@ from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.proofs.differences import difference
 from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import FACTORS, Limits
-from caffe_fcn.proofs.outputs import Output, Party
+from caffe_fcn.proofs.outputs import ComparedOutput, Party
 from caffe_fcn.proofs.parts import assemble
 from caffe_fcn.proofs.terms import terms
 from caffe_fcn.schema import Message
@@ -91,7 +91,7 @@ class Answered(NamedTuple):
     groups: Sequence[Sequence[int]]
 
 
-def allowances(runner: Runner, original: Party, outputs: Sequence[Output], known: Answered) -> Limits:
+def allowances(runner: Runner, original: Party, outputs: Sequence[ComparedOutput], known: Answered) -> Limits:
     """The difference, relative to its scale, that rounding explains in each of OUTPUTS of ORIGINAL, whose answers are
     KNOWN. It is measured on the first items of each group if these have many values, and on all of them later."""
 
@@ -106,7 +106,7 @@ def allowances(runner: Runner, original: Party, outputs: Sequence[Output], known
             coarse.net, original.weights, known.items.part(places), list(names.values())
         )
 
-        def apart(output: Output, group: list[int]) -> float:
+        def apart(output: ComparedOutput, group: list[int]) -> float:
             clean, other = known.answers[output.judged.name][group], rough[names[output.judged.name]]
             found = other[[places.index(place) for place in group]]
             return difference(clean, found, 0.0, softmax=output.softmax).relative
@@ -117,7 +117,7 @@ def allowances(runner: Runner, original: Party, outputs: Sequence[Output], known
     return Limits(measure)
 
 
-def fixed(outputs: Sequence[Output], tolerance: float) -> Limits:
+def fixed(outputs: Sequence[ComparedOutput], tolerance: float) -> Limits:
     """TOLERANCE in place of what rounding explains in OUTPUTS."""
     return Limits(lambda _: dict.fromkeys((output.pair.name for output in outputs), tolerance))
 

@@ -15,7 +15,7 @@ from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.proofs.differences import worst
 from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import BLUNT, Limits
-from caffe_fcn.proofs.outputs import Output, Pairs, Party, compared, names_of
+from caffe_fcn.proofs.outputs import ComparedOutput, Pairs, Party, compared, names_of
 from caffe_fcn.proofs.records import SameSize, SameSizeProof
 from caffe_fcn.proofs.rounding import Answered, allowances, fixed, too_coarse
 from caffe_fcn.wording import option
@@ -76,7 +76,7 @@ def prove_same_size(
 
 
 def _compare(
-    output: Output,
+    output: ComparedOutput,
     ours: Mapping[str, Array],
     found: Array,
     groups: Sequence[list[int]],

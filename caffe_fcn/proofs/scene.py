@@ -16,7 +16,7 @@ from caffe_fcn.proofs.differences import span
 from caffe_fcn.proofs.grid import Grid
 from caffe_fcn.proofs.items import Items, Runner, answers_items
 from caffe_fcn.proofs.limits import Limits
-from caffe_fcn.proofs.outputs import Output, Party, compared, names_of
+from caffe_fcn.proofs.outputs import ComparedOutput, Party, compared, names_of
 from caffe_fcn.proofs.records import Difference
 from caffe_fcn.proofs.rounding import Answered, allowances, fixed
 
@@ -31,7 +31,7 @@ _MOVED = 0.01
 Places = Sequence[tuple[int, ...]]
 
 
-class View(NamedTuple):
+class SceneSettings(NamedTuple):
     """What the user decides: on about so many WINDOWS of a picture drawn from SEED, and with which TOLERANCE in place
     of what rounding explains."""
 
@@ -62,14 +62,14 @@ class Scene:
     fixed_limits: bool
     """Whether the user has set them."""
 
-    def exact(self, output: Output) -> bool:
+    def exact(self, output: ComparedOutput) -> bool:
         """Whether each cell of the twin's map of OUTPUT is a function of its window alone, and of one of the nominal
         size as well: a window that is larger than the map it slides over sees less there."""
         known = [of.get(output.twin) for of in (self.geometry, self.small)]
         everywhere = all(each is not None and each.exactness is Exactness.EVERYWHERE for each in known)
         return everywhere and len({each.window for each in known if each is not None}) == 1
 
-    def covered(self, output: Output, geometry: Geometry) -> dict[int, tuple[slice, ...]]:
+    def covered(self, output: ComparedOutput, geometry: Geometry) -> dict[int, tuple[slice, ...]]:
         """The cells of the twin's map of OUTPUT in each window, by its number, that the map covers."""
         sizes, (_, _, *extent) = self.maps[output.twin.name].shape[2:], self.nominal[output.twin.name]
         cells = enumerate(cells_of(self.grid, place, geometry.stride, tuple(extent)) for place in self.places)
@@ -80,7 +80,7 @@ class Scene:
         }
 
     def difference(
-        self, output: Output, geometry: Geometry, answers: Mapping[str, Array], limits: Limits, *, alike: bool
+        self, output: ComparedOutput, geometry: Geometry, answers: Mapping[str, Array], limits: Limits, *, alike: bool
     ) -> Difference:
         """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original; of each window,
         in the cells that see no border of their own. If they should be ALIKE, LIMITS are widened as long as they do not
@@ -106,9 +106,9 @@ def set_up(
     runner: Runner,
     original: Party,
     twin: Party,
-    outputs: Sequence[Output],
+    outputs: Sequence[ComparedOutput],
     grid: Grid,
-    view: View,
+    view: SceneSettings,
     inner: Mapping[Blob, Inner],
 ) -> Scene:
     """A scene for OUTPUTS on GRID, compared in their INNER cells. Raises what the engine raises."""
@@ -142,7 +142,7 @@ def set_up(
 def _on_crops(
     runner: Runner,
     original: Party,
-    outputs: Sequence[Output],
+    outputs: Sequence[ComparedOutput],
     shape: Shape,
     grid: Grid,
     places: Places,
@@ -166,7 +166,7 @@ def _on_crops(
     return max(tried, key=lambda one: _moved(one[2], outputs))
 
 
-def _moved(answers: Mapping[str, Array], outputs: Sequence[Output]) -> float:
+def _moved(answers: Mapping[str, Array], outputs: Sequence[ComparedOutput]) -> float:
     """How far the answers of that output which moves least are apart, of its scale."""
     return min((span(answers[output.judged.name], softmax=output.softmax) for output in outputs), default=0.0)
 

@@ -37,7 +37,7 @@ from caffe_fcn.proofs.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
 from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.proofs.same_size import draw, prove_same_size
-from caffe_fcn.proofs.scene import View
+from caffe_fcn.proofs.scene import SceneSettings
 from caffe_fcn.proofs.weights import Side, prove_weights
 from caffe_fcn.surgery.meeting import Trained, meet
 from caffe_fcn.wording import option
@@ -49,7 +49,7 @@ WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
 
 
 @dataclass(frozen=True)
-class Options:
+class VerifySettings:
     """What the user decides: how many SAMPLES and WINDOWS, drawn from SEED, which PICTURES (N×C×spatial) beside
     them, the relative TOLERANCE in place of what the arithmetic gives, and which PROOFS."""
 
@@ -63,7 +63,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Model:
+class NetAndWeights:
     """A net and its weights."""
 
     source: SourceNet
@@ -71,7 +71,7 @@ class Model:
 
 
 def verify(
-    original: Model, twin: Model, selection: Selection = ANY_NET, options: Options | None = None
+    original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET, options: VerifySettings | None = None
 ) -> Verification:
     """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional.
 
@@ -80,7 +80,7 @@ def verify(
     be compared at all, such as weights that hold NaN.
     """
     check_ignored(selection, original.source, twin.source)
-    work = _Work(original, twin, selection, options or Options())
+    work = _Work(original, twin, selection, options or VerifySettings())
     _refuse_unexplained(work.original.graphs[work.phase])
     wanted = work.options.proofs
     same_size = work.same_size() if SAME_SIZE in wanted else None
@@ -119,7 +119,9 @@ class _Work:
     MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
     """
 
-    def __init__(self, original: Model, twin: Model, selection: Selection, options: Options) -> None:
+    def __init__(
+        self, original: NetAndWeights, twin: NetAndWeights, selection: Selection, options: VerifySettings
+    ) -> None:
         self.options, self.misfit = options, ""
         self.refused: tuple[str, ...] = ()
         self.runner = Runner(options.engine)
@@ -191,7 +193,7 @@ class _Work:
         reason, exempt = inapplicable(*self.scopes, self.outputs)
         if reason is not None:
             return nothing._replace(inapplicable=reason)
-        view = View(self.options.windows, self.options.seed, self.options.tolerance)
+        view = SceneSettings(self.options.windows, self.options.seed, self.options.tolerance)
 
         def prove(original: Party, twin: Party, pairs: Pairs) -> DenseProof:
             found = prove_dense(self.runner, original, twin, pairs, exempt, view)
@@ -280,13 +282,17 @@ def _scope(side: Side, phase: str) -> Scope:
 
 
 def _met(
-    model: Model, selection: Selection, fed: Mapping[str, Mapping[str, Shape]] | None = None, *, lenient: bool = False
+    model: NetAndWeights,
+    selection: Selection,
+    fed: Mapping[str, Mapping[str, Shape]] | None = None,
+    *,
+    lenient: bool = False,
 ) -> Trained:
     """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
     return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
 
 
-def _fault_at_own_input(twin: Model, selection: Selection) -> str:
+def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
     """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
     try:
         return _met(twin, selection, lenient=True).misfit
@@ -322,7 +328,7 @@ def _refuse_other_crops(original: Side, twin: Side) -> None:
                 raise NetError(f"{graph.source}: {reason}")
 
 
-def _side(found: Trained, model: Model) -> Side:
+def _side(found: Trained, model: NetAndWeights) -> Side:
     """MODEL, as it was FOUND, for the proof of the weights."""
     return Side(found.completed or model.weights, found.graphs, found.shapes, found.notes)
 

@@ -17,7 +17,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shapes, bare, show
 from caffe_fcn.proofs.columns import Follower, permutation
-from caffe_fcn.proofs.identity import Numbers, identify
+from caffe_fcn.proofs.identity import BlobNumbers, identify
 from caffe_fcn.proofs.pairing import Numbered, number_both
 from caffe_fcn.proofs.records import WeightsProof
 
@@ -134,7 +134,7 @@ def _pair(
     twin: Side,
     phase: str,
     both: tuple[Numbered, Numbered],
-    structures: tuple[Numbers, Numbers],
+    structures: tuple[BlobNumbers, BlobNumbers],
     layers: tuple[Node, Node],
 ) -> _Pair:
     node, other = layers

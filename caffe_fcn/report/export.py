@@ -13,7 +13,7 @@ from caffe_fcn.onnx.export import metadata_props
 from caffe_fcn.onnx.graph import Value
 from caffe_fcn.onnx.lowering import Lowered
 from caffe_fcn.onnx.serialization import OPSET
-from caffe_fcn.predict.export import Export, some
+from caffe_fcn.predict.export import ExportOutcome, some
 from caffe_fcn.wording import option
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
@@ -22,12 +22,12 @@ _MAPS = {3: "l", 4: "hw", 5: "lhw"}
 _JSON_PROPS = ("input_mean", "input_scale", "classes", "geometry")
 
 
-def lines(found: Export) -> Iterator[str]:
+def lines(found: ExportOutcome) -> Iterator[str]:
     """The report for people, safe to print whatever the model calls its layers."""
     yield from map(visible, _lines(found))
 
 
-def _lines(found: Export) -> Iterator[str]:
+def _lines(found: ExportOutcome) -> Iterator[str]:
     lowered = found.exported.lowered
     count = len(lowered.scope.graph.nodes)
     yield f"{found.net}: {count} layer{'s' * (count != 1)} of phase {found.phase} in ONNX, opset {OPSET}"
@@ -71,13 +71,13 @@ def _place(known: dict[str, Any] | None) -> str:
     return f"window {window}, stride {stride}, offset {offset}, {exact}"
 
 
-def _fixed(found: Export) -> list[str]:
+def _fixed(found: ExportOutcome) -> list[str]:
     return (
         [f"all sizes are fixed: {option('fixed', True)}"] if found.settings.fixed else [*found.exported.lowered.fixed]
     )
 
 
-def _told(found: Export) -> Iterator[str]:
+def _told(found: ExportOutcome) -> Iterator[str]:
     """What the metadata says of pictures and classes."""
     told = found.metadata
     parts = [f"channels {told.channels}"] if told.channels else []
@@ -88,7 +88,7 @@ def _told(found: Export) -> Iterator[str]:
         yield f"metadata: {'; '.join(parts)}"
 
 
-def document(found: Export) -> dict[str, Any]:
+def document(found: ExportOutcome) -> dict[str, Any]:
     """The same for programs, as docs/schema/export.json describes it."""
     lowered = found.exported.lowered
     props = metadata_props(lowered, found.metadata)

@@ -21,7 +21,16 @@ from caffe_fcn.net.rules import choices
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either, unforked
-from caffe_fcn.report.inspect_records import BlobRow, Group, Inspection, Layer, Match, Model, Settings, Top
+from caffe_fcn.report.inspect_records import (
+    BlobRow,
+    Group,
+    InspectedFiles,
+    Inspection,
+    InspectSettings,
+    Layer,
+    Match,
+    Top,
+)
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
 from caffe_fcn.surgery.inputs import image_inputs
@@ -42,23 +51,23 @@ def open_model(
     weights: str | None = None,
     names: tuple[str | None, str | None] = (None, None),
     fork: str | None = None,
-) -> Model:
+) -> InspectedFiles:
     """The prototxt NET with its WEIGHTS, or a weight file alone with the net inside it, if it has one, which FORK has
     written where that is known. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot
     be read. The weights are to be closed."""
     if weights is not None:
         source, opened = open_inputs(net, weights, names, fork)
-        return Model(source.name, source, opened)
+        return InspectedFiles(source.name, source, opened)
     found = open_either(net, names[0])
     if isinstance(found, SourceNet):
-        return Model(found.name, unforked(found, fork), None)
+        return InspectedFiles(found.name, unforked(found, fork), None)
     try:
-        return Model(found.path, net_of_weights(found, fork), found)
+        return InspectedFiles(found.path, net_of_weights(found, fork), found)
     except CaffeFcnError as error:
-        return Model(found.path, None, found, _reason(found.path, error))
+        return InspectedFiles(found.path, None, found, _reason(found.path, error))
 
 
-def inspect(model: Model, settings: Settings) -> Inspection:
+def inspect(model: InspectedFiles, settings: InspectSettings) -> Inspection:
     """Look into MODEL. Raises CaffeFcnError where the net is impossible, the weights are another net's, or the
     settings do not suit; a net that came inside the weights and is not whole gives way to their blobs."""
     if model.source is None:
@@ -77,7 +86,7 @@ def _reason(name: str, error: Exception | str) -> str:
     return str(error).removeprefix(f"{name}: ")
 
 
-def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection:
+def _with_net(model: InspectedFiles, source: SourceNet, settings: InspectSettings) -> Inspection:
     lenient = source.from_weights
     found = meet(source, model.weights, settings.selection, lenient=lenient, every=False, unsettled=True)
     phase, graph, weights = found.phase, found.graph, found.weights
@@ -111,7 +120,7 @@ def _with_net(model: Model, source: SourceNet, settings: Settings) -> Inspection
     )
 
 
-def _without_net(model: Model, settings: Settings) -> Inspection:
+def _without_net(model: InspectedFiles, settings: InspectSettings) -> Inspection:
     """The blobs of a weight file that brings no net, or none that holds together. Raises NetError where SETTINGS
     speak of one."""
     weights = model.weights
@@ -138,7 +147,7 @@ def _without_net(model: Model, settings: Settings) -> Inspection:
     )
 
 
-def _asked(name: str, settings: Settings) -> bool:
+def _asked(name: str, settings: InspectSettings) -> bool:
     return not settings.layers or matches(name, settings.layers)
 
 
@@ -154,7 +163,7 @@ def _check_patterns(file: str, patterns: Iterable[str], names: Iterable[str]) ->
 # ---- The net ----
 
 
-def _phase(source: SourceNet, settings: Settings, built: str) -> str | None:
+def _phase(source: SourceNet, settings: InspectSettings, built: str) -> str | None:
     """The phase that is shown. A net inside a caffemodel is what one phase made of it, and rarely says which."""
     if not source.from_weights or settings.selection.phase:
         return built
@@ -193,7 +202,7 @@ def _batch(graph: Graph, shapes: Shapes) -> int | None:
     return firsts.pop() if len(firsts) == 1 else None
 
 
-def _resized(graph: Graph, nominal: Shapes, settings: Settings) -> Shapes:
+def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes:
     """The shapes on images of the size asked for. Raises SurgeryError where the net does not take them."""
     size = settings.input_size or ()
     shown = f"{graph.source}: {option('input_size', size)}"
@@ -234,7 +243,7 @@ def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
     return (*groups, Group(None, total(rest))) if rest else tuple(groups)
 
 
-def _notes(net: Message, graph: Graph, shapes: Shapes, settings: Settings, phase: str) -> list[str]:
+def _notes(net: Message, graph: Graph, shapes: Shapes, settings: InspectSettings, phase: str) -> list[str]:
     """Why something is not known, and what else the net makes one ask."""
     notes = foreign_types(node.type for node in graph.nodes)
     if phase == "TRAIN" and settings.selection.phase is None:
@@ -270,7 +279,7 @@ def _format(weights: WeightFile) -> str:
     return next((form for form in ("HDF5", "V0", "V1") if form in found), "V2")
 
 
-def _blob_rows(weights: WeightFile, settings: Settings) -> tuple[BlobRow, ...]:
+def _blob_rows(weights: WeightFile, settings: InspectSettings) -> tuple[BlobRow, ...]:
     """Every blob in WEIGHTS; the values of those that are listed are read if they are asked for."""
     rows = []
     for record in weights.layers:

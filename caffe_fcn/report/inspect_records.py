@@ -16,7 +16,7 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 
 
-class Settings(NamedTuple):
+class InspectSettings(NamedTuple):
     """What the user asks for. LAYERS are shell patterns of layer names, none for all."""
 
     selection: Selection = ANY_NET
@@ -26,7 +26,7 @@ class Settings(NamedTuple):
     layers: tuple[str, ...] = ()
 
 
-class Model(NamedTuple):
+class InspectedFiles(NamedTuple):
     """What the files hold: a net, weights, or both. WHY says what keeps the net out of the weights, where it does."""
 
     name: str
@@ -101,7 +101,7 @@ class Inspection:
     name: str
     format: str
     phase: str | None
-    settings: Settings
+    settings: InspectSettings
     inputs: Mapping[str, Shape | None]
     batch: int | None
     weights: Match | None

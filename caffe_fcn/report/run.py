@@ -11,8 +11,8 @@ from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds
-from caffe_fcn.predict.run import Answer, Level, Result, Settings
-from caffe_fcn.predict.summaries import Found, Statistics, best_classes, highest, statistics, summarize
+from caffe_fcn.predict.run import Answer, Level, Result, RunSettings
+from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize
 
 _EXACT = {
     Exactness.AWAY_FROM_BORDERS: "; near borders not what the window alone gives: ",
@@ -24,12 +24,12 @@ _FEW = 12
 """So many numbers are all told."""
 
 
-def lines(answer: Answer, settings: Settings, top: int) -> Iterator[str]:
+def lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
     """The report on one picture, with the TOP classes, safe to print whatever things are called."""
     yield from map(visible, _lines(answer, settings, top))
 
 
-def _lines(answer: Answer, settings: Settings, top: int) -> Iterator[str]:
+def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
     yield f"{answer.path}: {show(answer.plan.resized)} pixels"
     for result in answer.results:
         labels = settings.labels(result.output)
@@ -60,7 +60,7 @@ def _numbers(result: Result, values: Array) -> str:
     return _together(statistics(result))
 
 
-def _together(found: Statistics) -> str:
+def _together(found: NumberSummary) -> str:
     return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}, L2 norm {found.norm:.5g}"
 
 

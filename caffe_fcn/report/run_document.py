@@ -15,9 +15,9 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds, NetOutput
-from caffe_fcn.predict.picture_net import Model
-from caffe_fcn.predict.run import Answer, Level, Result, Settings
-from caffe_fcn.predict.summaries import Found, Statistics, best_classes, highest, statistics, summarize, tops
+from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.run import Answer, Level, Result, RunSettings
+from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize, tops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ END = "\n  ]\n}\n"
 """What ends the document."""
 
 
-def head(model: Model, weights: str, engine: str, settings: Settings, notes: Sequence[str]) -> str:
+def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, notes: Sequence[str]) -> str:
     """The beginning of the document, up to its pictures."""
     steps = settings.steps
     mean = steps.mean
@@ -62,7 +62,7 @@ def failure(path: str, message: str) -> str:
     return _indented(json.dumps({"picture": path, "error": message}, indent=2, ensure_ascii=False), 4)
 
 
-def entry(answer: Answer, settings: Settings, top: int, outputs: Mapping[str, str | None]) -> Iterator[str]:
+def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str, str | None]) -> Iterator[str]:
     """The entry of one picture, with the TOP classes, or places; OUTPUTS are the files written."""
     plan, first = answer.plan, 0
     best: list[dict[str, Any]] = []
@@ -139,7 +139,7 @@ def _values(result: Result, values: Array) -> dict[str, Any]:
     }
 
 
-def _statistics(found: Statistics) -> dict[str, float]:
+def _statistics(found: NumberSummary) -> dict[str, float]:
     return {name: _number(value) for name, value in found._asdict().items()}
 
 

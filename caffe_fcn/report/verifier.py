@@ -14,7 +14,7 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.proofs.records import Status, Verification
-from caffe_fcn.proofs.verify import Model, Options, verify
+from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.report.verify import lines, proofs, summary
 from caffe_fcn.wording import option
 
@@ -32,7 +32,7 @@ class Verifier:
     def __init__(
         self, source: SourceNet, weights: WeightFile, names: tuple[str, str], selection: Selection, run_by: str
     ) -> None:
-        self._original = Model(source, weights)
+        self._original = NetAndWeights(source, weights)
         self._names, self._selection = names, selection
         self._engine: Engine = engine(run_by)
         self.found: Verification | None = None
@@ -42,8 +42,8 @@ class Verifier:
         with reading(net, self._names[0]) as file:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
         with open_weights(weights, self._names[1]) as opened:
-            options = Options(engine=self._engine)
-            self.found = verify(self._original, Model(twin, opened), self._selection, options)
+            options = VerifySettings(engine=self._engine)
+            self.found = verify(self._original, NetAndWeights(twin, opened), self._selection, options)
         if Status.FAILS in self.found.statuses.values():
             default = next(iter(ENGINES))
             ours = self.found.engine in ("", default)

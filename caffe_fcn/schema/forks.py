@@ -44,7 +44,7 @@ class Enumerator(NamedTuple):
     forks: tuple[str, ...]
 
 
-class Lack(NamedTuple):
+class MissingField(NamedTuple):
     """A field of BVLC Caffe that some forks do not have."""
 
     message: str
@@ -60,12 +60,12 @@ class Pair(NamedTuple):
     forks: tuple[str, ...]
 
 
-class Table(NamedTuple):
+class ForkTable(NamedTuple):
     """All that is known of forks."""
 
     fields: tuple[ForkField, ...]
     enumerators: tuple[Enumerator, ...]
-    lacks: tuple[Lack, ...]
+    lacks: tuple[MissingField, ...]
     pairs: tuple[Pair, ...]
 
 
@@ -82,17 +82,17 @@ def forks() -> tuple[str, ...]:
 
 
 @cache
-def table() -> Table:
+def table() -> ForkTable:
     """The whole table."""
     with open(os.path.join(os.path.dirname(__file__), "forks.txt"), encoding="utf-8") as file:
         return _parse(file.read())
 
 
-def _parse(text: str) -> Table:
+def _parse(text: str) -> ForkTable:
     """The table in TEXT, a file in the form that `forks.txt` describes."""
     fields: list[ForkField] = []
     enumerators: list[Enumerator] = []
-    lacks: list[Lack] = []
+    lacks: list[MissingField] = []
     pairs: list[Pair] = []
     kind = scope = ""
     for line in text.splitlines():
@@ -106,7 +106,7 @@ def _parse(text: str) -> Table:
         words, _, default = row.partition(" = ")
         match words.split():
             case ["-", name]:
-                lacks.append(Lack(scope, name, having))
+                lacks.append(MissingField(scope, name, having))
             case [one, "&", other]:
                 pairs.append(Pair(scope, (one, other), having))
             case [name, number] if kind == "enum":
@@ -116,4 +116,4 @@ def _parse(text: str) -> Table:
                 fields.append(ForkField(scope, name, int(number), cast("Label", label), type_, plain, having))
             case _:
                 raise ValueError(f"forks.txt: expected a row, found {line!r}")
-    return Table(tuple(fields), tuple(enumerators), tuple(lacks), tuple(pairs))
+    return ForkTable(tuple(fields), tuple(enumerators), tuple(lacks), tuple(pairs))

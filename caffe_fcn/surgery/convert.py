@@ -14,7 +14,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import PrototxtError, ShapeError, SurgeryError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.prototxt import Document, Edit
+from caffe_fcn.files.prototxt import Document, TextEdit
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.foreign import RESHAPING, ForeignField, refusal
 from caffe_fcn.net.graph import Graph, Node
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
     source: SourceNet
     surgery: Surgery
     net: Message
-    text_edits: tuple[Edit, ...]
+    text_edits: tuple[TextEdit, ...]
     document: Document
     weights: WeightFile | None
     weight_plan: WeightPlan | None

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.errors import CaffemodelError, OutputError
-from caffe_fcn.files.atomic import Output, OutputFiles
+from caffe_fcn.files.atomic import OutputFile, OutputFiles
 from caffe_fcn.files.blobs import ITEM_SIZE
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import is_hdf5_name
@@ -105,7 +105,7 @@ def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
     check(temps[1], temps[0])
 
 
-def _write_weights(weights: WeightsOutput, output: Output, progress: Progress) -> None:
+def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progress) -> None:
     """Write WEIGHTS to OUTPUT, in HDF5 if its name says so."""
     if not is_hdf5_name(output.path):
         _write_caffemodel(weights, output.fd, output.path, progress)

@@ -10,7 +10,7 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn import schema
-from caffe_fcn.engines.caffe_files import Dialect, write_files
+from caffe_fcn.engines.caffe_files import ReaderDialect, write_files
 from caffe_fcn.engines.nets import one_net
 from caffe_fcn.files.blobs import BlobRecord, read_stored, repeated
 from caffe_fcn.files.caffemodel import open_caffemodel
@@ -233,7 +233,7 @@ def test_programs_that_know_no_fillers_get_the_values(tmp_path: Path) -> None:
     with caffe_fcn.open_weights(pair[1]) as weights:
         (graph, shapes), completed, _ = one_net(caffe_fcn.read_net(pair[0]), weights)
         written = write_files(
-            choose_scope(graph, shapes), completed, str(tmp_path), Dialect(("float32",), ("ceil_mode", False))
+            choose_scope(graph, shapes), completed, str(tmp_path), ReaderDialect(("float32",), ("ceil_mode", False))
         )
     held = blobs_of(Path(written.weights))
     assert [blob.tolist() for blob in held["pre"]] == [[0.00390625] * 3, [-0.5] * 3]

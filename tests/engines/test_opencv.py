@@ -15,7 +15,7 @@ from caffe_fcn.engines.opencv import OpenCv
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, OutputError, WeightsError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import read_net
-from caffe_fcn.proofs.verify import Options
+from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report.verify import lines
 from tests.engines import test_batch_norm as batch_norms
 from tests.engines.nets import add_layer, case, difference, load, net_of, weights_of
@@ -60,10 +60,10 @@ def folder(request: pytest.FixtureRequest) -> Path:
 def test_originals_and_twins_are_verified(folder: Path, tmp_path: Path) -> None:
     pair = twins.case(folder, tmp_path)
     if folder.name in NOT_THE_ORIGINAL:
-        found = pair.verify(Options(engine=OpenCv()))
+        found = pair.verify(VerifySettings(engine=OpenCv()))
         assert not found.holds and NOT_THE_ORIGINAL[folder.name] in "\n".join(lines(found))
         return
-    assert pair.verify(Options(engine=OpenCv())).holds
+    assert pair.verify(VerifySettings(engine=OpenCv())).holds
 
 
 def test_twins_are_caffes_at_both_sizes(folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from caffe_fcn.engines import registry as engines
 from caffe_fcn.engines.openvino import OpenVino, openvino
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, ShapeError
-from caffe_fcn.proofs.verify import Options
+from caffe_fcn.proofs.verify import VerifySettings
 from tests.engines.nets import case, difference, net_of, weights_of
 from tests.net.nets import data, layer
 from tests.onnx.test_pooling import WINDOWS, pooled
@@ -55,7 +55,7 @@ def test_twins_are_caffes_at_both_sizes(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["flatten", "lenet", "resnet"])
 def test_originals_and_twins_are_verified(name: str, tmp_path: Path) -> None:
-    found = twins.case(GOLDEN / "conversions" / name, tmp_path).verify(Options(engine=OpenVino(1)))
+    found = twins.case(GOLDEN / "conversions" / name, tmp_path).verify(VerifySettings(engine=OpenVino(1)))
     assert found.holds and found.engine == "openvino"
 
 

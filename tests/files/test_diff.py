@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe_fcn.files.diff import unified_diff
-from caffe_fcn.files.prototxt import Edit, parse
+from caffe_fcn.files.prototxt import TextEdit, parse
 from tests.files.texts import randoms, splice, text_edits
 
 HEADER = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@\n")
@@ -81,12 +81,12 @@ def test_applying_the_diff_gives_the_edited_text(lines: list[str], end: str, ran
 def test_it_is_the_diff_that_any_other_tool_makes(random: Random) -> None:
     """On lines that all differ there is one best diff."""
     lines = [f"a: {number}\n" for number in range(random.randrange(40))]
-    edits: list[Edit] = []
+    edits: list[TextEdit] = []
     for number, line in enumerate(lines):
         start = sum(map(len, lines[:number]))
         if random.random() < 0.15:
             new = random.choice(["", f"b: {number}\n", f"c: {number}\nd: {number}\n"])
-            edits.append(Edit(start, start + random.choice([0, len(line)]), new))
+            edits.append(TextEdit(start, start + random.choice([0, len(line)]), new))
     document = parse("".join(lines))
     expected = difflib.unified_diff(lines, lines_of(splice(document.text, edits)), "old", "new")
     assert unified_diff(document, edits, "old", "new") == "".join(expected)
@@ -95,10 +95,10 @@ def test_it_is_the_diff_that_any_other_tool_makes(random: Random) -> None:
 NUMBERED = "".join(f"a: {number}\n" for number in range(1, 21))
 
 
-def edit(old: str, new: str, text: str = NUMBERED) -> Edit:
+def edit(old: str, new: str, text: str = NUMBERED) -> TextEdit:
     """Replace the only OLD in TEXT."""
     assert text.count(old) == 1
-    return Edit(text.index(old), text.index(old) + len(old), new)
+    return TextEdit(text.index(old), text.index(old) + len(old), new)
 
 
 def test_three_lines_of_context() -> None:
@@ -123,36 +123,38 @@ def test_later_headers_count_the_lines_added_and_removed_before() -> None:
 @pytest.mark.parametrize(
     ("text", "edits", "body"),
     [
-        ("", [Edit(0, 0, "a: 1\n")], "@@ -0,0 +1 @@\n+a: 1\n"),
-        ("a: 1\n", [Edit(0, 5, "")], "@@ -1 +0,0 @@\n-a: 1\n"),
-        ("a: 1\n", [Edit(0, 0, "b: 2\n")], "@@ -1 +1,2 @@\n+b: 2\n a: 1\n"),
-        ("a: 1\n", [Edit(5, 5, "b: 2\n")], "@@ -1 +1,2 @@\n a: 1\n+b: 2\n"),
+        ("", [TextEdit(0, 0, "a: 1\n")], "@@ -0,0 +1 @@\n+a: 1\n"),
+        ("a: 1\n", [TextEdit(0, 5, "")], "@@ -1 +0,0 @@\n-a: 1\n"),
+        ("a: 1\n", [TextEdit(0, 0, "b: 2\n")], "@@ -1 +1,2 @@\n+b: 2\n a: 1\n"),
+        ("a: 1\n", [TextEdit(5, 5, "b: 2\n")], "@@ -1 +1,2 @@\n a: 1\n+b: 2\n"),
         (
             "a: 1\nb: 2\nc: 3\n",
-            [Edit(0, 5, "d: 4 "), Edit(5, 10, "")],
+            [TextEdit(0, 5, "d: 4 "), TextEdit(5, 10, "")],
             "@@ -1,3 +1 @@\n-a: 1\n-b: 2\n-c: 3\n+d: 4 c: 3\n",
         ),
-        ("a: 1", [Edit(3, 4, "2")], f"@@ -1 +1 @@\n-a: 1\n{NO_NEWLINE}+a: 2\n{NO_NEWLINE}"),
-        ("a: 1", [Edit(4, 4, "\n")], f"@@ -1 +1 @@\n-a: 1\n{NO_NEWLINE}+a: 1\n"),
-        ("a: 1\n", [Edit(4, 5, "")], f"@@ -1 +1 @@\n-a: 1\n+a: 1\n{NO_NEWLINE}"),
-        ("a: 1\nb: 2", [Edit(0, 1, "c")], f"@@ -1,2 +1,2 @@\n-a: 1\n+c: 1\n b: 2\n{NO_NEWLINE}"),
-        ("a: 1\r\nb: 2\r\n", [Edit(3, 4, "3")], "@@ -1,2 +1,2 @@\n-a: 1\r\n+a: 3\r\n b: 2\r\n"),
-        ("a: 1\nb: 2\nc: 3\n", [Edit(4, 5, " ")], "@@ -1,3 +1,2 @@\n-a: 1\n-b: 2\n+a: 1 b: 2\n c: 3\n"),
-        ("a: 1\nb: 2\nc: 3\n", [Edit(0, 5, "d: 4 ")], "@@ -1,3 +1,2 @@\n-a: 1\n-b: 2\n+d: 4 b: 2\n c: 3\n"),
+        ("a: 1", [TextEdit(3, 4, "2")], f"@@ -1 +1 @@\n-a: 1\n{NO_NEWLINE}+a: 2\n{NO_NEWLINE}"),
+        ("a: 1", [TextEdit(4, 4, "\n")], f"@@ -1 +1 @@\n-a: 1\n{NO_NEWLINE}+a: 1\n"),
+        ("a: 1\n", [TextEdit(4, 5, "")], f"@@ -1 +1 @@\n-a: 1\n+a: 1\n{NO_NEWLINE}"),
+        ("a: 1\nb: 2", [TextEdit(0, 1, "c")], f"@@ -1,2 +1,2 @@\n-a: 1\n+c: 1\n b: 2\n{NO_NEWLINE}"),
+        ("a: 1\r\nb: 2\r\n", [TextEdit(3, 4, "3")], "@@ -1,2 +1,2 @@\n-a: 1\r\n+a: 3\r\n b: 2\r\n"),
+        ("a: 1\nb: 2\nc: 3\n", [TextEdit(4, 5, " ")], "@@ -1,3 +1,2 @@\n-a: 1\n-b: 2\n+a: 1 b: 2\n c: 3\n"),
+        ("a: 1\nb: 2\nc: 3\n", [TextEdit(0, 5, "d: 4 ")], "@@ -1,3 +1,2 @@\n-a: 1\n-b: 2\n+d: 4 b: 2\n c: 3\n"),
     ],
 )
-def test_edges(text: str, edits: list[Edit], body: str) -> None:
+def test_edges(text: str, edits: list[TextEdit], body: str) -> None:
     assert unified_diff(parse(text), edits, "old", "new") == f"--- old\n+++ new\n{body}"
 
 
-@pytest.mark.parametrize("edits", [[], [Edit(3, 4, "1")], [Edit(0, 0, "")], [Edit(0, 5, "a: 1\n"), Edit(5, 5, "")]])
-def test_nothing_when_nothing_changes(edits: list[Edit]) -> None:
+@pytest.mark.parametrize(
+    "edits", [[], [TextEdit(3, 4, "1")], [TextEdit(0, 0, "")], [TextEdit(0, 5, "a: 1\n"), TextEdit(5, 5, "")]]
+)
+def test_nothing_when_nothing_changes(edits: list[TextEdit]) -> None:
     assert unified_diff(parse("a: 1\n"), edits, "old", "new") == ""
 
 
 def test_many_edits_of_neighbouring_lines() -> None:
     text = "layers {}\n" * 3000
-    edits = [Edit(start, start + 6, "layer") for start in range(0, len(text), 10)]
+    edits = [TextEdit(start, start + 6, "layer") for start in range(0, len(text), 10)]
     patch = unified_diff(parse(text), edits, "old", "new")
     assert apply(patch, text) == "layer {}\n" * 3000
 
@@ -160,10 +162,10 @@ def test_many_edits_of_neighbouring_lines() -> None:
 def test_one_line_changes_among_many_alike() -> None:
     text = "layer {\n}\n" * 5000
     at = len(text) // 2
-    patch = unified_diff(parse(text), [Edit(at, at + 5, "other")], "old", "new")
+    patch = unified_diff(parse(text), [TextEdit(at, at + 5, "other")], "old", "new")
     assert patch.count("\n") == 2 + 1 + 8
 
 
 def test_names_that_would_break_the_line_are_quoted() -> None:
     document = parse("a: 1\n")
-    assert unified_diff(document, [Edit(3, 4, "2")], 'a\n"\\', "b").startswith('--- "a\\012\\"\\\\"\n+++ b\n@@')
+    assert unified_diff(document, [TextEdit(3, 4, "2")], 'a\n"\\', "b").startswith('--- "a\\012\\"\\\\"\n+++ b\n@@')

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe_fcn.errors import PrototxtError
-from caffe_fcn.files.prototxt import MAX_DEPTH, Block, Document, Edit, Scalar, comments, decode, parse, read
+from caffe_fcn.files.prototxt import MAX_DEPTH, Block, Document, Scalar, TextEdit, comments, decode, parse, read
 from tests.files.texts import prototxts, randoms, splice, tree_edits
 
 PLACE = re.compile(r"net\.prototxt:(\d+):(\d+): (.*)")
@@ -294,26 +294,28 @@ def test_edits_change_what_they_name_and_nothing_else(text: str, random: Random)
 
 def test_edits_at_one_place_apply_in_the_order_given() -> None:
     document = parse("a: 1\n")
-    edits = [Edit(5, 5, "b: 2\n"), Edit(5, 5, "c: 3\n"), Edit(0, 4, "z: 0")]
+    edits = [TextEdit(5, 5, "b: 2\n"), TextEdit(5, 5, "c: 3\n"), TextEdit(0, 4, "z: 0")]
     assert str(document.with_edits(edits)) == "z: 0\nb: 2\nc: 3\n"
 
 
 def test_an_edit_may_begin_where_another_ends() -> None:
-    assert str(parse("a: 1 b: 2").with_edits([Edit(5, 9, "d: 4"), Edit(0, 5, "c: 3, ")])) == "c: 3, d: 4"
+    assert str(parse("a: 1 b: 2").with_edits([TextEdit(5, 9, "d: 4"), TextEdit(0, 5, "c: 3, ")])) == "c: 3, d: 4"
 
 
-@pytest.mark.parametrize("edits", [[Edit(0, 4, "b: 1"), Edit(3, 4, "2")], [Edit(0, 4, "b: 1"), Edit(1, 1, "x")]])
-def test_edits_must_not_overlap(edits: list[Edit]) -> None:
+@pytest.mark.parametrize(
+    "edits", [[TextEdit(0, 4, "b: 1"), TextEdit(3, 4, "2")], [TextEdit(0, 4, "b: 1"), TextEdit(1, 1, "x")]]
+)
+def test_edits_must_not_overlap(edits: list[TextEdit]) -> None:
     with pytest.raises(ValueError, match=r"edits overlap at offset \d+ of net"):
         parse("a: 1", "net").with_edits(edits)
 
 
 def test_the_edited_document_keeps_the_name_and_is_parsed() -> None:
-    document = parse("a: 1", "net.prototxt").with_edits([Edit(4, 4, "\nb: 2")])
+    document = parse("a: 1", "net.prototxt").with_edits([TextEdit(4, 4, "\nb: 2")])
     assert document.name == "net.prototxt"
     assert [field.name for field in document.root.fields] == ["a", "b"]
     with pytest.raises(PrototxtError, match=r"net\.prototxt:1:4"):
-        document.with_edits([Edit(3, 4, "}")])
+        document.with_edits([TextEdit(3, 4, "}")])
 
 
 # ---- Places ----

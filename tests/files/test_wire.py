@@ -9,8 +9,8 @@ from caffe_fcn.files.wire import (
     LEN,
     MAX_FIELDS,
     VARINT,
-    Field,
     WireError,
+    WireField,
     encode_varint,
     packed_varints,
     prefix,
@@ -19,7 +19,7 @@ from caffe_fcn.files.wire import (
 )
 
 
-def fields(data: bytes) -> list[Field]:
+def fields(data: bytes) -> list[WireField]:
     return list(reader_of(data).fields(0, len(data)))
 
 
@@ -31,7 +31,7 @@ def test_varints_come_back(numbers: list[int]) -> None:
 @given(st.integers(1, 2**29 - 1), st.binary(max_size=300))
 def test_a_field_is_where_it_was_put(number: int, data: bytes) -> None:
     head = prefix(number, len(data))
-    assert fields(head + data) == [Field(number, LEN, 0, len(head), len(head) + len(data), 0)]
+    assert fields(head + data) == [WireField(number, LEN, 0, len(head), len(head) + len(data), 0)]
 
 
 @pytest.mark.parametrize(("value", "bits", "expected"), [(5, 32, 5), (2**64 - 1, 32, -1), (2**63, 64, -(2**63))])

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies as st
 
 from caffe_fcn import schema
-from caffe_fcn.files.prototxt import Block, Document, Edit, Field, Scalar, parse
+from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, TextEdit, parse
 from caffe_fcn.files.textmessage import to_message
 from caffe_fcn.schema import OLD, is_repeated, is_required
 
@@ -35,7 +35,7 @@ def read(text: str | bytes | Document) -> Any:
     return to_message(text if isinstance(text, Document) else parse(text), schema.message_class("NetParameter")).message
 
 
-def splice(text: str, edits: Sequence[Edit]) -> str:
+def splice(text: str, edits: Sequence[TextEdit]) -> str:
     """TEXT after EDITS that lie in order and apart, from the last to the first."""
     for edit in reversed(edits):
         text = text[: edit.start] + edit.text + text[edit.end :]
@@ -293,36 +293,38 @@ def change_layers(random: Random, net: Any) -> list[int | None]:
 # ---- Edits ----
 
 
-def text_edits(random: Random, text: str) -> list[Edit]:
+def text_edits(random: Random, text: str) -> list[TextEdit]:
     """Random edits of any TEXT, in order and apart."""
     starts = sorted(random.sample(range(len(text) + 1), random.randrange(1, min(len(text), 6) + 1)))
     pieces = ["", "", "x", "new line\n", "\n", "one\ntwo\n", "\r\n", "y: 1"]
     edits = []
     for start, limit in zip(starts, [*starts[1:], len(text)], strict=True):
-        edits.append(Edit(start, random.choice([start, limit, random.randint(start, limit)]), random.choice(pieces)))
+        edits.append(
+            TextEdit(start, random.choice([start, limit, random.randint(start, limit)]), random.choice(pieces))
+        )
     return edits
 
 
-def tree_edits(random: Random, block: Block) -> list[Edit]:
+def tree_edits(random: Random, block: Block) -> list[TextEdit]:
     """Edits that leave a document readable: values replaced, fields replaced, fields put in front of others."""
-    edits: list[Edit] = []
+    edits: list[TextEdit] = []
     for field in block.fields:
         kind = random.random()
         if kind < 0.2:
-            edits.append(Edit(field.start, field.start, "new: 1 # inserted\n"))
+            edits.append(TextEdit(field.start, field.start, "new: 1 # inserted\n"))
         elif kind < 0.4:
-            edits.append(Edit(field.start, field.end, 'other { name: "x" }'))
+            edits.append(TextEdit(field.start, field.end, 'other { name: "x" }'))
         else:
             edits += _inner_edits(random, field)
     return edits
 
 
-def _inner_edits(random: Random, field: Field) -> list[Edit]:
-    edits: list[Edit] = []
+def _inner_edits(random: Random, field: Field) -> list[TextEdit]:
+    edits: list[TextEdit] = []
     for value in field.values:
         if isinstance(value, Scalar):
             if random.random() < 0.5:
-                edits.append(Edit(value.start, value.end, random.choice(["7", '"s"', "WORD"])))
+                edits.append(TextEdit(value.start, value.end, random.choice(["7", '"s"', "WORD"])))
         else:
             edits += tree_edits(random, value)
     return edits

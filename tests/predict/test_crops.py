@@ -16,7 +16,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.net.source import interpret
 from caffe_fcn.predict import crops
 from caffe_fcn.predict.crops import Cropped, center, frame_of, resampled, shorter_side, ten
-from caffe_fcn.predict.images.picture import Box, Held
+from caffe_fcn.predict.images.picture import Box, HeldPicture
 from caffe_fcn.predict.means import whole
 from tests.engines.nets import blobs_of, net_of, weights_of
 from tests.surgery.nets import data, fc, layer
@@ -53,7 +53,7 @@ def test_the_four_nearest_pixels_count(old: tuple[int, int], new: tuple[int, int
     monkeypatch.setattr(crops, "_BAND", 50)  # a few rows at a time
     for kind in ("u1", "f4"):
         array = pixels(*old, kind)
-        found = resampled(Held("x", array), new).read(Box(0, 0, *new))
+        found = resampled(HeldPicture("x", array), new).read(Box(0, 0, *new))
         expected = interpolated(array.astype(float), *new)
         assert found.dtype == array.dtype and found.shape == expected.shape
         difference = abs(found - expected).max()
@@ -64,7 +64,7 @@ def test_the_four_nearest_pixels_count(old: tuple[int, int], new: tuple[int, int
 def test_opencv_differs_by_one_level_at_most(old: tuple[int, int], new: tuple[int, int]) -> None:
     cv2 = pytest.importorskip("cv2")
     array = pixels(*old)
-    found = resampled(Held("x", array), new).read(Box(0, 0, *new)).astype(int)
+    found = resampled(HeldPicture("x", array), new).read(Box(0, 0, *new)).astype(int)
     assert abs(found - cv2.resize(array, new[::-1], interpolation=cv2.INTER_LINEAR)).max() <= 1
 
 
@@ -76,7 +76,7 @@ def test_the_shorter_side() -> None:
 
 def test_too_many_pixels_are_not_made() -> None:
     with pytest.raises(PictureError, match=r"x: expected at most 99 pixels, found 10×10 to make of it"):
-        resampled(Held("x", pixels(3, 3)), (10, 10), 99)
+        resampled(HeldPicture("x", pixels(3, 3)), (10, 10), 99)
 
 
 # ---- Crops ----
@@ -90,17 +90,17 @@ def test_the_centre_leaves_an_odd_pixel_at_the_end(
     size: tuple[int, int], crop: tuple[int, int], first: tuple[int, int]
 ) -> None:
     array = pixels(*size)
-    found = center(Held("x", array), crop)
+    found = center(HeldPicture("x", array), crop)
     (top, left), (high, wide) = first, crop
     np.testing.assert_array_equal(found.read(Box(0, 0, *crop)), array[top : top + high, left : left + wide])
     assert found.size == crop and frame_of(found).size == size and frame_of(found).window[:2] == first
-    same = Held("x", array)
+    same = HeldPicture("x", array)
     assert center(same, size) is same and frame_of(same) == whole(size)
 
 
 def test_ten_crops_in_the_order_of_pycaffe() -> None:
     array = pixels(9, 12)
-    found = [each.read(Box(0, 0, 4, 6)) for each in ten(Held("x", array), (4, 6))]
+    found = [each.read(Box(0, 0, 4, 6)) for each in ten(HeldPicture("x", array), (4, 6))]
     plain = [array[:4, :6], array[:4, 6:], array[5:, :6], array[5:, 6:], array[2:6, 3:9]]
     for each, expected in zip(found, [*plain, *(part[:, ::-1] for part in plain)], strict=True):
         np.testing.assert_array_equal(each, expected)
@@ -109,7 +109,7 @@ def test_ten_crops_in_the_order_of_pycaffe() -> None:
 def test_parts_of_a_crop() -> None:
     array = pixels(9, 12)
     for mirrored in (False, True):
-        crop = [each for each in ten(Held("x", array), (5, 7)) if frame_of(each).mirrored is mirrored][3]
+        crop = [each for each in ten(HeldPicture("x", array), (5, 7)) if frame_of(each).mirrored is mirrored][3]
         assert isinstance(crop, Cropped)
         everything = crop.read(Box(0, 0, 5, 7))
         for box, step in ((Box(1, 2, 4, 7), 1), (Box(0, 1, 5, 6), 2), (Box(2, 0, 3, 1), 3)):

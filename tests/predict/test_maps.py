@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from caffe_fcn.errors import OutputError
 from caffe_fcn.net.geometry import AxisGeometry, Phase
 from caffe_fcn.predict import maps
-from caffe_fcn.predict.cells import Axis, Cells
+from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.images.picture import Box
 from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.run import Level
@@ -118,9 +118,9 @@ def test_the_best_classes() -> None:
 # ---- Where cells lie ----
 
 
-def axis(cells: int, window: int, stride: int, offset: float, size: int = 100) -> Axis:
+def axis(cells: int, window: int, stride: int, offset: float, size: int = 100) -> CellAxis:
     first = Fraction(offset) - Fraction(window - 1, 2)
-    return Axis(size, cells, AxisGeometry((Phase(int(first), int(first) + window - 1),), stride, size))
+    return CellAxis(size, cells, AxisGeometry((Phase(int(first), int(first) + window - 1),), stride, size))
 
 
 def test_windows_of_cells() -> None:

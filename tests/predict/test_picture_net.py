@@ -19,9 +19,9 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.predict import dense
 from caffe_fcn.predict.dense import check_size, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
-from caffe_fcn.predict.picture_net import Model, load_model
+from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
 from caffe_fcn.predict.preprocessing import Preprocessing
-from caffe_fcn.predict.run import Settings, carry_out, check_settings, plan
+from caffe_fcn.predict.run import RunSettings, carry_out, check_settings, plan
 from tests.engines.nets import net_of, weights_of
 from tests.predict.test_tiling import model_of
 from tests.surgery.nets import conv, data, fc, layer
@@ -72,13 +72,13 @@ def test_a_size_for_which_the_weights_are_the_same_is_no_other_net(tmp_path: Pat
 
 def test_an_engine_that_takes_all_sizes_is_not_asked(tmp_path: Path) -> None:
     with weights_of(net_of(CLASSIFIER), tmp_path / "w") as weights:
-        model = load_model(interpret(prototxt.parse(CLASSIFIER, "x")), weights, OpenCv(1))
+        model = load_picture_net(interpret(prototxt.parse(CLASSIFIER, "x")), weights, OpenCv(1))
         assert model.session.inputs["data"][2:] == (None, None) and model.fixed == (20, 20)
 
 
-def loading(text: str, directory: Path, blob: str | None = None) -> Model:
+def loading(text: str, directory: Path, blob: str | None = None) -> PictureNet:
     with weights_of(net_of(text), directory / "w") as weights:
-        return load_model(
+        return load_picture_net(
             interpret(prototxt.parse(text, "net.prototxt")),
             weights,
             OnnxRuntime(1),
@@ -115,7 +115,7 @@ def test_weights_must_be_numbers(tmp_path: Path, value: float) -> None:
         open_caffemodel(tmp_path / "w") as weights,
         pytest.raises(WeightsError, match=r"w: layer 'score', blob 1: expected numbers, found NaN or infinity"),
     ):
-        load_model(interpret(prototxt.parse(PLAIN, "x")), weights, OnnxRuntime(1))
+        load_picture_net(interpret(prototxt.parse(PLAIN, "x")), weights, OnnxRuntime(1))
 
 
 def test_numbers_that_grow_beyond_all_bounds(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_layers_that_a_blob_does_not_need_do_not_count(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(30 * 40).reshape(30, 40) % 7)
     text = data(shape="1 1 20 20") + conv("conv", "data", 3, 2) + fc("score", "conv", 2)
     with weights_of(net_of(text), tmp_path / "w") as weights, ExitStack() as stack:
-        model = load_model(interpret(prototxt.parse(text, "x")), weights, OnnxRuntime(1), blobs=["conv"])
+        model = load_picture_net(interpret(prototxt.parse(text, "x")), weights, OnnxRuntime(1), blobs=["conv"])
         made = []
         for tile in (None, 9):
             how = settings(tile=tile)
@@ -205,8 +205,8 @@ def test_several_outputs_are_cut_where_their_cells_are_the_same(tmp_path: Path, 
             np.testing.assert_array_equal(tiled.levels[0].scores.values(), one.levels[0].scores.values())
 
 
-def settings(**others: Any) -> Settings:
-    return Settings(Preprocessing(), None, **others)
+def settings(**others: Any) -> RunSettings:
+    return RunSettings(Preprocessing(), None, **others)
 
 
 def test_a_classifier_without_a_size_of_its_own(tmp_path: Path) -> None:

@@ -22,16 +22,16 @@ from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.geometry import AxisGeometry, Phase
 from caffe_fcn.net.source import read_net
-from caffe_fcn.predict.cells import Axis, Cells
+from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.dense import dense, tiles_of
 from caffe_fcn.predict.draw import colours, legend, view
 from caffe_fcn.predict.draw.legend import heat_legend
 from caffe_fcn.predict.draw.render import Drawing, heat_map, label_map
-from caffe_fcn.predict.draw.view import Level, brightness, view_of
+from caffe_fcn.predict.draw.view import DrawnMap, brightness, view_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.picture_net import load_model
+from caffe_fcn.predict.picture_net import load_picture_net
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.paths import ROOT
 
@@ -51,17 +51,17 @@ def cells(high: int, wide: int, window: int, stride: float) -> Cells:
     return Cells(rows, columns)
 
 
-def axis(size: int, cells: int, window: int, stride: float, first: int = 0) -> Axis:
+def axis(size: int, cells: int, window: int, stride: float, first: int = 0) -> CellAxis:
     """CELLS of which the first sees the pixels from FIRST on; where STRIDE is no whole number, of several phases."""
     step, many = Fraction(stride).as_integer_ratio()
     starts = [first + step * index // many for index in range(many)]
-    return Axis(size, cells, AxisGeometry(tuple(Phase(each, each + window - 1) for each in starts), step, size))
+    return CellAxis(size, cells, AxisGeometry(tuple(Phase(each, each + window - 1) for each in starts), step, size))
 
 
-def level(values: NDArray[Any], where: Cells) -> Level:
+def level(values: NDArray[Any], where: Cells) -> DrawnMap:
     scores = Map((len(values), *where.shape))
     scores.write(0, 0, values.reshape(-1, *where.shape).astype(np.float32))
-    return Level(scores, where.rows, where.columns)
+    return DrawnMap(scores, where.rows, where.columns)
 
 
 def drawn(drawing: Drawing) -> NDArray[Any]:
@@ -386,18 +386,18 @@ import resource, sys
 from fractions import Fraction
 import numpy, PIL.Image, PIL.ImageDraw, PIL.ImageFont
 from caffe_fcn.net.geometry import AxisGeometry, Phase
-from caffe_fcn.predict.cells import Axis
+from caffe_fcn.predict.cells import CellAxis
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict import maps
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.draw.render import heat_map, label_map
-from caffe_fcn.predict.draw.view import Level
+from caffe_fcn.predict.draw.view import DrawnMap
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 picture = open_picture(sys.argv[1], 1)
-axis = Axis(8000, 2000, AxisGeometry((Phase(-8, 11),), 4, 8000))
+axis = CellAxis(8000, 2000, AxisGeometry((Phase(-8, 11),), 4, 8000))
 maps.IN_MEMORY = 0
 with maps.Map((11, 2000, 2000)) as scores:
-    levels = [Level(scores, axis, axis)]
+    levels = [DrawnMap(scores, axis, axis)]
     heat_map(picture, levels, range(10), "it", most=1000).png()
     label_map(picture, levels, Labels(11), most=1000).png()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -420,12 +420,12 @@ def test_each_digit_is_lit_where_it_stands(tmp_path: Path) -> None:
     found = open_picture(DIGITS / "scattered.png", 1)
     labels = read_labels(DIGITS / "labels.txt", 11)
     with open_caffemodel(tmp_path / "w") as weights:
-        model = load_model(read_net(tmp_path / "n"), weights, OnnxRuntime(1))
+        model = load_picture_net(read_net(tmp_path / "n"), weights, OnnxRuntime(1))
         where = model.cells(model.outputs[0], found.size)
         with Map((11, *where.shape)) as scores:
             steps, into = Preprocessing(scale=1 / 255), {"prob": scores}
             dense(model, found, steps, tiles_of(model, [where]), into, lambda: None)
-            levels = [Level(scores, where.rows, where.columns)]
+            levels = [DrawnMap(scores, where.rows, where.columns)]
             heat = heat_map(found, levels, range(10), "a digit")
             label = drawn(label_map(found, levels, labels))
     light = lightness(drawn(heat).astype(float))[: 192 * heat.zoom, : 256 * heat.zoom]

@@ -25,7 +25,7 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.predict.dense import Tiles, dense, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.picture_net import Model, load_model
+from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.engines.nets import net_of
 from tests.surgery.nets import conv, data, layer
@@ -34,7 +34,7 @@ KINDS = ("conv", "pool", "branch", "coarse", "finer", "skip", "crop", "cut", "sh
 
 
 @contextmanager
-def model_of(text: str, directory: Path) -> Iterator[Model]:
+def model_of(text: str, directory: Path) -> Iterator[PictureNet]:
     """The net TEXT with weights of -1, 0 and 1."""
     random = np.random.default_rng(1)
     net = net_of(text)
@@ -45,7 +45,7 @@ def model_of(text: str, directory: Path) -> Iterator[Model]:
             blobs.add(data=random.integers(-1, 2, int(np.prod(shape))), shape={"dim": shape})
     (directory / "net.caffemodel").write_bytes(message.SerializeToString())
     with open_caffemodel(directory / "net.caffemodel") as weights:
-        yield load_model(interpret(prototxt.parse(text, "net.prototxt")), weights, OnnxRuntime(1))
+        yield load_picture_net(interpret(prototxt.parse(text, "net.prototxt")), weights, OnnxRuntime(1))
 
 
 def picture(directory: Path, size: tuple[int, int], channels: int = 1) -> Any:
@@ -55,7 +55,7 @@ def picture(directory: Path, size: tuple[int, int], channels: int = 1) -> Any:
     return open_picture(directory / "picture.npy", channels)
 
 
-def whole_and_tiled(model: Model, directory: Path, size: tuple[int, int], side: int) -> tuple[Array, Array, Tiles]:
+def whole_and_tiled(model: PictureNet, directory: Path, size: tuple[int, int], side: int) -> tuple[Array, Array, Tiles]:
     """The map of a picture of SIZE in one piece, and put together from tiles of SIDE."""
     found = picture(directory, size)
     (output,) = model.outputs

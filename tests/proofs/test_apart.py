@@ -14,7 +14,7 @@ from caffe_fcn.cli.main import run
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import read_net
 from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import Model, verify
+from caffe_fcn.proofs.verify import NetAndWeights, verify
 from tests.engines.nets import add_layer
 from tests.engines.test_batch_norm import LAYOUTS, parts
 from tests.paths import CASES
@@ -48,7 +48,7 @@ def write(path: Path, text: str, layout: str, *, hdf5: str = "") -> tuple[Path, 
 
 def verified(*files: Path) -> Verification:
     with open_weights(files[1]) as one, open_weights(files[3]) as two:
-        return verify(Model(read_net(files[0]), one), Model(read_net(files[2]), two))
+        return verify(NetAndWeights(read_net(files[0]), one), NetAndWeights(read_net(files[2]), two))
 
 
 NETS = {

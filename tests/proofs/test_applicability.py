@@ -8,7 +8,7 @@ import pytest
 
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.proofs.records import Exemption, Inapplicable, Verification
-from caffe_fcn.proofs.verify import Options
+from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report.verify import lines
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
@@ -144,12 +144,12 @@ def test_borders_of_nominal_maps(kind: str, tmp_path: Path) -> None:
 def test_a_twin_that_is_wrong_in_the_cells_without_borders_fails(tmp_path: Path) -> None:
     """Of nine cells one is compared."""
     pair = written(data() + conv("c", "data", 4) + GLOBAL + conv("x", "pool", 3, 1, "pad: 1"), tmp_path)
-    found = pair.verify(Options(proofs=("dense",)))
+    found = pair.verify(VerifySettings(proofs=("dense",)))
     assert ends(found) == [HOLDS] and found.dense is not None
     assert (found.dense.outputs[0].compared, found.dense.outputs[0].cells) == (1, 9)
     assert any("compared in 1 of 9 cells of a window" in line for line in lines(found))
     pair.blobs(lambda layers: layers["x"].blobs[0].data.__setitem__(0, 9.0))
-    assert ends(pair.verify(Options(proofs=("dense",)))) == [FAILS]
+    assert ends(pair.verify(VerifySettings(proofs=("dense",)))) == [FAILS]
 
 
 IDLE = {

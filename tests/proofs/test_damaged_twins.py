@@ -13,7 +13,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import Model, verify
+from caffe_fcn.proofs.verify import NetAndWeights, verify
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
 from tests.paths import CASES, GOLDEN
@@ -232,7 +232,7 @@ def test_the_case_of_a_twin_with_weights_stored_the_other_way_round() -> None:
         ):
             source, opened = open_inputs(str(CASES / f"{net}.prototxt"), str(CASES / f"{weights}.caffemodel"))
             assert opened is not None
-            models.append(Model(source, stack.enter_context(opened)))
+            models.append(NetAndWeights(source, stack.enter_context(opened)))
         found = verify(models[0], models[1])
     assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
     assert "layer 'fc-conv' (Convolution), blob 0: expected 6×8×6×6, found 8×6×6×6" in failures(found)[0]

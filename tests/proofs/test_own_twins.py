@@ -16,7 +16,7 @@ from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
 from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import Model, verify
+from caffe_fcn.proofs.verify import NetAndWeights, verify
 from tests.engines.nets import add_layer, hollow_weights
 from tests.net.test_corpus_shapes import MEASURED, needs_corpus
 from tests.paths import CORPUS, SHARED_MODELS
@@ -68,7 +68,7 @@ def own_twin(text: str, tmp_path: Path, *, changed: str = "", blob: str = "") ->
     (tmp_path / "b.prototxt").write_text(changed or text)
     a, b = (read_net(tmp_path / f"{name}.prototxt") for name in "ab")
     with open_weights(tmp_path / "a.caffemodel") as one, open_weights(tmp_path / "b.caffemodel") as two:
-        return verify(Model(a, one), Model(b, two))
+        return verify(NetAndWeights(a, one), NetAndWeights(b, two))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -117,7 +117,7 @@ def test_nets_of_the_corpus(entry: dict[str, Any], tmp_path: Path) -> None:
     source = read_net(CORPUS / entry["file"])
     graph = build_graph(source.net, source=source.name)
     with hollow_weights(Net(graph, infer_shapes(graph)), tmp_path / "net.caffemodel") as weights:
-        found = verify(Model(source, weights), Model(source, weights))
+        found = verify(NetAndWeights(source, weights), NetAndWeights(source, weights))
     assert found.holds and found.engine == ""
 
 
@@ -126,5 +126,5 @@ def test_nets_of_the_corpus(entry: dict[str, Any], tmp_path: Path) -> None:
 def test_real_models(name: str) -> None:
     source = read_net(SHARED_MODELS / name / "net.prototxt")
     with open_weights(SHARED_MODELS / name / "net.caffemodel") as weights:
-        found = verify(Model(source, weights), Model(source, weights))
+        found = verify(NetAndWeights(source, weights), NetAndWeights(source, weights))
     assert found.holds and found.engine == ""

@@ -16,7 +16,7 @@ from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import BLUNT, FACTORS, Limits
 from caffe_fcn.proofs.rounding import GAIN, coarsened
 from caffe_fcn.proofs.terms import terms
-from caffe_fcn.proofs.verify import Options
+from caffe_fcn.proofs.verify import VerifySettings
 from tests.engines.nets import load, net_of, weights_of
 from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, array, ends, fill, written
 from tests.surgery.nets import conv, data, fc, layer
@@ -65,7 +65,7 @@ def test_a_twin_that_magnifies_errors_is_proven(name: str, tmp_path: Path) -> No
     (output,) = found.same_size.outputs if found.same_size else ()
     assert output.difference is not None and output.difference.allowed < BLUNT
     pair.blobs(lambda layers: fill(layers["ip-conv"].blobs[0], array(layers["ip-conv"].blobs[0]) * np.float32(1.02)))
-    assert ends(pair.verify(Options(proofs=("same-size",)))) == [FAILS]
+    assert ends(pair.verify(VerifySettings(proofs=("same-size",)))) == [FAILS]
 
 
 def test_what_is_allowed_follows_the_errors(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_where_rounding_decides_nothing_is_compared(tmp_path: Path) -> None:
     found = pair.verify()
     assert ends(found) == [HOLDS, NOT_SHOWN, NOT_SHOWN] and found.same_size is not None
     assert found.same_size.not_shown.startswith("'x': rounding alone moves the answers by too much")
-    assert pair.verify(Options(tolerance=1.0)).holds
+    assert pair.verify(VerifySettings(tolerance=1.0)).holds
 
 
 def test_what_rounding_decides_before_the_classifier_does_not_matter(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from caffe_fcn.engines.protocol import Net, Session
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import Selection
-from caffe_fcn.proofs.verify import Options
+from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report import verify as verification
 from caffe_fcn.surgery.convert import Settings
 from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
@@ -227,7 +227,7 @@ def test_answers_that_are_no_numbers(tmp_path: Path) -> None:
 
 def test_a_net_that_the_engine_does_not_run(tmp_path: Path) -> None:
     pair = written(data() + conv("c", "data", 3) + fc("fc", "c", 4), tmp_path)
-    assert ends(pair.verify(Options(engine=Unwilling()))) == [HOLDS, NOT_SHOWN, NOT_SHOWN]
+    assert ends(pair.verify(VerifySettings(engine=Unwilling()))) == [HOLDS, NOT_SHOWN, NOT_SHOWN]
 
 
 def test_what_differs_is_run_where_the_rest_cannot_be(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def lenet(tmp_path: Path) -> Pair:
 
 def test_pictures_are_compared_as_well(lenet: Pair) -> None:
     picture = np.random.default_rng(3).random((28, 28), dtype=np.float32)
-    found = lenet.verify(Options(pictures=(picture, np.stack([picture[None]] * 2))))
+    found = lenet.verify(VerifySettings(pictures=(picture, np.stack([picture[None]] * 2))))
     assert found.holds and found.same_size is not None
     assert (found.same_size.samples, found.same_size.given) == (8, 3)
     assert found.same_size.outputs[0].difference is not None
@@ -308,16 +308,16 @@ def test_pictures_are_compared_as_well(lenet: Pair) -> None:
 
 def test_a_picture_of_another_size(lenet: Pair) -> None:
     with pytest.raises(PictureError, match="expected pictures of 1×28×28, found one of 1×30×28; resize it"):
-        lenet.verify(Options(pictures=(np.zeros((1, 30, 28), np.float32),)))
+        lenet.verify(VerifySettings(pictures=(np.zeros((1, 30, 28), np.float32),)))
 
 
 def test_a_tolerance_takes_the_place_of_the_derived_one(lenet: Pair) -> None:
-    found = lenet.verify(Options(tolerance=0.0))
+    found = lenet.verify(VerifySettings(tolerance=0.0))
     assert ends(found) == [HOLDS, FAILS, FAILS] and found.tolerance == 0.0
     assert found.same_size is not None and found.dense is not None
     told = [each.failure for each in found.same_size.outputs] + [each.explanation for each in found.dense.outputs]
     assert told and all(each.endswith("by more than `tolerance` allows") for each in told)
-    assert lenet.verify(Options(tolerance=1e-4)).holds
+    assert lenet.verify(VerifySettings(tolerance=1e-4)).holds
 
 
 def test_the_derived_tolerance_is_tight(lenet: Pair) -> None:
@@ -329,13 +329,13 @@ def test_the_derived_tolerance_is_tight(lenet: Pair) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers(lenet: Pair) -> None:
-    one, two = (lenet.verify(Options(seed=5, samples=3, windows=7)) for _ in range(2))
+    one, two = (lenet.verify(VerifySettings(seed=5, samples=3, windows=7)) for _ in range(2))
     assert one == two and one.dense is not None and one.dense.sampled == 7
-    assert lenet.verify(Options(seed=6, samples=3, windows=7)).same_size != one.same_size
+    assert lenet.verify(VerifySettings(seed=6, samples=3, windows=7)).same_size != one.same_size
 
 
 def test_single_proofs(lenet: Pair) -> None:
-    found = lenet.verify(Options(proofs=("weights",)))
+    found = lenet.verify(VerifySettings(proofs=("weights",)))
     assert found.holds and list(found.statuses) == ["weights"]
 
 
@@ -348,6 +348,6 @@ def test_answers_that_are_always_the_same_prove_nothing(tmp_path: Path) -> None:
 
 def test_the_larger_input_is_not_square(tmp_path: Path) -> None:
     """On a square one, rows taken for columns would not show."""
-    found = case(LENET, tmp_path).verify(Options(proofs=("dense",)))
+    found = case(LENET, tmp_path).verify(VerifySettings(proofs=("dense",)))
     assert found.dense is not None
     assert (found.dense.input, found.dense.step, found.dense.windows) == ((1, 1, 40, 44), (4, 4), 20)

@@ -14,7 +14,7 @@ from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.proofs.records import Status, Verification
-from caffe_fcn.proofs.verify import Model, Options, verify
+from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import Settings, open_inputs, plan
 from caffe_fcn.surgery.writing import carry_out
@@ -44,14 +44,14 @@ class Pair:
         with opened:
             carry_out(plan(source, opened, settings or Settings()), str(self.fcn), str(self.fcn_weights))
 
-    def verify(self, options: Options | None = None, selection: Selection = ANY_NET) -> Verification:
+    def verify(self, options: VerifySettings | None = None, selection: Selection = ANY_NET) -> Verification:
         """What a verification of the files finds, as they are now."""
         with ExitStack() as stack:
             models = []
             for net, weights in ((self.net, self.weights), (self.fcn, self.fcn_weights)):
                 source, opened = open_inputs(str(net), str(weights))
                 assert opened is not None
-                models.append(Model(source, stack.enter_context(opened)))
+                models.append(NetAndWeights(source, stack.enter_context(opened)))
             return verify(models[0], models[1], selection, options)
 
     def text(self, change: Callable[[str], str]) -> Pair:

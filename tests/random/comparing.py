@@ -17,7 +17,7 @@ from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometry, inner_cells
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
-from caffe_fcn.proofs.verify import Model
+from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import DropLayer, Edit, RenameLayer, Rewire, ToConvolution, WindowPooling
 from tests.random.basics import Array
@@ -31,7 +31,7 @@ _SAMPLES = 2
 class Loaded:
     """A NET and its WEIGHTS as they are meant, and as the engine has loaded them from the files of MODEL."""
 
-    def __init__(self, model: Model, net: Message, weights: Weights) -> None:
+    def __init__(self, model: NetAndWeights, net: Message, weights: Weights) -> None:
         graph = build_graph(model.source.net)
         self.session: OnnxRuntimeSession = OnnxRuntime(1).load(Net(graph, infer_shapes(graph)), model.weights)
         scope = self.session.lowered.scope
@@ -168,7 +168,7 @@ def _maker(layers: Sequence[Message], blob: str) -> int | None:
     return next((place for place in reversed(range(len(layers))) if blob in layers[place].top), None)
 
 
-def misfits(net: RandomNet, model: Model) -> list[str]:
+def misfits(net: RandomNet, model: NetAndWeights) -> list[str]:
     """The blobs of NET whose shapes are inferred otherwise than numpy makes them."""
     made = run(in_phase(net.net), net.weights, net.inputs)
     shapes = infer_shapes(build_graph(model.source.net))

@@ -17,7 +17,7 @@ from pathlib import Path
 from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
 from caffe_fcn.net.problems import examine
 from caffe_fcn.proofs.records import Status, Verification
-from caffe_fcn.proofs.verify import Model
+from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.report.verify import summary
 from caffe_fcn.surgery.convert import plan
 from caffe_fcn.surgery.writing import carry_out
@@ -121,7 +121,7 @@ def _objections(net: RandomNet, files: Files) -> list[str]:
     return [f"check: {each.message}" for each in (found.strictly() if strict else found).errors]
 
 
-def _judge(model: Model, twin: Model, outcome: Outcome) -> Verification | None:
+def _judge(model: NetAndWeights, twin: NetAndWeights, outcome: Outcome) -> Verification | None:
     """The verdict of verify, held against what was found."""
     wrong = [fault for fault in outcome.faults if fault.startswith(("convert", "dense"))]
     try:

@@ -14,7 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import Model, Options, verify
+from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.convert import open_inputs
 from tests.random.basics import Array
@@ -30,11 +30,11 @@ class Files(NamedTuple):
     net: Path
     weights: Path
 
-    def opened(self, stack: ExitStack) -> Model:
+    def opened(self, stack: ExitStack) -> NetAndWeights:
         """Both opened, until STACK is closed."""
         source, weights = open_inputs(str(self.net), str(self.weights))
         assert weights is not None
-        return Model(source, stack.enter_context(weights))
+        return NetAndWeights(source, stack.enter_context(weights))
 
     def read(self) -> tuple[Message, Message]:
         """Both as protobuf reads them."""
@@ -49,9 +49,9 @@ class Files(NamedTuple):
         return made
 
 
-def verdict(original: Model, twin: Model) -> Verification:
+def verdict(original: NetAndWeights, twin: NetAndWeights) -> Verification:
     """What verify says of TWIN, on one thread. Raises CaffeFcnError."""
-    return verify(original, twin, options=Options(engine=OnnxRuntime(1), samples=4, windows=8))
+    return verify(original, twin, options=VerifySettings(engine=OnnxRuntime(1), samples=4, windows=8))
 
 
 def blobs_of(weights: Message, like: Weights) -> Weights:

@@ -20,7 +20,7 @@ from caffe_fcn.net.selection import Selection
 from caffe_fcn.report.inspect import inspect, open_model
 from caffe_fcn.report.inspect_document import document, to_csv, to_json
 from caffe_fcn.report.inspect_page import human, human_bytes, page
-from caffe_fcn.report.inspect_records import Inspection, Settings
+from caffe_fcn.report.inspect_records import Inspection, InspectSettings
 from caffe_fcn.report.tables import cells, render
 from tests.cli.conftest import trained
 from tests.files.encodings import bytes_field, model, packed, shape_field
@@ -42,11 +42,11 @@ class Bench:
         self.path = path
         self._stack = stack
 
-    def files(self, net: Path, weights: Path | None = None, settings: Settings | None = None) -> Inspection:
+    def files(self, net: Path, weights: Path | None = None, settings: InspectSettings | None = None) -> Inspection:
         opened = open_model(str(net), str(weights) if weights else None)
         if opened.weights is not None:
             self._stack.enter_context(opened.weights)
-        return inspect(opened, settings or Settings())
+        return inspect(opened, settings or InspectSettings())
 
     def text(self, text: str, weights: bytes | None = None, **settings: Any) -> Inspection:
         """What is found in the net TEXT, with WEIGHTS, the bytes of a file."""
@@ -54,12 +54,12 @@ class Bench:
         net.write_text(text)
         if weights is not None:
             trained_net.write_bytes(weights)
-        return self.files(net, trained_net if weights is not None else None, Settings(**settings))
+        return self.files(net, trained_net if weights is not None else None, InspectSettings(**settings))
 
     def weights(self, weights: bytes, **settings: Any) -> Inspection:
         """What is found in a weight file alone."""
         (self.path / "net.caffemodel").write_bytes(weights)
-        return self.files(self.path / "net.caffemodel", None, Settings(**settings))
+        return self.files(self.path / "net.caffemodel", None, InspectSettings(**settings))
 
 
 @pytest.fixture
@@ -148,13 +148,13 @@ def test_geometry_is_of_the_first_top_that_is_a_map(bench: Bench) -> None:
 
 
 def test_layers_asked_for(bench: Bench) -> None:
-    found = bench.files(MODELS / "alexnet.prototxt", None, Settings(layers=("fc[67]", "conv1")))
+    found = bench.files(MODELS / "alexnet.prototxt", None, InspectSettings(layers=("fc[67]", "conv1")))
     assert [each.name for each in found.layers] == ["conv1", "fc6", "fc7"]
     assert found.selected is not None and found.totals is not None
     assert found.selected.parameters == 34_944 + 37_752_832 + 16_781_312
     assert found.totals.parameters == 60_965_224
     with pytest.raises(CaffeFcnError, match=r"alexnet\.prototxt: no layer is called 'FC\*'; there are: data, conv1,"):
-        bench.files(MODELS / "alexnet.prototxt", None, Settings(layers=("fc*", "FC*")))
+        bench.files(MODELS / "alexnet.prototxt", None, InspectSettings(layers=("fc*", "FC*")))
 
 
 def test_groups_are_of_names_that_begin_alike(bench: Bench) -> None:
@@ -354,8 +354,8 @@ def test_hdf5_weights_have_no_net_but_blobs(bench: Bench) -> None:
     assert (found.format, found.phase, found.totals) == ("HDF5", None, None)
     assert [row.layer for row in found.blobs][::2] == ["conv1", "conv2", "ip1", "ip2"]
     assert found.notes == ("an HDF5 file holds weights but no net; give the prototxt first; these are its blobs",)
-    beside = bench.files(LENET / "net.prototxt", path, Settings(statistics=True))
-    binary = bench.files(LENET / "net.prototxt", LENET / "net.caffemodel", Settings(statistics=True))
+    beside = bench.files(LENET / "net.prototxt", path, InspectSettings(statistics=True))
+    binary = bench.files(LENET / "net.prototxt", LENET / "net.caffemodel", InspectSettings(statistics=True))
     assert beside.blobs == binary.blobs
     assert beside.weights is not None and (beside.weights.wanted, beside.weights.missing) == (4, ())
 
@@ -383,8 +383,8 @@ def test_shared_blobs_that_hdf5_leaves_to_their_owner(bench: Bench) -> None:
 @pytest.mark.parametrize("variant", sorted((LENET / "variants").glob("*.caffemodel")), ids=lambda path: path.stem)
 def test_statistics_are_the_same_in_every_encoding(bench: Bench, variant: Path) -> None:
     net = LENET / "net.prototxt"
-    plain = bench.files(net, LENET / "net.caffemodel", Settings(statistics=True))
-    found = bench.files(net, variant, Settings(statistics=True))
+    plain = bench.files(net, LENET / "net.caffemodel", InspectSettings(statistics=True))
+    found = bench.files(net, variant, InspectSettings(statistics=True))
     values = np.load(LENET / "golden.npz")
     assert len(values) and len(found.blobs) == 8
     for ours, theirs in zip(found.blobs, plain.blobs, strict=True):
@@ -399,7 +399,7 @@ def test_only_the_values_of_listed_layers_are_read(bench: Bench, monkeypatch: py
     monkeypatch.setattr(inspection, "blob_statistics", lambda weights, blob: read.append(blob.shape))
     bench.files(LENET / "net.prototxt", LENET / "net.caffemodel")
     assert read == []
-    bench.files(LENET / "net.prototxt", LENET / "net.caffemodel", Settings(statistics=True, layers=("ip2",)))
+    bench.files(LENET / "net.prototxt", LENET / "net.caffemodel", InspectSettings(statistics=True, layers=("ip2",)))
     assert read == [(10, 32), (10,)]
 
 
@@ -410,20 +410,20 @@ def various(bench: Bench) -> Iterator[Inspection]:
     """Inspections of all kinds."""
     lenet, weights = LENET / "net.prototxt", LENET / "net.caffemodel"
     yield bench.files(lenet)
-    yield bench.files(lenet, None, Settings(geometry=True, layers=("ip*",)))
+    yield bench.files(lenet, None, InspectSettings(geometry=True, layers=("ip*",)))
     yield bench.files(GOLDEN / "conversions" / "flatten" / "net.prototxt")
-    yield bench.files(lenet, weights, Settings(statistics=True))
-    yield bench.files(weights, None, Settings(statistics=True))
+    yield bench.files(lenet, weights, InspectSettings(statistics=True))
+    yield bench.files(weights, None, InspectSettings(statistics=True))
     yield bench.files(LENET / "variants" / "v1.caffemodel")
-    yield bench.files(GOLDEN / "conversions" / "resnet" / "net.caffemodel", None, Settings(geometry=True))
-    yield bench.files(MODELS / "googlenet.prototxt", None, Settings(geometry=True))
+    yield bench.files(GOLDEN / "conversions" / "resnet" / "net.caffemodel", None, InspectSettings(geometry=True))
+    yield bench.files(MODELS / "googlenet.prototxt", None, InspectSettings(geometry=True))
     yield bench.text(data(1, 3, 8, 8) + layer("Convolution", CONV), input_size=(16, 16))
-    yield bench.files(ROOT / "tests" / "files" / "documents" / "v0.in.prototxt", None, Settings(geometry=True))
+    yield bench.files(ROOT / "tests" / "files" / "documents" / "v0.in.prototxt", None, InspectSettings(geometry=True))
     yield bench.text(layer("HDF5Data", "", "", "data label", "h5") + layer("InnerProduct", FC), geometry=True)
     yield bench.text(NET.replace("inner_product_param", 'param { name: "w" } inner_product_param', 1))
     odd = np.array([np.nan, np.inf], "<f4")
     model(bench.path / "odd.caffemodel", record("a", [shape_field((2,)) + packed(5, odd), shape_field(())]))
-    yield bench.files(bench.path / "odd.caffemodel", None, Settings(statistics=True))
+    yield bench.files(bench.path / "odd.caffemodel", None, InspectSettings(statistics=True))
 
 
 def test_documents_are_what_the_schema_says(bench: Bench) -> None:
@@ -524,7 +524,7 @@ def test_json_keeps_names_and_steers_no_terminal(bench: Bench) -> None:
 
 
 def test_shapes_stand_on_one_line_in_json(bench: Bench) -> None:
-    text = to_json(bench.files(MODELS / "lenet.prototxt", None, Settings(geometry=True)))
+    text = to_json(bench.files(MODELS / "lenet.prototxt", None, InspectSettings(geometry=True)))
     assert '"shape": [1, 20, 24, 24],' in text
     assert '"offset": [2.5, 2.5],' in text
 
@@ -534,7 +534,7 @@ def rows(found: Inspection) -> list[dict[str, str]]:
 
 
 def test_csv_of_layers(bench: Bench) -> None:
-    found = rows(bench.files(MODELS / "alexnet.prototxt", None, Settings(geometry=True)))
+    found = rows(bench.files(MODELS / "alexnet.prototxt", None, InspectSettings(geometry=True)))
     assert len(found) == 24
     assert found[5] == {
         "name": "conv2",
@@ -596,7 +596,7 @@ def test_csv_steers_no_terminal(bench: Bench) -> None:
 
 
 def test_csv_of_blobs(bench: Bench) -> None:
-    found = rows(bench.files(LENET / "net.prototxt", LENET / "net.caffemodel", Settings(statistics=True)))
+    found = rows(bench.files(LENET / "net.prototxt", LENET / "net.caffemodel", InspectSettings(statistics=True)))
     assert [row["shape"] for row in found[:3]] == ["6x1x5x5", "6", "12x6x5x5"]
     assert float(found[0]["min"]) == pytest.approx(-0.24, abs=1e-3)
     without = rows(bench.files(LENET / "variants" / "v1.caffemodel"))
@@ -658,14 +658,14 @@ def test_a_page_of_unknowns(bench: Bench) -> None:
 
 
 def test_a_page_of_listed_layers_has_their_sums_and_those_of_the_net(bench: Bench) -> None:
-    text = shown(bench.files(MODELS / "alexnet.prototxt", None, Settings(layers=("fc*",))))
+    text = shown(bench.files(MODELS / "alexnet.prototxt", None, InspectSettings(layers=("fc*",))))
     assert "listed  3 of 24 layers" in text
     assert " 58,631,144 " in text
     assert "in all: 60,965,224 parameters" in text
 
 
 def test_footnotes_say_why_a_window_is_not_exact(bench: Bench) -> None:
-    text = shown(bench.files(MODELS / "googlenet.prototxt", None, Settings(geometry=True)), 140)
+    text = shown(bench.files(MODELS / "googlenet.prototxt", None, InspectSettings(geometry=True)), 140)
     row = next(line for line in text.splitlines() if line.startswith("inception_3a/5x5 "))
     assert row.split()[-5:] == ["67", "8", "2.5", "inside", "1-4,6"] or row.split()[-2:] == ["inside", "1-4,6"]
     assert '\n  6  layer "inception_3a/5x5" pads\n' in text
@@ -673,7 +673,7 @@ def test_footnotes_say_why_a_window_is_not_exact(bench: Bench) -> None:
 
 
 def test_geometry_has_a_table_of_its_own_where_it_does_not_fit(bench: Bench) -> None:
-    found = bench.files(MODELS / "alexnet.prototxt", None, Settings(geometry=True))
+    found = bench.files(MODELS / "alexnet.prototxt", None, InspectSettings(geometry=True))
     assert shown(found, 140).count("\nconv5 ") == 1
     narrow = shown(found, 80)
     assert narrow.count("\nconv5 ") == 2
@@ -683,7 +683,7 @@ def test_geometry_has_a_table_of_its_own_where_it_does_not_fit(bench: Bench) -> 
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize("name", ["lenet", "alexnet", "vgg16", "googlenet"])
 def test_pages_keep_to_their_width(bench: Bench, name: str, width: int) -> None:
-    text = shown(bench.files(MODELS / f"{name}.prototxt", None, Settings(geometry=True)), width)
+    text = shown(bench.files(MODELS / f"{name}.prototxt", None, InspectSettings(geometry=True)), width)
     assert max(map(cells, text.splitlines())) <= width
 
 
@@ -695,7 +695,7 @@ def test_a_page_of_blobs(bench: Bench) -> None:
         record("b", [shape_field((2,)) + packed(8, np.array([1e-9, 3], "<f8"))]),
         record("b", [shape_field(())]),
     )
-    found = bench.files(bench.path / "odd.caffemodel", None, Settings(statistics=True))
+    found = bench.files(bench.path / "odd.caffemodel", None, InspectSettings(statistics=True))
     assert shown(found).splitlines()[3:] == [
         "layer  blob  shape    type     values    min  max  mean  zeros  NaN  Inf",
         "────────────────────────────────────────────────────────────────────────",
@@ -712,7 +712,7 @@ def test_the_type_has_a_column_at_any_width_where_there_are_several(bench: Bench
     other = shape_field((2,)) + packed(8, np.ones(2, "<f8"))
     for blobs, there in (([one, one], False), ([one, other], True)):
         model(bench.path / "w.caffemodel", record("a", blobs))
-        found = bench.files(bench.path / "w.caffemodel", None, Settings(statistics=True))
+        found = bench.files(bench.path / "w.caffemodel", None, InspectSettings(statistics=True))
         assert ("  type  " in shown(found, 30)) is there
         assert "  type  " in shown(found)
 
@@ -720,7 +720,7 @@ def test_the_type_has_a_column_at_any_width_where_there_are_several(bench: Bench
 def test_infinities_have_a_column_at_any_width_where_there_are_any(bench: Bench) -> None:
     for values, there in (([1.0, 2.0], False), ([1.0, np.inf], True)):
         model(bench.path / "w.caffemodel", record("a", [shape_field((2,)) + packed(5, np.array(values, "<f4"))]))
-        found = bench.files(bench.path / "w.caffemodel", None, Settings(statistics=True))
+        found = bench.files(bench.path / "w.caffemodel", None, InspectSettings(statistics=True))
         assert ("  Inf\n" in shown(found, 30)) is there
         assert "Inf" in shown(found)
 
@@ -757,7 +757,7 @@ def test_trained_nets_that_people_use(bench: Bench, name: str) -> None:
     case = SHARED_MODELS / name
     if not case.exists():
         pytest.skip(f"{name} is not here: the shared models lie beside the checkout")
-    beside = bench.files(case / "net.prototxt", case / "net.caffemodel", Settings(statistics=True))
+    beside = bench.files(case / "net.prototxt", case / "net.caffemodel", InspectSettings(statistics=True))
     assert beside.weights is not None and beside.weights.missing == ()
     assert all(row.statistics and not row.statistics.nan for row in beside.blobs)
     assert beside.totals is not None and beside.totals.parameters > 100_000

@@ -34,7 +34,7 @@ _WIDEST = 16
 """The width of a column of classes, in heights of the text, at most."""
 
 
-class Entry(NamedTuple):
+class LegendEntry(NamedTuple):
     """A class in the legend: its name, its colour, if there is one, and its share of the cells drawn."""
 
     name: str
@@ -77,7 +77,7 @@ def heat_legend(
     return _stacked(style, [*strips, _line(style, told, _QUIET)])
 
 
-def label_legend(shown: tuple[int, int], entries: Sequence[Entry], told: str, share: float) -> Any:
+def label_legend(shown: tuple[int, int], entries: Sequence[LegendEntry], told: str, share: float) -> Any:
     """The panel beneath a label map of the size SHOWN, as an image: ENTRIES, with colours of which a pixel has the
     SHARE, and what is TOLD of the picture."""
     style = _style(shown)
@@ -143,7 +143,7 @@ def _spread(style: _Style, words: Sequence[str]) -> Any:
     return image
 
 
-def _table(style: _Style, entries: Sequence[Entry], share: float) -> Any:
+def _table(style: _Style, entries: Sequence[LegendEntry], share: float) -> Any:
     """ENTRIES in columns, to be read down."""
     percents = [_percent(entry.share) for entry in entries]
     beside = round(1.6 * style.unit), style.unit // 2

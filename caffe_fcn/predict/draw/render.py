@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.draw import colours
-from caffe_fcn.predict.draw.legend import GROUND, Entry, heat_legend, label_legend
-from caffe_fcn.predict.draw.view import Level, View, brightness, highest, top_classes, view_of
+from caffe_fcn.predict.draw.legend import GROUND, LegendEntry, heat_legend, label_legend
+from caffe_fcn.predict.draw.view import DrawnMap, PictureView, brightness, highest, top_classes, view_of
 from caffe_fcn.predict.images.picture import Picture, pillow
 from caffe_fcn.predict.labels import Labels
 
@@ -58,7 +58,7 @@ class Drawing(NamedTuple):
 
 def heat_map(
     picture: Picture,
-    levels: Sequence[Level],
+    levels: Sequence[DrawnMap],
     classes: Sequence[int],
     title: str,
     *,
@@ -97,7 +97,7 @@ def heat_map(
 
 
 def label_map(
-    picture: Picture, levels: Sequence[Level], labels: Labels, *, background: int | None = None, most: int = MOST
+    picture: Picture, levels: Sequence[DrawnMap], labels: Labels, *, background: int | None = None, most: int = MOST
 ) -> Drawing:
     """PICTURE in grey, and over it each cell in the colour of its top class, of the LEVEL where that scores highest.
 
@@ -128,9 +128,11 @@ def label_map(
         return table[top[rows]]
 
     shares = counts / max(1, counts.sum())
-    named = [Entry(labels.title(index), chosen.get(index, colours.OTHERS), shares[index]) for index in ranked[:_NAMED]]
+    named = [
+        LegendEntry(labels.title(index), chosen.get(index, colours.OTHERS), shares[index]) for index in ranked[:_NAMED]
+    ]
     if further := ranked[_NAMED:]:
-        named.append(Entry(f"{len(further):,} others", None, shares[further].sum()))
+        named.append(LegendEntry(f"{len(further):,} others", None, shares[further].sum()))
     legend = label_legend(view.shown, named, _told(picture, levels, view), _CLASS)
     return _drawing(picture, view, laid, mixed, legend)
 
@@ -145,7 +147,7 @@ def _mixed(laid: ArrayLike, shares: ArrayLike) -> NDArray[Any]:
 
 
 def _drawing(
-    picture: Picture, view: View, laid: Callable[[slice], NDArray[Any]], mixed: NDArray[Any], legend: Any
+    picture: Picture, view: PictureView, laid: Callable[[slice], NDArray[Any]], mixed: NDArray[Any], legend: Any
 ) -> Drawing:
     """PICTURE in grey as VIEW shows it, with LEGEND beneath, and over it what LAID says for rows of it: which entry of
     those that are MIXED with each level of grey."""
@@ -169,7 +171,7 @@ def _span(heat: NDArray[Any]) -> tuple[float, float]:
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
-def _told(picture: Picture, levels: Sequence[Level], view: View) -> str:
+def _told(picture: Picture, levels: Sequence[DrawnMap], view: PictureView) -> str:
     """What is drawn, in a line."""
     size = f"{show(view.size)} pixels" + (f", shown 1:{view.step}" if view.step > 1 else "")
     cells = " and ".join(show((level.rows.cells, level.columns.cells)) for level in levels)

@@ -14,7 +14,7 @@ from caffe_fcn.predict.images.picture import GREY, Box, Picture, pillow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from caffe_fcn.predict.cells import Axis
+    from caffe_fcn.predict.cells import CellAxis
 
 _FEW = 768
 """Smaller pictures are shown as many times larger as stay within these."""
@@ -39,15 +39,15 @@ class Scores(Protocol):
         """All of it; where it lies in a file, mapped anew at each call."""
 
 
-class Level(NamedTuple):
-    """A map, and where its cells lie on the picture that is drawn (for the map of a scaled one, see `Axis.scaled`)."""
+class DrawnMap(NamedTuple):
+    """A map, and where its cells lie on the picture that is drawn; for a scaled one see `CellAxis.scaled`."""
 
     scores: Scores
-    rows: Axis
-    columns: Axis
+    rows: CellAxis
+    columns: CellAxis
 
 
-class View(NamedTuple):
+class PictureView(NamedTuple):
     """A picture of SIZE, of which every STEP-th pixel is drawn, ZOOM times as large. One of the two is 1."""
 
     size: tuple[int, int]
@@ -60,11 +60,11 @@ class View(NamedTuple):
         high, wide = (-(-pixels // self.step) * self.zoom for pixels in self.size)
         return high, wide
 
-    def shares(self, axis: Axis) -> bool:
+    def shares(self, axis: CellAxis) -> bool:
         """Whether cells along AXIS lie so close together that each pixel drawn has several."""
         return axis.stride * self.zoom < self.step
 
-    def cells(self, axis: Axis, first: int, end: int) -> tuple[slice, NDArray[Any], NDArray[Any]]:
+    def cells(self, axis: CellAxis, first: int, end: int) -> tuple[slice, NDArray[Any], NDArray[Any]]:
         """The cells along AXIS of the pixels drawn from FIRST to before END: which pixels have any, and of each of
         them the first and the last."""
         import numpy as np
@@ -90,13 +90,13 @@ class View(NamedTuple):
             yield first, min(first + rows, self.shown[0])
 
 
-def view_of(picture: Picture, most: int) -> View:
+def view_of(picture: Picture, most: int) -> PictureView:
     """PICTURE with MOST pixels per side."""
     longest = max(picture.size)
-    return View(picture.size, -(-longest // most), max(1, min(_FEW, most) // longest))
+    return PictureView(picture.size, -(-longest // most), max(1, min(_FEW, most) // longest))
 
 
-def brightness(picture: Picture, view: View) -> NDArray[Any]:
+def brightness(picture: Picture, view: PictureView) -> NDArray[Any]:
     """PICTURE as VIEW shows it, in grey, a byte a pixel. Raises PictureError where it cannot be read.
 
     Values that are not of 0 to 255 are brought there: from 0 to 1, or else from the lowest to the highest.
@@ -121,7 +121,7 @@ def brightness(picture: Picture, view: View) -> NDArray[Any]:
     return np.asarray(pillow().fromarray(made).resize(view.shown[::-1], _BILINEAR))
 
 
-def highest(level: Level, classes: Sequence[int], view: View) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+def highest(level: DrawnMap, classes: Sequence[int], view: PictureView) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
     """The highest score of CLASSES in LEVEL for each pixel drawn, by bands: which rows, which columns, the scores."""
     import numpy as np
 
@@ -148,7 +148,7 @@ def _pooled(values: NDArray[Any], first: NDArray[Any], last: NDArray[Any], axis:
     return np.maximum.reduceat(np.concatenate((values, behind), axis), ends, axis).take(range(0, len(ends), 2), axis)
 
 
-def top_classes(level: Level, view: View) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
+def top_classes(level: DrawnMap, view: PictureView) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
     """The highest score in LEVEL of the cell in the middle of each pixel drawn, and which class has it, by bands: which
     rows, which columns, the scores, the classes."""
     import numpy as np

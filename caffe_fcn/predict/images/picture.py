@@ -19,7 +19,7 @@ from caffe_fcn.files.names import ENDINGS, Kind
 from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.predict.images import stored
-from caffe_fcn.predict.images.stored import Stored
+from caffe_fcn.predict.images.stored import StoredPixels
 from caffe_fcn.wording import offered, option
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Pict
     _check_channels(name, pixels.shape, channels)
     whole = Box(0, 0, *pixels.shape[:2])
     known = pixels if pixels.dtype == np.uint8 else _float(name, pixels, whole, 1)
-    return Held(name, _with_channels(known, channels))
+    return HeldPicture(name, _with_channels(known, channels))
 
 
-class Held:
+class HeldPicture:
     """A picture in memory: PIXELS as `Picture.read` gives them, of a file called PATH in messages."""
 
     def __init__(self, path: str, pixels: NDArray[Any]) -> None:
@@ -146,7 +146,7 @@ def _check_size(name: str, high: int, wide: int, most: int) -> None:
 class _Plain:
     """A picture in a file of plain values."""
 
-    def __init__(self, path: str, lies: Stored, channels: int) -> None:
+    def __init__(self, path: str, lies: StoredPixels, channels: int) -> None:
         self.path = path
         self._stored = lies
         self._channels = channels
@@ -185,7 +185,7 @@ def _float(path: str, pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]
     return values
 
 
-def _in_place(name: str, lies: Stored, channels: int, max_pixels: int) -> Picture:
+def _in_place(name: str, lies: StoredPixels, channels: int, max_pixels: int) -> Picture:
     _check_channels(name, lies.shape, channels)
     _check_size(name, *lies.shape[:2], max_pixels)
     return _Plain(name, lies, channels)

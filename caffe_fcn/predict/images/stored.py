@@ -29,7 +29,7 @@ _TO_BYTE = 257
 """65535, the brightest of 16 bits, is 255 of 8."""
 
 
-class Stored(NamedTuple):
+class StoredPixels(NamedTuple):
     """Where an array of pixels, H×W×C, begins in a file, what its values are, and by what they are to be divided."""
 
     offset: int
@@ -39,7 +39,7 @@ class Stored(NamedTuple):
     divisor: int = 1
 
 
-def read(path: str, stored: Stored, rows: range, columns: range) -> NDArray[Any]:
+def read(path: str, stored: StoredPixels, rows: range, columns: range) -> NDArray[Any]:
     """The pixels of ROWS and COLUMNS, H×W×C. Raises PictureError where they are there no longer."""
     import numpy as np
 
@@ -62,7 +62,7 @@ def read(path: str, stored: Stored, rows: range, columns: range) -> NDArray[Any]
     return made.transpose(2, 1, 0)[:: rows.step] if stored.fortran else made[:, :: columns.step]
 
 
-def npy(path: str) -> Stored:
+def npy(path: str) -> StoredPixels:
     """Where the array in the .npy PATH lies. Raises PictureError where it is damaged, or no picture."""
     from numpy.lib import format as numpy_format
 
@@ -91,10 +91,10 @@ def npy(path: str) -> Stored:
         raise PictureError(
             f"{path}: expected {needed:,} bytes of pixels, found {held:,}; the file is incomplete, fetch it again"
         )
-    return Stored(offset, dtype.str, (high, wide, channels), bool(fortran))
+    return StoredPixels(offset, dtype.str, (high, wide, channels), bool(fortran))
 
 
-def tiff(path: str, tags: Any, byte_order: str) -> Stored | None:
+def tiff(path: str, tags: Any, byte_order: str) -> StoredPixels | None:
     """Where the pixels of the TIFF at PATH lie, by the TAGS that pillow has read; None if not in one piece, as plain
     values, upright and in grey or RGB."""
     high, wide, channels = (int(tags.get(tag, default)) for tag, default in ((_HEIGHT, 0), (_WIDTH, 0), (_SAMPLES, 1)))
@@ -115,4 +115,4 @@ def tiff(path: str, tags: Any, byte_order: str) -> Stored | None:
     if sum(counts) != high * line or offsets[0] < 0 or offsets[0] + high * line > os.path.getsize(path):
         return None
     divisor = _TO_BYTE if (kind, size) == ("u", _SHORT) else 1
-    return Stored(int(offsets[0]), f"{byte_order}{kind}{size}", (high, wide, channels), divisor=divisor)
+    return StoredPixels(int(offsets[0]), f"{byte_order}{kind}{size}", (high, wide, channels), divisor=divisor)
