@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from caffe_fcn.files.blobs import ITEM_SIZE, DType, empty
 from caffe_fcn.files.parts import Stretch
+from caffe_fcn.net.layers.views import Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,22 +21,6 @@ PANEL = 8 << 20
 """The bytes of a panel that is held at once; a single row is never divided."""
 
 _STRIP = 1 << 20
-
-
-class Segment(NamedTuple):
-    """A part of a matrix' columns: a flattened map of C channels and H·W positions.
-
-    The wanted order is channels first, C×H×W; `channels_last` says that the file has H×W×C.
-    """
-
-    channels: int
-    positions: int
-    channels_last: bool
-
-    @property
-    def columns(self) -> int:
-        """How many columns these are."""
-        return self.channels * self.positions
 
 
 @dataclass(frozen=True)

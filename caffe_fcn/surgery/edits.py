@@ -13,9 +13,10 @@ from functools import cached_property
 from math import prod
 from typing import ClassVar, NamedTuple
 
-from caffe_fcn.model.reorder import Reorder, Segment
+from caffe_fcn.model.reorder import Reorder
 from caffe_fcn.model.tensors import Reordered, Tensor
 from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.layers.views import Segment
 from caffe_fcn.net.layers.windows import SIDED_PADS
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.schema import Message

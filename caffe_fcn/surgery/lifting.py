@@ -14,12 +14,13 @@ from typing import NoReturn
 
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.layers.following import Refuses, Vanishes
+from caffe_fcn.net.layers.views import View, map_view, product_view, reshaped
 from caffe_fcn.net.shapes import Shape, Unknown, show
-from caffe_fcn.surgery.edits import DropLayer, Edit, ToSplit
-from caffe_fcn.surgery.following import Refuses, Vanishes, outcome
+from caffe_fcn.surgery.edits import DropLayer, Edit, SetParameter, ToSplit
+from caffe_fcn.surgery.following import keeps_order, order_of, outcome, reshapes
 from caffe_fcn.surgery.pooling import ancestors, descendants
 from caffe_fcn.surgery.survey import Survey
-from caffe_fcn.surgery.views import FLATTENING, View, map_view, product_view, reshaped, reshapes
 from caffe_fcn.wording import option
 
 
@@ -78,7 +79,7 @@ class Lifting:
         if view.is_reordered:
             self._refuse(maker, [view], f"({maker.type}) makes an output of the net cell after cell", [blob])
         while view.axes not in (view.shape, (view.shape[0], prod(view.shape[1:]))):
-            if maker.index in self.vanishing and maker.type in FLATTENING - {"Flatten"}:
+            if maker.index in self.vanishing and keeps_order(maker) and maker.type != "Flatten":
                 reason = f"({maker.type}) reshapes to the fixed size {show(view.axes)}"
                 self._refuse(maker, [self.lifted.get(maker.bottoms[0])], reason, maker.bottoms)
             source = next((bottom for bottom in maker.bottoms if bottom in self.lifted), None)
@@ -155,7 +156,7 @@ class Lifting:
 
     def _flatten(self, node: Node, source: View) -> None:
         """NODE reshapes a map that does not grow, for a converted layer: the twin does without."""
-        view = reshaped(node, source, self._shape(node.tops[0]))
+        view = reshaped(source, order_of(node, len(source.axes)), self._shape(node.tops[0]))
         if view is None:
             raise SurgeryError(f"layer {node.name!r} ({node.type}) cannot be left out of the converted net")
         self._vanish(node, view)
@@ -174,7 +175,7 @@ class Lifting:
             if not grown and wanted and reshapes(node) and views[0]:
                 self._flatten(node, views[0])
                 return
-            if not grown or (reshapes(node) and node.type not in FLATTENING and self._ends(node)):
+            if not grown or (reshapes(node) and not keeps_order(node) and self._ends(node)):
                 self._rewire(node, views)  # a map as before, only found elsewhere; or one that is turned for the user
                 return
         tops = [self.shapes.blobs[blob] for blob in node.tops]
@@ -185,7 +186,7 @@ class Lifting:
             self._vanish(node, result.view)
             return
         self._rewire(node, views)
-        self.changes += result.changes
+        self.changes += (SetParameter(node.index, node.name, *change) for change in result.changes)
         for blob, view in zip(node.tops, result.tops, strict=True):
             if view is not None:
                 self._lift(blob, view, grown=grown)

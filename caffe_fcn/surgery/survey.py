@@ -15,10 +15,11 @@ from math import prod
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.following import Passes, Refuses, Vanishes
+from caffe_fcn.net.layers.views import View, makes_map, map_of, moves_space, product_view, reshaped
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
-from caffe_fcn.surgery.following import Passes, Refuses, Vanishes, outcome
+from caffe_fcn.surgery.following import order_of, outcome, reshapes
 from caffe_fcn.surgery.pooling import gate_join, gated_layers, is_global, is_map
-from caffe_fcn.surgery.views import View, makes_map, map_of, moves_space, product_view, reshaped, reshapes
 from caffe_fcn.wording import option
 
 
@@ -148,12 +149,12 @@ class _Surveyor:
         if view is None or not reshapes(node) or len(tops) != 1 or isinstance(tops[0], Unknown):
             return
         divides = makes_map(view.axes, tops[0])
-        made = None if divides else reshaped(node, view, tops[0])
+        made = None if divides else reshaped(view, order_of(node, len(view.axes)), tops[0])
         if node.bottoms[0] in self.refused and not divides:
             self.refused[node.tops[0]] = self.refused[node.bottoms[0]]
         elif made is not None:
             self.result.views[node.tops[0]] = made
-        elif moves_space(node, len(view.axes)):
+        elif moves_space(order_of(node, len(view.axes))):
             self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"
 
     def judge(self, node: Node) -> View | str:

@@ -15,7 +15,8 @@ from caffe_fcn.errors import CaffemodelError, OutputError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.rewrite import Entry, write
 from caffe_fcn.model.entries import Held, held_in
-from caffe_fcn.model.reorder import Reorder, Segment
+from caffe_fcn.model.reorder import Reorder
+from caffe_fcn.net.layers.views import Segment
 from tests.files.encodings import (
     ENCODINGS,
     UNKNOWN,

@@ -7,8 +7,9 @@ import pytest
 
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.model import reorder
-from caffe_fcn.model.reorder import Reorder, Segment, reordered
+from caffe_fcn.model.reorder import Reorder, reordered
 from caffe_fcn.model.tensors import stored
+from caffe_fcn.net.layers.views import Segment
 from tests.files.encodings import ENCODINGS, layer, matrix, model
 
 ROWS, SEGMENTS = 9, (Segment(3, 4, True), Segment(5, 1, False), Segment(2, 6, False), Segment(4, 2, True))

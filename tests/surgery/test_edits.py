@@ -6,8 +6,9 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
-from caffe_fcn.model.reorder import Reorder, Segment
+from caffe_fcn.model.reorder import Reorder
 from caffe_fcn.model.tensors import Reordered, Repeating, Reshaped
+from caffe_fcn.net.layers.views import Segment
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from caffe_fcn.surgery.edits import (

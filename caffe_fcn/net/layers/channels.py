@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.fillers import filled
+from caffe_fcn.net.layers.following import Outcome, Place, apart, channelwise, mixture
 from caffe_fcn.net.layers.moves import KEEP, Site, Way, Ways, keep
 from caffe_fcn.net.layers.row import ONE, LayerType, every_bottom
 from caffe_fcn.net.layers.shape import (
@@ -41,6 +42,11 @@ def shuffle_channel(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     if group < 1 or channels % group:
         raise ShapeError(f"group is {group}, which does not divide the {channels} channels")
     return same(layer, bottoms)
+
+
+def _follows_prelu(place: Place) -> Outcome:
+    """One slope for all needs no channels."""
+    return place.passes(place.view) if place.node.layer.prelu_param.channel_shared else channelwise(place)
 
 
 # ---- Scale and Bias ----
@@ -115,6 +121,26 @@ def _scaled(site: Site) -> Ways:
     return tuple(Way(KEEP, reasons if axis in own else ()) for axis in range(2, len(site.bottom)))
 
 
+def _follows_scale(place: Place) -> Outcome:
+    """Scale and Bias, with learned values along some axes, or with a second bottom that covers the first."""
+    param, view = _param(place.node.layer), place.views[0]
+    message = "scale_param" if place.type == "Scale" else "bias_param"
+    if len(place.views) == 2:
+        other = place.views[1]
+        if view is None or other is None or (view.shape, view.segments) != (other.shape, other.segments):
+            return mixture(place)
+        return place.passes(view, *place.along(0, view, message))
+    view = place.view
+    axis = param.axis % len(view.axes)
+    if param.num_axes == 0:
+        return place.passes(view, *place.along(1, view, message))
+    operand = view.axes[axis:] if param.num_axes == -1 else view.axes[axis : axis + param.num_axes]
+    if not view.runs_over_channels(axis) or len(operand) != 1:
+        return apart(place, view, axis)
+    single = () if param.num_axes == 1 else (place.change(message, "num_axes", 1),)
+    return place.passes(view, *place.along(1, view, message), *single)
+
+
 _SCALE = CHANNELWISE._replace(
     bvlc=True,
     bottoms=(1, 2),
@@ -123,6 +149,7 @@ _SCALE = CHANNELWISE._replace(
     maps=every_bottom,
     joins=True,
     operand_axis=_operand_axis,
+    follows=_follows_scale,
 )
 
 ROWS: dict[str, LayerType] = {
@@ -139,6 +166,7 @@ ROWS: dict[str, LayerType] = {
         tops=ONE,
         objections=prelu_objections,
         fillers=filled("prelu_param", "filler"),
+        follows=_follows_prelu,
         old_axes=(1,),
         v1="PRELU",
         reads="prelu_param",

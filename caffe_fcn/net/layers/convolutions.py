@@ -8,6 +8,7 @@ from math import prod
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.fillers import weight_and_bias
+from caffe_fcn.net.layers.following import Outcome, Passes, Place, off_axis, slides
 from caffe_fcn.net.layers.moves import CHANNELS, Site, Spread, Way, Ways, pads
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, opposite_bottom
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, show
@@ -16,8 +17,8 @@ from caffe_fcn.net.layers.windows import (
     Windows,
     convolution_param,
     convolution_windows,
+    moves_of,
     slid,
-    slides,
     spread,
     taken_away,
     too_large,
@@ -111,7 +112,7 @@ def _slid(site: Site) -> Ways | None:
     if getattr(site.layer.convolution_param, "axis", CHANNELS) not in (CHANNELS, CHANNELS - len(site.bottom)):
         return None
     windows = windows_over(site.layer, site.bottom[2:])
-    sides = zip(slides(windows), windows.before, windows.after, strict=True)
+    sides = zip(moves_of(windows), windows.before, windows.after, strict=True)
     return tuple(Way(move, pads(site, before, after)) for move, before, after in sides)
 
 
@@ -119,6 +120,15 @@ def _spread(site: Site) -> Ways:
     windows = convolution_windows(site.layer, site.axes)
     axes = zip(windows.extent, windows.stride, windows.before, site.bottom[2:], site.top[2:], strict=True)
     return tuple(Way(Spread(*axis), border=(site.reason(Cause.FEWER_INPUTS),)) for axis in axes)
+
+
+def _follows(place: Place) -> Outcome:
+    """The convolution slides still, if its channels are those of the map."""
+    param = place.node.layer.convolution_param
+    result = slides(place)
+    if isinstance(result, Passes) and param.HasField("axis") and param.axis % len(place.view.axes) != CHANNELS:
+        return off_axis(place, place.view, param.axis % len(place.view.axes))
+    return result
 
 
 # ---- Cost ----
@@ -143,6 +153,7 @@ _CONVOLUTION = WINDOW._replace(
     moves=_slid,
     maps=opposite_bottom,
     windows=_windows,
+    follows=_follows,
     parts=_parts,
     macs=_macs,
     reads="convolution_param",
@@ -166,6 +177,7 @@ ROWS: dict[str, LayerType] = {
         moves=_slid,
         maps=opposite_bottom,
         windows=_windows,
+        follows=_follows,
         parts=_parts,
         reads="convolution_param",
     ),

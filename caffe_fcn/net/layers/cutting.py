@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.following import Outcome, Passes, Place, Refuses, along_space, off_axis
 from caffe_fcn.net.layers.moves import CHANNELS, Site, Slide, Way, Ways, keep_if, pads
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, is_alone
 from caffe_fcn.net.layers.shape import (
     Bottoms,
     Shape,
+    Unknown,
     canonical_axis,
     joined_axis,
     need_axes,
     show,
 )
 from caffe_fcn.net.layers.traits import OTHER, WINDOW, same
+from caffe_fcn.net.layers.views import Segment, View, in_order, joined, with_items
 from caffe_fcn.schema import Message
 
 
@@ -147,12 +150,51 @@ def _reorganized(site: Site) -> Ways | None:
     return None if site.layer.reorg_param.reverse else (Way(Slide(stride, stride, 0)),) * site.axes
 
 
+# ---- Behind a converted layer ----
+
+
+def _follows_tile(place: Place) -> Outcome:
+    """Tile is a Concat of one blob with itself."""
+    view, param = place.view, place.node.layer.tile_param
+    axis = param.axis % len(view.axes)
+    if axis == 0:
+        return place.passes(with_items(view, view.shape[0] * param.tiles), *place.along(0, view, "tile_param"))
+    made = joined([view] * param.tiles, axis)
+    return place.passes(made, *place.along(1, view, "tile_param")) if made else off_axis(place, view, axis)
+
+
+def _follows_slice(place: Place) -> Outcome:
+    """Slice cuts items, or channels."""
+    view = place.view
+    axis, field = joined_axis(place.node.layer, view.axes), _axis_field(place.node.layer)
+    if axis > 0 and not view.runs_over_channels(axis):
+        return off_axis(place, view, axis)
+    parts = []
+    for blob, top in zip(place.node.tops, place.tops, strict=True):
+        if isinstance(top, Unknown):
+            return Refuses("(Slice) makes a blob of unknown shape")
+        segments = view.segments if axis == 0 else (Segment(top[axis], view.positions, view.is_reordered),)
+        shape = (top[0], view.channels if axis == 0 else top[axis], *view.spatial)
+        parts.append(View(blob, shape, top, in_order(segments)))
+    return Passes(tuple(parts), place.along(min(axis, 1), view, "slice_param", field))
+
+
+def _axis_field(layer: Message) -> str:
+    """The field in which a Slice says its axis: `axis`, or the old name if it is that which is given."""
+    return "slice_dim" if layer.slice_param.HasField("slice_dim") else "axis"
+
+
 _PADDING = WINDOW._replace(shape=pad, moves=_padded)
 
 ROWS: dict[str, LayerType] = {
     "Crop": WINDOW._replace(bvlc=True, shape=crop, bottoms=(2, 2), tops=ONE, moves=_cropped, reads="crop_param"),
     "Flip": OTHER._replace(
-        shape=flip, bottoms=ONE, moves=keep_if(lambda site: False, _stays), idle=_stays, reads="flip_param"
+        shape=flip,
+        bottoms=ONE,
+        moves=keep_if(lambda site: False, _stays),
+        follows=along_space,
+        idle=_stays,
+        reads="flip_param",
     ),
     "Pad": _PADDING._replace(reads="pad_param"),
     "Padding": _PADDING._replace(reads="padding_param"),
@@ -164,6 +206,7 @@ ROWS: dict[str, LayerType] = {
         tops=SOME,
         in_place=_is_one_slice,
         moves=keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS, always),
+        follows=_follows_slice,
         idle=always,
         parts=_slices,
         shares=is_alone,
@@ -175,6 +218,7 @@ ROWS: dict[str, LayerType] = {
         bottoms=ONE,
         tops=ONE,
         moves=keep_if(lambda site: site.layer.tile_param.axis % len(site.bottom) == CHANNELS, _is_single),
+        follows=_follows_tile,
         idle=_is_single,
         reads="tile_param",
     ),

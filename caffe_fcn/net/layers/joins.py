@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.following import Outcome, Place, Refuses, alike, mixture, off_axis, one_by_one, unknown
 from caffe_fcn.net.layers.moves import CHANNELS, keep_if, whole_map
 from caffe_fcn.net.layers.row import ONE, SOME, Blobs, LayerType, always, is_alone
 from caffe_fcn.net.layers.shape import (
@@ -17,6 +18,7 @@ from caffe_fcn.net.layers.shape import (
     show,
 )
 from caffe_fcn.net.layers.traits import JOIN, OTHER
+from caffe_fcn.net.layers.views import joined, with_items
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.schema import Message
 
@@ -129,18 +131,63 @@ def filter_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(bottoms[0][0], *bottom[1:]) for bottom in bottoms[:-1]]
 
 
-_BROADCAST = JOIN._replace(shape=broadcast, params=broadcast_params, bottoms=SOME, in_its_place=True)
+# ---- Behind a converted layer ----
+
+
+def _follows_broadcast(place: Place) -> Outcome:
+    """Mul and Add of Synopsys. A learned operand that is more than a number is stretched along axes of the original."""
+    if len(place.views) == 1 and count(_own_operand(place.node.layer)) != 1:
+        name = place.node.bottoms[0].name
+        return Refuses(f"({place.type}) has an operand of its own that lies along axes of {name!r}", by_axis=True)
+    return one_by_one(place)
+
+
+def _follows_reindex(place: Place) -> Outcome:
+    """BatchReindex picks items by the indices in its second bottom."""
+    view, top = place.views[0], place.tops[0]
+    if view is None or place.views[1] is not None or not isinstance(top, tuple):
+        return mixture(place)
+    return place.passes(with_items(view, top[0]))
+
+
+def _follows_concat(place: Place) -> Outcome:
+    """Concat joins items, or blobs that lie one behind the other in the channels of the twin."""
+    first = place.views[0]
+    if first is None:
+        return mixture(place)
+    axis, field = joined_axis(place.node.layer, first.axes), _axis_field(place.node.layer)
+    if axis == 0:
+        items = sum(view.shape[0] for view in place.views if view)
+        if any(view is None or not alike(with_items(view, 1), with_items(first, 1)) for view in place.views):
+            return mixture(place)
+        return place.passes(with_items(first, items), *place.along(0, first, "concat_param", field))
+    views = [view for view in place.views if view and view.spatial == first.spatial and view.shape[0] == first.shape[0]]
+    if len(views) < len(place.views):
+        return mixture(place)
+    view = joined(views, axis)
+    return place.passes(view, *place.along(1, view, "concat_param", field)) if view else off_axis(place, first, axis)
+
+
+def _axis_field(layer: Message) -> str:
+    """The field in which a Concat says its axis: `axis`, or the old name if it is that which is given."""
+    return "concat_dim" if layer.concat_param.HasField("concat_dim") else "axis"
+
+
+_BROADCAST = JOIN._replace(
+    shape=broadcast, params=broadcast_params, bottoms=SOME, follows=_follows_broadcast, in_its_place=True
+)
 
 ROWS: dict[str, LayerType] = {
     "Add": _BROADCAST._replace(reads="add_param"),
-    "Axpy": JOIN._replace(shape=axpy, bottoms=(3, 3), moves=whole_map, maps=_map_and_summand),
-    "BatchReindex": OTHER._replace(bvlc=True, shape=batch_reindex, bottoms=(2, 2), tops=ONE),
+    "Axpy": JOIN._replace(shape=axpy, bottoms=(3, 3), moves=whole_map, maps=_map_and_summand, follows=unknown),
+    "BatchReindex": OTHER._replace(bvlc=True, shape=batch_reindex, bottoms=(2, 2), tops=ONE, follows=_follows_reindex),
     "Concat": JOIN._replace(
         bvlc=True,
         shape=concat,
         bottoms=SOME,
         tops=ONE,
         moves=keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS, always),
+        follows=_follows_concat,
         idle=always,
         shares=is_alone,
         reads="concat_param",

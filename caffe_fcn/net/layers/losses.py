@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.following import FollowsRule, Outcome, Passes, Place, Refuses, counts, loss, off_axis, unknown
 from caffe_fcn.net.layers.row import SOME, LayerType, ObjectsRule
 from caffe_fcn.net.layers.shape import (
     Bottoms,
@@ -151,34 +152,76 @@ def nothing(_layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
     return []
 
 
+# ---- Behind a converted layer ----
+
+
+def _of_items(place: Place) -> Outcome:
+    """Losses that take all values of an item for its classes."""
+    for blob, view in zip(place.node.bottoms, place.views, strict=True):
+        if view is not None and view.positions > 1:
+            return Refuses(f"({place.type}) compares all values of an item of {blob.name!r}, of all positions")
+    return loss(place)
+
+
+def _along_classes(message: str, rule: Callable[..., Outcome]) -> FollowsRule:
+    """The rule of losses and measures whose classes lie along the axis in MESSAGE; RULE says what they make."""
+
+    def along(place: Place) -> Outcome:
+        view = place.views[0]
+        if view is None:
+            return rule(place)
+        axis = getattr(place.node.layer, message).axis % len(view.axes)
+        if not view.runs_over_channels(axis):
+            return off_axis(place, view, axis)
+        return rule(place, *place.along(1, view, message))
+
+    return along
+
+
+def _follows_silence(_place: Place) -> Outcome:
+    return Passes(())
+
+
 _BVLC = LOSS._replace(bvlc=True)
 _ENDING = _BVLC._replace(shape=nothing, tops=(0, 0))
 
 ROWS: dict[str, LayerType] = {
     "Accuracy": _BVLC._replace(
-        shape=accuracy, tops=SOME, objections=_judged(2, 2, _accuracy_labels), reads="accuracy_param"
+        shape=accuracy,
+        tops=SOME,
+        follows=_along_classes("accuracy_param", counts),
+        objections=_judged(2, 2, _accuracy_labels),
+        reads="accuracy_param",
     ),
-    "CenterLoss": LOSS._replace(params=None),  # its centres are of a number it does not tell
+    "CenterLoss": LOSS._replace(params=None, follows=unknown),  # its centres are of a number it does not tell
     "ContrastiveLoss": _BVLC._replace(
-        objections=_judged(3, 1, _items, _pair_labels, least=3), reads="contrastive_loss_param"
+        objections=_judged(3, 1, _items, _pair_labels, least=3), follows=_of_items, reads="contrastive_loss_param"
     ),
     "EuclideanLoss": _BVLC._replace(objections=_judged(2, 1, _items, _equal_counts)),
-    "HDF5Output": _ENDING._replace(objections=hdf5_output_objections, v1="HDF5_OUTPUT", reads="hdf5_output_param"),
-    "HingeLoss": _BVLC._replace(objections=_judged(2, 1, _items), reads="hinge_loss_param"),
+    "HDF5Output": _ENDING._replace(
+        objections=hdf5_output_objections, follows=counts, v1="HDF5_OUTPUT", reads="hdf5_output_param"
+    ),
+    "HingeLoss": _BVLC._replace(objections=_judged(2, 1, _items), follows=_of_items, reads="hinge_loss_param"),
     "InfogainLoss": _BVLC._replace(
-        objections=_judged(3, 2, _items, _infogain_labels), reads="infogain_loss_param softmax_param"
+        objections=_judged(3, 2, _items, _infogain_labels),
+        follows=_along_classes("infogain_loss_param", loss),
+        reads="infogain_loss_param softmax_param",
     ),
     "L1Loss": LOSS,
-    "MultiBoxLoss": LOSS,
-    "MultinomialLogisticLoss": _BVLC._replace(objections=_judged(2, 1, _items, _multinomial_labels)),
-    "RegionLoss": LOSS,
-    "SegAccuracy": LOSS._replace(shape=seg_accuracy, bottoms=(2, 2)),
+    "MultiBoxLoss": LOSS._replace(follows=unknown),
+    "MultinomialLogisticLoss": _BVLC._replace(objections=_judged(2, 1, _items, _multinomial_labels), follows=_of_items),
+    "RegionLoss": LOSS._replace(follows=unknown),
+    "SegAccuracy": LOSS._replace(shape=seg_accuracy, bottoms=(2, 2), follows=unknown),
     "SigmoidCrossEntropyLoss": _BVLC._replace(
         objections=_judged(2, 1, _items, _equal_counts), contains="Sigmoid", reads="sigmoid_param"
     ),
-    "Silence": _ENDING,
+    "Silence": _ENDING._replace(follows=_follows_silence),
     "SmoothL1Loss": LOSS,
     "SoftmaxWithLoss": _BVLC._replace(
-        objections=_judged(2, 2, _items, _softmax_labels), contains="Softmax", v1="SOFTMAX_LOSS", reads="softmax_param"
+        objections=_judged(2, 2, _items, _softmax_labels),
+        follows=_along_classes("softmax_param", loss),
+        contains="Softmax",
+        v1="SOFTMAX_LOSS",
+        reads="softmax_param",
     ),
 }

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.fillers import filled
+from caffe_fcn.net.layers.following import Outcome, Place, along_space, off_axis, slides
 from caffe_fcn.net.layers.moves import Site, Slide, Way, Ways, along, everywhere, keep, pads, whole_map
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, no_params
 from caffe_fcn.net.layers.shape import (
@@ -188,6 +189,23 @@ def _by_length(site: Site) -> Ways:
     return whole_map(site) if site.layer.norm_param.across_spatial else keep(site)
 
 
+def _follows_softmax(place: Place) -> Outcome:
+    """Softmax."""
+    view = place.view
+    axis = place.node.layer.softmax_param.axis % len(view.axes)
+    if not view.runs_over_channels(axis):
+        return off_axis(place, view, axis)
+    return place.passes(view, *place.along(1, view, "softmax_param"))
+
+
+def _follows_normalize(place: Place) -> Outcome:
+    """Normalize of SSD divides by the length of the channels at each position, or of the whole item."""
+    layer, view = place.node.layer, place.view
+    if not layer.HasField("norm_param") or layer.norm_param.across_spatial:
+        return along_space(place)
+    return place.passes(view) if view.runs_over_channels(1) else off_axis(place, view, 1)
+
+
 ROWS: dict[str, LayerType] = {
     "BN": CHANNELWISE._replace(
         shape=batch_norm_of_forks,
@@ -208,15 +226,25 @@ ROWS: dict[str, LayerType] = {
         moves=_normalized,
         reads="batch_norm_param",
     ),
-    "LRN": CHANNELWISE._replace(bvlc=True, shape=lrn, tops=ONE, moves=_around, v1="LRN", reads="lrn_param"),
+    "LRN": CHANNELWISE._replace(
+        bvlc=True, shape=lrn, tops=ONE, moves=_around, follows=slides, v1="LRN", reads="lrn_param"
+    ),
     "MVN": CHANNELWISE._replace(
-        bvlc=True, shape=mvn, tops=ONE, moves=whole_map, in_its_place=False, v1="MVN", reads="mvn_param"
+        bvlc=True,
+        shape=mvn,
+        tops=ONE,
+        moves=whole_map,
+        follows=along_space,
+        in_its_place=False,
+        v1="MVN",
+        reads="mvn_param",
     ),
     "Normalize": CHANNELWISE._replace(
         shape=normalize,
         params=normalize_params,
         fillers=filled("norm_param", "scale_filler"),
         moves=_by_length,
+        follows=_follows_normalize,
         reads="norm_param normalize_param",
     ),
     "Softmax": CHANNELWISE._replace(
@@ -224,6 +252,7 @@ ROWS: dict[str, LayerType] = {
         shape=softmax,
         tops=ONE,
         moves=along(lambda layer: int(layer.softmax_param.axis)),
+        follows=_follows_softmax,
         reads="softmax_param",
     ),
 }

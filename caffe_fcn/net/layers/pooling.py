@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
+from caffe_fcn.net.layers.following import along_space
 from caffe_fcn.net.layers.moves import Site, Way, Ways, pads
 from caffe_fcn.net.layers.row import ONE, LayerType
 from caffe_fcn.net.layers.shape import Bottoms, Shape, count, need_axes, show
 from caffe_fcn.net.layers.traits import OTHER, WINDOW
-from caffe_fcn.net.layers.windows import Windows, pooled, pooling_windows, rounds_down, slides
+from caffe_fcn.net.layers.windows import Windows, moves_of, pooled, pooling_windows, rounds_down
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.schema import Message
 
@@ -44,7 +45,7 @@ def _windows(layer: Message, bottom: Shape) -> Windows:
 def _pooled(site: Site) -> Ways:
     windows = pooling_windows(site.layer, site.bottom[2:])
     reasons = (site.reason(Cause.WHOLE_MAP, whole=False),) if site.layer.pooling_param.global_pooling else ()
-    sides = zip(slides(windows), windows.before, windows.after, windows.padded(site.bottom[2:]), strict=True)
+    sides = zip(moves_of(windows), windows.before, windows.after, windows.padded(site.bottom[2:]), strict=True)
     ways = []
     for (move, before, after, size), made in zip(sides, site.top[2:], strict=True):
         partial = (made - 1) * move.stride + move.kernel > size
@@ -87,7 +88,7 @@ _POOLING = WINDOW._replace(
     windows=_windows,
     by_size=_is_global,
 )
-_PYRAMID = OTHER._replace(shape=spp, bottoms=ONE, tops=ONE)
+_PYRAMID = OTHER._replace(shape=spp, bottoms=ONE, tops=ONE, follows=along_space)
 
 ROWS: dict[str, LayerType] = {
     "Pooling": _POOLING._replace(bvlc=True, reads="pooling_param"),

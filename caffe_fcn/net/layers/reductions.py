@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.following import Outcome, Place, Refuses, counts, off_axis
 from caffe_fcn.net.layers.moves import CHANNELS, keep_if
 from caffe_fcn.net.layers.row import ONE, LayerType, never
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_least_axes
 from caffe_fcn.net.layers.traits import OTHER
+from caffe_fcn.net.layers.views import Segment, View, in_order
 from caffe_fcn.schema import Message
 
 
@@ -33,6 +35,34 @@ def reduction(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [bottoms[0][: canonical_axis(layer.reduction_param.axis, bottoms[0], "reduction_param.axis")]]
 
 
+def _follows_argmax(place: Place) -> Outcome:
+    """ArgMax, along an axis or over the whole item."""
+    view, param, top = place.view, place.node.layer.argmax_param, place.tops[0]
+    if not isinstance(top, tuple):
+        return Refuses("(ArgMax) makes a blob of unknown shape")
+    if param.HasField("axis"):
+        axis = param.axis % len(view.axes)
+        if not view.runs_over_channels(axis):
+            return off_axis(place, view, axis)
+        changes = place.along(1, view, "argmax_param")
+    elif param.out_max_val:
+        return Refuses("(ArgMax with out_max_val) gives index and value, and can give only one of them per position")
+    elif view.positions > 1:
+        return Refuses("(ArgMax) looks for the largest value of all positions", by_axis=True)
+    else:
+        changes = (place.change("argmax_param", "axis", 1),)
+    shape = (view.shape[0], param.top_k, *view.spatial)
+    segments = in_order((Segment(param.top_k, view.positions, view.is_reordered),))
+    return place.passes(View(view.blob, shape, top, segments), *changes)
+
+
+def _follows_reduction(place: Place) -> Outcome:
+    """Reduction sums up all axes from one on: a loss, or else something that grows with the map."""
+    if place.tops[0] == () and any(place.node.layer.loss_weight):
+        return counts(place)
+    return Refuses("(Reduction) sums up all positions, and a larger input has more of them", by_axis=True)
+
+
 ROWS: dict[str, LayerType] = {
     "ArgMax": OTHER._replace(
         bvlc=True,
@@ -40,8 +70,11 @@ ROWS: dict[str, LayerType] = {
         bottoms=ONE,
         tops=ONE,
         moves=keep_if(lambda site: site.layer.argmax_param.axis == CHANNELS, never),
+        follows=_follows_argmax,
         v1="ARGMAX",
         reads="argmax_param",
     ),
-    "Reduction": OTHER._replace(bvlc=True, shape=reduction, bottoms=ONE, tops=ONE, reads="reduction_param"),
+    "Reduction": OTHER._replace(
+        bvlc=True, shape=reduction, bottoms=ONE, tops=ONE, follows=_follows_reduction, reads="reduction_param"
+    ),
 }

@@ -8,7 +8,7 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.layers.moves import keep_if
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, OrderRule, Test, always, never
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_least_axes, show
-from caffe_fcn.net.layers.traits import RESHAPING
+from caffe_fcn.net.layers.traits import RESHAPING, vanishes
 from caffe_fcn.schema import Message
 
 
@@ -109,7 +109,7 @@ def _transposes_nothing(layer: Message) -> bool:
 
 
 def _reordering(order: OrderRule, idle: Test) -> LayerType:
-    return RESHAPING._replace(moves=keep_if(lambda site: False, idle), idle=idle, order=order)
+    return RESHAPING._replace(moves=keep_if(lambda site: False, idle), follows=vanishes(order), idle=idle, order=order)
 
 
 _FLATTENING = RESHAPING._replace(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import floor
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
+from caffe_fcn.net.layers.following import FollowsRule, Outcome, Place, Refuses, slides
 from caffe_fcn.net.layers.moves import Resample, Site, Spread, Way, Ways
 from caffe_fcn.net.layers.row import LayerType, always, every_bottom
 from caffe_fcn.net.layers.shape import MAX_COUNT, Bottoms, Shape, need_axes, show
@@ -66,8 +67,7 @@ def resize(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """ResizeBilinear and ResizeNearestNeighbor of Synopsys; "NHWC" has the channels last."""
     bottom: Shape = bottoms[0]
     need_axes(bottom, 4)
-    nearest = layer.type == "ResizeNearestNeighbor"
-    param = layer.resize_nearest_neighbor_param if nearest else layer.resize_bilinear_param
+    param = _resize_param(layer)
     first = 1 if param.data_format == "NHWC" else 2
     high = param.output_height if param.HasField("output_height") else _scaled(bottom[first], param.scale_height)
     wide = param.output_width if param.HasField("output_width") else _scaled(bottom[first + 1], param.scale_width)
@@ -108,14 +108,48 @@ def _unpooled(site: Site) -> Ways | None:
     return repeated and tuple(way._replace(reasons=(site.reason(Cause.BY_MASK, whole=True),)) for way in repeated)
 
 
-_RESIZING = WINDOW._replace(shape=resize, bottoms=(1, 2))
+# ---- Behind a converted layer ----
+
+
+def _unless(fixed: Callable[[Place], bool]) -> FollowsRule:
+    """The layer resizes a map, unless it is to a size that is FIXED in the net."""
+
+    def follows(place: Place) -> Outcome:
+        return Refuses(f"({place.type}) resizes to a fixed size", makes_map=True) if fixed(place) else slides(place)
+
+    return follows
+
+
+def _interpolates_to_size(place: Place) -> bool:
+    return len(place.views) == 1 and bool(place.node.layer.interp_param.height > 0)
+
+
+def _upsamples_to_size(place: Place) -> bool:
+    return bool(place.node.layer.upsample_param.HasField("upsample_h"))
+
+
+def _resizes_to_size(place: Place) -> bool:
+    param = _resize_param(place.node.layer)
+    return bool(param.HasField("output_height") or param.HasField("output_width") or param.data_format == "NHWC")
+
+
+def _resize_param(layer: Message) -> Message:
+    return layer.resize_nearest_neighbor_param if layer.type == "ResizeNearestNeighbor" else layer.resize_bilinear_param
+
+
+_RESIZING = WINDOW._replace(shape=resize, bottoms=(1, 2), follows=_unless(_resizes_to_size))
 
 ROWS: dict[str, LayerType] = {
-    "Interp": _RESIZING._replace(shape=interp, reads="interp_param"),
+    "Interp": _RESIZING._replace(shape=interp, follows=_unless(_interpolates_to_size), reads="interp_param"),
     "ResizeBilinear": _RESIZING._replace(reads="resize_bilinear_param"),
     "ResizeNearestNeighbor": _RESIZING._replace(moves=_repeated, by_size=always, reads="resize_nearest_neighbor_param"),
     "Upsample": _RESIZING._replace(
-        shape=upsample, moves=_unpooled, maps=every_bottom, by_size=always, reads="upsample_param"
+        shape=upsample,
+        moves=_unpooled,
+        maps=every_bottom,
+        follows=_unless(_upsamples_to_size),
+        by_size=always,
+        reads="upsample_param",
     ),
     "UpsampleDarknet": WINDOW._replace(
         shape=upsample_darknet, moves=_repeated, by_size=always, reads="upsample_darknet_param"

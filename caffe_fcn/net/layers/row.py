@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from caffe_fcn.net.layers.following import FollowsRule, unknown
 from caffe_fcn.net.layers.moves import MovesRule
 from caffe_fcn.net.layers.shape import Bottoms, Shape, Top
 from caffe_fcn.net.objections import Severity
@@ -158,6 +159,8 @@ class LayerType(NamedTuple):
     """Whether its moves follow from the sizes of its blobs."""
     constant: bool = False
     """Whether its tops do not depend on the input."""
+    follows: FollowsRule = unknown
+    """What it does to a blob in whose place the converted net has a map."""
     idle: Test = never
     """Whether it keeps every value in its place where its one top has the shape of its one bottom."""
     unchanging: Test = never

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from caffe_fcn.net.layers.following import (
+    FollowsRule,
+    Outcome,
+    Place,
+    Refuses,
+    Vanishes,
+    channelwise,
+    loss,
+    one_by_one,
+    slides,
+)
 from caffe_fcn.net.layers.moves import keep
-from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, every_bottom, no_macs, no_params, opposite_bottom
-from caffe_fcn.net.layers.shape import Bottoms, Shape, Top
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, OrderRule, always, every_bottom, no_macs, no_params
+from caffe_fcn.net.layers.shape import Bottoms, Shape, Top, Unknown, show
+from caffe_fcn.net.layers.views import reshaped
 from caffe_fcn.schema import Message
 
 
@@ -20,6 +32,25 @@ def number(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
     return [(), *[bottoms[0]] * (len(layer.top) - 1)]
 
 
+def vanishes(order: OrderRule) -> FollowsRule:
+    """The layer takes axes in ORDER: the twin does without, and what it makes is read with other axes."""
+
+    def follows(place: Place) -> Outcome:
+        view, top = place.views[0], place.tops[0]
+        if view is None or isinstance(top, Unknown):
+            return Refuses(f"({place.type}) reshapes to a fixed size")
+        axes = len(view.axes)
+        found = order(place.node.layer, axes)
+        made = reshaped(view, found, top)
+        if made is not None:
+            return Vanishes(made)
+        if found == tuple(range(axes)):
+            return Refuses(f"({place.type}) reshapes to the fixed size {show(top)}")
+        return Refuses(f"({place.type}) reorders axes that are no longer there")
+
+    return follows
+
+
 def as_they_are(_layer: Message, axes: int) -> tuple[int, ...]:
     """All axes of a bottom in their own order."""
     return tuple(range(axes))
@@ -31,6 +62,7 @@ ELEMENTWISE = _PLAIN._replace(
     shape=same,
     bottoms=ONE,
     moves=keep,
+    follows=one_by_one,
     value_by_value=True,
     in_its_place=True,
 )
@@ -40,12 +72,14 @@ CHANNELWISE = _PLAIN._replace(
     shape=same,
     bottoms=ONE,
     moves=keep,
+    follows=channelwise,
     in_its_place=True,
 )
 """Each channel is treated in a way of its own, all its places alike."""
 
 WINDOW = _PLAIN._replace(
     bottoms=ONE,
+    follows=slides,
 )
 """Each cell of a map is made of a window of cells, or a window of cells of a cell."""
 
@@ -54,6 +88,7 @@ JOIN = _PLAIN._replace(
     moves=keep,
     maps=every_bottom,
     joins=True,
+    follows=one_by_one,
 )
 """Several maps are put together, cell by cell."""
 
@@ -62,6 +97,7 @@ LOSS = _PLAIN._replace(
     partial=True,
     bottoms=SOME,
     judges=True,
+    follows=loss,
 )
 """A number tells how far scores are from labels; a net in use does without."""
 
@@ -74,6 +110,7 @@ RESHAPING = _PLAIN._replace(
     bottoms=ONE,
     idle=always,
     order=as_they_are,
+    follows=vanishes(as_they_are),
 )
 """Values get other axes, and nothing is computed."""
 
@@ -91,6 +128,6 @@ __all__ = [
     "WINDOW",
     "as_they_are",
     "number",
-    "opposite_bottom",
     "same",
+    "vanishes",
 ]

@@ -7,6 +7,7 @@ from math import prod
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.layers.fillers import weight_and_bias
+from caffe_fcn.net.layers.following import Outcome, Place, counts, off_axis
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_axes, need_least_axes, show
 from caffe_fcn.net.layers.traits import DATA, OTHER
@@ -75,6 +76,15 @@ def parameter_params(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
 def parameter(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
     """ParameterLayer: a learned blob as a top."""
     return [_parameter_shape(layer)]
+
+
+def _stays(place: Place) -> Outcome:
+    """An InnerProduct that stays: right at the nominal size, and only there."""
+    view = place.view
+    axis = place.node.layer.inner_product_param.axis % len(view.axes)
+    if axis != 1:
+        return off_axis(place, view, axis)
+    return counts(place, *place.along(1, view, "inner_product_param"))
 
 
 # ---- Sequences ----
@@ -209,6 +219,7 @@ ROWS: dict[str, LayerType] = {
         tops=ONE,
         fillers=weight_and_bias("inner_product_param"),
         old_axes=(2, 1),
+        follows=_stays,
         macs=_product_macs,
         reads="inner_product_param",
     ),
@@ -218,6 +229,7 @@ ROWS: dict[str, LayerType] = {
         shape=margin_inner_product,
         params=margin_params,
         bottoms=(2, 2),
+        follows=counts,
         macs=_product_macs,
         reads="margin_inner_product_param",
     ),

@@ -260,7 +260,7 @@ def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
     return tuple(made)
 
 
-def slides(windows: Windows) -> Iterable[Slide]:
+def moves_of(windows: Windows) -> Iterable[Slide]:
     """The move of WINDOWS along each axis."""
     axes = zip(windows.kernel, windows.stride, windows.before, windows.dilation, strict=True)
     return (Slide(kernel, stride, before, dilation) for kernel, stride, before, dilation in axes)

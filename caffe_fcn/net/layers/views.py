@@ -6,27 +6,38 @@ in which order the original holds the values. The output N×K of an InnerProduct
 the converted layer makes N×K×1×1 at the nominal input.
 
 A reshaping never moves a value, so it changes the axes of a view and nothing else. A Permute is followed where it only
-moves the channels behind the positions, or back. What other layers do to a view is said in the package `following`.
+moves the channels behind the positions, or back. What other layers do to a view, their rows say (`following`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from math import prod
+from typing import TYPE_CHECKING, NamedTuple
 
-from caffe_fcn.model.reorder import Segment
-from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.shapes import Shape, Unknown
+from caffe_fcn.net.layers.shape import Shape, Unknown
 
-FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze"})
-"""Types that give the values other axes, and keep their order."""
-
-_PERMUTING = frozenset({"Permute", "Transpose"})
+if TYPE_CHECKING:
+    from caffe_fcn.net.graph import Blob
 
 
-@dataclass(frozen=True)
-class View:
+class Segment(NamedTuple):
+    """A part of a matrix' columns: a flattened map of C channels and H·W positions.
+
+    The wanted order is channels first, C×H×W; `channels_last` says that the file has H×W×C.
+    """
+
+    channels: int
+    positions: int
+    channels_last: bool
+
+    @property
+    def columns(self) -> int:
+        """How many columns these are."""
+        return self.channels * self.positions
+
+
+class View(NamedTuple):
     """The twin's `blob`, of the nominal `shape` N×C×spatial, stands for a blob of the original of the shape `axes`.
 
     Each item of the original holds its values as `segments` say: a segment is a part of the channels, either channel
@@ -91,7 +102,7 @@ def map_view(blob: Blob, shape: Shape) -> View:
 def product_view(blob: Blob, view: View, outputs: int) -> View:
     """What the Convolution over all of VIEW makes as BLOB, where the original has a vector of OUTPUTS values."""
     made = map_view(blob, (view.shape[0], outputs, *(1 for _ in view.spatial)))
-    return replace(made, axes=made.shape[:2])
+    return made._replace(axes=made.shape[:2])
 
 
 def map_of(blob: Blob, shape: Shape | Unknown) -> View | None:
@@ -112,19 +123,33 @@ def in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     return tuple(made)
 
 
-def reshapes(node: Node) -> bool:
-    """Whether NODE gives its bottom other axes and computes nothing."""
-    return node.type in FLATTENING or node.type in _PERMUTING
-
-
-def reshaped(node: Node, view: View, top: Shape) -> View | None:
-    """The view of the top, of the shape TOP, when NODE reshapes VIEW; None when the values get into an order that is
-    none of a map, or into other items."""
-    if node.type in _PERMUTING:
-        return _permuted(view, _order(node, len(view.axes)))
+def reshaped(view: View, order: tuple[int, ...], top: Shape) -> View | None:
+    """The view of the top, of the shape TOP, when a layer takes the axes of VIEW in ORDER; None when the values get
+    into an order that is none of a map, or into other items."""
+    if order != tuple(range(len(view.axes))):
+        return _permuted(view, order)
     if top[:1] != view.shape[:1] or prod(top) != prod(view.axes):
         return None
-    return replace(view, axes=top)
+    return view._replace(axes=top)
+
+
+def with_items(view: View, items: int) -> View:
+    """VIEW of so many ITEMS."""
+    return view._replace(shape=(items, *view.shape[1:]), axes=(items, *view.axes[1:]))
+
+
+def joined(views: Sequence[View], axis: int) -> View | None:
+    """VIEWS one behind the other along AXIS, from 1 on; None if that is not one behind the other in the channels."""
+    first = views[0]
+    shape = (first.shape[0], sum(view.channels for view in views), *first.spatial)
+    axes = (*first.axes[:axis], sum(view.axes[axis] for view in views), *first.axes[axis + 1 :])
+    if first.before(axis) == 1:
+        segments = [segment for view in views for segment in view.segments]
+    elif all(view.runs_over_channels(axis) and view.after(axis) == 1 for view in views):
+        segments = [Segment(shape[1], first.positions, True)]
+    else:
+        return None
+    return View(first.blob, shape, axes, in_order(segments))
 
 
 def makes_map(bottom: Shape, top: Shape) -> bool:
@@ -136,16 +161,14 @@ def makes_map(bottom: Shape, top: Shape) -> bool:
     return top != bottom and (regroups or divides)
 
 
-def moves_space(node: Node, axes: int) -> bool:
-    """Whether NODE is a Permute of AXES axes that puts a spatial axis where the batch or the channels were.
+def moves_space(order: tuple[int, ...]) -> bool:
+    """Whether a layer that takes axes in ORDER puts a spatial axis where the batch or the channels were.
 
     Of five axes and more the first ones may change places: so channels are shuffled.
     """
-    if node.type not in _PERMUTING or axes < 3:
-        return False
-    order = _order(node, axes)
+    axes = len(order)
     shuffles = axes > 4 and order[-2:] == (axes - 2, axes - 1)
-    return order[0] != 0 or not (order[1] == 1 or shuffles)
+    return axes > 2 and (order[0] != 0 or not (order[1] == 1 or shuffles))
 
 
 def _permuted(view: View, order: tuple[int, ...]) -> View | None:
@@ -154,17 +177,10 @@ def _permuted(view: View, order: tuple[int, ...]) -> View | None:
     axes = tuple(view.axes[axis] for axis in order)
     moved = [axis for axis in order[1:] if view.axes[axis] != 1]
     if moved == sorted(moved):
-        return replace(view, axes=axes)
+        return view._replace(axes=axes)
     channels = next((axis for axis in moved if view.runs_over_channels(axis)), None)
     positions = [axis for axis in moved if axis != channels]
     if channels is None or positions != sorted(positions) or channels not in (moved[0], moved[-1]):
         return None
     segment = Segment(view.channels, view.positions, channels == moved[-1])
-    return replace(view, axes=axes, segments=in_order((segment,)))
-
-
-def _order(node: Node, axes: int) -> tuple[int, ...]:
-    """The whole order of a Permute or Transpose: the axes it does not name follow in their own order."""
-    layer = node.layer
-    named = tuple(layer.permute_param.order if node.type == "Permute" else layer.transpose_param.dim)
-    return named + tuple(axis for axis in range(axes) if axis not in named)
+    return view._replace(axes=axes, segments=in_order((segment,)))

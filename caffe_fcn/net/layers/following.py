@@ -1,0 +1,181 @@
+"""How a layer takes a blob whose place in the twin is taken by a map, and what most layers do.
+
+A layer with a viewed bottom can do one of three things, and its row says which: stay, and make tops that are views as
+well, or none (`Passes`); vanish, because the twin needs no reshaping there (`Vanishes`); or not take the bottom, with a
+reason (`Refuses`). An axis that a layer names is an axis of the original and is looked up there: the twin can do the
+same only along the channels, or along the batch. A refusal is a value; whoever asked decides what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from caffe_fcn.net.layers.shape import Shape, Unknown, show
+from caffe_fcn.net.layers.views import View, map_of
+
+if TYPE_CHECKING:
+    from caffe_fcn.net.graph import Node
+
+
+class FieldChange(NamedTuple):
+    """The FIELD of a layer's MESSAGE of parameters that gets a VALUE, e.g. ("argmax_param", "axis", 1)."""
+
+    message: str
+    field: str
+    value: int
+
+
+class Passes(NamedTuple):
+    """The layer stays. TOPS has a view for each top that is one as well, and None for one that is not, as a loss.
+    CHANGES is what the layer itself needs for that."""
+
+    tops: tuple[View | None, ...]
+    changes: tuple[FieldChange, ...] = ()
+
+
+class Vanishes(NamedTuple):
+    """The twin does without the layer: its top is VIEW."""
+
+    view: View
+
+
+class Refuses(NamedTuple):
+    """The layer cannot take the bottom; REASON reads after the layer's name. BY_AXIS: because it works along an axis,
+    or on positions, that a sliding window does not have. MAKES_MAP: in the original, its top may be a map again."""
+
+    reason: str
+    by_axis: bool = False
+    makes_map: bool = False
+
+
+Outcome: TypeAlias = Passes | Vanishes | Refuses
+
+
+class Place(NamedTuple):
+    """A layer, the views of its bottoms (None for one that is no map), and the shapes of its tops in the original."""
+
+    node: Node
+    views: tuple[View | None, ...]
+    tops: tuple[Shape | Unknown, ...]
+
+    @property
+    def type(self) -> str:
+        """The layer's type."""
+        return self.node.type
+
+    @property
+    def view(self) -> View:
+        """The view of the first bottom, where that cannot be None: it is the only one, or a rule has looked."""
+        view = self.views[0]
+        assert view is not None
+        return view
+
+    def passes(self, view: View, *changes: FieldChange) -> Passes:
+        """The first top is VIEW under the top's name; further tops are none."""
+        return Passes((view._replace(blob=self.node.tops[0]), *(None for _ in self.node.tops[1:])), changes)
+
+    def change(self, message: str, field: str, value: int) -> FieldChange:
+        """The edit that sets FIELD of MESSAGE."""
+        return FieldChange(message, field, value)
+
+    def along(self, axis: int, view: View, message: str, field: str = "axis") -> tuple[FieldChange, ...]:
+        """The edit that makes FIELD of MESSAGE the AXIS of the twin's map, if it does not say so already."""
+        value, axes = getattr(getattr(self.node.layer, message), field), len(view.shape)
+        return () if -axes <= value < axes and value % axes == axis else (self.change(message, field, axis),)
+
+
+def off_axis(place: Place, view: View, axis: int) -> Refuses:
+    """The layer works along AXIS of the original, which is not the channels of the twin."""
+    name = place.node.bottoms[place.views.index(view)].name
+    return Refuses(
+        f"({place.type}) works along axis {axis} of {name!r} ({show(view.axes)}), which does not run over the channels "
+        f"of the map {show(view.shape)} in its place",
+        by_axis=True,
+    )
+
+
+def apart(place: Place, view: View, axis: int) -> Refuses:
+    """The layer has a value of its own for each place along AXIS of the original."""
+    if view.positions == 1 or len(view.axes) > 2:
+        return off_axis(place, view, axis)
+    name = place.node.bottoms[0].name
+    reason = f"({place.type}) treats each of the {show(view.spatial)} positions of {name!r} on its own"
+    return Refuses(reason, by_axis=True)
+
+
+def along_space(place: Place) -> Refuses:
+    """The layer works along the spatial axes."""
+    return Refuses(f"({place.type}) works along the spatial axes, which are longer on a larger input", by_axis=True)
+
+
+def mixture(place: Place) -> Refuses:
+    """The bottoms are not maps of one kind."""
+    named = list(zip(place.node.bottoms, place.views, strict=True))
+    if any(view is None for _, view in named):
+        stays = ", ".join(repr(blob.name) for blob, view in named if view is None)
+        dense = ", ".join(repr(blob.name) for blob, view in named if view is not None)
+        return Refuses(f"({place.type}) joins {dense}, which becomes a map, with {stays}, which does not")
+    maps = [f"{blob.name!r} (map {show(view.shape)}, before {show(view.axes)})" for blob, view in named if view]
+    return Refuses(f"({place.type}) joins {' and '.join(maps)}")
+
+
+FollowsRule: TypeAlias = Callable[[Place], Outcome]
+"""What a layer does when at least one of its bottoms is a view."""
+
+
+# ---- What most layers do ----
+
+
+def unknown(place: Place) -> Outcome:
+    """A layer type that does not say: a loss, if it makes numbers or nothing."""
+    if all(shape == () for shape in place.tops):
+        return counts(place)
+    return Refuses(f"({place.type}) is not known to take a map in a vector's place", makes_map=True)
+
+
+def one_by_one(place: Place) -> Outcome:
+    """Each value of a top is made of the values in the same place of the bottoms."""
+    first = place.views[0]
+    if first is None or any(not alike(first, view) for view in place.views):
+        return mixture(place)
+    return Passes(tuple(first._replace(blob=top) for top in place.node.tops))
+
+
+def alike(one: View, other: View | None) -> bool:
+    """Whether two views are of one shape and one order, and have the same axes."""
+    return other is not None and one._replace(blob=other.blob) == other
+
+
+def channelwise(place: Place) -> Outcome:
+    """The layer has something of its own for each place along axis 1, whatever is behind it."""
+    return place.passes(place.view) if place.view.runs_over_channels(1) else apart(place, place.view, 1)
+
+
+def slides(place: Place) -> Outcome:
+    """Layers that make a map of a map: they do so still where the original has the map itself."""
+    for blob, view in zip(place.node.bottoms, place.views, strict=True):
+        if view is None or not view.is_map:
+            axes = f" ({show(view.axes)})" if view else ""
+            reason = f"({place.type}) works on the axes of {blob.name!r}{axes}, which are no longer there"
+            return Refuses(reason, makes_map=True)
+    return Passes(tuple(map_of(blob, top) for blob, top in zip(place.node.tops, place.tops, strict=True)))
+
+
+def counts(place: Place, *changes: FieldChange) -> Outcome:
+    """The layer reads the values of its bottoms in their order, and its tops are as they were."""
+    for blob, view in zip(place.node.bottoms, place.views, strict=True):
+        if view is not None and view.is_reordered:
+            return Refuses(
+                f"({place.type}) reads {blob.name!r} cell after cell, and the twin holds it channel after channel"
+            )
+    return Passes((None,) * len(place.node.tops), changes)
+
+
+def loss(place: Place, *changes: FieldChange) -> Outcome:
+    """A loss: a number, and as a further top the scores that it was computed from."""
+    result, view = counts(place, *changes), place.views[0]
+    if isinstance(result, Refuses) or view is None:
+        return result
+    tops = enumerate(place.node.tops)
+    return Passes(tuple(view._replace(blob=top) if position else None for position, top in tops), changes)
