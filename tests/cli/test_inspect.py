@@ -203,7 +203,7 @@ def test_a_pipe_is_as_wide_as_columns_says(inspect: Inspect, monkeypatch: pytest
 
 def test_a_terminal_has_colours_and_its_own_width(inspect: Inspect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_is_terminal", lambda: True)
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((62, 24)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((62, 24)))
     monkeypatch.setenv("TERM", "xterm")
     text = inspect("net.prototxt")
     assert "\x1b[1mlenet  net.prototxt, current format, phase TEST\x1b[0m\n" in text
