@@ -14,8 +14,11 @@ BENCH ?=
 SECONDS ?= 600
 SEED ?=
 
+# The tests start the program hundreds of times, which takes twice as long where nothing compiled is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint fuzz bench docs schema clean
+.PHONY: help demo quick test slow lint fuzz bench docs schema clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target does; do \
@@ -33,10 +36,13 @@ demo: $(RUN) ## convert the digits model, prove its twin, run that on a picture,
 	@printf '  %s  %s\n' '$(DEMO)/heat.png  ' 'each of the 14 digits lights up where it stands, all else is dark' \
 		'$(DEMO)/labels.png' 'which digit it is, by colour'
 
-test: $(DEV) lint ## lint, then run the tests, but for the slow ones
+quick: $(DEV) ## run the quick tests, in less than a minute: for use while coding
+	$(BIN)/python -m pytest -q -n auto -m 'not thorough and not slow' --durations 5 --durations-min 0.2
+
+test: $(DEV) lint ## lint, then run all tests except the slow ones: before each commit
 	$(BIN)/python -m pytest -n auto -m 'not slow'
 
-slow: $(DEV) ## run the tests that take long
+slow: $(DEV) ## run the slow tests
 	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(DEV) ## ruff and mypy

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,20 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else lambda *_: None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Refuse a process to a test that is not marked for it, so that `make quick` stays quick."""
+    if item.get_closest_marker("thorough") or item.get_closest_marker("slow"):
+        return (yield)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail(f"{item.nodeid} starts a process: mark it with @pytest.mark.thorough")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(subprocess.Popen, "__init__", refuse)
+        return (yield)
 
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # where a test imports onnxruntime itself

@@ -75,6 +75,7 @@ def test_the_public_names() -> None:
         caffe_fcn.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.thorough
 def test_importing_the_package_loads_next_to_nothing() -> None:
     script = "import sys, caffe_fcn; print([n for n in sys.modules if n.split('.')[0] in ('numpy', 'google', 'click')])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -406,6 +407,7 @@ def test_a_classifier_has_top_classes_and_no_map(lenet: Path) -> None:
             draw()
 
 
+@pytest.mark.thorough
 def test_engines_are_timed(digits: Predictor) -> None:
     with open_weights("fcn.caffemodel") as weights:
         net = caffe_fcn.read_net("fcn.prototxt")

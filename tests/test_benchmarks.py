@@ -33,6 +33,8 @@ from caffe_fcn.surgery.convert import Settings, plan
 from tests.paths import ROOT
 from tests.surgery.nets import data, fc, layer
 
+pytestmark = pytest.mark.thorough
+
 LENET = ROOT / "models" / "lenet.prototxt"
 LENET_KERNELS = ("ip1=4", "ip2=1")
 

@@ -16,6 +16,8 @@ from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.installed import ENTRY_POINTS
 from tests.paths import GOLDEN, ROOT
 
+pytestmark = pytest.mark.thorough
+
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 NET, SHAPES = "net.prototxt", "shapes.json"
 

@@ -154,6 +154,7 @@ def shell(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", COMMANDS, ids=[f"{each.page}:{each.line}" for each in COMMANDS])
 def test_a_command_prints_what_the_page_shows(command: Command, shell: Path) -> None:
     read = re.split(r"[\s=]", re.sub(r" -[ow] \S+", "", command.words))
@@ -197,6 +198,7 @@ def test_a_generated_page_is_up_to_date(page: str) -> None:
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == generate.PAGES[page](), "run `make docs`"
 
 
+@pytest.mark.thorough
 def test_the_diff_shown_is_the_diff_made() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     command = [sys.executable, "-m", "caffe_fcn", "convert", "models/alexnet.prototxt", "--dry-run", "--diff", "-q"]
@@ -205,6 +207,7 @@ def test_the_diff_shown_is_the_diff_made() -> None:
     assert shown is not None and shown[1] in made
 
 
+@pytest.mark.thorough
 def test_the_python_of_the_readme_runs(shell: Path) -> None:
     _alexnet(shell / "deploy.prototxt")
     _weights_of("alexnet")(shell / "net.caffemodel")
@@ -218,6 +221,7 @@ def test_the_python_of_the_readme_runs(shell: Path) -> None:
         path.unlink()
 
 
+@pytest.mark.thorough
 def test_the_demo_runs(shell: Path) -> None:
     """`make demo`, in an environment that is there already."""
     python = shell / ".bin" / "python"

@@ -20,7 +20,10 @@ MAKEFILE = EXAMPLES / "Makefile"
 LENET = GOLDEN / "conversions" / "lenet"
 BROKEN = 'layer { name: "b" type: "ReLU" bottom: "nowhere" top: "b" }\n'
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed"),
+]
 
 
 class Place:

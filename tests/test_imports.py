@@ -155,6 +155,7 @@ def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
     assert [found for found in numpy if found.when == "start"] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
     [

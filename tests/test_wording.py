@@ -90,6 +90,7 @@ def named() -> Iterator[tuple[str, str]]:
                         yield str(each.value), path.name
 
 
+@pytest.mark.thorough
 def test_every_option_that_is_named_is_there() -> None:
     """In a command, and as a keyword of the library or a method."""
     there = {flag for each in app.commands.values() for flag in options_of(each)}

@@ -93,6 +93,7 @@ def tried(cli: CommandLine, net: Message) -> None:
         assert found.code in (0, 1, 2) and "defect" not in found.err + found.out.decode(), (command, found.err)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
 def test_no_model_is_a_defect(cli: CommandLine, case: Path, seed: int) -> None:

@@ -158,6 +158,7 @@ def test_what_is_not_given_to_run(cli: CommandLine, words: list[str], code: int,
     assert result.code == code and expected in result.err, result.err
 
 
+@pytest.mark.thorough
 def test_a_net_as_it_was_trained_is_of_use(cli: CommandLine) -> None:
     """Its data become an input, its loss the Softmax in it, the copies that Caffe made go, and so does the phase."""
     done(cli, "convert", "train.caffemodel", "--verify")

@@ -637,6 +637,7 @@ def test_the_small_net_converts(cli: CommandLine) -> None:
     assert cli.blobs("w_fcn.caffemodel") == {"fc-conv": [(3, 1, 2, 2), (3,)]}
 
 
+@pytest.mark.thorough
 @HOSTILE
 @given(noise=st.binary(max_size=300))
 def test_random_bytes_as_a_caffemodel(cli: CommandLine, noise: bytes) -> None:
@@ -646,6 +647,7 @@ def test_random_bytes_as_a_caffemodel(cli: CommandLine, noise: bytes) -> None:
     is_handled(cli, "w.caffemodel")
 
 
+@pytest.mark.thorough
 @HOSTILE
 @given(
     changes=st.lists(st.tuples(st.integers(0, len(SMALL_BYTES) - 1), st.integers(0, 255)), min_size=1, max_size=4),
@@ -669,6 +671,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.thorough
 @HOSTILE
 @given(changes=st.lists(st.tuples(st.integers(0, len(WORDS) - 1), st.sampled_from(STRANGE)), min_size=1, max_size=3))
 def test_a_damaged_prototxt(cli: CommandLine, changes: list[tuple[int, str]]) -> None:

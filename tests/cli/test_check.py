@@ -247,6 +247,7 @@ def test_the_hook_is_for_prototxt_files_only() -> None:
     assert not any(pattern.search(name) for name in ("a.caffemodel", "prototxt", "x.prototxt.py", "xprototxt", "a.txt"))
 
 
+@pytest.mark.thorough
 def test_the_hook_runs_as_pre_commit_runs_it(files: CommandLine) -> None:
     command = [sys.executable, "-m", "caffe_fcn", *HOOK["entry"].split()[1:], "good.prototxt", "bad.prototxt"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}

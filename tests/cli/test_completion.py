@@ -15,6 +15,8 @@ from caffe_fcn.cli.main import app, run
 from caffe_fcn.cli.options import directory_name, file_name
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.thorough
+
 VARIABLE = "_CAFFE_FCN_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 

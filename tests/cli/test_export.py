@@ -385,6 +385,7 @@ def test_an_existing_file_of_values_is_not_overwritten(lenet: CommandLine) -> No
     assert lenet.read("net.onnx.data") == "mine"
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 def test_a_full_disk(lenet: CommandLine) -> None:
     assert refuses(lenet, *FILES, "-o", "/dev/full").startswith("/dev/full: the disk is full: ")
@@ -484,6 +485,7 @@ ROOM = 40 << 20
 """What everything but the weights may take."""
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_a_vgg_is_exported_in_little_memory(tmp_path: Path) -> None:
     shutil.copy(ROOT / "models" / "vgg16.prototxt", tmp_path / "net.prototxt")

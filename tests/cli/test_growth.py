@@ -18,6 +18,8 @@ from tests.cli.conftest import trained
 from tests.paths import ROOT
 from tests.surgery.nets import data, fc, layer
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = 20
 PROGRAM = f"""
 import resource, sys

@@ -246,6 +246,7 @@ def test_hdf5_does_not_go_through_pipes(lenet: CommandLine) -> None:
     assert message == "pipe.h5: HDF5 is not written front to back, so no pipe will do; name a file"
 
 
+@pytest.mark.thorough
 def test_damaged_weights(lenet: CommandLine) -> None:
     whole = CAFFES.read_bytes()
     for size in (10, 100, 5000, len(whole) - 1):
@@ -285,6 +286,7 @@ def temporary(directory: Path, code: str) -> str:
     return f"import tempfile; tempfile.tempdir = {str(directory / 'temporary')!r}\n{code}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("source", ["in.h5", "gzip.h5"])
 @pytest.mark.parametrize("out", OUTPUTS)
 def test_ctrl_c_in_the_middle_of_the_copy(big: Path, source: str, out: str) -> None:
@@ -296,6 +298,7 @@ def test_ctrl_c_in_the_middle_of_the_copy(big: Path, source: str, out: str) -> N
     assert listing(big) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("source", ["in.h5", "gzip.h5"])
 @pytest.mark.parametrize("size", [1000, 1_999_000])
 def test_files_limited_in_size(big: Path, source: str, size: int) -> None:
@@ -335,6 +338,7 @@ CONVERT = """
 """
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_weights(cli: CommandLine) -> None:
     """Transposed ones, in either direction: 100 MiB, of which never more than some panels are held."""
     cli.write(net=data(shape="1 1 160 160") + fc("fc", "data", 1024, "bias_term: false transpose: true"))

@@ -147,6 +147,7 @@ def test_a_diff_into_a_pipe_can_be_applied(hostile: CommandLine) -> None:
     assert b"?" not in result.out.split(b"@@", 1)[1]
 
 
+@pytest.mark.thorough
 def test_the_characters_that_are_masked() -> None:
     """All that are controls, formats or line ends to Unicode, and no others but some letters that show nothing."""
     every = "".join(map(chr, range(sys.maxunicode + 1)))

@@ -210,6 +210,7 @@ def test_a_terminal_has_colours_and_its_own_width(inspect: Inspect, monkeypatch:
     assert "  bottoms " not in text and "left out for lack of width: bottoms" in " ".join(text.split())
 
 
+@pytest.mark.thorough
 def test_a_reader_that_leaves_is_no_error(inspect: Inspect) -> None:
     net = ROOT / "models" / "googlenet.prototxt"
     script = f"'{sys.executable}' -m caffe_fcn inspect '{net}' --json | head -n 1; echo ${{PIPESTATUS[0]}}"

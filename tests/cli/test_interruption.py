@@ -30,6 +30,8 @@ from tests.files.encodings import model, packed, shape_field
 from tests.paths import ROOT
 from tests.surgery.nets import data, fc
 
+pytestmark = pytest.mark.thorough
+
 COMMAND = [sys.executable, "-m", "caffe_fcn", "convert"]
 PIPE = 1 << 16
 """The bytes that a pipe takes without a reader."""

@@ -65,6 +65,7 @@ def test_a_second_file_that_onnx_could_not_name(cli: CommandLine) -> None:
     assert result.code == 1 and "caf?.onnx: ONNX names the second file in UTF-8" in result.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", [COMMANDS[6], COMMANDS[7], COMMANDS[8]], ids=lambda command: command.split()[0])
 def test_accented_names_in_a_locale_without_accents(tmp_path: Path, command: str) -> None:
     prepare(tmp_path, "naïve")

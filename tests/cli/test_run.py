@@ -242,6 +242,7 @@ def test_what_the_net_states_is_the_default(cli: CommandLine) -> None:
     assert "note: layer 'data' " in runs(cli, *files, "red.png").err
 
 
+@pytest.mark.thorough
 def test_scales_make_a_pyramid(digits: CommandLine) -> None:
     options = ("--scales", "0.5,1,2", *NAMED, "-o", "m.npz", "--heatmap", "h.png", "--label-map", "l.png", "--json")
     maps = checked(runs(digits, *FCN, "scattered.png", *options).document)["pictures"][0]["maps"]
@@ -282,6 +283,7 @@ def test_the_map_on_stdout(digits: CommandLine) -> None:
     assert "both print to stdout" in rejects(digits, *FCN, "scattered.png", "-o", "-", "--json")
 
 
+@pytest.mark.thorough
 def test_each_digit_lights_up_where_it_stands(digits: CommandLine) -> None:
     runs(digits, *FCN, "scattered.png", *NAMED, "--heatmap", "h.png", "--label-map", "l.png")
     heat = np.array(Image.open(digits.path / "h.png").convert("L"), np.float32)
@@ -294,6 +296,7 @@ def test_each_digit_lights_up_where_it_stands(digits: CommandLine) -> None:
     assert np.percentile(heat[: 192 * zoom][dark.repeat(zoom, 0).repeat(zoom, 1)], 99) < 64
 
 
+@pytest.mark.thorough
 def test_the_heat_of_one_class(digits: CommandLine) -> None:
     for option in ("3", "background"):
         runs(digits, *FCN, "scattered.png", *NAMED, "--heatmap", f"{option}.png", "--class", option)
@@ -327,6 +330,7 @@ def test_nothing_is_left_of_a_run_that_fails(digits: CommandLine, monkeypatch: p
 # ---- Tiles, engines ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tile", ["40", "64", "150"])
 def test_tiles_make_the_same_map(digits: CommandLine, tile: str) -> None:
     runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "whole.npy")
@@ -345,6 +349,7 @@ def test_tiles_that_cannot_be(digits: CommandLine) -> None:
         assert f"which {option[0]} is for; make the net fully conv" in refuses(digits, *NET, "window.png", *option)
 
 
+@pytest.mark.thorough
 def test_caffe_is_quiet_and_its_end_is_an_error(
     digits: CommandLine, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +369,7 @@ def test_caffe_is_quiet_and_its_end_is_an_error(
     assert "Caffe ends itself while it runs it, by SIGABRT: conv_layer.cpp:16: Check failed: 3 == 2" in told_of
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in ENGINES[1:] if name != "caffe"])
 def test_other_engines_give_the_same(name: str, digits: CommandLine) -> None:
     try:
@@ -379,6 +385,7 @@ def test_other_engines_give_the_same(name: str, digits: CommandLine) -> None:
     assert "expected 20×20 pixels, the only size" in told
 
 
+@pytest.mark.thorough
 def test_all_engines_are_timed(digits: CommandLine) -> None:
     before = digits.names
     told = runs(digits, *FCN, "scattered.png", "--scale", SCALE, "--benchmark", "--threads", "1")
@@ -400,6 +407,7 @@ def test_all_engines_are_timed(digits: CommandLine) -> None:
     assert "expected 20×20 pixels, the only size" in refuses(digits, *NET, "scattered.png", "--benchmark")
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_picture(digits: CommandLine) -> None:
     side = 4000
     array = np.lib.format.open_memmap(digits.path / "large.npy", "w+", np.uint8, (side, side))
@@ -435,6 +443,7 @@ def test_pixels_that_go_in_as_they_are_are_told_once(digits: CommandLine) -> Non
         assert told not in runs(digits, *NET, "window.png", *words).err
 
 
+@pytest.mark.thorough
 def test_folders_globs_and_lists(digits: CommandLine) -> None:
     folder = digits.path / "in"
     folder.mkdir()
@@ -486,6 +495,7 @@ def test_the_largest_folder_there_is_none_of(digits: CommandLine) -> None:
 # ---- Documents ----
 
 
+@pytest.mark.thorough
 def test_the_document_has_every_cell(digits: CommandLine) -> None:
     result = runs(digits, *FCN, "scattered.png", *NAMED, "--json", "--tile", "100")
     document = checked(result.document)
@@ -529,6 +539,7 @@ def test_the_schema_is_closed_and_described() -> None:
 # ---- Real nets ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["det2", "det3"])
 @pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason=f"there are no nets in {SHARED_MODELS}")
 def test_golden_models(cli: CommandLine, name: str) -> None:
@@ -680,6 +691,7 @@ def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: Comman
     runs(cli, *NET, "p.png", "--resize", "20x24")
 
 
+@pytest.mark.thorough
 def test_large_weights_are_prepared_for_much_work_only(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which takes longer than a few small pictures do."""
     asked: list[bool] = []

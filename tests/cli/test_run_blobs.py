@@ -170,6 +170,7 @@ def test_what_is_no_class_is_not_drawn_as_one(trained: CommandLine) -> None:
     assert told.endswith("has the maps 'conv', 'heat'; choose with --blob which one is drawn")
 
 
+@pytest.mark.thorough
 def test_labels_say_that_numbers_are_classes(trained: CommandLine) -> None:
     (trained.path / "names").write_text("".join(f"name {number}\n" for number in range(6)))
     assert "name 0" in runs(trained, *FILES, "--blob", "fc", "--labels", "names", "--top", "6").out.decode()

@@ -119,6 +119,7 @@ def test_a_dense_net_sees_the_whole_picture(cli: CommandLine) -> None:
     runs(cli, *files, "large.npy", "--crop", "center", "--label-map", "map.png", "--json")
 
 
+@pytest.mark.thorough
 def test_places_in_a_crop_are_places_in_the_picture(cli: CommandLine) -> None:
     """In the report, the JSON and the .npz; what is drawn is the crop, the same as of a file that holds only that."""
     files = net(cli, DATABASE + DENSE)

@@ -375,6 +375,7 @@ def begun(directory: Path, *arguments: str, code: str) -> tuple[int, bytes, str]
     return finish(start(directory, *arguments, code=program))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("out", ["new.caffemodel", "new.h5"])
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["", "force"])
 def test_ctrl_c_in_the_middle_of_the_copy(big: Path, out: str, force: list[str]) -> None:
@@ -387,6 +388,7 @@ def test_ctrl_c_in_the_middle_of_the_copy(big: Path, out: str, force: list[str])
     assert listing(big) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("out", ["new.caffemodel", "new.h5"])
 @pytest.mark.parametrize("size", [0, 1000, 1_900_000])
 def test_files_limited_in_size(big: Path, out: str, size: int) -> None:
@@ -408,6 +410,7 @@ def test_a_full_disk(old: CommandLine, name: str, monkeypatch: pytest.MonkeyPatc
     assert listing(old.path) == before
 
 
+@pytest.mark.thorough
 def test_a_reader_that_leaves(big: Path) -> None:
     before = listing(big)
     reader, writer = os.pipe()

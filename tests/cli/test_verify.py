@@ -68,6 +68,7 @@ def test_a_line_for_each_proof(pair: CommandLine) -> None:
     assert lines[-1].startswith("    prob  exact everywhere: off by ")
 
 
+@pytest.mark.thorough
 def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
     for name in FILES[:2]:
         shutil.copy(GOLDEN / "conversions" / "rnet" / name, cli.path / name)
@@ -147,6 +148,7 @@ def test_the_document(pair: CommandLine) -> None:
     assert 0 < difference["relative"] < difference["allowed"] < 1e-4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["c3d", "rnet", "transpose"])
 def test_documents_of_other_nets(cli: CommandLine, name: str) -> None:
     for file in FILES[:2]:
@@ -237,6 +239,7 @@ def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:
     assert cli.converts(LENET / "net.prototxt", "-o", "c", "--json").document["verification"] is None
 
 
+@pytest.mark.thorough
 def test_convert_verifies_by_the_engine_that_is_chosen(cli: CommandLine) -> None:
     lenet = LENET / "net.prototxt", LENET / "net.caffemodel"
     document = cli.converts(*lenet, "-o", "a", "-w", "b", "--verify", "--engine", "opencv", "--json").document
@@ -376,6 +379,7 @@ def test_outputs_that_the_twin_calls_otherwise(pair: CommandLine, old: str, new:
     assert pair.run("verify", *FILES).code == code
 
 
+@pytest.mark.thorough
 def test_outputs_that_the_twin_lacks_or_has_beside(pair: CommandLine) -> None:
     text = (pair.path / FILES[2]).read_text()
     more = 'layer { name: "more" type: "AbsVal" bottom: "ip1-conv" top: "more" }'
@@ -434,6 +438,7 @@ def test_damaged_arrays(pair: CommandLine, change: Callable[[bytes], bytes]) -> 
     assert told.startswith("caffe-fcn: x.npy: expected an array in a .npy file, found none (")
 
 
+@pytest.mark.thorough
 def test_an_engine_that_is_not_installed(pair: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "needs its Python module" in refused(pair, *FILES, "--engine", "caffe")
 

@@ -56,6 +56,7 @@ def test_it_comes_before_everything_else(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.startswith("caffe-fcn ")
 
 
+@pytest.mark.thorough
 def test_nothing_of_it_is_loaded_before_it_is_asked_for() -> None:
     code = "import sys; before = set(sys.modules); import caffe_fcn.cli.main; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)

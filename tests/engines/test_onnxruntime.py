@@ -175,6 +175,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize(
     ("kind", "memory", "most"),
@@ -199,6 +200,7 @@ def test_memory_beside_the_model(kind: str, memory: str, most: int, tmp_path: Pa
     assert int(done.stdout) < most * size
 
 
+@pytest.mark.thorough
 def test_nothing_is_reported_to_its_makers(tmp_path: Path) -> None:
     """From 1.29 on it keeps an identifier, of what it is about to report, in two places."""
     script = "from caffe_fcn.engines.registry import engine; engine('onnxruntime')"

@@ -205,6 +205,7 @@ def test_a_second_bottom_of_interp_is_refused(tmp_path: Path) -> None:
         OpenCv().load(net_of(text), weights)
 
 
+@pytest.mark.thorough
 def test_a_published_detector() -> None:
     """Up to its boxes OpenCV is the default engine; what follows is told from them in numpy."""
     folder = SHARED_MODELS / "res10"

@@ -53,12 +53,14 @@ def test_twins_are_caffes_at_both_sizes(name: str, tmp_path: Path) -> None:
             assert difference(values.reshape(expected.shape), expected) < TOLERANCE
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["flatten", "lenet", "resnet"])
 def test_originals_and_twins_are_verified(name: str, tmp_path: Path) -> None:
     found = twins.case(GOLDEN / "conversions" / name, tmp_path).verify(VerifySettings(engine=OpenVino(1)))
     assert found.holds and found.engine == "openvino"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_are_caffes_or_refused(name: str) -> None:
     with np.load(GOLDEN / "layers" / name / "io.npz") as file:
@@ -83,6 +85,7 @@ def loaded(text: str, tmp_path: Path, *outputs: str) -> Session:
         return OpenVino(1).load(net, weights, outputs=outputs)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
 @pytest.mark.parametrize("kernel", [2, 3, 4])
 def test_windows_are_counted_and_averaged_as_by_caffe(method: str, kernel: int, tmp_path: Path) -> None:
@@ -181,6 +184,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         session.run({"data": np.zeros((1, 1, 28, 28))})
 
 
+@pytest.mark.thorough
 def test_its_import_reports_nothing(tmp_path: Path) -> None:
     """The package for that is not loaded, so that it also keeps no identifier in the home directory."""
     script = (

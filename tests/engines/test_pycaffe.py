@@ -29,6 +29,8 @@ from tests.engines.nets import case, difference, net_of, weights_of
 from tests.paths import GOLDEN, ROOT
 from tests.surgery.nets import conv, data, fc, layer
 
+pytestmark = pytest.mark.thorough
+
 TEXT = data(shape="1 1 4 4") + conv("c", "data", 2) + fc("f", "c", 3)
 IMAGE = np.ones((1, 1, 4, 4), np.float32)
 

@@ -103,6 +103,7 @@ def test_shapes_as_protobuf_merges_them(blob: bytes, shape: tuple[int, ...], tmp
         assert weights.layers[0].blobs[0].shape == shape
 
 
+@pytest.mark.thorough
 def test_a_long_run_of_unpacked_values_is_one_piece(tmp_path: Path) -> None:
     array = matrix(1000, 600)
     blob = shape_field(array.shape) + unpacked(5, array[:500]) + varint_field(9003, 1) + unpacked(5, array[500:])
@@ -249,12 +250,14 @@ def opens_or_fails_cleanly(path: Path, content: bytes | bytearray) -> None:
         assert str(error).startswith(str(path))
 
 
+@pytest.mark.thorough
 def test_every_truncation(tmp_path: Path) -> None:
     for length in range(len(SMALL)):
         opens_or_fails_cleanly(tmp_path / "m", SMALL[:length])
     fails(model(tmp_path / "t", SMALL[3:-1]), "incomplete")
 
 
+@pytest.mark.thorough
 def test_every_byte_changed(tmp_path: Path) -> None:
     for position in range(len(SMALL)):
         for change in (0x01, 0x80, 0xFF):

@@ -45,6 +45,7 @@ def test_the_corpus_is_whole() -> None:
     assert len(FILES) == 287
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", FILES)
 def test_it_is_written_as_it_was_read(file: str) -> None:
     data = (CORPUS / file).read_bytes()
@@ -52,6 +53,7 @@ def test_it_is_written_as_it_was_read(file: str) -> None:
     assert bytes(document(file).with_edits([])) == data
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", READABLE)
 def test_it_reads_as_protobuf_reads_it(file: str) -> None:
     text = document(file).text.encode("utf-8", "replace").decode()
@@ -83,6 +85,7 @@ def test_its_format_is_told(entry: dict[str, Any]) -> None:
     assert [form for form, true in told.items() if true] == [form for form in told if form == entry["format"]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", [file for file in READABLE if file not in MIXED])
 def test_its_upgrade_is_written_in_place(file: str) -> None:
     old = typed(file).message

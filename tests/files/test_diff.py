@@ -62,6 +62,7 @@ def apply(patch: str, text: str) -> str:
 LINES = st.lists(st.sampled_from(["a: 1", "b {", "}", "", "# c", "\t\r", "c: 'x' \r", "# \u2028\x85"]), max_size=30)
 
 
+@pytest.mark.thorough
 @given(LINES, st.sampled_from(["", "\n", "# no newline here"]), randoms())
 @settings(max_examples=500, deadline=None)
 def test_applying_the_diff_gives_the_edited_text(lines: list[str], end: str, random: Random) -> None:
@@ -76,6 +77,7 @@ def test_applying_the_diff_gives_the_edited_text(lines: list[str], end: str, ran
         assert apply(patch, document.text) == expected
 
 
+@pytest.mark.thorough
 @given(randoms())
 @settings(max_examples=100, deadline=None)
 def test_it_is_the_diff_that_any_other_tool_makes(random: Random) -> None:

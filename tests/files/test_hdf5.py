@@ -414,6 +414,7 @@ def test_a_shape_and_an_offset_that_lie(tmp_path: Path) -> None:
             open_hdf5(path)
 
 
+@pytest.mark.thorough
 def test_truncated_at_any_length(tmp_path: Path) -> None:
     for whole in (CAFFES.read_bytes(), made(tmp_path / "z.h5", WAYS["gzip"][0]).read_bytes()):
         for size in [*range(0, 300, 7), *range(300, len(whole), len(whole) // 60), len(whole) - 1]:
@@ -423,6 +424,7 @@ def test_truncated_at_any_length(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["contiguous", "gzip"])
 @pytest.mark.parametrize("latest", [False, True], ids=["", "latest"])
 def test_any_damage_is_read_or_refused(way: str, latest: bool, tmp_path: Path) -> None:
@@ -709,6 +711,7 @@ WRITE = """
 MIB = 1 << 20
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_weights(tmp_path: Path) -> None:
     source = sparse_model(tmp_path / "m", 200 * MIB)
     assert memory(WRITE, source, tmp_path / "w.h5") < 100
@@ -732,6 +735,7 @@ def bomb(path: Path, size: int) -> Path:
     return made(path, fill)
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_what_is_compressed(tmp_path: Path) -> None:
     source = bomb(tmp_path / "w.h5", 120 * MIB)
     assert source.stat().st_size < MIB

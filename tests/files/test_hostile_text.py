@@ -14,6 +14,8 @@ from caffe_fcn.errors import PrototxtError
 from caffe_fcn.files.prototxt import parse
 from tests.files.texts import prototxts, randoms
 
+pytestmark = pytest.mark.thorough
+
 PLACE = re.compile(r"net\.prototxt:(\d+):(\d+): (.*)")
 MILLION = 1_000_000
 ALPHABET = st.sampled_from([*"ab1-.:;,{}<>[]\"'\\#\n\r\t $=%@", "\ufeff", "\u00e9", "\udcff", "\x1b", "\0", "\u2028"])

@@ -24,6 +24,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.thorough
 def test_an_interrupt_comes_afterwards() -> None:
     """In a process of its own: what runs the tests has threads and handlers that an interrupt may end."""
     made = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True, check=False)

@@ -45,6 +45,7 @@ def failure(text: str | bytes) -> tuple[int, int, str, str, str]:
 # ---- Lossless ----
 
 
+@pytest.mark.thorough
 @given(prototxts())
 @settings(max_examples=200, deadline=None)
 def test_what_is_read_is_what_is_written(text: str) -> None:
@@ -62,6 +63,7 @@ def test_any_bytes_in_a_comment_survive(data: bytes) -> None:
     assert bytes(parse(data)) == data
 
 
+@pytest.mark.thorough
 @given(prototxts())
 @settings(max_examples=100, deadline=None)
 def test_every_node_points_at_what_it_is(text: str) -> None:
@@ -255,6 +257,7 @@ def test_bytes_that_are_not_utf8_are_shown_as_question_marks() -> None:
     assert failure(b'a: "\xff\xfe" = 1')[3:] == ('a: "??" = 1', " " * 8 + "^")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("before", [0, 10, 59, 60, 61, 300, 100_000])
 @pytest.mark.parametrize("after", [0, 30, 300])
 def test_a_long_line_is_shown_around_the_caret(before: int, after: int) -> None:
@@ -281,6 +284,7 @@ def test_control_characters_never_reach_a_terminal(char: str) -> None:
 # ---- Edits ----
 
 
+@pytest.mark.thorough
 @given(prototxts(), randoms())
 @settings(max_examples=200, deadline=None)
 def test_edits_change_what_they_name_and_nothing_else(text: str, random: Random) -> None:
@@ -321,6 +325,7 @@ def test_the_edited_document_keeps_the_name_and_is_parsed() -> None:
 # ---- Places ----
 
 
+@pytest.mark.thorough
 @given(prototxts(), randoms())
 @settings(max_examples=100, deadline=None)
 def test_positions_count_lines_and_columns_from_one(text: str, random: Random) -> None:

@@ -339,6 +339,7 @@ def test_a_comment_that_stays_swallows_nothing(text: str) -> None:
 # ---- Properties ----
 
 
+@pytest.mark.thorough
 @given(nets(), randoms())
 @settings(max_examples=300, deadline=None)
 def test_the_text_reads_as_the_changed_net(net_and_text: tuple[Any, str], random: Random) -> None:
@@ -353,6 +354,7 @@ def test_the_text_reads_as_the_changed_net(net_and_text: tuple[Any, str], random
     assert reconcile(result, new, new) == []
 
 
+@pytest.mark.thorough
 @given(nets())
 @settings(max_examples=100, deadline=None)
 def test_no_change_gives_no_edits(net_and_text: tuple[Any, str]) -> None:
@@ -361,12 +363,14 @@ def test_no_change_gives_no_edits(net_and_text: tuple[Any, str]) -> None:
     assert reconcile(parse(text), net, net, Moves(NAMES, {"layer": list(range(len(net.layer)))})) == []
 
 
+@pytest.mark.thorough
 @given(nets(), nets())
 @settings(max_examples=100, deadline=None)
 def test_any_net_becomes_any_other(one: tuple[Any, str], other: tuple[Any, str]) -> None:
     reconciled(parse(one[1]), other[0])
 
 
+@pytest.mark.thorough
 @given(nets(), randoms())
 @settings(max_examples=100, deadline=None)
 def test_layers_that_do_not_change_stay_as_they_are_written(net_and_text: tuple[Any, str], random: Random) -> None:

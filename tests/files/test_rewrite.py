@@ -218,6 +218,7 @@ def test_a_file_beyond_4_gib_is_rewritten_where_it_has_to_be(tmp_path: Path) -> 
     np.testing.assert_array_equal(last.blobs[0].data, matrix(2, 3).ravel())
 
 
+@pytest.mark.thorough
 def test_any_damage_is_rewritten_or_refused(tmp_path: Path) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     for position in range(len(SMALL)):
@@ -233,6 +234,7 @@ def test_any_damage_is_rewritten_or_refused(tmp_path: Path) -> None:
     os.close(null)
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     """The limit is for files of one process, so this one has to be another."""
     source = model(tmp_path / "m", layer("fc", [shape_field((300, 300)) + packed(5, matrix(300, 300))]))

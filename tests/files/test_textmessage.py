@@ -44,6 +44,7 @@ def failure(text: str | bytes, message: str = "NetParameter") -> str:
 # ---- The whole of a net ----
 
 
+@pytest.mark.thorough
 @given(nets())
 @settings(max_examples=200, deadline=None)
 def test_a_net_reads_as_it_was_spelled(net_and_text: tuple[Any, str]) -> None:
@@ -51,6 +52,7 @@ def test_a_net_reads_as_it_was_spelled(net_and_text: tuple[Any, str]) -> None:
     assert regular(text, "NetParameter") == net
 
 
+@pytest.mark.thorough
 @given(nets())
 @settings(max_examples=100, deadline=None)
 def test_it_reads_as_protobuf_reads_it(net_and_text: tuple[Any, str]) -> None:
@@ -59,6 +61,7 @@ def test_it_reads_as_protobuf_reads_it(net_and_text: tuple[Any, str]) -> None:
     assert typed(text).message == text_format.Parse(text, schema.message_class("NetParameter")())
 
 
+@pytest.mark.thorough
 @given(prototxts())
 @settings(max_examples=200, deadline=None)
 def test_any_text_has_a_message_or_a_located_error(text: str) -> None:

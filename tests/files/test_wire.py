@@ -68,6 +68,7 @@ def test_what_is_no_field_is_an_error(data: bytes, expected: str) -> None:
         fields(data)
 
 
+@pytest.mark.thorough
 def test_a_file_of_nothing_but_fields_is_given_up() -> None:
     with pytest.raises(WireError, match="at most 300,000 fields"):
         fields(b"\x0a\x00" * (MAX_FIELDS + 1))

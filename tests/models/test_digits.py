@@ -81,6 +81,7 @@ def test_an_empty_picture_stays_dark(twin: tuple[Model, Geometry]) -> None:
     assert (probabilities.argmax(axis=0) == BACKGROUND).all()
 
 
+@pytest.mark.thorough
 def test_the_dense_map_is_the_classifier_on_every_window(twin: tuple[Model, Geometry]) -> None:
     picture, _ = read_picture()
     dense = predict(twin[0], to_input(picture[None]))[0]
@@ -144,6 +145,7 @@ def test_the_gradients_are_the_slopes_of_the_loss() -> None:
             assert slope[place] == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-3)
 
 
+@pytest.mark.thorough
 def test_training_learns_and_writes_what_it_learned(tmp_path: Path) -> None:
     samples, _ = load_samples()
     model, losses = train(samples, steps=100, batch=8, report=lambda line: None)

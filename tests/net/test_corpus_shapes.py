@@ -28,6 +28,7 @@ def test_the_corpus_has_measured_nets() -> None:
     assert len(MEASURED) > 100
 
 
+@pytest.mark.thorough
 @needs_corpus
 @pytest.mark.parametrize("entry", MEASURED, ids=lambda entry: entry["file"])
 def test_a_measured_net(entry: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def offsets_in(source: SourceNet) -> dict[str, list[int]]:
     return {each.name: list(each.crop_param.offset) for each in source.net.layer if each.type == "Crop"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", OFFSETS)
 def test_offsets_are_those_of_the_coordinate_map(name: str) -> None:
     found = readings(read_net(CROPS / f"{name}.in.prototxt"), sizes=name not in ("negative", "scale_off"))

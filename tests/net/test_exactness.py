@@ -233,6 +233,7 @@ def stacked(names: str, bottom: str, steps: Sequence[Step]) -> tuple[str, str]:
     return text, bottom
 
 
+@pytest.mark.thorough
 @settings(RELAXED, max_examples=60)
 @given(st.lists(STEPS, min_size=1, max_size=4))
 def test_the_word_for_stacks(steps: list[Step]) -> None:
@@ -249,6 +250,7 @@ def test_the_word_for_stacks(steps: list[Step]) -> None:
         assume(False)
 
 
+@pytest.mark.thorough
 @settings(RELAXED, max_examples=100)
 @given(st.lists(STEPS, max_size=2), st.integers(0, 1), st.lists(STEPS, min_size=1, max_size=3))
 def test_inner_cells_are_what_the_net_says_of_windows(before: list[Step], more: int, behind: list[Step]) -> None:

@@ -182,6 +182,7 @@ def test_many_fields_are_not_all_told() -> None:
     assert note.startswith('layers "a0", "a1", "a2" and 2 more: odd is in no fork')
 
 
+@pytest.mark.thorough
 def test_a_file_of_nothing_but_strange_fields_is_told_of_in_a_few_lines() -> None:
     text = layer("a", "ReLU", " ".join(f"odd_{number}: 1" for number in range(20_000)))
     net = read(INPUT + text)

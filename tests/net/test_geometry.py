@@ -95,6 +95,7 @@ def test_an_input_lies_on_itself_and_a_flat_blob_nowhere() -> None:
     assert geometries["fc6"] is None
 
 
+@pytest.mark.thorough
 @given(
     st.lists(
         st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2)), min_size=1, max_size=4
@@ -122,6 +123,7 @@ def test_composed_convolutions_cover_what_brute_force_finds(layers: list[tuple[i
     assert exact(geometry) is not any(pad for _, _, pad, _ in layers)
 
 
+@pytest.mark.thorough
 @given(st.integers(1, 7), st.integers(1, 4), st.integers(0, 2))
 def test_a_deconvolution_covers_what_brute_force_finds(kernel: int, stride: int, pad: int) -> None:
     parameters = (

@@ -59,6 +59,7 @@ def layer(fork: str, text: str, *more: str) -> Any:
 # ---- Every field of every fork ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fork", forks())
 def test_a_net_with_every_field_of_a_fork_comes_back(write: Write, fork: str) -> None:
     net = net_of(fork)
@@ -71,6 +72,7 @@ def test_a_net_with_every_field_of_a_fork_comes_back(write: Write, fork: str) ->
         assert len(net_in(write(net)).net.layer) == len(net.layers or net.layer)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fork", forks())
 def test_a_single_layer_comes_back_or_is_refused_by_name(write: Write, fork: str) -> None:
     """Never another net: where forks disagree and nothing else in the file decides, the layer is named."""
@@ -252,6 +254,7 @@ def test_a_field_that_no_fork_has_refuses_the_layer(tmp_path: Path, param: bytes
         assert str(caught.value).endswith("; no known fork of Caffe reads all of the file: give the prototxt as well")
 
 
+@pytest.mark.thorough
 def test_only_those_are_offered_that_read_the_file(write: Write) -> None:
     """Each name that is offered leads on, and no other does; also where a name was given."""
     path = write(layer("intel", INPUT, POOL))

@@ -64,6 +64,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @given(STEPS, st.integers(0, 12), st.integers(0, 2**32 - 1))
 def test_without_padding_and_partial_windows_dense_is_sliding(steps: list[Step], more: int, seed: int) -> None:
     nominal = geometry_of(steps, 99).window[1]

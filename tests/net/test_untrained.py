@@ -62,6 +62,7 @@ def test_a_split_that_means_something_stays(tmp_path: Path, text: str) -> None:
     assert list(inside(tmp_path, text)) == list(text_format.Parse(text, schema.NetParameter()).layer)
 
 
+@pytest.mark.thorough
 def test_what_caffe_has_saved_is_the_net_it_was_given() -> None:
     """But for an Input layer, as the upgrade makes it, and what layers set themselves: rates of 0, loss weights."""
     assert len(FROM_CAFFE) > 90

@@ -227,6 +227,7 @@ def write_hollow(path: Path, field: int, item: int, outputs: int, inputs: int) -
         file.truncate(len(start) + size)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize(("field", "item"), [(5, 4), (8, 8)], ids=["floats", "doubles"])
 @pytest.mark.parametrize("where", ["inside", "beside"])

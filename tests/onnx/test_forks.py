@@ -185,6 +185,7 @@ MEANS = {
 """Methods of a pooling: whether they average, and whether padding counts."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rounding", ["", "ceil_mode: false", "torch_pooling: true", "round_mode: FLOOR"])
 @pytest.mark.parametrize("method", MEANS)
 def test_poolings_of_forks(method: str, rounding: str, tmp_path: Path) -> None:

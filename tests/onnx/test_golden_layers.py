@@ -78,6 +78,7 @@ def test_axes_are_free_unless_the_layer_forbids(name: str) -> None:
         assert "batch" in free or name == "reshape_full"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOWERED)
 def test_one_graph_serves_every_size(name: str) -> None:
     """At sizes and batches of which the graph knows nothing, it gives what a graph made for that size gives."""

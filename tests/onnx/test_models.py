@@ -58,6 +58,7 @@ def check(lowered: Lowered) -> dict[str, tuple[int, ...]]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_model_is_lowered_and_runs(path: Path, tmp_path: Path) -> None:
     net = net_in(path)

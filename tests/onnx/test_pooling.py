@@ -65,6 +65,7 @@ def pooling(parameters: str, tmp_path: Path, *shape: int, top: str = "out", fixe
         return load(net, weights, fixed=fixed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
 @pytest.mark.parametrize("down", [False, True], ids=["ceil", "floor"])
 @pytest.mark.parametrize("kernel", range(1, 6))
@@ -111,6 +112,7 @@ UNEQUAL = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
 @pytest.mark.parametrize(("high", "wide"), UNEQUAL)
 def test_axes_have_windows_of_their_own(

@@ -396,6 +396,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pyt
     assert Image.MAX_IMAGE_PIXELS  # pillow's own limit is as it was
 
 
+@pytest.mark.thorough
 def test_damaged_bytes_raise_no_other_error(tmp_path: Path) -> None:
     draw = random.Random(0)
     exif = Image.Exif()
@@ -447,6 +448,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "most"), [("a.npy", 12), ("fortran.npy", 12), ("a.tif", 12), ("a.png", 50)])
 def test_memory_is_that_of_the_boxes(tmp_path: Path, name: str, most: int) -> None:
     pixels: NDArray[Any] = np.zeros((4000, 4000), np.uint8)  # 16 MB

@@ -238,6 +238,7 @@ def test_numbers_beyond_a_byte_go_from_the_lowest_to_the_highest(tmp_path: Path)
     assert made[0, 0] == 0 and made[0, -1] == 255 and (np.diff(made[0].astype(int)) >= 0).all()
 
 
+@pytest.mark.thorough
 def test_a_picture_read_by_bands_is_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     np.save(tmp_path / "a.npy", random.integers(0, 256, (451, 603), np.uint8))
@@ -404,6 +405,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.thorough
 def test_memory_is_that_of_what_is_drawn(tmp_path: Path) -> None:
     picture(tmp_path, 8000, 8000)  # 64 MB, and the map 176
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "a.npy")]

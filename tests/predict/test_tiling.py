@@ -30,6 +30,8 @@ from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.engines.nets import net_of
 from tests.surgery.nets import conv, data, layer
 
+pytestmark = pytest.mark.thorough
+
 KINDS = ("conv", "pool", "branch", "coarse", "finer", "skip", "crop", "cut", "shift", "relu")
 
 

@@ -192,6 +192,7 @@ def test_one_output_of_two(tmp_path: Path) -> None:
     assert [each.identical for each in found.same_size.outputs] == [True, False]
 
 
+@pytest.mark.thorough
 def test_an_axis_along_space_that_the_original_does_not_have_is_no_excuse(tmp_path: Path) -> None:
     """A Softmax over one channel makes ones, and so does one along an axis of one cell: of the nominal map."""
     text = data(shape="1 2 6 6") + fc("fc", "data", 1) + layer("soft", "Softmax", "fc")

@@ -179,6 +179,7 @@ def test_a_padding_changed_in_the_twin(tmp_path: Path) -> None:
     assert fields(found)[0] == ("one", "pad", "1×1", "2×2")
 
 
+@pytest.mark.thorough
 def test_a_difference_that_borders_do_not_explain(tmp_path: Path) -> None:
     """Over a single cell a padded kernel sees its centre alone, however far apart its other taps are."""
     text = data(shape="1 2 5 5") + conv("whole", "data", 3, kernel=5) + conv("around", "whole", 3, more="pad: 1")

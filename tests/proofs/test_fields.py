@@ -123,6 +123,7 @@ def test_a_nan_equals_a_nan(kind: str, params: str) -> None:
     assert first == second != other and hash(first) == hash(second)
 
 
+@pytest.mark.thorough
 def test_what_a_converted_layer_must_say(tmp_path: Path) -> None:
     pair = written(data() + conv("c", "data", 4) + fc("fc", "c", 3), tmp_path)
     for kernel in ("kernel_h: 6 kernel_w: 8 pad: 1", "kernel_h: 6 kernel_w: 8 stride: 2"):

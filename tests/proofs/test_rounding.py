@@ -57,6 +57,7 @@ def magnified(name: str) -> str:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MAGNIFIERS)
 def test_a_twin_that_magnifies_errors_is_proven(name: str, tmp_path: Path) -> None:
     pair = written(magnified(name), tmp_path)
@@ -68,6 +69,7 @@ def test_a_twin_that_magnifies_errors_is_proven(name: str, tmp_path: Path) -> No
     assert ends(pair.verify(VerifySettings(proofs=("same-size",)))) == [FAILS]
 
 
+@pytest.mark.thorough
 def test_what_is_allowed_follows_the_errors(tmp_path: Path) -> None:
     """A power multiplies relative errors by its exponent."""
     allowed = []
@@ -99,6 +101,7 @@ def test_what_rounding_decides_before_the_classifier_does_not_matter(tmp_path: P
     assert found.holds and found.notes[-1].startswith("compared from 'x' on")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("relative", [1e-2, 1e-3, 1e-4])
 def test_how_small_a_change_is_found(relative: float, tmp_path: Path) -> None:
     """Of the kernel of any layer, in a net of three layers; the proof of the weights finds one bit."""

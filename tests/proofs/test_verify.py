@@ -47,6 +47,7 @@ PADS = {"c3d", "caffenet", "resnet", "rnet", "vgg", "det2", "det3"}
 # ---- What is a twin ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("folder", CASES + MODELS, ids=lambda path: path.name)
 def test_converted_classifiers_are_proven(folder: Path, tmp_path: Path) -> None:
     if not folder.exists():
@@ -137,6 +138,7 @@ def test_layers_of_the_weights_that_the_net_lacks_are_compared(tmp_path: Path) -
     assert "'aux'" in failures(pair.verify())[0]
 
 
+@pytest.mark.thorough
 def test_a_training_net_is_looked_at_in_both_phases(tmp_path: Path) -> None:
     text = (
         data(shape="1 2 6 6")
@@ -320,6 +322,7 @@ def test_a_tolerance_takes_the_place_of_the_derived_one(lenet: Pair) -> None:
     assert lenet.verify(VerifySettings(tolerance=1e-4)).holds
 
 
+@pytest.mark.thorough
 def test_the_derived_tolerance_is_tight(lenet: Pair) -> None:
     """A ten-thousandth of one kernel is more than rounding."""
     lenet.blobs(
@@ -328,6 +331,7 @@ def test_the_derived_tolerance_is_tight(lenet: Pair) -> None:
     assert ends(lenet.verify()) == [FAILS, FAILS, FAILS]
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_numbers(lenet: Pair) -> None:
     one, two = (lenet.verify(VerifySettings(seed=5, samples=3, windows=7)) for _ in range(2))
     assert one == two and one.dense is not None and one.dense.sampled == 7

@@ -29,23 +29,27 @@ def test_a_seed_makes_one_net() -> None:
     assert pairs and all((blob == again).all() for pair in pairs for blob, again in pair)
 
 
+@pytest.mark.thorough
 def test_every_rule_is_used() -> None:
     found = Counter(layer.type for seed in range(400) for layer in random_net(seed).net.layer)
     assert set(RULES) - set(found) <= {"Crop", "Embed"}
     assert found["InnerProduct"] > 400 and found["DummyData"] and found["Data"] and found["Accuracy"]
 
 
+@pytest.mark.thorough
 def test_a_wrong_lowering_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOWERINGS, "Sigmoid", lambda site: site.build.node("Tanh", site.inputs[0]))
     assert kinds(outcomes_of(SEEDS)) == {"lowering"}
 
 
+@pytest.mark.thorough
 def test_a_wrong_conversion_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns that run cell after cell are left where they are."""
     monkeypatch.setattr("caffe_fcn.surgery.edits.ToConvolution.reordered", False)
     assert kinds(outcomes_of(range(20_020, 20_033))) == {"convert"}
 
 
+@pytest.mark.thorough
 def test_a_verdict_that_is_no_verdict_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surviving, "verdict", lambda *_: SimpleNamespace(holds=True))
     found = outcomes_of(SEEDS, mutants=2)

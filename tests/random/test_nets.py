@@ -6,6 +6,8 @@ import pytest
 
 from tests.random.examining import outcomes_of
 
+pytestmark = pytest.mark.thorough
+
 CHUNK = 20
 CHUNKS = range(10_000, 10_200, CHUNK)
 WITH_MUTANTS = (10_200, 10_220)

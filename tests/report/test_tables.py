@@ -97,6 +97,7 @@ def test_a_table_without_rows_has_its_titles() -> None:
     assert render([TABLE._replace(rows=[], foot=None)], None).startswith("layer  bottoms  extra  count\n───")
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(
     rows=st.lists(

@@ -124,6 +124,7 @@ def test_a_message_nobody_knows_is_an_attribute_error() -> None:
 # ---- The descriptor sets that are checked in ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["caffe", "forks"])
 def test_the_descriptor_set_is_what_the_proto_compiles_to(name: str, tmp_path: Path) -> None:
     # grpcio-tools is in the `dev` extra: only somebody's own environment may lack it.
@@ -237,6 +238,7 @@ print("side by side")
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", ["theirs = rival(); mine = ours()", "mine = ours(); theirs = rival()"])
 @pytest.mark.parametrize("runtime", ["upb", "python"])
 def test_another_caffe_proto_lives_beside_ours(order: str, runtime: str) -> None:

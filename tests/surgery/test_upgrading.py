@@ -170,6 +170,7 @@ def legacy_entries() -> list[Any]:
     return [pytest.param(each, id=each["file"]) for each in entries if each["format"][:2] in ("V0", "V1")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("entry", legacy_entries())
 def test_old_nets_of_the_corpus(entry: dict[str, Any]) -> None:
     path = CORPUS / entry["file"]
