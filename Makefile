@@ -36,7 +36,7 @@ demo: $(RUN) ## convert the digits model, prove its twin, run that on a picture,
 	@printf '  %s  %s\n' '$(DEMO)/heat.png  ' 'each of the 14 digits lights up where it stands, all else is dark' \
 		'$(DEMO)/labels.png' 'which digit it is, by colour'
 
-quick: $(DEV) ## run the quick tests, in less than a minute: for use while coding
+quick: $(DEV) ## run the quick tests, in less than a minute: for work
 	$(BIN)/python -m pytest -q -n auto -m 'not thorough and not slow' --durations 5 --durations-min 0.2
 
 test: $(DEV) lint ## lint, then run all tests except the slow ones: before each commit

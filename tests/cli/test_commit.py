@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
-import signal
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from caffe_fcn import api
 from caffe_fcn.errors import OutputError
 from tests.cli.conftest import CommandLine, listing, the_message
+from tests.paths import ROOT
 
 NET = ["net.prototxt", "net.caffemodel"]
 TWIN = ["t.prototxt", "t.caffemodel"]
@@ -33,16 +39,19 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
 @pytest.fixture
 def ready(lenet: CommandLine, request: pytest.FixtureRequest) -> CommandLine:
     """A directory in which the command NAME finds its inputs, and old files where its outputs go."""
-    arguments, outputs = COMMANDS[request.node.callspec.params["name"]]
-    if arguments[0] == "run":
-        from PIL import Image
+    prepare(lenet, request.node.callspec.params["name"])
+    return lenet
 
+
+def prepare(cli: CommandLine, name: str) -> None:
+    """Put what the command NAME reads beside the net in the current directory, and old files where its outputs go."""
+    arguments, outputs = COMMANDS[name]
+    if arguments[0] == "run":
         Image.fromarray(np.arange(40 * 50, dtype="u1").reshape(40, 50)).save("a.png")
-        lenet.converts("net.prototxt", "net.caffemodel", "-o", "t.prototxt", "-w", "t.caffemodel")
+        cli.converts("net.prototxt", "net.caffemodel", "-o", "t.prototxt", "-w", "t.caffemodel")
     for output in outputs:
         os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
-        (lenet.path / output).write_bytes(b"the old " + output.encode())
-    return lenet
+        Path(output).write_bytes(b"the old " + output.encode())
 
 
 def failing_at(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
@@ -57,6 +66,7 @@ def failing_at(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     monkeypatch.setattr(os, "replace", failing)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_failing_rename_puts_the_others_back(ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     arguments, outputs = COMMANDS[name]
@@ -74,32 +84,59 @@ def test_a_failing_rename_puts_the_others_back(ready: CommandLine, monkeypatch: 
     assert all(after[output] != before[output] for output in outputs)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_signal_between_two_renames_waits(ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """After the first of them, when one file is new and the other old."""
-    arguments, outputs = COMMANDS[name]
-    before = listing(ready.path)
-    replace = os.replace
-    sent: list[str] = []
+INTERRUPTED = """
+import contextlib, io, json, os, signal, sys
+from caffe_fcn.cli.main import run
+signal.signal(signal.SIGINT, signal.default_int_handler)
+replace, sent = os.replace, []
+def interrupted(old, new):
+    replace(old, new)
+    if os.path.relpath(new) in outputs and not sent:
+        sent.append(new)
+        signal.raise_signal(signal.SIGINT)
+os.replace = interrupted
+for directory, arguments, outputs in json.load(sys.stdin):
+    os.chdir(directory)
+    sent.clear()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run([*arguments, "--force"])
+    print(json.dumps([len(sent), code, err.getvalue()]))
+"""
+"""Runs each command in its directory, with a SIGINT after the first of its renames, when one file is new and the other
+old."""
 
-    def interrupted(old: str, new: str) -> None:
-        replace(old, new)
-        if os.path.relpath(new) in outputs and not sent:
-            sent.append(new)
-            signal.raise_signal(signal.SIGINT)
 
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "replace", interrupted)
-            result = ready.run(*arguments, "--force")
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert sent and result.code == 1
-    assert the_message(result.err) == "interrupted; no file is half written"
-    after = listing(ready.path)
-    assert set(after) == set(before)
-    assert all(after[output] != before[output] for output in outputs)
+@pytest.mark.thorough
+def test_a_signal_between_two_renames_waits(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process of their own for all commands: an interrupt may end one that runs tests."""
+    before, commands = {}, []
+    for name, (arguments, outputs) in COMMANDS.items():
+        directory = lenet.path / name
+        directory.mkdir()
+        for file in NET:
+            shutil.copy(file, directory / file)
+        with monkeypatch.context() as moved:
+            moved.chdir(directory)
+            prepare(lenet, name)
+        before[name] = listing(directory)
+        commands.append((str(directory), arguments, outputs))
+    made = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        input=json.dumps(commands),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = made.stdout.splitlines()
+    assert len(told) == len(COMMANDS), made.stderr
+    for line, (name, (_, outputs)) in zip(told, COMMANDS.items(), strict=True):
+        sent, code, err = json.loads(line)
+        assert (sent, code) == (1, 1), (name, err)
+        assert the_message(err) == "interrupted; no file is half written"
+        after = listing(lenet.path / name)
+        assert set(after) == set(before[name])
+        assert all(after[output] != before[name][output] for output in outputs)
 
 
 @pytest.mark.parametrize("name", ["convert"])

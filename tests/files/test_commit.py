@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import pytest
 from caffe_fcn.errors import OutputError
 from caffe_fcn.files import atomic, interruption
 from caffe_fcn.files.atomic import OutputFiles
+from tests.paths import ROOT
 
 FILES = [
     ("net", True),
@@ -228,43 +230,56 @@ def signal_at_line(number: int, count: int) -> Iterator[list[int]]:
         sys.settrace(None)
 
 
-@pytest.mark.parametrize("name", INTERRUPTIBLE)
-@pytest.mark.parametrize("failing", [False, True], ids=["", "failing"])
-def test_a_signal_at_any_line_of_a_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, failing: bool
-) -> None:
-    number = getattr(signal, name)
-    handlers = [signal.signal(getattr(signal, each), signal.default_int_handler) for each in INTERRUPTIBLE]
-    if failing:
-        monkeypatch.setattr(os, "replace", Strike("replace", 2, OSError(errno.EIO, "I/O error"), after=False))
-    try:
-        interrupted = 0
-        for count in itertools.count(1):
-            directory = tmp_path / str(count)
-            before = make_pair(directory)
+def interrupt_every_line(parent: Path, name: str, failing: bool) -> int:
+    """Commit in new directories of PARENT, with the signal NAME at one line after the other, while the second rename is
+    FAILING or not; return how many times it came. For a process of its own: the handlers of signals change."""
+    for each in INTERRUPTIBLE:
+        signal.signal(getattr(signal, each), signal.default_int_handler)
+    replace = os.replace
+    for count in itertools.count(1):
+        directory = parent / f"{name} {failing} {count}"
+        before = make_pair(directory)
+        error: BaseException | None = None
+        with OutputFiles() as outputs:
+            for each, overwrite in FILES:
+                outputs.add(directory / each, overwrite=overwrite).write(b"new")
             if failing:
-                os.replace.calls = 0  # type: ignore[attr-defined]
-            error: BaseException | None = None
-            with OutputFiles() as outputs:
-                for each, overwrite in FILES:
-                    outputs.add(directory / each, overwrite=overwrite).write(b"new")
-                try:
-                    with signal_at_line(number, count) as lines:
-                        outputs.commit()
-                except (OutputError, KeyboardInterrupt) as caught:
-                    error = caught
-            done = (directory / "net").read_bytes() == b"new"
-            assert_all_or_nothing(directory, before, done)
-            assert not (done and failing)
-            if lines[0] < count:
-                break
-            # It is never lost.
-            assert isinstance(error, KeyboardInterrupt)
-            interrupted += 1
-        assert interrupted > 50
-    finally:
-        for each, handler in zip(INTERRUPTIBLE, handlers, strict=True):
-            signal.signal(getattr(signal, each), handler)
+                os.replace = Strike("replace", 2, OSError(errno.EIO, "I/O error"), after=False)
+            try:
+                with signal_at_line(getattr(signal, name), count) as lines:
+                    outputs.commit()
+            except (OutputError, KeyboardInterrupt) as caught:
+                error = caught
+            finally:
+                os.replace = replace
+        done = (directory / "net").read_bytes() == b"new"
+        assert_all_or_nothing(directory, before, done)
+        assert not (done and failing)
+        if lines[0] < count:
+            return count - 1
+        assert isinstance(error, KeyboardInterrupt), f"{name} at line {count} was lost"
+    raise AssertionError("unreachable")
+
+
+INTERRUPTING = """
+import pathlib, sys
+from tests.files.test_commit import INTERRUPTIBLE, interrupt_every_line
+for name in INTERRUPTIBLE:
+    for failing in (False, True):
+        print(name, failing, interrupt_every_line(pathlib.Path(sys.argv[1]), name, failing))
+"""
+
+
+@pytest.mark.thorough
+def test_a_signal_at_any_line_of_a_commit(tmp_path: Path) -> None:
+    """In a process of its own: an interrupt may end one that runs tests."""
+    command = [sys.executable, "-c", INTERRUPTING, str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = [line.split() for line in made.stdout.splitlines()]
+    assert [(name, failing) for name, failing, _ in told] == [
+        (name, failing) for name in INTERRUPTIBLE for failing in ("False", "True")
+    ], made.stderr
+    assert all(int(count) > 50 for _, _, count in told)
 
 
 def test_a_commit_on_another_thread(pair: Path) -> None:
