@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from types import TracebackType
 
 from environments import InstallError, python_with
@@ -57,6 +58,9 @@ BATCH = 16
 
 _SIDE = 2048
 """Of the matrices whose product is what the machine can do."""
+
+_PAUSE = 0.3
+"""Seconds before each run: the threads of the contender before, which wait for more work by spinning, sleep by then."""
 
 _WARMING = 2
 """Rounds before what counts; OpenCV, for one, plans its memory in two."""
@@ -185,6 +189,7 @@ class DenseMap:
             for turn in range(bench.runs + _WARMING):
                 for worker, samples in zip(workers, taken, strict=True):
                     bench.progress(f"{worker.name}, turn {turn} of {bench.runs + _WARMING - 1}")
+                    sleep(_PAUSE)
                     samples.append(worker.run())
                     _check(worker, workers[0])
         return [series(worker, samples[_WARMING:]) for worker, samples in zip(workers, taken, strict=True)]
