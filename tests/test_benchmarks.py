@@ -29,9 +29,9 @@ from caffe_fcn.files.prototxt import parse
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import interpret
-from caffe_fcn.surgery.convert import Settings, plan
+from caffe_fcn.passes.conversion import Settings, plan
+from tests.passes.nets import data, fc, layer
 from tests.paths import ROOT
-from tests.surgery.nets import data, fc, layer
 
 pytestmark = pytest.mark.thorough
 

@@ -24,7 +24,7 @@ RANKS = {
     "files": 1,
     "net": 2,
     "model": 3,
-    "surgery": 4,
+    "passes": 4,
     "onnx": 5,
     "engines": 6,
     "proofs": 7,
@@ -144,13 +144,13 @@ def test_click_stays_in_the_command_line(module: str) -> None:
     assert [found for found in imports_of_module(module) if is_under(found.name, "click")] == []
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) in ("net", "surgery")])
+@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) == "net"])
 def test_what_a_net_means_needs_no_numpy(module: str) -> None:
     assert [found for found in imports_of_module(module) if is_under(found.name, "numpy")] == []
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) == "files"])
-def test_files_load_numpy_only_when_values_are_touched(module: str) -> None:
+@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) in ("files", "model", "passes")])
+def test_numpy_is_loaded_only_when_values_are_touched(module: str) -> None:
     numpy = [found for found in imports_of_module(module) if is_under(found.name, "numpy")]
     assert [found for found in numpy if found.when == "start"] == []
 
@@ -210,7 +210,7 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
     [
         ("caffe_fcn.net.graph", "caffe_fcn.files.prototxt", True),
         ("caffe_fcn.files.prototxt", "caffe_fcn.net.graph", False),
-        ("caffe_fcn.surgery.edits", "caffe_fcn.schema", True),
+        ("caffe_fcn.passes.edits", "caffe_fcn.schema", True),
         ("caffe_fcn.schema", "caffe_fcn.errors", True),
         ("caffe_fcn.errors", "caffe_fcn.schema", False),
         ("caffe_fcn.report.verify", "caffe_fcn.proofs.records", True),
@@ -220,16 +220,16 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
         ("caffe_fcn.predict.picture_net", "caffe_fcn.proofs.records", False),
         ("caffe_fcn.engines.temporary", "caffe_fcn.onnx.serialization", True),
         ("caffe_fcn.onnx.lowering", "caffe_fcn.engines.protocol", False),
-        ("caffe_fcn.onnx.lowering", "caffe_fcn.surgery.filling", True),
+        ("caffe_fcn.onnx.lowering", "caffe_fcn.model.filling", True),
         ("caffe_fcn.cli.main", "caffe_fcn.report.tables", True),
-        ("caffe_fcn.surgery", "caffe_fcn.cli", False),
+        ("caffe_fcn.passes", "caffe_fcn.cli", False),
         ("caffe_fcn.__main__", "caffe_fcn.cli.main", True),
         ("caffe_fcn.cli.main", "caffe_fcn.__main__", False),
         ("caffe_fcn", "caffe_fcn.api", True),
         ("caffe_fcn", "caffe_fcn.net.source", False),
         ("caffe_fcn.api", "caffe_fcn.report.convert", True),
         ("caffe_fcn.api", "caffe_fcn.cli.options", False),
-        ("caffe_fcn.surgery", "caffe_fcn.api", False),
+        ("caffe_fcn.passes", "caffe_fcn.api", False),
     ],
 )
 def test_the_way_is_known(importer: str, imported: str, allowed: bool) -> None:

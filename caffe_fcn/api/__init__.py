@@ -63,13 +63,13 @@ from caffe_fcn.net.shapes import (
 from caffe_fcn.net.source import (
     SourceNet,
 )
+from caffe_fcn.passes.edits import (
+    LeftAlone,
+    ToConvolution,
+)
 from caffe_fcn.proofs.records import (
     Status,
     Verification,
-)
-from caffe_fcn.surgery.edits import (
-    LeftAlone,
-    ToConvolution,
 )
 
 __all__ = [

@@ -19,11 +19,11 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.surgery.convert import Plan, Settings, open_inputs, plan
-from caffe_fcn.surgery.convolutionalize import Options
-from caffe_fcn.surgery.edits import LeftAlone, ToConvolution
-from caffe_fcn.surgery.naming import Naming, parse_rule
-from caffe_fcn.surgery.writing import beside, carry_out
+from caffe_fcn.passes.conversion import Plan, Settings, open_inputs, plan
+from caffe_fcn.passes.convolutionalize import Options
+from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
+from caffe_fcn.passes.edits import LeftAlone, ToConvolution
+from caffe_fcn.passes.writing import beside, carry_out
 
 if TYPE_CHECKING:
     from caffe_fcn.proofs.records import Verification

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from caffe_fcn.api.arguments import check_models, check_options
 from caffe_fcn.api.options import SelectionOptions, selection_of
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.surgery.meeting import meet
 
 if TYPE_CHECKING:
     pass

@@ -29,7 +29,7 @@ from caffe_fcn.cli.verify import ENGINES
 
 if TYPE_CHECKING:
     from caffe_fcn.net.selection import Selection
-    from caffe_fcn.surgery.convert import Settings
+    from caffe_fcn.passes.conversion import Settings
 
 
 @click.command(
@@ -146,7 +146,7 @@ def _convert(
 ) -> None:
     """Convert one net, from and to wherever it is said, and prove it by the engine VERIFY if one is named. One without
     a prototxt is of FORK."""
-    from caffe_fcn.surgery.convert import open_inputs
+    from caffe_fcn.passes.conversion import open_inputs
 
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
@@ -182,9 +182,9 @@ def _settings(
     strict: bool,
 ) -> Settings:
     """The options, as the program understands them."""
-    from caffe_fcn.surgery.convert import Settings
-    from caffe_fcn.surgery.convolutionalize import Options
-    from caffe_fcn.surgery.naming import Naming, parse_rule
+    from caffe_fcn.passes.conversion import Settings
+    from caffe_fcn.passes.convolutionalize import Options
+    from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
 
     naming = Naming("" if names == "keep" else suffix, tuple(parse_rule(rule) for rule in rename))
     return Settings(
@@ -225,7 +225,7 @@ def _check_usage_of_several(
 
 def _files(net: str, weights: str | None, output: str | None, output_weights: str | None, *, alone: bool) -> Files:
     """Where everything is and goes. ALONE: NET is a caffemodel without a prototxt, and both net and weights."""
-    from caffe_fcn.surgery.writing import beside
+    from caffe_fcn.passes.writing import beside
 
     if alone and net == "-" and output_weights is None:
         raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")

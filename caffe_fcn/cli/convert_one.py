@@ -15,8 +15,8 @@ from caffe_fcn.cli.streams import print_diff
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.passes.conversion import Plan, Settings
     from caffe_fcn.report.verifier import Verifier
-    from caffe_fcn.surgery.convert import Plan, Settings
 
 
 class Files(NamedTuple):
@@ -51,8 +51,8 @@ def convert_files(
     """Convert SOURCE and WEIGHTS, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
     and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
     from caffe_fcn.files.atomic import check_outputs
+    from caffe_fcn.passes.conversion import plan
     from caffe_fcn.report.convert import document
-    from caffe_fcn.surgery.convert import plan
 
     verifier = _verifier(source, weights, files, settings, verify) if verify else None
     if not manner.dry_run:
@@ -75,7 +75,7 @@ def _verifier(source: SourceNet, weights: WeightFile | None, files: Files, setti
 
 
 def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:
-    from caffe_fcn.surgery.writing import carry_out
+    from caffe_fcn.passes.writing import carry_out
 
     check = verifier.check if verifier else None
     with copying(plan.weights.size if plan.weights else 0, manner.quiet) as progress:

@@ -20,7 +20,7 @@ from caffe_fcn.cli.options import WriteManner, check_fork
 from caffe_fcn.cli.streams import print_json
 
 if TYPE_CHECKING:
-    from caffe_fcn.surgery.convert import Settings
+    from caffe_fcn.passes.conversion import Settings
 
 
 def convert_all(
@@ -59,7 +59,7 @@ def _convert(
     verify: str | None,
     fork: str | None,
 ) -> dict[str, Any]:
-    from caffe_fcn.surgery.convert import open_inputs
+    from caffe_fcn.passes.conversion import open_inputs
 
     source, opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
     with nullcontext() if opened is None else opened:

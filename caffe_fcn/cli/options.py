@@ -120,7 +120,7 @@ def fork_name(value: str) -> str:
 
 def rename_rule(value: str) -> str:
     """PATTERN=REPLACEMENT, a regular expression."""
-    from caffe_fcn.surgery.naming import parse_rule
+    from caffe_fcn.passes.convolutionalize.naming import parse_rule
 
     try:
         parse_rule(text(value))

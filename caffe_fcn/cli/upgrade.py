@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.selection import Selection
     from caffe_fcn.net.source import SourceNet
-    from caffe_fcn.surgery.upgrading import Upgrade
+    from caffe_fcn.passes.upgrade import Upgrade
 
 
 @click.command(
@@ -114,7 +114,7 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) ->
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.names import Kind, is_hdf5_name, kind_of
     from caffe_fcn.net.source import SourceNet, open_either
-    from caffe_fcn.surgery.upgrading import check_alone, net_inside, upgrade_file
+    from caffe_fcn.passes.upgrade import check_alone, net_inside, upgrade_file
 
     name = STDIN if source == "-" else source
     with as_file(source) as path, _closing(open_either(path, name)) as opened:
@@ -137,8 +137,8 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) ->
 def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wanted, manner: WriteManner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.names import is_hdf5_name
-    from caffe_fcn.surgery.convert import open_inputs
-    from caffe_fcn.surgery.upgrading import upgrade_pair
+    from caffe_fcn.passes.conversion import open_inputs
+    from caffe_fcn.passes.upgrade import upgrade_pair
 
     check_fork(wanted.fork, alone=False)
     with ExitStack() as stack:
@@ -168,8 +168,8 @@ def _closing(opened: SourceNet | WeightFile) -> Iterator[SourceNet | WeightFile]
 def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: WriteManner, *, bvlc: bool) -> None:
     """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS. BVLC: it is
     checked that nothing is left in them that they were to be rid of."""
-    from caffe_fcn.surgery.upgrading import check_for_bvlc
-    from caffe_fcn.surgery.writing import WeightsOutput, write_outputs
+    from caffe_fcn.passes.upgrade import check_for_bvlc
+    from caffe_fcn.passes.writing import WeightsOutput, write_outputs
 
     files = net is not trained and all(os.path.isfile(path) or not os.path.exists(path) for path in outputs)
     check = partial(check_for_bvlc, outputs) if bvlc and files and "-" not in outputs else None

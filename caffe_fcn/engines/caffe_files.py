@@ -21,6 +21,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.model.entries import Held
+from caffe_fcn.model.filling import refuse_lacking
 from caffe_fcn.model.tensors import Tensor, stored
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import readers_of
@@ -30,9 +31,8 @@ from caffe_fcn.net.layers.windows import dilation, rounds_down
 from caffe_fcn.net.shapes import Shapes, batch_norm_blobs
 from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.passes.splitting import TYPE, Split, parts_of, split_layer, unique_name
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.filling import refuse_lacking
-from caffe_fcn.surgery.splitting import TYPE, Split, parts_of, split_layer, unique_name
 from caffe_fcn.wording import option
 
 _IMAGE = 4

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from caffe_fcn.engines.protocol import Net
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.layers.data import tells_size
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, infer_shapes, show
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.surgery.meeting import meet
 
 Size = tuple[int, int]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from caffe_fcn.errors import LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
+from caffe_fcn.model.filling import refuse_lacking
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
@@ -25,7 +26,6 @@ from caffe_fcn.onnx.parameters import Parameters
 from caffe_fcn.onnx.registry import LOWERINGS, FixedSizeError, LoweringSite, RefusalError
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.onnx.sizes import Extents, InputAxis, batch_of, extents_with, known_shapes, mixed_items, possible_axes
-from caffe_fcn.surgery.filling import refuse_lacking
 from caffe_fcn.wording import offered, option
 
 FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)

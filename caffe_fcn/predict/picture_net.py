@@ -277,7 +277,7 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
 
 def _convertible(net: Net) -> bool:
     """Whether a conversion of NET changes anything."""
-    from caffe_fcn.surgery.convolutionalize import convolutionalize
+    from caffe_fcn.passes.convolutionalize import convolutionalize
 
     try:
         return bool(convolutionalize(net.graph, net.shapes).edits)

@@ -14,6 +14,7 @@ from caffe_fcn.net.geometry import Geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.passes.convolutionalize.pooling import is_global
 from caffe_fcn.proofs.grid import Grid
 from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import Limits
@@ -22,7 +23,6 @@ from caffe_fcn.proofs.pairing import number_both
 from caffe_fcn.proofs.parts import Cut, both_parts, cut
 from caffe_fcn.proofs.rounding import Answered, allowances
 from caffe_fcn.proofs.scene import Scene, cells_of
-from caffe_fcn.surgery.pooling import is_global
 
 
 class Features(NamedTuple):

@@ -19,8 +19,8 @@ from caffe_fcn.net.geometry import Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph, Node, build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.passes.convolutionalize.pooling import is_global
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.pooling import is_global
 
 
 class Cut(NamedTuple):

@@ -17,6 +17,7 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.protocol import Array, Engine, Net
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.opening import Trained, meet
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
 from caffe_fcn.net.foreign import refusal
@@ -39,7 +40,6 @@ from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.proofs.same_size import draw, prove_same_size
 from caffe_fcn.proofs.scene import SceneSettings
 from caffe_fcn.proofs.weights import Side, prove_weights
-from caffe_fcn.surgery.meeting import Trained, meet
 from caffe_fcn.wording import option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)

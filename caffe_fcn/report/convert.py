@@ -7,8 +7,8 @@ from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
-from caffe_fcn.surgery.convert import Plan
-from caffe_fcn.surgery.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, ToSplit, WindowPooling
+from caffe_fcn.passes.conversion import Plan
+from caffe_fcn.passes.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, ToSplit, WindowPooling
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
-from caffe_fcn.surgery.upgrading import Upgrade
+from caffe_fcn.passes.upgrade import Upgrade
 
 
 def lines(upgrade: Upgrade, out: str, dry_run: bool) -> Iterator[str]:

@@ -16,8 +16,8 @@ from caffe_fcn.cli import main
 from caffe_fcn.files.wire import encode_varint
 from tests.cli.conftest import LENET, CommandLine, listing, trained
 from tests.files.encodings import bytes_field, packed, shape_field
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES
-from tests.surgery.nets import conv, data, fc, layer
 
 WEIGHTS = (LENET / "net.caffemodel").read_bytes()
 NET = data() + fc("fc", "data", 5)
@@ -577,7 +577,7 @@ def test_a_defect_is_called_one(lenet: CommandLine, monkeypatch: pytest.MonkeyPa
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("of course")
 
-    monkeypatch.setattr("caffe_fcn.surgery.convert.plan", fail)
+    monkeypatch.setattr("caffe_fcn.passes.conversion.plan", fail)
     result = lenet.convert("net.prototxt")
     assert result.code == 1
     assert result.err == (

@@ -12,8 +12,8 @@ import pytest
 
 from caffe_fcn.cli.main import app, run
 from tests.cli.conftest import CommandLine, Result, listing
+from tests.passes.nets import data, fc, layer
 from tests.paths import ROOT
-from tests.surgery.nets import data, fc, layer
 
 GOOD = data() + fc("fc", "data", 3)
 BAD = GOOD + fc("b", "nowhere", 3)

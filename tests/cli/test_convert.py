@@ -19,7 +19,7 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from tests.cli.conftest import LENET, CommandLine, trained
 from tests.files.test_diff import apply
-from tests.surgery.nets import conv, data, fc, layer
+from tests.passes.nets import conv, data, fc, layer
 
 REPORT = """\
 net.prototxt: 2 InnerProducts become Convolutions, called NAME-conv

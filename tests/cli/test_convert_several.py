@@ -13,7 +13,7 @@ import pytest
 from caffe_fcn.cli.convert_several import pair
 from tests.cli.conftest import LENET, CommandLine, listing, trained
 from tests.files.test_diff import apply
-from tests.surgery.nets import data, fc
+from tests.passes.nets import data, fc
 
 HEAD = data() + fc("fc", "data", 3)
 """A net whose weights are WEIGHTS."""
@@ -259,16 +259,16 @@ def test_what_nobody_expected_of_one_net_does_not_stop_the_others_either(
 
 def strike(monkeypatch: pytest.MonkeyPatch, count: int, error: BaseException) -> None:
     """Let the COUNT-th net fail with ERROR."""
-    from caffe_fcn.surgery import convert
+    from caffe_fcn.passes import conversion
 
-    real, calls = convert.plan, iter(range(1, 100))
+    real, calls = conversion.plan, iter(range(1, 100))
 
     def plan(*arguments: Any) -> Any:
         if next(calls) == count:
             raise error
         return real(*arguments)
 
-    monkeypatch.setattr(convert, "plan", plan)
+    monkeypatch.setattr(conversion, "plan", plan)
 
 
 # ---- Files that are there ----

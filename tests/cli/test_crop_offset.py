@@ -12,8 +12,8 @@ from caffe_fcn import schema
 from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, the_message
 from tests.engines.nets import net_of, weights_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN
-from tests.surgery.nets import conv, data, fc, layer
 
 BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
 NUMBERS = '"crop" ("side1") 10, "crop" ("side2") 11'

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.cli.conftest import trained
+from tests.passes.nets import data, fc, layer
 from tests.paths import ROOT
-from tests.surgery.nets import data, fc, layer
 
 pytestmark = pytest.mark.thorough
 

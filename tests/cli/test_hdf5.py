@@ -20,8 +20,8 @@ from tests.cli.conftest import LENET, CommandLine, listing, the_message
 from tests.cli.test_interruption import AT_BYTES, LIMIT, filling, finish, start
 from tests.files.datasets import CAFFES, Blobs, made, memory, read, same, weights
 from tests.files.encodings import matrix, parsed
+from tests.passes.nets import data, fc, layer
 from tests.paths import GOLDEN
-from tests.surgery.nets import data, fc, layer
 
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))
 VARIANTS = sorted(path.name for path in (LENET / "variants").iterdir())

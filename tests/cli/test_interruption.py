@@ -27,8 +27,8 @@ from caffe_fcn.cli.main import app
 from tests.cli.conftest import LENET, CommandLine, listing, the_message
 from tests.files.encodings import layer as weights_of
 from tests.files.encodings import model, packed, shape_field
+from tests.passes.nets import data, fc
 from tests.paths import ROOT
-from tests.surgery.nets import data, fc
 
 pytestmark = pytest.mark.thorough
 
@@ -121,7 +121,7 @@ def test_ctrl_c_in_the_middle_of_the_copy(big: Path, size: int, force: list[str]
     assert listing(big) == before
 
 
-@pytest.mark.parametrize("module", ["click", "caffe_fcn.cli.convert", "caffe_fcn.surgery.convert", "google.protobuf"])
+@pytest.mark.parametrize("module", ["click", "caffe_fcn.cli.convert", "caffe_fcn.passes.conversion", "google.protobuf"])
 def test_ctrl_c_while_the_program_is_loaded(big: Path, module: str) -> None:
     """The signal comes when MODULE is about to be imported by `python -m caffe_fcn`."""
     hook = (
@@ -183,7 +183,7 @@ def test_ctrl_c_while_the_result_is_read_back(lenet: CommandLine, monkeypatch: p
         raise KeyboardInterrupt
 
     before = listing(lenet.path)
-    monkeypatch.setattr("caffe_fcn.surgery.writing._read_back_weights", interrupt)
+    monkeypatch.setattr("caffe_fcn.passes.writing._read_back_weights", interrupt)
     assert lenet.convert("net.prototxt", "net.caffemodel").code == INTERRUPTED
     assert listing(lenet.path) == before
 

@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 
 from tests.cli.conftest import CommandLine
+from tests.passes.nets import data, fc, layer
 from tests.paths import GOLDEN, ROOT
-from tests.surgery.nets import data, fc, layer
 
 SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("convert", "check")}
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))

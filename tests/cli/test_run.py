@@ -25,8 +25,8 @@ from caffe_fcn.errors import ExtraError
 from caffe_fcn.predict.images import picture as images
 from tests.cli.conftest import CommandLine, Result, listing, the_message
 from tests.engines.nets import net_of, weights_of
+from tests.passes.nets import data, layer
 from tests.paths import CASES, GOLDEN, ROOT, SHARED_MODELS
-from tests.surgery.nets import data, layer
 
 DIGITS = ROOT / "models" / "digits"
 SCALE = "0.00392157"

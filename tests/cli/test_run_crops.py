@@ -13,8 +13,8 @@ import pytest
 from tests.cli.conftest import CommandLine
 from tests.cli.test_run import checked, refuses, rejects, runs
 from tests.engines.nets import net_of, weights_of
+from tests.passes.nets import layer
 from tests.paths import SHARED_MODELS
-from tests.surgery.nets import layer
 
 DATA = """
 layer { name: "data" type: "%s" top: "data" top: "label" transform_param { crop_size: 20 scale: 0.01 } %s }

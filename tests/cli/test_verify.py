@@ -28,8 +28,8 @@ from caffe_fcn.proofs import verify
 from caffe_fcn.proofs.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
 from tests.engines.nets import net_of, weights_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN, ROOT
-from tests.surgery.nets import conv, data, fc, layer
 
 FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemodel")
 SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("verify", "convert")}

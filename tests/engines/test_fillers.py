@@ -14,8 +14,8 @@ from caffe_fcn.engines.caffe_files import ReaderDialect, write_files
 from caffe_fcn.engines.nets import one_net
 from caffe_fcn.files.blobs import BlobRecord, read_stored, repeated
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.model.filling import fill
 from caffe_fcn.onnx.scope import choose_scope
-from caffe_fcn.surgery.filling import fill
 from tests.engines.nets import add_layer, blobs_of, difference
 from tests.net.nets import data, graph_of, layer
 from tests.paths import CASES, GOLDEN

@@ -19,9 +19,9 @@ from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report.verify import lines
 from tests.engines import test_batch_norm as batch_norms
 from tests.engines.nets import add_layer, case, difference, load, net_of, weights_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import GOLDEN, SHARED_MODELS
 from tests.proofs import twins
-from tests.surgery.nets import conv, data, fc, layer
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'opencv-python-headless==4.*'")
 

@@ -23,8 +23,8 @@ from tests.engines.detection import (
     roi_pooling,
 )
 from tests.engines.nets import difference, load, net_of, weights_of
+from tests.passes.nets import conv, data, layer
 from tests.paths import SHARED_MODELS
-from tests.surgery.nets import conv, data, layer
 
 pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'opencv-python-headless==4.*'")
 

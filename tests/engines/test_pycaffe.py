@@ -26,8 +26,8 @@ from caffe_fcn.errors import EngineError, ExtraError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.onnx.scope import choose_scope
 from tests.engines.nets import case, difference, net_of, weights_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import GOLDEN, ROOT
-from tests.surgery.nets import conv, data, fc, layer
 
 pytestmark = pytest.mark.thorough
 

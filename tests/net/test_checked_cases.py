@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from caffe_fcn.errors import NetError, PrototxtError, ShapeError
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.problems import examine
 from caffe_fcn.net.selection import Selection, graphs
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import SourceNet, read_net
-from caffe_fcn.surgery.convert import Settings, plan
-from caffe_fcn.surgery.meeting import meet
-from caffe_fcn.surgery.upgrading import upgrade_file
+from caffe_fcn.passes.conversion import Settings, plan
+from caffe_fcn.passes.upgrade import upgrade_file
 from tests.net.test_problems import told
 from tests.paths import CASES
 

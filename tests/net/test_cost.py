@@ -18,7 +18,7 @@ from caffe_fcn.net.cost import Cost, Total, infer_costs, shares_data, total
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.layers import LayerType
 from caffe_fcn.net.shapes import infer_shapes
-from caffe_fcn.surgery.convert import Settings, open_inputs, plan
+from caffe_fcn.passes.conversion import Settings, open_inputs, plan
 from tests.net.nets import data, graph_of, layer, read_net
 from tests.paths import CORPUS, GOLDEN, ROOT
 

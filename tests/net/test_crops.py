@@ -16,7 +16,7 @@ from caffe_fcn.net.geometry.crops import Reading, Trouble, read_crops, told
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet, interpret, read_net
-from caffe_fcn.surgery.upgrading import upgrade_file
+from caffe_fcn.passes.upgrade import upgrade_file
 from tests.net.nets import data, graph_of, layer
 from tests.paths import GOLDEN, SHARED
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from caffe_fcn.net.problems import Findings, Problem, Severity, examine
 from caffe_fcn.net.selection import ANY_NET, Selection
-from tests.surgery.nets import conv, data, fc, layer
+from tests.passes.nets import conv, data, fc, layer
 
 NET = data() + fc("fc", "data", 3)
 SOLVER = 'net: "train_val.prototxt"\nbase_lr: 0.01\nlr_policy: "step"\nsolver_mode: GPU\ntest_iter: 10\ntest_iter: 20\n'

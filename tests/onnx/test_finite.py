@@ -17,8 +17,8 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.textmessage import fields_of
 from caffe_fcn.net.effects import readers_of
 from caffe_fcn.net.source import SourceNet, interpret, read_net
+from tests.passes.nets import layer
 from tests.paths import GOLDEN
-from tests.surgery.nets import layer
 
 UNUSED = {"moving_average_fraction", "dropout_ratio", "convolution_param.negative_slope"}
 """What layers do not compute with, as the golden nets are."""

@@ -11,8 +11,8 @@ import pytest
 from caffe_fcn.engines.onnxruntime import OnnxRuntimeSession
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.shapes import infer_shapes
-from caffe_fcn.surgery.convert import Settings, open_inputs, plan
-from caffe_fcn.surgery.writing import carry_out
+from caffe_fcn.passes.conversion import Settings, open_inputs, plan
+from caffe_fcn.passes.writing import carry_out
 from tests.engines.nets import case, difference, load
 from tests.paths import GOLDEN, SHARED_MODELS
 

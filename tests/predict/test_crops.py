@@ -19,7 +19,7 @@ from caffe_fcn.predict.crops import Cropped, center, frame_of, resampled, shorte
 from caffe_fcn.predict.images.picture import Box, HeldPicture
 from caffe_fcn.predict.means import whole
 from tests.engines.nets import blobs_of, net_of, weights_of
-from tests.surgery.nets import data, fc, layer
+from tests.passes.nets import data, fc, layer
 
 RANDOM = np.random.default_rng(3)
 

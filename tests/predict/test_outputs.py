@@ -7,7 +7,7 @@ import pytest
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.predict.outputs import Holds, channels_of, holds
 from tests.engines.nets import net_of
-from tests.surgery.nets import conv, data, fc, layer
+from tests.passes.nets import conv, data, fc, layer
 
 IMAGE = data(shape="2 3 8 8") + data("label", "2")
 FIVE = IMAGE + fc("fc", "data", 5)

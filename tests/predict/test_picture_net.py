@@ -23,8 +23,8 @@ from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
 from caffe_fcn.predict.preprocessing import Preprocessing
 from caffe_fcn.predict.run import RunSettings, carry_out, check_settings, plan
 from tests.engines.nets import net_of, weights_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.predict.test_tiling import model_of
-from tests.surgery.nets import conv, data, fc, layer
 
 PLAIN = data(shape="1 1 20 20") + conv("conv", "data", 3, 5, "stride: 2") + conv("score", "conv", 2, 3)
 PADDED = data(shape="1 1 20 20") + conv("conv", "data", 3, 5, "stride: 2 pad: 2") + conv("score", "conv", 2, 3)

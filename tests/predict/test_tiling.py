@@ -28,7 +28,7 @@ from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.engines.nets import net_of
-from tests.surgery.nets import conv, data, layer
+from tests.passes.nets import conv, data, layer
 
 pytestmark = pytest.mark.thorough
 

@@ -17,9 +17,9 @@ from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights, verify
 from tests.engines.nets import add_layer
 from tests.engines.test_batch_norm import LAYOUTS, parts
+from tests.passes.nets import data, fc, layer
 from tests.paths import CASES
 from tests.proofs.twins import FAILS, HOLDS, ends, failures
-from tests.surgery.nets import data, fc, layer
 
 Change = Callable[[str, Any], str]
 

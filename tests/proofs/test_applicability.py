@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from caffe_fcn.net.geometry import Cause, Reason
+from caffe_fcn.passes.conversion import Settings
+from caffe_fcn.passes.convolutionalize import Options as ConvertOptions
 from caffe_fcn.proofs.records import Exemption, Inapplicable, Verification
 from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report.verify import lines
-from caffe_fcn.surgery.convert import Settings
-from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
+from tests.passes.nets import conv, data, fc, layer, planned
 from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
-from tests.surgery.nets import conv, data, fc, layer, planned
 
 GLOBAL = layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_pooling: true }")
 

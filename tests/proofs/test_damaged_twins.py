@@ -12,10 +12,11 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.net.geometry import Cause, Reason
+from caffe_fcn.passes.conversion import open_inputs
 from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights, verify
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import open_inputs
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN
 from tests.proofs.twins import (
     CHANNELS_LAST,
@@ -32,7 +33,6 @@ from tests.proofs.twins import (
     fill,
     written,
 )
-from tests.surgery.nets import conv, data, fc, layer
 
 LENET = GOLDEN / "conversions" / "lenet"
 

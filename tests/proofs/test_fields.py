@@ -8,8 +8,8 @@ import pytest
 
 from caffe_fcn.proofs.fields import Fields, effective, hashable
 from tests.engines.nets import net_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.proofs.twins import FAILS, HOLDS, Pair, ends, written
-from tests.surgery.nets import conv, data, fc, layer
 
 
 def pair_with(one: str, tmp_path: Path) -> Pair:

@@ -19,9 +19,9 @@ from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights, verify
 from tests.engines.nets import add_layer, hollow_weights
 from tests.net.test_corpus_shapes import MEASURED, needs_corpus
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CORPUS, SHARED_MODELS
 from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends
-from tests.surgery.nets import conv, data, fc, layer
 
 NETS = {
     "a type that nobody knows": data() + layer("odd", "Odd", "data", params="odd_param { odd: 1 }"),

@@ -23,7 +23,7 @@ from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.geometry import AxisGeometry, Exactness, Geometry, infer_geometry
 from tests.engines.nets import net_of
-from tests.surgery.nets import conv, data, layer
+from tests.passes.nets import conv, data, layer
 
 HIGH, WIDE = 19, 23
 

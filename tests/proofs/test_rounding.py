@@ -18,8 +18,8 @@ from caffe_fcn.proofs.rounding import GAIN, coarsened
 from caffe_fcn.proofs.terms import terms
 from caffe_fcn.proofs.verify import VerifySettings
 from tests.engines.nets import load, net_of, weights_of
+from tests.passes.nets import conv, data, fc, layer
 from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, array, ends, fill, written
-from tests.surgery.nets import conv, data, fc, layer
 
 MAGNIFIERS = {
     "a product": layer("b", "Sigmoid", "c") + layer("x", "Eltwise", "c b", params="eltwise_param { operation: PROD }"),

@@ -13,11 +13,12 @@ from caffe_fcn.engines.protocol import Net, Session
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.selection import Selection
+from caffe_fcn.passes.conversion import Settings
+from caffe_fcn.passes.convolutionalize import Options as ConvertOptions
+from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
 from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report import verify as verification
-from caffe_fcn.surgery.convert import Settings
-from caffe_fcn.surgery.convolutionalize import Options as ConvertOptions
-from caffe_fcn.surgery.naming import Naming, parse_rule
+from tests.passes.nets import conv, data, fc, layer
 from tests.paths import GOLDEN, ROOT, SHARED_MODELS
 from tests.proofs.twins import (
     CHANNELS_LAST,
@@ -34,7 +35,6 @@ from tests.proofs.twins import (
     fill,
     written,
 )
-from tests.surgery.nets import conv, data, fc, layer
 
 CASES = sorted(path for path in (GOLDEN / "conversions").iterdir() if path.is_dir())
 MODELS = [SHARED_MODELS / name for name in ("det2", "det3")]

@@ -13,13 +13,13 @@ import numpy as np
 from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.passes.conversion import Settings, open_inputs, plan
+from caffe_fcn.passes.writing import carry_out
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import Settings, open_inputs, plan
-from caffe_fcn.surgery.writing import carry_out
 from tests.engines.nets import net_of, weights_of
-from tests.surgery.nets import conv, data, fc, layer
+from tests.passes.nets import conv, data, fc, layer
 
 HOLDS, FAILS, NOT_SHOWN, DOES_NOT_APPLY = Status
 

@@ -17,9 +17,9 @@ from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometry, inner_cells
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
+from caffe_fcn.passes.edits import DropLayer, Edit, RenameLayer, Rewire, ToConvolution, WindowPooling
 from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.edits import DropLayer, Edit, RenameLayer, Rewire, ToConvolution, WindowPooling
 from tests.random.basics import Array
 from tests.random.nets import RandomNet
 from tests.random.running import Answer, Weights, answers, in_phase, run

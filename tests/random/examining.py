@@ -16,11 +16,11 @@ from pathlib import Path
 
 from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
 from caffe_fcn.net.problems import examine
+from caffe_fcn.passes.conversion import plan
+from caffe_fcn.passes.writing import carry_out
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.report.verify import summary
-from caffe_fcn.surgery.convert import plan
-from caffe_fcn.surgery.writing import carry_out
 from tests.random.basics import ImpossibleError
 from tests.random.caffe import FORKS
 from tests.random.comparing import Loaded, Pair, larger, misfits, same_size

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import text_format
 
+from caffe_fcn.passes.conversion import Settings
+from caffe_fcn.passes.convolutionalize import Options
+from caffe_fcn.passes.convolutionalize.naming import Naming
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import Settings
-from caffe_fcn.surgery.convolutionalize import Options
-from caffe_fcn.surgery.naming import Naming
 from tests.random import maps, scores
 from tests.random.basics import Array, ImpossibleError
 from tests.random.draft import Draft

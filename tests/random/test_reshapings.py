@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caffe_fcn.surgery.convert import Settings
+from caffe_fcn.passes.conversion import Settings
 from tests.random.basics import ImpossibleError
 from tests.random.draft import Draft
 from tests.random.examining import Outcome, examined

@@ -12,12 +12,12 @@ from caffe_fcn import __version__, schema
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import interpret
+from caffe_fcn.passes.conversion import Plan, Settings, plan
+from caffe_fcn.passes.convolutionalize.naming import Naming
 from caffe_fcn.report.convert import document, lines
 from caffe_fcn.schema import Message
-from caffe_fcn.surgery.convert import Plan, Settings, plan
-from caffe_fcn.surgery.naming import Naming
+from tests.passes.nets import conv, data, fc, layer, planned
 from tests.paths import ROOT
-from tests.surgery.nets import conv, data, fc, layer, planned
 
 POOL = layer("pool", "Pooling", "data", params="pooling_param { pool: AVE global_pooling: true }")
 FULL = (

@@ -6,8 +6,8 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.passes.upgrade import Upgrade
 from caffe_fcn.report.upgrade import document, lines
-from caffe_fcn.surgery.upgrading import Upgrade
 from tests.paths import GOLDEN
 
 DONE = Upgrade("old.prototxt", "V1", ("2 layers", "input fields"), ("of a fork: x",))

@@ -1,0 +1,173 @@
+"""The converted net put to the test before anything is written.
+
+Its shapes are inferred afresh, at the nominal input and on a larger one, and must be what the surgery
+promised: the kernels, one answer at the nominal size, and grids that still fit together where two
+paths join on a larger image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from math import lcm, prod
+
+from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.net.geometry import (
+    Cause,
+    Exactness,
+    Geometry,
+    Reason,
+    ends_of_maps,
+    infer_geometry,
+    inner_cells,
+    is_idle,
+    summed_up,
+)
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
+from caffe_fcn.net.sizes import other_parameters
+from caffe_fcn.passes.convolutionalize.kept import Original, Twin, check_kept
+from caffe_fcn.passes.convolutionalize.pooling import descendants
+from caffe_fcn.passes.edits import DropLayer, Surgery, ToConvolution, WindowPooling
+from caffe_fcn.passes.resize import image_inputs
+from caffe_fcn.wording import option
+
+_NAMED = 3
+"""Layers of which one note is, that are named."""
+
+
+def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[str, Shape]) -> list[str]:
+    """Raise SurgeryError unless TWIN is what SURGERY promised to make of ORIGINAL; return notes on what keeps it from
+    taking a larger input although the surgery is right. GIVEN holds the shapes of the inputs."""
+    notes = check_kept(original, twin, surgery)
+    shapes = twin.shapes
+    edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling)}
+    changed = [node for node in twin.graph.nodes if twin.origin(node) in edits]
+    for node in changed:
+        edit = edits[twin.origin(node)]
+        if isinstance(edit, ToConvolution):
+            _check_convolution(node, edit, shapes)
+    ways = _ways(surgery)
+    geometry = infer_geometry(twin.graph, shapes)
+    dense = {id(node): node for start in changed for node in descendants(twin.graph, start.tops[0])}
+    for node in dense.values():
+        if row_of(node.type).joins:
+            _check_strides(node, geometry, ways)
+    if not changed:
+        return notes
+    return [
+        *notes,
+        *_inexact(twin, geometry, [*changed, *dense.values()], _late(original, surgery)),
+        *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed, ways),
+    ]
+
+
+def _late(original: Original, surgery: Surgery) -> set[int]:
+    """The indices of the layers of ORIGINAL that SURGERY changes, but for those that did nothing, and of all behind."""
+    changed = {edit.index for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling | DropLayer)}
+    late: set[int] = set()
+    behind: set[Blob] = set()
+    for node in original.graph.nodes:
+        starts = node.index in changed and not is_idle(node, original.shapes.blobs)
+        if starts or not behind.isdisjoint(node.bottoms):
+            late.add(node.index)
+            behind.update(node.tops)
+    return late
+
+
+def _inexact(
+    twin: Twin, geometry: Mapping[Blob, Geometry | None], dense: Iterable[Node], late: Container[int]
+) -> Iterator[str]:
+    """A note on what makes the maps of the DENSE layers of TWIN another function than a sliding window's, wherever they
+    are looked at. LATE are the indices before the surgery of its layers from the first changed one on. In training
+    nothing else is expected of statistics of the batch."""
+    reasons: dict[Reason, None] = {}
+    graph, shapes = twin.graph, twin.shapes
+    inner = inner_cells(graph, shapes, geometry, lambda node: twin.origin(node) in late)
+    for top in (top for node in dense for top in node.tops):
+        shape, known = shapes.blobs[top], geometry.get(top)
+        if known is not None:
+            reasons.update(dict.fromkeys((*known.reasons, *inner[top].lost)))
+        elif isinstance(shape, tuple) and len(shape) > 2:  # has spatial axes, and yet is no map
+            lost = ends_of_maps(graph, geometry, top)
+            reasons.update((Reason(Cause.NO_WINDOWS, node.name), None) for node in lost)
+    nowhere = [reason for reason in reasons if reason.exactness is Exactness.NOWHERE]
+    if nowhere and graph.phase == "TEST":
+        told = "; ".join(f"{_some(names)} {what}" for names, what in summed_up(nowhere))
+        yield f"on a larger input no answer is that of a window alone, because {told}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(printable, names[:_NAMED])) + more
+
+
+def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
+    """Raise SurgeryError unless NODE has the kernel of EDIT and gives one answer at the nominal size."""
+    params, top = shapes.params.get(node.index, ()), shapes.blobs[node.tops[0]]
+    if not params or params[0] != edit.weight_shape or not isinstance(top, tuple) or prod(top[2:]) != 1:
+        raise SurgeryError(
+            f"layer {node.name!r}: expected weights {edit.weight_shape} and one answer, found {params} and {top}; "
+            "this is a defect of caffe-fcn, please report it with the prototxt"
+        )
+
+
+def _ways(surgery: Surgery) -> str:
+    """What the user can do about layers that join what no longer fits, after SURGERY."""
+    pooled = any(isinstance(edit, WindowPooling) for edit in surgery.edits)
+    return option("skip") + (f", or its poolings with {option('global_pooling', 'keep')}" if pooled else "")
+
+
+def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: str) -> None:
+    """Raise SurgeryError when NODE joins maps whose cells lie differently far apart on the image. WAYS ends the
+    message."""
+    strides = {blob: known.stride for blob in node.bottoms if (known := geometry.get(blob)) is not None}
+    if len(set(strides.values())) > 1:
+        paths = " and ".join(f"{blob.name!r} (stride {'×'.join(map(str, stride))})" for blob, stride in strides.items())
+        raise SurgeryError(
+            f"{node.name} ({node.type}) would join {paths}, which have different strides on a larger input; "
+            f"leave the layers before it as they are with {ways}"
+        )
+
+
+def _check_larger(
+    graph: Graph,
+    given: Mapping[str, Shape],
+    shapes: Shapes,
+    geometry: Mapping[Blob, Geometry | None],
+    dense: set[int],
+    changed: Sequence[Node],
+    ways: str,
+) -> list[str]:
+    """Infer the shapes on an input larger, in every direction, by a multiple of all strides."""
+    steps = {each for known in geometry.values() if known is not None for each in known.step}
+    step = lcm(*steps) if steps else 0
+    ours = {id(node) for node in changed}
+    images = [
+        blob for blob in image_inputs(graph, shapes) if any(id(node) in ours for node in descendants(graph, blob))
+    ]
+    if not images or not 0 < step <= 4096:
+        return []
+    larger = dict(given)
+    for blob in images:
+        shape = shapes.blobs[blob]
+        if isinstance(shape, tuple):
+            larger[blob.name] = (*shape[:2], *(extent + step for extent in shape[2:]))
+    try:
+        grown = infer_shapes(graph, given=larger)
+    except ShapeError as error:
+        message = str(error).removeprefix(f"{graph.source}: ")
+        layer = next((node for node in graph.nodes if node.index == error.index), None)
+        if layer is not None and id(layer) in dense and row_of(layer.type).joins:
+            raise SurgeryError(
+                f"the converted net would not hold together on a larger input: {message}; leave the layers before "
+                f"{layer.name} as they are with {ways}"
+            ) from error
+        return [f"the converted net still takes only its nominal input size: {message}"]
+    misfit = other_parameters(graph, shapes, grown)
+    if misfit and id(misfit.node) in ours:
+        raise SurgeryError(
+            f"a larger input would not be seen in windows: {misfit}; leave the layer with {option('skip')}"
+        )
+    return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []

@@ -1,0 +1,117 @@
+"""What a surgery must not change: the parameters of every layer that is kept, and the outputs of the net.
+
+The one idea: this check knows nothing of why a layer was changed. It compares the shapes that were inferred for the
+twin with those of the original, so that an error in the decisions cannot reach a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import NamedTuple, NoReturn
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
+from caffe_fcn.passes.edits import Rewire, Surgery
+
+
+class Original(NamedTuple):
+    """The net before the surgery, in one phase, and its nominal shapes."""
+
+    graph: Graph
+    shapes: Shapes
+    promised: Mapping[Blob, Shape]
+    """The shapes that the surgery of this phase promised, of blobs that may have other axes afterwards."""
+
+
+class Twin(NamedTuple):
+    """The converted net, in one phase: its graph, for each of its layers the index before the surgery, and its
+    nominal shapes."""
+
+    graph: Graph
+    origins: tuple[int, ...]
+    shapes: Shapes
+
+    def origin(self, node: Node) -> int:
+        """The index that NODE had before the surgery; -1 for the `input` fields of the net."""
+        return self.origins[node.index] if node.index >= 0 else -1
+
+
+def check_kept(original: Original, twin: Twin, surgery: Surgery) -> list[str]:
+    """Raise SurgeryError, naming the layer, unless every layer of TWIN has the parameters that it had in ORIGINAL, its
+    tops have as many values, and every output of ORIGINAL is an output of TWIN. Return a note on other outputs."""
+    before = {node.index: node for node in original.graph.nodes}
+    weights = {edit.index: edit.weight_shape for edit in surgery.conversions}
+    for node in twin.graph.nodes:
+        old = before[twin.origin(node)]
+        _check_parameters(old, original.shapes.params, node, twin.shapes.params, weights.get(old.index))
+        for was, now in zip(old.tops, node.tops, strict=True):
+            _check_blob(original, was, node, twin.shapes.blobs[now])
+    return _check_outputs(original, twin, surgery)
+
+
+def _check_parameters(
+    old: Node,
+    before: Mapping[int, tuple[Shape, ...]],
+    node: Node,
+    after: Mapping[int, tuple[Shape, ...]],
+    weights: Shape | None,
+) -> None:
+    """Raise SurgeryError where the parameter blobs differ; WEIGHTS is the new shape of the first, if it changes."""
+    if old.index not in before or node.index not in after:
+        return
+    expected, found = tuple(before[old.index]), tuple(after[node.index])
+    if weights is not None:
+        expected = (weights, *expected[1:])
+    if expected != found:
+        _defect(node, f"expected parameters {_all(expected)}, found {_all(found)}")
+
+
+def _check_blob(original: Original, blob: Blob, maker: Node, found: Shape | Unknown) -> None:
+    """Raise SurgeryError unless what is FOUND in the twin for BLOB has as many values, and a shape that is expected."""
+    shape = original.shapes.blobs[blob]
+    if isinstance(shape, Unknown) or isinstance(found, Unknown):
+        return
+    if prod(found) != prod(shape) or found not in (shape, original.promised.get(blob)):
+        _defect(maker, f"in the place of {blob.name!r} ({show(shape)}) it would make {show(found)}")
+
+
+def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> list[str]:
+    """Raise SurgeryError unless each output of the original is one of the twin, made by the same layer; note those
+    that are there besides."""
+    made = {(twin.origin(twin.graph.producer[blob]), blob.name): blob for blob in twin.graph.outputs}
+    further = dict(made)
+    for blob, (held, name) in outputs_after(original.graph, surgery).items():
+        maker = original.graph.producer[held]
+        found = made.get((maker.index, name))
+        if found is None:
+            _defect(maker, f"its output {blob.name!r} would be no output of the converted net")
+        _check_blob(original, held, maker, twin.shapes.blobs[found])
+        further.pop((maker.index, name), None)
+    names = ", ".join(blob.name for blob in further.values())
+    return [f"the net has further outputs, which only another phase reads: {names}"] if further else []
+
+
+def outputs_after(graph: Graph, surgery: Surgery) -> dict[Blob, tuple[Blob, str]]:
+    """For each output of GRAPH the blob of GRAPH that holds it after SURGERY, which is another one where its maker is
+    dropped, and the name which that blob then has."""
+    renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
+    dropped = {edit.index for edit in surgery.edits if edit.drops}
+    held: dict[Blob, tuple[Blob, str]] = {}
+    for blob in graph.outputs:
+        source = blob
+        while graph.producer[source].index in dropped:
+            source = graph.producer[source].bottoms[0]
+        held[blob] = source, renamed.get(source.name, source.name)
+    return held
+
+
+def _all(shapes: tuple[Shape, ...]) -> str:
+    return ", ".join(map(show, shapes)) or "none"
+
+
+def _defect(node: Node, found: str) -> NoReturn:
+    raise SurgeryError(
+        f"layer {node.name!r} ({node.type}): {found}; this is a defect of caffe-fcn, please report it with the prototxt"
+    )

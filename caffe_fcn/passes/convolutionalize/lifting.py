@@ -1,0 +1,255 @@
+"""The twin's blobs: which of them are found elsewhere, with other axes, and what that asks of each layer.
+
+The surgeon's walk down the net. Given which InnerProducts become Convolutions and which poolings windows, it lifts what
+must be lifted for these: flattenings vanish, layers are rewired to the maps, and each layer that then meets a map in
+place of a vector must take it (`following`), or the net is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import prod
+from typing import NoReturn
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.layers.following import Refuses, Vanishes
+from caffe_fcn.net.layers.views import View, map_view, product_view, reshaped
+from caffe_fcn.net.shapes import Shape, Unknown, show
+from caffe_fcn.passes.convolutionalize.following import keeps_order, order_of, outcome, reshapes
+from caffe_fcn.passes.convolutionalize.pooling import ancestors, descendants
+from caffe_fcn.passes.convolutionalize.survey import Survey
+from caffe_fcn.passes.edits import DropLayer, Edit, SetParameter, ToSplit
+from caffe_fcn.wording import option
+
+
+class Lifting:
+    """What becomes of the blobs of a net whose layers are converted as the survey FOUND, and whose WINDOWS (layers by
+    index) are global poolings that look at one window now.
+
+    `lifted` holds what stands for each blob that changes; `grown` are those that grow with the image where the
+    original's do not; `flexible` those that the original's flattening could still provide to a layer that does not
+    follow. `converted` has the view of the input of each InnerProduct that becomes a Convolution, by index;
+    `vanishing` are the layers that go, `rewired` the new bottoms by layer and old name, `changes` what else the
+    layers need.
+    """
+
+    def __init__(self, found: Survey, windows: set[int]) -> None:
+        self.found, self.windows = found, windows
+        self.graph, self.shapes = found.graph, found.shapes
+        self.lifted: dict[Blob, View] = {}
+        self.grown: set[Blob] = set()
+        self.flexible: set[Blob] = set()
+        self.converted: dict[int, View] = {}
+        self.vanishing: dict[int, Node] = {}
+        self.rewired: dict[int, dict[str, str]] = {}
+        self.changes: list[Edit] = []
+        self.notes: list[str] = []
+
+    def build(self) -> None:
+        """Walk down the net. Raises SurgeryError, naming the layer and the way round, where a layer cannot follow."""
+        needed = self._needed()
+        for node in self.graph.nodes:
+            self._visit(node, needed)
+        kept: set[int] = set()
+        for index, node in reversed(self.vanishing.items()):
+            if any(self._reads_original(reader, node.tops[0], kept) for reader in self._readers(node)):
+                kept.add(index)
+        for index in kept:
+            self._check_kept(self.vanishing.pop(index))
+            self.rewired.pop(index, None)
+        for blob in self.graph.outputs:
+            if blob in self.lifted:
+                self._check_output(blob, self.lifted[blob])
+        self._carry_outputs()
+
+    def _check_kept(self, node: Node) -> None:
+        """A flattening that stays must not lose its top to a layer that worked on it in place."""
+        for reader in self._readers(node):
+            if reader.index in self.rewired and any(top.name == node.tops[0].name for top in reader.tops):
+                raise SurgeryError(
+                    f"{reader.name} works in place on {node.tops[0].name!r}, which other layers read as it is; give "
+                    f"{reader.name} a top of its own"
+                )
+
+    def _check_output(self, blob: Blob, view: View) -> None:
+        """An output of the net that becomes a map must be in the map's order, and not be reshaped to another."""
+        maker = self.graph.producer[blob]
+        if view.is_reordered:
+            self._refuse(maker, [view], f"({maker.type}) makes an output of the net cell after cell", [blob])
+        while view.axes not in (view.shape, (view.shape[0], prod(view.shape[1:]))):
+            if maker.index in self.vanishing and keeps_order(maker) and maker.type != "Flatten":
+                reason = f"({maker.type}) reshapes to the fixed size {show(view.axes)}"
+                self._refuse(maker, [self.lifted.get(maker.bottoms[0])], reason, maker.bottoms)
+            source = next((bottom for bottom in maker.bottoms if bottom in self.lifted), None)
+            if source is None:
+                return
+            maker, view = self.graph.producer[source], self.lifted[source]
+
+    def _carry_outputs(self) -> None:
+        """Keep the outputs that a flattening made where the map in their place is none: it has readers, or stands for
+        several outputs. There a Split takes the place of the flattening, and gives the map the name of the output."""
+        read = Counter(
+            self.lifted[blob].blob if blob.name in self.rewired.get(node.index, {}) else blob
+            for node in self.graph.nodes
+            if node.index not in self.vanishing
+            for blob in node.bottoms
+        )
+        ends = [node for node in self.vanishing.values() if node.tops[0] in self.graph.outputs]
+        read.update({blob for blob, many in Counter(self.lifted[end.tops[0]].blob for end in ends).items() if many > 1})
+        for node in ends:
+            view = self.lifted[node.tops[0]]
+            if view.blob in read:
+                del self.vanishing[node.index]
+                self._rewire(node, [view])
+                self.changes.append(ToSplit(node.index, node.name, node.type))
+
+    def _needed(self) -> set[Blob]:
+        """The blobs between the maps and the converted layers that must be lifted for these, and those before converted
+        layers and windows that are reshaped to the very map that they were."""
+        changed = [node for node in self.graph.nodes if node.index in (self.found.convertible.keys() | self.windows)]
+        ahead = ancestors(self.graph, [node.bottoms[0] for node in changed])
+        queue = [node.bottoms[0] for node in changed if node.index in self.found.convertible]
+        queue += [blob for blob in ahead if blob in self.found.views and self.found.views[blob].is_map]
+        needed: set[Blob] = set()
+        while queue:
+            blob = queue.pop()
+            if blob in needed or blob not in self.found.views:
+                continue
+            needed.add(blob)
+            maker = self.graph.producer[blob]
+            if maker.index not in self.found.convertible:
+                queue.extend(maker.bottoms)
+        return needed
+
+    def _visit(self, node: Node, needed: set[Blob]) -> None:
+        views = [self.lifted.get(blob) for blob in node.bottoms]
+        if node.index in self.found.convertible:
+            self._rewire(node, views)
+            view = self.converted[node.index] = views[0] or self.found.convertible[node.index]
+            outputs = node.layer.inner_product_param.num_output
+            self._lift(node.tops[0], product_view(node.tops[0], view, outputs), grown=True)
+        elif node.index in self.windows:
+            if views[0] is not None and not views[0].is_map:
+                if node.bottoms[0] not in self.flexible:
+                    self._refuse(node, views, "(Pooling) pools over axes that are in another order", node.bottoms)
+            else:
+                self._rewire(node, views)
+            self._lift(node.tops[0], map_view(node.tops[0], self._shape(node.tops[0])), grown=True)
+        else:
+            wanted = not needed.isdisjoint(node.tops)
+            if not wanted and all(
+                view is None or (blob in self.flexible and not view.is_map)
+                for blob, view in zip(node.bottoms, views, strict=True)
+            ):
+                return  # the original's flattening stays for it
+            if wanted and not any(views):
+                self._flatten(node, map_view(node.bottoms[0], self._shape(node.bottoms[0])))
+            elif any(views):
+                self._follow(node, views, wanted)
+
+    def _lift(self, blob: Blob, view: View, *, grown: bool) -> None:
+        self.lifted[blob] = view
+        if grown:
+            self.grown.add(blob)
+
+    def _flatten(self, node: Node, source: View) -> None:
+        """NODE reshapes a map that does not grow, for a converted layer: the twin does without."""
+        view = reshaped(source, order_of(node, len(source.axes)), self._shape(node.tops[0]))
+        if view is None:
+            raise SurgeryError(f"layer {node.name!r} ({node.type}) cannot be left out of the converted net")
+        self._vanish(node, view)
+
+    def _vanish(self, node: Node, view: View) -> None:
+        bottom, top = node.bottoms[0], node.tops[0]
+        self._lift(top, view, grown=bottom in self.grown)
+        if bottom not in self.lifted or bottom in self.flexible:
+            self.flexible.add(top)
+        self.vanishing[node.index] = node
+
+    def _follow(self, node: Node, views: list[View | None], wanted: bool) -> None:
+        """NODE reads something lifted."""
+        grown = not self.grown.isdisjoint(node.bottoms)
+        if all(view is None or view.is_map for view in views):
+            if not grown and wanted and reshapes(node) and views[0]:
+                self._flatten(node, views[0])
+                return
+            if not grown or (reshapes(node) and not keeps_order(node) and self._ends(node)):
+                self._rewire(node, views)  # a map as before, only found elsewhere; or one that is turned for the user
+                return
+        tops = [self.shapes.blobs[blob] for blob in node.tops]
+        result = outcome(node, views, [self.shapes.blobs[blob] for blob in node.bottoms], tops)
+        if isinstance(result, Refuses):
+            self._refuse(node, views, result.reason, node.bottoms)
+        if isinstance(result, Vanishes):
+            self._vanish(node, result.view)
+            return
+        self._rewire(node, views)
+        self.changes += (SetParameter(node.index, node.name, *change) for change in result.changes)
+        for blob, view in zip(node.tops, result.tops, strict=True):
+            if view is not None:
+                self._lift(blob, view, grown=grown)
+        if node.type == "InnerProduct" and node.bottoms[0] not in self.found.unfit:  # behind regions no size matters
+            self.notes.append(
+                f"{node.name} stays an InnerProduct behind a converted layer: the net takes only its nominal input size"
+            )
+
+    def _ends(self, node: Node) -> bool:
+        return all(top in self.graph.outputs for top in node.tops)
+
+    def _refuse(self, node: Node, views: Sequence[View | None], reason: str, blobs: Sequence[Blob]) -> NoReturn:
+        origins = [self._origin(blob) for blob, view in zip(blobs, views, strict=True) if view is not None]
+        names = sorted({origin.name for origin in origins if origin.type == "InnerProduct"})
+        ways = [f"leave {' and '.join(names)} alone with {option('skip', names)}"] if names else []
+        if any(origin.type == "Pooling" for origin in origins):
+            ways.append(f"leave global poolings as they are with {option('global_pooling', 'keep')}")
+        raise SurgeryError("; ".join([f"{node.name} {reason}", *ways]))
+
+    def _origin(self, blob: Blob) -> Node:
+        """The converted layer, the flattening or the window that makes BLOB a map."""
+        maker = self.graph.producer[blob]
+        while maker.index not in self.found.convertible and maker.index not in self.windows and maker.bottoms:
+            following = next((bottom for bottom in maker.bottoms if bottom in self.lifted), None)
+            if following is None:
+                readers = descendants(self.graph, maker.tops[0])
+                return next((reader for reader in readers if reader.index in self.found.convertible), maker)
+            maker = self.graph.producer[following]
+        return maker
+
+    def _rewire(self, node: Node, views: list[View | None]) -> None:
+        """Let NODE read the blobs that stand for its bottoms."""
+        for blob, view in zip(node.bottoms, views, strict=True):
+            if view is None or view.blob == blob:
+                continue
+            self._check_unchanged(view.blob, node)
+            self.rewired.setdefault(node.index, {})[blob.name] = view.blob.name
+
+    def _check_unchanged(self, blob: Blob, reader: Node) -> None:
+        following = self.graph.producer.get(Blob(blob.name, blob.version + 1))
+        if following is not None and following.index < reader.index:
+            raise SurgeryError(
+                f"{reader.name} would read {blob.name!r} after {following.name} has overwritten it in place; "
+                f"give {following.name} a top of its own"
+            )
+
+    def _readers(self, node: Node) -> tuple[Node, ...]:
+        return self.graph.consumers.get(node.tops[0], ())
+
+    def _reads_original(self, reader: Node, blob: Blob, kept: set[int]) -> bool:
+        """Whether READER, in the twin, still reads BLOB itself and not what stands for it."""
+        if reader.index in self.vanishing:
+            return reader.index in kept
+        return blob.name not in self.rewired.get(reader.index, {})
+
+    def _shape(self, blob: Blob) -> Shape:
+        shape = self.shapes.blobs[blob]
+        return () if isinstance(shape, Unknown) else shape
+
+    def drops(self) -> list[Edit]:
+        """The layers that vanish."""
+        return [DropLayer(index, node.name, node.type) for index, node in self.vanishing.items()]
+
+    def promised(self) -> dict[Blob, Shape]:
+        """The nominal shapes that blobs have in the twin, where these may be others than before."""
+        return {blob: view.shape for blob, view in self.lifted.items()}

@@ -1,0 +1,215 @@
+"""Which InnerProducts of a graph can become Convolutions, and why the others stay.
+
+One pass down the graph, in file order. For every blob it keeps what stands for it in a twin whose
+flattenings are gone (a `View`), or what makes it unfit, so that the verdict on an InnerProduct is a
+look at its bottom. Nothing is decided here about layers that no InnerProduct needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from math import prod
+
+from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.following import Passes, Refuses, Vanishes
+from caffe_fcn.net.layers.views import View, makes_map, map_of, moves_space, product_view, reshaped
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
+from caffe_fcn.passes.convolutionalize.following import order_of, outcome, reshapes
+from caffe_fcn.passes.convolutionalize.pooling import gate_join, gated_layers, is_global, is_map
+from caffe_fcn.wording import option
+
+
+@dataclass
+class Survey:
+    """What a graph offers.
+
+    By layer index: `convertible`, with the flat view of its bottom; `left`, with the reason, `settled` where it is
+    the user's or the layer takes any size already; `gates`, from a global pooling to where it joins the map again.
+    By blob: `views`, and what makes it `unfit`.
+    """
+
+    graph: Graph
+    shapes: Shapes
+    convertible: dict[int, View] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
+    views: dict[Blob, View] = field(default_factory=dict)
+    gates: dict[int, Node] = field(default_factory=dict)
+    unfit: dict[Blob, str] = field(default_factory=dict)
+
+
+def survey(
+    graph: Graph,
+    shapes: Shapes,
+    *,
+    only: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+    excluded: Mapping[int, str] | None = None,
+) -> Survey:
+    """Judge every InnerProduct of GRAPH. ONLY and SKIP are shell patterns of layer names; EXCLUDED gives reasons
+    found elsewhere, by layer index. Raises ShapeError when a shape that decides is not known, and SurgeryError
+    when something treats each position of a flattened map on its own."""
+    return _Surveyor(graph, shapes, only, skip, excluded or {}).run()
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether NAME matches one of the shell PATTERNS."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+class _Surveyor:
+    def __init__(
+        self, graph: Graph, shapes: Shapes, only: tuple[str, ...], skip: tuple[str, ...], excluded: Mapping[int, str]
+    ) -> None:
+        self.result = Survey(graph, shapes)
+        self.graph, self.shapes = graph, shapes
+        self.only, self.skip, self.excluded = only, skip, excluded
+        self.unfit = self.result.unfit
+        self.lasting: dict[Blob, str] = {}
+        self.regions: set[Blob] = set()
+        self.refused: dict[Blob, tuple[Node, Refuses]] = {}
+        self.gated: dict[int, str] = {}
+
+    def run(self) -> Survey:
+        for node in self.graph.nodes:
+            if is_global(node) and (join := gate_join(self.graph, self.shapes, node)):
+                self.result.gates[node.index] = join
+                reason = (
+                    f"part of a gate: what {node.name} pools meets a map again in {join.name}; takes any size already"
+                )
+                self.gated.update(dict.fromkeys(gated_layers(self.graph, node, join), reason))
+        for node in self.graph.nodes:
+            self.visit(node)
+        return self.result
+
+    def visit(self, node: Node) -> None:
+        if node.type == "InnerProduct":
+            verdict = self.judge(node)
+            if isinstance(verdict, View):
+                self.result.convertible[node.index] = verdict
+                outputs = node.layer.inner_product_param.num_output
+                self.result.views[node.tops[0]] = product_view(node.tops[0], verdict, outputs)
+            else:
+                self.result.left[node.index] = verdict
+                self.unfit[node.tops[0]] = f"its input comes from {node.name}, which is left alone"
+        elif node.bottoms and node.tops:
+            self.follow(node)
+        self.spread(node)
+
+    def spread(self, node: Node) -> None:
+        """What makes a blob unfit makes all that is made of it unfit; but a map that a vector only weighs, as
+        at the end of a gate, is a map as before."""
+        row = row_of(node.type)
+        for blob in node.tops:
+            if row.regions or not self.regions.isdisjoint(node.bottoms):
+                self.regions.add(blob)
+            if row.regions:
+                self.lasting[blob] = (
+                    f"behind {node.name} ({node.type}): takes regions of one size, whatever the image's"
+                )
+            elif row.sequence:
+                self.lasting[blob] = f"its input comes from {node.name} ({node.type}), a sequence"
+            else:
+                self.lasting.update((blob, self.lasting[b]) for b in node.bottoms[::-1] if b in self.lasting)
+            for bottom in node.bottoms:
+                same = self.shapes.blobs[blob] == self.shapes.blobs[bottom]
+                if bottom in self.refused and (same or not is_map(self.shapes, blob)):
+                    self.refused.setdefault(blob, self.refused[bottom])
+            inherited = next((self.unfit[b] for b in node.bottoms if b in self.unfit), None)
+            if blob in self.lasting:
+                self.unfit[blob] = self.lasting[blob]
+            elif inherited and not is_map(self.shapes, blob):
+                self.unfit.setdefault(blob, inherited)
+
+    def follow(self, node: Node) -> None:
+        """The views of what NODE makes, where its bottoms have views or it flattens a map."""
+        bottoms = [self.shapes.blobs[blob] for blob in node.bottoms]
+        tops = [self.shapes.blobs[blob] for blob in node.tops]
+        views = [self.result.views.get(blob) for blob in node.bottoms]
+        if all(view is None or view.is_map for view in views):
+            self.flatten(node, views[0] or map_of(node.bottoms[0], bottoms[0]), tops)
+            return
+        result = outcome(node, views, bottoms, tops)
+        if isinstance(result, Passes):
+            self.result.views.update((blob, view) for blob, view in zip(node.tops, result.tops, strict=True) if view)
+            reason = f"its input comes from {node.name} ({node.type})"
+            self.unfit.update((blob, reason) for blob, view in zip(node.tops, result.tops, strict=True) if not view)
+        elif isinstance(result, Vanishes):
+            self.result.views[node.tops[0]] = result.view
+        else:
+            stays = [blob for blob in node.tops if not (result.makes_map and is_map(self.shapes, blob))]
+            self.refused.update(dict.fromkeys(stays, (node, result)))
+
+    def flatten(self, node: Node, view: View | None, tops: Sequence[Shape | Unknown]) -> None:
+        """The view of what NODE makes of a map, if it reshapes it and the map is one."""
+        if view is None or not reshapes(node) or len(tops) != 1 or isinstance(tops[0], Unknown):
+            return
+        divides = makes_map(view.axes, tops[0])
+        made = None if divides else reshaped(view, order_of(node, len(view.axes)), tops[0])
+        if node.bottoms[0] in self.refused and not divides:
+            self.refused[node.tops[0]] = self.refused[node.bottoms[0]]
+        elif made is not None:
+            self.result.views[node.tops[0]] = made
+        elif moves_space(order_of(node, len(view.axes))):
+            self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"
+
+    def judge(self, node: Node) -> View | str:
+        """The flat view of an InnerProduct's bottom, or why the layer stays."""
+        bottom = node.bottoms[0]
+        named = matches(node.name, self.only)
+        if matches(node.name, self.skip) or (self.only and not named):
+            self.result.settled.add(node.index)
+            return "left as asked"
+        if node.index in self.excluded:
+            return self.excluded[node.index]
+        if node.index in self.gated and not named:
+            self.result.settled.add(node.index)
+            return self.gated[node.index]
+        if bottom in self.unfit and not (named and isinstance(self.shapes.blobs[bottom], tuple)):
+            if bottom in self.regions:
+                self.result.settled.add(node.index)
+            return self.unfit[bottom]
+        shape = self.shapes.blobs[bottom]
+        if isinstance(shape, Unknown):
+            return self.unknown(node, shape)
+        if 0 in shape:
+            raise ShapeError(f'layer "{node.name}" (InnerProduct): its input {bottom.name!r} is empty: {show(shape)}')
+        axis = node.layer.inner_product_param.axis
+        if axis % len(shape) != 1:
+            return f"works along axis {axis}, on vectors within its input"
+        view = self.result.views.get(bottom)
+        if view is None and bottom in self.refused:
+            return self.refusal(node, *self.refused[bottom])
+        view = view or map_of(bottom, shape)
+        if view is None:
+            maker = self.graph.producer[bottom]
+            return f"its input {bottom.name!r}, made by {maker.name} ({maker.type}), has no height and width"
+        if view.is_map and self.carries_weights(bottom, view.spatial):
+            return "fed by DummyData with no height and width, kept to carry weights"
+        return view
+
+    def carries_weights(self, bottom: Blob, spatial: tuple[int, ...]) -> bool:
+        return self.graph.producer[bottom].type == "DummyData" and prod(spatial) == 1
+
+    def refusal(self, node: Node, culprit: Node, refusal: Refuses) -> str:
+        """Why NODE stays behind CULPRIT, which does not take a map; an error where no window could do the same."""
+        if refusal.by_axis:
+            raise SurgeryError(
+                f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}; "
+                f"leave it with {option('skip', [node.name])}"
+            )
+        return f"{culprit.name} {refusal.reason}"
+
+    def unknown(self, node: Node, shape: Unknown) -> str:
+        """The reason when a shape depends on the data; an error when the user can tell it."""
+        if shape.kind == "runtime":
+            return f"the shape of its input is known only at run time: {shape.reason}"
+        way = option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
+        raise ShapeError(
+            f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer {shape.layer!r} "
+            f"does not tell it: {shape.reason}; say it with {way}"
+        )

@@ -1,0 +1,231 @@
+"""BatchNorm layers as forks of Caffe have them, as layers of BVLC Caffe: a BatchNorm, a Scale, and a ReLU where the
+fork's layer has one.
+
+The one idea: the layers behind the BatchNorm work in place on its top, so that no other layer has to change. Which blob
+goes where is decided by layer name, for the text and for the weights alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import NetError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.entries import Held
+from caffe_fcn.model.fitting import blob_shapes
+from caffe_fcn.net.foreign import ForeignField
+from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, batch_norm_layouts, stored_eps
+from caffe_fcn.net.layers.shape import matching
+from caffe_fcn.net.shapes import BatchNormBlobs, Shape, batch_norm_blobs
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.passes.weights import current_header, fitted
+from caffe_fcn.schema import FORKS, Message
+
+TYPE = "BatchNorm"
+_PARAM = "batch_norm_param"
+_TRAIN = 0
+"""Phase.TRAIN."""
+_FIXED = ("include", "exclude", "phase")
+"""Fields that say in which net a layer is, and so hold for those that come of it, too."""
+
+
+class Split(NamedTuple):
+    """What becomes of the BatchNorm layers of one name: the shapes of their blobs and what these hold, and the names of
+    the Scale and of the ReLU that follow, None where there is none."""
+
+    params: tuple[Shape, ...]
+    blobs: BatchNormBlobs
+    scale: str | None
+    relu: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers that are new."""
+        return tuple(name for name in (self.scale, self.relu) if name is not None)
+
+
+def asks(layer: Message) -> bool:
+    """Whether LAYER is a BatchNorm that is more than BVLC Caffe's, by its fields."""
+    return layer.type == TYPE and (_has_scale(_layouts(layer, 1)[0]) or layer.batch_norm_param.relu)
+
+
+def holds(weights: WeightFile) -> str | None:
+    """The first layer in WEIGHTS with the blobs of such a BatchNorm; None where there is none."""
+    for record in weights.layers:
+        found = _of_weights(schema.LayerParameter(), [blob.shape for blob in record.blobs])
+        if current_header(record, {}).type in ("", TYPE) and _has_scale(found):
+            return record.name
+    return None
+
+
+def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:
+    """The BatchNorm layers of SOURCE and its WEIGHTS that BVLC Caffe has not, by name. Raises NetError for one with a
+    field that changes what it computes in a way that BVLC Caffe cannot, or that forks take in different ways."""
+    held = blob_shapes(weights)
+    taken = {layer.name for layer in source.net.layer} | {record.name for record in weights.layers}
+    found: dict[str, Split] = {}
+    for index, layer in enumerate(source.net.layer):
+        if layer.type != TYPE:
+            continue
+        _check_fields(source, index, layer)
+        params = _of_weights(layer, held[layer.name]) if layer.name in held else _layouts(layer, 1)[0]
+        if _has_scale(params):
+            _check_statistics(source, layer)
+        relu = bool(layer.batch_norm_param.relu)
+        if not _has_scale(params) and not relu:
+            continue
+        known = found.get(layer.name, Split(tuple(params), batch_norm_blobs(params), None, None))
+        scale = known.scale or (unique_name(f"{layer.name}_scale", taken) if _has_scale(params) else None)
+        rectified = known.relu or (unique_name(f"{layer.name}_relu", taken) if relu else None)
+        found[layer.name] = known._replace(scale=scale, relu=rectified)
+    return found
+
+
+def _layouts(layer: Message, channels: int) -> Sequence[Sequence[Shape]]:
+    return batch_norm_layouts(layer, [(1, channels)])
+
+
+def _has_scale(params: Sequence[Shape]) -> bool:
+    return batch_norm_blobs(params).scale is not None
+
+
+def _of_weights(layer: Message, held: Sequence[Shape]) -> Sequence[Shape]:
+    """The layout of the blobs HELD for LAYER where they are those of a fork; else that of BVLC Caffe's."""
+    channels = max(map(prod, held), default=1)
+    found = matching(_layouts(layer, channels), held)
+    return found[0] if found else ()
+
+
+def _check_fields(source: SourceNet, index: int, layer: Message) -> None:
+    """Raise NetError for a field of LAYER that BVLC Caffe has nothing for."""
+    own = (each for each in source.foreign if each.layer == index and is_of_batch_norm(each))
+    field = next((each for each in own if each.undecided), None)
+    if field is not None:
+        raise NetError(
+            f"{source.name}: layer {layer.name!r} ({TYPE}): {field.name} is a field of forks that changes, or may "
+            "change, what it computes, and BVLC Caffe has nothing like it; remove it first if it has no effect"
+        )
+
+
+def _check_statistics(source: SourceNet, layer: Message) -> None:
+    """Raise NetError where LAYER, which has a scale, may use the statistics of the batch outside of training."""
+    param = layer.batch_norm_param
+    trains_only = layer.include and all(rule.HasField("phase") and rule.phase == _TRAIN for rule in layer.include)
+    if param.HasField("use_global_stats") and not param.use_global_stats and not trains_only:
+        raise NetError(f"{source.name}: layer {layer.name!r} ({TYPE}): {BATCH_STATISTICS}; remove the field first")
+
+
+def is_of_batch_norm(field: ForeignField) -> bool:
+    """Whether FIELD is one of the parameters of a BatchNorm."""
+    return field.name.startswith(f"{_PARAM}.")
+
+
+def unique_name(wanted: str, taken: set[str]) -> str:
+    """WANTED, or where that is TAKEN the same with a number behind it; it is taken from now on."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}{number}"
+    taken.add(name)
+    return name
+
+
+# ---- Layers ----
+
+
+def split_layer(layer: Message, split: Split, said: Message) -> list[Message]:
+    """LAYER, a BatchNorm, as the layers of BVLC Caffe. SAID is the layer of that name in the prototxt, whose parameters
+    count."""
+    blobs, param = split.blobs, said.batch_norm_param
+    first = schema.LayerParameter()
+    first.CopyFrom(layer)
+    first.batch_norm_param.CopyFrom(param)
+    for field, _ in param.ListFields():
+        if field.number >= FORKS:
+            first.batch_norm_param.ClearField(field.name)
+    if stored_eps(said) != param.eps:
+        first.batch_norm_param.eps = stored_eps(said)
+    if not first.batch_norm_param.ListFields():
+        first.ClearField(_PARAM)
+    made = [first]
+    if split.scale is not None:
+        scale = _behind(layer, split.scale, "Scale")
+        _give_params(scale, layer, [place for place in (blobs.scale, blobs.shift) if place is not None])
+        scale.scale_param.bias_term = blobs.shift is not None
+        if param.HasField("scale_filler"):
+            scale.scale_param.filler.CopyFrom(param.scale_filler)
+        if param.HasField("bias_filler") and blobs.shift is not None:
+            scale.scale_param.bias_filler.CopyFrom(param.bias_filler)
+        made.append(scale)
+        _give_params(first, layer, blobs.statistics)
+    for spec in first.param:  # Caffe refuses other rates: statistics are measured
+        spec.lr_mult = 0
+    if split.relu is not None and param.relu:
+        made.append(_behind(layer, split.relu, "ReLU"))
+    return made
+
+
+def parts_of(split: Split) -> list[tuple[int, ...]]:
+    """Which blobs each of the layers takes, by the positions that they had."""
+    found: list[tuple[int, ...]] = [split.blobs.statistics]
+    if split.scale is not None:
+        found.append(tuple(place for place in (split.blobs.scale, split.blobs.shift) if place is not None))
+    return [*found, ()]
+
+
+def _behind(layer: Message, name: str, kind: str) -> Message:
+    """A new layer that works in place on the top of LAYER, in the same nets."""
+    made = schema.LayerParameter(name=name, type=kind, bottom=layer.top[:1], top=layer.top[:1])
+    for field in _FIXED:
+        if schema.is_repeated(layer.DESCRIPTOR.fields_by_name[field]):
+            getattr(made, field).MergeFrom(getattr(layer, field))
+        elif layer.HasField(field):
+            setattr(made, field, getattr(layer, field))
+    return made
+
+
+def _give_params(made: Message, layer: Message, positions: Sequence[int]) -> None:
+    """Give MADE those `param` of LAYER that are of the blobs at POSITIONS."""
+    specs = [layer.param[position] for position in positions if position < len(layer.param)]
+    kept = [type(spec).FromString(spec.SerializeToString()) for spec in specs]
+    del made.param[:]
+    made.param.extend(kept)
+
+
+def split_net(net: Message, splits: Mapping[str, Split]) -> tuple[Message, tuple[int | None, ...]]:
+    """NET with its BatchNorm layers split, and for each layer the index in NET that it comes from, None if new."""
+    made = type(net)()
+    made.CopyFrom(net)
+    del made.layer[:]
+    origins: list[int | None] = []
+    for index, layer in enumerate(net.layer):
+        split = splits.get(layer.name) if layer.type == TYPE else None
+        layers = [layer] if split is None else split_layer(layer, split, layer)
+        made.layer.extend(layers)
+        origins += [index, *[None] * (len(layers) - 1)]
+    return made, tuple(origins)
+
+
+def split_weights(layers: Iterable[Held], splits: Mapping[str, Split], net: Message) -> tuple[Held, ...]:
+    """LAYERS of weights, with the BatchNorm layers split as in NET, the net before."""
+    said = {layer.name: layer for layer in net.layer if layer.type == TYPE}
+    types = {layer.name: layer.type for layer in net.layer}
+    made: list[Held] = []
+    for entry in layers:
+        record = entry.record
+        split = splits.get(record.name) if record is not None else None
+        if split is None or record is None:
+            made.append(entry)
+            continue
+        header = entry.header if entry.header is not None else current_header(record, types)
+        tensors = fitted(entry, split.params).tensors
+        taken = parts_of(split) if tensors else [()] * (1 + len(split.names))
+        split_up = zip(split_layer(header, split, said[record.name]), taken, strict=False)
+        made += [
+            Held(each, tuple(tensors[place] for place in takes), record if not number else None)
+            for number, (each, takes) in enumerate(split_up)
+        ]
+    return tuple(made)

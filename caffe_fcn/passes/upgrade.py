@@ -1,0 +1,315 @@
+"""Files of any age in the current format, as Caffe's own upgrade tools make them: one net, two documents.
+
+The one idea: what a net's upgrade is, `net.upgrade` decides; here it becomes edits, of a text or of weights,
+so that comments stay and values are copied without being looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import CaffeFcnError, NetError, SurgeryError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.blobs import C3D
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.headers import merge_header
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.reading import reading
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.files.wire import prefix
+from caffe_fcn.model.entries import Held, held_in
+from caffe_fcn.model.opening import meet
+from caffe_fcn.net import crops
+from caffe_fcn.net.foreign import ForeignField, kept_note
+from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.source import SourceNet, interpret, net_of_weights, refuse_lost
+from caffe_fcn.net.upgrade import (
+    SHAPE_HINT,
+    has_legacy_batch_norm,
+    has_legacy_inputs,
+    has_legacy_transforms,
+    input_layer,
+    is_halfway,
+    upgrade_with_origins,
+)
+from caffe_fcn.passes.conversion import check_text
+from caffe_fcn.passes.splitting import TYPE as BATCH_NORM
+from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, is_of_batch_norm, split_net, split_weights
+from caffe_fcn.passes.weights import WeightPlan, with_current_shapes, with_headers_of_today
+from caffe_fcn.schema import Message
+
+_LAYER = 100
+"""The field, by number, that a net's layers stand in."""
+
+
+class Upgrade(NamedTuple):
+    """A file in the current format: a DOCUMENT, or WEIGHTS and the PLAN of what becomes of them. CHANGES say in
+    words what that changes, and are none where it is current already."""
+
+    name: str
+    format: str
+    changes: tuple[str, ...]
+    notes: tuple[str, ...]
+    document: Document | None = None
+    diff: Callable[[str], str] | None = None
+    """The unified diff of the prototxt, its new name given."""
+    weights: WeightFile | None = None
+    plan: WeightPlan | None = None
+
+
+def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False, selection: Selection = ANY_NET) -> Upgrade:
+    """OPENED in the current format, weights as HDF5 or as a caffemodel. SELECTION says which net is meant where the
+    geometry decides on offsets, and whether it does.
+
+    Raises NetError where Caffe refuses the net, and where its geometry gives no offset for a Crop that has none.
+    """
+    if isinstance(opened, SourceNet):
+        return _upgrade_text(opened, selection)
+    return _upgrade_weights(opened, hdf5, selection)
+
+
+def upgrade_pair(
+    source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool, selection: Selection = ANY_NET
+) -> tuple[Upgrade, Upgrade]:
+    """SOURCE and its WEIGHTS in the current format, the weights as HDF5 or as a caffemodel. With BVLC, BatchNorm layers
+    of forks become layers of BVLC Caffe, in both. SELECTION is as in `upgrade_file`.
+
+    Raises NetError where Caffe refuses the net, or has nothing for a layer; WeightsError where the weights do not fit
+    it.
+    """
+    found = meet(source, weights, selection)
+    held = found.weights or weights
+    splits = find_splits(source, held) if bvlc else {}
+    text = _upgrade_text(source, selection, splits)
+    trained = _upgrade_weights(held, hdf5, selection, found.params)
+    if splits and trained.plan is not None:
+        plan = trained.plan._replace(layers=split_weights(trained.plan.layers, splits, source.net))
+        changes = (*trained.changes, *_split_changes(splits))
+        trained = trained._replace(plan=plan, changes=changes)
+    fit = found.fit._replace(scaled=()) if bvlc else found.fit
+    return text, trained._replace(notes=(*trained.notes, *fit.notes))
+
+
+def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
+    """Hold the files NET and WEIGHTS, which are to be called NAMES, against each other. Raises SurgeryError where BVLC
+    Caffe would still find a BatchNorm with a scale in them."""
+    with reading(net, names[0]) as file:
+        source = interpret(prototxt.parse(file.read(), names[0]))
+    with open_weights(weights, names[1]) as opened:
+        scaled = meet(source, opened).fit.scaled
+    if scaled:
+        raise SurgeryError(
+            f"{names[1]}: layer {scaled[0]!r} still has a scale of its own; nothing was written; this is a defect of "
+            "caffe-fcn, please report it with the prototxt"
+        )
+
+
+def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
+    """What there is to know of OPENED, one file alone, that is meant for BVLC Caffe. Raises NetError where it has a
+    layer that BVLC Caffe has not and that would become several: text and weights have to change together."""
+    if isinstance(opened, SourceNet):
+        name, layer = opened.name, next((each.name for each in opened.net.layer if asks(each)), None)
+    else:
+        name, layer = opened.path, holds(opened)
+    if layer is not None:
+        raise NetError(
+            f"{name}: layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, for which BVLC Caffe has other "
+            "layers, so that text and weights change together: "
+            "`caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc`"
+        )
+    if isinstance(opened, SourceNet) and any(each.type == BATCH_NORM for each in opened.net.layer):
+        return ("whether its BatchNorm layers have a scale of their own, as in Intel's fork, only the weights tell",)
+    return ()
+
+
+def net_inside(weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None) -> Upgrade:
+    """The net inside WEIGHTS, which FORK has written where that is known, in the current format, as a prototxt. Raises
+    NetError where there is none, where a layer cannot be read, and where Caffe refuses the net."""
+    source = net_of_weights(weights, fork)
+    refuse_lost(source)
+    found = _upgrade_text(source, selection)
+    return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
+
+
+def _upgrade_text(
+    source: SourceNet, selection: Selection, splits: Mapping[str, Split] = MappingProxyType({})
+) -> Upgrade:
+    inputs = input_layer(source.written, source.name)
+    if inputs is not None and not inputs.input_param.shape:
+        names = ", ".join(f'input: "{name}"' for name in inputs.top)
+        raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
+    source, offsets = crops.settled(source, selection)
+    net, origins = upgrade_with_origins(source.net, source=source.name)
+    net, places = split_net(net, splits)
+    origins = tuple(None if place is None else origins[place] for place in places)
+    gone = [field for field in source.foreign if _goes(field, net, origins, splits)]
+    edits = source.edits_for(net, origins, gone=[field for field in gone if _stays(field, net, origins)])
+    document = source.document.with_edits(edits)
+    check_text(document, net)
+    changes = (*_net_changes(source.written), *offsets, *_split_changes(splits), *_gone_changes(gone))
+    kept = kept_note([field for field in source.foreign if field not in gone])
+    notes = (*source.notes, *kept, *crops.notes_on(source, selection))
+    return Upgrade(source.name, source.format, changes, notes, document, partial(source.diff, edits))
+
+
+def _goes(field: ForeignField, net: Message, origins: Sequence[int | None], splits: Mapping[str, Split]) -> bool:
+    """Whether FIELD goes from the text because its layer is split into those of NET, which come from ORIGINS."""
+    layer = net.layer[origins.index(field.layer)] if field.layer in origins and field.layer is not None else None
+    return layer is not None and layer.name in splits and is_of_batch_norm(field)
+
+
+def _stays(field: ForeignField, net: Message, origins: Sequence[int | None]) -> bool:
+    """Whether the message that FIELD is in is still there in NET; else it goes with that."""
+    return bool(net.layer[origins.index(field.layer)].HasField("batch_norm_param"))
+
+
+def _split_changes(splits: Mapping[str, Split]) -> Iterator[str]:
+    """What becomes of layers that are split, in words."""
+    for name, split in splits.items():
+        yield f"layer {name!r} (BatchNorm), whose scale or ReLU becomes a layer of its own: {', '.join(split.names)}"
+
+
+def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:
+    """The fields that go, in words."""
+    if gone:
+        names = dict.fromkeys(field.name for field in gone)
+        yield f"fields of these layers that BVLC Caffe does not know, which go: {', '.join(names)}"
+
+
+def _upgrade_weights(
+    weights: WeightFile,
+    hdf5: bool,
+    selection: Selection,
+    params: Mapping[str, Sequence[Shape]] = MappingProxyType({}),
+) -> Upgrade:
+    """Blobs get their shapes, and are packed; the net inside is upgraded too."""
+    changes: list[str] = []
+    notes: list[str] = []
+    layers = held_in(weights)
+    types: dict[str, str] = {}
+    head: bytes | None = None
+    if weights.hdf5 and not hdf5:
+        changes.append("weights in HDF5, which become a caffemodel")
+        if weights.bare:
+            notes.append("HDF5 holds no net, so the layers of the caffemodel have names and weights only")
+    blobs = [blob for record in weights.layers for blob in record.blobs]
+    if not hdf5 and any(blob.dialect is C3D for blob in blobs):
+        raise NetError(
+            f"{weights.path}: weights of C3D 1.0, whose numbers stand for other layers and fields in BVLC Caffe; "
+            "convert them with their prototxt, or upgrade them to .caffemodel.h5, which holds values only"
+        )
+    if not weights.hdf5:
+        net = _net_inside(weights)
+        whole = True
+        try:
+            layers, head, offsets = _upgraded_net(weights, net, selection)
+            changes += offsets
+        except NetError as error:
+            if not weights.legacy:
+                raise
+            head = _head_alone(weights)
+            types = _types_inside(weights)
+            whole = False
+            notes.append(f"{error}; its layers are brought over one by one, those of an unknown type as 'Unknown'")
+        changes += _net_changes(net, whole=whole)
+    changes += _blob_changes(weights.layers)
+    if hdf5 and not weights.hdf5:
+        changes.append("a caffemodel, which becomes HDF5: names and weights")
+    layers = with_current_shapes(with_headers_of_today(layers, types), types, params)
+    plan = WeightPlan(layers, (), (), types, head, params)
+    form = weights.layers[0].format
+    return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, plan=plan)
+
+
+def _net_inside(weights: WeightFile) -> Message:
+    """The net in WEIGHTS, in the format that it has there."""
+    net = schema.NetParameter()
+    net.CopyFrom(weights.net_header)
+    for record in weights.layers:
+        (net.layers if record.format in ("V1", "V0") else net.layer).append(record.header)
+    return net
+
+
+def _types_inside(weights: WeightFile) -> dict[str, str]:
+    """The types of the layers in WEIGHTS by name, where a fork's schema tells them."""
+    try:
+        return {layer.name: layer.type for layer in net_of_weights(weights).net.layer}
+    except CaffeFcnError:
+        return {}
+
+
+def _upgraded_net(
+    weights: WeightFile, net: Message, selection: Selection
+) -> tuple[tuple[Held, ...], bytes | None, list[str]]:
+    """The layers of WEIGHTS, which make up NET, with upgraded headers, what then stands before them, and the offsets
+    that Crop layers get, in words."""
+    upgraded, origins = upgrade_with_origins(net, source=weights.path)
+    upgraded, offsets = crops.settled_inside(upgraded, weights.path, selection)
+    successors = dict(zip(origins, upgraded.layer, strict=True))
+    layers: list[Held] = []
+    for position, entry in enumerate(held_in(weights)):
+        layer = successors.get(position)  # None: a padding layer of 2013, which its successor took over
+        if layer is not None:
+            same = not weights.legacy and entry.record is not None and layer == entry.record.header
+            layers.append(entry if same else replace(entry, header=layer))
+    return tuple(layers), _head(weights, upgraded, successors.get(None)), offsets
+
+
+def _head_alone(weights: WeightFile) -> bytes | None:
+    """What stands before the layers of a net that cannot be upgraded together: the net's own fields."""
+    upgraded, _ = upgrade_with_origins(weights.net_header, source=weights.path)
+    return _head(weights, upgraded, upgraded.layer[0] if upgraded.layer else None)
+
+
+def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes | None:
+    """The fields of the net before its layers, with the layer that is NEW, if the upgrade changes any."""
+    header = type(upgraded)()
+    header.CopyFrom(upgraded)
+    header.ClearField("layer")
+    if new is None and header == weights.net_header:
+        return None
+    layer = b"" if new is None else new.SerializePartialToString()
+    return merge_header(weights.raw, header) + (prefix(_LAYER, len(layer)) + layer if layer else b"")
+
+
+def _net_changes(net: Message, *, whole: bool = True) -> Iterator[str]:
+    """What the upgrade of NET, as it was written, changes, in words; padding only moves in a net that is WHOLE."""
+    old = [layer for layer in net.layers if layer.HasField("layer")]
+    if net.layers:
+        yield f"{_count(len(net.layers), 'layer')} of the format {'V0' if old else 'V1'}"
+    padding = sum(layer.layer.type == "padding" for layer in old)
+    if padding and whole:
+        yield f"{_count(padding, 'padding layer')}, whose pad goes to the layers behind"
+    if has_legacy_transforms(net):
+        yield "scale, mean, crop and mirror of data layers, which go to transform_param"
+    if is_halfway(net):
+        yield "words of the format of 2014 in layers of the current one"
+    if has_legacy_inputs(net):
+        made = "become a layer of type Input" if input_layer(net, "") else "go: a layer makes their blobs"
+        yield f"input fields of the net, which {made}"
+    if has_legacy_batch_norm(net):
+        yield "rates of BatchNorm's statistics, which are measured and not learned: 0"
+
+
+def _blob_changes(layers: tuple[LayerRecord, ...]) -> Iterator[str]:
+    """What becomes of the blobs, in words."""
+    blobs = [blob for record in layers for blob in record.blobs]
+    shapes = sum(blob.legacy_shape for blob in blobs)
+    if shapes:
+        yield f"{_count(shapes, 'blob')} of num, channels, height and width, which get a shape"
+    unpacked = sum(not blob.packed for blob in blobs)
+    if unpacked:
+        yield f"{_count(unpacked, 'blob')} with a tag before every value, which get packed"
+    video = sum(blob.dialect is C3D for blob in blobs)
+    if video:
+        yield f"{_count(video, 'blob')} in C3D's numbering, which get BVLC Caffe's"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"

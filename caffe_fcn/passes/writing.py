@@ -1,0 +1,157 @@
+"""A plan carried out: written under temporary names, read back, checked, and only then given its names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
+from typing import NamedTuple, TypeAlias
+
+from caffe_fcn.errors import CaffemodelError, OutputError
+from caffe_fcn.files.atomic import OutputFile, OutputFiles
+from caffe_fcn.files.blobs import ITEM_SIZE
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.names import is_hdf5_name
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.files.reading import reading
+from caffe_fcn.files.rewrite import write
+from caffe_fcn.files.stdout import STDOUT, stdout, to_stdout
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.entries import Held
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.passes.conversion import Plan
+from caffe_fcn.passes.weights import WeightPlan, for_hdf5
+
+Progress: TypeAlias = Callable[[int], None] | None
+"""Gets the count of bytes written so far."""
+
+Check: TypeAlias = Callable[[str, str], None] | None
+"""Gets the files in which the new net and its weights stand, before they get their names; what it raises keeps them
+from getting any."""
+
+
+def beside(path: str, suffix: str) -> str:
+    """The name of an output where none is given: NAME_fcn and SUFFIX beside the input PATH; HDF5 stays HDF5."""
+    stem, ending = os.path.splitext(path)
+    if is_hdf5_name(path) and suffix != ".prototxt":
+        stem, kind = os.path.splitext(stem) if stem.endswith(suffix) else (stem, "")
+        suffix = kind + ending
+    return f"{stem}_fcn{suffix}"
+
+
+def carry_out(
+    plan: Plan,
+    text_path: str | None,
+    weights_path: str | None,
+    *,
+    force: bool = False,
+    progress: Progress = None,
+    check: Check = None,
+) -> None:
+    """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or
+    neither; what goes to stdout goes last, because it cannot be taken back. Where both are files, CHECK sees them
+    first."""
+    weights = WeightsOutput(plan.weights, plan.weight_plan) if plan.weights and plan.weight_plan else None
+    write_outputs(plan.document, text_path, weights, weights_path, force=force, progress=progress, check=check)
+
+
+class WeightsOutput(NamedTuple):
+    """Weights, and what becomes of them."""
+
+    weights: WeightFile
+    plan: WeightPlan
+
+
+def write_outputs(
+    document: Document | None,
+    text_path: str | None,
+    weights: WeightsOutput | None,
+    weights_path: str | None,
+    *,
+    force: bool = False,
+    progress: Progress = None,
+    check: Check = None,
+) -> None:
+    """Write DOCUMENT to TEXT_PATH and WEIGHTS to WEIGHTS_PATH, as `carry_out` does. Raises CaffeFcnError."""
+    temps: list[str] = []
+    with OutputFiles() as outputs:
+        if weights is not None and weights_path is not None and weights_path != STDOUT:
+            output = outputs.add(weights_path, overwrite=force)
+            _write_weights(weights, output, progress)
+            if output.temp is not None:
+                output.close()
+                _read_back_weights(weights, output.temp, output.path)
+                temps.append(output.temp)
+        if document is not None and text_path is not None and text_path != STDOUT:
+            output = outputs.add(text_path, overwrite=force)
+            output.write(bytes(document))
+            if output.temp is not None:
+                output.close()
+                _read_back_text(document, output.temp, output.path)
+                temps.append(output.temp)
+        if check is not None:
+            _checked(check, temps)
+        if document is not None and text_path == STDOUT:
+            to_stdout(bytes(document))
+        if weights is not None and weights_path == STDOUT:
+            _write_caffemodel(weights, stdout().fileno(), "stdout", progress)
+        outputs.commit()
+
+
+def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
+    """Let CHECK see the files in TEMPS, the weights first. Raises OutputError where they are not both there."""
+    if len(temps) < 2:
+        raise OutputError("the output: expected a net and weights in files, to be verified, found pipes; name files")
+    check(temps[1], temps[0])
+
+
+def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progress) -> None:
+    """Write WEIGHTS to OUTPUT, in HDF5 if its name says so."""
+    if not is_hdf5_name(output.path):
+        _write_caffemodel(weights, output.fd, output.path, progress)
+        return
+    if output.temp is None:
+        raise OutputError(f"{output.path}: HDF5 is not written front to back, so no pipe will do; name a file")
+    from caffe_fcn.files.hdf5 import write_hdf5  # here, because few need it
+
+    write_hdf5(weights.weights, output.temp, for_hdf5(weights.plan), progress=progress, name=output.path)
+
+
+def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Progress) -> None:
+    write(weights.weights, fd, weights.plan.layers, progress=progress, head=weights.plan.head, name=name)
+
+
+def _read_back_text(document: Document, temp: str, name: str) -> None:
+    """Hold the new prototxt, at TEMP but to be called NAME, against DOCUMENT. Raises OutputError."""
+    with reading(temp, name) as file:
+        if file.read() != bytes(document):
+            raise OutputError(f"{name}: read back otherwise than it was written; check the disk")
+
+
+def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
+    """Index the new weights, at TEMP but to be called NAME, and hold every blob's shape and count against the plan.
+
+    Raises CaffemodelError.
+    """
+    expected = list(_expected(for_hdf5(weights.plan) if is_hdf5_name(name) else weights.plan.layers))
+    with open_weights(temp, name) as written:
+        found = [(r.name, [(blob.shape, blob.count) for blob in r.blobs if not blob.absent]) for r in written.layers]
+    found = [entry for entry in found if entry[1]]
+    if written.hdf5:
+        expected, found = sorted(expected), sorted(found)
+    if expected != found:
+        nothing: tuple[str, list[tuple[Shape, int]]] = ("none", [])
+        pairs = zip_longest(expected, found, fillvalue=nothing)
+        (layer, blobs), (other, others) = next(pair for pair in pairs if pair[0] != pair[1])
+        raise CaffemodelError(
+            f"{name}: expected to read back layer {layer!r} with blobs {blobs}, found {other!r} with {others}; "
+            "nothing was written; check the disk"
+        )
+
+
+def _expected(layers: Iterable[Held]) -> Iterator[tuple[str, list[tuple[Shape, int]]]]:
+    """The names of those LAYERS that have blobs, and each blob's shape and count of values."""
+    for entry in layers:
+        tensors = [tensor for tensor in entry.tensors if tensor.kept is None or not tensor.kept.blob.absent]
+        if tensors:
+            yield entry.name, [(tensor.shape, tensor.size // ITEM_SIZE[tensor.dtype]) for tensor in tensors]

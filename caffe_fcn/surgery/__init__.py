@@ -1,1 +1,0 @@
-"""A net to edits: what to change, decided once on the typed net, for the text and the weights to follow."""
