@@ -72,6 +72,7 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
     """Look at the pictures PATHS, make the files TARGETS of each, and return the exit code. A single picture's failure
     is raised."""
     document = _Document(job)
+    notes = _Notes(manner)
     untold = job.notes
     failed = 0
     asked = [_Asked(*each) for each in zip(paths, targets, strict=True)]
@@ -87,6 +88,7 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
                 _write(job, looked, target, manner)
                 _note("", untold, manner)
                 untold = ()
+                notes.tell(path, looked.answer.plan.notes)
                 _tell(job, looked.answer, target, manner, document)
             except (click.ClickException, BrokenPipeError):
                 raise
@@ -98,6 +100,7 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
                 tell(message if os.path.basename(path) in message else f"{path}: {message}")
                 if manner.as_json:
                     document.add([run_document.failure(path, message.partition("\n")[0])])
+    notes.end()
     if manner.as_json:
         document.end()
     if failed:
@@ -198,8 +201,7 @@ def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellM
 
 
 def _tell(job: Job, answer: Answer, target: Targets, manner: TellManner, document: _Document) -> None:
-    """The answer to stdout, or to stderr where the map goes to stdout; notes and names of files to stderr."""
-    _note(f"{answer.path}: ", answer.plan.notes, manner)
+    """The answer to stdout, or to stderr where the map goes to stdout; names of files to stderr."""
     if manner.as_json:
         document.add(run_document.entry(answer, job.settings, manner.top, dict(zip(KINDS, target, strict=True))))
     elif not manner.quiet:
@@ -207,6 +209,27 @@ def _tell(job: Job, answer: Answer, target: Targets, manner: TellManner, documen
             click.echo(line, err=target.output == "-")
         if target.files:
             click.echo(visible(f"wrote {', '.join(target.files)}"), err=True)
+
+
+class _Notes:
+    """What there is to note of pictures: of several that have the same note, it is told of the first, and then how
+    many others have it."""
+
+    def __init__(self, manner: TellManner) -> None:
+        self._manner = manner
+        self._others: dict[str, int] = {}
+
+    def tell(self, path: str, notes: Sequence[str]) -> None:
+        """Tell NOTES on the picture PATH, and count those that were told before."""
+        _note(f"{path}: ", [note for note in notes if note not in self._others], self._manner)
+        for note in notes:
+            self._others[note] = self._others.get(note, -1) + 1
+
+    def end(self) -> None:
+        """Tell of how many others each note is true."""
+        for note, others in self._others.items():
+            if others:
+                _note(f"{others} other picture{'s' if others > 1 else ''}: ", [note], self._manner)
 
 
 def _note(place: str, notes: Sequence[str], manner: TellManner) -> None:

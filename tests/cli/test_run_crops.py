@@ -214,3 +214,16 @@ def test_what_no_conversion_makes_a_map_names_one_that_is(cli: CommandLine, opti
     assert "make the net fully convolutional first: `caffe-fcn convert`" in refuses(
         cli, *net(cli, DATABASE + CLASSIFIER), "large.npy", *option
     )
+
+
+def test_a_note_that_many_pictures_share_is_told_once_with_their_number(cli: CommandLine) -> None:
+    files = net(cli, DATABASE + CLASSIFIER)
+    for name in ("a", "b", "c"):
+        np.save(cli.path / f"{name}.npy", np.zeros((28, 28, 3), np.uint8))
+    told = runs(cli, *files, "a.npy", "large.npy", "b.npy", "c.npy", "centre.npy").err
+    notes = [line for line in told.splitlines() if "took the centre" in line]
+    assert notes == [
+        "note: a.npy: took the centre, 20×20 of 28×28 pixels",
+        "note: large.npy: took the centre, 20×20 of 30×44 pixels",
+        "note: 2 other pictures: took the centre, 20×20 of 28×28 pixels",
+    ]
