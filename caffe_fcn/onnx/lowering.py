@@ -23,7 +23,7 @@ from caffe_fcn.onnx import elementwise, learned, normalization, reductions, resh
 from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
 from caffe_fcn.onnx.parameters import Parameters
-from caffe_fcn.onnx.registry import LOWERINGS, FixedSizeError, LoweringSite, RefusalError
+from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, find_lowering
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.onnx.sizes import Extents, InputAxis, batch_of, extents_with, known_shapes, mixed_items, possible_axes
 from caffe_fcn.wording import offered, option
@@ -157,7 +157,7 @@ def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> L
         f"{'; '.join(_refusals(refused, nodes))}. {way} the net there"
     )
     types = frozenset(nodes[place].type for place in refused)
-    told.lacking = types if types.isdisjoint(LOWERINGS) else frozenset()
+    told.lacking = frozenset() if any(map(find_lowering, types)) else types
     return told
 
 
@@ -210,7 +210,8 @@ class _LoweringWalk:
 
     def _lower(self, build: Builder, node: Node, dims: Mapping[Blob, Dims]) -> None:
         """Add what NODE becomes, its values called by the names of its tops; nothing where shapes are not known."""
-        if node.type not in LOWERINGS:
+        lowered = find_lowering(node.type)
+        if lowered is None:
             raise RefusalError(_REASONS.get(node.type, ""))
         if any(blob not in dims for blob in (*node.bottoms, *node.tops)):
             return
@@ -228,7 +229,7 @@ class _LoweringWalk:
             read=lambda position: self.parameters.read(node, position),
             expand_lrn=self.expand_lrn,
         )
-        made = LOWERINGS[node.type](site)
+        made = lowered(site)
         values = [made] if isinstance(made, str) else made
         named = zip(values, map(self.names.__getitem__, node.tops), strict=True)
         build.give((value, name) for value, name in named if value != name)

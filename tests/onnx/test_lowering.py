@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.errors import ShapeError
+from caffe_fcn.errors import LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.layers import LAYERS
+from caffe_fcn.net.layers.traits import ELEMENTWISE
 from caffe_fcn.onnx.lowering import Lowered, lower
 from caffe_fcn.onnx.registry import LOWERINGS
 from caffe_fcn.onnx.scope import ALL
@@ -35,6 +37,20 @@ def lowered(text: str, tmp_path: Path, *outputs: str, fixed: bool = False, separ
 def test_bvlcs_layers_are_lowered() -> None:
     assert {name for name, row in LAYERS.items() if row.bvlc} - LOWERINGS.keys() == NOT_BVLC_LOWERED
     assert LOWERINGS.keys() <= LAYERS.keys(), "what has no row cannot be lowered"
+
+
+def test_an_installed_lowering_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise ImportError("no module named gone")
+
+    found = {
+        "caffe_fcn.layers": SimpleNamespace(load=lambda: ELEMENTWISE),
+        "caffe_fcn.onnx": SimpleNamespace(load=lost, value="gone:lower"),
+    }
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name: [found[group]])
+    why = "the entry point gone:lower for this type cannot be loaded: no module named gone"
+    with pytest.raises(LoweringError, match=rf'"layer" \(HalfInstalled\): {why}'):
+        lowered(data(1, 2, 3, 3) + layer("HalfInstalled"), tmp_path)
 
 
 # ---- Names ----

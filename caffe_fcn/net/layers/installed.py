@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.layers.row import LayerType
 from caffe_fcn.net.layers.shape import Bottoms, Top
 from caffe_fcn.schema import Message
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "caffe_fcn.layers"
 """The group of entry points by which other packages add layer types: NAME = a LayerType."""
@@ -21,9 +25,7 @@ ENTRY_POINTS = "caffe_fcn.layers"
 @cache
 def installed_row(layer_type: str) -> LayerType | None:
     """The row that an installed package has for LAYER_TYPE; None where no package has one."""
-    from importlib.metadata import entry_points
-
-    for entry_point in entry_points(group=ENTRY_POINTS, name=layer_type):
+    for entry_point in entry_points(ENTRY_POINTS, layer_type):
         try:
             row = entry_point.load()
         except (ImportError, AttributeError) as error:
@@ -33,6 +35,13 @@ def installed_row(layer_type: str) -> LayerType | None:
         found = type(row).__name__
         return _refused(f"expected a LayerType as the entry point {entry_point.value} for this type, found {found}")
     return None
+
+
+def entry_points(group: str, name: str) -> Sequence[EntryPoint]:
+    """The entry points NAME in GROUP of installed packages."""
+    from importlib import metadata  # costs more than reading most nets does, and few nets need it
+
+    return [*metadata.entry_points(group=group, name=name)]
 
 
 def _refused(why: str) -> LayerType:
