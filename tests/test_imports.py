@@ -40,7 +40,7 @@ FOR_ALL = {"errors", "wording"}
 ENTRY = {"__main__": "cli", "api": "report"}
 """Modules beside the rooms that may import as much as the room given."""
 
-HEAVY = ("numpy", "google.protobuf", "onnx", "rich")
+HEAVY = ("numpy", "google.protobuf", "onnx")
 """What the help pages must not wait for."""
 
 

@@ -90,7 +90,7 @@ def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
         from caffe_fcn.report.tables import render
 
         width = _width()
-        text = render(page(found, width), width, colour=_is_terminal())
+        text = render(page(found, width), width, colour=_is_terminal() and _wants_colour())
     to_stdout(text.encode("utf-8", "replace"))
     if not as_json:
         from caffe_fcn.files.literals import visible
@@ -101,6 +101,11 @@ def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
 
 def _is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _wants_colour() -> bool:
+    """Whether a terminal is to be given styles (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _width() -> int | None:

@@ -1,10 +1,15 @@
-"""A progress bar for what takes long enough for someone to wonder."""
+"""A progress bar for what takes long enough for someone to wonder. It goes when the work is done."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+import click
+
+from caffe_fcn.files.literals import visible
 
 _FROM = 128 << 20
 """A copy of fewer bytes is over before a progress bar could be read."""
@@ -12,35 +17,72 @@ _FROM = 128 << 20
 _RUNS = 2
 """So is a picture that is looked at in one piece, if it is the only one."""
 
+_LABEL = 28
+_BAR = 20
+"""The characters of the label and of the bar: with the numbers behind them they fit into 80."""
+
+_ERASE = "\033[A\033[2K"
+"""What takes away the line above the cursor, where a bar that is closed stands."""
+
 
 @contextmanager
 def copying(size: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
     """What takes the count of bytes written so far, of SIZE, and shows it; None if nobody is looking."""
-    if quiet or size < _FROM or sys.stderr is None or not sys.stderr.isatty():
+    if quiet or size < _FROM or not _is_watched():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("copying weights"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size)
-        yield lambda written: bar.update(task, completed=written)
+    with _bar("copying weights", size, lambda pos: f"{pos >> 20} of {size >> 20} MiB") as show:
+        yield show
 
 
 @contextmanager
 def looking(name: str, runs: int, quiet: bool) -> Iterator[Callable[[], None]]:
     """What is called after each of the RUNS that the picture NAME takes, and shows it if anybody is looking."""
-    if quiet or runs < _RUNS or sys.stderr is None or not sys.stderr.isatty():
+    if quiet or runs < _RUNS or not _is_watched():
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    done = 0
 
-    from caffe_fcn.files.literals import visible
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        show(done)
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task(visible(name), total=runs)
-        yield lambda: bar.advance(task)
+    with _bar(name, runs, lambda pos: f"{pos}/{runs}") as show:
+        yield one_more
+
+
+def _is_watched() -> bool:
+    """Whether stderr is a terminal on which a line can be drawn again."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+@contextmanager
+def _bar(label: str, length: int, told: Callable[[int], str]) -> Iterator[Callable[[int], None]]:
+    """What takes the steps done so far, of LENGTH, and shows them, in the words of TOLD. With the last step the bar
+    goes, so that what is printed next begins a line."""
+    label = visible(label)
+    label = label if len(label) <= _LABEL else "…" + label[1 - _LABEL :]
+
+    def words(done: int | None) -> str:
+        return told(done or 0)
+
+    bar = click.progressbar(
+        length=length,
+        label=label,
+        show_percent=False,
+        item_show_func=words,
+        file=sys.stderr,
+        width=_BAR,
+    )
+
+    def show(done: int) -> None:
+        if not bar.finished:
+            bar.update(done - bar.pos, done)
+            if bar.finished:
+                stack.close()
+
+    with ExitStack() as stack:
+        stack.callback(click.echo, _ERASE, nl=False, file=sys.stderr)
+        stack.enter_context(bar)
+        yield show

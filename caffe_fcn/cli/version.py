@@ -11,7 +11,7 @@ import click
 
 from caffe_fcn import __version__
 
-_PACKAGES = ("click", "numpy", "protobuf", "rich", "h5py", "onnx", "onnxruntime", "pillow")
+_PACKAGES = ("click", "numpy", "protobuf", "h5py", "onnx", "onnxruntime", "pillow")
 """What the program works with; from h5py on they are optional."""
 
 

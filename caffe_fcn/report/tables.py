@@ -2,12 +2,11 @@
 
 The one idea: a number is never cut, nor a word. A table too wide for its place first folds the columns that bear it,
 then leaves some out, then folds the texts of the rest, then leaves out more, and says below what is left out; what is
-still too wide stays so. The layout is settled here, to the cell; rich adds the colours.
+still too wide stays so.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
@@ -36,6 +35,9 @@ _DEAR = 3
 
 _STYLES = {"?": "yellow", "-": "dim", "in place": "dim", "shared": "dim"}
 """Cells that say that there is no number."""
+
+_CODES = {"bold": 1, "dim": 2, "yellow": 33}
+"""What a terminal calls the styles (ECMA-48, Select Graphic Rendition)."""
 
 
 _NARROW = re.compile(r"[ -~×≥…─]*")
@@ -190,21 +192,16 @@ _Line: TypeAlias = list[tuple[str, str]]
 
 
 def render(parts: Sequence[Part], width: int | None, colour: bool = False) -> str:
-    """PARTS as text for a place of WIDTH cells, None being one without bounds.
-
-    With COLOUR, for a terminal; how much of it the terminal can show, and what NO_COLOR says, is rich's to find out.
-    """
+    """PARTS as text for a place of WIDTH cells, None being one without bounds; with COLOUR in the styles of a
+    terminal."""
     lines = [line for part in parts for line in _lines(part, width)]
     if not colour:
         return "".join(f"{''.join(text for text, _ in line).rstrip()}\n" for line in lines)
-    from rich.console import Console
-    from rich.text import Text
+    return "".join(f"{''.join(_styled(*span) for span in line)}\n" for line in lines)
 
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, markup=False, emoji=False, highlight=False)
-    for line in lines:
-        console.print(Text.assemble(*line), soft_wrap=True)
-    return out.getvalue()
+
+def _styled(text: str, style: str) -> str:
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and text.strip() else text
 
 
 def _lines(part: Part, width: int | None) -> Iterator[_Line]:

@@ -196,6 +196,10 @@ def test_a_pipe_is_as_wide_as_columns_says(inspect: Inspect, monkeypatch: pytest
     monkeypatch.setenv("COLUMNS", "62")
     text = inspect("net.prototxt")
     assert "  bottoms " not in text and "left out for lack of width: bottoms" in " ".join(text.split())
+    for name, value in (("TERM", "dumb"), ("NO_COLOR", "1")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            assert "\x1b" not in inspect("net.prototxt")
     assert max(map(len, text.splitlines())) <= 62
     monkeypatch.setenv("COLUMNS", "wide")
     assert inspect("net.prototxt") == PAGE
@@ -205,9 +209,14 @@ def test_a_terminal_has_colours_and_its_own_width(inspect: Inspect, monkeypatch:
     monkeypatch.setattr(command, "_is_terminal", lambda: True)
     monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((62, 24)))
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     text = inspect("net.prototxt")
     assert "\x1b[1mlenet  net.prototxt, current format, phase TEST\x1b[0m\n" in text
     assert "  bottoms " not in text and "left out for lack of width: bottoms" in " ".join(text.split())
+    for name, value in (("TERM", "dumb"), ("NO_COLOR", "1")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            assert "\x1b" not in inspect("net.prototxt")
 
 
 @pytest.mark.thorough
