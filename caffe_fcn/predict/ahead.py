@@ -98,8 +98,10 @@ def ahead(
             yield turns[0]
             turns.popleft().stack.close()
     finally:
+        for pool in (reader, runner):  # before the step at hand ends, or the next item would begin
+            pool.shutdown(wait=False, cancel_futures=True)
         stop.set()
         for pool in (reader, runner):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown()
         for turn in turns:
             turn.stack.close()
