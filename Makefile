@@ -37,7 +37,7 @@ demo: $(RUN) ## convert the digits model, prove its twin, run that on a picture,
 		'$(DEMO)/labels.png' 'which digit it is, by colour'
 
 quick: $(DEV) ## run the quick tests, in less than a minute: for work
-	$(BIN)/python -m pytest -q -n auto -m 'not thorough and not slow' --durations 5 --durations-min 0.2
+	$(BIN)/python -m pytest -q -n auto -m 'not thorough and not slow' --durations 5 --durations-min 0.1
 
 test: $(DEV) lint ## lint, then run all tests except the slow ones: before each commit
 	$(BIN)/python -m pytest -n auto -m 'not slow'

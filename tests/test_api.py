@@ -82,6 +82,7 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.thorough
 def test_the_example_of_the_module_runs(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("net.prototxt", "deploy.prototxt")
     example = "\n".join(line[4:] for line in inspect.cleandoc(api.__doc__ or "").splitlines() if line[:4] == "    ")
@@ -145,6 +146,7 @@ def test_convert_does_what_the_command_does(lenet: Path) -> None:
     caffe_fcn.convert("net.prototxt", "net.caffemodel", force=True)
 
 
+@pytest.mark.thorough
 def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_weights("net.caffemodel") as weights:
         conversion = api.convolutionalize(api.read_net("net.prototxt"), weights)
@@ -246,6 +248,7 @@ def twin(lenet: Path) -> Iterator[tuple[SourceNet, WeightFile, SourceNet, Weight
 Twin = tuple[SourceNet, WeightFile, SourceNet, WeightFile]
 
 
+@pytest.mark.thorough
 def test_a_verification(twin: Twin) -> None:
     found = caffe_fcn.verify(*twin)
     assert found.holds and set(found.statuses.values()) == {caffe_fcn.Status.HOLDS}
@@ -363,6 +366,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictor:
         return caffe_fcn.predictor(caffe_fcn.read_net("fcn.prototxt"), weights, scale=1 / 255, labels=labels)
 
 
+@pytest.mark.thorough
 def test_a_picture_is_looked_at(digits: Predictor) -> None:
     found = digits(DIGITS / "scattered.png")
     assert found.scores.shape == (11, 44, 60) and found.maps[0].stride == (4, 4) and found.maps[0].reasons == ()
@@ -376,6 +380,7 @@ def test_a_picture_is_looked_at(digits: Predictor) -> None:
     assert found.heat_map("8").size == found.heat_map(8).size and found.label_map().width == 768
 
 
+@pytest.mark.thorough
 def test_an_array_is_a_picture(digits: Predictor) -> None:
     from PIL import Image
 
@@ -423,6 +428,7 @@ def test_engines_are_timed(digits: Predictor) -> None:
             caffe_fcn.benchmark(net, "fcn.caffemodel", np.zeros((40, 30)))  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_a_pyramid_of_maps(digits: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_weights("fcn.caffemodel") as weights:
         net = caffe_fcn.read_net("fcn.prototxt")

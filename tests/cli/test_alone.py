@@ -128,6 +128,7 @@ def test_the_net_inside_is_written_as_text(cli: CommandLine) -> None:
     assert "  permute_param { order: 0 order: 2 order: 3 order: 1 }\n" in cli.read("inside.prototxt")
 
 
+@pytest.mark.thorough
 def test_pictures_are_told_from_weights(cli: CommandLine) -> None:
     net, picture = DIGITS / "digits", DIGITS / "scattered.png"
     options = "--resize", "net", "--scale", "0.00392157", "--json"

@@ -69,6 +69,7 @@ def test_a_prototxt_without_layers(cli: CommandLine, text: str) -> None:
     assert ("an empty file" in message) == (text.strip("\ufeff \n") == "")
 
 
+@pytest.mark.thorough
 def test_swapped_arguments(lenet: CommandLine) -> None:
     assert lenet.refuses("net.caffemodel", "net.prototxt") == (
         "net.caffemodel: expected a prototxt (text), found a binary file; "

@@ -150,6 +150,7 @@ def test_the_library_puts_files_back_too(ready: CommandLine, monkeypatch: pytest
         assert listing(ready.path) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["run"])
 def test_a_map_that_stdout_cannot_take_leaves_no_picture(
     ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str

@@ -108,6 +108,7 @@ def test_one_that_only_one_net_leaves_open_is_asked_about(net: CommandLine) -> N
         assert net.run("verify", first, PAIR[1], second, PAIR[1], "--crop-offset", "zero").code == 0
 
 
+@pytest.mark.thorough
 def test_both_choices_are_computed_as_what_they_are(net: CommandLine) -> None:
     written = {"auto": (10, 11), "zero": (0, 0)}
     for choice, (first, second) in written.items():

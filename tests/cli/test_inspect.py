@@ -228,6 +228,7 @@ def test_a_reader_that_leaves_is_no_error(inspect: Inspect) -> None:
     assert done.stdout.startswith("{\n")
 
 
+@pytest.mark.thorough
 def test_only_headers_are_read_unless_values_are_asked_for(inspect: Inspect, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     original = Source.read

@@ -119,6 +119,7 @@ def test_quiet(digits: CommandLine) -> None:
     assert runs(digits, *FCN, "scattered.png", "-q", "--resize", "40x40") == Result(0, b"", "")
 
 
+@pytest.mark.thorough
 def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
     for name in NET:
         shutil.copy(GOLDEN / "conversions" / "rnet" / name, cli.path / name)
@@ -137,6 +138,7 @@ def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
 # ---- Sizes and preprocessing ----
 
 
+@pytest.mark.thorough
 def test_the_map_is_the_classifier_at_each_window(digits: CommandLine) -> None:
     picture = np.array(Image.open(digits.path / "scattered.png"))[:40, :60]
     np.save(digits.path / "part.npy", picture)
@@ -190,6 +192,7 @@ def means(cli: CommandLine, files: tuple[str, str], *options: str) -> list[float
     return [float(value) for value in np.load(cli.path / "m.npy").reshape(3)]
 
 
+@pytest.mark.thorough
 def test_preprocessing_as_caffe_s_users_know_it(cli: CommandLine) -> None:
     files = colour_net(cli)
     Image.new("RGB", (2, 2), (200, 100, 50)).save(cli.path / "red.png")
@@ -202,6 +205,7 @@ def test_preprocessing_as_caffe_s_users_know_it(cli: CommandLine) -> None:
     assert "found no such file" in refuses(cli, *files, "red.png", "--mean", "nowhere")
 
 
+@pytest.mark.thorough
 def test_an_image_of_the_mean(cli: CommandLine) -> None:
     """Subtracted where its pixels are those of the picture; a larger one is cut at its borders, a wrong one refused."""
     for name in ("mean_clf.prototxt", "mean_clf.caffemodel", "mean_grey.binaryproto"):
@@ -231,6 +235,7 @@ def test_an_image_of_the_mean(cli: CommandLine) -> None:
         assert told in refuses(cli, *files, "--mean", name)
 
 
+@pytest.mark.thorough
 def test_what_the_net_states_is_the_default(cli: CommandLine) -> None:
     files = colour_net(cli, "transform_param { mean_value: 10 mean_value: 20 mean_value: 30 scale: 0.5 }")
     Image.new("RGB", (2, 2), (200, 100, 50)).save(cli.path / "red.png")
@@ -260,6 +265,7 @@ def test_scales_make_a_pyramid(digits: CommandLine) -> None:
 # ---- Files ----
 
 
+@pytest.mark.thorough
 def test_the_archive_holds_where_the_cells_lie(digits: CommandLine) -> None:
     first = runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", "a.npz")
     assert first.err == "wrote a.npz\n"
@@ -340,6 +346,7 @@ def test_tiles_make_the_same_map(digits: CommandLine, tile: str) -> None:
     np.testing.assert_allclose(tiled, whole, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_tiles_that_cannot_be(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", "--tile", "19")
     assert told == "--tile 19: expected at least 20 pixels, which one cell of the map needs"
@@ -465,6 +472,7 @@ def test_folders_globs_and_lists(digits: CommandLine) -> None:
     assert told.err == "wrote out/a.npz, out/a_labels.png\nwrote out/b.npz, out/b_labels.png\n"
 
 
+@pytest.mark.thorough
 def test_one_bad_picture_among_many(digits: CommandLine) -> None:
     (digits.path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     result = digits.run("run", *NET, "window.png", "bad.png", "nowhere.png", "window.png", "--json")
@@ -626,6 +634,7 @@ def test_a_gpu_that_is_not_there(digits: CommandLine, monkeypatch: pytest.Monkey
     assert "cannot use CUDAExecutionProvider here" in refuses(digits, *FCN, "scattered.png", "--gpu")
 
 
+@pytest.mark.thorough
 def test_low_memory(digits: CommandLine) -> None:
     for name, options in (("a.npy", []), ("b.npy", ["--low-memory"])):
         runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", name, *options)
@@ -674,6 +683,7 @@ def test_wrong_usage(digits: CommandLine, arguments: list[str]) -> None:
     assert rejects(digits, *arguments).startswith("Error: ")
 
 
+@pytest.mark.thorough
 def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: CommandLine) -> None:
     """One of which it is brought to; at other scales too."""
     half = layer("p", "Pooling", "data", "p", "pooling_param { pool: MAX kernel_size: 4 stride: 4 }")

@@ -74,6 +74,7 @@ def test_all_outputs_come_from_one_run(trained: CommandLine, monkeypatch: pytest
     assert "%" not in "".join(lines) and "class" not in "".join(lines)
 
 
+@pytest.mark.thorough
 def test_a_cell_that_sees_a_whole_axis_has_no_number_for_a_window(cli: CommandLine) -> None:
     picture = np.random.default_rng(0).integers(0, 9, (8, 6)).astype(np.uint8)
     for kind, window, told in (
@@ -102,6 +103,7 @@ def test_a_cell_that_sees_a_whole_axis_has_no_number_for_a_window(cli: CommandLi
             assert held["up.window"].tolist() == [np.inf if each is None else each for each in window]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [*OUTPUTS, "conv", "fc", "score"])
 def test_each_blob_by_itself(trained: CommandLine, name: str) -> None:
     runs(trained, *FILES, "-o", "all.npz", *(f"--blob={each}" for each in (*OUTPUTS, "conv", "fc", "score")))
@@ -116,6 +118,7 @@ def test_each_blob_by_itself(trained: CommandLine, name: str) -> None:
         np.testing.assert_array_equal(held[name], np.load(trained.path / "one.npy"))
 
 
+@pytest.mark.thorough
 def test_the_document_says_what_blobs_hold(trained: CommandLine) -> None:
     document = checked(runs(trained, *FILES, "--json", "--top", "2").document)
     holds = {each["blob"]: (each["holds"], each["map"]) for each in document["blobs"]}
@@ -156,6 +159,7 @@ def test_one_file_for_one_blob(trained: CommandLine) -> None:
     assert "--output all.npy holds one blob, found 'cube', 'norm', 'age', 'heat', 'prob'; use .npz, or" in told
 
 
+@pytest.mark.thorough
 def test_what_is_no_class_is_not_drawn_as_one(trained: CommandLine) -> None:
     runs(trained, *FILES, "--heatmap", "heat.png")
     runs(trained, *FILES, "--blob", "conv", "--heatmap", "conv.png", "--class", "2")
@@ -185,6 +189,7 @@ def test_scores_before_and_after_a_softmax_are_classes(trained: CommandLine) -> 
         assert [each["holds"] for each in document["blobs"]] == ["classes"]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason=f"there are no nets in {SHARED_MODELS}")
 def test_real_nets_with_several_outputs(cli: CommandLine) -> None:
     """Places of faces beside their probabilities, as a vector and for each of 4420 boxes."""

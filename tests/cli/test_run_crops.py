@@ -70,6 +70,7 @@ def test_the_centre_is_the_default_where_the_net_states_a_crop(cli: CommandLine)
     assert told.endswith("of which the net is fed a part, found 19×44; make it larger, as with --resize 20")
 
 
+@pytest.mark.thorough
 def test_the_size_of_pictures_where_the_net_tells_none(cli: CommandLine) -> None:
     """As LeNet's train_test, whose weights fit 25 to 28 pixels, because its pooling rounds."""
     pool = layer("pool", "Pooling", "data", params="pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
@@ -105,6 +106,7 @@ def test_images_from_a_list_are_resized_before(cli: CommandLine) -> None:
     np.testing.assert_array_equal(found, answer(cli, *files, "large.npy", "--resize", "24x26", "--crop", "center")[0])
 
 
+@pytest.mark.thorough
 def test_a_dense_net_sees_the_whole_picture(cli: CommandLine) -> None:
     files = net(cli, DATABASE + DENSE)
     found, told = answer(cli, *files, "large.npy")
@@ -142,6 +144,7 @@ def test_places_in_a_crop_are_places_in_the_picture(cli: CommandLine) -> None:
     np.testing.assert_array_equal(drawn[0], drawn[1])
 
 
+@pytest.mark.thorough
 def test_a_net_of_any_size_with_one_answer_is_fed_the_crop_that_it_states(cli: CommandLine) -> None:
     """As SqueezeNet; the whole picture is to be asked for."""
     pool = layer("pool", "Pooling", "conv", params="pooling_param { pool: AVE global_pooling: true }")
@@ -188,6 +191,7 @@ def test_wrong_usage(cli: CommandLine, crop: list[str]) -> None:
     assert rejects(cli, *net(cli, DATABASE + CLASSIFIER), "large.npy", *crop).startswith("Error: ")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["slim320", "res10"])
 @pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason=f"there are no nets in {SHARED_MODELS}")
 def test_detectors_are_not_averaged(cli: CommandLine, name: str) -> None:
@@ -200,6 +204,7 @@ def test_detectors_are_not_averaged(cli: CommandLine, name: str) -> None:
     runs(cli, *files, "x.npy", "--crop", "center", "-q", *engine)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "option", [["--heatmap", "h.png"], ["--label-map", "l.png"], ["--tile", "32"], ["--scales", "1,2"]]
 )

@@ -58,6 +58,7 @@ def valid(name: str, document: Any) -> bool:
 # ---- What it tells ----
 
 
+@pytest.mark.thorough
 def test_a_line_for_each_proof(pair: CommandLine) -> None:
     result = pair.run("verify", *FILES)
     assert (result.code, result.err) == (0, "")
@@ -80,12 +81,14 @@ def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_quiet_leaves_the_exit_code(pair: CommandLine) -> None:
     assert pair.run("verify", *FILES, "-q") == Result(0, b"", "")
     damage(pair.path / FILES[3], "ip2-conv")
     assert pair.run("verify", *FILES, "--quiet") == Result(1, b"", "")
 
 
+@pytest.mark.thorough
 def test_what_fails_is_named(pair: CommandLine) -> None:
     damage(pair.path / FILES[3], "ip2-conv")
     result = pair.run("verify", *FILES)
@@ -96,11 +99,13 @@ def test_what_fails_is_named(pair: CommandLine) -> None:
     assert "    prob  differs by more than rounding explains\n          off by " in told
 
 
+@pytest.mark.thorough
 def test_from_stdin(pair: CommandLine) -> None:
     text = (pair.path / FILES[2]).read_bytes()
     assert pair.run("verify", FILES[0], FILES[1], "-", FILES[3], stdin=text).code == 0
 
 
+@pytest.mark.thorough
 def test_pictures_are_prepared_as_they_are_run(pair: CommandLine) -> None:
     pixels = np.arange(28 * 28 * 3, dtype=np.uint8).reshape(28, 28, 3)
     Image.fromarray(pixels).save(pair.path / "a.png")
@@ -133,6 +138,7 @@ def test_the_options_are_those_of_the_library() -> None:
 # ---- Documents ----
 
 
+@pytest.mark.thorough
 def test_the_document(pair: CommandLine) -> None:
     np.save(pair.path / "x.npy", np.zeros((2, 1, 28, 28), np.uint8))
     document = pair.run("verify", *FILES, "--json", "--image", "x.npy", "--samples", "3", "--seed", "4").document
@@ -158,6 +164,7 @@ def test_documents_of_other_nets(cli: CommandLine, name: str) -> None:
     assert valid("verify", cli.run("verify", *FILES, "--json").document)
 
 
+@pytest.mark.thorough
 def test_documents_of_failures(pair: CommandLine) -> None:
     damage(pair.path / FILES[3], "ip2-conv")
     result = pair.run("verify", *FILES, "--json")
@@ -232,6 +239,7 @@ def test_no_proof_at_all_is_no_success(cli: CommandLine) -> None:
     assert result.code == 1 and b"is not shown to be the twin" in result.out
 
 
+@pytest.mark.thorough
 def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:
     result = cli.converts(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b.h5", "--verify")
     assert cli.names == {"a", "b.h5"}
@@ -249,6 +257,7 @@ def test_convert_verifies_by_the_engine_that_is_chosen(cli: CommandLine) -> None
     assert "--engine says what runs the nets for --verify" in cli.rejects(*lenet, "--engine", "opencv")
 
 
+@pytest.mark.thorough
 def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
@@ -262,6 +271,7 @@ def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: p
     assert result.err.startswith(told)
 
 
+@pytest.mark.thorough
 def test_many_nets_are_verified_each(cli: CommandLine) -> None:
     files = [GOLDEN / "conversions" / name / "net.prototxt" for name in ("lenet", "mlp")]
     result = cli.run("convert", files[0], LENET / "net.caffemodel", "--out-dir", "o", "--verify", "--json")
@@ -309,6 +319,7 @@ def test_arguments_swapped(pair: CommandLine) -> None:
     assert told.endswith("the arguments are swapped: the prototxt comes first")
 
 
+@pytest.mark.thorough
 def test_the_original_s_weights_in_place_of_the_twin_s(pair: CommandLine) -> None:
     result = pair.run("verify", *FILES[:3], FILES[1])
     told = "net.caffemodel holds 2 blobs for 'ip1', net.caffemodel no blobs for 'ip1-conv'"
@@ -342,6 +353,7 @@ def test_one_file_again_and_again(pair: CommandLine) -> None:
     assert pair.run("verify", *FILES[:2] * 2).code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("size", "told"),
     [

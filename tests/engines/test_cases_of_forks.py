@@ -100,6 +100,7 @@ def test_a_relu_that_moves_is_in_the_caffemodel_too(tmp_path: Path) -> None:
     assert found == [1, 4, 19, 20]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["deeplab_hole", "intel_relu", "scale_train"])
 def test_the_twin_computes_the_same(name: str, tmp_path: Path) -> None:
     net = caffe_fcn.read_net(CASES / f"{name}.prototxt")

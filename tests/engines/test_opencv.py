@@ -57,6 +57,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_originals_and_twins_are_verified(folder: Path, tmp_path: Path) -> None:
     pair = twins.case(folder, tmp_path)
     if folder.name in NOT_THE_ORIGINAL:

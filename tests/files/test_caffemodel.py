@@ -266,6 +266,7 @@ def test_every_byte_changed(tmp_path: Path) -> None:
             opens_or_fails_cleanly(tmp_path / "m", damaged)
 
 
+@pytest.mark.thorough
 @given(st.binary(max_size=200))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     opens_or_fails_cleanly(tmp_path_factory.getbasetemp() / "any", content)

@@ -56,6 +56,7 @@ def test_what_is_read_is_what_is_written(text: str) -> None:
     assert str(document.with_edits([])) == text
 
 
+@pytest.mark.thorough
 @given(st.binary(max_size=200).filter(lambda data: b"\0" not in data))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_in_a_comment_survive(data: bytes) -> None:

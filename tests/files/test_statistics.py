@@ -98,6 +98,7 @@ def test_whole_numbers(tmp_path: Path, kind: int, dtype: str) -> None:
     assert statistics(tmp_path, blob) == Statistics(5, 0.0, 1.0, 0.6, 2, 0, 0)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(
     values=st.lists(st.floats(width=32) | st.sampled_from([0.0, math.nan, math.inf]), min_size=1, max_size=40),

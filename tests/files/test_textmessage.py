@@ -427,6 +427,7 @@ def test_bytes_that_are_no_text_can_be_printed_in_an_error() -> None:
     assert failure(b'input_dim: "\xff"').startswith("1:12: input_dim: expected a whole number, found ")
 
 
+@pytest.mark.thorough
 @given(st.sampled_from(["name", "layer", "input_dim", "force_backward", "state", "colour"]), st.data())
 @settings(max_examples=200, deadline=None)
 def test_any_value_for_any_field_is_read_or_refused(name: str, data: st.DataObject) -> None:

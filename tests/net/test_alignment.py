@@ -120,6 +120,7 @@ def test_a_crop_that_is_decided_is_held_against_the_geometry() -> None:
     assert examine(text, "net.prototxt", Selection(crop_offset="auto")).notes == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of real nets is not there")
 def test_well_known_nets() -> None:
     paths = {

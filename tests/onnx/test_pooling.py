@@ -86,6 +86,7 @@ def test_every_window_at_every_size(method: str, down: bool, kernel: int, tmp_pa
             np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
 @pytest.mark.parametrize("kernel", range(1, 6))
 def test_every_window_at_a_size_that_is_known(method: str, kernel: int, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_room_is_taken_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # ---- What maps say ----
 
 
+@pytest.mark.thorough
 @given(
     st.integers(1, 4),
     st.tuples(st.integers(1, 6), st.integers(1, 6)),

@@ -78,6 +78,7 @@ def single(where: Cells, row: int, column: int) -> NDArray[Any]:
 # ---- Where cells are drawn ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (2, 3), (4, 6)])
 def test_a_cell_is_drawn_around_the_middle_of_its_window(tmp_path: Path, row: int, column: int) -> None:
     where = cells(800, 1000, 400, 96)  # 5×7 cells
@@ -416,6 +417,7 @@ def test_memory_is_that_of_what_is_drawn(tmp_path: Path) -> None:
 # ---- The real thing ----
 
 
+@pytest.mark.thorough
 def test_each_digit_is_lit_where_it_stands(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     convert(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel", tmp_path / "n", tmp_path / "w")

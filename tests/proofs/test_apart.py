@@ -138,6 +138,7 @@ def test_what_is_wrong_in_a_split_layer_is_found(name: str, tmp_path: Path) -> N
     assert not found.holds and FAILS in ends(found)
 
 
+@pytest.mark.thorough
 def test_the_parts_are_named_after_the_layer(tmp_path: Path) -> None:
     files = write(tmp_path, net(), "statistics first")
     weights = schema.NetParameter.FromString(files[3].read_bytes())

@@ -44,6 +44,7 @@ def test_two_nets_of_one_size(tmp_path: Path) -> None:
     assert reason(found) == (Exemption.FIXED_SIZE, ("b",), ())
 
 
+@pytest.mark.thorough
 def test_a_twin_of_one_size_whose_original_takes_any(tmp_path: Path) -> None:
     """As where the two pairs are swapped."""
     pair = written(data() + conv("c", "data", 4) + fc("a", "c", 3), tmp_path)
@@ -128,6 +129,7 @@ BEHIND = {
 proof holds: not where they see a border in every cell."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", BEHIND)
 def test_borders_of_nominal_maps(kind: str, tmp_path: Path) -> None:
     """That a layer before pads is no matter."""
@@ -141,6 +143,7 @@ def test_borders_of_nominal_maps(kind: str, tmp_path: Path) -> None:
         assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NOMINAL_BORDERS, "x"),))
 
 
+@pytest.mark.thorough
 def test_a_twin_that_is_wrong_in_the_cells_without_borders_fails(tmp_path: Path) -> None:
     """Of nine cells one is compared."""
     pair = written(data() + conv("c", "data", 4) + GLOBAL + conv("x", "pool", 3, 1, "pad: 1"), tmp_path)
@@ -162,6 +165,7 @@ IDLE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", IDLE)
 def test_what_does_nothing_changes_no_verdict(kind: str, tmp_path: Path) -> None:
     """Convolutions behind it are before the first converted layer, whether or not the twin has it, and in place."""
@@ -172,6 +176,7 @@ def test_what_does_nothing_changes_no_verdict(kind: str, tmp_path: Path) -> None
     assert found.dense.outputs[0].reasons == (Reason(Cause.PADS, "padded"),)
 
 
+@pytest.mark.thorough
 def test_a_window_that_the_twin_made_global_is_no_reason(tmp_path: Path) -> None:
     """Where the original has a window, the twin must have it."""
     line = "pooling_param { pool: AVE kernel_h: 6 kernel_w: 8 }"

@@ -48,6 +48,7 @@ def lenet(tmp_path: Path) -> Pair:
     return case(LENET, tmp_path)
 
 
+@pytest.mark.thorough
 def test_one_weight_changed(lenet: Pair) -> None:
     lenet.blobs(lambda layers: change_one(layers["ip1-conv"].blobs[0]))
     found = lenet.verify()
@@ -55,6 +56,7 @@ def test_one_weight_changed(lenet: Pair) -> None:
     assert failures(found) == ("layer 'ip1', 'ip1-conv' in the twin, blob 0: 1 of 6,144 values are not the original's",)
 
 
+@pytest.mark.thorough
 def test_the_last_bit_of_one_weight_shows_in_the_weights_alone(lenet: Pair) -> None:
     def nudge(layers: dict[str, Message]) -> None:
         values = array(layers["conv1"].blobs[0])
@@ -64,6 +66,7 @@ def test_the_last_bit_of_one_weight_shows_in_the_weights_alone(lenet: Pair) -> N
     assert ends(lenet.blobs(nudge).verify()) == [FAILS, HOLDS, HOLDS]
 
 
+@pytest.mark.thorough
 def test_a_kernel_in_the_wrong_order(lenet: Pair) -> None:
     def turn(layers: dict[str, Message]) -> None:
         blob = layers["ip1-conv"].blobs[0]
@@ -84,6 +87,7 @@ def test_a_matrix_left_transposed(tmp_path: Path) -> None:
     assert "'fc1-conv' in the twin, blob 0" in failures(pair.blobs(back).verify())[0]
 
 
+@pytest.mark.thorough
 def test_columns_left_in_their_order(tmp_path: Path) -> None:
     pair = written(CHANNELS_LAST, tmp_path)
     original = schema.NetParameter.FromString(pair.weights.read_bytes())
@@ -92,6 +96,7 @@ def test_columns_left_in_their_order(tmp_path: Path) -> None:
     assert ends(pair.verify())[:2] == [FAILS, FAILS]
 
 
+@pytest.mark.thorough
 def test_a_stride_that_shows_on_larger_inputs_only(lenet: Pair) -> None:
     found = lenet.text(lambda text: text.replace("kernel_size: 4", "kernel_size: 4 stride: 2")).verify()
     assert ends(found) == [FAILS, HOLDS, FAILS]
@@ -125,6 +130,7 @@ def test_layers_swapped_in_the_text(tmp_path: Path) -> None:
     assert failures(found)[0].startswith("layer 'one', 'two' in the twin, blob 0: ")
 
 
+@pytest.mark.thorough
 def test_layers_swapped_in_the_weights(tmp_path: Path) -> None:
     def swap(layers: dict[str, Message]) -> None:
         layers["one"].name, layers["two"].name = "two", "one"
@@ -134,6 +140,7 @@ def test_layers_swapped_in_the_weights(tmp_path: Path) -> None:
     assert failures(found)[0].startswith("layer 'one', blob 0: ")
 
 
+@pytest.mark.thorough
 def test_a_coefficient_changed_in_the_twin(tmp_path: Path) -> None:
     text = data() + conv("c", "data", 3) + fc("a", "c", 4) + fc("b", "c", 4)
     text += layer("s", "Eltwise", "a b", params="eltwise_param { operation: SUM coeff: 1 coeff: -1 }")
@@ -153,6 +160,7 @@ def test_wires_crossed_keep_the_weights_and_lose_the_answers(tmp_path: Path) -> 
     assert found.same_size is not None and found.same_size.failures[0] == "the twin has no output that stands for 's'"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("converted", [True, False])
 def test_outputs_that_exchange_their_names(converted: bool, tmp_path: Path) -> None:
     """All is computed, and who asks for "age" gets "sex"; but a name that the original does not have does no harm."""
@@ -191,6 +199,7 @@ def test_a_difference_that_borders_do_not_explain(tmp_path: Path) -> None:
     assert ends(found) == [FAILS, HOLDS, DOES_NOT_APPLY], "its nominal map has no cell that does not see them"
 
 
+@pytest.mark.thorough
 def test_a_weight_changed_behind_padding(tmp_path: Path) -> None:
     """Crops differ by their borders, and the twin by more than that."""
 

@@ -87,6 +87,7 @@ LOST = layer("b", "Power", "fc", params="power_param { scale: 1e-4 shift: 1000 }
 )
 
 
+@pytest.mark.thorough
 def test_where_rounding_decides_nothing_is_compared(tmp_path: Path) -> None:
     pair = written(data() + conv("c", "data", 4) + fc("fc", "c", 5) + LOST, tmp_path)
     found = pair.verify()
@@ -95,6 +96,7 @@ def test_where_rounding_decides_nothing_is_compared(tmp_path: Path) -> None:
     assert pair.verify(VerifySettings(tolerance=1.0)).holds
 
 
+@pytest.mark.thorough
 def test_what_rounding_decides_before_the_classifier_does_not_matter(tmp_path: Path) -> None:
     lost = LOST.replace('"fc"', '"c"')
     found = written(data() + conv("c", "data", 4) + lost + fc("fc", "x", 5, "bias_term: false"), tmp_path).verify()
@@ -203,6 +205,7 @@ def test_what_was_rounded_is_not_rounded_again() -> None:
     assert roundings(pooled + conv("c", "b", 3)) == 4
 
 
+@pytest.mark.thorough
 def test_few_items_are_enough_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they have many values; of a small answer all are measured."""
     asked: list[tuple[int, int]] = []

@@ -62,6 +62,7 @@ def test_converted_classifiers_are_proven(folder: Path, tmp_path: Path) -> None:
             assert each.crops.relative > 1e-3, "crops have borders, and that must show"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "head",
     [
@@ -88,17 +89,20 @@ def test_values_that_come_several_times_are_told_apart(tmp_path: Path) -> None:
     assert ends(written(text + fc("fc", "t", 5), tmp_path).verify())[:2] == [HOLDS] * 2
 
 
+@pytest.mark.thorough
 def test_the_bundled_model_is_proven(tmp_path: Path) -> None:
     digits = ROOT / "models" / "digits"
     found = Pair(digits / "digits.prototxt", digits / "digits.caffemodel", tmp_path).verify()
     assert found.holds
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
 def test_weights_of_every_encoding(variant: Path, tmp_path: Path) -> None:
     assert Pair(LENET / "net.prototxt", variant, tmp_path).verify().holds
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("naming", [Naming(""), Naming("", (parse_rule(r"(ip|conv)(.)=\2\1"),))], ids=["kept", "rules"])
 def test_names_do_not_matter(naming: Naming, tmp_path: Path) -> None:
     pair = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, Settings(ConvertOptions(naming)))
@@ -111,6 +115,7 @@ def test_not_even_names_that_change_places(tmp_path: Path) -> None:
     assert written(text, tmp_path, Settings(ConvertOptions(naming))).verify().holds
 
 
+@pytest.mark.thorough
 def test_a_twin_written_for_a_larger_input(tmp_path: Path) -> None:
     settings = Settings(input_size=(60, 64))
     found = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, settings).verify()
@@ -122,11 +127,13 @@ def test_columns_in_another_order_are_followed(tmp_path: Path) -> None:
     assert found.holds and found.weights_proof is not None and found.weights_proof.reordered == ("fc",)
 
 
+@pytest.mark.thorough
 def test_branches_that_are_alike_go_by_their_order(tmp_path: Path) -> None:
     text = data() + conv("c", "data", 3) + fc("a", "c", 4) + fc("b", "c", 4) + layer("s", "Eltwise", "a b")
     assert written(text, tmp_path).verify().holds
 
 
+@pytest.mark.thorough
 def test_layers_of_the_weights_that_the_net_lacks_are_compared(tmp_path: Path) -> None:
     net = schema.NetParameter.FromString((LENET / "net.caffemodel").read_bytes())
     net.layer.add(name="aux").blobs.add(data=[1, 2], shape={"dim": [2]})
@@ -163,6 +170,7 @@ def test_a_training_net_is_looked_at_in_both_phases(tmp_path: Path) -> None:
     assert pair.verify(selection=Selection("TEST")).weights_proof is not None
 
 
+@pytest.mark.thorough
 def test_weights_in_hdf5(tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason="h5py is not installed: pip install 'caffe-fcn[hdf5]'")
     pair = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path, weights="fcn.caffemodel.h5")
@@ -197,6 +205,7 @@ def test_layers_that_share_their_weights(weights: str, tmp_path: Path) -> None:
     assert ends(pair.verify()) == [HOLDS, HOLDS, DOES_NOT_APPLY]
 
 
+@pytest.mark.thorough
 def test_layers_that_do_nothing_may_come_and_go(tmp_path: Path) -> None:
     """As in deploy nets made by hand, which leave out what the training needs."""
     drop = layer("drop", "Dropout", "fc", "fc")
@@ -232,6 +241,7 @@ def test_a_net_that_the_engine_does_not_run(tmp_path: Path) -> None:
     assert ends(pair.verify(VerifySettings(engine=Unwilling()))) == [HOLDS, NOT_SHOWN, NOT_SHOWN]
 
 
+@pytest.mark.thorough
 def test_what_differs_is_run_where_the_rest_cannot_be(tmp_path: Path) -> None:
     """The layers before the classifier are the same in both nets."""
     text = (
@@ -255,6 +265,7 @@ STOCHASTIC = layer("s", "Pooling", "c", params="pooling_param { pool: STOCHASTIC
 CUT = layer("s", "Crop", "c data")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("before", "there", "instead"),
     [
@@ -299,6 +310,7 @@ def lenet(tmp_path: Path) -> Pair:
     return case(LENET, tmp_path)
 
 
+@pytest.mark.thorough
 def test_pictures_are_compared_as_well(lenet: Pair) -> None:
     picture = np.random.default_rng(3).random((28, 28), dtype=np.float32)
     found = lenet.verify(VerifySettings(pictures=(picture, np.stack([picture[None]] * 2))))
@@ -313,6 +325,7 @@ def test_a_picture_of_another_size(lenet: Pair) -> None:
         lenet.verify(VerifySettings(pictures=(np.zeros((1, 30, 28), np.float32),)))
 
 
+@pytest.mark.thorough
 def test_a_tolerance_takes_the_place_of_the_derived_one(lenet: Pair) -> None:
     found = lenet.verify(VerifySettings(tolerance=0.0))
     assert ends(found) == [HOLDS, FAILS, FAILS] and found.tolerance == 0.0
@@ -343,6 +356,7 @@ def test_single_proofs(lenet: Pair) -> None:
     assert found.holds and list(found.statuses) == ["weights"]
 
 
+@pytest.mark.thorough
 def test_answers_that_are_always_the_same_prove_nothing(tmp_path: Path) -> None:
     pair = written(data() + conv("c", "data", 4) + fc("fc", "c", 1) + layer("prob", "Softmax", "fc"), tmp_path)
     found = pair.verify()

@@ -426,6 +426,7 @@ def various(bench: Bench) -> Iterator[Inspection]:
     yield bench.files(bench.path / "odd.caffemodel", None, InspectSettings(statistics=True))
 
 
+@pytest.mark.thorough
 def test_documents_are_what_the_schema_says(bench: Bench) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     validator = Draft202012Validator(SCHEMA)
