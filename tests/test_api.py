@@ -209,7 +209,7 @@ def test_one_name_will_do_for_several(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     assert [edit.layer for edit in caffe_fcn.convolutionalize(net, only="ip1").converted] == ["ip1"]
     assert caffe_fcn.convolutionalize(net, rename=r"ip(\d)=dense\1").names["ip1"] == "dense1"
-    with pytest.raises(CaffeFcnError, match="no layer is for the stage 'foo'"):
+    with pytest.raises(CaffeFcnError, match="no layer has a rule for the stage 'foo'"):
         caffe_fcn.infer_shapes(net, stages="foo")
 
 

@@ -21,13 +21,13 @@ from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 
-BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
+BOTH = "BVLC Caffe uses 0; forks before 2016 compute it from the geometry of the net: "
 """What an offset is that is not given, up to the number."""
 
 
 def _without_auto() -> str:
     """What the user can do where the geometry gives no offset for some Crop, so that "auto" is refused."""
-    return f"take 0 with {option('crop_offset', 'zero')}, or write the offset in crop_param"
+    return f"use 0 with {option('crop_offset', 'zero')}, or write the offset in crop_param"
 
 
 def settled(source: SourceNet, selection: Selection, *, strict: bool = True) -> tuple[SourceNet, list[str]]:
@@ -56,10 +56,10 @@ def computed(net: Message, phases: Iterable[tuple[Graph, Shapes]], *, strict: bo
         source = next(graph.source for graph, _ in phases)
         raise NetError(
             f"{source}: the geometry of the net gives no offset for a Crop: {_told(wrong)}; give the offset in "
-            f"crop_param, or take 0 as BVLC Caffe does, with {option('crop_offset', 'zero')}"
+            f"crop_param, or use 0 as BVLC Caffe does, with {option('crop_offset', 'zero')}"
         )
     good = [each for each in readings if each.trouble is None]
-    notes = [f"offsets of Crop layers, by the geometry of the net: {_told(good)}"] if good else []
+    notes = [f"offsets of Crop layers, computed from the geometry of the net: {_told(good)}"] if good else []
     return with_offsets(net, good), notes
 
 
@@ -68,7 +68,7 @@ def _zeroed(net: Message, phases: Iterable[tuple[Graph, Shapes]]) -> tuple[Messa
     and notes on that."""
     readings = [each for each in _agreed([read_crops(*phase) for phase in phases]) if not each.is_zero]
     names = ", ".join(f'"{printable(each.name)}"' for each in readings)
-    notes = [f"offset 0 in Crop layers, by {option('crop_offset', 'zero')}: {names}"] if readings else []
+    notes = [f"offset 0 in Crop layers, from {option('crop_offset', 'zero')}: {names}"] if readings else []
     return with_offsets(net, [each._replace(offsets=(0,)) for each in readings]), notes
 
 
@@ -125,7 +125,7 @@ def notes(nets: Mapping[str, tuple[Graph, Shapes]]) -> list[str]:
         return []
     all_readings = _agreed([read_crops(*net) for net in nets.values()])
     impossible = any(each.trouble is not None for each in all_readings)
-    way = _without_auto() if impossible else f"{option('crop_offset')} says which is meant"
+    way = _without_auto() if impossible else f"choose one with {option('crop_offset')}"
     return [f"{_both(readings)}; {way}"]
 
 
@@ -148,11 +148,11 @@ def refusal(graph: Graph, shapes: Shapes) -> str | None:
     if any(each.trouble is not None for each in read_crops(graph, shapes)):
         return f"{_both(readings)}; {_without_auto()}"
     ways = " or ".join(option("crop_offset", each) for each in ("auto", "zero"))
-    return f"{_both(readings)}; say which is meant with {ways}"
+    return f"{_both(readings)}; choose one with {ways}"
 
 
 def _both(readings: Sequence[Reading]) -> str:
-    many = "a Crop gives no offset" if len(readings) == 1 else f"{len(readings)} Crop layers give no offset"
+    many = "a Crop layer has no offset" if len(readings) == 1 else f"{len(readings)} Crop layers have no offset"
     return f"{many}: {BOTH}{_told(readings)}"
 
 

@@ -159,14 +159,14 @@ def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool 
     if field.effect in (Effect.NONE, Effect.OWN):
         return f"{have} no effect on shapes and answers"
     if field.effect is Effect.APPLIED:
-        return f"{are} applied as forks of Caffe do"
+        return f"{are} applied as in the forks of Caffe"
     if field.name in ignored:
-        return f"{are} ignored, as asked"
+        return f"{are} ignored, as requested"
     if field.effect is Effect.UNKNOWN:
-        return "is in no fork that is known here, so its effect is unknown"
+        return "is not in any known fork, so its effect is unknown"
     forks = f"the fork{'s' * (len(field.forks) > 1)} {', '.join(field.forks)}" if field.forks else "a fork of Caffe"
     what = "shapes" if field.effect is Effect.SHAPES else "answers"
-    return f"changes {what} in {forks}, which is not supported"
+    return f"changes {what} in {forks}; this is not supported"
 
 
 def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str] = ()) -> list[str]:
@@ -180,7 +180,7 @@ def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str]
         several = len({field.shown for field in group}) > 1
         told = effect(group[0], ignored, several=several)
         unknown = f"{'are' if several else 'is'} unknown to BVLC Caffe"
-        made.append(f"{_some(group)} {'cannot be read for certain' if group[0].lost else unknown}, and {told}")
+        made.append(f"{_some(group)} {'cannot be read with certainty' if group[0].lost else unknown}, and {told}")
     undecided = [field for field in fields if field.undecided and field.name not in ignored]
     names = {index: str(layer.name) for index, layer in enumerate(net.layer)}
     complaints = _complaints([(field, names.get(-1 if field.layer is None else field.layer)) for field in undecided])
@@ -192,7 +192,7 @@ def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str]
 
 def kept_note(fields: Sequence[ForeignField]) -> list[str]:
     """What is to be told of FIELDS where nothing is computed and the text stays."""
-    return [f"unknown to BVLC Caffe, and kept as it stands: {_some(fields)}"] if fields else []
+    return [f"unknown to BVLC Caffe, kept unchanged: {_some(fields)}"] if fields else []
 
 
 def is_told_by_type(net: Message, field: ForeignField) -> bool:
@@ -217,7 +217,7 @@ def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = 
     complaints = _complaints(found)
     more = f" and {len(complaints) - _MOST:,} more" if len(complaints) > _MOST else ""
     names = list(dict.fromkeys(printable(field.name, _LONG) for field, _ in found if not field.lost))[:_MOST]
-    hints = [f"Remove what has no effect, or have it ignored: {option('ignore_field', names)}"] if names else []
+    hints = [f"Remove fields that have no effect, or ignore them with {option('ignore_field', names)}"] if names else []
     steps = {next_step(field.forks) for field, _ in found if field.lost}
     hints += [step[0].upper() + step[1:] for step in steps]
     return f"{'; '.join(complaints[:_MOST])}{more}. {'. '.join(hints)}"
@@ -228,7 +228,8 @@ def unknown_name(fields: Sequence[ForeignField], name: str) -> str | None:
     effects = {field.effect for field in fields if field.name == name}
     if Effect.APPLIED in effects:
         return (
-            f"{printable(name, _LONG)} is applied as forks of Caffe do, and cannot be ignored; remove it from the net"
+            f"{printable(name, _LONG)} is applied as in the forks of Caffe and cannot be ignored; remove it "
+            "from the net"
         )
     if effects:
         return None

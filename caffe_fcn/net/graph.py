@@ -125,7 +125,7 @@ def build_graph(
     for index, layer in enumerate(net.layer):
         if layer.include and layer.exclude:
             raise _error(
-                source, layer, index, "has include and exclude rules, of which Caffe allows one kind; remove one"
+                source, layer, index, "has include and exclude rules, but Caffe allows only one kind; remove the others"
             )
         if included(layer, state):
             builder.add(index, layer)
@@ -183,7 +183,7 @@ class _Builder:
         in_place = position < len(bottoms) and bottoms[position] == name
         if before is not None and not in_place:
             maker = self._producer[before].name if before in self._producer else layer.name
-            made = f'makes the blob "{printable(name)}", which layer "{printable(maker)}" makes already'
+            made = f'makes the blob "{printable(name)}", but layer "{printable(maker)}" already makes it'
             what = f"{made}; rename one of the two tops"
             raise _error(self._source, layer, index, what)
         blob = Blob(name, 0 if before is None else before.version + 1)
@@ -198,7 +198,7 @@ class _Builder:
                 return "which it makes itself: the layers form a cycle"
             if included(layer, self._state):
                 maker = printable(layer.name)
-                return f'which only the later layer "{maker}" makes: the layers are out of order or form a cycle'
+                return f'which is made only by the later layer "{maker}": the layers are out of order or form a cycle'
         if makers:
             phase, maker = _phase_name(self._state.phase), makers[0][1].name
             asked = f"phase {phase}{in_words(self._state)}"

@@ -34,8 +34,8 @@ def next_step(readers: Sequence[str]) -> str:
     """What the user can do where fields of a caffemodel alone are not understood, of which READERS are the Caffes that
     read all."""
     if not readers:
-        return "no known fork of Caffe reads all of the file: give the prototxt as well"
-    return f"give the prototxt as well, or say with {option('fork')} which Caffe wrote the file: {', '.join(readers)}"
+        return "no known fork of Caffe can read the whole file; give the prototxt too"
+    return f"give the prototxt too, or name the Caffe that wrote the file with {option('fork')}: {', '.join(readers)}"
 
 
 class LostField(NamedTuple):
@@ -200,7 +200,9 @@ class _Inquiry:
             except UnreadableError as error:
                 raise self._error(part, f"{_field(error.path, error.number)} {self._unreadable}") from error
         if not found:
-            raise self._error(part, f"has a field of {_list(_named_like_type(part))}, which did not write the others")
+            raise self._error(
+                part, f"has a field of {_list(_named_like_type(part))}, but the other fields are not from that fork"
+            )
         least = min(found.values(), key=lambda each: len(each[1]))[1]
         for field in least:
             self._leave_out(part, index, field, (), self._unreadable, field.data.hex())
@@ -222,9 +224,9 @@ class _Inquiry:
                 names[node.name] = None
             readings = "; ".join(f"{text} in {_list(writers)}" for text, writers in said.items())
             who = (
-                "nothing in the file tells which of them wrote it"
+                "the file does not show which of them wrote it"
                 if self.readers
-                else "none of these reads all of the file"
+                else "none of these can read the whole file"
             )
             why = f"means {readings}; {who}"
             field = Lost(_message_at(layout(caffe), part.message, path), path, number, b"")
@@ -248,7 +250,7 @@ class _Inquiry:
             writers = self._by(self.able, other)
             if not writers.keys() & found.keys():
                 return self._error(part, f"{says} {other.place} has fields of {_list(writers)}")
-        return self._error(part, f"{says} other layers of the file have fields that these lack")
+        return self._error(part, f"{says} other layers of the file have fields that these do not have")
 
     @property
     def _unreadable(self) -> str:

@@ -36,7 +36,7 @@ def choices(net: Message) -> str:
     levels = _listed("level", "levels", [str(level) for level in found.levels])
     told = " and ".join(filter(None, (stages, levels)))
     options = [option(name) for name, names in (("stage", found.stages), ("level", found.levels)) if names]
-    return f"; the file has {told}: choose with {' and '.join(options)}" if told else ""
+    return f"; the file has {told}; choose with {' and '.join(options)}" if told else ""
 
 
 def in_words(state: Message) -> str:

@@ -56,15 +56,15 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
         except NetError as error:
             failures.append(error)
     if not found and source.from_weights:
-        raise NetError(f"{failures[0]}; the net inside the caffemodel is not whole: give its prototxt as well")
+        raise NetError(f"{failures[0]}; the net inside the caffemodel is incomplete; give its prototxt too")
     if not found:
         raise failures[0]
     _check_stages(source, selection)
     if source.net.layer and not any(graph.nodes for graph in found.values()):
-        raise NetError(f"{source.name}: no layer is in phase {' or '.join(found)} as chosen{choices(source.net)}")
+        raise NetError(f"{source.name}: no layer is in the chosen phase, {' or '.join(found)}{choices(source.net)}")
     unknown = [name for name in selection.given if not any(graph.latest(name) for graph in found.values())]
     if unknown:
-        raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, a blob that the net does not have")
+        raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, but the net has no such blob")
     check_ignored(selection, source)
     return found
 
@@ -75,7 +75,7 @@ def _check_stages(source: SourceNet, selection: Selection) -> None:
     unknown = [stage for stage in selection.stages if stage not in known]
     if unknown:
         there = choices(source.net) if known else "; the file has none"
-        raise NetError(f"{source.name}: no layer is for the stage {unknown[0]!r}{there}")
+        raise NetError(f"{source.name}: no layer has a rule for the stage {unknown[0]!r}{there}")
 
 
 def known_to(source: SourceNet, selection: Selection) -> Selection:
@@ -123,6 +123,7 @@ def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:
         ):
             continue
         raise ShapeError(
-            f"{name!r} is {show(shape)} in the file, and was given as {show(wanted)}; {option('input_shape')} is for "
-            f"what the file leaves out; to change the size, edit the file or use {command('convert', 'input_size')}"
+            f"{name!r} is {show(shape)} in the file, but was given as {show(wanted)}; {option('input_shape')} is for "
+            "inputs without a shape in the file; to change the size, edit the file or use "
+            f"{command('convert', 'input_size')}"
         )

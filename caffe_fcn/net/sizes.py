@@ -108,7 +108,7 @@ class Misfit(NamedTuple):
 
     def __str__(self) -> str:
         what = f"layer {self.node.name!r} ({self.node.type})"
-        return f"{what} would need parameters of {show(self.needed)}, and has {show(self.held)}"
+        return f"{what} would need parameters of {show(self.needed)}, but has {show(self.held)}"
 
 
 def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> Misfit | None:

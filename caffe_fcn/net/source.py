@@ -98,7 +98,7 @@ def unforked(source: SourceNet, fork: str | None) -> SourceNet:
     """SOURCE, which is a prototxt. Raises NetError where somebody said which FORK has written it."""
     if fork is not None:
         raise NetError(
-            f"{source.name}: expected a caffemodel alone, which {option('fork')} tells how to read, found a prototxt"
+            f"{source.name}: {option('fork')} applies only to a caffemodel without its prototxt, found a prototxt"
         )
     return source
 
@@ -162,7 +162,7 @@ def check_words(document: Document) -> None:
     for field in document.root.fields:
         blocks = [value for value in field.values if field.name == "layers" and isinstance(value, Block)]
         if any(_is_current(document, inner) for block in blocks for inner in block.fields):
-            what = "'layers' is the word of the format of 2014, but this layer is in the current one"
+            what = "'layers' belongs to the format of 2014, but this layer is in the current format"
             document.fail(field.start, f"{what}; write 'layer'")
 
 
@@ -171,7 +171,7 @@ def _check_types(document: Document, typed: Typed) -> None:
     for each in typed.foreign:
         if each.enumerator and not each.known and (each.message, each.field) == ("V1LayerParameter", "type"):
             what = f"unknown layer type {printable(each.value)!r}"
-            document.fail(each.offset, f"{what}; expected one of the format of 2014, such as CONVOLUTION")
+            document.fail(each.offset, f"{what}; expected a type of the format of 2014, such as CONVOLUTION")
 
 
 def _is_current(document: Document, field: Field) -> bool:
@@ -196,14 +196,18 @@ def _check_is_net(document: Document, typed: Typed) -> None:
     if message.layer and message.layers:
         first = document.root.fields
         place = next(field for field in first if field.name == "layers")
-        document.fail(place.start, "the file mixes 'layer' and 'layers', two formats, and Caffe refuses it; keep one")
+        document.fail(
+            place.start, "the file mixes 'layer' and 'layers', which are two formats; Caffe refuses it; use one of them"
+        )
     if not message.layer and not message.layers:
         if document.text.strip("\ufeff \t\r\n") == "":
             raise NetError(f"{document.name}: expected a net, found an empty file")
         if typed.unknown:
             path, offset = typed.unknown[0]
-            document.fail(offset, f"expected a net, found no layer in it; {path!r} is no field of one (a solver?)")
-        raise NetError(f"{document.name}: expected a net, found no layer in it")
+            document.fail(
+                offset, f"expected a net, found no layers, and {path!r} is not a field of a net (is it a solver?)"
+            )
+        raise NetError(f"{document.name}: expected a net, found no layers")
 
 
 def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
@@ -212,7 +216,7 @@ def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
     for path, offset in typed.irregular[:3]:
         line, column = document.position(offset)
         notes.append(
-            f"{document.name}:{line}:{column}: {path} is written in a way that Caffe refuses; read all the same"
+            f"{document.name}:{line}:{column}: {path} is written in a form that Caffe refuses; it was read anyway"
         )
     for path in dict.fromkeys(path for path, _ in typed.repeated):
         notes.append(f"{printable(path, 100)} is given several times, as some forks do; the first one is read")

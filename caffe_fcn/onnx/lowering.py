@@ -135,7 +135,7 @@ def _check_shapes(scope: Scope) -> None:
                     f"{place}: its shape is not known: {shape.reason}; give it with {option('input_shape')}"
                 )
             if 0 in shape:
-                raise ShapeError(f"{place}: is {show(shape)}, which holds no values; give another input size")
+                raise ShapeError(f"{place}: has the shape {show(shape)} and no values; give another input size")
 
 
 def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str]:

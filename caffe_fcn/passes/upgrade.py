@@ -143,7 +143,7 @@ def _upgrade_text(
     inputs = input_layer(source.written, source.name)
     if inputs is not None and not inputs.input_param.shape:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
-        raise NetError(f"{source.name}: {names} has no shape, and Caffe drops it; {SHAPE_HINT}")
+        raise NetError(f"{source.name}: {names} has no shape, so Caffe drops it; {SHAPE_HINT}")
     source, offsets = crops.settled(source, selection)
     net, origins = upgrade_with_origins(source.net, source=source.name)
     net, places = split_net(net, splits)

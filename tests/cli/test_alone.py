@@ -106,7 +106,7 @@ def test_two_nets_are_needed(cli: CommandLine, files: list[str], expected: str) 
 def test_it_is_shown_checked_and_exported(cli: CommandLine) -> None:
     assert b"Permute" in done(cli, "inspect", WEIGHTS).out
     assert done(cli, "check", WEIGHTS).err == (
-        f"{WEIGHTS}: note: in layer 'perm': BVLC Caffe has no layer of type 'Permute'\n"
+        f"{WEIGHTS}: note: in layer 'perm': BVLC Caffe has no layer type 'Permute'\n"
     )
     assert done(cli, "check", "--json", WEIGHTS).document[0]["notes"][0]["line"] is None
     done(cli, "export", WEIGHTS, "-o", "alone.onnx", "-q")
@@ -245,7 +245,7 @@ def test_a_field_of_a_loss_that_nobody_knows_is_only_noted(cli: CommandLine) -> 
     cli.write(train=net.SerializeToString())
     done(cli, "export", "train.caffemodel", "-o", "a.onnx")
     assert (
-        "field 4 of loss_param cannot be read for certain"
+        "field 4 of loss_param cannot be read with certainty"
         in done(cli, "verify", "train.caffemodel", "train.caffemodel").err
     )
     for command in (("convert", "train.caffemodel"), ("upgrade", "train.caffemodel", "t.prototxt")):

@@ -20,7 +20,7 @@ BAD = GOOD + fc("b", "nowhere", 3)
 FORK = GOOD + layer("n", "Normalize", "data")
 SOLVER = 'net: "net.prototxt"\nbase_lr: 0.01\n'
 NOWHERE = 'layer "b" needs the blob "nowhere", which no layer makes'
-NORMALIZE = "BVLC Caffe has no layer of type 'Normalize'"
+NORMALIZE = "BVLC Caffe has no layer type 'Normalize'"
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_net_can_be_chosen(files: CommandLine) -> None:
     files.write(net=images + fc("fc", "data", 3))
     assert check(files, "net.prototxt").code == 0
     assert check(files, "net.prototxt", "--phase", "test").code == 1
-    assert "blob that the net does not have" in check(files, "net.prototxt", "--shape", "x=1,2").err
+    assert "but the net has no such blob" in check(files, "net.prototxt", "--shape", "x=1,2").err
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.engines.nets import net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN
 
-BOTH = "BVLC Caffe takes 0, and forks before 2016 compute it from the geometry of the net: "
+BOTH = "BVLC Caffe uses 0; forks before 2016 compute it from the geometry of the net: "
 NUMBERS = '"crop" ("side1") 10, "crop" ("side2") 11'
 PAIR = ("net.prototxt", "net.caffemodel")
 RUNS = {
@@ -38,7 +38,10 @@ def net(cli: CommandLine) -> CommandLine:
 def test_both_readings_are_told(net: CommandLine, command: str) -> None:
     out = {"convert": ("-o", "new.prototxt"), "upgrade": ("new.prototxt",)}.get(command, ())
     result = net.run(command, "net.prototxt", *out)
-    assert result.code == 0 and f"note: 2 Crop layers give no offset: {BOTH}{NUMBERS}; --crop-offset" in result.err
+    assert (
+        result.code == 0
+        and f"note: 2 Crop layers have no offset: {BOTH}{NUMBERS}; choose one with --crop-offset" in result.err
+    )
     if out:
         assert not any(layer.HasField("crop_param") for layer in read_net(net.path / "new.prototxt").net.layer)
 
@@ -49,7 +52,7 @@ def test_check_tells_them_where_they_are(net: CommandLine) -> None:
     lines = result.err.splitlines()
     assert [line.partition(": ")[0] for line in lines] == ["net.prototxt:10:1", "net.prototxt:13:1"]
     assert [
-        f'note: layer "crop" (Crop): it gives no offset: {BOTH}{number}; say' in line
+        f'note: layer "crop" (Crop): it has no offset: {BOTH}{number}; write it in crop_param' in line
         for line, number in zip(lines, (10, 11), strict=True)
     ]
 
@@ -59,8 +62,7 @@ def test_nothing_is_computed_until_somebody_decides(net: CommandLine, command: s
     result = net.run(*RUNS[command])
     assert (
         result.code == 1
-        and f"{BOTH}{NUMBERS}; say which is meant with --crop-offset auto or --crop-offset zero"
-        in the_message(result.err)
+        and f"{BOTH}{NUMBERS}; choose one with --crop-offset auto or --crop-offset zero" in the_message(result.err)
     )
     for choice in ("auto", "zero"):
         result = net.run(*RUNS[command], "--crop-offset", choice)
@@ -94,7 +96,7 @@ def test_one_that_would_be_run_is_asked_about(net: CommandLine) -> None:
     net.write(other=net.read("net.prototxt").replace("pool: MAX", "pool: AVE"))
     result = net.run("verify", *PAIR, "other.prototxt", PAIR[1], "--proof", "same-size")
     assert result.code == 1 and b"same size  not shown" in result.out
-    assert "say which is meant with --crop-offset auto or --crop-offset zero" in result.out.decode()
+    assert "choose one with --crop-offset auto or --crop-offset zero" in result.out.decode()
     assert "nothing was run" in result.out.decode()
 
 
@@ -102,7 +104,7 @@ def test_one_that_only_one_net_leaves_open_is_asked_about(net: CommandLine) -> N
     net.write(given=net.read("net.prototxt").replace('top: "side2"', 'top: "side2" crop_param { offset: 0 }'))
     for first, second in (("net.prototxt", "given.prototxt"), ("given.prototxt", "net.prototxt")):
         result = net.run("verify", first, PAIR[1], second, PAIR[1])
-        assert result.code == 1 and "say which is meant with --crop-offset auto or --crop-offset zero" in the_message(
+        assert result.code == 1 and "choose one with --crop-offset auto or --crop-offset zero" in the_message(
             result.err
         )
         assert net.run("verify", first, PAIR[1], second, PAIR[1], "--crop-offset", "zero").code == 0
@@ -124,7 +126,9 @@ def test_both_choices_are_computed_as_what_they_are(net: CommandLine) -> None:
 def test_auto_writes_the_offsets(net: CommandLine, command: str) -> None:
     out = ("-o", "new.prototxt") if command == "convert" else ("new.prototxt",)
     result = net.run(command, "net.prototxt", *out, "--crop-offset", "auto")
-    assert result.code == 0 and f"offsets of Crop layers, by the geometry of the net: {NUMBERS}" in result.err
+    assert (
+        result.code == 0 and f"offsets of Crop layers, computed from the geometry of the net: {NUMBERS}" in result.err
+    )
     crops = [each for each in read_net(net.path / "new.prototxt").net.layer if each.type == "Crop"]
     assert [list(each.crop_param.offset) for each in crops] == [[10], [11]]
     assert "# hed#20" in net.read("new.prototxt")
@@ -144,7 +148,7 @@ def test_zero_is_written_and_not_asked_again(cli: CommandLine, case: str, comman
     assert read_net(cli.path / "net.prototxt").format == ("V1" if case.endswith("V1") else "V2")
     out = ("-o", "new.prototxt") if command == "convert" else ("new.prototxt",)
     result = cli.run(command, "net.prototxt", *out, "--crop-offset", "zero")
-    assert result.code == 0 and "offset 0 in Crop layers, by --crop-offset zero: " in result.err, result.err
+    assert result.code == 0 and "offset 0 in Crop layers, from --crop-offset zero: " in result.err, result.err
     crops = [each for each in read_net(cli.path / "new.prototxt").net.layer if each.type == "Crop"]
     assert crops and all(list(each.crop_param.offset) == [0] for each in crops)
     assert "gives no offset" not in cli.run("check", "new.prototxt").err
@@ -159,22 +163,24 @@ def test_where_the_geometry_gives_none_auto_is_refused(cli: CommandLine) -> None
         ("upgrade", "net.prototxt", "x"),
     ):
         result = cli.run(*command, "--crop-offset", "auto")
-        assert result.code == 1 and '"crop" 19/2, which is no whole number' in the_message(result.err)
+        assert result.code == 1 and '"crop" 19/2, which is not a whole number' in the_message(result.err)
     assert ": error: " in cli.run("check", "net.prototxt", "--crop-offset", "auto").err
     found = cli.run("check", "net.prototxt")
-    assert found.code == 0 and "by --crop-offset zero" in found.err
+    assert found.code == 0 and "with --crop-offset zero" in found.err
     with weights_of(net_of(cli.read("net.prototxt")), cli.path / "net.caffemodel"):
         pass
     for asked in (("inspect", "net.prototxt"), ("export", *PAIR, "-o", "net.onnx")):
         told = cli.run(*asked).err
-        assert "; take 0 with --crop-offset zero, or write the offset in crop_param" in told and "auto" not in told
+        assert "; use 0 with --crop-offset zero, or write the offset in crop_param" in told and "auto" not in told
 
 
 def test_the_net_inside_weights_gets_its_offsets(net: CommandLine) -> None:
     net.write(whole=read_net(net.path / "net.prototxt").net.SerializeToString())
     result = net.run("upgrade", "whole.caffemodel", "new.caffemodel", "--crop-offset", "auto", "--json")
     assert result.code == 0, result.err
-    assert f"offsets of Crop layers, by the geometry of the net: {NUMBERS}" in json.loads(result.out)["changes"]
+    assert (
+        f"offsets of Crop layers, computed from the geometry of the net: {NUMBERS}" in json.loads(result.out)["changes"]
+    )
     made = schema.NetParameter.FromString((net.path / "new.caffemodel").read_bytes())
     assert [list(each.crop_param.offset) for each in made.layer if each.type == "Crop"] == [[10], [11]]
     assert net.run("upgrade", "whole.caffemodel", "zero.caffemodel", "--crop-offset", "zero").code == 0
@@ -191,7 +197,7 @@ def test_upgrade_decides_on_the_net_that_was_chosen(cli: CommandLine) -> None:
         + layer("crop", "Crop", "data c")
     )
     refused = cli.run("upgrade", "net.prototxt", "new.prototxt", "--crop-offset", "auto")
-    assert refused.code == 1 and "the file has the stage 'deploy': choose with --stage" in the_message(refused.err)
+    assert refused.code == 1 and "the file has the stage 'deploy'; choose with --stage" in the_message(refused.err)
     done = cli.run("upgrade", "net.prototxt", "new.prototxt", "--crop-offset", "auto", "--stage", "deploy")
     assert done.code == 0, done.err
     (crop,) = [each for each in read_net(cli.path / "new.prototxt").net.layer if each.type == "Crop"]

@@ -187,8 +187,8 @@ def test_the_report(lenet: CommandLine) -> None:
         "net.prototxt: 9 layers of phase TEST in ONNX, opset 19",
         "  input   data  N×1×28×28",
         "  output  prob  N×10",
-        "  height is fixed: layer 'ip1' (InnerProduct) would need parameters of 32×240, and has 32×192",
-        "  width is fixed: layer 'ip1' (InnerProduct) would need parameters of 32×288, and has 32×192",
+        "  height is fixed: layer 'ip1' (InnerProduct) would need parameters of 32×240, but has 32×192",
+        "  width is fixed: layer 'ip1' (InnerProduct) would need parameters of 32×288, but has 32×192",
         f"wrote net.onnx ({(lenet.path / 'net.onnx').stat().st_size:,} bytes)",
     ]
     assert exports(lenet, *FILES, "--force", "-q") == Result(0, b"", "")
@@ -425,7 +425,7 @@ def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypat
         (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one a line for each class of the net, found"),
         (["--labels", "nowhere"], "nowhere: No such file"),
         (["--blob", "nowhere"], "net.prototxt: 'nowhere' is no blob of the net; expected one of "),
-        (["--input-shape", "tea=1,2"], "net.prototxt: a shape was given for 'tea', a blob that the net does not have"),
+        (["--input-shape", "tea=1,2"], "net.prototxt: a shape was given for 'tea', but the net has no such blob"),
         (["-o", "-", "--external-data"], "stdout: the values need a second file beside the model; name a file"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",

@@ -123,7 +123,7 @@ def test_notes_go_to_stderr(inspect: Inspect) -> None:
 def test_notes_steer_no_terminal(inspect: Inspect) -> None:
     text = layer("Data", "transform_param { crop_size: 5 }", "", "da\\233[31mta", "db")
     inspect.write("net.prototxt", text.replace("\\233", "\\302\\233"))
-    assert inspect.run("net.prototxt").err.startswith('note: blob "da?[31mta": the net does not tell the channels')
+    assert inspect.run("net.prototxt").err.startswith('note: blob "da?[31mta": the net does not define the channels')
 
 
 def test_values(inspect: Inspect) -> None:
@@ -281,7 +281,7 @@ def test_a_layer_that_there_is_not(inspect: Inspect) -> None:
 def test_a_size_that_the_net_does_not_take(inspect: Inspect) -> None:
     assert inspect.fails("net.prototxt", "--input-size", "36") == (
         "caffe-fcn: net.prototxt: --input-size 36x36 does not suit the net: layer 'ip1' (InnerProduct) would need "
-        "parameters of 32×432, and has 32×192; convert it first with `caffe-fcn convert`"
+        "parameters of 32×432, but has 32×192; convert it first with `caffe-fcn convert`"
     )
 
 

@@ -45,7 +45,7 @@ def test_they_are_refused_by_name(net: CommandLine, command: str) -> None:
     message = the_message(result.err)
     assert result.code == 1 and message.startswith("net.prototxt: ")
     for layer, field in FIELDS.items():
-        assert f'layer "{layer}": {field} is in no fork that is known here' in message
+        assert f'layer "{layer}": {field} is not in any known fork' in message
         assert f"--ignore-field {field}" in message
     assert "relu_param.fuse" not in message, "Intel's, and without effect"
     assert net.names == {*PAIR, "picture.png"}
@@ -57,7 +57,7 @@ def test_they_are_ignored_if_the_user_wants_it(net: CommandLine, command: str) -
         pytest.importorskip("cv2")
     result = net.run(*RUNS[command], *IGNORED)
     assert result.code == 0, result.err
-    assert f"{', '.join(FIELDS.values())} are unknown to BVLC Caffe, and are ignored, as asked" in (
+    assert f"{', '.join(FIELDS.values())} are unknown to BVLC Caffe, and are ignored, as requested" in (
         f"{result.out.decode()}{result.err}"
     )
 
@@ -86,7 +86,7 @@ def test_a_pair_with_one_is_proven_only_without_it(net: CommandLine) -> None:
         "what is ignored is not compared"
     )
     message = the_message(net.run("verify", *PAIR, *PAIR).err)
-    assert "relu_param.threshold is in no fork that is known here" in message
+    assert "relu_param.threshold is not in any known fork" in message
     assert net.run("verify", *PAIR, *PAIR, *IGNORED).code == 0, "the same field in both is the same, whatever it does"
 
 
@@ -97,7 +97,7 @@ def test_they_are_noted_where_nothing_is_computed(net: CommandLine, command: str
     for field in FIELDS.values():
         assert f"{field} is" in result.err
     result = net.run(command, "net.prototxt", *IGNORED)
-    assert result.code == 0 and "ignored, as asked" in result.err
+    assert result.code == 0 and "ignored, as requested" in result.err
 
 
 def test_what_does_not_bear_on_a_kernel_is_no_obstacle_to_converting(net: CommandLine) -> None:
@@ -110,7 +110,7 @@ def test_what_does_not_bear_on_a_kernel_is_no_obstacle_to_converting(net: Comman
     result = net.run(*RUNS["convert"])
     assert result.code == 0, result.err
     assert 'layer "q": quantization_param changes answers in the fork intel' in result.err
-    assert 'layer "s": softmax_param.odd is in no fork' in result.err
+    assert 'layer "s": softmax_param.odd is not in any known fork' in result.err
     assert "quantization_param { bw_params: 8 }" in net.read("net_fcn.prototxt")
 
 

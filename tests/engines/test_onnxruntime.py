@@ -89,7 +89,7 @@ def test_an_image_that_leaves_no_map(tmp_path: Path) -> None:
     net = net_of(data(1, 1, 8, 8) + layer("Pooling", "pooling_param { kernel_size: 5 }"))
     with weights_of(net, tmp_path / "net.caffemodel") as weights:
         session = load(net, weights)
-    with pytest.raises(ShapeError, match="'out' is 1×1×4×0, which holds no values; give another input size"):
+    with pytest.raises(ShapeError, match="'out' has the shape 1×1×4×0 and no values; give another input size"):
         session.run({"data": np.zeros((1, 1, 8, 4))})
 
 

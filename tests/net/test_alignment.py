@@ -31,7 +31,7 @@ def pool(name: str, bottom: str, more: str) -> str:
 PICTURE = data(1, 4, 20, 20)
 TWO = PICTURE + conv("a", "data", "kernel_size: 3 stride: 2 pad: 1") + pool("b", "data", "kernel_size: 2 stride: 2")
 """Two maps of stride 2, half a pixel beside each other."""
-BESIDE = 'the cells of "{}" and "{}" do not lie on each other: {} apart'
+BESIDE = 'the cells of "{}" and "{}" do not coincide: they are {} apart'
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_axes_may_be_apart_by_themselves() -> None:
     assert found == Misaligned(
         2, "cut", "Crop", "cut", "a", (Fraction(1), Fraction(0)), ((Fraction(1),) * 2,) * 2, None, (1, 0)
     )
-    assert told(found) == BESIDE.format("cut", "a", "1×0 pixels") + "; with an offset of 1×0 they would"
+    assert told(found) == BESIDE.format("cut", "a", "1×0 pixels") + "; they coincide with an offset of 1×0"
 
 
 def test_a_crop_tells_the_offset_that_aligns_it() -> None:
     text = PICTURE + conv("a", "data", "kernel_size: 1 pad: 5")
     crop = layer("Crop", "crop_param { axis: 2 offset: 2 }", "a data", "c", "c")
-    assert apart(text + crop) == {"c": BESIDE.format("c", "data", "3 pixels") + "; with an offset of 5 they would"}
+    assert apart(text + crop) == {"c": BESIDE.format("c", "data", "3 pixels") + "; they coincide with an offset of 5"}
     assert apart(text + crop.replace("offset: 2", "offset: 5")) == {}
 
 
@@ -74,7 +74,7 @@ def test_cells_that_are_not_equally_far_apart() -> None:
     text = PICTURE + pool("half", "data", "kernel_size: 2 stride: 2")
     text += layer("Crop", "crop_param { offset: 4 }", "data half", "cut", "cut")
     found = apart(text + layer("Eltwise", "", "cut half", "c", "c"))
-    steps = 'the cells of "cut" are 1 and those of "half" 2 pixels apart, so that they do not lie on each other'
+    steps = 'the cells do not coincide: the cells of "cut" are 1 and those of "half" 2 pixels apart'
     assert found == {"cut": steps, "c": steps}
 
 
@@ -101,7 +101,7 @@ def test_answers_for_whole_pictures_are_no_maps() -> None:
 def test_an_origin_within_the_net_has_cells_and_no_pixels() -> None:
     text = PICTURE + layer("Flip", "", "data", "mirrored", "mirrored") + conv("a", "mirrored")
     text += layer("Crop", "crop_param { offset: 0 }", "mirrored a", "c", "c")
-    assert apart(text) == {"c": BESIDE.format("c", "a", '1 cell of "mirrored"') + "; with an offset of 1 they would"}
+    assert apart(text) == {"c": BESIDE.format("c", "a", '1 cell of "mirrored"') + "; they coincide with an offset of 1"}
 
 
 def test_it_is_information_even_where_it_is_strict() -> None:
@@ -115,7 +115,7 @@ def test_a_crop_that_is_decided_is_held_against_the_geometry() -> None:
     text = (CASES / "hed_crop.prototxt").read_bytes()
     zero = examine(text, "net.prototxt", Selection(crop_offset="zero"))
     assert [each.line for each in zero.notes] == [10, 13, 14]
-    assert "10 pixels apart; with an offset of 10 they would" in zero.notes[0].message
+    assert "10 pixels apart; they coincide with an offset of 10" in zero.notes[0].message
     assert "1 pixel apart" in zero.notes[2].message
     assert examine(text, "net.prototxt", Selection(crop_offset="auto")).notes == ()
 

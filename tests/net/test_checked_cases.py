@@ -46,17 +46,17 @@ def text_of(source: SourceNet) -> str:
         ("clip", [(ERROR, "2:59 layer.clip_param.max is missing, and must be given")]),
         ("conv_small", []),
         ("input_no_shape", []),
-        ("input_no_shape_only", [(ERROR, "2:1 input 'data' has no shape, and Caffe drops it; add input_shape {")]),
+        ("input_no_shape_only", [(ERROR, "2:1 input 'data' has no shape, so Caffe drops it; add input_shape {")]),
         ("loss_map", [(ERROR, "3:1 .* found 8 = 2×2×2 predictions .* and 2 labels")]),
         (
             "prelu5",
             [(ERROR, '2:1 layer "p" (PReLU): the bottom has 5 axes (1×2×3×4×4), but the layer takes at most 4')],
         ),
-        ("videodata", [(BVLC, "1:1 BVLC Caffe has no layer of type 'VideoData'")]),
+        ("videodata", [(BVLC, "1:1 BVLC Caffe has no layer type 'VideoData'")]),
         (
             "forkfield",
             [
-                (BVLC, "4:1 BVLC Caffe has no layer of type 'AnnotatedData'"),
+                (BVLC, "4:1 BVLC Caffe has no layer type 'AnnotatedData'"),
                 (BVLC, "5:121 layer.transform_param.resize_param is given again, as some forks do; the first one is"),
             ],
         ),
@@ -65,11 +65,11 @@ def text_of(source: SourceNet) -> str:
             [
                 (
                     BVLC,
-                    "4:1 type CONVOLUTION is a name of the format of 2014; in a 'layer' write type: \"Convolution\"",
+                    "4:1 type CONVOLUTION is a name from the format of 2014; in a 'layer', write type: \"Convolution\"",
                 ),
-                (BVLC, "4:26 layer.type is written in a way that Caffe refuses (4 times, first here)"),
-                (BVLC, "4:63 layer.blobs_lr is written in a way that Caffe refuses (2 times, first here)"),
-                (BVLC, "4:87 layer.weight_decay is written in a way that Caffe refuses (2 times, first here)"),
+                (BVLC, "4:26 layer.type is written in a form that Caffe refuses (4 times, first here)"),
+                (BVLC, "4:63 layer.blobs_lr is written in a form that Caffe refuses (2 times, first here)"),
+                (BVLC, "4:87 layer.weight_decay is written in a form that Caffe refuses (2 times, first here)"),
                 (BVLC, "5:1 type RELU is a name"),
                 (BVLC, "6:1 type INNER_PRODUCT is a name"),
                 (BVLC, "7:1 type SOFTMAX is a name"),
@@ -148,7 +148,7 @@ def test_an_input_without_a_shape_beside_its_layer_is_dropped() -> None:
 
 
 def test_an_input_without_a_shape_is_not_upgraded() -> None:
-    with pytest.raises(NetError, match=r'input: "data" has no shape, and Caffe drops it; add input_shape'):
+    with pytest.raises(NetError, match=r'input: "data" has no shape, so Caffe drops it; add input_shape'):
         upgrade_file(read_net(path("input_no_shape_only")))
 
 
@@ -191,7 +191,7 @@ def test_a_net_halfway_is_written_in_the_current_format(step: str) -> None:
 
 def test_a_type_of_2014_in_quotes_is_one_too() -> None:
     quoted = path("halfway").read_text(encoding="utf-8").replace("type: RELU", 'type: "RELU"')
-    assert "5:1 type RELU is a name of the format of 2014; in a 'layer' write type: \"ReLU\"" in told(
+    assert "5:1 type RELU is a name from the format of 2014; in a 'layer', write type: \"ReLU\"" in told(
         examine(quoted.encode(), "net").notes
     )
 
@@ -205,7 +205,7 @@ def test_a_type_of_2014_in_quotes_is_one_too() -> None:
 )
 def test_current_layers_under_the_word_of_2014_are_refused_with_the_word_to_write(layer: str, tmp_path: Path) -> None:
     text = f'input: "d" input_dim: [1, 1, 4, 4]\nlayers {{ {layer} }}\n'
-    expected = "'layers' is the word of the format of 2014, but this layer is in the current one; write 'layer'"
+    expected = "'layers' belongs to the format of 2014, but this layer is in the current format; write 'layer'"
     (net := tmp_path / "net.prototxt").write_text(text, encoding="utf-8")
     assert told(examine(text.encode(), "net").errors) == [f"2:1 {expected}"]
     with pytest.raises(PrototxtError, match=f"net.prototxt:2:1: {expected}"):

@@ -100,7 +100,7 @@ def test_layers_of_old_without_an_offset_are_refused() -> None:
     text = (CROPS / "half.in.prototxt").read_text()
     source = interpret(prototxt.parse(text, "half.prototxt"))
     old = SourceNet(source.document, source.written, source.net, source.origins, "V1")
-    with pytest.raises(NetError, match=r'half.prototxt: .* "crop" 19/2, which is no whole number'):
+    with pytest.raises(NetError, match=r'half.prototxt: .* "crop" 19/2, which is not a whole number'):
         settled(old, Selection())
     assert settled(old, Selection(), strict=False)[0].net == source.net
 
@@ -158,7 +158,7 @@ def test_ways_that_do_not_agree() -> None:
     text += layer("Eltwise", "", "a cut", "large", "large") + conv("small", "data", "kernel_size: 7")
     found = reading(text + CROP)
     assert found.trouble is Trouble.WAYS
-    assert told(found) == "none, since several ways through the net do not agree: 2 and 3"
+    assert told(found) == "none, because the paths through the net give different offsets: 2 and 3"
 
 
 def test_what_follows_such_a_join_is_compared_there() -> None:
@@ -186,5 +186,5 @@ def test_what_does_not_fit_behind_its_offset() -> None:
     found = reading(text + CROP)
     assert (found.trouble, told(found)) == (
         Trouble.TOO_LARGE,
-        "4, behind which the first bottom is too small for the second",
+        "4, at which the first bottom is too small for the second",
     )

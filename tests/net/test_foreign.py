@@ -101,7 +101,7 @@ def test_a_type_with_a_shape_rule_has_no_parameters_but_those_that_are_known(kin
     text = INPUT + layer("a", kind, "odd_param { order: 0 } odd: false")
     assert found(text) == [(1, "odd_param", Effect.UNKNOWN), (1, "odd", Effect.UNKNOWN)]
     reason = refusal(graphs(read(text), Selection())["TEST"])
-    assert reason is not None and 'layer "a": odd_param is in no fork that is known here' in reason
+    assert reason is not None and 'layer "a": odd_param is not in any known fork' in reason
 
 
 @pytest.mark.parametrize("kind", sorted(name for name, row in LAYERS.items() if not row.bvlc))
@@ -156,21 +156,19 @@ MIXED = INPUT + (
 def test_notes_say_what_is_made_of_each_field() -> None:
     net = read(MIXED)
     assert notes(net.net, net.foreign) == [
-        "convolution_param.relu is unknown to BVLC Caffe, and is applied as forks of Caffe do",
+        "convolution_param.relu is unknown to BVLC Caffe, and is applied as in the forks of Caffe",
         "convolution_param.engine: MKLDNN, relu_param.fuse are unknown to BVLC Caffe, and have no effect on shapes and "
         "answers",
-        'layer "c": convolution_param.odd is in no fork that is known here, so its effect is unknown; '
+        'layer "c": convolution_param.odd is not in any known fork, so its effect is unknown; '
         "shapes and answers are computed without it",
-        'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear, which is not supported; '
+        'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear; this is not supported; '
         "shapes and answers are computed without it",
     ]
     ignored = notes(net.net, net.foreign, {"convolution_param.odd", "inner_product_param.normalize"})
     assert ignored[2:] == [
-        "convolution_param.odd, inner_product_param.normalize are unknown to BVLC Caffe, and are ignored, as asked"
+        "convolution_param.odd, inner_product_param.normalize are unknown to BVLC Caffe, and are ignored, as requested"
     ]
-    assert kept_note(net.foreign)[0].startswith(
-        "unknown to BVLC Caffe, and kept as it stands: convolution_param.relu, "
-    )
+    assert kept_note(net.foreign)[0].startswith("unknown to BVLC Caffe, kept unchanged: convolution_param.relu, ")
     assert kept_note(()) == [] == notes(net.net, ())
 
 
@@ -179,7 +177,7 @@ def test_many_fields_are_not_all_told() -> None:
     (note,) = notes(*net_and_fields(layer("a", "Data", f"data_param {{ {names} }}")))
     assert "data_param.odd_5 and 2 more are unknown" in note
     (note,) = notes(*net_and_fields("".join(layer(f"a{number}", "ReLU", "odd: 1") for number in range(5))))
-    assert note.startswith('layers "a0", "a1", "a2" and 2 more: odd is in no fork')
+    assert note.startswith('layers "a0", "a1", "a2" and 2 more: odd is not in any known fork')
 
 
 @pytest.mark.thorough
@@ -201,10 +199,10 @@ def net_and_fields(text: str) -> tuple[Message, tuple[ForeignField, ...]]:
 def test_a_refusal_names_layer_field_and_option() -> None:
     graph = graphs(read("odd: 1\n" + MIXED), Selection())["TEST"]
     assert refusal(graph) == (
-        "the net: odd is in no fork that is known here, so its effect is unknown; "
-        'layer "c": convolution_param.odd is in no fork that is known here, so its effect is unknown; '
-        'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear, which is not supported. '
-        "Remove what has no effect, or have it ignored: "
+        "the net: odd is not in any known fork, so its effect is unknown; "
+        'layer "c": convolution_param.odd is not in any known fork, so its effect is unknown; '
+        'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear; this is not supported. '
+        "Remove fields that have no effect, or ignore them with "
         "ignore_fields=['odd', 'convolution_param.odd', 'inner_product_param.normalize']"
     )
     assert refusal(graph, lambda node, field: node.name == "r") is None
@@ -227,7 +225,7 @@ def test_what_is_ignored_is_no_refusal() -> None:
             "the net has no field convolution_param.od whose effect could be ignored; it has: conv",
         ),
         ("relu", "the net has no field relu whose"),
-        ("convolution_param.relu", "convolution_param.relu is applied as forks of Caffe do, and cannot be ignored"),
+        ("convolution_param.relu", "convolution_param.relu is applied as in the forks of Caffe and cannot be ignored"),
     ],
 )
 def test_a_name_that_is_none_is_refused(name: str, told: str) -> None:
@@ -247,9 +245,9 @@ def test_a_net_without_undecided_fields_has_none_to_ignore() -> None:
 
 def test_words_of_an_effect_on_shapes() -> None:
     (field,) = read(layer("a", "Pooling", "pooling_param { kernel_size_3d: 2 }")).foreign
-    assert effect(field) == "changes shapes in the fork intel, which is not supported"
+    assert effect(field) == "changes shapes in the fork intel; this is not supported"
     (field,) = read(layer("a", "Pooling", "pooling_param { pad_type: 1 }")).foreign
-    assert effect(field) == "changes shapes in a fork of Caffe, which is not supported"
+    assert effect(field) == "changes shapes in a fork of Caffe; this is not supported"
     net = read(layer("a", "MarginInnerProduct", "margin_inner_product_param { gamma: 0.5 }"))
     (field,) = (each for each in net.foreign if each.undecided)
-    assert effect(field) == f"changes answers in the forks {', '.join(field.forks)}, which is not supported"
+    assert effect(field) == f"changes answers in the forks {', '.join(field.forks)}; this is not supported"

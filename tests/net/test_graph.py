@@ -143,13 +143,14 @@ def test_legacy_input_shapes_become_an_input_node() -> None:
         (layer("ReLU", bottom="x", top="x"), "which it makes itself: the layers form a cycle"),
         (
             layer("ReLU", bottom="b", top="a", name="one") + layer("ReLU", bottom="a", top="b", name="two"),
-            'layer "one" needs the blob "b", which only the later layer "two" makes: .* out of order or form a cycle',
+            'layer "one" needs the blob "b", which is made only by the later layer "two": .* out of order or '
+            "form a cycle",
         ),
-        (data(1) + data(1, name="data"), 'makes the blob "data", which layer "data" makes already'),
-        (layer("Input", bottom="", top="a a"), 'layer "layer" makes the blob "a", which layer "layer" makes already'),
+        (data(1) + data(1, name="data"), 'makes the blob "data", but layer "data" already makes it'),
+        (layer("Input", bottom="", top="a a"), 'layer "layer" makes the blob "a", but layer "layer" already makes it'),
         (
             data(1) + data(1, name="other") + layer("Eltwise", bottom="other data", top="data"),
-            'makes the blob "data", which layer "data" makes already',
+            'makes the blob "data", but layer "data" already makes it',
         ),
         (
             'layer { name: "t" type: "Input" top: "x" include { phase: TRAIN } }' + layer("ReLU", bottom="x"),

@@ -86,7 +86,7 @@ def test_a_single_layer_comes_back_or_is_refused_by_name(write: Write, fork: str
             assert text_format.Parse(text_in(write(net)), net_class(fork)()) == net
             found[True] += 1
         except NetError as error:
-            assert f"layer 'of {param}'" in str(error) and "nothing in the file tells" in str(error)
+            assert f"layer 'of {param}'" in str(error) and "the file does not show" in str(error)
             found[False] += 1
     assert found[True] > 3 * found[False]
 
@@ -127,7 +127,8 @@ def test_nor_where_another_field_of_it_cannot_be_read(write: Write) -> None:
     assert net_in(path).net.layer[0].upsample_param.scale == 4
     path.write_bytes(upsample + layer("BVLC", 'type: "BatchNorm" batch_norm_param { eps: 1 }').SerializeToString())
     with pytest.raises(
-        NetError, match=r"\(Upsample\): has a field of SegNet.*, which did not write the others; no known fork"
+        NetError,
+        match=r"\(Upsample\): has a field of SegNet.*, but the other fields are not from that fork; no known fork",
     ):
         net_in(path)
 
@@ -216,7 +217,7 @@ def test_a_field_that_does_not_tell_what_it_is_has_an_unknown_effect(write: Writ
     (field,) = net_in(write(layer("intel", INPUT, POOL))).foreign
     assert (field.layer, field.shown, field.effect) == (1, "field 13 of pooling_param", Effect.UNKNOWN)
     assert re.match(
-        r"means round_mode: CEIL in BVLC and .*; avg_include_pad: false in intel; nothing in the", field.lost
+        r"means round_mode: CEIL in BVLC and .*; avg_include_pad: false in intel; the file does not show", field.lost
     )
 
 
@@ -251,7 +252,7 @@ def test_a_field_that_no_fork_has_refuses_the_layer(tmp_path: Path, param: bytes
     for fork in (None, "SSD"):  # to name one leads nowhere
         with pytest.raises(NetError, match=where) as caught:
             text_in(tmp_path / "x.caffemodel", fork)
-        assert str(caught.value).endswith("; no known fork of Caffe reads all of the file: give the prototxt as well")
+        assert str(caught.value).endswith("; no known fork of Caffe can read the whole file; give the prototxt too")
 
 
 @pytest.mark.thorough
@@ -259,7 +260,7 @@ def test_only_those_are_offered_that_read_the_file(write: Write) -> None:
     """Each name that is offered leads on, and no other does; also where a name was given."""
     path = write(layer("intel", INPUT, POOL))
     for given in (None, "happynear"):
-        with pytest.raises(NetError, match="which Caffe wrote the file: ") as caught:
+        with pytest.raises(NetError, match="name the Caffe that wrote the file with `fork`: ") as caught:
             text_in(path, given)
         offered = str(caught.value).rpartition(": ")[2].split(", ")
         assert "intel" in offered and "BVLC" in offered
@@ -277,11 +278,11 @@ def test_what_is_said_of_a_file_that_no_fork_reads_does_not_contradict_itself(tm
     (tmp_path / "x.caffemodel").write_bytes(b"\xa2\x06" + bytes([len(loss)]) + loss)
     net = net_in(tmp_path / "x.caffemodel")
     third, fourth = sorted(net.foreign, key=lambda field: field.shown)
-    assert re.match(r"means normalization: FULL in BVLC.*; none of these reads all of the file$", third.lost)
+    assert re.match(r"means normalization: FULL in BVLC.*; none of these can read the whole file$", third.lost)
     assert "cannot be read as BVLC Caffe's or as" in fourth.lost
     (note,) = notes(net.net, net.foreign)
     assert "field 3 of loss_param" in note and "field 4 of loss_param" in note
-    assert note.endswith("cannot be read for certain, and have no effect on shapes and answers")
+    assert note.endswith("cannot be read with certainty, and have no effect on shapes and answers")
 
 
 # ---- The text ----

@@ -80,9 +80,12 @@ def test_what_the_file_does_not_tell_is_no_problem() -> None:
         ("# nothing\n", "1:1 expected a net or a solver, found an empty file"),
         (
             '# labels\nthing { name: "cat" }\n',
-            "2:1 expected a net or a solver, found neither: 'thing' does not tell",
+            "2:1 expected a net or a solver, found neither: the field 'thing' does not show which",
         ),
-        ("debug_info: true", "1:1 expected a net or a solver, found neither: 'debug_info' does not tell"),
+        (
+            "debug_info: true",
+            "1:1 expected a net or a solver, found neither: the field 'debug_info' does not show which",
+        ),
         (
             b"\x0a\x00\x01",
             "1:1 expected a prototxt (text), found a binary file; is it the caffemodel? The prototxt comes first, then "
@@ -113,7 +116,7 @@ def test_the_names_of_classes_are_no_error() -> None:
         (NET + "layer { relu_param { negative_slope: steep } }", "3:38 layer.relu_param.negative_slope: expected a"),
         (SOLVER + "max_iter: soon\n", "7:11 max_iter: expected a whole number, found soon"),
         (SOLVER + "base_lr: 0.1\n", "7:1 base_lr is given twice"),
-        ("force_backward: true", "1:1 expected a net, found no layer in it"),
+        ("force_backward: true", "1:1 expected a net, found no layers"),
         ("net { }", "1:1 net is a single value"),
     ],
     ids=lambda value: value[-30:],
@@ -128,10 +131,10 @@ def test_errors_of_the_text_have_their_place(text: str, expected: str) -> None:
     ("text", "expected"),
     [
         (NET + fc("b", "nowhere", 3), '3:1 layer "b" needs the blob "nowhere", which no layer makes'),
-        (NET + layer("b", "ReLU", "data", "fc"), '3:1 layer "b" makes the blob "fc", which layer "fc" makes already'),
+        (NET + layer("b", "ReLU", "data", "fc"), '3:1 layer "b" makes the blob "fc", but layer "fc" already makes it'),
         (NET + conv("c", "data", 3, 99), '3:1 layer "c" (Convolution): '),
         ("\n\n  " + data(shape="1 2 -3 4"), '3:3 layer "data" (Input): '),
-        (data() + data(), '2:1 layer "data" makes the blob "data", which layer "data" makes already'),
+        (data() + data(), '2:1 layer "data" makes the blob "data", but layer "data" already makes it'),
         (V1.replace("KERNEL", "99"), '2:1 layer "c" (Convolution): '),
         (V0.replace("KERNEL", "99"), '4:1 layer "c" (Convolution): '),
         (
@@ -175,7 +178,7 @@ def test_errors_of_an_upgrade_stand_where_the_layer_does(text: str, expected: st
 
 def test_layers_of_another_phase_are_not_judged() -> None:
     text = NET + layer("n", "Normalize", "data", params=TRAIN)
-    assert [note.split(" (")[0] for note in notes(text)] == ["3:1 BVLC Caffe has no layer of type 'Normalize'"]
+    assert [note.split(" (")[0] for note in notes(text)] == ["3:1 BVLC Caffe has no layer type 'Normalize'"]
     assert look(text, Selection("TEST")).problems == ()
     assert len(look(text, Selection("TRAIN")).problems) == 1
 
@@ -183,11 +186,11 @@ def test_layers_of_another_phase_are_not_judged() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (layer("s", "Split", "data", "data other"), "Caffe does not let it work in place"),
-        (layer("s", "Slice", "data", "data other"), "Caffe does not let it work in place"),
+        (layer("s", "Split", "data", "data other"), "it cannot work in place in Caffe"),
+        (layer("s", "Slice", "data", "data other"), "it cannot work in place in Caffe"),
         (
             layer("d", "Data", "", "d", 'transform_param { mean_file: "m" mean_value: 1 }'),
-            "gives mean_file and mean_value",
+            "has both mean_file and mean_value",
         ),
         (
             layer("d", "Data", "", "d", "transform_param { force_color: true force_gray: true }"),
@@ -200,7 +203,7 @@ def test_layers_of_another_phase_are_not_judged() -> None:
         ),
         (
             layer("s", "Scale", "data", params='scale_param { filler { type: "bilinear" } }'),
-            "no square kernel over two axes",
+            "expected a square kernel over two axes",
         ),
         (
             layer("e", "Eltwise", "data data", params="eltwise_param { operation: PROD coeff: 1 coeff: 2 }"),
@@ -342,7 +345,7 @@ def test_shapes_can_be_given() -> None:
     assert errors(text, Selection(given={"data": (1, 3, 9, 9)})) == []
     assert errors(text, Selection(given={"data": (1, 3, 8, 8)}))[0].startswith('2:1 layer "c"')
     assert errors(text, Selection(given={"dta": (1, 3, 8, 8)})) == [
-        "1:1 a shape was given for 'dta', a blob that the net does not have"
+        "1:1 a shape was given for 'dta', but the net has no such blob"
     ]
     assert "shapes" in errors(NET, Selection(given={"data": (1, 2, 3, 4)}))[0]
 
@@ -354,9 +357,7 @@ def test_unknown_fields_are_noted_once_each() -> None:
     text = NET + "".join(
         layer(f"r{i}", "ReLU", "data", params="new_param { x: 1 } phase: TEST blah: 3") for i in range(3)
     )
-    unknown = (
-        "is unknown to BVLC Caffe (3 times, first here), and is in no fork that is known here, so its effect is unknown"
-    )
+    unknown = "is unknown to BVLC Caffe (3 times, first here), and is not in any known fork, so its effect is unknown"
     assert notes(text)[:1] == [f"3:58 new_param {unknown}"]
     assert notes(text)[1].endswith(f"blah {unknown}")
     assert notes(SOLVER + "cpu_only: true\n") == ["7:1 cpu_only is unknown to BVLC Caffe"]
@@ -366,7 +367,7 @@ def test_enumerators_of_forks_are_noted() -> None:
     text = NET + layer("p", "Pooling", "data", params="pooling_param { pool: MEDIAN kernel_size: 2 }")
     (note,) = notes(text)
     assert note.partition(" ")[2] == (
-        "pooling_param.pool: MEDIAN is unknown to BVLC Caffe, and changes answers in a fork of Caffe, which is not "
+        "pooling_param.pool: MEDIAN is unknown to BVLC Caffe, and changes answers in a fork of Caffe; this is not "
         "supported"
     )
 
@@ -378,9 +379,9 @@ def test_fields_of_forks_that_are_known_here_are_noted_too() -> None:
         note.split(" ", 1)[1] for note in notes(text, Selection(ignored_fields=frozenset({"convolution_param.odd"})))
     ]
     assert told[:3] == [
-        "convolution_param.hole is unknown to BVLC Caffe, and is applied as forks of Caffe do",
+        "convolution_param.hole is unknown to BVLC Caffe, and is applied as in the forks of Caffe",
         "convolution_param.engine: MKLDNN is unknown to BVLC Caffe, and has no effect on shapes and answers",
-        "convolution_param.odd is unknown to BVLC Caffe, and is ignored, as asked",
+        "convolution_param.odd is unknown to BVLC Caffe, and is ignored, as requested",
     ]
 
 
@@ -392,15 +393,15 @@ def test_a_field_to_be_ignored_must_be_there() -> None:
 
 def test_what_caffe_refuses_although_it_is_plain_is_noted() -> None:
     quoted = 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { pool: "MAX" kernel_size: 2 } }'
-    assert notes(NET + quoted) == ["3:81 layer.pooling_param.pool is written in a way that Caffe refuses"]
-    assert notes(SOLVER.replace("GPU", "'GPU'")) == ["4:14 solver_mode is written in a way that Caffe refuses"]
+    assert notes(NET + quoted) == ["3:81 layer.pooling_param.pool is written in a form that Caffe refuses"]
+    assert notes(SOLVER.replace("GPU", "'GPU'")) == ["4:14 solver_mode is written in a form that Caffe refuses"]
 
 
 def test_foreign_layer_types_are_noted() -> None:
     text = NET + layer("n", "Normalize", "data") + layer("n2", "Normalize", "data") + layer("c", "Convolutoin", "data")
     assert notes(text) == [
-        "3:1 BVLC Caffe has no layer of type 'Normalize' (2 times, first here)",
-        "5:1 BVLC Caffe has no layer of type 'Convolutoin'; did you mean Convolution?",
+        "3:1 BVLC Caffe has no layer type 'Normalize' (2 times, first here)",
+        "5:1 BVLC Caffe has no layer type 'Convolutoin'; did you mean Convolution?",
     ]
 
 
@@ -410,7 +411,7 @@ def test_foreign_layer_types_are_noted() -> None:
     ids=["a line end", "long"],
 )
 def test_a_foreign_type_is_shown_on_one_line_and_not_too_long(written: str, shown: str) -> None:
-    assert notes(NET + layer("c", written, "data")) == [f"3:1 BVLC Caffe has no layer of type {shown}"]
+    assert notes(NET + layer("c", written, "data")) == [f"3:1 BVLC Caffe has no layer type {shown}"]
 
 
 def test_strictly_notes_are_errors_in_the_order_of_the_text() -> None:

@@ -23,23 +23,23 @@ def template(*rules: str) -> str:
 @pytest.mark.parametrize(
     ("rules", "chosen", "told"),
     [
-        (["stage: 'a'"], {}, "in phase TEST without a stage; the file has the stage 'a': choose with `stages`"),
+        (["stage: 'a'"], {}, "in phase TEST without a stage; the file has the stage 'a'; choose with `stages`"),
         (
             ["stage: 'a' not_stage: 'b'", "stage: 'c'"],
             {"stages": ("b",)},
-            "in phase TEST with the stage 'b'; the file has the stages 'a', 'b' and 'c': choose with `stages`",
+            "in phase TEST with the stage 'b'; the file has the stages 'a', 'b' and 'c'; choose with `stages`",
         ),
         (
             ["stage: 'a' min_level: 2"],
             {"stages": ("a",), "level": 1},
-            "in phase TEST with the stage 'a' at level 1; the file has the stage 'a' and the level 2: choose with "
+            "in phase TEST with the stage 'a' at level 1; the file has the stage 'a' and the level 2; choose with "
             "`stages` and `level`",
         ),
         (["phase: TRAIN"], {}, "in phase TEST without a stage; see `phase`"),
         (
             [f"stage: 's{n}'" for n in range(9)],
             {},
-            "the stages 's0', 's1', 's2', 's3', 's4', 's5' and 3 more: choose with `stages`",
+            "the stages 's0', 's1', 's2', 's3', 's4', 's5' and 3 more; choose with `stages`",
         ),
     ],
 )
@@ -61,7 +61,9 @@ def test_a_stage_of_no_rule_is_refused() -> None:
     text = data(1, 3, 8, 8) + layer("ReLU", "exclude { stage: 'train' }")
     source = interpret(parse(text, "net"))
     asked = Selection(stages=("trian",))
-    with pytest.raises(NetError, match="no layer is for the stage 'trian'; the file has the stage 'train': choose"):
+    with pytest.raises(
+        NetError, match="no layer has a rule for the stage 'trian'; the file has the stage 'train'; choose"
+    ):
         graphs(source, asked)
     assert known_to(source, asked).stages == ()
     assert known_to(source, Selection(stages=("train",))).stages == ("train",)
@@ -69,6 +71,8 @@ def test_a_stage_of_no_rule_is_refused() -> None:
 
 def test_a_net_of_which_no_layer_is_chosen_is_refused() -> None:
     source = interpret(parse(layer("Input", "include { stage: 'deploy' }", bottom=""), "net"))
-    with pytest.raises(NetError, match="no layer is in phase TEST as chosen; the file has the stage 'deploy': choose"):
+    with pytest.raises(
+        NetError, match="no layer is in the chosen phase, TEST; the file has the stage 'deploy'; choose"
+    ):
         graphs(source, Selection())
     assert len(graphs(source, Selection(stages=("deploy",)))["TEST"].nodes) == 1

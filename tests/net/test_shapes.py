@@ -144,7 +144,7 @@ def data_layer(parameters: str = "") -> str:
 
 def test_channels_that_are_assumed_are_noted() -> None:
     graph = graph_of(data_layer("transform_param { crop_size: 9 }"))
-    assert infer_shapes(graph).notes == ('blob "data": the net does not tell the channels of its images; assumed 3',)
+    assert infer_shapes(graph).notes == ('blob "data": the net does not define the channels of its images; assumed 3',)
     known = graph_of(data_layer("transform_param { crop_size: 9 force_color: true }"))
     assert infer_shapes(known).notes == ()
 
@@ -226,7 +226,7 @@ def test_weights_that_no_channels_fit_tell_none() -> None:
         graph_of(data_layer("transform_param { crop_size: 8 }") + CONV)._replace(held={"conv": [(4, 5, 7)]})
     )
     assert shapes.blobs[Blob("data", 0)] == (64, 3, 8, 8)
-    assert shapes.notes == ('blob "data": the net does not tell the channels of its images; assumed 3',)
+    assert shapes.notes == ('blob "data": the net does not define the channels of its images; assumed 3',)
 
 
 LENET = (
@@ -243,8 +243,8 @@ def test_the_size_of_images_comes_from_the_weights_of_an_inner_product() -> None
     assert shapes.blobs[Blob("data", 0)] == (64, 1, 27, 27)
     assert shapes.blobs[Blob("pool", 0)] == (64, 4, 13, 13)
     assert shapes.notes == (
-        'blob "data": the net does not tell the size of its images; '
-        'took 27×27, the smallest that fits the weights of "fc"',
+        'blob "data": the net does not define the size of its images; '
+        'used 27×27, the smallest size that fits the weights of "fc"',
     )
 
 

@@ -137,7 +137,7 @@ def test_an_empty_file(text: str | bytes) -> None:
 
 @pytest.mark.parametrize("text", ["# nothing here\n", "name: 'n'\n", "input: 'x' input_dim: 1"])
 def test_a_net_without_layers(text: str) -> None:
-    assert failure(text) == "net.prototxt: expected a net, found no layer in it"
+    assert failure(text) == "net.prototxt: expected a net, found no layers"
 
 
 SOLVER = "# settings\nnet: 'train_val.prototxt'\nbase_lr: 0.01\nlr_policy: 'step'\nsnapshot_prefix: 'x'\n"
@@ -148,7 +148,10 @@ SOLVER = "# settings\nnet: 'train_val.prototxt'\nbase_lr: 0.01\nlr_policy: 'step
     [(SOLVER, "2:1", "net"), ("debug_info: true\n  train_net: 'x'\n", "2:3", "train_net"), ("a { b: 1 }", "1:1", "a")],
 )
 def test_a_solver_is_no_net(text: str, place: str, field: str) -> None:
-    expected = f"net.prototxt:{place}: expected a net, found no layer in it; '{field}' is no field of one (a solver?)"
+    expected = (
+        f"net.prototxt:{place}: expected a net, found no layers, and '{field}' is not a field of a net (is it "
+        "a solver?)"
+    )
     assert failure(text) == expected
 
 
@@ -166,7 +169,7 @@ def test_a_binary_file_is_no_text() -> None:
 
 
 def test_layers_of_an_unknown_type_are_refused_in_the_old_format() -> None:
-    with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'TELEPORT'; expected one of"):
+    with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'TELEPORT'; expected a type of"):
         source("layers { name: 'a' type: TELEPORT }")
     with pytest.raises(NetError, match=r'net\.prototxt: layer "a" has no type'):
         source("layers { name: 'a' }")
@@ -184,7 +187,7 @@ def test_what_bvlc_does_not_know_is_found() -> None:
 
 def test_what_caffe_refuses_is_noted_with_its_place() -> None:
     read = source("layer {\n  type: ReLU\n  pooling_param { pool: 'MAX' }\n}\nname: 'n'\nname: 'n'\n")
-    end = "is written in a way that Caffe refuses; read all the same"
+    end = "is written in a form that Caffe refuses; it was read anyway"
     assert read.notes == (
         f"net.prototxt:2:9: layer.type {end}",
         f"net.prototxt:3:25: layer.pooling_param.pool {end}",

@@ -303,7 +303,7 @@ def test_v1_data_layers_without_transform_stay_as_they_are_unless_another_has_on
 
 @pytest.mark.parametrize("layer", ["", "type: NONE", "bottom: 'y' top: 'z'"])
 def test_v1_layer_without_type_is_named(layer: str) -> None:
-    message = r'layer "x" has no type, or one that is not known; expected one of V1\'s'
+    message = r'layer "x" has no type or an unknown one; expected a type of V1'
     with pytest.raises(NetError, match=message):
         upgrade(parse(f"layers {{ name: 'x' {layer} }}"))
 
@@ -470,7 +470,7 @@ def test_every_type_of_2014_that_a_fork_has_is_known(name: str) -> None:
 
 def test_a_type_of_2014_that_no_fork_has_is_named() -> None:
     text = "layers { name: 'x' type: RELU7 top: 'x' }"
-    with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'RELU7'; expected one of"):
+    with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'RELU7'; expected a type of"):
         interpret(prototxt.parse(text, "net.prototxt"))
 
 

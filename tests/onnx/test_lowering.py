@@ -126,7 +126,7 @@ def test_each_axis_is_fixed_by_itself(tmp_path: Path) -> None:
     text = data(1, 3, 5, 6) + layer("InnerProduct", "inner_product_param { num_output: 4 axis: 3 }")
     made = lowered(text, tmp_path)
     assert made.inputs["data"].dims == ("batch", 3, "height", 6)
-    assert made.fixed == ("width is fixed: layer 'layer' (InnerProduct) would need parameters of 4×8, and has 4×6",)
+    assert made.fixed == ("width is fixed: layer 'layer' (InnerProduct) would need parameters of 4×8, but has 4×6",)
 
 
 def test_a_join_that_needs_a_square_fixes_the_sides(tmp_path: Path) -> None:

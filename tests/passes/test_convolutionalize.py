@@ -414,9 +414,9 @@ def test_paths_that_part_company_on_a_larger_input_are_refused() -> None:
 @pytest.mark.parametrize(
     ("case", "why"),
     [
-        ("mvn", "m looks at the whole map"),
-        ("batch_stats", "b looks at the whole batch"),
-        ("softmax_space", "s looks along the whole axis 2"),
+        ("mvn", "m reads the whole map"),
+        ("batch_stats", "b reads the whole batch"),
+        ("softmax_space", "s reads the whole axis 2"),
     ],
 )
 def test_a_map_that_is_exact_nowhere_is_noted(case: str, why: str) -> None:

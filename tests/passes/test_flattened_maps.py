@@ -88,7 +88,7 @@ def test_reshaping_and_permuting_back_and_forth_is_followed() -> None:
 def test_an_inner_product_that_stays_reads_no_other_order() -> None:
     turn = layer("nhwc", "Permute", "data", params="permute_param { order: 0 order: 2 order: 3 order: 1 }")
     text = data() + turn + layer("r", "ReLU", "nhwc") + layer("flat", "Flatten", "r") + fc("a", "flat", 5)
-    with pytest.raises(SurgeryError, match=r"b \(InnerProduct\) reads 'flat' cell after cell"):
+    with pytest.raises(SurgeryError, match=r"b \(InnerProduct\) reads 'flat' position by position"):
         planned(text + fc("b", "flat", 3), skip=("b",))
 
 

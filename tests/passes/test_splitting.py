@@ -216,7 +216,7 @@ def test_fields_that_bvlc_has_nothing_for(tmp_path: Path, field: str) -> None:
 @pytest.mark.parametrize("layout", ["statistics first", "without a shift", "scale first"])
 def test_statistics_of_the_batch_beside_a_scale(tmp_path: Path, layout: str) -> None:
     weights = trained(tmp_path, bn=held(layout))
-    with pytest.raises(NetError, match=r"layer 'bn' \(BatchNorm\): use_global_stats is false, which forks"):
+    with pytest.raises(NetError, match=r"layer 'bn' \(BatchNorm\): use_global_stats is false, and forks"):
         split(tmp_path, bn("use_global_stats: false"), weights)
     in_training = bn("use_global_stats: false", 'include { phase: TRAIN }\n  top: "bn"')
     _, net = split(tmp_path, in_training, weights)

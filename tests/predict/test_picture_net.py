@@ -153,8 +153,8 @@ def test_what_cannot_be_cut_is_run_whole_and_says_so(tmp_path: Path, monkeypatch
         assert tiles_of(model, cells).why is None
         monkeypatch.setattr(dense, "BUDGET", 1)
         cut = tiles_of(model, cells)
-        assert cut.many == 1 and cut.why == 'layer "mvn" looks at the whole map'
-        with pytest.raises(EngineError, match='cannot be run in tiles: layer "mvn" looks at the whole map'):
+        assert cut.many == 1 and cut.why == 'layer "mvn" reads the whole map'
+        with pytest.raises(EngineError, match='cannot be run in tiles: layer "mvn" reads the whole map'):
             tiles_of(model, cells, 100)
 
 

@@ -88,7 +88,7 @@ def test_layers_whose_cells_have_no_window(kind: str, params: str, more: str, tm
     """The note of convert and the proof name the layer, and not those behind it."""
     moved = layer("moved", kind, f"c {more}", "moved left" if kind == "Slice" else "moved", params)
     text = data() + conv("c", "data", 4) + moved + layer("relu", "ReLU", "moved") + fc("fc", "relu", 3)
-    told = "moved makes cells that have no window"
+    told = "moved produces cells without a window"
     assert f"on a larger input no answer is that of a window alone, because {told}" in planned(text).notes
     found = written(text, tmp_path).verify()
     assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NO_WINDOWS, "moved"),))

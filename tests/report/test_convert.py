@@ -141,9 +141,7 @@ def test_unknown_fields_are_told_once() -> None:
     last = layer("x", "ReLU", "fc2", params="my_field: 3") + layer("y", "ReLU", "x", params="my_field: 4")
     lines = told(planned(data() + fc("fc", "data", 3) + fc("fc2", "fc", 3) + last))
     notes = [line for line in lines if line.startswith("note: ")]
-    assert notes[0].startswith(
-        'note: layers "x", "y": my_field is in no fork that is known here, so its effect is unknown'
-    )
+    assert notes[0].startswith('note: layers "x", "y": my_field is not in any known fork, so its effect is unknown')
     assert not any("my_field" in note for note in notes[1:])
 
 

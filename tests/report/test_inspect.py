@@ -119,7 +119,7 @@ def test_another_input_size(bench: Bench) -> None:
         (
             data(1, 3, 8, 8) + layer("InnerProduct", FC),
             (9, 9),
-            "does not suit the net: layer 'layer' (InnerProduct) would need parameters of 5×243, and has 5×192",
+            "does not suit the net: layer 'layer' (InnerProduct) would need parameters of 5×243, but has 5×192",
         ),
         (data(1, 3, 8, 8) + layer("Convolution", CONV), (2, 2), 'does not suit the net: layer "layer" (Convolution): '),
         (data(1, 3), (9, 9), "the net has no input known to have 2 spatial axes"),
@@ -265,7 +265,7 @@ def test_a_net_inside_that_cannot_be_upgraded_gives_way_to_the_blobs(bench: Benc
 
 def test_what_needs_a_net_is_refused_without_one(bench: Bench) -> None:
     weights = net_inside(("a", "", [(5, 3), (5,)]), text=NET.replace(data(1, 3), ""))
-    with pytest.raises(NetError, match=r"net\.caffemodel: .*give its prototxt as well"):
+    with pytest.raises(NetError, match=r"net\.caffemodel: .*give its prototxt too"):
         bench.weights(weights, input_size=(9, 9))
     with pytest.raises(NetError):
         bench.weights(weights, selection=Selection(given={"data": (1, 3)}))
@@ -349,7 +349,7 @@ def test_trained_nets_that_people_use(bench: Bench, name: str) -> None:
     assert alone.totals is not None and alone.totals.parameters >= beside.totals.parameters
     assert len(alone.blobs) >= len(beside.blobs)
     assert alone.notes[0].startswith(
-        "field 4 of loss_param, field 3 of loss_param cannot be read for certain, and have no"
+        "field 4 of loss_param, field 3 of loss_param cannot be read with certainty, and have no"
     )
 
 

@@ -140,11 +140,11 @@ def told(found: Misaligned) -> str:
         steps = (
             f'of "{found.first}" are {_numbers(first)} and those of "{found.second}" {_numbers(second)} {unit} apart'
         )
-        return f"the cells {steps}, so that they do not lie on each other"
+        return f"the cells do not coincide: the cells {steps}"
     distance = _numbers(tuple(map(abs, found.distance)))
     unit = one if distance == "1" else unit
-    cure = f"; with an offset of {_numbers(found.aligned)} they would" if found.aligned is not None else ""
-    return f'the cells of "{found.first}" and "{found.second}" do not lie on each other: {distance} {unit} apart{cure}'
+    cure = f"; they coincide with an offset of {_numbers(found.aligned)}" if found.aligned is not None else ""
+    return f'the cells of "{found.first}" and "{found.second}" do not coincide: they are {distance} {unit} apart{cure}'
 
 
 def _numbers(values: Sequence[Fraction | int]) -> str:

@@ -155,13 +155,13 @@ def told(reading: Reading) -> str:
 
 
 _TROUBLES = {
-    Trouble.UNCONNECTED: "none, since no layers map cells of one bottom to cells of the other",
-    Trouble.STRIDES: "none, since a step in the first bottom is {} steps in the second",
-    Trouble.WAYS: "none, since several ways through the net do not agree: {}",
-    Trouble.FRACTION: "{}, which is no whole number",
+    Trouble.UNCONNECTED: "none, because no layers map cells of one bottom to cells of the other",
+    Trouble.STRIDES: "none, because a step in the first bottom is {} steps in the second",
+    Trouble.WAYS: "none, because the paths through the net give different offsets: {}",
+    Trouble.FRACTION: "{}, which is not a whole number",
     Trouble.NEGATIVE: "{}, which is negative",
-    Trouble.TOO_LARGE: "{}, behind which the first bottom is too small for the second",
-    Trouble.PHASES: "none for all phases: {}",
+    Trouble.TOO_LARGE: "{}, at which the first bottom is too small for the second",
+    Trouble.PHASES: "none, because the phases give different offsets: {}",
 }
 
 

@@ -40,7 +40,7 @@ def shuffle_channel(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     need_least_axes(bottoms[0], 2)
     group, channels = layer.shuffle_channel_param.group, bottoms[0][1]
     if group < 1 or channels % group:
-        raise ShapeError(f"group is {group}, which does not divide the {channels} channels")
+        raise ShapeError(f"group is {group}, but must divide the {channels} channels")
     return same(layer, bottoms)
 
 
@@ -60,7 +60,7 @@ def _operand(layer: Message, bottoms: Bottoms, param: Message, field: str) -> Sh
         operand: Shape = bottoms[1]
         if bottom[axis : axis + len(operand)] != operand:
             raise ShapeError(
-                f"the second bottom is {show(operand)}, which does not lie on axis {axis} of {show(bottom)}"
+                f"the second bottom is {show(operand)}, which does not match {show(bottom)} from axis {axis} on"
             )
         return operand
     axis = canonical_axis(param.axis, bottom, f"{field}.axis")

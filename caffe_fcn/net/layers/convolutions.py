@@ -37,7 +37,7 @@ def _groups(layer: Message, channels: int) -> int:
     if layer.type in DEPTHWISE and not param.HasField("group"):
         return max(1, channels)
     if param.group < 1 or channels % param.group:
-        raise ShapeError(f"group is {param.group}, which does not divide the {channels} channels of the bottom")
+        raise ShapeError(f"group is {param.group}, but must divide the {channels} channels of the bottom")
     return int(param.group)
 
 
@@ -49,7 +49,7 @@ def _convolution_axes(layer: Message, bottom: Shape) -> tuple[int, int, int]:
     if param.num_output < 1:
         raise ShapeError("num_output is missing")
     if param.num_output % groups:
-        raise ShapeError(f"num_output is {param.num_output}, which the {groups} groups do not divide")
+        raise ShapeError(f"num_output is {param.num_output}, but must be a multiple of the {groups} groups")
     return axis, groups, int(param.num_output)
 
 

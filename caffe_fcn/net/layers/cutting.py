@@ -31,10 +31,10 @@ def slice_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     points = list(layer.slice_param.slice_point)
     if not points:
         if extent % tops:
-            raise ShapeError(f"axis {axis} has an extent of {extent}, which {tops} tops do not divide")
+            raise ShapeError(f"axis {axis} has an extent of {extent}, which is not a multiple of the {tops} tops")
         points = [extent // tops * cut for cut in range(1, tops)]
     elif len(points) != tops - 1:
-        raise ShapeError(f"it has {tops} tops and {len(points)} slice_point, but one point less than tops is expected")
+        raise ShapeError(f"it has {tops} tops and {len(points)} slice_point; expected one fewer than tops")
     elif sorted({0, *points}) != [0, *points] or points[-1] > extent or tops > extent:  # the last part may be empty
         raise ShapeError(f"slice_point is {points}, but must grow and stay within the extent of {extent}")
     parts = [end - start for start, end in pairwise([0, *points, extent])]
@@ -54,10 +54,15 @@ def crop(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     bottom, reference = bottoms
     axis = canonical_axis(layer.crop_param.axis, bottom, "crop_param.axis")
     if len(reference) < len(bottom):
-        raise ShapeError(f"its bottoms have {len(bottom)} and {len(reference)} axes, but the second must not have less")
+        raise ShapeError(
+            f"its bottoms have {len(bottom)} and {len(reference)} axes; expected at least as many axes in the "
+            "second as in the first"
+        )
     for place, offset in zip(range(axis, len(bottom)), crop_offsets(layer, len(bottom) - axis), strict=True):
         if bottom[place] - offset < reference[place]:
-            raise ShapeError(f"axis {place}: {reference[place]} are to be cut from {bottom[place]} at offset {offset}")
+            raise ShapeError(
+                f"axis {place}: {reference[place]} cells cannot be cut from {bottom[place]} at offset {offset}"
+            )
     return [(*bottom[:axis], *reference[axis : len(bottom)])]
 
 
@@ -65,7 +70,7 @@ def crop_offsets(layer: Message, axes: int) -> Shape:
     """Where a Crop layer begins on each of the AXES that it cuts."""
     offsets = tuple(layer.crop_param.offset)
     if len(offsets) not in (0, 1, axes):
-        raise ShapeError(f"offset is given {len(offsets)} times, but once or {axes} times is expected")
+        raise ShapeError(f"offset is given {len(offsets)} times; expected once or {axes} times")
     return offsets if len(offsets) == axes else (offsets or (0,)) * axes
 
 
@@ -91,7 +96,7 @@ def paddings(layer: Message, bottom: Shape) -> list[tuple[int, int]]:
         need_axes(bottom, 4)
         values = [0, 0, 0, 0, *_sides(layer)]
     if len(values) != 2 * len(bottom):
-        raise ShapeError(f"paddings has {len(values)} values, but two for each of the {len(bottom)} axes are expected")
+        raise ShapeError(f"paddings has {len(values)} values; expected two for each of the {len(bottom)} axes")
     return list(zip(values[::2], values[1::2], strict=True))
 
 
@@ -138,10 +143,10 @@ def reorg(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     stride = layer.reorg_param.stride
     if layer.reorg_param.reverse:
         if not stride or channels % stride**2:
-            raise ShapeError(f"stride is {stride}, whose square does not divide the {channels} channels")
+            raise ShapeError(f"stride is {stride}, but its square must divide the {channels} channels")
         return [(items, channels // stride**2, size[0] * stride, size[1] * stride)]
     if not stride or size[0] % stride or size[1] % stride:
-        raise ShapeError(f"stride is {stride}, which does not divide the map of {show(tuple(size))}")
+        raise ShapeError(f"stride is {stride}, but must divide the map of {show(tuple(size))}")
     return [(items, channels * stride**2, size[0] // stride, size[1] // stride)]
 
 
@@ -172,7 +177,7 @@ def _follows_slice(place: Place) -> Outcome:
     parts = []
     for blob, top in zip(place.node.tops, place.tops, strict=True):
         if isinstance(top, Unknown):
-            return Refuses("(Slice) makes a blob of unknown shape")
+            return Refuses("(Slice) produces a blob of unknown shape")
         segments = view.segments if axis == 0 else (Segment(top[axis], view.positions, view.is_reordered),)
         shape = (top[0], view.channels if axis == 0 else top[axis], *view.spatial)
         parts.append(View(blob, shape, top, in_order(segments)))

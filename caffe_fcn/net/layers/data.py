@@ -103,14 +103,17 @@ def data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severit
         yield Severity.ERROR, "expected new_height and new_width or neither, found one of them"
     transform = layer.transform_param
     if transform.mean_file and transform.mean_value:
-        yield Severity.ERROR, "transform_param gives mean_file and mean_value, of which Caffe takes one; remove one"
+        yield Severity.ERROR, "transform_param has both mean_file and mean_value, but Caffe takes only one; remove one"
     if transform.force_color and transform.force_gray:
-        yield Severity.ERROR, "transform_param gives force_color and force_gray, which exclude each other; remove one"
+        yield (
+            Severity.ERROR,
+            "transform_param has both force_color and force_gray, which exclude each other; remove one",
+        )
 
 
 def _with_labels(layer: Message, data: Top, batch: int) -> list[Top]:
     """DATA, a label for each item, and what further tops of forks there are."""
-    more = [Missing("input", "BVLC Caffe has no such top of this layer")] * (len(layer.top) - 2)
+    more = [Missing("input", "BVLC Caffe does not have this top")] * (len(layer.top) - 2)
     return [data, (batch,), *more]
 
 
@@ -197,14 +200,14 @@ def _dummy_shapes(layer: Message) -> Sequence[Shape]:
         return _one_each([tuple(shape.dim) for shape in param.shape], layer, "dummy_data_param.shape")
     for values, field in zip(legacy, ("num", "channels", "height", "width"), strict=True):
         if len(values) not in (1, len(layer.top)):
-            raise ShapeError(f"{field} is given {len(values)} times, but once or {len(layer.top)} times is expected")
+            raise ShapeError(f"{field} is given {len(values)} times; expected once or {len(layer.top)} times")
     return [tuple(values[min(top, len(values) - 1)] for values in legacy) for top in range(len(layer.top))]
 
 
 def _one_each(shapes: list[Shape], layer: Message, field: str) -> list[Shape]:
     """SHAPES for the tops of LAYER: one for each, or one for all."""
     if len(shapes) not in (1, len(layer.top)):
-        raise ShapeError(f"{field} is given {len(shapes)} times, but once or {len(layer.top)} times is expected")
+        raise ShapeError(f"{field} is given {len(shapes)} times; expected once or {len(layer.top)} times")
     return shapes if len(shapes) == len(layer.top) else shapes * len(layer.top)
 
 
@@ -220,7 +223,7 @@ def python(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
     param = layer.python_param
     if param.layer in _PYTHON and bottoms:
         return _PYTHON[param.layer](bottoms)
-    reason = f"the Python layer {param.module}.{param.layer} decides on its shape"
+    reason = f"the Python layer {param.module}.{param.layer} determines its shape when it runs"
     return [Missing("type" if bottoms else "input", reason)] * len(layer.top)
 
 

@@ -18,7 +18,7 @@ def powers(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     if param.base != -1 and not 0 < param.base < inf:
         raise ShapeError(f"base is {param.base:g}, but must be positive, or -1 for e")
     if layer.type == "Log" and param.base == 1:
-        raise ShapeError("base is 1, to which there is no logarithm")
+        raise ShapeError("base is 1, which has no logarithm")
     return same(layer, bottoms)
 
 

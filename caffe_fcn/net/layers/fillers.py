@@ -21,7 +21,10 @@ def objections_to(filler: Message, field: str, shape: Shape) -> Iterator[tuple[S
     elif filler.sparse != -1 and filler.type != "gaussian":
         yield Severity.ERROR, f"{field}.sparse is given, but only a gaussian filler can be sparse, not {filler.type}"
     elif filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        yield Severity.ERROR, f"{field}.type is bilinear, but the blob is {show(shape)}, no square kernel over two axes"
+        yield (
+            Severity.ERROR,
+            f"{field}.type is bilinear, but the blob is {show(shape)}; expected a square kernel over two axes",
+        )
 
 
 def filled(param: str, *names: str) -> FillersRule:

@@ -89,8 +89,8 @@ def off_axis(place: Place, view: View, axis: int) -> Refuses:
     """The layer works along AXIS of the original, which is not the channels of the twin."""
     name = place.node.bottoms[place.views.index(view)].name
     return Refuses(
-        f"({place.type}) works along axis {axis} of {name!r} ({show(view.axes)}), which does not run over the channels "
-        f"of the map {show(view.shape)} in its place",
+        f"({place.type}) works along axis {axis} of {name!r} ({show(view.axes)}), which is not the channel axis "
+        f"of the map {show(view.shape)} that replaces it",
         by_axis=True,
     )
 
@@ -100,13 +100,13 @@ def apart(place: Place, view: View, axis: int) -> Refuses:
     if view.positions == 1 or len(view.axes) > 2:
         return off_axis(place, view, axis)
     name = place.node.bottoms[0].name
-    reason = f"({place.type}) treats each of the {show(view.spatial)} positions of {name!r} on its own"
+    reason = f"({place.type}) treats each of the {show(view.spatial)} positions of {name!r} separately"
     return Refuses(reason, by_axis=True)
 
 
 def along_space(place: Place) -> Refuses:
     """The layer works along the spatial axes."""
-    return Refuses(f"({place.type}) works along the spatial axes, which are longer on a larger input", by_axis=True)
+    return Refuses(f"({place.type}) works along the spatial axes, whose extents grow with the input", by_axis=True)
 
 
 def mixture(place: Place) -> Refuses:
@@ -131,7 +131,7 @@ def unknown(place: Place) -> Outcome:
     """A layer type that does not say: a loss, if it makes numbers or nothing."""
     if all(shape == () for shape in place.tops):
         return counts(place)
-    return Refuses(f"({place.type}) is not known to take a map in a vector's place", makes_map=True)
+    return Refuses(f"({place.type}) is not known to accept a map instead of a vector", makes_map=True)
 
 
 def one_by_one(place: Place) -> Outcome:
@@ -157,7 +157,7 @@ def slides(place: Place) -> Outcome:
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is None or not view.is_map:
             axes = f" ({show(view.axes)})" if view else ""
-            reason = f"({place.type}) works on the axes of {blob.name!r}{axes}, which are no longer there"
+            reason = f"({place.type}) works on the axes of {blob.name!r}{axes}, which no longer exist"
             return Refuses(reason, makes_map=True)
     return Passes(tuple(map_of(blob, top) for blob, top in zip(place.node.tops, place.tops, strict=True)))
 
@@ -167,7 +167,8 @@ def counts(place: Place, *changes: FieldChange) -> Outcome:
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is not None and view.is_reordered:
             return Refuses(
-                f"({place.type}) reads {blob.name!r} cell after cell, and the twin holds it channel after channel"
+                f"({place.type}) reads {blob.name!r} position by position, but in the converted net it is "
+                "stored channel by channel"
             )
     return Passes((None,) * len(place.node.tops), changes)
 

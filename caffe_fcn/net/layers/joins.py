@@ -31,7 +31,7 @@ def eltwise_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Sever
     if layer.eltwise_param.coeff and layer.eltwise_param.operation == _PROD:
         yield Severity.ERROR, "coeff is given, but a product has no coefficients; remove it"
     if any(bottom != bottoms[0] for bottom in bottoms):
-        yield Severity.BVLC, "BVLC Caffe joins blobs of one shape only, and no scalar with a blob"
+        yield Severity.BVLC, "BVLC Caffe joins only blobs of the same shape, and not a scalar with a blob"
 
 
 def eltwise(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
@@ -99,7 +99,7 @@ def concat(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     for position, bottom in enumerate(bottoms):
         if len(bottom) != len(first) or bottom[:axis] != first[:axis] or bottom[axis + 1 :] != first[axis + 1 :]:
             raise ShapeError(
-                f'its bottoms disagree beside axis {axis}: "{layer.bottom[0]}" is {show(first)}, '
+                f'its bottoms disagree on axes other than {axis}: "{layer.bottom[0]}" is {show(first)}, '
                 f'"{layer.bottom[position]}" is {show(bottom)}'
             )
         total += bottom[axis]
@@ -118,7 +118,7 @@ def filter_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """FilterLayer keeps the items that the last bottom selects; at set-up, all of them."""
     if len(layer.top) != len(bottoms) - 1:
         raise ShapeError(
-            f"it has {len(layer.top)} tops for {len(bottoms) - 1} bottoms beside the selector; give each one"
+            f"it has {len(layer.top)} tops for {len(bottoms) - 1} bottoms besides the selector; expected one for each"
         )
     for bottom in bottoms:
         need_least_axes(bottom, 1)
@@ -126,7 +126,8 @@ def filter_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     if count(selector[1:]) != 1 or any(bottom[0] != selector[0] for bottom in bottoms):
         found = ", ".join(map(show, bottoms))
         raise ShapeError(
-            f"its bottoms are {found}; the last one must select, with one value for each item of the others"
+            f"its bottoms are {found}; expected the last one, the selector, to have one value for each item of "
+            "the others"
         )
     return [(bottoms[0][0], *bottom[1:]) for bottom in bottoms[:-1]]
 
@@ -138,7 +139,7 @@ def _follows_broadcast(place: Place) -> Outcome:
     """Mul and Add of Synopsys. A learned operand that is more than a number is stretched along axes of the original."""
     if len(place.views) == 1 and count(_own_operand(place.node.layer)) != 1:
         name = place.node.bottoms[0].name
-        return Refuses(f"({place.type}) has an operand of its own that lies along axes of {name!r}", by_axis=True)
+        return Refuses(f"({place.type}) has a parameter blob along axes of {name!r}", by_axis=True)
     return one_by_one(place)
 
 

@@ -69,7 +69,7 @@ def _items(_layer: Message, bottoms: Bottoms) -> None:
         need_least_axes(bottom, 1)
     if bottoms[0][0] != bottoms[1][0]:
         found = f"{bottoms[0][0]} and {bottoms[1][0]} ({show(bottoms[0])} and {show(bottoms[1])})"
-        raise ShapeError(f"its first two bottoms must have as many items, found {found}")
+        raise ShapeError(f"its first two bottoms must have the same number of items, found {found}")
 
 
 def _one_label_each(bottoms: Bottoms, axis: int) -> None:
@@ -105,7 +105,9 @@ def _infogain_labels(layer: Message, bottoms: Bottoms) -> None:
 
 def _equal_counts(_layer: Message, bottoms: Bottoms) -> None:
     if count(bottoms[0]) != count(bottoms[1]):
-        raise ShapeError(f"its bottoms must have as many values, found {show(bottoms[0])} and {show(bottoms[1])}")
+        raise ShapeError(
+            f"its bottoms must have the same number of values, found {show(bottoms[0])} and {show(bottoms[1])}"
+        )
 
 
 def _single_label(what: str, shape: Shape) -> None:
@@ -121,7 +123,7 @@ def _pair_labels(_layer: Message, bottoms: Bottoms) -> None:
     first, second = legacy_shape(bottoms[0]), legacy_shape(bottoms[1])
     if first[1] != second[1] or (*first[2:], *second[2:]) != (1,) * 4:
         found = f"{show(bottoms[0])} and {show(bottoms[1])}"
-        raise ShapeError(f"its first two bottoms must be N×C with as many channels, found {found}")
+        raise ShapeError(f"its first two bottoms must be N×C with the same number of channels, found {found}")
     _single_label("the third bottom", bottoms[2])
 
 
@@ -159,7 +161,7 @@ def _of_items(place: Place) -> Outcome:
     """Losses that take all values of an item for its classes."""
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is not None and view.positions > 1:
-            return Refuses(f"({place.type}) compares all values of an item of {blob.name!r}, of all positions")
+            return Refuses(f"({place.type}) compares all values of an item of {blob.name!r}, at all positions")
     return loss(place)
 
 

@@ -31,7 +31,7 @@ from caffe_fcn.net.layers.traits import CHANNELWISE, same
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.schema import Message
 
-BATCH_STATISTICS = "use_global_stats is false, which forks with a scale in the layer take in different ways"
+BATCH_STATISTICS = "use_global_stats is false, and forks with a scale in the layer interpret this in different ways"
 """Why a BatchNorm with a scale that takes its statistics from the batch is refused."""
 _SCALE_AND_SHIFT, _INFERENCE = 2, 1
 

@@ -39,16 +39,18 @@ def _follows_argmax(place: Place) -> Outcome:
     """ArgMax, along an axis or over the whole item."""
     view, param, top = place.view, place.node.layer.argmax_param, place.tops[0]
     if not isinstance(top, tuple):
-        return Refuses("(ArgMax) makes a blob of unknown shape")
+        return Refuses("(ArgMax) produces a blob of unknown shape")
     if param.HasField("axis"):
         axis = param.axis % len(view.axes)
         if not view.runs_over_channels(axis):
             return off_axis(place, view, axis)
         changes = place.along(1, view, "argmax_param")
     elif param.out_max_val:
-        return Refuses("(ArgMax with out_max_val) gives index and value, and can give only one of them per position")
+        return Refuses(
+            "(ArgMax with out_max_val) gives the index and the value, but can give only one of them for each position"
+        )
     elif view.positions > 1:
-        return Refuses("(ArgMax) looks for the largest value of all positions", by_axis=True)
+        return Refuses("(ArgMax) takes the largest value of all positions", by_axis=True)
     else:
         changes = (place.change("argmax_param", "axis", 1),)
     shape = (view.shape[0], param.top_k, *view.spatial)
@@ -60,7 +62,7 @@ def _follows_reduction(place: Place) -> Outcome:
     """Reduction sums up all axes from one on: a loss, or else something that grows with the map."""
     if place.tops[0] == () and any(place.node.layer.loss_weight):
         return counts(place)
-    return Refuses("(Reduction) sums up all positions, and a larger input has more of them", by_axis=True)
+    return Refuses("(Reduction) sums over all positions, and a larger input has more positions", by_axis=True)
 
 
 ROWS: dict[str, LayerType] = {

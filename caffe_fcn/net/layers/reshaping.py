@@ -18,7 +18,7 @@ def flatten(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     start = canonical_axis(layer.flatten_param.axis, bottom, "flatten_param.axis")
     end = canonical_axis(layer.flatten_param.end_axis, bottom, "flatten_param.end_axis")
     if end < start - 1:  # one before inserts an axis of 1, the product of no extents
-        raise ShapeError(f"end_axis is {end}, which comes before axis, {start}")
+        raise ShapeError(f"end_axis is {end}, but must not be less than axis, {start}")
     return [(*bottom[:start], count(bottom[start : end + 1]), *bottom[end + 1 :])]
 
 
@@ -33,13 +33,16 @@ def reshape(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
         raise ShapeError(f"axis {param.axis} and num_axes {param.num_axes} do not lie within {show(bottom)}")
     made = [_copied(bottom, start + place) if dim == 0 else int(dim) for place, dim in enumerate(param.shape.dim)]
     if made.count(-1) > 1 or min(made, default=0) < -1:
-        raise ShapeError(f"the shape asked for is {show(tuple(param.shape.dim))}; one -1 at most, nothing below it")
+        raise ShapeError(
+            f"the requested shape is {show(tuple(param.shape.dim))}; expected at most one -1 and no extent below -1"
+        )
     top = (*bottom[:start], *made, *bottom[end:])
     if -1 in made:
         known = count(tuple(extent for extent in top if extent != -1))
         if known == 0 or count(bottom) % known:
             raise ShapeError(
-                f"{show(bottom)} has {count(bottom)} elements, which {known}, the rest of the shape, does not divide"
+                f"{show(bottom)} has {count(bottom)} elements, which is not a multiple of {known}, the rest of "
+                "the shape"
             )
         top = tuple(count(bottom) // known if extent == -1 else extent for extent in top)
     if count(top) != count(bottom):
@@ -71,7 +74,7 @@ def transpose(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 def _permuted(bottom: Shape, order: list[int], field: str) -> Shape:
     need_least_axes(bottom, 1)
     if len(set(order)) != len(order) or any(not 0 <= axis < len(bottom) for axis in order):
-        raise ShapeError(f"{field} is {order}, but each of the {len(bottom)} axes of {show(bottom)} can be named once")
+        raise ShapeError(f"{field} is {order}; expected each of the {len(bottom)} axes of {show(bottom)} at most once")
     rest = [axis for axis in range(len(bottom)) if axis not in order]
     return tuple(bottom[axis] for axis in order + rest)
 
@@ -82,7 +85,7 @@ def squeeze(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     axes = {canonical_axis(axis, bottom, "squeeze_param.axis") for axis in layer.squeeze_param.axis}
     for axis in axes:
         if bottom[axis] != 1:
-            raise ShapeError(f"axis {axis} of {show(bottom)} is to be dropped, but only an extent of 1 can be")
+            raise ShapeError(f"axis {axis} of {show(bottom)} cannot be dropped, because its extent is not 1")
     axes = axes or set(range(len(bottom)))
     return [tuple(extent for axis, extent in enumerate(bottom) if extent != 1 or axis not in axes)]
 

@@ -78,7 +78,7 @@ def _scaled(size: int, scale: float) -> int:
     """SIZE times SCALE in single precision, as Caffe multiplies: 10 · 0.7 is 7 there, but less in double."""
     product = size * scale
     if not 0 <= product <= MAX_COUNT:
-        raise ShapeError(f"the scale is {scale}, which makes no size of {size}")
+        raise ShapeError(f"the scale {scale} cannot be applied to the size {size}")
     single: float = struct.unpack("f", struct.pack("f", product))[0]
     return floor(single)
 

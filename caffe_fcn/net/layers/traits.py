@@ -46,7 +46,7 @@ def vanishes(order: OrderRule) -> FollowsRule:
             return Vanishes(made)
         if found == tuple(range(axes)):
             return Refuses(f"({place.type}) reshapes to the fixed size {show(top)}")
-        return Refuses(f"({place.type}) reorders axes that are no longer there")
+        return Refuses(f"({place.type}) reorders axes that no longer exist")
 
     return follows
 

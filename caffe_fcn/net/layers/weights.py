@@ -126,7 +126,9 @@ def recurrent(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     need_axes(marks, 2)
     need_least_axes(sequence, 3)
     if sequence[:2] != marks:
-        raise ShapeError(f"the sequence is {show(sequence)}, its marks {show(marks)}, but both must begin with T×N")
+        raise ShapeError(
+            f"the sequence is {show(sequence)} and its marks are {show(marks)}; expected both to begin with T×N"
+        )
     if _has_static(layer, bottoms):
         need_least_axes(bottoms[2], 2)
         if bottoms[2][0] != sequence[1]:
@@ -135,11 +137,9 @@ def recurrent(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     exposed = [state] * _HIDDEN[layer.type] if layer.recurrent_param.expose_hidden else []
     for bottom in bottoms[len(bottoms) - len(exposed) :]:
         if bottom != state:
-            raise ShapeError(f"a state is {show(bottom)}, but {show(state)} is expected")
+            raise ShapeError(f"a state is {show(bottom)}, expected {show(state)}")
     if len(layer.top) != 1 + len(exposed):
-        raise ShapeError(
-            f"it has {len(layer.top)} tops, but {1 + len(exposed)} are expected, its output and each state"
-        )
+        raise ShapeError(f"it has {len(layer.top)} tops; expected {1 + len(exposed)}, its output and each state")
     return [(*sequence[:2], outputs), *exposed]
 
 
@@ -148,9 +148,9 @@ def lstm_unit(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     cell, gates, _ = bottoms
     need_axes(cell, 3)
     if cell[0] != 1:
-        raise ShapeError(f"the cell state is {show(cell)}, but one time step is expected, 1×N×D")
+        raise ShapeError(f"the cell state is {show(cell)}, expected one time step, 1×N×D")
     if gates != (*cell[:2], 4 * cell[2]):
-        raise ShapeError(f"the gates are {show(gates)}, but {show((*cell[:2], 4 * cell[2]))} is expected")
+        raise ShapeError(f"the gates are {show(gates)}, expected {show((*cell[:2], 4 * cell[2]))}")
     return [cell, cell]
 
 

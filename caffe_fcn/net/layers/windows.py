@@ -102,7 +102,7 @@ def _values(values: Sequence[int], field: str, axes: int, default: int | None) -
             raise ShapeError(f"{field} is missing")
         return (default,) * axes
     if len(values) not in (1, axes):
-        raise ShapeError(f"{field} is given {len(values)} times, but once or {axes} times is expected")
+        raise ShapeError(f"{field} is given {len(values)} times; expected once or {axes} times")
     return tuple(values) if len(values) == axes else (values[0],) * axes
 
 
@@ -192,7 +192,7 @@ def spread(windows: Windows, sizes: Shape) -> Shape:
 
 def taken_away(made: Shape) -> ShapeError:
     """What is wrong with a deconvolution that would make a top of the size MADE."""
-    return ShapeError(f"the top would be {show(made)}: the padding takes away all of it")
+    return ShapeError(f"the top would be {show(made)}: the padding removes all of it")
 
 
 def pooling_windows(layer: Message, sizes: Shape) -> Windows:
@@ -200,14 +200,14 @@ def pooling_windows(layer: Message, sizes: Shape) -> Windows:
     param = _pooling_param(layer)
     if layer.type.endswith("3D") or param.HasField("kernel_depth"):
         if getattr(param, "global_pooling", False):
-            raise ShapeError("global_pooling and kernel_depth are both given, which no Caffe knows; remove one")
+            raise ShapeError("global_pooling and kernel_depth are both given, which no Caffe supports; remove one")
         return _checked(_volume_windows(param, len(sizes)))
     stride = _high_wide(param, "stride", "stride")
     pad = _high_wide(param, "pad", "pad")
     kernel_given = param.HasField("kernel_size") or param.HasField("kernel_h") or param.HasField("kernel_w")
     if param.global_pooling:
         if kernel_given or stride != (1, 1) or pad != (0, 0):
-            raise ShapeError("global_pooling leaves no choice of kernel, stride or padding; remove them")
+            raise ShapeError("global_pooling determines kernel, stride and padding; remove these fields")
         return _checked(Windows(sizes, stride, pad, pad, (1, 1)))
     if not kernel_given:
         raise ShapeError("kernel_size is missing")
@@ -236,7 +236,7 @@ def rounds_down(layer: Message) -> bool:
     if param.torch_pooling:  # false is what it is where it is not given
         said["torch_pooling"] = True
     if len(set(said.values())) > 1:
-        raise ShapeError(f"{' and '.join(said)} are given, and disagree on rounding; keep one")
+        raise ShapeError(f"{' and '.join(said)} are given and disagree on rounding; keep one")
     return any(said.values())
 
 

@@ -100,4 +100,7 @@ def _kind(document: Document) -> str:
     if not found:
         document.fail(0, "expected a net or a solver, found an empty file")
     first = document.root.fields[0]
-    document.fail(first.start, f"expected a net or a solver, found neither: {printable(first.name)!r} does not tell")
+    document.fail(
+        first.start,
+        f"expected a net or a solver, found neither: the field {printable(first.name)!r} does not show which",
+    )

@@ -30,7 +30,7 @@ def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes)
         elif not decided and not each.is_zero and each.trouble is not Trouble.UNCONNECTED:
             severity = Severity.INFORMATION
             way = option("crop_offset", "zero" if impossible else None)
-            message = f"it gives no offset: {crops.BOTH}{told(each)}; say which, in crop_param or by {way}"
+            message = f"it has no offset: {crops.BOTH}{told(each)}; write it in crop_param, or choose one with {way}"
         else:
             continue
         yield Problem(*place_of(source, each.layer), f'layer "{printable(each.name)}" (Crop): {message}', severity)

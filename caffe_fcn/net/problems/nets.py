@@ -128,7 +128,7 @@ def _errors_in_shapes(source: SourceNet, selection: Selection, built: Sequence[G
     """What is impossible in the shapes of the nets that were BUILT."""
     for name in selection.given:
         if built and not any(graph.latest(name) for graph in built):
-            yield Problem(*START, f"a shape was given for {printable(name)!r}, a blob that the net does not have")
+            yield Problem(*START, f"a shape was given for {printable(name)!r}, but the net has no such blob")
     found: dict[Problem, set[str]] = {}
     for graph in built:
         for problem in _in_graph(source, graph, selection):
@@ -157,7 +157,7 @@ def _shapeless(source: SourceNet, graph: Graph, selection: Selection, shapes: Sh
     blobs = [(node, blob) for node in inputs for blob in node.tops if isinstance(shapes.blobs[blob], Unknown)]
     for node, blob in blobs:
         if node.index == -1:
-            what = f"input {printable(blob.name)!r} has no shape, and Caffe drops it; {SHAPE_HINT}"
+            what = f"input {printable(blob.name)!r} has no shape, so Caffe drops it; {SHAPE_HINT}"
             yield Problem(*place_of(source, -1), what)
     try:
         infer_shapes(graph, given={**selection.given, **{blob.name: () for _, blob in blobs}})
@@ -180,7 +180,7 @@ def _old_types(source: SourceNet) -> Iterator[Problem]:
     types = old_types()
     old = [(layer.type, index) for index, layer in enumerate(source.written.layer) if layer.type in types]
     for kind, (index, more) in first_of_each(old).items():
-        message = f"type {kind} is a name of the format of 2014{more}; in a 'layer' write type: \"{types[kind]}\""
+        message = f"type {kind} is a name from the format of 2014{more}; in a 'layer', write type: \"{types[kind]}\""
         yield Problem(*places.get(index, START), message, Severity.BVLC)
 
 
@@ -195,5 +195,5 @@ def _foreign_types(source: SourceNet, judged: Collection[int]) -> Iterator[Probl
     for kind, (index, more) in first_of_each(foreign).items():
         near = None if row_of(kind).known else nearest(kind, LAYERS, cutoff=0.75)
         hint = f"; did you mean {near}?" if near else ""
-        message = f"BVLC Caffe has no layer of type {printable(kind)!r}{more}{hint}"
+        message = f"BVLC Caffe has no layer type {printable(kind)!r}{more}{hint}"
         yield Problem(*places.get(index, START), message, Severity.BVLC)

@@ -21,7 +21,7 @@ _Thing = TypeVar("_Thing", bound=Hashable)
 def irregularities(document: Document, typed: Typed) -> Iterator[Problem]:
     """What is written otherwise than BVLC Caffe's parser takes it, each kind once, where it is first met."""
     for path, (offset, more) in first_of_each(typed.irregular).items():
-        what = f"{printable(path, _LONG)} is written in a way that Caffe refuses{more}"
+        what = f"{printable(path, _LONG)} is written in a form that Caffe refuses{more}"
         yield Problem(*document.position(offset), what, Severity.BVLC)
     for path, (offset, more) in first_of_each(typed.repeated).items():
         what = f"{printable(path, _LONG)} is given again{more}, as some forks do; the first one is read"

@@ -65,7 +65,7 @@ def complete(
         channels = _channels_of_weights(search, blob, shape) or told
         if channels is None:
             channels = _RGB
-            notes = (f'blob "{blob.name}": the net does not tell the channels of its images; assumed {_RGB}',)
+            notes = (f'blob "{blob.name}": the net does not define the channels of its images; assumed {_RGB}',)
         shape = (shape[0], channels, *shape[2:])
     if None not in shape:
         return shape, notes
@@ -74,7 +74,8 @@ def complete(
         return Missing("input", "the size of its images is in the data, not in the net"), ()
     size, judges = solved
     note = (
-        f'blob "{blob.name}": the net does not tell the size of its images; took {size}×{size}, the smallest that fits '
+        f'blob "{blob.name}": the net does not define the size of its images; used {size}×{size}, the smallest '
+        "size that fits "
         f"the weights of {judges}"
     )
     return tuple(size if extent is None else extent for extent in shape), (*notes, note)

@@ -121,7 +121,7 @@ def _tops(node: Node, row: LayerType, bottoms: list[Shape | Unknown], given: Map
     if len(tops) < len(node.tops):
         if row.bvlc:
             _need_number("tops", len(node.tops), "make", (len(tops), len(tops)))
-        why = f'no more than {len(tops)} tops of "{printable(node.type)}" are known'
+        why = f'at most {len(tops)} tops of "{printable(node.type)}" are known'
         tops += [Missing("type", why)] * len(node.tops)
     return [top if override is None else override for top, override in zip(tops, overrides, strict=False)]
 
@@ -148,7 +148,7 @@ def _by_rule(node: Node, row: LayerType, bottoms: list[Shape | Unknown]) -> Sequ
 def _unknown_type(node: Node) -> Missing:
     if node.bottoms:
         return Missing("type", f'unknown layer type "{printable(node.type)}"')
-    return Missing("input", f'it comes from a layer of the unknown type "{printable(node.type)}"')
+    return Missing("input", f'it is made by a layer of unknown type "{printable(node.type)}"')
 
 
 def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:

@@ -38,7 +38,7 @@ def refuse_empty(graph: Graph, shapes: Shapes) -> None:
         for blob in (*node.bottoms, *node.tops):
             shape = shapes.blobs[blob]
             if isinstance(shape, tuple) and 0 in shape:
-                what = f"{printable(blob.name)!r} is {show(shape)}, which holds no values; give another input size"
+                what = f"{printable(blob.name)!r} has the shape {show(shape)} and no values; give another input size"
                 error = ShapeError(f"{graph.source}: {_of(node, what)}")
                 error.index = node.index
                 raise error
@@ -67,16 +67,16 @@ def _counts(node: Node, params: Sequence[Shape] | None) -> Iterator[tuple[Severi
     layer = node.layer
     if layer.propagate_down and len(layer.propagate_down) != len(layer.bottom):
         found = f"{len(layer.propagate_down)} for {len(layer.bottom)} bottoms"
-        yield Severity.ERROR, f"expected a propagate_down for each bottom or none, found {found}"
+        yield Severity.ERROR, f"expected one propagate_down for each bottom or none, found {found}"
     tops = max(len(layer.top), "Loss" in node.type)  # Caffe gives a loss without a top one of its own
     if layer.loss_weight and len(layer.loss_weight) != tops:
         found = f"{len(layer.loss_weight)} for {tops} tops"
-        yield Severity.ERROR, f"expected a loss_weight for each top or none, found {found}"
+        yield Severity.ERROR, f"expected one loss_weight for each top or none, found {found}"
     if params is not None and len(layer.param) > len(params) and row_of(node.type).bvlc:
         found = f"{len(layer.param)} for {len(params)} blobs"
-        yield Severity.BVLC, f"BVLC Caffe takes a param for each parameter blob at most, found {found}"
+        yield Severity.BVLC, f"BVLC Caffe takes at most one param for each parameter blob, found {found}"
     if layer.top[:1] == layer.bottom[:1] and not row_of(node.type).in_place(layer):
-        yield Severity.ERROR, "Caffe does not let it work in place; give its top another name than its bottom"
+        yield Severity.ERROR, "it cannot work in place in Caffe; give its top and its bottom different names"
 
 
 def _fillers(node: Node, params: Sequence[Shape]) -> Iterator[tuple[Severity, str]]:
@@ -139,4 +139,4 @@ def _other_rates(said: dict[str, float], spec: schema.Message) -> Iterator[str]:
         if spec.HasField(field):
             value = getattr(spec, field)
             if said.setdefault(field, value) != value:
-                yield f"which has {field} {said[field]:g}, but says {value:g}; one of the two must go"
+                yield f"which has {field} {said[field]:g}, but its own is {value:g}; remove one of the two"

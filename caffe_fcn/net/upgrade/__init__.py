@@ -79,7 +79,7 @@ def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message,
     """
     if net.layer and net.layers:
         found = f"{len(net.layer)} in 'layer' and {len(net.layers)} in 'layers'"
-        raise NetError(f"{source}: expected all layers in one format, found {found}; rewrite one kind as the other")
+        raise NetError(f"{source}: expected all layers in one format, found {found}; rewrite them in one format")
     upgraded = schema.NetParameter()
     upgraded.CopyFrom(net)
     origins: list[int | None] = [*range(len(net.layers) or len(net.layer))]

@@ -91,7 +91,7 @@ def upgrade_v1_layer(old: Message, new: Message, place: str, type_name: str | No
     """Fill NEW, a LayerParameter, with what OLD says. TYPE_NAME overrules the type."""
     new.type = type_name or _current_type(_type_name(old))
     if not new.type:
-        raise NetError(f"{place} has no type, or one that is not known; expected one of V1's, such as CONVOLUTION")
+        raise NetError(f"{place} has no type or an unknown one; expected a type of V1, such as CONVOLUTION")
     common = _common_fields()
     for field, value in old.ListFields():
         if field.name in common:

@@ -10,7 +10,7 @@ from caffe_fcn.schema import Message
 _LEGACY_INPUT_AXES = 4
 """`input_dim` lists num, channels, height and width of one input after the other."""
 
-SHAPE_HINT = "add input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }, with the extents of the net, behind it"
+SHAPE_HINT = "add input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }, with the extents of the net, after it"
 """How to give the shape of an input field."""
 
 _BATCH_NORM_BLOBS = 3
