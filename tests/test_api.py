@@ -229,7 +229,7 @@ def test_what_is_shown_of_a_net_is_short(lenet: Path) -> None:
     conversion = caffe_fcn.convolutionalize(net)
     assert repr(conversion) == "<Conversion of net.prototxt: 2 layers become Convolutions>"
     assert repr(conversion.converted[1]).startswith("<ToConvolution 'ip2': ")
-    assert all("\n" not in repr(edit) and repr(edit).startswith("<") for edit in conversion.plan.surgery.edits)
+    assert all("\n" not in repr(edit) and repr(edit).startswith("<") for edit in conversion.plan.changes)
 
 
 # ---- Proving, writing as ONNX, running ----

@@ -56,6 +56,7 @@ from caffe_fcn.files.caffemodel import (
     LayerRecord,
     WeightFile,
 )
+from caffe_fcn.model.changes import LeftAlone
 from caffe_fcn.net.shapes import (
     Shape,
     Unknown,
@@ -63,10 +64,7 @@ from caffe_fcn.net.shapes import (
 from caffe_fcn.net.source import (
     SourceNet,
 )
-from caffe_fcn.passes.edits import (
-    LeftAlone,
-    ToConvolution,
-)
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.proofs.records import (
     Status,
     Verification,

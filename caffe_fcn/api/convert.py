@@ -17,13 +17,15 @@ from caffe_fcn.errors import (
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
+from caffe_fcn.model.changes import LeftAlone
+from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.writing import beside, write_model
 from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.passes.conversion import Plan, Settings, open_inputs, plan
+from caffe_fcn.passes.conversion import Plan, Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
-from caffe_fcn.passes.edits import LeftAlone, ToConvolution
-from caffe_fcn.passes.writing import beside, carry_out
 
 if TYPE_CHECKING:
     from caffe_fcn.proofs.records import Verification
@@ -71,17 +73,17 @@ class Conversion:
     @property
     def converted(self) -> tuple[ToConvolution, ...]:
         """The InnerProducts that become Convolutions, in the order of the net."""
-        return tuple(self.plan.surgery.conversions)
+        return tuple(self.plan.conversions)
 
     @property
     def names(self) -> Mapping[str, str]:
         """The new names of layers, by the old ones; of those that change."""
-        return self.plan.surgery.renamed_layers
+        return self.plan.new_names
 
     @property
     def left_alone(self) -> tuple[LeftAlone, ...]:
         """The layers that could have been meant, and why they stay."""
-        return self.plan.surgery.left_alone
+        return self.plan.left_alone
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -125,14 +127,14 @@ class Conversion:
         check_outputs(paths, inputs, force=force)
         text, weights = (None if path is None else os.fspath(path) for path in (output, output_weights))
         if not verify:
-            carry_out(self.plan, text, weights, force=force)
+            write_model(self.plan.model, text, weights, force=force)
             return None
         from caffe_fcn.report.verifier import Verifier
 
         if text is None or weights is None or self.plan.weights is None:
             raise ValueError("verify: expected an output for the net and one for the weights, found one of them")
         verifier = Verifier(self.plan.source, self.plan.weights, (text, weights), self.selection, engine)
-        carry_out(self.plan, text, weights, force=force, check=verifier.check)
+        write_model(self.plan.model, text, weights, force=force, check=verifier.check)
         return verifier.found
 
 

@@ -146,7 +146,7 @@ def _convert(
 ) -> None:
     """Convert one net, from and to wherever it is said, and prove it by the engine VERIFY if one is named. One without
     a prototxt is of FORK."""
-    from caffe_fcn.passes.conversion import open_inputs
+    from caffe_fcn.model.opening import open_inputs
 
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
@@ -225,7 +225,7 @@ def _check_usage_of_several(
 
 def _files(net: str, weights: str | None, output: str | None, output_weights: str | None, *, alone: bool) -> Files:
     """Where everything is and goes. ALONE: NET is a caffemodel without a prototxt, and both net and weights."""
-    from caffe_fcn.passes.writing import beside
+    from caffe_fcn.model.writing import beside
 
     if alone and net == "-" and output_weights is None:
         raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")

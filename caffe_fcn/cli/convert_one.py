@@ -75,11 +75,11 @@ def _verifier(source: SourceNet, weights: WeightFile | None, files: Files, setti
 
 
 def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:
-    from caffe_fcn.passes.writing import carry_out
+    from caffe_fcn.model.writing import write_model
 
     check = verifier.check if verifier else None
     with copying(plan.weights.size if plan.weights else 0, manner.quiet) as progress:
-        carry_out(plan, files.out, files.out_weights, force=manner.force, progress=progress, check=check)
+        write_model(plan.model, files.out, files.out_weights, force=manner.force, progress=progress, check=check)
 
 
 def _tell(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:

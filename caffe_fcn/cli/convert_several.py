@@ -59,7 +59,7 @@ def _convert(
     verify: str | None,
     fork: str | None,
 ) -> dict[str, Any]:
-    from caffe_fcn.passes.conversion import open_inputs
+    from caffe_fcn.model.opening import open_inputs
 
     source, opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
     with nullcontext() if opened is None else opened:

@@ -42,7 +42,7 @@ def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = Non
     """The net in FILES, which are one or two, and its weights, open until STACK closes. FORK is the Caffe that wrote a
     caffemodel alone, where that is known. Raises UsageError for a
     prototxt alone, CaffeFcnError; OSError where a prototxt cannot be read."""
-    from caffe_fcn.passes.conversion import open_inputs
+    from caffe_fcn.model.opening import open_inputs
 
     alone = len(files) == 1
     weights, names = None if alone else files[1].path, (files[0].name, files[-1].name)

@@ -137,7 +137,7 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) ->
 def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wanted, manner: WriteManner) -> None:
     from caffe_fcn.files.atomic import check_outputs
     from caffe_fcn.files.names import is_hdf5_name
-    from caffe_fcn.passes.conversion import open_inputs
+    from caffe_fcn.model.opening import open_inputs
     from caffe_fcn.passes.upgrade import upgrade_pair
 
     check_fork(wanted.fork, alone=False)
@@ -168,14 +168,15 @@ def _closing(opened: SourceNet | WeightFile) -> Iterator[SourceNet | WeightFile]
 def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: WriteManner, *, bvlc: bool) -> None:
     """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS. BVLC: it is
     checked that nothing is left in them that they were to be rid of."""
+    from caffe_fcn.model.writing import write_outputs
     from caffe_fcn.passes.upgrade import check_for_bvlc
-    from caffe_fcn.passes.writing import WeightsOutput, write_outputs
 
     files = net is not trained and all(os.path.isfile(path) or not os.path.exists(path) for path in outputs)
     check = partial(check_for_bvlc, outputs) if bvlc and files and "-" not in outputs else None
-    weights = WeightsOutput(trained.weights, trained.plan) if trained.weights and trained.plan else None
     with copying(trained.weights.size if trained.weights else 0, manner.quiet) as progress:
-        write_outputs(net.document, outputs[0], weights, outputs[1], force=manner.force, progress=progress, check=check)
+        write_outputs(
+            net.document, outputs[0], trained.output, outputs[1], force=manner.force, progress=progress, check=check
+        )
 
 
 def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: WriteManner) -> None:

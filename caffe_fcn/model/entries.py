@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.rewrite import Entry
-from caffe_fcn.model.tensors import Tensor, stored
+from caffe_fcn.model.fitting import loads
+from caffe_fcn.model.tensors import Stored, Tensor, stored
+from caffe_fcn.net.blobs import current_shape
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.upgrade import upgrade_layer_header
+from caffe_fcn.schema import Message
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,3 +28,84 @@ def held_in(weights: WeightFile) -> tuple[Held, ...]:
     return tuple(
         Held(None, tuple(stored(weights.source, blob) for blob in record.blobs), record) for record in weights.layers
     )
+
+
+def held_shapes(layers: Iterable[Entry]) -> dict[str, list[Shape]]:
+    """The shapes of the parameter blobs of LAYERS, by layer name, where all of a layer's are there."""
+    return {
+        entry.name: [tensor.shape for tensor in entry.tensors]
+        for entry in layers
+        if entry.tensors and not any(tensor.kept is not None and tensor.kept.blob.absent for tensor in entry.tensors)
+    }
+
+
+def current_header(entry: Entry, types: Mapping[str, str]) -> Message:
+    """The header of ENTRY as a LayerParameter, whatever its format. TYPES are those of the net's layers by name: its
+    word for a type goes before a legacy number."""
+    if entry.header is not None or entry.record is None:
+        return entry.header
+    header = entry.record.header
+    if entry.record.format not in ("V1", "V0"):
+        return header
+    try:
+        return upgrade_layer_header(header, type_name=types.get(entry.name))
+    except NetError:
+        if entry.name in types:
+            raise
+        return upgrade_layer_header(header, type_name="Unknown")
+
+
+def with_current_headers(layers: Iterable[Held], types: Mapping[str, str]) -> tuple[Held, ...]:
+    """LAYERS, with a header in the current format for each that has none and is in a legacy one."""
+    return tuple(
+        replace(entry, header=current_header(entry, types))
+        if entry.header is None and entry.record is not None and entry.record.format in ("V1", "V0")
+        else entry
+        for entry in layers
+    )
+
+
+def with_current_shapes(
+    layers: Iterable[Held], types: Mapping[str, str], params: Mapping[str, Sequence[Shape]]
+) -> tuple[Held, ...]:
+    """LAYERS, with a shape for every blob whose shape is given in the old way or whose values are not packed.
+
+    TYPES holds the types of the net's layers by name; that of others is taken from the file. PARAMS are the shapes that
+    the net gives the blobs; where it gives none, the type tells.
+    """
+    return tuple(_with_current_shapes(entry, types, params) for entry in layers)
+
+
+def _with_current_shapes(entry: Held, types: Mapping[str, str], params: Mapping[str, Sequence[Shape]]) -> Held:
+    if entry.record is None or not any(map(_is_old, entry.tensors)):
+        return entry
+    kind = types.get(entry.name) or current_header(entry, types).type
+    told = params.get(entry.name, ())
+    return replace(
+        entry,
+        tensors=tuple(
+            tensor.reshaped(told[index] if index < len(told) else current_shape(kind, index, tensor.shape))
+            if _is_old(tensor)
+            else tensor
+            for index, tensor in enumerate(entry.tensors)
+        ),
+    )
+
+
+def _is_old(tensor: Tensor) -> bool:
+    """Whether TENSOR is a blob as it stands in its file, and the file has it in a way that is no longer written."""
+    return isinstance(tensor, Stored) and tensor.given is None and (tensor.blob.legacy_shape or not tensor.blob.packed)
+
+
+def fitted(entry: Held, params: Sequence[Shape]) -> Held:
+    """ENTRY, with the shapes PARAMS for those blobs of a file that Caffe would not load as these, although only axes of
+    one differ."""
+    pairs = zip(entry.tensors, params, strict=False)
+    shaped = [tensor.reshaped(shape) if _misses(tensor, shape) else tensor for tensor, shape in pairs]
+    tensors = (*shaped, *entry.tensors[len(shaped) :])
+    same = all(one is other for one, other in zip(tensors, entry.tensors, strict=True))
+    return entry if same else replace(entry, tensors=tensors)
+
+
+def _misses(tensor: Tensor, shape: Shape) -> bool:
+    return isinstance(tensor, Stored) and tensor.given is None and not loads(tensor.blob, shape)

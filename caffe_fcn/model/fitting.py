@@ -58,6 +58,12 @@ def blob_shapes(weights: WeightFile) -> dict[str, list[Shape]]:
     }
 
 
+def foreign_layers(weights: WeightFile, names: Iterable[str]) -> tuple[str, ...]:
+    """The layers with blobs in WEIGHTS that are none of NAMES, those of the net."""
+    known = set(names)
+    return tuple(record.name for record in weights.layers if record.blobs and record.name not in known)
+
+
 def loads(blob: BlobRecord, shape: Shape) -> bool:
     """Whether Caffe reads BLOB into a parameter blob of SHAPE (Blob::ShapeEquals). One that is stored as num, channels,
     height and width has axes of one in front."""

@@ -1,85 +1,74 @@
-"""A net and its weights, brought together: the one place where the two meet, for every command and the library.
+"""A model is opened here, whatever it is in: the one place where a net and its weights meet.
 
-The one idea: whatever has to be known, checked or told of a net with its weights is done here once, so that
-no command can read the bytes of another net as if they were its own.
+Whatever has to be known, checked or told of a net with its weights is done here once, for every command and
+the library, so that none can read the bytes of another net as if they were its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from contextlib import ExitStack
 
-from caffe_fcn.errors import WeightsError
+from caffe_fcn.errors import PrototxtError, WeightsError
+from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.bare import with_headers
-from caffe_fcn.model.filling import Supply, completed, supplies, words_of
+from caffe_fcn.model.entries import held_in
 from caffe_fcn.model.filling import notes as supply_notes
+from caffe_fcn.model.filling import supplies
 from caffe_fcn.model.fitting import Fit, blob_shapes, check_fit
+from caffe_fcn.model.model import Model
 from caffe_fcn.net import crops, foreign
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
-from caffe_fcn.net.source import SourceNet
+from caffe_fcn.net.source import SourceNet, net_of_weights, open_either, unforked
 
 _TOLD = {Severity.ERROR: "Caffe does not build the net: ", Severity.BVLC: "", Severity.INFORMATION: ""}
 
 
-class Trained(NamedTuple):
-    """A net in each of its phases, TEST first, with the shapes of all blobs, and the weights that belong to it."""
+def open_model(
+    net: str,
+    weights: str | None = None,
+    selection: Selection = ANY_NET,
+    *,
+    names: tuple[str | None, str | None] = (None, None),
+    fork: str | None = None,
+) -> Model:
+    """The model in the files NET and WEIGHTS: a prototxt alone or with weights, or a caffemodel that brings its net.
 
-    source: SourceNet
-    weights: WeightFile | None
-    graphs: Mapping[str, Graph]
-    """By phase."""
-    shapes: Mapping[str, Shapes]
-    """By phase."""
-    fit: Fit
-    """What BVLC Caffe would refuse of the weights."""
-    supplies: tuple[Supply, ...]
-    """What the layers have that the weights hold nothing for."""
-    misfit: str
-    """Why the weights do not fit the net, "" if they do, which is raised unless who asks is lenient."""
-    notes: tuple[str, ...]
-    """What the user has to know of them, in sentences, none twice. Every command tells them."""
-    objected: tuple[str, ...]
-    """Those of the notes that tell what Caffe has against the net, which may be other things at another input size."""
+    NAMES and FORK are as in `open_inputs`, SELECTION says which net is meant. Its weights stay open. Raises
+    CaffeFcnError as `open_inputs` and `meet` do; OSError where a file cannot be read.
+    """
+    source, opened = open_inputs(net, weights, names, fork)
+    with ExitStack() as stack:
+        if opened is not None:
+            stack.enter_context(opened)
+        model = meet(source, opened, selection)
+        stack.pop_all()
+    return model
 
-    @property
-    def phase(self) -> str:
-        """The phase that is meant where only one can be."""
-        return next(iter(self.graphs))
 
-    @property
-    def graph(self) -> Graph:
-        """The net in that phase."""
-        return self.graphs[self.phase]
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The layers that have parameters, and none in the weights."""
-        return tuple(supply.node.name for supply in self.supplies if supply.fillers or supply.lack)
-
-    @property
-    def lacking(self) -> tuple[str, ...]:
-        """The note on layers that have no values, for who does not need them."""
-        words = words_of(supply for supply in self.supplies if supply.lack)
-        return (f"{self.weights.path} holds no weights for {words}",) if self.weights is not None and words else ()
-
-    @property
-    def completed(self) -> WeightFile | None:
-        """The weights, with those that layers share or that the net fills, to be run and not to be written."""
-        return None if self.weights is None else completed(self.weights, self.supplies)
-
-    @property
-    def params(self) -> dict[str, tuple[Shape, ...]]:
-        """The shapes that the net gives the parameter blobs, by layer name, where they are known."""
-        return {
-            node.name: self.shapes[phase].params[node.index]
-            for phase, graph in self.graphs.items()
-            for node in graph.nodes
-            if node.index in self.shapes[phase].params
-        }
+def open_inputs(
+    net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None), fork: str | None = None
+) -> tuple[SourceNet, WeightFile | None]:
+    """The prototxt NET and the weights WEIGHTS, told apart by their contents. A caffemodel alone brings its own net,
+    which FORK has written where that is known; HDF5 has none. NAMES is what messages call the two. Raises
+    CaffeFcnError; OSError where a file cannot be read."""
+    opened = open_either(net, names[0])
+    if isinstance(opened, SourceNet):
+        return unforked(opened, fork), open_weights(weights, names[1]) if weights is not None else None
+    with ExitStack() as stack:
+        stack.enter_context(opened)
+        if weights is not None:
+            swapped = prototxt.is_text_file(weights)
+            hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
+            raise PrototxtError(f"{opened.path}: expected a prototxt (text), found a binary file; {hint}")
+        source = net_of_weights(opened, fork)
+        stack.pop_all()
+    return source, opened
 
 
 def meet(
@@ -91,7 +80,7 @@ def meet(
     lenient: bool = False,
     every: bool = True,
     unsettled: bool = False,
-) -> Trained:
+) -> Model:
     """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none, and with the offsets of its
     Crop layers where the geometry of the net decides on them; if UNSETTLED, those whose geometry gives none stay as
     they are. EVERY: in all phases that SELECTION leaves open, and not only in the first that can be built.
@@ -129,7 +118,19 @@ def meet(
                 raise
             misfit = str(error)
         notes += [*fit.notes, *supply_notes(weights, supplied)]
-    return Trained(source, weights, phases, shapes, fit, supplied, misfit, tuple(dict.fromkeys(notes)), tuple(objected))
+    return Model(
+        source=source,
+        weights=weights,
+        held=() if weights is None else held_in(weights),
+        selection=selection,
+        graphs=phases,
+        shapes=shapes,
+        fit=fit,
+        supplies=supplied,
+        misfit=misfit,
+        notes=tuple(dict.fromkeys(notes)),
+        objected=tuple(objected),
+    )
 
 
 def objection_notes(graph: Graph, shapes: Shapes) -> list[str]:

@@ -1,38 +1,122 @@
-"""The size of the images that the written net takes: `input_size` as edits of its input layers."""
+"""The size of the images that a net takes: a pass that writes another one into its input layers."""
 
 from __future__ import annotations
 
-from caffe_fcn.errors import SurgeryError
-from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.passes.convolutionalize.pooling import is_map
-from caffe_fcn.passes.edits import ResizeInput
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.model.changes import Change, Decision
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import objection_notes
+from caffe_fcn.model.passing import Claim, Result, carried_out
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.images import image_inputs, known_shape
+from caffe_fcn.net.shapes import Shape, Shapes, refusals_since, show
+from caffe_fcn.net.sizes import advice, other_parameters
+from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 
-_IMAGE_AXES = 4
-"""N×C×H×W."""
 
+def resize(model: Model, size: tuple[int, ...]) -> Result:
+    """MODEL with images of the spatial SIZE, H×W in pixels, as its inputs. The notes of the decision are those on the
+    net of that size.
 
-def image_inputs(graph: Graph, shapes: Shapes) -> list[Blob]:
-    """The blobs that come into the net as images: made by a layer without bottoms, more than one pixel large.
-
-    Where none is, those with a height and a width at all: some nets say 1×1 and leave the size to whoever runs them.
+    Raises SurgeryError where the net has no such input, one whose size the file does not say, or layers that need
+    another size.
     """
-    sources = [blob for node in graph.nodes if not node.bottoms for blob in node.tops]
-    maps = [blob for blob in sources if is_map(shapes, blob)]
-    return maps or [blob for blob in sources if len(_shape(shapes, blob)) >= _IMAGE_AXES]
+    phases = model.graphs.items()
+    changes = [change for phase, graph in phases for change in _resized(graph, model.shapes[phase], size)]
+    images = {phase: _images(graph, model.shapes[phase]) for phase, graph in phases}
+    channels = {phase: {name: shape[1] for name, shape in blobs.items()} for phase, blobs in images.items()}
+    decision = Decision(tuple(dict.fromkeys(changes)))
+
+    def resized(old: Model) -> Result:
+        return carried_out(old, decision, claim=Claim.SAME_BITS, resized=channels)
+
+    notes: list[str] = []
+    for phase, graph in phases:
+        alone = replace(model, graphs={phase: graph}, shapes={phase: model.shapes[phase]})
+        notes += _checked(alone, resized, images[phase], size)
+    return replace(resized(model), decision=replace(decision, notes=tuple(notes)))
 
 
-def resize_inputs(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:
-    """The edits that give the image inputs of GRAPH the spatial SIZE. Raises SurgeryError where the net has no
+def _images(graph: Graph, shapes: Shapes) -> dict[str, Shape]:
+    return {blob.name: known_shape(shapes, blob) for blob in image_inputs(graph, shapes)}
+
+
+def _checked(
+    model: Model, resized: Callable[[Model], Result], images: Mapping[str, Shape], size: tuple[int, ...]
+) -> list[str]:
+    """Notes on MODEL, of one phase, after it was RESIZED, if it takes its IMAGES in that SIZE. Raises SurgeryError."""
+    shown, (before, shapes) = option("input_size", size), (model.graph, model.shapes[model.phase])
+    given = {name: shape for name, shape in model.selection.given.items() if name not in images}
+    try:
+        new = resized(model).model
+        misfit = other_parameters(before, shapes, new.shapes[model.phase])
+        if misfit:
+            raise ShapeError(str(misfit))
+    except ShapeError as error:
+        told = str(error).removeprefix(f"{model.source.name}: ") + advice(before, shapes, images, size, given)
+        raise SurgeryError(f"{shown} does not suit the converted net: {told}") from error
+    after = (new.graph, new.shapes[model.phase])
+    refused = refusals_since((before, shapes), after)
+    if refused:
+        raise SurgeryError(
+            f"with {shown} Caffe would refuse the net: {refused[0].message}; "
+            "convert the deploy net, or first remove the layers that read labels; "
+            f"without {option('input_size')} the labels fit"
+        )
+    return objection_notes(*after)
+
+
+@dataclass(frozen=True, repr=False)
+class ResizeInput(Change):
+    """An input's spatial size: the last axes of each of the shapes TOPS names, or a data layer's crop."""
+
+    size: tuple[int, ...]
+    tops: tuple[int, ...]
+    kind: ClassVar[str] = "input_size"
+    in_weights: ClassVar[bool] = False
+
+    def apply(self, target: Message) -> None:
+        if self.index < 0:
+            self._apply_to_fields(target)
+        elif target.type == "Input":
+            shapes = target.input_param.shape
+            for position in self.tops:
+                dims = shapes[min(position, len(shapes) - 1)].dim
+                dims[-len(self.size) :] = self.size
+        else:
+            target.transform_param.crop_size = self.size[0]
+
+    def describe(self) -> str:
+        return f"input {show(self.size)}"
+
+    def document(self) -> dict[str, Any]:
+        return {"layer": self.layer, "input_size": list(self.size)}
+
+    def _apply_to_fields(self, net: Message) -> None:
+        """The same for the `input` fields of the net itself, which have no layer."""
+        for position in self.tops:
+            if net.input_shape:
+                net.input_shape[position].dim[-len(self.size) :] = self.size
+            else:
+                end = 4 * position + 4
+                net.input_dim[end - len(self.size) : end] = self.size
+
+
+def _resized(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:
+    """The changes that give the image inputs of GRAPH the spatial SIZE. Raises SurgeryError where the net has no
     such input, or one whose size the file does not say."""
     images = image_inputs(graph, shapes)
-    images = [blob for blob in images if len(_shape(shapes, blob)) >= 2 + len(size)]
+    images = [blob for blob in images if len(known_shape(shapes, blob)) >= 2 + len(size)]
     if not images:
         raise SurgeryError(f"{option('input_size', size)}: the net has no input with {len(size)} spatial axes")
-    sizes = {_shape(shapes, blob)[-len(size) :] for blob in images}
+    sizes = {known_shape(shapes, blob)[-len(size) :] for blob in images}
     if len(sizes) > 1:
-        found = ", ".join(f"{blob.name!r} {_show(_shape(shapes, blob)[-len(size) :])}" for blob in images)
+        found = ", ".join(f"{blob.name!r} {_shown(known_shape(shapes, blob)[-len(size) :])}" for blob in images)
         raise SurgeryError(
             f"{option('input_size', size)}: the net's inputs have different sizes: {found}; edit the file"
         )
@@ -58,10 +142,5 @@ def _check_resizable(node: Node, size: tuple[int, ...]) -> None:
     )
 
 
-def _shape(shapes: Shapes, blob: Blob) -> tuple[int, ...]:
-    shape = shapes.blobs[blob]
-    return shape if isinstance(shape, tuple) else ()
-
-
-def _show(size: tuple[int, ...]) -> str:
+def _shown(size: tuple[int, ...]) -> str:
     return "x".join(map(str, size))

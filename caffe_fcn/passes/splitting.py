@@ -14,14 +14,13 @@ from typing import NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.model.entries import Held
+from caffe_fcn.model.entries import Held, current_header, fitted
 from caffe_fcn.model.fitting import blob_shapes
 from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, batch_norm_layouts, stored_eps
 from caffe_fcn.net.layers.shape import matching
 from caffe_fcn.net.shapes import BatchNormBlobs, Shape, batch_norm_blobs
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.passes.weights import current_header, fitted
 from caffe_fcn.schema import FORKS, Message
 
 TYPE = "BatchNorm"
@@ -56,7 +55,7 @@ def holds(weights: WeightFile) -> str | None:
     """The first layer in WEIGHTS with the blobs of such a BatchNorm; None where there is none."""
     for record in weights.layers:
         found = _of_weights(schema.LayerParameter(), [blob.shape for blob in record.blobs])
-        if current_header(record, {}).type in ("", TYPE) and _has_scale(found):
+        if current_header(Held(None, (), record), {}).type in ("", TYPE) and _has_scale(found):
             return record.name
     return None
 
@@ -220,7 +219,7 @@ def split_weights(layers: Iterable[Held], splits: Mapping[str, Split], net: Mess
         if split is None or record is None:
             made.append(entry)
             continue
-        header = entry.header if entry.header is not None else current_header(record, types)
+        header = current_header(entry, types)
         tensors = fitted(entry, split.params).tensors
         taken = parts_of(split) if tensors else [()] * (1 + len(split.names))
         split_up = zip(split_layer(header, split, said[record.name]), taken, strict=False)

@@ -22,8 +22,10 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
-from caffe_fcn.model.entries import Held, held_in
+from caffe_fcn.model.entries import Held, held_in, with_current_headers, with_current_shapes
+from caffe_fcn.model.model import check_text
 from caffe_fcn.model.opening import meet
+from caffe_fcn.model.writing import WeightsOutput
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
 from caffe_fcn.net.selection import ANY_NET, Selection
@@ -38,10 +40,8 @@ from caffe_fcn.net.upgrade import (
     is_halfway,
     upgrade_with_origins,
 )
-from caffe_fcn.passes.conversion import check_text
 from caffe_fcn.passes.splitting import TYPE as BATCH_NORM
 from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, is_of_batch_norm, split_net, split_weights
-from caffe_fcn.passes.weights import WeightPlan, with_current_shapes, with_headers_of_today
 from caffe_fcn.schema import Message
 
 _LAYER = 100
@@ -49,7 +49,7 @@ _LAYER = 100
 
 
 class Upgrade(NamedTuple):
-    """A file in the current format: a DOCUMENT, or WEIGHTS and the PLAN of what becomes of them. CHANGES say in
+    """A file in the current format: a DOCUMENT, or WEIGHTS and the OUTPUT that they become. CHANGES say in
     words what that changes, and are none where it is current already."""
 
     name: str
@@ -60,7 +60,7 @@ class Upgrade(NamedTuple):
     diff: Callable[[str], str] | None = None
     """The unified diff of the prototxt, its new name given."""
     weights: WeightFile | None = None
-    plan: WeightPlan | None = None
+    output: WeightsOutput | None = None
 
 
 def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False, selection: Selection = ANY_NET) -> Upgrade:
@@ -88,10 +88,10 @@ def upgrade_pair(
     splits = find_splits(source, held) if bvlc else {}
     text = _upgrade_text(source, selection, splits)
     trained = _upgrade_weights(held, hdf5, selection, found.params)
-    if splits and trained.plan is not None:
-        plan = trained.plan._replace(layers=split_weights(trained.plan.layers, splits, source.net))
+    if splits and trained.output is not None:
+        output = trained.output._replace(layers=split_weights(trained.output.layers, splits, source.net))
         changes = (*trained.changes, *_split_changes(splits))
-        trained = trained._replace(plan=plan, changes=changes)
+        trained = trained._replace(output=output, changes=changes)
     fit = found.fit._replace(scaled=()) if bvlc else found.fit
     return text, trained._replace(notes=(*trained.notes, *fit.notes))
 
@@ -221,10 +221,10 @@ def _upgrade_weights(
     changes += _blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
         changes.append("a caffemodel, which becomes HDF5: names and weights")
-    layers = with_current_shapes(with_headers_of_today(layers, types), types, params)
-    plan = WeightPlan(layers, (), (), types, head, params)
+    layers = with_current_shapes(with_current_headers(layers, types), types, params)
+    output = WeightsOutput(weights, layers, head, types, params)
     form = weights.layers[0].format
-    return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, plan=plan)
+    return Upgrade(weights.path, form, tuple(changes), tuple(notes), weights=weights, output=output)
 
 
 def _net_inside(weights: WeightFile) -> Message:

@@ -277,10 +277,10 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
 
 def _convertible(net: Net) -> bool:
     """Whether a conversion of NET changes anything."""
-    from caffe_fcn.passes.convolutionalize import convolutionalize
+    from caffe_fcn.passes.convolutionalize import decide
 
     try:
-        return bool(convolutionalize(net.graph, net.shapes).edits)
+        return bool(decide(net.graph, net.shapes).changes)
     except CaffeFcnError:
         return False
 

@@ -17,7 +17,8 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.protocol import Array, Engine, Net
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.model.opening import Trained, meet
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
 from caffe_fcn.net.foreign import refusal
@@ -287,7 +288,7 @@ def _met(
     fed: Mapping[str, Mapping[str, Shape]] | None = None,
     *,
     lenient: bool = False,
-) -> Trained:
+) -> Model:
     """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
     return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
 
@@ -300,7 +301,7 @@ def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
         return str(error)
 
 
-def _refuse_swapped(original: Trained, twin: Trained) -> None:
+def _refuse_swapped(original: Model, twin: Model) -> None:
     """Raise WeightsError where both lack the weights of layers, and each of them has those that the other lacks."""
     lacking, told = [], []
     for side, other in ((original, twin), (twin, original)):
@@ -328,7 +329,7 @@ def _refuse_other_crops(original: Side, twin: Side) -> None:
                 raise NetError(f"{graph.source}: {reason}")
 
 
-def _side(found: Trained, model: NetAndWeights) -> Side:
+def _side(found: Model, model: NetAndWeights) -> Side:
     """MODEL, as it was FOUND, for the proof of the weights."""
     return Side(found.completed or model.weights, found.graphs, found.shapes, found.notes)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
+from caffe_fcn.model.changes import Change
 from caffe_fcn.passes.conversion import Plan
-from caffe_fcn.passes.edits import DropLayer, ResizeInput, SetParameter, ToConvolution, ToSplit, WindowPooling
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
@@ -18,17 +18,15 @@ def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
 
 def _lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
     """The report: every layer that changed and how, what was left alone and why, and what was written."""
-    conversions = plan.surgery.conversions
     yield f"{plan.source.name}: {_headline(plan)}"
     suffix = _suffix(plan)
-    yield from _table([_conversion_row(plan, edit, suffix) for edit in conversions])
-    told = (WindowPooling, DropLayer, SetParameter, ToSplit, ResizeInput)
-    others = [edit for edit in plan.surgery.edits if isinstance(edit, told)]
-    yield from _table([[edit.layer or "input", edit.describe()] for edit in others])
+    yield from _table([_row(change, suffix) for change in plan.of_kind("converted")])
+    others = [change for change in plan.changes if change.kind not in ("", "converted")]
+    yield from _table([[change.layer or "input", change.describe()] for change in others])
     yield from _table([[f"output {name}", "×".join(map(str, shape))] for name, shape in plan.outputs.items()])
-    if plan.surgery.left_alone:
+    if plan.left_alone:
         yield "left alone:"
-        yield from _table([[entry.layer, entry.reason] for entry in plan.surgery.left_alone])
+        yield from _table([[entry.layer, entry.reason] for entry in plan.left_alone])
     for note in _notes(plan):
         yield f"note: {note}"
     if outputs:
@@ -39,8 +37,7 @@ def document(
     plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The same for programs; VERIFICATION is what was proven, where that was asked for."""
-    surgery, weights = plan.surgery, plan.weight_plan
-    renamed = surgery.renamed_layers
+    resized = plan.of_kind("input_size")
     return {
         "caffe_fcn": __version__,
         "net": plan.source.name,
@@ -48,64 +45,42 @@ def document(
         "weights": plan.weights.path if plan.weights else None,
         "outputs": outputs,
         "dry_run": dry_run,
-        "converted": [
-            {
-                "layer": edit.layer,
-                "name": renamed.get(edit.layer, edit.layer),
-                "input": [edit.channels, *edit.kernel],
-                "num_output": edit.num_output,
-                "kernel": list(edit.kernel),
-                "parameters": edit.parameters,
-                "transposed": edit.transposed,
-                "reordered": edit.reordered,
-            }
-            for edit in surgery.conversions
-        ],
-        "pooling": [
-            {"layer": edit.layer, "kernel": list(edit.kernel)}
-            for edit in surgery.edits
-            if isinstance(edit, WindowPooling)
-        ],
-        "dropped": [{"layer": edit.layer, "type": edit.type} for edit in surgery.edits if isinstance(edit, DropLayer)],
-        "left_alone": [
-            {"layer": entry.layer, "type": entry.type, "reason": entry.reason} for entry in surgery.left_alone
-        ],
+        **{kind: [change.document() for change in plan.of_kind(kind)] for kind in ("converted", "pooling", "dropped")},
+        "left_alone": [{"layer": entry.layer, "type": entry.type, "reason": entry.reason} for entry in plan.left_alone],
         "output_shapes": {name: list(shape) for name, shape in plan.outputs.items()},
-        "input_size": next((list(e.size) for e in surgery.edits if isinstance(e, ResizeInput)), None),
-        "missing_weights": list(weights.missing) if weights else [],
-        "copied_layers": list(weights.foreign) if weights else [],
+        "input_size": resized[0].document()["input_size"] if resized else None,
+        "missing_weights": list(plan.before.missing) if plan.weights else [],
+        "copied_layers": list(plan.before.foreign) if plan.weights else [],
         "notes": _notes(plan),
         "verification": verification,
     }
 
 
 def _headline(plan: Plan) -> str:
-    count = len(plan.surgery.conversions)
+    count = len(plan.of_kind("converted"))
     if count:
         layers = "1 InnerProduct becomes a Convolution" if count == 1 else f"{count} InnerProducts become Convolutions"
         suffix = _suffix(plan)
         return f"{layers}, called NAME{suffix}" if suffix else layers
-    if any(isinstance(edit, WindowPooling) for edit in plan.surgery.edits):
+    if plan.of_kind("pooling"):
         return "no InnerProduct to convert; its global pooling becomes a window"
     if plan.source.format != "V2":
         return "nothing to convert; the net is only brought into the current format"
-    if plan.surgery.edits or plan.text_edits:
+    if plan.changes or plan.model.text_edits:
         return "no InnerProduct to convert"
     return "nothing to convert; the net stays as it is"
 
 
 def _suffix(plan: Plan) -> str:
     """What all new names of layers end in, if they are the old ones and that."""
-    renamed = plan.surgery.renamed_layers
-    suffixes = {new[len(old) :] if new.startswith(old) else "" for old, new in renamed.items()}
+    suffixes = {new[len(old) :] if new.startswith(old) else "" for old, new in plan.new_names.items()}
     return suffixes.pop() if len(suffixes) == 1 else ""
 
 
-def _conversion_row(plan: Plan, edit: ToConvolution, suffix: str) -> list[str]:
-    name = plan.surgery.renamed_layers.get(edit.layer)
-    row = [edit.layer, *edit.cells]
-    how = ["weights transposed"] * edit.transposed + ["columns reordered"] * edit.reordered
-    return [*row, f"now {name}" if name and not suffix else "", ", ".join(how)]
+def _row(change: Change, suffix: str) -> list[str]:
+    """CHANGE, of a layer that becomes a Convolution, as the cells of a table."""
+    *cells, name, how = change.cells
+    return [change.layer, *cells, f"now {name}" if name != change.layer and not suffix else "", how]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -122,8 +97,8 @@ def _notes(plan: Plan) -> list[str]:
     notes = list(plan.notes)
     if plan.source.format != "V2":
         notes.append(f"the file was in Caffe's old format {plan.source.format}; what is written is in the current one")
-    if plan.weight_plan and plan.weight_plan.foreign:
-        foreign = plan.weight_plan.foreign
+    foreign = plan.before.foreign
+    if foreign:
         shown = ", ".join(foreign[:4]) + (", ..." if len(foreign) > 4 else "")
         layers = "1 layer of the caffemodel is" if len(foreign) == 1 else f"{len(foreign)} layers of the caffemodel are"
         notes.append(f"{layers} not in the net, and copied untouched: {shown}")

@@ -13,19 +13,18 @@ from caffe_fcn.files.blobs import ITEM_SIZE
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.statistics import blob_statistics
-from caffe_fcn.model.opening import meet
+from caffe_fcn.model.fitting import foreign_layers
+from caffe_fcn.model.opening import meet, open_inputs
 from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.geometry.alignment import misaligned
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.images import image_inputs
 from caffe_fcn.net.rules import choices
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either, unforked
-from caffe_fcn.passes.conversion import open_inputs
 from caffe_fcn.passes.convolutionalize.survey import matches
-from caffe_fcn.passes.resize import image_inputs
-from caffe_fcn.passes.weights import foreign_layers
 from caffe_fcn.report.inspect_records import (
     BlobRow,
     Group,

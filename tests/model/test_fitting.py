@@ -13,7 +13,8 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.fitting import loads
-from caffe_fcn.model.opening import Trained, meet
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.net.layers.row import no_params
 from caffe_fcn.net.shapes import infer_shapes
@@ -68,7 +69,7 @@ NETS = {
 }
 
 
-def meeting(path: Path, text: str, blobs: dict[str, Blobs], *, values: int = 0, legacy: bool = False) -> Trained:
+def meeting(path: Path, text: str, blobs: dict[str, Blobs], *, values: int = 0, legacy: bool = False) -> Model:
     """The net TEXT with weights that hold BLOBS; VALUES more than the last one has room for."""
     net = schema.NetParameter()
     for name, shapes in blobs.items():

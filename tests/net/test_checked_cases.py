@@ -175,7 +175,7 @@ def test_a_net_halfway_is_read_as_what_it_means() -> None:
     source = read_net(path("halfway"))
     assert [layer.type for layer in source.net.layer] == ["Convolution", "ReLU", "InnerProduct", "Softmax"]
     assert [(spec.lr_mult, spec.decay_mult) for spec in source.net.layer[0].param] == [(1, 1), (2, 0)]
-    (conversion,) = plan(source, None, Settings()).surgery.conversions
+    (conversion,) = plan(source, None, Settings()).conversions
     assert conversion.layer == "fc"
 
 

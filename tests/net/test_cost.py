@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.net.cost import Cost, Total, infer_costs, shares_data, total
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.layers import LayerType
 from caffe_fcn.net.shapes import infer_shapes
-from caffe_fcn.passes.conversion import Settings, open_inputs, plan
+from caffe_fcn.passes.conversion import Settings, plan
 from tests.net.nets import data, graph_of, layer, read_net
 from tests.paths import CORPUS, GOLDEN, ROOT
 

@@ -10,9 +10,10 @@ import pytest
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntimeSession
 from caffe_fcn.engines.protocol import Array
+from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.shapes import infer_shapes
-from caffe_fcn.passes.conversion import Settings, open_inputs, plan
-from caffe_fcn.passes.writing import carry_out
+from caffe_fcn.passes.conversion import Settings, plan
 from tests.engines.nets import case, difference, load
 from tests.paths import GOLDEN, SHARED_MODELS
 
@@ -43,7 +44,7 @@ def convert(folder: Path, directory: Path) -> Path:
     assert opened is not None
     with opened:
         made = plan(source, opened, Settings())
-        carry_out(made, str(directory / "net.prototxt"), str(directory / "net.caffemodel"))
+        write_model(made.model, str(directory / "net.prototxt"), str(directory / "net.caffemodel"))
     return directory
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.conversion import Plan, Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
@@ -44,17 +46,22 @@ def planned(text: str, settings: Settings | None = None, **options: Any) -> Plan
     return plan(interpret(prototxt.parse(text, "net.prototxt")), None, settings)
 
 
+def model_of(text: str) -> Model:
+    """The model of the net TEXT, without weights."""
+    return meet(interpret(prototxt.parse(text, "net.prototxt")), None)
+
+
 def layers(plan: Plan) -> dict[str, Message]:
     """The layers of the converted net by name, as its text says."""
     return {each.name: each for each in interpret(plan.document).net.layer}
 
 
 def kernels(plan: Plan) -> dict[str, tuple[int, ...]]:
-    return {edit.layer: edit.kernel for edit in plan.surgery.conversions}
+    return {edit.layer: edit.kernel for edit in plan.conversions}
 
 
 def reasons(plan: Plan) -> dict[str, str]:
-    return {entry.layer: entry.reason for entry in plan.surgery.left_alone}
+    return {entry.layer: entry.reason for entry in plan.left_alone}
 
 
 def net_message(*layers: Message) -> Message:

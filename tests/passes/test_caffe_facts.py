@@ -10,9 +10,10 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.passes.conversion import Settings, open_inputs, plan
+from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.writing import write_model
+from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
-from caffe_fcn.passes.writing import carry_out
 from tests.files.encodings import matrix
 from tests.passes.nets import data, fc, kernels, planned
 from tests.paths import GOLDEN
@@ -25,7 +26,7 @@ def rewritten(net: Path, weights: Path, out: Path) -> None:
     source, opened = open_inputs(str(net), str(weights))
     assert opened is not None
     with opened:
-        carry_out(plan(source, opened, Settings(options=Options(skip=("*",)))), None, str(out))
+        write_model(plan(source, opened, Settings(options=Options(skip=("*",)))).model, None, str(out))
 
 
 def test_hdf5_is_written_with_the_shapes_that_caffe_demands(tmp_path: Path) -> None:

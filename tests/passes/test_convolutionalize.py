@@ -9,8 +9,8 @@ import pytest
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.selection import Selection
 from caffe_fcn.passes.conversion import Settings
+from caffe_fcn.passes.convolutionalize.changes import WindowPooling
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
-from caffe_fcn.passes.edits import WindowPooling
 from tests.passes.nets import conv, data, fc, kernels, layer, layers, planned, reasons
 from tests.paths import CASES
 
@@ -60,7 +60,7 @@ def test_everything_of_the_layer_is_carried_over() -> None:
 
 def test_transpose_flag_goes() -> None:
     plan = planned(data() + fc("fc", "data", 5, "transpose: true"))
-    assert plan.surgery.conversions[0].transposed
+    assert plan.conversions[0].transposed
     assert "transpose" not in str(plan.document)
 
 
@@ -110,7 +110,7 @@ def test_concat_of_flattened_maps_of_one_grid_joins_channels() -> None:
         + fc("fc", "both", 5)
     )
     plan = planned(text)
-    assert plan.surgery.conversions[0].channels == 6 and kernels(plan) == {"fc": (6, 8)}
+    assert plan.conversions[0].channels == 6 and kernels(plan) == {"fc": (6, 8)}
     assert layers(plan)["both"].bottom == ["a", "b"] and not {"fa", "fb"} & layers(plan).keys()
 
 
@@ -118,7 +118,7 @@ def test_permute_and_flattening_go_and_columns_are_reordered() -> None:
     permute = layer("nhwc", "Permute", "c", params="permute_param { order: 0 order: 2 order: 3 order: 1 }")
     text = data() + conv("c", "data", 4) + permute + layer("flat", "Flatten", "nhwc") + fc("fc", "flat", 5)
     plan = planned(text)
-    edit = plan.surgery.conversions[0]
+    edit = plan.conversions[0]
     assert (edit.channels, edit.kernel, edit.reordered) == (4, (6, 8), True)
     assert layers(plan)["fc-conv"].bottom == ["c"] and not {"nhwc", "flat"} & layers(plan).keys()
 
@@ -126,7 +126,7 @@ def test_permute_and_flattening_go_and_columns_are_reordered() -> None:
 def test_permute_in_another_order_is_not_undone() -> None:
     permute = layer("nhcw", "Permute", "data", params="permute_param { order: 0 order: 2 order: 1 order: 3 }")
     plan = planned(data() + permute + layer("flat", "Flatten", "nhcw") + fc("fc", "flat", 5))
-    assert not plan.surgery.edits and "nhcw (Permute) moves the spatial axes" in reasons(plan)["fc"]
+    assert not plan.changes and "nhcw (Permute) moves the spatial axes" in reasons(plan)["fc"]
 
 
 @pytest.mark.parametrize("kind", ["Scale", "Bias", "BatchNorm", "PReLU"])
@@ -134,7 +134,7 @@ def test_a_layer_that_treats_flattened_positions_apart_is_refused(kind: str) -> 
     text = data() + layer("flat", "Flatten", "data") + layer("own", kind, "flat") + fc("fc", "own", 5)
     with pytest.raises(SurgeryError, match=r"net\.prototxt: .*'fc'.*own .*8×10 positions.*skip='fc'"):
         planned(text)
-    assert not planned(text, skip=("fc",)).surgery.edits
+    assert not planned(text, skip=("fc",)).changes
 
 
 @pytest.mark.parametrize("kind", ["Scale", "Bias", "BatchNorm", "PReLU", "Softmax"])
@@ -174,7 +174,7 @@ POOL = layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_po
 
 def windows(text: str, **options: Any) -> dict[str, tuple[int, ...]]:
     plan = planned(text, None, **options)
-    return {edit.layer: edit.kernel for edit in plan.surgery.edits if isinstance(edit, WindowPooling)}
+    return {edit.layer: edit.kernel for edit in plan.changes if isinstance(edit, WindowPooling)}
 
 
 def test_global_pooling_before_a_converted_layer_becomes_a_window() -> None:
@@ -198,7 +198,7 @@ def test_global_pooling_can_be_kept() -> None:
 
 def test_global_pooling_before_a_skipped_layer_stays() -> None:
     plan = planned(data() + conv("c", "data", 4) + POOL + fc("fc", "pool", 5), skip=("fc",))
-    assert not plan.surgery.edits and "feeds fc" in reasons(plan)["pool"]
+    assert not plan.changes and "feeds fc" in reasons(plan)["pool"]
 
 
 def test_a_gate_is_left_alone_and_the_classifier_behind_it_is_not() -> None:
@@ -226,7 +226,7 @@ ROIS = data("rois", "3 5") + layer(
 def test_inner_products_behind_region_pooling_are_left_alone_unless_named() -> None:
     text = data() + ROIS + fc("fc6", "roi", 5) + fc("fc7", "fc6", 4)
     plan = planned(text)
-    assert not plan.surgery.edits and "roi" in reasons(plan)["fc6"] and "roi" in reasons(plan)["fc7"]
+    assert not plan.changes and "roi" in reasons(plan)["fc6"] and "roi" in reasons(plan)["fc7"]
     forced = planned(text, only=("fc6",))
     assert kernels(forced) == {"fc6": (3, 3)} and not any("nominal" in note for note in forced.notes)
 
@@ -254,7 +254,7 @@ def test_inner_product_over_the_items_of_a_batch_is_no_convolution(items: int) -
     with pytest.raises(SurgeryError, match=r"b \(InnerProduct\) works along axis 0 of 's' .* skip='a'"):
         planned(behind)
     alone = planned(behind, skip=("a",))
-    assert reasons(alone)["b"].startswith("its input comes from a") and not alone.surgery.conversions
+    assert reasons(alone)["b"].startswith("its input comes from a") and not alone.conversions
     vector = planned(data(shape=f"{items}") + fc("b", "data", 4, "axis: 0"))
     assert reasons(vector) == {"b": "works along axis 0, on vectors within its input"}
 
@@ -284,7 +284,7 @@ def test_tied_transposed_twins_are_left_alone_together() -> None:
         data(shape="1 6 1 1") + shared("encode", "data", 4, "w") + shared("decode", "encode", 6, "w", "transpose: true")
     )
     plan = planned(text)
-    assert not plan.surgery.conversions
+    assert not plan.conversions
     assert "transposed" in reasons(plan)["encode"] and "transposed" in reasons(plan)["decode"]
 
 
@@ -321,7 +321,7 @@ def test_fixed_reshape_of_the_output_is_refused_and_can_be_skipped() -> None:
     )
     with pytest.raises(SurgeryError, match=r"r \(Reshape\).*1×2×3.*skip='fc'"):
         planned(text)
-    assert not planned(text, skip=("fc",)).surgery.edits
+    assert not planned(text, skip=("fc",)).changes
 
 
 def test_recurrent_layer_on_the_output_is_refused() -> None:
@@ -358,7 +358,7 @@ def test_an_input_of_unknown_size_is_an_error_that_names_the_option() -> None:
 def test_a_net_without_inner_products_stays_as_it_is() -> None:
     text = data() + conv("c", "data", 4)
     plan = planned(text)
-    assert not plan.surgery.edits and str(plan.document) == text
+    assert not plan.changes and str(plan.document) == text
 
 
 def test_names_can_be_kept_given_a_suffix_or_a_rule() -> None:

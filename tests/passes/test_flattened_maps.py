@@ -31,7 +31,7 @@ def test_an_axis_that_is_not_the_channels_is_refused(case: str, culprit: str, tm
     paths = CASES / f"{case}.prototxt", CASES / f"{case}.caffemodel"
     with pytest.raises(SurgeryError, match=rf"'fc' cannot become a Convolution: {culprit}.*; leave it with skip='fc'"):
         Pair(*paths, tmp_path)
-    assert not planned(paths[0].read_text(), skip=("fc",)).surgery.edits
+    assert not planned(paths[0].read_text(), skip=("fc",)).changes
 
 
 def test_an_output_does_not_go_with_its_flattening(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_an_output_does_not_go_with_its_flattening(tmp_path: Path) -> None:
 def test_an_old_name_of_the_axis_stays_the_only_one() -> None:
     plan = planned((CASES / "concatdim.prototxt").read_text())
     assert layers(plan)["cat"].concat_param.concat_dim == 1 and not layers(plan)["cat"].concat_param.HasField("axis")
-    assert plan.surgery.conversions[0].channels == 6 and plan.surgery.conversions[0].reordered
+    assert plan.conversions[0].channels == 6 and plan.conversions[0].reordered
 
 
 def test_windows_over_three_axes_that_are_global_as_well_are_refused() -> None:
@@ -80,7 +80,7 @@ def test_reshaping_and_permuting_back_and_forth_is_followed() -> None:
     plan = planned(
         data() + turn + rows + layer("r", "ReLU", "rows") + back.replace('"rows"', '"r"') + fc("fc", "back", 5)
     )
-    edit = plan.surgery.conversions[0]
+    edit = plan.conversions[0]
     assert (edit.channels, edit.kernel, edit.reordered) == (2, (8, 10), False)
     assert layers(plan)["r"].bottom == ["data"] and layers(plan)["fc-conv"].bottom == ["r"]
 

@@ -41,7 +41,7 @@ def test_maps_from_tensorflow_are_joined_along_the_channels() -> None:
         + fc("fc", "flat", 5)
     )
     plan = planned(text)
-    assert plan.surgery.conversions[0].channels == 6 and plan.surgery.conversions[0].reordered
+    assert plan.conversions[0].channels == 6 and plan.conversions[0].reordered
     assert layers(plan)["both"].bottom == ["c", "d"] and layers(plan)["both"].concat_param.axis == 1
 
 
@@ -127,7 +127,7 @@ def test_what_a_window_ends_in_must_take_a_map() -> None:
     text = data() + conv("c", "data", 4) + END + fixed
     with pytest.raises(SurgeryError, match=r"f \(Reshape\).*global_pooling='keep'"):
         planned(text)
-    assert not planned(text, keep_global_pooling=True).surgery.edits
+    assert not planned(text, keep_global_pooling=True).changes
 
 
 def test_a_layer_that_keeps_the_net_at_its_nominal_size_is_noted_and_refuses_another() -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
+from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import interpret, read_net
-from caffe_fcn.passes.conversion import Settings, open_inputs, plan
-from caffe_fcn.passes.edits import WindowPooling
-from caffe_fcn.passes.writing import carry_out
+from caffe_fcn.passes.conversion import Settings, plan
+from caffe_fcn.passes.convolutionalize.changes import WindowPooling
 from caffe_fcn.schema import Message
 from tests.paths import GOLDEN, SHARED_MODELS
 
@@ -37,8 +38,8 @@ def convert(case: Path, directory: Path, weights: Path | None = None, settings: 
     source, opened = open_inputs(str(case / "net.prototxt"), str(weights or case / "net.caffemodel"))
     assert opened is not None
     with opened:
-        carry_out(
-            plan(source, opened, settings or Settings()),
+        write_model(
+            plan(source, opened, settings or Settings()).model,
             str(directory / "fcn.prototxt"),
             str(directory / "fcn.caffemodel"),
         )
@@ -59,9 +60,9 @@ def array(blob: Message) -> np.ndarray:
 def test_kernels_and_windows(case: Path) -> None:
     golden = json.loads((case / "golden.json").read_text())
     source, _ = open_inputs(str(case / "net.prototxt"), None)
-    surgery = plan(source, None, Settings()).surgery
-    assert {edit.layer: list(edit.kernel) for edit in surgery.conversions} == golden["kernels"]
-    windows = [edit for edit in surgery.edits if isinstance(edit, WindowPooling)]
+    made = plan(source, None, Settings())
+    assert {edit.layer: list(edit.kernel) for edit in made.conversions} == golden["kernels"]
+    windows = [edit for edit in made.changes if isinstance(edit, WindowPooling)]
     assert {edit.layer: list(edit.kernel) for edit in windows} == golden["pooled"]
 
 
@@ -78,7 +79,7 @@ def test_shapes_on_a_larger_input(case: Path, tmp_path: Path) -> None:
 def test_weights_are_the_originals(case: Path, tmp_path: Path) -> None:
     before, after = blobs(case / "net.caffemodel"), blobs(convert(case, tmp_path) / "fcn.caffemodel")
     source, _ = open_inputs(str(case / "net.prototxt"), None)
-    edits = {edit.layer: edit for edit in plan(source, None, Settings()).surgery.conversions}
+    edits = {edit.layer: edit for edit in plan(source, None, Settings()).conversions}
     assert {name.removesuffix("-conv") for name in after} == {name.removesuffix("-conv") for name in before}
     for name, old in before.items():
         new = after[f"{name}-conv" if name in edits else name]
@@ -115,8 +116,8 @@ def test_converting_twice_changes_nothing_more(case: Path, tmp_path: Path) -> No
     assert weights is not None
     with weights:
         again = plan(source, weights, Settings())
-        assert not again.surgery.edits and bytes(again.document) == (once / "fcn.prototxt").read_bytes()
-        carry_out(again, str(tmp_path / "again.prototxt"), str(tmp_path / "again.caffemodel"))
+        assert not again.changes and bytes(again.document) == (once / "fcn.prototxt").read_bytes()
+        write_model(again.model, str(tmp_path / "again.prototxt"), str(tmp_path / "again.caffemodel"))
     assert (tmp_path / "again.caffemodel").read_bytes() == (once / "fcn.caffemodel").read_bytes()
 
 

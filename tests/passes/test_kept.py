@@ -1,14 +1,14 @@
-"""What a surgery must not change, held without any knowledge of views: parameters, counts of values, outputs."""
+"""What a conversion must not change, held without any knowledge of views: parameters, counts of values, outputs."""
 
 from __future__ import annotations
 
 import pytest
 
 from caffe_fcn.errors import SurgeryError
+from caffe_fcn.model.changes import Decision, DropLayer, Rewire
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.passes.convolutionalize.kept import Original, Twin, check_kept
-from caffe_fcn.passes.edits import DropLayer, Rewire, Surgery
 from tests.engines.nets import net_of
 from tests.passes.nets import conv, data, layer
 
@@ -27,7 +27,7 @@ def check(before: str, after: str, origins: tuple[int, ...], *edits: DropLayer |
     check_kept(
         Original(original.graph, original.shapes, {Blob(name, 0): shape for name, shape in promised.items()}),
         Twin(twin.graph, origins, twin.shapes),
-        Surgery(tuple(edits)),
+        Decision(tuple(edits)),
     )
 
 

@@ -29,7 +29,7 @@ ACCURACY = layer("accuracy", "Accuracy", "fc label", params="include { phase: TE
 
 def test_both_phases_follow_one_conversion() -> None:
     plan = planned(images("TRAIN", 6) + images("TEST", 6, 1) + HEAD + LOSS + ACCURACY)
-    assert kernels(plan) == {"fc": (6, 6)} and len(plan.surgery.conversions) == 1
+    assert kernels(plan) == {"fc": (6, 6)} and len(plan.conversions) == 1
     assert layers(plan)["loss"].bottom[0] == layers(plan)["accuracy"].bottom[0] == "fc-conv"
 
 
@@ -166,5 +166,5 @@ def test_a_flattening_goes_although_another_stage_reads_what_became_of_it_in_pla
 )
 def test_one_phase_tells_the_channels_of_the_other(teller: str) -> None:
     plan = planned(images("TRAIN", 6) + teller + HEAD, Settings(input_size=(9, 9)))
-    assert [edit.weight_shape for edit in plan.surgery.conversions] == [(5, 1, 6, 6)]
+    assert [edit.weight_shape for edit in plan.conversions] == [(5, 1, 6, 6)]
     assert not any("channels" in note for note in plan.notes)

@@ -14,9 +14,9 @@ from caffe_fcn.engines.nets import one_net
 from caffe_fcn.errors import NetError, WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.writing import write_outputs
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.upgrade import check_alone, upgrade_pair
-from caffe_fcn.passes.writing import WeightsOutput, write_outputs
 from caffe_fcn.schema import Message
 from tests.engines.nets import add_layer, blobs_of, difference, load
 from tests.engines.test_batch_norm import LAYOUTS, parts
@@ -54,9 +54,9 @@ def split(path: Path, text: str, weights: Path, out: str = "out.caffemodel") -> 
         net, found = upgrade_pair(
             interpret(prototxt.parse(text, "in.prototxt")), opened, hdf5=out.endswith("h5"), bvlc=True
         )
-        assert found.weights is not None and found.plan is not None
+        assert found.output is not None
         target = str(path / "out.prototxt"), str(path / out)
-        write_outputs(net.document, target[0], WeightsOutput(found.weights, found.plan), target[1], force=True)
+        write_outputs(net.document, target[0], found.output, target[1], force=True)
     made = (path / "out.prototxt").read_text()
     return made, interpret(prototxt.parse(made, "out.prototxt")).written
 

@@ -15,11 +15,11 @@ from caffe_fcn.errors import CaffeFcnError, NetError, WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.prototxt import comments
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.writing import write_outputs
 from caffe_fcn.net.blobs import current_shape
 from caffe_fcn.net.source import interpret
 from caffe_fcn.net.upgrade import needs_upgrade, upgrade
 from caffe_fcn.passes.upgrade import Upgrade, upgrade_file
-from caffe_fcn.passes.writing import WeightsOutput, write_outputs
 from caffe_fcn.schema import Message
 from tests.files import datasets
 from tests.files.datasets import CAFFES
@@ -99,7 +99,7 @@ def test_comments_and_all_that_does_not_change_stay() -> None:
 
 def test_what_a_text_says_of_itself() -> None:
     result = upgraded(COMMENTED)
-    assert (result.name, result.format, result.weights, result.plan) == ("net.prototxt", "V1", None, None)
+    assert (result.name, result.format, result.weights, result.output) == ("net.prototxt", "V1", None, None)
     assert result.changes == (
         "2 layers of the format V1",
         "input fields of the net, which become a layer of type Input",
@@ -202,8 +202,8 @@ def written(path: Path, *, hdf5: bool = False) -> Upgrade:
     target = path.with_name("new.h5" if hdf5 else "new")
     with open_weights(path) as weights:
         result = upgrade_file(weights, hdf5=hdf5)
-        assert result.weights is not None and result.plan is not None
-        write_outputs(None, None, WeightsOutput(result.weights, result.plan), str(target), force=True)
+        assert result.output is not None
+        write_outputs(None, None, result.output, str(target), force=True)
     return result
 
 

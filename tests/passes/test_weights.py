@@ -16,11 +16,10 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.fitting import blob_shapes
 from caffe_fcn.model.tensors import Stored
+from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.conversion import Plan, Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
-from caffe_fcn.passes.weights import WeightPlan
-from caffe_fcn.passes.writing import carry_out
 from caffe_fcn.schema import Message
 from tests.files.encodings import UNKNOWN, varint_field
 from tests.net.forks import net_class
@@ -56,15 +55,13 @@ def trained(**blobs: tuple[Shape, ...]) -> Message:
     return net
 
 
-def decided(path: Path, text: str, weights: Message | bytes, **options: object) -> WeightPlan:
+def decided(path: Path, text: str, weights: Message | bytes, **options: object) -> Plan:
     """The plan for WEIGHTS of the net TEXT."""
     data = weights if isinstance(weights, bytes) else weights.SerializeToString()
     (path / "w.caffemodel").write_bytes(data)
     with open_caffemodel(path / "w.caffemodel") as opened:
         settings = Settings(options=Options(**options))  # type: ignore[arg-type]
-        made: Plan = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
-    assert made.weight_plan is not None
-    return made.weight_plan
+        return plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
 
 
 def converted(path: Path, text: str, weights: Message | bytes, **options: object) -> Message:
@@ -74,7 +71,7 @@ def converted(path: Path, text: str, weights: Message | bytes, **options: object
     with open_caffemodel(path / "w.caffemodel") as opened:
         settings = Settings(options=Options(**options))  # type: ignore[arg-type]
         made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
-        carry_out(made, None, str(path / "new.caffemodel"), force=True)
+        write_model(made.model, None, str(path / "new.caffemodel"), force=True)
     return schema.NetParameter.FromString((path / "new.caffemodel").read_bytes())
 
 
@@ -87,8 +84,8 @@ def shapes(net: Message) -> dict[str, tuple[Shape, ...]]:
 
 def test_every_layer_of_the_net_is_found(tmp_path: Path) -> None:
     found = decided(tmp_path, NET, trained(**BLOBS))
-    assert (found.missing, found.foreign) == ((), ())
-    untouched, first, second = found.layers
+    assert (found.before.missing, found.before.foreign) == ((), ())
+    untouched, first, second = found.model.held
     assert untouched.unchanged
     assert [tensor.shape for tensor in (*first.tensors, *second.tensors)] == [(5, 3, 8, 10), (5,), (4, 5, 1, 1), (4,)]
     assert all(isinstance(tensor, Stored) for tensor in first.tensors), "values are copied"
@@ -115,20 +112,20 @@ def test_the_prototxt_says_what_a_header_does_not(tmp_path: Path) -> None:
 
 def test_a_layer_without_weights_is_missing(tmp_path: Path) -> None:
     weights = trained(**{name: BLOBS[name] for name in ("c", "fc1")})
-    assert decided(tmp_path, NET, weights).missing == ("fc2",)
+    assert decided(tmp_path, NET, weights).before.missing == ("fc2",)
     weights.layer.add(name="fc2", type="InnerProduct")  # there, without blobs
-    assert decided(tmp_path, NET, weights).missing == ("fc2",)
+    assert decided(tmp_path, NET, weights).before.missing == ("fc2",)
     assert shapes(converted(tmp_path, NET, weights)) == {"c": BLOBS["c"], "fc1-conv": ((5, 3, 8, 10), (5,))}
 
 
 def test_any_layer_without_weights_is_missing(tmp_path: Path) -> None:
-    assert decided(tmp_path, NET, trained(fc1=BLOBS["fc1"], fc2=BLOBS["fc2"])).missing == ("c",)
+    assert decided(tmp_path, NET, trained(fc1=BLOBS["fc1"], fc2=BLOBS["fc2"])).before.missing == ("c",)
 
 
 def test_foreign_layers_are_counted_and_copied_untouched(tmp_path: Path) -> None:
     weights = trained(**BLOBS, aux=((7, 9), (7,)), more=((2, 3),))
     weights.layer.add(name="loss", type="SoftmaxWithLoss")  # foreign, but without blobs
-    assert decided(tmp_path, NET, weights).foreign == ("aux", "more")
+    assert decided(tmp_path, NET, weights).before.foreign == ("aux", "more")
     new = converted(tmp_path, NET, weights)
     assert [each.name for each in new.layer] == ["c", "fc1-conv", "fc2-conv", "aux", "more", "loss"]
     assert [new.layer[at] for at in (0, 3, 4, 5)] == [weights.layer[at] for at in (0, 3, 4, 5)]
@@ -146,16 +143,16 @@ def test_a_layer_the_surgery_drops_is_dropped(tmp_path: Path) -> None:
     weights = schema.NetParameter()
     weights.layer.add(name="flat", type="Flatten", bottom=["data"], top=["flat"])
     weights.layer.extend(trained(fc1=((5, 160), (5,))).layer)
-    assert [entry.name for entry in decided(tmp_path, text, weights).layers] == ["fc1-conv"]
+    assert [entry.name for entry in decided(tmp_path, text, weights).model.held] == ["fc1-conv"]
     new = converted(tmp_path, text, weights)
     assert [each.name for each in new.layer] == ["fc1-conv"]
 
 
 def test_layers_that_stay_keep_their_blobs(tmp_path: Path) -> None:
-    untouched, _, reader = decided(tmp_path, NET, trained(**BLOBS), skip=("fc2",)).layers
+    untouched, _, reader = decided(tmp_path, NET, trained(**BLOBS), skip=("fc2",)).model.held
     assert untouched.unchanged and not reader.unchanged, "it reads what has another name now"
     assert [tensor.shape for tensor in reader.tensors] == list(BLOBS["fc2"])
-    assert all(entry.unchanged for entry in decided(tmp_path, NET, trained(**BLOBS), skip=("*",)).layers)
+    assert all(entry.unchanged for entry in decided(tmp_path, NET, trained(**BLOBS), skip=("*",)).model.held)
 
 
 def test_readers_of_renamed_blobs_follow(tmp_path: Path) -> None:
@@ -203,7 +200,13 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
     weights = schema.NetParameter(layer=[*trained(fc1=BLOBS["fc1"]).layer, *trained(**BLOBS).layer])
     weights.layer.insert(0, schema.LayerParameter(name="fc1", type="InnerProduct"))
     found = decided(tmp_path, NET, weights)
-    assert [entry.unchanged for entry in found.layers] == [False, False, True, False, False] and found.missing == ()
+    assert [entry.unchanged for entry in found.model.held] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ] and found.before.missing == ()
     new = converted(tmp_path, NET, weights)
     assert [each.name for each in new.layer] == ["fc1-conv", "fc1-conv", "c", "fc1-conv", "fc2-conv"]
     assert [tuple(blob.shape.dim) for each in new.layer[:2] for blob in each.blobs] == [(5, 3, 8, 10), (5,)]
@@ -321,7 +324,7 @@ def test_v0_layers_become_current_ones(tmp_path: Path) -> None:
         each.layer.name, each.layer.type, each.layer.num_output = name, kind, 5
         for shape in BLOBS.get(name, ((2, 2),)):
             fill(each.layer.blobs.add(), shape, legacy=True)
-    assert decided(tmp_path, NET, weights).foreign == ("aux",)
+    assert decided(tmp_path, NET, weights).before.foreign == ("aux",)
     new = converted(tmp_path, NET, weights)
     assert [(each.name, each.type) for each in new.layer] == [
         ("c", "Convolution"),
@@ -339,7 +342,7 @@ def test_the_net_tells_which_axes_old_blobs_have(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(weights.SerializeToString())
     with open_caffemodel(tmp_path / "w") as opened:
         made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, Settings())
-        carry_out(made, None, str(tmp_path / "new.h5"))
+        write_model(made.model, None, str(tmp_path / "new.h5"))
     with open_weights(tmp_path / "new.h5") as written:
         assert {record.name: [blob.shape for blob in record.blobs] for record in written.layers} == {
             "fc1-conv": [(5, 2, 8, 10), (5,)],

@@ -11,8 +11,8 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
+from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.net.geometry import Cause, Reason
-from caffe_fcn.passes.conversion import open_inputs
 from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights, verify
 from caffe_fcn.schema import Message

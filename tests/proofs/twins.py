@@ -12,9 +12,10 @@ import numpy as np
 
 from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Array
+from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.selection import ANY_NET, Selection
-from caffe_fcn.passes.conversion import Settings, open_inputs, plan
-from caffe_fcn.passes.writing import carry_out
+from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.schema import Message
@@ -42,7 +43,7 @@ class Pair:
         source, opened = open_inputs(str(net), str(weights_path))
         assert opened is not None
         with opened:
-            carry_out(plan(source, opened, settings or Settings()), str(self.fcn), str(self.fcn_weights))
+            write_model(plan(source, opened, settings or Settings()).model, str(self.fcn), str(self.fcn_weights))
 
     def verify(self, options: VerifySettings | None = None, selection: Selection = ANY_NET) -> Verification:
         """What a verification of the files finds, as they are now."""

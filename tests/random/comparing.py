@@ -14,10 +14,11 @@ from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from caffe_fcn.engines.protocol import Net
 from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.model.changes import Change, DropLayer, RenameLayer, Rewire
 from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometry, inner_cells
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
-from caffe_fcn.passes.edits import DropLayer, Edit, RenameLayer, Rewire, ToConvolution, WindowPooling
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.schema import Message
 from tests.random.basics import Array
@@ -80,7 +81,7 @@ class Pair:
     net: RandomNet
     original: Loaded
     twin: Loaded
-    edits: Sequence[Edit]
+    edits: Sequence[Change]
 
     @cached_property
     def changed(self) -> set[str]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
+from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.problems import examine
 from caffe_fcn.passes.conversion import plan
-from caffe_fcn.passes.writing import carry_out
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.report.verify import summary
@@ -76,7 +76,7 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
         outcome.faults += [*misfits(net, model), *_objections(net, files)]
         try:
             planned = plan(model.source, model.weights, net.settings)
-            carry_out(planned, str(made.net), str(made.weights))
+            write_model(planned.model, str(made.net), str(made.weights))
         except SurgeryError as error:
             outcome.refused = f"convert: {_general(error, net)}"
             outcome.faults += [f"convert: {error}"] if "defect" in str(error) else []
@@ -91,7 +91,7 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
             outcome.refused = f"engine: {_general(error, net)}"
             return
         read = made.read()
-        pair = Pair(net, original, Loaded(twin, read[0], blobs_of(read[1], net.weights)), planned.surgery.edits)
+        pair = Pair(net, original, Loaded(twin, read[0], blobs_of(read[1], net.weights)), planned.changes)
         outcome.converted = bool(pair.changed)
         outcome.faults += same_size(pair)
         if not outcome.faults:

@@ -13,7 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.passes.conversion import open_inputs
+from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.schema import Message

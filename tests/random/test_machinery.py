@@ -45,7 +45,7 @@ def test_a_wrong_lowering_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.thorough
 def test_a_wrong_conversion_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns that run cell after cell are left where they are."""
-    monkeypatch.setattr("caffe_fcn.passes.edits.ToConvolution.reordered", False)
+    monkeypatch.setattr("caffe_fcn.passes.convolutionalize.changes.ToConvolution.reordered", False)
     assert kinds(outcomes_of(range(20_020, 20_033))) == {"convert"}
 
 

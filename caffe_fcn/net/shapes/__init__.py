@@ -9,7 +9,7 @@ from caffe_fcn.net.layers.normalization import BatchNormBlobs, batch_norm_blobs
 from caffe_fcn.net.layers.shape import Kind, Missing, PartialShape, Shape, Unknown, bare, show
 from caffe_fcn.net.shapes.completion import channels_told
 from caffe_fcn.net.shapes.inference import Shapes, infer_shapes, layouts_of, parameters_of
-from caffe_fcn.net.shapes.refusals import objections, refuse_empty
+from caffe_fcn.net.shapes.refusals import objections, refusals_since, refuse_empty
 
 __all__ = [
     "BatchNormBlobs",
@@ -26,6 +26,7 @@ __all__ = [
     "layouts_of",
     "objections",
     "parameters_of",
+    "refusals_since",
     "refuse_empty",
     "show",
 ]

@@ -32,6 +32,17 @@ def objections(graph: Graph, shapes: Shapes) -> tuple[Objection, ...]:
     return (*found, *_sharing(graph, shapes))
 
 
+def refusals_since(
+    before: tuple[Graph, Shapes], after: tuple[Graph, Shapes], origins: Sequence[int | None] | None = None
+) -> list[Objection]:
+    """What no Caffe takes of the layers of the net AFTER, where it took those that they come from BEFORE. ORIGINS are
+    their indices there, if these are others."""
+    errors = [[each for each in objections(*net) if each.severity is Severity.ERROR] for net in (before, after)]
+    known = {each.layer for each in errors[0]}
+    origin = {} if origins is None else dict(enumerate(origins))
+    return [each for each in errors[1] if origin.get(each.layer, each.layer) not in known]
+
+
 def refuse_empty(graph: Graph, shapes: Shapes) -> None:
     """Raise ShapeError for the first blob of GRAPH without values, which no engine can compute."""
     for node in graph.nodes:

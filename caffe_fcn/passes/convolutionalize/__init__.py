@@ -4,149 +4,144 @@ An InnerProduct over a map C×H×W is a Convolution whose kernel is the whole ma
 
     y[o] = b[o] + sum over c, h, w of W[o, (c·H + h)·W + w] · x[c, h, w],
 
-so with the kernel H×W, and the weight blob O×(C·H·W) read as O×C×H×W, it gives the same answer on the
-same input, and one answer per window on a larger one. For one phase of the net, in order:
-
-1. find the InnerProducts that can be converted, and why the others stay (`survey`);
-2. let the layers that share a weight agree on its new shape (`sharing`);
-3. follow the converted ones back to their maps and down the net: what flattened in between goes, and
-   each layer that meets a blob that is now a map must take it, or the net is refused (`lifting`);
-4. make windows of the global poolings that end in converted layers or in the net's outputs;
-5. name the new layers and blobs, and rewire whoever read the old ones.
-
-The result is a list of edits. Each phase is worked out on its own, and the phases must agree (`phases`).
+so with the kernel H×W, and the weight blob O×(C·H·W) read as O×C×H×W, it gives the same answer on the same input, and
+one answer per window on a larger one. What changes in one phase is decided in `deciding`; here the new net is
+put to the test.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import replace
 
+from caffe_fcn.errors import ShapeError, SurgeryError, WeightsError
+from caffe_fcn.model.changes import Decision
+from caffe_fcn.model.filling import words_of
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Claim, Result, agreed, carried_out, given_to
+from caffe_fcn.net.foreign import RESHAPING, ForeignField, refusal
 from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.shapes import Shapes, Unknown
-from caffe_fcn.passes.convolutionalize.lifting import Lifting
-from caffe_fcn.passes.convolutionalize.naming import Naming, check_names
-from caffe_fcn.passes.convolutionalize.pooling import descendants, is_global
-from caffe_fcn.passes.convolutionalize.sharing import disagreements
-from caffe_fcn.passes.convolutionalize.survey import Survey, survey
-from caffe_fcn.passes.edits import (
-    Edit,
-    LeftAlone,
-    RenameLayer,
-    Rewire,
-    Surgery,
-    ToConvolution,
-    WindowPooling,
-)
+from caffe_fcn.net.shapes import refusals_since
+from caffe_fcn.passes.convolutionalize.check import check_twin
+from caffe_fcn.passes.convolutionalize.deciding import Options, decide
+from caffe_fcn.passes.convolutionalize.kept import Original, Twin, outputs_after
+from caffe_fcn.passes.convolutionalize.survey import matches
+from caffe_fcn.wording import option
+
+_MOVED = {"inner_product_param": "convolution_param"}
+"""Fields whose contents the pass moves to another field."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the user decides. ONLY and SKIP are names of InnerProducts, shell patterns allowed."""
-
-    naming: Naming = field(default_factory=Naming)
-    only: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    keep_global_pooling: bool = False
+__all__ = ["Options", "convolutionalize", "decide"]
 
 
-def convolutionalize(graph: Graph, shapes: Shapes, options: Options | None = None) -> Surgery:
-    """The edits that make the net of GRAPH, of the nominal SHAPES, fully convolutional.
+def convolutionalize(model: Model, options: Options | None = None, *, resized: bool = False) -> Result:
+    """The fully convolutional twin of MODEL. The notes of the decision are those on the twin as well. RESIZED says that
+    its inputs will be resized, so that what Caffe has against the net is to be found at that size.
 
-    Raises SurgeryError, naming the layer and the way round, where the result would not give the same
-    answers, and ShapeError where a shape that decides is not known.
+    Raises SurgeryError, naming the layer and the way round, where the twin would not give the same answers; ShapeError
+    where a shape that decides is not known; WeightsError where the weights hold nothing to convert.
     """
     options = options or Options()
-    excluded: dict[int, str] = {}
-    while True:
-        found = survey(graph, shapes, only=options.only, skip=options.skip, excluded=excluded)
-        windows, kept = ([], []) if options.keep_global_pooling else _windows(found)
-        lifting = Lifting(found, {edit.index for edit in windows})
-        lifting.build()
-        conversions = _conversions(lifting)
-        refused = disagreements(graph, shapes, conversions)
-        if not refused:
-            break
-        excluded.update(refused)
-    left = [
-        LeftAlone(node.name, node.type, found.left[node.index], settled=node.index in found.settled)
-        for node in graph.nodes
-        if node.index in found.left
-    ]
-    edits: list[Edit] = [*conversions, *lifting.changes, *windows, *lifting.drops(), *_names(lifting, options.naming)]
-    edits.sort(key=lambda edit: edit.index)
-    return Surgery(tuple(edits), tuple(left + kept), tuple(lifting.notes), lifting.promised())
+    decision, phases = agreed(model, lambda phase: decide(phase.graph, phase.shapes, options), "convert")
+    decision = replace(decision, notes=(*decision.notes, *_left_outside(model)))
+    _check_asked(model, options)
+    _check_fields(model.graphs.values(), decision)
+    _check_names(model, decision)
+    notes = [*decision.notes, *_idle_rules(model, options, decision)]
+    try:
+        result = carried_out(model, decision, claim=Claim.SAME_BITS, phases=phases, moved=_MOVED)
+    except ShapeError as error:
+        raise SurgeryError(
+            f"the converted net would be refused: {str(error).removeprefix(f'{model.source.name}: ')}; this is a "
+            "defect of caffe-fcn, please report it with the prototxt"
+        ) from error
+    for phase, graph in model.graphs.items():
+        notes += _renamed_outputs(graph, decision)
+        notes += _checked(result, phase, resized)
+    return replace(result, decision=replace(decision, notes=tuple(dict.fromkeys(notes))))
 
 
-def _conversions(lifting: Lifting) -> list[ToConvolution]:
-    """The new Convolutions, in the order of the net."""
-    made = []
-    for node in lifting.graph.nodes:
-        view = lifting.converted.get(node.index)
-        if view is None:
-            continue
-        param = node.layer.inner_product_param
-        made.append(
-            ToConvolution(
-                node.index,
-                node.name,
-                channels=view.channels,
-                kernel=view.spatial,
-                num_output=param.num_output,
-                bias=param.bias_term,
-                transposed=param.transpose,
-                segments=view.segments,
+def _checked(result: Result, phase: str, resized: bool) -> list[str]:
+    """Notes on the twin in PHASE, put to the test."""
+    old, new = result.before, result.model
+    original = Original(old.graphs[phase], old.shapes[phase], result.phases[phase].promised)
+    twin = Twin(new.graphs[phase], result.origins, new.shapes[phase])
+    notes = check_twin(original, twin, result.decision, given_to(old, phase))
+    if resized:  # what Caffe has against the net is found at that size
+        return notes
+    refused = refusals_since((original.graph, original.shapes), (twin.graph, twin.shapes), result.origins)
+    return [*(f"Caffe does not build the converted net: {each.message}" for each in refused), *notes]
+
+
+def _left_outside(model: Model) -> list[str]:
+    """A note on InnerProducts in phases and stages that are not looked at."""
+    inside = {node.index: node.name for graph in model.graphs.values() for node in graph.nodes}
+    left = dict.fromkeys(
+        layer.name
+        for index, layer in enumerate(model.net.layer)
+        if index not in inside and layer.type == "InnerProduct"
+    )
+    missed = [name for name in left if name not in inside.values()]
+    what = f"{', '.join(missed)} belong" if missed else f"other definitions of {', '.join(left)} belong"
+    told = f"{what} to another phase or stage, and are left alone; see {option('phase')} and {option('stage')}"
+    return [told] if left else []
+
+
+def _check_asked(model: Model, options: Options) -> None:
+    """Raise SurgeryError for patterns that match no InnerProduct."""
+    names = {node.name for graph in model.graphs.values() for node in graph.nodes if node.type == "InnerProduct"}
+    for pattern in (*options.only, *options.skip):
+        if not any(matches(name, (pattern,)) for name in names):
+            there = ", ".join(sorted(names)) or "none"
+            raise SurgeryError(f"{model.source.name}: no InnerProduct is called {pattern!r}; the net has: {there}")
+
+
+def _check_fields(graphs: Iterable[Graph], decision: Decision) -> None:
+    """Raise SurgeryError where a field of unknown effect may change the size of a kernel, or may not mean in its new
+    place what it meant in the old one."""
+    sized = {change.index for change in decision.of_kind("converted", "pooling")}
+    converted = {change.index for change in decision.of_kind("converted")}
+    for graph in graphs:
+        before = graph.before(node for node in graph.nodes if node.index in sized)
+
+        def counts(node: Node, field: ForeignField, before: set[int] = before) -> bool:
+            moves = node.index in converted and field.name.partition(".")[0] in _MOVED
+            return moves or (node.index in before and field.effect in RESHAPING)
+
+        if reason := refusal(graph, counts):
+            raise SurgeryError(f"fields of unknown effect may change what is converted: {reason}")
+
+
+def _check_names(model: Model, decision: Decision) -> None:
+    """Raise WeightsError where a new name is taken in the weights, or they hold nothing that could be converted."""
+    if model.weights is None:
+        return
+    for old, new in decision.new_names.items():
+        if old in model.tensors and new in model.tensors and new not in decision.new_names:
+            raise WeightsError(
+                f"{model.weights.path}: {old!r} would become {new!r}, a layer that it holds already; choose another "
+                f"name with {option('suffix')} or {option('rename')}"
             )
+    wanted = {change.layer for change in decision.of_kind("converted")}
+    lacking = [supply for supply in model.supplies if supply.lack and supply.node.name in wanted]
+    if wanted and len(lacking) == len(wanted):
+        raise WeightsError(
+            f"{model.weights.path}: holds no weights for {words_of(lacking)}; nothing else is to be converted"
         )
-    return made
 
 
-def _windows(found: Survey) -> tuple[list[Edit], list[LeftAlone]]:
-    """The global poolings that become windows, and why the others stay."""
-    windows: list[Edit] = []
-    kept: list[LeftAlone] = []
-    for node in filter(is_global, found.graph.nodes):
-        shape = found.shapes.blobs[node.bottoms[0]]
-        join = found.gates.get(node.index)
-        if join is not None:
-            kept.append(
-                LeftAlone(node.name, node.type, f"a gate, or like one: what it pools meets a map again in {join.name}")
-            )
-        elif node.bottoms[0] in found.unfit:
-            kept.append(LeftAlone(node.name, node.type, found.unfit[node.bottoms[0]]))
-        elif isinstance(shape, Unknown):
-            kept.append(LeftAlone(node.name, node.type, f"the shape of its input is not known: {shape.reason}"))
-        elif reader := _unconverted_reader(found, node):
-            kept.append(LeftAlone(node.name, node.type, f"feeds {reader.name}, which stays an InnerProduct"))
-        else:
-            windows.append(WindowPooling(node.index, node.name, kernel=shape[2:]))
-    return windows, kept
+def _idle_rules(model: Model, options: Options, decision: Decision) -> list[str]:
+    """Notes on rename rules that match nothing that is converted: typing mistakes, mostly."""
+    names = {
+        name for change in decision.of_kind("converted") for name in (change.layer, *model.net.layer[change.index].top)
+    }
+    idle = [rule for rule in options.naming.rules if not any(rule[0].fullmatch(name) for name in names)]
+    return [f"{option('rename', [f'{pattern.pattern}={new}'])} renames nothing" for pattern, new in idle]
 
 
-def _unconverted_reader(found: Survey, pooling: Node) -> Node | None:
-    """An InnerProduct behind POOLING, with none between, that is left alone."""
-    behind = descendants(found.graph, pooling.tops[0], lambda node: node.type == "InnerProduct")
-    return next((node for node in behind if node.index in found.left), None)
-
-
-def _names(lifting: Lifting, naming: Naming) -> list[Edit]:
-    """New names for the converted layers and their tops, and new bottoms for whoever reads these."""
-    graph = lifting.graph
-    converted = [node for node in graph.nodes if node.index in lifting.found.convertible]
-    layers = {node.name: naming(node.name) for node in converted}
-    blobs = {node.tops[0].name: naming(node.tops[0].name) for node in converted}
-    layers = {old: new for old, new in layers.items() if old != new}
-    blobs = {old: new for old, new in blobs.items() if old != new}
-    check_names("layer", layers, {node.name for node in graph.nodes} - layers.keys())
-    check_names("blob", blobs, {blob.name for blob in graph.producer} - blobs.keys())
-    edits: list[Edit] = [
-        RenameLayer(node.index, node.name, layers[node.name]) for node in converted if node.name in layers
-    ]
-    for node in graph.nodes:
-        moved = lifting.rewired.get(node.index, {})
-        bottoms = {blob.name: moved.get(blob.name, blob.name) for blob in node.bottoms}
-        bottoms = {old: blobs.get(new, new) for old, new in bottoms.items()}
-        bottoms = {old: new for old, new in bottoms.items() if old != new}
-        tops = {blob.name: blobs[blob.name] for blob in node.tops if blob.name in blobs}
-        if bottoms or tops:
-            edits.append(Rewire(node.index, node.name, bottoms, tops))
-    return edits
+def _renamed_outputs(graph: Graph, decision: Decision) -> list[str]:
+    """A note on outputs of the net that go by another name afterwards."""
+    names = {blob.name: name for blob, (_, name) in outputs_after(graph, decision).items()}
+    changes = [f"{old} is now {new}" for old, new in names.items() if old != new]
+    return [f"outputs of the net have other names: {', '.join(changes)}"] if changes else []

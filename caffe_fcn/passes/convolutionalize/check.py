@@ -1,6 +1,6 @@
 """The converted net put to the test before anything is written.
 
-Its shapes are inferred afresh, at the nominal input and on a larger one, and must be what the surgery
+Its shapes are inferred afresh, at the nominal input and on a larger one, and must be what the decision
 promised: the kernels, one answer at the nominal size, and grids that still fit together where two
 paths join on a larger image.
 """
@@ -12,6 +12,7 @@ from math import lcm, prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.files.literals import printable
+from caffe_fcn.model.changes import Decision
 from caffe_fcn.net.geometry import (
     Cause,
     Exactness,
@@ -24,31 +25,31 @@ from caffe_fcn.net.geometry import (
     summed_up,
 )
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.images import image_inputs
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes
 from caffe_fcn.net.sizes import other_parameters
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.passes.convolutionalize.kept import Original, Twin, check_kept
 from caffe_fcn.passes.convolutionalize.pooling import descendants
-from caffe_fcn.passes.edits import DropLayer, Surgery, ToConvolution, WindowPooling
-from caffe_fcn.passes.resize import image_inputs
 from caffe_fcn.wording import option
 
 _NAMED = 3
 """Layers of which one note is, that are named."""
 
 
-def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[str, Shape]) -> list[str]:
-    """Raise SurgeryError unless TWIN is what SURGERY promised to make of ORIGINAL; return notes on what keeps it from
-    taking a larger input although the surgery is right. GIVEN holds the shapes of the inputs."""
-    notes = check_kept(original, twin, surgery)
+def check_twin(original: Original, twin: Twin, decision: Decision, given: Mapping[str, Shape]) -> list[str]:
+    """Raise SurgeryError unless TWIN is what DECISION promised to make of ORIGINAL; return notes on what keeps it from
+    taking a larger input although the decision is right. GIVEN holds the shapes of the inputs."""
+    notes = check_kept(original, twin, decision)
     shapes = twin.shapes
-    edits = {edit.index: edit for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling)}
+    edits = {edit.index: edit for edit in decision.changes if isinstance(edit, ToConvolution | WindowPooling)}
     changed = [node for node in twin.graph.nodes if twin.origin(node) in edits]
     for node in changed:
-        edit = edits[twin.origin(node)]
+        edit = edits.get(twin.origin(node) or 0)
         if isinstance(edit, ToConvolution):
             _check_convolution(node, edit, shapes)
-    ways = _ways(surgery)
+    ways = _ways(decision)
     geometry = infer_geometry(twin.graph, shapes)
     dense = {id(node): node for start in changed for node in descendants(twin.graph, start.tops[0])}
     for node in dense.values():
@@ -58,14 +59,14 @@ def check_twin(original: Original, twin: Twin, surgery: Surgery, given: Mapping[
         return notes
     return [
         *notes,
-        *_inexact(twin, geometry, [*changed, *dense.values()], _late(original, surgery)),
+        *_inexact(twin, geometry, [*changed, *dense.values()], _late(original, decision)),
         *_check_larger(twin.graph, given, shapes, geometry, set(dense), changed, ways),
     ]
 
 
-def _late(original: Original, surgery: Surgery) -> set[int]:
-    """The indices of the layers of ORIGINAL that SURGERY changes, but for those that did nothing, and of all behind."""
-    changed = {edit.index for edit in surgery.edits if isinstance(edit, ToConvolution | WindowPooling | DropLayer)}
+def _late(original: Original, decision: Decision) -> set[int]:
+    """The indices of the layers of ORIGINAL that DECISION changes, but for those that do nothing, and of all behind"""
+    changed = {edit.index for edit in decision.of_kind("converted", "pooling", "dropped")}
     late: set[int] = set()
     behind: set[Blob] = set()
     for node in original.graph.nodes:
@@ -80,7 +81,7 @@ def _inexact(
     twin: Twin, geometry: Mapping[Blob, Geometry | None], dense: Iterable[Node], late: Container[int]
 ) -> Iterator[str]:
     """A note on what makes the maps of the DENSE layers of TWIN another function than a sliding window's, wherever they
-    are looked at. LATE are the indices before the surgery of its layers from the first changed one on. In training
+    are looked at. LATE are the indices before the pass of its layers from the first changed one on. In training
     nothing else is expected of statistics of the batch."""
     reasons: dict[Reason, None] = {}
     graph, shapes = twin.graph, twin.shapes
@@ -113,9 +114,9 @@ def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
         )
 
 
-def _ways(surgery: Surgery) -> str:
-    """What the user can do about layers that join what no longer fits, after SURGERY."""
-    pooled = any(isinstance(edit, WindowPooling) for edit in surgery.edits)
+def _ways(decision: Decision) -> str:
+    """What the user can do about layers that join what no longer fits, after DECISION."""
+    pooled = bool(decision.of_kind("pooling"))
     return option("skip") + (f", or its poolings with {option('global_pooling', 'keep')}" if pooled else "")
 
 

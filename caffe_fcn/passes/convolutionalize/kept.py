@@ -1,4 +1,4 @@
-"""What a surgery must not change: the parameters of every layer that is kept, and the outputs of the net.
+"""What a conversion must not change: the parameters of every layer that is kept, and the outputs of the net.
 
 The one idea: this check knows nothing of why a layer was changed. It compares the shapes that were inferred for the
 twin with those of the original, so that an error in the decisions cannot reach a file.
@@ -11,44 +11,48 @@ from math import prod
 from typing import NamedTuple, NoReturn
 
 from caffe_fcn.errors import SurgeryError
+from caffe_fcn.model.changes import Decision
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
-from caffe_fcn.passes.edits import Rewire, Surgery
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 
 
 class Original(NamedTuple):
-    """The net before the surgery, in one phase, and its nominal shapes."""
+    """The net before the conversion, in one phase, and its nominal shapes."""
 
     graph: Graph
     shapes: Shapes
     promised: Mapping[Blob, Shape]
-    """The shapes that the surgery of this phase promised, of blobs that may have other axes afterwards."""
+    """The shapes that the decision on this phase promised, of blobs that may have other axes afterwards."""
 
 
 class Twin(NamedTuple):
-    """The converted net, in one phase: its graph, for each of its layers the index before the surgery, and its
-    nominal shapes."""
+    """The converted net, in one phase: its graph, for each of its layers its index in the original, and its nominal
+    shapes."""
 
     graph: Graph
-    origins: tuple[int, ...]
+    origins: tuple[int | None, ...]
     shapes: Shapes
 
-    def origin(self, node: Node) -> int:
-        """The index that NODE had before the surgery; -1 for the `input` fields of the net."""
+    def origin(self, node: Node) -> int | None:
+        """The index that NODE had in the original; -1 for the `input` fields of the net, None where it is new."""
         return self.origins[node.index] if node.index >= 0 else -1
 
 
-def check_kept(original: Original, twin: Twin, surgery: Surgery) -> list[str]:
+def check_kept(original: Original, twin: Twin, decision: Decision) -> list[str]:
     """Raise SurgeryError, naming the layer, unless every layer of TWIN has the parameters that it had in ORIGINAL, its
     tops have as many values, and every output of ORIGINAL is an output of TWIN. Return a note on other outputs."""
     before = {node.index: node for node in original.graph.nodes}
-    weights = {edit.index: edit.weight_shape for edit in surgery.conversions}
+    weights = {edit.index: edit.weight_shape for edit in decision.changes if isinstance(edit, ToConvolution)}
     for node in twin.graph.nodes:
-        old = before[twin.origin(node)]
+        origin = twin.origin(node)
+        if origin is None:
+            continue
+        old = before[origin]
         _check_parameters(old, original.shapes.params, node, twin.shapes.params, weights.get(old.index))
         for was, now in zip(old.tops, node.tops, strict=True):
             _check_blob(original, was, node, twin.shapes.blobs[now])
-    return _check_outputs(original, twin, surgery)
+    return _check_outputs(original, twin, decision)
 
 
 def _check_parameters(
@@ -77,12 +81,12 @@ def _check_blob(original: Original, blob: Blob, maker: Node, found: Shape | Unkn
         _defect(maker, f"in the place of {blob.name!r} ({show(shape)}) it would make {show(found)}")
 
 
-def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> list[str]:
+def _check_outputs(original: Original, twin: Twin, decision: Decision) -> list[str]:
     """Raise SurgeryError unless each output of the original is one of the twin, made by the same layer; note those
     that are there besides."""
     made = {(twin.origin(twin.graph.producer[blob]), blob.name): blob for blob in twin.graph.outputs}
     further = dict(made)
-    for blob, (held, name) in outputs_after(original.graph, surgery).items():
+    for blob, (held, name) in outputs_after(original.graph, decision).items():
         maker = original.graph.producer[held]
         found = made.get((maker.index, name))
         if found is None:
@@ -93,11 +97,11 @@ def _check_outputs(original: Original, twin: Twin, surgery: Surgery) -> list[str
     return [f"the net has further outputs, which only another phase reads: {names}"] if further else []
 
 
-def outputs_after(graph: Graph, surgery: Surgery) -> dict[Blob, tuple[Blob, str]]:
-    """For each output of GRAPH the blob of GRAPH that holds it after SURGERY, which is another one where its maker is
+def outputs_after(graph: Graph, decision: Decision) -> dict[Blob, tuple[Blob, str]]:
+    """For each output of GRAPH the blob of GRAPH that holds it after DECISION, which is another one where its maker is
     dropped, and the name which that blob then has."""
-    renamed = {old: new for edit in surgery.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
-    dropped = {edit.index for edit in surgery.edits if edit.drops}
+    renamed = decision.new_tops
+    dropped = {edit.index for edit in decision.changes if edit.drops}
     held: dict[Blob, tuple[Blob, str]] = {}
     for blob in graph.outputs:
         source = blob

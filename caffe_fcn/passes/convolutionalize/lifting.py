@@ -13,14 +13,15 @@ from math import prod
 from typing import NoReturn
 
 from caffe_fcn.errors import SurgeryError
+from caffe_fcn.model.changes import Change, DropLayer, SetParameter
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers.following import Refuses, Vanishes
 from caffe_fcn.net.layers.views import View, map_view, product_view, reshaped
 from caffe_fcn.net.shapes import Shape, Unknown, show
+from caffe_fcn.passes.convolutionalize.changes import ToSplit
 from caffe_fcn.passes.convolutionalize.following import keeps_order, order_of, outcome, reshapes
 from caffe_fcn.passes.convolutionalize.pooling import ancestors, descendants
 from caffe_fcn.passes.convolutionalize.survey import Survey
-from caffe_fcn.passes.edits import DropLayer, Edit, SetParameter, ToSplit
 from caffe_fcn.wording import option
 
 
@@ -44,7 +45,7 @@ class Lifting:
         self.converted: dict[int, View] = {}
         self.vanishing: dict[int, Node] = {}
         self.rewired: dict[int, dict[str, str]] = {}
-        self.changes: list[Edit] = []
+        self.changes: list[Change] = []
         self.notes: list[str] = []
 
     def build(self) -> None:
@@ -246,7 +247,7 @@ class Lifting:
         shape = self.shapes.blobs[blob]
         return () if isinstance(shape, Unknown) else shape
 
-    def drops(self) -> list[Edit]:
+    def drops(self) -> list[Change]:
         """The layers that vanish."""
         return [DropLayer(index, node.name, node.type) for index, node in self.vanishing.items()]
 

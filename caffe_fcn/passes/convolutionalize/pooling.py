@@ -8,9 +8,9 @@ InnerProducts behind it, take any size already and stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from math import prod
 
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.images import is_map
 from caffe_fcn.net.shapes import Shapes
 
 
@@ -60,9 +60,3 @@ def gate_join(graph: Graph, shapes: Shapes, node: Node) -> Node | None:
 def gated_layers(graph: Graph, node: Node, join: Node) -> set[int]:
     """The indices of the layers between a gate's pooling and its join."""
     return {follower.index for follower in descendants(graph, node.tops[0], lambda layer: layer is join)} - {join.index}
-
-
-def is_map(shapes: Shapes, blob: Blob) -> bool:
-    """Whether BLOB has spatial axes, and more than one position along them."""
-    shape = shapes.blobs[blob]
-    return isinstance(shape, tuple) and len(shape) > 2 and prod(shape[2:]) > 1

@@ -13,7 +13,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, show
-from caffe_fcn.passes.edits import ToConvolution
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.wording import option
 
 

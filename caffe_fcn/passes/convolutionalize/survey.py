@@ -14,12 +14,13 @@ from math import prod
 
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.images import is_map
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.following import Passes, Refuses, Vanishes
 from caffe_fcn.net.layers.views import View, makes_map, map_of, moves_space, product_view, reshaped
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
 from caffe_fcn.passes.convolutionalize.following import order_of, outcome, reshapes
-from caffe_fcn.passes.convolutionalize.pooling import gate_join, gated_layers, is_global, is_map
+from caffe_fcn.passes.convolutionalize.pooling import gate_join, gated_layers, is_global
 from caffe_fcn.wording import option
 
 

@@ -15,9 +15,8 @@ from caffe_fcn.errors import CaffeFcnError, CaffemodelError, OutputError, Weight
 from caffe_fcn.files import hdf5, prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.passes import writing
-from caffe_fcn.passes.weights import WeightPlan
-from caffe_fcn.passes.writing import WeightsOutput, beside, write_outputs
+from caffe_fcn.model import writing
+from caffe_fcn.model.writing import WeightsOutput, beside, write_outputs
 from tests.files.datasets import CAFFES, read, same
 from tests.files.encodings import ENCODINGS, layer, legacy_shape, matrix, model, packed, parsed
 from tests.files.test_caffemodel import LENET
@@ -31,7 +30,7 @@ ARRAY = matrix(6, 20)
 def output(
     weights: WeightFile, changes: dict[int, Change | None] | None = None, types: dict[str, str] | None = None
 ) -> WeightsOutput:
-    return WeightsOutput(weights, WeightPlan(changed(weights, changes or {}), (), (), types or {}))
+    return WeightsOutput(weights, changed(weights, changes or {}), types=types or {})
 
 
 # ---- What is written ----
@@ -91,8 +90,7 @@ def test_the_nets_word_for_a_type_decides_the_axes(tmp_path: Path) -> None:
 def test_the_fields_of_the_net_before_its_layers(tmp_path: Path) -> None:
     head = schema.NetParameter(name="another").SerializeToString()
     with open_weights(LENET / "net.caffemodel") as weights:
-        plan = WeightPlan(changed(weights, {0: None}), (), (), {}, head)
-        write_outputs(None, None, WeightsOutput(weights, plan), str(tmp_path / "w"))
+        write_outputs(None, None, WeightsOutput(weights, changed(weights, {0: None}), head), str(tmp_path / "w"))
     net, old = parsed(tmp_path / "w"), parsed(LENET / "net.caffemodel")
     assert (net.name, old.name) == ("another", "lenet")
     assert list(net.layer) == list(old.layer)[1:]

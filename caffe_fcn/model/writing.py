@@ -1,10 +1,11 @@
-"""A plan carried out: written under temporary names, read back, checked, and only then given its names."""
+"""A model written: under temporary names, read back, checked, and only then given its names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.errors import CaffemodelError, OutputError
@@ -17,10 +18,9 @@ from caffe_fcn.files.reading import reading
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.files.stdout import STDOUT, stdout, to_stdout
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.model.entries import Held
+from caffe_fcn.model.entries import Held, with_current_shapes
+from caffe_fcn.model.model import Model
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.passes.conversion import Plan
-from caffe_fcn.passes.weights import WeightPlan, for_hdf5
 
 Progress: TypeAlias = Callable[[int], None] | None
 """Gets the count of bytes written so far."""
@@ -39,8 +39,24 @@ def beside(path: str, suffix: str) -> str:
     return f"{stem}_fcn{suffix}"
 
 
-def carry_out(
-    plan: Plan,
+class WeightsOutput(NamedTuple):
+    """Weights to be written: the LAYERS that came of those of a file, WEIGHTS, and the HEAD, the fields of the net in
+    front of them, where these change. TYPES and PARAMS are the types of the net's layers, and the shapes that it gives
+    their blobs, by name: an HDF5 file has blobs of today's axes only."""
+
+    weights: WeightFile
+    layers: tuple[Held, ...]
+    head: bytes | None = None
+    types: Mapping[str, str] = MappingProxyType({})
+    params: Mapping[str, Sequence[Shape]] = MappingProxyType({})
+
+    def layers_for(self, name: str) -> tuple[Held, ...]:
+        """The layers, for a file of this NAME."""
+        return with_current_shapes(self.layers, self.types, self.params) if is_hdf5_name(name) else self.layers
+
+
+def write_model(
+    model: Model,
     text_path: str | None,
     weights_path: str | None,
     *,
@@ -48,18 +64,12 @@ def carry_out(
     progress: Progress = None,
     check: Check = None,
 ) -> None:
-    """Write what PLAN says to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or
-    neither; what goes to stdout goes last, because it cannot be taken back. Where both are files, CHECK sees them
-    first."""
-    weights = WeightsOutput(plan.weights, plan.weight_plan) if plan.weights and plan.weight_plan else None
-    write_outputs(plan.document, text_path, weights, weights_path, force=force, progress=progress, check=check)
-
-
-class WeightsOutput(NamedTuple):
-    """Weights, and what becomes of them."""
-
-    weights: WeightFile
-    plan: WeightPlan
+    """Write MODEL to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or neither; what goes
+    to stdout goes last, because it cannot be taken back. Where both are files, CHECK sees them first."""
+    weights = None
+    if model.weights is not None:
+        weights = WeightsOutput(model.weights, model.held, types=model.types, params=model.params)
+    write_outputs(model.document, text_path, weights, weights_path, force=force, progress=progress, check=check)
 
 
 def write_outputs(
@@ -72,7 +82,7 @@ def write_outputs(
     progress: Progress = None,
     check: Check = None,
 ) -> None:
-    """Write DOCUMENT to TEXT_PATH and WEIGHTS to WEIGHTS_PATH, as `carry_out` does. Raises CaffeFcnError."""
+    """Write DOCUMENT to TEXT_PATH and WEIGHTS to WEIGHTS_PATH, as `write_model` does. Raises CaffeFcnError."""
     temps: list[str] = []
     with OutputFiles() as outputs:
         if weights is not None and weights_path is not None and weights_path != STDOUT:
@@ -114,11 +124,12 @@ def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progres
         raise OutputError(f"{output.path}: HDF5 is not written front to back, so no pipe will do; name a file")
     from caffe_fcn.files.hdf5 import write_hdf5  # here, because few need it
 
-    write_hdf5(weights.weights, output.temp, for_hdf5(weights.plan), progress=progress, name=output.path)
+    layers = weights.layers_for(output.path)
+    write_hdf5(weights.weights, output.temp, layers, progress=progress, name=output.path)
 
 
 def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Progress) -> None:
-    write(weights.weights, fd, weights.plan.layers, progress=progress, head=weights.plan.head, name=name)
+    write(weights.weights, fd, weights.layers, progress=progress, head=weights.head, name=name)
 
 
 def _read_back_text(document: Document, temp: str, name: str) -> None:
@@ -133,7 +144,7 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
 
     Raises CaffemodelError.
     """
-    expected = list(_expected(for_hdf5(weights.plan) if is_hdf5_name(name) else weights.plan.layers))
+    expected = list(_expected(weights.layers_for(name)))
     with open_weights(temp, name) as written:
         found = [(r.name, [(blob.shape, blob.count) for blob in r.blobs if not blob.absent]) for r in written.layers]
     found = [entry for entry in found if entry[1]]

@@ -1,4 +1,4 @@
-"""Edits as data: what each does to a layer, to its blobs, and how it says so."""
+"""Changes as data: what each does to a layer, to its blobs, and how it says so."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
+from caffe_fcn.model.changes import Change, Decision, DropLayer, LeftAlone, RenameLayer, Rewire, SetParameter
 from caffe_fcn.model.reorder import Reorder
 from caffe_fcn.model.tensors import Reordered, Repeating, Reshaped
 from caffe_fcn.net.layers.views import Segment
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.edits import (
-    DropLayer,
-    Edit,
-    LeftAlone,
-    RenameLayer,
-    ResizeInput,
-    Rewire,
-    SetParameter,
-    Surgery,
-    ToConvolution,
-    WindowPooling,
-    set_window,
-)
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling, set_window
+from caffe_fcn.passes.resize import ResizeInput
 from caffe_fcn.schema import Message
 from tests.passes.nets import data, fc, layer
 
@@ -40,7 +30,7 @@ def to_convolution(
     for extent in kernel:
         positions *= extent
     segments = (Segment(2, positions, channels_last),)
-    return ToConvolution(index, name, 2, kernel, 5, bias, transposed, segments)
+    return ToConvolution(index, name, 2, kernel, 5, bias, transposed, segments, f"{name}-conv")
 
 
 def net(text: str) -> Message:
@@ -114,12 +104,12 @@ def test_values_move_only_where_they_must() -> None:
 
 def test_columns_of_one_cell_or_one_channel_are_in_order_either_way() -> None:
     assert not to_convolution((1, 1), channels_last=True).reordered
-    single = ToConvolution(1, "fc", 1, (3, 4), 5, True, False, (Segment(1, 12, True),))
+    single = ToConvolution(1, "fc", 1, (3, 4), 5, True, False, (Segment(1, 12, True),), "fc")
     assert not single.reordered
 
 
 def test_descriptions() -> None:
-    edit = ToConvolution(0, "fc6", 256, (6, 6), 4096, True, False, (Segment(256, 36, False),))
+    edit = ToConvolution(0, "fc6", 256, (6, 6), 4096, True, False, (Segment(256, 36, False),), "fc6")
     assert edit.describe() == "256×6×6 → 4096, Convolution 6×6, 37,752,832 parameters"
     assert WindowPooling(0, "pool", (7, 7)).describe() == "global → window 7×7"
     assert DropLayer(0, "flat", "Flatten").describe() == "Flatten dropped"
@@ -156,9 +146,9 @@ def test_parameters_are_set_and_layers_renamed() -> None:
     assert target == schema.LayerParameter(name="new", type="ArgMax", argmax_param={"axis": 1})
 
 
-def test_an_edit_of_no_kind_does_nothing() -> None:
+def test_a_change_of_no_kind_does_nothing() -> None:
     target = schema.LayerParameter(name="a")
-    edit = Edit(0, "a")
+    edit = Change(0, "a")
     edit.apply(target)
     assert target == schema.LayerParameter(name="a")
     assert edit.describe() == "a"
@@ -199,7 +189,7 @@ def test_the_crop_of_a_data_layer() -> None:
 
 
 def test_the_size_in_input_fields_of_the_net() -> None:
-    resize = Surgery((ResizeInput(-1, "", (20, 30), (1,)),))
+    resize = Decision((ResizeInput(-1, "", (20, 30), (1,)),))
     head = fc("fc", "b", 3)
     old = net('input: "a" input: "b" input_dim: [1, 2, 3, 4, 5, 6, 7, 8] ' + head)
     assert list(resize.apply(old)[0].input_dim) == [1, 2, 3, 4, 5, 6, 20, 30]
@@ -210,7 +200,7 @@ def test_the_size_in_input_fields_of_the_net() -> None:
 # ---- Surgery ----
 
 NET = data() + layer("flat", "Flatten", "data") + fc("fc", "flat", 5) + layer("r", "ReLU", "fc", "fc")
-SURGERY = Surgery(
+DECISION = Decision(
     (
         DropLayer(1, "flat", "Flatten"),
         to_convolution((8, 10), index=2),
@@ -222,9 +212,9 @@ SURGERY = Surgery(
 )
 
 
-def test_a_surgery_changes_a_copy_and_says_where_layers_come_from() -> None:
+def test_a_decision_changes_a_copy_and_says_where_layers_come_from() -> None:
     before = net(NET)
-    changed, origins = SURGERY.apply(before)
+    changed, origins = DECISION.apply(before)
     assert before == net(NET)
     assert origins == (0, 2, 3)
     assert [(each.name, each.type, *each.bottom, *each.top) for each in changed.layer] == [
@@ -234,15 +224,15 @@ def test_a_surgery_changes_a_copy_and_says_where_layers_come_from() -> None:
     ]
 
 
-def test_a_surgery_without_edits_changes_nothing() -> None:
+def test_a_decision_without_changes_changes_nothing() -> None:
     before = net(NET)
-    changed, origins = Surgery().apply(before)
+    changed, origins = Decision().apply(before)
     assert changed == before and changed is not before
     assert origins == (0, 1, 2, 3)
 
 
-def test_what_a_surgery_holds() -> None:
-    assert SURGERY.conversions == [SURGERY.edits[1]]
-    assert all(isinstance(edit, Rewire) for edit in SURGERY.edits[3:])
-    assert SURGERY.renamed_layers == {"fc": "fc-conv"}
-    assert [edit.drops for edit in SURGERY.edits] == [True, False, False, False, False]
+def test_what_a_decision_holds() -> None:
+    assert DECISION.of_kind("converted") == [DECISION.changes[1]]
+    assert all(isinstance(edit, Rewire) for edit in DECISION.changes[3:])
+    assert DECISION.new_names == {"fc": "fc-conv"}
+    assert [edit.drops for edit in DECISION.changes] == [True, False, False, False, False]

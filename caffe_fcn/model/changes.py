@@ -1,0 +1,249 @@
+"""The changes that passes make, as data: one small frozen class per kind of change to one layer.
+
+A change applies itself to a typed `LayerParameter`, be it the prototxt's or the header in a caffemodel. One that
+changes parameter blobs says how, one that adds layers says which. Each describes itself, in a line and for JSON.
+Whoever tells of changes, merges those of two phases or carries them out asks for what is said here, and never for a
+class. Nothing here decides anything: a `Decision` is the list that a pass came to for one phase, with the reasons for
+what was left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from caffe_fcn.model.tensors import Tensor
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.schema import Message
+
+
+class NewLayer(NamedTuple):
+    """A layer that was not there, and its parameter blobs, none where the model has no weights."""
+
+    layer: Message
+    tensors: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class Change:
+    """A change to the layer at `index` of the net, called `layer` before the change. An index of -1 stands for the net
+    itself, whose `input` fields may make blobs."""
+
+    index: int
+    """The layer's place in the net, from 0."""
+    layer: str
+    """The layer's name before the change."""
+    drops: ClassVar[bool] = False
+    """Whether the layer goes."""
+    kind: ClassVar[str] = ""
+    """The list that it stands in where changes are told; "" for what only follows from others."""
+    said: ClassVar[tuple[str, ...]] = ()
+    """Fields of the layer in which the word of the prototxt goes before that of a header in weights."""
+    in_weights: ClassVar[bool] = True
+    """Whether the header in weights changes as well."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.layer!r}: {self.describe()}>"
+
+    @property
+    def new_name(self) -> str:
+        """What the layer is called afterwards."""
+        return self.layer
+
+    @property
+    def new_tops(self) -> Mapping[str, str]:
+        """The tops that take other names, old to new."""
+        return {}
+
+    @property
+    def new_bottoms(self) -> Mapping[str, str]:
+        """The bottoms that take other names, old to new."""
+        return {}
+
+    @property
+    def way_round(self) -> str:
+        """How the user keeps the layer as it is, in words that end a sentence; "" where there is no way."""
+        return ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The change as the cells of a table behind the layer's name; the same columns for all of a kind."""
+        return (self.describe(),)
+
+    def apply(self, target: Message) -> None:
+        """Change TARGET, a LayerParameter, or for an index of -1 a NetParameter, in place."""
+
+    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What becomes of the layer's parameter blobs, which are OLD: none where the weights have none."""
+        return old
+
+    def behind(self, layer: Message, tensors: tuple[Tensor, ...]) -> Sequence[NewLayer]:
+        """The new layers that stand behind the layer, which was LAYER with TENSORS before the change."""
+        return ()
+
+    def agrees(self, others: Sequence[Change]) -> bool:
+        """Whether a file serves both this phase and another one that comes to the changes OTHERS."""
+        return self in others
+
+    def describe(self) -> str:
+        """The change in one line for people."""
+        return self.layer
+
+    def document(self) -> dict[str, Any]:
+        """The change for programs."""
+        return {"layer": self.layer, "change": self.describe()}
+
+
+@dataclass(frozen=True, repr=False)
+class DropLayer(Change):
+    """The layer goes; whoever read its top is rewired to its bottom."""
+
+    type: str
+    drops: ClassVar[bool] = True
+    kind: ClassVar[str] = "dropped"
+
+    def describe(self) -> str:
+        return f"{self.type} dropped"
+
+    def document(self) -> dict[str, Any]:
+        return {"layer": self.layer, "type": self.type}
+
+
+@dataclass(frozen=True, repr=False)
+class RenameLayer(Change):
+    """The layer takes another name, so that Caffe does not load weights of the old shape into it."""
+
+    name: str
+
+    @property
+    def new_name(self) -> str:
+        return self.name
+
+    def apply(self, target: Message) -> None:
+        target.name = self.name
+
+    def describe(self) -> str:
+        return f"now {self.name}"
+
+
+@dataclass(frozen=True, repr=False)
+class Rewire(Change):
+    """Bottoms and tops take other names."""
+
+    bottoms: Mapping[str, str] = field(default_factory=dict)
+    tops: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def new_tops(self) -> Mapping[str, str]:
+        return self.tops
+
+    @property
+    def new_bottoms(self) -> Mapping[str, str]:
+        return self.bottoms
+
+    def apply(self, target: Message) -> None:
+        for names, renamed in ((target.bottom, self.bottoms), (target.top, self.tops)):
+            names[:] = [renamed.get(name, name) for name in names]
+
+    def describe(self) -> str:
+        changes = {**self.bottoms, **self.tops}
+        return ", ".join(f"{old} → {new}" for old, new in changes.items())
+
+
+@dataclass(frozen=True, repr=False)
+class SetParameter(Change):
+    """One field of the layer's parameters, e.g. ("argmax_param", "axis", 1)."""
+
+    message: str
+    name: str
+    value: int
+    kind: ClassVar[str] = "parameters"
+
+    def apply(self, target: Message) -> None:
+        setattr(getattr(target, self.message), self.name, self.value)
+
+    def describe(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
+@dataclass(frozen=True, repr=False)
+class AddLayers(Change):
+    """New layers, ADDED behind the layer."""
+
+    added: tuple[NewLayer, ...]
+    kind: ClassVar[str] = "added"
+
+    def behind(self, layer: Message, tensors: tuple[Tensor, ...]) -> Sequence[NewLayer]:
+        return self.added
+
+    def describe(self) -> str:
+        return "followed by " + ", ".join(f"{each.layer.name} ({each.layer.type})" for each in self.added)
+
+    def document(self) -> dict[str, Any]:
+        layers = [{"layer": each.layer.name, "type": each.layer.type} for each in self.added]
+        return {"behind": self.layer, "layers": layers}
+
+
+class LeftAlone(NamedTuple):
+    """A layer that could have been meant, and why it stays as it is; `settled`: because the user said so, or
+    because it takes any size of image already."""
+
+    layer: str
+    """The layer's name."""
+    type: str
+    """The layer's type, as Caffe spells it."""
+    reason: str
+    """Why it stays, in words."""
+    settled: bool = False
+    """Whether `strict` lets it pass."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a pass comes to: an ordered list of changes, and the reasons for what was left alone."""
+
+    changes: tuple[Change, ...] = ()
+    left_alone: tuple[LeftAlone, ...] = ()
+    notes: tuple[str, ...] = ()
+    promised: Mapping[Blob, Shape] = field(default_factory=dict)
+    """The nominal shapes of blobs, where these may be others than before; known for one phase."""
+
+    def of_kind(self, *kinds: str) -> list[Change]:
+        """The changes of these KINDS, in the order of the net."""
+        return [change for change in self.changes if change.kind in kinds]
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """Old to new names of layers."""
+        return {each.layer: each.new_name for each in self.changes if each.new_name != each.layer}
+
+    @property
+    def new_tops(self) -> dict[str, str]:
+        """Old to new names of blobs, as their makers call them."""
+        return {old: new for each in self.changes for old, new in each.new_tops.items()}
+
+    def apply(self, net: Message) -> tuple[Message, tuple[int | None, ...]]:
+        """The changed net, and for each of its layers the index in NET that it comes from, None for a new one. NET
+        stays."""
+        by_index: dict[int, list[Change]] = {}
+        for change in self.changes:
+            by_index.setdefault(change.index, []).append(change)
+        changed = type(net)()
+        changed.CopyFrom(net)
+        del changed.layer[:]
+        for change in by_index.get(-1, ()):
+            change.apply(changed)
+        origins: list[int | None] = []
+        for index, layer in enumerate(net.layer):
+            changes = by_index.get(index, ())
+            new = [each.layer for change in changes for each in change.behind(layer, ())]
+            if not any(change.drops for change in changes):
+                changed.layer.append(layer)
+                for change in changes:
+                    change.apply(changed.layer[-1])
+                origins.append(index)
+            changed.layer.extend(new)
+            origins += [None] * len(new)
+        return changed, tuple(origins)
