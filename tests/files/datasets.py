@@ -13,11 +13,15 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import numpy as np
 
+from caffe_fcn.files.caffemodel import WeightFile
+from tests.files.encodings import matrix
 from tests.paths import GOLDEN, ROOT
 
 CAFFES = GOLDEN / "conversions" / "lenet" / "variants" / "net.caffemodel.h5"
 """A file that the reference Caffe has written."""
 
+ARRAY = matrix(6, 20)
+Fill = Callable[[Any], object]
 Blobs = dict[str, dict[str, np.ndarray]]
 """The blobs of each layer by what their datasets are called."""
 
@@ -82,3 +86,67 @@ def memory(program: str, *arguments: str | Path) -> int:
     )
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split("peak")[1]) >> 10
+
+
+def indexed(weights: WeightFile) -> Blobs:
+    """What WEIGHTS holds, as `read` gives it."""
+    return {
+        record.name: {
+            str(position): weights.read_values(blob, 0, blob.count).reshape(blob.shape)
+            for position, blob in enumerate(record.blobs)
+            if not blob.absent
+        }
+        for record in weights.layers
+    }
+
+
+def bfloat(bits: bool = True) -> Any:
+    """A type of numbers that numpy lacks: bfloat16, or a float32 with another bias."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    if bits:
+        kind.set_fields(15, 7, 8, 0, 7)
+        kind.set_size(2)
+    else:
+        kind.set_ebias(126)
+    return kind
+
+
+def of_type(kind: Any) -> Fill:
+    def fill(file: Any) -> None:
+        space = h5py.h5s.create_simple(ARRAY.shape)
+        dataset = h5py.h5d.create(file.create_group("data/fc").id, b"0", kind, space)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, (ARRAY % 128).astype("<f4"))
+        file["behind"] = np.zeros(1000)  # or reading too much would be reading beyond the end
+
+    return fill
+
+
+def stored(**options: Any) -> Fill:
+    kind = options.pop("kind", "<f4")
+    return lambda file: file.create_dataset("data/fc/0", data=(ARRAY % 128).astype(kind), **options)
+
+
+def compact(file: Any) -> None:
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.COMPACT)
+    space = h5py.h5s.create_simple(ARRAY.shape)
+    dataset = h5py.h5d.create(file.create_group("data/fc").id, b"0", h5py.h5t.IEEE_F32LE, space, layout)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, (ARRAY % 128).astype("<f4"))
+
+
+WAYS: dict[str, tuple[Fill, str]] = {
+    "contiguous": (stored(), "float32"),
+    "doubles": (stored(kind="<f8"), "float64"),
+    "halves": (stored(kind="<f2"), "float32"),
+    "big-endian": (stored(kind=">f4"), "float32"),
+    "big-endian doubles": (stored(kind=">f8"), "float64"),
+    "big-endian halves in chunks": (stored(kind=">f2", chunks=(4, 3)), "float32"),
+    "chunks": (stored(chunks=(4, 7)), "float32"),
+    "chunks larger than the array": (stored(chunks=(10, 30), maxshape=(None, None)), "float32"),
+    "gzip": (stored(chunks=(5, 3), compression="gzip", shuffle=True, fletcher32=True), "float32"),
+    "lzf": (stored(chunks=(2, 20), compression="lzf"), "float32"),
+    "doubles in gzip": (stored(kind="<f8", compression="gzip"), "float64"),
+    "compact": (compact, "float32"),
+    "bfloat16": (of_type(bfloat()), "float32"),
+    "another bias": (of_type(bfloat(False)), "float64"),
+}
