@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+import caffe_fcn
 from caffe_fcn import schema
 from caffe_fcn.cli.main import app, run
 from caffe_fcn.schema import Message
-from tests.paths import GOLDEN
+from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
+DIGITS = ROOT / "models" / "digits"
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,27 @@ def lenet(cli: CommandLine) -> CommandLine:
     for name in ("net.prototxt", "net.caffemodel"):
         shutil.copy(LENET / name, cli.path / name)
         (cli.path / name).chmod(0o644)
+    return cli
+
+
+@pytest.fixture(scope="session")
+def digits_and_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the digits net, its twin, and pictures, for tests to copy."""
+    path = tmp_path_factory.mktemp("digits")
+    for suffix in ("prototxt", "caffemodel"):
+        shutil.copy(DIGITS / f"digits.{suffix}", path / f"net.{suffix}")
+    for name in ("scattered.png", "labels.txt"):
+        shutil.copy(DIGITS / name, path / name)
+    files = ("net.prototxt", "net.caffemodel", "fcn.prototxt", "fcn.caffemodel")
+    caffe_fcn.convert(*(path / name for name in files))
+    Image.open(path / "scattered.png").crop((128, 168, 148, 188)).save(path / "window.png")
+    return path
+
+
+@pytest.fixture
+def digits(cli: CommandLine, digits_and_twin: Path) -> CommandLine:
+    """The command line in a directory with the digits net, its twin, and pictures."""
+    shutil.copytree(digits_and_twin, cli.path, dirs_exist_ok=True)
     return cli
 
 

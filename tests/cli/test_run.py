@@ -1,4 +1,4 @@
-"""`caffe-fcn run`: what it tells, the files it makes, its documents and exit codes, and bad input."""
+"""`caffe-fcn run`: what it tells, the files it makes, and its documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,71 +18,13 @@ from PIL import Image
 
 from caffe_fcn import schema
 from caffe_fcn.cli.verify import ENGINES
-from caffe_fcn.engines import onnxruntime
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import ExtraError
-from caffe_fcn.predict.images import picture as images
-from tests.cli.conftest import CommandLine, Result, listing, the_message
-from tests.engines.nets import net_of, weights_of
-from tests.passes.nets import data, layer
+from tests.cli.conftest import CommandLine, Result
+from tests.cli.running import FCN, NAMED, NET, SCALE, SCHEMA, checked, refuses, rejects, runs, truth
 from tests.paths import CASES, GOLDEN, ROOT, SHARED_MODELS
 
-DIGITS = ROOT / "models" / "digits"
-SCALE = "0.00392157"
-SCHEMA = json.loads((ROOT / "docs" / "schema" / "run.json").read_bytes())
 TIMING = json.loads((ROOT / "docs" / "schema" / "benchmark.json").read_bytes())
-NET = ("net.prototxt", "net.caffemodel")
-FCN = ("fcn.prototxt", "fcn.caffemodel")
-NAMED = ("--scale", SCALE, "--labels", "labels.txt")
-
-
-@pytest.fixture
-def digits(cli: CommandLine) -> CommandLine:
-    """The digits net, its twin, and pictures."""
-    for name, copy in (("digits.prototxt", NET[0]), ("digits.caffemodel", NET[1])):
-        shutil.copy(DIGITS / name, cli.path / copy)
-    for name in ("scattered.png", "labels.txt"):
-        shutil.copy(DIGITS / name, cli.path / name)
-    cli.converts(*NET, "-o", FCN[0], "-w", FCN[1])
-    Image.open(cli.path / "scattered.png").crop((128, 168, 148, 188)).save(cli.path / "window.png")
-    return cli
-
-
-def runs(cli: CommandLine, *arguments: str | Path) -> Result:
-    """A run that must succeed."""
-    result = cli.run("run", *arguments)
-    assert result.code == 0, result.err
-    return result
-
-
-def refuses(cli: CommandLine, *arguments: str | Path) -> str:
-    """What a run tells that must fail with exit code 1, one message, and nothing written."""
-    before = listing(cli.path)
-    result = cli.run("run", *arguments)
-    assert (result.code, result.out) == (1, b""), result.err
-    assert listing(cli.path) == before
-    return the_message(result.err)
-
-
-def rejects(cli: CommandLine, *arguments: str | Path) -> str:
-    """What a run tells that must fail as wrong usage: exit code 2, and nothing written."""
-    before = listing(cli.path)
-    result = cli.run("run", *arguments)
-    assert (result.code, result.out) == (2, b""), result.err
-    assert listing(cli.path) == before and "Traceback" not in result.err
-    return result.err.splitlines()[-1]
-
-
-def checked(document: Any) -> Any:
-    """DOCUMENT, if the schema describes it."""
-    jsonschema.Draft202012Validator(SCHEMA).validate(document)
-    return document
-
-
-def truth() -> Iterator[tuple[int, float, float]]:
-    """The digits in the picture: which, and the row and column of the middle."""
-    for each in json.loads((DIGITS / "scattered.json").read_bytes())["digits"]:
-        yield each["digit"], each["center"][1], each["center"][0]
 
 
 # ---- What it tells ----
@@ -432,74 +373,6 @@ def test_memory_does_not_grow_with_the_picture(digits: CommandLine) -> None:
     assert peak < 800 << 10  # in one piece, the net alone takes five times as much
 
 
-# ---- Many pictures ----
-
-
-@pytest.mark.parametrize("option", ["--labels", "--mean"])
-def test_no_input_is_overwritten(digits: CommandLine, option: str) -> None:
-    (digits.path / "x.npy").write_text("anything")
-    told = digits.run("run", *FCN, "scattered.png", option, "x.npy", "-o", "x.npy", "--force")
-    assert told.code == 1 and "the same file as the input x.npy" in told.err
-    assert (digits.path / "x.npy").read_text() == "anything"
-
-
-def test_pixels_that_go_in_as_they_are_are_told_once(digits: CommandLine) -> None:
-    told = "note: pixels of 0 to 255 go in as they are; "
-    assert runs(digits, *NET, "window.png", "window.png").err.count(told) == 1
-    for words in (("--scale", SCALE), ("--mean", "0")):
-        assert told not in runs(digits, *NET, "window.png", *words).err
-
-
-@pytest.mark.thorough
-def test_folders_globs_and_lists(digits: CommandLine) -> None:
-    folder = digits.path / "in"
-    folder.mkdir()
-    for name in ("b.png", "a.PNG"):
-        shutil.copy(digits.path / "window.png", folder / name)
-    (folder / "notes.txt").write_text("no picture")
-    (digits.path / "list").write_text("in/b.png window.png")
-    for words, names in (
-        (["in"], ["in/a.PNG", "in/b.png"]),
-        (["in/*.[pP]*"], ["in/a.PNG", "in/b.png"]),
-        (["@list"], ["in/b.png", "window.png"]),
-    ):
-        document = checked(runs(digits, *NET, *words, "--json").document)
-        assert [each["picture"] for each in document["pictures"]] == names
-    told = runs(digits, *FCN, "in", "--scale", SCALE, "--out-dir", "out", "-o", ".npz", "--label-map", "labels.png")
-    assert sorted(path.name for path in (digits.path / "out").iterdir()) == [
-        *("a.npz", "a_labels.png", "b.npz", "b_labels.png")
-    ]
-    assert told.err == "wrote out/a.npz, out/a_labels.png\nwrote out/b.npz, out/b_labels.png\n"
-
-
-@pytest.mark.thorough
-def test_one_bad_picture_among_many(digits: CommandLine) -> None:
-    (digits.path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    result = digits.run("run", *NET, "window.png", "bad.png", "nowhere.png", "window.png", "--json")
-    assert result.code == 1
-    pictures = checked(result.document)["pictures"]
-    assert ["error" in each for each in pictures] == [False, True, True, False]
-    assert pictures[2]["error"] == "nowhere.png: No such file or directory"
-    lines = result.err.splitlines()
-    assert lines[0].startswith("caffe-fcn: bad.png: ") and lines[1] == f"caffe-fcn: {pictures[2]['error']}"
-    assert lines[2:] == ["caffe-fcn: 2 of 4 pictures failed"]
-    result = digits.run("run", *FCN, "bad.png", "nowhere.png", "--out-dir", "out", "-o", ".npy")
-    assert result.code == 1 and "out" not in digits.names
-
-
-def test_names_that_would_collide(digits: CommandLine) -> None:
-    (digits.path / "sub").mkdir()
-    shutil.copy(digits.path / "window.png", digits.path / "sub" / "window.bmp")
-    told = rejects(digits, *FCN, "window.png", "sub/window.bmp", "--out-dir", "out", "-o", ".npy")
-    assert told.endswith("window.png and sub/window.bmp would both become out/window.npy; run them apart")
-
-
-def test_the_largest_folder_there_is_none_of(digits: CommandLine) -> None:
-    (digits.path / "empty").mkdir()
-    assert refuses(digits, *NET, "empty").startswith("empty: expected a folder with pictures, found none (.bmp")
-    assert refuses(digits, *NET, "no*.png") == "no*.png: expected pictures, found no file that is called so"
-
-
 # ---- Documents ----
 
 
@@ -566,158 +439,3 @@ def test_golden_models(cli: CommandLine, name: str) -> None:
                 assert cli.run("run", *words).code == 0
                 found, expected = np.load(cli.path / "m.npy"), golden[key][0]
                 np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
-
-
-# ---- Bad input ----
-
-
-def test_extras_that_are_not_installed(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> Any:
-        raise ExtraError("needs the packages of the extra: pip install 'caffe-fcn[run]'")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(images, "pillow", missing)
-        assert "pip install 'caffe-fcn[run]'" in refuses(digits, *NET, "window.png")
-    monkeypatch.setattr(onnxruntime, "onnxruntime", missing)
-    assert "pip install 'caffe-fcn[run]'" in refuses(digits, *NET, "window.png")
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (b"", "found an empty file"),
-        (b"just text", "expected a picture"),
-        (b"\x93NUMPY\x01\x00", "damaged"),
-    ],
-    ids=["empty", "text", "npy"],
-)
-def test_pictures_that_are_none(digits: CommandLine, data: bytes, told: str) -> None:
-    (digits.path / "x.png").write_bytes(data)
-    message = refuses(digits, *FCN, "x.png", "-o", "m.npy", "--label-map", "l.png")
-    assert message.startswith("x.png: ") and told in message
-
-
-def test_too_many_pixels(digits: CommandLine) -> None:
-    told = refuses(digits, *FCN, "scattered.png", "--max-pixels", "1000")
-    assert told.startswith("scattered.png: expected at most 1,000 pixels, found 192×256; --max-pixels 49152 ")
-    told = refuses(digits, *FCN, "scattered.png", "--scales", "100", "--max-pixels", "100000")
-    assert "expected at most 100,000 pixels" in told
-
-
-def test_labels_of_another_net(digits: CommandLine) -> None:
-    (digits.path / "ten.txt").write_text("\n".join("0123456789"))
-    told = refuses(digits, *FCN, "scattered.png", "--labels", "ten.txt")
-    assert told.startswith("ten.txt: expected 11 labels, one a line for each class of the net, found 10")
-
-
-def test_weights_with_nan(digits: CommandLine) -> None:
-    net = schema.NetParameter.FromString((digits.path / FCN[1]).read_bytes())
-    next(each for each in net.layer if each.name == "conv2").blobs[0].data[7] = float("nan")
-    (digits.path / FCN[1]).write_bytes(net.SerializeToString())
-    told = refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
-    assert told.startswith("fcn.caffemodel: layer 'conv2', blob 0: expected numbers, found NaN or infinity")
-
-
-def test_weights_of_another_net(digits: CommandLine) -> None:
-    assert "holds no weights for layer 'ip1-conv'" in refuses(digits, FCN[0], NET[1], "scattered.png")
-    other = GOLDEN / "conversions" / "rnet" / "net.caffemodel"
-    assert "net.caffemodel: " in refuses(digits, FCN[0], other, "scattered.png")
-
-
-def test_a_gpu_that_is_not_there(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = onnxruntime.onnxruntime()
-    monkeypatch.setattr(package, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    told = refuses(digits, *FCN, "scattered.png", "--gpu")
-    assert told.startswith("--gpu: the onnxruntime that is installed has no GPU support (CPUExecutionProvider); pip ")
-    assert "runs on the CPU only" in refuses(digits, *FCN, "scattered.png", "--gpu", "--engine", "opencv")
-    monkeypatch.setattr(package, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    assert "cannot use CUDAExecutionProvider here" in refuses(digits, *FCN, "scattered.png", "--gpu")
-
-
-@pytest.mark.thorough
-def test_low_memory(digits: CommandLine) -> None:
-    for name, options in (("a.npy", []), ("b.npy", ["--low-memory"])):
-        runs(digits, *FCN, "scattered.png", "--scale", SCALE, "-o", name, *options)
-    np.testing.assert_allclose(np.load(digits.path / "b.npy"), np.load(digits.path / "a.npy"), rtol=1e-5)
-    told = refuses(digits, *FCN, "scattered.png", "--low-memory", "--engine", "opencv")
-    assert "the engine opencv has no setting for less memory; use --engine onnxruntime" in told
-
-
-def test_blobs(digits: CommandLine) -> None:
-    runs(digits, *FCN, "scattered.png", "--blob", "conv2", "-o", "m.npy")
-    assert np.load(digits.path / "m.npy").shape[0] == 32
-    assert (
-        refuses(digits, *FCN, "scattered.png", "--blob", "con2")
-        .partition("; ")[2]
-        .startswith("expected one of 'conv2', 'conv1', ")
-    )
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [*NET],
-        [*NET, ""],
-        [*NET, "-"],
-        ["-", "-", "window.png"],
-        [*FCN, "window.png", "-o", "m.txt"],
-        [*FCN, "window.png", "--heatmap", "m.jpg"],
-        [*FCN, "window.png", "--class", "1"],
-        [*FCN, "window.png", "scattered.png", "-o", "m.npy"],
-        [*FCN, "window.png", "scattered.png", "-o", "-"],
-        [*FCN, "window.png", "--out-dir", "out"],
-        [*FCN, "window.png", "--out-dir", "out", "-o", "a/b.npy"],
-        [*FCN, "window.png", "--out-dir", "out", "-o", "-"],
-        [*FCN, "window.png", "--scales", "1,1"],
-        [*FCN, "window.png", "--scales", "-1"],
-        [*FCN, "window.png", "--scales", "nan"],
-        [*FCN, "window.png", "--scale", "0"],
-        [*FCN, "window.png", "--resize", "1x2x3"],
-        [*FCN, "window.png", "--top", "0"],
-        [*FCN, "window.png", "--tile", "0"],
-        [*FCN, "window.png", "--engine", "tea"],
-    ],
-    ids=lambda arguments: " ".join(arguments[2:]),
-)
-def test_wrong_usage(digits: CommandLine, arguments: list[str]) -> None:
-    assert rejects(digits, *arguments).startswith("Error: ")
-
-
-@pytest.mark.thorough
-def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: CommandLine) -> None:
-    """One of which it is brought to; at other scales too."""
-    half = layer("p", "Pooling", "data", "p", "pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
-    up = layer("up", "Deconvolution", "p", "up", "convolution_param { num_output: 3 kernel_size: 4 stride: 4 }")
-    text = data(shape="1 3 16 16") + half + up + layer("join", "Eltwise", "up data")
-    cli.write(net=text)
-    with weights_of(net_of(text), cli.path / "net.caffemodel"):
-        pass
-    Image.fromarray(np.zeros((18, 22, 3), np.uint8)).save(cli.path / "p.png")
-    told = refuses(cli, *NET, "p.png")
-    assert "a picture of 18×22 pixels does not suit the net" in told
-    assert "heights and widths that are multiples of 4, such as 16x20 and 20x24; bring the picture there with" in told
-    assert "multiples of 4, such as 36x44" in refuses(cli, *NET, "p.png", "--resize", "37x44")
-    assert "multiples of 4, such as 8x8" in refuses(cli, *NET, "p.png", "--resize", "20x20", "--scales", "1,0.5")
-    runs(cli, *NET, "p.png", "--resize", "20x24")
-
-
-@pytest.mark.thorough
-def test_large_weights_are_prepared_for_much_work_only(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which takes longer than a few small pictures do."""
-    asked: list[bool] = []
-
-    def load(self: onnxruntime.OnnxRuntime, *arguments: Any, **options: Any) -> Any:
-        asked.append(self.low_memory)
-        return loaded(self, *arguments, **options)
-
-    loaded = onnxruntime.OnnxRuntime.load
-    monkeypatch.setattr(onnxruntime.OnnxRuntime, "load", load)
-    many = [f"{number}.png" for number in range(4)]
-    for name in many:
-        shutil.copy(digits.path / "scattered.png", digits.path / name)
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (1300, 1300, 3), "u1")).save(digits.path / "large.png")
-    for pictures in ([many[0]], many, ["large.png"]):
-        runs(digits, *FCN, *pictures, "--scale", SCALE)
-    assert asked == [True, False, False]
-    assert digits.run("verify", *NET, *FCN).code == 0
-    assert all(asked[3:]) and len(asked) > 4

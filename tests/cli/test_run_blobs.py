@@ -11,7 +11,7 @@ import pytest
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntimeSession
 from tests.cli.conftest import CommandLine
-from tests.cli.test_run import checked, refuses, runs
+from tests.cli.running import checked, refuses, runs
 from tests.engines.nets import net_of, weights_of
 from tests.paths import SHARED_MODELS
 

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from tests.cli.conftest import CommandLine
-from tests.cli.test_run import checked, refuses, rejects, runs
+from tests.cli.running import checked, refuses, rejects, runs
 from tests.engines.nets import net_of, weights_of
 from tests.passes.nets import layer
 from tests.paths import SHARED_MODELS

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import caffe_fcn
 from caffe_fcn import schema
 from caffe_fcn.cli.verify import ENGINES, PROOFS
 from caffe_fcn.engines import onnxruntime
@@ -35,12 +36,20 @@ FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemod
 SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("verify", "convert")}
 
 
-@pytest.fixture
-def pair(cli: CommandLine) -> CommandLine:
-    """LeNet and its twin."""
+@pytest.fixture(scope="module")
+def lenet_and_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with LeNet and its twin, for tests to copy."""
+    path = tmp_path_factory.mktemp("lenet")
     for name in FILES[:2]:
-        shutil.copy(LENET / name, cli.path / name)
-    cli.converts(*FILES[:2])
+        shutil.copy(LENET / name, path / name)
+    caffe_fcn.convert(*(path / name for name in FILES[:2]))
+    return path
+
+
+@pytest.fixture
+def pair(cli: CommandLine, lenet_and_twin: Path) -> CommandLine:
+    """LeNet and its twin."""
+    shutil.copytree(lenet_and_twin, cli.path, dirs_exist_ok=True)
     return cli
 
 
