@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
+from caffe_fcn.files.layout import layout_beside
 from caffe_fcn.files.literals import enumerator
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, TextEdit
 from caffe_fcn.files.removal import REST_OF_LINE, kept_comments, without_fields, without_values
@@ -189,11 +190,16 @@ class _Writer:
                 first = min(owner.start for owner in following)
                 before = [owner for owner in before if owner.end <= first]
             anchor = after if after is not None else max((owner.end for owner in before), default=None)
-            lines = _render(descriptor, value)
+            lines, apart = _render(descriptor, value), False
+            siblings = [owner for number, owner in kept if number == descriptor.number] if top else []
+            if siblings and _is_message(descriptor):
+                place = min(owner.start for owner in siblings) if anchor is None else anchor
+                layout = layout_beside(self.document, siblings, place)
+                lines, apart = layout.lines(lines), layout.apart
             if several_lines:
                 indent = self._indent(block, top)
                 body = [indent + line for line in lines]
-                self._insert_lines(block, anchor, following if anchor is None else [], body, top)
+                self._insert_lines(block, anchor, following if anchor is None else [], body, top, apart)
             else:
                 at = self._inline_anchor(block, anchor)
                 self.edits.append(TextEdit(at, at, " " + " ".join(line.strip() for line in lines)))
@@ -205,15 +211,19 @@ class _Writer:
         return separator.end() if separator else anchor
 
     def _insert_lines(
-        self, block: Block, anchor: int | None, following: Sequence[Field], body: Sequence[str], top: bool
+        self, block: Block, anchor: int | None, following: Sequence[Field], body: Sequence[str], top: bool, apart: bool
     ) -> None:
+        """Add BODY behind ANCHOR, or where that is None in front of those FOLLOWING; with an empty line between if they
+        are APART."""
         if anchor is None and top:
+            body = [*body, ""] if apart else body
             self._insert_in_front(min((owner.start for owner in following), default=None), body)
             return
         at = block.start + 1 if anchor is None else anchor
         rest = REST_OF_LINE.match(self.text, at)
         if rest and rest.end() <= block.end:
             newline = self.document.newline_at(rest.end())
+            body = ["", *body] if apart else body
             self.edits.append(TextEdit(rest.end(), rest.end(), "".join(newline + line for line in body)))
         else:  # something else follows on this line
             at = self._inline_anchor(block, at)

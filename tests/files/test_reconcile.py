@@ -160,7 +160,7 @@ PAIRS = {
     ),
     "at the top": ("layer { }\n", 'name: "a"\nlayer { }\n'),
     "at the top, behind a mark": ("\ufefflayer { }\n", '\ufeffname: "a"\nlayer { }\n'),
-    "at the end of a file without a newline": ("layer { }", "layer { }\nlayer {\n}"),
+    "at the end of a file without a newline": ("layer { }", "layer { }\nlayer { }"),
     "at the top, in the middle of a line": ("fork {\n} layer {\n}\n", 'fork {\n} name: "a" layer {\n}\n'),
     "behind unknown fields alone": ("colour: RED", 'colour: RED\nname: "a"\n'),
     "behind a comment alone": ("# a net", '# a net\nname: "a"\n'),
@@ -200,26 +200,26 @@ LAYERS = {
         [2],
         "layer { name: 'c' }\n",
     ),
-    "in front": ("# 1\nlayer { name: 'b' }\n", [None, 0], "# 1\nlayer {\n  name: \"x\"\n}\nlayer { name: 'b' }\n"),
+    "in front": ("# 1\nlayer { name: 'b' }\n", [None, 0], "# 1\nlayer { name: 'x' }\nlayer { name: 'b' }\n"),
     "in front, behind the name": (
         "# 1\nname: 'n' # 2\n\nlayer { name: 'b' }\n",
         [None, 0],
-        "# 1\nname: 'n' # 2\nlayer {\n  name: \"x\"\n}\n\nlayer { name: 'b' }\n",
+        "# 1\nname: 'n' # 2\nlayer { name: 'x' }\n\nlayer { name: 'b' }\n",
     ),
     "in front, behind a mark": (
         "\ufefflayer { name: 'b' }\n",
         [None, 0],
-        "\ufefflayer {\n  name: \"x\"\n}\nlayer { name: 'b' }\n",
+        "\ufefflayer { name: 'x' }\nlayer { name: 'b' }\n",
     ),
     "between": (
         "layer { name: 'a' }  # 1\n\n# 2\nlayer { name: 'b' }\n",
         [0, None, 1],
-        "layer { name: 'a' }  # 1\nlayer {\n  name: \"x\"\n}\n\n# 2\nlayer { name: 'b' }\n",
+        "layer { name: 'a' }  # 1\n\nlayer { name: 'x' }\n\n# 2\nlayer { name: 'b' }\n",
     ),
     "at the end": (
         "layer { name: 'a' }\r\n# 1",
         [0, None],
-        "layer { name: 'a' }\r\nlayer {\r\n  name: \"x\"\r\n}\r\n# 1",
+        "layer { name: 'a' }\r\nlayer { name: 'x' }\r\n# 1",
     ),
     "all replaced": ("layer { name: 'a' } # 1", [None], '# 1\nlayer {\n  name: "x"\n}\n'),
     "of a list": (
@@ -228,6 +228,55 @@ LAYERS = {
         "layer [{ name: 'a' }, { name: 'c' }]\n",
     ),
 }
+
+
+NEIGHBOURS = {
+    "many lines": (
+        'layer {\n  name: "a"\n  param {\n    lr_mult: 1\n  }\n}\n',
+        'layer {\n  name: "n"\n  type: "T"\n  param {\n    lr_mult: 2\n  }\n  param {\n    lr_mult: 0\n  }\n}\n',
+    ),
+    "messages inside on one line": (
+        'layer {\n  name: "a"\n  param { lr_mult: 1 }\n}\n',
+        'layer {\n  name: "n"\n  type: "T"\n  param { lr_mult: 2 }\n  param { lr_mult: 0 }\n}\n',
+    ),
+    "told by a neighbour further away": (
+        "layer {\n    name: 'b'\n    param { lr_mult: 1 }\n}\n\nlayer {\n}\n",
+        "\nlayer {\n    name: 'n'\n    type: 'T'\n    param { lr_mult: 2 }\n    param { lr_mult: 0 }\n}\n",
+    ),
+    "one line": (
+        "layer { name: 'a' }\n",
+        "layer { name: 'n' type: 'T' param { lr_mult: 2 } param { lr_mult: 0 } }\n",
+    ),
+    "tabs, no spaces": (
+        'layer{\n\tname:"a"\n\tparam{\n\t\tlr_mult:1\n\t}\n}\n',
+        'layer{\n\tname:"n"\n\ttype:"T"\n\tparam{\n\t\tlr_mult:2\n\t}\n\tparam{\n\t\tlr_mult:0\n\t}\n}\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("in_front", [False, True])
+@pytest.mark.parametrize(("before", "added"), NEIGHBOURS.values(), ids=NEIGHBOURS.keys())
+def test_new_layers_are_laid_out_as_their_neighbours(before: str, added: str, in_front: bool, windows: bool) -> None:
+    document = parse(before.replace("\n", "\r\n") if windows else before)
+    old, new = read(document), schema.message_class("NetParameter")()
+    more = new.layer.add(name="n", type="T")
+    more.param.add(lr_mult=2)
+    more.param.add(lr_mult=0)
+    new.layer.extend(old.layer)
+    origins = [None, *range(len(old.layer))]
+    if not in_front:
+        new.layer.append(new.layer[0])
+        del new.layer[0]
+        origins = [*origins[1:], None]
+    text = reconciled(document, new, origins).text.replace("\r\n", "\n")
+    assert text == (added.lstrip("\n") + "\n" * added.startswith("\n") + before if in_front else before + added)
+
+
+def test_a_string_that_needs_them_keeps_its_quotes() -> None:
+    document = parse("layer { name: 'a' }\n")
+    new = schema.message_class("NetParameter")(layer=[*read(document).layer, schema.LayerParameter(name="it's")])
+    assert reconciled(document, new, [0, None]).text == "layer { name: 'a' }\nlayer { name: \"it\\'s\" }\n"
 
 
 @pytest.mark.parametrize(("before", "origins", "after"), LAYERS.values(), ids=LAYERS.keys())
