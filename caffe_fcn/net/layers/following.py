@@ -6,7 +6,7 @@ reason (`Refuses`). An axis that a layer names is an axis of the original and is
 same only along the channels, or along the batch. A refusal is a value; whoever asked decides what it means.
 """
 
-from __future__ import annotations
+# Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -55,7 +55,7 @@ Outcome: TypeAlias = Passes | Vanishes | Refuses
 class Place(NamedTuple):
     """A layer, the views of its bottoms (None for one that is no map), and the shapes of its tops in the original."""
 
-    node: Node
+    node: "Node"
     views: tuple[View | None, ...]
     tops: tuple[Shape | Unknown, ...]
 

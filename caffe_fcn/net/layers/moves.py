@@ -4,7 +4,7 @@ The rule of a layer type says its move along each axis, and why the top is not a
 fields and coordinates are both worked out from it.
 """
 
-from __future__ import annotations
+# Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -56,7 +56,7 @@ class Resample(NamedTuple):
 KEEP = Slide(1, 1, 0)
 """How a layer makes a cell of the one in its place."""
 
-Move: TypeAlias = "Slide | Spread | Resample"
+Move: TypeAlias = Slide | Spread | Resample
 
 
 class Way(NamedTuple):
@@ -68,14 +68,14 @@ class Way(NamedTuple):
     border: tuple[Reason, ...] = ()
 
 
-Ways: TypeAlias = "tuple[Way, ...]"
+Ways: TypeAlias = tuple[Way, ...]
 
 
 class Site(NamedTuple):
     """A layer in its surroundings: the shapes of its bottom that is a map, and of its top, which is at POSITION."""
 
-    node: Node
-    graph: Graph
+    node: "Node"
+    graph: "Graph"
     bottom: Shape
     top: Shape
     position: int = 0
@@ -100,7 +100,7 @@ class Site(NamedTuple):
         return Reason(cause, self.node.name, axis=axis, whole=whole)
 
 
-MovesRule: TypeAlias = "Callable[[Site], Ways | None]"
+MovesRule: TypeAlias = Callable[[Site], Ways | None]
 """What a layer does along each spatial axis; None where its top is no map."""
 
 

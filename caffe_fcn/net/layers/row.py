@@ -6,7 +6,7 @@ stops a conversion behind it, one without moves makes no map. ONNX is the one th
 lowering of a type is registered for its name where the operators are known.
 """
 
-from __future__ import annotations
+# Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from caffe_fcn.net.graph import Blob
     from caffe_fcn.net.layers.windows import Windows
 
-Limits: TypeAlias = "tuple[int, int | None]"
+Limits: TypeAlias = tuple[int, int | None]
 """The least and the greatest number of something; None where there is no greatest."""
 
 ShapeRule: TypeAlias = Callable[[Message, Bottoms], Sequence[Top]]
@@ -29,13 +29,13 @@ ParamsRule: TypeAlias = Callable[[Message, Bottoms], Sequence[Shape]]
 LayoutsRule: TypeAlias = Callable[[Message, Bottoms], Sequence[Sequence[Shape]]]
 ObjectsRule: TypeAlias = Callable[[Message, Bottoms], Iterator[tuple[Severity, str]]]
 Test: TypeAlias = Callable[[Message], bool]
-Blobs: TypeAlias = "Sequence[Blob]"
-MapsRule: TypeAlias = "Callable[[Blobs, int], Blobs]"
-WindowsRule: TypeAlias = "Callable[[Message, Shape], Windows]"
+Blobs: TypeAlias = Sequence["Blob"]
+MapsRule: TypeAlias = Callable[[Blobs, int], Blobs]
+WindowsRule: TypeAlias = Callable[[Message, Shape], "Windows"]
 MacsRule: TypeAlias = Callable[[Sequence[Shape], Sequence[Shape], Sequence[Shape]], int]
 """From the shapes of the bottoms, the tops and the parameter blobs."""
 FillersRule: TypeAlias = Callable[[Message, Sequence[Shape]], Sequence[str]]
-OrderRule: TypeAlias = Callable[[Message, int], "tuple[int, ...]"]
+OrderRule: TypeAlias = Callable[[Message, int], tuple[int, ...]]
 
 ONE: Limits = (1, 1)
 SOME: Limits = (1, None)

@@ -9,7 +9,7 @@ A reshaping never moves a value, so it changes the axes of a view and nothing el
 moves the channels behind the positions, or back. What other layers do to a view, their rows say (`following`).
 """
 
-from __future__ import annotations
+# Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
 
 from collections.abc import Iterable, Sequence
 from math import prod
@@ -45,7 +45,7 @@ class View(NamedTuple):
     views of one order are equal.
     """
 
-    blob: Blob
+    blob: "Blob"
     shape: Shape
     axes: Shape
     segments: tuple[Segment, ...]
@@ -94,18 +94,18 @@ class View(NamedTuple):
         return prod(self.axes[axis + 1 :])
 
 
-def map_view(blob: Blob, shape: Shape) -> View:
+def map_view(blob: "Blob", shape: Shape) -> View:
     """The map BLOB, of SHAPE N×C×spatial, as it is."""
     return View(blob, shape, shape, in_order((Segment(shape[1], prod(shape[2:]), False),)))
 
 
-def product_view(blob: Blob, view: View, outputs: int) -> View:
+def product_view(blob: "Blob", view: View, outputs: int) -> View:
     """What the Convolution over all of VIEW makes as BLOB, where the original has a vector of OUTPUTS values."""
     made = map_view(blob, (view.shape[0], outputs, *(1 for _ in view.spatial)))
     return made._replace(axes=made.shape[:2])
 
 
-def map_of(blob: Blob, shape: Shape | Unknown) -> View | None:
+def map_of(blob: "Blob", shape: Shape | Unknown) -> View | None:
     """BLOB as it is, if it is a map: if it has spatial axes."""
     return map_view(blob, shape) if isinstance(shape, tuple) and len(shape) > 2 else None
 
