@@ -12,23 +12,9 @@ from enum import Enum
 from math import prod
 
 from caffe_fcn.net.geometry import Geometry
-from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape
-
-PROBABILITIES = frozenset({"HardSigmoid", "Sigmoid", "Softmax"})
-"""Types that make scores into probabilities."""
-
-_KEEPING = frozenset({"Crop", "Dropout", "Flatten", "Reshape", "Split"})
-"""Types whose top holds numbers of their bottom."""
-
-_MEASURES = frozenset({"Accuracy", "ArgMax", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SegAccuracy"})
-_OF_SCORES = PROBABILITIES | _MEASURES | {"SigmoidCrossEntropyLoss", "Silence", "SoftmaxWithLoss"}
-"""Types that read the scores of classes."""
-
-_NO_SCORES = frozenset(
-    "ArgMax BNLL DetectionOutput Input LRN MVN Normalize PriorBox Proposal ROIAlign ROIPooling Reduction".split()
-)
-"""Types that make anything but scores."""
 
 
 class Holds(Enum):
@@ -87,28 +73,28 @@ def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_ma
     vector = len(shape) >= 2 and prod(shape[2:]) == 1
     if shape[1:2] < (2,) or not (is_map or vector):
         return Holds.VALUES
-    source, readers = _source(graph, blob), _readers(graph, blob)
-    if source.type in _NO_SCORES or not readers <= _OF_SCORES:
+    made, readers = _made(graph, blob), _readers(graph, blob)
+    if made == "values" or not all(row_of(reader).reads_scores for reader in readers):
         return Holds.VALUES
-    if source.type in PROBABILITIES or readers - {"Silence"}:
+    if made == "probabilities" or readers - {"Silence"}:
         return Holds.CLASSES
-    beside = any(_source(graph, other).type in PROBABILITIES for other in outputs if other != blob)
+    beside = any(_made(graph, other) == "probabilities" for other in outputs if other != blob)
     return Holds.VALUES if beside else Holds.SCORES
 
 
-def _source(graph: Graph, blob: Blob) -> Node:
-    """The layer that made the numbers of BLOB, and not only their order."""
+def _made(graph: Graph, blob: Blob) -> str:
+    """What the numbers of BLOB are by the layer that made them, and not only their order."""
     node = graph.producer[blob]
-    while node.type in _KEEPING and node.bottoms:
+    while row_of(node.type).makes == "same" and node.bottoms:
         node = graph.producer[node.bottoms[0]]
-    return node
+    return row_of(node.type).makes
 
 
 def _readers(graph: Graph, blob: Blob) -> set[str]:
     """The types of the layers that read the numbers of BLOB, also in another order."""
     found: set[str] = set()
     for node in graph.consumers.get(blob, ()):
-        if node.type not in _KEEPING:
+        if row_of(node.type).makes != "same":
             found.add(node.type)
         elif node.bottoms[0] == blob:  # a Crop reads its second bottom for the size alone
             for top in node.tops:

@@ -13,6 +13,7 @@ from caffe_fcn.engines.protocol import Array, Engine, Net, Session
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.proofs.fields import BY_STORED_STATISTICS, effective
@@ -63,7 +64,7 @@ def _joins_items(node: Node, scope: Scope) -> bool:
     if said.get(BY_STORED_STATISTICS) is False:
         return True
     along = (path for path, value in said.items() if path.endswith(".axis") and value == 0)
-    return node.type not in ("Bias", "Scale") and any(along)
+    return row_of(node.type).operand_axis is None and any(along)
 
 
 def _is_of(shape: object, many: int) -> bool:

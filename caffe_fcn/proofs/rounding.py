@@ -67,21 +67,6 @@ def too_coarse() -> str:
 _MOST_BITS = 18
 """So many bits are rounded away at most: six are left."""
 
-_INDEX_BOTTOMS = {"BatchReindex": 1, "Embed": 0, "PSROIPooling": 1, "ROIPooling": 1, "Unpooling": 1, "Upsample": 1}
-"""From which bottom on a layer reads places and not values."""
-
-_INDEX_TOPS = {"ArgMax": 0, "Pooling": 1}
-"""From which top on a layer makes places and not values."""
-
-_BY_WAY_OF_ONE = frozenset({"BNLL", "ELU", "Log", "Sigmoid"})
-"""Types that are computed by way of numbers around one: 1 + exp(x), exp(x) - 1, shift + x."""
-
-_GATED = frozenset({"Mish", "Swish"})
-"""Types that multiply their bottom by such a function."""
-
-_MOVING = frozenset({"Concat", "Slice", "Tile"})
-"""Types that give values another place, beside those that only reorder them."""
-
 
 class Answered(NamedTuple):
     """ITEMS, what the original ANSWERS to them, by blob, and GROUPS of their places that have a scale of their own."""
@@ -164,24 +149,24 @@ def _rounded(
     LOST are the bits that blobs are without already: to round them away once more changes nothing, and is left out."""
     count = terms(node, scope.shapes)
     inside, outside = _bits(sqrt(count / 6)), _bits(sqrt(count) / 3)
-    layer = schema.LayerParameter()
+    row, layer = row_of(node.type), schema.LayerParameter()
     layer.CopyFrom(node.layer)
     for place, blob in enumerate(node.bottoms):
         layer.bottom[place] = names[blob]
-        if place < _INDEX_BOTTOMS.get(node.type, len(node.bottoms)) and lost.get(blob, 0) < inside:
+        if place < _first(row.index_bottoms, node.bottoms) and lost.get(blob, 0) < inside:
             layer.bottom[place] = f"{new} in {place}"
             yield from _rounding(names[blob], layer.bottom[place], inside, factor)
     passed = min((max(lost.get(blob, 0), inside) for blob in node.bottoms), default=0) if _passes(node) else 0
     after: list[Message] = []
     for place, blob in enumerate(node.tops):
         layer.top[place] = names[blob]
-        if place < _INDEX_TOPS.get(node.type, len(node.tops)):
+        if place < _first(row.index_tops, node.tops):
             lost[blob] = max(passed, outside)
             if passed >= outside:
                 continue
             made = layer.top[place] = f"{new} out {place}"
-            if node.type in _BY_WAY_OF_ONE | _GATED:
-                by = names[node.bottoms[0]] if node.type in _GATED else None
+            if row.near_one:
+                by = names[node.bottoms[0]] if row.near_one == "factor" else None
                 after += _shifted(made, f"{made} far", by, factor)
                 made = f"{made} far"
             after += _rounding(made, names[blob], outside, factor)
@@ -189,14 +174,15 @@ def _rounded(
     yield from after
 
 
+def _first(index: int | None, blobs: Sequence[Blob]) -> int:
+    """At which of BLOBS those begin that hold places and not values, from INDEX on."""
+    return len(blobs) if index is None else index
+
+
 def _passes(node: Node) -> bool:
     """Whether every value that NODE makes is one of a bottom, or 0."""
-    if node.type == "ReLU":
-        return not node.layer.relu_param.negative_slope
-    if node.type == "Pooling":
-        return int(node.layer.pooling_param.pool) == schema.enum_number("PoolingParameter", "PoolMethod", "MAX")
     row = row_of(node.type)
-    return row.order is not None or node.type in _MOVING or row.unchanging(node.layer)
+    return row.picks(node.layer) or row.unchanging(node.layer)
 
 
 def _bits(roundings: float) -> int:

@@ -20,6 +20,7 @@ from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.geometry.alignment import misaligned
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.images import image_inputs
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.rules import choices
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
 from caffe_fcn.net.sizes import advice, other_parameters
@@ -37,9 +38,6 @@ from caffe_fcn.report.inspect_records import (
 )
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import command, option
-
-_RECURRENT = frozenset({"LSTM", "RNN"})
-"""Types whose input is T×N×..., so that the first axis is not the batch."""
 
 _MOST_NOTES = 6
 """No more shapes than these are explained one by one."""
@@ -193,7 +191,7 @@ def _inputs(graph: Graph, shapes: Shapes) -> dict[str, Shape | None]:
 
 def _batch(graph: Graph, shapes: Shapes) -> int | None:
     """How many images the net takes at a time: the first extent of its images, or else of all its inputs."""
-    if any(node.type in _RECURRENT for node in graph.nodes):
+    if any(row_of(node.type).time_first for node in graph.nodes):
         return None
     inputs = _inputs(graph, shapes)
     images = [inputs[blob.name] for blob in image_inputs(graph, shapes) if blob.name in inputs]

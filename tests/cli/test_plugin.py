@@ -102,11 +102,7 @@ def test_a_channel_for_each_place_is_refused_by_name(plugged: CommandLine) -> No
     text = (PLUGIN / NET[0]).read_text()
     flat = 'layer { name: "flat" type: "Flatten" bottom: "pool" top: "flat" }\n'
     flat += 'layer { name: "each" type: "ChannelSwish" bottom: "flat" top: "each" }\n'
-    plugged.write(
-        flat=text.replace('layer { name: "fc1"', f'{flat}layer {{ name: "fc1"').replace(
-            '"pool" top: "fc1"', '"each" top: "fc1"'
-        )
-    )
-    assert "each (ChannelSwish) treats each of the 5×5 positions of 'flat' on its own" in plugged.refuses(
-        "flat.prototxt"
-    )
+    head = 'layer { name: "fc1"'
+    plugged.write(flat=text.replace(head, flat + head).replace('"pool" top: "fc1"', '"each" top: "fc1"'))
+    told = plugged.refuses("flat.prototxt")
+    assert "each (ChannelSwish)" in told and "5×5 positions" in told

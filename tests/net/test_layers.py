@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -10,9 +12,53 @@ from caffe_fcn import schema
 from caffe_fcn.net.layers import FAMILIES, LAYERS, UNKNOWN_TYPE, LayerType, row_of
 from caffe_fcn.net.layers.row import no_params
 from caffe_fcn.net.upgrade.v1 import old_types
+from tests.paths import ROOT
 
 FIELDS = dict(schema.LayerParameter.DESCRIPTOR.fields_by_name)
 V1_TYPES = dict(schema.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name)
+
+
+MOST = 3
+"""A pass may name the types that it is about; a list of more is a fact about types that belongs into their rows."""
+
+LISTS = {
+    "engines/opencv_rules.py": "what OpenCV computes",
+    "onnx/elementwise.py": "lowerings",
+    "onnx/lowering.py": "reasons for no lowering",
+    "proofs/columns.py": "functions for each type that need numpy",
+}
+
+
+def types_listed(tree: ast.AST) -> Iterator[list[str]]:
+    """The layer types that each collection in TREE names, or each text of names."""
+    for node in ast.walk(tree):
+        parts: Sequence[ast.expr | None] = ()
+        if isinstance(node, ast.Dict):
+            parts = node.keys
+        elif isinstance(node, ast.Set | ast.List | ast.Tuple):
+            parts = node.elts
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words = node.value.split()
+            yield words if set(words) <= LAYERS.keys() else []
+        yield [part.value for part in parts if isinstance(part, ast.Constant) and part.value in LAYERS]
+
+
+def test_no_module_has_a_list_of_layer_types_of_its_own() -> None:
+    package = ROOT / "caffe_fcn"
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if not path.is_relative_to(package / "net" / "layers")
+        and any(len(names) > MOST for names in types_listed(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found == LISTS.keys()
+
+
+@pytest.mark.parametrize(
+    "source", ['"Flatten Crop ReLU Tile".split()', '{"Flatten": 1, "Crop": 2, "ReLU": 3, "Tile": 4}']
+)
+def test_a_list_of_layer_types_is_found(source: str) -> None:
+    assert ["Flatten", "Crop", "ReLU", "Tile"] in types_listed(ast.parse(source))
 
 
 def test_no_type_has_two_rows() -> None:

@@ -10,7 +10,7 @@ from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.fillers import weight_and_bias
 from caffe_fcn.net.layers.following import Outcome, Passes, Place, off_axis, slides
 from caffe_fcn.net.layers.moves import CHANNELS, Site, Spread, Way, Ways, pads
-from caffe_fcn.net.layers.row import ONE, SOME, LayerType, opposite_bottom
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, few_terms, opposite_bottom
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, show
 from caffe_fcn.net.layers.traits import WINDOW
 from caffe_fcn.net.layers.windows import (
@@ -144,6 +144,15 @@ def _spread_macs(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Seque
     return sum(prod(bottom) for bottom in bottoms) * prod(params[0][1:])
 
 
+def _terms(layer: Message, bottom: Shape, params: Sequence[Shape]) -> int:
+    weighted = bool(params and params[0])
+    return max(1, prod(params[0]) // max(1, _outputs(layer))) if weighted else few_terms(layer, bottom, params)
+
+
+def _outputs(layer: Message) -> int:
+    return int(layer.convolution_param.num_output)
+
+
 _CONVOLUTION = WINDOW._replace(
     shape=convolution,
     params=convolution_params,
@@ -155,6 +164,7 @@ _CONVOLUTION = WINDOW._replace(
     windows=_windows,
     follows=_follows,
     parts=_parts,
+    terms=_terms,
     macs=_macs,
     reads="convolution_param",
 )

@@ -192,7 +192,15 @@ def _axis_field(layer: Message) -> str:
 _PADDING = WINDOW._replace(shape=pad, moves=_padded)
 
 ROWS: dict[str, LayerType] = {
-    "Crop": WINDOW._replace(bvlc=True, shape=crop, bottoms=(2, 2), tops=ONE, moves=_cropped, reads="crop_param"),
+    "Crop": WINDOW._replace(
+        bvlc=True,
+        shape=crop,
+        bottoms=(2, 2),
+        tops=ONE,
+        moves=_cropped,
+        makes="same",
+        reads="crop_param",
+    ),
     "Flip": OTHER._replace(
         shape=flip,
         bottoms=ONE,
@@ -214,6 +222,7 @@ ROWS: dict[str, LayerType] = {
         follows=_follows_slice,
         idle=always,
         parts=_slices,
+        picks=always,
         shares=is_alone,
         reads="slice_param",
     ),
@@ -225,6 +234,7 @@ ROWS: dict[str, LayerType] = {
         moves=keep_if(lambda site: site.layer.tile_param.axis % len(site.bottom) == CHANNELS, _is_single),
         follows=_follows_tile,
         idle=_is_single,
+        picks=always,
         reads="tile_param",
     ),
 }

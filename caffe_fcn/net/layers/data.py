@@ -256,7 +256,7 @@ ROWS: dict[str, LayerType] = {
     "HDF5Data": _BVLC._replace(shape=hdf5_data, v1="HDF5_DATA", reads="hdf5_data_param"),
     "ImageData": _IMAGES._replace(reads="image_data_param transform_param"),
     "ImageSegData": _MAPS._replace(reads="image_data_param transform_param"),
-    "Input": _BVLC._replace(shape=inputs, reads="input_param"),
+    "Input": _BVLC._replace(shape=inputs, makes="values", reads="input_param"),
     "MemoryData": _IMAGES._replace(shape=memory_data, reads="memory_data_param transform_param"),
     "Python": OTHER._replace(bvlc=True, shape=python, params=None, partial=True, bottoms=ANY, reads="python_param"),
     "VideoData": DATA._replace(shape=videos, reads="image_data_param video_data_param transform_param"),

@@ -27,26 +27,30 @@ def _keeps_scale(layer: Message) -> bool:
     return bool(layer.dropout_param.scale_train)
 
 
+def _is_not_leaky(layer: Message) -> bool:
+    return not layer.relu_param.negative_slope
+
+
 _BVLC = ELEMENTWISE._replace(bvlc=True, tops=ONE)
 
 ROWS: dict[str, LayerType] = {
     "AbsVal": _BVLC._replace(v1="ABSVAL", in_place=never),
-    "BNLL": _BVLC._replace(v1="BNLL"),
+    "BNLL": _BVLC._replace(makes="values", near_one="result", v1="BNLL"),
     "Clip": _BVLC._replace(reads="clip_param"),
-    "Dropout": _BVLC._replace(unchanging=_keeps_scale, reads="dropout_param"),
-    "ELU": _BVLC._replace(reads="elu_param"),
+    "Dropout": _BVLC._replace(unchanging=_keeps_scale, makes="same", reads="dropout_param"),
+    "ELU": _BVLC._replace(near_one="result", reads="elu_param"),
     "Exp": _BVLC._replace(shape=powers, reads="exp_param"),
-    "HardSigmoid": ELEMENTWISE,
+    "HardSigmoid": ELEMENTWISE._replace(makes="probabilities", reads_scores=True),
     "HardSwish": ELEMENTWISE,
     "Insanity": ELEMENTWISE,
-    "Log": _BVLC._replace(shape=powers, reads="log_param"),
-    "Mish": ELEMENTWISE,
+    "Log": _BVLC._replace(shape=powers, near_one="result", reads="log_param"),
+    "Mish": ELEMENTWISE._replace(near_one="factor"),
     "Power": _BVLC._replace(reads="power_param"),
-    "ReLU": _BVLC._replace(v1="RELU", reads="relu_param"),
+    "ReLU": _BVLC._replace(picks=_is_not_leaky, v1="RELU", reads="relu_param"),
     "ReLU6": ELEMENTWISE._replace(v1="RELU6", reads="relu6_param relu_param"),
-    "Sigmoid": _BVLC._replace(reads="sigmoid_param"),
-    "Split": ELEMENTWISE._replace(bvlc=True, tops=SOME, in_place=never, unchanging=always, shares=always),
-    "Swish": _BVLC._replace(reads="swish_param"),
+    "Sigmoid": _BVLC._replace(makes="probabilities", reads_scores=True, near_one="result", reads="sigmoid_param"),
+    "Split": ELEMENTWISE._replace(bvlc=True, tops=SOME, in_place=never, unchanging=always, makes="same", shares=always),
+    "Swish": _BVLC._replace(near_one="factor", reads="swish_param"),
     "TanH": _BVLC._replace(v1="TANH", reads="tanh_param"),
     "Threshold": _BVLC._replace(reads="threshold_param"),
 }

@@ -181,7 +181,14 @@ _BROADCAST = JOIN._replace(
 ROWS: dict[str, LayerType] = {
     "Add": _BROADCAST._replace(reads="add_param"),
     "Axpy": JOIN._replace(shape=axpy, bottoms=(3, 3), moves=whole_map, maps=_map_and_summand, follows=unknown),
-    "BatchReindex": OTHER._replace(bvlc=True, shape=batch_reindex, bottoms=(2, 2), tops=ONE, follows=_follows_reindex),
+    "BatchReindex": OTHER._replace(
+        bvlc=True,
+        shape=batch_reindex,
+        bottoms=(2, 2),
+        tops=ONE,
+        follows=_follows_reindex,
+        index_bottoms=1,
+    ),
     "Concat": JOIN._replace(
         bvlc=True,
         shape=concat,
@@ -190,6 +197,7 @@ ROWS: dict[str, LayerType] = {
         moves=keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS, always),
         follows=_follows_concat,
         idle=always,
+        picks=always,
         shares=is_alone,
         reads="concat_param",
     ),

@@ -189,6 +189,7 @@ _ENDING = _BVLC._replace(shape=nothing, tops=(0, 0))
 
 ROWS: dict[str, LayerType] = {
     "Accuracy": _BVLC._replace(
+        reads_scores=True,
         shape=accuracy,
         tops=SOME,
         follows=_along_classes("accuracy_param", counts),
@@ -203,23 +204,34 @@ ROWS: dict[str, LayerType] = {
     "HDF5Output": _ENDING._replace(
         objections=hdf5_output_objections, follows=counts, v1="HDF5_OUTPUT", reads="hdf5_output_param"
     ),
-    "HingeLoss": _BVLC._replace(objections=_judged(2, 1, _items), follows=_of_items, reads="hinge_loss_param"),
+    "HingeLoss": _BVLC._replace(
+        reads_scores=True,
+        objections=_judged(2, 1, _items),
+        follows=_of_items,
+        reads="hinge_loss_param",
+    ),
     "InfogainLoss": _BVLC._replace(
+        reads_scores=True,
         objections=_judged(3, 2, _items, _infogain_labels),
         follows=_along_classes("infogain_loss_param", loss),
         reads="infogain_loss_param softmax_param",
     ),
     "L1Loss": LOSS,
     "MultiBoxLoss": LOSS._replace(follows=unknown),
-    "MultinomialLogisticLoss": _BVLC._replace(objections=_judged(2, 1, _items, _multinomial_labels), follows=_of_items),
-    "RegionLoss": LOSS._replace(follows=unknown),
-    "SegAccuracy": LOSS._replace(shape=seg_accuracy, bottoms=(2, 2), follows=unknown),
-    "SigmoidCrossEntropyLoss": _BVLC._replace(
-        objections=_judged(2, 1, _items, _equal_counts), contains="Sigmoid", reads="sigmoid_param"
+    "MultinomialLogisticLoss": _BVLC._replace(
+        reads_scores=True,
+        objections=_judged(2, 1, _items, _multinomial_labels),
+        follows=_of_items,
     ),
-    "Silence": _ENDING._replace(follows=_follows_silence),
+    "RegionLoss": LOSS._replace(follows=unknown),
+    "SegAccuracy": LOSS._replace(reads_scores=True, shape=seg_accuracy, bottoms=(2, 2), follows=unknown),
+    "SigmoidCrossEntropyLoss": _BVLC._replace(
+        reads_scores=True, objections=_judged(2, 1, _items, _equal_counts), contains="Sigmoid", reads="sigmoid_param"
+    ),
+    "Silence": _ENDING._replace(reads_scores=True, follows=_follows_silence),
     "SmoothL1Loss": LOSS,
     "SoftmaxWithLoss": _BVLC._replace(
+        reads_scores=True,
         objections=_judged(2, 2, _items, _softmax_labels),
         follows=_along_classes("softmax_param", loss),
         contains="Softmax",

@@ -7,6 +7,7 @@ that the fields of the layer allow, and the weights of the net tell which it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from math import prod
 from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError
@@ -14,7 +15,7 @@ from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.fillers import filled
 from caffe_fcn.net.layers.following import Outcome, Place, along_space, off_axis, slides
 from caffe_fcn.net.layers.moves import Site, Slide, Way, Ways, along, everywhere, keep, pads, whole_map
-from caffe_fcn.net.layers.row import ONE, SOME, LayerType, no_params
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, few_terms, no_params
 from caffe_fcn.net.layers.shape import (
     MAX_COUNT,
     Bottoms,
@@ -206,6 +207,31 @@ def _follows_normalize(place: Place) -> Outcome:
     return place.passes(view) if view.runs_over_channels(1) else off_axis(place, view, 1)
 
 
+# ---- Rounding ----
+
+
+def _of_batch(layer: Message, bottom: Shape, params: Sequence[Shape]) -> int:
+    """Statistics of the batch are sums over it."""
+    stored = not layer.batch_norm_param.HasField("use_global_stats") or layer.batch_norm_param.use_global_stats
+    return few_terms(layer, bottom, params) if stored else prod(bottom) // max(1, bottom[1 % len(bottom)])
+
+
+def _lrn_terms(layer: Message, _bottom: Shape, _params: Sequence[Shape]) -> int:
+    return int(layer.lrn_param.local_size) ** (2 if layer.lrn_param.norm_region else 1)
+
+
+def _mvn_terms(layer: Message, bottom: Shape, _params: Sequence[Shape]) -> int:
+    return prod(bottom) // max(1, bottom[0]) if layer.mvn_param.across_channels else prod(bottom[2:])
+
+
+def _length_terms(layer: Message, bottom: Shape, _params: Sequence[Shape]) -> int:
+    return prod(bottom) // max(1, bottom[0]) if layer.norm_param.across_spatial else bottom[1 % len(bottom)]
+
+
+def _softmax_terms(layer: Message, bottom: Shape, _params: Sequence[Shape]) -> int:
+    return bottom[int(layer.softmax_param.axis) % len(bottom)]
+
+
 ROWS: dict[str, LayerType] = {
     "BN": CHANNELWISE._replace(
         shape=batch_norm_of_forks,
@@ -224,10 +250,19 @@ ROWS: dict[str, LayerType] = {
         old_axes=(1, 1, 1),
         measured=_statistics,
         moves=_normalized,
+        terms=_of_batch,
         reads="batch_norm_param",
     ),
     "LRN": CHANNELWISE._replace(
-        bvlc=True, shape=lrn, tops=ONE, moves=_around, follows=slides, v1="LRN", reads="lrn_param"
+        bvlc=True,
+        shape=lrn,
+        tops=ONE,
+        moves=_around,
+        follows=slides,
+        makes="values",
+        terms=_lrn_terms,
+        v1="LRN",
+        reads="lrn_param",
     ),
     "MVN": CHANNELWISE._replace(
         bvlc=True,
@@ -236,6 +271,8 @@ ROWS: dict[str, LayerType] = {
         moves=whole_map,
         follows=along_space,
         in_its_place=False,
+        makes="values",
+        terms=_mvn_terms,
         v1="MVN",
         reads="mvn_param",
     ),
@@ -245,6 +282,8 @@ ROWS: dict[str, LayerType] = {
         fillers=filled("norm_param", "scale_filler"),
         moves=_by_length,
         follows=_follows_normalize,
+        makes="values",
+        terms=_length_terms,
         reads="norm_param normalize_param",
     ),
     "Softmax": CHANNELWISE._replace(
@@ -253,6 +292,9 @@ ROWS: dict[str, LayerType] = {
         tops=ONE,
         moves=along(lambda layer: int(layer.softmax_param.axis)),
         follows=_follows_softmax,
+        makes="probabilities",
+        reads_scores=True,
+        terms=_softmax_terms,
         reads="softmax_param",
     ),
 }

@@ -57,6 +57,14 @@ def _pooled(site: Site) -> Ways:
     return tuple(ways)
 
 
+def _is_maximum(layer: Message) -> bool:
+    return bool(layer.pooling_param.pool == _MAX)
+
+
+def _terms(layer: Message, bottom: Shape, _params: Sequence[Shape]) -> int:
+    return 1 if _is_maximum(layer) else count(pooling_windows(layer, bottom[2:]).kernel)
+
+
 def _is_global(layer: Message) -> bool:
     return bool(layer.pooling_param.global_pooling)
 
@@ -91,7 +99,7 @@ _POOLING = WINDOW._replace(
 _PYRAMID = OTHER._replace(shape=spp, bottoms=ONE, tops=ONE, follows=along_space)
 
 ROWS: dict[str, LayerType] = {
-    "Pooling": _POOLING._replace(bvlc=True, reads="pooling_param"),
+    "Pooling": _POOLING._replace(bvlc=True, picks=_is_maximum, terms=_terms, index_tops=1, reads="pooling_param"),
     "Pooling3D": _POOLING._replace(v1="POOLING3D", reads="pooling3d_param pooling_param"),
     "SPP": _PYRAMID._replace(bvlc=True, reads="spp_param"),
     "SpatialPyramidPooling": _PYRAMID,

@@ -65,6 +65,10 @@ def _follows_reduction(place: Place) -> Outcome:
     return Refuses("(Reduction) sums over all positions, and a larger input has more positions", by_axis=True)
 
 
+def _all(_layer: Message, bottom: Shape, _params: Sequence[Shape]) -> int:
+    return count(bottom)
+
+
 ROWS: dict[str, LayerType] = {
     "ArgMax": OTHER._replace(
         bvlc=True,
@@ -73,10 +77,20 @@ ROWS: dict[str, LayerType] = {
         tops=ONE,
         moves=keep_if(lambda site: site.layer.argmax_param.axis == CHANNELS, never),
         follows=_follows_argmax,
+        makes="values",
+        reads_scores=True,
+        index_tops=0,
         v1="ARGMAX",
         reads="argmax_param",
     ),
     "Reduction": OTHER._replace(
-        bvlc=True, shape=reduction, bottoms=ONE, tops=ONE, follows=_follows_reduction, reads="reduction_param"
+        bvlc=True,
+        shape=reduction,
+        bottoms=ONE,
+        tops=ONE,
+        follows=_follows_reduction,
+        makes="values",
+        terms=_all,
+        reads="reduction_param",
     ),
 }

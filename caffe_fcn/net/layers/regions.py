@@ -74,13 +74,13 @@ _PSROI_POOLING = _ROI_POOLING._replace(shape=psroi_pooling, reads="psroi_pooling
 
 ROWS: dict[str, LayerType] = {
     "DetectionOutput": _DETECTION._replace(
-        shape=detection_output, bottoms=(3, None), counted=2, reads="detection_output_param"
+        makes="values", shape=detection_output, bottoms=(3, None), counted=2, reads="detection_output_param"
     ),
     "PSROIAlign": _PSROI_POOLING,
-    "PSROIPooling": _PSROI_POOLING,
-    "PriorBox": _DETECTION._replace(shape=prior_box, bottoms=(2, 2), reads="prior_box_param"),
-    "Proposal": _DETECTION._replace(shape=proposal, bottoms=SOME, counted=0, reads="proposal_param"),
-    "ROIAlign": _ROI_POOLING,
-    "ROIPooling": _ROI_POOLING._replace(v1="ROIPOOLING ROI_POOLING"),
+    "PSROIPooling": _PSROI_POOLING._replace(index_bottoms=1),
+    "PriorBox": _DETECTION._replace(makes="values", shape=prior_box, bottoms=(2, 2), reads="prior_box_param"),
+    "Proposal": _DETECTION._replace(makes="values", shape=proposal, bottoms=SOME, counted=0, reads="proposal_param"),
+    "ROIAlign": _ROI_POOLING._replace(makes="values"),
+    "ROIPooling": _ROI_POOLING._replace(makes="values", index_bottoms=1, v1="ROIPOOLING ROI_POOLING"),
     "ROIWarping": _ROI_POOLING,
 }

@@ -122,14 +122,28 @@ _FLATTENING = RESHAPING._replace(
 )
 
 ROWS: dict[str, LayerType] = {
-    "Flatten": _FLATTENING._replace(bvlc=True, shape=flatten, tops=ONE, in_place=never, reads="flatten_param"),
+    "Flatten": _FLATTENING._replace(
+        makes="same",
+        bvlc=True,
+        shape=flatten,
+        tops=ONE,
+        in_place=never,
+        reads="flatten_param",
+    ),
     "Permute": _reordering(_permute_order, _permutes_nothing)._replace(
         shape=permute,
         tops=SOME,
         shares=_permutes_nothing,
         reads="permute_param",
     ),
-    "Reshape": _FLATTENING._replace(bvlc=True, shape=reshape, tops=ONE, in_place=never, reads="reshape_param"),
+    "Reshape": _FLATTENING._replace(
+        makes="same",
+        bvlc=True,
+        shape=reshape,
+        tops=ONE,
+        in_place=never,
+        reads="reshape_param",
+    ),
     "Squeeze": _FLATTENING._replace(shape=squeeze, tops=SOME, reads="squeeze_param"),
     "Transpose": _reordering(_transpose_order, _transposes_nothing)._replace(
         shape=transpose,

@@ -145,6 +145,7 @@ ROWS: dict[str, LayerType] = {
     "ResizeNearestNeighbor": _RESIZING._replace(moves=_repeated, by_size=always, reads="resize_nearest_neighbor_param"),
     "Upsample": _RESIZING._replace(
         shape=upsample,
+        index_bottoms=1,
         moves=_unpooled,
         maps=every_bottom,
         follows=_unless(_upsamples_to_size),

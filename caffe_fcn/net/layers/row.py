@@ -9,7 +9,7 @@ lowering of a type is registered for its name where the operators are known.
 # Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.net.layers.following import FollowsRule, unknown
 from caffe_fcn.net.layers.moves import MovesRule
@@ -35,6 +35,7 @@ WindowsRule: TypeAlias = Callable[[Message, Shape], "Windows"]
 MacsRule: TypeAlias = Callable[[Sequence[Shape], Sequence[Shape], Sequence[Shape]], int]
 """From the shapes of the bottoms, the tops and the parameter blobs."""
 FillersRule: TypeAlias = Callable[[Message, Sequence[Shape]], Sequence[str]]
+TermsRule: TypeAlias = Callable[[Message, Shape, Sequence[Shape]], int]
 OrderRule: TypeAlias = Callable[[Message, int], tuple[int, ...]]
 
 ONE: Limits = (1, 1)
@@ -80,6 +81,11 @@ def no_fillers(_layer: Message, _params: Sequence[Shape]) -> Sequence[str]:
 def none_measured(_params: Sequence[Shape]) -> Collection[int]:
     """Which parameter blobs a layer measures that learns all of them."""
     return ()
+
+
+def few_terms(_layer: Message, _bottom: Shape, _params: Sequence[Shape]) -> int:
+    """The terms of a layer that works value by value: its operations one behind the other."""
+    return 4
 
 
 def first_bottom(bottoms: Blobs, _position: int) -> Blobs:
@@ -187,6 +193,30 @@ class LayerType(NamedTuple):
     """Whether it is a loss or a measure, or throws away what it reads: a net in use does without."""
     contains: str = ""
     """The layer type that a loss contains, and of which a net in use has need."""
+
+    # ---- Scores ----
+
+    makes: Literal["scores", "probabilities", "same", "values"] = "scores"
+    """What its numbers are: what may be scores of classes, probabilities that it makes of scores, the same as those of
+    its bottom, or anything else."""
+    reads_scores: bool = False
+    """Whether what it reads are scores of classes."""
+    time_first: bool = False
+    """Whether the first axis of its bottoms is the time, and not the batch."""
+
+    # ---- Arithmetic ----
+
+    terms: TermsRule = few_terms
+    """How many terms each value that it makes is the sum of, at most, over a bottom and parameter blobs of these
+    shapes."""
+    picks: Test = never
+    """Whether each value that it makes is one of its bottom's, or 0."""
+    near_one: Literal["", "result", "factor"] = ""
+    """What is computed by way of numbers around one, such as 1 + exp(x): nothing, its result, or a factor of it."""
+    index_bottoms: int | None = None
+    """From which bottom on it reads places and not values."""
+    index_tops: int | None = None
+    """From which top on it makes places and not values."""
 
     # ---- Cost ----
 

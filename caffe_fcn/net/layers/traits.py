@@ -111,6 +111,7 @@ RESHAPING = _PLAIN._replace(
     idle=always,
     order=as_they_are,
     follows=vanishes(as_they_are),
+    picks=always,
 )
 """Values get other axes, and nothing is computed."""
 

@@ -8,7 +8,7 @@ from math import prod
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.layers.fillers import weight_and_bias
 from caffe_fcn.net.layers.following import Outcome, Place, counts, off_axis
-from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always
+from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, few_terms
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_axes, need_least_axes, show
 from caffe_fcn.net.layers.traits import DATA, OTHER
 from caffe_fcn.schema import Message
@@ -178,6 +178,12 @@ _WITH_STATIC = frozenset({4, 6})
 """How many parameter blobs an LSTM and an RNN with a static input have; others have 3 and 5."""
 
 
+def _product_terms(layer: Message, bottom: Shape, params: Sequence[Shape]) -> int:
+    if not params or not params[0]:
+        return few_terms(layer, bottom, params)
+    return max(1, prod(params[0]) // max(1, int(layer.inner_product_param.num_output)))
+
+
 def _recurrent_macs(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
     """Each item takes every matrix once a step; that of the static input, which lies between the matrix of the input
     and those of the state, once a sequence."""
@@ -195,6 +201,7 @@ _RECURRENT = OTHER._replace(
     tops=SOME,
     fillers=weight_and_bias("recurrent_param"),
     sequence=True,
+    time_first=True,
     macs=_recurrent_macs,
     reads="recurrent_param",
 )
@@ -209,6 +216,7 @@ ROWS: dict[str, LayerType] = {
         fillers=weight_and_bias("embed_param"),
         old_axes=(2, 1),
         sequence=True,
+        index_bottoms=0,
         reads="embed_param",
     ),
     "InnerProduct": OTHER._replace(
@@ -220,6 +228,7 @@ ROWS: dict[str, LayerType] = {
         fillers=weight_and_bias("inner_product_param"),
         old_axes=(2, 1),
         follows=_stays,
+        terms=_product_terms,
         macs=_product_macs,
         reads="inner_product_param",
     ),

@@ -1,6 +1,8 @@
 """ChannelSwish, an activation with a weight for each channel: y = x · sigmoid(beta_c · x).
 
-Its row begins as a layer that treats each channel in a way of its own, and says which parameter blobs it has.
+Its row begins as that of a layer that treats each channel in a way of its own. It says which parameter blobs and how
+many tops there are, and that a factor of the result is computed by way of 1 + exp(x), which bears on how far the
+answers of two nets may be apart.
 """
 
 from __future__ import annotations
@@ -20,4 +22,4 @@ def _params(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(bottoms[0][1],)]
 
 
-CHANNEL_SWISH: LayerType = CHANNELWISE._replace(params=_params, tops=ONE)
+CHANNEL_SWISH: LayerType = CHANNELWISE._replace(params=_params, tops=ONE, near_one="factor")
