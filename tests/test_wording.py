@@ -192,7 +192,7 @@ def test_other_messages_of_the_library_name_keywords(tmp_path: Path, monkeypatch
     check(str(caught.value), "overwrite it with force=True")
     with pytest.raises(CaffeFcnError) as caught:
         caffe_fcn.read_net(LENET / "net.prototxt", fork="SSD")
-    check(str(caught.value), "which `fork` tells")
+    check(str(caught.value), "`fork` applies only to")
     with caffe_fcn.open_weights(LENET / "net.caffemodel") as weights:
         for options, told in (({"tile": 20}, "`tile` is for"), ({"gpu": True, "engine": "opencv"}, "`gpu` out")):
             with pytest.raises(CaffeFcnError) as caught:

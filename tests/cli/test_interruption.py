@@ -183,7 +183,7 @@ def test_ctrl_c_while_the_result_is_read_back(lenet: CommandLine, monkeypatch: p
         raise KeyboardInterrupt
 
     before = listing(lenet.path)
-    monkeypatch.setattr("caffe_fcn.passes.writing._read_back_weights", interrupt)
+    monkeypatch.setattr("caffe_fcn.model.writing._read_back_weights", interrupt)
     assert lenet.convert("net.prototxt", "net.caffemodel").code == INTERRUPTED
     assert listing(lenet.path) == before
 

@@ -128,5 +128,5 @@ def test_a_temporary_name_is_never_told(lenet: CommandLine, monkeypatch: pytest.
     def broken(path: str, name: str | None = None) -> Any:
         return reading(UNREADABLE, name)
 
-    monkeypatch.setattr("caffe_fcn.passes.writing.reading", broken)
+    monkeypatch.setattr("caffe_fcn.model.writing.reading", broken)
     assert lenet.refuses("net.prototxt") == "net_fcn.prototxt: Input/output error"
