@@ -14,9 +14,6 @@ BENCH ?=
 SECONDS ?= 600
 SEED ?=
 
-# The tests start the program hundreds of times, which takes twice as long where nothing compiled is kept.
-unexport PYTHONDONTWRITEBYTECODE
-
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test slow lint fuzz bench docs schema clean
 

@@ -15,6 +15,10 @@ import pytest
 
 from tests.paths import CORPUS
 
+# The tests start the program hundreds of times, which takes three times as long where nothing compiled is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 
 def pytest_configure() -> None:
     """Handle the signals that nohup, or a shell in the background, has this process ignore: processes that are started
