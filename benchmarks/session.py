@@ -15,6 +15,7 @@ import numpy as np
 from measuring import tell
 
 from caffe_fcn import __version__
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Net, Session
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import ExtraError
@@ -29,7 +30,7 @@ NOT_INSTALLED = 3
 
 def load(name: str, net: str, weights: str, threads: int, *, low_memory: bool = False) -> Session:
     """NET with WEIGHTS in the engine called NAME."""
-    chosen = engine(name, threads, low_memory=low_memory)
+    chosen = engine(EngineOptions(name, threads, low_memory))
     graph = build_graph(read_net(net).net, source=net)
     with open_weights(weights) as opened:
         return chosen.load(Net(graph, infer_shapes(graph)), opened)

@@ -37,7 +37,7 @@ from caffe_fcn.errors import (
     VerificationError,
     WeightsError,
 )
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.proofs.weights import prove_weights
 from tests.engines.nets import net_of, weights_of
 from tests.paths import GOLDEN, ROOT

@@ -35,7 +35,7 @@ RANKS = {
 }
 """A package may import itself and those of a lower rank; proofs and predict do not need each other."""
 
-FOR_ALL = {"errors", "wording"}
+FOR_ALL = {"errors", "options", "wording"}
 """Modules beside the rooms that every room may import."""
 
 ENTRY = {"__main__": "cli", "api": "report"}

@@ -20,12 +20,11 @@ from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.model.changes import LeftAlone
 from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.model.writing import beside, write_model
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.passes.conversion import Plan, Settings, plan
-from caffe_fcn.passes.convolutionalize import Options
+from caffe_fcn.passes.conversion import Plan, Settings, plan, settings_of
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
-from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
+from caffe_fcn.passes.options import ConvertOptions as Chosen
 
 if TYPE_CHECKING:
     from caffe_fcn.proofs.records import Verification
@@ -206,16 +205,19 @@ def _settings(
     rename: str | Sequence[str] = (),
     only: str | Sequence[str] = (),
     skip: str | Sequence[str] = (),
-    global_pooling: str = "window",
+    global_pooling: Literal["window", "keep"] = "window",
     strict: bool = False,
 ) -> Settings:
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     if size is not None and (not size or not all(isinstance(extent, int) and extent > 0 for extent in size)):
         raise ValueError(f"input_size: expected pixels, such as (451, 451), found {input_size!r}")
-    naming = Naming(suffix, tuple(parse_rule(rule) for rule in several(rename)))
-    return Settings(
-        options=Options(naming, several(only), several(skip), keep_global_pooling=global_pooling == "keep"),
-        selection=selection,
+    chosen = Chosen(
         input_size=None if size is None else tuple(size),
+        suffix=suffix,
+        rename=several(rename),
+        only=several(only),
+        skip=several(skip),
+        global_pooling=global_pooling,
         strict=strict,
     )
+    return settings_of(chosen, selection)

@@ -13,6 +13,8 @@ from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, se
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.predict.options import ExportOptions as ChosenExport
+from caffe_fcn.predict.options import PreparationOptions
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -109,8 +111,8 @@ def export(
     check_options("export", options, ExportOptions, more=["force"])
     check_kind(output, Kind.ONNX)
     selection, others = selection_of(options)
-    settings = _exporting(**others)
-    return Export(export_net(net, weights, output, selection, settings, force=force))
+    options_, preparation = _exporting(**others)
+    return Export(export_net(net, weights, output, selection, options_, preparation, force=force))
 
 
 def _exporting(
@@ -123,18 +125,8 @@ def _exporting(
     scale: float | None = None,
     swap_channels: bool = False,
     labels: str | os.PathLike[str] | None = None,
-) -> exporting.ExportSettings:
-    from caffe_fcn.predict.export import ExportSettings
-    from caffe_fcn.predict.means import read_mean
-
-    text = mean_text(mean)
-    return ExportSettings(
-        blobs=several(blobs),
-        fixed=fixed,
-        external=external_data,
-        expand_lrn=expand_lrn,
-        mean=None if text is None else read_mean(text),
-        scale=checked_scale(scale),
-        rgb=swap_channels,
-        labels=labels,
+) -> tuple[ChosenExport, PreparationOptions]:
+    return (
+        ChosenExport(several(blobs), fixed, external_data, expand_lrn, labels),
+        PreparationOptions(mean_text(mean), checked_scale(scale), swap_channels),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn.api.arguments import check_models, check_options
@@ -49,6 +50,6 @@ def infer_shapes(
     check_models("infer_shapes", optional=True, net=net, weights=weights)
     check_options("infer_shapes", options, SelectionOptions)
     selection, _ = selection_of(options)
-    trained = meet(net, weights, selection._replace(phase=selection.phase or "TEST"), every=False)
+    trained = meet(net, weights, replace(selection, phase=selection.phase or "TEST"), every=False)
     found = trained.shapes[trained.phase]
     return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, trained.params, trained.notes)

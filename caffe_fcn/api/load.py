@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from caffe_fcn.api.arguments import check_arguments, check_models, check_options
 from caffe_fcn.api.options import SelectionOptions, checked_threads, selection_of, several
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
@@ -45,7 +46,7 @@ def load(
     check_arguments("load", engine=engine, threads=threads, blobs=blobs, low_memory=low_memory)
     check_options("load", options, SelectionOptions, more=["engine", "threads", "blobs", "low_memory"])
     selection, _ = selection_of(options)
-    chosen = engine_called(engine, checked_threads(threads), low_memory=low_memory)
+    chosen = engine_called(EngineOptions(engine, checked_threads(threads), low_memory))
     found, held, _ = one_net(net, weights, selection)
     check_finite(held, found.graph)
     return chosen.load(found, held, outputs=several(blobs))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 
 
 class SelectionOptions(TypedDict, total=False):

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.arguments import check_models, check_options
 from caffe_fcn.api.options import SelectionOptions, checked_scale, checked_threads, mean_text, selection_of, several
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Array, Engine
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.predict.options import PreparationOptions, RunOptions
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -296,8 +298,8 @@ def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOpti
     check_models("predictor", net=net, weights=weights)
     check_options("predictor", options, PredictOptions)
     selection, others = selection_of(options)
-    engine, choices = _looking(**others)
-    model, settings, notes = prepare(net, weights, engine, selection, **choices)
+    engine, preparation, looking = _looking(**others)
+    model, settings, notes = prepare(net, weights, engine, selection, preparation, looking)
     return Predictor(model, settings, notes)
 
 
@@ -312,12 +314,11 @@ def _looking(
     swap_channels: bool = False,
     scales: Sequence[float] = (1.0,),
     resize: Any = None,
-    crop: str | None = None,
+    crop: Any = None,
     blobs: str | Sequence[str] = (),
     **choices: Any,
-) -> tuple[Engine, dict[str, Any]]:
+) -> tuple[Engine, PreparationOptions, RunOptions]:
     from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.predict.crops import Crop
 
     if resize not in (None, "net"):
         sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
@@ -331,15 +332,7 @@ def _looking(
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
     return (
-        engine_called(engine, checked_threads(threads), gpu=gpu, low_memory=low_memory),
-        {
-            "mean": mean_text(mean),
-            "scale": checked_scale(scale),
-            "rgb": swap_channels,
-            "scales": tuple(scales),
-            "resize": resize,
-            "crop": None if crop is None else Crop(crop),
-            "blobs": several(blobs),
-            **choices,
-        },
+        engine_called(EngineOptions(engine, checked_threads(threads), low_memory, gpu)),
+        PreparationOptions(mean_text(mean), checked_scale(scale), swap_channels),
+        RunOptions(resize=resize, crop=crop, scales=tuple(scales), blobs=several(blobs), **choices),
     )

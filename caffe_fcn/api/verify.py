@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from caffe_fcn.api.arguments import check_models, check_options
 from caffe_fcn.api.options import SelectionOptions, checked_threads, selection_of, several
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.source import SourceNet
@@ -80,7 +81,8 @@ def _proving(
     threads: int | None = None,
 ) -> VerifySettings:
     from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.proofs.verify import PROOFS, VerifySettings
+    from caffe_fcn.proofs.options import PROOFS
+    from caffe_fcn.proofs.verify import VerifySettings
 
     wanted = several(proofs) or PROOFS
     if not set(wanted) <= set(PROOFS):
@@ -90,7 +92,7 @@ def _proving(
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
     return VerifySettings(
-        engine=engine_called(engine, checked_threads(threads), brief=True),
+        engine=engine_called(EngineOptions(engine, checked_threads(threads)), brief=True),
         samples=samples,
         windows=windows,
         seed=seed,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -15,17 +16,17 @@ from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import Targets
 from caffe_fcn.cli.run_pictures import size_of
 from caffe_fcn.cli.streams import print_json
-from caffe_fcn.predict.crops import Crop
-from caffe_fcn.predict.images.picture import MAX_PIXELS, open_picture
+from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.run import carry_out, plan, prepare
 
 if TYPE_CHECKING:
-    from caffe_fcn.cli.options import Preparation
+    from caffe_fcn.engines.options import EngineOptions
     from caffe_fcn.engines.protocol import Engine
     from caffe_fcn.engines.timing import Ready
     from caffe_fcn.files.caffemodel import WeightFile
-    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.net.options import Selection
     from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.predict.options import PreparationOptions, RunOptions
     from caffe_fcn.predict.picture_net import PictureNet
     from caffe_fcn.predict.run import RunSettings
 
@@ -43,48 +44,35 @@ def prepared(
     trained: WeightFile,
     runner: Engine,
     picture: str,
-    *,
-    preparation: Preparation,
-    max_pixels: int | None,
     selection: Selection,
-    crop: str | None,
-    blob: tuple[str, ...],
-    **choices: Any,
+    preparation: PreparationOptions,
+    options: RunOptions,
 ) -> tuple[PictureNet, RunSettings, tuple[str, ...]]:
     """The net SOURCE with weights TRAINED, loaded by RUNNER for pictures as PICTURE is one, how it is to look at them,
     and notes. Raises CaffeFcnError; OSError for a file that cannot be read."""
-    most = max_pixels or MAX_PIXELS
-    return prepare(
-        source,
-        trained,
-        runner,
-        selection,
-        **preparation._asdict(),
-        max_pixels=most,
-        first=lambda channels: size_of(picture, channels, most),
-        crop=None if crop is None else Crop(crop),
-        blobs=blob,
-        **choices,
-    )
+
+    def first(channels: int) -> tuple[int, int] | None:
+        return size_of(picture, channels, options.max_pixels)
+
+    return prepare(source, trained, runner, selection, preparation, options, first=first)
 
 
 def time_all(
     stack: ExitStack,
     net: Sequence[File],
     paths: Sequence[str],
+    use: EngineOptions,
+    preparation: PreparationOptions,
+    options: RunOptions,
     *,
     as_json: bool,
     quiet: bool,
-    threads: int | None,
-    low_memory: bool,
-    gpu: bool,
+    selection: Selection,
     fork: str | None,
-    engine: str,
-    **choices: Any,
 ) -> int:
     """Time all engines on the only one of PATHS, with NET open until STACK closes, print what they took, and return the
-    exit code. ENGINE, the default, is not asked for. Raises UsageError where there are several pictures, CaffeFcnError
-    where no engine runs the net."""
+    exit code. All engines may USE the same but for their names. Raises UsageError where there are several pictures,
+    CaffeFcnError where no engine runs the net."""
     from caffe_fcn.engines.registry import ENGINES
     from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.engines.timing import Ready, rounds, time_engines
@@ -96,8 +84,8 @@ def time_all(
     source, trained = open_trained(stack, net, fork)
 
     def load(name: str) -> Ready:
-        runner = engine_called(name, threads, gpu=gpu, low_memory=low_memory)
-        model, settings, _ = prepared(source, trained, runner, path, **choices)
+        runner = engine_called(replace(use, engine=name))
+        model, settings, _ = prepared(source, trained, runner, path, selection, preparation, options)
         size = open_picture(path, model.channels, settings.max_pixels).size
 
         def run() -> None:

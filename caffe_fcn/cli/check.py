@@ -8,23 +8,23 @@ import click
 
 from caffe_fcn.cli.failures import DONE, FAILED, exit_codes
 from caffe_fcn.cli.nets import holds_weights
-from caffe_fcn.cli.options import check_fork, file_name, fork_option, selection_options
+from caffe_fcn.cli.options import check_fork, file_name, fork_option, option_of, selection_options
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
+from caffe_fcn.report.options import CheckOptions
 
 if TYPE_CHECKING:
+    from caffe_fcn.net.options import Selection
     from caffe_fcn.net.problems import Findings
-    from caffe_fcn.net.selection import Selection
     from caffe_fcn.report.check import Checked
 
 
 @click.command(
-    short_help="Tell what is wrong with prototxts.",
     epilog=exit_codes("nothing is wrong", "a file has an error"),
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file_name)
 @selection_options
 @fork_option
-@click.option("--strict", is_flag=True, help="What BVLC Caffe refuses is an error, too.")
+@option_of(CheckOptions, "strict")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every file, also where nothing is wrong.")
 def check(

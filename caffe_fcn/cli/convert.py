@@ -16,8 +16,10 @@ from caffe_fcn.cli.options import (
     WriteManner,
     check_name,
     directory_name,
+    engine_option,
     file_name,
     fork_option,
+    option_of,
     rename_rule,
     selection_options,
     size,
@@ -25,15 +27,14 @@ from caffe_fcn.cli.options import (
     writing_options,
 )
 from caffe_fcn.cli.streams import STDIN, as_file, print_json
-from caffe_fcn.cli.verify import ENGINES
+from caffe_fcn.passes.options import ConvertOptions
 
 if TYPE_CHECKING:
-    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.net.options import Selection
     from caffe_fcn.passes.conversion import Settings
 
 
 @click.command(
-    short_help="Make nets fully convolutional.",
     epilog=exit_codes("done", "a model cannot be converted"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] ...", nargs=-1, required=True, type=file_name)
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Convert any number of nets, with and without weights, into this directory, under the names they have.",
 )
-@click.option("--input-size", type=size, metavar="HxW", help="Spatial size of the input in the written net.")
+@option_of(ConvertOptions, "input_size", type=size, metavar="HxW")
 @selection_options
 @fork_option
 @click.option(
@@ -67,35 +68,25 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whether converted layers and their tops get new names.",
 )
-@click.option("--suffix", type=text, metavar="TEXT", default="-conv", show_default=True, help="What new names end in.")
-@click.option(
-    "--rename",
-    type=rename_rule,
-    multiple=True,
-    metavar="PATTERN=NAME",
-    help="New names by regular expression: 'fc(\\d+)=conv\\1'.",
-)
-@click.option("--only", multiple=True, metavar="LAYER", help="Convert these InnerProducts only; shell patterns.")
-@click.option("--skip", multiple=True, metavar="LAYER", help="Leave these InnerProducts as they are; shell patterns.")
-@click.option(
-    "--global-pooling",
-    type=click.Choice(["window", "keep"]),
-    default="window",
-    show_default=True,
-    help="Make global poolings windows of their nominal input size, or keep them.",
-)
-@click.option("--strict", is_flag=True, help="Fail if an InnerProduct has to be left alone.")
+@option_of(ConvertOptions, "suffix", type=text, metavar="TEXT")
+@option_of(ConvertOptions, "rename", type=rename_rule, multiple=True, metavar="PATTERN=NAME")
+@option_of(ConvertOptions, "only", multiple=True, metavar="LAYER")
+@option_of(ConvertOptions, "skip", multiple=True, metavar="LAYER")
+@option_of(ConvertOptions, "global_pooling", type=click.Choice(["window", "keep"]))
+@option_of(ConvertOptions, "strict")
 @click.option("--verify", is_flag=True, help="Prove the result as `verify` does, and write it only if all proofs hold.")
-@click.option("--engine", type=click.Choice(ENGINES), help=f"What runs the nets for --verify.  [default: {ENGINES[0]}]")
+@engine_option
 @writing_options
 def convert(
     files: tuple[str, ...],
     output: str | None,
     output_weights: str | None,
     out_dir: str | None,
+    names: str,
+    selection: Selection,
     fork: str | None,
     verify: bool,
-    engine: str | None,
+    engine: str,
     manner: WriteManner,
     **choices: Any,
 ) -> int:
@@ -114,18 +105,22 @@ def convert(
     caffe-fcn convert train_val.prototxt --dry-run --diff
     caffe-fcn convert a.prototxt b.prototxt --out-dir dense
     """
-    settings = _settings(**choices)
+    from caffe_fcn.passes.conversion import settings_of
+
+    if names == "keep":
+        choices["suffix"] = ""
+    settings = settings_of(ConvertOptions(**choices), selection)
     _check_usage(files, output, output_weights, out_dir)
     context = click.get_current_context()
-    if choices["names"] == "keep" and context.get_parameter_source("suffix") is not ParameterSource.DEFAULT:
+    if names == "keep" and context.get_parameter_source("suffix") is not ParameterSource.DEFAULT:
         raise click.UsageError("--names keep leaves no place for --suffix; choose one")
     if manner.diff and manner.as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
     if verify and manner.dry_run:
         raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
-    if engine and not verify:
+    if context.get_parameter_source("engine") is not ParameterSource.DEFAULT and not verify:
         raise click.UsageError("--engine says what runs the nets for --verify; give that too")
-    prover = (engine or ENGINES[0]) if verify else None
+    prover = engine if verify else None
     if out_dir is not None:
         return convert_all(files, out_dir, settings, manner, verify=prover, fork=fork)
     net, weights = (*files, None)[:2]
@@ -167,32 +162,6 @@ def _convert(
         document = convert_files(source, opened, files, settings, manner, verify=verify)
         if manner.as_json:
             print_json(document)
-
-
-def _settings(
-    *,
-    input_size: tuple[int, ...] | None,
-    selection: Selection,
-    names: str,
-    suffix: str,
-    rename: tuple[str, ...],
-    only: tuple[str, ...],
-    skip: tuple[str, ...],
-    global_pooling: str,
-    strict: bool,
-) -> Settings:
-    """The options, as the program understands them."""
-    from caffe_fcn.passes.conversion import Settings
-    from caffe_fcn.passes.convolutionalize import Options
-    from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
-
-    naming = Naming("" if names == "keep" else suffix, tuple(parse_rule(rule) for rule in rename))
-    return Settings(
-        options=Options(naming, only, skip, keep_global_pooling=global_pooling == "keep"),
-        selection=selection,
-        input_size=input_size,
-        strict=strict,
-    )
 
 
 def _check_usage(files: tuple[str, ...], output: str | None, output_weights: str | None, out_dir: str | None) -> None:

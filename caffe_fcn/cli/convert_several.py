@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 def convert_all(
-    paths: Sequence[str], out_dir: str, settings: Settings, manner: WriteManner, *, verify: str | None, fork: str | None
+    paths: Sequence[str],
+    out_dir: str,
+    settings: Settings,
+    manner: WriteManner,
+    *,
+    verify: str | None,
+    fork: str | None,
 ) -> int:
     """Convert the nets and weights in PATHS, of any order, into OUT_DIR, those without a prototxt as FORK has written
     them, and return the exit code. Raises UsageError

@@ -10,43 +10,48 @@ import click
 
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of, open_trained
-from caffe_fcn.cli.options import check_name, file_name, fork_option, preparation_options, selection_options, text
+from caffe_fcn.cli.options import (
+    check_name,
+    file_name,
+    force_option,
+    fork_option,
+    option_of,
+    preparation_options,
+    selection_options,
+    text,
+)
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import print_json
+from caffe_fcn.predict.options import ExportOptions, PreparationOptions
 
 if TYPE_CHECKING:
-    from caffe_fcn.cli.options import Preparation
-    from caffe_fcn.net.selection import Selection
-    from caffe_fcn.predict.export import ExportOutcome, ExportSettings
+    from caffe_fcn.net.options import Selection
+    from caffe_fcn.predict.export import ExportOutcome
 
 
 @click.command(
-    short_help="Write nets as ONNX.",
     epilog=exit_codes("done", "the net cannot be written as ONNX"),
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)
 @click.option("-o", "--output", type=file_name, metavar="FILE", help="The ONNX file.  [default: NET.onnx beside NET]")
-@click.option("--blob", "blobs", type=text, multiple=True, metavar="BLOB", help="Put out this blob; repeatable.")
-@click.option("--fixed", is_flag=True, help="Fix the batch and the size of the input.")
-@click.option("--external-data", "external", is_flag=True, help="Put the weights into a second file, FILE.data.")
-@click.option(
-    "--expand-lrn",
-    is_flag=True,
-    help="Write LRN as a Convolution and a power, where the runtime's own operator LRN is slow or missing.",
-)
+@option_of(ExportOptions, "blobs", "--blob", type=text, multiple=True, metavar="BLOB")
+@option_of(ExportOptions, "fixed")
+@option_of(ExportOptions, "external_data")
+@option_of(ExportOptions, "expand_lrn")
 @preparation_options
-@click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
+@option_of(ExportOptions, "labels", type=file_name, metavar="FILE")
 @selection_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@force_option
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
 def export(
     net: str,
     weights: str | None,
     output: str | None,
     selection: Selection,
+    preparation: PreparationOptions,
     fork: str | None,
     as_json: bool,
     force: bool,
@@ -68,11 +73,11 @@ def export(
     from caffe_fcn.predict.export import export_net
 
     out = _output(net, weights, output, as_json)
-    settings = _settings(**choices)
+    options = ExportOptions(**choices)
     with ExitStack() as stack:
         source, held = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]), fork)
         with copying(held.size, quiet) as progress:
-            found = export_net(source, held, out, selection, settings, force=force, progress=progress)
+            found = export_net(source, held, out, selection, options, preparation, force=force, progress=progress)
     _tell(found, as_json, quiet)
 
 
@@ -88,15 +93,6 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
     if output == "-" and as_json:
         raise click.UsageError("--json prints to stdout, and so does an output of '-'; name a file")
     return output
-
-
-def _settings(preparation: Preparation, **others: Any) -> ExportSettings:
-    """The options, as the program understands them."""
-    from caffe_fcn.predict.export import ExportSettings
-    from caffe_fcn.predict.means import read_mean
-
-    mean, scale, rgb = preparation
-    return ExportSettings(mean=None if mean is None else read_mean(mean), scale=scale, rgb=rgb, **others)
 
 
 def _tell(found: ExportOutcome, as_json: bool, quiet: bool) -> None:

@@ -5,44 +5,41 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe_fcn.cli.failures import exit_codes
-from caffe_fcn.cli.options import file_name, fork_option, selection_options, size, text
+from caffe_fcn.cli.options import file_name, fork_option, option_of, selection_options, size, text
 from caffe_fcn.cli.streams import STDIN, as_file
+from caffe_fcn.report.options import InspectOptions
 
 if TYPE_CHECKING:
-    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.net.options import Selection
     from caffe_fcn.report.inspect_records import Inspection
 
 
 @click.command(
-    short_help="Show nets and weights layer by layer.",
     epilog=exit_codes("done", "the model cannot be read"),
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)
-@click.option("--input-size", type=size, metavar="HxW", help="Show the net on images of this size.")
+@option_of(InspectOptions, "input_size", type=size, metavar="HxW")
 @selection_options
 @fork_option
-@click.option("--geometry", is_flag=True, help="Add what each cell sees of the input: window, stride, offset.")
-@click.option("--weights", "statistics", is_flag=True, help="Show the values of each blob: min, max, mean, zeros, NaN.")
-@click.option("--layers", type=text, multiple=True, metavar="GLOB", help="Show these layers only; shell patterns.")
+@option_of(InspectOptions, "geometry")
+@option_of(InspectOptions, "statistics", "--weights")
+@option_of(InspectOptions, "layers", type=text, multiple=True, metavar="GLOB")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with exact numbers.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV, with exact numbers.")
 def inspect(
     net: str,
     weights: str | None,
-    input_size: tuple[int, ...] | None,
     selection: Selection,
     fork: str | None,
-    geometry: bool,
-    statistics: bool,
-    layers: tuple[str, ...],
     as_json: bool,
     as_csv: bool,
+    **choices: Any,
 ) -> None:
     """Show the net NET (prototxt) layer by layer: shapes, parameters, multiply-accumulates, memory.
 
@@ -64,7 +61,8 @@ def inspect(
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
     if as_json and as_csv:
         raise click.UsageError("--json and --csv both print to stdout; choose one")
-    if geometry and statistics and not as_json:
+    settings = InspectSettings(selection=selection, **choices)
+    if settings.geometry and settings.statistics and not as_json:
         raise click.UsageError("--geometry is of layers and --weights of blobs; choose one, or --json for both")
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
@@ -72,9 +70,9 @@ def inspect(
         model = open_model(str(paths[0]), paths[1], (names[0], names[1]), fork)
         if model.weights is not None:
             stack.enter_context(model.weights)
-        elif statistics:
+        elif settings.statistics:
             raise click.UsageError("--weights needs WEIGHTS to look at")
-        _tell(look(model, InspectSettings(selection, input_size, geometry, statistics, layers)), as_json, as_csv)
+        _tell(look(model, settings), as_json, as_csv)
 
 
 def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:

@@ -8,27 +8,51 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 import click
 
 from caffe_fcn.cli.arguments import expanded
-from caffe_fcn.cli.check import check
-from caffe_fcn.cli.convert import convert
-from caffe_fcn.cli.export import export
 from caffe_fcn.cli.failures import DONE, FAILED, READER_GONE, exit_codes, explain, tell
-from caffe_fcn.cli.inspect import inspect
-from caffe_fcn.cli.run import run as run_net
-from caffe_fcn.cli.upgrade import upgrade
-from caffe_fcn.cli.verify import verify
 from caffe_fcn.cli.version import show_version
 from caffe_fcn.wording import as_command
 
 _NAME = "caffe-fcn"
 _COMPLETE = "_CAFFE_FCN_COMPLETE"
 """The variable by which a shell asks for completions, whatever the program was started as."""
+
+
+_COMMANDS = {
+    "check": "Tell what is wrong with prototxts.",
+    "convert": "Make nets fully convolutional.",
+    "export": "Write nets as ONNX.",
+    "inspect": "Show nets and weights layer by layer.",
+    "run": "Run nets on pictures: top classes, dense maps.",
+    "upgrade": "Bring old files into the current format.",
+    "verify": "Prove that a converted net is its original's twin.",
+}
+"""The commands, and what the help says of each in a line."""
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name. Each is the function called like the module in `cli/` that it stands in, which is loaded
+    when it is asked for: the help of the program needs none of them, and a command none of the others."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in _COMMANDS:
+            raise KeyError(name)
+        command: click.Command = getattr(import_module(f"caffe_fcn.cli.{name}"), name)
+        command.short_help = _COMMANDS[name]
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
 
 
 class _ReaderGoneError(Exception):
@@ -47,6 +71,11 @@ def _readers_watched() -> Iterator[None]:
 class _App(click.Group):
     """The group of commands, under which click sees no BrokenPipeError."""
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the commands do, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*_COMMANDS.items()])
+
     def make_context(self, *words: Any, **others: Any) -> click.Context:
         """Parse the command line, or show the help."""
         with _readers_watched():
@@ -60,6 +89,7 @@ class _App(click.Group):
 
 @click.group(
     cls=_App,
+    commands=_Commands(),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exit_codes("done", "a model cannot be processed or a check failed"),
 )
@@ -90,15 +120,6 @@ def app() -> None:
     context = click.get_current_context()
     command = app.commands.get(context.invoked_subcommand or "")
     context.with_resource(as_command(options_of(command) if command else ()))
-
-
-app.add_command(check)
-app.add_command(convert)
-app.add_command(export)
-app.add_command(inspect)
-app.add_command(run_net)
-app.add_command(upgrade)
-app.add_command(verify)
 
 
 def options_of(command: click.Command) -> frozenset[str]:

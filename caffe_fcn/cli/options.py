@@ -6,13 +6,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from caffe_fcn.net.selection import CropOffset
+from caffe_fcn.engines.options import ENGINES, EngineOptions
+from caffe_fcn.files.options import WriteOptions
+from caffe_fcn.net.options import OpenOptions, Selection
+from caffe_fcn.options import meanings
+from caffe_fcn.predict.options import PreparationOptions
 
 
 class _Path(click.types.UnprocessedParamType):
@@ -129,22 +133,38 @@ def rename_rule(value: str) -> str:
     return value
 
 
-fork_option = click.option(
-    "--fork",
-    type=fork_name,
-    metavar="NAME",
-    help="The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...",
-)
+Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
+Options = TypeVar("Options")
+
+
+def option_of(options: type, name: str, *flags: str, **how: Any) -> Callable[[Command], Command]:
+    """The click option that sets the field NAME of OPTIONS, with its default and its meaning from there. It is called
+    as the field is, or else as FLAGS say; HOW is handed to click."""
+    default = getattr(options, name)
+    text, by_default = meanings(options)[name]
+    if how.get("multiple"):
+        text = f"{text.removesuffix('.')}; repeatable."
+    if by_default:
+        text += f"  [default: {by_default}]"
+    shown = not by_default and default is not None and default is not False and default != ()
+    spelt = flags or (f"--{name.replace('_', '-')}",)
+    return click.option(*spelt, name, default=default, is_flag=default is False, help=text, show_default=shown, **how)
+
+
+def taken(options: type[Options], choices: dict[str, Any]) -> Options:
+    """OPTIONS with the fields that are among CHOICES, which go from there."""
+    return options(**{name: choices.pop(name) for name in meanings(options) if name in choices})
+
+
+fork_option = option_of(OpenOptions, "fork", type=fork_name, metavar="NAME")
 """The option that says by whose numbers a caffemodel alone is read."""
 
+force_option = option_of(WriteOptions, "force")
 
-low_memory_option = click.option(
-    "--low-memory",
-    is_flag=True,
-    help="Use large weights where they lie in onnxruntime, which takes less memory and more time.  "
-    "[default: for few and small pictures, and where memory is short]",
-)
-"""The option that chooses memory over time."""
+
+engine_option = option_of(EngineOptions, "engine", type=click.Choice(ENGINES))
+
+threads_option = option_of(EngineOptions, "threads", type=click.IntRange(1, 1024), metavar="N")
 
 
 def check_fork(fork: str | None, *, alone: bool) -> None:
@@ -170,37 +190,23 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="BLOB=N,C,H,W",
         help="Shape of a blob that an unknown layer makes.",
     )
-    @click.option("--phase", type=click.Choice(["train", "test"], case_sensitive=False), help="Look at one phase only.")
-    @click.option("--stage", type=text, multiple=True, metavar="NAME", help="Stage to build the net for; repeatable.")
-    @click.option("--level", type=level, metavar="N", help="Level to build the net for.")
-    @click.option(
-        "--crop-offset",
-        type=click.Choice(["auto", "zero"]),
-        help="Offset of Crop layers that give none: from the net's geometry, or 0.",
-    )
-    @click.option(
-        "--ignore-field",
-        type=field_name,
-        multiple=True,
-        metavar="PARAM.FIELD",
-        help="Ignore a field whose effect is not supported; repeatable.",
-    )
+    @option_of(Selection, "phase", type=click.Choice(["train", "test"], case_sensitive=False))
+    @option_of(Selection, "stages", "--stage", type=text, multiple=True, metavar="NAME")
+    @option_of(Selection, "level", type=level, metavar="N")
+    @option_of(Selection, "crop_offset", type=click.Choice(["auto", "zero"]))
+    @option_of(Selection, "ignore_fields", "--ignore-field", type=field_name, multiple=True, metavar="PARAM.FIELD")
     @wraps(command)
     def with_selection(
         input_shape: tuple[tuple[str, tuple[int, ...]], ...],
         shape: tuple[tuple[str, tuple[int, ...]], ...],
         phase: str | None,
-        stage: tuple[str, ...],
-        level: int | None,
-        crop_offset: CropOffset | None,
-        ignore_field: tuple[str, ...],
         **others: Any,
     ) -> Any:
-        from caffe_fcn.net.selection import Selection
-
-        given = {**dict(input_shape), **dict(shape)}
-        phase = phase.upper() if phase else None
-        selection = Selection(phase, stage, level, given, crop_offset, frozenset(ignore_field))
+        selection = replace(
+            taken(Selection, others),
+            phase=phase.upper() if phase else None,
+            shapes={**dict(input_shape), **dict(shape)},
+        )
         return command(selection=selection, **others)
 
     return with_selection
@@ -222,7 +228,7 @@ def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
     @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
     @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-    @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+    @force_option
     @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
     @wraps(command)
     def with_manner(dry_run: bool, diff: bool, as_json: bool, force: bool, quiet: bool, **others: Any) -> Any:
@@ -231,29 +237,14 @@ def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_manner
 
 
-class Preparation(NamedTuple):
-    """What the options say of how pictures become a net's input; what they leave open is None."""
-
-    mean: str | None
-    scale: float | None
-    rgb: bool
-
-
 def preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how pictures become a net's input, handed to COMMAND as one `preparation`."""
 
-    @click.option(
-        "--mean",
-        type=file_name,
-        metavar="B,G,R|FILE",
-        help="Subtract this: a number, one for each channel, or a .npy or .binaryproto.",
-    )
-    @click.option(
-        "--scale", type=scale, metavar="X", help="Multiply by this, such as 1/255, after the mean is subtracted."
-    )
-    @click.option("--swap-channels", is_flag=True, help="The net takes red first; Caffe's take blue first.")
+    @option_of(PreparationOptions, "mean", type=file_name, metavar="B,G,R|FILE")
+    @option_of(PreparationOptions, "scale", type=scale, metavar="X")
+    @option_of(PreparationOptions, "swap_channels")
     @wraps(command)
-    def with_preparation(mean: str | None, scale: float | None, swap_channels: bool, **others: Any) -> Any:
-        return command(preparation=Preparation(mean, scale, swap_channels), **others)
+    def with_preparation(**choices: Any) -> Any:
+        return command(preparation=taken(PreparationOptions, choices), **choices)
 
     return with_preparation

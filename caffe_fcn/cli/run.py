@@ -11,26 +11,35 @@ import click
 
 from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import exit_codes
-from caffe_fcn.cli.nets import File, net_and_pictures, open_trained
+from caffe_fcn.cli.nets import net_and_pictures, open_trained
 from caffe_fcn.cli.options import (
     directory_name,
+    engine_option,
     file_name,
+    force_option,
     fork_option,
-    low_memory_option,
+    option_of,
     preparation_options,
     selection_options,
     size,
+    taken,
     text,
+    threads_option,
 )
 from caffe_fcn.cli.run_files import Targets, expanded, targets_of
-from caffe_fcn.cli.verify import ENGINES
+from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.predict.options import PreparationOptions, RunOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.run_pictures import Job
+    from caffe_fcn.predict.picture_net import PictureNet
+    from caffe_fcn.predict.run import RunSettings
 
 
-def scales(value: str) -> tuple[float, ...]:
-    """Scales with commas between, each above 0 and given once."""
+def scales(value: str | tuple[float, ...]) -> tuple[float, ...]:
+    """Scales with commas between, each above 0 and given once. The default is what it is."""
+    if isinstance(value, tuple):
+        return value
     try:
         found = tuple(float(part) for part in value.split(","))
     except ValueError:
@@ -55,7 +64,6 @@ _MANY, _LARGE = 4, 4 << 20
 
 
 @click.command(
-    short_help="Run nets on pictures: top classes, dense maps.",
     epilog=exit_codes("done", "a net or a picture cannot be processed"),
 )
 @click.argument("words", metavar="NET [WEIGHTS] IMAGE...", nargs=-1, required=True, type=file_name)
@@ -78,42 +86,25 @@ _MANY, _LARGE = 4, 4 << 20
     help="Write into DIR, and take FILE for what follows a picture's name: heat.png makes DIR/cat_heat.png.",
 )
 @preparation_options
-@click.option(
-    "--resize",
-    type=new_size,
-    metavar="HxW|N|net",
-    help="Bring pictures to this size first, their shorter side to N, or to the size of the net.",
-)
-@click.option(
-    "--crop",
-    type=click.Choice(["none", "center", "ten"]),
-    help="Feed the centre, or the corners and the centre, also mirrored, whose answers are averaged."
-    "  [default: as a net with one answer for a picture says, else none]",
-)
-@click.option("--scales", type=scales, metavar="X,...", default="1", help="Run at each scale, such as 0.5,1,2.")
-@click.option("--labels", type=file_name, metavar="FILE", help="Names of the classes, one a line.")
+@option_of(RunOptions, "resize", type=new_size, metavar="HxW|N|net")
+@option_of(RunOptions, "crop", type=click.Choice(["none", "center", "ten"]))
+@option_of(RunOptions, "scales", type=scales, metavar="X,...")
+@option_of(RunOptions, "labels", type=file_name, metavar="FILE")
 @click.option(
     "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="How many classes to tell of."
 )
-@click.option(
-    "--blob", type=text, multiple=True, metavar="NAME", help="Look at this blob; repeatable.  [default: all outputs]"
-)
-@click.option(
-    "--tile",
-    type=click.IntRange(1, 1 << 20),
-    metavar="N",
-    help="Cut pictures into tiles of N pixels at most; the map is the same.  [default: as memory needs]",
-)
-@click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Take pictures of so many.  [default: 5e8]")
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the net.")
-@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
-@low_memory_option
-@click.option("--gpu", is_flag=True, help="Run on the GPU, or not at all.")
+@option_of(RunOptions, "blobs", "--blob", type=text, multiple=True, metavar="NAME")
+@option_of(RunOptions, "tile", type=click.IntRange(1, 1 << 20), metavar="N")
+@option_of(RunOptions, "max_pixels", type=click.IntRange(1), metavar="N")
+@engine_option
+@threads_option
+@option_of(EngineOptions, "low_memory")
+@option_of(EngineOptions, "gpu")
 @click.option("--benchmark", is_flag=True, help="Time all engines on one picture instead, and say which to use.")
 @selection_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print all as JSON, with the window and top class of each cell.")
-@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@force_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def run(
     words: tuple[str, ...],
@@ -127,6 +118,7 @@ def run(
     quiet: bool,
     top: int,
     benchmark: bool,
+    preparation: PreparationOptions,
     **choices: Any,
 ) -> int:
     """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes. A caffemodel alone has its net inside it.
@@ -147,12 +139,13 @@ def run(
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --benchmark
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
-    from caffe_fcn.cli.benchmark import check_alone, time_all
+    from caffe_fcn.cli.benchmark import check_alone, prepared, time_all
     from caffe_fcn.cli.run_pictures import TellManner, run_all
+    from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.files.atomic import check_outputs
 
-    asked = Targets(output, heatmap, label_map)
-    _check_usage(words, asked, wanted, out_dir, choices["scales"])
+    asked, options, use = Targets(output, heatmap, label_map), taken(RunOptions, choices), taken(EngineOptions, choices)
+    _check_usage(words, asked, wanted, out_dir, options.scales)
     if output == "-" and as_json:
         raise click.UsageError("--json and --output - both print to stdout; choose one")
     if benchmark:
@@ -162,16 +155,19 @@ def run(
         net, images = net_and_pictures(stack, words)
         paths = expanded(images)
         if benchmark:
-            return time_all(stack, net, paths, as_json=as_json, quiet=quiet, **choices)
+            return time_all(stack, net, paths, use, preparation, options, as_json=as_json, quiet=quiet, **choices)
         if output == "-" and len(paths) > 1:
             raise click.UsageError(f"--output - is for one picture, and there are {len(paths)}; use --out-dir")
         targets = targets_of(paths, asked, out_dir)
         if out_dir is not None:
             stack.enter_context(directory(out_dir))
-        others = choices["labels"], choices["preparation"].mean
+        others = options.labels, preparation.mean
         inputs = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
-        job = _job(stack, net, asked, wanted, paths[0], brief=_is_brief(paths), **choices)
+        runner = engine_called(use, brief=_is_brief(paths))
+        source, trained = open_trained(stack, net, choices["fork"])
+        made = prepared(source, trained, runner, paths[0], choices["selection"], preparation, options)
+        job = _job(*made, trained.path, use.engine, asked, wanted)
         return run_all(job, paths, targets, manner)
 
 
@@ -206,31 +202,19 @@ def _check_usage(
 
 
 def _job(
-    stack: ExitStack,
-    net: Sequence[File],
+    model: PictureNet,
+    settings: RunSettings,
+    notes: tuple[str, ...],
+    weights: str,
+    engine: str,
     asked: Targets,
     wanted: str | None,
-    picture: str,
-    *,
-    engine: str,
-    threads: int | None,
-    low_memory: bool,
-    brief: bool,
-    gpu: bool,
-    fork: str | None,
-    **choices: Any,
 ) -> Job:
-    """The net, loaded until STACK closes, and what it is to do, first with PICTURE. Raises CaffeFcnError; OSError for a
-    file that cannot be read."""
-    from caffe_fcn.cli.benchmark import prepared
+    """What MODEL is to do. Raises CaffeFcnError."""
     from caffe_fcn.cli.run_pictures import Job
-    from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.errors import EngineError
     from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of
 
-    runner = engine_called(engine, threads, gpu=gpu, low_memory=low_memory, brief=brief)
-    source, trained = open_trained(stack, net, fork)
-    model, settings, notes = prepared(source, trained, runner, picture, **choices)
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
         names = ", ".join(repr(output.name) for output in model.outputs)
         raise EngineError(
@@ -244,4 +228,4 @@ def _job(
     if asked.label_map is not None:
         labelled = drawn_of(model, "label_map")
         check_labelled(model, labelled, "label_map")
-    return Job(model, trained.path, engine, settings, heat, labelled, notes)
+    return Job(model, weights, engine, settings, heat, labelled, notes)

@@ -26,13 +26,12 @@ from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
-    from caffe_fcn.net.selection import Selection
+    from caffe_fcn.net.options import Selection
     from caffe_fcn.net.source import SourceNet
     from caffe_fcn.passes.upgrade import Upgrade
 
 
 @click.command(
-    short_help="Bring old files into the current format.",
     epilog=exit_codes("done", "the file cannot be upgraded"),
 )
 @click.argument("source", type=file_name, metavar="IN")

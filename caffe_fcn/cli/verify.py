@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,39 +12,35 @@ import click
 from caffe_fcn.cli.failures import DONE, FAILED, exit_codes
 from caffe_fcn.cli.nets import files_of, grouped, open_trained
 from caffe_fcn.cli.options import (
-    Preparation,
     check_fork,
+    engine_option,
     file_name,
     fork_option,
     fraction,
+    option_of,
     preparation_options,
     selection_options,
+    taken,
+    threads_option,
 )
 from caffe_fcn.cli.streams import print_json
+from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.predict.options import PreparationOptions
+from caffe_fcn.proofs.options import PROOFS, VerifyOptions
 
 if TYPE_CHECKING:
-    from caffe_fcn.net.selection import Selection
-    from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings
-
-ENGINES = ("onnxruntime", "opencv", "openvino", "caffe")
-PROOFS = ("weights", "same-size", "dense")
+    from caffe_fcn.net.options import Selection
+    from caffe_fcn.proofs.verify import NetAndWeights
 
 
 @click.command(
-    short_help="Prove that a converted net is its original's twin.",
     epilog=exit_codes("every proof holds or does not apply", "one fails or could not be carried out"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
-@click.option(
-    "--proof",
-    "proofs",
-    type=click.Choice(PROOFS),
-    multiple=True,
-    help="Carry out this proof only; repeatable.  [default: all]",
-)
-@click.option("--samples", type=click.IntRange(1, 10_000), metavar="N", default=8, show_default=True, help="Inputs.")
-@click.option("--windows", type=click.IntRange(1, 10_000), metavar="N", default=16, show_default=True, help="Windows.")
-@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of what is random.")
+@option_of(VerifyOptions, "proofs", "--proof", type=click.Choice(PROOFS), multiple=True)
+@option_of(VerifyOptions, "samples", type=click.IntRange(1, 10_000), metavar="N")
+@option_of(VerifyOptions, "windows", type=click.IntRange(1, 10_000), metavar="N")
+@option_of(VerifyOptions, "seed", type=click.IntRange(0), metavar="N")
 @click.option(
     "--image",
     "images",
@@ -54,15 +51,9 @@ PROOFS = ("weights", "same-size", "dense")
     "repeatable.",
 )
 @preparation_options
-@click.option(
-    "--tolerance",
-    type=fraction,
-    metavar="X",
-    help="Difference allowed, relative to the largest score; of a Softmax, to that of its logarithms.  "
-    "[default: what rounding does to this net, as measured]",
-)
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs the nets.")
-@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Threads of the engine.")
+@option_of(VerifyOptions, "tolerance", type=fraction, metavar="X")
+@engine_option
+@threads_option
 @selection_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -71,7 +62,7 @@ def verify(
     files: tuple[str, ...],
     selection: Selection,
     fork: str | None,
-    preparation: Preparation,
+    preparation: PreparationOptions,
     images: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -94,12 +85,12 @@ def verify(
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
     """
-    from dataclasses import replace
-
     from caffe_fcn.engines.nets import one_net
+    from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.files.literals import visible
     from caffe_fcn.net.selection import known_to
     from caffe_fcn.predict.inputs import read_inputs
+    from caffe_fcn.proofs.verify import VerifySettings
     from caffe_fcn.proofs.verify import verify as prove
     from caffe_fcn.report.verify import document, lines
 
@@ -111,13 +102,14 @@ def verify(
         )
     if files.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
-    options = _options(**choices)
+    runner = engine_called(taken(EngineOptions, choices), brief=True)
+    options = VerifySettings(engine=runner, **choices)
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         original, twin = _models(stack, files, fork)
         if images:
-            taken = one_net(original.source, original.weights, known_to(original.source, selection)).net
-            pictures, notes = read_inputs(images, taken, **preparation._asdict())
+            net = one_net(original.source, original.weights, known_to(original.source, selection)).net
+            pictures, notes = read_inputs(images, net, preparation)
             options = replace(options, pictures=pictures)
         found = prove(original, twin, selection, options)
     for note in (*notes, *found.notes) if not (quiet or as_json) else ():
@@ -128,29 +120,6 @@ def verify(
         for line in lines(found):
             click.echo(line)
     return DONE if found.holds else FAILED
-
-
-def _options(
-    proofs: tuple[str, ...],
-    samples: int,
-    windows: int,
-    seed: int,
-    tolerance: float | None,
-    engine: str,
-    threads: int | None,
-) -> VerifySettings:
-    """The options, as the program understands them."""
-    from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.proofs.verify import VerifySettings
-
-    return VerifySettings(
-        engine=engine_called(engine, threads, brief=True),
-        samples=samples,
-        windows=windows,
-        seed=seed,
-        tolerance=tolerance,
-        proofs=proofs or PROOFS,
-    )
 
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from caffe_fcn.engines.protocol import Net
@@ -10,7 +11,7 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.opening import meet
 from caffe_fcn.net.layers.data import tells_size
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, infer_shapes, show
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.net.source import SourceNet
@@ -70,7 +71,7 @@ def one_net_for(
     wanted = (*shape[:2], *size)
     if not _fits(scope, {fed.name: wanted}):
         return found
-    chosen = one_net(source, weights, selection._replace(given={**selection.given, fed.name: wanted}))
+    chosen = one_net(source, weights, replace(selection, shapes={**selection.given, fed.name: wanted}))
     told = f"the net does not tell the size of its pictures; took {show(size)}, as of the first, which its weights fit"
     return chosen._replace(notes=(*chosen.notes, told))
 

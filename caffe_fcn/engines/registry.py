@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
 
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Engine
 from caffe_fcn.errors import EngineError
 from caffe_fcn.wording import option
 
 
-class Resources(NamedTuple):
-    """What an engine may use: so many THREADS, or as many as it takes; the GPU; with LOW_MEMORY less memory, at the
-    price of time; BRIEF says that so little is run that preparing large weights would take longer than it saves."""
-
-    threads: int | None = None
-    gpu: bool = False
-    low_memory: bool = False
-    brief: bool = False
-
-
-def _onnxruntime(use: Resources) -> Engine:
+def _onnxruntime(use: EngineOptions) -> Engine:
     from caffe_fcn.engines.onnxruntime import OnnxRuntime, gpu_provider, onnxruntime
 
     onnxruntime()
-    return OnnxRuntime(
-        use.threads, provider=gpu_provider() if use.gpu else None, low_memory=use.low_memory or use.brief
-    )
+    return OnnxRuntime(use.threads, provider=gpu_provider() if use.gpu else None, low_memory=use.low_memory)
 
 
-def _opencv(use: Resources) -> Engine:
+def _opencv(use: EngineOptions) -> Engine:
     from caffe_fcn.engines.opencv import OpenCv, opencv
 
     _refuse_others("opencv", use)
@@ -37,7 +26,7 @@ def _opencv(use: Resources) -> Engine:
     return OpenCv(use.threads)
 
 
-def _openvino(use: Resources) -> Engine:
+def _openvino(use: EngineOptions) -> Engine:
     from caffe_fcn.engines.openvino import OpenVino, openvino
 
     _refuse_others("openvino", use)
@@ -45,7 +34,7 @@ def _openvino(use: Resources) -> Engine:
     return OpenVino(use.threads)
 
 
-def _caffe(use: Resources) -> Engine:
+def _caffe(use: EngineOptions) -> Engine:
     from caffe_fcn.engines.pycaffe import PyCaffe
 
     _refuse_others("caffe", use)
@@ -54,7 +43,7 @@ def _caffe(use: Resources) -> Engine:
     return made
 
 
-def _refuse_others(name: str, use: Resources) -> None:
+def _refuse_others(name: str, use: EngineOptions) -> None:
     """Raise EngineError where the engine NAME is to USE what only onnxruntime can."""
     for asked, flag, reason in (
         (use.gpu, "gpu", "runs on the CPU only here"),
@@ -66,7 +55,7 @@ def _refuse_others(name: str, use: Resources) -> None:
             )
 
 
-ENGINES: dict[str, Callable[[Resources], Engine]] = {
+ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {
     "onnxruntime": _onnxruntime,
     "opencv": _opencv,
     "openvino": _openvino,
@@ -75,13 +64,13 @@ ENGINES: dict[str, Callable[[Resources], Engine]] = {
 """Name to what makes the engine, the default first."""
 
 
-def engine(
-    name: str, threads: int | None = None, *, gpu: bool = False, low_memory: bool = False, brief: bool = False
-) -> Engine:
-    """The engine called NAME, on so many THREADS, or on the GPU; with LOW_MEMORY it takes less memory and more time.
-    BRIEF is as in `Resources`.
+def engine(use: EngineOptions, *, brief: bool = False) -> Engine:
+    """The engine that USE says; BRIEF: so little is run that to prepare large weights would take longer than it saves.
+
     Raises EngineError for a name that is none and where there is no GPU, ExtraError where a package is not
     installed."""
-    if name not in ENGINES:
-        raise EngineError(f"expected an engine out of {', '.join(ENGINES)}, found {name!r}")
-    return ENGINES[name](Resources(threads, gpu, low_memory, brief))
+    if use.engine not in ENGINES:
+        raise EngineError(f"expected an engine out of {', '.join(ENGINES)}, found {use.engine!r}")
+    if brief and use.engine == EngineOptions.engine:
+        use = replace(use, low_memory=True)
+    return ENGINES[use.engine](use)

@@ -19,7 +19,7 @@ from caffe_fcn.model.filling import Supply, completed, words_of
 from caffe_fcn.model.fitting import Fit
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.schema import Message

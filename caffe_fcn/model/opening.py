@@ -22,7 +22,8 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.net import crops, foreign
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.objections import Severity
-from caffe_fcn.net.selection import ANY_NET, Selection, check_given, graphs
+from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.net.selection import check_given, graphs
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet, net_of_weights, open_either, unforked
 
@@ -101,7 +102,7 @@ def meet(
             check_given(graph._replace(held={}), selection.given)
         given = {name: shape for name, shape in selection.given.items() if graph.latest(name) or fed is None}
         shapes[phase] = infer_shapes(graph, given={**given, **_inputs(graph, (fed or {}).get(phase, {}))})
-    notes = [*source.notes, *told, *foreign.notes(source.net, source.foreign, selection.ignored_fields)]
+    notes = [*source.notes, *told, *foreign.notes(source.net, source.foreign, selection.ignore_fields)]
     notes += [note for found in shapes.values() for note in found.notes]
     notes += crops.notes({phase: (graph, shapes[phase]) for phase, graph in phases.items()})
     objected: list[str] = []

@@ -15,7 +15,8 @@ from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.geometry.crops import Reading, Trouble, gives_no_offset, read_crops, told, with_offsets
 from caffe_fcn.net.graph import Graph, build_graph
-from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.options import Selection
+from caffe_fcn.net.selection import graphs
 from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message

@@ -8,38 +8,17 @@ leaves out, offsets that forks of Caffe compute, and fields that no rule is know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from dataclasses import replace
 
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.net.foreign import uncomputed_fields, unknown_name
 from caffe_fcn.net.graph import Blob, Graph, build_graph
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.rules import choices, named
 from caffe_fcn.net.shapes import Shape, channels_told, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import command, option
-
-CropOffset: TypeAlias = Literal["auto", "zero"]
-"""What the offset of a Crop is where the file gives none: computed from the geometry of the net, or 0."""
-
-
-class Selection(NamedTuple):
-    """What the user says about the net in a file."""
-
-    phase: str | None = None
-    """"TRAIN" or "TEST"; None for every phase that the file tells apart."""
-    stages: tuple[str, ...] = ()
-    level: int | None = None
-    given: Mapping[str, Shape] = MappingProxyType({})
-    """Shapes by blob name, of data that the file does not describe and of what layers of unknown types make."""
-    crop_offset: CropOffset | None = None
-    """The offset of Crop layers that give none; None where the user does not say."""
-    ignored_fields: frozenset[str] = frozenset()
-    """Fields, as "convolution_param.relu", whose effect the user wants to be ignored."""
-
-
-ANY_NET = Selection()
 
 
 def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
@@ -83,14 +62,14 @@ def known_to(source: SourceNet, selection: Selection) -> Selection:
     have."""
     blobs = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
     given = {name: shape for name, shape in selection.given.items() if name in blobs}
-    ignored = selection.ignored_fields & {field.name for field in source.foreign}
+    ignored = {field.name for field in source.foreign} & {*selection.ignore_fields}
     stages = tuple(stage for stage in selection.stages if stage in named(source.net).stages)
-    return selection._replace(given=given, ignored_fields=ignored, stages=stages)
+    return replace(selection, shapes=given, ignore_fields=frozenset(ignored), stages=stages)
 
 
 def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
     """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
-    uncomputed = uncomputed_fields(source.foreign, selection.ignored_fields) if net is source.net else {}
+    uncomputed = uncomputed_fields(source.foreign, selection.ignore_fields) if net is source.net else {}
     stages, level = selection.stages, selection.level
     graph = build_graph(net, phase=phase, stages=stages, level=level, source=source.name, uncomputed=uncomputed)
     return graph._replace(crops_at_zero=selection.crop_offset == "zero", channels=channels_told(net))
@@ -98,7 +77,7 @@ def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) 
 
 def check_ignored(selection: Selection, *sources: SourceNet) -> None:
     """Raise NetError for a field that is to be ignored, and that SOURCES do not have, or that is applied."""
-    for name in sorted(selection.ignored_fields):
+    for name in sorted(selection.ignore_fields):
         if wrong := unknown_name([field for source in sources for field in source.foreign], name):
             raise NetError(f"{', '.join(dict.fromkeys(source.name for source in sources))}: {wrong}")
 

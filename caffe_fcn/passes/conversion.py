@@ -17,11 +17,13 @@ from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet
 from caffe_fcn.model.passing import Result
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet, foreign_types, refuse_lost
 from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
+from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
+from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.resize import resize
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
@@ -37,6 +39,17 @@ class Settings:
     selection: Selection = ANY_NET
     input_size: tuple[int, ...] | None = None
     strict: bool = False
+
+
+def settings_of(options: ConvertOptions, selection: Selection = ANY_NET) -> Settings:
+    """OPTIONS and SELECTION as the conversion takes them. Raises ValueError for a rule that is none."""
+    naming = Naming(options.suffix, tuple(parse_rule(rule) for rule in options.rename))
+    return Settings(
+        options=Options(naming, options.only, options.skip, keep_global_pooling=options.global_pooling == "keep"),
+        selection=selection,
+        input_size=options.input_size,
+        strict=options.strict,
+    )
 
 
 class Plan(NamedTuple):

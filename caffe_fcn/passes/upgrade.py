@@ -28,7 +28,7 @@ from caffe_fcn.model.opening import meet
 from caffe_fcn.model.writing import WeightsOutput
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights, refuse_lost
 from caffe_fcn.net.upgrade import (

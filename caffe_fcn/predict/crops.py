@@ -10,8 +10,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from caffe_fcn.predict.images.picture import MAX_PIXELS, Box, HeldPicture, Picture
+from caffe_fcn.predict.images.picture import Box, HeldPicture, Picture
 from caffe_fcn.predict.means import Frame, whole
+from caffe_fcn.predict.options import MAX_PIXELS
 from caffe_fcn.predict.pyramid import check_pixels
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.stdout import STDOUT
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet, foreign_types
 from caffe_fcn.onnx.export import Exported, Metadata, export
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.predict.labels import read_labels
-from caffe_fcn.predict.means import Mean
+from caffe_fcn.predict.means import Mean, read_mean
+from caffe_fcn.predict.options import ExportOptions, PreparationOptions
 from caffe_fcn.predict.preprocessing import mean_stated, transform_of
 from caffe_fcn.wording import option
 
@@ -35,14 +36,14 @@ class ExportSettings(NamedTuple):
     values EXTERNAL, in a file of their own; whether to EXPAND_LRN, as for `lower`; and what to say of the pictures and
     classes. LABELS is a file."""
 
-    blobs: tuple[str, ...] = ()
-    fixed: bool = False
-    external: bool = False
-    expand_lrn: bool = False
-    mean: Mean | None = None
-    scale: float | None = None
-    rgb: bool = False
-    labels: str | os.PathLike[str] | None = None
+    blobs: tuple[str, ...]
+    fixed: bool
+    external: bool
+    expand_lrn: bool
+    mean: Mean | None
+    scale: float | None
+    rgb: bool
+    labels: str | os.PathLike[str] | None
 
 
 class ExportOutcome(NamedTuple):
@@ -65,7 +66,8 @@ def export_net(
     weights: WeightFile,
     out_path: str | os.PathLike[str],
     selection: Selection = ANY_NET,
-    settings: ExportSettings | None = None,
+    options: ExportOptions | None = None,
+    preparation: PreparationOptions | None = None,
     *,
     force: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -75,7 +77,7 @@ def export_net(
     Raises LoweringError for layers that ONNX cannot say, PictureError for a mean or labels that do not suit the net,
     ShapeError and WeightsError as `convert` does, OutputError where a file cannot be written.
     """
-    asked = settings or ExportSettings()
+    asked = _settings(options or ExportOptions(), preparation or PreparationOptions())
     others = [asked.labels, None if asked.mean is None else asked.mean.name]
     if os.fspath(out_path) != STDOUT:
         check_outputs([out_path], [other for other in others if other is not None], force=force)
@@ -108,6 +110,19 @@ def export_net(
         tuple(node for node in graph.nodes if node.index not in kept),
         tuple((old, new) for old, new in replaced if old.type != new.type),
         tuple(dict.fromkeys([*known, *_notes(source, weights, exported.lowered.scope, asked)])),
+    )
+
+
+def _settings(options: ExportOptions, preparation: PreparationOptions) -> ExportSettings:
+    return ExportSettings(
+        blobs=options.blobs,
+        fixed=options.fixed,
+        external=options.external_data,
+        expand_lrn=options.expand_lrn,
+        mean=None if preparation.mean is None else read_mean(preparation.mean),
+        scale=preparation.scale,
+        rgb=preparation.swap_channels,
+        labels=options.labels,
     )
 
 

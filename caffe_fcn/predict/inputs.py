@@ -14,17 +14,16 @@ from caffe_fcn.onnx.scope import choose_scope
 from caffe_fcn.predict.crops import resampled
 from caffe_fcn.predict.images.picture import Box, open_picture
 from caffe_fcn.predict.means import read_mean, whole
+from caffe_fcn.predict.options import PreparationOptions
 from caffe_fcn.predict.preprocessing import Preprocessing, transform_of, with_defaults
 
 _KINDS = "fiub"
 """Floating point, integers, and truth values."""
 
 
-def read_inputs(
-    paths: Sequence[str], net: Net, *, mean: str | None = None, scale: float | None = None, rgb: bool = False
-) -> tuple[list[Array], tuple[str, ...]]:
-    """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, the MEAN
-    subtracted and multiplied by SCALE, as with `run`.
+def read_inputs(paths: Sequence[str], net: Net, preparation: PreparationOptions) -> tuple[list[Array], tuple[str, ...]]:
+    """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, after
+    PREPARATION, as with `run`.
 
     Raises EngineError for a net that takes no pictures and for arrays that are none of numbers, PictureError for
     pictures and means that suit neither the net nor each other; OSError where a file cannot be read.
@@ -33,7 +32,8 @@ def read_inputs(
         return [read_array(path) for path in paths], ()
     name, shape = _fed(net)
     stated = transform_of(net.graph, name)
-    steps, notes = with_defaults(stated, None if mean is None else read_mean(mean), scale, rgb)
+    mean = None if preparation.mean is None else read_mean(preparation.mean)
+    steps, notes = with_defaults(stated, mean, preparation.scale, preparation.swap_channels)
     steps.check(shape[1])
     told = steps.note(whole((shape[2], shape[3])))
     return [read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, steps) for path in paths], (

@@ -18,7 +18,7 @@ from caffe_fcn.errors import CaffeFcnError, EngineError, LoweringError, ShapeErr
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from caffe_fcn.errors import PictureError
 from caffe_fcn.net.shapes import show
-from caffe_fcn.predict.images.picture import MAX_PIXELS, Box, HeldPicture, Picture, pillow
+from caffe_fcn.predict.images.picture import Box, HeldPicture, Picture, pillow
+from caffe_fcn.predict.options import MAX_PIXELS
 from caffe_fcn.wording import offered, option
 
 _BILINEAR = 2

@@ -18,16 +18,17 @@ from caffe_fcn.engines.protocol import Array, Engine
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.predict.cells import Cells
 from caffe_fcn.predict.crops import Crop, center, frame_of, resampled, shorter_side, ten
 from caffe_fcn.predict.dense import WHOLE, Tiles, check_size, dense, tiles_of
-from caffe_fcn.predict.images.picture import MAX_PIXELS, Picture
+from caffe_fcn.predict.images.picture import Picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.means import read_mean, whole
+from caffe_fcn.predict.options import PreparationOptions, RunOptions
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
@@ -52,9 +53,9 @@ class RunSettings(NamedTuple):
     names: Labels | None = None
     resize: Size | int | None = None
     crop: Crop = Crop.NONE
-    scales: tuple[float, ...] = (1.0,)
-    tile: int | None = None
-    max_pixels: int = MAX_PIXELS
+    scales: tuple[float, ...] = RunOptions.scales
+    tile: int | None = RunOptions.tile
+    max_pixels: int = RunOptions.max_pixels
 
     def labels(self, output: NetOutput) -> Labels:
         """The names of the classes in OUTPUT; where it holds none, there are none."""
@@ -121,33 +122,26 @@ def prepare(
     weights: WeightFile,
     engine: Engine,
     selection: Selection,
+    preparation: PreparationOptions | None = None,
+    options: RunOptions | None = None,
     *,
-    mean: str | None = None,
-    scale: float | None = None,
-    rgb: bool = False,
-    resize: Size | int | Literal["net"] | None = None,
-    crop: Crop | None = None,
-    labels: str | os.PathLike[str] | None = None,
-    blobs: Sequence[str] = (),
-    scales: tuple[float, ...] = (1.0,),
-    tile: int | None = None,
-    max_pixels: int = MAX_PIXELS,
     first: Callable[[int], Size | None] | None = None,
 ) -> tuple[PictureNet, RunSettings, tuple[str, ...]]:
-    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. MEAN is as
-    for `read_mean`, LABELS a file; FIRST gives the size of the first picture, for so many channels, to load a net for
-    that does not tell its own. Raises CaffeFcnError; OSError for a file that cannot be read."""
-    given = None if mean is None else read_mean(mean)
-    like = None if crop not in (None, Crop.NONE) else _like(resize, first)
-    model = load_picture_net(source, weights, engine, blobs=blobs, selection=selection, like=like)
+    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. FIRST
+    gives the size of the first picture, for so many channels, to load a net for that does not tell its own. Raises
+    CaffeFcnError; OSError for a file that cannot be read."""
+    prepared, asked = preparation or PreparationOptions(), options or RunOptions()
+    given = None if prepared.mean is None else read_mean(prepared.mean)
+    wanted = None if asked.crop is None else Crop(asked.crop)
+    like = None if wanted not in (None, Crop.NONE) else _like(asked.resize, first)
+    model = load_picture_net(source, weights, engine, blobs=asked.blobs, selection=selection, like=like)
     stated = transform_of(model.net.graph, model.feed)
-    steps, notes = with_defaults(stated, given, scale, rgb)
-    if stated is None and mean is None and scale is None:
+    steps, notes = with_defaults(stated, given, prepared.scale, prepared.swap_channels)
+    if stated is None and prepared.mean is None and prepared.scale is None:
         notes = (as_they_are(),)
-    model, names = (model, None) if labels is None else _named(model, labels)
-    size = model.nominal if resize == "net" else resize
-    size, crop, told = _brought_to_size(model, size, crop)
-    settings = RunSettings(steps, names, size, crop, scales, tile, max_pixels)
+    model, names = (model, None) if asked.labels is None else _named(model, asked.labels)
+    size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
+    settings = RunSettings(steps, names, size, crop, asked.scales, asked.tile, asked.max_pixels)
     check_settings(model, settings)
     return model, settings, (*model.notes, *notes, *told)
 

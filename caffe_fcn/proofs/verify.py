@@ -8,13 +8,13 @@ and on a larger input every window gets the original's answer.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.engines.protocol import Array, Engine, Net
+from caffe_fcn.engines.protocol import Engine, Net
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
@@ -25,7 +25,8 @@ from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.geometry.crops import gives_no_offset
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.selection import ANY_NET, Selection, check_ignored, known_to
+from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.net.selection import check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.scope import Scope, choose_scope
@@ -35,6 +36,7 @@ from caffe_fcn.proofs.dense import prove_dense
 from caffe_fcn.proofs.identity import Stored
 from caffe_fcn.proofs.items import Runner, answers_items
 from caffe_fcn.proofs.layers import compare_layers
+from caffe_fcn.proofs.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.proofs.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
 from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
@@ -45,22 +47,12 @@ from caffe_fcn.wording import option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
-WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
-"""The names of the proofs."""
 
-
-@dataclass(frozen=True)
-class VerifySettings:
-    """What the user decides: how many SAMPLES and WINDOWS, drawn from SEED, which PICTURES (N×C×spatial) beside
-    them, the relative TOLERANCE in place of what the arithmetic gives, and which PROOFS."""
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(VerifyOptions):
+    """What the user decides, and the ENGINE that runs the nets."""
 
     engine: Engine = field(default_factory=OnnxRuntime)
-    samples: int = 8
-    windows: int = 16
-    seed: int = 0
-    pictures: Sequence[Array] = ()
-    tolerance: float | None = None
-    proofs: tuple[str, ...] = PROOFS
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def verify(
     check_ignored(selection, original.source, twin.source)
     work = _Work(original, twin, selection, options or VerifySettings())
     _refuse_unexplained(work.original.graphs[work.phase])
-    wanted = work.options.proofs
+    wanted = work.options.proofs or PROOFS
     same_size = work.same_size() if SAME_SIZE in wanted else None
     dense = work.dense() if DENSE in wanted else None
     return Verification(

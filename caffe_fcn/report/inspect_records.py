@@ -11,19 +11,17 @@ from caffe_fcn.files.statistics import Statistics
 from caffe_fcn.net.cost import Cost, Total
 from caffe_fcn.net.geometry import Geometry
 from caffe_fcn.net.geometry.alignment import Misaligned
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.report.options import InspectOptions
 
 
-class InspectSettings(NamedTuple):
-    """What the user asks for. LAYERS are shell patterns of layer names, none for all."""
+@dataclass(frozen=True, kw_only=True)
+class InspectSettings(InspectOptions):
+    """What the user asks for, of which net."""
 
     selection: Selection = ANY_NET
-    input_size: tuple[int, ...] | None = None
-    geometry: bool = False
-    statistics: bool = False
-    layers: tuple[str, ...] = ()
 
 
 class InspectedFiles(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.registry import ENGINES, engine
 from caffe_fcn.errors import VerificationError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
@@ -34,7 +35,7 @@ class Verifier:
     ) -> None:
         self._original = NetAndWeights(source, weights)
         self._names, self._selection = names, selection
-        self._engine: Engine = engine(run_by)
+        self._engine: Engine = engine(EngineOptions(engine=run_by))
         self.found: Verification | None = None
 
     def check(self, net: str, weights: str) -> None:

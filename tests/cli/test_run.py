@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from caffe_fcn import schema
-from caffe_fcn.cli.verify import ENGINES
+from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import ExtraError
 from tests.cli.conftest import CommandLine, Result
@@ -321,7 +321,7 @@ def test_caffe_is_quiet_and_its_end_is_an_error(
 @pytest.mark.parametrize("name", [name for name in ENGINES[1:] if name != "caffe"])
 def test_other_engines_give_the_same(name: str, digits: CommandLine) -> None:
     try:
-        engine(name)
+        engine(EngineOptions(name))
     except ExtraError as error:
         pytest.skip(str(error))
     for each in (ENGINES[0], name):

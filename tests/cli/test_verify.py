@@ -17,15 +17,16 @@ from PIL import Image
 
 import caffe_fcn
 from caffe_fcn import schema
-from caffe_fcn.cli.verify import ENGINES, PROOFS
 from caffe_fcn.engines import onnxruntime
 from caffe_fcn.engines import registry as engines
 from caffe_fcn.engines.nets import one_net
+from caffe_fcn.engines.options import ENGINES
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import read_net
 from caffe_fcn.predict.inputs import read_inputs
-from caffe_fcn.proofs import verify
+from caffe_fcn.predict.options import PreparationOptions
+from caffe_fcn.proofs.options import PROOFS
 from caffe_fcn.proofs.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
 from tests.engines.nets import net_of, weights_of
@@ -122,7 +123,7 @@ def test_pictures_are_prepared_as_they_are_run(pair: CommandLine) -> None:
     with open_weights(pair.path / FILES[1]) as weights:
         net = one_net(read_net(pair.path / FILES[0]), weights).net
     paths = [str(pair.path / name) for name in ("a.png", "b.png")]
-    (made, other), notes = read_inputs(paths, net, mean="7", scale=0.5)
+    (made, other), notes = read_inputs(paths, net, PreparationOptions(mean="7", scale=0.5))
     assert made.shape == other.shape == (1, 28, 28) and notes == ()
     grey = pixels @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(made[0], (grey - 7) / 2, atol=1)
@@ -140,7 +141,7 @@ def test_single_proofs(pair: CommandLine, proof: str) -> None:
 
 
 def test_the_options_are_those_of_the_library() -> None:
-    assert tuple(engines.ENGINES) == ENGINES and verify.PROOFS == PROOFS
+    assert tuple(engines.ENGINES) == ENGINES
     assert SCHEMAS["verify"]["properties"]["engine"]["enum"] == [*ENGINES, None]
 
 

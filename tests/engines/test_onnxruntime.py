@@ -203,7 +203,10 @@ def test_memory_beside_the_model(kind: str, memory: str, most: int, tmp_path: Pa
 @pytest.mark.thorough
 def test_nothing_is_reported_to_its_makers(tmp_path: Path) -> None:
     """From 1.29 on it keeps an identifier, of what it is about to report, in two places."""
-    script = "from caffe_fcn.engines.registry import engine; engine('onnxruntime')"
+    script = (
+        "from caffe_fcn.engines.options import EngineOptions; from caffe_fcn.engines.registry import engine; "
+        "engine(EngineOptions())"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     places = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
     for place in places.values():

@@ -14,6 +14,7 @@ import pytest
 from caffe_fcn.engines import openvino as engine_module
 from caffe_fcn.engines import registry as engines
 from caffe_fcn.engines.openvino import OpenVino, openvino
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, ShapeError
 from caffe_fcn.proofs.verify import VerifySettings
@@ -188,7 +189,9 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_its_import_reports_nothing(tmp_path: Path) -> None:
     """The package for that is not loaded, so that it also keeps no identifier in the home directory."""
     script = (
-        "import sys; from caffe_fcn.engines.registry import engine; engine('openvino')\n"
+        "import sys\nfrom caffe_fcn.engines.options import EngineOptions\n"
+        "from caffe_fcn.engines.registry import engine\n"
+        "engine(EngineOptions('openvino'))\n"
         "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
         "from openvino import convert_model"
     )
@@ -224,6 +227,6 @@ def test_a_release_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_has_no_gpu() -> None:
-    assert engines.engine("openvino", 1).name == "openvino"
+    assert engines.engine(EngineOptions("openvino", 1)).name == "openvino"
     with pytest.raises(EngineError, match="the engine openvino runs on the CPU only here"):
-        engines.engine("openvino", gpu=True)
+        engines.engine(EngineOptions("openvino", gpu=True))

@@ -19,6 +19,7 @@ from caffe_fcn import schema
 from caffe_fcn.engines import caffe_files, expected, worker
 from caffe_fcn.engines import registry as engines
 from caffe_fcn.engines.caffe_worker import write
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.pycaffe import _DIALECT as DIALECT
 from caffe_fcn.engines.pycaffe import PyCaffe
 from caffe_fcn.engines.worker import EndedError, Worker
@@ -281,7 +282,7 @@ def test_a_reply_that_is_none_is_an_end(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_process_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(EngineError, match="a process cannot be started with /nowhere/python: No such file"):
-        engines.engine("caffe")
+        engines.engine(EngineOptions("caffe"))
 
 
 def test_an_output_whose_shape_is_not_known_is_named() -> None:
@@ -298,7 +299,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> str:
     """What is said of the module in PATH."""
     monkeypatch.syspath_prepend(path)
     with pytest.raises(ExtraError) as error:
-        engines.engine("caffe")
+        engines.engine(EngineOptions("caffe"))
     return str(error.value)
 
 
@@ -373,16 +374,16 @@ def test_a_directory_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_engines_by_name() -> None:
-    assert engines.engine("onnxruntime", 1).name == "onnxruntime"
+    assert engines.engine(EngineOptions("onnxruntime", 1)).name == "onnxruntime"
     with pytest.raises(
         EngineError, match="expected an engine out of onnxruntime, opencv, openvino, caffe, found 'tea'"
     ):
-        engines.engine("tea")
+        engines.engine(EngineOptions("tea"))
 
 
 def test_caffe_itself_where_it_is_installed() -> None:
     try:
-        engine = engines.engine("caffe")
+        engine = engines.engine(EngineOptions("caffe"))
     except ExtraError as error:
         pytest.skip(str(error))
     for folder in sorted((GOLDEN / "conversions").iterdir()):

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import examine
-from caffe_fcn.net.selection import Selection, graph_of
+from caffe_fcn.net.selection import graph_of
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
 from tests.net.test_corpus_shapes import by_caffe

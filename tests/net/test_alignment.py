@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from caffe_fcn.net.geometry.alignment import Misaligned, misaligned, told
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import Severity, examine
-from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import infer_shapes
 from tests.net.nets import data, graph_of, layer
 from tests.paths import CASES, CORPUS

@@ -11,8 +11,9 @@ from caffe_fcn.errors import NetError, PrototxtError, ShapeError
 from caffe_fcn.model.opening import meet
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import examine
-from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.selection import graphs
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import SourceNet, read_net
 from caffe_fcn.passes.conversion import Settings, plan
@@ -154,7 +155,7 @@ def test_an_input_without_a_shape_is_not_upgraded() -> None:
 
 def test_its_shape_can_be_given() -> None:
     source = read_net(path("input_no_shape_only"))
-    (graph,) = graphs(source, Selection(given={"data": (1, 2)})).values()
+    (graph,) = graphs(source, Selection(shapes={"data": (1, 2)})).values()
     assert infer_shapes(graph, given={"data": (1, 2)}).blobs[Blob("r", 0)] == (1, 2)
 
 

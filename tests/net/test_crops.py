@@ -13,7 +13,7 @@ from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.crops import settled
 from caffe_fcn.net.geometry.crops import Reading, Trouble, read_crops, told
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet, interpret, read_net
 from caffe_fcn.passes.upgrade import upgrade_file

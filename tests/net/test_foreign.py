@@ -9,7 +9,8 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.net.effects import Effect, readers_of, table
 from caffe_fcn.net.foreign import ForeignField, effect, is_told_by_type, kept_note, notes, refusal
 from caffe_fcn.net.layers import LAYERS
-from caffe_fcn.net.selection import Selection, graphs
+from caffe_fcn.net.options import Selection
+from caffe_fcn.net.selection import graphs
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.schema import Message
 
@@ -212,7 +213,7 @@ def test_a_refusal_names_layer_field_and_option() -> None:
 
 def test_what_is_ignored_is_no_refusal() -> None:
     names = frozenset({"convolution_param.odd", "inner_product_param.normalize"})
-    graph = graphs(read(MIXED), Selection(ignored_fields=names))["TEST"]
+    graph = graphs(read(MIXED), Selection(ignore_fields=names))["TEST"]
     assert refusal(graph) is None
     assert [field.ignored for node in graph.nodes for field in node.uncomputed] == [True] * 3
 
@@ -230,17 +231,17 @@ def test_what_is_ignored_is_no_refusal() -> None:
 )
 def test_a_name_that_is_none_is_refused(name: str, told: str) -> None:
     with pytest.raises(NetError) as caught:
-        graphs(read(MIXED), Selection(ignored_fields=frozenset({name})))
+        graphs(read(MIXED), Selection(ignore_fields=frozenset({name})))
     assert str(caught.value).startswith(f"net.prototxt: {told}")
 
 
 def test_a_field_without_effect_may_be_ignored() -> None:
-    assert graphs(read(MIXED), Selection(ignored_fields=frozenset({"relu_param.fuse"})))
+    assert graphs(read(MIXED), Selection(ignore_fields=frozenset({"relu_param.fuse"})))
 
 
 def test_a_net_without_undecided_fields_has_none_to_ignore() -> None:
     with pytest.raises(NetError, match="it has: none"):
-        graphs(read(INPUT), Selection(ignored_fields=frozenset({"relu_param.fuse"})))
+        graphs(read(INPUT), Selection(ignore_fields=frozenset({"relu_param.fuse"})))
 
 
 def test_words_of_an_effect_on_shapes() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.problems import Findings, Problem, Severity, examine
-from caffe_fcn.net.selection import ANY_NET, Selection
 from tests.passes.nets import conv, data, fc, layer
 
 NET = data() + fc("fc", "data", 3)
@@ -236,7 +236,7 @@ def test_an_input_layer_without_a_shape_is_refused_by_caffe_where_axes_are_neede
     assert look(text + layer("r", "ReLU", "data")).problems == ()
     (note,) = notes(text + conv("c", "data", 1))
     assert note.startswith("1:1 Caffe cannot load the net while 'data' has no shape (layer \"c\" (Convolution): ")
-    assert look(text + conv("c", "data", 1), Selection(given={"data": (1, 1, 4, 4)})).problems == ()
+    assert look(text + conv("c", "data", 1), Selection(shapes={"data": (1, 1, 4, 4)})).problems == ()
 
 
 def test_a_name_within_a_name_is_not_taken_for_it() -> None:
@@ -342,12 +342,12 @@ def test_a_phase_asked_for_must_be_right() -> None:
 def test_shapes_can_be_given() -> None:
     text = layer("data", "Data", "", "data", "data_param { batch_size: 1 }") + conv("c", "data", 3, 9)
     assert errors(text) == []
-    assert errors(text, Selection(given={"data": (1, 3, 9, 9)})) == []
-    assert errors(text, Selection(given={"data": (1, 3, 8, 8)}))[0].startswith('2:1 layer "c"')
-    assert errors(text, Selection(given={"dta": (1, 3, 8, 8)})) == [
+    assert errors(text, Selection(shapes={"data": (1, 3, 9, 9)})) == []
+    assert errors(text, Selection(shapes={"data": (1, 3, 8, 8)}))[0].startswith('2:1 layer "c"')
+    assert errors(text, Selection(shapes={"dta": (1, 3, 8, 8)})) == [
         "1:1 a shape was given for 'dta', but the net has no such blob"
     ]
-    assert "shapes" in errors(NET, Selection(given={"data": (1, 2, 3, 4)}))[0]
+    assert "shapes" in errors(NET, Selection(shapes={"data": (1, 2, 3, 4)}))[0]
 
 
 # ---- Notes ----
@@ -376,7 +376,7 @@ def test_fields_of_forks_that_are_known_here_are_noted_too() -> None:
     params = "convolution_param { num_output: 1 kernel_size: 1 hole: 2 engine: MKLDNN odd: 1 }"
     text = NET + layer("c", "Convolution", "data", params=params) + layer("p", "Permute", "data")
     told = [
-        note.split(" ", 1)[1] for note in notes(text, Selection(ignored_fields=frozenset({"convolution_param.odd"})))
+        note.split(" ", 1)[1] for note in notes(text, Selection(ignore_fields=frozenset({"convolution_param.odd"})))
     ]
     assert told[:3] == [
         "convolution_param.hole is unknown to BVLC Caffe, and is applied as in the forks of Caffe",
@@ -386,7 +386,7 @@ def test_fields_of_forks_that_are_known_here_are_noted_too() -> None:
 
 
 def test_a_field_to_be_ignored_must_be_there() -> None:
-    assert errors(NET, Selection(ignored_fields=frozenset({"relu_param.odd"}))) == [
+    assert errors(NET, Selection(ignore_fields=frozenset({"relu_param.odd"}))) == [
         "1:1 the net has no field relu_param.odd whose effect could be ignored; it has: none"
     ]
 

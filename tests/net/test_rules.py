@@ -6,8 +6,9 @@ import pytest
 
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.prototxt import parse
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.rules import Named, choices, named
-from caffe_fcn.net.selection import Selection, graphs, known_to
+from caffe_fcn.net.selection import graphs, known_to
 from caffe_fcn.net.source import interpret
 from tests.net.nets import data, graph_of, layer, parse_net
 

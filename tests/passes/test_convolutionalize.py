@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.conversion import Settings
 from caffe_fcn.passes.convolutionalize.changes import WindowPooling
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
@@ -345,14 +345,14 @@ def test_an_unknown_layer_on_the_way_is_an_error_that_names_the_option() -> None
     text = data() + layer("odd", "Oddity", "data") + fc("fc", "odd", 5)
     with pytest.raises(ShapeError, match=r"net\.prototxt: layer 'fc'.*'odd'.*Oddity.*shapes=\{'odd': \(N, C, H, W\)\}"):
         planned(text)
-    assert kernels(planned(text, Settings(selection=Selection(given={"odd": (1, 3, 4, 5)})))) == {"fc": (4, 5)}
+    assert kernels(planned(text, Settings(selection=Selection(shapes={"odd": (1, 3, 4, 5)})))) == {"fc": (4, 5)}
 
 
 def test_an_input_of_unknown_size_is_an_error_that_names_the_option() -> None:
     text = layer("d", "Data", "", "img label", "data_param { batch_size: 2 }") + fc("fc", "img", 5)
     with pytest.raises(ShapeError, match=r"layer 'fc'.*'d'.*shapes=\{'img': \(N, C, H, W\)\}"):
         planned(text)
-    assert kernels(planned(text, Settings(selection=Selection(given={"img": (2, 1, 4, 4)})))) == {"fc": (4, 4)}
+    assert kernels(planned(text, Settings(selection=Selection(shapes={"img": (2, 1, 4, 4)})))) == {"fc": (4, 4)}
 
 
 def test_a_net_without_inner_products_stays_as_it_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_fcn.errors import NetError, SurgeryError
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.conversion import Settings
 from caffe_fcn.passes.convolutionalize.naming import Naming
 from tests.passes.nets import data, fc, kernels, layer, layers, planned
@@ -108,7 +108,7 @@ def test_input_size_of_a_net_without_images_is_refused() -> None:
 
 def test_a_shape_for_a_blob_that_is_not_there_is_refused() -> None:
     with pytest.raises(NetError, match=r"'nowhere'"):
-        planned(data() + HEAD, Settings(selection=Selection(given={"nowhere": (1, 2)})))
+        planned(data() + HEAD, Settings(selection=Selection(shapes={"nowhere": (1, 2)})))
 
 
 def test_a_flattening_that_another_phase_reads_stays_in_both() -> None:

@@ -12,7 +12,7 @@ from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Net, Session
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.conversion import Settings
 from caffe_fcn.passes.convolutionalize import Options as ConvertOptions
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule

@@ -14,7 +14,7 @@ from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.model.writing import write_model
-from caffe_fcn.net.selection import ANY_NET, Selection
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify

@@ -9,7 +9,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError, WeightsError
-from caffe_fcn.net.selection import Selection
+from caffe_fcn.net.options import Selection
 from caffe_fcn.report.inspect_records import InspectSettings
 from tests.cli.conftest import trained
 from tests.files.encodings import bytes_field
@@ -163,7 +163,7 @@ def test_the_cause_of_what_is_not_known_and_the_option_that_tells_it(bench: Benc
 
 def test_what_is_told_is_known(bench: Bench) -> None:
     text = layer("HDF5Data", "", "", "data", "h5") + layer("InnerProduct", FC)
-    found = bench.text(text, selection=Selection(given={"data": (1, 3)}))
+    found = bench.text(text, selection=Selection(shapes={"data": (1, 3)}))
     assert found.notes == ()
     assert found.totals is not None and found.totals.parameters == 20
 
@@ -181,7 +181,7 @@ def test_a_net_that_cannot_be(bench: Bench) -> None:
     with pytest.raises(ShapeError, match=r"net\.prototxt: layer \"layer\""):
         bench.text(data(1, 3) + layer("LRN", ""))
     with pytest.raises(ShapeError, match=r"net\.prototxt: 'data' is 1×3 in the file"):
-        bench.text(data(1, 3), selection=Selection(given={"data": (1, 4)}))
+        bench.text(data(1, 3), selection=Selection(shapes={"data": (1, 4)}))
 
 
 # ---- Weights ----
@@ -268,7 +268,7 @@ def test_what_needs_a_net_is_refused_without_one(bench: Bench) -> None:
     with pytest.raises(NetError, match=r"net\.caffemodel: .*give its prototxt too"):
         bench.weights(weights, input_size=(9, 9))
     with pytest.raises(NetError):
-        bench.weights(weights, selection=Selection(given={"data": (1, 3)}))
+        bench.weights(weights, selection=Selection(shapes={"data": (1, 3)}))
 
 
 def test_weights_that_do_not_suit_the_net_they_brought_are_shown(bench: Bench) -> None:

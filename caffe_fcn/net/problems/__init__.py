@@ -19,11 +19,11 @@ from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import fields_of, to_message
 from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.problems.findings import Findings, Problem, in_order
 from caffe_fcn.net.problems.nets import problems_of
 from caffe_fcn.net.problems.places import START, layer_places, located, written_places
 from caffe_fcn.net.problems.text import foreign_fields, irregularities, unknown_fields
-from caffe_fcn.net.selection import ANY_NET, Selection
 from caffe_fcn.net.source import SourceNet, check_words, interpret, net_of_weights
 
 __all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights"]

@@ -10,9 +10,9 @@ from caffe_fcn.net.geometry import alignment
 from caffe_fcn.net.geometry.crops import Trouble, read_crops, told
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.problems.places import place_of
-from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.wording import option

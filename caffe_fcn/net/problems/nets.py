@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,12 +13,13 @@ from caffe_fcn.net.foreign import unknown_name
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.layers import LAYERS, row_of
 from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.problems.joins import joins
 from caffe_fcn.net.problems.places import START, layer_places, located, place_of
 from caffe_fcn.net.problems.text import first_of_each
 from caffe_fcn.net.rules import named
-from caffe_fcn.net.selection import Selection, check_given, graph_of
+from caffe_fcn.net.selection import check_given, graph_of
 from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes, objections
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.net.upgrade import SHAPE_HINT, old_types
@@ -42,7 +44,7 @@ class _Phases(NamedTuple):
 def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
     """What is wrong with the nets that SOURCE describes, those that SELECTION leaves open."""
     phases = _phases(source, selection)
-    for name in sorted(selection.ignored_fields):
+    for name in sorted(selection.ignore_fields):
         if wrong := unknown_name(source.foreign, name):
             yield Problem(*START, wrong)
     yield from _unbuilt(source, phases)
@@ -81,9 +83,9 @@ def _variants(net: Message, selection: Selection) -> Iterator[Selection]:
         return
     stages, levels = named(net)
     for stage in islice(stages, _VARIANTS):
-        yield selection._replace(stages=(stage,))
+        yield replace(selection, stages=(stage,))
     for level in islice(levels, _VARIANTS):
-        yield selection._replace(level=level)
+        yield replace(selection, level=level)
 
 
 def _unbuilt(source: SourceNet, phases: _Phases) -> Iterator[Problem]:

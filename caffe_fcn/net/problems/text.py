@@ -10,8 +10,8 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Typed
 from caffe_fcn.net.foreign import effect, is_told_by_type, within_layer
 from caffe_fcn.net.objections import Severity
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems.findings import Problem
-from caffe_fcn.net.selection import Selection
 from caffe_fcn.net.source import SourceNet
 
 _LONG = 100
@@ -36,7 +36,7 @@ def unknown_fields(document: Document, typed: Typed) -> Iterator[Problem]:
 def foreign_fields(source: SourceNet, selection: Selection) -> Iterator[Problem]:
     """The fields of a net that BVLC Caffe does not know, and what they do to shapes and answers."""
     told = [each for each in source.foreign if not is_told_by_type(source.net, each) and not each.lost]
-    ignored = selection.ignored_fields
+    ignored = selection.ignore_fields
     yield from _unknown(source.document, ((each.shown, f", and {effect(each, ignored)}", each.offset) for each in told))
     for each in source.foreign:
         if each.lost:

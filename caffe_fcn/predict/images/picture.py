@@ -20,13 +20,11 @@ from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.predict.images import stored
 from caffe_fcn.predict.images.stored import StoredPixels
+from caffe_fcn.predict.options import MAX_PIXELS
 from caffe_fcn.wording import offered, option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-MAX_PIXELS = 500_000_000
-"""The most pixels that a picture may have unless it is said otherwise: a small file can unpack to any size."""
 
 SUFFIXES = frozenset((*ENDINGS[Kind.PICTURE], ".npy"))
 """What the names of pictures in a folder end in."""

@@ -1,0 +1,52 @@
+"""Options that say which net of a file is meant, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from caffe_fcn.options import option_field
+
+CropOffset: TypeAlias = Literal["auto", "zero"]
+"""How the offset of a Crop layer that gives none is read: computed from the geometry of the net, or 0."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user says about the net in a file."""
+
+    phase: str | None = option_field(
+        None,
+        "Phase to look at: TRAIN or TEST.",
+        "every phase that the file tells apart; to run and to write it, TEST",
+    )
+    stages: tuple[str, ...] = option_field((), "Stages to build the net for.")
+    level: int | None = option_field(None, "Level to build the net for.")
+    shapes: Mapping[str, tuple[int, ...]] | None = option_field(
+        None,
+        "Shapes by blob, of inputs that the files leave out and of what layers of unknown types make.",
+    )
+    crop_offset: CropOffset | None = option_field(
+        None, "Offset of Crop layers that give none: auto computes it from the geometry of the net, zero means 0."
+    )
+    ignore_fields: Collection[str] = option_field(
+        (), "Fields whose effect is not supported and is to be ignored, such as convolution_param.relu."
+    )
+
+    @property
+    def given(self) -> Mapping[str, tuple[int, ...]]:
+        """The shapes, none or more."""
+        return self.shapes or {}
+
+
+ANY_NET = Selection()
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How the files of a net are opened."""
+
+    fork: str | None = option_field(
+        None, "The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...", "as the file tells"
+    )

@@ -1,0 +1,25 @@
+"""Options of the conversion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from caffe_fcn.options import option_field
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How a net becomes fully convolutional. Names of layers may be shell patterns."""
+
+    input_size: tuple[int, ...] | None = option_field(
+        None, "Spatial size of the input in the written net, H×W in pixels; one number for a square.", "as it is"
+    )
+    suffix: str = option_field("-conv", "What new names of layers end in; nothing keeps the names.")
+    rename: tuple[str, ...] = option_field((), "New names by regular expression, as PATTERN=NAME: 'fc(\\d+)=conv\\1'.")
+    only: tuple[str, ...] = option_field((), "Convert these InnerProducts only; shell patterns.", "all")
+    skip: tuple[str, ...] = option_field((), "Leave these InnerProducts as they are; shell patterns.")
+    global_pooling: Literal["window", "keep"] = option_field(
+        "window", "Make global poolings windows of their nominal input size, or keep them."
+    )
+    strict: bool = option_field(False, "Fail if an InnerProduct has to be left alone.")
