@@ -10,10 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from caffe_fcn.net.layers import row_of
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.net.layers import LAYERS, LayerType, channels, row_of
 from caffe_fcn.net.layers.installed import ENTRY_POINTS
+from caffe_fcn.onnx import elementwise
+from caffe_fcn.onnx.registry import LOWERINGS
+from tests.engines.nets import load, net_of, weights_of
+from tests.passes import nets
 from tests.paths import GOLDEN, ROOT
 
 pytestmark = pytest.mark.thorough
@@ -30,7 +36,7 @@ def code(language: str, beginning: str) -> str:
     return chosen
 
 
-RULE, ROW = code("python", "def crelu("), code("python", "ROWS")
+RULE, ROW, LOWERING = (code("python", beginning) for beginning in ("def crelu(", "ROWS", "@lowering("))
 CASE = {NET: code("prototxt", 'name: "crelu"'), SHAPES: code("json", '{"blobs"')}
 
 
@@ -67,6 +73,30 @@ def test_a_layer_takes_one_row_and_one_golden_case(checkout: Path) -> None:
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
     linted = run("-m", "ruff", "check", "--select", "E,F,I,D1", "--line-length", "120", str(module.name), at=checkout)
     assert linted.returncode == 0, linted.stdout
+
+
+@pytest.fixture
+def crelu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layer of the page among the layer types of this process."""
+    rows: dict[str, LayerType] = {}
+    exec(f"{RULE}\n{ROW}", vars(channels) | {"ROWS": rows})
+    monkeypatch.setitem(LAYERS, "CReLU", rows["CReLU"])
+    monkeypatch.setitem(LOWERINGS, "CReLU", None)
+    exec(LOWERING, dict(vars(elementwise)))
+
+
+def test_the_layer_runs_by_its_row_and_its_lowering(crelu: None, tmp_path: Path) -> None:
+    net = net_of(CASE[NET])
+    value = np.random.default_rng(0).normal(size=(2, 3, 11, 9)).astype(np.float32)
+    with weights_of(net, tmp_path / "net.caffemodel") as weights:
+        made = load(net, weights).run({"data": value})["out"]
+    np.testing.assert_array_equal(made, np.concatenate([value.clip(0), -value.clip(None, 0)], axis=1))
+
+
+def test_a_trait_takes_no_map_that_a_shape_rule_of_its_own_changes(crelu: None) -> None:
+    text = nets.data() + nets.fc("one", "data", 4) + nets.layer("twice", "CReLU", "one") + nets.fc("two", "twice", 3)
+    with pytest.raises(SurgeryError, match=r"twice \(CReLU\) is not known"):
+        nets.planned(text)
 
 
 STUB = """

@@ -139,6 +139,8 @@ def one_by_one(place: Place) -> Outcome:
     first = place.views[0]
     if first is None or any(not alike(first, view) for view in place.views):
         return mixture(place)
+    if not _keep_shape(place, first):
+        return unknown(place)
     return Passes(tuple(first._replace(blob=top) for top in place.node.tops))
 
 
@@ -147,8 +149,15 @@ def alike(one: View, other: View | None) -> bool:
     return other is not None and one._replace(blob=other.blob) == other
 
 
+def _keep_shape(place: Place, view: View) -> bool:
+    """Whether the first top has the axes of VIEW, as far as is known: a type may have taken over a rule of others."""
+    return not place.tops or isinstance(place.tops[0], Unknown) or place.tops[0] == view.axes
+
+
 def channelwise(place: Place) -> Outcome:
     """The layer has something of its own for each place along axis 1, whatever is behind it."""
+    if not _keep_shape(place, place.view):
+        return unknown(place)
     return place.passes(place.view) if place.view.runs_over_channels(1) else apart(place, place.view, 1)
 
 
