@@ -183,7 +183,7 @@ def _changed(model: Model, entry: Held, changes: Sequence[Change]) -> Iterator[H
         new += change.behind(header, tensors)
         tensors = change.tensors(tensors)
         change.apply(header)
-    if entry.tensors or not any(change.drops for change in changes):  # of one name with a layer that has weights
+    if tensors or not any(change.drops for change in changes):  # of one name with a layer that has weights
         yield replace(entry, header=header, tensors=tensors)
     yield from (Held(each.layer, each.tensors) for each in new)
 
@@ -202,10 +202,10 @@ def _moved_blobs(net: Message, decision: Decision) -> dict[str, str]:
     is gone."""
     moved = dict(decision.new_tops)
     for change in decision.changes:
-        if change.drops:
-            layer = net.layer[change.index]
+        layer = net.layer[change.index]
+        if change.drops and layer.bottom:
             held = layer.bottom[0]
-            moved.setdefault(layer.top[0], moved.get(held, held))
+            moved.update({top: moved.get(held, held) for top in layer.top if top not in moved})
     return moved
 
 

@@ -1,0 +1,151 @@
+"""Layers that give each channel a factor and a summand: which are such layers, and by which numbers; or why one is not.
+
+A row of `AFFINE` looks at a layer behind another one, whose CHANNELS lie on an axis, and says how the two numbers are
+computed from the parameter blobs of the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.layers.normalization import stored_eps
+from caffe_fcn.net.shapes import Shapes, batch_norm_blobs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CHANNELS = 1
+"""The axis that BatchNorm takes for the channels."""
+_INFERENCE, _SCALE_AND_SHIFT = 1, 2
+"""BNParameter.BNMode of SegNet, and how many blobs its BN has."""
+
+
+class Why(Enum):
+    """Why a layer stays, in words; {} stands for the names that a reason gives."""
+
+    BATCH = "it takes its statistics from the batch"
+    FOLLOWS = "follows {!r} ({}), which has no weights of its own for it"
+    FOLLOWS_LEFT = "follows {!r}, which stays"
+    IN_PLACE = "{!r} works in place on its top"
+    NO_WEIGHTS = "the weights hold nothing for {!r}"
+    OPERAND = "its values are the blob {!r}"
+    OTHER_AXIS = "its values do not lie on the channels of its input alone"
+    OUTPUT = "its top {!r} is an output of the net"
+    OUTPUT_OF_INPUT = "its top {!r} is an output of the net, and its bottom an input"
+    OUTPUT_OF_READ = "its top {!r} is an output of the net, and {!r} reads its bottom as well"
+    POWER = "its power is not 1"
+    READ = "the output of {!r} is read by {!r} as well"
+    RECTIFIED = "{!r} has a ReLU of its own"
+    SCALES = "it scales its input, although nothing is trained (scale_train: false)"
+    SEVERAL_TOPS = "the weights of {!r} make several tops"
+    SHAPE = "the shape of the input of {!r} is not known"
+    SHARED = "{!r} shares parameters with {!r}, and the two do not fold alike"
+    UNCOMPUTED = "the effect of {} is not supported"
+
+
+class Obstacle(NamedTuple):
+    """What keeps a layer from going: WHY, and the NAMES of what is to blame."""
+
+    why: Why
+    names: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        return self.why.value.format(*self.names)
+
+
+Values: TypeAlias = "NDArray[Any] | float"
+
+
+class Affine(NamedTuple):
+    """What a layer does to each channel: whether it SHIFTS them, and its factors and summands, which are computed from
+    the VALUES of its parameter blobs, flat and in double precision. A single number is for all channels."""
+
+    shifts: bool
+    values: Callable[[Sequence[NDArray[Any]]], tuple[Values, Values]]
+
+
+Rule: TypeAlias = Callable[[Node, Shapes, int], "Affine | Obstacle"]
+
+
+def _batch_norm(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
+    """BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks have a scale
+    and a shift as well."""
+    param, blobs = node.layer.batch_norm_param, batch_norm_blobs(shapes.params[node.index])
+    if param.HasField("use_global_stats") and not param.use_global_stats:
+        return Obstacle(Why.BATCH)
+    if param.relu:
+        return Obstacle(Why.RECTIFIED, (node.name,))
+    if channels != _CHANNELS:
+        return Obstacle(Why.OTHER_AXIS)
+    eps = stored_eps(node.layer)
+
+    def values(read: Sequence[NDArray[Any]]) -> tuple[Values, Values]:
+        inverse = 1 / read[blobs.factor][0] if read[blobs.factor][0] else 0.0
+        slope = 1.0 if blobs.scale is None else read[blobs.scale]
+        shift = 0.0 if blobs.shift is None else read[blobs.shift]
+        return _normalized(slope, shift, read[blobs.mean] * inverse, read[blobs.variance] * inverse, eps)
+
+    return Affine(True, values)
+
+
+def _batch_norm_of_forks(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
+    """BN of PSPNet holds slope, shift, mean and variance; that of SegNet, when merged, slope and shift alone."""
+    param, merged = node.layer.bn_param, len(shapes.params[node.index]) == _SCALE_AND_SHIFT
+    if merged and param.bn_mode != _INFERENCE:
+        return Obstacle(Why.BATCH)
+    if channels != _CHANNELS or len(node.tops) > 1:
+        return Obstacle(Why.OTHER_AXIS)
+    if merged:
+        return Affine(True, lambda read: (read[0], read[1]))
+    return Affine(True, lambda read: _normalized(read[0], read[1], read[2], read[3], float(param.eps)))
+
+
+def _normalized(slope: Values, shift: Values, mean: Values, variance: Values, eps: float) -> tuple[Values, Values]:
+    import numpy as np
+
+    factor = slope / np.sqrt(variance + eps)
+    return factor, shift - mean * factor
+
+
+def _scale(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
+    """ScaleLayer: the factors, and on demand summands."""
+    shifts = bool(node.layer.scale_param.bias_term)
+    if not _on_channels(node, shapes, node.layer.scale_param.axis, channels):
+        return Obstacle(Why.OTHER_AXIS)
+    return Affine(shifts, lambda read: (read[0], read[1] if shifts else 0.0))
+
+
+def _bias(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
+    """BiasLayer: the summands."""
+    if not _on_channels(node, shapes, node.layer.bias_param.axis, channels):
+        return Obstacle(Why.OTHER_AXIS)
+    return Affine(True, lambda read: (1.0, read[0]))
+
+
+def _on_channels(node: Node, shapes: Shapes, axis: int, channels: int) -> bool:
+    """Whether the parameter blobs of NODE are a number for each of the CHANNELS, or for all."""
+    shape, bottom = shapes.params[node.index][0], shapes.blobs[node.bottoms[0]]
+    return not shape or (len(shape) == 1 and isinstance(bottom, tuple) and axis % len(bottom) == channels)
+
+
+def _power(node: Node, _shapes: Shapes, _channels: int) -> Affine | Obstacle:
+    """PowerLayer: (shift + scale·x)^power."""
+    param = node.layer.power_param
+    if param.power != 1:
+        return Obstacle(Why.POWER)
+    return Affine(bool(param.shift), lambda _read: (float(param.scale), float(param.shift)))
+
+
+AFFINE: Mapping[str, Rule] = {
+    "BN": _batch_norm_of_forks,
+    "BatchNorm": _batch_norm,
+    "Bias": _bias,
+    "Power": _power,
+    "Scale": _scale,
+}
+"""By layer type: what it does to the channels of what it reads, or why it does something else."""

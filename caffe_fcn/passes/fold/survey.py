@@ -1,0 +1,156 @@
+"""What goes from a net, where to, and why the rest stays: one look at all layers in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from caffe_fcn.model.changes import Change, DropLayer
+from caffe_fcn.model.passing import Phase
+from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
+from caffe_fcn.passes.fold.affine import AFFINE, Obstacle, Why
+from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp, linear_param
+
+LINEAR = frozenset(
+    {"Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution", "InnerProduct", *DECONVOLUTIONS}
+)
+"""The types that take up what is folded."""
+
+_TOLD = frozenset({*AFFINE, "Dropout", "Split"})
+"""The types that are told of where they stay."""
+
+
+class Folding:
+    """What goes from one phase of a net, where to, and why the rest stays. BARRED layers stay, each for a reason."""
+
+    def __init__(self, phase: Phase, barred: Mapping[int, Obstacle], *, trained: bool) -> None:
+        self.graph, self.shapes, self.tensors = phase.graph, phase.shapes, phase.tensors
+        self.barred, self.trained = barred, trained
+        self.outputs = frozenset(self.graph.outputs)
+        self.gone: dict[int, Node] = {}
+        self.steps: dict[int, list[Step]] = {}
+        self.left: dict[int, Obstacle] = {}
+        self._moved: dict[Blob, Blob] = {}
+        for node in self.graph.nodes:
+            if node.bottoms:
+                self._visit(node)
+
+    def held(self, blob: Blob) -> Blob:
+        """The blob that has the values of BLOB afterwards."""
+        return self._moved.get(blob, blob)
+
+    def maker(self, blob: Blob) -> Node:
+        """The layer that makes these."""
+        return self.graph.producer[self.held(blob)]
+
+    def changes(self) -> Iterator[Change]:
+        """What the layers that fold and that are dropped come to."""
+        into = {step.node.index: index for index, steps in self.steps.items() for step in steps}
+        nodes = {node.index: node for node in self.graph.nodes}
+        for index, steps in self.steps.items():
+            node, param = nodes[index], linear_param(nodes[index].layer)
+            yield TakeUp(
+                index,
+                node.name,
+                type=node.type,
+                weight_shape=self.shapes.params[index][0],
+                outputs=int(param.num_output),
+                by_column=node.type in DECONVOLUTIONS or bool(node.layer.inner_product_param.transpose),
+                new_bias=not param.bias_term and any(step.affine.shifts for step in steps),
+                steps=tuple(steps),
+            )
+        for index, node in self.gone.items():
+            if index in into:
+                yield Folded(index, node.name, node.type, nodes[into[index]].name)
+            else:
+                yield DropLayer(index, node.name, node.type)
+
+    def _visit(self, node: Node) -> None:
+        obstacle: Obstacle | None = None
+        if node.type in AFFINE:
+            found = self._step(node)
+            if isinstance(found, Step):
+                self.steps.setdefault(self.maker(node.bottoms[0]).index, []).append(found)
+            else:
+                obstacle = found
+        elif row_of(node.type).unchanging(node.layer):
+            obstacle = self._needed(node)
+        elif node.type in _TOLD:
+            obstacle = Obstacle(Why.SCALES)
+        else:
+            return
+        if obstacle is not None:
+            self.left[node.index] = obstacle
+        else:
+            self.gone[node.index] = node
+            self._moved.update(dict.fromkeys(node.tops, self.held(node.bottoms[0])))
+
+    def _needed(self, node: Node) -> Obstacle | None:
+        """Why NODE, which hands its values on, has to stay."""
+        bottom, tops = node.bottoms[0], node.tops
+        if node.uncomputed:
+            return Obstacle(Why.UNCOMPUTED, (node.uncomputed[0].name,))
+        if row_of(node.type).shares(node.layer):  # a Split, whose tops lie on its bottom
+            for top in tops:
+                if Blob(top.name, top.version + 1) in self.graph.producer:
+                    return Obstacle(Why.IN_PLACE, (self.graph.consumers[top][0].name,))
+            if ends := [top.name for top in tops if top in self.outputs]:
+                return Obstacle(Why.OUTPUT, (ends[0],))
+        elif tops[0] in self.outputs and tops[0].name != bottom.name:
+            if other := self._other_reader(bottom, node):
+                return Obstacle(Why.OUTPUT_OF_READ, (tops[0].name, other.name))
+            if not self.maker(bottom).bottoms:
+                return Obstacle(Why.OUTPUT_OF_INPUT, (tops[0].name,))
+        return None
+
+    def _step(self, node: Node) -> Step | Obstacle:
+        """NODE, which may scale and shift, as one that is folded, or why it cannot be."""
+        bottom, maker = node.bottoms[0], self.maker(node.bottoms[0])
+        if len(node.bottoms) > 1:
+            return Obstacle(Why.OPERAND, (node.bottoms[1].name,))
+        if fault := self.barred.get(node.index) or self._fault(node):
+            return fault
+        if (before := self.graph.producer[bottom]).index in self.left:
+            return Obstacle(Why.FOLLOWS_LEFT, (before.name,))
+        if maker.type not in LINEAR:
+            return Obstacle(Why.FOLLOWS, (maker.name, maker.type))
+        if fault := self.barred.get(maker.index) or self._fault(maker):
+            return fault
+        if len(maker.tops) > 1:
+            return Obstacle(Why.SEVERAL_TOPS, (maker.name,))
+        if linear_param(maker.layer).relu:
+            return Obstacle(Why.RECTIFIED, (maker.name,))
+        if other := self._other_reader(bottom, node):
+            return Obstacle(Why.READ, (maker.name, other.name))
+        read, made = (self.shapes.blobs[blob] for blob in (maker.bottoms[0], bottom))
+        known = isinstance(made, tuple) and {maker.index, node.index} <= self.shapes.params.keys()
+        if not isinstance(read, tuple) or not known:
+            return Obstacle(Why.SHAPE, (maker.name,))
+        channels = int(getattr(linear_param(maker.layer), "axis", 1)) % len(read)
+        affine = AFFINE[node.type](node, self.shapes, channels)
+        return affine if isinstance(affine, Obstacle) else Step(node, affine, self.tensors.get(node.name, ()))
+
+    def _fault(self, node: Node) -> Obstacle | None:
+        """What keeps NODE from being folded, or from taking up others, whatever is around it."""
+        if node.uncomputed:
+            return Obstacle(Why.UNCOMPUTED, (node.uncomputed[0].name,))
+        tensors = self.tensors.get(node.name, ())
+        absent = any(tensor.kept is not None and tensor.kept.blob.absent for tensor in tensors)
+        if self.trained and self.shapes.params.get(node.index) != () and (absent or not tensors):
+            return Obstacle(Why.NO_WEIGHTS, (node.name,))
+        return None
+
+    def _other_reader(self, blob: Blob, reader: Node) -> Node | None:
+        """Who beside READER reads the values of BLOB, there or on their way to it."""
+        while True:
+            for node in self.graph.consumers[blob]:
+                if node is not reader:
+                    return node
+            reader = self.graph.producer[blob]
+            if reader.index not in self.gone:
+                return None
+            for top in reader.tops:
+                if top != blob and (readers := self.graph.consumers.get(top)):
+                    return readers[0]
+            blob = reader.bottoms[0]
