@@ -18,6 +18,7 @@ from caffe_fcn.model.entries import Held
 from caffe_fcn.model.filling import Supply, completed, words_of
 from caffe_fcn.model.fitting import Fit
 from caffe_fcn.model.tensors import Tensor
+from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Shapes
@@ -53,6 +54,8 @@ class Model:
     """Those of the notes that tell what Caffe has against the net, which may be other things at another input size."""
     moved: Mapping[str, str] = field(default_factory=dict)
     """The fields, old to new, whose contents passes have moved to another field."""
+    gone: tuple[ForeignField, ...] = ()
+    """The fields of forks that passes have taken from layers that stay."""
 
     def __repr__(self) -> str:
         count = len(self.net.layer)
@@ -125,7 +128,7 @@ class Model:
     @cached_property
     def text_edits(self) -> Sequence[TextEdit]:
         """The edits after which the text reads as the net."""
-        return self.source.edits_for(self.net, range(len(self.net.layer)), self.moved)
+        return self.source.edits_for(self.net, range(len(self.net.layer)), self.moved, self.gone)
 
     @cached_property
     def document(self) -> Document:

@@ -134,6 +134,12 @@ def meet(
     )
 
 
+def unbuilt(source: SourceNet, selection: Selection = ANY_NET) -> Model:
+    """The model of SOURCE without weights and without graphs, for passes that look at neither: nothing is asked of the
+    net but that it can be read."""
+    return Model(source=source, weights=None, held=(), selection=selection, graphs={}, shapes={}, notes=source.notes)
+
+
 def objection_notes(graph: Graph, shapes: Shapes) -> list[str]:
     """What Caffe has against GRAPH, of these SHAPES, in sentences."""
     return [f"{_TOLD[each.severity]}{each.message}" for each in objections(graph, shapes)]

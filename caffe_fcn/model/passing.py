@@ -46,7 +46,7 @@ class Phase(NamedTuple):
     graph: Graph
     shapes: Shapes
     tensors: Mapping[str, tuple[Tensor, ...]]
-    """The parameter blobs by layer name; none where the model has no weights."""
+    """The parameter blobs by layer name, in the shapes that the net gives them; none where the model has no weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +88,18 @@ def in_every_phase(model: Model, decide: Callable[[Phase], Decision], *, claim: 
 
 def agreed(model: Model, decide: Callable[[Phase], Decision], verb: str) -> tuple[Decision, dict[str, Decision]]:
     """What DECIDE comes to for all phases of MODEL, and for each of them. Raises SurgeryError where they disagree."""
-    phases = {
-        name: decide(Phase(name, graph, model.shapes[name], model.tensors)) for name, graph in model.graphs.items()
-    }
+    params = model.params
+    tensors = {name: _shaped(held, params.get(name, ())) for name, held in model.tensors.items()}
+    phases = {name: decide(Phase(name, graph, model.shapes[name], tensors)) for name, graph in model.graphs.items()}
     decisions = {name: (model.graphs[name], decision) for name, decision in phases.items()}
     return outside(model.net, list(model.graphs.values()), merge(decisions, verb)), phases
+
+
+def _shaped(tensors: Sequence[Tensor], params: Sequence[Shape]) -> tuple[Tensor, ...]:
+    """TENSORS in the shapes PARAMS: files of 2014 give every blob four axes."""
+    shapes = [*params, *[None] * (len(tensors) - len(params))][: len(tensors)]
+    pairs = zip(tensors, shapes, strict=True)
+    return tuple(each if shape is None or each.shape == shape else each.reshaped(shape) for each, shape in pairs)
 
 
 def carried_out(
@@ -103,15 +110,21 @@ def carried_out(
     phases: Mapping[str, Decision] | None = None,
     moved: Mapping[str, str] | None = None,
     resized: Mapping[str, Mapping[str, int]] | None = None,
+    fit: bool = True,
 ) -> Result:
     """MODEL with the changes of DECISION, which for each of the PHASES follows from the one there. RESIZED are the
-    inputs, by phase and name, that get another shape, with their channels."""
+    inputs, by phase and name, that get another shape, with their channels. FIT: blobs of layers that do not change get
+    the shapes that Caffe wants, too, where only axes of one differ."""
     net, origins = decision.apply(model.net)
-    new = replace(model, held=_changed_weights(model, decision), moved={**model.moved, **(moved or {})})
+    new = replace(model, held=_changed_weights(model, decision, fit), moved={**model.moved, **(moved or {})})
     if decision.changes:
-        new = replace(new, source=_followed(model.source, net, origins))
-        new = _inferred(new, model, resized or {})
+        new = _inferred(with_net(new, net, origins), model, resized or {})
     return Result(before=model, model=new, decision=decision, claim=claim, origins=origins, phases=phases or {})
+
+
+def with_net(model: Model, net: Message, origins: Sequence[int | None]) -> Model:
+    """MODEL with another NET, whose layers come from ORIGINS in the old one, and which has the same blobs."""
+    return replace(model, source=_followed(model.source, net, origins))
 
 
 def _inferred(new: Model, old: Model, resized: Mapping[str, Mapping[str, int]]) -> Model:
@@ -147,7 +160,7 @@ def _followed(source: SourceNet, net: Message, origins: Sequence[int | None]) ->
     return replace(source, net=net, origins=in_text, foreign=tuple(foreign))
 
 
-def _changed_weights(model: Model, decision: Decision) -> tuple[Held, ...]:
+def _changed_weights(model: Model, decision: Decision, fit: bool) -> tuple[Held, ...]:
     """The weights of MODEL after DECISION: matched by name, because a caffemodel is usually the training net's, and
     holds layers that the net lacks. Those are rewired, so that the net inside still holds together."""
     by_name: dict[str, list[Change]] = {}
@@ -155,12 +168,12 @@ def _changed_weights(model: Model, decision: Decision) -> tuple[Held, ...]:
         if change.in_weights and change.index >= 0:
             by_name.setdefault(change.layer, []).append(change)
     layers: list[Held] = []
-    moved = _moved_blobs(model.net, decision)
+    moved, params = _moved_blobs(model.net, decision), model.params
     for entry in model.held:
         if entry.name in by_name:
-            layers += _changed(model, entry, by_name[entry.name])
+            layers += _changed(model, entry, by_name[entry.name], params.get(entry.name, ()))
         elif entry.name in model.types:
-            layers.append(fitted(entry, model.params.get(entry.name, ())))
+            layers.append(fitted(entry, params.get(entry.name, ())) if fit else entry)
         else:
             layers.append(_rewired(entry, current_header(entry, model.types), moved))
     layers += _without_place(by_name.values(), layers) if model.held else []
@@ -170,22 +183,33 @@ def _changed_weights(model: Model, decision: Decision) -> tuple[Held, ...]:
     return model.held if untouched else with_current_headers(layers, model.types)
 
 
-def _changed(model: Model, entry: Held, changes: Sequence[Change]) -> Iterator[Held]:
-    """ENTRY with CHANGES, and the new layers behind it."""
+def _changed(model: Model, entry: Held, changes: Sequence[Change], params: Sequence[Shape]) -> Iterator[Held]:
+    """ENTRY, whose blobs have the shapes PARAMS in the net, with CHANGES, and the new layers behind it."""
     old = current_header(entry, model.types)
     header = schema.LayerParameter()
     header.CopyFrom(old)
-    tensors = fitted(entry, model.params.get(entry.name, ())).tensors
+    tensors = fitted(entry, params).tensors
     new: list[NewLayer] = []
+    told = _one_layers(changes, tensors)
     for change in changes:
         for name in change.said:  # forks number these fields differently, so the prototxt's word counts
             getattr(header, name).CopyFrom(getattr(model.net.layer[change.index], name))
-        new += change.behind(header, tensors)
-        tensors = change.tensors(tensors)
+        if change.index == told:
+            new += change.behind(header, tensors)
+            tensors = change.tensors(tensors)
         change.apply(header)
     if tensors or not any(change.drops for change in changes):  # of one name with a layer that has weights
         yield replace(entry, header=header, tensors=tensors)
     yield from (Held(each.layer, each.tensors) for each in new)
+
+
+def _one_layers(changes: Sequence[Change], tensors: tuple[Tensor, ...]) -> int:
+    """The index of that one of the layers of one name, as they are in different phases, whose CHANGES say what becomes
+    of their TENSORS."""
+    for change in changes:
+        if change.tensors(tensors) is not tensors or change.behind(schema.LayerParameter(), tensors):
+            return change.index
+    return changes[0].index
 
 
 def _without_place(changes: Iterable[Sequence[Change]], layers: Sequence[Held]) -> Iterator[Held]:

@@ -238,8 +238,15 @@ class Reordered(_Flat):
         kept = self.of.kept
         if kept is None:
             return None
-        fields = {values.number: Stored(kept.source, kept.blob, values) for values in kept.blob.stored}
+        fields: dict[int, Tensor] = {
+            values.number: Stored(kept.source, kept.blob, values) for values in kept.blob.stored
+        }
+        fields.update((number, each) for number, each in (kept.values or {}).items() if isinstance(each, Tensor))
         return Kept(kept.blob, kept.source, {number: replace(self, of=each) for number, each in fields.items()})
+
+    def reshaped(self, shape: tuple[int, ...]) -> Tensor:
+        """The same values in another shape."""
+        return replace(self, shape=shape)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """The values start..stop, flat."""

@@ -7,15 +7,20 @@ goes where is decided by layer name, for the text and for the weights alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.model.entries import Held, current_header, fitted
+from caffe_fcn.model.changes import Change, Decision, NewLayer
+from caffe_fcn.model.entries import Held, current_header
 from caffe_fcn.model.fitting import blob_shapes
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Claim, Result, carried_out
+from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, batch_norm_layouts, stored_eps
 from caffe_fcn.net.layers.shape import matching
@@ -194,37 +199,45 @@ def _give_params(made: Message, layer: Message, positions: Sequence[int]) -> Non
     made.param.extend(kept)
 
 
-def split_net(net: Message, splits: Mapping[str, Split]) -> tuple[Message, tuple[int | None, ...]]:
-    """NET with its BatchNorm layers split, and for each layer the index in NET that it comes from, None if new."""
-    made = type(net)()
-    made.CopyFrom(net)
-    del made.layer[:]
-    origins: list[int | None] = []
-    for index, layer in enumerate(net.layer):
-        split = splits.get(layer.name) if layer.type == TYPE else None
-        layers = [layer] if split is None else split_layer(layer, split, layer)
-        made.layer.extend(layers)
-        origins += [index, *[None] * (len(layers) - 1)]
-    return made, tuple(origins)
+@dataclass(frozen=True, repr=False)
+class SplitBatchNorm(Change):
+    """A BatchNorm of a fork becomes one of BVLC Caffe, with the layers of its SPLIT behind it."""
+
+    split: Split
+    kind: ClassVar[str] = "split"
+    said: ClassVar[tuple[str, ...]] = (_PARAM,)
+
+    def apply(self, target: Message) -> None:
+        target.CopyFrom(split_layer(target, self.split, target)[0])
+
+    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(old[position] for position in self.split.blobs.statistics) if old else old
+
+    def behind(self, layer: Message, tensors: tuple[Tensor, ...]) -> Sequence[NewLayer]:
+        made = zip(split_layer(layer, self.split, layer)[1:], parts_of(self.split)[1:], strict=False)
+        return [NewLayer(each, tuple(tensors[place] for place in takes if tensors)) for each, takes in made]
+
+    def describe(self) -> str:
+        what = "whose scale or ReLU becomes a layer of its own"
+        return f"layer {self.layer!r} ({TYPE}), {what}: {', '.join(self.split.names)}"
 
 
-def split_weights(layers: Iterable[Held], splits: Mapping[str, Split], net: Message) -> tuple[Held, ...]:
-    """LAYERS of weights, with the BatchNorm layers split as in NET, the net before."""
-    said = {layer.name: layer for layer in net.layer if layer.type == TYPE}
-    types = {layer.name: layer.type for layer in net.layer}
-    made: list[Held] = []
-    for entry in layers:
-        record = entry.record
-        split = splits.get(record.name) if record is not None else None
-        if split is None or record is None:
-            made.append(entry)
-            continue
-        header = current_header(entry, types)
-        tensors = fitted(entry, split.params).tensors
-        taken = parts_of(split) if tensors else [()] * (1 + len(split.names))
-        split_up = zip(split_layer(header, split, said[record.name]), taken, strict=False)
-        made += [
-            Held(each, tuple(tensors[place] for place in takes), record if not number else None)
-            for number, (each, takes) in enumerate(split_up)
-        ]
-    return tuple(made)
+def split_batch_norms(model: Model, splits: Mapping[str, Split]) -> Result:
+    """MODEL with the BatchNorm layers of SPLITS, by name, as layers of BVLC Caffe. Fields of forks in them go;
+    those that stay elsewhere are among the model's foreign ones."""
+    layers = [(index, layer) for index, layer in enumerate(model.net.layer) if layer.type == TYPE]
+    changes = [SplitBatchNorm(index, layer.name, splits[layer.name]) for index, layer in layers if layer.name in splits]
+    split = {change.index: change for change in changes}
+    gone = [field for field in model.source.foreign if field.layer in split and is_of_batch_norm(field)]
+    result = carried_out(model, Decision(tuple(changes)), claim=Claim.SAME_FUNCTION, fit=False)
+    stay = [field for field in gone if _keeps_its_message(result, field)]
+    foreign = tuple(
+        field for field in result.model.source.foreign if not any(field.offset == each.offset for each in gone)
+    )
+    source = replace(result.model.source, foreign=foreign)
+    return replace(result, model=replace(result.model, source=source, gone=(*model.gone, *stay)))
+
+
+def _keeps_its_message(result: Result, field: ForeignField) -> bool:
+    """Whether the message that FIELD was in is still there after RESULT; else the field goes with that."""
+    return bool(result.model.net.layer[result.origins.index(field.layer)].HasField(_PARAM))

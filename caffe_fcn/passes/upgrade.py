@@ -6,11 +6,11 @@ so that comments stay and values are copied without being looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError, NetError, SurgeryError
@@ -22,9 +22,11 @@ from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
+from caffe_fcn.model.changes import Change, Decision
 from caffe_fcn.model.entries import Held, held_in, with_current_headers, with_current_shapes
-from caffe_fcn.model.model import check_text
-from caffe_fcn.model.opening import meet
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import meet, unbuilt
+from caffe_fcn.model.passing import Claim, Result, with_net
 from caffe_fcn.model.writing import WeightsOutput
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import ForeignField, kept_note
@@ -40,8 +42,9 @@ from caffe_fcn.net.upgrade import (
     is_halfway,
     upgrade_with_origins,
 )
+from caffe_fcn.passes.crop_offsets import crop_offsets
 from caffe_fcn.passes.splitting import TYPE as BATCH_NORM
-from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, is_of_batch_norm, split_net, split_weights
+from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, split_batch_norms
 from caffe_fcn.schema import Message
 
 _LAYER = 100
@@ -86,14 +89,13 @@ def upgrade_pair(
     found = meet(source, weights, selection)
     held = found.weights or weights
     splits = find_splits(source, held) if bvlc else {}
-    text = _upgrade_text(source, selection, splits)
     trained = _upgrade_weights(held, hdf5, selection, found.params)
     if splits and trained.output is not None:
-        output = trained.output._replace(layers=split_weights(trained.output.layers, splits, source.net))
-        changes = (*trained.changes, *_split_changes(splits))
-        trained = trained._replace(output=output, changes=changes)
+        split = split_batch_norms(replace(found, held=trained.output.layers), splits)
+        output = trained.output._replace(layers=split.model.held)
+        trained = trained._replace(output=output, changes=(*trained.changes, *_told(split.changes)))
     fit = found.fit._replace(scaled=()) if bvlc else found.fit
-    return text, trained._replace(notes=(*trained.notes, *fit.notes))
+    return _upgrade_text(source, selection, splits), trained._replace(notes=(*trained.notes, *fit.notes))
 
 
 def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
@@ -137,42 +139,58 @@ def net_inside(weights: WeightFile, selection: Selection = ANY_NET, fork: str | 
     return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
 
 
-def _upgrade_text(
-    source: SourceNet, selection: Selection, splits: Mapping[str, Split] = MappingProxyType({})
-) -> Upgrade:
+def upgrade(model: Model) -> Result:
+    """MODEL with its net in the current format, as Caffe's own tools make it; the text was read as such a net already,
+    so that most of what changes is only told. The weights stay: the net inside them may be another.
+
+    Raises NetError where Caffe refuses the net.
+    """
+    source = model.source
     inputs = input_layer(source.written, source.name)
     if inputs is not None and not inputs.input_param.shape:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
         raise NetError(f"{source.name}: {names} has no shape, so Caffe drops it; {SHAPE_HINT}")
-    source, offsets = crops.settled(source, selection)
     net, origins = upgrade_with_origins(source.net, source=source.name)
-    net, places = split_net(net, splits)
-    origins = tuple(None if place is None else origins[place] for place in places)
-    gone = [field for field in source.foreign if _goes(field, net, origins, splits)]
-    edits = source.edits_for(net, origins, gone=[field for field in gone if _stays(field, net, origins)])
-    document = source.document.with_edits(edits)
-    check_text(document, net)
-    changes = (*_net_changes(source.written), *offsets, *_split_changes(splits), *_gone_changes(gone))
-    kept = kept_note([field for field in source.foreign if field not in gone])
-    notes = (*source.notes, *kept, *crops.notes_on(source, selection))
-    return Upgrade(source.name, source.format, changes, notes, document, partial(source.diff, edits))
+    changes = tuple(Upgraded(-1, "", told) for told in _net_changes(source.written))
+    return Result(
+        before=model,
+        model=with_net(model, net, origins),
+        decision=Decision(changes),
+        claim=Claim.SAME_BITS,
+        origins=origins,
+    )
 
 
-def _goes(field: ForeignField, net: Message, origins: Sequence[int | None], splits: Mapping[str, Split]) -> bool:
-    """Whether FIELD goes from the text because its layer is split into those of NET, which come from ORIGINS."""
-    layer = net.layer[origins.index(field.layer)] if field.layer in origins and field.layer is not None else None
-    return layer is not None and layer.name in splits and is_of_batch_norm(field)
+@dataclass(frozen=True, repr=False)
+class Upgraded(Change):
+    """What an upgrade changes in the whole net, TOLD in words."""
+
+    told: str
+    kind: ClassVar[str] = "upgraded"
+
+    def describe(self) -> str:
+        return self.told
 
 
-def _stays(field: ForeignField, net: Message, origins: Sequence[int | None]) -> bool:
-    """Whether the message that FIELD is in is still there in NET; else it goes with that."""
-    return bool(net.layer[origins.index(field.layer)].HasField("batch_norm_param"))
+def _upgrade_text(
+    source: SourceNet, selection: Selection, splits: Mapping[str, Split] = MappingProxyType({})
+) -> Upgrade:
+    """SOURCE, by itself, with its BatchNorm layers split: three passes, and a text."""
+    offsets = crop_offsets(unbuilt(source, selection))
+    upgraded = upgrade(offsets.model)
+    split = split_batch_norms(upgraded.model, splits)
+    model = split.model
+    stay = {field.offset for field in model.source.foreign}
+    gone = [field for field in source.foreign if field.offset not in stay]
+    changes = (*_told(upgraded.changes), *offsets.decision.notes, *_told(split.changes), *_gone_changes(gone))
+    notes = (*source.notes, *kept_note(model.source.foreign), *crops.notes_on(offsets.model.source, selection))
+    diff = partial(source.diff, model.text_edits)
+    return Upgrade(source.name, source.format, tuple(dict.fromkeys(changes)), notes, model.document, diff)
 
 
-def _split_changes(splits: Mapping[str, Split]) -> Iterator[str]:
-    """What becomes of layers that are split, in words."""
-    for name, split in splits.items():
-        yield f"layer {name!r} (BatchNorm), whose scale or ReLU becomes a layer of its own: {', '.join(split.names)}"
+def _told(changes: Iterable[Change]) -> Iterator[str]:
+    """CHANGES in words, each once."""
+    yield from dict.fromkeys(change.describe() for change in changes)
 
 
 def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:

@@ -53,6 +53,8 @@ MADE: dict[str, tuple[Callable[[Tensor], Tensor], NDArray[Any]]] = {
     "stored": (lambda of: of, ARRAY),
     "reshaped": (lambda of: of.reshaped((6, 5, 2, 2)), ARRAY.reshape(6, 5, 2, 2)),
     "transposed": (turned, ARRAY.T),
+    "turned twice": (lambda of: Reordered(turned(of), Reorder(6, 20, True), (6, 20)), ARRAY),
+    "turned, reshaped": (lambda of: turned(of).reshaped((5, 4, 6)), ARRAY.T.reshape(5, 4, 6)),
     "columns": (lambda of: Columns(of, 20, 3, 8, (6, 5)), ARRAY[:, 3:8]),
     "columns of rows": (
         lambda of: Columns(turned(of), 6, 1, 5, (20, 4)),

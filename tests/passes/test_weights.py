@@ -195,6 +195,17 @@ def test_names_repeat_over_phases(tmp_path: Path) -> None:
     assert list(new.layer[0].top) == ["fc1-conv"] and new.layer[0].convolution_param.num_output == 5
 
 
+def test_layers_of_one_name_in_two_phases_are_transposed_once(tmp_path: Path) -> None:
+    text = data() + "".join(
+        fc("fc1", "data", 5, "transpose: true", f"include {{ phase: {phase} }}") for phase in ("TRAIN", "TEST")
+    )
+    weights = trained(fc1=((160, 5), (5,)))
+    new = converted(tmp_path, text, weights)
+    assert shapes(new) == {"fc1-conv": ((5, 2, 8, 10), (5,))}
+    rows = [weights.layer[0].blobs[0].data[5 * column] for column in range(160)]
+    assert list(new.layer[0].blobs[0].data[:160]) == rows
+
+
 def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
     """Caffe gives a layer the weights of every record of its name in turn; all of them are converted."""
     weights = schema.NetParameter(layer=[*trained(fc1=BLOBS["fc1"]).layer, *trained(**BLOBS).layer])
