@@ -141,7 +141,7 @@ def test_convert_does_what_the_command_does(lenet: Path) -> None:
     for suffix in ("prototxt", "caffemodel"):
         assert Path(f"net_fcn.{suffix}").read_bytes() == Path(f"c.{suffix}").read_bytes()
     assert caffe_fcn.convert(Path("net.caffemodel"), output="d.prototxt", output_weights="d.caffemodel").converted
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         caffe_fcn.convert("net.prototxt", "net.caffemodel")
     caffe_fcn.convert("net.prototxt", "net.caffemodel", force=True)
 
@@ -284,7 +284,7 @@ def test_an_export(twin: Twin) -> None:
 
 def test_what_an_export_refuses(twin: Twin) -> None:
     net, weights, *_ = twin
-    with pytest.raises(LoweringError, match="'tea' is no blob of the net; expected one of "):
+    with pytest.raises(LoweringError, match="'tea' is not a blob of the net; expected one of "):
         caffe_fcn.export(net, weights, "a.onnx", blobs="tea")
     with pytest.raises(PictureError, match="expected 1 channel,"):
         caffe_fcn.export(net, weights, "a.onnx", mean=(1, 2, 3))
@@ -293,7 +293,7 @@ def test_what_an_export_refuses(twin: Twin) -> None:
             caffe_fcn.export(net, weights, "a.onnx", scale=scale)
     assert not Path("a.onnx").exists()
     caffe_fcn.export(net, weights, "a.onnx")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         caffe_fcn.export(net, weights, "a.onnx")
     caffe_fcn.export(net, weights, "a.onnx", force=True, fixed=True)
 

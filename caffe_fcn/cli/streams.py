@@ -28,7 +28,7 @@ def as_file(path: str) -> Iterator[str]:
     from caffe_fcn.files.atomic import output_error
 
     if sys.stdin is None:
-        raise CaffeFcnError("stdin: expected to read from it, found it closed; name a file instead")
+        raise CaffeFcnError("stdin: expected an open stream, found it closed; name a file instead")
     with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
         try:
             shutil.copyfileobj(sys.stdin.buffer, file)

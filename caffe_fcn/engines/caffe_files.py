@@ -86,7 +86,7 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Read
         shape = scope.shapes.blobs[blob]
         if not isinstance(shape, tuple):
             raise ShapeError(
-                f"{scope.graph.source}: the shape of {blob.name!r} is not known; "
+                f"{scope.graph.source}: the shape of {blob.name!r} is unknown; "
                 f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
             )
         fed = schema.LayerParameter(name=blobs[blob], type="Input", top=[blobs[blob]])
@@ -237,7 +237,7 @@ def _write_weights(
         if other is not None:
             raise EngineError(
                 f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dialect.dtypes)}, found "
-                f"{other}, which this engine does not read; use {option('engine', 'onnxruntime')}"
+                f"{other}, which this engine does not support; use {option('engine', 'onnxruntime')}"
             )
         tensors: list[Tensor] = [stored(weights.source, blob) for blob in record.blobs]
         if not dialect.scalars:
@@ -257,9 +257,9 @@ def of_forks(dialect: ReaderDialect) -> Callable[[Node, Scope], str | None]:
     known = dialect.fields.union(_HOLES, _ROUNDINGS)
 
     def rule(node: Node, scope: Scope) -> str | None:
-        found = [f"{name}, which it does not know" for name in _values_of_forks(node.layer)]
+        found = [f"{name} is not supported" for name in _values_of_forks(node.layer)]
         found += [
-            f"{param.name}.{field.name}, which it does not know"
+            f"{param.name}.{field.name} is not supported"
             for param, field in _of_forks(node.layer)
             if node.type != TYPE  # which is written as layers that every Caffe has
             and getattr(getattr(node.layer, param.name), field.name) != field.default_value
@@ -293,6 +293,6 @@ def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], st
     if found:
         told = "; ".join(found)
         raise EngineError(
-            f"{scope.graph.source}: {engine} does not run it as Caffe does: {told}; "
+            f"{scope.graph.source}: {engine} does not compute the same as Caffe: {told}; "
             f"use {option('engine', 'onnxruntime')}"
         )

@@ -51,7 +51,7 @@ def cause(found: Failure) -> str:
     """Why there is no Caffe, and what to do."""
     if found.missing == "caffe":
         return (
-            "running a net with Caffe needs its Python module, which comes with Caffe and not from PyPI: build it with "
+            "running a net with Caffe needs its Python module, which is part of Caffe and not on PyPI: build it with "
             f"`make pycaffe` and set PYTHONPATH to its directory python, or use {option('engine', 'onnxruntime')}"
         )
     where = printable(found.directories[0], _LONG) if found.directories else "the path of Python"
@@ -68,23 +68,26 @@ def _reason(found: Failure) -> str:
     text = printable(found.texts[0].partition("\n")[0], _LONG)
     if found.missing is not None and found.missing.rpartition(".")[2] == "_caffe":
         if not found.compiled:
-            return "its compiled part _caffe is not there; run `make pycaffe` in Caffe's directory"
+            return "its compiled module _caffe is missing; run `make pycaffe` in Caffe's directory"
         return (
-            f"its compiled part {', '.join(found.compiled)} is for another Python than this, {ours}; run `make "
+            f"its compiled module {', '.join(found.compiled)} is not for this Python ({ours}); run `make "
             "pycaffe` with this one, or install caffe-fcn for the other"
         )
     if found.missing is not None:
         module = found.missing.partition(".")[0]
-        return f"it needs the module {found.missing}; pip install {_PACKAGES.get(module, module)}"
+        return f"it needs the module {found.missing}: pip install {_PACKAGES.get(module, module)}"
     if any(word in each for word in _NUMPY for each in found.texts):
-        there = f"than the one here, {found.numpy}" if found.numpy else "than the one here"
-        return f"it was built for another NumPy {there} ({text}); build it anew, or install the NumPy it was built for"
+        there = f"than the installed {found.numpy}" if found.numpy else "than the installed one"
+        return (
+            f"it was built for another NumPy {there} ({text}); build it again, or install the NumPy that it "
+            "was built for"
+        )
     if found.file is not None and _LIBRARY in found.texts[0]:
-        return f"a shared library is missing ({text}); install it, or name its directory in LD_LIBRARY_PATH"
+        return f"a shared library is missing ({text}); install it, or add its directory to LD_LIBRARY_PATH"
     if found.file is not None and _PYTHON_2 in found.texts[0]:
-        return f"{found.file} is for Python 2; build it anew for {ours}"
+        return f"{found.file} is for Python 2; build it for {ours}"
     if found.file is not None:
         fits = "was built with another Python or another library" if _SYMBOL in found.texts[0] else "does not load"
-        return f"{found.file} {fits} ({text}); build it anew for {ours}"
+        return f"{found.file} {fits} ({text}); build it for {ours}"
     numpy = f", and this NumPy, {found.numpy}" if found.numpy else ""
     return f"{text}, at {found.place}; does it belong to this Python, {ours}{numpy}?"

@@ -47,7 +47,7 @@ class Sizes:
             if not isinstance(shape, tuple):
                 node = self._scope.graph.producer[blob]
                 place = f'{self._scope.graph.source}: "{printable(node.name)}" ({printable(node.type)})'
-                raise ShapeError(f"{place}: the shape of {blob.name!r} is not known: {shape.reason}")
+                raise ShapeError(f"{place}: the shape of {blob.name!r} is unknown: {shape.reason}")
             made[blob] = shape
         return made
 
@@ -85,7 +85,8 @@ def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape, co
         expected = (*expected[:counted], array.shape[counted], *expected[counted + 1 :])
     if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:
         raise EngineError(
-            f"{engine} makes {blob.name!r} {show(tuple(array.shape))} where Caffe makes it {show(expected)}; use "
+            f"{engine} computes {blob.name!r} with the shape {show(tuple(array.shape))}, but in Caffe it is "
+            f"{show(expected)}; use "
             f"{option('engine', 'onnxruntime')}"
         )
     return array.reshape(expected)

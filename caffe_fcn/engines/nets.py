@@ -72,7 +72,10 @@ def one_net_for(
     if not _fits(scope, {fed.name: wanted}):
         return found
     chosen = one_net(source, weights, replace(selection, shapes={**selection.given, fed.name: wanted}))
-    told = f"the net does not tell the size of its pictures; took {show(size)}, as of the first, which its weights fit"
+    told = (
+        f"the net does not define the size of its pictures; used {show(size)}, the size of the first picture, "
+        "which fits its weights"
+    )
     return chosen._replace(notes=(*chosen.notes, told))
 
 

@@ -53,7 +53,7 @@ def onnxruntime() -> Any:
         with uninterrupted():  # torn apart in its middle, it would look like one that is not installed
             import onnxruntime  # type: ignore[import-untyped]
     except Exception as error:
-        told = "running a net with onnxruntime needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        told = "running a net with onnxruntime needs more packages: pip install 'caffe-fcn[run]'"
         raise missing(error, "onnxruntime", told) from error
     return onnxruntime
 
@@ -64,8 +64,8 @@ def gpu_provider() -> str:
     found = next((name for name in _GPU if name in there), None)
     if found is None:
         raise EngineError(
-            f"{option('gpu', True)}: the onnxruntime that is installed has no GPU support ({', '.join(there)}); "
-            f"pip install onnxruntime-gpu in its place, or leave {option('gpu')} out"
+            f"{option('gpu', True)}: the installed onnxruntime has no GPU support ({', '.join(there)}); "
+            f"pip install onnxruntime-gpu instead, or leave {option('gpu')} out"
         )
     return found
 
@@ -117,7 +117,7 @@ class OnnxRuntime:
         if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
             raise EngineError(
                 f"{option('gpu', True)}: onnxruntime cannot use {self.provider} here; "
-                f"are the GPU's driver and libraries installed? "
+                f"install the GPU's driver and libraries, "
                 f"or leave {option('gpu')} out"
             )
         return OnnxRuntimeSession(lowered, session)
@@ -173,7 +173,8 @@ class OnnxRuntimeSession(LoweredSession):
         for blob, array in zip(blobs, made, strict=True):
             if array.shape != expected[blob]:
                 raise EngineError(
-                    f"onnxruntime makes {blob.name!r} {show(array.shape)} where Caffe makes it {show(expected[blob])}; "
+                    f"onnxruntime computes {blob.name!r} with the shape {show(array.shape)}, but in Caffe it "
+                    f"is {show(expected[blob])}; "
                     "this is a defect of caffe-fcn, please report it with the prototxt"
                 )
         return {blob.name: array for blob, array in zip(blobs, made, strict=True)}

@@ -34,7 +34,7 @@ def opencv() -> Any:
     except Exception as error:
         raise missing(error, "cv2", f"running a net with OpenCV needs its package: {_INSTALL}") from error
     if not hasattr(cv2.dnn, "readNetFromCaffe") or int(cv2.__version__.partition(".")[0]) > 4:
-        raise ExtraError(f"OpenCV {cv2.__version__} does not read Caffe's nets any more; {_INSTALL}")
+        raise ExtraError(f"OpenCV {cv2.__version__} no longer reads Caffe nets; {_INSTALL}")
     return cv2
 
 
@@ -57,7 +57,7 @@ class OpenCv:
         with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:
             written = write_files(scope, weights, directory, DIALECT)
             loaded = _call(
-                scope, "does not load it", cv2, lambda: cv2.dnn.readNetFromCaffe(written.net, written.weights)
+                scope, "cannot load the net", cv2, lambda: cv2.dnn.readNetFromCaffe(written.net, written.weights)
             )
             _check_layers(scope, written, cv2, loaded)
         return OpenCvSession(scope, written, loaded, cv2)
@@ -96,14 +96,14 @@ class OpenCvSession:
                 self._net.setInput(arrays[blob.name], names[blob])
             return self._net.forwardAndRetrieve(asked)
 
-        made = _call(self._scope, "does not run it", self._cv2, forward)
+        made = _call(self._scope, "cannot run the net", self._cv2, forward)
         tops = dict(zip(asked, made, strict=True))
         found: dict[str, Array] = {}
         for blob, shape in expected.items():
             place = self._scope.graph.producer[blob].tops.index(blob)
             if place >= len(tops[layers[blob]]):
                 raise EngineError(
-                    f"OpenCV does not give {blob.name!r}, top {place} of its layer; "
+                    f"OpenCV does not return {blob.name!r}, top {place} of its layer; "
                     f"use {option('engine', 'onnxruntime')}"
                 )
             top = tops[layers[blob]][place]
@@ -184,7 +184,7 @@ def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None
     if reason is not None and node is not None:
         place = f'"{printable(node.name)}" ({printable(node.type)})'
         raise EngineError(
-            f"{scope.graph.source}: OpenCV does not run it: {place}: {reason}; use {option('engine', 'onnxruntime')}"
+            f"{scope.graph.source}: OpenCV cannot run the net: {place}: {reason}; use {option('engine', 'onnxruntime')}"
         )
 
 

@@ -85,30 +85,30 @@ def _ignored(node: Node, scope: Scope) -> str | None:
     for kind, message, field in _ALL_BUT_DEFAULT:
         param = getattr(node.layer, message)
         if node.type == kind and getattr(param, field) != param.DESCRIPTOR.fields_by_name[field].default_value:
-            found.append(f"{message}.{field}, which it ignores")
+            found.append(f"{message}.{field} is ignored")
     return ", ".join(found) or None
 
 
 def _stochastic(node: Node, scope: Scope) -> str | None:
     method = schema.enum_number("PoolingParameter", "PoolMethod", "STOCHASTIC")
     stochastic = node.type == "Pooling" and node.layer.pooling_param.pool == method
-    return "stochastic pooling, which it does at random" if stochastic else None
+    return "stochastic pooling is random" if stochastic else None
 
 
 def _of_one(node: Node, scope: Scope) -> str | None:
     """What it does not expect: a single axis, of which it makes two, or a single bottom."""
     if node.type == "Softmax" and len(_extents(node, scope)) == 1:
-        return "a blob of one axis, which it takes for a column"
-    return "a single bottom, which it does not copy" if node.type == "Concat" and len(node.bottoms) == 1 else None
+        return "a blob with one axis is read as a column"
+    return "a single bottom is not copied" if node.type == "Concat" and len(node.bottoms) == 1 else None
 
 
 def _scaled_elsewhere(node: Node, scope: Scope) -> str | None:
     if node.type != "Scale":
         return None
     if node.layer.scale_param.axis < 0:
-        return "scale_param.axis counted from the back, which it does not do"
+        return "a negative scale_param.axis is not supported"
     second = len(node.bottoms) > 1 and node.layer.scale_param.bias_term
-    return "scale_param.bias_term with two bottoms, of which it takes the second for the bias" if second else None
+    return "scale_param.bias_term with two bottoms: the second bottom is read as the bias" if second else None
 
 
 def _window_outside(node: Node, scope: Scope) -> str | None:
@@ -119,7 +119,7 @@ def _window_outside(node: Node, scope: Scope) -> str | None:
     windows = pooling_windows(node.layer, extents[2:])
     jumps = any(stride > kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
     outside = jumps and not any(windows.before + windows.after)
-    return "a window may lie outside the map, and of nothing it takes 0 for the maximum" if outside else None
+    return "a window may be outside the map; its maximum is then 0" if outside else None
 
 
 def _writes_past_the_end(node: Node, scope: Scope) -> str | None:
@@ -129,7 +129,7 @@ def _writes_past_the_end(node: Node, scope: Scope) -> str | None:
         return None
     windows = convolution_windows(node.layer, len(extents) - 2)
     single = {*windows.kernel, *windows.stride} == {1} and any(windows.before + windows.after)
-    return "padding of a kernel of 1, which it forgets" if single else None
+    return "the padding of a 1×1 kernel is ignored" if single else None
 
 
 def _extents(node: Node, scope: Scope) -> Shape:
@@ -142,14 +142,14 @@ def _extents(node: Node, scope: Scope) -> Shape:
 
 def _not_compared(node: Node, scope: Scope) -> str | None:
     known = row_of(node.type).bvlc or node.type in COMPARED
-    return None if known else "a type that it does not have, or that was not compared with the fork's"
+    return None if known else "this type is missing, or was not compared with the fork's"
 
 
 def _resized(node: Node, scope: Scope) -> str | None:
     if node.type != "Interp":
         return None
     if len(node.bottoms) > 1:
-        return "a second bottom for the size, which it does not take"
+        return "a second bottom for the size is not supported"
     return _others(node.layer.interp_param, "interp_param", {"shrink_factor": 1, "pad_beg": 0, "pad_end": 0})
 
 
@@ -158,9 +158,9 @@ def _normalized(node: Node, scope: Scope) -> str | None:
         return None
     param = node.layer.norm_param
     if not node.layer.HasField("norm_param"):
-        return "no norm_param, so that it is not the layer of SSD"
+        return "without norm_param it is not the layer of SSD"
     several = param.across_spatial and not param.channel_shared
-    return "one factor per channel of what is normalized over all channels, which it does not do" if several else None
+    return "one factor for each channel is not supported when all channels are normalized together" if several else None
 
 
 def _prior_boxes(node: Node, scope: Scope) -> str | None:
@@ -168,9 +168,9 @@ def _prior_boxes(node: Node, scope: Scope) -> str | None:
         return None
     param = node.layer.prior_box_param
     if not all(float(size).is_integer() for size in (*param.min_size, *param.max_size)):
-        return "sizes that are no whole numbers, which Caffe cuts to such, and OpenCV does not"
+        return "sizes that are not integers, which Caffe truncates and OpenCV does not"
     given = [f"prior_box_param.{name}" for name in ("img_size", "img_h", "img_w") if param.HasField(name)]
-    return f"{', '.join(given)}, which it ignores" if given else None
+    return f"ignored fields: {', '.join(given)}" if given else None
 
 
 def _detections(node: Node, scope: Scope) -> str | None:
@@ -178,19 +178,19 @@ def _detections(node: Node, scope: Scope) -> str | None:
         return None
     param, message = node.layer.detection_output_param, "detection_output_param"
     if len(node.bottoms) > _DETECTED_FROM:
-        return f"{len(node.bottoms)} bottoms, of which it takes three"
+        return f"{len(node.bottoms)} bottoms; only the first three are read"
     if param.keep_top_k < 1:
-        return f"{message}.keep_top_k of {param.keep_top_k}, which it does not take"
+        return f"{message}.keep_top_k of {param.keep_top_k} is not supported"
     if param.background_label_id < 0:
-        return f"{message}.background_label_id of {param.background_label_id}, which it does not take"
+        return f"{message}.background_label_id of {param.background_label_id} is not supported"
     if param.nms_param.HasField("top_k") and param.nms_param.top_k == 0:
-        return f"{message}.nms_param.top_k of 0, which it takes for no limit"
+        return f"{message}.nms_param.top_k of 0 is read as no limit"
     if param.nms_param.eta != 1:
-        return f"{message}.nms_param.eta, which it ignores"
+        return f"{message}.nms_param.eta is ignored"
     if param.variance_encoded_in_target:
-        return f"{message}.variance_encoded_in_target, for which it wants other boxes"
+        return f"{message}.variance_encoded_in_target needs other boxes"
     size = schema.enum_number("PriorBoxParameter", "CodeType", "CORNER_SIZE")
-    return f"{message}.code_type of CORNER_SIZE, which it does not know" if param.code_type == size else None
+    return f"{message}.code_type of CORNER_SIZE is not supported" if param.code_type == size else None
 
 
 def _reorganized(node: Node, scope: Scope) -> str | None:
@@ -198,20 +198,20 @@ def _reorganized(node: Node, scope: Scope) -> str | None:
     if node.type != "Reorg":
         return None
     if node.layer.reorg_param.reverse:
-        return "reorg_param.reverse, which it ignores"
+        return "reorg_param.reverse is ignored"
     channels = [*_extents(node, scope), 0][1]
     uneven = channels % node.layer.reorg_param.stride**2
-    return "a stride whose square does not divide the channels" if uneven else None
+    return "the channels are not a multiple of the squared stride" if uneven else None
 
 
 def _leaky(node: Node, scope: Scope) -> str | None:
     slope = node.type == "ReLU6" and node.layer.relu6_param.negative_slope
-    return "relu6_param.negative_slope, which it ignores" if slope else None
+    return "relu6_param.negative_slope is ignored" if slope else None
 
 
 def _others(param: Message, message: str, safe: dict[str, int]) -> str | None:
     """The fields of PARAM, called MESSAGE, that are not as it takes them."""
-    found = [f"{message}.{name}, which it ignores" for name, value in safe.items() if getattr(param, name) != value]
+    found = [f"{message}.{name} is ignored" for name, value in safe.items() if getattr(param, name) != value]
     return ", ".join(found) or None
 
 
@@ -240,7 +240,7 @@ def or_opencv(error: LoweringError) -> LoweringError:
     if error.lacking and COMPARED.issuperset(error.lacking):
         *first, last = sorted(error.lacking)
         types = f"{', '.join(first)} and {last}" if first else last
-        more = f", or use {option('engine', 'opencv')}, which has {types}"
+        more = f", or use {option('engine', 'opencv')}, which supports {types}"
     told = LoweringError(f"{error}{more}")
     told.lacking = error.lacking
     return told

@@ -46,13 +46,13 @@ def openvino() -> Any:
         with uninterrupted():
             import openvino
     except Exception as error:
-        told = f"running a net with OpenVINO needs the packages of the extra: {_INSTALL}"
+        told = f"running a net with OpenVINO needs more packages: {_INSTALL}"
         raise missing(error, "openvino", told) from error
     finally:
         if hidden:
             del sys.modules[_TELEMETRY]
     if not hasattr(openvino, "opset14"):
-        raise ExtraError(f"OpenVINO {openvino.__version__} is too old, 2025.0 or newer is needed: {_INSTALL}")
+        raise ExtraError(f"OpenVINO {openvino.__version__} is too old; expected 2025.0 or newer: {_INSTALL}")
     return openvino
 
 

@@ -66,7 +66,7 @@ def temporary_copy(weights: WeightFile) -> str:
     """What messages call the file into which WEIGHTS are copied for an engine."""
     import tempfile
 
-    return f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (TMPDIR chooses another)"
+    return f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (set TMPDIR to choose another place)"
 
 
 def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> dict[str, Array]:
@@ -80,7 +80,7 @@ def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> 
     missing = [name for name in expected if name not in given]
     if unknown or missing:
         wanted, found = (", ".join(map(repr, names)) or "none" for names in (expected, given))
-        raise EngineError(f"the net is fed the inputs {wanted}, found {found}")
+        raise EngineError(f"expected the inputs {wanted}, found {found}")
     arrays: dict[str, Array] = {}
     for name, dims in expected.items():
         try:
@@ -90,7 +90,9 @@ def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> 
         if not _fits(array.shape, dims):
             shown = "×".join("any" if extent is None else str(extent) for extent in dims)
             found = "×".join(map(str, array.shape)) or "a scalar"
-            raise EngineError(f"input {name!r}: expected {shown}, found {found}; resize it, or load the net for it")
+            raise EngineError(
+                f"input {name!r}: expected {shown}, found {found}; resize it, or load the net for this shape"
+            )
         arrays[name] = array
     return arrays
 

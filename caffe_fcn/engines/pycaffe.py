@@ -66,7 +66,7 @@ class PyCaffe:
         known = caffe.types
 
         def unknown(node: Node, scope: Scope) -> str | None:
-            return "a type that this Caffe does not have" if known is not None and node.type not in known else None
+            return "this layer type is not in this Caffe" if known is not None and node.type not in known else None
 
         refuse("this Caffe", scope, (_foreign_code, unknown, of_forks(_DIALECT)))
         self._ready = None
@@ -75,14 +75,14 @@ class PyCaffe:
             try:
                 caffe.call({"call": "load", "net": written.net, "weights": written.weights})
             except EndedError as error:
-                raise _ended(scope, "loads it", error, _at_work(scope, written, error.log)) from error
+                raise _ended(scope, "loaded the net", error, _at_work(scope, written, error.log)) from error
             except _CaffeError as error:
-                raise EngineError(f"{scope.graph.source}: Caffe does not load it: {error}") from error
+                raise EngineError(f"{scope.graph.source}: Caffe cannot load the net: {error}") from error
         return PyCaffeSession(scope, written, caffe)
 
 
 def _foreign_code(node: Node, scope: Scope) -> str | None:
-    return "it runs code that the net names" if node.type == "Python" else None
+    return "it would run Python code named in the net" if node.type == "Python" else None
 
 
 class PyCaffeSession:
@@ -116,9 +116,9 @@ class PyCaffeSession:
         try:
             made = self._caffe.call({"call": "run", "outputs": [names[blob] for blob in expected]}, fed)
         except EndedError as error:
-            raise _ended(self._scope, "runs it", error) from error
+            raise _ended(self._scope, "ran the net", error) from error
         except _CaffeError as error:
-            raise EngineError(f"{self._scope.graph.source}: Caffe does not run it: {error}") from error
+            raise EngineError(f"{self._scope.graph.source}: Caffe cannot run the net: {error}") from error
         return {
             blob.name: as_caffe_makes_it("Caffe", blob, made[names[blob]], shape, self._counted.get(blob))
             for blob, shape in expected.items()
@@ -142,8 +142,8 @@ class _Caffe:
             told, _ = self._worker.call({"call": "import", "path": [str(each) for each in sys.path]})
         except EndedError as error:
             last = _last(error.log)
-            reason = f"the import of Caffe's Python module ends the process, {error.how}{last and f' ({last})'}"
-            hint = f"was it built for this Python and this NumPy? or use {option('engine', 'onnxruntime')}"
+            reason = f"importing Caffe's Python module ended the process, {error.how}{last and f' ({last})'}"
+            hint = f"check that it was built for this Python and this NumPy, or use {option('engine', 'onnxruntime')}"
             raise ExtraError(f"{reason}; {hint}") from error
         if "failure" in told:
             self._worker.close()
@@ -161,7 +161,7 @@ class _Caffe:
 def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> EngineError:
     """Caffe ended itself while it did WHAT to the net in SCOPE, at the layer PLACE if that is known."""
     last = _last(error.log)
-    told = f"{place}Caffe ends itself while it {what}, {error.how}{last and f': {last}'}"
+    told = f"{place}Caffe aborted while it {what}, {error.how}{last and f': {last}'}"
     return EngineError(f"{scope.graph.source}: {told}; use {option('engine', 'onnxruntime')}")
 
 

@@ -46,7 +46,7 @@ def _caffe(use: EngineOptions) -> Engine:
 def _refuse_others(name: str, use: EngineOptions) -> None:
     """Raise EngineError where the engine NAME is to USE what only onnxruntime can."""
     for asked, flag, reason in (
-        (use.gpu, "gpu", "runs on the CPU only here"),
+        (use.gpu, "gpu", "runs only on the CPU"),
         (use.low_memory, "low_memory", "has no setting for less memory"),
     ):
         if asked:
@@ -70,7 +70,7 @@ def engine(use: EngineOptions, *, brief: bool = False) -> Engine:
     Raises EngineError for a name that is none and where there is no GPU, ExtraError where a package is not
     installed."""
     if use.engine not in ENGINES:
-        raise EngineError(f"expected an engine out of {', '.join(ENGINES)}, found {use.engine!r}")
+        raise EngineError(f"expected an engine, one of {', '.join(ENGINES)}, found {use.engine!r}")
     if brief and use.engine == EngineOptions.engine:
         use = replace(use, low_memory=True)
     return ENGINES[use.engine](use)

@@ -41,7 +41,7 @@ class EndedError(Exception):
         if self.code >= 0:
             return f"with the exit code {self.code}"
         with suppress(ValueError):
-            memory = ", perhaps for want of memory" if -self.code == signal.SIGKILL else ""
+            memory = ", perhaps out of memory" if -self.code == signal.SIGKILL else ""
             return f"by {signal.Signals(-self.code).name}{memory}"
         return f"by signal {-self.code}"
 
@@ -71,7 +71,7 @@ class Worker:
             for each in (asked[1], told[0], life[1]):
                 os.close(each)
             if isinstance(error, OSError):
-                raise EngineError(f"a process cannot be started with {sys.executable}: {error.strerror}") from error
+                raise EngineError(f"cannot start a process with {sys.executable}: {error.strerror}") from error
             raise
         finally:
             for each in theirs:

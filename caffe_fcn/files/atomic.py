@@ -215,7 +215,7 @@ def _failed(output: OutputFile, error: BaseException, lost: Collection[OutputFil
     """The error of OUTPUT that got no name; LOST are those that could not be put back."""
     told = output_error(output.path, error) if isinstance(error, OSError) else OutputError(f"{output.path}: {error!r}")
     for each in lost:
-        where = f"the old one is {each.aside}" if each.aside else "remove it"
+        where = f"the old file is {each.aside}" if each.aside else "remove it"
         told = OutputError(f"{told}; {each.path} is already the new file and cannot be put back: {where}")
     return told
 
@@ -235,10 +235,12 @@ def check_outputs(
     for position, name in enumerate(names):
         for other in inputs:
             if _same(name, os.fspath(other)):
-                raise OutputError(f"{name}: the output is the same file as the input {os.fspath(other)}; name another")
+                raise OutputError(
+                    f"{name}: the output is the same file as the input {os.fspath(other)}; choose another name"
+                )
         for other in names[:position]:
             if _same(name, other):
-                raise OutputError(f"{name}: the same file as the output {other}; name another")
+                raise OutputError(f"{name}: the same file as the output {other}; choose another name")
         _check_place(name, force)
 
 
@@ -246,12 +248,12 @@ def _check_place(name: str, force: bool) -> None:
     """Refuse an output that cannot be made where it belongs."""
     final = os.path.realpath(name)
     if not name or os.path.isdir(final) or name.endswith(os.sep):
-        raise OutputError(f"{name or 'the output'}: expected a file name, found a directory; add the name of a file")
+        raise OutputError(f"{name or 'the output'}: expected a file name, found a directory; add a file name")
     if _is_special(name):
         return
     directory = os.path.dirname(final)
     if not os.path.isdir(directory):
-        raise OutputError(f"{name}: the directory {os.path.dirname(name) or directory} does not exist; make it first")
+        raise OutputError(f"{name}: the directory {os.path.dirname(name) or directory} does not exist; create it first")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OutputError(f"{name}: the directory {directory} is not writable; choose another place")
     try:
@@ -261,7 +263,7 @@ def _check_place(name: str, force: bool) -> None:
     except OSError as error:
         raise output_error(name, error) from error
     if not force:
-        raise OutputError(f"{name}: exists already; overwrite it with {option('force', True)} or name another file")
+        raise OutputError(f"{name}: already exists; overwrite it with {option('force', True)} or choose another name")
 
 
 def _is_special(path: str) -> bool:
@@ -284,16 +286,16 @@ def _same(one: str, other: str) -> bool:
 def output_error(name: str, error: OSError, needed: int | None = None) -> OutputError:
     """What to tell about an OSError of writing NAME, which NEEDED so many bytes in all."""
     if error.errno in FULL:
-        return OutputError(f"{name}: {FULL[error.errno]}{_room(needed)}; make room or choose another place")
+        return OutputError(f"{name}: {FULL[error.errno]}{_room(needed)}; free some space or choose another place")
     if error.errno == errno.EFBIG:
         size = f" of {needed:,} bytes" if needed is not None else ""
-        return OutputError(f"{name}: a file{size} is larger than the file system, or `ulimit -f`, allows")
+        return OutputError(f"{name}: a file{size} is larger than the file system or `ulimit -f` allows")
     if isinstance(error, FileExistsError):
-        return OutputError(f"{name}: exists already; overwrite it with {option('force', True)} or name another file")
+        return OutputError(f"{name}: already exists; overwrite it with {option('force', True)} or choose another name")
     return OutputError(f"{name}: cannot be written: {error.strerror or error}; choose another place")
 
 
 def _room(needed: int | None) -> str:
     """How much room it takes, for a message about too little. What is free tells nothing: the start of the file
     itself fills the disk by now."""
-    return "" if needed is None else f": {needed:,} bytes needed"
+    return "" if needed is None else f": {needed:,} bytes are needed"

@@ -34,7 +34,7 @@ Format = Literal["V2", "V1", "V0", "HDF5"]
 MAX_HEADERS = 64 << 20
 """The most bytes that everything but the blobs may take."""
 
-_DAMAGED = "the file is damaged or incomplete; fetch it again"
+_DAMAGED = "the file is damaged or incomplete; download it again"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -174,9 +174,9 @@ def open_caffemodel(path: str | os.PathLike[str], name: str | None = None) -> We
 def _check_kind(source: Source) -> None:
     """Refuse, by their first bytes, files that are surely something else."""
     if not source.size:
-        raise CaffemodelError(f"{source.path}: expected a caffemodel, found an empty file; fetch it again")
+        raise CaffemodelError(f"{source.path}: expected a caffemodel, found an empty file; download it again")
     start = source.read(0, min(source.size, HEAD))
-    kind = "an HDF5 file, which `open_weights` reads" if start.startswith(_HDF5) else kind_of(start)
+    kind = "an HDF5 file; open it with `open_weights`" if start.startswith(_HDF5) else kind_of(start)
     if kind is not None:
         raise CaffemodelError(f"{source.path}: expected a binary caffemodel, found {kind}")
 
@@ -186,8 +186,8 @@ def _guess_kind(source: Source) -> str | None:
     start = source.read(0, min(source.size, 1024))
     if re.search(rb"[^\t\n\v\f\r\x20-\xff]", start):
         # A number in field 1, where a net has its name, is how solver states and mean images begin.
-        return "a solverstate or a binaryproto; give the .caffemodel beside it" if start[0] == 1 << 3 else None
-    return "text; this is a prototxt; were the arguments swapped?"
+        return "a solverstate or a binaryproto; give the .caffemodel instead" if start[0] == 1 << 3 else None
+    return "text; this is a prototxt; are the arguments swapped?"
 
 
 class _Indexer:
@@ -211,7 +211,7 @@ class _Indexer:
                 else:
                     others.append(Span(part.start, part.end))
             if not self.layers:
-                raise WireError(0, "a net", "one that holds no layers")
+                raise WireError(0, "a net", "one without layers")
             raw = self._header(others)
             net_header = self._parse("NetParameter", raw, 0)
             if len({layer.format == "V2" for layer in self.layers}) > 1:
@@ -282,16 +282,18 @@ class _Indexer:
         self.headers += sum(span.size for span in spans)
         if self.headers > MAX_HEADERS:
             found = f"{self.headers:,} bytes"
-            raise WireError(spans[0].start, f"headers, all but the blobs, of at most {MAX_HEADERS:,} bytes", found)
+            raise WireError(
+                spans[0].start, f"headers (everything except the blobs) of at most {MAX_HEADERS:,} bytes", found
+            )
         return b"".join(self.source.read(*span) for span in spans)
 
     def _parse(self, message: str, data: bytes, offset: int) -> schema.Message:
         """The header in DATA as a message of the schema."""
         parsed = parse_header(message, data)
         if parsed is None:
-            raise WireError(offset, f"a {message}", "bytes that are none")
+            raise WireError(offset, f"a {message}", "other bytes")
         if not _is_text(parsed):
-            raise WireError(offset, f"a {message} whose texts are UTF-8", "one that is not")
+            raise WireError(offset, f"a {message} with text in UTF-8", "other bytes")
         return parsed
 
 

@@ -102,11 +102,11 @@ def _damage_told(name: str) -> Iterator[None]:
     try:
         yield
     except BlockingIOError as error:
-        raise CaffemodelError(f"{name}: another program is writing to it; try again when that is done") from error
+        raise CaffemodelError(f"{name}: another program is writing to it; try again when it has finished") from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CaffemodelError(
-            f"{name}: expected HDF5 weights, found a damaged file ({reason}); fetch it again"
+            f"{name}: expected HDF5 weights, found a damaged file ({reason}); download it again"
         ) from error
 
 
@@ -132,7 +132,7 @@ class _GroupWalk:
     def _groups(self, group: Any, layer: str, depth: int, found: list[_Found]) -> Iterator[str]:
         """LAYER, whose group this is, and the layers in groups within it: names may have a slash in them."""
         if depth > _MAX_DEPTH:
-            raise self._error(f"expected at most {_MAX_DEPTH} groups in one another, found more at {layer[:80]!r}")
+            raise self._error(f"expected at most {_MAX_DEPTH} nested groups, found more at {layer[:80]!r}")
         groups = []
         for key in group:
             self.seen += 1
@@ -147,7 +147,7 @@ class _GroupWalk:
             elif isinstance(item, self.h5py.Dataset) and layer:
                 found.append(self._dataset(layer, key, item))
             else:
-                raise self._error(f"expected a layer's group, found {path[:80]!r}")
+                raise self._error(f"expected the group of a layer, found {path[:80]!r}")
         if layer and len(groups) < max(1, len(group)):
             yield layer
         for key in groups:
@@ -156,7 +156,7 @@ class _GroupWalk:
     def _item(self, group: Any, key: str, path: str) -> Any:
         """What GROUP holds as KEY, which messages call PATH, if it is there and nowhere else."""
         if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
-            raise self._error(f"{path[:80]!r} is a link to another place, which is not followed; repack the file")
+            raise self._error(f"{path[:80]!r} is a link to another place; links are not followed; repack the file")
         return group[key]
 
     def _dataset(self, layer: str, key: str, dataset: Any) -> _Found:
@@ -185,10 +185,12 @@ class _GroupWalk:
     def _check_storage(self, place: str, dataset: Any, layout: Any, size: int) -> None:
         """Refuse SIZE bytes of values that are elsewhere, or nowhere, or cost more to read than a file can mean."""
         if layout.get_layout() == self.h5py.h5d.VIRTUAL or layout.get_external_count():
-            raise self._error(f"{place}: its values are in another file, which is not followed; repack the file")
+            raise self._error(f"{place}: its values are in another file, which is not opened; repack the file")
         for code in (layout.get_filter(index)[0] for index in range(layout.get_nfilters())):
             if not self.h5py.h5z.filter_avail(code):
-                raise self._error(f"{place}: its values are compressed in a way that is not installed (filter {code})")
+                raise self._error(
+                    f"{place}: its values are compressed with a filter that is not installed (filter {code})"
+                )
         stored = dataset.id.get_storage_size()
         self.values += size
         if size > stored * _MAX_RATIO or self.values > self.size * _MAX_RATIO:
@@ -196,7 +198,7 @@ class _GroupWalk:
         chunks, item = dataset.chunks, dataset.dtype.itemsize
         if chunks and (prod(chunks) * item > _MAX_CHUNK or reads(dataset.shape, chunks) > _MAX_READS):
             shown = "×".join(map(str, chunks))
-            raise self._error(f"{place}: its chunks, {shown} values, are too large; repack the file with h5repack")
+            raise self._error(f"{place}: its chunks ({shown} values) are too large; repack the file with h5repack")
 
     def _error(self, message: str) -> CaffemodelError:
         return CaffemodelError(f"{self.name}: {message}")
@@ -310,7 +312,9 @@ def _plan(weights: WeightFile, layers: Sequence[Entry], name: str) -> tuple[list
         layer = entry.name
         _check_name(name, layer)
         if entry.tensors and layer in holders:
-            raise WeightsError(f"{name}: two layers called {layer!r} have weights, and HDF5 holds one; rename one")
+            raise WeightsError(
+                f"{name}: two layers named {layer!r} have weights, but HDF5 can hold only one of them; rename one"
+            )
         groups[layer] = None
         holders.update([layer] if entry.tensors else [])
         for index, tensor in enumerate(entry.tensors):
@@ -324,7 +328,7 @@ def _check_tensor(tensor: Tensor, place: str) -> None:
     """Raise WeightsError where TENSOR, which messages call PLACE, cannot be a dataset."""
     check_count(tensor, place)
     if not tensor.dtype.startswith("float"):
-        raise WeightsError(f"{place}: HDF5 weights hold floating point numbers only, found {tensor.dtype}")
+        raise WeightsError(f"{place}: expected floating point numbers for HDF5, found {tensor.dtype}")
     count = tensor.size // ITEM_SIZE[tensor.dtype]
     if prod(tensor.shape) != count:
         shown = "×".join(map(str, tensor.shape)) or "a single value"
@@ -335,11 +339,12 @@ def _check_name(name: str, layer: str) -> None:
     """Raise WeightsError for a layer whose name cannot be a group's."""
     if "/" in layer:
         raise WeightsError(
-            f"{name}: HDF5 takes the slash in the name {layer!r} for a group in a group, where Caffe does not find it; "
+            f"{name}: the slash in the layer name {layer!r} would make nested groups in HDF5, which Caffe does "
+            "not find; "
             "write a .caffemodel instead"
         )
     if layer in ("", ".") or "\0" in layer:
-        raise WeightsError(f"{name}: HDF5 cannot hold a layer called {layer!r}; write a .caffemodel instead")
+        raise WeightsError(f"{name}: HDF5 cannot hold a layer named {layer!r}; write a .caffemodel instead")
 
 
 def _lay_out(h5py: Any, path: str | os.PathLike[str], layers: list[str], blobs: list[_Planned]) -> list[int]:

@@ -96,7 +96,7 @@ class Document:
         self.name = name
         mark = _CONFLICT.search(text)
         if mark:
-            what = f"found {mark[0].strip()!r}, a mark of a merge conflict; keep one of its sides and remove the marks"
+            what = f"found {mark[0].strip()!r}, a merge conflict marker; keep one side and remove the markers"
             self.fail(mark.start(), what)
         self.root = _Parser(self).parse()
 
@@ -175,7 +175,7 @@ def decode(data: bytes, name: str) -> str:
     if kind is not None:
         raise PrototxtError(f"{visible(name)}: expected a prototxt (text), found {kind}")
     if is_binary(data):
-        hint = "a binary file; is it the caffemodel? The prototxt comes first, then the weights"
+        hint = "a binary file; if it is the caffemodel, give the prototxt first, then the weights"
         raise PrototxtError(f"{visible(name)}: expected a prototxt (text), found {hint}")
     return data.decode("utf-8", "surrogateescape")
 
@@ -246,7 +246,7 @@ class _Parser:
     def _explain(self, at: int) -> str:
         char = self.text[at]
         if _PLACEHOLDER.match(self.text, at):
-            return "found a template's placeholder; fill it in, then convert the result"
+            return "found a placeholder of a template; fill it in first"
         if char in "\"'":
             return f"expected a closing {char} on the same line"
         return f"expected a field or a value, found {char!r}"
@@ -274,17 +274,19 @@ class _Parser:
     def fields(self, closing: str | None, opened_at: int, depth: int) -> list[Field]:
         """Fields up to the CLOSING brace, which is left to the caller, or to the end of the file."""
         if depth > MAX_DEPTH:
-            self.document.fail(opened_at, f"nested deeper than {MAX_DEPTH} levels; no net needs that")
+            self.document.fail(opened_at, f"expected at most {MAX_DEPTH} nested levels, found more")
         fields: list[Field] = []
         while self.kind != "end":
             if self.at_symbol("}>"):
                 if closing is None:
-                    self.document.fail(self.start, f"found {self.found()}, but nothing is open here")
+                    self.document.fail(self.start, f"found {self.found()}, but no message or list is open here")
                 return fields
             fields.append(self.field(depth))
         if closing is not None:
             line, column = self.document.position(opened_at)
-            self.document.fail(self.start, f"expected {closing!r} for the one opened at {line}:{column}, found the end")
+            self.document.fail(
+                self.start, (f"expected {closing!r} for the one opened at {line}:{column}, found the end of the file")
+            )
         return fields
 
     def field(self, depth: int) -> Field:
@@ -318,8 +320,8 @@ class _Parser:
             return self.text[start : self.previous_end]
         if self.kind != "word":
             if self.at_symbol("<{"):
-                self.document.fail(self.start, "expected a field's name; is this a template's placeholder?")
-            self.document.fail(self.start, f"expected a field's name, found {self.found()}")
+                self.document.fail(self.start, "expected a field name; is this a placeholder of a template?")
+            self.document.fail(self.start, f"expected a field name, found {self.found()}")
         return self.take()
 
     def block(self, depth: int) -> Block:

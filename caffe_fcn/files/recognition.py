@@ -14,10 +14,10 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "a picture",
     b"GIF8": "a picture",
     b"\x1f\x8b": "a gzip archive; unpack it first",
-    b"PK\x03\x04": "a zip archive; unpack it first, and if it is of PyTorch, convert it to Caffe",
+    b"PK\x03\x04": "a zip archive; unpack it first; if it is a PyTorch model, convert it to Caffe",
     b"BZh": "a bzip2 archive; unpack it first",
     b"\xfd7zXZ\x00": "an xz archive; unpack it first",
-    b"version https://git-lfs": "a pointer to a file in Git LFS; fetch the file itself with `git lfs pull`",
+    b"version https://git-lfs": "a Git LFS pointer; get the file itself with `git lfs pull`",
 }
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
 

@@ -144,7 +144,7 @@ def _header_bytes(entry: Entry) -> bytes:
     if record.format in ("V2", "HDF5"):
         return record.raw if header is None else merge_header(record.raw, header)
     if header is None:
-        raise ValueError(f"layer {record.name!r} in a legacy format needs a header in the current one")
+        raise ValueError(f"layer {record.name!r} in a legacy format needs a header in the current format")
     return carry_unknown(record.raw, header)
 
 
@@ -159,7 +159,9 @@ def blob_parts(tensor: Tensor, place: str) -> list[Part]:
     if kept.values is None:
         return [Stretch(kept.source, *kept.blob.span)]
     if kept.blob.absent:
-        raise WeightsError(f"{place}: not in the file but with a layer that shares it, and only a prototxt says which")
+        raise WeightsError(
+            f"{place}: its values are stored in a layer that shares it; give the prototxt, which names that layer"
+        )
     check_count(tensor, place)
     return [_shape_field(tensor.shape), *_fields(kept, kept.values)]
 
@@ -197,5 +199,6 @@ def check_count(tensor: Tensor, place: str) -> None:
         shape = "×".join(map(str, tensor.shape))
         raise WeightsError(
             f"{place}: expected {expected:,} values for the shape {shape}, "
-            f"found {', '.join(f'{count:,}' for count in sorted(tensor.counts))}; are these weights of another net?"
+            f"found {', '.join(f'{count:,}' for count in sorted(tensor.counts))}; do these weights belong to "
+            "another net?"
         )

@@ -80,7 +80,7 @@ class Source:
     def read_into(self, view: memoryview, offset: int) -> None:
         """Fill VIEW, of bytes, with what the file holds from OFFSET on."""
         if self.fd < 0:
-            raise CaffemodelError(f"{self.path}: its values cannot be read any more: it has been closed")
+            raise CaffemodelError(f"{self.path}: its values cannot be read, because the file has been closed")
         while view:
             try:
                 count = os.preadv(self.fd, [view], offset)
@@ -93,4 +93,4 @@ class Source:
     def shrunk(self, offset: int) -> CaffemodelError:
         """The error of a file that ends at OFFSET, before the size it had when it was opened."""
         found = f"its end; it had {self.size:,} bytes when it was opened"
-        return CaffemodelError(f"{self.path}: offset {offset}: expected more of the file, found {found}; try again")
+        return CaffemodelError(f"{self.path}: offset {offset}: expected more data, found {found}; try again")

@@ -156,7 +156,7 @@ class _Reader:
             message.ClearField(field.name)
         self.set(message, descriptor, field, path)
         if before != self.value(message, descriptor) or isinstance(field.values[0], Block):
-            self.document.fail(field.start, f"{path}{field.name} is given twice, and holds one value; remove one")
+            self.document.fail(field.start, f"{path}{field.name} is given twice, but takes one value; remove one")
         self.irregular.append((path + field.name, field.start))
 
     def add(self, message: Message, descriptor: FieldDescriptor, field: Field, path: str) -> None:
@@ -173,7 +173,7 @@ class _Reader:
 
     def set(self, message: Message, descriptor: FieldDescriptor, field: Field, path: str) -> None:
         if len(field.values) != 1 or field.listed:
-            self.document.fail(field.start, f"{path}{field.name} holds one value, found a list")
+            self.document.fail(field.start, f"{path}{field.name} takes one value, found a list")
         if descriptor.message_type is not None:
             target = getattr(message, field.name)
             target.SetInParent()
@@ -188,7 +188,7 @@ class _Reader:
         """Refuse a message that lacks a required field."""
         for name in required_fields(message.DESCRIPTOR):
             if not message.HasField(name):
-                self.document.fail(offset, f"{path}.{name} is missing, and must be given")
+                self.document.fail(offset, f"{path}.{name} is missing, but is required")
 
     def block(self, field: Field, value: Scalar | Block) -> list[Field]:
         if isinstance(value, Scalar):
@@ -217,7 +217,7 @@ class _Reader:
             expected, converted = "a whole number", integer(literal)
             low, high = _LIMITS[kind]
             if converted is not None and not low <= converted <= high:
-                self.document.fail(value.start, f"{name} must lie in {low}..{high}, found {printable(literal)}")
+                self.document.fail(value.start, f"{name} must be from {low} to {high}, found {printable(literal)}")
         else:
             expected, converted = "a number", real(literal)
             if not is_decimal(literal):
@@ -249,7 +249,7 @@ class _Reader:
         if value.kind == "string":
             self.irregular.append((name, value.start))
         elif (value.kind == "number" or literal.startswith("-")) and integer(literal) is None:
-            expected = f"{name}: expected a name, or its number, found {printable(literal)}"
+            expected = f"{name}: expected a name or its number, found {printable(literal)}"
             self.document.fail(value.start, expected)
         number = enumerator(descriptor.enum_type, literal)
         if number is None or number >= FORKS:

@@ -95,7 +95,7 @@ def _varint(head: bytes, index: int, offset: int) -> tuple[int, int]:
         if head[place] < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, place + 1
         shift += 7
-    found = "one that does not end" if len(head) >= index + 10 else "the end of what holds it"
+    found = "a varint without an end" if len(head) >= index + 10 else "the end of the enclosing message"
     raise WireError(offset + index, "a varint", found)
 
 

@@ -67,7 +67,7 @@ class Supply(NamedTuple):
             None: f"{name}, which the net fills ({filler})",
             Lack.RANDOM: f"{name}, which the net fills with random values ({filler})",
             Lack.UNWRITTEN: f"{name}, for which the net writes no filler",
-            Lack.UNKNOWN: f"{name}, whose filler is not known here ({filler})",
+            Lack.UNKNOWN: f"{name}, whose filler is unknown ({filler})",
             Lack.UNSUITABLE: f"{name}, whose filler needs a square kernel over two axes ({filler})",
         }[self.lack]
 

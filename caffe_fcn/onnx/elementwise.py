@@ -158,10 +158,12 @@ def eltwise(site: LoweringSite) -> str:
     coefficients = list(param.coeff)
     if param.operation == _SUM and coefficients:
         if len(coefficients) != len(site.inputs):
-            raise RefusalError(f"it has {len(site.inputs)} bottoms and {len(coefficients)} coeff; one each is expected")
+            raise RefusalError(
+                f"it has {len(site.inputs)} bottoms and {len(coefficients)} coeff; expected one coeff for each bottom"
+            )
         terms = [_affine(build, value, by, 0) for value, by in zip(site.inputs, coefficients, strict=True)]
     elif coefficients:
-        raise RefusalError("coeff is for sums only")
+        raise RefusalError("coeff is supported only for sums")
     else:
         terms = list(site.inputs)
     if param.operation not in (_PROD, _SUM):
@@ -177,7 +179,7 @@ def axpy(site: LoweringSite) -> str:
     """Axpy of squeeze-and-excitation nets: a · x + y, a with one factor for each channel."""
     build, (factor, x, y) = site.build, site.inputs
     if any(extent != 1 for extent in site.bottoms[0][2:]):
-        reason = "its factors are one for each place, not for each channel"
+        reason = "it has one factor for each position instead of each channel"
         raise FixedSizeError(reason) if None in site.bottoms[0] else RefusalError(reason)
     spatial = [1] * (len(site.bottoms[1]) - 2)
     factors = reshape(build, factor, [*extents(factor, site.bottoms[0], 0, 2), *spatial])

@@ -32,7 +32,7 @@ def check_finite(weights: WeightFile, graph: Graph) -> None:
                 if not (float(values.min()) >= -_LARGEST and float(values.max()) <= _LARGEST):
                     raise WeightsError(
                         f"{weights.path}: layer {record.name!r}, blob {position}: expected numbers, found NaN or "
-                        "infinity; the training went astray: take an earlier snapshot"
+                        "infinity; the training diverged; use an earlier snapshot"
                     )
 
 

@@ -51,7 +51,7 @@ def dummy_data(site: LoweringSite) -> list[str]:
     """DummyDataLayer where it makes constants; one filler is for all tops."""
     build, fillers = site.build, site.layer.dummy_data_param.data_filler
     if any(filler.type != "constant" for filler in fillers):
-        raise RefusalError("it draws its values at random")
+        raise RefusalError("its values are random")
     values = [filler.value for filler in fillers] or [0.0]
     values = values * len(site.tops) if len(values) == 1 else values
     return [
@@ -143,10 +143,10 @@ def _batch_norm(site: LoweringSite) -> str:
 def batch_norm_of_forks(site: LoweringSite) -> str:
     """BN of PSPNet holds slope, bias, mean and variance; that of SegNet, when merged, slope and bias alone."""
     if len(site.tops) > 1:
-        raise RefusalError("its statistics as further tops are for training")
+        raise RefusalError("its statistics as additional tops are for training only")
     if len(site.params) == 2:
         if site.layer.bn_param.bn_mode != _INFERENCE:
-            raise RefusalError("bn_mode is not INFERENCE, so that it takes its statistics from the batch")
+            raise RefusalError("bn_mode is not INFERENCE, so it uses the statistics of the batch")
         shape = _trailed(site.params[0][1:2], site.bottoms[0], 1)
         scaled = site.build.node("Mul", site.inputs[0], site.weight(0, shape))
         return site.build.node("Add", scaled, site.weight(1, shape))

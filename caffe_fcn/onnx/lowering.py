@@ -32,10 +32,10 @@ FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)
 """The modules that fill the registry when they are imported."""
 
 _REASONS = {
-    "Filter": "how many items pass it is known only when it runs",
+    "Filter": "the number of items that it passes on is known only when it runs",
     "LSTM": "recurrent layers are not supported",
     "LSTMUnit": "recurrent layers are not supported",
-    "Python": "its code decides what it does",
+    "Python": "its function is in Python code",
     "RNN": "recurrent layers are not supported",
 }
 """Why a type has no lowering, where more is to be said than that it has none."""
@@ -131,9 +131,7 @@ def _check_shapes(scope: Scope) -> None:
             shape = scope.shapes.blobs[blob]
             place = f'{scope.graph.source}: blob "{blob.name}" of layer "{node.name}" ({node.type})'
             if isinstance(shape, Unknown):
-                raise ShapeError(
-                    f"{place}: its shape is not known: {shape.reason}; give it with {option('input_shape')}"
-                )
+                raise ShapeError(f"{place}: its shape is unknown: {shape.reason}; give it with {option('input_shape')}")
             if 0 in shape:
                 raise ShapeError(f"{place}: has the shape {show(shape)} and no values; give another input size")
 
@@ -150,10 +148,10 @@ def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str
 
 def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
     """Why the layers of SCOPE cannot be lowered that are REFUSED: by their place in NODES, the reason."""
-    many = "a layer" if len(refused) == 1 else f"{len(refused)} layers"
-    way = f"Ask for blobs before them ({option('blob')}), or cut" if offered("blob") else "Cut"
+    many = "a layer is" if len(refused) == 1 else f"{len(refused)} layers are"
+    way = f"Ask for blobs before them ({option('blob')}) or cut" if offered("blob") else "Cut"
     told = LoweringError(
-        f"{scope.graph.source}: {many} cannot be expressed in ONNX, the form in which nets are also run here: "
+        f"{scope.graph.source}: {many} not supported by the ONNX exporter, which the default engine uses too: "
         f"{'; '.join(_refusals(refused, nodes))}. {way} the net there"
     )
     types = frozenset(nodes[place].type for place in refused)

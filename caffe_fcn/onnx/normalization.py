@@ -30,13 +30,13 @@ def lrn(site: LoweringSite) -> str:
     build, value, param = site.build, site.inputs[0], site.layer.lrn_param
     size = param.local_size
     if size > _LARGEST:
-        raise RefusalError(f"local_size is {size:,}, and more than {_LARGEST:,} is not supported")
+        raise RefusalError(f"local_size is {size:,}; at most {_LARGEST:,} is supported")
     if param.beta == 0:
         return value
     if param.norm_region == _ACROSS_CHANNELS:
         for field in ("alpha", "beta"):
             if getattr(param, field) <= 0:
-                raise RefusalError(f"{field} is {getattr(param, field):g}, but ONNX's LRN needs one above 0")
+                raise RefusalError(f"{field} is {getattr(param, field):g}, but LRN in ONNX needs a value above 0")
         if not site.expand_lrn:
             return build.node("LRN", value, size=size, alpha=param.alpha, beta=param.beta, bias=param.k)
     squares = build.node("Mul", value, value)
@@ -102,7 +102,7 @@ def softmax(site: LoweringSite) -> str:
 def normalize(site: LoweringSite) -> str:
     """Normalize of SSD: over the length of the channels at each place or of the whole item, times learned factors."""
     if not site.layer.HasField("norm_param") or len(site.tops) > 1:
-        raise RefusalError("only Normalize of SSD, which has a norm_param and one top, is known here")
+        raise RefusalError("only the Normalize of SSD, with a norm_param and one top, is supported")
     build, value, dims, param = site.build, site.inputs[0], site.bottoms[0], site.layer.norm_param
     axes = build.ints(range(1, len(dims)) if param.across_spatial else [1])
     squares = build.node("ReduceSumSquare", value, axes, keepdims=1)

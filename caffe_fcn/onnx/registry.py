@@ -58,7 +58,9 @@ class LoweringSite:
         """Parameter blob POSITION as a constant, of its own shape or of DIMS."""
         shape = self.params[position]
         if dims is not None and prod(dims) != prod(shape):
-            raise RefusalError(f"its parameter blob {position} has the shape {shape}, which cannot be read as {dims}")
+            raise RefusalError(
+                f"its parameter blob {position} has the shape {shape}, which cannot be reshaped to {dims}"
+            )
         return self.build.stored(f"blob{position}", self.tensor(position), shape if dims is None else dims)
 
 

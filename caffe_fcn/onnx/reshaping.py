@@ -97,7 +97,7 @@ def squeeze(site: LoweringSite) -> str:
     value, dims = site.inputs[0], site.bottoms[0]
     named = {axis_of(axis, dims) for axis in site.layer.squeeze_param.axis}
     if not named and None in dims:
-        raise FixedSizeError("which axes it drops depends on the size")
+        raise FixedSizeError("the axes that it drops depend on the size")
     gone = [axis for axis, extent in enumerate(dims) if extent == 1 and (axis in named or not named)]
     return site.build.node("Squeeze", value, site.build.ints(gone))
 
@@ -125,7 +125,7 @@ def shuffle_channel(site: LoweringSite) -> str:
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     groups, channels = site.layer.shuffle_channel_param.group, dims[1]
     if channels is None:
-        raise FixedSizeError("its channels differ with the size")
+        raise FixedSizeError("its number of channels depends on the size")
     apart = reshape(build, value, [*extents(value, dims, 0, 1), groups, channels // groups, -1])
     dealt = build.node("Transpose", apart, perm=(0, 2, 1, 3))
     return reshape(build, dealt, extents(value, dims))
@@ -165,7 +165,7 @@ def interp(site: LoweringSite) -> str:
     build, value, dims, top = site.build, site.inputs[0], site.bottoms[0], site.tops[0]
     param = site.layer.interp_param
     if max(param.pad_beg, param.pad_end) > 0:
-        raise RefusalError("pad_beg and pad_end cut a map, and cannot be above 0")
+        raise RefusalError("pad_beg and pad_end crop the map and cannot be above 0")
     if param.pad_beg or param.pad_end:
         value = build.node("Pad", value, build.ints([0, 0, *[param.pad_beg] * 2, 0, 0, *[param.pad_end] * 2]))
     sizes: Wanted
@@ -176,7 +176,7 @@ def interp(site: LoweringSite) -> str:
     elif len(site.inputs) > 1:
         sizes = [*extents(value, dims, 0, 2), *extents(site.inputs[1], site.bottoms[1], 2)]
     else:
-        raise FixedSizeError("its factors are not for every size")
+        raise FixedSizeError("its factors are fixed for one size")
     aligned = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
     return build.node("Resize", value, "", "", vector(build, sizes), **aligned)
 

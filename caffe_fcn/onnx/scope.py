@@ -54,8 +54,8 @@ def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Sc
     outputs = _wanted(graph, nodes, wanted) if wanted and ALL not in wanted else _outputs(graph, nodes, known)
     if not outputs:
         raise LoweringError(
-            f"{graph.source}: expected a net with outputs, found one of which nothing is left without its losses and "
-            "measures and what they read; name the blobs to put out"
+            f"{graph.source}: expected a net with outputs, found none after leaving out losses, "
+            "measures and the layers that only they use; name the output blobs"
         )
     kept = _needed(nodes, outputs)
     inputs = _inputs(kept)
@@ -121,13 +121,13 @@ def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> list[B
     made = {blob.name: blob for node in nodes if node.bottoms or row_of(node.type).constant for blob in node.tops}
     for name in names:
         if name not in made:
-            why = "is no blob of the net"
+            why = "is not a blob of the net"
             if (latest := graph.latest(name)) is not None:
                 fed = not graph.producer[latest].bottoms and any(latest in node.bottoms for node in nodes)
-                why = "is what the net is fed" if fed else "is only for the training, of which nothing is run"
+                why = "is an input of the net" if fed else "is used only for training, which is not run"
             found = ", ".join(map(repr, _nearest(name, made)))
             more = len(made) - _TOLD
-            rest = f" and {more:,} more, which {command('inspect')} lists" if more > 0 else ""
+            rest = f" and {more:,} more (see {command('inspect')})" if more > 0 else ""
             raise LoweringError(f"{graph.source}: {name!r} {why}; expected one of {found}{rest}")
     return [made[name] for name in dict.fromkeys(names)]
 
@@ -182,7 +182,7 @@ def _needed(nodes: Sequence[Node], outputs: Iterable[Blob]) -> list[Node]:
 
 
 def _inputs(nodes: Sequence[Node]) -> tuple[Blob, ...]:
-    """What is fed to NODES. DummyData feeds where it draws its values at random, or where nothing else does."""
+    """What is fed to NODES. DummyData feeds where its values are random, or where nothing else does."""
     read = {blob for node in nodes for blob in node.bottoms}
     sources = [node for node in nodes if not node.bottoms and (not row_of(node.type).constant or _is_random(node))]
     sources = sources or [node for node in nodes if node.type == "DummyData"]

@@ -48,7 +48,7 @@ def onnx_package(what: str) -> Any:
     try:
         import onnx
     except Exception as error:
-        raise missing(error, "onnx", f"{what} needs the packages of the extra: pip install 'caffe-fcn[run]'") from error
+        raise missing(error, "onnx", f"{what} needs more packages: pip install 'caffe-fcn[run]'") from error
     return onnx
 
 

@@ -139,8 +139,8 @@ def mixed_items(scope: Scope, free: Sequence[InputAxis], extents: Extents) -> st
     node, made = scope.graph.producer[blob], extents.longer[blob]
     fed, place = batch.axes[0]
     items = known_shapes(extents.longer, [fed])[fed][place]
-    shown = "a shape that is not known" if isinstance(made, Unknown) else show(made)
-    return f"layer {node.name!r} ({node.type}) makes {shown} of a batch of {items}, without an axis for its items"
+    shown = "an unknown shape" if isinstance(made, Unknown) else show(made)
+    return f"layer {node.name!r} ({node.type}) makes {shown} from a batch of {items}, without a batch axis"
 
 
 def _longer(scope: Scope, free: Sequence[InputAxis], trial: int) -> dict[str, Shape]:

@@ -52,7 +52,9 @@ def convolution(site: LoweringSite) -> Sequence[str]:
 def deconvolution(site: LoweringSite) -> Sequence[str]:
     """DeconvolutionLayer: weights are C×(O/group)×kernel in both worlds."""
     if site.layer.convolution_param.relu:
-        raise RefusalError("convolution_param.relu is Intel's for Convolution; what it does here is not known")
+        raise RefusalError(
+            "convolution_param.relu is a field of Intel's Convolution; its effect in this layer type is unknown"
+        )
     outputs = site.tops[0][_channel_axis(site)]
     groups = (outputs or 1) // site.params[0][1]
     return [_convolve(site, "ConvTranspose", value, groups) for value in site.inputs]
@@ -116,7 +118,7 @@ def im2col(site: LoweringSite) -> Sequence[str]:
         windows = _windows(site, axis)
         taps = prod(windows.kernel)
         if taps > MAX_TAPS or not windows.kernel:
-            raise RefusalError(f"its window has {taps:,} values; 1 to {MAX_TAPS:,} can be lowered")
+            raise RefusalError(f"its window has {taps:,} values; 1 to {MAX_TAPS:,} are supported")
         picks = [float(tap == other) for other in range(taps) for tap in range(taps)]
         kernel = build.floats(picks, (taps, 1, *windows.kernel))
         planes = reshape(build, value, [-1, 1, *extents(value, dims, axis + 1)])
@@ -128,7 +130,7 @@ def im2col(site: LoweringSite) -> Sequence[str]:
 
 def _channels(extent: int | None) -> list[int]:
     if extent is None:
-        raise FixedSizeError("its channels differ with the size")
+        raise FixedSizeError("its number of channels depends on the size")
     return [extent]
 
 
@@ -143,11 +145,11 @@ def pooling(site: LoweringSite) -> Sequence[str]:
     method, everywhere = _method(own), site.layer.pooling_param.global_pooling
     masked = len(site.tops) > 1
     if masked and method != _MAX:
-        raise RefusalError("a mask is for maxima only")
+        raise RefusalError("a mask is supported only for MAX pooling")
     if everywhere and not masked:
         return [_pool_everywhere(site.build, value, method)]
     if everywhere and None in sizes:
-        raise FixedSizeError("it pools the whole map and gives a mask")
+        raise FixedSizeError("it is a global pooling with a mask")
     windows = pooling_windows(site.layer, tuple(extent or 1 for extent in sizes))
     if masked:
         return _masked(site.build, value, windows, sizes, down=rounds_down(site.layer))
@@ -159,7 +161,7 @@ def _method(param: schema.Message) -> int:
     if param.pool == _AVE_TF or (param.pool == _AVE and not getattr(param, "avg_include_pad", True)):
         return _AVE_EXC_PAD
     if param.pool not in (_MAX, _AVE, _AVE_EXC_PAD):
-        raise RefusalError("stochastic pooling has no counterpart")
+        raise RefusalError("stochastic pooling has no ONNX operator")
     return int(param.pool)
 
 
@@ -193,7 +195,7 @@ def _averages(build: Builder, value: str, windows: Windows, sizes: Dims, down: b
     if not down:
         for size, kernel, stride, pad in zip(sizes, kernels, strides, after, strict=True):
             if size is None and pad > kernel - stride:
-                raise FixedSizeError("at some sizes it drops a window that begins behind the map")
+                raise FixedSizeError("at some sizes its last window begins outside the map and is dropped")
     ends = [(pad, 0) for pad in after] if down else list(map(_end, sizes, before, after, kernels, strides))
     after, more = tuple(pad for pad, _ in ends), tuple(overhang for _, overhang in ends)
     slid: dict[str, tuple[int, ...]] = {"kernel_shape": kernels, "strides": strides}
@@ -210,8 +212,8 @@ def _averages(build: Builder, value: str, windows: Windows, sizes: Dims, down: b
 
 def _no_average(sizes: Dims) -> Exception:
     if None in sizes:
-        return FixedSizeError("its stride is above its kernel, so that at some sizes it averages nothing")
-    return RefusalError("its last window lies wholly outside the map, where Caffe averages nothing; pad or resize")
+        return FixedSizeError("its stride is larger than its kernel, so at some sizes a window averages no values")
+    return RefusalError("its last window is completely outside the map, so Caffe averages no values; pad or resize")
 
 
 def _may_lie_outside(windows: Windows, sizes: Dims, down: bool) -> bool:
@@ -236,7 +238,7 @@ def _max_with_outside(build: Builder, value: str, windows: Windows) -> str:
 def _pool_attributes(windows: Windows, sizes: Dims, down: bool) -> dict[str, int | tuple[int, ...]]:
     """The attributes of ONNX's poolings, rounding up only where that makes a difference."""
     if any(pad >= kernel for pad, kernel in zip(windows.before + windows.after, windows.kernel * 2, strict=True)):
-        raise RefusalError("it pads by its kernel or more")
+        raise RefusalError("its padding is not smaller than its kernel")
     kernels, strides, before, after = windows[:4]
     ends = [(pad, 0) for pad in after] if down else list(map(_end, sizes, before, after, kernels, strides))
     after = tuple(pad for pad, _ in ends)
@@ -266,7 +268,7 @@ def _end(size: int | None, before: int, after: int, kernel: int, stride: int) ->
 def _masked(build: Builder, value: str, windows: Windows, sizes: Dims, *, down: bool) -> Sequence[str]:
     """Maxima and where they are. ONNX counts places through all of the blob, Caffe within a map."""
     if _may_lie_outside(windows, sizes, down):
-        reason = "its stride is above its kernel, and it gives a mask"
+        reason = "its stride is larger than its kernel and it has a mask"
         raise FixedSizeError(reason) if None in sizes else RefusalError(reason)
     made, places = build.split("MaxPool", value, outputs=2, **_pool_attributes(windows, sizes, down))
     if None in sizes:

@@ -256,7 +256,7 @@ def load_picture_net(
     for blob in scope.outputs:
         shape = net.shapes.blobs[blob]
         if not isinstance(shape, tuple):
-            raise EngineError(f"{net.graph.source}: the shape of {blob.name!r} is not known: {shape}")
+            raise EngineError(f"{net.graph.source}: the shape of {blob.name!r} is unknown: {shape}")
         if 0 in shape:
             raise EngineError(f"{net.graph.source}: {blob.name!r} is empty, {show(shape)}")
         place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))

@@ -97,7 +97,7 @@ def both_parts(scope: Scope, made: Cut, pictures: Mapping[str, Shape]) -> tuple[
     for blob in made.maps:
         shape = scope.shapes.blobs[blob]
         if not isinstance(shape, tuple):
-            return f"the shape of {blob.name!r} is not known"
+            return f"the shape of {blob.name!r} is unknown"
         nominal[blob.name] = shape
     try:
         first = subnet(made.first, pictures, scope.graph) if any(node.bottoms for node in made.first) else None

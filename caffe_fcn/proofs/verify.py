@@ -259,7 +259,7 @@ class _Work:
             shape = shapes.blobs[blob]
             if not isinstance(shape, tuple) or not shape:
                 raise ShapeError(
-                    f"{graph.source}: the shape of {blob.name!r} is not known; "
+                    f"{graph.source}: the shape of {blob.name!r} is unknown; "
                     f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
                 )
             fed[blob.name] = shape

@@ -85,7 +85,7 @@ def named(fork: str) -> str:
     """The Caffe that FORK names, in any case of letters. Raises ValueError where there is none."""
     found = next((caffe for caffe in caffes() if caffe.lower() == fork.lower()), None)
     if found is None:
-        raise ValueError(f"no fork of Caffe is known as {fork[:40]!r}; known are {', '.join(caffes())}")
+        raise ValueError(f"unknown fork of Caffe {fork[:40]!r}; expected one of {', '.join(caffes())}")
     return found
 
 

@@ -200,7 +200,7 @@ def test_the_layer_is_refused_until_the_fork_is_named(pool: CommandLine, use: st
     before = pool.names
     result = pool.run(*USES[use])
     message = the_message(result.err)
-    assert result.code == 1 and UNTOLD in message and "say with --fork which Caffe wrote the file" in message
+    assert result.code == 1 and UNTOLD in message and "name the Caffe that wrote the file with --fork" in message
     assert pool.names == before
     done(pool, *USES[use], "--fork", "Intel")
 

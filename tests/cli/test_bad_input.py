@@ -29,7 +29,7 @@ NET = data() + fc("fc", "data", 5)
     ("text", "place", "expected"),
     [
         ("Dear all,\nhere is the net.\n", ":1:6: ", "expected ':' or '{' after 'Dear'"),
-        (NET + "=======\n", ":3:1: ", "a mark of a merge conflict"),
+        (NET + "=======\n", ":3:1: ", "a merge conflict marker"),
         ("import numpy as np\n", ":1:8: ", "expected"),
         ('layer { name: "fc type: }\n', ":1:15: ", 'expected a closing "'),
         ('layer {\n  name: "a"\n', ":3:1: ", "expected '}'"),
@@ -39,8 +39,8 @@ NET = data() + fc("fc", "data", 5)
         (NET + 'layer { name: "x" name2: }\n', ":3:26: ", "expected a value"),
         ('net: "train_val.prototxt"\nbase_lr: 0.01\n', ":1:1: ", "found no layers, and 'net' is not a field of a net"),
         (NET + 'layers { name: "a" type: RELU }\n', ":3:1: ", "mixes 'layer' and 'layers'"),
-        (NET + "layer { " + "a { " * 5000 + "} " * 5000 + "}\n", ":3:", "nested deeper"),
-        (fc("fc", "data", -1), ":1:", "num_output must lie in 0..4294967295, found -1"),
+        (NET + "layer { " + "a { " * 5000 + "} " * 5000 + "}\n", ":3:", "nested levels, found more"),
+        (fc("fc", "data", -1), ":1:", "num_output must be from 0 to 4294967295, found -1"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -92,7 +92,7 @@ def test_two_of_a_kind(lenet: CommandLine) -> None:
 def test_an_empty_caffemodel(lenet: CommandLine) -> None:
     lenet.write(w=b"")
     message = lenet.refuses("net.prototxt", "w.caffemodel")
-    assert message == "w.caffemodel: expected a caffemodel, found an empty file; fetch it again"
+    assert message == "w.caffemodel: expected a caffemodel, found an empty file; download it again"
 
 
 @pytest.mark.parametrize("size", [2, 8, 40, 60, 100, 800, 900, 8226, 8300, 20_000, len(WEIGHTS) - 1])
@@ -102,7 +102,7 @@ def test_a_truncated_caffemodel(lenet: CommandLine, size: int) -> None:
     for arguments in (["net.prototxt", "w.caffemodel"], *alone):
         message = lenet.refuses(*arguments)
         assert message.startswith("w.caffemodel: ")
-        assert "the file is damaged or incomplete; fetch it again" in message
+        assert "the file is damaged or incomplete; download it again" in message
         assert "expected" in message and "found" in message and "offset" in message
 
 
@@ -243,13 +243,13 @@ def test_a_directory_as_output(lenet: CommandLine) -> None:
     for option, name in (("-o", "dir"), ("-w", "dir"), ("-o", "dir/"), ("-w", "new/"), ("-o", ".")):
         for force in ([], ["--force"]):
             message = lenet.refuses("net.prototxt", "net.caffemodel", option, name, *force)
-            assert message == f"{name}: expected a file name, found a directory; add the name of a file"
+            assert message == f"{name}: expected a file name, found a directory; add a file name"
 
 
 @pytest.mark.parametrize("option", ["-o", "-w"])
 def test_an_output_directory_that_does_not_exist(lenet: CommandLine, option: str) -> None:
     message = lenet.refuses("net.prototxt", "net.caffemodel", option, "no/where/it", "--force")
-    assert message == "no/where/it: the directory no/where does not exist; make it first"
+    assert message == "no/where/it: the directory no/where does not exist; create it first"
 
 
 def test_an_output_below_a_file(lenet: CommandLine) -> None:
@@ -282,7 +282,7 @@ def test_an_output_that_is_an_input(lenet: CommandLine, option: str, value: str,
     elif how == "hardlink":
         os.link(value, "link")
     message = lenet.refuses("net.prototxt", "net.caffemodel", option, name, *force)
-    assert message == f"{name}: the output is the same file as the input {value}; name another"
+    assert message == f"{name}: the output is the same file as the input {value}; choose another name"
 
 
 @pytest.mark.parametrize("option", ["-o", "-w"])
@@ -315,12 +315,12 @@ def test_an_output_that_exists(lenet: CommandLine, taken: str) -> None:
     (lenet.path / taken).write_bytes(b"mine")
     for arguments in (["net.prototxt", "net.caffemodel"], ["net.caffemodel"]):
         message = lenet.refuses(*arguments)
-        assert message == f"{taken}: exists already; overwrite it with --force or name another file"
+        assert message == f"{taken}: already exists; overwrite it with --force or choose another name"
 
 
 def test_an_output_that_exists_as_a_dangling_link(lenet: CommandLine) -> None:
     (lenet.path / "net_fcn.prototxt").symlink_to("nowhere")
-    assert "exists already" in lenet.refuses("net.prototxt")
+    assert "already exists" in lenet.refuses("net.prototxt")
 
 
 def test_a_name_that_is_too_long(lenet: CommandLine) -> None:
@@ -330,7 +330,7 @@ def test_a_name_that_is_too_long(lenet: CommandLine) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 def test_a_device_that_is_full(lenet: CommandLine) -> None:
     message = lenet.refuses("net.prototxt", "net.caffemodel", "-w", "/dev/full")
-    assert message.startswith("/dev/full: the disk is full: 34,551 bytes needed")
+    assert message.startswith("/dev/full: the disk is full: 34,551 bytes are needed")
     assert lenet.refuses("net.prototxt", "-o", "/dev/full").startswith("/dev/full: the disk is full")
 
 

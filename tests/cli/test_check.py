@@ -136,7 +136,7 @@ def test_stdin_is_a_file(files: CommandLine) -> None:
 def test_a_closed_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert run(["check", "-"]) == 1
-    told = "stdin: expected to read from it, found it closed; name a file instead"
+    told = "stdin: expected an open stream, found it closed; name a file instead"
     assert capsys.readouterr().err == f"<stdin>: error: {told}\n"
 
 

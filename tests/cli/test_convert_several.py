@@ -166,7 +166,7 @@ def test_damaged_weights_are_not_taken_for_a_net(cli: CommandLine) -> None:
     told = result.err.splitlines()
     assert result.code == 1
     assert told[0].startswith("caffe-fcn: a.caffemodel: ") and "a web page" in told[0]
-    assert told[1] == "caffe-fcn: b.caffemodel: expected a caffemodel, found an empty file; fetch it again"
+    assert told[1] == "caffe-fcn: b.caffemodel: expected a caffemodel, found an empty file; download it again"
 
 
 # ---- Failures ----
@@ -279,7 +279,7 @@ def test_what_is_there_is_overwritten_with_force_only(three: CommandLine) -> Non
     (three.path / "out" / "b.prototxt").write_bytes(b"mine")
     result = three.convert(*ALL, "--out-dir", "out")
     assert result.code == 1
-    assert "caffe-fcn: out/b.prototxt: exists already; overwrite it with --force" in result.err
+    assert "caffe-fcn: out/b.prototxt: already exists; overwrite it with --force" in result.err
     assert made(three) == MADE and three.read("out/b.prototxt") == "mine"
     three.converts(*ALL, "--out-dir", "out", "--force")
     assert "fc-conv" in three.read("out/b.prototxt")
@@ -290,7 +290,7 @@ def test_inputs_are_never_overwritten(three: CommandLine, force: list[str]) -> N
     before = listing(three.path)
     result = three.convert("a.prototxt", "b.prototxt", "--out-dir", ".", *force)
     assert result.code == 1
-    assert "./a.prototxt: the output is the same file as the input a.prototxt; name another" in result.err
+    assert "./a.prototxt: the output is the same file as the input a.prototxt; choose another name" in result.err
     assert listing(three.path) == before
 
 

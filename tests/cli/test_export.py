@@ -322,8 +322,8 @@ def test_all_layers_that_cannot_be_lowered_are_named(cli: CommandLine) -> None:
     text = (cli.path / "net.prototxt").read_text() + layer("Warp", bottom="a", top="b", name="one")
     (cli.path / "net.prototxt").write_text(text + layer("Python", 'python_param { module: "m" }', "b", "c", "two"))
     told = refuses(cli, *FILES)
-    assert told.startswith("net.prototxt: 2 layers cannot be expressed in ONNX, ")
-    assert ': "one" (Warp); "two" (Python): its code' in told
+    assert told.startswith("net.prototxt: 2 layers are not supported by the ONNX exporter, ")
+    assert ': "one" (Warp); "two" (Python): its function' in told
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -365,7 +365,7 @@ def test_weights_that_are_cut_short(lenet: CommandLine) -> None:
 
 def test_files_that_are_there_or_are_not(lenet: CommandLine) -> None:
     (lenet.path / "net.onnx").write_text("mine")
-    assert refuses(lenet, *FILES) == "net.onnx: exists already; overwrite it with --force or name another file"
+    assert refuses(lenet, *FILES) == "net.onnx: already exists; overwrite it with --force or choose another name"
     plain = [shutil.copy(file, file.replace("net.", "")) for file in FILES]
     assert "the same file as the input prototxt" in refuses(lenet, *plain, "-o", plain[0], "--force")
     assert "the same file as the input caffemodel" in refuses(lenet, *plain, "-o", plain[1], "--force")
@@ -380,7 +380,7 @@ def test_files_that_are_there_or_are_not(lenet: CommandLine) -> None:
 
 def test_an_existing_file_of_values_is_not_overwritten(lenet: CommandLine) -> None:
     (lenet.path / "net.onnx.data").write_text("mine")
-    assert refuses(lenet, *FILES, "--external-data").startswith("net.onnx.data: exists already")
+    assert refuses(lenet, *FILES, "--external-data").startswith("net.onnx.data: already exists")
     exports(lenet, *FILES)
     assert lenet.read("net.onnx.data") == "mine"
 
@@ -424,9 +424,9 @@ def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypat
         (["--swap-channels"], "--swap-channels: expected a net that takes pictures of 3 channels"),
         (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one a line for each class of the net, found"),
         (["--labels", "nowhere"], "nowhere: No such file"),
-        (["--blob", "nowhere"], "net.prototxt: 'nowhere' is no blob of the net; expected one of "),
+        (["--blob", "nowhere"], "net.prototxt: 'nowhere' is not a blob of the net; expected one of "),
         (["--input-shape", "tea=1,2"], "net.prototxt: a shape was given for 'tea', but the net has no such blob"),
-        (["-o", "-", "--external-data"], "stdout: the values need a second file beside the model; name a file"),
+        (["-o", "-", "--external-data"], "stdout: the weights need a second file beside the model; name a file"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )

@@ -232,7 +232,7 @@ def test_names_that_hdf5_cannot_hold(cli: CommandLine) -> None:
     cli.write(net=data() + fc("block/fc", "data", 5))
     as_hdf5(cli.path / "in.h5", {"block/fc": {"0": W, "1": B}})
     message = cli.refuses("net.prototxt", "in.h5", "-w", "out.h5")
-    assert message.startswith("out.h5: HDF5 takes the slash in the name 'block/fc-conv' for a group")
+    assert message.startswith("out.h5: the slash in the layer name 'block/fc-conv' would make nested groups")
     cli.converts("net.prototxt", "in.h5", "-w", "out.caffemodel")
     assert cli.blobs("out.caffemodel") == {"block/fc-conv": [(5, 2, 8, 10), (5,)]}
 
@@ -324,7 +324,7 @@ def test_a_full_disk(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch, room: 
 
 def test_force_and_what_exists(lenet: CommandLine) -> None:
     (lenet.path / "out.h5").write_bytes(b"the old one")
-    assert "out.h5: exists already" in lenet.refuses("net.prototxt", CAFFES, "-w", "out.h5")
+    assert "out.h5: already exists" in lenet.refuses("net.prototxt", CAFFES, "-w", "out.h5")
     lenet.converts("net.prototxt", CAFFES, "-w", "out.h5", "--force")
     assert same(held(lenet.path / "out.h5"), expected(LENET))
     shutil.copy(CAFFES, "in.h5")

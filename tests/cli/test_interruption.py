@@ -266,7 +266,7 @@ def test_a_full_disk(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch, room: 
     name, size = ("net_fcn.caffemodel", "34,551") if room < 34_551 else ("net_fcn.prototxt", "1,520")
     assert message.startswith(f"{name}: ") and "choose another place" in message
     if code != errno.EIO:
-        assert f"{size} bytes needed" in message
+        assert f"{size} bytes are needed" in message
 
 
 def test_a_full_disk_leaves_the_file_that_was_to_be_overwritten(

@@ -62,7 +62,7 @@ def test_names_that_are_no_utf8(cli: CommandLine, command: str) -> None:
 def test_a_second_file_that_onnx_could_not_name(cli: CommandLine) -> None:
     prepare(cli.path, LATIN)
     result = cli.run("export", f"{LATIN}.prototxt", f"{LATIN}.caffemodel", "--external-data")
-    assert result.code == 1 and "caf?.onnx: ONNX names the second file in UTF-8" in result.err
+    assert result.code == 1 and "caf?.onnx: the name of the second file must be UTF-8 in ONNX" in result.err
 
 
 @pytest.mark.thorough

@@ -258,7 +258,7 @@ def test_the_heat_of_one_class(digits: CommandLine) -> None:
 
 def test_files_are_not_overwritten(digits: CommandLine) -> None:
     (digits.path / "m.npy").write_bytes(b"precious")
-    assert "exists already" in refuses(
+    assert "already exists" in refuses(
         digits, *FCN, "scattered.png", "-o", "m.npy", "--heatmap", "h.png", "--class", "1"
     )
     runs(digits, *FCN, "scattered.png", "-o", "m.npy", "--force")
@@ -271,7 +271,7 @@ def test_nothing_is_left_of_a_run_that_fails(digits: CommandLine, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("caffe_fcn.predict.maps.os.posix_fallocate", full)
-    assert "m.npy: the disk is full: 116,160 bytes needed" in refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
+    assert "m.npy: the disk is full: 116,160 bytes are needed" in refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
 
 
 # ---- Tiles, engines ----
@@ -314,7 +314,7 @@ def test_caffe_is_quiet_and_its_end_is_an_error(
     np.testing.assert_allclose(first, second, rtol=1e-6)
     monkeypatch.setenv("STAND_IN", "abort run")
     told_of = refuses(digits, *command, "-o", "none.npy")
-    assert "Caffe ends itself while it runs it, by SIGABRT: conv_layer.cpp:16: Check failed: 3 == 2" in told_of
+    assert "Caffe aborted while it ran the net, by SIGABRT: conv_layer.cpp:16: Check failed: 3 == 2" in told_of
 
 
 @pytest.mark.thorough

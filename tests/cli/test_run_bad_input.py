@@ -22,7 +22,7 @@ from tests.paths import GOLDEN
 
 def test_extras_that_are_not_installed(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Any:
-        raise ExtraError("needs the packages of the extra: pip install 'caffe-fcn[run]'")
+        raise ExtraError("needs more packages: pip install 'caffe-fcn[run]'")
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "pillow", missing)
@@ -77,8 +77,8 @@ def test_a_gpu_that_is_not_there(digits: CommandLine, monkeypatch: pytest.Monkey
     package = onnxruntime.onnxruntime()
     monkeypatch.setattr(package, "get_available_providers", lambda: ["CPUExecutionProvider"])
     told = refuses(digits, *FCN, "scattered.png", "--gpu")
-    assert told.startswith("--gpu: the onnxruntime that is installed has no GPU support (CPUExecutionProvider); pip ")
-    assert "runs on the CPU only" in refuses(digits, *FCN, "scattered.png", "--gpu", "--engine", "opencv")
+    assert told.startswith("--gpu: the installed onnxruntime has no GPU support (CPUExecutionProvider); pip ")
+    assert "runs only on the CPU" in refuses(digits, *FCN, "scattered.png", "--gpu", "--engine", "opencv")
     monkeypatch.setattr(package, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     assert "cannot use CUDAExecutionProvider here" in refuses(digits, *FCN, "scattered.png", "--gpu")
 

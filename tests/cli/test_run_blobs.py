@@ -145,11 +145,11 @@ def test_the_document_says_what_blobs_hold(trained: CommandLine) -> None:
 
 def test_a_name_that_is_no_blob_is_told_the_nearest(trained: CommandLine) -> None:
     for name, told in {
-        "scor": "'scor' is no blob of the net; expected one of 'score', ",
-        "Prob": "'Prob' is no blob of the net; expected one of 'prob', ",
-        "label": "'label' is only for the training, of which nothing is run; expected one of ",
-        "accuracy": "'accuracy' is only for the training, of which nothing is run; expected one of ",
-        "data": "'data' is what the net is fed; expected one of ",
+        "scor": "'scor' is not a blob of the net; expected one of 'score', ",
+        "Prob": "'Prob' is not a blob of the net; expected one of 'prob', ",
+        "label": "'label' is used only for training, which is not run; expected one of ",
+        "accuracy": "'accuracy' is used only for training, which is not run; expected one of ",
+        "data": "'data' is an input of the net; expected one of ",
     }.items():
         assert f"net.prototxt: {told}" in refuses(trained, *FILES, "--blob", name)
 

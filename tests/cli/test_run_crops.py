@@ -81,9 +81,12 @@ def test_the_size_of_pictures_where_the_net_tells_none(cli: CommandLine) -> None
     np.save(cli.path / "x.npy", np.random.default_rng(0).integers(0, 256, (28, 27, 3)).astype(np.uint8))
     files = (NAME, "net.caffemodel", "x.npy")
     found, told = answer(cli, *files)
-    assert "note: the net does not tell the size of its pictures; took 28×27, as of the first, which its" in told
+    assert (
+        "note: the net does not define the size of its pictures; used 28×27, the size of the first picture, which"
+        in told
+    )
     np.testing.assert_array_equal(found, answer(cli, *files, "--input-shape", "data=2,3,28,27")[0])
-    assert answer(cli, *files, "--resize", "26x28")[1].count("took 26×28") == 1
+    assert answer(cli, *files, "--resize", "26x28")[1].count("used 26×28") == 1
     assert "resized from 28×27 to 25×25" in answer(cli, *files, "--resize", "net")[1]
     assert "the only size that the net takes, found 29×29 pixels" in refuses(cli, *files, "--resize", "29x29")
 

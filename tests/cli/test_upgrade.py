@@ -210,7 +210,7 @@ def test_quiet(old: CommandLine) -> None:
 def test_force(old: CommandLine) -> None:
     old.write(new="the old one")
     before = old.read("old.prototxt")
-    assert "new.prototxt: exists already; overwrite it with --force" in fails(old, "old.prototxt", "new.prototxt")
+    assert "new.prototxt: already exists; overwrite it with --force" in fails(old, "old.prototxt", "new.prototxt")
     done(old, "old.prototxt", "new.prototxt", "--force")
     assert "Input" in old.read("new.prototxt") and old.read("old.prototxt") == before
 
@@ -330,7 +330,7 @@ def test_wrong_usage(old: CommandLine, arguments: list[str], expected: str) -> N
             ["old.h5", "new.pbtxt", "--dry-run"],
             "old.h5: an HDF5 file holds weights but no net; give",
         ),
-        (["old.h5", "there.h5"], "there.h5: exists already"),
+        (["old.h5", "there.h5"], "there.h5: already exists"),
     ],
 )
 def test_files_that_do_not_suit(old: CommandLine, arguments: list[str], expected: str) -> None:

@@ -465,7 +465,7 @@ def test_an_engine_that_is_not_installed(pair: CommandLine, monkeypatch: pytest.
     assert "needs its Python module" in refused(pair, *FILES, "--engine", "caffe")
 
     def missing() -> Any:
-        raise ExtraError("needs the packages of the extra: pip install 'caffe-fcn[run]'")
+        raise ExtraError("needs more packages: pip install 'caffe-fcn[run]'")
 
     monkeypatch.setattr(onnxruntime, "onnxruntime", missing)
     assert refused(pair, *FILES).endswith("pip install 'caffe-fcn[run]'")

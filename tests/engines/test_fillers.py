@@ -151,7 +151,7 @@ def test_values_of_a_pattern_are_read_from_anywhere() -> None:
         ("weight_filler { type: 'xavier' }", "which the net fills with random values (xavier)"),
         ("weight_filler { type: 'msra' }", "which the net fills with random values (msra)"),
         ("weight_filler { value: 1 } bias_filler { type: 'uniform' }", "with random values (uniform)"),
-        ("weight_filler { type: 'identity' }", "whose filler is not known here (identity)"),
+        ("weight_filler { type: 'identity' }", "whose filler is unknown (identity)"),
         ("", "for which the net writes no filler"),
     ],
 )

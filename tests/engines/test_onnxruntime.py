@@ -60,8 +60,8 @@ def test_arrays_of_any_kind_are_taken(convolution: OnnxRuntimeSession) -> None:
 @pytest.mark.parametrize(
     ("feed", "words"),
     [
-        ({}, "is fed the inputs 'data', found none"),
-        ({"image": (1, 2, 8, 8)}, "is fed the inputs 'data', found 'image'"),
+        ({}, "expected the inputs 'data', found none"),
+        ({"image": (1, 2, 8, 8)}, "expected the inputs 'data', found 'image'"),
         ({"data": (1, 2, 8, 8), "more": (1,)}, "found 'data', 'more'"),
         ({"data": (2, 8, 8)}, "input 'data': expected any×2×any×any, found 2×8×8"),
         ({"data": (1, 3, 8, 8)}, "input 'data': expected any×2×any×any, found 1×3×8×8"),
@@ -234,5 +234,7 @@ def test_a_blob_of_another_shape_than_caffes_is_not_handed_out(tmp_path: Path, m
     net = net_of(data(1, 2, 3, 4) + layer("Flatten"))
     with weights_of(net, tmp_path / "net.caffemodel") as weights:
         session = load(net, weights)
-    with pytest.raises(EngineError, match="makes 'out' 1×2×3×4 where Caffe makes it 1×24; this is a defect"):
+    with pytest.raises(
+        EngineError, match="computes 'out' with the shape 1×2×3×4, but in Caffe it is 1×24; this is a defect"
+    ):
         session.run({"data": np.zeros((1, 2, 3, 4))})

@@ -32,14 +32,14 @@ TOLERANCE = 1e-5
 
 NOT_THE_ORIGINAL = {
     "argmax": 'Can\'t create layer "pred" of type "ArgMax"',
-    "transpose": '"fc1" (InnerProduct): inner_product_param.transpose, which it ignores; "fc2"',
+    "transpose": '"fc1" (InnerProduct): inner_product_param.transpose is ignored; "fc2"',
 }
 NOT_THE_TWIN = {"argmax"}
 REFUSED = {
-    "ip_transpose": "inner_product_param.transpose, which it ignores",
-    "log": "log_param.base, which it ignores, log_param.shift, which it ignores",
-    "pool_stride_gt_kernel": "a window may lie outside the map",
-    "swish": "swish_param.beta, which it ignores",
+    "ip_transpose": "inner_product_param.transpose is ignored",
+    "log": "log_param.base is ignored, log_param.shift is ignored",
+    "pool_stride_gt_kernel": "a window may be outside the map",
+    "swish": "swish_param.beta is ignored",
 }
 UNKNOWN = set(
     "accuracy argmax argmax_axis1 argmax_val batch_reindex bias bias_two_bottoms conv_axis2 dummy_data embed "
@@ -92,7 +92,7 @@ def test_layers_are_caffes_or_refused(name: str) -> None:
         measured = dict(file)
     with case(GOLDEN / "layers" / name) as (net, weights):
         if name in REFUSED:
-            with pytest.raises(EngineError, match="OpenCV does not run it as Caffe does") as caught:
+            with pytest.raises(EngineError, match="OpenCV does not compute the same as Caffe") as caught:
                 OpenCv().load(net, weights)
             assert REFUSED[name] in str(caught.value)
             return
@@ -117,29 +117,29 @@ def test_what_opencv_does_not_know_it_says_itself(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (layer("l", "LRN", "data", params="lrn_param { k: 2 }"), '"l" (LRN): lrn_param.k, which it ignores'),
-        (layer("l", "MVN", "data", params="mvn_param { eps: 0.1 }"), '"l" (MVN): mvn_param.eps, which it ignores'),
+        (layer("l", "LRN", "data", params="lrn_param { k: 2 }"), '"l" (LRN): lrn_param.k is ignored'),
+        (layer("l", "MVN", "data", params="mvn_param { eps: 0.1 }"), '"l" (MVN): mvn_param.eps is ignored'),
         (
             layer("l", "Pooling", "data", params="pooling_param { pool: STOCHASTIC kernel_size: 2 }"),
-            '"l" (Pooling): stochastic pooling, which it does at random',
+            '"l" (Pooling): stochastic pooling is random',
         ),
         (
             layer("l", "Pooling", "data", params="pooling_param { kernel_size: 1 stride: 2 }"),
-            '"l" (Pooling): a window may lie outside the map',
+            '"l" (Pooling): a window may be outside the map',
         ),
         (
             layer("l", "Deconvolution", "data", params="convolution_param { num_output: 2 kernel_size: 1 pad: 1 }"),
-            '"l" (Deconvolution): padding of a kernel of 1',
+            '"l" (Deconvolution): the padding of a 1×1 kernel',
         ),
-        (layer("l", "Concat", "data"), '"l" (Concat): a single bottom, which it does not copy'),
+        (layer("l", "Concat", "data"), '"l" (Concat): a single bottom is not copied'),
         (
             layer("flat", "Reshape", "data", params="reshape_param { shape { dim: -1 } }")
             + layer("l", "Softmax", "flat", params="softmax_param { axis: 0 }"),
-            '"l" (Softmax): a blob of one axis',
+            '"l" (Softmax): a blob with one axis',
         ),
         (
             layer("l", "Scale", "data", params="scale_param { axis: -1 }"),
-            '"l" (Scale): scale_param.axis counted from the back',
+            '"l" (Scale): a negative scale_param.axis',
         ),
         (
             layer("l", "Scale", "data data", params="scale_param { axis: 0 bias_term: true }"),
@@ -192,7 +192,7 @@ def test_fields_of_forks_are_said_in_its_words_or_refused(tmp_path: Path) -> Non
         image = np.random.default_rng(0).standard_normal((1, 2, 12, 12), dtype=np.float32)
         made, expected = (engine.run({"data": image}) for engine in (OpenCv().load(net, weights), load(net, weights)))
         assert difference(made["fc"], expected["fc"]) < TOLERANCE
-        told = r'"e" \(Convolution\): convolution_param\.relu, which it does not know'
+        told = r'"e" \(Convolution\): convolution_param\.relu is not supported'
         with pytest.raises(EngineError, match=told):
             OpenCv().load(refused, weights)
 
@@ -227,7 +227,7 @@ def test_the_layer_that_opencv_does_not_do_is_named(tmp_path: Path) -> None:
         net = net_of(text + layer(place, "Tile", bottom, "t", "tile_param { tiles: 2 }") + fc("fc", "t", 2))
         with weights_of(net, tmp_path / "w") as weights, pytest.raises(EngineError) as error:
             OpenCv().load(net, weights, outputs=["fc", "last"])
-        assert f'net.prototxt: OpenCV does not run it: "{place}" (Tile): Tile: repeats needs' in str(error.value)
+        assert f'net.prototxt: OpenCV cannot run the net: "{place}" (Tile): Tile: repeats needs' in str(error.value)
 
 
 def test_a_full_disk_names_the_copy_and_where_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_what_forks_write_beside_what_a_layer_reads_does_not_reach_it(tmp_path: 
     refused = net_of(data() + layer("p", "Pooling", "data", params="pooling_param { pool: AVE_TF kernel_size: 2 }"))
     with weights_of(net, tmp_path / "w") as weights, pytest.raises(EngineError) as error:
         OpenCv().load(refused, weights)
-    assert '"p" (Pooling): pooling_param.pool: AVE_TF, which it does not know' in str(error.value)
+    assert '"p" (Pooling): pooling_param.pool: AVE_TF is not supported' in str(error.value)
 
 
 def test_every_layer_in_the_way_is_named(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_weights_of_another_net() -> None:
 
 def test_opencv_5_is_told_from_4(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "__version__", "5.0.0")
-    with pytest.raises(ExtraError, match=r"OpenCV 5\.0\.0 does not read Caffe's nets any more; pip install 'opencv-"):
+    with pytest.raises(ExtraError, match=r"OpenCV 5\.0\.0 no longer reads Caffe nets; pip install 'opencv-"):
         opencv.opencv()
 
 

@@ -125,8 +125,8 @@ def test_layers_that_would_end_the_process_are_refused(stand_in: Path) -> None:
         net = net_of(text, given={"p": (1, 2, 8, 10)})
         with pytest.raises(EngineError) as caught:
             PyCaffe().load(net, weights)
-    assert '"e" (ELU): a type that this Caffe does not have' in str(caught.value)
-    assert '"p" (Python): it runs code that the net names' in str(caught.value)
+    assert '"e" (ELU): this layer type is not in this Caffe' in str(caught.value)
+    assert '"p" (Python): it would run Python code named in the net' in str(caught.value)
     assert not (stand_in / "net.prototxt").exists()
 
 
@@ -144,7 +144,7 @@ def test_fields_of_forks_are_said_in_bvlcs_words_or_refused(stand_in: Path) -> N
         assert layers["p"].pooling_param.round_mode == 1 and "ceil" not in told
         assert "avg_include_pad" not in told, "it is true anyway, and BVLC would not read it"
         assert "permute_param" not in told, "no Convolution reads it"
-        with pytest.raises(EngineError, match=r'"q" \(Pooling\): pooling_param\.pad_l, which it does not know'):
+        with pytest.raises(EngineError, match=r'"q" \(Pooling\): pooling_param\.pad_l is not supported'):
             PyCaffe().load(net_of(refused), weights)
 
 
@@ -168,20 +168,20 @@ def test_weights_that_caffe_does_not_read(stand_in: Path) -> None:
     [
         (
             "abort c",
-            'net.prototxt: "c" (Convolution): Caffe ends itself while it loads it, by SIGABRT: conv_layer.cpp:16: '
+            'net.prototxt: "c" (Convolution): Caffe aborted while it loaded the net, by SIGABRT: conv_layer.cpp:16: '
             "Check failed: 3 == 2 (3 vs. 2) no room; use engine='onnxruntime'",
         ),
         (
             "abort load",
-            "net.prototxt: Caffe ends itself while it loads it, by SIGABRT: conv_layer.cpp:16: Check failed",
+            "net.prototxt: Caffe aborted while it loaded the net, by SIGABRT: conv_layer.cpp:16: Check failed",
         ),
         (
             "kill load",
-            "net.prototxt: Caffe ends itself while it loads it, by SIGKILL, perhaps for want of memory: noise on",
+            "net.prototxt: Caffe aborted while it loaded the net, by SIGKILL, perhaps out of memory: noise on",
         ),
-        ("raise load", "net.prototxt: Caffe does not load it: RuntimeError: Could not open file"),
-        ("abort run", "net.prototxt: Caffe ends itself while it runs it, by SIGABRT: conv_layer.cpp:16: Check failed"),
-        ("raise run", "net.prototxt: Caffe does not run it: RuntimeError: Could not open file"),
+        ("raise load", "net.prototxt: Caffe cannot load the net: RuntimeError: Could not open file"),
+        ("abort run", "net.prototxt: Caffe aborted while it ran the net, by SIGABRT: conv_layer.cpp:16: Check failed"),
+        ("raise run", "net.prototxt: Caffe cannot run the net: RuntimeError: Could not open file"),
     ],
 )
 def test_a_net_on_which_caffe_ends_is_an_error(
@@ -208,7 +208,7 @@ def test_a_session_whose_caffe_has_ended_says_so_again(stand_in: Path, monkeypat
         session = PyCaffe().load(net, weights)
     os.kill(process(stand_in), signal.SIGTERM)
     for _ in range(2):
-        with pytest.raises(EngineError, match="Caffe ends itself while it runs it, by SIGTERM"):
+        with pytest.raises(EngineError, match="Caffe aborted while it ran the net, by SIGTERM"):
             session.run({"data": IMAGE})
 
 
@@ -263,7 +263,7 @@ def test_a_process_that_does_not_end_is_made_to(tmp_path: Path, monkeypatch: pyt
     assert time.monotonic() - began < 5
     with pytest.raises(EndedError) as ended:
         hanging.call({"call": "import"})
-    assert ended.value.how == "by SIGKILL, perhaps for want of memory"
+    assert ended.value.how == "by SIGKILL, perhaps out of memory"
 
 
 def test_a_reply_that_is_none_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,14 +281,14 @@ def test_a_reply_that_is_none_is_an_end(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_process_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(EngineError, match="a process cannot be started with /nowhere/python: No such file"):
+    with pytest.raises(EngineError, match="cannot start a process with /nowhere/python: No such file"):
         engines.engine(EngineOptions("caffe"))
 
 
 def test_an_output_whose_shape_is_not_known_is_named() -> None:
     net = net_of(data() + data("r", "1 5") + layer("roi", "ROIPooling", "data r"))
     sizes = expected.Sizes(choose_scope(*net))
-    with pytest.raises(ShapeError, match=r'"roi" \(ROIPooling\): the shape of \'roi\' is not known: roi_pooling_param'):
+    with pytest.raises(ShapeError, match=r'"roi" \(ROIPooling\): the shape of \'roi\' is unknown: roi_pooling_param'):
         sizes.outputs({"data": np.zeros((1, 2, 8, 10)), "r": np.zeros((1, 5))})
 
 
@@ -309,17 +309,17 @@ LIBRARY = "libboost_python38.so.1.74.0: cannot open shared object file: No such 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("import skimage_of_caffe", "it needs the module skimage_of_caffe; pip install skimage_of_caffe"),
-        ("raise ModuleNotFoundError('no', name='skimage.io')", "needs the module skimage.io; pip install scikit-image"),
-        ("raise ModuleNotFoundError('no', name='google')", "it needs the module google; pip install protobuf"),
-        ("from ._caffe import Net", "its compiled part _caffe is not there; run `make pycaffe`"),
+        ("import skimage_of_caffe", "it needs the module skimage_of_caffe: pip install skimage_of_caffe"),
+        ("raise ModuleNotFoundError('no', name='skimage.io')", "needs the module skimage.io: pip install scikit-image"),
+        ("raise ModuleNotFoundError('no', name='google')", "it needs the module google: pip install protobuf"),
+        ("from ._caffe import Net", "its compiled module _caffe is missing; run `make pycaffe`"),
         (
             f"raise ImportError({LIBRARY!r}, name='_caffe', path='/x/_caffe.so')",
-            f"a shared library is missing (ImportError: {LIBRARY}); install it, or name its directory in LD_",
+            f"a shared library is missing (ImportError: {LIBRARY}); install it, or add its directory to LD_",
         ),
         (
             "raise ImportError('module does not define module export function (PyInit__caffe)', path='/_caffe.so')",
-            "/_caffe.so is for Python 2; build it anew for Python 3.",
+            "/_caffe.so is for Python 2; build it for Python 3.",
         ),
         (
             "raise ImportError('/_caffe.so: undefined symbol: _Py_Dealloc', path='/_caffe.so')",
@@ -331,17 +331,17 @@ LIBRARY = "libboost_python38.so.1.74.0: cannot open shared object file: No such 
         ),
         (
             "import numpy\nraise ImportError('numpy.core.multiarray failed to import')",
-            f"it was built for another NumPy than the one here, {np.__version__} (ImportError: numpy.core.multiar",
+            f"it was built for another NumPy than the installed {np.__version__} (ImportError: numpy.core.multiar",
         ),
         (
             "try:\n    raise RuntimeError('module compiled against ABI version 0x1 but this version is 0x2')\n"
             "except RuntimeError as error:\n    raise ImportError('no') from error",
-            "it was built for another NumPy than the one here",
+            "it was built for another NumPy than the installed one",
         ),
         ("print 'Python 2'", "SyntaxError: "),
         ("import numpy\nnumpy.bool_of_old", "AttributeError: module 'numpy' has no attribute 'bool_of_old', at "),
         ("", "is not Caffe's; set PYTHONPATH"),
-        ("import os\nos.abort()", "the import of Caffe's Python module ends the process, by SIGABRT"),
+        ("import os\nos.abort()", "importing Caffe's Python module ended the process, by SIGABRT"),
         ("raise SystemExit(3)", "SystemExit: 3, at "),
     ],
 )
@@ -352,7 +352,7 @@ def test_the_reason_is_told_why_it_cannot_be_imported(
     (tmp_path / "caffe" / "__init__.py").write_text(text)
     said = refused(monkeypatch, tmp_path)
     assert told in said and "\n" not in said and ("use engine='onnxruntime'" in said or "PYTHONPATH" in said)
-    assert "defect" not in said and "comes with Caffe" not in said
+    assert "defect" not in said and "is part of Caffe" not in said
 
 
 def test_a_compiled_part_for_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,11 +360,11 @@ def test_a_compiled_part_for_another_python(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "caffe" / "__init__.py").write_text("from ._caffe import Net\n")
     (tmp_path / "caffe" / "_caffe.cpython-27-x86_64-linux-gnu.so").touch()
     said = refused(monkeypatch, tmp_path)
-    assert "compiled part _caffe.cpython-27-x86_64-linux-gnu.so is for another Python than this, Python 3." in said
+    assert "compiled module _caffe.cpython-27-x86_64-linux-gnu.so is not for this Python (Python 3." in said
 
 
 def test_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "comes with Caffe and not from PyPI" in refused(monkeypatch, tmp_path)
+    assert "is part of Caffe and not on PyPI" in refused(monkeypatch, tmp_path)
 
 
 def test_a_directory_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +376,7 @@ def test_a_directory_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_engines_by_name() -> None:
     assert engines.engine(EngineOptions("onnxruntime", 1)).name == "onnxruntime"
     with pytest.raises(
-        EngineError, match="expected an engine out of onnxruntime, opencv, openvino, caffe, found 'tea'"
+        EngineError, match="expected an engine, one of onnxruntime, opencv, openvino, caffe, found 'tea'"
     ):
         engines.engine(EngineOptions("tea"))
 

@@ -67,7 +67,7 @@ def test_a_file_that_turned_up_meanwhile_is_kept(
 ) -> None:
     if linkless:
         monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(OutputError, match="exists already"), OutputFiles() as outputs:
+    with pytest.raises(OutputError, match="already exists"), OutputFiles() as outputs:
         outputs.add(tmp_path / "a").write(b"mine")
         outputs.add(tmp_path / "b").write(b"mine")
         (tmp_path / "b").write_bytes(b"of another")
@@ -77,7 +77,7 @@ def test_a_file_that_turned_up_meanwhile_is_kept(
 
 def test_what_can_fail_is_tried_before_a_file_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(b"as before")
-    with pytest.raises(OutputError, match="new: exists already"), OutputFiles() as outputs:
+    with pytest.raises(OutputError, match="new: already exists"), OutputFiles() as outputs:
         outputs.add(tmp_path / "old", overwrite=True).write(b"changed")
         outputs.add(tmp_path / "new")
         (tmp_path / "new").write_bytes(b"of another")
@@ -190,16 +190,16 @@ def test_an_output_that_is_an_input_is_refused_by_any_name(tmp_path: Path) -> No
 def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "old").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
-    assert "exists already; overwrite it with force=True" in refused(tmp_path / "old", [], force=False)
-    assert "exists already" in refused(tmp_path / "dangling", [], force=False)
+    assert "already exists; overwrite it with force=True" in refused(tmp_path / "old", [], force=False)
+    assert "already exists" in refused(tmp_path / "dangling", [], force=False)
     assert "found a directory" in refused(tmp_path, [])
     assert "found a directory" in refused(f"{tmp_path}/new/", [])
     assert "found a directory" in refused("", [])
-    assert "none does not exist; make it first" in refused(tmp_path / "none" / "out", [])
+    assert "none does not exist; create it first" in refused(tmp_path / "none" / "out", [])
     assert "does not exist" in refused(tmp_path / "old" / "out", [])
     with pytest.raises(OutputError, match="the same file as the output"):
         check_outputs([tmp_path / "new", f"{tmp_path}/./new"])
-    with pytest.raises(OutputError, match="exists already"), OutputFiles() as outputs:
+    with pytest.raises(OutputError, match="already exists"), OutputFiles() as outputs:
         outputs.add(tmp_path / "old")
     check_outputs([tmp_path / "new", tmp_path / "old", os.devnull, os.devnull], [os.devnull], force=True)
 
@@ -212,8 +212,8 @@ def test_a_directory_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (errno.ENOSPC, "the disk is full: 1,234 bytes needed; make room"),
-        (errno.EDQUOT, "the disk quota is used up: 1,234 bytes needed; make room"),
+        (errno.ENOSPC, "the disk is full: 1,234 bytes are needed; free some space"),
+        (errno.EDQUOT, "the disk quota is used up: 1,234 bytes are needed; free some space"),
         (errno.EFBIG, "a file of 1,234 bytes is larger than"),
         (errno.EROFS, "cannot be written: Read-only file system"),
     ],

@@ -117,7 +117,7 @@ def test_a_slash_in_a_name_makes_a_group_in_a_group(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["conv1/7x7_s2"], "takes the slash in the name"), (["fc", "fc"], "two layers called 'fc' have weights")],
+    [(["conv1/7x7_s2"], "the slash in the layer name"), (["fc", "fc"], "two layers named 'fc' have weights")],
 )
 def test_names_that_hdf5_cannot_hold(names: list[str], message: str, tmp_path: Path) -> None:
     blob = ENCODINGS["packed"](matrix(2, 3))

@@ -164,7 +164,7 @@ def test_what_cannot_be_put_back_is_told(pair: Path, monkeypatch: pytest.MonkeyP
             write_all(pair)
     [kept] = (path for path in pair.iterdir() if path.name.endswith(".old"))
     assert kept.read_bytes() == b"old net"
-    assert f"{pair / 'net'} is already the new file and cannot be put back: the old one is {kept}" in str(caught.value)
+    assert f"{pair / 'net'} is already the new file and cannot be put back: the old file is {kept}" in str(caught.value)
 
 
 def test_a_directory_that_turned_up_stays(pair: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_blob_left_to_another_layer_is_absent(tmp_path: Path) -> None:
         assert [blob.absent for blob in a.blobs] == [True, False, True, False]
         assert b.blobs == ()
         write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
-        with pytest.raises(WeightsError, match=r'layer "a", blob 0: .*only a prototxt says which'):
+        with pytest.raises(WeightsError, match=r'layer "a", blob 0: .*give the prototxt, which names that layer'):
             write(weights, tmp_path / "out.caffemodel", held_in(weights))
     assert same(read(tmp_path / "out.h5"), read(path))
     assert not (tmp_path / "out.caffemodel").exists()
@@ -146,7 +146,7 @@ def test_names_with_slashes_and_in_any_script(tmp_path: Path) -> None:
         assert held == set(names)
         assert {record.name for record in weights.layers} == {*names, "empty/inner"}
         write(weights, tmp_path / "out.caffemodel", held_in(weights))
-        with pytest.raises(WeightsError, match=r"the slash in the name '.*/.*' for a group"):
+        with pytest.raises(WeightsError, match=r"the slash in the layer name '.*/.*' would make nested groups"):
             write_hdf5(weights, tmp_path / "out.h5", held_in(weights))
     assert {one.name for one in parsed(tmp_path / "out.caffemodel").layer if one.blobs} == set(names)
     assert not (tmp_path / "out.h5").exists()
@@ -256,11 +256,11 @@ FC = shape_field((6, 20)) + packed(5, ARRAY)
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ([layer("a/b", [])], "the slash in the name 'a/b'.*; write a .caffemodel instead"),
-        ([layer("", [FC])], "cannot hold a layer called ''"),
-        ([layer(".", [FC])], r"cannot hold a layer called '\.'"),
-        ([layer("a\0b", [FC])], "cannot hold a layer called"),
-        ([layer("fc", [FC]), layer("fc", [FC])], "two layers called 'fc' have weights"),
+        ([layer("a/b", [])], "the slash in the layer name 'a/b'.*; write a .caffemodel instead"),
+        ([layer("", [FC])], "cannot hold a layer named ''"),
+        ([layer(".", [FC])], r"cannot hold a layer named '\.'"),
+        ([layer("a\0b", [FC])], "cannot hold a layer named"),
+        ([layer("fc", [FC]), layer("fc", [FC])], "two layers named 'fc' have weights"),
         ([layer("fc", [shape_field((6, 20)) + varint_field(10, 3) + packed(12, ARRAY.astype("<i4"))])], "found int32"),
         ([layer("fc", [shape_field((2, 3)) + packed(5, ARRAY)])], "values for its shape, 2×3, found 120"),
         ([layer("fc", [shape_field((600, 2)) + packed(5, ARRAY)])], "values for its shape, 600×2, found 120"),
@@ -320,7 +320,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (OSError(28, "No space left on device"), "out.h5: the disk is full: 480 bytes needed"),
+        (OSError(28, "No space left on device"), "out.h5: the disk is full: 480 bytes are needed"),
         (RuntimeError("Disable slist (errno = 28, error message = 'No space left')"), "the disk is full: 480 bytes"),
         (ValueError("Unable to create\n dataset"), "out.h5: cannot be written: Unable to create dataset; choose"),
     ],

@@ -114,9 +114,12 @@ HOSTILE: dict[str, tuple[Fill, str]] = {
     "other groups": (lambda file: file.create_group("model_weights"), "as Caffe writes it, found model_weights"),
     "no layers": (lambda file: file.create_group("data"), "expected layers in the group 'data', found none"),
     "data no group": (lambda file: file.create_dataset("data", data=ARRAY), "expected a group 'data'.*found data"),
-    "no group between": (lambda file: file.create_dataset("data/0", data=ARRAY), "expected a layer's group, found '0'"),
-    "a type": (lambda file: file.__setitem__("data/fc/0", np.dtype("<f4")), "a layer's group, found 'fc/0'"),
-    "external root": (external_root, "'data' is a link to another place, which is not followed"),
+    "no group between": (
+        lambda file: file.create_dataset("data/0", data=ARRAY),
+        "expected the group of a layer, found '0'",
+    ),
+    "a type": (lambda file: file.__setitem__("data/fc/0", np.dtype("<f4")), "the group of a layer, found 'fc/0'"),
+    "external root": (external_root, "'data' is a link to another place; links are not followed"),
     "external layer": (external_layer, "'fc' is a link to another place"),
     "external blob": (external_blob, "'fc/0' is a link to another place"),
     "external storage": (external_storage, "layer 'fc', blob 0: its values are in another file"),
@@ -124,9 +127,9 @@ HOSTILE: dict[str, tuple[Fill, str]] = {
     "soft root": (soft_root, "'data' is a link to another place"),
     "soft layer": (soft_layer, "'twin' is a link to another place"),
     "dangling": (dangling, "'fc/0' is a link to another place"),
-    "cycle": (cycle, "expected at most 16 groups in one another, found more at 'fc/again/fc/again"),
-    "many cycles": (many_cycles, "expected at most (16 groups in one another|20,000 groups and datasets)"),
-    "deep": (lambda file: file.create_dataset("data" + "/g" * 40 + "/0", data=ARRAY), "at most 16 groups"),
+    "cycle": (cycle, "expected at most 16 nested groups, found more at 'fc/again/fc/again"),
+    "many cycles": (many_cycles, "expected at most (16 nested groups|20,000 groups and datasets)"),
+    "deep": (lambda file: file.create_dataset("data" + "/g" * 40 + "/0", data=ARRAY), "at most 16 nested groups"),
     "one dataset in many layers": (linked_bomb, "layer 'twin.*', blob 0: expected 1,048,576 bytes of values"),
     "huge": (dataset(shape=(1 << 40,), dtype="<f4"), "expected 4,398,046,511,104 bytes of values, found 0"),
     "huge in chunks": (dataset(shape=(1 << 40, 9), dtype="<f4", chunks=(512, 9)), "bytes of values, found 0"),
@@ -147,7 +150,7 @@ HOSTILE: dict[str, tuple[Fill, str]] = {
     "references": (dataset(shape=(2,), dtype=h5py.ref_dtype), "expected floating point numbers, found object"),
     "pairs": (dataset(shape=(2,), dtype="f4, f4"), "expected floating point numbers"),
     "nothing": (dataset(h5py.Empty("<f4")), "expected a shape of at most 32 axes, found None"),
-    "unknown filter": (unknown_filter, r"compressed in a way that is not installed \(filter 32015\)"),
+    "unknown filter": (unknown_filter, r"compressed with a filter that is not installed \(filter 32015\)"),
 }
 
 
@@ -173,7 +176,9 @@ def test_the_count_of_objects_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
 def test_chunks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = made(tmp_path / "w.h5", stored(chunks=(6, 2)))
     monkeypatch.setattr(hdf5, "_MAX_CHUNK", 47)
-    with pytest.raises(CaffemodelError, match="its chunks, 6×2 values, are too large; repack the file with h5repack"):
+    with pytest.raises(
+        CaffemodelError, match=r"its chunks \(6×2 values\) are too large; repack the file with h5repack"
+    ):
         open_hdf5(path)
     monkeypatch.setattr(hdf5, "_MAX_CHUNK", 48)
     open_hdf5(path).close()
@@ -183,7 +188,7 @@ def test_a_chunk_is_not_unpacked_over_and_over(tmp_path: Path, monkeypatch: pyte
     path = made(tmp_path / "w.h5", stored(chunks=(6, 1), compression="gzip"))
     monkeypatch.setattr(hdf5, "_MAX_READS", 3)
     monkeypatch.setattr(slabs, "SLAB", 20)
-    with pytest.raises(CaffemodelError, match="its chunks, 6×1 values, are too large"):
+    with pytest.raises(CaffemodelError, match=r"its chunks \(6×1 values\) are too large"):
         open_hdf5(path)
     monkeypatch.setattr(slabs, "SLAB", 40)
     open_hdf5(path).close()

@@ -152,10 +152,10 @@ def test_the_separator_is_not_part_of_a_field() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "expected"),
     [
-        ("a {\n  b: 1\n", 3, 1, r"expected '}' for the one opened at 1:3, found the end"),
-        ("a <\n  b: 1\n", 3, 1, r"expected '>' for the one opened at 1:3, found the end"),
-        ("a: 1\n}", 2, 1, r"found '}', but nothing is open here"),
-        ("a {}\n  >", 2, 3, r"found '>', but nothing is open here"),
+        ("a {\n  b: 1\n", 3, 1, r"expected '}' for the one opened at 1:3, found the end of the file"),
+        ("a <\n  b: 1\n", 3, 1, r"expected '>' for the one opened at 1:3, found the end of the file"),
+        ("a: 1\n}", 2, 1, r"found '}', but no message or list is open here"),
+        ("a {}\n  >", 2, 3, r"found '>', but no message or list is open here"),
         ("a { b: 1 >", 1, 10, r"expected '}', found '>'"),
         ("a < b: 1 }", 1, 10, r"expected '>', found '}'"),
         ("a", 1, 2, r"expected ':' or '{' after 'a', found the end of the file"),
@@ -165,11 +165,11 @@ def test_the_separator_is_not_part_of_a_field() -> None:
         ("a: : 1", 1, 4, r"expected a value, found ':'"),
         ("a: --1", 1, 5, r"expected a value, found '-'"),
         ("a: -'x'", 1, 5, "expected a value, found \"'x'\""),
-        ("a: 1;; b: 2", 1, 6, r"expected a field's name, found ';'"),
-        ("a: 1 2", 1, 6, r"expected a field's name, found '2'"),
-        ("a: 1-2", 1, 5, r"expected a field's name, found '-'"),
-        (": 1", 1, 1, r"expected a field's name, found ':'"),
-        ('"a": 1', 1, 1, r"""expected a field's name, found '"a"'"""),
+        ("a: 1;; b: 2", 1, 6, r"expected a field name, found ';'"),
+        ("a: 1 2", 1, 6, r"expected a field name, found '2'"),
+        ("a: 1-2", 1, 5, r"expected a field name, found '-'"),
+        (": 1", 1, 1, r"expected a field name, found ':'"),
+        ('"a": 1', 1, 1, r"""expected a field name, found '"a"'"""),
         ("a: [1 2]", 1, 7, r"expected ',' or ']' in a list, found '2'"),
         ("a: [1, 2", 1, 9, r"expected ',' or ']' in a list, found the end of the file"),
         ("a: [[1]]", 1, 5, r"expected a value, found '['"),
@@ -212,7 +212,7 @@ def test_a_templates_placeholder_is_called_one(text: str, column: int, hint: str
 def test_nesting_has_a_limit(opening: str, closing: str) -> None:
     deepest = opening * MAX_DEPTH + closing * MAX_DEPTH
     assert str(parse(deepest)) == deepest
-    assert f"nested deeper than {MAX_DEPTH} levels" in failure(opening + deepest + closing)[2]
+    assert f"expected at most {MAX_DEPTH} nested levels" in failure(opening + deepest + closing)[2]
 
 
 @pytest.mark.parametrize("data", [b"\x0a\x05Alex\0\x12", b"\x89HDF\r\n\x1a\n\0\0", b"\0"])

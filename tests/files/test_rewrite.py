@@ -270,7 +270,7 @@ def test_no_space_left_says_how_much_is_needed(tmp_path: Path) -> None:
         pytest.raises(OutputError, match="disk is full") as caught,
     ):
         write(weights, "/dev/full", held_in(weights))
-    assert "34,506 bytes needed" in str(caught.value)
+    assert "34,506 bytes are needed" in str(caught.value)
 
 
 def test_a_layer_becomes_several(tmp_path: Path) -> None:

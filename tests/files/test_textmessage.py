@@ -154,19 +154,19 @@ def test_what_is_no_whole_number(literal: str) -> None:
 @pytest.mark.parametrize(
     ("message", "text", "limits"),
     [
-        ("NetParameter", "input_dim: 2147483648", "-2147483648..2147483647"),
-        ("NetParameter", "input_dim: -2147483649", "-2147483648..2147483647"),
-        ("InnerProductParameter", "num_output: -1", "0..4294967295"),
-        ("InnerProductParameter", "num_output: 4294967296", "0..4294967295"),
-        ("InnerProductParameter", "num_output: 0x100000000", "0..4294967295"),
-        ("BlobShape", "dim: 9223372036854775808", "-9223372036854775808..9223372036854775807"),
-        ("BlobShape", "dim: [1, -9223372036854775809]", "-9223372036854775808..9223372036854775807"),
+        ("NetParameter", "input_dim: 2147483648", "-2147483648 to 2147483647"),
+        ("NetParameter", "input_dim: -2147483649", "-2147483648 to 2147483647"),
+        ("InnerProductParameter", "num_output: -1", "0 to 4294967295"),
+        ("InnerProductParameter", "num_output: 4294967296", "0 to 4294967295"),
+        ("InnerProductParameter", "num_output: 0x100000000", "0 to 4294967295"),
+        ("BlobShape", "dim: 9223372036854775808", "-9223372036854775808 to 9223372036854775807"),
+        ("BlobShape", "dim: [1, -9223372036854775809]", "-9223372036854775808 to 9223372036854775807"),
     ],
 )
 def test_numbers_out_of_range(message: str, text: str, limits: str) -> None:
     name, literal = text.split(": ")
     literal = literal.removeprefix("[1, ").removesuffix("]")
-    assert failure(text, message) == f"1:{text.index(literal) + 1}: {name} must lie in {limits}, found {literal}"
+    assert failure(text, message) == f"1:{text.index(literal) + 1}: {name} must be from {limits}, found {literal}"
 
 
 @pytest.mark.parametrize("digits", [25, 5_000, 100_000])
@@ -267,7 +267,7 @@ def test_escapes_are_read_alone_and_in_long_runs(written: str, value: str, count
 
 def test_a_required_field_must_be_there() -> None:
     assert typed("clip_param { min: 0 max: 6 }", "LayerParameter").irregular == ()
-    with pytest.raises(PrototxtError, match=r"1:1: clip_param.max is missing, and must be given"):
+    with pytest.raises(PrototxtError, match=r"1:1: clip_param.max is missing, but is required"):
         typed("clip_param { min: 0 }", "LayerParameter")
     with pytest.raises(PrototxtError, match=r"1:9: layer.clip_param.min is missing"):
         typed("layer { clip_param: < max: 1 > }", "NetParameter")
@@ -371,9 +371,9 @@ def test_an_empty_message_is_present() -> None:
         ("state: 'x'", "1:8: state is a message: expected '{', found a value"),
         ("name { a: 1 }", "1:6: name is a single value, found a message in braces"),
         ("input_dim: [1, {}]", "1:16: input_dim is a single value, found a message in braces"),
-        ("name: ['x', 'y']", "1:1: name holds one value, found a list"),
-        ("name: []", "1:1: name holds one value, found a list"),
-        ("layer { pooling_param: [{}] }", "1:9: layer.pooling_param holds one value, found a list"),
+        ("name: ['x', 'y']", "1:1: name takes one value, found a list"),
+        ("name: []", "1:1: name takes one value, found a list"),
+        ("layer { pooling_param: [{}] }", "1:9: layer.pooling_param takes one value, found a list"),
     ],
 )
 def test_a_message_is_no_value_and_a_list_is_not_one_value(text: str, expected: str) -> None:
@@ -404,12 +404,12 @@ def test_a_field_given_twice_with_one_meaning_is_irregular() -> None:
 )
 def test_a_field_given_twice_with_two_meanings_is_refused(text: str) -> None:
     name = text.split(maxsplit=1)[0].rstrip(":")
-    assert failure(text) == f"2:1: {name} is given twice, and holds one value; remove one"
+    assert failure(text) == f"2:1: {name} is given twice, but takes one value; remove one"
 
 
 @pytest.mark.parametrize("text", ["pool: AVE\npool: FOO", "pool: FOO\npool: AVE", "pool: FOO\npool: MAX"])
 def test_an_unknown_enumerator_does_not_agree_with_a_known_one(text: str) -> None:
-    assert failure(text, "PoolingParameter") == "2:1: pool is given twice, and holds one value; remove one"
+    assert failure(text, "PoolingParameter") == "2:1: pool is given twice, but takes one value; remove one"
 
 
 # ---- The form of an error ----

@@ -208,7 +208,7 @@ def refused(error: type[CaffeFcnError], expected: str, tmp_path: Path, weights: 
 def test_hdf5_that_cannot_hold_the_weights_takes_the_text_with_it(tmp_path: Path) -> None:
     path = model(tmp_path / "m", layer("conv1/7x7", [ENCODINGS["packed"](ARRAY)]))
     with open_weights(path) as weights:
-        refused(WeightsError, "the slash in the name", tmp_path, weights, "w.h5")
+        refused(WeightsError, "the slash in the layer name", tmp_path, weights, "w.h5")
 
 
 def test_no_hdf5_through_a_pipe(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_no_hdf5_through_a_pipe(tmp_path: Path) -> None:
 def test_existing_files_stay_unless_forced(tmp_path: Path) -> None:
     (tmp_path / "w.h5").write_bytes(b"old")
     with open_weights(CAFFES) as weights:
-        refused(OutputError, r"w\.h5: exists already; overwrite it with force=True", tmp_path, weights, "w.h5")
+        refused(OutputError, r"w\.h5: already exists; overwrite it with force=True", tmp_path, weights, "w.h5")
         assert (tmp_path / "w.h5").read_bytes() == b"old"
         (tmp_path / "w.h5").chmod(0o640)
         write_outputs(None, None, output(weights), str(tmp_path / "w.h5"), force=True)

@@ -44,7 +44,7 @@ def text_of(source: SourceNet) -> str:
     [
         ("conv2", [(ERROR, '2:1 layer "c" (Convolution): expected a top for each bottom, found 1 for 2')]),
         ("elu2", [(ERROR, '1:59 layer "e" (ELU): it has 2 tops, but layers of this type make 1')]),
-        ("clip", [(ERROR, "2:59 layer.clip_param.max is missing, and must be given")]),
+        ("clip", [(ERROR, "2:59 layer.clip_param.max is missing, but is required")]),
         ("conv_small", []),
         ("input_no_shape", []),
         ("input_no_shape_only", [(ERROR, "2:1 input 'data' has no shape, so Caffe drops it; add input_shape {")]),
@@ -77,7 +77,7 @@ def text_of(source: SourceNet) -> str:
             ],
         ),
         ("webpage", [(ERROR, "1:1 expected a prototxt (text), found a web page; download the file itself")]),
-        ("merge_conflict", [(ERROR, "9:1 found '<<<<<<<', a mark of a merge conflict; keep one of its sides")]),
+        ("merge_conflict", [(ERROR, "9:1 found '<<<<<<<', a merge conflict marker; keep one side")]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

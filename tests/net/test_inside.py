@@ -204,7 +204,7 @@ INPUT = 'type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 
 def test_the_user_can_say_which_fork_it_was(write: Write) -> None:
     path = write(layer("intel", INPUT, POOL))
     assert "avg_include_pad: false" in text_in(path, "intel") and "round_mode: CEIL" in text_in(path, "bvlc")
-    with pytest.raises(ValueError, match=r"no fork of Caffe is known as 'nvidea'; known are BVLC, .*NVIDIA"):
+    with pytest.raises(ValueError, match=r"unknown fork of Caffe 'nvidea'; expected one of BVLC, .*NVIDIA"):
         text_in(path, "nvidea")
     with pytest.raises(NetError, match=r"field 13 of pooling_param cannot be read as happynear's; give"):
         text_in(path, "happynear")

@@ -88,8 +88,8 @@ def test_what_the_file_does_not_tell_is_no_problem() -> None:
         ),
         (
             b"\x0a\x00\x01",
-            "1:1 expected a prototxt (text), found a binary file; is it the caffemodel? The prototxt comes first, then "
-            "the weights",
+            "1:1 expected a prototxt (text), found a binary file; if it is the caffemodel, give the "
+            "prototxt first, then the weights",
         ),
     ],
     ids=repr,

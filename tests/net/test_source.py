@@ -165,7 +165,7 @@ def test_a_caffemodel_is_read_as_the_net_inside(tmp_path: Path, ending: bytes) -
 
 
 def test_a_binary_file_is_no_text() -> None:
-    assert "expected a prototxt (text), found a binary file; is it the caffemodel" in failure(b"\x89PNG\0")
+    assert "expected a prototxt (text), found a binary file; if it is the caffemodel" in failure(b"\x89PNG\0")
 
 
 def test_layers_of_an_unknown_type_are_refused_in_the_old_format() -> None:

@@ -309,7 +309,7 @@ def test_v1_layer_without_type_is_named(layer: str) -> None:
 
 
 def test_layer_without_type_and_name_is_counted() -> None:
-    with pytest.raises(NetError, match=r"net: layer 1, which has no name, has no type"):
+    with pytest.raises(NetError, match=r"net: layer 1, which supports no name, has no type"):
         upgrade(parse("layers { type: RELU } layers { bottom: 'x' }"))
 
 

@@ -256,14 +256,14 @@ def test_weights_that_are_cut_short_leave_nothing(external: bool, tmp_path: Path
     net = net_of(data(1, 3, 4, 4) + layer("InnerProduct", "inner_product_param { num_output: 400 }"))
     with weights_of(net, tmp_path / "w.caffemodel") as weights:
         os.truncate(tmp_path / "w.caffemodel", 20_000)
-        with pytest.raises(CaffemodelError, match="expected more of the file"):
+        with pytest.raises(CaffemodelError, match="expected more data"):
             export(net.graph, net.shapes, weights, tmp_path / "net.onnx", external=external)
     assert files(tmp_path) == {"w.caffemodel"}
 
 
 def test_no_file_is_overwritten_unless_asked(tmp_path: Path) -> None:
     (tmp_path / "net.onnx.data").write_text("mine")
-    with pytest.raises(OutputError, match=r"net\.onnx\.data: exists already"):
+    with pytest.raises(OutputError, match=r"net\.onnx\.data: already exists"):
         export_case("caffenet", tmp_path / "net.onnx", external=True)
     assert files(tmp_path) == {"net.onnx.data"} and (tmp_path / "net.onnx.data").read_text() == "mine"
     export_case("caffenet", tmp_path / "net.onnx", external=True, force=True)
@@ -307,9 +307,13 @@ def test_all_layers_in_the_way_are_named_at_once(tmp_path: Path) -> None:
     )
     message = refused(net, tmp_path)
     assert message.startswith(
-        "net.prototxt: 3 layers cannot be expressed in ONNX, the form in which nets are also run here: "
+        "net.prototxt: 3 layers are not supported by the ONNX exporter, which the default engine uses too:"
     )
-    for part in ('"one" (Warp)', '"two" (Pooling): stochastic pooling', '"three" (Python): its code decides'):
+    for part in (
+        '"one" (Warp)',
+        '"two" (Pooling): stochastic pooling',
+        '"three" (Python): its function is in Python code',
+    ):
         assert part in message
     assert "fine" not in message
 
@@ -318,7 +322,7 @@ def test_layers_that_are_refused_alike_are_counted(tmp_path: Path) -> None:
     names = [f"w{number}" for number in range(20)]
     text = "".join(layer("Warp", bottom="data", name=name, top=name) for name in names)
     message = refused(net_of(data(1, 2, 8, 8) + text), tmp_path)
-    assert message.startswith("net.prototxt: 20 layers cannot") and '"w0" (Warp) and 19 more. Ask for' in message
+    assert message.startswith("net.prototxt: 20 layers are not") and '"w0" (Warp) and 19 more. Ask for' in message
     assert len(message) < 240
 
 
@@ -330,7 +334,9 @@ def test_what_the_outputs_do_not_need_is_not_in_the_way(tmp_path: Path) -> None:
     onnx.checker.check_model(tmp_path / "net.onnx")
 
 
-@pytest.mark.parametrize(("name", "told"), [("nowhere", "is no blob of the net"), ("data", "is what the net is fed")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("nowhere", "is not a blob of the net"), ("data", "is an input of the net")]
+)
 def test_an_output_that_no_layer_makes(name: str, told: str, tmp_path: Path) -> None:
     net = net_of(data(1, 2, 8, 8) + layer("ReLU"))
     assert f"{name!r} {told}; expected one of " in refused(net, tmp_path, outputs=[name])
@@ -349,7 +355,7 @@ def test_weights_of_another_net(tmp_path: Path) -> None:
 
 def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ExtraError, match=r"needs the packages of the extra: pip install 'caffe-fcn\[run\]'"):
+    with pytest.raises(ExtraError, match=r"needs more packages: pip install 'caffe-fcn\[run\]'"):
         export_case("lenet", tmp_path / "net.onnx")
     with case(GOLDEN / "conversions" / "lenet") as (net, weights), pytest.raises(ExtraError):
         load(net, weights)

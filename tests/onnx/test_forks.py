@@ -207,5 +207,5 @@ def test_paddings_of_a_convolution_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_relu_where_no_fork_has_one_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(LoweringError, match=r'"layer" \(Deconvolution\): convolution_param\.relu is Intel'):
+    with pytest.raises(LoweringError, match=r'"layer" \(Deconvolution\): convolution_param\.relu is a field of Intel'):
         run("Deconvolution", "convolution_param { num_output: 2 kernel_size: 2 relu: true }", tmp_path)

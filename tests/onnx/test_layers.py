@@ -334,8 +334,8 @@ def test_layer(name: str, tmp_path: Path) -> None:
 
 REFUSED = {
     "Power power_param { scale: 0 shift: 0 power: -1 }": "not a number",
-    "Eltwise eltwise_param { operation: PROD coeff: 1 coeff: 2 }": "coeff is for sums only",
-    "BN bn_param { bn_mode: LEARN }": "from the batch",
+    "Eltwise eltwise_param { operation: PROD coeff: 1 coeff: 2 }": "coeff is supported only for sums",
+    "BN bn_param { bn_mode: LEARN }": "of the batch",
     "Normalize": "Normalize of SSD",
     "Normalize norm_param { eps: inf }": "eps is inf",
     "MVN mvn_param { eps: nan }": "eps is nan",

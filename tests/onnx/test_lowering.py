@@ -144,10 +144,10 @@ def test_a_reshape_to_a_fixed_batch_fixes_the_batch(tmp_path: Path) -> None:
 
 
 MIXES = {
-    "to one item": ("Reshape", "reshape_param { shape { dim: 1 dim: -1 dim: 4 } }", "makes 1×24×4 of a batch of 2"),
-    "into rows": ("Reshape", "reshape_param { shape { dim: -1 dim: 4 } }", "makes 24×4 of a batch of 2"),
-    "to a number": ("Reduction", "", "makes a scalar of a batch of 2"),
-    "twice": ("Tile", "tile_param { axis: 0 tiles: 2 }", "makes 4×3×4×4 of a batch of 2"),
+    "to one item": ("Reshape", "reshape_param { shape { dim: 1 dim: -1 dim: 4 } }", "makes 1×24×4 from a batch of 2"),
+    "into rows": ("Reshape", "reshape_param { shape { dim: -1 dim: 4 } }", "makes 24×4 from a batch of 2"),
+    "to a number": ("Reduction", "", "makes a scalar from a batch of 2"),
+    "twice": ("Tile", "tile_param { axis: 0 tiles: 2 }", "makes 4×3×4×4 from a batch of 2"),
 }
 
 
@@ -159,7 +159,7 @@ def test_a_layer_that_mixes_the_items_fixes_the_batch(name: str, tmp_path: Path)
     made = lowered(text, tmp_path, separate=True)
     assert made.inputs["data"].dims[0] == 1 and "batch" not in made.outputs["end"].dims
     reasons = [reason for reason in made.fixed if reason.startswith("batch is fixed")]
-    assert reasons == [f"batch is fixed: layer 'mixes' ({kind}) {told}, without an axis for its items"]
+    assert reasons == [f"batch is fixed: layer 'mixes' ({kind}) {told}, without a batch axis"]
     assert lowered(text, tmp_path).inputs["data"].dims[0] == "batch", "an engine gives what Caffe gives"
 
 
@@ -197,7 +197,7 @@ def test_a_shape_that_nobody_knows_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_blob_without_values_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match="which holds no values"):
+    with pytest.raises(ShapeError, match="and no values; give another input size"):
         lowered(data(1, 3, 0, 8) + layer("ReLU"), tmp_path)
 
 

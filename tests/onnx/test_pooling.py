@@ -138,20 +138,20 @@ def test_paddings_that_differ_hold_still_only_what_they_must(tmp_path: Path) -> 
     session = pooling(parameters, tmp_path, 1, 2, 8, 8)
     assert session.inputs["data"] == (None, 2, None, 8)
     assert session.lowered.fixed == (
-        'width is fixed: layer "layer" (Pooling): at some sizes it drops a window that begins behind the map',
+        'width is fixed: layer "layer" (Pooling): at some sizes its last window begins outside the map and is dropped',
     )
 
 
 def test_an_average_of_nothing_is_refused_by_name(tmp_path: Path) -> None:
     """With kernel 2 and stride 3, the last window over 9 places begins behind them."""
-    with pytest.raises(LoweringError, match=r'"layer" \(Pooling\): its last window lies wholly outside'):
+    with pytest.raises(LoweringError, match=r'"layer" \(Pooling\): its last window is completely outside'):
         pooling("pool: AVE kernel_size: 2 stride: 3", tmp_path, 1, 1, 10, 9)
 
 
 def test_an_average_that_could_be_of_nothing_holds_the_size_still(tmp_path: Path) -> None:
     session = pooling("pool: AVE kernel_size: 2 stride: 3", tmp_path, 1, 1, 10, 11)
     assert session.inputs["data"] == (None, 1, 10, 11)
-    assert all("it averages nothing" in reason for reason in session.lowered.fixed)
+    assert all("a window averages no values" in reason for reason in session.lowered.fixed)
     values = np.random.default_rng(0).standard_normal((1, 1, 10, 11)).astype(np.float32)
     np.testing.assert_allclose(session.run({"data": values})["out"], pooled(values, "AVE", ((2, 3, 0),) * 2), rtol=1e-5)
 

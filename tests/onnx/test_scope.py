@@ -139,7 +139,7 @@ def test_dummy_data_is_a_constant_unless_it_is_what_is_fed() -> None:
 
 
 def test_nothing_left_is_an_error() -> None:
-    with pytest.raises(LoweringError, match="nothing is left without its losses"):
+    with pytest.raises(LoweringError, match="found none after leaving out losses"):
         scope(data(2, 3, name="a") + data(2, 3, name="b") + loss("EuclideanLoss", "a b"))
 
 
@@ -147,7 +147,7 @@ def test_the_input_that_no_layer_reads_is_not_fed() -> None:
     assert ends(IMAGES + layer("ReLU")) == (["data"], ["out"])
 
 
-@pytest.mark.parametrize(("blobs", "rest"), [(8, ""), (9, " and 1 more, which `inspect(...)` lists")])
+@pytest.mark.parametrize(("blobs", "rest"), [(8, ""), (9, " and 1 more (see `inspect(...)`)")])
 def test_a_list_of_blobs_that_is_cut_says_so(blobs: int, rest: str) -> None:
     names = ["data", *(f"b{number}" for number in range(blobs))]
     text = data(1, 2) + "".join(layer("ReLU", bottom=bottom, top=top, name=top) for bottom, top in pairwise(names))

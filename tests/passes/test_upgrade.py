@@ -493,5 +493,5 @@ def test_hdf5_stays_hdf5(tmp_path: Path) -> None:
 
 def test_what_another_layer_holds_cannot_go_to_a_caffemodel(tmp_path: Path) -> None:
     path = datasets.weights(tmp_path / "m", one=[W, B], two=[None, B])
-    with pytest.raises(WeightsError, match='layer "two", blob 0: not in the file but with a layer that shares it'):
+    with pytest.raises(WeightsError, match='layer "two", blob 0: its values are stored in a layer that shares it'):
         written(path)

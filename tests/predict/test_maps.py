@@ -72,7 +72,7 @@ def test_room_is_taken_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     (tmp_path / "x").touch()
-    with pytest.raises(OutputError, match=r"^the map.npy: the disk is full: 400 bytes needed"):
+    with pytest.raises(OutputError, match=r"^the map.npy: the disk is full: 400 bytes are needed"):
         Map((1, 10, 10), str(tmp_path / "x"), "the map.npy")
     monkeypatch.setattr(maps, "IN_MEMORY", 0)
     with pytest.raises(OutputError, match=r"^a temporary file for the map: the disk is full"):

@@ -95,7 +95,7 @@ def loading(text: str, directory: Path, blob: str | None = None) -> PictureNet:
             "with one input",
         ),
         (data(shape="1 7") + fc("score", "data", 2), None, "expected pictures, N×C×H×W, as input 'data', found 1×7"),
-        (PLAIN, "scor", "'scor' is no blob of the net; expected one of 'score', 'conv'"),
+        (PLAIN, "scor", "'scor' is not a blob of the net; expected one of 'score', 'conv'"),
     ],
     ids=["inputs", "vector", "blob"],
 )

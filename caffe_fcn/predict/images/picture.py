@@ -291,7 +291,7 @@ def pillow() -> Any:
     try:
         from PIL import Image
     except Exception as error:
-        told = "reading and drawing pictures needs the packages of the extra: pip install 'caffe-fcn[run]'"
+        told = "reading and drawing pictures needs more packages: pip install 'caffe-fcn[run]'"
         raise missing(error, "PIL", told) from error
     return Image
 

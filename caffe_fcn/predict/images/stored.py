@@ -89,7 +89,7 @@ def npy(path: str) -> StoredPixels:
     needed = high * wide * channels * dtype.itemsize
     if held < needed:
         raise PictureError(
-            f"{path}: expected {needed:,} bytes of pixels, found {held:,}; the file is incomplete, fetch it again"
+            f"{path}: expected {needed:,} bytes of pixels, found {held:,}; the file is incomplete; download it again"
         )
     return StoredPixels(offset, dtype.str, (high, wide, channels), bool(fortran))
 
