@@ -22,7 +22,7 @@ from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.model.writing import beside, write_model
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.passes.conversion import Plan, Settings, plan, settings_of
+from caffe_fcn.passes.conversion import ConversionPlan, Settings, plan, settings_of
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.options import ConvertOptions as Chosen
 
@@ -58,7 +58,7 @@ class ConvertOptions(SelectionOptions, total=False):
 class Conversion:
     """A conversion decided on, not yet written; made by `convolutionalize`."""
 
-    plan: Plan
+    plan: ConversionPlan
     selection: Selection = ANY_NET
 
     def __repr__(self) -> str:
@@ -182,9 +182,9 @@ def convert(
     with ExitStack() as stack:
         if opened is not None:
             stack.enter_context(opened)
-            output_weights = output_weights or beside(weights_path or path, ".caffemodel")
+            output_weights = output_weights or beside(weights_path or path, ".caffemodel", "_fcn")
         conversion = convolutionalize(source, opened, **options)
-        out = output or beside(path, ".prototxt")
+        out = output or beside(path, ".prototxt", "_fcn")
         conversion.write(out, output_weights, force=force, verify=verify, engine=engine)
     return conversion
 

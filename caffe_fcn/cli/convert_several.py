@@ -8,25 +8,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from caffe_fcn.cli.convert_one import Files, convert_files
 from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
 from caffe_fcn.cli.nets import holds_weights
 from caffe_fcn.cli.options import WriteManner, check_fork
+from caffe_fcn.cli.rewriting import Files, Rewriting, rewrite_files
 from caffe_fcn.cli.streams import print_json
-
-if TYPE_CHECKING:
-    from caffe_fcn.passes.conversion import Settings
 
 
 def convert_all(
     paths: Sequence[str],
     out_dir: str,
-    settings: Settings,
+    rewriting: Rewriting,
     manner: WriteManner,
     *,
     verify: str | None,
@@ -43,7 +40,7 @@ def convert_all(
     with nullcontext() if manner.dry_run else directory(out_dir):
         for files in jobs:
             try:
-                documents.append(_convert(files, paths, settings, manner, verify=verify, fork=fork))
+                documents.append(_convert(files, paths, rewriting, manner, verify=verify, fork=fork))
             except (click.ClickException, BrokenPipeError):
                 raise
             except Exception as error:  # whatever it is, it is this net's, and not the others'
@@ -59,7 +56,7 @@ def convert_all(
 def _convert(
     files: Files,
     inputs: Sequence[str],
-    settings: Settings,
+    rewriting: Rewriting,
     manner: WriteManner,
     *,
     verify: str | None,
@@ -69,7 +66,7 @@ def _convert(
 
     source, opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
     with nullcontext() if opened is None else opened:
-        return convert_files(source, opened, files, settings, manner, verify=verify, inputs=inputs)
+        return rewrite_files(source, opened, files, rewriting, manner, verify=verify, inputs=inputs)
 
 
 def _failure(files: Files, error: Exception) -> str:

@@ -30,13 +30,13 @@ Check: TypeAlias = Callable[[str, str], None] | None
 from getting any."""
 
 
-def beside(path: str, suffix: str) -> str:
-    """The name of an output where none is given: NAME_fcn and SUFFIX beside the input PATH; HDF5 stays HDF5."""
-    stem, ending = os.path.splitext(path)
+def beside(path: str, suffix: str, ending: str) -> str:
+    """The name of an output where none is given: that of the input PATH with ENDING, and SUFFIX; HDF5 stays HDF5."""
+    stem, own = os.path.splitext(path)
     if is_hdf5_name(path) and suffix != ".prototxt":
         stem, kind = os.path.splitext(stem) if stem.endswith(suffix) else (stem, "")
-        suffix = kind + ending
-    return f"{stem}_fcn{suffix}"
+        suffix = kind + own
+    return f"{stem}{ending}{suffix}"
 
 
 class WeightsOutput(NamedTuple):

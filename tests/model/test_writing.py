@@ -108,7 +108,7 @@ def test_the_fields_of_the_net_before_its_layers(tmp_path: Path) -> None:
     ],
 )
 def test_names_beside_the_input(path: str, suffix: str, expected: str) -> None:
-    assert beside(path, suffix) == expected
+    assert beside(path, suffix, "_fcn") == expected
 
 
 # ---- What is read back ----

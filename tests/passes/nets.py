@@ -9,7 +9,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.conversion import Plan, Settings, plan
+from caffe_fcn.passes.conversion import ConversionPlan, Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
 from caffe_fcn.schema import Message
 
@@ -40,7 +40,7 @@ def fc(name: str, bottom: str, outputs: int, more: str = "", params: str = "") -
     )
 
 
-def planned(text: str, settings: Settings | None = None, **options: Any) -> Plan:
+def planned(text: str, settings: Settings | None = None, **options: Any) -> ConversionPlan:
     """The plan for the net TEXT, without weights."""
     settings = settings or Settings(options=Options(**options))
     return plan(interpret(prototxt.parse(text, "net.prototxt")), None, settings)
@@ -51,16 +51,16 @@ def model_of(text: str) -> Model:
     return meet(interpret(prototxt.parse(text, "net.prototxt")), None)
 
 
-def layers(plan: Plan) -> dict[str, Message]:
+def layers(plan: ConversionPlan) -> dict[str, Message]:
     """The layers of the converted net by name, as its text says."""
     return {each.name: each for each in interpret(plan.document).net.layer}
 
 
-def kernels(plan: Plan) -> dict[str, tuple[int, ...]]:
+def kernels(plan: ConversionPlan) -> dict[str, tuple[int, ...]]:
     return {edit.layer: edit.kernel for edit in plan.conversions}
 
 
-def reasons(plan: Plan) -> dict[str, str]:
+def reasons(plan: ConversionPlan) -> dict[str, str]:
     return {entry.layer: entry.reason for entry in plan.left_alone}
 
 

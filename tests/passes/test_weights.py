@@ -18,7 +18,7 @@ from caffe_fcn.model.fitting import blob_shapes
 from caffe_fcn.model.tensors import Stored
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.conversion import Plan, Settings, plan
+from caffe_fcn.passes.conversion import ConversionPlan, Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
 from caffe_fcn.schema import Message
 from tests.files.encodings import UNKNOWN, varint_field
@@ -55,7 +55,7 @@ def trained(**blobs: tuple[Shape, ...]) -> Message:
     return net
 
 
-def decided(path: Path, text: str, weights: Message | bytes, **options: object) -> Plan:
+def decided(path: Path, text: str, weights: Message | bytes, **options: object) -> ConversionPlan:
     """The plan for WEIGHTS of the net TEXT."""
     data = weights if isinstance(weights, bytes) else weights.SerializeToString()
     (path / "w.caffemodel").write_bytes(data)

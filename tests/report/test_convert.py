@@ -12,7 +12,7 @@ from caffe_fcn import __version__, schema
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.conversion import Plan, Settings, plan
+from caffe_fcn.passes.conversion import ConversionPlan, Settings, plan
 from caffe_fcn.passes.convolutionalize.naming import Naming
 from caffe_fcn.report.convert import document, lines
 from caffe_fcn.schema import Message
@@ -32,11 +32,11 @@ FULL = (
 )
 
 
-def told(plan: Plan, *outputs: str, dry_run: bool = False) -> list[str]:
+def told(plan: ConversionPlan, *outputs: str, dry_run: bool = False) -> list[str]:
     return list(lines(plan, outputs, dry_run))
 
 
-def with_weights(path: Path, text: str, weights: Message) -> Plan:
+def with_weights(path: Path, text: str, weights: Message) -> ConversionPlan:
     (path / "w.caffemodel").write_bytes(weights.SerializeToString())
     with open_caffemodel(path / "w.caffemodel") as opened:
         return plan(interpret(prototxt.parse(text, "net.prototxt")), opened, Settings())

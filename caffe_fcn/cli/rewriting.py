@@ -1,0 +1,245 @@
+"""What commands have in common that make a new net of a net: from files to files, and what is told of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import click
+from click.core import ParameterSource
+
+from caffe_fcn.cli.nets import is_another_net
+from caffe_fcn.cli.options import WriteManner, check_name, engine_option, file_name
+from caffe_fcn.cli.progress import copying
+from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
+from caffe_fcn.wording import offered
+
+if TYPE_CHECKING:
+    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.net.options import Selection
+    from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.passes.planning import Plan
+    from caffe_fcn.report.verifier import Verifier
+
+
+class Files(NamedTuple):
+    """Where things are read from and written to; "-" is stdin or stdout, None is not at all."""
+
+    net: str
+    weights: str | None
+    out: str
+    out_weights: str | None
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files that are read."""
+        return [path for path in (self.net, self.weights) if path is not None and path != "-"]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The files that are written."""
+        return [path for path in (self.out, self.out_weights) if path is not None and path != "-"]
+
+
+class Report(Protocol):
+    """The module that tells of a rewriting."""
+
+    def lines(self, plan: Any, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
+        """For people."""
+        ...
+
+    def document(
+        self, plan: Any, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """For programs."""
+        ...
+
+
+class Rewriting(NamedTuple):
+    """What a command does to a net: the PLAN that it makes, of the net that the SELECTION means, and the REPORT."""
+
+    plan: Callable[[SourceNet, WeightFile | None], Plan]
+    selection: Selection
+    report: Report
+    ending: str
+    """What the names of new files end in where the user gives none."""
+
+
+def output_options(ending: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that say where a new net goes, by default under names with ENDING, and whether it is verified, which
+    a command gets as `verify`: the engine, or None."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        text, weights = f"NET{ending}.prototxt beside NET", f"WEIGHTS{ending}.caffemodel beside WEIGHTS"
+        command = click.option(
+            "-w",
+            "--output-weights",
+            type=file_name,
+            metavar="FILE",
+            help=f"The new caffemodel, or HDF5 where it ends in .h5.  [default: {weights}]",
+        )(command)
+        return click.option(
+            "-o", "--output", type=file_name, metavar="FILE", help=f"The new prototxt.  [default: {text}]"
+        )(command)
+
+    return decorate
+
+
+def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say whether what is written is verified first, handed to COMMAND as `verify`, the engine that
+    does it, or None. It stands above `writing_options`."""
+
+    @click.option(
+        "--verify", is_flag=True, help="Prove the result as `verify` does, and write it only if all proofs hold."
+    )
+    @engine_option
+    @wraps(command)
+    def with_proof(verify: bool, engine: str, **others: Any) -> Any:
+        source = click.get_current_context().get_parameter_source("engine")
+        if verify and others["dry_run"]:
+            raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
+        if source is not ParameterSource.DEFAULT and not verify:
+            raise click.UsageError("--engine says what runs the nets for --verify; give that too")
+        return command(verify=engine if verify else None, **others)
+
+    return with_proof
+
+
+def check_usage(files: Sequence[str], output: str | None, output_weights: str | None, manner: WriteManner) -> None:
+    """Raise UsageError for FILES and outputs that do not go together, or are no names of such files."""
+    check_names(files, output, output_weights, manner)
+    if len(files) > 2 or (len(files) == 2 and is_another_net(files[1]) and is_another_net(files[0])):
+        found = f"found {len(files)} files" if len(files) > 2 else f"{files[1]} is another net"
+        several = "; say with --out-dir where several nets go" if offered("out_dir") else ""
+        raise click.UsageError(f"expected NET and its WEIGHTS, {found}{several}")
+    if list(files) == ["-", "-"]:
+        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    if list(files[1:]) == ["-"] and output_weights is None:
+        raise click.UsageError("WEIGHTS come from stdin; say with -w where to write the new ones")
+    if output == "-" and output_weights == "-":
+        raise click.UsageError("only one of -o and -w can go to stdout")
+
+
+def check_names(files: Sequence[str], output: str | None, output_weights: str | None, manner: WriteManner) -> None:
+    """Raise UsageError where a name is empty or one of another kind of file, and for two documents on stdout."""
+    if "" in (*files, output, output_weights):
+        raise click.UsageError("a file's name is empty")
+    check_name("-o", output, "TEXT")
+    check_name("-w", output_weights, "WEIGHTS")
+    if manner.diff and manner.as_json:
+        raise click.UsageError("--diff and --json both print to stdout; choose one")
+
+
+def rewrite(
+    named: Sequence[str],
+    output: str | None,
+    output_weights: str | None,
+    rewriting: Rewriting,
+    manner: WriteManner,
+    *,
+    verify: str | None,
+    fork: str | None,
+) -> None:
+    """Rewrite the net NAMED, with its weights or without, from and to wherever it is said, and prove it by the engine
+    VERIFY if one is named. One without a prototxt is of FORK."""
+    from caffe_fcn.model.opening import open_inputs
+
+    net, weights = (*named, None)[:2]
+    with ExitStack() as stack:
+        paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
+        names = [STDIN if path == "-" else None for path in (net, weights)]
+        source, opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]), fork)
+        if opened is not None:
+            stack.enter_context(opened)
+        files = _files(
+            str(net), weights, output, output_weights, rewriting.ending, alone=opened is not None and weights is None
+        )
+        to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
+        if to_stdout and (manner.diff or manner.as_json):
+            raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+        if verify and "-" in (files.out, files.out_weights):
+            raise click.UsageError(
+                "--verify reads the outputs again before they are there, and '-' is none; name files"
+            )
+        if verify and opened is None:
+            raise click.UsageError("--verify needs WEIGHTS")
+        document = rewrite_files(source, opened, files, rewriting, manner, verify=verify)
+        if manner.as_json:
+            print_json(document)
+
+
+def _files(
+    net: str, weights: str | None, output: str | None, output_weights: str | None, ending: str, *, alone: bool
+) -> Files:
+    """Where everything is and goes, by default under names with ENDING. ALONE: NET is a caffemodel without a prototxt,
+    and both net and weights."""
+    from caffe_fcn.model.writing import beside
+
+    if alone and net == "-" and output_weights is None:
+        raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")
+    trained = net if alone else weights
+    if trained is None and output_weights is not None:
+        raise click.UsageError("-w needs WEIGHTS")
+    if output is None:
+        output = "-" if net == "-" else beside(net, ".prototxt", ending)
+    if trained is not None and output_weights is None:
+        output_weights = beside(trained, ".caffemodel", ending)
+    return Files(net, weights, output, output_weights)
+
+
+def rewrite_files(
+    source: SourceNet,
+    weights: WeightFile | None,
+    files: Files,
+    rewriting: Rewriting,
+    manner: WriteManner,
+    *,
+    verify: str | None = None,
+    inputs: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Rewrite SOURCE and WEIGHTS, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
+    and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
+    from caffe_fcn.files.atomic import check_outputs
+
+    verifier = _verifier(source, weights, files, rewriting.selection, verify) if verify else None
+    if not manner.dry_run:
+        check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
+    decided = rewriting.plan(source, weights)
+    if not manner.dry_run:
+        _write(decided, files, manner, verifier)
+    _tell(decided, files, rewriting.report, manner, verifier)
+    outputs = {"net": files.out, "weights": files.out_weights}
+    return rewriting.report.document(decided, outputs, manner.dry_run, verifier.document if verifier else None)
+
+
+def _verifier(
+    source: SourceNet, weights: WeightFile | None, files: Files, selection: Selection, engine: str
+) -> Verifier:
+    from caffe_fcn.errors import SurgeryError
+    from caffe_fcn.report.verifier import Verifier
+
+    if weights is None or files.out_weights is None:
+        raise SurgeryError(f"{source.name}: --verify needs weights, found none; give them, or leave --verify out")
+    return Verifier(source, weights, (files.out, files.out_weights), selection, engine)
+
+
+def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:
+    from caffe_fcn.model.writing import write_model
+
+    check = verifier.check if verifier else None
+    with copying(plan.weights.size if plan.weights else 0, manner.quiet) as progress:
+        write_model(plan.model, files.out, files.out_weights, force=manner.force, progress=progress, check=check)
+
+
+def _tell(plan: Plan, files: Files, report: Report, manner: WriteManner, verifier: Verifier | None) -> None:
+    """The diff to stdout, the report to stderr."""
+    if manner.diff:
+        print_diff(plan.diff(files.out))
+    if not manner.quiet and not manner.as_json:
+        there = " (exists; needs --force)"
+        outputs = [path + there * (manner.dry_run and os.path.lexists(path)) for path in files.outputs]
+        for line in (*report.lines(plan, outputs, manner.dry_run), *(verifier.lines if verifier else ())):
+            click.echo(line, err=True)

@@ -1,0 +1,112 @@
+"""A rewriting decided on, up to the point of writing: a net in its files, a plan out.
+
+What is decided is a matter of passes. Here their results are put together with what the user has to know. `planned`
+writes nothing; `write_model` writes what the plan says. Between the two a caller can show the plan, or its diff, and
+stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.prototxt import Document
+from caffe_fcn.model.changes import Change, LeftAlone
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import meet
+from caffe_fcn.model.passing import Result
+from caffe_fcn.net.options import Selection
+from caffe_fcn.net.source import SourceNet, foreign_types, refuse_lost
+from caffe_fcn.schema import Message
+
+_NAMES_ONLY = "a caffemodel made of it holds names and values only: BVLC Caffe has no numbers for its fields of forks"
+
+
+class Plan(NamedTuple):
+    """A rewriting decided on: the model before, and what the passes made of it one after the other."""
+
+    before: Model
+    results: tuple[Result, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def model(self) -> Model:
+        """The new model."""
+        return self.results[-1].model
+
+    @property
+    def source(self) -> SourceNet:
+        """The net as it was read."""
+        return self.before.source
+
+    @property
+    def weights(self) -> WeightFile | None:
+        """The weights as they were read."""
+        return self.before.weights
+
+    @property
+    def net(self) -> Message:
+        """The new net."""
+        return self.model.net
+
+    @property
+    def document(self) -> Document:
+        """The new prototxt."""
+        return self.model.document
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What all passes changed."""
+        return tuple(change for result in self.results for change in result.changes)
+
+    @property
+    def left_alone(self) -> tuple[LeftAlone, ...]:
+        """What was left alone, and why."""
+        return tuple(entry for result in self.results for entry in result.left_alone)
+
+    @property
+    def new_names(self) -> Mapping[str, str]:
+        """Old to new names of layers."""
+        return self.results[0].decision.new_names
+
+    def of_kind(self, *kinds: str) -> list[Change]:
+        """The changes of these KINDS."""
+        return [change for change in self.changes if change.kind in kinds]
+
+    def diff(self, new_name: str) -> str:
+        """The unified diff of the prototxt."""
+        return self.source.diff(self.model.text_edits, new_name)
+
+
+def planned(
+    source: SourceNet,
+    weights: WeightFile | None,
+    selection: Selection,
+    passes: Callable[[Model], Iterable[Result]],
+    *,
+    resized: bool = False,
+) -> Plan:
+    """What PASSES, run one after the other, make of the net of SOURCE that SELECTION means, and of its WEIGHTS. RESIZED
+    says that they give its inputs another size. Raises CaffeFcnError where that cannot be done."""
+    try:
+        refuse_lost(source)
+        before = meet(source, weights, selection)
+        results = tuple(passes(before))
+        made = Plan(before, results, tuple(dict.fromkeys(_notes(before, results, resized=resized))))
+        made.document  # noqa: B018  read again here, so that no plan is made that cannot be carried out
+    except (ShapeError, SurgeryError) as error:  # name the file, where that has not been done
+        if str(error).startswith(f"{source.name}:"):
+            raise
+        raise type(error)(f"{source.name}: {error}") from error
+    return made
+
+
+def _notes(before: Model, results: Sequence[Result], *, resized: bool) -> list[str]:
+    stale = before.objected if resized else ()  # they are of another size than the written net has
+    notes = [note for note in before.notes if note not in stale]
+    notes += [*before.lacking, *foreign_types(layer.type for layer in before.net.layer)]
+    if before.weights is not None and any(record.names_only for record in before.weights.layers):
+        notes.append(f"{before.weights.path}: {_NAMES_ONLY}")
+    return notes + [note for result in results for note in result.decision.notes]

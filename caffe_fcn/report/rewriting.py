@@ -1,0 +1,71 @@
+"""What is told of every rewriting of a net, for people (aligned lines) and for programs (a JSON document)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from caffe_fcn import __version__
+from caffe_fcn.files.literals import visible
+from caffe_fcn.passes.planning import Plan
+
+
+def told(plan: Plan, headline: str, rows: Iterable[str], outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
+    """The report for people, safe to print whatever the model calls its layers: HEADLINE, ROWS on what changed, what
+    was left alone and why, and the OUTPUTS that were written."""
+    yield visible(f"{plan.source.name}: {headline}")
+    yield from map(visible, rows)
+    if plan.left_alone:
+        yield "left alone:"
+        yield from map(visible, table([[entry.layer, entry.reason] for entry in plan.left_alone]))
+    for note in _notes(plan):
+        yield visible(f"note: {note}")
+    if outputs:
+        yield visible(f"{'would write' if dry_run else 'wrote'} {', '.join(outputs)}")
+
+
+def documented(
+    plan: Plan,
+    changes: Mapping[str, Any],
+    outputs: dict[str, str | None],
+    dry_run: bool,
+    verification: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The same for programs: CHANGES are what the command tells of them, VERIFICATION is what was proven, where that
+    was asked for."""
+    return {
+        "caffe_fcn": __version__,
+        "net": plan.source.name,
+        "format": plan.source.format,
+        "weights": plan.weights.path if plan.weights else None,
+        "outputs": outputs,
+        "dry_run": dry_run,
+        **changes,
+        "left_alone": [{"layer": entry.layer, "type": entry.type, "reason": entry.reason} for entry in plan.left_alone],
+        "missing_weights": list(plan.before.missing) if plan.weights else [],
+        "copied_layers": list(plan.before.foreign) if plan.weights else [],
+        "notes": _notes(plan),
+        "verification": verification,
+    }
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows indented, columns aligned."""
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width]
+        yield ("  " + "  ".join(cells)).rstrip()
+
+
+def _notes(plan: Plan) -> list[str]:
+    notes = list(plan.notes)
+    if plan.source.format != "V2":
+        notes.append(f"the file was in Caffe's old format {plan.source.format}; what is written is in the current one")
+    foreign = plan.before.foreign
+    if foreign:
+        shown = ", ".join(foreign[:4]) + (", ..." if len(foreign) > 4 else "")
+        layers = "1 layer of the caffemodel is" if len(foreign) == 1 else f"{len(foreign)} layers of the caffemodel are"
+        notes.append(f"{layers} not in the net, and copied untouched: {shown}")
+    return notes
