@@ -25,6 +25,7 @@ LISTS = {
     "engines/opencv_rules.py": "what OpenCV computes",
     "onnx/elementwise.py": "lowerings",
     "onnx/lowering.py": "reasons for no lowering",
+    "passes/fold/affine.py": "functions for each type that the pass folds",
     "proofs/columns.py": "functions for each type that need numpy",
 }
 

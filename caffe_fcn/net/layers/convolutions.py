@@ -156,6 +156,7 @@ def _outputs(layer: Message) -> int:
 _CONVOLUTION = WINDOW._replace(
     shape=convolution,
     params=convolution_params,
+    linear=True,
     bottoms=SOME,
     tops=SOME,
     fillers=weight_and_bias("convolution_param"),

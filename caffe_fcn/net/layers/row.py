@@ -137,6 +137,9 @@ class LayerType(NamedTuple):
     shapes; none where that is not known."""
     old_axes: tuple[int, ...] = ()
     """How many axes each parameter blob has, which files of the time when every blob had four fill up in front."""
+    linear: bool = False
+    """Whether each value of a top is a sum of values of the bottom, each times a weight of the first parameter blob,
+    and of the bias of its channel, where there is one."""
     measured: Callable[[Sequence[Shape]], Collection[int]] = none_measured
     """Which parameter blobs of these shapes are measured in training, and not learned."""
 

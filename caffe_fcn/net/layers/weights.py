@@ -223,6 +223,7 @@ ROWS: dict[str, LayerType] = {
         bvlc=True,
         shape=inner_product,
         params=inner_product_params,
+        linear=True,
         bottoms=ONE,
         tops=ONE,
         fillers=weight_and_bias("inner_product_param"),

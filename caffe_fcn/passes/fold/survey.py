@@ -12,11 +12,6 @@ from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
 from caffe_fcn.passes.fold.affine import AFFINE, Obstacle, Why
 from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp, linear_param
 
-LINEAR = frozenset(
-    {"Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution", "InnerProduct", *DECONVOLUTIONS}
-)
-"""The types that take up what is folded."""
-
 _TOLD = frozenset({*AFFINE, "Dropout", "Split"})
 """The types that are told of where they stay."""
 
@@ -113,7 +108,7 @@ class Folding:
             return fault
         if (before := self.graph.producer[bottom]).index in self.left:
             return Obstacle(Why.FOLLOWS_LEFT, (before.name,))
-        if maker.type not in LINEAR:
+        if not row_of(maker.type).linear:
             return Obstacle(Why.FOLLOWS, (maker.name, maker.type))
         if fault := self.barred.get(maker.index) or self._fault(maker):
             return fault
