@@ -1,7 +1,8 @@
 """How messages name options: as the caller gives them.
 
 Who uses the command line gives `--input-size 451x451`, and who uses the library gives `input_size=(451, 451)`. So no
-message spells an option itself: it names it by `option`, with the value as data. The words are the library's unless a
+message spells an option itself. What to do next is a `Hint`, which holds options and commands as data and spells them
+when it is shown; inside other texts, `option` and `command` spell one at once. The words are the library's unless a
 command runs, which says so by `as_command`.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 Value = bool | int | float | str | Collection[int] | Collection[str] | Mapping[str, Collection[int] | Collection[str]]
 """A flag, a number, a word, extents such as H×W, several words, or shapes by blob, where letters stand for extents."""
@@ -43,21 +45,62 @@ def as_command(options: Collection[str]) -> Iterator[None]:
         _options = before
 
 
+class Option(NamedTuple):
+    """An option by its NAME, spelt with underscores, and a VALUE for it, if there is one to advise."""
+
+    name: str
+    value: Value | None = None
+
+    def __str__(self) -> str:
+        """`--input-size 451x451` in a command, `input_size=(451, 451)` in the library, where a keyword without a value
+        stands in backquotes."""
+        if _options is None:
+            return _keyword(KEYWORDS.get(self.name, self.name), self.value)
+        flag = "--" + self.name.replace("_", "-")
+        return " ".join(f"{flag} {shlex.quote(word)}" for word in _words(self.value)) or flag
+
+
+class Command(NamedTuple):
+    """A command, and the names of OPTIONS that it has, whatever command runs."""
+
+    name: str
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`caffe-fcn verify --tolerance`, in the library `verify(tolerance=...)`, each in backquotes."""
+        if _options is None:
+            keywords = (f"{KEYWORDS.get(each, each)}=..." for each in self.options)
+            return f"`{self.name}({', '.join(keywords) or '...'})`"
+        return f"`{' '.join(['caffe-fcn', self.name, *map(option, self.options)])}`"
+
+
+class Hint(NamedTuple):
+    """What to do next: PARTS of a sentence, of which those that a caller can give are data."""
+
+    parts: tuple[str | Option | Command, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
+
+    @property
+    def advised(self) -> tuple[Option | Command, ...]:
+        """The options and commands in it."""
+        return tuple(part for part in self.parts if not isinstance(part, str))
+
+
+def advise(*parts: str | Option | Command | Hint) -> Hint:
+    """The hint that PARTS make; those of other hints join them."""
+    return Hint(tuple(one for part in parts for one in (part.parts if isinstance(part, Hint) else (part,))))
+
+
 def option(name: str, value: Value | None = None) -> str:
-    """The option NAME, spelt with underscores, with VALUE if that is told: `--input-size 451x451` in a command,
-    `input_size=(451, 451)` in the library, where a keyword without a value stands in backquotes."""
-    if _options is None:
-        return _keyword(KEYWORDS.get(name, name), value)
-    flag = "--" + name.replace("_", "-")
-    return " ".join(f"{flag} {shlex.quote(word)}" for word in _words(value)) or flag
+    """The option NAME, spelt with underscores, with VALUE if that is told, as the caller gives it."""
+    return str(Option(name, value))
 
 
 def command(name: str, *options: str) -> str:
-    """The command NAME with OPTIONS that it has, whatever command runs: `caffe-fcn verify --tolerance`, in the library
-    `verify(tolerance=...)`."""
-    if _options is None:
-        return f"`{name}({', '.join(f'{KEYWORDS.get(each, each)}=...' for each in options) or '...'})`"
-    return f"`{' '.join(['caffe-fcn', name, *map(option, options)])}`"
+    """The command NAME with OPTIONS that it has, as the caller gives it."""
+    return str(Command(name, options))
 
 
 def offered(name: str) -> bool:

@@ -321,7 +321,7 @@ def test_weights_that_are_no_numbers_are_not_loaded(lenet: Path) -> None:
     net = caffe_fcn.read_net("net.prototxt")
     with (
         open_weights("net.caffemodel") as weights,
-        pytest.raises(WeightsError, match="layer 'ip2', blob 0: expected numbers"),
+        pytest.raises(WeightsError, match='layer "ip2", blob 0: expected numbers'),
     ):
         caffe_fcn.load(net, weights)
 

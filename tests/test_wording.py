@@ -81,13 +81,17 @@ def test_what_a_command_lacks_is_not_offered() -> None:
 
 def named() -> Iterator[tuple[str, str]]:
     """The options that the package names in messages, and the module that does."""
-    functions = {"option": 0, "offered": 0, "command": 1, "check_maps": 1}
+    functions = {"option": 0, "Option": 0, "offered": 0, "command": 1, "check_maps": 1}
     for path in (ROOT / "caffe_fcn").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
                 for each in node.args[functions[node.func.id] :][: None if node.func.id == "command" else 1]:
                     if isinstance(each, ast.Constant):
                         yield str(each.value), path.name
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Command":
+                for each in node.args[1:]:
+                    if isinstance(each, ast.Tuple):
+                        yield from ((ast.literal_eval(name), path.name) for name in each.elts)
 
 
 @pytest.mark.thorough

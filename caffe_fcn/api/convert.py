@@ -121,7 +121,7 @@ class Conversion:
         _check_names(output, output_weights)
         paths = [os.fspath(path) for path in (output, output_weights) if path is not None]
         if output_weights is not None and self.plan.weights is None:
-            raise SurgeryError(f"{self.plan.source.name}: converted without weights, so there are none to write")
+            raise SurgeryError("converted without weights, so there are none to write", source=self.plan.source.name)
         inputs = [self.plan.source.name, *([self.plan.weights.path] if self.plan.weights else [])]
         check_outputs(paths, inputs, force=force)
         text, weights = (None if path is None else os.fspath(path) for path in (output, output_weights))

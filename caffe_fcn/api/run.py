@@ -220,8 +220,10 @@ class Prediction:
         if len(found) != 1:
             names = ", ".join(repr(each.output.name) for each in results)
             raise EngineError(
-                f"{self.source}: expected one output, found {names}; see `blobs` of the prediction, or choose one "
-                "with `blobs`"
+                source=self.source,
+                expected="one output",
+                found=names,
+                hint="see `blobs` of the prediction, or choose one with `blobs`",
             )
         return found[0]
 
@@ -231,7 +233,9 @@ class Prediction:
 
         output = self._result.output
         if not output.of_classes:
-            raise EngineError(f"{self.source}: {output.name!r} holds no scores of classes; see `blobs` for its numbers")
+            raise EngineError(
+                f"{output.name!r} holds no scores of classes", source=self.source, hint="see `blobs` for its numbers"
+            )
         return self.blobs[output.name]
 
     def _check_map(self, what: str) -> None:
@@ -240,7 +244,7 @@ class Prediction:
         result = self._result
         if not result.levels:
             shape = show(result.output.shape)
-            raise EngineError(f"{self.source}: {result.output.name!r} is {shape}, and no map to make {what} of")
+            raise EngineError(f"{result.output.name!r} is {shape}, and no map to make {what} of", source=self.source)
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,7 +24,7 @@ def directory(name: str) -> Iterator[None]:
         except OSError as error:
             raise output_error(name, error) from error
         if not path.is_dir():
-            raise OutputError(f"{name}: expected a directory to write into, found a file; name another")
+            raise OutputError(source=name, expected="a directory to write into", found="a file", hint="name another")
         yield
     finally:
         for each in missing:

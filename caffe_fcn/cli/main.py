@@ -150,6 +150,11 @@ def _end_like_an_interrupt(*names: str) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line on ARGUMENTS and return the exit code. No exception leaves it."""
+    with as_command(()):
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = app.main(expanded(arguments), prog_name=_NAME, complete_var=_COMPLETE, standalone_mode=False)
         if sys.stdout is not None:

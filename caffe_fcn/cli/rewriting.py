@@ -222,7 +222,9 @@ def _verifier(
     from caffe_fcn.report.verifier import Verifier
 
     if weights is None or files.out_weights is None:
-        raise SurgeryError(f"{source.name}: --verify needs weights, found none; give them, or leave --verify out")
+        raise SurgeryError(
+            "--verify needs weights, found none", source=source.name, hint="give them, or leave --verify out"
+        )
     return Verifier(source, weights, (files.out, files.out_weights), selection, engine)
 
 

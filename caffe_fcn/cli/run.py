@@ -218,8 +218,9 @@ def _job(
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
         names = ", ".join(repr(output.name) for output in model.outputs)
         raise EngineError(
-            f"{model.source}: --output {asked.output} holds one blob, found {names}; use .npz, or choose one with "
-            "--blob"
+            f"--output {asked.output} holds one blob, found {names}",
+            source=model.source,
+            hint="use .npz, or choose one with --blob",
         )
     heat = labelled = None
     if asked.heatmap is not None:

@@ -37,14 +37,16 @@ def _pictures(word: str) -> Iterator[str]:
     if os.path.isdir(word):
         names = sorted(name for name in os.listdir(word) if os.path.splitext(name)[1].lower() in SUFFIXES)
         if not names:
-            raise PictureError(f"{word}: expected a folder with pictures, found none ({', '.join(sorted(SUFFIXES))})")
+            raise PictureError(
+                source=word, expected="a folder with pictures", found=f"none ({', '.join(sorted(SUFFIXES))})"
+            )
         yield from (os.path.join(word, name) for name in names)
     elif any(each in word for each in "*?[") and not os.path.lexists(word):
         import glob
 
         found = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
         if not found:
-            raise PictureError(f"{word}: expected pictures, found no file that is called so")
+            raise PictureError(source=word, expected="pictures", found="no file that is called so")
         yield from found
     else:
         yield word

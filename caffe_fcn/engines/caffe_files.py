@@ -33,7 +33,7 @@ from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.splitting import TYPE, Split, parts_of, split_layer, unique_name
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 _IMAGE = 4
 """The axes that a blob of images has."""
@@ -86,8 +86,9 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Read
         shape = scope.shapes.blobs[blob]
         if not isinstance(shape, tuple):
             raise ShapeError(
-                f"{scope.graph.source}: the shape of {blob.name!r} is unknown; "
-                f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
+                f"the shape of {blob.name!r} is unknown",
+                source=scope.graph.source,
+                hint=advise("give it with ", Option("input_shape", {blob.name: "NCHW"})),
             )
         fed = schema.LayerParameter(name=blobs[blob], type="Input", top=[blobs[blob]])
         fed.input_param.shape.add(dim=shape)
@@ -236,8 +237,11 @@ def _write_weights(
         other = next((blob.dtype for blob in record.blobs if blob.dtype not in dialect.dtypes), None)
         if other is not None:
             raise EngineError(
-                f"{weights.path}: layer {record.name!r}: expected values of {' or '.join(dialect.dtypes)}, found "
-                f"{other}, which this engine does not support; use {option('engine', 'onnxruntime')}"
+                source=weights.path,
+                layer=record.name,
+                expected=f"values of {' or '.join(dialect.dtypes)}",
+                found=f"{other}, which this engine does not support",
+                hint=advise("use ", Option("engine", "onnxruntime")),
             )
         tensors: list[Tensor] = [stored(weights.source, blob) for blob in record.blobs]
         if not dialect.scalars:
@@ -284,7 +288,7 @@ def _values_of_forks(layer: ProtobufMessage) -> list[str]:
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:
     """Raise EngineError, naming every layer, where ENGINE would run the net in SCOPE otherwise than Caffe does."""
     if reason := refusal(scope.graph) or no_number(scope.graph) or crops.refusal(scope.graph, scope.shapes):
-        raise EngineError(f"{scope.graph.source}: {reason}")
+        raise EngineError(reason, source=scope.graph.source)
     found = []
     for node in scope.graph.nodes:
         if node.bottoms:
@@ -293,6 +297,7 @@ def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], st
     if found:
         told = "; ".join(found)
         raise EngineError(
-            f"{scope.graph.source}: {engine} does not compute the same as Caffe: {told}; "
-            f"use {option('engine', 'onnxruntime')}"
+            f"{engine} does not compute the same as Caffe: {told}",
+            source=scope.graph.source,
+            hint=advise("use ", Option("engine", "onnxruntime")),
         )

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 
 from caffe_fcn.engines.protocol import Array, Dims
 from caffe_fcn.errors import EngineError, ShapeError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 _KEPT = 9
 """Sizes of inputs whose shapes are kept: tiles of a picture at its corners, along its sides and inside."""
@@ -46,8 +45,10 @@ class Sizes:
             shape = found[blob]
             if not isinstance(shape, tuple):
                 node = self._scope.graph.producer[blob]
-                place = f'{self._scope.graph.source}: "{printable(node.name)}" ({printable(node.type)})'
-                raise ShapeError(f"{place}: the shape of {blob.name!r} is unknown: {shape.reason}")
+                error = ShapeError(f"the shape of {blob.name!r} is unknown: {shape.reason}")
+                source = self._scope.graph.source
+                error.locate(source=source, layer=node.name, layer_type=node.type, index=node.index)
+                raise error
             made[blob] = shape
         return made
 
@@ -60,7 +61,7 @@ class Sizes:
             refuse_empty(self._scope.graph, shapes)
             misfit = other_parameters(self._scope.graph, self._scope.shapes, shapes)
             if misfit is not None:
-                raise EngineError(f"{self._scope.graph.source}: at this input size, {misfit}")
+                raise EngineError(f"at this input size, {misfit}", source=self._scope.graph.source)
             if len(self._made) == _KEPT:
                 self._made.pop(next(iter(self._made)))
             self._made[key] = shapes
@@ -85,8 +86,8 @@ def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape, co
         expected = (*expected[:counted], array.shape[counted], *expected[counted + 1 :])
     if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:
         raise EngineError(
-            f"{engine} computes {blob.name!r} with the shape {show(tuple(array.shape))}, but in Caffe it is "
-            f"{show(expected)}; use "
-            f"{option('engine', 'onnxruntime')}"
+            f"{engine} computes {blob.name!r} with the shape {show(tuple(array.shape))}, but in Caffe "
+            f"it is {show(expected)}",
+            hint=advise("use ", Option("engine", "onnxruntime")),
         )
     return array.reshape(expected)

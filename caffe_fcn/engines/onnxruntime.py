@@ -24,7 +24,7 @@ from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.net.shapes import show
 from caffe_fcn.onnx.graph import OnnxGraph, Value
 from caffe_fcn.onnx.lowering import Lowered, lower
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 _CPU = "CPUExecutionProvider"
 _GPU = tuple(f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "MIGraphX", "Dml", "CoreML"))
@@ -64,8 +64,9 @@ def gpu_provider() -> str:
     found = next((name for name in _GPU if name in there), None)
     if found is None:
         raise EngineError(
-            f"{option('gpu', True)}: the installed onnxruntime has no GPU support ({', '.join(there)}); "
-            f"pip install onnxruntime-gpu instead, or leave {option('gpu')} out"
+            f"the installed onnxruntime has no GPU support ({', '.join(there)})",
+            place=Option("gpu", True),
+            hint=advise("pip install onnxruntime-gpu instead, or leave ", Option("gpu"), " out"),
         )
     return found
 
@@ -116,9 +117,9 @@ class OnnxRuntime:
             session = package.InferenceSession(path, options, providers)
         if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
             raise EngineError(
-                f"{option('gpu', True)}: onnxruntime cannot use {self.provider} here; "
-                f"install the GPU's driver and libraries, "
-                f"or leave {option('gpu')} out"
+                f"onnxruntime cannot use {self.provider} here",
+                place=Option("gpu", True),
+                hint=advise("install the GPU's driver and libraries, or leave ", Option("gpu"), " out"),
             )
         return OnnxRuntimeSession(lowered, session)
 
@@ -174,7 +175,7 @@ class OnnxRuntimeSession(LoweredSession):
             if array.shape != expected[blob]:
                 raise EngineError(
                     f"onnxruntime computes {blob.name!r} with the shape {show(array.shape)}, but in Caffe it "
-                    f"is {show(expected[blob])}; "
-                    "this is a defect of caffe-fcn, please report it with the prototxt"
+                    f"is {show(expected[blob])}",
+                    hint="this is a defect of caffe-fcn, please report it with the prototxt",
                 )
         return {blob.name: array for blob, array in zip(blobs, made, strict=True)}

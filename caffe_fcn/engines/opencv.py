@@ -19,7 +19,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 _INSTALL = "pip install 'opencv-python-headless==4.*'"
 _SILENT = 0
@@ -103,8 +103,8 @@ class OpenCvSession:
             place = self._scope.graph.producer[blob].tops.index(blob)
             if place >= len(tops[layers[blob]]):
                 raise EngineError(
-                    f"OpenCV does not return {blob.name!r}, top {place} of its layer; "
-                    f"use {option('engine', 'onnxruntime')}"
+                    f"OpenCV does not return {blob.name!r}, top {place} of its layer",
+                    hint=advise("use ", Option("engine", "onnxruntime")),
                 )
             top = tops[layers[blob]][place]
             if self._scope.graph.producer[blob].type == "DetectionOutput":
@@ -131,7 +131,9 @@ def _call(scope: Scope, what: str, cv2: Any, function: Callable[[], Any]) -> Any
     """What FUNCTION returns. Raises EngineError where OpenCV does not do WHAT it is to do."""
     made, told = _tried(cv2, function)
     if told is not None:
-        raise EngineError(f"{scope.graph.source}: OpenCV {what}: {told}; use {option('engine', 'onnxruntime')}")
+        raise EngineError(
+            f"OpenCV {what}: {told}", source=scope.graph.source, hint=advise("use ", Option("engine", "onnxruntime"))
+        )
     return made
 
 
@@ -184,7 +186,9 @@ def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None
     if reason is not None and node is not None:
         place = f'"{printable(node.name)}" ({printable(node.type)})'
         raise EngineError(
-            f"{scope.graph.source}: OpenCV cannot run the net: {place}: {reason}; use {option('engine', 'onnxruntime')}"
+            f"OpenCV cannot run the net: {place}: {reason}",
+            source=scope.graph.source,
+            hint=advise("use ", Option("engine", "onnxruntime")),
         )
 
 

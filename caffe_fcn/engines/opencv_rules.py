@@ -16,7 +16,7 @@ from caffe_fcn.net.layers.windows import convolution_windows, pooling_windows, r
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 COMPARED = frozenset(
     "ConvolutionDepthwise DepthwiseConvolution DetectionOutput "
@@ -235,12 +235,10 @@ RULES = (
 
 
 def or_opencv(error: LoweringError) -> LoweringError:
-    """ERROR told again; where OpenCV has all layer types that are lacking, with that."""
-    more = ""
+    """ERROR; where OpenCV has all layer types that are lacking, its hint names that too."""
     if error.lacking and COMPARED.issuperset(error.lacking):
         *first, last = sorted(error.lacking)
         types = f"{', '.join(first)} and {last}" if first else last
-        more = f", or use {option('engine', 'opencv')}, which supports {types}"
-    told = LoweringError(f"{error}{more}")
-    told.lacking = error.lacking
-    return told
+        before = (error.hint, ", or ") if error.hint else ()
+        error.hint = advise(*before, "use ", Option("engine", "opencv"), f", which supports {types}")
+    return error

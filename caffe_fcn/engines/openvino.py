@@ -21,7 +21,7 @@ from caffe_fcn.errors import EngineError, ExtraError, LoweringError, missing
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.onnx.lowering import Lowered, lower
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 _INSTALL = "pip install 'caffe-fcn[openvino]'"
 _TELEMETRY = "openvino_telemetry"
@@ -93,7 +93,9 @@ def _failures_told(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise EngineError(f"OpenVINO cannot {what}: {reason}; use {option('engine', 'onnxruntime')}") from error
+        raise EngineError(
+            f"OpenVINO cannot {what}: {reason}", hint=advise("use ", Option("engine", "onnxruntime"))
+        ) from error
 
 
 class OpenVinoSession(LoweredSession):

@@ -80,18 +80,23 @@ def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> 
     missing = [name for name in expected if name not in given]
     if unknown or missing:
         wanted, found = (", ".join(map(repr, names)) or "none" for names in (expected, given))
-        raise EngineError(f"expected the inputs {wanted}, found {found}")
+        raise EngineError(expected=f"the inputs {wanted}", found=str(found))
     arrays: dict[str, Array] = {}
     for name, dims in expected.items():
         try:
             array = np.asarray(given[name], dtype=np.float32, order="C")
         except (TypeError, ValueError) as error:
-            raise EngineError(f"input {name!r}: expected an array of numbers, found none: {error}") from error
+            raise EngineError(
+                place=f"input {name!r}", expected="an array of numbers", found=f"none: {error}"
+            ) from error
         if not _fits(array.shape, dims):
             shown = "×".join("any" if extent is None else str(extent) for extent in dims)
             found = "×".join(map(str, array.shape)) or "a scalar"
             raise EngineError(
-                f"input {name!r}: expected {shown}, found {found}; resize it, or load the net for this shape"
+                place=f"input {name!r}",
+                expected=str(shown),
+                found=str(found),
+                hint="resize it, or load the net for this shape",
             )
         arrays[name] = array
     return arrays

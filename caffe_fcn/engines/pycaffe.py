@@ -26,7 +26,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Node
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 _DIALECT = ReaderDialect(
     ("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR"))
@@ -77,7 +77,7 @@ class PyCaffe:
             except EndedError as error:
                 raise _ended(scope, "loaded the net", error, _at_work(scope, written, error.log)) from error
             except _CaffeError as error:
-                raise EngineError(f"{scope.graph.source}: Caffe cannot load the net: {error}") from error
+                raise EngineError(f"Caffe cannot load the net: {error}", source=scope.graph.source) from error
         return PyCaffeSession(scope, written, caffe)
 
 
@@ -118,7 +118,7 @@ class PyCaffeSession:
         except EndedError as error:
             raise _ended(self._scope, "ran the net", error) from error
         except _CaffeError as error:
-            raise EngineError(f"{self._scope.graph.source}: Caffe cannot run the net: {error}") from error
+            raise EngineError(f"Caffe cannot run the net: {error}", source=self._scope.graph.source) from error
         return {
             blob.name: as_caffe_makes_it("Caffe", blob, made[names[blob]], shape, self._counted.get(blob))
             for blob, shape in expected.items()
@@ -162,7 +162,7 @@ def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> Engin
     """Caffe ended itself while it did WHAT to the net in SCOPE, at the layer PLACE if that is known."""
     last = _last(error.log)
     told = f"{place}Caffe aborted while it {what}, {error.how}{last and f': {last}'}"
-    return EngineError(f"{scope.graph.source}: {told}; use {option('engine', 'onnxruntime')}")
+    return EngineError(told, source=scope.graph.source, hint=advise("use ", Option("engine", "onnxruntime")))
 
 
 def _last(log: Sequence[str]) -> str:

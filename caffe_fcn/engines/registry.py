@@ -8,7 +8,7 @@ from dataclasses import replace
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Engine
 from caffe_fcn.errors import EngineError
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 
 def _onnxruntime(use: EngineOptions) -> Engine:
@@ -51,7 +51,8 @@ def _refuse_others(name: str, use: EngineOptions) -> None:
     ):
         if asked:
             raise EngineError(
-                f"the engine {name} {reason}; use {option('engine', 'onnxruntime')}, or leave {option(flag)} out"
+                f"the engine {name} {reason}",
+                hint=advise("use ", Option("engine", "onnxruntime"), ", or leave ", Option(flag), " out"),
             )
 
 
@@ -70,7 +71,7 @@ def engine(use: EngineOptions, *, brief: bool = False) -> Engine:
     Raises EngineError for a name that is none and where there is no GPU, ExtraError where a package is not
     installed."""
     if use.engine not in ENGINES:
-        raise EngineError(f"expected an engine, one of {', '.join(ENGINES)}, found {use.engine!r}")
+        raise EngineError(expected=f"an engine, one of {', '.join(ENGINES)}", found=f"{use.engine!r}")
     if brief and use.engine == EngineOptions.engine:
         use = replace(use, low_memory=True)
     return ENGINES[use.engine](use)

@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO
 from caffe_fcn.engines.caffe_worker import read, read_arrays, write
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.errors import EngineError
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 _PATIENCE = 2.0
 """Seconds that a process has to end by itself."""
@@ -53,7 +53,9 @@ class Worker:
     def __init__(self, script: str, environment: Mapping[str, str]) -> None:
         if not sys.executable:
             raise EngineError(
-                f"expected the path of Python in sys.executable, found none; use {option('engine', 'onnxruntime')}"
+                expected="the path of Python in sys.executable",
+                found="none",
+                hint=advise("use ", Option("engine", "onnxruntime")),
             )
         self._log: IO[bytes] = tempfile.TemporaryFile(prefix="caffe-fcn-")  # noqa: SIM115
         asked, told, life = os.pipe(), os.pipe(), os.pipe()

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from caffe_fcn.errors import OutputError
 from caffe_fcn.files.interruption import uninterrupted
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 """What to tell of the errors of a file system that takes no more."""
@@ -213,11 +213,14 @@ def _is_one_file(one: str, other: str) -> bool:
 
 def _failed(output: OutputFile, error: BaseException, lost: Collection[OutputFile]) -> OutputError:
     """The error of OUTPUT that got no name; LOST are those that could not be put back."""
-    told = output_error(output.path, error) if isinstance(error, OSError) else OutputError(f"{output.path}: {error!r}")
+    failed = OutputError(f"{error!r}", source=output.path)
+    if isinstance(error, OSError):
+        failed = output_error(output.path, error)
     for each in lost:
         where = f"the old file is {each.aside}" if each.aside else "remove it"
-        told = OutputError(f"{told}; {each.path} is already the new file and cannot be put back: {where}")
-    return told
+        before = (failed.hint, "; ") if failed.hint else ()
+        failed.hint = advise(*before, f"{each.path} is already the new file and cannot be put back: {where}")
+    return failed
 
 
 def check_outputs(
@@ -236,11 +239,13 @@ def check_outputs(
         for other in inputs:
             if _same(name, os.fspath(other)):
                 raise OutputError(
-                    f"{name}: the output is the same file as the input {os.fspath(other)}; choose another name"
+                    f"the output is the same file as the input {os.fspath(other)}",
+                    source=name,
+                    hint="choose another name",
                 )
         for other in names[:position]:
             if _same(name, other):
-                raise OutputError(f"{name}: the same file as the output {other}; choose another name")
+                raise OutputError(f"the same file as the output {other}", source=name, hint="choose another name")
         _check_place(name, force)
 
 
@@ -248,14 +253,16 @@ def _check_place(name: str, force: bool) -> None:
     """Refuse an output that cannot be made where it belongs."""
     final = os.path.realpath(name)
     if not name or os.path.isdir(final) or name.endswith(os.sep):
-        raise OutputError(f"{name or 'the output'}: expected a file name, found a directory; add a file name")
+        raise OutputError(f"{name or 'the output'}: expected a file name, found a directory", hint="add a file name")
     if _is_special(name):
         return
     directory = os.path.dirname(final)
     if not os.path.isdir(directory):
-        raise OutputError(f"{name}: the directory {os.path.dirname(name) or directory} does not exist; create it first")
+        raise OutputError(
+            f"the directory {os.path.dirname(name) or directory} does not exist", source=name, hint="create it first"
+        )
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise OutputError(f"{name}: the directory {directory} is not writable; choose another place")
+        raise OutputError(f"the directory {directory} is not writable", source=name, hint="choose another place")
     try:
         os.lstat(name)
     except FileNotFoundError:
@@ -263,7 +270,11 @@ def _check_place(name: str, force: bool) -> None:
     except OSError as error:
         raise output_error(name, error) from error
     if not force:
-        raise OutputError(f"{name}: already exists; overwrite it with {option('force', True)} or choose another name")
+        raise OutputError(
+            "already exists",
+            source=name,
+            hint=advise("overwrite it with ", Option("force", True), " or choose another name"),
+        )
 
 
 def _is_special(path: str) -> bool:
@@ -286,13 +297,19 @@ def _same(one: str, other: str) -> bool:
 def output_error(name: str, error: OSError, needed: int | None = None) -> OutputError:
     """What to tell about an OSError of writing NAME, which NEEDED so many bytes in all."""
     if error.errno in FULL:
-        return OutputError(f"{name}: {FULL[error.errno]}{_room(needed)}; free some space or choose another place")
+        return OutputError(
+            f"{FULL[error.errno]}{_room(needed)}", source=name, hint="free some space or choose another place"
+        )
     if error.errno == errno.EFBIG:
         size = f" of {needed:,} bytes" if needed is not None else ""
-        return OutputError(f"{name}: a file{size} is larger than the file system or `ulimit -f` allows")
+        return OutputError(f"a file{size} is larger than the file system or `ulimit -f` allows", source=name)
     if isinstance(error, FileExistsError):
-        return OutputError(f"{name}: already exists; overwrite it with {option('force', True)} or choose another name")
-    return OutputError(f"{name}: cannot be written: {error.strerror or error}; choose another place")
+        return OutputError(
+            "already exists",
+            source=name,
+            hint=advise("overwrite it with ", Option("force", True), " or choose another name"),
+        )
+    return OutputError(f"cannot be written: {error.strerror or error}", source=name, hint="choose another place")
 
 
 def _room(needed: int | None) -> str:

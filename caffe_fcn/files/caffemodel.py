@@ -142,7 +142,7 @@ class WeightFile:
             raise ValueError(f"start, stop: expected 0 <= start <= stop <= {blob.count}, found {start} and {stop}")
         if stop > blob.count:
             found = f"only {blob.count:,}; {_DAMAGED}"
-            raise CaffemodelError(f"{self.path}: offset {blob.span.start}: expected {stop:,} values, found {found}")
+            raise CaffemodelError(source=self.path, place=blob.span.start, expected=f"{stop:,} values", found=found)
         values = read_stored(self.source, blob.values, start, stop)
         return values.astype("float32" if blob.dtype in ("float16", "float32") else "float64", copy=False)
 
@@ -174,11 +174,13 @@ def open_caffemodel(path: str | os.PathLike[str], name: str | None = None) -> We
 def _check_kind(source: Source) -> None:
     """Refuse, by their first bytes, files that are surely something else."""
     if not source.size:
-        raise CaffemodelError(f"{source.path}: expected a caffemodel, found an empty file; download it again")
+        raise CaffemodelError(
+            source=source.path, expected="a caffemodel", found="an empty file", hint="download it again"
+        )
     start = source.read(0, min(source.size, HEAD))
     kind = "an HDF5 file; open it with `open_weights`" if start.startswith(_HDF5) else kind_of(start)
     if kind is not None:
-        raise CaffemodelError(f"{source.path}: expected a binary caffemodel, found {kind}")
+        raise CaffemodelError(source=source.path, expected="a binary caffemodel", found=kind)
 
 
 def _guess_kind(source: Source) -> str | None:
@@ -198,7 +200,8 @@ class _Indexer:
         self.reader = Reader(source.peek)
         self.headers = 0
         self.layers: list[LayerRecord] = []
-        self.layer = ""
+        self.layer: str | None = None
+        """The name of the layer that is being read, as far as it is known; "" before its name is."""
 
     def index(self) -> WeightFile:
         """The index of the whole file."""
@@ -207,7 +210,7 @@ class _Indexer:
             for part in self.reader.fields(0, self.source.size):
                 if part.number in _LAYERS and part.wire == LEN:
                     self.layers.append(self._layer(part))
-                    self.layer = ""
+                    self.layer = None
                 else:
                     others.append(Span(part.start, part.end))
             if not self.layers:
@@ -226,13 +229,20 @@ class _Indexer:
     def _error(self, error: WireError) -> CaffemodelError:
         """What to tell about bytes that are not as expected."""
         if not self.layers and (kind := _guess_kind(self.source)):
-            return CaffemodelError(f"{self.source.path}: expected a binary caffemodel, found {kind}")
-        place = f"{self.source.path}: offset {error.offset}" + (f" ({self.layer})" if self.layer else "")
-        return CaffemodelError(f"{place}: expected {error.expected}, found {error.found}; {_DAMAGED}")
+            return CaffemodelError(source=self.source.path, expected="a binary caffemodel", found=kind)
+        nameless = f"offset {error.offset} (layer {len(self.layers) + 1})"
+        return CaffemodelError(
+            source=self.source.path,
+            place=nameless if self.layer == "" else error.offset,
+            layer=self.layer or None,
+            expected=error.expected,
+            found=error.found,
+            hint=_DAMAGED,
+        )
 
     def _layer(self, record: WireField) -> LayerRecord:
         """The layer in field RECORD of the net."""
-        self.layer = f"layer {len(self.layers) + 1}"
+        self.layer = ""
         form = _LAYERS[record.number]
         headers, blobs = self._split(form, Span(record.payload, record.end))
         raw = self._header(span for span, nested in headers if not nested)
@@ -246,7 +256,7 @@ class _Indexer:
                 blobs += found
             header.layer.MergeFrom(self._parse("V0LayerParameter", self._header(inside), record.start))
         name = header.layer.name if form == "V0" else header.name
-        self.layer = f'layer "{name}"'
+        self.layer = name
         return LayerRecord(name, form, header, tuple(blobs), Span(record.start, record.end), raw)
 
     def _split(self, form: Format, span: Span) -> tuple[list[tuple[Span, bool]], list[BlobRecord]]:
@@ -274,7 +284,7 @@ class _Indexer:
     def _remember_name(self, part: WireField) -> None:
         """Keep a layer's name for errors within it, however garbled or long it is."""
         name = self.source.read(part.payload, min(part.end, part.payload + 80)).decode("utf-8", "backslashreplace")
-        self.layer = f'layer "{"".join(c if c.isprintable() else "?" for c in name)}"'
+        self.layer = "".join(c if c.isprintable() else "?" for c in name)
 
     def _header(self, spans: Iterable[Span]) -> bytes:
         """The bytes at SPANS, which all headers together may not have too many of."""

@@ -18,7 +18,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.errors import CaffemodelError, WeightsError, missing
+from caffe_fcn.errors import CaffemodelError, WeightsError, located, missing
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.blobs import HDF5, ITEM_SIZE, BlobRecord, Piece, Run, Values
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
@@ -102,11 +102,13 @@ def _damage_told(name: str) -> Iterator[None]:
     try:
         yield
     except BlockingIOError as error:
-        raise CaffemodelError(f"{name}: another program is writing to it; try again when it has finished") from error
+        raise CaffemodelError(
+            "another program is writing to it", source=name, hint="try again when it has finished"
+        ) from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CaffemodelError(
-            f"{name}: expected HDF5 weights, found a damaged file ({reason}); download it again"
+            source=name, expected="HDF5 weights", found=f"a damaged file ({reason})", hint="download it again"
         ) from error
 
 
@@ -122,24 +124,24 @@ class _GroupWalk:
         data = self._item(file, _DATA, _DATA) if _DATA in file else None
         if not isinstance(data, self.h5py.Group):
             inside = ", ".join(map(str, itertools.islice(file, 4))) or "nothing"
-            raise self._error(f"expected a group {_DATA!r}, as Caffe writes it, found {inside}")
+            raise self._error(expected=f"a group {_DATA!r}, as Caffe writes it", found=inside)
         found: list[_Found] = []
         layers = list(self._groups(data, "", 0, found))
         if not layers:
-            raise self._error(f"expected layers in the group {_DATA!r}, found none")
+            raise self._error(expected=f"layers in the group {_DATA!r}", found="none")
         return layers, found
 
     def _groups(self, group: Any, layer: str, depth: int, found: list[_Found]) -> Iterator[str]:
         """LAYER, whose group this is, and the layers in groups within it: names may have a slash in them."""
         if depth > _MAX_DEPTH:
-            raise self._error(f"expected at most {_MAX_DEPTH} nested groups, found more at {layer[:80]!r}")
+            raise self._error(expected=f"at most {_MAX_DEPTH} nested groups", found=f"more at {layer[:80]!r}")
         groups = []
         for key in group:
             self.seen += 1
             if self.seen > _MAX_OBJECTS:
-                raise self._error(f"expected at most {_MAX_OBJECTS:,} groups and datasets, found more")
+                raise self._error(expected=f"at most {_MAX_OBJECTS:,} groups and datasets", found="more")
             if not isinstance(key, str):
-                raise self._error(f"expected names in UTF-8, found {key[:80]!r}")
+                raise self._error(expected="names in UTF-8", found=f"{key[:80]!r}")
             path = f"{layer}/{key}" if layer else key
             item = self._item(group, key, path)
             if isinstance(item, self.h5py.Group):
@@ -147,7 +149,7 @@ class _GroupWalk:
             elif isinstance(item, self.h5py.Dataset) and layer:
                 found.append(self._dataset(layer, key, item))
             else:
-                raise self._error(f"expected the group of a layer, found {path[:80]!r}")
+                raise self._error(expected="the group of a layer", found=f"{path[:80]!r}")
         if layer and len(groups) < max(1, len(group)):
             yield layer
         for key in groups:
@@ -156,52 +158,63 @@ class _GroupWalk:
     def _item(self, group: Any, key: str, path: str) -> Any:
         """What GROUP holds as KEY, which messages call PATH, if it is there and nowhere else."""
         if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
-            raise self._error(f"{path[:80]!r} is a link to another place; links are not followed; repack the file")
+            raise self._error(
+                f"{path[:80]!r} is a link to another place; links are not followed", hint="repack the file"
+            )
         return group[key]
 
     def _dataset(self, layer: str, key: str, dataset: Any) -> _Found:
         """DATASET as blob KEY of LAYER, checked."""
         if key not in _POSITIONS:
-            raise self._error(f"layer {layer[:80]!r}: expected blobs called 0, 1, ..., found {key[:80]!r}")
-        place = f"layer {layer[:80]!r}, blob {key}"
+            raise self._error(layer=layer[:80], expected="blobs called 0, 1, ...", found=f"{key[:80]!r}")
+        with located(layer=layer[:80], place=f"blob {key}"):
+            return self._checked(layer, _POSITIONS[key], dataset)
+
+    def _checked(self, layer: str, position: int, dataset: Any) -> _Found:
         shape, dtype = dataset.shape, dataset.dtype
         if shape is None or len(shape) > _MAX_AXES:
-            raise self._error(f"{place}: expected a shape of at most {_MAX_AXES} axes, found {shape}")
+            raise self._error(expected=f"a shape of at most {_MAX_AXES} axes", found=f"{shape}")
         if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
-            raise self._error(f"{place}: expected floating point numbers, found {dtype}")
+            raise self._error(expected="floating point numbers", found=f"{dtype}")
         size = prod(shape) * dtype.itemsize
         layout = dataset.id.get_create_plist()
-        self._check_storage(place, dataset, layout, size)
+        self._check_storage(dataset, layout, size)
         # Not by dtype: that is the one which numbers of any kind are read as, bfloat16 included.
         kinds = (self.h5py.h5t.IEEE_F32LE, self.h5py.h5t.IEEE_F64LE)
         like_caffe = any(dataset.id.get_type().equal(kind) for kind in kinds)
         plain = like_caffe and layout.get_layout() == self.h5py.h5d.CONTIGUOUS
         offset = dataset.id.get_offset() if plain and size else None
         if offset is not None and offset + size > self.size:
-            raise self._error(f"{place}: expected {size:,} bytes at offset {offset:,}, found the end of the file")
+            raise self._error(expected=f"{size:,} bytes at offset {offset:,}", found="the end of the file")
         item = 8 if dtype.itemsize == 8 else 4
-        return _Found(layer, _POSITIONS[key], shape, item, 0 if plain and not size else offset)
+        return _Found(layer, position, shape, item, 0 if plain and not size else offset)
 
-    def _check_storage(self, place: str, dataset: Any, layout: Any, size: int) -> None:
+    def _check_storage(self, dataset: Any, layout: Any, size: int) -> None:
         """Refuse SIZE bytes of values that are elsewhere, or nowhere, or cost more to read than a file can mean."""
         if layout.get_layout() == self.h5py.h5d.VIRTUAL or layout.get_external_count():
-            raise self._error(f"{place}: its values are in another file, which is not opened; repack the file")
+            raise self._error("its values are in another file, which is not opened", hint="repack the file")
         for code in (layout.get_filter(index)[0] for index in range(layout.get_nfilters())):
             if not self.h5py.h5z.filter_avail(code):
-                raise self._error(
-                    f"{place}: its values are compressed with a filter that is not installed (filter {code})"
-                )
+                raise self._error(f"its values are compressed with a filter that is not installed (filter {code})")
         stored = dataset.id.get_storage_size()
         self.values += size
         if size > stored * _MAX_RATIO or self.values > self.size * _MAX_RATIO:
-            raise self._error(f"{place}: expected {size:,} bytes of values, found {stored:,}; the file is incomplete")
+            raise self._error(expected=f"{size:,} bytes of values", found=f"{stored:,}", hint="the file is incomplete")
         chunks, item = dataset.chunks, dataset.dtype.itemsize
         if chunks and (prod(chunks) * item > _MAX_CHUNK or reads(dataset.shape, chunks) > _MAX_READS):
             shown = "×".join(map(str, chunks))
-            raise self._error(f"{place}: its chunks ({shown} values) are too large; repack the file with h5repack")
+            raise self._error(f"its chunks ({shown} values) are too large", hint="repack the file with h5repack")
 
-    def _error(self, message: str) -> CaffemodelError:
-        return CaffemodelError(f"{self.name}: {message}")
+    def _error(
+        self,
+        told: str | None = None,
+        *,
+        layer: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> CaffemodelError:
+        return CaffemodelError(told, source=self.name, layer=layer, expected=expected, found=found, hint=hint)
 
 
 def _record(found: _Found, offset: int) -> BlobRecord:
@@ -313,38 +326,48 @@ def _plan(weights: WeightFile, layers: Sequence[Entry], name: str) -> tuple[list
         _check_name(name, layer)
         if entry.tensors and layer in holders:
             raise WeightsError(
-                f"{name}: two layers named {layer!r} have weights, but HDF5 can hold only one of them; rename one"
+                f"two layers named {layer!r} have weights, but HDF5 can hold only one of them",
+                source=name,
+                layer=layer,
+                hint="rename one",
             )
         groups[layer] = None
         holders.update([layer] if entry.tensors else [])
         for index, tensor in enumerate(entry.tensors):
             if tensor.kept is None or not tensor.kept.blob.absent:
-                _check_tensor(tensor, f"{weights.path}: layer {layer!r}, blob {index}")
+                with located(source=weights.path, layer=layer, place=f"blob {index}"):
+                    _check_tensor(tensor)
                 planned.append(_Planned(layer, index, tensor))
     return list(groups), planned
 
 
-def _check_tensor(tensor: Tensor, place: str) -> None:
-    """Raise WeightsError where TENSOR, which messages call PLACE, cannot be a dataset."""
-    check_count(tensor, place)
+def _check_tensor(tensor: Tensor) -> None:
+    """Raise WeightsError where TENSOR cannot be a dataset."""
+    check_count(tensor)
     if not tensor.dtype.startswith("float"):
-        raise WeightsError(f"{place}: expected floating point numbers for HDF5, found {tensor.dtype}")
+        raise WeightsError(expected="floating point numbers for HDF5", found=tensor.dtype)
     count = tensor.size // ITEM_SIZE[tensor.dtype]
     if prod(tensor.shape) != count:
         shown = "×".join(map(str, tensor.shape)) or "a single value"
-        raise WeightsError(f"{place}: expected values for its shape, {shown}, found {count:,}")
+        raise WeightsError(expected=f"values for its shape, {shown}", found=f"{count:,}")
 
 
 def _check_name(name: str, layer: str) -> None:
     """Raise WeightsError for a layer whose name cannot be a group's."""
     if "/" in layer:
         raise WeightsError(
-            f"{name}: the slash in the layer name {layer!r} would make nested groups in HDF5, which Caffe does "
-            "not find; "
-            "write a .caffemodel instead"
+            f"the slash in the layer name {layer!r} would make nested groups in HDF5, which Caffe does not find",
+            source=name,
+            layer=layer,
+            hint="write a .caffemodel instead",
         )
     if layer in ("", ".") or "\0" in layer:
-        raise WeightsError(f"{name}: HDF5 cannot hold a layer named {layer!r}; write a .caffemodel instead")
+        raise WeightsError(
+            f"HDF5 cannot hold a layer named {layer!r}",
+            source=name,
+            layer=layer,
+            hint="write a .caffemodel instead",
+        )
 
 
 def _lay_out(h5py: Any, path: str | os.PathLike[str], layers: list[str], blobs: list[_Planned]) -> list[int]:

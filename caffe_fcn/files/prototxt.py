@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, NoReturn
 
-from caffe_fcn.errors import PrototxtError
+from caffe_fcn.errors import PrototxtError, TextPlace
 from caffe_fcn.files.literals import printable, string_end, visible
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.recognition import kind_of
@@ -138,10 +138,9 @@ class Document:
         source = self.text[start : len(self.text) if end < 0 else end].rstrip("\r").lstrip("\ufeff")
         column -= self.text.startswith("\ufeff") and line == 1
         shown, at = _window(source, column - 1)
-        message, shown = visible(message), visible(shown.replace("\t", " "))
-        error = PrototxtError(f"{visible(self.name)}:{line}:{column}: {message}\n  {shown}\n  {' ' * at}^")
-        error.place, error.reason = (line, column), message
-        raise error
+        shown = visible(shown.replace("\t", " "))
+        excerpt = f"  {shown}\n  {' ' * at}^"
+        raise PrototxtError(visible(message), source=self.name, place=TextPlace(line, column), excerpt=excerpt)
 
     def with_edits(self, edits: Iterable[TextEdit]) -> Document:
         """The document after EDITS, which must not overlap; those at one place apply in the order given."""
@@ -173,10 +172,10 @@ def decode(data: bytes, name: str) -> str:
     surely another one."""
     kind = kind_of(data[:HEAD])
     if kind is not None:
-        raise PrototxtError(f"{visible(name)}: expected a prototxt (text), found {kind}")
+        raise PrototxtError(source=name, expected="a prototxt (text)", found=kind)
     if is_binary(data):
-        hint = "a binary file; if it is the caffemodel, give the prototxt first, then the weights"
-        raise PrototxtError(f"{visible(name)}: expected a prototxt (text), found {hint}")
+        hint = "if it is the caffemodel, give the prototxt first, then the weights"
+        raise PrototxtError(source=name, expected="a prototxt (text)", found="a binary file", hint=hint)
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -35,4 +35,4 @@ def refuse_others(head: bytes, name: str) -> None:
     weights."""
     kind = kind_of(head)
     if kind is not None:
-        raise CaffemodelError(f"{name}: expected a prototxt or weights, found {kind}")
+        raise CaffemodelError(source=name, expected="a prototxt or weights", found=kind)

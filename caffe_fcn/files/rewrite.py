@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from caffe_fcn import schema
-from caffe_fcn.errors import WeightsError
+from caffe_fcn.errors import WeightsError, located
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.blobs import RAW_TYPES, DType
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
@@ -129,7 +129,8 @@ def _layer_parts(weights: WeightFile, entry: Entry) -> list[Part]:
     parts: list[Part] = [_header_bytes(entry)]
     name = entry.name if entry.record is None else entry.record.name
     for position, tensor in enumerate(entry.tensors):
-        inner = blob_parts(tensor, f'{weights.path}: layer "{name}", blob {position}')
+        with located(source=weights.path, layer=name, place=f"blob {position}"):
+            inner = blob_parts(tensor)
         parts += [prefix(_BLOBS, size_of(inner)), *inner]
     return [prefix(_LAYER, size_of(parts)), *parts]
 
@@ -148,11 +149,11 @@ def _header_bytes(entry: Entry) -> bytes:
     return carry_unknown(record.raw, header)
 
 
-def blob_parts(tensor: Tensor, place: str) -> list[Part]:
-    """The message of a blob, which messages call PLACE."""
+def blob_parts(tensor: Tensor) -> list[Part]:
+    """The message of a blob."""
     kept = tensor.kept
     if kept is None:
-        check_count(tensor, place)
+        check_count(tensor)
         number = _DATA.get(tensor.dtype, _RAW)
         kind = b"" if number in _DATA.values() else _varint_field(_RAW_TYPE, RAW_TYPES.index(tensor.dtype))
         return [_shape_field(tensor.shape), kind, prefix(number, tensor.size), tensor]
@@ -160,9 +161,9 @@ def blob_parts(tensor: Tensor, place: str) -> list[Part]:
         return [Stretch(kept.source, *kept.blob.span)]
     if kept.blob.absent:
         raise WeightsError(
-            f"{place}: its values are stored in a layer that shares it; give the prototxt, which names that layer"
+            "its values are stored in a layer that shares it", hint="give the prototxt, which names that layer"
         )
-    check_count(tensor, place)
+    check_count(tensor)
     return [_shape_field(tensor.shape), *_fields(kept, kept.values)]
 
 
@@ -192,13 +193,13 @@ def _varint_field(number: int, value: int) -> bytes:
     return encode_varint(number << 3 | VARINT) + encode_varint(value)
 
 
-def check_count(tensor: Tensor, place: str) -> None:
-    """Raise WeightsError unless TENSOR, at PLACE, has as many values as its shape asks for."""
+def check_count(tensor: Tensor) -> None:
+    """Raise WeightsError unless TENSOR has as many values as its shape asks for."""
     expected = math.prod(tensor.shape)
     if tensor.counts != {expected}:
         shape = "×".join(map(str, tensor.shape))
         raise WeightsError(
-            f"{place}: expected {expected:,} values for the shape {shape}, "
-            f"found {', '.join(f'{count:,}' for count in sorted(tensor.counts))}; do these weights belong to "
-            "another net?"
+            expected=f"{expected:,} values for the shape {shape}",
+            found=", ".join(f"{count:,}" for count in sorted(tensor.counts)),
+            hint="do these weights belong to another net?",
         )

@@ -44,13 +44,13 @@ class Source:
             self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise CaffemodelError(f"{self.path}: cannot be opened: {reason}") from error
+            raise CaffemodelError(f"cannot be opened: {reason}", source=self.path) from error
         status = os.fstat(self.fd)
         self.size = status.st_size
         if not stat.S_ISREG(status.st_mode):
             self.close()
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device; save it to a file first"
-            raise CaffemodelError(f"{self.path}: expected a caffemodel, found {kind}")
+            raise CaffemodelError(source=self.path, expected="a caffemodel", found=kind)
 
     def __enter__(self) -> Source:
         return self
@@ -80,12 +80,12 @@ class Source:
     def read_into(self, view: memoryview, offset: int) -> None:
         """Fill VIEW, of bytes, with what the file holds from OFFSET on."""
         if self.fd < 0:
-            raise CaffemodelError(f"{self.path}: its values cannot be read, because the file has been closed")
+            raise CaffemodelError("its values cannot be read, because the file has been closed", source=self.path)
         while view:
             try:
                 count = os.preadv(self.fd, [view], offset)
             except OSError as error:
-                raise CaffemodelError(f"{self.path}: offset {offset}: cannot be read: {error.strerror}") from error
+                raise CaffemodelError(f"cannot be read: {error.strerror}", source=self.path, place=offset) from error
             if not count:
                 raise self.shrunk(offset)
             view, offset = view[count:], offset + count
@@ -93,4 +93,4 @@ class Source:
     def shrunk(self, offset: int) -> CaffemodelError:
         """The error of a file that ends at OFFSET, before the size it had when it was opened."""
         found = f"its end; it had {self.size:,} bytes when it was opened"
-        return CaffemodelError(f"{self.path}: offset {offset}: expected more data, found {found}; try again")
+        return CaffemodelError(source=self.path, place=offset, expected="more data", found=str(found), hint="try again")

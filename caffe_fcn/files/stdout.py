@@ -39,6 +39,6 @@ def to_stdout(data: bytes) -> None:
 def stdout() -> TextIO:
     """Stdout, with nothing left in Python's buffer. Raises OutputError where it is closed."""
     if sys.stdout is None:
-        raise OutputError("stdout: expected an open stream, found it closed; name a file instead")
+        raise OutputError("stdout: expected an open stream, found it closed", hint="name a file instead")
     sys.stdout.flush()
     return sys.stdout

@@ -63,8 +63,11 @@ def _check_whole(path: str, record: LayerRecord) -> None:
     gap = next((position for position, blob in enumerate(record.blobs) if blob.absent), None)
     if gap is not None:
         raise WeightsError(
-            f"{path}: layer {record.name!r}: expected a blob {gap}, found later ones only, and no layer with blobs "
-            "that the net shares with it; are these the weights of another net?"
+            source=path,
+            layer=record.name,
+            expected=f"a blob {gap}",
+            found="later ones only, and no layer with blobs that the net shares with it",
+            hint="are these the weights of another net?",
         )
 
 

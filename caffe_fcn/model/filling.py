@@ -170,7 +170,9 @@ def refuse_lacking(weights: WeightFile, nodes: Iterable[tuple[Node, Sequence[Sha
     held = {record.name for record in weights.layers if record.blobs}
     found = [_supply(node, params, {}) for node, params in nodes if params and node.name not in held]
     if found:
-        raise WeightsError(f"{weights.path}: holds no weights for {words_of(found)}; give weights that hold them")
+        raise WeightsError(
+            f"holds no weights for {words_of(found)}", source=weights.path, hint="give weights that hold them"
+        )
 
 
 def completed(weights: WeightFile, found: Iterable[Supply]) -> WeightFile:

@@ -11,7 +11,7 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from caffe_fcn.errors import WeightsError
+from caffe_fcn.errors import WeightsError, located
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.net.graph import Graph, Node
@@ -89,7 +89,8 @@ def check_fit(weights: WeightFile, graphs: Sequence[tuple[Graph, Shapes]], *, la
                 expected = shapes.params.get(node.index)
                 if node.index < 0 or expected is None:
                     continue
-                _check_layer(weights.path, node, record, shapes, expected)
+                with located(source=weights.path, layer=node.name, layer_type=node.type, index=node.index):
+                    _check_layer(node, record, shapes, expected)
                 if row_of(node.type).bvlc:
                     other_axes.update(_other_axes(record, expected))
                 if node.type == "BatchNorm" and len(expected) > _BATCH_NORM:
@@ -102,34 +103,36 @@ def _check_belong(
 ) -> None:
     """Raise WeightsError where the weights hold nothing for any layer of the net."""
     if not records:
-        raise WeightsError(f"{weights.path}: expected trained weights, found layers without any blobs")
+        raise WeightsError(source=weights.path, expected="trained weights", found="layers without any blobs")
     if records.keys().isdisjoint(node.name for graph, _ in graphs for node in graph.nodes):
         raise WeightsError(
-            f"{weights.path}: none of its layers ({some(records)}) is in the net; are these the weights of another net?"
+            f"none of its layers ({some(records)}) is in the net",
+            source=weights.path,
+            hint="are these the weights of another net?",
         )
 
 
-def _check_layer(path: str, node: Node, record: LayerRecord, shapes: Shapes, expected: Sequence[Shape]) -> None:
+def _check_layer(node: Node, record: LayerRecord, shapes: Shapes, expected: Sequence[Shape]) -> None:
     """Raise WeightsError unless the blobs of RECORD are those that NODE has in the net."""
-    place = f"{path}: layer {node.name!r} ({node.type})"
     bottoms = [shapes.blobs[blob] for blob in node.bottoms]
     layouts = layouts_of(node.layer, bottoms) or [expected]
     found = [blob.shape for blob in record.blobs]
     if len(found) not in map(len, layouts):
         counts = " or ".join(str(count) for count in sorted(set(map(len, layouts))))
         raise WeightsError(
-            f"{place}: expected {counts} blobs ({_all(expected)}), found {len(found)} ({_all(found)}); "
-            "are these the weights of another net?"
+            expected=f"{counts} blobs ({_all(expected)})",
+            found=f"{len(found)} ({_all(found)})",
+            hint="are these the weights of another net?",
         )
     if len(found) != len(expected):  # no layout has these shapes: tell it of the first that has so many
         expected = next(layout for layout in layouts if len(layout) == len(found))
     for position, (blob, shape) in enumerate(zip(record.blobs, expected, strict=True)):
-        _check_blob(f"{place}, blob {position}", blob, shape)
+        _check_blob(f"blob {position}", blob, shape)
     if len(matching(layouts, found)) > 1:
         raise WeightsError(
-            f"{place}: its {len(found)} blobs can be in two orders, the statistics first or the scale first, and with "
-            "one channel their shapes do not tell which; say `scale_bias: true` in its batch_norm_param if the "
-            "statistics are first"
+            f"its {len(found)} blobs can be in two orders, the statistics first or the scale first, and with one "
+            "channel their shapes do not tell which",
+            hint="say `scale_bias: true` in its batch_norm_param if the statistics are first",
         )
 
 
@@ -137,13 +140,17 @@ def _check_blob(place: str, blob: BlobRecord, shape: Shape) -> None:
     """Raise WeightsError unless BLOB has the values of SHAPE in their order."""
     if blob.count != prod(shape):
         raise WeightsError(
-            f"{place}: expected {prod(shape):,} values ({show(shape)}), found {blob.count:,} ({show(blob.shape)}); "
-            "are these the weights of another net, or is the input size another?"
+            place=place,
+            expected=f"{prod(shape):,} values ({show(shape)})",
+            found=f"{blob.count:,} ({show(blob.shape)})",
+            hint="are these the weights of another net, or is the input size another?",
         )
     if bare(blob.shape) != bare(shape):
         raise WeightsError(
-            f"{place}: expected {show(shape)}, found {show(blob.shape)}, which Caffe refuses; are these the weights of "
-            "another net, converted already, or stored with their axes in another order?"
+            place=place,
+            expected=show(shape),
+            found=f"{show(blob.shape)}, which Caffe refuses",
+            hint="are these the weights of another net, converted already, or stored with their axes in another order?",
         )
 
 

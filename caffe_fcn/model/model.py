@@ -145,6 +145,7 @@ def check_text(document: Document, planned: Message) -> None:
     read = interpret(document).net.SerializePartialToString(deterministic=True)
     if read != planned.SerializePartialToString(deterministic=True):
         raise SurgeryError(
-            f"{document.name}: the rewritten text does not read as the net it should; nothing was written; "
-            "this is a defect of caffe-fcn, please report it with the prototxt"
+            "the rewritten text does not read as the net it should; nothing was written",
+            source=document.name,
+            hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )

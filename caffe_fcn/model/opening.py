@@ -66,7 +66,7 @@ def open_inputs(
         if weights is not None:
             swapped = prototxt.is_text_file(weights)
             hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
-            raise PrototxtError(f"{opened.path}: expected a prototxt (text), found a binary file; {hint}")
+            raise PrototxtError(source=opened.path, expected="a prototxt (text)", found="a binary file", hint=hint)
         source = net_of_weights(opened, fork)
         stack.pop_all()
     return source, opened

@@ -14,7 +14,7 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.changes import Change, Decision, LeftAlone, NewLayer, Rewire
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 
 def merge(decisions: Mapping[str, tuple[Graph, Decision]], verb: str) -> Decision:
@@ -67,14 +67,16 @@ def _check_others(net: Message, own: Mapping[str, str], names: set[str], decisio
     taken += [name for name in (*decision.new_names.values(), *(layer.name for layer in added)) if name in names]
     if taken:
         raise SurgeryError(
-            f"the new name {taken[0]!r} is in use in another phase or stage; choose others with {option('suffix')}"
+            f"the new name {taken[0]!r} is in use in another phase or stage",
+            hint=advise("choose others with ", Option("suffix")),
         )
     for change in decision.changes:
         lost = [name for name in change.new_bottoms if name in decision.new_tops and name in own]
         if lost:
             raise SurgeryError(
-                f"{change.layer} reads {lost[0]!r}, which {own[lost[0]]} makes in another phase or stage under the old "
-                f"name; keep it with {option('suffix', '')}"
+                f"{change.layer} reads {lost[0]!r}, which {own[lost[0]]} makes in another phase or stage "
+                "under the old name",
+                hint=advise("keep it with ", Option("suffix", "")),
             )
 
 
@@ -92,8 +94,9 @@ def _disagree(change: Change, phase: str, theirs: Decision, other: str, verb: st
         )
     )
     raise SurgeryError(
-        f"layer {change.layer!r} is part of both phases, but they disagree on it: {phase}: {change.describe()}; "
-        f"{other}: {found}; {verb} for one phase with {option('phase', phase)}{change.way_round}"
+        f"layer {change.layer!r} is part of both phases, but they disagree on it: {phase}: "
+        f"{change.describe()}; {other}: {found}",
+        hint=advise(f"{verb} for one phase with ", Option("phase", phase), str(change.way_round)),
     )
 
 

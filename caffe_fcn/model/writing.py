@@ -111,7 +111,9 @@ def write_outputs(
 def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
     """Let CHECK see the files in TEMPS, the weights first. Raises OutputError where they are not both there."""
     if len(temps) < 2:
-        raise OutputError("the output: expected a net and weights in files, to be verified, found pipes; name files")
+        raise OutputError(
+            "the output: expected a net and weights in files, to be verified, found pipes", hint="name files"
+        )
     check(temps[1], temps[0])
 
 
@@ -121,7 +123,9 @@ def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progres
         _write_caffemodel(weights, output.fd, output.path, progress)
         return
     if output.temp is None:
-        raise OutputError(f"{output.path}: HDF5 is not written front to back, so no pipe will do; name a file")
+        raise OutputError(
+            "HDF5 is not written front to back, so no pipe will do", source=output.path, hint="name a file"
+        )
     from caffe_fcn.files.hdf5 import write_hdf5  # here, because few need it
 
     layers = weights.layers_for(output.path)
@@ -136,7 +140,7 @@ def _read_back_text(document: Document, temp: str, name: str) -> None:
     """Hold the new prototxt, at TEMP but to be called NAME, against DOCUMENT. Raises OutputError."""
     with reading(temp, name) as file:
         if file.read() != bytes(document):
-            raise OutputError(f"{name}: read back otherwise than it was written; check the disk")
+            raise OutputError("read back otherwise than it was written", source=name, hint="check the disk")
 
 
 def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
@@ -155,8 +159,10 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
         pairs = zip_longest(expected, found, fillvalue=nothing)
         (layer, blobs), (other, others) = next(pair for pair in pairs if pair[0] != pair[1])
         raise CaffemodelError(
-            f"{name}: expected to read back layer {layer!r} with blobs {blobs}, found {other!r} with {others}; "
-            "nothing was written; check the disk"
+            source=name,
+            expected=f"to read back layer {layer!r} with blobs {blobs}",
+            found=f"{other!r} with {others}",
+            hint="nothing was written; check the disk",
         )
 
 

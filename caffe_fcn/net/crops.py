@@ -20,7 +20,7 @@ from caffe_fcn.net.selection import graphs
 from caffe_fcn.net.shapes import Shapes, Unknown, infer_shapes
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 BOTH = "BVLC Caffe uses 0; forks before 2016 compute it from the geometry of the net: "
 """What an offset is that is not given, up to the number."""
@@ -56,8 +56,11 @@ def computed(net: Message, phases: Iterable[tuple[Graph, Shapes]], *, strict: bo
     if wrong and strict:
         source = next(graph.source for graph, _ in phases)
         raise NetError(
-            f"{source}: the geometry of the net gives no offset for a Crop: {_told(wrong)}; give the offset in "
-            f"crop_param, or use 0 as BVLC Caffe does, with {option('crop_offset', 'zero')}"
+            f"the geometry of the net gives no offset for a Crop: {_told(wrong)}",
+            source=source,
+            hint=advise(
+                "give the offset in crop_param, or use 0 as BVLC Caffe does, with ", Option("crop_offset", "zero")
+            ),
         )
     good = [each for each in readings if each.trouble is None]
     notes = [f"offsets of Crop layers, computed from the geometry of the net: {_told(good)}"] if good else []

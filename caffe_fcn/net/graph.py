@@ -210,9 +210,7 @@ class _Builder:
 
 def _error(source: str, layer: schema.Message, index: int, what: str) -> NetError:
     """A NetError about one LAYER."""
-    error = NetError(f'{source}: layer "{printable(layer.name)}" {what}')
-    error.index = index
-    return error
+    return NetError(f'layer "{printable(layer.name)}" {what}', source=source, layer=layer.name, index=index)
 
 
 def _state(net: schema.Message, phase: str, stages: Iterable[str], level: int | None) -> schema.Message:

@@ -259,7 +259,7 @@ class _Inquiry:
 
     def _error(self, part: _HeaderPart, what: str) -> NetError:
         kind = f" ({printable(part.type)})" if part.type else ""
-        return NetError(f"{self.path}: {part.place}{kind}: {what}; {next_step(self.readers)}")
+        return NetError(f"{part.place}{kind}: {what}", source=self.path, hint=next_step(self.readers))
 
 
 def _field(path: Sequence[str], number: int | None) -> str:

@@ -18,7 +18,7 @@ from caffe_fcn.net.rules import choices, named
 from caffe_fcn.net.shapes import Shape, channels_told, infer_shapes, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import command, option
+from caffe_fcn.wording import Command, Option, advise
 
 
 def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
@@ -35,15 +35,17 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
         except NetError as error:
             failures.append(error)
     if not found and source.from_weights:
-        raise NetError(f"{failures[0]}; the net inside the caffemodel is incomplete; give its prototxt too")
+        failures[0].hint = advise("the net inside the caffemodel is incomplete; give its prototxt too")
     if not found:
         raise failures[0]
     _check_stages(source, selection)
     if source.net.layer and not any(graph.nodes for graph in found.values()):
-        raise NetError(f"{source.name}: no layer is in the chosen phase, {' or '.join(found)}{choices(source.net)}")
+        raise NetError(
+            f"no layer is in the chosen phase, {' or '.join(found)}{choices(source.net)}", source=source.name
+        )
     unknown = [name for name in selection.given if not any(graph.latest(name) for graph in found.values())]
     if unknown:
-        raise NetError(f"{source.name}: a shape was given for {unknown[0]!r}, but the net has no such blob")
+        raise NetError(f"a shape was given for {unknown[0]!r}, but the net has no such blob", source=source.name)
     check_ignored(selection, source)
     return found
 
@@ -54,7 +56,7 @@ def _check_stages(source: SourceNet, selection: Selection) -> None:
     unknown = [stage for stage in selection.stages if stage not in known]
     if unknown:
         there = choices(source.net) if known else "; the file has none"
-        raise NetError(f"{source.name}: no layer has a rule for the stage {unknown[0]!r}{there}")
+        raise NetError(f"no layer has a rule for the stage {unknown[0]!r}{there}", source=source.name)
 
 
 def known_to(source: SourceNet, selection: Selection) -> Selection:
@@ -102,7 +104,16 @@ def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:
         ):
             continue
         raise ShapeError(
-            f"{name!r} is {show(shape)} in the file, but was given as {show(wanted)}; {option('input_shape')} is for "
-            "inputs without a shape in the file; to change the size, edit the file or use "
-            f"{command('convert', 'input_size')}"
+            f"{name!r} is {show(shape)} in the file, but was given as {show(wanted)}",
+            source=graph.source,
+            layer=maker.name,
+            layer_type=maker.type,
+            index=maker.index,
+            expected=show(shape),
+            found=show(wanted),
+            hint=advise(
+                Option("input_shape"),
+                " is for inputs without a shape in the file; to change the size, edit the file or use ",
+                Command("convert", ("input_size",)),
+            ),
         )

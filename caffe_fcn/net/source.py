@@ -98,7 +98,10 @@ def unforked(source: SourceNet, fork: str | None) -> SourceNet:
     """SOURCE, which is a prototxt. Raises NetError where somebody said which FORK has written it."""
     if fork is not None:
         raise NetError(
-            f"{source.name}: {option('fork')} applies only to a caffemodel without its prototxt, found a prototxt"
+            f"{option('fork')} applies only to a caffemodel without its prototxt, found a prototxt",
+            source=source.name,
+            expected="a caffemodel without its prototxt",
+            found="a prototxt",
         )
     return source
 
@@ -124,7 +127,7 @@ def net_of_weights(weights: WeightFile, fork: str | None = None) -> SourceNet:
     """
     if weights.bare:
         kind = "an HDF5 file" if weights.hdf5 else "this caffemodel"
-        raise NetError(f"{weights.path}: {kind} holds weights but no net; give the prototxt first")
+        raise NetError(f"{kind} holds weights but no net", source=weights.path, hint="give the prototxt first")
     inside = net_inside(weights, fork)
     source = interpret(prototxt.parse(inside.text, weights.path))
     lost = lost_fields(inside.lost, source.document, source.origins)
@@ -137,7 +140,7 @@ def refuse_lost(source: SourceNet) -> None:
     if field is not None:
         place = "the net" if field.layer is None else f"layer {printable(source.net.layer[field.layer].name)!r}"
         kind = "" if field.layer is None else f" ({printable(source.net.layer[field.layer].type)})"
-        raise NetError(f"{source.name}: {place}{kind}: {field.shown} {field.lost}; {next_step(field.forks)}")
+        raise NetError(f"{place}{kind}: {field.shown} {field.lost}", source=source.name, hint=next_step(field.forks))
 
 
 def interpret(document: Document) -> SourceNet:
@@ -201,13 +204,13 @@ def _check_is_net(document: Document, typed: Typed) -> None:
         )
     if not message.layer and not message.layers:
         if document.text.strip("\ufeff \t\r\n") == "":
-            raise NetError(f"{document.name}: expected a net, found an empty file")
+            raise NetError(source=document.name, expected="a net", found="an empty file")
         if typed.unknown:
             path, offset = typed.unknown[0]
             document.fail(
                 offset, f"expected a net, found no layers, and {path!r} is not a field of a net (is it a solver?)"
             )
-        raise NetError(f"{document.name}: expected a net, found no layers")
+        raise NetError(source=document.name, expected="a net", found="no layers")
 
 
 def _notes(document: Document, typed: Typed) -> tuple[str, ...]:

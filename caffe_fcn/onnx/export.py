@@ -102,16 +102,18 @@ def export(
     parts = lay_out(lowered.graph, told, doc=doc)
     if external or size_of(parts.model) > LIMIT:
         if path == STDOUT:
-            raise OutputError("stdout: the weights need a second file beside the model; name a file")
+            raise OutputError("stdout: the weights need a second file beside the model", hint="name a file")
         name = os.path.basename(path) + DATA_SUFFIX
         if os.fsencode(name) != as_utf8(name).encode():
             raise OutputError(
-                f"{path}: the name of the second file must be UTF-8 in ONNX, found other bytes; choose another name"
+                "the name of the second file must be UTF-8 in ONNX, found other bytes",
+                source=path,
+                hint="choose another name",
             )
         parts = lay_out(lowered.graph, told, as_utf8(name), doc=doc)
     planned = {path: parts.model, **({path + DATA_SUFFIX: parts.data} if parts.data else {})}
     if size_of(parts.model) > LIMIT:
-        raise OutputError(f"{path}: {size_of(parts.model):,} bytes without its weights, more than ONNX can hold")
+        raise OutputError(f"{size_of(parts.model):,} bytes without its weights, more than ONNX can hold", source=path)
     _write(planned, inputs, force, progress)
     return Exported(lowered, {name: size_of(made) for name, made in planned.items()})
 

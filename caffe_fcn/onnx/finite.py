@@ -31,8 +31,12 @@ def check_finite(weights: WeightFile, graph: Graph) -> None:
                 # Both are NaN where one value is, and then no comparison holds.
                 if not (float(values.min()) >= -_LARGEST and float(values.max()) <= _LARGEST):
                     raise WeightsError(
-                        f"{weights.path}: layer {record.name!r}, blob {position}: expected numbers, found NaN or "
-                        "infinity; the training diverged; use an earlier snapshot"
+                        source=weights.path,
+                        layer=record.name,
+                        place=f"blob {position}",
+                        expected="numbers",
+                        found="NaN or infinity",
+                        hint="the training diverged; use an earlier snapshot",
                     )
 
 

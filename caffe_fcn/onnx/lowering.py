@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from caffe_fcn.errors import LoweringError, ShapeError
+from caffe_fcn.errors import LoweringError, ShapeError, located
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.model.filling import refuse_lacking
@@ -26,7 +26,7 @@ from caffe_fcn.onnx.parameters import Parameters
 from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, find_lowering
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.onnx.sizes import Extents, InputAxis, batch_of, extents_with, known_shapes, mixed_items, possible_axes
-from caffe_fcn.wording import offered, option
+from caffe_fcn.wording import Option, advise, offered
 
 FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)
 """The modules that fill the registry when they are imported."""
@@ -87,13 +87,13 @@ def lower(
     """
     scope = choose_scope(graph, shapes, outputs)
     if reason := no_number(scope.graph):
-        raise LoweringError(f"{graph.source}: {reason}")
+        raise LoweringError(reason, source=graph.source)
     params = scope.shapes.params
     refuse_lacking(weights, [(node, params.get(node.index, ())) for node in scope.graph.nodes if node.index >= 0])
     walk = _LoweringWalk(scope, Parameters(weights), expand_lrn, separate)
     nominal = walk.run(Extents(dict(known_shapes(scope.shapes.blobs, scope.graph.producer)), {}, {}), ())
     if reason := refusal(scope.graph) or crops.refusal(scope.graph, scope.shapes):
-        raise LoweringError(f"{graph.source}: {reason}")
+        raise LoweringError(reason, source=graph.source)
     free, made, reasons = ((), nominal, ()) if fixed else _with_free_axes(walk, nominal)
     return Lowered(made, scope, free, reasons, scope.left_out)
 
@@ -129,11 +129,14 @@ def _check_shapes(scope: Scope) -> None:
         fed = [blob for blob in node.tops if blob in scope.inputs]
         for blob in fed or node.tops:  # of what is fed, only what is read
             shape = scope.shapes.blobs[blob]
-            place = f'{scope.graph.source}: blob "{blob.name}" of layer "{node.name}" ({node.type})'
-            if isinstance(shape, Unknown):
-                raise ShapeError(f"{place}: its shape is unknown: {shape.reason}; give it with {option('input_shape')}")
-            if 0 in shape:
-                raise ShapeError(f"{place}: has the shape {show(shape)} and no values; give another input size")
+            source, place = scope.graph.source, f'blob "{blob.name}"'
+            with located(source=source, layer=node.name, layer_type=node.type, index=node.index, place=place):
+                if isinstance(shape, Unknown):
+                    way = advise("give it with ", Option("input_shape"))
+                    raise ShapeError(f"its shape is unknown: {shape.reason}", hint=way)
+                if 0 in shape:
+                    way = advise("give another input size")
+                    raise ShapeError(f"it has the shape {show(shape)} and no values", hint=way)
 
 
 def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str]:
@@ -149,14 +152,22 @@ def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str
 def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
     """Why the layers of SCOPE cannot be lowered that are REFUSED: by their place in NODES, the reason."""
     many = "a layer is" if len(refused) == 1 else f"{len(refused)} layers are"
-    way = f"Ask for blobs before them ({option('blob')}) or cut" if offered("blob") else "Cut"
-    told = LoweringError(
-        f"{scope.graph.source}: {many} not supported by the ONNX exporter, which the default engine uses too: "
-        f"{'; '.join(_refusals(refused, nodes))}. {way} the net there"
+    way = advise("cut the net there")
+    if offered("blob"):
+        way = advise("ask for blobs before them (", Option("blob"), ") or ", way)
+    first = nodes[next(iter(refused))]
+    error = LoweringError(
+        f"{many} not supported by the ONNX exporter, which the default engine uses too: "
+        f"{'; '.join(_refusals(refused, nodes))}",
+        source=scope.graph.source,
+        layer=first.name,
+        layer_type=first.type,
+        index=first.index,
+        hint=way,
     )
     types = frozenset(nodes[place].type for place in refused)
-    told.lacking = frozenset() if any(map(find_lowering, types)) else types
-    return told
+    error.lacking = frozenset() if any(map(find_lowering, types)) else types
+    return error
 
 
 class _LoweringWalk:

@@ -37,8 +37,10 @@ class Parameters:
         blob = self._blob(node, position)
         if blob.count > MAX_READ:
             raise WeightsError(
-                f"{self._weights.path}: layer {node.name!r}: expected at most {MAX_READ:,} values in blob {position}, "
-                f"found {blob.count:,}"
+                source=self._weights.path,
+                layer=node.name,
+                expected=f"at most {MAX_READ:,} values in blob {position}",
+                found=f"{blob.count:,}",
             )
         values: Sequence[float] = self._weights.read_values(blob, 0, blob.count).tolist()
         return values

@@ -54,8 +54,10 @@ def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Sc
     outputs = _wanted(graph, nodes, wanted) if wanted and ALL not in wanted else _outputs(graph, nodes, known)
     if not outputs:
         raise LoweringError(
-            f"{graph.source}: expected a net with outputs, found none after leaving out losses, "
-            "measures and the layers that only they use; name the output blobs"
+            source=graph.source,
+            expected="a net with outputs",
+            found="none after leaving out losses, measures and the layers that only they use",
+            hint="name the output blobs",
         )
     kept = _needed(nodes, outputs)
     inputs = _inputs(kept)
@@ -128,7 +130,7 @@ def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> list[B
             found = ", ".join(map(repr, _nearest(name, made)))
             more = len(made) - _TOLD
             rest = f" and {more:,} more (see {command('inspect')})" if more > 0 else ""
-            raise LoweringError(f"{graph.source}: {name!r} {why}; expected one of {found}{rest}")
+            raise LoweringError(f"{name!r} {why}", source=graph.source, hint=f"expected one of {found}{rest}")
     return [made[name] for name in dict.fromkeys(names)]
 
 

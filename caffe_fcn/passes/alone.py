@@ -15,7 +15,7 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, carried_out
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 
 def alone(model: Model) -> Result:
@@ -32,14 +32,17 @@ def refuse_others(model: Model, verb: str) -> None:
     name, phases = model.source.name, list(model.graphs)
     if phases == ["TRAIN"]:
         raise SurgeryError(
-            f"{name}: {verb} is for nets in phase TEST, found one for TRAIN; choose with {option('phase', 'test')}"
+            f"{verb} is for nets in phase TEST, found one for TRAIN",
+            source=name,
+            hint=advise("choose with ", Option("phase", "test")),
         )
     others = _others(model)
     if len(phases) > 1 or others:
         found = f"{len(others)} of its layers are" if len(others) > 1 else "layers of it are"
         raise SurgeryError(
-            f"{name}: {verb} is for a net in phase TEST alone, and {found} for another phase or stage; "
-            f"{option('phase', 'test')} writes the TEST net alone"
+            f"{verb} is for a net in phase TEST alone, and {found} for another phase or stage",
+            source=name,
+            hint=advise(Option("phase", "test"), " writes the TEST net alone"),
         )
 
 

@@ -16,7 +16,7 @@ from caffe_fcn.net.images import image_inputs, known_shape
 from caffe_fcn.net.shapes import Shape, Shapes, refusals_since, show
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 
 def resize(model: Model, size: tuple[int, ...]) -> Result:
@@ -64,9 +64,9 @@ def _checked(
     refused = refusals_since((before, shapes), after)
     if refused:
         raise SurgeryError(
-            f"with {shown} Caffe would refuse the net: {refused[0].message}; "
-            "convert the deploy net, or first remove the layers that read labels; "
-            f"without {option('input_size')} the labels fit"
+            f"with {shown} Caffe would refuse the net: {refused[0].message}; convert the deploy net, "
+            "or first remove the layers that read labels",
+            hint=advise("without ", Option("input_size"), " the labels fit"),
         )
     return objection_notes(*after)
 
@@ -113,12 +113,12 @@ def _resized(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[Resize
     images = image_inputs(graph, shapes)
     images = [blob for blob in images if len(known_shape(shapes, blob)) >= 2 + len(size)]
     if not images:
-        raise SurgeryError(f"{option('input_size', size)}: the net has no input with {len(size)} spatial axes")
+        raise SurgeryError(f"the net has no input with {len(size)} spatial axes", place=Option("input_size", size))
     sizes = {known_shape(shapes, blob)[-len(size) :] for blob in images}
     if len(sizes) > 1:
         found = ", ".join(f"{blob.name!r} {_shown(known_shape(shapes, blob)[-len(size) :])}" for blob in images)
         raise SurgeryError(
-            f"{option('input_size', size)}: the net's inputs have different sizes: {found}; edit the file"
+            f"the net's inputs have different sizes: {found}", place=Option("input_size", size), hint="edit the file"
         )
     makers = {graph.producer[blob].index: graph.producer[blob] for blob in images}
     edits = []
@@ -135,10 +135,13 @@ def _check_resizable(node: Node, size: tuple[int, ...]) -> None:
     if node.layer.transform_param.crop_size and len(set(size)) == 1:
         return
     if node.layer.transform_param.crop_size:
-        raise SurgeryError(f"{option('input_size', size)}: layer {node.name!r} crops squares; give a square size")
+        raise SurgeryError(
+            f"layer {node.name!r} crops squares", place=Option("input_size", size), hint="give a square size"
+        )
     raise SurgeryError(
-        f"{option('input_size', size)}: layer {node.name!r} ({node.type}) does not say its size in the file; "
-        "change its data source instead"
+        f"layer {node.name!r} ({node.type}) does not say its size in the file",
+        place=Option("input_size", size),
+        hint="change its data source instead",
     )
 
 

@@ -107,8 +107,9 @@ def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
         scaled = meet(source, opened).fit.scaled
     if scaled:
         raise SurgeryError(
-            f"{names[1]}: layer {scaled[0]!r} still has a scale of its own; nothing was written; this is a defect of "
-            "caffe-fcn, please report it with the prototxt"
+            f"layer {scaled[0]!r} still has a scale of its own; nothing was written",
+            source=names[1],
+            hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
 
 
@@ -121,9 +122,10 @@ def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
         name, layer = opened.path, holds(opened)
     if layer is not None:
         raise NetError(
-            f"{name}: layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, for which BVLC Caffe has other "
-            "layers, so that text and weights change together: "
-            "`caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc`"
+            f"layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, for which BVLC Caffe has "
+            "other layers, so that text and weights change together: `caffe-fcn upgrade NET WEIGHTS "
+            "-o NEW_NET -w NEW_WEIGHTS --for bvlc`",
+            source=name,
         )
     if isinstance(opened, SourceNet) and any(each.type == BATCH_NORM for each in opened.net.layer):
         return ("whether its BatchNorm layers have a scale of their own, as in Intel's fork, only the weights tell",)
@@ -149,7 +151,7 @@ def upgrade(model: Model) -> Result:
     inputs = input_layer(source.written, source.name)
     if inputs is not None and not inputs.input_param.shape:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
-        raise NetError(f"{source.name}: {names} has no shape, so Caffe drops it; {SHAPE_HINT}")
+        raise NetError(f"{names} has no shape, so Caffe drops it", source=source.name, hint=SHAPE_HINT)
     net, origins = upgrade_with_origins(source.net, source=source.name)
     changes = tuple(Upgraded(-1, "", told) for told in _net_changes(source.written))
     return Result(
@@ -219,8 +221,9 @@ def _upgrade_weights(
     blobs = [blob for record in weights.layers for blob in record.blobs]
     if not hdf5 and any(blob.dialect is C3D for blob in blobs):
         raise NetError(
-            f"{weights.path}: weights of C3D 1.0, whose numbers stand for other layers and fields in BVLC Caffe; "
-            "convert them with their prototxt, or upgrade them to .caffemodel.h5, which holds values only"
+            "weights of C3D 1.0, whose numbers stand for other layers and fields in BVLC Caffe",
+            source=weights.path,
+            hint=("convert them with their prototxt, or upgrade them to .caffemodel.h5, which holds values only"),
         )
     if not weights.hdf5:
         net = _net_inside(weights)

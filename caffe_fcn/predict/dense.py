@@ -19,7 +19,7 @@ from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preprocessing import Preprocessing
 from caffe_fcn.predict.tiling import Reach, TileSpan, longest, obstacle, spans
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,19 +61,25 @@ def check_size(model: PictureNet, name: str, size: Size) -> None:
         if model.fits(size):
             way = option("input_shape", {model.feed: (*model.fed[:2], *size)})
             raise PictureError(
-                f"{name}: the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}, for which "
-                f"it has the same weights; load it for these with {way}"
+                f"the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}, for "
+                "which it has the same weights",
+                source=name,
+                hint=f"load it for these with {way}",
             )
         larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
         part = f", or take a part of it with {option('crop', 'center')}" if larger else ""
         raise PictureError(
-            f"{name}: expected {_pixels(model.nominal)}, the only size that the net takes, found {_pixels(size)}; "
-            f"bring it there with {option('resize', model.nominal)}{part}"
+            source=name,
+            expected=f"{_pixels(model.nominal)}, the only size that the net takes",
+            found=_pixels(size),
+            hint=advise("bring it there with ", Option("resize", model.nominal), str(part)),
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
         raise PictureError(
-            f"{name}: expected a picture of at least {_pixels(model.smallest)}, the least that the net takes, "
-            f"found {_pixels(size)}; make it larger with {option('resize')}, or leave out small {option('scales')}"
+            source=name,
+            expected=f"a picture of at least {_pixels(model.smallest)}, the least that the net takes",
+            found=_pixels(size),
+            hint=advise("make it larger with ", Option("resize"), ", or leave out small ", Option("scales")),
         )
 
 
@@ -94,12 +100,16 @@ def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None,
     reason, reach = obstacle_of(model, cells, size)
     if reach is None:
         if side is not None:
-            raise EngineError(f"{model.source}: cannot be run in tiles: {reason}; leave {option('tile')} out")
+            raise EngineError(
+                f"cannot be run in tiles: {reason}", source=model.source, hint=advise("leave ", Option("tile"), " out")
+            )
         return single._replace(why=reason) if needed > BUDGET else single
     axes = list(zip((first.rows, first.columns), reach, model.least, strict=True))
     most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
-        raise EngineError(f"{option('tile', side)}: expected at least {least} pixels, which one cell of the map needs")
+        raise EngineError(
+            f"expected at least {least} pixels, which one cell of the map needs", place=Option("tile", side)
+        )
     if side is None and size[0] * size[1] <= most * most:
         return single
     rows, columns = (tuple(spans(axis, reach, most, least)) for axis, reach, least in axes)
@@ -182,7 +192,9 @@ def _take(
         block = made[:, row.skip : row.skip + expected[0], column.skip : column.skip + expected[1]]
     if block.shape[1:] != expected:
         raise EngineError(
-            f"{model.source}: {name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, "
-            f"not {show(expected)} as was inferred; this is a defect of caffe-fcn, please report it with the prototxt"
+            f"{name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, not "
+            f"{show(expected)} as was inferred",
+            source=model.source,
+            hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
     into.write(*first, block)

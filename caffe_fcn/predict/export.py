@@ -25,7 +25,7 @@ from caffe_fcn.predict.labels import read_labels
 from caffe_fcn.predict.means import Mean, read_mean
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions
 from caffe_fcn.predict.preprocessing import mean_stated, transform_of
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 _COLOURS = 3
 _SHOWN = 4
@@ -148,7 +148,7 @@ def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Expor
         _check_mean(asked.mean, channels)
     if asked.rgb and _COLOURS not in channels.values():
         raise PictureError(
-            f"{option('swap_channels', True)}: expected a net that takes pictures of 3 channels, found none"
+            place=Option("swap_channels", True), expected="a net that takes pictures of 3 channels", found="none"
         )
     order = "RGB" if asked.rgb else "BGR"
     return Metadata(
@@ -168,7 +168,9 @@ def _channels(scope: Scope) -> dict[str, int]:
 
 def _check_mean(mean: Mean, channels: dict[str, int]) -> None:
     if not channels:
-        raise PictureError(f"mean {mean.name}: expected a net that takes pictures, found none; leave it out")
+        raise PictureError(
+            source=mean.name, role="mean", expected="a net that takes pictures", found="none", hint="leave it out"
+        )
     for count in channels.values():
         mean.check(count)
 
@@ -190,8 +192,10 @@ def _classes(scope: Scope) -> int:
     if len(set(found.values())) != 1:
         shown = ", ".join(f"{count} in {name!r}" for name, count in found.items()) or "none"
         raise LoweringError(
-            f"{scope.graph.source}: expected one count of classes for {option('labels')}, found {shown}; "
-            f"see {option('blob')}"
+            source=scope.graph.source,
+            expected=f"one count of classes for {option('labels')}",
+            found=shown,
+            hint=advise("see ", Option("blob")),
         )
     return next(iter(found.values()))
 

@@ -48,7 +48,9 @@ def _fed(net: Net) -> tuple[str, Shape]:
     pictures = {name: shape for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) == 4}
     if len(shapes) != 1 or not pictures:
         found = ", ".join(map(repr, shapes)) or "none"
-        raise EngineError(f"{net.graph.source}: expected one input N×C×H×W for pictures, found the inputs {found}")
+        raise EngineError(
+            source=net.graph.source, expected="one input N×C×H×W for pictures", found=f"the inputs {found}"
+        )
     return next(iter(pictures.items()))
 
 
@@ -72,12 +74,16 @@ def read_array(path: str | os.PathLike[str]) -> Array:
         raise
     except Exception as error:  # numpy has Python parse the header, which fails in many ways, and believes its shape
         reason = " ".join(str(error).split())[:120]
-        raise EngineError(f"{os.fspath(path)}: expected an array in a .npy file, found none ({reason})") from error
+        raise EngineError(
+            source=os.fspath(path), expected="an array in a .npy file", found=f"none ({reason})"
+        ) from error
     if not isinstance(array, np.ndarray):
-        raise EngineError(f"{os.fspath(path)}: expected one array in a .npy file, found an archive of them")
+        raise EngineError(source=os.fspath(path), expected="one array in a .npy file", found="an archive of them")
     if array.dtype.kind not in _KINDS or not array.size:
-        raise EngineError(f"{os.fspath(path)}: expected an array of numbers, found {array.size} of {array.dtype}")
+        raise EngineError(
+            source=os.fspath(path), expected="an array of numbers", found=f"{array.size} of {array.dtype}"
+        )
     numbers: Array = array.astype(np.float32)
     if not np.isfinite(numbers).all():
-        raise EngineError(f"{os.fspath(path)}: expected finite numbers, found NaN or infinity")
+        raise EngineError(source=os.fspath(path), expected="finite numbers", found="NaN or infinity")
     return numbers

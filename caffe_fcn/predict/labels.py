@@ -9,10 +9,10 @@ import os
 import re
 from dataclasses import dataclass
 
-from caffe_fcn.errors import PictureError
+from caffe_fcn.errors import PictureError, TextPlace
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.reading import reading
-from caffe_fcn.wording import nearest, option
+from caffe_fcn.wording import Option, advise, nearest
 
 _MOST_BYTES = 64 << 20
 _TOLD = 5
@@ -51,7 +51,9 @@ class Labels:
         if re.fullmatch(r"[0-9]{1,9}", wanted):
             if int(wanted) < self.count:
                 return int(wanted)
-            raise PictureError(f"class {wanted}: expected 0 to {self.count - 1}, the net has {self.count} classes")
+            raise PictureError(
+                f"expected 0 to {self.count - 1}, the net has {self.count} classes", place=f"class {wanted}"
+            )
         key = wanted.strip().lower()
         names = [name.lower() for name in self.names] if key else []
         exact = [index for index, name in enumerate(names) if name == key]
@@ -60,14 +62,18 @@ class Labels:
             return found[0]
         if found:
             some = ", ".join(map(str, found[:_TOLD])) + (", ..." if len(found) > _TOLD else "")
-            raise PictureError(f"class {wanted!r}: several are called so, {some}; say its number")
+            raise PictureError(f"several are called so, {some}", place=f"class {wanted!r}", hint="say its number")
         if not self.names:
             raise PictureError(
-                f"class {wanted!r}: expected a number, the names are not known; give them with {option('labels')}"
+                "expected a number, the names are not known",
+                place=f"class {wanted!r}",
+                hint=advise("give them with ", Option("labels")),
             )
         near = nearest(wanted, self.names, cutoff=0.3)
         hint = f"; did you mean {printable(near)!r}?" if near else "; or say its number"
-        raise PictureError(f"class {wanted!r}: expected a name from {self.source}, found none called so{hint}")
+        raise PictureError(
+            place=f"class {wanted!r}", expected=f"a name from {self.source}", found=f"none called so{hint}"
+        )
 
 
 def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
@@ -79,17 +85,25 @@ def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
     with reading(name) as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES or b"\0" in data:
-        raise PictureError(f"{name}: expected labels, one a line, found no text")
+        raise PictureError(source=name, expected="labels, one a line", found="no text")
     try:
         lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise PictureError(f"{name}:{line}: expected labels in UTF-8, found other bytes; convert the file") from error
+        raise PictureError(
+            source=name,
+            place=TextPlace(line),
+            expected="labels in UTF-8",
+            found="other bytes",
+            hint="convert the file",
+        ) from error
     while lines and not lines[-1].strip():
         lines.pop()
     if len(lines) != count:
         raise PictureError(
-            f"{name}: expected {count} labels, one a line for each class of the net, found {len(lines)}; "
-            "give the net's own"
+            source=name,
+            expected=f"{count} labels, one a line for each class of the net",
+            found=f"{len(lines)}",
+            hint="give the net's own",
         )
     return Labels(count, tuple(_SYNSET.sub("", line.strip(), count=1) for line in lines), name)

@@ -76,17 +76,23 @@ class Mean(NamedTuple):
             if self.shape:
                 hint = _transposition(self.shape, channels)
                 raise PictureError(
-                    f"mean {self.name}: expected {channels}×H×W, or {channels} values, for the channels that the net "
-                    f"takes, found {show(self.shape)}{hint}"
+                    source=self.name,
+                    role="mean",
+                    expected=f"{channels}×H×W, or {channels} values, for the channels that the net takes",
+                    found=f"{show(self.shape)}{hint}",
                 )
-            raise PictureError(f"mean {self.name}: expected {_count(channels)}, as the net takes, found {held}")
+            raise PictureError(
+                source=self.name, role="mean", expected=f"{_count(channels)}, as the net takes", found=str(held)
+            )
         if size is None or not self.is_image or not _smaller(self.values.shape[1:], size):
             return
         averages = ",".join(f"{value:.6g}" for value in self.of_channels().tolist())
         raise PictureError(
-            f"mean {self.name}: expected at least {show(size)} pixels, the size of the net's input, found "
-            f"{show(self.values.shape[1:])}; give the image that the net was trained with, or the means of its "
-            f"channels, {averages}"
+            source=self.name,
+            role="mean",
+            expected=f"at least {show(size)} pixels, the size of the net's input",
+            found=show(self.values.shape[1:]),
+            hint=f"give the image that the net was trained with, or the means of its channels, {averages}",
         )
 
     def part(self, frame: Frame, box: Box) -> NDArray[Any]:
@@ -158,7 +164,10 @@ def read_mean(text: str) -> Mean:
         values = _single(text, stored[0] if stored.ndim == _IMAGE + 1 else stored)
         return Mean(text, values.reshape(-1) if values.shape[1:] == (1, 1) else values, stored.shape)
     raise PictureError(
-        f"mean {text}: expected numbers such as 104,117,123, or a .npy or .binaryproto, found no such file"
+        source=text,
+        role="mean",
+        expected="numbers such as 104,117,123, or a .npy or .binaryproto",
+        found="no such file",
     )
 
 
@@ -169,7 +178,7 @@ def _single(name: str, values: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)
     if not np.isfinite(single).all():
-        raise PictureError(f"mean {name}: expected numbers, found NaN or infinity")
+        raise PictureError(source=name, role="mean", expected="numbers", found="NaN or infinity")
     return single
 
 
@@ -177,14 +186,16 @@ def _file(path: str) -> NDArray[Any]:
     """The values in the file at PATH, C, C×H×W or 1×C×H×W, or in another order."""
     size = os.path.getsize(path)
     if size > _MOST_BYTES:
-        raise PictureError(f"mean {path}: expected at most {_MOST_BYTES:,} bytes, found {size:,}")
+        raise PictureError(source=path, role="mean", expected=f"at most {_MOST_BYTES:,} bytes", found=f"{size:,}")
     with reading(path) as file:
         start = file.read(6)
     values = _npy(path) if start == b"\x93NUMPY" else _binaryproto(path)
     if values.dtype.kind not in "buif" or not 1 <= values.ndim <= _IMAGE + 1 or 0 in values.shape:
-        raise PictureError(f"mean {path}: expected numbers, C or C×H×W, found {values.dtype}, {show(values.shape)}")
+        raise PictureError(
+            source=path, role="mean", expected="numbers, C or C×H×W", found=f"{values.dtype}, {show(values.shape)}"
+        )
     if values.ndim == _IMAGE + 1 and values.shape[0] != 1:
-        raise PictureError(f"mean {path}: expected one image, found {values.shape[0]}")
+        raise PictureError(source=path, role="mean", expected="one image", found=f"{values.shape[0]}")
     return values
 
 
@@ -201,7 +212,9 @@ def _npy(path: str) -> NDArray[Any]:
         raise
     except Exception as error:  # numpy has Python parse the header, which fails in many ways
         reason = " ".join(str(error).split())[:80]
-        raise PictureError(f"mean {path}: expected an array in .npy, found a damaged file ({reason})") from error
+        raise PictureError(
+            source=path, role="mean", expected="an array in .npy", found=f"a damaged file ({reason})"
+        ) from error
 
 
 def _binaryproto(path: str) -> NDArray[Any]:
@@ -214,10 +227,10 @@ def _binaryproto(path: str) -> NDArray[Any]:
     try:
         blob = schema.message_class("BlobProto").FromString(data)
     except DecodeError:
-        raise PictureError(f"mean {path}: expected a .npy or a binaryproto, found neither") from None
+        raise PictureError(source=path, role="mean", expected="a .npy or a binaryproto", found="neither") from None
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     values = blob.double_data or blob.data
     if len(values) != math.prod(shape) or min(shape, default=0) < 1:
         found = f"{len(values)} for {show(shape)}"
-        raise PictureError(f"mean {path}: expected as many values as its shape says, found {found}")
+        raise PictureError(source=path, role="mean", expected="as many values as its shape says", found=found)
     return np.array(values).reshape(shape)

@@ -27,7 +27,7 @@ from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.outputs import NetOutput, holds
 from caffe_fcn.predict.tiling import Reach, reach
-from caffe_fcn.wording import command, option
+from caffe_fcn.wording import Command, Option, advise, option
 
 _FLOAT = 4
 _KEPT = 64
@@ -110,7 +110,7 @@ class PictureNet:
             geometry = infer_geometry(self.net.graph, shapes).get(output.blob)
             made = shapes.blobs[output.blob]
             if geometry is None or not isinstance(made, tuple):
-                raise ShapeError(f"{self.source}: {output.name!r} is no map of a picture of {show(size)}")
+                raise ShapeError(f"{output.name!r} is no map of a picture of {show(size)}", source=self.source)
             axes.append(CellAxis(pixels, made[2 + axis], geometry.axes[axis]))
         return Cells(axes[0], axes[1])
 
@@ -123,7 +123,7 @@ class PictureNet:
         near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, size)
         cure = f"{near}; bring the picture there with {option('resize')}" if near else ""
         told = str(error).removeprefix(f"{self.source}: ")
-        return ShapeError(f"{self.source}: a picture of {show(size)} pixels does not suit the net: {told}{cure}")
+        return ShapeError(f"a picture of {show(size)} pixels does not suit the net: {told}{cure}", source=self.source)
 
     def _along(self, axis: int, pixels: int) -> Shapes:
         """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""
@@ -131,7 +131,7 @@ class PictureNet:
         for output in self.outputs:
             made = shapes.blobs[output.blob]
             if not isinstance(made, tuple) or 0 in made:
-                raise ShapeError(f"{self.source}: {output.name!r} is nothing for {pixels} pixels")
+                raise ShapeError(f"{output.name!r} is nothing for {pixels} pixels", source=self.source)
         return shapes
 
     def takes(self, size: Size) -> bool:
@@ -202,8 +202,9 @@ class PictureNet:
             array = made[output.name]
             if not np.isfinite(array).all():
                 raise EngineError(
-                    f"{self.source}: makes NaN or infinity in {output.name!r} of finite weights and pixels; "
-                    f"are {option('mean')} and {option('scale')} those of its training?"
+                    f"makes NaN or infinity in {output.name!r} of finite weights and pixels",
+                    source=self.source,
+                    hint=advise("are ", Option("mean"), " and ", Option("scale"), " those of its training?"),
                 )
             if batch > 1 and array.ndim and array.shape[0] % batch == 0 and not output.counted:
                 made[output.name] = array[: array.shape[0] // batch]
@@ -256,9 +257,9 @@ def load_picture_net(
     for blob in scope.outputs:
         shape = net.shapes.blobs[blob]
         if not isinstance(shape, tuple):
-            raise EngineError(f"{net.graph.source}: the shape of {blob.name!r} is unknown: {shape}")
+            raise EngineError(f"the shape of {blob.name!r} is unknown: {shape}", source=net.graph.source)
         if 0 in shape:
-            raise EngineError(f"{net.graph.source}: {blob.name!r} is empty, {show(shape)}")
+            raise EngineError(f"{blob.name!r} is empty, {show(shape)}", source=net.graph.source)
         place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))
         kind = holds(everything, own.outputs, blob, shape, place is not None)
         made.append(NetOutput(blob, shape, kind, place, blob in counts))
@@ -270,7 +271,7 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     it, or look at a map that the output is made of."""
     told = f"{model.source}: {output.name!r} is {show(output.shape)}, and no map, which {option(name)} is for"
     if prod(output.shape[2:]) == 1 and _convertible(model.net):
-        return EngineError(f"{told}; make the net fully convolutional first: {command('convert')}")
+        return EngineError(told, hint=advise("make the net fully convolutional first: ", Command("convert")))
     found = _maps_behind(model.net, output.blob)
     return EngineError(f"{told}; choose a map, as with {option('blob', found[-1].name)}" if found else told)
 
@@ -328,10 +329,10 @@ def _feed(net: Net, session: Session) -> tuple[str, Shape]:
     source = net.graph.source
     if len(session.inputs) != 1:
         found = ", ".join(map(repr, session.inputs)) or "none"
-        raise EngineError(f"{source}: expected a net with one input, the picture, found the inputs {found}")
+        raise EngineError(source=source, expected="a net with one input, the picture", found=f"the inputs {found}")
     name = next(iter(session.inputs))
     shape = net.shapes.blobs[Blob(name, 0)]
     if not isinstance(shape, tuple) or len(shape) != 4:
         found = show(shape) if isinstance(shape, tuple) else "another shape"
-        raise EngineError(f"{source}: expected pictures, N×C×H×W, as input {name!r}, found {found}")
+        raise EngineError(source=source, expected=f"pictures, N×C×H×W, as input {name!r}", found=found)
     return name, shape

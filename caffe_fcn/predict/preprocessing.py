@@ -78,7 +78,7 @@ def transform_of(graph: Graph, feed: str | None = None) -> Transform | None:
             continue
         if not all(map(math.isfinite, (*param.mean_value, param.scale))):
             raise PictureError(
-                f"{graph.source}: layer {node.name!r}: expected a mean and a scale, found NaN or infinity"
+                source=graph.source, layer=node.name, expected="a mean and a scale", found="NaN or infinity"
             )
         found = Transform(node.name, tuple(param.mean_value), param.mean_file, param.scale)
         if found != Transform(node.name):

@@ -37,7 +37,10 @@ def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
     if size[0] * size[1] > most:
         way = f", or give {option('max_pixels', size[0] * size[1])}" if offered("max_pixels") else ""
         raise PictureError(
-            f"{name}: expected at most {most:,} pixels, found {show(size)} to make of it; make it smaller{way}"
+            source=name,
+            expected=f"at most {most:,} pixels",
+            found=f"{show(size)} to make of it",
+            hint=f"make it smaller{way}",
         )
 
 

@@ -15,7 +15,7 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.maps import npy_header
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
     from caffe_fcn.predict.draw import view
@@ -50,7 +50,11 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
     found = maps if len(maps) == 1 else of_classes
     if len(found) != 1:
         names = ", ".join(repr(output.name) for output in maps)
-        raise EngineError(f"{model.source}: has the maps {names}; choose with {option('blob')} which one is drawn")
+        raise EngineError(
+            f"has the maps {names}",
+            source=model.source,
+            hint=advise("choose with ", Option("blob"), " which one is drawn"),
+        )
     return found[0]
 
 
@@ -58,10 +62,10 @@ def check_labelled(model: PictureNet, output: NetOutput, name: str) -> None:
     """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
     if not output.of_classes:
         raise EngineError(
-            f"{model.source}: {output.name!r} holds {show(output.shape)} numbers, and no scores of classes, which "
-            f"{option(name)} is for; "
-            f"draw one channel with {option('heatmap')}, "
-            f"or name the classes with {option('labels')}"
+            f"{output.name!r} holds {show(output.shape)} numbers, and no scores of classes, which "
+            f"{option(name)} is for",
+            source=model.source,
+            hint=advise("draw one channel with ", Option("heatmap"), ", or name the classes with ", Option("labels")),
         )
 
 
@@ -71,7 +75,8 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     if wanted is not None:
         if not output.of_classes and not (wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count):
             raise EngineError(
-                f"{source}: {option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}"
+                f"{option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}",
+                source=source,
             )
         index = labels.find(wanted)
         return Heat(output.name, (index,), _title(output, labels, index))
@@ -80,7 +85,9 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     if labels.background is None:
         kind = "classes, and none that is known to be the background" if output.of_classes else "channels"
         raise EngineError(
-            f"{source}: {output.name!r} has {labels.count} {kind}; choose the one that is drawn with {option('class')}"
+            f"{output.name!r} has {labels.count} {kind}",
+            source=source,
+            hint=advise("choose the one that is drawn with ", Option("class")),
         )
     others = tuple(index for index in range(labels.count) if index != labels.background)
     return Heat(output.name, others, f"all but {labels.title(labels.background)}")
@@ -123,7 +130,8 @@ def write_npz(answer: Answer, write: Write) -> None:
         for name, pieces in (each for result in answer.results for each in _arrays(result)):
             if name in taken:
                 raise EngineError(
-                    f"two arrays would be called {name!r} in one file; choose a blob with {option('blob')}"
+                    f"two arrays would be called {name!r} in one file",
+                    hint=advise("choose a blob with ", Option("blob")),
                 )
             taken.add(name)
             with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as file:

@@ -33,7 +33,7 @@ from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.predict.pyramid import resized, scaled
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 
 def as_they_are() -> str:
@@ -175,8 +175,9 @@ def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNe
     if len(counts) != 1:
         shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)
         raise PictureError(
-            f"{os.fspath(labels)}: expected scores of classes, of one count, to be named; found {shown}; "
-            f"choose a blob with {option('blob')}"
+            f"expected scores of classes, of one count, to be named; found {shown}",
+            source=os.fspath(labels),
+            hint=advise("choose a blob with ", Option("blob")),
         )
     return model, read_labels(labels, counts.pop())
 
@@ -210,9 +211,10 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
     for output in model.outputs if settings.crop is Crop.TEN else ():
         if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
             raise EngineError(
-                f"{model.source}: {option('crop', 'ten')} averages answers for a whole picture, and {output.name!r}, "
-                f"{show(output.shape)}, tells of places in it; use {option('crop', 'center')}, "
-                f"or choose another with {option('blob')}"
+                f"{option('crop', 'ten')} averages answers for a whole picture, and {output.name!r}, "
+                f"{show(output.shape)}, tells of places in it",
+                source=model.source,
+                hint=advise("use ", Option("crop", "center"), ", or choose another with ", Option("blob")),
             )
 
 
@@ -256,8 +258,10 @@ def _crops(model: PictureNet, picture: Picture, crop: Crop) -> tuple[tuple[Pictu
         return (picture,), []
     if picture.size[0] < size[0] or picture.size[1] < size[1]:
         raise PictureError(
-            f"{picture.path}: expected at least {show(size)} pixels, of which the net is fed a part, found "
-            f"{show(picture.size)}; make it larger, as with {option('resize', max(size))}"
+            source=picture.path,
+            expected=f"at least {show(size)} pixels, of which the net is fed a part",
+            found=show(picture.size),
+            hint=advise("make it larger, as with ", Option("resize", max(size))),
         )
     if crop is Crop.CENTER:
         return (center(picture, size),), [f"took the centre, {show(size)} of {show(picture.size)} pixels"]

@@ -120,7 +120,7 @@ def _run_items(session: Session, items: Items) -> dict[str, Array]:
         for name, values in session.run(part).items():
             if not values.ndim or len(values) != many:
                 raise EngineError(
-                    f"output {name!r}: expected one answer for each of {many} items, found {_shown(values)}"
+                    place=f"output {name!r}", expected=f"one answer for each of {many} items", found=_shown(values)
                 )
             made[name].append(_finite(name, values)[:size])
     return {name: np.concatenate(values) for name, values in made.items()}
@@ -151,8 +151,10 @@ def _finite(name: str, values: Array) -> Array:
 
     if not np.isfinite(values).all():
         raise EngineError(
-            f"output {name!r}: expected numbers, found NaN or infinity, which the net makes of numbers; has a "
-            "BatchNorm negative variances, or do its scores overflow?"
+            place=f"output {name!r}",
+            expected="numbers",
+            found="NaN or infinity, which the net makes of numbers",
+            hint="has a BatchNorm negative variances, or do its scores overflow?",
         )
     return values
 

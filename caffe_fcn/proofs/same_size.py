@@ -113,7 +113,9 @@ def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequenc
         drawn = random.standard_normal((samples, *(shape if whole else shape[1:])), dtype=np.float32)
         items[name] = drawn * scales.reshape(-1, *[1] * (drawn.ndim - 1))
     if pictures and len(inputs) != 1:
-        raise PictureError(f"pictures go into a net with one input, and this one has {len(inputs)}; leave them out")
+        raise PictureError(
+            f"pictures go into a net with one input, and this one has {len(inputs)}", hint="leave them out"
+        )
     for name, shape in inputs.items() if pictures else ():
         given = np.concatenate([_several(picture, name, shape) for picture in pictures])
         if whole:
@@ -132,5 +134,10 @@ def _several(picture: Array, name: str, shape: Shape) -> Array:
         whole = whole[None]
     if whole.shape[1:] != shape[1:]:
         found = show(tuple(map(int, picture.shape)))
-        raise PictureError(f"input {name!r}: expected pictures of {show(shape[1:])}, found one of {found}; resize it")
+        raise PictureError(
+            place=f"input {name!r}",
+            expected=f"pictures of {show(shape[1:])}",
+            found=f"one of {found}",
+            hint="resize it",
+        )
     return whole

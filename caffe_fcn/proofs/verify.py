@@ -43,7 +43,7 @@ from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.proofs.same_size import draw, prove_same_size
 from caffe_fcn.proofs.scene import SceneSettings
 from caffe_fcn.proofs.weights import Side, prove_weights
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
@@ -97,7 +97,7 @@ def _refuse_unexplained(graph: Graph) -> None:
     """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
     reads the net, and a mistyped field may be meant to change the answers."""
     if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and not _is_left_out(node)):
-        raise LoweringError(f"{graph.source}: {reason}")
+        raise LoweringError(reason, source=graph.source)
 
 
 def _is_left_out(node: Node) -> bool:
@@ -146,7 +146,7 @@ class _Work:
             self.refused += (f"Caffe does not load the twin with the input that its own prototxt states: {own}",)
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
-            raise NetError(f"{twin.source.name}: has no net in phase {self.phase}, as {original.source.name} has")
+            raise NetError(f"has no net in phase {self.phase}, as {original.source.name} has", source=twin.source.name)
 
     @cached_property
     def weights(self) -> WeightsProof:
@@ -259,8 +259,9 @@ class _Work:
             shape = shapes.blobs[blob]
             if not isinstance(shape, tuple) or not shape:
                 raise ShapeError(
-                    f"{graph.source}: the shape of {blob.name!r} is unknown; "
-                    f"give it with {option('input_shape', {blob.name: 'NCHW'})}"
+                    f"the shape of {blob.name!r} is unknown",
+                    source=graph.source,
+                    hint=advise("give it with ", Option("input_shape", {blob.name: "NCHW"})),
                 )
             fed[blob.name] = shape
         return Party(Net(graph, shapes), side.weights, scope, fed)
@@ -302,7 +303,7 @@ def _refuse_swapped(original: Model, twin: Model) -> None:
         lacking.append(bool(names) and held.issuperset(names))
         told.append(f"{side.weights and side.weights.path} lacks {names[0] if names else ''!r} of {side.source.name}")
     if all(lacking):
-        raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped; exchange them")
+        raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped", hint="exchange them")
 
 
 def _refuse_other_crops(original: Side, twin: Side) -> None:
@@ -318,7 +319,7 @@ def _refuse_other_crops(original: Side, twin: Side) -> None:
             continue
         for graph, shapes in sides:
             if reason := crops.refusal(graph, shapes):
-                raise NetError(f"{graph.source}: {reason}")
+                raise NetError(reason, source=graph.source)
 
 
 def _side(found: Model, model: NetAndWeights) -> Side:

@@ -280,8 +280,13 @@ def _check_finite(weights: WeightFile, layer: str, values: _Values) -> None:
     if not np.isfinite(values).all():
         count = int(np.count_nonzero(~np.isfinite(values)))
         raise WeightsError(
-            f"{weights.path}: layer {layer!r}: expected numbers, found {count:,} values that are NaN or infinite; a "
-            "net with such weights has no answers to compare. Take a snapshot from before its training diverged"
+            source=weights.path,
+            layer=layer,
+            expected="numbers",
+            found=f"{count:,} values that are NaN or infinite",
+            hint=(
+                "a net with such weights has no answers to compare. Take a snapshot from before its training diverged"
+            ),
         )
 
 

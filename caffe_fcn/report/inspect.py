@@ -37,7 +37,7 @@ from caffe_fcn.report.inspect_records import (
     Top,
 )
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import command, option
+from caffe_fcn.wording import Command, Option, advise, option
 
 _MOST_NOTES = 6
 """No more shapes than these are explained one by one."""
@@ -122,7 +122,7 @@ def _without_net(model: InspectedFiles, settings: InspectSettings) -> Inspection
     speak of one."""
     weights = model.weights
     if weights is None or settings.input_size or settings.selection.given:
-        raise NetError(f"{model.name}: {model.why}")
+        raise NetError(str(model.why), source=model.name)
     blobs = _blob_rows(weights, settings)
     _check_patterns(model.name, settings.layers, dict.fromkeys(row.layer for row in blobs))
     return Inspection(
@@ -208,13 +208,13 @@ def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes
     known = {name: shape for name, shape in images.items() if isinstance(shape, tuple) and len(shape) >= 2 + len(size)}
     if not known:
         raise SurgeryError(
-            f"{shown}: the net has no input known to have {len(size)} spatial axes; "
-            f"say its shape with {option('input_shape')}"
+            f"{shown}: the net has no input known to have {len(size)} spatial axes",
+            hint=advise("say its shape with ", Option("input_shape")),
         )
     sizes = {shape[-len(size) :] for shape in known.values()}
     if len(sizes) > 1:
         found = ", ".join(f"{name!r} {'x'.join(map(str, shape[-len(size) :]))}" for name, shape in known.items())
-        raise SurgeryError(f"{shown}: the net's inputs have different sizes: {found}; edit the file")
+        raise SurgeryError(f"{shown}: the net's inputs have different sizes: {found}", hint="edit the file")
     given = {**settings.selection.given, **{name: (*shape[: -len(size)], *size) for name, shape in known.items()}}
     try:
         shapes = infer_shapes(graph, given=given)
@@ -223,7 +223,9 @@ def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes
         raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}{near}") from error
     misfit = other_parameters(graph, nominal, shapes)
     if misfit:
-        raise SurgeryError(f"{shown} does not suit the net: {misfit}; convert it first with {command('convert')}")
+        raise SurgeryError(
+            f"{shown} does not suit the net: {misfit}", hint=advise("convert it first with ", Command("convert"))
+        )
     return shapes
 
 

@@ -17,7 +17,7 @@ from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.report.verify import lines, proofs, summary
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
     from caffe_fcn.engines.protocol import Engine
@@ -50,13 +50,15 @@ class Verifier:
             ours = self.found.engine in ("", default)
             hint = "this is a defect of caffe-fcn" if ours else f"if it fails with {option('engine', default)} too"
             raise VerificationError(
-                f"{self._names[0]}: the converted net is not the original's twin: {summary(self.found)}; nothing was "
-                f"written; {hint}, please report it with the prototxt"
+                f"the converted net is not the original's twin: {summary(self.found)}; nothing was written",
+                source=self._names[0],
+                hint=f"{hint}, please report it with the prototxt",
             )
         if not self.found.holds:
             raise VerificationError(
-                f"{self._names[0]}: the converted net is not shown to be the original's twin: {summary(self.found)}; "
-                f"nothing was written; leave {option('verify')} out to convert without the proof"
+                f"the converted net is not shown to be the original's twin: {summary(self.found)}; nothing was written",
+                source=self._names[0],
+                hint=advise("leave ", Option("verify"), " out to convert without the proof"),
             )
 
     @property

@@ -466,7 +466,7 @@ def test_weights_that_do_not_suit_a_layer_that_stays(cli: CommandLine) -> None:
     cli.write(w=trained(("c", "Convolution", [(3, 4, 1, 1), (3,)]), ("fc", "InnerProduct", [(5, 240), (5,)])))
     message = cli.refuses("net.prototxt", "w.caffemodel")
     assert message.startswith(
-        "w.caffemodel: layer 'c' (Convolution), blob 0: expected 6 values (3×2×1×1), found 12 (3×4×1×1)"
+        'w.caffemodel: layer "c" (Convolution), blob 0: expected 6 values (3×2×1×1), found 12 (3×4×1×1)'
     )
 
 

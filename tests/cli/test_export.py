@@ -332,7 +332,7 @@ def test_weights_that_are_no_numbers(lenet: CommandLine, value: float) -> None:
     next(each for each in net.layer if each.name == "ip1").blobs[1].data[3] = value
     (lenet.path / FILES[1]).write_bytes(net.SerializeToString())
     assert refuses(lenet, *FILES).startswith(
-        "net.caffemodel: layer 'ip1', blob 1: expected numbers, found NaN or infinity"
+        'net.caffemodel: layer "ip1", blob 1: expected numbers, found NaN or infinity'
     )
     exports(lenet, *FILES, "--blob", "pool2")  # does without it
 
@@ -345,7 +345,7 @@ def test_doubles_that_are_infinite_as_floats(cli: CommandLine, value: float) -> 
     blobs.add(shape={"dim": [1, 2]}).double_data.extend([1, value])
     blobs.add(shape={"dim": [1]}).double_data.append(0)
     cli.write(net=net.SerializeToString())
-    assert "layer 'layer', blob 0: expected numbers, found NaN or infinity" in refuses(cli, *FILES)
+    assert 'layer "layer", blob 0: expected numbers, found NaN or infinity' in refuses(cli, *FILES)
 
 
 def test_weights_of_another_net(lenet: CommandLine) -> None:
@@ -354,7 +354,7 @@ def test_weights_of_another_net(lenet: CommandLine) -> None:
     net = schema.NetParameter.FromString((lenet.path / FILES[1]).read_bytes())
     del next(each for each in net.layer if each.name == "ip1").blobs[1]
     (lenet.path / FILES[1]).write_bytes(net.SerializeToString())
-    assert "layer 'ip1' (InnerProduct): expected 2 blobs (32×192, 32), found 1 (32×192)" in refuses(lenet, *FILES)
+    assert 'layer "ip1" (InnerProduct): expected 2 blobs (32×192, 32), found 1 (32×192)' in refuses(lenet, *FILES)
 
 
 def test_weights_that_are_cut_short(lenet: CommandLine) -> None:

@@ -193,7 +193,7 @@ def test_shared_weights_of_layers_that_stay(cli: CommandLine) -> None:
 def test_a_gap_that_the_net_does_not_explain(cli: CommandLine, out: str) -> None:
     cli.write(net=TWINS.replace('name: "w"', "lr_mult: 1"))
     weights(cli.path / "in.h5", one=[W, B], two=[None, B])
-    assert "in.h5: layer 'two': expected a blob 0" in cli.refuses("net.prototxt", "in.h5", "-w", out)
+    assert 'in.h5: layer "two": expected a blob 0' in cli.refuses("net.prototxt", "in.h5", "-w", out)
 
 
 # ---- What is refused ----
@@ -204,7 +204,7 @@ def test_weights_of_another_net(cli: CommandLine, out: str) -> None:
     cli.write(net=TWINS)
     weights(cli.path / "in.h5", one=[matrix(5, 161), B], two=[matrix(5, 161), B])
     message = cli.refuses("net.prototxt", "in.h5", "-w", out)
-    assert "in.h5: layer 'one' (InnerProduct), blob 0: expected 800 values (5×160), found 805" in message
+    assert 'in.h5: layer "one" (InnerProduct), blob 0: expected 800 values (5×160), found 805' in message
     weights(cli.path / "in.h5", three=[W, B])
     assert "none of its layers (three) is in the net" in cli.refuses("net.prototxt", "in.h5", "-w", out)
     weights(cli.path / "in.h5", one=[], two=[])

@@ -287,7 +287,7 @@ def test_a_size_that_the_net_does_not_take(inspect: Inspect) -> None:
 
 def test_weights_of_another_net(inspect: Inspect) -> None:
     inspect.write("net.prototxt", data(1, 3) + layer("InnerProduct", FC, name="ip1"))
-    assert "layer 'ip1' (InnerProduct), blob 0: expected 15 values" in inspect.fails("net.prototxt", "net.caffemodel")
+    assert 'layer "ip1" (InnerProduct), blob 0: expected 15 values' in inspect.fails("net.prototxt", "net.caffemodel")
 
 
 # ---- Every net there is ----

@@ -69,7 +69,7 @@ def test_every_command_refuses_weights_that_do_not_fit(pair: CommandLine, comman
     for wrong in shapes:
         (pair.path / "net.caffemodel").write_bytes(trained(("fc", "InnerProduct", wrong)))
         told = pair.run(command, *RUNS[command])
-        assert told.code == 1 and "net.caffemodel: layer 'fc' (InnerProduct)" in the_message(told.err)
+        assert told.code == 1 and 'net.caffemodel: layer "fc" (InnerProduct)' in the_message(told.err)
 
 
 def test_the_library_refuses_weights_that_do_not_fit(pair: CommandLine, tmp_path: Path) -> None:

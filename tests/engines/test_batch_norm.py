@@ -98,7 +98,7 @@ def test_the_fields_of_the_net_ask_for_blobs(tmp_path: Path, fields: str, right:
         if layout in right:
             assert np.isfinite(made(*files, x)).all()
         else:
-            assert "layer 'bn' (BatchNorm)" in refused(*files)
+            assert 'layer "bn" (BatchNorm)' in refused(*files)
 
 
 def test_one_channel_does_not_tell_the_order(tmp_path: Path) -> None:

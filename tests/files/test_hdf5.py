@@ -264,7 +264,7 @@ FC = shape_field((6, 20)) + packed(5, ARRAY)
         ([layer("fc", [shape_field((6, 20)) + varint_field(10, 3) + packed(12, ARRAY.astype("<i4"))])], "found int32"),
         ([layer("fc", [shape_field((2, 3)) + packed(5, ARRAY)])], "values for its shape, 2×3, found 120"),
         ([layer("fc", [shape_field((600, 2)) + packed(5, ARRAY)])], "values for its shape, 600×2, found 120"),
-        ([layer("fc", [FC, packed(5, ARRAY)])], "layer 'fc', blob 1: .* a single value, found 120"),
+        ([layer("fc", [FC, packed(5, ARRAY)])], 'layer "fc", blob 1: .* a single value, found 120'),
         ([layer("fc", [b""])], "blob 0: .* a single value, found 0"),
         ([layer("fc", [shape_field((6, 20))])], "6×20, found 0"),
     ],
@@ -278,7 +278,7 @@ def test_what_hdf5_cannot_hold(parts: list[bytes], expected: str, tmp_path: Path
 def test_an_edit_of_another_count_of_values_is_refused(tmp_path: Path) -> None:
     with (
         open_caffemodel(model(tmp_path / "m", layer("fc", [FC]))) as weights,
-        pytest.raises(WeightsError, match="layer 'fc', blob 0: expected 121 values"),
+        pytest.raises(WeightsError, match='layer "fc", blob 0: expected 121 values'),
     ):
         write_hdf5(weights, tmp_path / "out.h5", changed(weights, {0: Change(None, {0: (11, 11)})}))
     assert os.listdir(tmp_path) == ["m"]

@@ -175,11 +175,11 @@ def test_a_bias_that_only_one_of_them_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "layers", "place"),
     [
-        (data() + fc("one", "data", 5), {"one": [None, B]}, "layer 'one': expected a blob 0"),
-        (TWINS, {"one": [None, B], "two": [None, B]}, "layer 'one': expected a blob 0"),
-        (TWINS, {"two": [None, B]}, "layer 'two': expected a blob 0"),
-        (TWINS, {"one": [W, B], "two": [None, None, B]}, "layer 'two': expected a blob 1"),
-        (data() + layer("bn", "BatchNorm", "data"), {"bn": [B, None, B]}, "layer 'bn': expected a blob 1"),
+        (data() + fc("one", "data", 5), {"one": [None, B]}, 'layer "one": expected a blob 0'),
+        (TWINS, {"one": [None, B], "two": [None, B]}, 'layer "one": expected a blob 0'),
+        (TWINS, {"two": [None, B]}, 'layer "two": expected a blob 0'),
+        (TWINS, {"one": [W, B], "two": [None, None, B]}, 'layer "two": expected a blob 1'),
+        (data() + layer("bn", "BatchNorm", "data"), {"bn": [B, None, B]}, 'layer "bn": expected a blob 1'),
     ],
 )
 def test_a_gap_that_the_net_does_not_explain(

@@ -110,7 +110,7 @@ def test_blobs_of_other_numbers_and_shapes_are_refused(tmp_path: Path, name: str
     text, right = NETS[name]
     owner, blobs = next(iter(right.items()))
     for wrong in (blobs[:-1] or [*blobs, (1,)], [*blobs, *blobs, blobs[0]]):
-        assert refused(tmp_path, text, {**right, owner: wrong}).startswith(f"layer {owner!r} (")
+        assert refused(tmp_path, text, {**right, owner: wrong}).startswith(f'layer "{owner}" (')
     for position, shape in enumerate(blobs):
         place = f"blob {position}: expected "
         others = [(*shape, 2), shape[::-1], (prod(shape),), (2, prod(shape) // 2)]
@@ -150,7 +150,7 @@ def test_types_that_hold_what_their_code_decides_are_not_judged(tmp_path: Path) 
 def test_layers_without_parameters_hold_none(tmp_path: Path) -> None:
     text = MAP + layer("PReLU") + layer("ReLU", "", "out", "out", "relu")
     assert refused(tmp_path, text, {"layer": [(6,)], "relu": [(6,)]}).startswith(
-        "layer 'relu' (ReLU): expected 0 blobs"
+        'layer "relu" (ReLU): expected 0 blobs'
     )
 
 
@@ -171,7 +171,7 @@ def test_every_phase_is_looked_at(tmp_path: Path) -> None:
 def test_the_case_of_weights_stored_the_other_way_round(tmp_path: Path) -> None:
     text = (CASES / "transposed_blob.prototxt").read_text()
     found = refused(tmp_path, text, stored(CASES / "transposed_blob.caffemodel"))
-    assert found.startswith("layer 'fc' (InnerProduct), blob 0: expected 6×288, found 288×6, which Caffe refuses")
+    assert found.startswith('layer "fc" (InnerProduct), blob 0: expected 6×288, found 288×6, which Caffe refuses')
 
 
 @pytest.mark.parametrize("variant", sorted(path.name for path in VARIANTS.iterdir() if path.suffix != ".md"))

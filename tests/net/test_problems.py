@@ -162,7 +162,7 @@ def test_errors_of_a_layer_stand_where_it_does(text: str, expected: str) -> None
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("layers { name: 'a' type: NONE }\n", '3:1 layer "a" has no type'),
+        ("layers { name: 'a' type: NONE }\n", '3:1 layer "a": it has no type'),
         ("layers { layer { name: 'a' type: 'riddle' } }\n", '3:1 layer "a": unknown type "riddle"'),
         (
             "layers { layer { name: 'p' type: 'padding' pad: 1 } bottom: 'd' top: 'p' }\n"

@@ -171,7 +171,7 @@ def test_a_binary_file_is_no_text() -> None:
 def test_layers_of_an_unknown_type_are_refused_in_the_old_format() -> None:
     with pytest.raises(PrototxtError, match=r"net\.prototxt:1:26: unknown layer type 'TELEPORT'; expected a type of"):
         source("layers { name: 'a' type: TELEPORT }")
-    with pytest.raises(NetError, match=r'net\.prototxt: layer "a" has no type'):
+    with pytest.raises(NetError, match=r'net\.prototxt: layer "a": it has no type'):
         source("layers { name: 'a' }")
 
 

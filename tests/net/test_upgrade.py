@@ -303,13 +303,13 @@ def test_v1_data_layers_without_transform_stay_as_they_are_unless_another_has_on
 
 @pytest.mark.parametrize("layer", ["", "type: NONE", "bottom: 'y' top: 'z'"])
 def test_v1_layer_without_type_is_named(layer: str) -> None:
-    message = r'layer "x" has no type or an unknown one; expected a type of V1'
+    message = r'layer "x": it has no type or an unknown one; expected a type of V1'
     with pytest.raises(NetError, match=message):
         upgrade(parse(f"layers {{ name: 'x' {layer} }}"))
 
 
 def test_layer_without_type_and_name_is_counted() -> None:
-    with pytest.raises(NetError, match=r"net: layer 1, which supports no name, has no type"):
+    with pytest.raises(NetError, match=r"net: layer 1, which has no name: it has no type"):
         upgrade(parse("layers { type: RELU } layers { bottom: 'x' }"))
 
 
@@ -396,7 +396,7 @@ def test_layer_header_takes_the_prototxts_word_for_the_type(layer: str) -> None:
 
 
 def test_layer_header_without_type_is_refused() -> None:
-    with pytest.raises(NetError, match=r'w.caffemodel: layer "x" has no type'):
+    with pytest.raises(NetError, match=r'w.caffemodel: layer "x": it has no type'):
         upgrade_layer_header(parse("name: 'x'", "V1LayerParameter"), source="w.caffemodel")
 
 

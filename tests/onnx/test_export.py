@@ -322,7 +322,7 @@ def test_layers_that_are_refused_alike_are_counted(tmp_path: Path) -> None:
     names = [f"w{number}" for number in range(20)]
     text = "".join(layer("Warp", bottom="data", name=name, top=name) for name in names)
     message = refused(net_of(data(1, 2, 8, 8) + text), tmp_path)
-    assert message.startswith("net.prototxt: 20 layers are not") and '"w0" (Warp) and 19 more. Ask for' in message
+    assert message.startswith("net.prototxt: 20 layers are not") and '"w0" (Warp) and 19 more; ask for' in message
     assert len(message) < 240
 
 

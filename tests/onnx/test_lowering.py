@@ -192,7 +192,7 @@ def test_fixed_holds_all_sizes_still(tmp_path: Path) -> None:
 
 def test_a_shape_that_nobody_knows_is_asked_for(tmp_path: Path) -> None:
     text = 'layer { name: "data" type: "HDF5Data" top: "data" }' + layer("ReLU")
-    with pytest.raises(ShapeError, match=r'blob "data" of layer "data".*shapes'):
+    with pytest.raises(ShapeError, match=r'layer "data" \(HDF5Data\), blob "data": .*shapes'):
         lowered(text, tmp_path)
 
 

@@ -152,7 +152,7 @@ def test_a_current_text_stays_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('layers { name: "x" bottom: "d" }', 'layer "x" has no type'),
+        ('layers { name: "x" bottom: "d" }', 'layer "x": it has no type'),
         ('layers { layer { name: "x" type: "new" } }', 'layer "x": unknown type "new"'),
         ('input: "d" input_dim: 1\nlayer { name: "r" type: "ReLU" }', "expected an input_shape or 4 input_dim"),
     ],

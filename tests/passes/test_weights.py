@@ -238,7 +238,7 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
         ({"c": ()}, r"w\.caffemodel: expected trained weights, found layers without any blobs"),
         (
             {**BLOBS, "fc1": ((5, 240),)},
-            r"'fc1' \(InnerProduct\): expected 2 blobs \(5×240, 5\), found 1 \(5×240\)",
+            r'"fc1" \(InnerProduct\): expected 2 blobs \(5×240, 5\), found 1 \(5×240\)',
         ),
         ({**BLOBS, "fc1": ((5, 240), (5,), (1,))}, r"expected 2 blobs \(5×240, 5\), found 3 \(5×240, 5, 1\)"),
         ({**BLOBS, "fc1": ((5, 239), (5,))}, r"blob 0: expected 1,200 values \(5×240\), found 1,195 \(5×239\)"),
@@ -248,7 +248,7 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
         ({**BLOBS, "fc1": ((5, 3, 8, 10), (5,))}, r"found 5×3×8×10, .*converted already"),
         (
             {**BLOBS, "c": ((3, 3, 1, 1), (3,))},
-            r"'c' \(Convolution\), blob 0: expected 6 values \(3×2×1×1\), found 9",
+            r'"c" \(Convolution\), blob 0: expected 6 values \(3×2×1×1\), found 9',
         ),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",

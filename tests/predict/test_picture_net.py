@@ -113,7 +113,7 @@ def test_weights_must_be_numbers(tmp_path: Path, value: float) -> None:
     (tmp_path / "w").write_bytes(message.SerializeToString())
     with (
         open_caffemodel(tmp_path / "w") as weights,
-        pytest.raises(WeightsError, match=r"w: layer 'score', blob 1: expected numbers, found NaN or infinity"),
+        pytest.raises(WeightsError, match=r'w: layer "score", blob 1: expected numbers, found NaN or infinity'),
     ):
         load_picture_net(interpret(prototxt.parse(PLAIN, "x")), weights, OnnxRuntime(1))
 

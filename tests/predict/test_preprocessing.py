@@ -277,7 +277,7 @@ def test_nets_in_old_formats(side: str) -> None:
 
 
 def test_a_net_with_a_scale_that_is_no_number() -> None:
-    with pytest.raises(PictureError, match=r"net.prototxt: layer 'data': expected a mean and a scale, found NaN"):
+    with pytest.raises(PictureError, match=r'net.prototxt: layer "data": expected a mean and a scale, found NaN'):
         transform_of(graph_of(data_layer("scale: nan")))
 
 

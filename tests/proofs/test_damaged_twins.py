@@ -245,7 +245,7 @@ def test_the_case_of_a_twin_with_weights_stored_the_other_way_round() -> None:
             models.append(NetAndWeights(source, stack.enter_context(opened)))
         found = verify(models[0], models[1])
     assert ends(found) == [FAILS, FAILS, NOT_SHOWN]
-    assert "layer 'fc-conv' (Convolution), blob 0: expected 6×8×6×6, found 8×6×6×6" in failures(found)[0]
+    assert 'layer "fc-conv" (Convolution), blob 0: expected 6×8×6×6, found 8×6×6×6' in failures(found)[0]
 
 
 def test_another_net_altogether(tmp_path: Path, lenet: Pair) -> None:
@@ -261,5 +261,5 @@ def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
     net = schema.NetParameter.FromString((LENET / "net.caffemodel").read_bytes())
     next(layer for layer in net.layer if layer.name == "conv2").blobs[0].data[5] = value
     (tmp_path / "nan.caffemodel").write_bytes(net.SerializeToString())
-    with pytest.raises(WeightsError, match=r"layer 'conv2': expected numbers, found 1 values that are NaN or infinite"):
+    with pytest.raises(WeightsError, match=r'layer "conv2": expected numbers, found 1 values that are NaN or infinite'):
         Pair(LENET / "net.prototxt", tmp_path / "nan.caffemodel", tmp_path).verify()

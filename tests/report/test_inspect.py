@@ -274,7 +274,7 @@ def test_what_needs_a_net_is_refused_without_one(bench: Bench) -> None:
 def test_weights_that_do_not_suit_the_net_they_brought_are_shown(bench: Bench) -> None:
     found = bench.weights(net_inside(("a", "", [(5, 4), (5,)]), text=NET))
     assert len(found.layers) == 3
-    assert found.notes[-1].startswith("layer 'a' (InnerProduct), blob 0: expected 15 values")
+    assert found.notes[-1].startswith('layer "a" (InnerProduct), blob 0: expected 15 values')
 
 
 def test_hdf5_weights_have_no_net_but_blobs(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from caffe_fcn.errors import CaffeFcnError, PrototxtError
+from caffe_fcn.errors import CaffeFcnError, TextPlace
 from caffe_fcn.files.literals import visible
 from caffe_fcn.files.prototxt import Document, Field
 from caffe_fcn.net.problems.findings import Problem
@@ -14,11 +14,10 @@ START = (1, 1)
 
 
 def located(error: CaffeFcnError, name: str, place: tuple[int, int] = START) -> Problem:
-    """ERROR, whose message may begin with the file's NAME; where it has no place of its own, it is at PLACE."""
-    if isinstance(error, PrototxtError) and error.place is not None:
-        return Problem(*error.place, visible(error.reason))
-    text = str(error).removeprefix(f"{name}: ").replace("\n", " ")
-    return Problem(*place, visible(text))
+    """ERROR in the file NAME; where it has no place in the text of its own, it is at PLACE."""
+    if isinstance(error.place, TextPlace):
+        return Problem(error.place.line, error.place.column or 1, visible(error.message))
+    return Problem(*place, visible(error.within(name)))
 
 
 def layer_places(source: SourceNet) -> Mapping[int, tuple[int, int]]:

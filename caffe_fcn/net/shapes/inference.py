@@ -65,9 +65,8 @@ def infer_shapes(
         try:
             notes = _infer_node(node, shapes, search)
         except ShapeError as error:
-            located = type(error)(f'{graph.source}: layer "{printable(node.name)}" ({printable(node.type)}): {error}')
-            located.index = node.index
-            raise located from None
+            error.locate(source=graph.source, layer=node.name, layer_type=node.type, index=node.index)
+            raise
         shapes = replace(shapes, notes=shapes.notes + notes) if notes else shapes
     return shapes
 
@@ -164,7 +163,7 @@ def _checked(what: str, shape: PartialShape) -> Shape:
     """SHAPE, if a blob of Caffe can have it."""
     full: Shape = tuple(-1 if extent is None else int(extent) for extent in shape)
     if any(extent < 0 for extent in full):
-        raise ShapeError(f"{what} would have the shape {show(shape)}; no extent can be negative")
+        raise ShapeError(f"{what} would have the shape {show(shape)}", hint="no extent can be negative")
     if len(full) > MAX_AXES:
         raise ShapeError(f"{what} would have {len(full)} axes, more than the {MAX_AXES} that a blob of Caffe can have")
     largest = max((*full, *accumulate(full, mul)), default=0)  # Caffe counts from the front, a 0 behind saves nothing

@@ -49,9 +49,9 @@ def refuse_empty(graph: Graph, shapes: Shapes) -> None:
         for blob in (*node.bottoms, *node.tops):
             shape = shapes.blobs[blob]
             if isinstance(shape, tuple) and 0 in shape:
-                what = f"{printable(blob.name)!r} has the shape {show(shape)} and no values; give another input size"
-                error = ShapeError(f"{graph.source}: {_of(node, what)}")
-                error.index = node.index
+                what = f"{printable(blob.name)!r} has the shape {show(shape)} and no values"
+                error = ShapeError(what, source=graph.source, hint="give another input size")
+                error.locate(layer=node.name, layer_type=node.type, index=node.index)
                 raise error
 
 

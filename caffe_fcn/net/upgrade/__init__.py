@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
-from caffe_fcn.net.upgrade.parts import at, names_checked, place_of
+from caffe_fcn.net.upgrade.parts import at, names_checked
 from caffe_fcn.net.upgrade.v0 import PADDING, upgrade_v0_layer, upgrade_v0_layers
 from caffe_fcn.net.upgrade.v1 import (
     finished,
@@ -79,7 +79,9 @@ def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message,
     """
     if net.layer and net.layers:
         found = f"{len(net.layer)} in 'layer' and {len(net.layers)} in 'layers'"
-        raise NetError(f"{source}: expected all layers in one format, found {found}; rewrite them in one format")
+        raise NetError(
+            source=source, expected="all layers in one format", found=found, hint="rewrite them in one format"
+        )
     upgraded = schema.NetParameter()
     upgraded.CopyFrom(net)
     origins: list[int | None] = [*range(len(net.layers) or len(net.layer))]
@@ -90,8 +92,8 @@ def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message,
             for layer in upgraded.layers:
                 move_transform(layer)
         for origin, layer in zip(tuple(origins), upgraded.layers, strict=False):
-            with at(origin):
-                upgrade_v1_layer(layer, upgraded.layer.add(), place_of(source, layer, origin))
+            with at(source, layer, origin):
+                upgrade_v1_layer(layer, upgraded.layer.add())
         upgraded.ClearField("layers")
         if has_legacy_inputs(upgraded) and upgrade_inputs(upgraded, source):
             origins.insert(0, None)
@@ -106,16 +108,15 @@ def upgrade_layer_header(layers: Message, *, type_name: str | None = None, sourc
     types different meanings. A V0 padding layer becomes a layer of type "Padding", since folding it
     takes the whole net; `upgrade` does so. Raises NetError if the type is not known.
     """
-    with names_checked(source):
-        place = place_of(source, layers)
+    with names_checked(source), at(source, layers):
         layer = schema.V1LayerParameter()
         layer.CopyFrom(layers)
         if layers.layer.type == PADDING and type_name is None:
             type_name = "Padding"
         if layers.HasField("layer"):
-            layer = upgrade_v0_layer(layers, place, type_name)
+            layer = upgrade_v0_layer(layers, type_name)
         if has_legacy_transforms(schema.NetParameter(layers=[layer])):
             move_transform(layer)
         upgraded = schema.LayerParameter()
-        upgrade_v1_layer(layer, upgraded, place, type_name)
+        upgrade_v1_layer(layer, upgraded, type_name)
     return upgraded

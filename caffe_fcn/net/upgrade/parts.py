@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from caffe_fcn.errors import NetError
+from caffe_fcn.errors import NetError, located
 from caffe_fcn.schema import Message
 
 
@@ -20,22 +20,14 @@ def put(message: Message, name: str, value: Message) -> None:
         setattr(message, name, value)
 
 
-def place_of(source: str, layer: Message, index: int | None = None) -> str:
-    """Where an error is: the layer by its name, or by its position from 0 if it has none."""
-    name = layer.layer.name or layer.name
-    if name:
-        return f'{source}: layer "{name}"'
-    return f"{source}: a layer without a name" if index is None else f"{source}: layer {index}, which has no name,"
-
-
 @contextmanager
-def at(index: int | None) -> Iterator[None]:
-    """Give a NetError the INDEX of its layer, as the net was written."""
-    try:
+def at(source: str, layer: Message, index: int | None = None) -> Iterator[None]:
+    """Let errors tell where they are: in the file SOURCE, the LAYER by its name, or if it has none by INDEX, its
+    position from 0 in the net as it was written."""
+    name = layer.layer.name or layer.name
+    nameless = "a layer without a name" if index is None else f"layer {index}, which has no name"
+    with located(source=source, layer=name or None, index=index, place=None if name else nameless):
         yield
-    except NetError as error:
-        error.index = index
-        raise
 
 
 @contextmanager
@@ -45,4 +37,4 @@ def names_checked(source: str) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         found = f"{error.object[:40]!r}; is the file damaged?"
-        raise NetError(f"{source}: expected names in UTF-8, found {found}") from error
+        raise NetError(source=source, expected="names in UTF-8", found=found) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from caffe_fcn import schema
 from caffe_fcn.errors import NetError
-from caffe_fcn.net.upgrade.parts import at, place_of, put
+from caffe_fcn.net.upgrade.parts import at, put
 from caffe_fcn.schema import Message
 
 _V0_TYPES = {
@@ -67,8 +67,8 @@ def upgrade_v0_layers(net: Message, source: str) -> list[int]:
     kept = _fold_padding(net, source)
     layers = []
     for index in kept:
-        with at(index):
-            layers.append(upgrade_v0_layer(net.layers[index], place_of(source, net.layers[index], index)))
+        with at(source, net.layers[index], index):
+            layers.append(upgrade_v0_layer(net.layers[index]))
     net.ClearField("layers")
     net.layers.extend(layers)
     return kept
@@ -85,15 +85,15 @@ def _fold_padding(net: Message, source: str) -> list[int]:
             if layer.layer.type not in ("conv", "pool") or not len(layer.bottom) == len(producer.bottom) == 1:
                 expected = "a conv or pool layer with one bottom after padding of one"
                 found = f'a "{layer.layer.type}" with {len(layer.bottom)} after padding of {len(producer.bottom)}'
-                with at(index):
-                    raise NetError(f"{place_of(source, layer, index)}: expected {expected}, found {found}")
+                with at(source, layer, index):
+                    raise NetError(expected=expected, found=found)
             layer.layer.pad = producer.layer.pad
             layer.bottom[position] = producer.bottom[0]
         producers.update((top, layer) for top in layer.top)
     return [index for index, layer in enumerate(net.layers) if layer.layer.type != PADDING]
 
 
-def upgrade_v0_layer(connection: Message, place: str, type_name: str | None = None) -> Message:
+def upgrade_v0_layer(connection: Message, type_name: str | None = None) -> Message:
     """The V1 layer for the V0 layer inside CONNECTION; a connection that holds none is a V1 layer itself."""
     layer = schema.V1LayerParameter()
     layer.CopyFrom(connection)
@@ -104,20 +104,21 @@ def upgrade_v0_layer(connection: Message, place: str, type_name: str | None = No
     if old.type in _V0_TYPES:
         layer.type = schema.enum_number("V1LayerParameter", "LayerType", _V0_TYPES[old.type])
     elif old.HasField("type") and type_name is None:
-        raise NetError(f'{place}: unknown type "{old.type}"; expected one of {", ".join(sorted(_V0_TYPES))}')
-    _carry(old, layer, _V0_LAYER, place)
-    _carry(old, layer.transform_param, _V0_TRANSFORM, place)
+        known = ", ".join(sorted(_V0_TYPES))
+        raise NetError(f'unknown type "{old.type}"; expected one of {known}', expected=known, found=old.type)
+    _carry(old, layer, _V0_LAYER)
+    _carry(old, layer.transform_param, _V0_TRANSFORM)
     if old.type in _V0_PARAMS:
         param, fields = _V0_PARAMS[old.type]
-        _carry(old, getattr(layer, param), fields, place)
+        _carry(old, getattr(layer, param), fields)
     return layer
 
 
-def _carry(old: Message, new: Message, names: Iterable[str], place: str) -> None:
+def _carry(old: Message, new: Message, names: Iterable[str]) -> None:
     """Give NEW the fields of OLD called NAMES that are set, under the names they have now."""
     for field, value in old.ListFields():
         if field.name in names:
             try:
                 put(new, _V0_RENAMED.get(field.name, field.name), value)
             except ValueError as error:
-                raise NetError(f"{place}: {field.name} is out of range, found {value}") from error
+                raise NetError(f"{field.name} is out of range, found {value}", found=value) from error

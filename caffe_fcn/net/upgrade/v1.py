@@ -87,11 +87,14 @@ def move_transform(layer: Message) -> None:
         source.ClearField(name)
 
 
-def upgrade_v1_layer(old: Message, new: Message, place: str, type_name: str | None = None) -> None:
+def upgrade_v1_layer(old: Message, new: Message, type_name: str | None = None) -> None:
     """Fill NEW, a LayerParameter, with what OLD says. TYPE_NAME overrules the type."""
     new.type = type_name or _current_type(_type_name(old))
     if not new.type:
-        raise NetError(f"{place} has no type or an unknown one; expected a type of V1, such as CONVOLUTION")
+        raise NetError(
+            "it has no type or an unknown one; expected a type of V1, such as CONVOLUTION",
+            expected="a type of V1, such as CONVOLUTION",
+        )
     common = _common_fields()
     for field, value in old.ListFields():
         if field.name in common:

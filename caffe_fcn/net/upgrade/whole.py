@@ -42,7 +42,7 @@ def input_layer(net: Message, source: str) -> Message | None:
         if len(shapes) < len(names):
             expected = f"an input_shape or {_LEGACY_INPUT_AXES} input_dim for each of {len(names)} inputs"
             found = f"{len(net.input_shape)} input_shape and {len(net.input_dim)} input_dim"
-            raise NetError(f"{source}: expected {expected}, found {found}")
+            raise NetError(source=source, expected=expected, found=found)
     else:
         layers = (*net.layer, *net.layers)
         made = {top for layer in layers for top in layer.top if top not in layer.bottom}

@@ -26,7 +26,7 @@ from caffe_fcn.passes.convolutionalize.check import check_twin
 from caffe_fcn.passes.convolutionalize.deciding import Options, decide
 from caffe_fcn.passes.convolutionalize.kept import Original, Twin, outputs_after
 from caffe_fcn.passes.convolutionalize.survey import matches
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 _MOVED = {"inner_product_param": "convolution_param"}
 """Fields whose contents the pass moves to another field."""
@@ -53,8 +53,8 @@ def convolutionalize(model: Model, options: Options | None = None, *, resized: b
         result = carried_out(model, decision, claim=Claim.SAME_BITS, phases=phases, moved=_MOVED)
     except ShapeError as error:
         raise SurgeryError(
-            f"the converted net would be refused: {str(error).removeprefix(f'{model.source.name}: ')}; this is a "
-            "defect of caffe-fcn, please report it with the prototxt"
+            f"the converted net would be refused: {str(error).removeprefix(f'{model.source.name}: ')}",
+            hint="this is a defect of caffe-fcn, please report it with the prototxt",
         ) from error
     for phase, graph in model.graphs.items():
         notes += _renamed_outputs(graph, decision)
@@ -94,7 +94,9 @@ def _check_asked(model: Model, options: Options) -> None:
     for pattern in (*options.only, *options.skip):
         if not any(matches(name, (pattern,)) for name in names):
             there = ", ".join(sorted(names)) or "none"
-            raise SurgeryError(f"{model.source.name}: no InnerProduct is called {pattern!r}; the net has: {there}")
+            raise SurgeryError(
+                f"{model.source.name}: no InnerProduct is called {pattern!r}", hint=f"the net has: {there}"
+            )
 
 
 def _check_fields(graphs: Iterable[Graph], decision: Decision) -> None:
@@ -120,14 +122,14 @@ def _check_names(model: Model, decision: Decision) -> None:
     for old, new in decision.new_names.items():
         if old in model.tensors and new in model.tensors and new not in decision.new_names:
             raise WeightsError(
-                f"{model.weights.path}: {old!r} would become {new!r}, a layer that it holds already; choose another "
-                f"name with {option('suffix')} or {option('rename')}"
+                f"{model.weights.path}: {old!r} would become {new!r}, a layer that it holds already",
+                hint=advise("choose another name with ", Option("suffix"), " or ", Option("rename")),
             )
     wanted = {change.layer for change in decision.of_kind("converted")}
     lacking = [supply for supply in model.supplies if supply.lack and supply.node.name in wanted]
     if wanted and len(lacking) == len(wanted):
         raise WeightsError(
-            f"{model.weights.path}: holds no weights for {words_of(lacking)}; nothing else is to be converted"
+            f"{model.weights.path}: holds no weights for {words_of(lacking)}", hint="nothing else is to be converted"
         )
 
 

@@ -32,7 +32,7 @@ from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.passes.convolutionalize.kept import Original, Twin, check_kept
 from caffe_fcn.passes.convolutionalize.pooling import descendants
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 _NAMED = 3
 """Layers of which one note is, that are named."""
@@ -109,8 +109,10 @@ def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
     params, top = shapes.params.get(node.index, ()), shapes.blobs[node.tops[0]]
     if not params or params[0] != edit.weight_shape or not isinstance(top, tuple) or prod(top[2:]) != 1:
         raise SurgeryError(
-            f"layer {node.name!r}: expected weights {edit.weight_shape} and one answer, found {params} and {top}; "
-            "this is a defect of caffe-fcn, please report it with the prototxt"
+            layer=node.name,
+            expected=f"weights {edit.weight_shape} and one answer",
+            found=f"{params} and {top}",
+            hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
 
 
@@ -127,8 +129,8 @@ def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: s
     if len(set(strides.values())) > 1:
         paths = " and ".join(f"{blob.name!r} (stride {'×'.join(map(str, stride))})" for blob, stride in strides.items())
         raise SurgeryError(
-            f"{node.name} ({node.type}) would join {paths}, which have different strides on a larger input; "
-            f"leave the layers before it as they are with {ways}"
+            f"{node.name} ({node.type}) would join {paths}, which have different strides on a larger input",
+            hint=f"leave the layers before it as they are with {ways}",
         )
 
 
@@ -162,13 +164,14 @@ def _check_larger(
         layer = next((node for node in graph.nodes if node.index == error.index), None)
         if layer is not None and id(layer) in dense and row_of(layer.type).joins:
             raise SurgeryError(
-                f"the converted net would not hold together on a larger input: {message}; leave the layers before "
-                f"{layer.name} as they are with {ways}"
+                f"the converted net would not hold together on a larger input: {message}",
+                hint=f"leave the layers before {layer.name} as they are with {ways}",
             ) from error
         return [f"the converted net still takes only its nominal input size: {message}"]
     misfit = other_parameters(graph, shapes, grown)
     if misfit and id(misfit.node) in ours:
         raise SurgeryError(
-            f"a larger input would not be seen in windows: {misfit}; leave the layer with {option('skip')}"
+            f"a larger input would not be seen in windows: {misfit}",
+            hint=advise("leave the layer with ", Option("skip")),
         )
     return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []

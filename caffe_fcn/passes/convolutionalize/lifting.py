@@ -70,8 +70,8 @@ class Lifting:
         for reader in self._readers(node):
             if reader.index in self.rewired and any(top.name == node.tops[0].name for top in reader.tops):
                 raise SurgeryError(
-                    f"{reader.name} works in place on {node.tops[0].name!r}, which other layers read as it is; give "
-                    f"{reader.name} a top of its own"
+                    f"{reader.name} works in place on {node.tops[0].name!r}, which other layers read as it is",
+                    hint=f"give {reader.name} a top of its own",
                 )
 
     def _check_output(self, blob: Blob, view: View) -> None:
@@ -230,8 +230,8 @@ class Lifting:
         following = self.graph.producer.get(Blob(blob.name, blob.version + 1))
         if following is not None and following.index < reader.index:
             raise SurgeryError(
-                f"{reader.name} would read {blob.name!r} after {following.name} has overwritten it in place; "
-                f"give {following.name} a top of its own"
+                f"{reader.name} would read {blob.name!r} after {following.name} has overwritten it in place",
+                hint=f"give {following.name} a top of its own",
             )
 
     def _readers(self, node: Node) -> tuple[Node, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise
 
 DEFAULT_SUFFIX = "-conv"
 
@@ -61,15 +61,16 @@ def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) ->
     for old, new in renamed.items():
         if not new:
             raise SurgeryError(
-                f"{old!r} would become '', a {kind} without a name; mend the rules of {option('rename')}"
+                f"{old!r} would become '', a {kind} without a name", hint=advise("mend the rules of ", Option("rename"))
             )
         if new in taken:
             raise SurgeryError(
-                f"{old!r} would become {new!r}, a {kind} that the net has already; choose other names "
-                f"with {option('suffix')} or {option('rename')}"
+                f"{old!r} would become {new!r}, a {kind} that the net has already",
+                hint=advise("choose other names with ", Option("suffix"), " or ", Option("rename")),
             )
         if new in owners:
             raise SurgeryError(
-                f"{kind}s {owners[new]!r} and {old!r} would both become {new!r}; mend the rules of {option('rename')}"
+                f"{kind}s {owners[new]!r} and {old!r} would both become {new!r}",
+                hint=advise("mend the rules of ", Option("rename")),
             )
         owners[new] = old

@@ -73,8 +73,8 @@ def _check_shapes(
         wanted = ", ".join(f"{layer} {show(shape)}" for shape, layer in strict.items())
         skip = option("skip", [node.name for node, _ in sharers if node.index in converted])
         raise SurgeryError(
-            f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}; "
-            f"leave them with {skip}"
+            f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}",
+            hint=f"leave them with {skip}",
         )
 
 

@@ -21,7 +21,7 @@ from caffe_fcn.net.layers.views import View, makes_map, map_of, moves_space, pro
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
 from caffe_fcn.passes.convolutionalize.following import order_of, outcome, reshapes
 from caffe_fcn.passes.convolutionalize.pooling import gate_join, gated_layers, is_global
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Option, advise, option
 
 
 @dataclass
@@ -200,8 +200,8 @@ class _Surveyor:
         """Why NODE stays behind CULPRIT, which does not take a map; an error where no window could do the same."""
         if refusal.by_axis:
             raise SurgeryError(
-                f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}; "
-                f"leave it with {option('skip', [node.name])}"
+                f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}",
+                hint=advise("leave it with ", Option("skip", [node.name])),
             )
         return f"{culprit.name} {refusal.reason}"
 
@@ -211,6 +211,7 @@ class _Surveyor:
             return f"the shape of its input is known only at run time: {shape.reason}"
         way = option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
         raise ShapeError(
-            f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer {shape.layer!r} "
-            f"does not tell it: {shape.reason}; say it with {way}"
+            f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer "
+            f"{shape.layer!r} does not tell it: {shape.reason}",
+            hint=f"say it with {way}",
         )

@@ -42,8 +42,8 @@ def fold(model: Model) -> Result:
     before, after = ([blob.name for blob in each.graph.outputs] for each in (model, made.model))
     if sorted(before) != sorted(after):
         raise SurgeryError(
-            f"{model.source.name}: folded, the net would have the outputs {', '.join(after)}, not {', '.join(before)}; "
-            "this is a defect of caffe-fcn, please report it with the prototxt"
+            f"{model.source.name}: folded, the net would have the outputs {', '.join(after)}, not {', '.join(before)}",
+            hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
     return made
 

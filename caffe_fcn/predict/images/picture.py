@@ -78,11 +78,11 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
     mode = os.stat(name).st_mode
     if not stat.S_ISREG(mode):
         found = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device; save it to one first"
-        raise PictureError(f"{name}: expected a picture in a file, found {found}")
+        raise PictureError(source=name, expected="a picture in a file", found=found)
     with reading(name) as file:
         head = file.read(6)
     if not head:
-        raise PictureError(f"{name}: expected a picture, found an empty file")
+        raise PictureError(source=name, expected="a picture", found="an empty file")
     if head == b"\x93NUMPY":
         return _in_place(name, stored.npy(name), channels, max_pixels)
     with _opened(name) as image:
@@ -107,7 +107,7 @@ def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Pict
         return _Decoded(name, given, channels)
     values = np.asarray(given)
     if values.dtype.kind not in "buif" or values.ndim not in (2, 3) or 0 in values.shape:
-        raise PictureError(f"{name}: expected pixels, H×W or H×W×C, found {values.dtype}, {show(values.shape)}")
+        raise PictureError(source=name, expected="pixels, H×W or H×W×C", found=f"{values.dtype}, {show(values.shape)}")
     pixels = values if values.ndim == 3 else values[:, :, None]
     _check_channels(name, pixels.shape, channels)
     whole = Box(0, 0, *pixels.shape[:2])
@@ -135,7 +135,7 @@ class HeldPicture:
 def _check_size(name: str, high: int, wide: int, most: int) -> None:
     if high * wide > most:
         way = f"; {option('max_pixels', high * wide)} takes it all the same" if offered("max_pixels") else ""
-        raise PictureError(f"{name}: expected at most {most:,} pixels, found {show((high, wide))}{way}")
+        raise PictureError(source=name, expected=f"at most {most:,} pixels", found=f"{show((high, wide))}{way}")
 
 
 # ---- Plain values in a file ----
@@ -178,7 +178,7 @@ def _float(path: str, pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]
     if not np.isfinite(values).all():
         row, column = (int(place) * step for place in np.argwhere(~np.isfinite(values))[0][:2])
         raise PictureError(
-            f"{path}: row {box.top + row}, column {box.left + column}: expected a number, found NaN or infinity"
+            f"row {box.top + row}, column {box.left + column}: expected a number, found NaN or infinity", source=path
         )
     return values
 
@@ -194,7 +194,7 @@ def _check_channels(name: str, shape: Shape, channels: int) -> None:
     held = shape[2]
     if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
         raise PictureError(
-            f"{name}: expected a picture H×W×C of {channels} channels, as the net takes, found {show(shape)}"
+            source=name, expected=f"a picture H×W×C of {channels} channels, as the net takes", found=show(shape)
         )
 
 
@@ -223,8 +223,10 @@ class _Decoded:
         self._channels = channels
         if channels not in (1, 3):
             raise PictureError(
-                f"{path}: expected a picture of {channels} channels, as the net takes, found one in {image.mode}; "
-                "give it as a .npy of H×W×C"
+                source=path,
+                expected=f"a picture of {channels} channels, as the net takes",
+                found=f"one in {image.mode}",
+                hint="give it as a .npy of H×W×C",
             )
         self._turned = _turned(image)
         self.read(Box(0, 0, 1, 1))  # shows whether pillow can make grey or RGB of it
@@ -310,14 +312,16 @@ def _opened(name: str) -> Iterator[Any]:
         raise
     except package.UnidentifiedImageError as error:
         known = ", ".join(_FORMATS).replace("PPM", "PGM, PPM")
-        raise PictureError(f"{name}: expected a picture ({known} or .npy), found another kind of file") from error
+        raise PictureError(
+            source=name, expected=f"a picture ({known} or .npy)", found="another kind of file"
+        ) from error
     except Exception as error:  # damage shows in the readers of pillow in many ways
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = name
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise PictureError(
-            f"{name}: the picture is damaged, or of a kind that pillow cannot read ({reason})"
+            f"the picture is damaged, or of a kind that pillow cannot read ({reason})", source=name
         ) from error
     finally:
         package.MAX_IMAGE_PIXELS = before

@@ -56,9 +56,11 @@ def read(path: str, stored: StoredPixels, rows: range, columns: range) -> NDArra
             for start, line in zip(starts, lines, strict=True):
                 file.seek(stored.offset + start * made.itemsize)
                 if file.readinto(line) != len(line):
-                    raise PictureError(f"{path}: expected all of its pixels, found an end; the file changed meanwhile")
+                    raise PictureError(
+                        source=path, expected="all of its pixels", found="an end", hint="the file changed meanwhile"
+                    )
     except OSError as error:
-        raise PictureError(f"{path}: cannot be read any more: {error.strerror or error}") from error
+        raise PictureError(f"cannot be read any more: {error.strerror or error}", source=path) from error
     return made.transpose(2, 1, 0)[:: rows.step] if stored.fortran else made[:, :: columns.step]
 
 
@@ -78,18 +80,23 @@ def npy(path: str) -> StoredPixels:
     except Exception as error:  # numpy has Python parse the header, which fails in many ways
         reason = " ".join(str(error).split())[:80]
         raise PictureError(
-            f"{path}: expected an array in .npy, found a damaged file ({reason}); write it again"
+            source=path, expected="an array in .npy", found=f"a damaged file ({reason})", hint="write it again"
         ) from error
     if dtype.kind not in "buif":
         found = "Python objects" if dtype.hasobject else f"the type {dtype}"
-        raise PictureError(f"{path}: expected pixels that are numbers, found {found}")
+        raise PictureError(source=path, expected="pixels that are numbers", found=found)
     if len(shape) not in (2, 3) or min(shape) < 1:
-        raise PictureError(f"{path}: expected pixels as H×W or H×W×C, found {show(shape)}; give one picture a file")
+        raise PictureError(
+            source=path, expected="pixels as H×W or H×W×C", found=show(shape), hint="give one picture a file"
+        )
     high, wide, channels = (*shape, 1)[:3]
     needed = high * wide * channels * dtype.itemsize
     if held < needed:
         raise PictureError(
-            f"{path}: expected {needed:,} bytes of pixels, found {held:,}; the file is incomplete; download it again"
+            source=path,
+            expected=f"{needed:,} bytes of pixels",
+            found=f"{held:,}",
+            hint="the file is incomplete; download it again",
         )
     return StoredPixels(offset, dtype.str, (high, wide, channels), bool(fortran))
 
