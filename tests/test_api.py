@@ -622,6 +622,7 @@ def test_every_object_tells_itself_in_a_line(lenet: Path) -> None:
     assert repr(found.maps[0]) == "<DenseMap at scale 1: 10×5×9>"
 
 
+@pytest.mark.thorough
 def test_arguments_of_the_right_type_and_no_meaning(lenet: Path, digits: Predictor) -> None:
     """They are wrong, and neither the file nor the net is."""
     net = caffe_fcn.read_net("net.prototxt")

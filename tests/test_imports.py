@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -130,10 +130,20 @@ def test_a_command_is_found_by_its_name(command: str) -> None:
     assert {f"caffe_fcn.cli.{command}", f"caffe_fcn.report.{command}"} <= MODULES
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_imports_run_one_way(module: str) -> None:
-    ours = [found for found in imports_of_module(module) if is_under(found.name, "caffe_fcn")]
-    assert [found for found in ours if not may_import(module, found.name)] == []
+def found_in(rooms: Container[str], wrong: Callable[[str, Import], bool]) -> dict[str, list[Import]]:
+    """The WRONG imports in ROOMS by module, given each module and import."""
+    modules = [module for module in SOURCES if room_of(module) in rooms]
+    found = {module: [each for each in imports_of_module(module) if wrong(module, each)] for module in modules}
+    assert modules
+    return {module: imports for module, imports in found.items() if imports}
+
+
+ROOMS = {room_of(module) for module in SOURCES}
+
+
+def test_imports_run_one_way() -> None:
+    found = found_in(ROOMS, lambda module, each: is_under(each.name, "caffe_fcn") and not may_import(module, each.name))
+    assert found == {}
 
 
 @pytest.mark.parametrize("module", sorted(FOR_ALL))
@@ -141,20 +151,17 @@ def test_what_all_may_import_imports_no_room(module: str) -> None:
     assert [found for found in imports_of_module(f"caffe_fcn.{module}") if room_of(found.name) in RANKS] == []
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) not in ("cli", "__main__")])
-def test_click_stays_in_the_command_line(module: str) -> None:
-    assert [found for found in imports_of_module(module) if is_under(found.name, "click")] == []
+def test_click_stays_in_the_command_line() -> None:
+    assert found_in(ROOMS - {"cli", "__main__"}, lambda _, each: is_under(each.name, "click")) == {}
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) == "net"])
-def test_what_a_net_means_needs_no_numpy(module: str) -> None:
-    assert [found for found in imports_of_module(module) if is_under(found.name, "numpy")] == []
+def test_what_a_net_means_needs_no_numpy() -> None:
+    assert found_in({"net"}, lambda _, each: is_under(each.name, "numpy")) == {}
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if room_of(module) in ("files", "model", "passes")])
-def test_numpy_is_loaded_only_when_values_are_touched(module: str) -> None:
-    numpy = [found for found in imports_of_module(module) if is_under(found.name, "numpy")]
-    assert [found for found in numpy if found.when == "start"] == []
+def test_numpy_is_loaded_only_when_values_are_touched() -> None:
+    rooms = {"files", "model", "passes"}
+    assert found_in(rooms, lambda _, each: is_under(each.name, "numpy") and each.when == "start") == {}
 
 
 @pytest.mark.thorough

@@ -50,6 +50,7 @@ def done(cli: CommandLine, *arguments: str | Path, stdin: bytes = b"") -> Result
     return result
 
 
+@pytest.mark.thorough
 def test_it_is_converted_as_the_pair_is(cli: CommandLine) -> None:
     """64 of the 72 weights were in another place when the order of the Permute was lost."""
     done(cli, "convert", WEIGHTS, "-o", "a.prototxt", "-w", "a.caffemodel", "--verify")
@@ -59,6 +60,7 @@ def test_it_is_converted_as_the_pair_is(cli: CommandLine) -> None:
     assert read_net(cli.path / "a.caffemodel").net == read_net(cli.path / "b.prototxt").net
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "files",
     [

@@ -82,6 +82,7 @@ def write_net(directory: Path, text: str, stem: str = "net") -> None:
 # ---- The files ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_files_give_what_caffe_gives(cli: CommandLine, name: str) -> None:
     """The original at its size, and the converted net at both, from the file alone."""

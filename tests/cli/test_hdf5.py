@@ -84,6 +84,7 @@ def test_a_transposed_case_is_among_them() -> None:
     assert any("transpose: true" in (case / "net.prototxt").read_text() for case in CASES)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("out", OUTPUTS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_golden_conversion(cli: CommandLine, case: Path, out: str) -> None:

@@ -110,6 +110,7 @@ def told(result: Result) -> str:
     return result.err + result.out.decode()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_a_terminal_gets(hostile: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     arguments = [picture() if word == "PICTURE" else word for word in COMMANDS[name]]

@@ -88,6 +88,7 @@ def test_weights_that_cannot_be_read_at_any_place(
     assert failed > 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("call", ["open", "write", "close", "chmod"])
 @pytest.mark.parametrize("output", ["net_fcn.caffemodel", "net_fcn.prototxt"])

@@ -52,6 +52,7 @@ def answer(cli: CommandLine, *arguments: str) -> Any:
     return np.load(cli.path / "answer.npy"), told
 
 
+@pytest.mark.thorough
 def test_the_centre_is_the_default_where_the_net_states_a_crop(cli: CommandLine) -> None:
     files = net(cli, DATABASE + CLASSIFIER)
     centre, told = answer(cli, *files, "centre.npy")
@@ -91,6 +92,7 @@ def test_the_size_of_pictures_where_the_net_tells_none(cli: CommandLine) -> None
     assert "the only size that the net takes, found 29×29 pixels" in refuses(cli, *files, "--resize", "29x29")
 
 
+@pytest.mark.thorough
 def test_a_net_without_a_crop_asks_for_one(cli: CommandLine) -> None:
     text = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 20 dim: 20 } } }'
     files = net(cli, text + CLASSIFIER.rpartition("layer")[0])

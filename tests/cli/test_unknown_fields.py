@@ -67,6 +67,7 @@ def test_one_that_is_left_is_refused(net: CommandLine) -> None:
     assert "quantize" in message and "coeff_abs" not in message
 
 
+@pytest.mark.thorough
 def test_a_pair_is_not_proven_before(net: CommandLine) -> None:
     assert net.run(*RUNS["convert"], *IGNORED, "-o", "fcn.prototxt", "-w", "fcn.caffemodel").code == 0
     files = ("verify", *PAIR, "fcn.prototxt", "fcn.caffemodel")

@@ -145,6 +145,7 @@ def test_a_current_file_is_copied_byte_for_byte(cli: CommandLine) -> None:
 # ---- Streams ----
 
 
+@pytest.mark.thorough
 def test_stdin_and_stdout(old: CommandLine) -> None:
     done(old, "old.prototxt", "new.prototxt")
     done(old, "old.caffemodel", "new.caffemodel")

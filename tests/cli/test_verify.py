@@ -215,6 +215,7 @@ def test_convert_tells_it_in_the_same_words() -> None:
 # ---- convert --verify ----
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_shown_is_not_written(cli: CommandLine) -> None:
     net = data() + conv("c", "data", 4) + fc("fc", "c", 1) + layer("prob", "Softmax", "fc")
     cli.write(net=net)

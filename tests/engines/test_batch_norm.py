@@ -125,6 +125,7 @@ def test_statistics_of_the_batch_beside_a_scale_are_refused(tmp_path: Path) -> N
 # ---- The case ----
 
 
+@pytest.mark.thorough
 def test_every_command_takes_a_fork_s_batch_norm(tmp_path: Path) -> None:
     net, weights = (CASES / f"bn_fork.{ending}" for ending in ("prototxt", "caffemodel"))
     x = np.random.default_rng(2).standard_normal((1, 3, 10, 10)).astype(np.float32)

@@ -36,6 +36,7 @@ NOT_LOWERED = {"accuracy", "euclidean_loss", "lstm"}
 TOLERANCE = 5e-6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_twins_are_caffes_at_both_sizes(name: str, tmp_path: Path) -> None:
     pair = twins.case(GOLDEN / "conversions" / name, tmp_path)

@@ -57,6 +57,7 @@ def test_layers_are_in_the_order_of_their_names_and_blobs_in_that_of_their_numbe
             assert found == list(range(11))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("latest", [False, True], ids=["", "latest"])
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_storing(way: str, latest: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ def test_slabs_make_up_the_array_in_order(axes: list[tuple[int, int]], limit: in
     np.testing.assert_array_equal(np.concatenate([np.ravel(part) for part in parts] or [np.zeros(0)]), array.ravel())
 
 
+@pytest.mark.thorough
 @settings(max_examples=50, deadline=None)
 @given(axes=SIZES, limit=st.integers(1, 40))
 def test_reads_are_how_often_a_chunk_is_needed(axes: list[tuple[int, int]], limit: int) -> None:

@@ -105,6 +105,7 @@ def test_blobs_of_the_right_shapes_fit(tmp_path: Path, name: str) -> None:
         assert meeting(tmp_path, *NETS[name], legacy=True).notes == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NETS)
 def test_blobs_of_other_numbers_and_shapes_are_refused(tmp_path: Path, name: str) -> None:
     text, right = NETS[name]

@@ -29,6 +29,7 @@ def wanted(stored: np.ndarray, order: Reorder) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("segments", [(), SEGMENTS], ids=["as is", "segments"])

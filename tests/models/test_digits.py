@@ -35,6 +35,7 @@ def twin() -> tuple[Model, Geometry]:
     return converted(NET, WEIGHTS)
 
 
+@pytest.mark.thorough
 def test_the_page_states_what_the_script_measures(capsys: pytest.CaptureFixture[str]) -> None:
     evaluate(WEIGHTS)
     printed = capsys.readouterr().out.splitlines()
@@ -127,6 +128,7 @@ def test_a_window_s_targets_are_one_digit_and_background() -> None:
     np.testing.assert_allclose(shares, [0, 0.333, 0.667, 1], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_gradients_are_the_slopes_of_the_loss() -> None:
     random = np.random.default_rng(0)
     trained = load(NET, WEIGHTS)
@@ -156,6 +158,7 @@ def test_training_learns_and_writes_what_it_learned(tmp_path: Path) -> None:
     np.testing.assert_allclose(again, predict(model, to_input(windows)), atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_middle_of_a_window_decides(twin: tuple[Model, Geometry]) -> None:
     _, held_out = load_samples()
     windows = centred(held_out, 20)[:50]

@@ -25,6 +25,7 @@ def test_the_cases_are_all_there() -> None:
     assert len(VERDICTS) == 325 and {path.stem for path in CASES.glob("*.prototxt")} == VERDICTS.keys()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(VERDICTS.keys() - EMPTY))
 def test_strictly_the_verdict_is_caffes(name: str) -> None:
     verdict = VERDICTS[name]

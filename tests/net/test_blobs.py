@@ -69,6 +69,7 @@ def test_axes(layer_type: str, position: int, old: tuple[int, ...], new: tuple[i
     assert current_shape(layer_type, position, old) == new
 
 
+@pytest.mark.thorough
 @given(kind=st.sampled_from(TYPES), position=st.integers(0, 3), shape=st.lists(st.integers(0, 3), max_size=6))
 def test_no_value_is_lost_and_a_second_time_changes_nothing(kind: str, position: int, shape: list[int]) -> None:
     new = current_shape(kind, position, tuple(shape))

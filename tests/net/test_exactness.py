@@ -131,6 +131,7 @@ def test_every_type_is_held_against_numpy() -> None:
     assert known <= {kind.strip() for kind in WORDS} | set(JOINED)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("before", ["", "phases"])
 @pytest.mark.parametrize("kind", [*WORDS, *JOINED])
 def test_the_word_for_every_layer(kind: str, before: str) -> None:

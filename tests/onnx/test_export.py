@@ -47,6 +47,7 @@ def run_file(path: Path, feed: dict[str, Array]) -> list[Array]:
 # ---- The file ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_checker_passes_every_layer(name: str, tmp_path: Path) -> None:
     with case(GOLDEN / "layers" / name) as (net, weights):

@@ -43,6 +43,7 @@ def folder(name: str) -> Path:
     return GOLDEN / "layers" / name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOWERED)
 def test_blobs_are_caffes(name: str) -> None:
     measured = read(name)

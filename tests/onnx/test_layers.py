@@ -307,6 +307,7 @@ def fed(name: str, shape: tuple[int, ...], seed: int) -> Array:
     return random.standard_normal(shape).astype(np.float32)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_layer(name: str, tmp_path: Path) -> None:
     kind, _, parameters = CASES[name].layer.partition(" ")

@@ -56,6 +56,7 @@ def test_an_installed_lowering_that_cannot_be_loaded_is_named(tmp_path: Path, mo
 # ---- Names ----
 
 
+@pytest.mark.thorough
 def test_the_last_version_of_a_blob_has_its_name(tmp_path: Path) -> None:
     text = data(1, 1, 4, 4) + layer("Convolution", CONV, top="a", name="one")
     text += layer("ReLU", bottom="a", top="a", name="two") + layer("TanH", bottom="a", top="a", name="three")

@@ -34,6 +34,7 @@ def test_an_axis_that_is_not_the_channels_is_refused(case: str, culprit: str, tm
     assert not planned(paths[0].read_text(), skip=("fc",)).changes
 
 
+@pytest.mark.thorough
 def test_an_output_does_not_go_with_its_flattening(tmp_path: Path) -> None:
     pair = Pair(CASES / "lostout.prototxt", CASES / "lostout.caffemodel", tmp_path)
     assert ends(pair.verify()) == [HOLDS] * 3

@@ -198,6 +198,7 @@ def test_what_is_no_mean(text: str, words: str) -> None:
         read_mean(text)
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_no_mean(tmp_path: Path) -> None:
     path = tmp_path / "mean.npy"
 

@@ -196,6 +196,7 @@ def test_colours_go_from_the_lowest_to_the_highest_score_or_as_told(tmp_path: Pa
     np.testing.assert_array_equal(made[201, 599], ON.round())
 
 
+@pytest.mark.thorough
 def test_scores_that_are_all_one_number(tmp_path: Path) -> None:
     where = cells(800, 800, 400, 400)
     for value in (-7.0, 0.0, 1.0, 3e38):

@@ -79,6 +79,7 @@ def test_a_split_layer_is_the_same(name: str, tmp_path: Path) -> None:
         assert found.holds and ends(found)[:2] == [HOLDS, HOLDS], found
 
 
+@pytest.mark.thorough
 def test_the_case_of_a_user(tmp_path: Path) -> None:
     pair = [str(CASES / f"bn_fork.{ending}") for ending in ("prototxt", "caffemodel")]
     made = [str(tmp_path / name) for name in ("b.prototxt", "b.caffemodel")]
@@ -128,6 +129,7 @@ MUTANTS: dict[str, Change] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MUTANTS)
 def test_what_is_wrong_in_a_split_layer_is_found(name: str, tmp_path: Path) -> None:
     files = write(tmp_path, net("relu: true"), "scale first")

@@ -30,6 +30,7 @@ def test_a_net_of_several_inputs(tmp_path: Path) -> None:
     assert reason(found) == (Exemption.SEVERAL_INPUTS, ("left", "right"), ())
 
 
+@pytest.mark.thorough
 def test_a_label_is_no_input(tmp_path: Path) -> None:
     text = data(shape="1 2 6 6") + data("label", shape="1") + conv("c", "data", 3) + fc("fc", "c", 5)
     found = written(text + layer("loss", "SoftmaxWithLoss", "fc label"), tmp_path).verify()
@@ -72,6 +73,7 @@ def test_cells_that_depend_on_the_whole_map(tmp_path: Path) -> None:
     assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.WHOLE_MAP, "pool"),))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "params", "more"),
     [
@@ -188,6 +190,7 @@ def test_a_window_that_the_twin_made_global_is_no_reason(tmp_path: Path) -> None
     assert [each.field for each in found.weights_proof.fields] == ["pooling_param.global_pooling"]
 
 
+@pytest.mark.thorough
 def test_one_output_of_two(tmp_path: Path) -> None:
     """A map that was convolutional already is the same in both; the other is proven."""
     text = data() + conv("c", "data", 4) + conv("map", "c", 2) + fc("fc", "c", 3)

@@ -77,6 +77,7 @@ def test_a_kernel_in_the_wrong_order(lenet: Pair) -> None:
     assert "'ip1-conv' in the twin, blob 0" in failures(found)[0]
 
 
+@pytest.mark.thorough
 def test_a_matrix_left_transposed(tmp_path: Path) -> None:
     pair = case(GOLDEN / "conversions" / "transpose", tmp_path)
 
@@ -120,6 +121,7 @@ SQUARE = (
 )
 
 
+@pytest.mark.thorough
 def test_layers_swapped_in_the_text(tmp_path: Path) -> None:
     pair = written(SQUARE, tmp_path)
     pair.text(
@@ -222,6 +224,7 @@ def test_weights_of_another_net(tmp_path: Path, lenet: Pair) -> None:
     assert found.weights_proof is not None and "are these the weights of another net" in found.weights_proof.failures[0]
 
 
+@pytest.mark.thorough
 def test_weights_that_caffe_would_not_load(lenet: Pair) -> None:
     """The values are right, in their order, but not the shape; which no engine but Caffe looks at."""
 

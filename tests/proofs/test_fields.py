@@ -27,6 +27,7 @@ def between(kind: str, params: str) -> str:
     return layer("x", kind, "c", params=params)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "params", "changed", "field"),
     [
@@ -71,6 +72,7 @@ def test_a_field_changed_in_the_twin(kind: str, params: str, changed: str, field
     assert ("x", field) in [(each.layer, each.field) for each in found.weights_proof.fields]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "params", "same"),
     [

@@ -111,6 +111,7 @@ def _light(entry: dict[str, Any]) -> bool:
     return sum(prod(shape) for shapes in params.values() for shape in shapes) < 5_000_000
 
 
+@pytest.mark.thorough
 @needs_corpus
 @pytest.mark.parametrize("entry", [*filter(_light, MEASURED)][::5], ids=lambda entry: entry["file"])
 def test_nets_of_the_corpus(entry: dict[str, Any], tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ LAYERS = {
 """Type, with blanks behind to tell several of one type apart, to parameters."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("finer", [False, True], ids=["pixels", "phases"])
 def test_every_layer_sees_what_it_is_said_to_see(kind: str, finer: bool, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_names_do_not_matter(naming: Naming, tmp_path: Path) -> None:
     assert pair.verify().holds
 
 
+@pytest.mark.thorough
 def test_not_even_names_that_change_places(tmp_path: Path) -> None:
     text = data() + conv("c", "data", 3) + fc("a", "c", 4) + layer("relu", "ReLU", "a", "a") + fc("b", "a", 4)
     naming = Naming("", (parse_rule("a=b"), parse_rule("b=a")))
@@ -122,6 +123,7 @@ def test_a_twin_written_for_a_larger_input(tmp_path: Path) -> None:
     assert found.holds and found.same_size is not None and found.same_size.inputs == {"data": (1, 1, 28, 28)}
 
 
+@pytest.mark.thorough
 def test_columns_in_another_order_are_followed(tmp_path: Path) -> None:
     found = written(CHANNELS_LAST, tmp_path).verify()
     assert found.holds and found.weights_proof is not None and found.weights_proof.reordered == ("fc",)
@@ -217,6 +219,7 @@ def test_layers_that_do_nothing_may_come_and_go(tmp_path: Path) -> None:
     assert pair.text(lambda text: text + again).verify().holds
 
 
+@pytest.mark.thorough
 def test_outputs_that_are_the_same_are_all_paired(tmp_path: Path) -> None:
     split = 'layer { name: "split" type: "Split" bottom: "fc" top: "one" top: "two" }'
     found = written(data() + conv("c", "data", 3) + fc("fc", "c", 4) + split, tmp_path).verify()

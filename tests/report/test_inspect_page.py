@@ -88,6 +88,7 @@ def test_geometry_has_a_table_of_its_own_where_it_does_not_fit(bench: Bench) -> 
     assert "\nconv5  1×256×13×13     163      16      17  inside 1-4\n" in narrow
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize("name", ["lenet", "alexnet", "vgg16", "googlenet"])
 def test_pages_keep_to_their_width(bench: Bench, name: str, width: int) -> None:
