@@ -341,7 +341,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Log log_param { base: -3 }", [MAP], "base is -3, but must be positive, or -1 for e"),
         ("Exp exp_param { base: nan }", [MAP], "base is nan"),
         ("Log log_param { base: inf }", [MAP], "base is inf"),
-        ("Log log_param { base: 1 }", [MAP], "base is 1, which supports no logarithm"),
+        ("Log log_param { base: 1 }", [MAP], "base is 1, which has no logarithm"),
         ("Crop", [MAP, (1, 6, 8)], "have 4 and 3 axes; expected at least as many axes in the second as in the first"),
         ("Reorg reorg_param { stride: 3 }", [MAP], "but must divide the map"),
         ("PriorBox", [MAP, MAP], "min_size is missing"),
