@@ -71,7 +71,7 @@ def _check(path: str, selection: Selection, fork: str | None, strict: bool) -> C
     except OSError as error:
         return Checked(name, Findings(None, None), error.strerror or str(error))
     except CaffeFcnError as error:
-        return Checked(name, Findings(None, None), str(error).removeprefix(f"{name}: "))
+        return Checked(name, Findings(None, None), error.within(name))
     return Checked(name, findings.strictly() if strict else findings)
 
 

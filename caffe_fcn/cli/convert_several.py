@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from caffe_fcn.cli.directory import directory
-from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.failures import DONE, FAILED, explain, in_one_line, is_about, tell
 from caffe_fcn.cli.nets import holds_weights
 from caffe_fcn.cli.options import WriteManner, check_fork
 from caffe_fcn.cli.rewriting import Files, Rewriting, rewrite_files
@@ -71,11 +71,9 @@ def _convert(
 
 def _failure(files: Files, error: Exception) -> str:
     """Tell of ERROR, and return it in one line."""
-    message = explain(error)
-    if not any(os.path.basename(path) in message for path in files.inputs):
-        message = f"{files.net}: {message}"
-    tell(message)
-    return message.partition("\n")[0]
+    name = "" if is_about(error, files.inputs) else f"{files.net}: "
+    tell(f"{name}{explain(error)}")
+    return f"{name}{in_one_line(error)}"
 
 
 def pair(paths: Sequence[str], out_dir: str) -> list[Files]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 
 import click
 
-from caffe_fcn.errors import CaffeFcnError, PrototxtError
+from caffe_fcn.errors import CaffeFcnError
 
 DONE, FAILED, READER_GONE = 0, 1, 141
 """Exit codes; wrong usage is click's, 2. That of a pipe whose reader is gone is 128 + 13, SIGPIPE, as for other tools
@@ -24,11 +25,22 @@ DEBUG = "CAFFE_FCN_DEBUG"
 
 
 def explain(error: Exception) -> str:
-    """What to tell of ERROR, on one line, whatever names of a model it quotes. That of a PrototxtError has more lines,
-    which show the place in the file."""
+    """What to tell of ERROR. An error at a place in a text has more lines than one, which show it."""
+    excerpt = error.excerpt if isinstance(error, CaffeFcnError) else None
+    return in_one_line(error) if excerpt is None else f"{in_one_line(error)}\n{excerpt}"
+
+
+def in_one_line(error: Exception) -> str:
+    """What to tell of ERROR, on one line, whatever names of a model it quotes."""
     from caffe_fcn.files.literals import visible
 
-    return _words(error) if isinstance(error, PrototxtError) and error.place else visible(_words(error))
+    return visible(_words(error))
+
+
+def is_about(error: Exception, files: Collection[str]) -> bool:
+    """Whether ERROR names the file that it is about, and that is called like one of FILES, wherever it is."""
+    named = error.source if isinstance(error, CaffeFcnError) else getattr(error, "filename", None)
+    return isinstance(named, str) and os.path.basename(named) in map(os.path.basename, files)
 
 
 def _words(error: Exception) -> str:
@@ -36,7 +48,7 @@ def _words(error: Exception) -> str:
     from caffe_fcn.files.atomic import FULL, output_error
 
     if isinstance(error, CaffeFcnError):
-        return str(error)
+        return error.line
     if isinstance(error, OSError):
         if error.filename is None and error.errno in FULL:  # of what has no name, only stdout is written to
             return str(output_error("stdout", error))

@@ -5,14 +5,13 @@ A picture that fails does not keep the others from being looked at; only Ctrl-C 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from caffe_fcn.cli.failures import DONE, FAILED, explain, tell
+from caffe_fcn.cli.failures import DONE, FAILED, explain, in_one_line, is_about, tell
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import KINDS, Targets
 from caffe_fcn.errors import CaffeFcnError
@@ -96,10 +95,9 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
                 if len(paths) == 1:
                     raise
                 failed += 1
-                message = explain(error)
-                tell(message if os.path.basename(path) in message else f"{path}: {message}")
+                tell(explain(error) if is_about(error, (path,)) else f"{path}: {explain(error)}")
                 if manner.as_json:
-                    document.add([run_document.failure(path, message.partition("\n")[0])])
+                    document.add([run_document.failure(path, in_one_line(error))])
     notes.end()
     if manner.as_json:
         document.end()

@@ -139,22 +139,22 @@ class _Caffe:
         few = dict.fromkeys(_THREADS, str(threads)) if threads else {}
         self._worker = Worker(caffe_worker.__file__, {**_LOGGING, **few})
         try:
-            told, _ = self._worker.call({"call": "import", "path": [str(each) for each in sys.path]})
+            reply, _ = self._worker.call({"call": "import", "path": [str(each) for each in sys.path]})
         except EndedError as error:
             last = _last(error.log)
             reason = f"importing Caffe's Python module ended the process, {error.how}{last and f' ({last})'}"
             hint = f"check that it was built for this Python and this NumPy, or use {option('engine', 'onnxruntime')}"
             raise ExtraError(f"{reason}; {hint}") from error
-        if "failure" in told:
+        if "failure" in reply:
             self._worker.close()
-            raise ExtraError(cause(failure(told["failure"])))
-        self.types = None if told["types"] is None else frozenset(told["types"])
+            raise ExtraError(cause(failure(reply["failure"])))
+        self.types = None if reply["types"] is None else frozenset(reply["types"])
 
     def call(self, message: Mapping[str, Any], arrays: Sequence[tuple[str, Array]] = ()) -> dict[str, Array]:
         """The arrays that come back for MESSAGE and ARRAYS. Raises EndedError, or _CaffeError for an exception."""
-        told, made = self._worker.call(message, arrays)
-        if "error" in told:
-            raise _CaffeError(printable(told["error"], _LONG))
+        reply, made = self._worker.call(message, arrays)
+        if "error" in reply:
+            raise _CaffeError(printable(reply["error"], _LONG))
         return made
 
 

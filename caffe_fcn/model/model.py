@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import SurgeryError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document, TextEdit
 from caffe_fcn.model.entries import Held
@@ -46,8 +46,8 @@ class Model:
     """What BVLC Caffe would refuse of the weights as they were read."""
     supplies: tuple[Supply, ...] = ()
     """What the layers have that the weights, as they were read, hold nothing for."""
-    misfit: str = ""
-    """Why the weights do not fit the net, "" if they do, which is raised unless who asks is lenient."""
+    misfit: WeightsError | None = None
+    """Why the weights do not fit the net, None if they do, which is raised unless who asks is lenient."""
     notes: tuple[str, ...] = ()
     """What the user has to know, in sentences, none twice. Every command tells them."""
     objected: tuple[str, ...] = ()

@@ -110,14 +110,14 @@ def meet(
         objected = [note for phase, graph in phases.items() for note in objection_notes(graph, shapes[phase])]
     notes += objected
     both = [(graph, shapes[phase]) for phase, graph in phases.items()]
-    fit, supplied, misfit = Fit(), () if weights is None else supplies(weights, both), ""
+    fit, supplied, misfit = Fit(), () if weights is None else supplies(weights, both), None
     if weights is not None:
         try:
             fit = check_fit(weights, both, lacks=any(supply.lack for supply in supplied))
         except WeightsError as error:
             if not lenient:
                 raise
-            misfit = str(error)
+            misfit = error.with_traceback(None)
         notes += [*fit.notes, *supply_notes(weights, supplied)]
     return Model(
         source=source,

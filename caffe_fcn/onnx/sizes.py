@@ -86,7 +86,7 @@ def extents_with(scope: Scope, free: Sequence[InputAxis]) -> Extents | str:
         try:
             longer = infer_shapes(scope.graph, given=_longer(scope, free, trial))
         except ShapeError as error:
-            return str(error).removeprefix(f"{scope.graph.source}: ")
+            return error.within(scope.graph.source)
         misfit = other_parameters(scope.graph, nominal, longer)
         if misfit is not None:
             return str(misfit)

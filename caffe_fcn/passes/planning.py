@@ -97,9 +97,8 @@ def planned(
         made = Plan(before, results, tuple(dict.fromkeys(_notes(before, results, resized=resized))))
         made.document  # noqa: B018  read again here, so that no plan is made that cannot be carried out
     except (ShapeError, SurgeryError) as error:  # name the file, where that has not been done
-        if str(error).startswith(f"{source.name}:"):
-            raise
-        raise type(error)(f"{source.name}: {error}") from error
+        error.locate(source=source.name)
+        raise
     return made
 
 

@@ -56,10 +56,12 @@ def _checked(
         new = resized(model).model
         misfit = other_parameters(before, shapes, new.shapes[model.phase])
         if misfit:
-            raise ShapeError(str(misfit))
+            raise ShapeError(str(misfit), layer=misfit.node.name, index=misfit.node.index)
     except ShapeError as error:
-        told = str(error).removeprefix(f"{model.source.name}: ") + advice(before, shapes, images, size, given)
-        raise SurgeryError(f"{shown} does not suit the converted net: {told}") from error
+        told = error.within(model.source.name) + advice(before, shapes, images, size, given)
+        raise SurgeryError(
+            f"{shown} does not suit the converted net: {told}", layer=error.layer, index=error.index
+        ) from error
     after = (new.graph, new.shapes[model.phase])
     refused = refusals_since((before, shapes), after)
     if refused:

@@ -121,9 +121,9 @@ class PictureNet:
         except ShapeError as whole:
             error = whole
         near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, size)
-        cure = f"{near}; bring the picture there with {option('resize')}" if near else ""
-        told = str(error).removeprefix(f"{self.source}: ")
-        return ShapeError(f"a picture of {show(size)} pixels does not suit the net: {told}{cure}", source=self.source)
+        cure = advise("bring the picture there with ", Option("resize")) if near else None
+        told = f"a picture of {show(size)} pixels does not suit the net: {error.within(self.source)}{near}"
+        return ShapeError(told, source=self.source, layer=error.layer, index=error.index, hint=cure)
 
     def _along(self, axis: int, pixels: int) -> Shapes:
         """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""

@@ -141,7 +141,7 @@ class _Work:
         )
         _refuse_swapped(before, found)
         if found.misfit:
-            self.refused, self.misfit = (found.misfit,), "the weights of the twin do not fit its net"
+            self.refused, self.misfit = (str(found.misfit),), "the weights of the twin do not fit its net"
         elif own := _fault_at_own_input(twin, selection):
             self.refused += (f"Caffe does not load the twin with the input that its own prototxt states: {own}",)
         self.notes.update(dict.fromkeys(self.twin.notes))
@@ -289,7 +289,8 @@ def _met(
 def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
     """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
     try:
-        return _met(twin, selection, lenient=True).misfit
+        misfit = _met(twin, selection, lenient=True).misfit
+        return "" if misfit is None else str(misfit)
     except ShapeError as error:
         return str(error)
 

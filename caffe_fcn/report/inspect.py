@@ -61,7 +61,7 @@ def open_model(
     try:
         return InspectedFiles(found.path, net_of_weights(found, fork), found)
     except CaffeFcnError as error:
-        return InspectedFiles(found.path, None, found, _reason(found.path, error))
+        return InspectedFiles(found.path, None, found, error.within(found.path))
 
 
 def inspect(model: InspectedFiles, settings: InspectSettings) -> Inspection:
@@ -73,14 +73,9 @@ def inspect(model: InspectedFiles, settings: InspectSettings) -> Inspection:
         return _with_net(model, model.source, settings)
     except (NetError, ShapeError) as error:
         if model.source.from_weights:
-            return _without_net(model._replace(why=_reason(model.name, error)), settings)
-        if str(error).startswith(f"{model.name}:"):
-            raise
-        raise type(error)(f"{model.name}: {error}") from error
-
-
-def _reason(name: str, error: Exception | str) -> str:
-    return str(error).removeprefix(f"{name}: ")
+            return _without_net(model._replace(why=error.within(model.name)), settings)
+        error.locate(source=model.name)
+        raise
 
 
 def _with_net(model: InspectedFiles, source: SourceNet, settings: InspectSettings) -> Inspection:
@@ -96,7 +91,7 @@ def _with_net(model: InspectedFiles, source: SourceNet, settings: InspectSetting
     names = dict.fromkeys([*(layer.name for layer in layers), *(row.layer for row in blobs)])
     _check_patterns(model.name, settings.layers, names)
     listed = tuple(layer for layer in layers if _asked(layer.name, settings))
-    misfit = [_reason(weights.path, found.misfit)] if weights and found.misfit else []
+    misfit = [found.misfit.within(weights.path)] if weights and found.misfit else []
     notes = _notes(source.net, graph, shapes, settings, phase)
     return Inspection(
         file=source.name,
@@ -202,29 +197,41 @@ def _batch(graph: Graph, shapes: Shapes) -> int | None:
 def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes:
     """The shapes on images of the size asked for. Raises SurgeryError where the net does not take them."""
     size = settings.input_size or ()
-    shown = f"{graph.source}: {option('input_size', size)}"
+    shown = Option("input_size", size)
     constants = {blob for node in graph.nodes if node.type == "Parameter" for blob in node.tops}
     images = {blob.name: nominal.blobs[blob] for blob in image_inputs(graph, nominal) if blob not in constants}
     known = {name: shape for name, shape in images.items() if isinstance(shape, tuple) and len(shape) >= 2 + len(size)}
     if not known:
         raise SurgeryError(
-            f"{shown}: the net has no input known to have {len(size)} spatial axes",
+            f"the net has no input known to have {len(size)} spatial axes",
+            source=graph.source,
+            place=shown,
             hint=advise("say its shape with ", Option("input_shape")),
         )
     sizes = {shape[-len(size) :] for shape in known.values()}
     if len(sizes) > 1:
         found = ", ".join(f"{name!r} {'x'.join(map(str, shape[-len(size) :]))}" for name, shape in known.items())
-        raise SurgeryError(f"{shown}: the net's inputs have different sizes: {found}", hint="edit the file")
+        raise SurgeryError(
+            f"the net's inputs have different sizes: {found}",
+            source=graph.source,
+            place=shown,
+            hint="edit the file",
+        )
     given = {**settings.selection.given, **{name: (*shape[: -len(size)], *size) for name, shape in known.items()}}
     try:
         shapes = infer_shapes(graph, given=given)
     except ShapeError as error:
         near = advice(graph, nominal, known, size, settings.selection.given)
-        raise SurgeryError(f"{shown} does not suit the net: {_reason(graph.source, error)}{near}") from error
+        told = f"{shown} does not suit the net: {error.within(graph.source)}{near}"
+        raise SurgeryError(told, source=graph.source, layer=error.layer, index=error.index) from error
     misfit = other_parameters(graph, nominal, shapes)
     if misfit:
         raise SurgeryError(
-            f"{shown} does not suit the net: {misfit}", hint=advise("convert it first with ", Command("convert"))
+            f"{shown} does not suit the net: {misfit}",
+            source=graph.source,
+            layer=misfit.node.name,
+            index=misfit.node.index,
+            hint=advise("convert it first with ", Command("convert")),
         )
     return shapes
 

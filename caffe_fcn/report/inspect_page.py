@@ -84,7 +84,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _shape(shape: Shape | None) -> str:
-    return "?" if shape is None else show(shape).removeprefix("a ")
+    return "?" if shape is None else show(shape) if shape else "scalar"
 
 
 # ---- Layers ----

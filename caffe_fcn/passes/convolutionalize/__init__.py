@@ -53,7 +53,8 @@ def convolutionalize(model: Model, options: Options | None = None, *, resized: b
         result = carried_out(model, decision, claim=Claim.SAME_BITS, phases=phases, moved=_MOVED)
     except ShapeError as error:
         raise SurgeryError(
-            f"the converted net would be refused: {str(error).removeprefix(f'{model.source.name}: ')}",
+            f"the converted net would be refused: {error.within(model.source.name)}",
+            layer=error.layer,
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         ) from error
     for phase, graph in model.graphs.items():

@@ -160,7 +160,7 @@ def _check_larger(
     try:
         grown = infer_shapes(graph, given=larger)
     except ShapeError as error:
-        message = str(error).removeprefix(f"{graph.source}: ")
+        message = error.within(graph.source)
         layer = next((node for node in graph.nodes if node.index == error.index), None)
         if layer is not None and id(layer) in dense and row_of(layer.type).joins:
             raise SurgeryError(
