@@ -77,6 +77,12 @@ class Tensor(ABC):
         """The message in a caffemodel that it stands for; None where it is new."""
         return None
 
+    @property
+    def slack(self) -> Tensor | None:
+        """How far each value may be from the same sum computed in another order, in single precision; None where values
+        are copied, so that every other value is a wrong one."""
+        return None
+
     def reshaped(self, shape: tuple[int, ...]) -> Tensor:
         """The same values in another shape."""
         return Reshaped(self, shape)
@@ -199,6 +205,11 @@ class Reshaped(_Flat):
     def counts(self) -> Set[int]:
         """How many values the other has."""
         return self.of.counts
+
+    @property
+    def slack(self) -> Tensor | None:
+        """That of the other."""
+        return self.of.slack
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """The values start..stop, flat."""

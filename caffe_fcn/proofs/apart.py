@@ -16,7 +16,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers.normalization import stored_eps
 from caffe_fcn.net.shapes import BatchNormBlobs, Shapes, batch_norm_blobs
-from caffe_fcn.proofs.weights import Side
+from caffe_fcn.proofs.weights import Side, tensors_of
 
 
 class _Apart(NamedTuple):
@@ -29,22 +29,22 @@ class _Apart(NamedTuple):
 
 def alike(original: Side, twin: Side) -> tuple[Side, Side]:
     """ORIGINAL and TWIN, with the BatchNorm layers of forks taken apart if one of them has more of these."""
-    found = [_of_forks(side) for side in (original, twin)]
+    found = [of_forks(side.graphs, side.shapes) for side in (original, twin)]
     if len(found[0]) == len(found[1]):
         return original, twin
     return _apart(original, found[0]), _apart(twin, found[1])
 
 
-def _of_forks(side: Side) -> dict[str, _Apart]:
-    """The BatchNorm layers of SIDE that have a scale or a ReLU of their own, by name. What takes its statistics from
-    the batch stays whole, because forks do not agree on what it computes then."""
+def of_forks(graphs: Mapping[str, Graph], shapes: Mapping[str, Shapes]) -> dict[str, _Apart]:
+    """The BatchNorm layers of a net, its GRAPHS and SHAPES by phase, that have a scale or a ReLU of their own, by name.
+    What takes its statistics from the batch stays whole, because forks do not agree on what it computes then."""
     found: dict[str, _Apart] = {}
     whole: set[str] = set()
-    for phase, graph in side.graphs.items():
+    for phase, graph in graphs.items():
         names = {node.name for node in graph.nodes}
         for node in graph.nodes:
             param = node.layer.batch_norm_param
-            blobs = batch_norm_blobs(side.shapes[phase].params.get(node.index, ()))
+            blobs = batch_norm_blobs(shapes[phase].params.get(node.index, ()))
             if node.type != "BatchNorm" or node.name in whole or not (blobs.scale is not None or param.relu):
                 continue
             if param.HasField("use_global_stats") and not param.use_global_stats and node.name not in found:
@@ -63,11 +63,13 @@ def _apart(side: Side, found: Mapping[str, _Apart]) -> Side:
     if not found:
         return side
     both = {phase: _split(graph, side.shapes[phase], found) for phase, graph in side.graphs.items()}
+    weights = _with_records(side.weights, found)
     return Side(
-        _with_records(side.weights, found),
+        weights,
         {phase: graph for phase, (graph, _) in both.items()},
         {phase: shapes for phase, (_, shapes) in both.items()},
         side.notes,
+        tensors_of(weights),
     )
 
 

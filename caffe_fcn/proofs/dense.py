@@ -57,7 +57,7 @@ def prove_dense(
     except (EngineError, LoweringError, ShapeError, WeightsError) as error:
         return nothing._replace(not_shown=_unwilling(twin, error))
     borders = [each for each in wanted if scene.geometry.get(each.twin) is not None and not scene.exact(each)]
-    made = features(runner, original, twin, borders, scene) if borders else {}
+    made = features(runner, original, pairs.windowed, borders, scene) if borders else {}
     expected = strides(original.scope.graph, original.scope.shapes)
     judged = tuple(
         Dense(output.pair, Status.DOES_NOT_APPLY, inapplicable=exempt[output.pair.name])

@@ -14,12 +14,10 @@ from caffe_fcn.net.geometry import Geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.passes.convolutionalize.pooling import is_global
 from caffe_fcn.proofs.grid import Grid
 from caffe_fcn.proofs.items import Items, Runner
 from caffe_fcn.proofs.limits import Limits
 from caffe_fcn.proofs.outputs import ComparedOutput, Party, names_of
-from caffe_fcn.proofs.pairing import number_both
 from caffe_fcn.proofs.parts import Cut, both_parts, cut
 from caffe_fcn.proofs.rounding import Answered, allowances
 from caffe_fcn.proofs.scene import Scene, cells_of
@@ -33,18 +31,19 @@ class Features(NamedTuple):
 
 
 def features(
-    runner: Runner, original: Party, twin: Party, outputs: Sequence[ComparedOutput], scene: Scene
+    runner: Runner, original: Party, windowed: frozenset[str], outputs: Sequence[ComparedOutput], scene: Scene
 ) -> dict[str, Features | str]:
     """What ORIGINAL's last layers make, for each of OUTPUTS, of the windows of the maps that its first layers make of
-    the whole picture of SCENE; or why that cannot be told."""
-    found = _of_all(runner, original, twin, outputs, scene)
+    the whole picture of SCENE; or why that cannot be told. WINDOWED are its global poolings for which the twin has
+    windows."""
+    found = _of_all(runner, original, windowed, outputs, scene)
     if not isinstance(found, str) or len(outputs) < 2:
         return {output.pair.name: found for output in outputs}
-    return {output.pair.name: _of_all(runner, original, twin, [output], scene) for output in outputs}
+    return {output.pair.name: _of_all(runner, original, windowed, [output], scene) for output in outputs}
 
 
 def _of_all(
-    runner: Runner, original: Party, twin: Party, outputs: Sequence[ComparedOutput], scene: Scene
+    runner: Runner, original: Party, windowed: frozenset[str], outputs: Sequence[ComparedOutput], scene: Scene
 ) -> Features | str:
     import numpy as np
 
@@ -52,7 +51,7 @@ def _of_all(
     maps = {name: scene.picture}
     try:
         scope = choose_scope(*original.net, [output.blob.name for output in outputs])
-        made = cut(scope, _windowed(scope, twin.scope))
+        made = cut(scope, windowed)
         if isinstance(made, str):
             return made
         parts = both_parts(scope, made, {name: scene.picture.shape})
@@ -98,16 +97,6 @@ def _covers(values: Array, scope: Scope, blob: Blob, made: Cut, grid: Grid) -> b
 def _extent(shapes: Shapes, blob: Blob) -> Shape:
     shape = shapes.blobs[blob]
     return shape[2:] if isinstance(shape, tuple) else ()
-
-
-def _windowed(original: Scope, twin: Scope) -> frozenset[str]:
-    """The global poolings of ORIGINAL for which TWIN has windows."""
-    ours, theirs = number_both(original.graph, twin.graph)
-    return frozenset(
-        node.name
-        for number, node in ours.layers.items()
-        if is_global(node) and number in theirs.layers and not is_global(theirs.layers[number])
-    )
 
 
 def _window(values: Array, shapes: Shapes, blob: Blob, geometry: Geometry, grid: Grid, place: tuple[int, ...]) -> Array:

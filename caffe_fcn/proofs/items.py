@@ -59,12 +59,14 @@ def answers_items(scope: Scope, inputs: Mapping[str, Shape]) -> bool:
 
 
 def _joins_items(node: Node, scope: Scope) -> bool:
-    """Whether NODE makes a value of several items of a batch, though it makes one for each."""
+    """Whether NODE makes a value of several items of a batch, or has weights for each place in one, though it makes a
+    value for each item."""
     said = effective(node, scope.shapes, scope.graph.phase)
     if said.get(BY_STORED_STATISTICS) is False:
         return True
     along = (path for path, value in said.items() if path.endswith(".axis") and value == 0)
-    return row_of(node.type).operand_axis is None and any(along)
+    operand = row_of(node.type).operand_axis is not None and not scope.shapes.params.get(node.index)
+    return not operand and any(along)
 
 
 def _is_of(shape: object, many: int) -> bool:

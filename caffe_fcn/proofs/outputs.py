@@ -10,6 +10,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.passes.convolutionalize.pooling import is_global
 from caffe_fcn.proofs.differences import chosen, difference
 from caffe_fcn.proofs.identity import Stored, identify
 from caffe_fcn.proofs.items import Items, Runner
@@ -88,6 +89,8 @@ class Pairs(NamedTuple):
     shared: frozenset[Blob]
     values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
     """Numbers of the blobs of both that are the same for the same values."""
+    windowed: frozenset[str]
+    """The global poolings of the original, by name, for which the twin has windows."""
 
 
 def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) -> Pairs:
@@ -104,15 +107,15 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
             failures.append(f"the twin has no output that stands for {blob.name!r}")
             continue
         other = alike.pop(next((place for place, each in enumerate(alike) if each.name == blob.name), 0))
-        judged, axis = _judged(original, blob)
+        by, axis = judged(original, blob)
         found.append(
             ComparedOutput(
                 OutputPair(blob.name, other.name),
                 blob,
                 other,
-                judged,
+                by,
                 axis,
-                softmax=original.graph.producer[judged].type == "Softmax",
+                softmax=original.graph.producer[by].type == "Softmax",
                 identical=before.values[blob] == after.values[other],
                 converted=before.structure[blob] != after.structure[other],
             )
@@ -123,7 +126,12 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
     failures += _exchanged(found)
     known = set(before.structure.values())
     shared = frozenset(blob for blob, number in after.structure.items() if number in known)
-    return Pairs(found, failures, shared, (before.values, after.values))
+    windowed = frozenset(
+        node.name
+        for number, node in ours.layers.items()
+        if is_global(node) and number in theirs.layers and not is_global(theirs.layers[number])
+    )
+    return Pairs(found, failures, shared, (before.values, after.values), windowed)
 
 
 def _exchanged(outputs: Sequence[ComparedOutput]) -> Iterator[str]:
@@ -136,7 +144,7 @@ def _exchanged(outputs: Sequence[ComparedOutput]) -> Iterator[str]:
             yield f"the twin's output {output.blob.name!r} stands for {other.blob.name!r} of the original"
 
 
-def _judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:
+def judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:
     """What BLOB is judged by, and along which axis: of places, the values that stand there."""
     node = scope.graph.producer[blob]
     param = node.layer.argmax_param

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from caffe_fcn.model.passing import Claim
 from caffe_fcn.net.geometry import Reason
 from caffe_fcn.net.shapes import Shape
 
@@ -57,7 +58,9 @@ class WeightsProof(NamedTuple):
     RESHAPED blobs have another shape, of which TRANSPOSED and REORDERED hold their values in another order.
     UNTRAINED layers have no blobs in either file; FOREIGN ones are in the weights alone. FIELDS are those of the
     layers' parameters that differ. NOT_SHOWN says why nothing could be compared. UNCHANGED names the layers, by the
-    twin's name and the original's, whose blobs are the same in both.
+    twin's name and the original's, whose blobs are the same in both. COMPUTED names the layers whose values are
+    computed from the original's, as those that take up what is folded are; so many of these values are ROUNDED
+    otherwise than those computed here.
     """
 
     layers: int
@@ -72,6 +75,8 @@ class WeightsProof(NamedTuple):
     fields: tuple[FieldDifference, ...] = ()
     not_shown: str = ""
     unchanged: tuple[tuple[str, str], ...] = ()
+    computed: tuple[str, ...] = ()
+    rounded: int = 0
 
     @property
     def status(self) -> Status:
@@ -193,7 +198,7 @@ class DenseProof(NamedTuple):
 
 class Verification(NamedTuple):
     """All that was proven; None for what was not asked for. ENGINE is "" where nothing had to be run. NOTES are on the
-    two nets and their weights."""
+    two nets and their weights. CLAIM is what the twin was held to."""
 
     net: str
     weights: str
@@ -206,6 +211,7 @@ class Verification(NamedTuple):
     same_size: SameSizeProof | None
     dense: DenseProof | None
     notes: tuple[str, ...]
+    claim: Claim
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {status.value}" for name, status in self.statuses.items())

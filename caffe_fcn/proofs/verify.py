@@ -1,8 +1,9 @@
-"""A converted net proven to be its original's twin.
+"""A net that passes have made of another one proven to be its twin.
 
-The one idea: three proofs of which each sees what the others cannot. The weights are the original's (but the text
-might wire them otherwise); at the nominal size the answers are (but a larger input might be seen in other windows);
-and on a larger input every window gets the original's answer.
+Three proofs, of which each sees what the others cannot. The weights are the original's (but the text might wire them
+otherwise); at the nominal size the answers are (but a larger input might be seen in other windows); and on a larger
+input every window gets the original's answer. Which claim is proven follows from the two nets: the same bits, or, where
+the twin is folded, the same function within rounding.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError,
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet
+from caffe_fcn.model.passing import Claim
 from caffe_fcn.net import crops
 from caffe_fcn.net.effects import Effect
 from caffe_fcn.net.foreign import refusal
@@ -33,6 +35,7 @@ from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.proofs.apart import alike
 from caffe_fcn.proofs.applicability import inapplicable
 from caffe_fcn.proofs.dense import prove_dense
+from caffe_fcn.proofs.folding import folded, of_the_original
 from caffe_fcn.proofs.identity import Stored
 from caffe_fcn.proofs.items import Runner, answers_items
 from caffe_fcn.proofs.layers import compare_layers
@@ -42,7 +45,7 @@ from caffe_fcn.proofs.records import DenseProof, SameSize, SameSizeProof, Status
 from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.proofs.same_size import draw, prove_same_size
 from caffe_fcn.proofs.scene import SceneSettings
-from caffe_fcn.proofs.weights import Side, prove_weights
+from caffe_fcn.proofs.weights import Side, prove_weights, tensors_of
 from caffe_fcn.wording import Option, advise
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
@@ -66,7 +69,7 @@ class NetAndWeights:
 def verify(
     original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET, options: VerifySettings | None = None
 ) -> Verification:
-    """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional.
+    """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional, folded, or both.
 
     SELECTION says which of the nets in the files is meant; answers are compared in its phase, by default in phase
     TEST. What does not hold, and what cannot be carried out, is a value; raised is CaffeFcnError for files that cannot
@@ -90,6 +93,7 @@ def verify(
         same_size,
         dense,
         tuple(work.notes),
+        work.claim,
     )
 
 
@@ -110,6 +114,7 @@ class _Work:
     """Both nets, made ready as far as the proofs need them.
 
     MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
+    COMPARED is what the layers and weights of the twin are held against: the original, folded where the twin is.
     """
 
     def __init__(
@@ -117,9 +122,10 @@ class _Work:
     ) -> None:
         self.options, self.misfit = options, ""
         self.refused: tuple[str, ...] = ()
+        self.claim = Claim.SAME_BITS
         self.runner = Runner(options.engine)
         before = _met(original, selection)
-        self.original = _side(before, original)
+        self.original = self.compared = _side(before, original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
         try:
@@ -132,7 +138,14 @@ class _Work:
         except ShapeError as error:
             self.misfit = f"the twin does not take the nominal input: {error}"
             return
-        self.original, self.twin = alike(self.original, _side(found, twin))
+        self.twin = _side(found, twin)
+        made = None if found.misfit else folded(before, self.original, self.twin)
+        if made is not None:
+            self.claim = Claim.SAME_FUNCTION
+            self.compared, self.twin = alike(made, self.twin)
+        else:
+            self.original, self.twin = alike(self.original, self.twin)
+            self.compared = self.original
         _refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"
@@ -155,9 +168,9 @@ class _Work:
             nothing = WeightsProof(0, 0, 0, 0, (), (), (), (), self.refused)
             if not self.refused:
                 return nothing._replace(not_shown=self.misfit)
-            return nothing._replace(fields=compare_layers(self.original, self.twin))
-        fields = compare_layers(self.original, self.twin)
-        proof = prove_weights(self.original, self.twin)
+            return nothing._replace(fields=compare_layers(self.compared, self.twin))
+        fields = compare_layers(self.compared, self.twin)
+        proof = prove_weights(self.compared, self.twin)
         return proof._replace(fields=fields, failures=(*self.refused, *proof.failures))
 
     def same_size(self) -> SameSizeProof:
@@ -183,7 +196,7 @@ class _Work:
         nothing = DenseProof((), (), 0, 0, (), "")
         if self.misfit:
             return nothing._replace(not_shown=self.misfit)
-        reason, exempt = inapplicable(*self.scopes, self.outputs)
+        reason, exempt = inapplicable(_scope(self.compared, self.phase), self.scopes[1], self.pairs)
         if reason is not None:
             return nothing._replace(inapplicable=reason)
         view = SceneSettings(self.options.windows, self.options.seed, self.options.tolerance)
@@ -200,7 +213,7 @@ class _Work:
         found = self._attempt(lambda: prove(*self.parties, self.outputs), nothing)
         if found.status is Status.NOT_SHOWN and self.remainders is not None:
             original, twin = self.remainders
-            pairs = pair_outputs(original.scope, twin.scope, self.stored)
+            pairs = pair_outputs(original.scope, twin.scope, self._stored(self.original))
             again = self._attempt(lambda: prove(original, twin, pairs), nothing)
             if again.status is Status.HOLDS or (found.not_shown and again.status is Status.FAILS):
                 fed = ", ".join(map(repr, original.inputs))
@@ -219,7 +232,9 @@ class _Work:
 
     @cached_property
     def remainders(self) -> tuple[Party, Party] | None:
-        """The parts of both nets that differ."""
+        """The parts of both nets that differ; None for a folded twin, whose layers differ in most parts."""
+        if self.claim is not Claim.SAME_BITS:
+            return None
         return remainders((self.original, self.scopes[0]), (self.twin, self.scopes[1]), self.outputs)
 
     @cached_property
@@ -233,18 +248,25 @@ class _Work:
         return self._party(self.original), self._party(self.twin)
 
     @cached_property
-    def outputs(self) -> Pairs:
-        """The outputs of both in pairs."""
-        return pair_outputs(*self.scopes, self.stored)
+    def pairs(self) -> Pairs:
+        """The outputs of the net that is compared and of the twin in pairs."""
+        return pair_outputs(_scope(self.compared, self.phase), self.scopes[1], self._stored(self.compared))
 
     @cached_property
-    def stored(self) -> tuple[Stored, Stored]:
-        """What tells the parameter blobs of a layer of the original, and of one of the twin, from those of others."""
+    def outputs(self) -> Pairs:
+        """The outputs of both nets in pairs."""
+        if self.compared is self.original:
+            return self.pairs
+        return of_the_original(self.pairs, *self.scopes, self._stored(self.original))
+
+    def _stored(self, original: Side) -> tuple[Stored, Stored]:
+        """What tells the parameter blobs of a layer of ORIGINAL, folded or not, and of one of the twin, from those of
+        others."""
         unchanged = dict(self.weights.unchanged)
-        held = {record.name for side in (self.original, self.twin) for record in side.weights.layers if record.blobs}
+        held = {name for side in (original, self.twin) for name in side.tensors}
 
         def stored(twin: bool, node: Node) -> object:
-            shapes = (self.twin if twin else self.original).shapes[self.phase]
+            shapes = (self.twin if twin else original).shapes[self.phase]
             if node.name not in held and not shapes.params.get(node.index):
                 return None
             return unchanged.get(node.name, ("of the twin", node.name)) if twin else node.name
@@ -325,7 +347,8 @@ def _refuse_other_crops(original: Side, twin: Side) -> None:
 
 def _side(found: Model, model: NetAndWeights) -> Side:
     """MODEL, as it was FOUND, for the proof of the weights."""
-    return Side(found.completed or model.weights, found.graphs, found.shapes, found.notes)
+    weights = found.completed or model.weights
+    return Side(weights, found.graphs, found.shapes, found.notes, tensors_of(weights))
 
 
 def _fed(side: Side, phase: str) -> dict[str, Shape]:

@@ -1,8 +1,10 @@
-"""The first proof: every parameter blob of the twin is the original's, value by value, bit by bit.
+"""The first proof: every parameter blob of the twin is the original's, value by value.
 
-The one idea: nothing is asked of the conversion. Layers are paired by their place in the two nets, the order of
-a matrix is found by following the values through both, and then the two files are read side by side, a few
-megabytes at a time.
+Values that a file holds are compared bit by bit. Where the original's are computed, as those of a folded net are, each
+has a slack: so far the same sum may be off in single precision, in whichever order it was computed.
+
+Nothing is asked of the conversion. Layers are paired by their place in the two nets, the order of a matrix is found by
+following the values through both, and then both are read side by side, a few megabytes at a time.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from caffe_fcn.errors import WeightsError
-from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.tensors import Stored, Tensor, stored
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shapes, bare, show
 from caffe_fcn.proofs.columns import Follower, permutation
@@ -31,12 +33,19 @@ _BLOCK = 1 << 20
 
 
 class Side(NamedTuple):
-    """One of the two nets: its weights, its graph and shapes in each phase that is looked at, and notes on it."""
+    """One of the two nets: its weights, its graph and shapes in each phase that is looked at, notes on it, and its
+    parameter blobs by layer name, which may be computed."""
 
     weights: WeightFile
     graphs: Mapping[str, Graph]
     shapes: Mapping[str, Shapes]
     notes: tuple[str, ...]
+    tensors: Mapping[str, tuple[Tensor, ...]]
+
+
+def tensors_of(weights: WeightFile) -> dict[str, tuple[Tensor, ...]]:
+    """The parameter blobs in WEIGHTS by layer name, of those that have any."""
+    return {name: tuple(stored(weights.source, blob) for blob in blobs) for name, blobs in weights.held.items()}
 
 
 class _Pair(NamedTuple):
@@ -63,8 +72,8 @@ def prove_weights(original: Side, twin: Side) -> WeightsProof:
     Raises WeightsError where a value is not finite: no such net has answers that could be compared.
     """
     pairs, failures = _pairs(original, twin)
-    held, others = original.weights.held, twin.weights.held
-    count = _Count(original.weights, twin.weights, failures)
+    held, others = original.tensors, twin.tensors
+    count = _Count(original, twin, failures)
     for pair in pairs.values():
         count.layer(pair, held.get(pair.layer.name, ()), others.get(pair.twin.name, ()))
     names, taken = set(pairs), {pair.twin.name for pair in pairs.values()}
@@ -82,6 +91,8 @@ def prove_weights(original: Side, twin: Side) -> WeightsProof:
         tuple(foreign),
         tuple(dict.fromkeys(failures)),
         unchanged=tuple(count.unchanged),
+        computed=tuple(count.computed),
+        rounded=count.rounded,
     )
 
 
@@ -126,7 +137,7 @@ def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) ->
 def _has_blobs(side: Side, phase: str, node: Node) -> bool:
     """Whether NODE has parameters: by its type, or, of a type that nobody knows, by the file."""
     wanted = side.shapes[phase].params.get(node.index)
-    return bool(wanted) if wanted is not None else node.name in side.weights.held
+    return bool(wanted) if wanted is not None else node.name in side.tensors
 
 
 def _pair(
@@ -153,15 +164,17 @@ def _pair(
 class _Count:
     """Compares blobs and keeps the score."""
 
-    def __init__(self, original: WeightFile, twin: WeightFile, failures: list[str]) -> None:
-        self.original, self.twin, self.failures = original, twin, failures
-        self.layers = self.blobs = self.values = self.reshaped = 0
+    def __init__(self, original: Side, twin: Side, failures: list[str]) -> None:
+        self.held, self.failures = twin.tensors, failures
+        self.original, self.twin = original.weights.path, twin.weights.path
+        self.layers = self.blobs = self.values = self.reshaped = self.rounded = 0
+        self.computed: list[str] = []
         self.transposed: list[str] = []
         self.reordered: list[str] = []
         self.untrained: list[str] = []
         self.unchanged: list[tuple[str, str]] = []
 
-    def layer(self, pair: _Pair, blobs: tuple[BlobRecord, ...], others: tuple[BlobRecord, ...]) -> None:
+    def layer(self, pair: _Pair, blobs: Sequence[Tensor], others: Sequence[Tensor]) -> None:
         """Compare the blobs of two layers."""
         self.layers += 1
         name, before = _place(pair.layer.name, pair.twin.name), len(self.failures)
@@ -169,9 +182,13 @@ class _Count:
             self.untrained.append(pair.layer.name)
             return
         if len(blobs) != len(others):
-            ours = f"{self.original.path} holds {_many(blobs)} for {pair.layer.name!r}"
-            self.failures.append(f"{name}: {ours}, {self.twin.path} {_many(others)} for {pair.twin.name!r}")
+            holds = "holds" if all(blob.slack is None for blob in blobs) else "has, folded,"
+            ours = f"{self.original} {holds} {_many(blobs)} for {pair.layer.name!r}"
+            self.failures.append(f"{name}: {ours}, {self.twin} {_many(others)} for {pair.twin.name!r}")
             return
+        computed = any(blob.slack is not None for blob in blobs)
+        if computed:
+            self.computed.append(pair.layer.name)
         for position, (blob, other) in enumerate(zip(blobs, others, strict=True)):
             order = _order(pair, blob) if pair.converted and position == 0 else None
             if isinstance(order, str):
@@ -183,43 +200,57 @@ class _Count:
                 self.reordered.append(pair.layer.name)
             kept = not pair.converted or position > 0
             self._blob(f"{name}, blob {position}", pair.layer.name, blob, other, order, kept=kept)
-        if not pair.converted and len(self.failures) == before:
+        if not pair.converted and not computed and len(self.failures) == before:
             self.unchanged.append((pair.twin.name, pair.layer.name))
 
-    def foreign(self, name: str, blobs: tuple[BlobRecord, ...]) -> None:
+    def foreign(self, name: str, blobs: Sequence[Tensor]) -> None:
         """Compare the blobs of a layer that is in neither net."""
-        records = self.twin.held[name]
         if not blobs:
-            self.failures.append(f"layer {name!r} is in {self.twin.path}, and is none of the twin's net")
+            self.failures.append(f"layer {name!r} is in {self.twin}, and is none of the twin's net")
             return
-        for position, (blob, other) in enumerate(zip_longest(blobs, records)):
+        for position, (blob, other) in enumerate(zip_longest(blobs, self.held[name])):
             place = f"layer {name!r}, which is not in the net, blob {position}"
             if blob is None or other is None:
                 self.failures.append(f"{place}: only in {'the twin' if blob is None else 'the original'}")
             else:
                 self._blob(place, name, blob, other, None, kept=True)
 
-    def _blob(
-        self, place: str, layer: str, blob: BlobRecord, other: BlobRecord, order: _Order | None, *, kept: bool
-    ) -> None:
+    def _blob(self, place: str, layer: str, blob: Tensor, other: Tensor, order: _Order | None, *, kept: bool) -> None:
         if kept and bare(blob.shape) != bare(other.shape):
             self.failures.append(f"{place}: expected {show(blob.shape)}, found {show(other.shape)}")
             return
-        if blob.count != other.count:
-            self.failures.append(f"{place}: expected {blob.count:,} values, found {other.count:,}")
+        count, slack = _count(blob), blob.slack
+        if count != _count(other):
+            self.failures.append(f"{place}: expected {count:,} values, found {_count(other):,}")
             return
         differing = 0
-        for ours, theirs in _side_by_side(self.original, blob, self.twin, other, order):
+        for ours, theirs, allowed in _side_by_side(blob, other, slack, order):
             _check_finite(self.original, layer, ours)
-            differing += _differing(ours, theirs)
+            others = _differing(ours, theirs)
+            if allowed is not None:
+                beyond = _beyond(ours, theirs, allowed)
+                self.rounded += others - beyond
+                others = beyond
+            differing += others
         self.blobs += 1
-        self.values += blob.count
+        self.values += count
         self.reshaped += bare(blob.shape) != bare(other.shape)
         if differing:
-            self.failures.append(f"{place}: {differing:,} of {blob.count:,} values are not the original's")
+            wrong = "are not the original's" if slack is None else "are not those of the original, folded"
+            self.failures.append(f"{place}: {differing:,} of {count:,} values {wrong}")
 
 
-def _many(blobs: Sequence[BlobRecord]) -> str:
+def _count(blob: Tensor) -> int:
+    """How many values BLOB holds, which its shape may belie."""
+    return blob.values.count if isinstance(blob, Stored) else blob.count
+
+
+def _read(blob: Tensor, start: int, stop: int) -> _Values:
+    """The values start..stop of BLOB, flat: in single precision, or in double where that holds them all."""
+    return blob.read(start, stop).astype("f4" if blob.dtype in ("float16", "float32") else "f8", copy=False)
+
+
+def _many(blobs: Sequence[Tensor]) -> str:
     return f"{len(blobs) or 'no'} {'blob' if len(blobs) == 1 else 'blobs'}"
 
 
@@ -227,14 +258,14 @@ def _place(name: str, twin: str) -> str:
     return f"layer {name!r}" if name == twin else f"layer {name!r}, {twin!r} in the twin"
 
 
-def _order(pair: _Pair, blob: BlobRecord) -> _Order | str:
+def _order(pair: _Pair, blob: Tensor) -> _Order | str:
     """How the matrix in BLOB has to be read to be the twin's kernel, or why that cannot be told."""
     if pair.order is None:
         return "the two nets do not feed it the same values"
-    columns = len(pair.order)
-    if not columns or blob.count % columns:
-        return f"expected rows of {columns:,} values, found {blob.count:,} values ({show(blob.shape)})"
-    return _Order(blob.count // columns, pair.order, bool(pair.layer.layer.inner_product_param.transpose))
+    columns, count = len(pair.order), _count(blob)
+    if not columns or count % columns:
+        return f"expected rows of {columns:,} values, found {count:,} values ({show(blob.shape)})"
+    return _Order(count // columns, pair.order, bool(pair.layer.layer.inner_product_param.transpose))
 
 
 def _is_sorted(columns: _Values) -> bool:
@@ -244,43 +275,46 @@ def _is_sorted(columns: _Values) -> bool:
 
 
 def _side_by_side(
-    original: WeightFile, blob: BlobRecord, twin: WeightFile, other: BlobRecord, order: _Order | None
-) -> Iterator[tuple[_Values, _Values]]:
-    """The values of both blobs in blocks, in the order of the twin's."""
+    blob: Tensor, other: Tensor, slack: Tensor | None, order: _Order | None
+) -> Iterator[tuple[_Values, _Values, _Values | None]]:
+    """The values of both blobs and the SLACK of the first in blocks, in the order of the other."""
     if order is None or (not order.transposed and _is_sorted(order.columns)):
-        for start in range(0, blob.count, _BLOCK):
-            stop = min(start + _BLOCK, blob.count)
-            yield original.read_values(blob, start, stop), twin.read_values(other, start, stop)
+        count = _count(blob)
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            allowed = None if slack is None else _read(slack, start, stop)
+            yield _read(blob, start, stop), _read(other, start, stop), allowed
         return
     width = len(order.columns)
     height = max(1, _BLOCK // width)
     for first in range(0, order.rows, height):
         last = min(first + height, order.rows)
         read = _transposed if order.transposed else _rows
-        rows = read(original, blob, order, first, last)
-        yield rows[:, order.columns], twin.read_values(other, first * width, last * width).reshape(-1, width)
+        allowed = None if slack is None else read(slack, order, first, last)[:, order.columns]
+        theirs = _read(other, first * width, last * width).reshape(-1, width)
+        yield read(blob, order, first, last)[:, order.columns], theirs, allowed
 
 
-def _rows(weights: WeightFile, blob: BlobRecord, order: _Order, first: int, last: int) -> _Values:
+def _rows(blob: Tensor, order: _Order, first: int, last: int) -> _Values:
     width = len(order.columns)
-    return weights.read_values(blob, first * width, last * width).reshape(-1, width)
+    return _read(blob, first * width, last * width).reshape(-1, width)
 
 
-def _transposed(weights: WeightFile, blob: BlobRecord, order: _Order, first: int, last: int) -> _Values:
+def _transposed(blob: Tensor, order: _Order, first: int, last: int) -> _Values:
     """Rows FIRST..LAST of a matrix that the file holds column by column."""
     import numpy as np
 
-    starts = range(0, blob.count, order.rows)
-    return np.stack([weights.read_values(blob, start + first, start + last) for start in starts], axis=1)
+    starts = range(0, _count(blob), order.rows)
+    return np.stack([_read(blob, start + first, start + last) for start in starts], axis=1)
 
 
-def _check_finite(weights: WeightFile, layer: str, values: _Values) -> None:
+def _check_finite(weights: str, layer: str, values: _Values) -> None:
     import numpy as np
 
     if not np.isfinite(values).all():
         count = int(np.count_nonzero(~np.isfinite(values)))
         raise WeightsError(
-            source=weights.path,
+            source=weights,
             layer=layer,
             expected="numbers",
             found=f"{count:,} values that are NaN or infinite",
@@ -298,3 +332,11 @@ def _differing(ours: _Values, theirs: _Values) -> int:
     bits = np.int64 if kind is np.float64 else np.int32
     one, other = (np.ascontiguousarray(values, dtype=kind).view(bits) for values in (ours, theirs))
     return int(np.count_nonzero(one != other))
+
+
+def _beyond(ours: _Values, theirs: _Values, allowed: _Values) -> int:
+    """How many values are farther apart than ALLOWED."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        return int(np.count_nonzero(~(abs(ours.astype(np.float64) - theirs) <= allowed)))

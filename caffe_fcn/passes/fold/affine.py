@@ -61,12 +61,21 @@ class Obstacle(NamedTuple):
 Values: TypeAlias = "NDArray[Any] | float"
 
 
+class Numbers(NamedTuple):
+    """The FACTOR and the SUMMAND of each channel; a single number is for all. SIZE is the sum of the magnitudes of the
+    terms of the summand, to which its rounding is relative."""
+
+    factor: Values
+    summand: Values
+    size: Values
+
+
 class Affine(NamedTuple):
-    """What a layer does to each channel: whether it SHIFTS them, and its factors and summands, which are computed from
-    the VALUES of its parameter blobs, flat and in double precision. A single number is for all channels."""
+    """What a layer does to each channel: whether it SHIFTS them, and its numbers, which are computed from the VALUES of
+    its parameter blobs, flat and in double precision."""
 
     shifts: bool
-    values: Callable[[Sequence[NDArray[Any]]], tuple[Values, Values]]
+    values: Callable[[Sequence[NDArray[Any]]], Numbers]
 
 
 Rule: TypeAlias = Callable[[Node, Shapes, int], "Affine | Obstacle"]
@@ -84,7 +93,7 @@ def _batch_norm(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
         return Obstacle(Why.OTHER_AXIS)
     eps = stored_eps(node.layer)
 
-    def values(read: Sequence[NDArray[Any]]) -> tuple[Values, Values]:
+    def values(read: Sequence[NDArray[Any]]) -> Numbers:
         inverse = 1 / read[blobs.factor][0] if read[blobs.factor][0] else 0.0
         slope = 1.0 if blobs.scale is None else read[blobs.scale]
         shift = 0.0 if blobs.shift is None else read[blobs.shift]
@@ -101,15 +110,15 @@ def _batch_norm_of_forks(node: Node, shapes: Shapes, channels: int) -> Affine | 
     if channels != _CHANNELS or len(node.tops) > 1:
         return Obstacle(Why.OTHER_AXIS)
     if merged:
-        return Affine(True, lambda read: (read[0], read[1]))
+        return Affine(True, lambda read: Numbers(read[0], read[1], abs(read[1])))
     return Affine(True, lambda read: _normalized(read[0], read[1], read[2], read[3], float(param.eps)))
 
 
-def _normalized(slope: Values, shift: Values, mean: Values, variance: Values, eps: float) -> tuple[Values, Values]:
+def _normalized(slope: Values, shift: Values, mean: Values, variance: Values, eps: float) -> Numbers:
     import numpy as np
 
     factor = slope / np.sqrt(variance + eps)
-    return factor, shift - mean * factor
+    return Numbers(factor, shift - mean * factor, abs(shift) + abs(mean * factor))
 
 
 def _scale(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
@@ -117,14 +126,14 @@ def _scale(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
     shifts = bool(node.layer.scale_param.bias_term)
     if not _on_channels(node, shapes, node.layer.scale_param.axis, channels):
         return Obstacle(Why.OTHER_AXIS)
-    return Affine(shifts, lambda read: (read[0], read[1] if shifts else 0.0))
+    return Affine(shifts, lambda read: Numbers(read[0], *((read[1], abs(read[1])) if shifts else (0.0, 0.0))))
 
 
 def _bias(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
     """BiasLayer: the summands."""
     if not _on_channels(node, shapes, node.layer.bias_param.axis, channels):
         return Obstacle(Why.OTHER_AXIS)
-    return Affine(True, lambda read: (1.0, read[0]))
+    return Affine(True, lambda read: Numbers(1.0, read[0], abs(read[0])))
 
 
 def _on_channels(node: Node, shapes: Shapes, axis: int, channels: int) -> bool:
@@ -138,7 +147,8 @@ def _power(node: Node, _shapes: Shapes, _channels: int) -> Affine | Obstacle:
     param = node.layer.power_param
     if param.power != 1:
         return Obstacle(Why.POWER)
-    return Affine(bool(param.shift), lambda _read: (float(param.scale), float(param.shift)))
+    numbers = Numbers(float(param.scale), float(param.shift), abs(float(param.shift)))
+    return Affine(bool(param.shift), lambda _read: numbers)
 
 
 AFFINE: Mapping[str, Rule] = {

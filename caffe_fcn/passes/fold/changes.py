@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_ROUNDINGS = 6
+"""Of one step in single precision, at most: a BatchNorm's statistic times its factor, its eps, the root, its inverse,
+the slope of a Scale, and the product."""
+
+
 @dataclass(frozen=True, repr=False)
 class Step:
     """A layer that is folded, with its parameter blobs, none where there are no weights."""
@@ -53,17 +58,23 @@ class TakeUp(Change):
         return (weights, FoldedBias(old[1] if len(old) > 1 else None, weights.dtype, self)) if biased else (weights,)
 
     @cached_property
-    def values(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The factor and the summand of each output, in double precision."""
+    def values(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The factor and the summand of each output, in double precision, and the size of the terms of the summand."""
         import numpy as np
 
-        factor, shift = np.ones(self.outputs), np.zeros(self.outputs)
+        factor, shift, size = np.ones(self.outputs), np.zeros(self.outputs), np.zeros(self.outputs)
         with np.errstate(all="ignore"):  # a variance below zero is not a number in Caffe either
             for step in self.steps:
                 blobs = [tensor.read(0, tensor.count).astype(np.float64) for tensor in step.tensors]
-                times, plus = step.affine.values(blobs)
-                factor, shift = factor * times, shift * times + plus
-        return factor, shift
+                times, plus, terms = step.affine.values(blobs)
+                factor, shift, size = factor * times, shift * times + plus, size * abs(times) + terms
+        return factor, shift, size
+
+    @property
+    def roundings(self) -> float:
+        """How far a value may be from the same one computed otherwise, relative to its terms: each step rounds at most
+        so often in single precision, and the value is rounded when it is written."""
+        return (1 + _ROUNDINGS * len(self.steps)) * 2.0**-24
 
     def describe(self) -> str:
         names = ", ".join(f"{step.node.name} ({step.node.type})" for step in self.steps)
@@ -108,6 +119,15 @@ class FoldedWeights(Tensor):
         """Single precision, unless the old weights are in double."""
         return "float64" if self.of.dtype == "float64" else "float32"
 
+    @property
+    def slack(self) -> Tensor:
+        """How far the weights may be from those computed otherwise."""
+        return Slack(self)
+
+    def sizes(self, first: int, last: int) -> NDArray[Any]:
+        """The sizes of the terms of which the weights first..last are made."""
+        return abs(self.rows(first, last))
+
     def rows(self, first: int, last: int) -> NDArray[Any]:
         """The weights first..last of the first axis."""
         import numpy as np
@@ -140,14 +160,45 @@ class FoldedBias(Tensor):
         """A value for each output."""
         return (self.fold.outputs,)
 
+    @property
+    def slack(self) -> Tensor:
+        """How far the bias may be from that computed otherwise."""
+        return Slack(self)
+
+    def sizes(self, first: int, last: int) -> NDArray[Any]:
+        """The sizes of the terms of which the values first..last are made."""
+        factor, _, size = (values[first:last] for values in self.fold.values)
+        return size if self.of is None else abs(self.of.read(first, last) * factor) + size
+
     def rows(self, first: int, last: int) -> NDArray[Any]:
         """The values first..last."""
         import numpy as np
 
-        factor, shift = (values[first:last] for values in self.fold.values)
+        factor, shift, _ = (values[first:last] for values in self.fold.values)
         with np.errstate(all="ignore"):
             made = shift if self.of is None else self.of.read(first, last).astype(np.float64) * factor + shift
             return made.astype(self.dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class Slack(Tensor):
+    """How far the values OF another tensor may be from those computed otherwise."""
+
+    of: FoldedWeights | FoldedBias
+    dtype: DType = "float64"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the other."""
+        return self.of.shape
+
+    def rows(self, first: int, last: int) -> NDArray[Any]:
+        """The distances first..last of the first axis; numbers that single precision does not hold are rounded to the
+        smallest one."""
+        import numpy as np
+
+        made: NDArray[Any] = self.of.sizes(first, last).astype(np.float64) * self.of.fold.roundings
+        return made + np.finfo(np.float32).tiny
 
 
 def linear_param(layer: Message) -> Message:

@@ -1,0 +1,84 @@
+"""The original of a folded twin, folded as well: what the layers and the weights of the twin are compared with.
+
+Files do not say what was done to a net. That a twin was folded shows in what it lacks: layers that scale and shift.
+Then the pass decides on the original once more, and the twin has to be what it makes, but for rounding. Its arithmetic
+is not taken on trust: the answers of the twin are compared with those of the original itself.
+"""
+
+from __future__ import annotations
+
+from caffe_fcn.errors import NetError, SurgeryError
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Result
+from caffe_fcn.model.tensors import stored
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.passes.alone import alone
+from caffe_fcn.passes.fold import fold
+from caffe_fcn.passes.fold.affine import AFFINE
+from caffe_fcn.passes.splitting import find_splits, split_batch_norms
+from caffe_fcn.proofs.apart import alike, of_forks
+from caffe_fcn.proofs.identity import Stored, identify
+from caffe_fcn.proofs.outputs import Pairs, judged
+from caffe_fcn.proofs.weights import Side
+
+
+def folded(model: Model, original: Side, twin: Side) -> Side | None:
+    """MODEL, which is ORIGINAL, folded; None where TWIN does not lack what folds, or where nothing of it folds."""
+    apart, other = alike(original, twin)
+    phases = apart.graphs.keys() & other.graphs.keys()
+    if all(_many(apart.graphs[phase]) <= _many(other.graphs[phase]) for phase in phases):
+        return None
+    try:
+        made = _folded(model, twin)
+    except (NetError, SurgeryError):
+        return None
+    if made is None or not made.decision.of_kind("into"):
+        return None
+    assert model.weights is not None
+    filled = {
+        supply.node.name: tuple(stored(model.weights.source, blob) for blob in supply.blobs)
+        for supply in model.supplies
+        if supply.lack is None
+    }
+    return original._replace(
+        graphs=made.model.graphs, shapes=made.model.shapes, tensors={**filled, **made.model.tensors}
+    )
+
+
+def _many(graph: Graph) -> int:
+    """How many layers of GRAPH may scale and shift."""
+    return sum(node.type in AFFINE for node in graph.nodes)
+
+
+def _folded(model: Model, twin: Side) -> Result | None:
+    """MODEL folded, the BatchNorm layers of forks taken apart before where TWIN has others of these then."""
+    if model.selection.phase is not None:
+        model = alone(model).model
+    made = fold(model)
+    if len(of_forks(made.model.graphs, made.model.shapes)) == len(of_forks(twin.graphs, twin.shapes)):
+        return made
+    if model.weights is None:
+        return None
+    return fold(split_batch_norms(model, find_splits(model.source, model.weights)).model)
+
+
+def of_the_original(pairs: Pairs, original: Scope, twin: Scope, tell: tuple[Stored, Stored]) -> Pairs:
+    """PAIRS of the outputs of a folded net and TWIN, as pairs of those of ORIGINAL, of which the folded one was made:
+    folding keeps the names of outputs. TELL is as STORED of `pair_outputs`, of these two."""
+    before, after = identify((original.graph, original.shapes, tell[0]), (twin.graph, twin.shapes, tell[1]))
+    own = {blob.name: blob for blob in original.outputs}
+    outputs = []
+    for each in pairs.outputs:
+        blob = own[each.blob.name]
+        by, axis = judged(original, blob)
+        outputs.append(
+            each._replace(
+                blob=blob,
+                judged=by,
+                axis=axis,
+                softmax=original.graph.producer[by].type == "Softmax",
+                identical=before.values[blob] == after.values[each.twin],
+            )
+        )
+    return pairs._replace(outputs=outputs, values=(before.values, after.values))
