@@ -68,11 +68,13 @@ def verify(
     quiet: bool,
     **choices: Any,
 ) -> int:
-    """Prove that FCN with FCN_WEIGHTS is what becomes of NET with WEIGHTS when it is made fully convolutional.
+    """Prove that FCN with FCN_WEIGHTS is what becomes of NET with WEIGHTS when it is made fully convolutional, folded,
+    or both.
 
     \b
     weights    every parameter blob is the original's: the same values, transposed or reordered where the
-               layer was; so is every field that bears on what a layer computes
+               layer was, or within rounding those that folding makes of it; so is every field that bears on
+               what a layer computes
     same size  at the nominal input both nets give the same answers: on random inputs, and on those given;
                what the same layers make with the same weights is not run
     dense      on a larger input each cell of the map is the original's answer on the window there, sampled;

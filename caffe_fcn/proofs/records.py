@@ -224,6 +224,11 @@ class Verification(NamedTuple):
         return {name: proof.status for name, proof in proofs.items() if proof is not None}
 
     @property
+    def proven(self) -> bool:
+        """Whether all that CLAIM says is proven: FCN is the twin, and the weights were among the proofs."""
+        return self.holds and self.statuses.get("weights") is Status.HOLDS
+
+    @property
     def holds(self) -> bool:
         """Whether FCN is proven to be the twin: of the proofs that were asked for, each holds or does not apply, and
         at least one holds."""

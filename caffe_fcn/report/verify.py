@@ -39,7 +39,8 @@ def _lines(found: Verification) -> Iterator[str]:
     if Status.FAILS in found.statuses.values():
         verdict = "is not"
     how = f"run by {found.engine}" if found.engine else "nothing was run"
-    yield f"{found.fcn}: {verdict} the twin of {found.net} ({how})"
+    claim = f": {found.claim.value}" if found.proven else ""
+    yield f"{found.fcn}: {verdict} the twin of {found.net}{claim} ({how})"
     told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
     if found.weights_proof is not None:
         told.append(("weights", found.weights_proof.status, _weights(found.weights_proof), {}))
@@ -91,6 +92,9 @@ def _weights(proof: WeightsProof) -> list[str]:
     parts += [f"{proof.reshaped} in another shape"] if proof.reshaped else []
     parts += [f"transposed: {', '.join(proof.transposed)}"] if proof.transposed else []
     parts += [f"columns reordered: {', '.join(proof.reordered)}"] if proof.reordered else []
+    if proof.computed:
+        otherwise = f" ({proof.rounded:,} values rounded otherwise)" if proof.rounded else ""
+        parts.append(f"folded, within rounding: {', '.join(_some(proof.computed))}{otherwise}")
     parts += [f"not in the net: {', '.join(proof.foreign)}"] if proof.foreign else []
     parts += [f"not in the weights: {', '.join(proof.untrained)}"] if proof.untrained else []
     return ["; ".join(parts), *_some([*proof.failures, *map(_field, proof.fields)])]
@@ -216,6 +220,7 @@ def proofs(found: Verification) -> dict[str, Any]:
         "engine": found.engine or None,
         "phase": found.phase,
         "tolerance": found.tolerance,
+        "claim": found.claim.value.removesuffix(" within rounding").replace(" ", "_"),
         "holds": found.holds,
         "proofs": {
             "weights": _weights_document(found.weights_proof) if found.weights_proof else None,
@@ -238,6 +243,8 @@ def _weights_document(proof: WeightsProof) -> dict[str, Any]:
         "reshaped": proof.reshaped,
         "transposed": list(proof.transposed),
         "reordered": list(proof.reordered),
+        "computed": list(proof.computed),
+        "rounded": proof.rounded,
         "untrained": list(proof.untrained),
         "foreign": list(proof.foreign),
         "failures": list(proof.failures),

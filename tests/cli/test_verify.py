@@ -73,7 +73,7 @@ def test_a_line_for_each_proof(pair: CommandLine) -> None:
     result = pair.run("verify", *FILES)
     assert (result.code, result.err) == (0, "")
     lines = result.out.decode().splitlines()
-    assert lines[0] == "net_fcn.prototxt: is the twin of net.prototxt (run by onnxruntime)"
+    assert lines[0] == "net_fcn.prototxt: is the twin of net.prototxt: same bits (run by onnxruntime)"
     assert [line[2:22].split("  ")[0] for line in lines if line[2] != " "][1:] == ["weights", "same size", "dense"]
     assert lines[1] == "  weights    holds      8 blobs of 4 layers, 8,474 values; 1 in another shape"
     assert lines[-1].startswith("    prob  exact everywhere: off by ")
@@ -234,7 +234,7 @@ def test_with_nothing_to_convert_nothing_has_to_be_run(cli: CommandLine, name: s
     with weights_of(net_of((CASES / f"{name}.prototxt").read_text()), cli.path / "net.caffemodel"):
         pass
     result = cli.convert("net.prototxt", "net.caffemodel", "--verify")
-    assert result.code == 0 and "is the twin of net.prototxt (nothing was run)" in result.err
+    assert result.code == 0 and "is the twin of net.prototxt: same bits (nothing was run)" in result.err
     told = cli.run("verify", *FILES[:2] * 2)
     assert (told.code, told.err) == (0, "")
     assert told.out.decode().splitlines()[-1] == "  dense      does not apply  nothing was converted"

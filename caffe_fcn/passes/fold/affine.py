@@ -118,7 +118,7 @@ def _normalized(slope: Values, shift: Values, mean: Values, variance: Values, ep
     import numpy as np
 
     factor = slope / np.sqrt(variance + eps)
-    return Numbers(factor, shift - mean * factor, abs(shift) + abs(mean * factor))
+    return Numbers(factor, shift - mean * factor, np.abs(shift) + np.abs(mean * factor))
 
 
 def _scale(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:

@@ -67,7 +67,7 @@ class TakeUp(Change):
             for step in self.steps:
                 blobs = [tensor.read(0, tensor.count).astype(np.float64) for tensor in step.tensors]
                 times, plus, terms = step.affine.values(blobs)
-                factor, shift, size = factor * times, shift * times + plus, size * abs(times) + terms
+                factor, shift, size = factor * times, shift * times + plus, size * np.abs(times) + terms
         return factor, shift, size
 
     @property
