@@ -211,7 +211,7 @@ class Prediction:
         return draw_labels(self.answer, output, self.settings.labels(output)).image
 
     @property
-    def _result(self) -> running.Result:
+    def _result(self) -> running.BlobResult:
         """The output that is meant where one has to be: the only one, or the only one of classes."""
         from caffe_fcn.errors import EngineError
 

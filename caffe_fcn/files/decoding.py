@@ -25,7 +25,7 @@ from caffe_fcn.files.wire import (
     reader_of,
     signed,
 )
-from caffe_fcn.schema.layouts import Layout, Slot
+from caffe_fcn.schema.layouts import ForkLayout, Slot
 
 _WIRES = {"float": I32, "double": I64, "string": LEN, "bytes": LEN}
 _FORMATS = {"float": "<f", "double": "<d"}
@@ -69,7 +69,7 @@ class Decoder:
     """Reads the messages of one file by one LAYOUT; `seen` collects the numbers that occur, as (message or enum,
     number). If LENIENT, fields that the layout does not explain are left out, and collected in `lost`."""
 
-    def __init__(self, layout: Layout, *, lenient: bool = False) -> None:
+    def __init__(self, layout: ForkLayout, *, lenient: bool = False) -> None:
         self._layout = layout
         self._lenient = lenient
         self._left = MAX_FIELDS

@@ -19,7 +19,7 @@ from caffe_fcn.files.decoding import DecodedField, Decoder, Lost, UnreadableErro
 from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
 from caffe_fcn.net.untrained import as_written
-from caffe_fcn.schema.layouts import BVLC, Layout, caffes, contested, layout, named
+from caffe_fcn.schema.layouts import BVLC, ForkLayout, caffes, contested, layout, named
 from caffe_fcn.wording import option
 
 _MOST_NAMES = 4
@@ -268,14 +268,14 @@ def _field(path: Sequence[str], number: int | None) -> str:
     return f"the contents{where}" if number is None else f"field {number}{where}"
 
 
-def _message_at(known: Layout, message: str, path: Sequence[str]) -> str:
+def _message_at(known: ForkLayout, message: str, path: Sequence[str]) -> str:
     """The message that the names in PATH lead to from MESSAGE."""
     for name in path:
         message = next(slot.type for slot in known.messages[message].values() if slot.name == name)
     return message
 
 
-def _knows(known: Layout, numbers: Iterable[tuple[str, int]]) -> bool:
+def _knows(known: ForkLayout, numbers: Iterable[tuple[str, int]]) -> bool:
     """Whether a Caffe has all of NUMBERS, of messages and enums."""
     return all(number in known.messages.get(scope, known.enums.get(scope, ())) for scope, number in numbers)
 

@@ -19,7 +19,7 @@ from caffe_fcn.files.copying import Sink
 from caffe_fcn.files.literals import as_utf8
 from caffe_fcn.files.parts import Part, size_of, write_parts
 from caffe_fcn.files.stdout import STDOUT, write_stdout
-from caffe_fcn.net.geometry import Phase, Reason, exactness_of, infer_geometry, words
+from caffe_fcn.net.geometry import CellPhase, Reason, exactness_of, infer_geometry, words
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shapes, infer_shapes
 from caffe_fcn.onnx.finite import check_finite
@@ -189,7 +189,7 @@ def _geometry(lowered: Lowered) -> dict[str, dict[str, object]]:
     }
 
 
-def _phase(phase: Phase) -> dict[str, object]:
+def _phase(phase: CellPhase) -> dict[str, object]:
     return {"window": phase.window, "offset": _number(phase.offset)}
 
 

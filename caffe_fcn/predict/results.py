@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.draw.render import Drawing
     from caffe_fcn.predict.outputs import NetOutput
     from caffe_fcn.predict.picture_net import PictureNet
-    from caffe_fcn.predict.run import Answer, Level, Result
+    from caffe_fcn.predict.run import Answer, BlobResult, Level
 
 Write = Callable[[bytes], None]
 
@@ -139,7 +139,7 @@ def write_npz(answer: Answer, write: Write) -> None:
                     file.write(piece)
 
 
-def _arrays(result: Result) -> Iterator[tuple[str, Iterator[bytes]]]:
+def _arrays(result: BlobResult) -> Iterator[tuple[str, Iterator[bytes]]]:
     """The arrays of RESULT by name, each as the pieces of a .npy."""
     name = result.output.name
     if not result.levels:
@@ -154,7 +154,7 @@ def _arrays(result: Result) -> Iterator[tuple[str, Iterator[bytes]]]:
         yield f"{name}{end}.offset", _pair([float(axis.offset) for axis in axes])
 
 
-def _pieces(result: Result, level: Level | None) -> Iterator[bytes]:
+def _pieces(result: BlobResult, level: Level | None) -> Iterator[bytes]:
     """The bytes of a .npy of the map at LEVEL, or of the values of RESULT."""
     if level is not None:
         yield from level.scores.npy()

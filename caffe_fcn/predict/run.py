@@ -97,7 +97,7 @@ class Level(NamedTuple):
     tiles: int
 
 
-class Result(NamedTuple):
+class BlobResult(NamedTuple):
     """What a net made in one of its OUTPUTS: a map at each scale, its LEVELS; or else the VALUES, in Caffe's shape."""
 
     output: NetOutput
@@ -109,7 +109,7 @@ class Answer(NamedTuple):
     """What a net made of a picture, in all its outputs."""
 
     plan: PicturePlan
-    results: tuple[Result, ...]
+    results: tuple[BlobResult, ...]
 
     @property
     def path(self) -> str:
@@ -299,7 +299,7 @@ def carry_out(
             cells = cells.scaled(work.picture.size).starting(lies.top, lies.left)
             level = Level(part.scale, cells, into[output.name], many)
             levels[output.name].append(level)
-    results = [Result(each, tuple(levels[each.name]), values.get(each.name)) for each in model.outputs]
+    results = [BlobResult(each, tuple(levels[each.name]), values.get(each.name)) for each in model.outputs]
     return Answer(work, tuple(results))
 
 

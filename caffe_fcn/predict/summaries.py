@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.run import Level, Result
+from caffe_fcn.predict.run import BlobResult, Level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +87,7 @@ class NumberSummary(NamedTuple):
     norm: float
 
 
-def statistics(result: Result, level: Level | None = None) -> NumberSummary:
+def statistics(result: BlobResult, level: Level | None = None) -> NumberSummary:
     """The `NumberSummary` of RESULT, or of the map at one LEVEL of it."""
     import numpy as np
 

@@ -16,7 +16,7 @@ from typing import Any
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.net.cost import Total
-from caffe_fcn.net.geometry import Geometry, Phase, words
+from caffe_fcn.net.geometry import CellPhase, Geometry, words
 from caffe_fcn.net.geometry.alignment import Misaligned
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.report.inspect_records import BlobRow, Group, Inspection, Layer, Match
@@ -134,7 +134,7 @@ def _misaligned(found: Misaligned) -> dict[str, Any]:
     }
 
 
-def _phase(phase: Phase) -> dict[str, Any]:
+def _phase(phase: CellPhase) -> dict[str, Any]:
     return {"window": phase.window, "offset": _number(phase.offset), "exactness": phase.exactness.value}
 
 

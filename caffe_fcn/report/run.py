@@ -11,7 +11,7 @@ from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds
-from caffe_fcn.predict.run import Answer, Level, Result, RunSettings
+from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
 from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize
 
 _EXACT = {
@@ -53,7 +53,7 @@ def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[st
         yield f"{indent}{score}  {index:>{wide}}  {labels.name(int(index)) or ''}".rstrip()
 
 
-def _numbers(result: Result, values: Array) -> str:
+def _numbers(result: BlobResult, values: Array) -> str:
     """What VALUES are: all of them where there are few."""
     if values.size <= _FEW:
         return ", ".join(f"{value:.6g}" for value in values.reshape(-1).tolist()) or "no numbers"
@@ -64,7 +64,7 @@ def _together(found: NumberSummary) -> str:
     return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}, L2 norm {found.norm:.5g}"
 
 
-def _maps(answer: Answer, result: Result, labels: Labels, top: int) -> Iterator[str]:
+def _maps(answer: Answer, result: BlobResult, labels: Labels, top: int) -> Iterator[str]:
     """What the maps of RESULT show, at each scale."""
     output, levels = result.output, result.levels
     found = summarize(levels, labels.background) if output.of_classes else None

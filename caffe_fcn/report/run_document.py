@@ -16,7 +16,7 @@ from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
-from caffe_fcn.predict.run import Answer, Level, Result, RunSettings
+from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
 from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize, tops
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
     plan, first = answer.plan, 0
     best: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
-    maps: list[tuple[Result, Level, Sequence[int]]] = []
+    maps: list[tuple[BlobResult, Level, Sequence[int]]] = []
     for result in answer.results:
         labels = settings.labels(result.output)
         counts: list[tuple[int, ...]] = [()] * len(result.levels)
@@ -108,7 +108,7 @@ def _resize(resize: tuple[int, int] | int | None) -> list[int] | int | None:
     return list(resize) if isinstance(resize, tuple) else resize
 
 
-def _best(result: Result, found: Found, labels: Labels, first: int) -> dict[str, Any]:
+def _best(result: BlobResult, found: Found, labels: Labels, first: int) -> dict[str, Any]:
     """FOUND in RESULT, whose maps come from number FIRST on."""
     place = None
     if result.levels:
@@ -128,7 +128,7 @@ def _best(result: Result, found: Found, labels: Labels, first: int) -> dict[str,
     }
 
 
-def _values(result: Result, values: Array) -> dict[str, Any]:
+def _values(result: BlobResult, values: Array) -> dict[str, Any]:
     """VALUES that are no scores of classes; all of them where they are not many."""
     numbers = [_number(value) for value in values.reshape(-1).tolist()] if values.size <= _MANY else None
     return {
@@ -148,7 +148,7 @@ def _number(score: float) -> float:
     return float(f"{score:.9g}")
 
 
-def _level(result: Result, level: Level, counts: Sequence[int], labels: Labels) -> dict[str, Any]:
+def _level(result: BlobResult, level: Level, counts: Sequence[int], labels: Labels) -> dict[str, Any]:
     cells = level.cells
     axes = (cells.rows, cells.columns)
     return {

@@ -32,7 +32,7 @@ class Slot(NamedTuple):
     """Whether a list is written as one field, without a tag before each value."""
 
 
-class Layout(NamedTuple):
+class ForkLayout(NamedTuple):
     """The numbers of one Caffe: fields by message and number, enumerators by enum and number."""
 
     messages: Mapping[str, Mapping[int, Slot]]
@@ -42,7 +42,7 @@ class Layout(NamedTuple):
 
 
 @cache
-def layout(caffe: str) -> Layout:
+def layout(caffe: str) -> ForkLayout:
     """The layout of CAFFE: `BVLC`, or a fork by its name in `forks()`."""
     if caffe == BVLC:
         return _bvlc()
@@ -60,7 +60,7 @@ def layout(caffe: str) -> Layout:
         if caffe in value.forks:
             enums.setdefault(value.enum, {})[value.number] = value.name
     pairs = {row.message: frozenset(row.names) for row in table().pairs if caffe in row.forks}
-    return Layout(messages, enums, pairs)
+    return ForkLayout(messages, enums, pairs)
 
 
 @cache
@@ -89,7 +89,7 @@ def named(fork: str) -> str:
     return found
 
 
-def _bvlc() -> Layout:
+def _bvlc() -> ForkLayout:
     messages: dict[str, dict[int, Slot]] = {}
     enums: dict[str, dict[int, str]] = {}
     waiting: list[Descriptor] = [schema.message_class("NetParameter").DESCRIPTOR]
@@ -111,7 +111,7 @@ def _bvlc() -> Layout:
                 enums[kind] = {value.number: value.name for value in known}
             packed = bool(field.GetOptions().packed)
             slots[field.number] = Slot(field.name, kind, schema.is_repeated(field), schema.is_required(field), packed)
-    return Layout(messages, enums, {})
+    return ForkLayout(messages, enums, {})
 
 
 _SCALARS = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fcn.net.geometry import AxisGeometry, Cause, Exactness, Geometry, Phase, Reason, infer_geometry, words
+from caffe_fcn.net.geometry import AxisGeometry, Cause, CellPhase, Exactness, Geometry, Reason, infer_geometry, words
 from caffe_fcn.net.shapes import infer_shapes
 from tests.net.nets import data, graph_of, layer
 
@@ -32,7 +32,7 @@ def geometry_of(parameters: str, *shapes: tuple[int, ...]) -> Geometry | None:
 
 def unmoved(*size: int) -> Geometry:
     """The geometry of an input of SIZE."""
-    return Geometry(tuple(AxisGeometry((Phase(0, 0),), 1, extent) for extent in size))
+    return Geometry(tuple(AxisGeometry((CellPhase(0, 0),), 1, extent) for extent in size))
 
 
 def exact(geometry: Geometry) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffe_fcn.errors import OutputError
-from caffe_fcn.net.geometry import AxisGeometry, Phase
+from caffe_fcn.net.geometry import AxisGeometry, CellPhase
 from caffe_fcn.predict import maps
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.images.picture import Box
@@ -121,7 +121,7 @@ def test_the_best_classes() -> None:
 
 def axis(cells: int, window: int, stride: int, offset: float, size: int = 100) -> CellAxis:
     first = Fraction(offset) - Fraction(window - 1, 2)
-    return CellAxis(size, cells, AxisGeometry((Phase(int(first), int(first) + window - 1),), stride, size))
+    return CellAxis(size, cells, AxisGeometry((CellPhase(int(first), int(first) + window - 1),), stride, size))
 
 
 def test_windows_of_cells() -> None:

@@ -20,7 +20,7 @@ from caffe_fcn import convert
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.net.geometry import AxisGeometry, Phase
+from caffe_fcn.net.geometry import AxisGeometry, CellPhase
 from caffe_fcn.net.source import read_net
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.dense import dense, tiles_of
@@ -55,7 +55,7 @@ def axis(size: int, cells: int, window: int, stride: float, first: int = 0) -> C
     """CELLS of which the first sees the pixels from FIRST on; where STRIDE is no whole number, of several phases."""
     step, many = Fraction(stride).as_integer_ratio()
     starts = [first + step * index // many for index in range(many)]
-    return CellAxis(size, cells, AxisGeometry(tuple(Phase(each, each + window - 1) for each in starts), step, size))
+    return CellAxis(size, cells, AxisGeometry(tuple(CellPhase(each, each + window - 1) for each in starts), step, size))
 
 
 def level(values: NDArray[Any], where: Cells) -> DrawnMap:
@@ -388,7 +388,7 @@ MEASURE = """
 import resource, sys
 from fractions import Fraction
 import numpy, PIL.Image, PIL.ImageDraw, PIL.ImageFont
-from caffe_fcn.net.geometry import AxisGeometry, Phase
+from caffe_fcn.net.geometry import AxisGeometry, CellPhase
 from caffe_fcn.predict.cells import CellAxis
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict import maps
@@ -397,7 +397,7 @@ from caffe_fcn.predict.draw.render import heat_map, label_map
 from caffe_fcn.predict.draw.view import DrawnMap
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 picture = open_picture(sys.argv[1], 1)
-axis = CellAxis(8000, 2000, AxisGeometry((Phase(-8, 11),), 4, 8000))
+axis = CellAxis(8000, 2000, AxisGeometry((CellPhase(-8, 11),), 4, 8000))
 maps.IN_MEMORY = 0
 with maps.Map((11, 2000, 2000)) as scores:
     levels = [DrawnMap(scores, axis, axis)]

@@ -111,8 +111,8 @@ def _text(old: str, new: str) -> Change:
 
 
 def _without(text: str, name: str) -> str:
-    start = text.index("layer {\n", text.index(f'name: "{name}"') - 20)
-    return text[:start] + text[text.index("\n}\n", start) + 3 :]
+    """TEXT, a layer a line, without that called NAME."""
+    return "".join(line for line in text.splitlines(keepends=True) if f'name: "{name}"' not in line)
 
 
 MUTANTS: dict[str, Change] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from caffe_fcn.net.exactness import Cause, Exactness, Reason, exactness_of
-from caffe_fcn.net.geometry.phases import AxisGeometry, Phase, join, pixels, resample, slide, spread, widen
+from caffe_fcn.net.geometry.phases import AxisGeometry, CellPhase, join, pixels, resample, slide, spread, widen
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.moves import Move, Resample, Site, Slide, Way
@@ -47,7 +47,7 @@ class Geometry:
         return tuple(axis.step for axis in self.axes)
 
     @property
-    def phases(self) -> tuple[tuple[Phase, ...], ...]:
+    def phases(self) -> tuple[tuple[CellPhase, ...], ...]:
         """The phases of the cells along each axis; none where all cells of the map are alike."""
         return tuple(axis.phases for axis in self.axes) if any(len(axis.phases) > 1 for axis in self.axes) else ()
 

@@ -23,7 +23,7 @@ MOST_PHASES = 1024
 """No map has cells of more phases; one that would is treated as no map."""
 
 
-class Phase(NamedTuple):
+class CellPhase(NamedTuple):
     """The cells of one phase: the FIRST and the LAST pixel that the first of them sees, LAST before FIRST where that is
     none, and why such cells are not the same function of their windows everywhere. Where one of these REASONS makes
     them see the whole axis, FIRST and LAST only say where they lie."""
@@ -57,7 +57,7 @@ class Phase(NamedTuple):
 class AxisGeometry(NamedTuple):
     """The cells of a map along one axis of an input of SIZE pixels."""
 
-    phases: tuple[Phase, ...]
+    phases: tuple[CellPhase, ...]
     step: int
     size: int
 
@@ -108,7 +108,7 @@ class AxisGeometry(NamedTuple):
 
 def pixels(size: int) -> AxisGeometry:
     """The pixels of an input, SIZE of them, seen as cells."""
-    return AxisGeometry((Phase(0, 0),), 1, size)
+    return AxisGeometry((CellPhase(0, 0),), 1, size)
 
 
 def slide(axis: AxisGeometry, move: Slide) -> AxisGeometry:
@@ -122,7 +122,7 @@ def slide(axis: AxisGeometry, move: Slide) -> AxisGeometry:
         start = move.stride * index - move.before
         taps = range(start, start + move.dilation * min(move.kernel, many), move.dilation)
         reasons = _together(axis.phases[cell % many].reasons for cell in taps)
-        phases.append(Phase(axis.first(start), axis.last(start + move.extent - 1), reasons))
+        phases.append(CellPhase(axis.first(start), axis.last(start + move.extent - 1), reasons))
     return _reduced(axis._replace(phases=tuple(phases), step=axis.step * (move.stride // alike)))
 
 
@@ -140,7 +140,7 @@ def spread(axis: AxisGeometry, move: Spread, border: tuple[Reason, ...]) -> Axis
         final = index + (move.made - 1 - index) // period * period
         if index < move.made and low <= high and (low < 0 or _gathered(move, final)[1] >= move.cells):
             reasons = _together((reasons, border))
-        phases.append(Phase(axis.first(low), axis.last(high), reasons))
+        phases.append(CellPhase(axis.first(low), axis.last(high), reasons))
     return _reduced(axis._replace(phases=tuple(phases)))
 
 
@@ -159,7 +159,7 @@ def join(axes: Sequence[AxisGeometry]) -> AxisGeometry | None:
     if all(axis == first for axis in axes):
         return first
     phases = tuple(
-        Phase(
+        CellPhase(
             min(axis.first(cell) for axis in axes),
             max(axis.last(cell) for axis in axes),
             _together(axis.phases[cell % len(axis.phases)].reasons for axis in axes),
@@ -176,7 +176,7 @@ def resample(axis: AxisGeometry, factor: Fraction) -> AxisGeometry | None:
     if many * made > MOST_PHASES:
         return None
     cells = [index * held // made for index in range(many * made)]
-    phases = tuple(Phase(axis.first(cell), axis.last(cell), axis.phases[cell % many].reasons) for cell in cells)
+    phases = tuple(CellPhase(axis.first(cell), axis.last(cell), axis.phases[cell % many].reasons) for cell in cells)
     return _reduced(axis._replace(phases=phases, step=axis.step * held))
 
 
