@@ -16,7 +16,7 @@ from measuring import tell
 
 from caffe_fcn import __version__
 from caffe_fcn.engines.options import EngineOptions
-from caffe_fcn.engines.protocol import Net, Session
+from caffe_fcn.engines.protocol import Session, ShapedNet
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.files.weights import open_weights
@@ -33,7 +33,7 @@ def load(name: str, net: str, weights: str, threads: int, *, low_memory: bool = 
     chosen = engine(EngineOptions(name, threads, low_memory))
     graph = build_graph(read_net(net).net, source=net)
     with open_weights(weights) as opened:
-        return chosen.load(Net(graph, infer_shapes(graph)), opened)
+        return chosen.load(ShapedNet(graph, infer_shapes(graph)), opened)
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from caffe_fcn.engines.protocol import Net
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.opening import meet
@@ -29,7 +29,7 @@ _LARGER = 512
 class OneNet(NamedTuple):
     """A net to be run, its weights, with headers if they had none, and NOTES on the two."""
 
-    net: Net
+    net: ShapedNet
     weights: WeightFile
     notes: tuple[str, ...]
 
@@ -40,7 +40,7 @@ def one_net(source: SourceNet, weights: WeightFile, selection: Selection = ANY_N
     Raises NetError or ShapeError for a net that Caffe could not build.
     """
     found = meet(source, weights, selection, every=False)
-    return OneNet(Net(found.graph, found.shapes[found.phase]), found.completed or weights, found.notes)
+    return OneNet(ShapedNet(found.graph, found.shapes[found.phase]), found.completed or weights, found.notes)
 
 
 def one_net_for(

@@ -16,7 +16,7 @@ from typing import Any
 from caffe_fcn.engines.expected import Sizes
 from caffe_fcn.engines.lowered import LoweredSession
 from caffe_fcn.engines.memory import free_memory
-from caffe_fcn.engines.protocol import Array, Net, checked_inputs
+from caffe_fcn.engines.protocol import Array, ShapedNet, checked_inputs
 from caffe_fcn.engines.temporary import written
 from caffe_fcn.errors import EngineError, LoweringError, missing
 from caffe_fcn.files.caffemodel import WeightFile
@@ -93,7 +93,7 @@ class OnnxRuntime:
         self.low_memory = low_memory
         self.free = free
 
-    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
         """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
 
         Raises LoweringError for layers that ONNX cannot say, ExtraError where a package is not installed.

@@ -13,7 +13,7 @@ from typing import Any
 from caffe_fcn.engines.caffe_files import Written, refuse, write_files
 from caffe_fcn.engines.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.engines.opencv_rules import DIALECT, RULES
-from caffe_fcn.engines.protocol import Array, Dims, Net, checked_inputs, described
+from caffe_fcn.engines.protocol import Array, Dims, ShapedNet, checked_inputs, described
 from caffe_fcn.errors import EngineError, ExtraError, missing
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
@@ -46,7 +46,7 @@ class OpenCv:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
 
-    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenCvSession:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenCvSession:
         """NET with WEIGHTS. Raises EngineError for what OpenCV would get wrong or does not know, ExtraError where it
         is not installed."""
         cv2 = opencv()

@@ -15,7 +15,7 @@ from typing import Any
 from caffe_fcn.engines.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.engines.lowered import LoweredSession
 from caffe_fcn.engines.openvino_pooling import mend_poolings
-from caffe_fcn.engines.protocol import Array, Net, checked_inputs
+from caffe_fcn.engines.protocol import Array, ShapedNet, checked_inputs
 from caffe_fcn.engines.temporary import written
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, missing
 from caffe_fcn.files.caffemodel import WeightFile
@@ -64,7 +64,7 @@ class OpenVino:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
 
-    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenVinoSession:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenVinoSession:
         """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
 
         Raises LoweringError for layers that ONNX cannot say, EngineError for a net that OpenVINO does not load,

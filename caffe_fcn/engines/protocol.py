@@ -22,7 +22,7 @@ Dims: TypeAlias = tuple["int | None", ...]
 """The extents of an input, N×C×spatial axes; None where any will do."""
 
 
-class Net(NamedTuple):
+class ShapedNet(NamedTuple):
     """A net to be run: its graph in one phase, and the shapes of its blobs at the nominal size."""
 
     graph: Graph
@@ -49,7 +49,7 @@ class Engine(Protocol):
 
     name: str
 
-    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> Session:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> Session:
         """NET with WEIGHTS, ready to run. OUTPUTS names the blobs that come out; none for the net's own.
 
         Raises CaffeFcnError for a net that the engine cannot run, or would run otherwise than Caffe does.

@@ -19,7 +19,7 @@ from caffe_fcn.engines import caffe_worker
 from caffe_fcn.engines.caffe_files import ReaderDialect, Written, of_forks, refuse, write_files
 from caffe_fcn.engines.caffe_import import cause, failure
 from caffe_fcn.engines.expected import Sizes, as_caffe_makes_it, counted
-from caffe_fcn.engines.protocol import Array, Dims, Net, checked_inputs, described
+from caffe_fcn.engines.protocol import Array, Dims, ShapedNet, checked_inputs, described
 from caffe_fcn.engines.worker import EndedError, Worker
 from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.caffemodel import WeightFile
@@ -57,7 +57,7 @@ class PyCaffe:
         """Raise ExtraError where Caffe cannot be imported, with the reason."""
         self._ready = self._ready or _Caffe(self.threads)
 
-    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> PyCaffeSession:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> PyCaffeSession:
         """NET with WEIGHTS. Raises EngineError for layers that this Caffe does not have and for a net on which it ends
         itself, ExtraError where there is none."""
         self.check()

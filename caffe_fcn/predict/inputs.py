@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import EngineError
 from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape
@@ -21,7 +21,9 @@ _KINDS = "fiub"
 """Floating point, integers, and truth values."""
 
 
-def read_inputs(paths: Sequence[str], net: Net, preparation: PreparationOptions) -> tuple[list[Array], tuple[str, ...]]:
+def read_inputs(
+    paths: Sequence[str], net: ShapedNet, preparation: PreparationOptions
+) -> tuple[list[Array], tuple[str, ...]]:
     """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, after
     PREPARATION, as with `run`.
 
@@ -42,7 +44,7 @@ def read_inputs(paths: Sequence[str], net: Net, preparation: PreparationOptions)
     )
 
 
-def _fed(net: Net) -> tuple[str, Shape]:
+def _fed(net: ShapedNet) -> tuple[str, Shape]:
     """The one input of NET that pictures go into, and its shape."""
     shapes = {blob.name: net.shapes.blobs[blob] for blob in choose_scope(*net).inputs}
     pictures = {name: shape for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) == 4}

@@ -13,7 +13,7 @@ from math import prod
 
 from caffe_fcn.engines.expected import counted
 from caffe_fcn.engines.nets import Size, one_net_for
-from caffe_fcn.engines.protocol import Array, Engine, Net, Session
+from caffe_fcn.engines.protocol import Array, Engine, Session, ShapedNet
 from caffe_fcn.errors import CaffeFcnError, EngineError, LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
@@ -42,7 +42,7 @@ class PictureNet:
     """A net that takes pictures. FEED is the blob that they go into, FED its shape at the nominal size, OUTPUTS the
     blobs that are looked at; NOTES are on the net and its weights."""
 
-    net: Net
+    net: ShapedNet
     session: Session
     feed: str
     fed: Shape
@@ -246,7 +246,7 @@ def load_picture_net(
     check_finite(weights, whole.graph)
     scope = choose_scope(*whole, blobs)
     session = engine.load(whole, weights, outputs=blobs)
-    net = Net(scope.graph, scope.shapes)
+    net = ShapedNet(scope.graph, scope.shapes)
     feed, fed = _feed(net, session)
     model = PictureNet(net, session, feed, fed, (), notes)
     counts = counted(net.graph)
@@ -276,7 +276,7 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     return EngineError(f"{told}; choose a map, as with {option('blob', found[-1].name)}" if found else told)
 
 
-def _convertible(net: Net) -> bool:
+def _convertible(net: ShapedNet) -> bool:
     """Whether a conversion of NET changes anything."""
     from caffe_fcn.passes.convolutionalize import decide
 
@@ -286,7 +286,7 @@ def _convertible(net: Net) -> bool:
         return False
 
 
-def _maps_behind(net: Net, output: Blob) -> list[Blob]:
+def _maps_behind(net: ShapedNet, output: Blob) -> list[Blob]:
     """The maps of several cells that OUTPUT is made of, in the order of the layers."""
     geometry, needed, found = infer_geometry(net.graph, net.shapes), {output}, []
     for node in reversed(net.graph.nodes):
@@ -297,7 +297,7 @@ def _maps_behind(net: Net, output: Blob) -> list[Blob]:
     return found[::-1]
 
 
-def _own_outputs(whole: Net) -> Scope | None:
+def _own_outputs(whole: ShapedNet) -> Scope | None:
     """The part of the net WHOLE that its own outputs need; None if it has none."""
     try:
         return choose_scope(*whole)
@@ -324,7 +324,7 @@ def _map_of(model: PictureNet, blob: Blob, shape: Shape, found: Geometry | None)
     return found if isinstance(larger, tuple) and prod(larger[2:]) != 1 else None
 
 
-def _feed(net: Net, session: Session) -> tuple[str, Shape]:
+def _feed(net: ShapedNet, session: Session) -> tuple[str, Shape]:
     """The one input of the net, and its shape. Raises EngineError where it is not a picture."""
     source = net.graph.source
     if len(session.inputs) != 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from caffe_fcn.engines.protocol import Array, Engine, Net, Session
+from caffe_fcn.engines.protocol import Array, Engine, Session, ShapedNet
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Node
@@ -80,11 +80,11 @@ class Runner:
         self.engine = engine
         self.used = False
         """Whether a net has been run."""
-        self._net: Net | None = None
+        self._net: ShapedNet | None = None
         self._wanted: tuple[str, ...] = ()
         self._session: Session | None = None
 
-    def run(self, net: Net, weights: WeightFile, items: Items, outputs: Sequence[str]) -> dict[str, Array]:
+    def run(self, net: ShapedNet, weights: WeightFile, items: Items, outputs: Sequence[str]) -> dict[str, Array]:
         """What NET with WEIGHTS makes of ITEMS: the blobs that OUTPUTS names, an answer for each item along axis 0.
 
         Inputs that these do not depend on are left out. Raises what the engine raises; EngineError where an output is

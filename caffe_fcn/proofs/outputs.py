@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape
@@ -25,7 +25,7 @@ ALL = 0
 class Party(NamedTuple):
     """One of the two nets: its weights, the part of it that runs, and its inputs at the nominal size."""
 
-    net: Net
+    net: ShapedNet
     weights: WeightFile
     scope: Scope
     inputs: dict[str, Shape]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.engines.protocol import Net
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import NetError, ShapeError
 from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.geometry import Geometry, infer_geometry
@@ -65,13 +65,13 @@ def _judges(node: Node, geometry: Mapping[Blob, Geometry | None], windows: froze
     return any(geometry.get(top) is None for top in node.tops) or (is_global(node) and node.name in windows)
 
 
-def subnet(nodes: Iterable[Node], fed: Mapping[str, Shape], whole: Graph) -> Net:
+def subnet(nodes: Iterable[Node], fed: Mapping[str, Shape], whole: Graph) -> ShapedNet:
     """NODES of the net WHOLE as a net, with inputs of the shapes FED. Raises NetError or ShapeError."""
     kept = (node for node in nodes if node.bottoms or not fed.keys() & {blob.name for blob in node.tops})
     return assemble(((node.layer, node) for node in kept), fed, whole)
 
 
-def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Shape], whole: Graph) -> Net:
+def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Shape], whole: Graph) -> ShapedNet:
     """A net of LAYERS, each with the layer of the net WHOLE that it is made of, None for a new one, and with inputs of
     the shapes FED. Raises NetError or ShapeError."""
     net = schema.NetParameter()
@@ -87,10 +87,10 @@ def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Sh
         added.ClearField("exclude")
     graph = build_graph(net, phase=whole.phase, source=whole.source, uncomputed=uncomputed)
     graph = graph._replace(held=whole.held, channels=whole.channels, crops_at_zero=whole.crops_at_zero)
-    return Net(graph, infer_shapes(graph))
+    return ShapedNet(graph, infer_shapes(graph))
 
 
-def both_parts(scope: Scope, made: Cut, pictures: Mapping[str, Shape]) -> tuple[Net | None, Net] | str:
+def both_parts(scope: Scope, made: Cut, pictures: Mapping[str, Shape]) -> tuple[ShapedNet | None, ShapedNet] | str:
     """The two nets of the cut MADE through SCOPE, the first for PICTURES; None where that has no layers. Or why
     there are none."""
     nominal: dict[str, Shape] = {}

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, onnxruntime
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import ExtraError
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
@@ -122,7 +122,7 @@ def _without_fusion(runner: Runner) -> Runner:
 class Coarse(NamedTuple):
     """The coarse NET, and what the blobs of the original are called in it, the last version of each."""
 
-    net: Net
+    net: ShapedNet
     names: Mapping[str, str]
 
 

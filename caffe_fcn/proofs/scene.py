@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import EngineError
 from caffe_fcn.net.geometry import Exactness, Geometry, Inner, infer_geometry
 from caffe_fcn.net.graph import Blob
@@ -129,7 +129,7 @@ def set_up(
     try:
         maps = twin.run(runner, fed, wanted)
     except EngineError:  # loaded for one size only
-        maps = runner.run(Net(twin.scope.graph, larger), twin.weights, fed, wanted)
+        maps = runner.run(ShapedNet(twin.scope.graph, larger), twin.weights, fed, wanted)
     if whole:
         maps = {name: values[0, 0] for name, values in maps.items()}
     shapes = {each.twin.name: twin.scope.shapes.blobs[each.twin] for each in outputs}

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.engines.protocol import Engine, Net
+from caffe_fcn.engines.protocol import Engine, ShapedNet
 from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
@@ -286,7 +286,7 @@ class _Work:
                     hint=advise("give it with ", Option("input_shape", {blob.name: "NCHW"})),
                 )
             fed[blob.name] = shape
-        return Party(Net(graph, shapes), side.weights, scope, fed)
+        return Party(ShapedNet(graph, shapes), side.weights, scope, fed)
 
 
 def _scope(side: Side, phase: str) -> Scope:

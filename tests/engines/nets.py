@@ -13,7 +13,7 @@ import numpy as np
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.wire import prefix
@@ -23,22 +23,22 @@ from caffe_fcn.net.source import interpret, read_net
 
 
 @contextmanager
-def case(directory: Path, **given: Shape) -> Iterator[tuple[Net, WeightFile]]:
+def case(directory: Path, **given: Shape) -> Iterator[tuple[ShapedNet, WeightFile]]:
     """The net and the weights in DIRECTORY, at the shapes GIVEN."""
     source = read_net(directory / "net.prototxt")
     graph = build_graph(source.net, source=source.name)
     with open_caffemodel(directory / "net.caffemodel") as weights:
-        yield Net(graph, infer_shapes(graph, given=given)), weights
+        yield ShapedNet(graph, infer_shapes(graph, given=given)), weights
 
 
-def net_of(text: str, phase: str = "TEST", given: Mapping[str, Shape] | None = None) -> Net:
+def net_of(text: str, phase: str = "TEST", given: Mapping[str, Shape] | None = None) -> ShapedNet:
     """The net that TEXT describes."""
     graph = build_graph(interpret(prototxt.parse(text, "net.prototxt")).net, phase=phase, source="net.prototxt")
-    return Net(graph, infer_shapes(graph, given=given or {}))
+    return ShapedNet(graph, infer_shapes(graph, given=given or {}))
 
 
 @contextmanager
-def weights_of(net: Net, path: Path, scale: float = 0.5) -> Iterator[WeightFile]:
+def weights_of(net: ShapedNet, path: Path, scale: float = 0.5) -> Iterator[WeightFile]:
     """Random weights for NET, written to PATH and opened."""
     random = np.random.default_rng(0)
     message = schema.NetParameter()
@@ -54,7 +54,7 @@ def weights_of(net: Net, path: Path, scale: float = 0.5) -> Iterator[WeightFile]
 
 
 @contextmanager
-def hollow_weights(net: Net, path: Path) -> Iterator[WeightFile]:
+def hollow_weights(net: ShapedNet, path: Path) -> Iterator[WeightFile]:
     """Weights for NET, all of them zero, in a file at PATH that takes no room on the disk whatever its size."""
     with path.open("wb") as file:
         for node in net.graph.nodes:
@@ -87,7 +87,9 @@ def blobs_of(path: Path) -> dict[str, list[Array]]:
     return {each.name: [np.array(b.data, np.float32).reshape([*b.shape.dim]) for b in each.blobs] for each in net.layer}
 
 
-def load(net: Net, weights: WeightFile, outputs: Sequence[str] = (), *, fixed: bool = False) -> OnnxRuntimeSession:
+def load(
+    net: ShapedNet, weights: WeightFile, outputs: Sequence[str] = (), *, fixed: bool = False
+) -> OnnxRuntimeSession:
     """NET loaded by the default engine, on one thread."""
     return OnnxRuntime(1, fixed=fixed).load(net, weights, outputs=outputs)
 

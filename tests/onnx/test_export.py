@@ -14,7 +14,7 @@ import onnxruntime  # type: ignore[import-untyped]
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import CaffeFcnError, CaffemodelError, ExtraError, LoweringError, OutputError, WeightsError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.wire import prefix
@@ -289,7 +289,7 @@ def test_progress_ends_at_the_size(tmp_path: Path) -> None:
 # ---- What is refused ----
 
 
-def refused(net: Net, tmp_path: Path, **options: object) -> str:
+def refused(net: ShapedNet, tmp_path: Path, **options: object) -> str:
     """What exporting NET is refused with; nothing is written."""
     with weights_of(net, tmp_path / "w.caffemodel") as weights, pytest.raises(CaffeFcnError) as caught:
         export(net.graph, net.shapes, weights, tmp_path / "net.onnx", **options)  # type: ignore[arg-type]

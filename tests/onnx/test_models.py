@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from caffe_fcn.engines.protocol import Net
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import CaffeFcnError, LoweringError
 from caffe_fcn.net.graph import Blob, build_graph
 from caffe_fcn.net.shapes import infer_shapes
@@ -35,9 +35,9 @@ REFUSED = {"LSTM", "Python", "Filter", "RNN", "LSTMUnit"}
 """The types that stand in the way of the measured nets that are not lowered."""
 
 
-def net_in(path: Path) -> Net:
+def net_in(path: Path) -> ShapedNet:
     graph = build_graph(read_net(path).net, source=path.name)
-    return Net(graph, infer_shapes(graph))
+    return ShapedNet(graph, infer_shapes(graph))
 
 
 def check(lowered: Lowered) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.engines.protocol import Net
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
@@ -117,7 +117,7 @@ def _light(entry: dict[str, Any]) -> bool:
 def test_nets_of_the_corpus(entry: dict[str, Any], tmp_path: Path) -> None:
     source = read_net(CORPUS / entry["file"])
     graph = build_graph(source.net, source=source.name)
-    with hollow_weights(Net(graph, infer_shapes(graph)), tmp_path / "net.caffemodel") as weights:
+    with hollow_weights(ShapedNet(graph, infer_shapes(graph)), tmp_path / "net.caffemodel") as weights:
         found = verify(NetAndWeights(source, weights), NetAndWeights(source, weights))
     assert found.holds and found.engine == ""
 

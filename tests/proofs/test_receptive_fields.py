@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.engines.protocol import Array, Net
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.geometry import AxisGeometry, Exactness, Geometry, infer_geometry
@@ -44,7 +44,7 @@ def seen(text: str, directory: Path) -> Seen:
     return seen_by(net, lambda pixels: answers(net, net.graph.outputs[-1].name, pixels, directory))
 
 
-def seen_by(net: Net, run: Callable[[Array], Array]) -> Seen:
+def seen_by(net: ShapedNet, run: Callable[[Array], Array]) -> Seen:
     """The same where RUN makes the last blob of NET, N×C×H×W, of pictures, N×1×H×W."""
     blob = net.graph.outputs[-1]
     geometry, shape = infer_geometry(net.graph, net.shapes)[blob], net.shapes.blobs[blob]
@@ -61,7 +61,7 @@ def seen_by(net: Net, run: Callable[[Array], Array]) -> Seen:
     return Seen(geometry, changed[:HIGH].any(2), changed[HIGH:].any(1))
 
 
-def answers(net: Net, blob: str, pixels: Array, directory: Path) -> Array:
+def answers(net: ShapedNet, blob: str, pixels: Array, directory: Path) -> Array:
     """BLOB for each picture in PIXELS, each by itself, with weights of which none is zero."""
     random = np.random.default_rng(3)
     message = schema.NetParameter()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caffe_fcn.engines.protocol import Net
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.onnx.scope import choose_scope
 from caffe_fcn.proofs.items import Items, Runner
@@ -211,7 +211,7 @@ def test_few_items_are_enough_at_first(tmp_path: Path, monkeypatch: pytest.Monke
     asked: list[tuple[int, int]] = []
     run = Runner.run
 
-    def counting(self: Runner, net: Net, weights: WeightFile, items: Items, outputs: Sequence[str]) -> Any:
+    def counting(self: Runner, net: ShapedNet, weights: WeightFile, items: Items, outputs: Sequence[str]) -> Any:
         asked.append((len(net.graph.nodes), items.many))
         return run(self, net, weights, items, outputs)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.engines.protocol import Net, Session
+from caffe_fcn.engines.protocol import Session, ShapedNet
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.options import Selection
@@ -301,7 +301,7 @@ class Unwilling:
 
     name = "unwilling"
 
-    def load(self, net: Net, weights: WeightFile, *, outputs: Sequence[str] = ()) -> Session:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> Session:
         raise EngineError("it does not run nets today")
 
 

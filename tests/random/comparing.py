@@ -12,7 +12,7 @@ import numpy as np
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.engines.protocol import Net
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.model.changes import Change, DropLayer, RenameLayer, Rewire
 from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometry, inner_cells
@@ -34,7 +34,7 @@ class Loaded:
 
     def __init__(self, model: NetAndWeights, net: Message, weights: Weights) -> None:
         graph = build_graph(model.source.net)
-        self.session: OnnxRuntimeSession = OnnxRuntime(1).load(Net(graph, infer_shapes(graph)), model.weights)
+        self.session: OnnxRuntimeSession = OnnxRuntime(1).load(ShapedNet(graph, infer_shapes(graph)), model.weights)
         scope = self.session.lowered.scope
         self.graph = scope.graph
         self.shapes = {blob.name: shape for blob, shape in scope.shapes.blobs.items() if isinstance(shape, tuple)}
