@@ -1,114 +1,32 @@
 """Rewrite Caffe classifiers as fully convolutional networks, without Caffe.
 
-The library is in `caffe_fcn.api`, and loaded when a name of it is asked for, so that `import caffe_fcn` and
-`caffe-fcn --help` cost next to nothing.
+The library is in `caffe_fcn.api`, which also has the list of its names. It is loaded when a name of it is asked for, so
+that `import caffe_fcn` and `caffe-fcn --help` cost next to nothing.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from caffe_fcn.api import (
-        BlobRecord,
-        CaffeFcnError,
-        CaffemodelError,
-        EngineError,
-        ExtraError,
-        LayerRecord,
-        LeftAlone,
-        LoweringError,
-        NetError,
-        OutputError,
-        PictureError,
-        PrototxtError,
-        Session,
-        Shape,
-        ShapeError,
-        SourceNet,
-        Status,
-        SurgeryError,
-        ToConvolution,
-        Unknown,
-        Verification,
-        VerificationError,
-        WeightFile,
-        WeightsError,
-    )
-    from caffe_fcn.api.benchmark import Benchmark, benchmark
-    from caffe_fcn.api.convert import Conversion, ConvertOptions, convert, convolutionalize
-    from caffe_fcn.api.export import Export, ExportOptions, export
-    from caffe_fcn.api.inspect import NetShapes, infer_shapes
-    from caffe_fcn.api.load import load
-    from caffe_fcn.api.opening import open_weights, read_net
-    from caffe_fcn.api.options import SelectionOptions
-    from caffe_fcn.api.run import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
-    from caffe_fcn.api.verify import VerifyOptions, verify
-
-__all__ = [
-    "Benchmark",
-    "Best",
-    "BlobRecord",
-    "CaffeFcnError",
-    "CaffemodelError",
-    "Conversion",
-    "ConvertOptions",
-    "DenseMap",
-    "EngineError",
-    "Export",
-    "ExportOptions",
-    "ExtraError",
-    "LayerRecord",
-    "LeftAlone",
-    "LoweringError",
-    "NetError",
-    "NetShapes",
-    "OutputError",
-    "PictureError",
-    "PredictOptions",
-    "Prediction",
-    "Predictor",
-    "PrototxtError",
-    "SelectionOptions",
-    "Session",
-    "Shape",
-    "ShapeError",
-    "SourceNet",
-    "Status",
-    "SurgeryError",
-    "ToConvolution",
-    "Unknown",
-    "Verification",
-    "VerificationError",
-    "VerifyOptions",
-    "WeightFile",
-    "WeightsError",
-    "__version__",
-    "benchmark",
-    "convert",
-    "convolutionalize",
-    "export",
-    "infer_shapes",
-    "load",
-    "open_weights",
-    "predictor",
-    "read_net",
-    "verify",
-]
-
-
-if not TYPE_CHECKING:  # a type checker is to miss the names that there are not
+if TYPE_CHECKING:  # a type checker is to miss the names that there are not
+    from caffe_fcn.api import *  # noqa: F403
+else:
 
     def __getattr__(name: str) -> Any:
-        """A name of the library, loaded when it is first asked for."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from caffe_fcn import api
-
-        return getattr(api, name)
+        """A name of the library, loaded when it is first asked for; a module of the package imports itself."""
+        is_name = name == "__all__" or not name.startswith("__")
+        if is_name and PathFinder.find_spec(f"{__name__}.{name}", [*__spec__.submodule_search_locations]) is None:
+            names = __dir__()
+            if name == "__all__":
+                return names
+            if name in names:
+                return getattr(import_module("caffe_fcn.api"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*import_module("caffe_fcn.api").__all__, "__version__"])

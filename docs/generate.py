@@ -113,6 +113,8 @@ def api_page() -> str:
     lines += ["", "## Types"]
     for name in types:
         lines += ["", *_class(name, getattr(api, name))]
+        for method, function in _methods(getattr(api, name)):
+            lines += ["", *_function(f"{name}.{method}", function, "####")]
     return "\n".join(lines) + "\n"
 
 
@@ -127,10 +129,14 @@ def _function(name: str, function: Any, level: str = "###") -> Iterator[str]:
 
 
 def _signature(name: str, function: Any) -> str:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    arguments = [argument for argument in _arguments(tree.args) if argument != "self"]
-    result = f" -> {ast.unparse(tree.returns)}" if tree.returns is not None else ""
+    signature = inspect.signature(function)
+    arguments = []
+    for each in signature.parameters.values():
+        if each.kind is each.KEYWORD_ONLY and "*" not in arguments:
+            arguments.append("*")
+        default = "" if each.default is each.empty else f" = {each.default!r}"
+        arguments += [f"{each.name}: {each.annotation}{default}"] if each.name != "self" else []
+    result = f" -> {signature.return_annotation}"
     line = f"{name}({', '.join(arguments)}){result}"
     folded = ",\n    ".join(arguments)
     return line if len(line) <= 100 else f"{name}(\n    {folded},\n){result}"
@@ -154,6 +160,13 @@ def _argument_of(argument: ast.arg, default: ast.expr | None) -> str:
     return spelling if default is None else f"{spelling} = {ast.unparse(default)}"
 
 
+def _methods(kind: Any) -> Iterator[tuple[str, Any]]:
+    """The methods of a class that say what their keywords mean."""
+    yield from (
+        (name, each) for name, each in vars(kind).items() if inspect.isfunction(each) and hasattr(each, "__wrapped__")
+    )
+
+
 def _class(name: str, kind: Any) -> Iterator[str]:
     yield f"### {name}"
     yield ""
@@ -167,7 +180,7 @@ def _class(name: str, kind: Any) -> Iterator[str]:
 
 
 _INTERNAL = {
-    "SourceNet": {"edits_for", "diff"},
+    "Change": {"said", "in_weights", "cells", "apply", "tensors", "behind", "agrees"},
     "ToConvolution": {"cells", "columns", "weight_edit", "reordered"},
     "BlobRecord": {"values", "stored", "data"},
     "LayerRecord": {"span", "raw"},
@@ -194,12 +207,17 @@ def _own_members(kind: Any) -> Iterator[tuple[str, str]]:
             documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
             text = str(following.value.value) if documented else ""  # type: ignore[union-attr]
             yield f"{node.target.id}: {ast.unparse(node.annotation)}".replace("|", "\\|"), _one_line(text)
-        elif isinstance(node, ast.FunctionDef) and node.name[0] != "_":
+        elif isinstance(node, ast.FunctionDef) and node.name[0] != "_" and not _is_checked(node):
             is_property = any(isinstance(d, ast.Name) and "property" in d.id for d in node.decorator_list)
             result = ast.unparse(node.returns) if node.returns is not None else "None"
             arguments = [argument for argument in _arguments(node.args) if argument != "self"]
             spelling = f"{node.name}: {result}" if is_property else f"{node.name}({', '.join(arguments)}) -> {result}"
             yield spelling.replace("|", "\\|"), _one_line(ast.get_docstring(node) or "")
+
+
+def _is_checked(node: ast.FunctionDef) -> bool:
+    """Whether NODE is a method with a section of its own."""
+    return any(isinstance(each, ast.Call) and ast.unparse(each.func) == "checked" for each in node.decorator_list)
 
 
 def _one_line(text: str) -> str:

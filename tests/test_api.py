@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ast
+import gc
 import inspect
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,8 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn import api, schema
-from caffe_fcn.api import Predictor, SourceNet, WeightFile, open_weights
-from caffe_fcn.api.convert import _settings
-from caffe_fcn.api.export import _exporting
-from caffe_fcn.api.options import selection_of
-from caffe_fcn.api.verify import _proving
 from caffe_fcn.cli.main import run
-from caffe_fcn.engines.registry import ENGINES
+from caffe_fcn.engines.options import ENGINES
 from caffe_fcn.errors import (
     CaffeFcnError,
     CaffemodelError,
@@ -37,20 +33,27 @@ from caffe_fcn.errors import (
     VerificationError,
     WeightsError,
 )
+from caffe_fcn.files import prototxt
 from caffe_fcn.net.options import Selection
+from caffe_fcn.net.source import interpret
 from caffe_fcn.proofs.weights import prove_weights
-from tests.engines.nets import net_of, weights_of
+from tests.engines.nets import net_of, opened, weights_of
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Conversion ConvertOptions DenseMap EngineError Export
-ExportOptions ExtraError LayerRecord LeftAlone LoweringError NetError NetShapes OutputError PictureError
-PredictOptions Prediction Predictor PrototxtError SelectionOptions Session Shape ShapeError SourceNet Status
-SurgeryError ToConvolution Unknown Verification VerificationError VerifyOptions WeightFile WeightsError __version__
-benchmark convert convolutionalize export infer_shapes load open_weights predictor read_net verify
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change DenseMap EngineError Export ExtraError LayerRecord
+LeftAlone LoweringError Net NetError NetShapes OutputError PictureError Prediction PrototxtError Session Shape
+ShapeError Status SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__
+convert open open_weights
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
+
+METHODS = """
+benchmark changes close converted convolutionalize diff export fold left_alone load model name names notes report run save
+shapes text verify weights
+""".split()
+"""And what a net has."""
 
 
 def session_of(path: str) -> Any:
@@ -67,10 +70,20 @@ def lenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def net(lenet: Path) -> Iterator[caffe_fcn.Net]:
+    """LeNet, open."""
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as opened:
+        yield opened
+
+
 def test_the_public_names() -> None:
-    assert sorted(NAMES) == sorted(caffe_fcn.__all__) == dir(caffe_fcn)
-    assert {*api.__all__, "__version__"} == set(NAMES)
+    assert sorted(NAMES) == dir(caffe_fcn)
+    everything: dict[str, Any] = {}
+    exec("from caffe_fcn import *", everything)
+    assert {*NAMES} <= everything.keys()
     assert all(getattr(caffe_fcn, name) is getattr(api, name) for name in api.__all__)
+    assert sorted(METHODS) == sorted({name for name in dir(caffe_fcn.Net) if name[0] != "_"} | {"model"})
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         caffe_fcn.nothing  # type: ignore[attr-defined]  # noqa: B018
 
@@ -82,64 +95,79 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
     assert done.stdout == "[]\n"
 
 
+def examples() -> Iterator[str]:
+    """The program at the head of the library, and the one in README."""
+    head = inspect.cleandoc(api.__doc__ or "").splitlines()
+    yield "\n".join(line[4:] for line in head if line[:4] == "    ")
+    yield re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+
+
 @pytest.mark.thorough
-def test_the_example_of_the_module_runs(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("example", [*examples()], ids=["api", "README"])
+def test_the_examples_run(example: str, lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("net.prototxt", "deploy.prototxt")
-    example = "\n".join(line[4:] for line in inspect.cleandoc(api.__doc__ or "").splitlines() if line[:4] == "    ")
-    example = example.replace("(451, 451)", "(44, 60)").replace("(104, 117, 123)", "33").replace(".png", ".npy")
-    np.save("picture.npy", np.zeros((44, 60)))
+    example = example.replace("(451, 451)", "(44, 60)").replace("(104, 117, 123)", "33").replace("281", "7")
+    for name in ("picture", "street"):
+        example = re.sub(rf"{name}\.\w+", f"{name}.npy", example)
+        np.save(f"{name}.npy", np.zeros((44, 60)))
     exec(compile(example, "example", "exec"), {})
     told = capsys.readouterr().out
-    assert "+++ deploy_fcn.prototxt" in told and "\nTrue\n[Best(" in told
-    assert session_of("net.onnx").get_outputs()[0].name == "prob"
+    assert "\nTrue\n" in told or told.startswith("True\n")
+    assert "[Best(" in told and Path("cats.png").read_bytes().startswith(b"\x89PNG")
     assert run("convert net.prototxt net.caffemodel --input-size 44x60 -q --force".split()) == 0
     assert Path("deploy_fcn.prototxt").read_bytes() == Path("net_fcn.prototxt").read_bytes()
 
 
-def test_what_a_conversion_tells(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        conversion = caffe_fcn.convolutionalize(net, weights, skip=["ip1"])
-    first, second = caffe_fcn.convolutionalize(net).converted
+def test_what_a_conversion_tells(net: caffe_fcn.Net, capsys: pytest.CaptureFixture[str]) -> None:
+    fcn = net.convolutionalize()
+    first, second = fcn.converted
     assert (first.layer, first.kernel, first.weight_shape, first.parameters) == ("ip1", (4, 4), (32, 12, 4, 4), 6176)
-    assert (second.layer, second.kernel) == ("ip2", (1, 1))
-    assert conversion.converted == () and conversion.names == {}
-    assert [entry.layer for entry in conversion.left_alone] == ["ip1", "ip2"]
+    assert (second.layer, second.kernel) == ("ip2", (1, 1)) and first in fcn.changes
+    skipping = net.convolutionalize(skip=["ip1"])
+    assert skipping.converted == () and skipping.names == {}
+    assert [entry.layer for entry in skipping.left_alone] == ["ip1", "ip2"]
+    assert [*net.changes, *net.converted, *net.left_alone] == [] and net.names == {} and net.diff("x") == ""
     assert run(["convert", "net.prototxt", "net.caffemodel", "--dry-run", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        report = caffe_fcn.convolutionalize(net, weights).report()
-    assert {**report, "outputs": None} == {**told, "outputs": None}
+    assert {**fcn.report(), "outputs": None} == {**told, "outputs": None}
+    with pytest.raises(SurgeryError, match="expected a net made by convolutionalize"):
+        net.report()
 
 
-def test_shapes_by_name() -> None:
-    shapes = caffe_fcn.infer_shapes(caffe_fcn.read_net(LENET / "net.prototxt"))
-    assert shapes.blobs["pool2"] == (1, 12, 4, 4) and shapes.blobs["ip1"] == (1, 32)
-    assert shapes.params["ip1"] == ((32, 192), (32,)) and shapes.params["relu1"] == ()
-    assert shapes.notes == ()
+def test_shapes_by_name(net: caffe_fcn.Net) -> None:
+    assert net.shapes.blobs["pool2"] == (1, 12, 4, 4) and net.shapes.blobs["ip1"] == (1, 32)
+    assert net.shapes.params["ip1"] == ((32, 192), (32,)) and net.shapes.params["relu1"] == ()
+    fcn = net.convolutionalize(input_size=(44, 60)).shapes
+    assert fcn.blobs["prob"] == (1, 10, 5, 9) and fcn.params["ip1-conv"] == ((32, 12, 4, 4), (32,))
+    assert net.notes == ()
 
 
 def test_shapes_that_are_given_or_not_known(tmp_path: Path) -> None:
-    (tmp_path / "n.prototxt").write_text('layer { name: "d" type: "Odd" top: "d" }')
-    net = caffe_fcn.read_net(tmp_path / "n.prototxt")
-    unknown = caffe_fcn.infer_shapes(net).blobs["d"]
+    path = tmp_path / "n.prototxt"
+    path.write_text('layer { name: "d" type: "Odd" top: "d" }')
+    unknown = caffe_fcn.open(path).shapes.blobs["d"]
     assert isinstance(unknown, caffe_fcn.Unknown) and unknown.layer == "d"
-    assert caffe_fcn.infer_shapes(net, shapes={"d": [1, 2, 3, 4]}).blobs["d"] == (1, 2, 3, 4)
+    assert caffe_fcn.open(path, shapes={"d": [1, 2, 3, 4]}).shapes.blobs["d"] == (1, 2, 3, 4)
 
 
-def test_shapes_with_weights_in_hdf5() -> None:
-    net = caffe_fcn.read_net(LENET / "net.prototxt")
-    with caffe_fcn.open_weights(LENET / "variants" / "net.caffemodel.h5") as weights:
-        assert caffe_fcn.infer_shapes(net, weights).blobs["prob"] == (1, 10)
+def test_weights_in_hdf5(tmp_path: Path) -> None:
+    with caffe_fcn.open(LENET / "net.prototxt", LENET / "variants" / "net.caffemodel.h5") as net:
+        assert net.shapes.blobs["prob"] == (1, 10)
+        fcn = net.convolutionalize()
+        assert fcn.verify(LENET / "net.prototxt", LENET / "net.caffemodel").holds
+        fcn.save(output_weights=tmp_path / "fcn.caffemodel.h5")
 
 
 def test_convert_does_what_the_command_does(lenet: Path) -> None:
-    conversion = caffe_fcn.convert("net.prototxt", "net.caffemodel", rename=[r"ip(\d)=dense\1"])
-    assert conversion.names == {"ip1": "dense1", "ip2": "dense2"}
+    fcn = caffe_fcn.convert("net.prototxt", "net.caffemodel", rename=[r"ip(\d)=dense\1"])
+    assert fcn.names == {"ip1": "dense1", "ip2": "dense2"}
     command = ["convert", "net.prototxt", "net.caffemodel", "--rename", r"ip(\d)=dense\1", "-q"]
     assert run([*command, "-o", "c.prototxt", "-w", "c.caffemodel"]) == 0
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        net.convolutionalize(rename=r"ip(\d)=dense\1").save("s.prototxt", "s.caffemodel")
     for suffix in ("prototxt", "caffemodel"):
-        assert Path(f"net_fcn.{suffix}").read_bytes() == Path(f"c.{suffix}").read_bytes()
+        made = [Path(f"{name}.{suffix}").read_bytes() for name in ("net_fcn", "c", "s")]
+        assert made[0] == made[1] == made[2]
     assert caffe_fcn.convert(Path("net.caffemodel"), output="d.prototxt", output_weights="d.caffemodel").converted
     with pytest.raises(OutputError, match="already exists"):
         caffe_fcn.convert("net.prototxt", "net.caffemodel")
@@ -148,166 +176,165 @@ def test_convert_does_what_the_command_does(lenet: Path) -> None:
 
 @pytest.mark.thorough
 def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_weights("net.caffemodel") as weights:
-        conversion = api.convolutionalize(api.read_net("net.prototxt"), weights)
-        assert conversion.write("a.prototxt", "a.caffemodel") is None
-        found = conversion.write("b.prototxt", "b.caffemodel", verify=True, engine="opencv")
-        assert found is not None and found.holds and found.engine == "opencv"
-        with pytest.raises(ValueError, match="expected an output for the net and one for the weights"):
-            conversion.write("c.prototxt", verify=True)
+    caffe_fcn.convert("net.prototxt", "net.caffemodel", "a.prototxt", "a.caffemodel")
+    caffe_fcn.convert("net.prototxt", "net.caffemodel", "b.prototxt", "b.caffemodel", verify=True, engine="opencv")
     assert Path("a.caffemodel").read_bytes() == Path("b.caffemodel").read_bytes()
+    with pytest.raises(ValueError, match="verify: expected weights to convert as well, found none"):
+        caffe_fcn.convert("net.prototxt", verify=True)
 
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
     monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
     with pytest.raises(VerificationError, match="a weight went astray; nothing was written"):
-        api.convert("net.prototxt", "net.caffemodel", "c.prototxt", "c.caffemodel", verify=True)
+        caffe_fcn.convert("net.prototxt", "net.caffemodel", "c.prototxt", "c.caffemodel", verify=True)
     assert not Path("c.prototxt").exists() and not Path("c.caffemodel").exists()
 
 
-def test_every_option_of_the_command_is_one_of_the_library(lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    options = api.ConvertOptions.__annotations__
-    settings = {*inspect.signature(_settings).parameters} - {"selection"}
-    assert set(options) == settings | set(api.SelectionOptions.__annotations__)
-    assert caffe_fcn.convolutionalize(net, input_size=44).report()["input_size"] == [44, 44]
-    assert caffe_fcn.convolutionalize(net, suffix="").names == {}
-    assert [edit.layer for edit in caffe_fcn.convolutionalize(net, only=["ip1"], phase="TRAIN").converted] == ["ip1"]
+def test_the_options_of_a_conversion(net: caffe_fcn.Net) -> None:
+    assert net.convolutionalize(input_size=44).report()["input_size"] == [44, 44]
+    assert net.convolutionalize(suffix="").names == {}
+    assert [edit.layer for edit in caffe_fcn.open("net.prototxt", phase="TRAIN").convolutionalize(only="ip1").converted]
     with pytest.raises(SurgeryError, match="strict=True"):
         text = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 5 } } } layer { name: "ip" '
         Path("flat.prototxt").write_text(
             text + 'type: "InnerProduct" bottom: "d" top: "ip" inner_product_param { num_output: 2 } }'
         )
-        caffe_fcn.convolutionalize(caffe_fcn.read_net("flat.prototxt"), strict=True)
+        caffe_fcn.open("flat.prototxt").convolutionalize(strict=True)
     with pytest.raises(ValueError, match="global_pooling"):
-        caffe_fcn.convolutionalize(net, global_pooling="none")  # type: ignore[arg-type]
+        net.convolutionalize(global_pooling="none")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="input_size"):
-        caffe_fcn.convolutionalize(net, input_size=())
-    with pytest.raises(ShapeError):
-        caffe_fcn.convolutionalize(net, shapes={"data": (1, 1, 9, 9)})
+        net.convolutionalize(input_size=())
+    with pytest.raises(ShapeError, match=r"net\.prototxt"):
+        caffe_fcn.open("net.prototxt", shapes={"data": (1, 1, 9, 9)})
 
 
 def test_writing_needs_what_there_is_to_write(lenet: Path) -> None:
-    conversion = caffe_fcn.convolutionalize(caffe_fcn.read_net("net.prototxt"))
+    fcn = caffe_fcn.open("net.prototxt").convolutionalize()
     with pytest.raises(SurgeryError, match="without weights"):
-        conversion.write("a.prototxt", "a.caffemodel")
+        fcn.save("a.prototxt", "a.caffemodel")
     with pytest.raises(OutputError, match="same file as the input"):
-        conversion.write("net.prototxt", force=True)
-    conversion.write("a.prototxt")
-    assert Path("a.prototxt").read_bytes() == conversion.text
+        fcn.save("net.prototxt", force=True)
+    fcn.save("a.prototxt")
+    assert Path("a.prototxt").read_bytes() == fcn.text
+    with pytest.raises(SurgeryError, match="expected a net with weights, found none"):
+        fcn.load()
 
 
-def test_the_lists_of_names_agree() -> None:
-    """The package lists its names twice, for people and for type checkers."""
-    tree = ast.parse((ROOT / "caffe_fcn" / "__init__.py").read_text())
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert imported >= set(api.__all__)
-
-
-def test_one_name_will_do_for_several(lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    assert [edit.layer for edit in caffe_fcn.convolutionalize(net, only="ip1").converted] == ["ip1"]
-    assert caffe_fcn.convolutionalize(net, rename=r"ip(\d)=dense\1").names["ip1"] == "dense1"
+def test_one_name_will_do_for_several(net: caffe_fcn.Net) -> None:
+    assert [edit.layer for edit in net.convolutionalize(only="ip1").converted] == ["ip1"]
+    assert net.convolutionalize(rename=r"ip(\d)=dense\1").names["ip1"] == "dense1"
     with pytest.raises(CaffeFcnError, match="no layer has a rule for the stage 'foo'"):
-        caffe_fcn.infer_shapes(net, stages="foo")
+        caffe_fcn.open("net.prototxt", stages="foo")
 
 
-def test_closed_weights_say_so(lenet: Path) -> None:
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        conversion = caffe_fcn.convolutionalize(caffe_fcn.read_net("net.prototxt"), weights)
+def test_closed_weights_say_so(net: caffe_fcn.Net) -> None:
+    fcn, weights = net.convolutionalize(), net.weights
+    net.close()
+    assert weights is not None
     with pytest.raises(CaffemodelError, match="has been closed"):
         weights.read_values(weights.layers[1].blobs[0], 0, 1)
     with pytest.raises(CaffeFcnError):
-        conversion.write("a.prototxt", "a.caffemodel")
+        fcn.save("a.prototxt", "a.caffemodel")
     assert not Path("a.prototxt").exists() and not Path("a.caffemodel").exists()
 
 
-def test_what_is_shown_of_a_net_is_short(lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    assert repr(net) == "<SourceNet net.prototxt: 9 layers>"
-    conversion = caffe_fcn.convolutionalize(net)
-    assert repr(conversion) == "<Conversion of net.prototxt: 2 layers become Convolutions>"
-    assert repr(conversion.converted[1]).startswith("<ToConvolution 'ip2': ")
-    assert all("\n" not in repr(edit) and repr(edit).startswith("<") for edit in conversion.plan.changes)
+def test_a_net_that_is_forgotten_leaves_no_file_open(lenet: Path) -> None:
+    before = {*os.listdir("/proc/self/fd")}
+    fcn = caffe_fcn.open("net.prototxt", "net.caffemodel").convolutionalize()
+    gc.collect()
+    assert fcn.load().run({"data": np.zeros((1, 1, 28, 28))})["prob"].shape == (1, 10, 1, 1)
+    del fcn
+    gc.collect()
+    assert {*os.listdir("/proc/self/fd")} <= before
+
+
+def test_what_is_shown_of_a_net_is_short(net: caffe_fcn.Net) -> None:
+    fcn = net.convolutionalize()
+    assert repr(net) == "<Net net.prototxt: 9 layers, 4 with weights>"
+    assert repr(fcn) == "<Net net.prototxt: 9 layers, 4 with weights; 4 changes>"
+    assert repr(fcn.converted[1]).startswith("<ToConvolution 'ip2': ")
+    assert all("\n" not in repr(edit) and repr(edit).startswith("<") for edit in fcn.changes)
+
+
+def test_help_tells_every_keyword() -> None:
+    """In the signature with its default, and below the docstring with its meaning."""
+    for function in (caffe_fcn.open, caffe_fcn.convert, caffe_fcn.Net.run, caffe_fcn.Net.verify):
+        told, parameters = function.__doc__ or "", inspect.signature(function).parameters.values()
+        assert "options" not in {each.name for each in parameters}
+        silent = [
+            each.name for each in parameters if each.kind is each.KEYWORD_ONLY and f"- `{each.name}`: " not in told
+        ]
+        assert silent == []
+    assert str(inspect.signature(caffe_fcn.Net.verify)).count("samples: 'int' = 8") == 1
 
 
 # ---- Proving, writing as ONNX, running ----
 
 
-@pytest.fixture
-def twin(lenet: Path) -> Iterator[tuple[SourceNet, WeightFile, SourceNet, WeightFile]]:
-    """LeNet and its twin, open."""
-    caffe_fcn.convert("net.prototxt", "net.caffemodel")
-    names = ("net", "net_fcn")
-    net, fcn = (caffe_fcn.read_net(f"{name}.prototxt") for name in names)
-    with open_weights("net.caffemodel") as weights, open_weights("net_fcn.caffemodel") as fcn_weights:
-        yield net, weights, fcn, fcn_weights
-
-
-Twin = tuple[SourceNet, WeightFile, SourceNet, WeightFile]
-
-
 @pytest.mark.thorough
-def test_a_verification(twin: Twin) -> None:
-    found = caffe_fcn.verify(*twin)
+def test_a_verification(net: caffe_fcn.Net) -> None:
+    fcn = net.convolutionalize()
+    found = fcn.verify(net)
     assert found.holds and set(found.statuses.values()) == {caffe_fcn.Status.HOLDS}
-    only = caffe_fcn.verify(*twin, proofs="same-size", samples=2, seed=3, pictures=[np.zeros((1, 28, 28))], threads=1)
+    assert (found.net, found.fcn) == ("net.prototxt", "net.prototxt")
+    only = fcn.verify(net, proofs="same-size", samples=2, seed=3, pictures=[np.zeros((1, 28, 28))], threads=1)
     assert [*only.statuses] == ["same size"] and only.same_size is not None
     assert (only.same_size.samples, only.same_size.seed, only.same_size.given) == (2, 3, 1)
-    net, weights, fcn, _ = twin
-    assert not caffe_fcn.verify(net, weights, fcn, weights, proofs=["weights"]).holds
-    for options in ({"proofs": "dens"}, {"samples": 0}, {"seed": -1}, {"tolerance": float("nan")}):
+    fcn.save("fcn.prototxt", "fcn.caffemodel")
+    with caffe_fcn.open("fcn.prototxt", "fcn.caffemodel") as read:
+        assert read.verify("net.prototxt", "net.caffemodel", proofs="weights").holds
+        assert not net.verify(read, proofs="weights").holds
+    with caffe_fcn.open("fcn.prototxt") as bare, pytest.raises(SurgeryError, match="expected a net with weights"):
+        bare.verify(net)
+    bad: list[dict[str, Any]] = [{"proofs": "dens"}, {"samples": 0}, {"seed": -1}, {"tolerance": float("nan")}]
+    for options in bad:
         with pytest.raises(ValueError, match=f"{next(iter(options))}.*: expected"):
-            caffe_fcn.verify(*twin, **options)
+            fcn.verify(net, **options)
     with pytest.raises(ValueError, match="engine: expected"):
-        caffe_fcn.verify(*twin, engine="tea")  # type: ignore[arg-type]
+        fcn.verify(net, engine="tea")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="original_weights: expected none"):
+        fcn.verify(net, "net.caffemodel")
 
 
-def test_an_export(twin: Twin) -> None:
-    _, _, fcn, fcn_weights = twin
+def test_an_export(net: caffe_fcn.Net) -> None:
     Path("names").write_text("\n".join(map(str, range(10))))
-    made = caffe_fcn.export(
-        fcn, fcn_weights, "a.onnx", mean=33, scale=0.5, labels="names", external_data=True, expand_lrn=True
-    )
+    fcn = net.convolutionalize()
+    made = fcn.export("a.onnx", mean=33, scale=0.5, labels="names", external_data=True, expand_lrn=True)
     assert [*made.files] == ["a.onnx", "a.onnx.data"] and made.files["a.onnx"] == Path("a.onnx").stat().st_size
     assert made.inputs == {"data": ("batch", 1, "height", "width")}
     assert made.outputs == {"prob": ("batch", 10, None, None)}
-    assert made.fixed == made.notes == () and repr(made) == "<Export of net_fcn.prototxt: a.onnx, a.onnx.data>"
-    assert (
-        run([*"export net_fcn.prototxt net_fcn.caffemodel -o a.onnx --force --mean 33.0 --scale 0.5".split(), "-q"])
-        == 0
-    )
+    assert made.fixed == made.notes == () and repr(made) == "<Export of net.prototxt: a.onnx, a.onnx.data>"
     assert made.report()["metadata"]["input_mean"] == [33] and made.report()["metadata"]["classes"] == [*"0123456789"]
     assert session_of("a.onnx").get_modelmeta().custom_metadata_map["input_mean"] == "[33.0]"
 
 
-def test_what_an_export_refuses(twin: Twin) -> None:
-    net, weights, *_ = twin
+def test_what_an_export_refuses(net: caffe_fcn.Net) -> None:
     with pytest.raises(LoweringError, match="'tea' is not a blob of the net; expected one of "):
-        caffe_fcn.export(net, weights, "a.onnx", blobs="tea")
+        net.export("a.onnx", blobs="tea")
     with pytest.raises(PictureError, match="expected 1 channel,"):
-        caffe_fcn.export(net, weights, "a.onnx", mean=(1, 2, 3))
+        net.export("a.onnx", mean=(1, 2, 3))
     for scale in (0, float("nan")):
         with pytest.raises(ValueError, match="scale: expected a number"):
-            caffe_fcn.export(net, weights, "a.onnx", scale=scale)
+            net.export("a.onnx", scale=scale)
     assert not Path("a.onnx").exists()
-    caffe_fcn.export(net, weights, "a.onnx")
+    net.export("a.onnx")
     with pytest.raises(OutputError, match="already exists"):
-        caffe_fcn.export(net, weights, "a.onnx")
-    caffe_fcn.export(net, weights, "a.onnx", force=True, fixed=True)
+        net.export("a.onnx")
+    net.export("a.onnx", force=True, fixed=True)
 
 
 def test_a_session_outlives_its_weights(lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
     image = np.random.default_rng(0).standard_normal((2, 1, 28, 28))
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        sessions = [caffe_fcn.load(net, weights, engine, threads=1) for engine in ("onnxruntime", "opencv")]
-        inner = caffe_fcn.load(net, weights, blobs=["pool2", "ip1"])
-    assert sessions[0].inputs == {"data": (None, 1, 28, 28)}
-    made = [session.run({"data": image})["prob"] for session in sessions[:1]]
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        sessions = [net.load("onnxruntime", threads=1), net.load("opencv", threads=1)]
+        inner = net.load(blobs=["pool2", "ip1"])
+        fcn = net.convolutionalize().load()
+    assert sessions[0].inputs == {"data": (None, 1, 28, 28)} and fcn.inputs == {"data": (None, 1, None, None)}
+    made = [session.run({"data": image})["prob"] for session in (sessions[0], fcn)]
     alone = [session.run({"data": image[:1]})["prob"] for session in sessions]
     np.testing.assert_allclose(made[0][:1], alone[1], atol=1e-6)
+    np.testing.assert_allclose(made[0], made[1].reshape(2, 10), atol=1e-6)
     assert {name: blob.shape for name, blob in inner.run({"data": image}).items()} == {
         "pool2": (2, 12, 4, 4),
         "ip1": (2, 32),
@@ -318,36 +345,28 @@ def test_weights_that_are_no_numbers_are_not_loaded(lenet: Path) -> None:
     changed = schema.NetParameter.FromString(Path("net.caffemodel").read_bytes())
     next(layer for layer in changed.layer if layer.name == "ip2").blobs[0].data[7] = float("nan")
     Path("net.caffemodel").write_bytes(changed.SerializeToString())
-    net = caffe_fcn.read_net("net.prototxt")
     with (
-        open_weights("net.caffemodel") as weights,
+        caffe_fcn.open("net.prototxt", "net.caffemodel") as net,
         pytest.raises(WeightsError, match='layer "ip2", blob 0: expected numbers'),
     ):
-        caffe_fcn.load(net, weights)
-
-
-def test_every_option_of_the_commands_is_one_of_the_library() -> None:
-    for options, function in ((api.VerifyOptions, _proving), (api.ExportOptions, _exporting)):
-        own = set(inspect.signature(function).parameters)
-        assert set(options.__annotations__) == own | set(api.SelectionOptions.__annotations__)
+        net.load()
 
 
 def test_every_engine_can_be_asked_for() -> None:
     """Wherever the library takes one."""
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "caffe_fcn" / "api").glob("*.py")]
     found = [each for source in sources for each in re.findall(r"engine: Literal\[(.*?)\]", source)]
-    assert len(found) >= 5 and {*found} == {", ".join(f'"{name}"' for name in ENGINES)}
+    assert len(found) >= 4 and {*found} == {", ".join(f'"{name}"' for name in ENGINES)}
 
 
 def test_every_keyword_of_the_selection_arrives_in_it() -> None:
-    told = {"shapes": {"data": [1, 3, 8, 8]}, "phase": "TEST", "stages": "deploy", "level": 2, "crop_offset": "auto"}
-    selection, others = selection_of({**told, "ignore_fields": ["convolution_param.relu"], "suffix": "-x"})
-    assert others == {"suffix": "-x"}
-    fields = frozenset({"convolution_param.relu"})
-    assert selection == Selection("TEST", ("deploy",), 2, {"data": (1, 3, 8, 8)}, "auto", fields)
-    assert {*told, "ignore_fields"} == set(api.SelectionOptions.__annotations__)
-    with pytest.raises(TypeError, match="suffix"):
-        caffe_fcn.infer_shapes(caffe_fcn.read_net(LENET / "net.prototxt"), suffix="-x")  # type: ignore[call-arg]
+    told: dict[str, Any] = {"phase": "TEST", "level": 2, "crop_offset": "zero", "shapes": {"data": [1, 1, 28, 28]}}
+    net = caffe_fcn.open(LENET / "net.prototxt", **told)
+    assert net.model.selection == Selection("TEST", (), 2, {"data": (1, 1, 28, 28)}, "zero", frozenset())
+    with pytest.raises(CaffeFcnError, match="deploy"):
+        caffe_fcn.open(LENET / "net.prototxt", stages="deploy")
+    with pytest.raises(CaffeFcnError, match=r"convolution_param\.relu"):
+        caffe_fcn.open(LENET / "net.prototxt", ignore_fields="convolution_param.relu")
 
 
 # ---- Looking at pictures ----
@@ -356,18 +375,29 @@ def test_every_keyword_of_the_selection_arrives_in_it() -> None:
 DIGITS = ROOT / "models" / "digits"
 
 
+Look = Callable[..., caffe_fcn.Prediction]
+
+
 @pytest.fixture
-def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictor:
-    """The converted digits net, which knows the names of its classes."""
+def fcn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[caffe_fcn.Net]:
+    """The converted digits net."""
     monkeypatch.chdir(tmp_path)
-    caffe_fcn.convert(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel", "fcn.prototxt", "fcn.caffemodel")
-    with open_weights("fcn.caffemodel") as weights:
-        labels = DIGITS / "labels.txt"
-        return caffe_fcn.predictor(caffe_fcn.read_net("fcn.prototxt"), weights, scale=1 / 255, labels=labels)
+    with caffe_fcn.open(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel") as net:
+        yield net.convolutionalize()
+
+
+@pytest.fixture
+def digits(fcn: caffe_fcn.Net) -> Look:
+    """That, with the names of its classes."""
+
+    def look(picture: Any) -> caffe_fcn.Prediction:
+        return fcn.run(picture, scale=1 / 255, labels=DIGITS / "labels.txt")
+
+    return look
 
 
 @pytest.mark.thorough
-def test_a_picture_is_looked_at(digits: Predictor) -> None:
+def test_a_picture_is_looked_at(digits: Look) -> None:
     found = digits(DIGITS / "scattered.png")
     assert found.scores.shape == (11, 44, 60) and found.maps[0].stride == (4, 4) and found.maps[0].reasons == ()
     assert found.maps[0].exactness == "everywhere"
@@ -381,7 +411,7 @@ def test_a_picture_is_looked_at(digits: Predictor) -> None:
 
 
 @pytest.mark.thorough
-def test_an_array_is_a_picture(digits: Predictor) -> None:
+def test_an_array_is_a_picture(digits: Look) -> None:
     from PIL import Image
 
     pixels = np.asarray(Image.open(DIGITS / "scattered.png"))
@@ -401,10 +431,8 @@ def test_an_array_is_a_picture(digits: Predictor) -> None:
             digits(pixels).maps[0].window(row, column)
 
 
-def test_a_classifier_has_top_classes_and_no_map(lenet: Path) -> None:
-    with open_weights("net.caffemodel") as weights:
-        predict = caffe_fcn.predictor(caffe_fcn.read_net("net.prototxt"), weights, resize="net")
-    found = predict(np.zeros((50, 40)))
+def test_a_classifier_has_top_classes_and_no_map(net: caffe_fcn.Net) -> None:
+    found = net.run(np.zeros((50, 40)), resize="net", scale=1)
     assert found.scores.shape == (10, 1, 1) and found.notes == ("resized from 50×40 to 28×28 pixels",)
     assert [each.window for each in found.top(2)] == [None, None] and found.top(1)[0].score == found.scores.max()
     for draw in (found.label_map, lambda: found.heat_map(1)):
@@ -413,34 +441,36 @@ def test_a_classifier_has_top_classes_and_no_map(lenet: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_engines_are_timed(digits: Predictor) -> None:
-    with open_weights("fcn.caffemodel") as weights:
-        net = caffe_fcn.read_net("fcn.prototxt")
-        found = caffe_fcn.benchmark(net, weights, np.zeros((40, 30), np.uint8), scale=1 / 255, threads=1)
-        assert "onnxruntime" in found.seconds and min(found.seconds.values()) > 0
-        assert {*found.seconds, *found.left_out} == {*ENGINES} and found.use in found.seconds
-        report = found.report()
-        assert report["use"] == found.use and (report["height"], report["width"]) == (40, 30)
-        assert repr(found) == f"<Benchmark of fcn.prototxt: use {found.use}>"
-        with pytest.raises(ValueError, match="benchmark times all engines; leave it out"):
-            caffe_fcn.benchmark(net, weights, np.zeros((40, 30)), engine="opencv")
-        with pytest.raises(TypeError, match="benchmark: weights: expected open weights, made by"):
-            caffe_fcn.benchmark(net, "fcn.caffemodel", np.zeros((40, 30)))  # type: ignore[arg-type]
+def test_engines_are_timed(fcn: caffe_fcn.Net) -> None:
+    found = fcn.benchmark(np.zeros((40, 30), np.uint8), scale=1 / 255, threads=1)
+    assert "onnxruntime" in found.seconds and min(found.seconds.values()) > 0
+    assert {*found.seconds, *found.left_out} == {*ENGINES} and found.use in found.seconds
+    report = found.report()
+    assert report["use"] == found.use and (report["height"], report["width"]) == (40, 30)
+    assert repr(found) == f"<Benchmark of {fcn.name}: use {found.use}>"
+    with pytest.raises(TypeError, match="benchmark: unknown keyword engine"):
+        fcn.benchmark(np.zeros((40, 30)), engine="opencv")  # type: ignore[call-arg]
 
 
 @pytest.mark.thorough
-def test_a_pyramid_of_maps(digits: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_weights("fcn.caffemodel") as weights:
-        net = caffe_fcn.read_net("fcn.prototxt")
-        found = caffe_fcn.predictor(net, weights, scale=1 / 255, scales=(0.5, 1))(DIGITS / "scattered.png")
-        assert [(each.scale, each.scores.shape[1:], each.stride) for each in found.maps] == [
-            (0.5, (20, 28), (8, 8)),
-            (1, (44, 60), (4, 4)),
-        ]
-        bad: list[Any] = [{"resize": size} for size in ("nett", 0, True, (0, 3), (3, 4, 5))]
-        for options in ({"scales": ()}, {"scales": (0,)}, {"scale": 0}, {"crop": "left"}, *bad):
-            with pytest.raises(ValueError, match="expected"):
-                caffe_fcn.predictor(net, weights, **options)
+def test_a_pyramid_of_maps(fcn: caffe_fcn.Net) -> None:
+    found = fcn.run(DIGITS / "scattered.png", scale=1 / 255, scales=(0.5, 1))
+    assert [(each.scale, each.scores.shape[1:], each.stride) for each in found.maps] == [
+        (0.5, (20, 28), (8, 8)),
+        (1, (44, 60), (4, 4)),
+    ]
+    bad: list[Any] = [{"resize": size} for size in ("nett", 0, True, (0, 3), (3, 4, 5))]
+    for options in ({"scales": ()}, {"scales": (0,)}, {"scale": 0}, {"crop": "left"}, *bad):
+        with pytest.raises(ValueError, match="expected"):
+            fcn.run(DIGITS / "scattered.png", **options)
+
+
+def test_a_net_stays_loaded_for_the_next_picture(net: caffe_fcn.Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = net.run(np.zeros((28, 28)), threads=1)
+    net.close()  # so that it cannot be loaded again
+    np.testing.assert_array_equal(net.run(np.zeros((28, 28)), threads=1).scores, first.scores)
+    with pytest.raises(CaffemodelError, match="has been closed"):
+        net.run(np.zeros((28, 28)), threads=1, scale=0.5)
 
 
 def test_several_outputs_by_name(tmp_path: Path) -> None:
@@ -451,210 +481,158 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
         'layer { name: "face" type: "InnerProduct" bottom: "data" top: "face" inner_product_param { num_output: 2 } }\n'
         'layer { name: "prob" type: "Softmax" bottom: "face" top: "prob" }\n'
     )
-    (tmp_path / "net.prototxt").write_text(text)
-    net = caffe_fcn.read_net(tmp_path / "net.prototxt")
     picture = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
     with weights_of(net_of(text), tmp_path / "w", 0.01) as weights:
-        found = caffe_fcn.predictor(net, weights, resize=8, crop="center")(picture)
+        net = opened(interpret(prototxt.parse(text, "net.prototxt")), weights)
+        found = net.run(picture, resize=8, crop="center", scale=1)
         assert {name: array.shape for name, array in found.blobs.items()} == {"box": (1, 4), "prob": (1, 2)}
         assert found.maps == () and found.scores.shape == (2, 1, 1) and len(found.top()) == 2
         assert found.scores.ravel().tolist() == found.blobs["prob"][0].tolist()
-        assert found.notes[1] == "took the centre, 8×8 of 8×11 pixels"
-        boxes = caffe_fcn.predictor(net, weights, resize="net", blobs="box")(picture)
+        assert found.notes[-1] == "took the centre, 8×8 of 8×11 pixels"
+        boxes = net.run(picture, resize="net", blobs="box")
         with pytest.raises(EngineError, match="'box' holds no scores of classes; see `blobs` for its numbers"):
             boxes.top()
-        both = caffe_fcn.predictor(net, weights, resize="net", blobs=["box", "box", "face"])(picture)
+        both = net.run(picture, resize="net", blobs=["box", "box", "face"])
         assert list(both.blobs) == ["box", "face"] and both.top(1)[0].label == both.blobs["face"].argmax()
         with pytest.raises(LoweringError, match="expected one of 'face', "):
-            caffe_fcn.predictor(net, weights, blobs="fase")
+            net.run(picture, blobs="fase")
 
 
 # ---- What functions are called with ----
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_engines_have_threads(threads: int, lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        for function in (caffe_fcn.load, caffe_fcn.predictor):
-            with pytest.raises(ValueError, match=f"threads: expected at least 1, found {threads}"):
-                function(net, weights, threads=threads)
-        with pytest.raises(ValueError, match="threads"):
-            caffe_fcn.verify(net, weights, net, weights, threads=threads)
+def test_engines_have_threads(threads: int, net: caffe_fcn.Net) -> None:
+    picture = np.zeros((28, 28))
+    calls: list[Callable[[], object]] = [
+        lambda: net.load(threads=threads),
+        lambda: net.run(picture, threads=threads),
+        lambda: net.verify(net, threads=threads),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=f"threads: expected at least 1, found {threads}"):
+            call()
 
 
-def wrong_calls(net: Any, weights: Any) -> dict[str, Any]:
+def wrong_calls(net: Any) -> dict[str, Any]:
     """Calls with an argument that is wrong, by what they are told."""
-    path = "net.prototxt"
+    path, picture = "net.prototxt", np.zeros((28, 28))
     return {
-        "convolutionalize: net: expected a net, made by caffe_fcn.read_net('net.prototxt'), found 'net.prototxt'": (
-            lambda: caffe_fcn.convolutionalize(path)  # type: ignore[arg-type]
+        "open: net: expected a path, found a Net": lambda: caffe_fcn.open(net),
+        "open: net: expected a path, found a NoneType": lambda: caffe_fcn.open(None),  # type: ignore[arg-type]
+        "open: weights: expected a path, found a WeightFile": lambda: caffe_fcn.open(path, net.weights),
+        "open: fork: expected str, found 3": lambda: caffe_fcn.open(path, fork=3),  # type: ignore[arg-type]
+        "open: shapes: expected Mapping[str, Sequence[int]], found a list": (
+            lambda: caffe_fcn.open(path, shapes=[1, 3, 4, 4])  # type: ignore[arg-type]
         ),
-        "convolutionalize: weights: expected open weights, made by caffe_fcn.open_weights('w.h5'), found 'w.h5'": (
-            lambda: caffe_fcn.convolutionalize(net, "w.h5")  # type: ignore[arg-type]
+        "open: unknown keyword size; it takes net, weights, phase, stages, level, shapes, crop_offset": (
+            lambda: caffe_fcn.open(path, size=3)  # type: ignore[call-arg]
         ),
-        "load: net: expected a net, made by caffe_fcn.read_net(PATH), found open weights": (
-            lambda: caffe_fcn.load(weights, net)
-        ),
-        "load: weights: expected open weights, made by caffe_fcn.open_weights(PATH), found a NoneType": (
-            lambda: caffe_fcn.load(net, None)  # type: ignore[arg-type]
-        ),
-        "infer_shapes: weights: expected open weights, made by caffe_fcn.open_weights(PATH), found a net": (
-            lambda: caffe_fcn.infer_shapes(net, net)
-        ),
-        "predictor: net: expected a net, made by caffe_fcn.read_net(PATH), found a dict": (
-            lambda: caffe_fcn.predictor({}, weights)  # type: ignore[arg-type]
-        ),
-        "export: net: expected a net, made by caffe_fcn.read_net('net.prototxt')": (
-            lambda: caffe_fcn.export(Path(path), weights, "x.onnx")  # type: ignore[arg-type]
-        ),
-        "export: output: expected a path, found 3": (
-            lambda: caffe_fcn.export(net, weights, 3)  # type: ignore[arg-type]
-        ),
-        "verify: fcn_weights: expected open weights": (
-            lambda: caffe_fcn.verify(net, weights, net, path)  # type: ignore[arg-type]
-        ),
-        "convert: net: expected a path, found a net": lambda: caffe_fcn.convert(net),
-        "convert: net: expected a path, found a NoneType": lambda: caffe_fcn.convert(None),  # type: ignore[arg-type]
-        "read_net: path: expected a path, found a net": lambda: caffe_fcn.read_net(net),
-        "read_net: path: expected a path, found 0": lambda: caffe_fcn.read_net(0),  # type: ignore[arg-type]
-        "read_net: fork: expected str | None, found 3": (
-            lambda: caffe_fcn.read_net(path, fork=3)  # type: ignore[arg-type]
-        ),
-        "open_weights: path: expected a path, found open weights": lambda: caffe_fcn.open_weights(weights),
+        "open: missing a required argument: 'net'": lambda: caffe_fcn.open(),  # type: ignore[call-arg]
+        "open_weights: path: expected a path, found a WeightFile": lambda: caffe_fcn.open_weights(net.weights),
+        "convert: net: expected a path, found a Net": lambda: caffe_fcn.convert(net),
         "convert: force: expected bool, found 'yes'": (
             lambda: caffe_fcn.convert(path, force="yes")  # type: ignore[arg-type]
         ),
         "convert: verify: expected bool, found 1": (
             lambda: caffe_fcn.convert(path, verify=1)  # type: ignore[arg-type]
         ),
-        "convert: fork: expected str | None, found a list": (
+        "convert: fork: expected str, found a list": (
             lambda: caffe_fcn.convert(path, fork=["SSD"])  # type: ignore[arg-type]
         ),
         "convert: engine: expected Literal['onnxruntime', 'opencv', 'openvino', 'caffe'], found 3": (
             lambda: caffe_fcn.convert(path, engine=3)  # type: ignore[arg-type]
         ),
-        "write: output: expected a path, found 3": (
-            lambda: caffe_fcn.convolutionalize(net).write(3)  # type: ignore[arg-type]
-        ),
-        "write: force: expected bool, found 'no'": (
-            lambda: caffe_fcn.convolutionalize(net).write("x", force="no")  # type: ignore[arg-type]
-        ),
-        "export: force: expected bool, found 2": (
-            lambda: caffe_fcn.export(net, weights, "x.onnx", force=2)  # type: ignore[arg-type]
-        ),
-        "load: threads: expected int | None, found '2'": (
-            lambda: caffe_fcn.load(net, weights, threads="2")  # type: ignore[arg-type]
-        ),
-        "load: blobs: expected str | Sequence[str], found 3": (
-            lambda: caffe_fcn.load(net, weights, blobs=3)  # type: ignore[arg-type]
-        ),
-        "load: engine: expected Literal['onnxruntime', 'opencv', 'openvino', 'caffe'], found a dict": (
-            lambda: caffe_fcn.load(net, weights, {})  # type: ignore[arg-type]
-        ),
         "convert: unknown keyword engin; did you mean engine?": (
             lambda: caffe_fcn.convert(path, engin="caffe")  # type: ignore[call-arg]
         ),
-        "verify: unknown keyword sample; did you mean samples?": (
-            lambda: caffe_fcn.verify(net, weights, net, weights, sample=3)  # type: ignore[call-arg]
+        "convert: too many positional arguments": (
+            lambda: caffe_fcn.convert(path, path, path, path, path)  # type: ignore[call-arg,arg-type]
         ),
-        "infer_shapes: unknown keyword size; it takes shapes, phase, stages, level, crop_offset, ignore_fields": (
-            lambda: caffe_fcn.infer_shapes(net, size=3)  # type: ignore[call-arg]
+        "save: output: expected a path, found 3": lambda: net.save(3),
+        "save: force: expected bool, found 'no'": lambda: net.save("x", force="no"),
+        "export: output: expected a path, found 3": lambda: net.export(3),
+        "export: force: expected bool, found 2": lambda: net.export("x.onnx", force=2),
+        "load: threads: expected int, found '2'": lambda: net.load(threads="2"),
+        "load: blobs: expected str | Sequence[str], found 3": lambda: net.load(blobs=3),
+        "load: engine: expected Literal['onnxruntime', 'opencv', 'openvino', 'caffe'], found a dict": (
+            lambda: net.load({})
         ),
-        "convolutionalize: input_size: expected int | Sequence[int] | None, found 'large'": (
-            lambda: caffe_fcn.convolutionalize(net, input_size="large")  # type: ignore[arg-type]
+        "verify: original: expected Net | a path, found a dict": lambda: net.verify({}),
+        "verify: unknown keyword sample; did you mean samples?": lambda: net.verify(net, sample=3),
+        "verify: samples: expected int, found 2.5": lambda: net.verify(net, samples=2.5),
+        "convolutionalize: input_size: expected int | Sequence[int], found 'large'": (
+            lambda: net.convolutionalize(input_size="large")
         ),
-        "convolutionalize: only: expected str | Sequence[str], found 3": (
-            lambda: caffe_fcn.convolutionalize(net, only=3)  # type: ignore[arg-type]
-        ),
-        "load: shapes: expected Mapping[str, Sequence[int]] | None, found a list": (
-            lambda: caffe_fcn.load(net, weights, shapes=[1, 3, 4, 4])  # type: ignore[arg-type]
-        ),
-        "verify: samples: expected int, found 2.5": (
-            lambda: caffe_fcn.verify(net, weights, net, weights, samples=2.5)  # type: ignore[arg-type]
-        ),
-        "predictor: scale: expected float | None, found '1'": (
-            lambda: caffe_fcn.predictor(net, weights, scale="1")  # type: ignore[arg-type]
-        ),
+        "convolutionalize: only: expected str | Sequence[str], found 3": lambda: net.convolutionalize(only=3),
+        "run: scale: expected float, found '1'": lambda: net.run(picture, scale="1"),
     }
 
 
-@pytest.mark.parametrize("told", wrong_calls(None, None))
-def test_what_is_given_in_place_of_another(lenet: Path, told: str) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights, pytest.raises(TypeError) as caught:
-        wrong_calls(net, weights)[told]()
+@pytest.mark.parametrize("told", wrong_calls(None))
+def test_what_is_given_in_place_of_another(net: caffe_fcn.Net, told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        wrong_calls(net)[told]()
     assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
 
 
-def test_numbers_of_numpy_are_numbers(lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        picture = np.zeros((1, 28, 28), np.float32)
-        found = caffe_fcn.verify(net, weights, net, weights, samples=np.int64(2), pictures=[picture])  # type: ignore[arg-type]
-        predict = caffe_fcn.predictor(net, weights, scale=np.float32(0.5), mean=np.array([33.0]))  # type: ignore[arg-type]
-    assert found.holds and predict(np.zeros((28, 28), np.uint8)).scores.shape == (10, 1, 1)
+def test_numbers_of_numpy_are_numbers(net: caffe_fcn.Net) -> None:
+    picture = np.zeros((1, 28, 28), np.float32)
+    assert net.verify(net, samples=np.int64(2), pictures=[picture]).holds  # type: ignore[arg-type]
+    found = net.run(np.zeros((28, 28), np.uint8), scale=np.float32(0.5), mean=np.array([33.0]))  # type: ignore[arg-type]
+    assert found.scores.shape == (10, 1, 1)
 
 
-def test_every_object_tells_itself_in_a_line(lenet: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        record = next(layer for layer in weights.layers if layer.blobs)
-        conversion = caffe_fcn.convolutionalize(net, weights)
-        told: list[tuple[Any, str]] = [
-            (net, "<SourceNet net.prototxt: 9 layers>"),
-            (weights, "<WeightFile net.caffemodel: 9 layers, 4 of them with blobs>"),
-            (record, "<LayerRecord 'conv1' (Convolution): 6×1×5×5, 6>"),
-            (record.blobs[0], "<BlobRecord 6×1×5×5: 150 of float32>"),
-            (conversion, "<Conversion of net.prototxt: 2 layers become Convolutions>"),
-            (caffe_fcn.load(net, weights), "<Session of onnxruntime: 'data' → 'prob'>"),
-            (caffe_fcn.load(net, weights, "opencv"), "<Session of OpenCV: 'data' → 'prob'>"),
-        ]
-        assert [repr(each) for each, _ in told] == [line for _, line in told]
-        assert repr(caffe_fcn.infer_shapes(net)) == "<NetShapes: 8 blobs, 4 layers with parameters>"
-        verified = (
-            "<Verification of net.prototxt against net.prototxt: weights holds, same size holds, dense does not apply>"
-        )
-        assert repr(caffe_fcn.verify(net, weights, net, weights)) == verified
-        conversion.write("whole.prototxt", "whole.caffemodel")
-    with caffe_fcn.open_weights("whole.caffemodel") as weights:
-        found = caffe_fcn.predictor(caffe_fcn.read_net("whole.prototxt"), weights)(np.zeros((44, 60), np.uint8))
+def test_every_object_tells_itself_in_a_line(net: caffe_fcn.Net) -> None:
+    assert net.weights is not None
+    record = next(layer for layer in net.weights.layers if layer.blobs)
+    told: list[tuple[Any, str]] = [
+        (net.weights, "<WeightFile net.caffemodel: 9 layers, 4 of them with blobs>"),
+        (record, "<LayerRecord 'conv1' (Convolution): 6×1×5×5, 6>"),
+        (record.blobs[0], "<BlobRecord 6×1×5×5: 150 of float32>"),
+        (net.load(), "<Session of onnxruntime: 'data' → 'prob'>"),
+        (net.load("opencv"), "<Session of OpenCV: 'data' → 'prob'>"),
+        (net.shapes, "<NetShapes: 8 blobs, 4 layers with parameters>"),
+    ]
+    assert [repr(each) for each, _ in told] == [line for _, line in told]
+    verified = (
+        "<Verification of net.prototxt against net.prototxt: weights holds, same size holds, dense does not apply>"
+    )
+    assert repr(net.verify(net)) == verified
+    found = net.convolutionalize().run(np.zeros((44, 60), np.uint8))
     assert repr(found.maps[0]) == "<DenseMap at scale 1: 10×5×9>"
 
 
-@pytest.mark.thorough
-def test_arguments_of_the_right_type_and_no_meaning(lenet: Path, digits: Predictor) -> None:
+def test_arguments_of_the_right_type_and_no_meaning(net: caffe_fcn.Net) -> None:
     """They are wrong, and neither the file nor the net is."""
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        blob = next(layer.blobs[0] for layer in weights.layers if layer.blobs)
-        for start, stop in ((0, 10**9), (-5, 3), (4, 3)):
-            with pytest.raises(ValueError, match=f"start, stop: .*, found {start} and {stop}"):
-                weights.read_values(blob, start, stop)
-        wrong: dict[str, Any] = {
-            "engine: expected 'onnxruntime' or 'opencv' or 'openvino' or 'caffe', found 'foo'": [
-                lambda: caffe_fcn.load(net, weights, "foo"),  # type: ignore[arg-type]
-                lambda: caffe_fcn.convert("net.prototxt", engine="foo"),  # type: ignore[arg-type]
-                lambda: caffe_fcn.convolutionalize(net).write("x", engine="foo"),  # type: ignore[arg-type]
-                lambda: caffe_fcn.verify(net, weights, net, weights, engine="foo"),  # type: ignore[arg-type]
-                lambda: caffe_fcn.predictor(net, weights, engine="foo"),  # type: ignore[arg-type]
-            ],
-            "crop_offset: expected 'auto' or 'zero', found 'foo'": [
-                lambda: caffe_fcn.infer_shapes(net, crop_offset="foo"),  # type: ignore[arg-type]
-            ],
-            "phase: expected 'TRAIN' or 'TEST', found 'foo'": [
-                lambda: caffe_fcn.infer_shapes(net, phase="foo"),  # type: ignore[arg-type]
-                lambda: caffe_fcn.export(net, weights, "x.onnx", phase="foo"),  # type: ignore[arg-type]
-            ],
-        }
-        for message, calls in wrong.items():
-            for call in calls:
-                with pytest.raises(ValueError, match=f"^{message}"):
-                    call()
-        session = caffe_fcn.load(net, weights)
-        with pytest.raises(TypeError, match=r"run: expected arrays by name, such as \{'data': array\}, found a nd"):
-            session.run(np.zeros((1, 1, 28, 28)))  # type: ignore[arg-type]
-    found = digits(np.zeros((50, 40)))
+    picture = np.zeros((28, 28))
+    assert net.weights is not None
+    blob = next(layer.blobs[0] for layer in net.weights.layers if layer.blobs)
+    for start, stop in ((0, 10**9), (-5, 3), (4, 3)):
+        with pytest.raises(ValueError, match=f"start, stop: .*, found {start} and {stop}"):
+            net.weights.read_values(blob, start, stop)
+    wrong: dict[str, Any] = {
+        "engine: expected 'onnxruntime' or 'opencv' or 'openvino' or 'caffe', found 'foo'": [
+            lambda: net.load("foo"),  # type: ignore[arg-type]
+            lambda: caffe_fcn.convert("net.prototxt", engine="foo"),  # type: ignore[arg-type]
+            lambda: net.verify(net, engine="foo"),  # type: ignore[arg-type]
+            lambda: net.run(picture, engine="foo"),  # type: ignore[arg-type]
+        ],
+        "crop_offset: expected 'auto' or 'zero', found 'foo'": [
+            lambda: caffe_fcn.open("net.prototxt", crop_offset="foo"),  # type: ignore[arg-type]
+        ],
+        "phase: expected 'TRAIN' or 'TEST', found 'foo'": [
+            lambda: caffe_fcn.open("net.prototxt", phase="foo"),  # type: ignore[arg-type]
+        ],
+    }
+    for message, calls in wrong.items():
+        for call in calls:
+            with pytest.raises(ValueError, match=f"^{message}"):
+                call()
+    session = net.load()
+    with pytest.raises(TypeError, match=r"run: expected arrays by name, such as \{'data': array\}, found a nd"):
+        session.run(picture)  # type: ignore[arg-type]
+    found = net.convolutionalize().run(np.zeros((50, 40)))
     for count in (0, -1):
         with pytest.raises(ValueError, match=f"top: count: expected at least 1, found {count}"):
             found.top(count)

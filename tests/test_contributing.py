@@ -147,7 +147,7 @@ def test_another_package_adds_the_layer(tmp_path: Path) -> None:
     (tmp_path / "my_layers.py").write_text(code("python", "from caffe_fcn.net.layers"))
     (tmp_path / NET).write_text(CASE[NET])
     (tmp_path / "caffe_fcn").symlink_to(ROOT / "caffe_fcn")
-    program = f"import caffe_fcn; print(caffe_fcn.infer_shapes(caffe_fcn.read_net({NET!r})).blobs)"
+    program = f"import caffe_fcn; print(caffe_fcn.open({NET!r}).shapes.blobs)"
     done = run("-c", program, at=tmp_path)
     shapes = json.loads(CASE[SHAPES])["blobs"]
     assert done.stdout.strip() == str({name: tuple(shape) for name, shape in shapes.items()}), done.stderr

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
 
+import caffe_fcn
 from caffe_fcn.cli.main import app
 from caffe_fcn.engines import registry
 from caffe_fcn.engines.options import ENGINES, EngineOptions
@@ -15,13 +18,13 @@ from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
-from caffe_fcn.proofs.options import VerifyOptions
+from caffe_fcn.proofs.options import ProveOptions, VerifyOptions
 from caffe_fcn.report.options import CheckOptions, InspectOptions
 
 ANY_NET = (Selection, OpenOptions)
 OPTIONS: dict[str, tuple[type, ...]] = {
     "check": (*ANY_NET, CheckOptions),
-    "convert": (*ANY_NET, ConvertOptions, WriteOptions, EngineOptions),
+    "convert": (*ANY_NET, ConvertOptions, WriteOptions, EngineOptions, ProveOptions),
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
     "run": (*ANY_NET, RunOptions, PreparationOptions, EngineOptions, WriteOptions),
@@ -71,6 +74,97 @@ def test_a_command_has_the_options_of_its_code(command: str) -> None:
             assert option.default == getattr(options, name), name
             assert (option.help or "").startswith(text.removesuffix(".")), name
             assert by_default in (option.help or "")
+
+
+LIBRARY: dict[str, tuple[Any, ...]] = {
+    "convert": (caffe_fcn.open, caffe_fcn.Net.convolutionalize, caffe_fcn.Net.save),
+    "export": (caffe_fcn.open, caffe_fcn.Net.export),
+    "run": (caffe_fcn.open, caffe_fcn.Net.run),
+    "verify": (caffe_fcn.open, caffe_fcn.Net.verify),
+}
+"""The functions of the library that together do what a command does. The other commands are for people: what `inspect`
+tells is data of a `Net`, and `check` and `upgrade` are not in the library."""
+
+ONE_CALL = {"convert": caffe_fcn.convert}
+"""The function that does all of it, for a command that has one."""
+
+NOT_IN_LIBRARY = {
+    ("convert", "engine"): "`Net.verify` has it, and `convert`, which proves as well",
+    ("convert", "threads"): "`Net.verify` has it",
+    ("convert", "low_memory"): "large weights are run by `Net.run` and `Net.load`",
+    ("convert", "gpu"): "`Net.run` has it",
+    ("convert", "verify"): "a method of its own, `Net.verify`; `convert` has it",
+    ("run", "force"): "`Net.run` writes no file",
+    ("verify", "gpu"): "a proof is to give the same on every machine",
+    ("verify", "low_memory"): "small parts of the nets are run, which needs no more memory",
+    ("verify", "mean"): "its pictures are arrays, as they are fed",
+    ("verify", "scale"): "its pictures are arrays, as they are fed",
+    ("verify", "swap_channels"): "its pictures are arrays, as they are fed",
+}
+"""Fields that no function of LIBRARY has a keyword for, and why."""
+
+NOT_FIELDS = {
+    "net weights output output_weights": "files",
+    "original original_weights": "files of the other net",
+    "picture": "a file or pixels",
+}
+"""What the functions take beside fields, by what it is."""
+
+
+def keywords(*functions: Any) -> dict[str, Any]:
+    """What FUNCTIONS take, with the defaults."""
+    found = {}
+    for function in functions:
+        parameters = inspect.signature(function).parameters
+        found.update({name: each.default for name, each in parameters.items() if name != "self"})
+    return found
+
+
+@pytest.mark.parametrize("command", LIBRARY)
+def test_the_library_has_the_options_of_its_code(command: str) -> None:
+    there = keywords(*LIBRARY[command])
+    for options, name in fields(command):
+        if (command, name) in NOT_IN_LIBRARY:
+            assert name not in there
+        else:
+            assert there[name] == getattr(options, name), name
+    beside = {name for names in NOT_FIELDS for name in names.split()}
+    assert set(there) - beside == {name for _, name in fields(command) if (command, name) not in NOT_IN_LIBRARY}
+
+
+@pytest.mark.parametrize("command", ONE_CALL)
+def test_one_call_has_the_options_of_the_command(command: str) -> None:
+    there = keywords(ONE_CALL[command])
+    ours = {name: getattr(options, name) for options, name in fields(command) if (command, name) not in NOT_IN_COMMANDS}
+    assert {name: there[name] for name in ours} == ours
+    assert set(there) - set(ours) == {"net", "weights", "output", "output_weights"}
+
+
+COMMAND_ONLY = {
+    "input_shape shape": "two options for `shapes`, the keyword",
+    "output output_weights out_dir": "files; arguments in the library",
+    "heatmap label_map wanted top": "methods of a `Prediction`",
+    "images": "files; `Net.verify` takes arrays",
+    "benchmark": "a method, `Net.benchmark`",
+    "dry_run diff": "a `Net` is not written until it is saved, and has a `diff`",
+    "as_json as_csv quiet verbose": "how it is printed; the library has `report`",
+    "names": "keeping names is an empty `suffix` in the library",
+    "target": "`upgrade` is not in the library",
+}
+"""Options of commands that are no fields, and why."""
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_a_command_has_no_other_options(command: str) -> None:
+    own = {each.name for each in app.commands[command].params if isinstance(each, click.Option)}
+    assert own - {name for _, name in fields(command)} <= {name for names in COMMAND_ONLY for name in names.split()}
+
+
+def test_no_reason_is_given_for_what_is_not_there() -> None:
+    every = {each.name for command in app.commands.values() for each in command.params}
+    assert {name for names in COMMAND_ONLY for name in names.split()} <= every
+    taken = {(command, name) for command in OPTIONS for _, name in fields(command)}
+    assert set(NOT_IN_LIBRARY) <= taken
 
 
 def test_the_engines_are_those_that_there_are() -> None:

@@ -7,13 +7,13 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 import caffe_fcn
-from caffe_fcn import api
 from caffe_fcn.cli.main import app, options_of
 from caffe_fcn.errors import CaffeFcnError, PictureError, SurgeryError
 from caffe_fcn.predict.images.picture import _check_size
@@ -30,14 +30,12 @@ BELOW = [path for path in sorted((ROOT / "caffe_fcn").rglob("*.py")) if "cli" no
 def keywords() -> set[str]:
     """What can be given to the functions of the library and to the methods of what they return, and these methods."""
     found = set()
-    for name in caffe_fcn.__all__:
+    for name in dir(caffe_fcn):
         each = getattr(caffe_fcn, name)
         if isinstance(each, type) and not issubclass(each, Exception):
             methods = [method for method in vars(each).values() if inspect.isfunction(method)]
             found |= {method.__name__ for method in methods}
             found |= {parameter for method in methods for parameter in inspect.signature(method).parameters}
-            if name.endswith("Options"):
-                found |= set(each.__annotations__)
         elif inspect.isfunction(each):
             found |= set(inspect.signature(each).parameters)
     return found
@@ -131,13 +129,13 @@ def test_no_string_below_the_command_line_spells_an_option() -> None:
 # ---- Messages provoked through the library ----
 
 
-def net(*layers: str, size: int = 8) -> Any:
-    """A net over an image, and LAYERS."""
+def net(*layers: str, size: int = 8) -> str:
+    """The file of a net over an image, and LAYERS."""
     head = (
         f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: [1, 3, {size}, {size}] }} }} }}'
     )
     Path("n.prototxt").write_text("\n".join([head, *layers]))
-    return caffe_fcn.read_net("n.prototxt")
+    return "n.prototxt"
 
 
 def dense(name: str, bottom: str, more: str = "") -> str:
@@ -185,7 +183,7 @@ def test_messages_of_a_conversion_name_keywords(case: str, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     make, options, told = CONVERT[case]
     with pytest.raises(CaffeFcnError) as caught:
-        caffe_fcn.convolutionalize(make(), **options)
+        caffe_fcn.convert(make(), **options)
     check(str(caught.value), told)
 
 
@@ -198,23 +196,22 @@ def check(message: str, told: str) -> None:
 
 def test_other_messages_of_the_library_name_keywords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lenet = caffe_fcn.read_net(LENET / "net.prototxt")
     Path("there.prototxt").write_text("")
     with pytest.raises(CaffeFcnError) as caught:
-        caffe_fcn.convolutionalize(lenet).write("there.prototxt")
+        caffe_fcn.open(LENET / "net.prototxt").save("there.prototxt")
     check(str(caught.value), "overwrite it with force=True")
     with pytest.raises(CaffeFcnError) as caught:
-        caffe_fcn.read_net(LENET / "net.prototxt", fork="SSD")
+        caffe_fcn.open(LENET / "net.prototxt", fork="SSD")
     check(str(caught.value), "`fork` applies only to")
-    with caffe_fcn.open_weights(LENET / "net.caffemodel") as weights:
+    picture = np.zeros((28, 28), np.uint8)
+    with caffe_fcn.open(LENET / "net.prototxt", LENET / "net.caffemodel") as lenet:
         for options, told in (({"tile": 20}, "`tile` is for"), ({"gpu": True, "engine": "opencv"}, "`gpu` out")):
             with pytest.raises(CaffeFcnError) as caught:
-                caffe_fcn.predictor(lenet, weights, **options)
+                lenet.run(picture, **options)
             check(str(caught.value), told)
-        predict = caffe_fcn.predictor(lenet, weights)
-        check(" ".join(predict.notes), "`mean` and `scale`")
-        caffe_fcn.export(lenet, weights, "a.onnx", fixed=True)
-        export = caffe_fcn.export(lenet, weights, "a.onnx", fixed=True, force=True)
+        check(" ".join(lenet.run(picture).notes), "`mean` and `scale`")
+        lenet.export("a.onnx", fixed=True)
+        export = lenet.export("a.onnx", fixed=True, force=True)
         check(str(export.report()["fixed"]), "fixed=True")
 
 
@@ -247,7 +244,7 @@ def test_global_poolings_are_advised_where_there_are_any(
     half = pool("half", "data", "kernel_size: 2 stride: 2")
     source = net(pooled, half, dense("one", "pooled"), dense("two", "half"), plain("sum", "Eltwise", ["one", "two"]))
     with pytest.raises(SurgeryError, match="different strides") as caught:
-        caffe_fcn.convolutionalize(source)
+        caffe_fcn.open(source).convolutionalize()
     assert ("global_pooling='keep'" in str(caught.value)) is advised
     check(str(caught.value), "skip")
 
@@ -259,4 +256,3 @@ def test_the_names_of_the_options_of_a_command() -> None:
 
 def test_keywords_are_found() -> None:
     assert {"input_size", "blobs", "wanted", "heat_map", "fork"} <= keywords()
-    assert set(get_type_hints(api.SelectionOptions)) <= keywords()

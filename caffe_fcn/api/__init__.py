@@ -2,37 +2,33 @@
 
     import caffe_fcn
 
-    net = caffe_fcn.read_net("deploy.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        conversion = caffe_fcn.convolutionalize(net, weights, input_size=(451, 451))
-        print(conversion.diff("deploy_fcn.prototxt"))
-        conversion.write("deploy_fcn.prototxt", "net_fcn.caffemodel")
-        with caffe_fcn.open_weights("net_fcn.caffemodel") as fcn_weights:
-            fcn = caffe_fcn.read_net("deploy_fcn.prototxt")
-            print(caffe_fcn.verify(net, weights, fcn, fcn_weights).holds)
-            caffe_fcn.export(fcn, fcn_weights, "net.onnx")
-            predict = caffe_fcn.predictor(fcn, fcn_weights, mean=(104, 117, 123))
-            print(predict("picture.png").top(3))
+    model = caffe_fcn.open("deploy.prototxt", "net.caffemodel")
+    fcn = model.convolutionalize(input_size=(451, 451))
+    print(fcn.diff("deploy_fcn.prototxt"))
+    print(fcn.verify(model).holds)
+    fcn.save("deploy_fcn.prototxt", "net_fcn.caffemodel")
+    fcn.export("net.onnx")
+    found = fcn.run("picture.png", mean=(104, 117, 123))
+    print(found.top(3))
+    found.heat_map(281).save("cats.png")
 
-A caffemodel without its prototxt has its net inside: `read_net("net.caffemodel")` reads that, and `open_weights` its
-weights. Shapes are tuples in Caffe's order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError`
-with one line that says what, where and what to do next. Where a file cannot be read, that is a `CaffemodelError` of
-weights, and an `OSError` of all others: a prototxt, a picture, a mean, labels. An argument of another type is a
-`TypeError`; a word that an option does not know, a number out of its range and a file name of another kind are a
-`ValueError`. What depends on the net, such as a blob that it does not have, is a `CaffeFcnError`.
+A caffemodel without its prototxt has its net inside: `open("net.caffemodel")` takes that. Shapes are tuples in Caffe's
+order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError` with one line that says what, where and
+what to do next. Where a file cannot be read, that is a `CaffemodelError` of weights, and an `OSError` of all others: a
+prototxt, a picture, a mean, labels. An argument of another type is a `TypeError`; a word that an option does not know,
+a number out of its range and a file name of another kind are a `ValueError`. What depends on the net, such as a blob
+that it does not have, is a `CaffeFcnError`.
 """
 
 from __future__ import annotations
 
-from caffe_fcn.api.benchmark import Benchmark, benchmark
-from caffe_fcn.api.convert import Conversion, ConvertOptions, convert, convolutionalize
-from caffe_fcn.api.export import Export, ExportOptions, export
-from caffe_fcn.api.inspect import NetShapes, infer_shapes
-from caffe_fcn.api.load import load
-from caffe_fcn.api.opening import open_weights, read_net
-from caffe_fcn.api.options import SelectionOptions
-from caffe_fcn.api.run import Best, DenseMap, Prediction, PredictOptions, Predictor, predictor
-from caffe_fcn.api.verify import VerifyOptions, verify
+from caffe_fcn.api.benchmark import Benchmark
+from caffe_fcn.api.convert import convert
+from caffe_fcn.api.export import Export
+from caffe_fcn.api.net import Net
+from caffe_fcn.api.opening import open, open_weights
+from caffe_fcn.api.run import Best, DenseMap, Prediction
+from caffe_fcn.api.shapes import NetShapes
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import (
     CaffeFcnError,
@@ -49,26 +45,12 @@ from caffe_fcn.errors import (
     VerificationError,
     WeightsError,
 )
-from caffe_fcn.files.blobs import (
-    BlobRecord,
-)
-from caffe_fcn.files.caffemodel import (
-    LayerRecord,
-    WeightFile,
-)
-from caffe_fcn.model.changes import LeftAlone
-from caffe_fcn.net.shapes import (
-    Shape,
-    Unknown,
-)
-from caffe_fcn.net.source import (
-    SourceNet,
-)
+from caffe_fcn.files.blobs import BlobRecord
+from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.model.changes import Change, LeftAlone
+from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
-from caffe_fcn.proofs.records import (
-    Status,
-    Verification,
-)
+from caffe_fcn.proofs.records import Status, Verification
 
 __all__ = [
     "Benchmark",
@@ -76,46 +58,33 @@ __all__ = [
     "BlobRecord",
     "CaffeFcnError",
     "CaffemodelError",
-    "Conversion",
-    "ConvertOptions",
+    "Change",
     "DenseMap",
     "EngineError",
     "Export",
-    "ExportOptions",
     "ExtraError",
     "LayerRecord",
     "LeftAlone",
     "LoweringError",
+    "Net",
     "NetError",
     "NetShapes",
     "OutputError",
     "PictureError",
-    "PredictOptions",
     "Prediction",
-    "Predictor",
     "PrototxtError",
-    "SelectionOptions",
     "Session",
     "Shape",
     "ShapeError",
-    "SourceNet",
     "Status",
     "SurgeryError",
     "ToConvolution",
     "Unknown",
     "Verification",
     "VerificationError",
-    "VerifyOptions",
     "WeightFile",
     "WeightsError",
-    "benchmark",
     "convert",
-    "convolutionalize",
-    "export",
-    "infer_shapes",
-    "load",
+    "open",
     "open_weights",
-    "predictor",
-    "read_net",
-    "verify",
 ]

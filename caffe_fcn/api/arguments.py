@@ -1,84 +1,101 @@
-"""What the library's functions are called with, checked before anything is done.
+"""What the library's functions are called with, checked before anything is done, and said in their documentation.
 
-Nets and weights are objects there, which a path does not replace: weights have to be closed again. So a path in the
-place of one is answered with the call that opens it.
+A function says in its signature what it takes: that is what an editor shows, and what is checked here. What its
+keywords mean is said where the options are (`caffe_fcn/options.py`), and stands below its docstring.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, wraps
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.source import SourceNet
+from caffe_fcn.options import meanings
 from caffe_fcn.wording import nearest
 
-_MADE: Mapping[type, tuple[str, str]] = {
-    SourceNet: ("a net", "caffe_fcn.read_net({})"),
-    WeightFile: ("open weights", "caffe_fcn.open_weights({})"),
-}
-"""What objects are in words, and the call that makes one."""
-
-_UNIONS = (Union, UnionType)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _UNIONS = (Union, UnionType)
 
 _NUMBERS: Mapping[Any, type] = {int: Integral, float: Real}
 """What is as good as one of Python's, such as a number of numpy's."""
 
+_LATE = {"NDArray": Sequence, "Array": Any, "Image": Any, "Any": Any}
+"""Types that annotations name, and that are not loaded for a check."""
 
-def check_models(function: str, *, optional: bool = False, **given: object) -> None:
-    """Raise TypeError unless what is GIVEN to FUNCTION are nets and weights. Weights are the arguments of that name,
-    and may be None if they are OPTIONAL."""
-    for name, value in given.items():
-        kind = WeightFile if name.endswith("weights") else SourceNet
-        if isinstance(value, kind) or (value is None and optional and kind is WeightFile):
+
+def checked(*options: type) -> Callable[[Function], Function]:
+    """What lets a function check the types of its arguments, and tell below its docstring what those of its keywords
+    mean that are fields of OPTIONS.
+
+    The function raises TypeError for an argument that it does not have or that is of another type than its annotation
+    says, ValueError for a word that it does not know.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def call(*given: Any, **named: Any) -> Any:
+            _check(function, signature, given, named)
+            return function(*given, **named)
+
+        call.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), *_keywords(signature, options)])
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _keywords(signature: inspect.Signature, options: Collection[type]) -> list[str]:
+    """What the keywords of SIGNATURE mean that are fields of OPTIONS, as a list in Markdown."""
+    known = {name: meaning for each in options for name, meaning in meanings(each).items()}
+    lines = []
+    for name in signature.parameters:
+        if name in known:
+            text, by_default = known[name]
+            lines.append(f"- `{name}`: {text}" + (f" Default: {by_default}." if by_default else ""))
+    return ["", *lines] if lines else []
+
+
+def _check(
+    function: Callable[..., Any], signature: inspect.Signature, given: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Raise what the call of FUNCTION with what is GIVEN and NAMED deserves."""
+    name = function.__name__
+    keywords = [each for each in signature.parameters if each != "self"]
+    for each in named:
+        if each not in keywords:
+            near = nearest(each, keywords)
+            hint = f"did you mean {near}?" if near else f"it takes {', '.join(keywords) or 'none'}"
+            raise TypeError(f"{name}: unknown keyword {each}; {hint}")
+    try:
+        bound = signature.bind(*given, **named)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    hints = _hints(function)
+    for each, value in bound.arguments.items():
+        if each not in hints:
             continue
-        what, call = _MADE[kind]
-        path = repr(os.fspath(value)) if isinstance(value, str | os.PathLike) else "PATH"
-        raise TypeError(f"{function}: {name}: expected {what}, made by {call.format(path)}, found {_told(value)}")
-
-
-def check_path(function: str, name: str, value: object, *, optional: bool = False) -> None:
-    """Raise TypeError unless VALUE, given to FUNCTION as its argument NAME, is a path; or None, if it is OPTIONAL."""
-    if not isinstance(value, str | os.PathLike) and not (optional and value is None):
-        raise TypeError(f"{function}: {name}: expected a path, found {_told(value)}")
-
-
-class _Arguments(TypedDict, total=False):
-    """Arguments that functions have by name, beside those in the TypedDicts of their options."""
-
-    force: bool
-    verify: bool
-    fork: str | None
-    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"]
-    threads: int | None
-    blobs: str | Sequence[str]
-    low_memory: bool
-
-
-def check_arguments(function: str, **given: object) -> None:
-    """Raise TypeError unless what is GIVEN to FUNCTION by name is of the types that these arguments have anywhere."""
-    check_options(function, given, _Arguments)
-
-
-def check_options(function: str, options: Mapping[str, Any], known: type, more: Iterable[str] = ()) -> None:
-    """Raise TypeError for what is not one of the KNOWN keywords, a TypedDict, that FUNCTION takes beside MORE, or is of
-    another type; ValueError for a word that it does not know."""
-    hints = get_type_hints(known, localns={"NDArray": Sequence, "Any": Any})  # of an array, without numpy
-    for name, value in options.items():
-        if name not in hints:
-            near = nearest(name, [*hints, *more])
-            hint = f"did you mean {near}?" if near else f"it takes {', '.join([*hints, *more])}"
-            raise TypeError(f"{function}: unknown keyword {name}; {hint}")
-        if not _fits(value, hints[name]):
-            raise TypeError(f"{function}: {name}: expected {_said(known, name)}, found {_told(value)}")
-        words = _words(hints[name])
+        if not _fits(value, hints[each]):
+            expected = _expected(str(function.__annotations__[each]))
+            raise TypeError(f"{name}: {each}: expected {expected}, found {_told(value)}")
+        words = _words(hints[each])
         if isinstance(value, str) and words and value not in words:
-            raise ValueError(f"{name}: expected {' or '.join(map(repr, words))}, found {value!r}")
+            raise ValueError(f"{each}: expected {' or '.join(map(repr, words))}, found {value!r}")
+
+
+@cache
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function, localns=_LATE)
+
+
+def _expected(annotation: str) -> str:
+    """ANNOTATION as messages have it."""
+    return annotation.replace("str | os.PathLike[str]", "a path").removesuffix(" | None")
 
 
 def _words(hint: Any) -> tuple[str, ...]:
@@ -112,13 +129,7 @@ def _fits(value: object, hint: Any) -> bool:
     return not isinstance(wanted, type) or isinstance(value, wanted)
 
 
-def _said(known: type, name: str) -> str:
-    """The type of the keyword NAME of KNOWN, as it is written."""
-    written = known.__annotations__[name]
-    return str(getattr(written, "__forward_arg__", written))
-
-
 def _told(value: object) -> str:
     """VALUE, in few words."""
-    made = next((what for kind, (what, _) in _MADE.items() if isinstance(value, kind)), "")
-    return made or (repr(value) if isinstance(value, str | os.PathLike | int | float) else f"a {type(value).__name__}")
+    shown = isinstance(value, str | os.PathLike | int | float)
+    return repr(value) if shown else f"a {type(value).__name__}"

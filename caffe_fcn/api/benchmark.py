@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from caffe_fcn.api.arguments import check_models, check_options
-from caffe_fcn.api.run import PredictOptions, planned, predictor
+from caffe_fcn.api.run import predictor
+from caffe_fcn.engines import timing
+from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.source import SourceNet
+from caffe_fcn.engines.timing import Ready, time_engines
+from caffe_fcn.net.options import Selection
+from caffe_fcn.predict.options import PreparationOptions, RunOptions
+from caffe_fcn.proofs.verify import NetAndWeights
+from caffe_fcn.report.benchmark import document
 
-if sys.version_info >= (3, 11):
-    from typing import Unpack
-elif TYPE_CHECKING:
-    from typing_extensions import Unpack
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from caffe_fcn.engines import timing
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,35 +47,24 @@ class Benchmark:
 
     def report(self) -> dict[str, Any]:
         """All that is to be told, as `caffe-fcn run --benchmark --json` prints it."""
-        from caffe_fcn.report.benchmark import document
-
         return document(self.found)
 
 
-def benchmark(
-    net: SourceNet,
-    weights: WeightFile,
+def time_on(
     picture: str | os.PathLike[str] | Array | Image,
-    **options: Unpack[PredictOptions],
+    files: NetAndWeights,
+    selection: Selection,
+    use: EngineOptions,
+    preparation: PreparationOptions,
+    options: RunOptions,
 ) -> Benchmark:
-    """Time all engines by turns on NET with WEIGHTS and PICTURE, as a `Predictor` takes it, and say which to use.
-
-    OPTIONS are `PredictOptions` without the engine. Each engine runs twice to warm up, and five times. Raises what
-    `predictor` and the predictor raise, where no engine runs the net; ValueError where an engine is chosen.
-    """
-    from caffe_fcn.engines.registry import ENGINES
-    from caffe_fcn.engines.timing import Ready, time_engines
-
-    check_models("benchmark", net=net, weights=weights)
-    check_options("benchmark", options, PredictOptions)
-    if "engine" in options:
-        raise ValueError("engine: benchmark times all engines; leave it out")
-
-    choices: dict[str, Any] = {**options}
+    """Time all engines on PICTURE with the net in FILES that SELECTION means; they USE the same but for their names."""
 
     def load(name: str) -> Ready:
-        predict = predictor(net, weights, **{**choices, "engine": name})
-        work = planned(predict, picture)
-        return Ready(lambda: predict(picture), predict.model.source, weights.path, work.picture.path, work.original)
+        predict = predictor(files, selection, replace(use, engine=name), preparation, options)
+        work = predict.planned(picture)
+        return Ready(
+            lambda: predict(picture), predict.model.source, files.weights.path, work.picture.path, work.original
+        )
 
     return Benchmark(time_engines(load, [*ENGINES]))

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from caffe_fcn.api.arguments import check_arguments, check_models, check_options, check_path
-from caffe_fcn.api.options import SelectionOptions, checked_scale, mean_text, selection_of, several
-from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.names import Kind, check_kind
-from caffe_fcn.net.source import SourceNet
-from caffe_fcn.predict.options import ExportOptions as ChosenExport
-from caffe_fcn.predict.options import PreparationOptions
-
-if sys.version_info >= (3, 11):
-    from typing import Unpack
-elif TYPE_CHECKING:
-    from typing_extensions import Unpack
-if TYPE_CHECKING:
-    from caffe_fcn.predict import export as exporting
-
-
-class ExportOptions(SelectionOptions, total=False):
-    """The options of `caffe-fcn export`, as keywords, beside those of `SelectionOptions`."""
-
-    blobs: str | Sequence[str]
-    """The blobs to put out; by default the net's own outputs."""
-    fixed: bool
-    """Whether the batch and the size of the input are fixed."""
-    external_data: bool
-    """Whether the weights go into a second file, OUTPUT.data, as they do in any case where a model is over 2 GB."""
-    expand_lrn: bool
-    """Whether LRN is written as a Convolution and a power, for a runtime whose own operator LRN is slow or missing."""
-    mean: float | Sequence[float] | str | os.PathLike[str] | None
-    """What is to be subtracted from each channel of a picture, or a .npy or binaryproto with it; it is only told."""
-    scale: float | None
-    """What pixels are to be multiplied by then; it is only told."""
-    swap_channels: bool
-    """Whether the net takes pictures as RGB; it is only told."""
-    labels: str | os.PathLike[str] | None
-    """A file with the names of the classes, one a line."""
+from caffe_fcn.net.options import Selection
+from caffe_fcn.predict import export as exporting
+from caffe_fcn.predict.options import ExportOptions, PreparationOptions
+from caffe_fcn.proofs.verify import NetAndWeights
+from caffe_fcn.report.export import document
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,52 +51,19 @@ class Export:
 
     def report(self) -> dict[str, Any]:
         """All that is to be told, as `caffe-fcn export --json` prints it."""
-        from caffe_fcn.report.export import document
-
         return document(self.found)
 
 
-def export(
-    net: SourceNet,
-    weights: WeightFile,
+def write_onnx(
+    files: NetAndWeights,
+    selection: Selection,
     output: str | os.PathLike[str],
+    options: ExportOptions,
+    preparation: PreparationOptions,
     *,
-    force: bool = False,
-    **options: Unpack[ExportOptions],
+    force: bool,
 ) -> Export:
-    """Write NET with WEIGHTS to OUTPUT as ONNX, for runtimes of today; with FORCE it may exist before.
-
-    Blobs keep their names. The batch is free where every output keeps its items apart, and so is the size H×W of the
-    input where the net takes any. Losses are
-    left out, and data layers become inputs. OPTIONS are `ExportOptions`. Raises LoweringError, naming every layer
-    that ONNX cannot say; WeightsError where the weights are another net's or hold NaN; PictureError for a mean or
-    labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file cannot
-    be written, ValueError where OUTPUT is a name for another kind of file.
-    """
-    from caffe_fcn.predict.export import export_net
-
-    check_models("export", net=net, weights=weights)
-    check_path("export", "output", output)
-    check_arguments("export", force=force)
-    check_options("export", options, ExportOptions, more=["force"])
+    """Write the net in FILES that SELECTION means to OUTPUT; with FORCE it may exist before."""
     check_kind(output, Kind.ONNX)
-    selection, others = selection_of(options)
-    options_, preparation = _exporting(**others)
-    return Export(export_net(net, weights, output, selection, options_, preparation, force=force))
-
-
-def _exporting(
-    *,
-    blobs: str | Sequence[str] = (),
-    fixed: bool = False,
-    external_data: bool = False,
-    expand_lrn: bool = False,
-    mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
-    scale: float | None = None,
-    swap_channels: bool = False,
-    labels: str | os.PathLike[str] | None = None,
-) -> tuple[ChosenExport, PreparationOptions]:
-    return (
-        ChosenExport(several(blobs), fixed, external_data, expand_lrn, labels),
-        PreparationOptions(mean_text(mean), checked_scale(scale), swap_channels),
-    )
+    found = exporting.export_net(files.source, files.weights, output, selection, options, preparation, force=force)
+    return Export(found)

@@ -1,72 +1,107 @@
-"""What the library's options may be given as, brought to one form."""
+"""What the library's options may be given as, brought to the form that the code takes."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.net.options import Selection
+from caffe_fcn.passes.options import ConvertOptions
+from caffe_fcn.predict.options import PreparationOptions, RunOptions
 
 
-class SelectionOptions(TypedDict, total=False):
-    """The keywords that say which net of a file is meant, and how its layers are read."""
-
-    shapes: Mapping[str, Sequence[int]] | None
-    """Shapes by blob, of inputs that the files leave out and of what layers of unknown types make."""
-    phase: Literal["TRAIN", "TEST"] | None
-    """The phase to look at; by default every phase that the file tells apart, to run and to write it TEST."""
-    stages: str | Sequence[str]
-    """The stages to build the net for."""
-    level: int | None
-    """The level to build the net for."""
-    crop_offset: Literal["auto", "zero"] | None
-    """The offset of Crop layers that give none: computed from the geometry of the net, or 0."""
-    ignore_fields: str | Sequence[str]
-    """Fields whose effect is not supported and is to be ignored, as "convolution_param.relu"."""
-
-
-def several(names: str | Sequence[str]) -> tuple[str, ...]:
+def several(names: str | Collection[str]) -> tuple[str, ...]:
     """NAMES, or the one name that they are, in a tuple."""
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def selection_of(options: Mapping[str, Any]) -> tuple[Selection, dict[str, Any]]:
-    """OPTIONS, the keywords of a function: those of `SelectionOptions` as a Selection, and the others."""
-    others = dict(options)
-    return _selection(**{name: others.pop(name) for name in SelectionOptions.__annotations__ if name in others}), others
-
-
-def _selection(
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    phase: str | None = None,
-    stages: str | Sequence[str] = (),
-    level: int | None = None,
-    crop_offset: Literal["auto", "zero"] | None = None,
-    ignore_fields: str | Sequence[str] = (),
+def selection_of(
+    *,
+    phase: Literal["TRAIN", "TEST"] | None,
+    stages: str | Sequence[str],
+    level: int | None,
+    shapes: Mapping[str, Sequence[int]] | None,
+    crop_offset: Literal["auto", "zero"] | None,
+    ignore_fields: str | Collection[str],
 ) -> Selection:
+    """Which net of a file is meant."""
     given = {name: tuple(shape) for name, shape in (shapes or {}).items()}
     return Selection(phase, several(stages), level, given, crop_offset, frozenset(several(ignore_fields)))
 
 
-def checked_scale(scale: float | None) -> float | None:
-    """SCALE. Raises ValueError where it is 0 or no number."""
-    if scale is not None and not (scale and math.isfinite(scale)):
-        raise ValueError(f"scale: expected a number other than 0, such as 0.017, found {scale}")
-    return scale
+def conversion_of(
+    *,
+    input_size: int | Sequence[int] | None,
+    suffix: str,
+    rename: str | Sequence[str],
+    only: str | Sequence[str],
+    skip: str | Sequence[str],
+    global_pooling: Literal["window", "keep"],
+    strict: bool,
+) -> ConvertOptions:
+    """How a net is converted. Raises ValueError for a size that is none."""
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    if size is not None and (not size or not all(isinstance(extent, int) and extent > 0 for extent in size)):
+        raise ValueError(f"input_size: expected pixels, such as (451, 451), found {input_size!r}")
+    return ConvertOptions(
+        input_size=None if size is None else tuple(size),
+        suffix=suffix,
+        rename=several(rename),
+        only=several(only),
+        skip=several(skip),
+        global_pooling=global_pooling,
+        strict=strict,
+    )
 
 
-def checked_threads(threads: int | None) -> int | None:
-    """THREADS. Raises ValueError where these are none."""
+def engine_of(engine: str, threads: int | None, *, low_memory: bool = False, gpu: bool = False) -> EngineOptions:
+    """What runs a net. Raises ValueError for threads that are none."""
     if threads is not None and threads < 1:
         raise ValueError(f"threads: expected at least 1, found {threads}")
-    return threads
+    return EngineOptions(engine, threads, low_memory, gpu)
 
 
-def mean_text(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
+def preparation_of(
+    mean: float | Sequence[float] | str | os.PathLike[str] | None, scale: float | None, swap_channels: bool
+) -> PreparationOptions:
+    """How pictures become a net's input. Raises ValueError for a scale of 0 or that is no number."""
+    if scale is not None and not (scale and math.isfinite(scale)):
+        raise ValueError(f"scale: expected a number other than 0, such as 0.017, found {scale}")
+    return PreparationOptions(_mean_text(mean), scale, swap_channels)
+
+
+def _mean_text(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
     """MEAN as the command line has it: numbers with commas between, or a file."""
     if mean is None or isinstance(mean, str | os.PathLike):
         return None if mean is None else os.fspath(mean)
     values = [mean] if isinstance(mean, int | float) else mean
     return ",".join(repr(float(value)) for value in values)
+
+
+def running_of(
+    *,
+    resize: tuple[int, int] | int | Literal["net"] | None,
+    crop: Literal["none", "center", "ten"] | None,
+    scales: Sequence[float],
+    labels: str | os.PathLike[str] | None,
+    blobs: str | Sequence[str],
+    tile: int | None,
+    max_pixels: int,
+) -> RunOptions:
+    """How pictures are looked at. Raises ValueError for sizes and scales that are none."""
+    if not scales or not all(0 < each <= 100 for each in scales):
+        raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
+    size = _new_size(resize)
+    return RunOptions(size, crop, tuple(scales), labels, several(blobs), tile, max_pixels)
+
+
+def _new_size(resize: Any) -> tuple[int, int] | int | Literal["net"] | None:
+    if resize is None or resize == "net":
+        return None if resize is None else "net"
+    sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
+    if len(sides) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
+        raise ValueError(f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}')
+    return resize if isinstance(resize, int) else (sides[0], sides[1])

@@ -3,68 +3,29 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe_fcn.api.arguments import check_models, check_options
-from caffe_fcn.api.options import SelectionOptions, checked_scale, checked_threads, mean_text, selection_of, several
 from caffe_fcn.engines.options import EngineOptions
-from caffe_fcn.engines.protocol import Array, Engine
-from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.engines.protocol import Array
+from caffe_fcn.engines.registry import engine as engine_called
+from caffe_fcn.errors import EngineError
 from caffe_fcn.net.geometry import exactness_of, words
+from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
-from caffe_fcn.net.source import SourceNet
+from caffe_fcn.predict import run as running
+from caffe_fcn.predict.images.picture import open_picture, picture_of
 from caffe_fcn.predict.options import PreparationOptions, RunOptions
+from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.results import draw_heat, draw_labels, heat_of
+from caffe_fcn.predict.summaries import best_classes, summarize
+from caffe_fcn.proofs.verify import NetAndWeights
 
-if sys.version_info >= (3, 11):
-    from typing import Unpack
-elif TYPE_CHECKING:
-    from typing_extensions import Unpack
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from caffe_fcn.predict import run as running
-    from caffe_fcn.predict.picture_net import PictureNet
-
-
-class PredictOptions(SelectionOptions, total=False):
-    """The options of `caffe-fcn run`, as keywords, beside those of `SelectionOptions`."""
-
-    mean: float | Sequence[float] | str | os.PathLike[str] | None
-    """What is subtracted from each channel, or a .npy or binaryproto with it; by default what the net itself states."""
-    scale: float | None
-    """What pixels of 0 to 255 are multiplied by then; by default what the net itself states."""
-    swap_channels: bool
-    """Whether the net takes red first; by default it takes blue first, as Caffe's do."""
-    resize: tuple[int, int] | int | Literal["net"] | None
-    """The size H×W that pictures are brought to first, one number for their shorter side, or "net" for the size of the
-    net; by default what the net itself states."""
-    crop: Literal["none", "center", "ten"] | None
-    """Whether the net is fed the centre of pictures, or their corners and the centre, also mirrored, whose answers are
-    averaged; by default what a net with one answer for a picture states, else none."""
-    scales: Sequence[float]
-    """The scales at which pictures are looked at, 1 by default."""
-    labels: str | os.PathLike[str] | None
-    """A file with the names of the classes, one a line."""
-    blobs: str | Sequence[str]
-    """The blobs to look at; by default all outputs."""
-    tile: int | None
-    """The most pixels along the side of a tile; by default what memory allows. The map is the same."""
-    max_pixels: int
-    """Pictures of more pixels are refused."""
-    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"]
-    """What runs the net, onnxruntime by default."""
-    threads: int | None
-    """The threads of the engine, by default as many as it takes."""
-    low_memory: bool
-    """Whether onnxruntime uses large weights where they lie, which takes less memory and more time; by default where
-    memory is short."""
-    gpu: bool
-    """Whether it is to run on the GPU."""
 
 
 class Best(NamedTuple):
@@ -130,6 +91,7 @@ class Prediction:
     answer: running.Answer
     settings: running.RunSettings
     source: str
+    net_notes: tuple[str, ...]
 
     def __repr__(self) -> str:
         return f"<Prediction on {self.answer.path}>"
@@ -161,8 +123,8 @@ class Prediction:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to the picture that was not asked for by name."""
-        return self.answer.plan.notes
+        """What there is to know of the net, and what was done to the picture that was not asked for by name."""
+        return (*self.net_notes, *self.answer.plan.notes)
 
     def top(self, count: int = 5) -> list[Best]:
         """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background.
@@ -171,8 +133,6 @@ class Prediction:
             raise TypeError(f"top: count: expected a number, found {count!r}")
         if count < 1:
             raise ValueError(f"top: count: expected at least 1, found {count}")
-        from caffe_fcn.predict.summaries import best_classes, summarize
-
         result = self._result
         labels = self.settings.labels(result.output)
         values = self._classes()
@@ -191,8 +151,6 @@ class Prediction:
     def heat_map(self, wanted: str | int | None = None) -> Any:
         """A pillow image of the picture and over it the scores of the class WANTED, by number or name; by default of
         all but the background. Raises EngineError where that is none."""
-        from caffe_fcn.predict.results import draw_heat, heat_of
-
         self._check_map("a heat map")
         output = self._result.output
         labels = self.settings.labels(output)
@@ -203,8 +161,6 @@ class Prediction:
     def label_map(self) -> Any:
         """A pillow image of the picture and over it the top class of each cell. Raises EngineError where there are no
         classes, and for a classifier."""
-        from caffe_fcn.predict.results import draw_labels
-
         self._check_map("a label map")
         self._classes()
         output = self._result.output
@@ -213,8 +169,6 @@ class Prediction:
     @property
     def _result(self) -> running.BlobResult:
         """The output that is meant where one has to be: the only one, or the only one of classes."""
-        from caffe_fcn.errors import EngineError
-
         results = self.answer.results
         found = results if len(results) == 1 else [each for each in results if each.output.of_classes]
         if len(found) != 1:
@@ -229,8 +183,6 @@ class Prediction:
 
     def _classes(self) -> Array:
         """The values of the output, if these are scores of classes. Raises EngineError."""
-        from caffe_fcn.errors import EngineError
-
         output = self._result.output
         if not output.of_classes:
             raise EngineError(
@@ -239,8 +191,6 @@ class Prediction:
         return self.blobs[output.name]
 
     def _check_map(self, what: str) -> None:
-        from caffe_fcn.errors import EngineError
-
         result = self._result
         if not result.levels:
             shape = show(result.output.shape)
@@ -249,94 +199,30 @@ class Prediction:
 
 @dataclass(frozen=True, repr=False)
 class Predictor:
-    """A net that looks at pictures, made by `predictor`.
-
-    Called with a picture, it returns the `Prediction`. A picture is the path of a file, an array H×W or H×W×C of values
-    from 0 to 255, channels in the order RGB, or a pillow image.
-    """
+    """A net that looks at pictures: loaded into an engine, with all that was said of how it is to look, and NOTES on
+    that."""
 
     model: PictureNet
     settings: running.RunSettings
     notes: tuple[str, ...]
-    """What there is to know of the net, and what was taken from it where no option said it."""
-
-    def __repr__(self) -> str:
-        outputs = ", ".join(f"{each.name} {show(each.shape)}" for each in self.model.outputs)
-        return f"<Predictor by {self.model.source}: {outputs}>"
 
     def __call__(self, picture: str | os.PathLike[str] | Array | Image) -> Prediction:
-        """What the net says of PICTURE: a file, an array H×W or H×W×C of RGB, 0 to 255, or a pillow image.
+        """What the net says of PICTURE. Raises PictureError; OSError for a file that cannot be read."""
+        answer = running.carry_out(self.model, self.planned(picture), self.settings, ExitStack())
+        return Prediction(answer, self.settings, self.model.source, self.notes)
 
-        Raises PictureError for what is no picture, or one that the net does not take; OSError for a file that cannot
-        be read.
-        """
-        from caffe_fcn.predict.run import carry_out
-
-        answer = carry_out(self.model, planned(self, picture), self.settings, ExitStack())
-        return Prediction(answer, self.settings, self.model.source)
-
-
-def planned(predict: Predictor, picture: str | os.PathLike[str] | Array | Image) -> running.PicturePlan:
-    """What there is to do for PICTURE, as PREDICT takes it. Raises PictureError; OSError for a file that cannot be
-    read."""
-    from caffe_fcn.predict.images.picture import open_picture, picture_of
-    from caffe_fcn.predict.run import plan
-
-    channels = predict.model.channels
-    if isinstance(picture, str | os.PathLike):
-        opened = open_picture(picture, channels, predict.settings.max_pixels)
-    else:
-        opened = picture_of(picture, channels)
-    return plan(predict.model, opened, predict.settings)
+    def planned(self, picture: str | os.PathLike[str] | Array | Image) -> running.PicturePlan:
+        """What there is to do for PICTURE. Raises PictureError; OSError for a file that cannot be read."""
+        channels = self.model.channels
+        if isinstance(picture, str | os.PathLike):
+            opened = open_picture(picture, channels, self.settings.max_pixels)
+        else:
+            opened = picture_of(picture, channels)
+        return running.plan(self.model, opened, self.settings)
 
 
-def predictor(net: SourceNet, weights: WeightFile, **options: Unpack[PredictOptions]) -> Predictor:
-    """NET with WEIGHTS, ready to look at any number of pictures; the weights may be closed afterwards.
-
-    OPTIONS are `PredictOptions`. Raises LoweringError or EngineError for a net that the engine cannot run, or that
-    takes no pictures; WeightsError where weights are another net's or hold NaN; PictureError for a mean or labels that
-    do not suit the net; ExtraError where the engine is not installed.
-    """
-    from caffe_fcn.predict.run import prepare
-
-    check_models("predictor", net=net, weights=weights)
-    check_options("predictor", options, PredictOptions)
-    selection, others = selection_of(options)
-    engine, preparation, looking = _looking(**others)
-    model, settings, notes = prepare(net, weights, engine, selection, preparation, looking)
-    return Predictor(model, settings, notes)
-
-
-def _looking(
-    *,
-    engine: str = "onnxruntime",
-    threads: int | None = None,
-    low_memory: bool = False,
-    gpu: bool = False,
-    mean: float | Sequence[float] | str | os.PathLike[str] | None = None,
-    scale: float | None = None,
-    swap_channels: bool = False,
-    scales: Sequence[float] = (1.0,),
-    resize: Any = None,
-    crop: Any = None,
-    blobs: str | Sequence[str] = (),
-    **choices: Any,
-) -> tuple[Engine, PreparationOptions, RunOptions]:
-    from caffe_fcn.engines.registry import engine as engine_called
-
-    if resize not in (None, "net"):
-        sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
-        if len(sides) != 2 or not all(
-            isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides
-        ):
-            raise ValueError(
-                f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}'
-            )
-        resize = resize if isinstance(resize, int) else sides
-    if not scales or not all(0 < each <= 100 for each in scales):
-        raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
-    return (
-        engine_called(EngineOptions(engine, checked_threads(threads), low_memory, gpu)),
-        PreparationOptions(mean_text(mean), checked_scale(scale), swap_channels),
-        RunOptions(resize=resize, crop=crop, scales=tuple(scales), blobs=several(blobs), **choices),
-    )
+def predictor(
+    files: NetAndWeights, selection: Selection, use: EngineOptions, preparation: PreparationOptions, options: RunOptions
+) -> Predictor:
+    """The net in FILES that SELECTION means, ready to look at any number of pictures."""
+    return Predictor(*running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options))

@@ -199,14 +199,10 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_selection(
         input_shape: tuple[tuple[str, tuple[int, ...]], ...],
         shape: tuple[tuple[str, tuple[int, ...]], ...],
-        phase: str | None,
         **others: Any,
     ) -> Any:
-        selection = replace(
-            taken(Selection, others),
-            phase=phase.upper() if phase else None,
-            shapes={**dict(input_shape), **dict(shape)},
-        )
+        others["phase"] = others["phase"] and others["phase"].upper()
+        selection = replace(taken(Selection, others), shapes={**dict(input_shape), **dict(shape)})
         return command(selection=selection, **others)
 
     return with_selection

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from caffe_fcn.options import option_field
 
 EngineName: TypeAlias = Literal["onnxruntime", "opencv", "openvino", "caffe"]
+DEFAULT_ENGINE: EngineName = "onnxruntime"
 ENGINES: tuple[EngineName, ...] = ("onnxruntime", "opencv", "openvino", "caffe")
 """The engines, the default first."""
 
@@ -16,7 +17,7 @@ ENGINES: tuple[EngineName, ...] = ("onnxruntime", "opencv", "openvino", "caffe")
 class EngineOptions:
     """What runs a net."""
 
-    engine: str = option_field(ENGINES[0], "What runs the net.")
+    engine: str = option_field(DEFAULT_ENGINE, "What runs the net.")
     threads: int | None = option_field(None, "Threads of the engine.", "as many as it takes")
     low_memory: bool = option_field(
         False,

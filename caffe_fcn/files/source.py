@@ -64,6 +64,10 @@ class Source:
             fd, self.fd = self.fd, -1
             os.close(fd)
 
+    def __del__(self) -> None:
+        if getattr(self, "fd", -1) >= 0:  # a net of the library that is forgotten
+            self.close()
+
     def peek(self, offset: int, end: int) -> bytes:
         """The HEAD bytes at OFFSET, or those before END if fewer."""
         stop = min(offset + HEAD, end)

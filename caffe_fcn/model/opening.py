@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from caffe_fcn.errors import PrototxtError, WeightsError
+from caffe_fcn.errors import PrototxtError, WeightsError, located
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.weights import open_weights
@@ -47,7 +47,8 @@ def open_model(
     with ExitStack() as stack:
         if opened is not None:
             stack.enter_context(opened)
-        model = meet(source, opened, selection)
+        with located(source=source.name):
+            model = meet(source, opened, selection)
         stack.pop_all()
     return model
 

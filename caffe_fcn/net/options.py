@@ -16,7 +16,7 @@ CropOffset: TypeAlias = Literal["auto", "zero"]
 class Selection:
     """What the user says about the net in a file."""
 
-    phase: str | None = option_field(
+    phase: Literal["TRAIN", "TEST"] | None = option_field(
         None,
         "Phase to look at: TRAIN or TEST.",
         "every phase that the file tells apart; to run and to write it, TEST",

@@ -86,7 +86,7 @@ class SourceNet:
 
 
 def read_net(path: str | os.PathLike[str], *, fork: str | None = None) -> SourceNet:
-    """What `caffe_fcn.read_net` returns."""
+    """The net in the file at PATH, which FORK has written where that is known."""
     opened = open_either(os.fspath(path))
     if isinstance(opened, SourceNet):
         return unforked(opened, fork)

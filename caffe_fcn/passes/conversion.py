@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from caffe_fcn.errors import SurgeryError
@@ -17,7 +17,7 @@ from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
 from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.passes.planning import Plan, planned
+from caffe_fcn.passes.planning import Plan, planned, planned_for
 from caffe_fcn.passes.resize import resize
 from caffe_fcn.wording import option
 
@@ -66,17 +66,28 @@ class ConversionPlan(Plan):
 
 def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> ConversionPlan:
     """Decide how to convert SOURCE and WEIGHTS. Raises CaffeFcnError where that cannot be done."""
+    return ConversionPlan(*planned(source, weights, settings.selection, _passes(settings), resized=_resizes(settings)))
 
+
+def plan_model(model: Model, settings: Settings) -> ConversionPlan:
+    """The same for a MODEL, which was opened with the selection of SETTINGS."""
+    return ConversionPlan(*planned_for(model, _passes(settings), resized=_resizes(settings)))
+
+
+def _resizes(settings: Settings) -> bool:
+    return settings.input_size is not None
+
+
+def _passes(settings: Settings) -> Callable[[Model], Iterator[Result]]:
     def passes(model: Model) -> Iterator[Result]:
-        converted = convolutionalize(model, settings.options, resized=settings.input_size is not None)
+        converted = convolutionalize(model, settings.options, resized=_resizes(settings))
         if settings.strict:
             _check_strict(model, converted.left_alone)
         yield converted
         if settings.input_size:
             yield resize(converted.model, settings.input_size)
 
-    resized = settings.input_size is not None
-    return ConversionPlan(*planned(source, weights, settings.selection, passes, resized=resized))
+    return passes
 
 
 def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:

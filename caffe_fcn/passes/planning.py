@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.errors import located
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.model.changes import Change, LeftAlone
@@ -90,15 +90,19 @@ def planned(
 ) -> Plan:
     """What PASSES, run one after the other, make of the net of SOURCE that SELECTION means, and of its WEIGHTS. RESIZED
     says that they give its inputs another size. Raises CaffeFcnError where that cannot be done."""
-    try:
-        refuse_lost(source)
-        before = meet(source, weights, selection)
-        results = tuple(passes(before))
-        made = Plan(before, results, tuple(dict.fromkeys(_notes(before, results, resized=resized))))
+    refuse_lost(source)
+    with located(source=source.name):
+        model = meet(source, weights, selection)
+    return planned_for(model, passes, resized=resized)
+
+
+def planned_for(model: Model, passes: Callable[[Model], Iterable[Result]], *, resized: bool = False) -> Plan:
+    """The same for a MODEL that is there."""
+    refuse_lost(model.source)
+    with located(source=model.source.name):
+        results = tuple(passes(model))
+        made = Plan(model, results, tuple(dict.fromkeys(_notes(model, results, resized=resized))))
         made.document  # noqa: B018  read again here, so that no plan is made that cannot be carried out
-    except (ShapeError, SurgeryError) as error:  # name the file, where that has not been done
-        error.locate(source=source.name)
-        raise
     return made
 
 

@@ -31,3 +31,10 @@ class VerifyOptions:
         "Difference allowed, relative to the largest score; of a Softmax, to that of its logarithms.",
         "what rounding does to this net, as measured",
     )
+
+
+@dataclass(frozen=True)
+class ProveOptions:
+    """Whether what is written is proven first."""
+
+    verify: bool = option_field(False, "Prove the result as `verify` does, and write it only if all proofs hold.")

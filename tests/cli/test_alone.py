@@ -256,12 +256,12 @@ def test_a_field_of_a_loss_that_nobody_knows_is_only_noted(cli: CommandLine) -> 
 
 
 def test_the_library_takes_the_fork_as_well(pool: CommandLine) -> None:
-    net = caffe_fcn.read_net(pool.path / POOL, fork="intel")
-    assert net.net.layer[1].pooling_param.HasField("avg_include_pad")
+    net = caffe_fcn.open(pool.path / POOL, fork="intel")
+    assert net.model.net.layer[1].pooling_param.HasField("avg_include_pad")
     caffe_fcn.convert(pool.path / POOL, output=pool.path / "q.prototxt", fork="intel")
     assert "avg_include_pad: false" in (pool.path / "q.prototxt").read_text()
     with pytest.raises(caffe_fcn.CaffeFcnError, match="field 13 of pooling_param means"):
-        caffe_fcn.convolutionalize(caffe_fcn.read_net(pool.path / POOL))
+        caffe_fcn.open(pool.path / POOL).convolutionalize()
 
 
 @pytest.mark.parametrize("command", ["inspect", "convert", "export", "upgrade", "verify"])

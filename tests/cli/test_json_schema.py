@@ -150,7 +150,7 @@ def test_the_documents_of_the_library(cli: CommandLine) -> None:
     import caffe_fcn
 
     cli.write(net=FULL)
-    check("convert", caffe_fcn.convolutionalize(caffe_fcn.read_net("net.prototxt")).report())
+    check("convert", caffe_fcn.open("net.prototxt").convolutionalize().report())
 
 
 # ---- check ----

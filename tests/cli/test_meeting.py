@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -51,15 +52,10 @@ def test_every_command_tells_the_notes_once(pair: CommandLine, command: str) -> 
 
 
 def test_the_library_tells_the_notes(pair: CommandLine, tmp_path: Path) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        for told in (
-            caffe_fcn.infer_shapes(net, weights),
-            caffe_fcn.convolutionalize(net, weights),
-            caffe_fcn.export(net, weights, tmp_path / "net.onnx"),
-            caffe_fcn.predictor(net, weights),
-            caffe_fcn.verify(net, weights, net, weights),
-        ):
+    picture = np.zeros((6, 6), np.uint8)
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        told_by: list[Any] = [net, net.convolutionalize(), net.export(tmp_path / "net.onnx"), net.verify(net)]
+        for told in (*told_by, net.run(picture, resize="net")):
             assert told.notes.count(NOTE) == 1, told
 
 
@@ -74,16 +70,9 @@ def test_every_command_refuses_weights_that_do_not_fit(pair: CommandLine, comman
 
 def test_the_library_refuses_weights_that_do_not_fit(pair: CommandLine, tmp_path: Path) -> None:
     (pair.path / "net.caffemodel").write_bytes(trained(("fc", "InnerProduct", [(12, 2), (2,)])))
-    net = caffe_fcn.read_net("net.prototxt")
-    with caffe_fcn.open_weights("net.caffemodel") as weights, caffe_fcn.open_weights("fcn.caffemodel") as right:
-        for call in (
-            lambda: caffe_fcn.infer_shapes(net, weights),
-            lambda: caffe_fcn.convolutionalize(net, weights),
-            lambda: caffe_fcn.export(net, weights, tmp_path / "net.onnx"),
-            lambda: caffe_fcn.predictor(net, weights),
-            lambda: caffe_fcn.load(net, weights),
-            lambda: caffe_fcn.verify(net, weights, net, right),
-        ):
+    wrong = ("net.prototxt", "net.caffemodel")
+    with caffe_fcn.open("fcn.prototxt", "fcn.caffemodel") as right:
+        for call in (lambda: caffe_fcn.open(*wrong), lambda: caffe_fcn.convert(*wrong), lambda: right.verify(*wrong)):
             with pytest.raises(caffe_fcn.WeightsError, match="expected 2×12, found 12×2"):
                 call()
 

@@ -114,15 +114,14 @@ def test_an_output_whose_name_tells_no_kind(lenet: CommandLine, words: list[str]
 
 
 def test_the_library_refuses_names_for_another_kind(lenet: CommandLine) -> None:
-    net = caffe_fcn.read_net("net.prototxt")
     before = listing(lenet.path)
-    with caffe_fcn.open_weights("net.caffemodel") as weights:
-        conversion = caffe_fcn.convolutionalize(net, weights)
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        fcn = net.convolutionalize()
         for write in (
-            lambda: conversion.write("new.caffemodel", "new.prototxt"),
-            lambda: conversion.write(output_weights="new.onnx"),
+            lambda: fcn.save("new.caffemodel", "new.prototxt"),
+            lambda: fcn.save(output_weights="new.onnx"),
             lambda: caffe_fcn.convert("net.prototxt", "net.caffemodel", Path("new.png")),
-            lambda: caffe_fcn.export(net, weights, "new.prototxt"),
+            lambda: net.export("new.prototxt"),
         ):
             with pytest.raises(ValueError, match=r"^new\.\w+: expected a name for"):
                 write()

@@ -123,15 +123,15 @@ def test_a_blob_before_them_can_be_asked_for(net: CommandLine) -> None:
 
 
 def test_the_library_ignores_them_too() -> None:
-    net = caffe_fcn.read_net(CASES / "unknown_field.prototxt")
-    with caffe_fcn.open_weights(CASES / "unknown_field.caffemodel") as weights:
+    files = CASES / "unknown_field.prototxt", CASES / "unknown_field.caffemodel"
+    with caffe_fcn.open(*files) as net, caffe_fcn.open(*files, ignore_fields=[*FIELDS.values()]) as ignoring:
         with pytest.raises(caffe_fcn.LoweringError, match=r"convolution_param\.my_secret_gain"):
-            caffe_fcn.load(net, weights)
-        session = caffe_fcn.load(net, weights, ignore_fields=list(FIELDS.values()))
+            net.load()
+        session = ignoring.load()
         assert session.run({"data": np.zeros((1, 3, 8, 8))}).keys() == {"fc"}
         with pytest.raises(caffe_fcn.SurgeryError, match=r"relu_param\.threshold"):
-            caffe_fcn.convolutionalize(net, weights)
-        assert caffe_fcn.convolutionalize(net, weights, ignore_fields=tuple(FIELDS.values()))
+            net.convolutionalize()
+        assert ignoring.convolutionalize()
 
 
 def test_a_converted_layer_keeps_what_is_ignored(net: CommandLine, tmp_path: Path) -> None:

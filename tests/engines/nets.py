@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from caffe_fcn import schema
+from caffe_fcn.api.net import Net
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile, open_caffemodel
 from caffe_fcn.files.wire import prefix
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
-from caffe_fcn.net.source import interpret, read_net
+from caffe_fcn.net.source import SourceNet, interpret, read_net
 
 
 @contextmanager
@@ -99,3 +101,8 @@ def difference(found: Array, expected: Array) -> float:
     assert found.shape == expected.shape and found.dtype == np.float32
     assert np.isfinite(found).all()
     return float(np.max(abs(found - expected), initial=0) / max(np.max(abs(expected), initial=0), 1e-30))
+
+
+def opened(source: SourceNet, weights: WeightFile | None = None) -> Net:
+    """SOURCE with WEIGHTS as the library has them."""
+    return Net(meet(source, weights))

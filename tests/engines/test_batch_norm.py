@@ -56,15 +56,15 @@ def written(path: Path, fields: str, blobs: list[Array], channels: int = 3) -> t
 
 def made(net: Path, weights: Path, x: Array) -> Array:
     """The only output of NET with WEIGHTS for X."""
-    with caffe_fcn.open_weights(weights) as opened:
-        session = caffe_fcn.load(caffe_fcn.read_net(net), opened)
+    with caffe_fcn.open(net, weights) as opened:
+        session = opened.load()
     (found,) = session.run({"data": x}).values()
     return found
 
 
 def refused(net: Path, weights: Path) -> str:
-    with caffe_fcn.open_weights(weights) as opened, pytest.raises(caffe_fcn.CaffeFcnError) as caught:
-        caffe_fcn.load(caffe_fcn.read_net(net), opened)
+    with pytest.raises(caffe_fcn.CaffeFcnError) as caught, caffe_fcn.open(net, weights) as opened:
+        opened.load()
     return str(caught.value)
 
 
@@ -143,10 +143,9 @@ def test_every_command_takes_a_fork_s_batch_norm(tmp_path: Path) -> None:
     assert any(note.startswith(FORK) for note in conversion.notes)
     assert len(blobs_of(fcn_weights)["bn1"]) == 5
     assert difference(made(fcn, fcn_weights, x).reshape(1, 3), expected) < 1e-5
-    source, twin = caffe_fcn.read_net(net), caffe_fcn.read_net(fcn)
-    with caffe_fcn.open_weights(weights) as opened, caffe_fcn.open_weights(fcn_weights) as other:
-        assert caffe_fcn.infer_shapes(source, opened).params["bn1"] == ((4,), (4,), (1,), (4,), (4,))
-        found = caffe_fcn.verify(source, opened, twin, other)
+    with caffe_fcn.open(net, weights) as source, caffe_fcn.open(fcn, fcn_weights) as twin:
+        assert source.shapes.params["bn1"] == ((4,), (4,), (1,), (4,), (4,))
+        found = twin.verify(source)
         assert found.holds and any(note.startswith(FORK) for note in found.notes)
-        written = caffe_fcn.export(source, opened, tmp_path / "net.onnx")
+        written = source.export(tmp_path / "net.onnx")
         assert any(note.startswith(FORK) for note in written.notes)

@@ -16,7 +16,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.wire import reader_of
 from caffe_fcn.net.source import interpret
-from tests.engines.nets import blobs_of, net_of, weights_of
+from tests.engines.nets import blobs_of, net_of, opened, weights_of
 from tests.net.nets import data, layer
 from tests.paths import CASES
 
@@ -47,9 +47,8 @@ def means(x: Array) -> Array:
 
 def answers(name: str, *blobs: str) -> tuple[dict[str, Array], dict[str, list[Array]]]:
     """What the case NAME makes of MAP, and its parameter blobs."""
-    net = caffe_fcn.read_net(CASES / f"{name}.prototxt")
-    with caffe_fcn.open_weights(CASES / f"{name}.caffemodel") as weights:
-        made = caffe_fcn.load(net, weights, blobs=blobs).run({"data": MAP})
+    with caffe_fcn.open(CASES / f"{name}.prototxt", CASES / f"{name}.caffemodel") as net:
+        made = net.load(blobs=blobs).run({"data": MAP})
     return made, blobs_of(CASES / f"{name}.caffemodel")
 
 
@@ -73,10 +72,10 @@ def test_scale_train() -> None:
 
 
 def test_deeplab_hole() -> None:
-    net = caffe_fcn.read_net(CASES / "deeplab_hole.prototxt")
-    shapes = caffe_fcn.infer_shapes(net).blobs
+    net = caffe_fcn.open(CASES / "deeplab_hole.prototxt")
+    shapes = net.shapes.blobs
     assert (shapes["c"], shapes["p"], shapes["fc"]) == ((1, 4, 8, 8), (1, 4, 4, 4), (1, 3))
-    assert b"num_output: 3 kernel_size: 4" in caffe_fcn.convolutionalize(net).text
+    assert b"num_output: 3 kernel_size: 4" in net.convolutionalize().text
 
 
 def test_a_relu_that_moves_is_in_the_caffemodel_too(tmp_path: Path) -> None:
@@ -92,8 +91,7 @@ def test_a_relu_that_moves_is_in_the_caffemodel_too(tmp_path: Path) -> None:
         record.inner_product_param.num_output = told.inner_product_param.num_output
     (tmp_path / "net.caffemodel").write_bytes(held.SerializeToString())
     with open_caffemodel(tmp_path / "net.caffemodel") as weights:
-        conversion = caffe_fcn.convolutionalize(net, weights)
-        conversion.write(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
+        opened(net, weights).convolutionalize().save(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
     made = schema.NetParameter.FromString((tmp_path / "fcn.caffemodel").read_bytes()).layer[-1].convolution_param
     data_of_it = made.SerializeToString()
     found = [part.number for part in reader_of(data_of_it).fields(0, len(data_of_it))]
@@ -103,15 +101,17 @@ def test_a_relu_that_moves_is_in_the_caffemodel_too(tmp_path: Path) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ["deeplab_hole", "intel_relu", "scale_train"])
 def test_the_twin_computes_the_same(name: str, tmp_path: Path) -> None:
-    net = caffe_fcn.read_net(CASES / f"{name}.prototxt")
-    with weights_of(net_of(net.document.text), tmp_path / "net.caffemodel") as weights:
-        conversion = caffe_fcn.convolutionalize(net, weights)
-        conversion.write(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
-        with caffe_fcn.open_weights(tmp_path / "fcn.caffemodel") as fcn_weights:
-            fcn = caffe_fcn.read_net(tmp_path / "fcn.prototxt")
-            assert caffe_fcn.verify(net, weights, fcn, fcn_weights).holds
+    text = CASES / f"{name}.prototxt"
+    with weights_of(net_of(text.read_text()), tmp_path / "net.caffemodel"):
+        pass
+    with caffe_fcn.open(text, tmp_path / "net.caffemodel") as net:
+        fcn = net.convolutionalize()
+        assert fcn.verify(net).holds
+        fcn.save(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
+        with caffe_fcn.open(tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel") as read:
+            assert read.verify(text, tmp_path / "net.caffemodel").holds
     kept = {"deeplab_hole": "hole: 2", "intel_relu": "relu: true", "scale_train": "scale_train: false"}
-    assert kept[name] in fcn.document.text
+    assert kept[name].encode() in fcn.text
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,10 @@ def test_the_twin_computes_the_same(name: str, tmp_path: Path) -> None:
     ids=lambda value: value,
 )
 def test_lrn_with_a_beta_that_onnx_does_not_take(name: str, reason: str | None, tmp_path: Path) -> None:
-    net = caffe_fcn.read_net(CASES / f"{name}.prototxt")
-    with caffe_fcn.open_weights(CASES / "lrnnan.caffemodel") as weights:
+    with caffe_fcn.open(CASES / f"{name}.prototxt", CASES / "lrnnan.caffemodel") as net:
         if reason is not None:
             with pytest.raises(LoweringError, match=rf'"l1" \(LRN\): {reason}'):
-                caffe_fcn.export(net, weights, tmp_path / "net.onnx")
+                net.export(tmp_path / "net.onnx")
             return
-        made = caffe_fcn.load(net, weights, blobs=("c", "n")).run({"data": MAP[:1, :1, :3, :3]})
+        made = net.load(blobs=("c", "n")).run({"data": MAP[:1, :1, :3, :3]})
     np.testing.assert_array_equal(made["n"], made["c"])

@@ -15,6 +15,7 @@ from caffe_fcn.engines.nets import one_net
 from caffe_fcn.files.blobs import BlobRecord, read_stored, repeated
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.model.filling import fill
+from caffe_fcn.net.source import read_net
 from caffe_fcn.onnx.scope import choose_scope
 from tests.engines.nets import add_layer, blobs_of, difference
 from tests.net.nets import data, graph_of, layer
@@ -50,20 +51,19 @@ def files(path: Path, text: str, **layers: list[Array]) -> tuple[Path, Path]:
 
 
 def outputs(pair: tuple[Path, Path], x: Array) -> dict[str, Array]:
-    with caffe_fcn.open_weights(pair[1]) as weights:
-        return caffe_fcn.load(caffe_fcn.read_net(pair[0]), weights).run({"data": x})
+    with caffe_fcn.open(*pair) as net:
+        return net.load().run({"data": x})
 
 
 def refused(pair: tuple[Path, Path]) -> str:
-    net = caffe_fcn.read_net(pair[0])
-    with caffe_fcn.open_weights(pair[1]) as weights, pytest.raises(caffe_fcn.WeightsError) as caught:
-        caffe_fcn.load(net, weights)
+    with pytest.raises(caffe_fcn.WeightsError) as caught, caffe_fcn.open(*pair) as net:
+        net.load()
     return str(caught.value)
 
 
 def notes(pair: tuple[Path, Path]) -> tuple[str, ...]:
-    with caffe_fcn.open_weights(pair[1]) as weights:
-        return caffe_fcn.infer_shapes(caffe_fcn.read_net(pair[0]), weights).notes
+    with caffe_fcn.open(*pair) as net:
+        return net.notes
 
 
 # ---- The values ----
@@ -173,8 +173,8 @@ def test_layers_that_are_not_needed_may_be_without_values(tmp_path: Path) -> Non
     head = "inner_product_param { num_output: 2 weight_filler { type: 'xavier' } }"
     text = BEFORE + layer("InnerProduct", head, "p", "fc", "fc")
     net, weights = files(tmp_path, text, p=[np.full(3, 0.5)])
-    with caffe_fcn.open_weights(weights) as opened:
-        session = caffe_fcn.load(caffe_fcn.read_net(net), opened, blobs="p")
+    with caffe_fcn.open(net, weights) as opened:
+        session = opened.load(blobs="p")
     assert session.run({"data": np.full((1, 3, 6, 6), -2)})["p"].max() == -1
 
 
@@ -214,10 +214,9 @@ def test_the_first_of_those_that_share_is_filled(tmp_path: Path) -> None:
 def test_the_case() -> None:
     """sub_mean is x/256 - 0.5, up interpolates between the cells of c1."""
     x = np.random.default_rng(0).uniform(0, 255, (1, 3, 20, 20)).astype(np.float32)
-    with caffe_fcn.open_weights(CASES / "filler_only.caffemodel") as weights:
-        net = caffe_fcn.read_net(CASES / "filler_only.prototxt")
-        made = caffe_fcn.load(net, weights, blobs=["pre", "c1", "up"]).run({"data": x})
-        found = caffe_fcn.verify(net, weights, net, weights)
+    with caffe_fcn.open(CASES / "filler_only.prototxt", CASES / "filler_only.caffemodel") as net:
+        made = net.load(blobs=["pre", "c1", "up"]).run({"data": x})
+        found = net.verify(net)
     assert difference(made["pre"], x / 256 - np.float32(0.5)) < 1e-6
     line = [0.25, 0.75, 0.75, 0.25]
     wanted = np.zeros((4, 20, 20))
@@ -231,7 +230,7 @@ def test_the_case() -> None:
 def test_programs_that_know_no_fillers_get_the_values(tmp_path: Path) -> None:
     pair = (CASES / "filler_only.prototxt", CASES / "filler_only.caffemodel")
     with caffe_fcn.open_weights(pair[1]) as weights:
-        (graph, shapes), completed, _ = one_net(caffe_fcn.read_net(pair[0]), weights)
+        (graph, shapes), completed, _ = one_net(read_net(pair[0]), weights)
         written = write_files(
             choose_scope(graph, shapes), completed, str(tmp_path), ReaderDialect(("float32",), ("ceil_mode", False))
         )

@@ -17,6 +17,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.textmessage import fields_of
 from caffe_fcn.net.effects import readers_of
 from caffe_fcn.net.source import SourceNet, interpret, read_net
+from tests.engines.nets import opened
 from tests.passes.nets import layer
 from tests.paths import GOLDEN
 
@@ -61,10 +62,10 @@ def test_a_number_that_is_none(place: tuple[str, ...], tmp_path: Path) -> None:
     setattr(target, path[-1], nan)
     with caffe_fcn.open_weights(CASES[place]) as weights:
         if UNUSED & {path[-1], ".".join(path)} or kind == "InnerProduct":
-            caffe_fcn.export(read(text_format.MessageToString(net)), weights, tmp_path / "net.onnx")
+            opened(read(text_format.MessageToString(net)), weights).export(tmp_path / "net.onnx")
             return
         with pytest.raises(CaffeFcnError, match=rf"\({kind}\): ({'.'.join(path)} is nan, but must|base is nan)"):
-            caffe_fcn.export(read(text_format.MessageToString(net)), weights, tmp_path / "net.onnx")
+            opened(read(text_format.MessageToString(net)), weights).export(tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -88,9 +89,9 @@ def test_infinite_numbers_too(kind: str, params: str, told: str, tmp_path: Path)
         "x", kind, "data data" if kind == "Eltwise" else "data", params=params
     )
     weights = CASES["BatchNorm", "batch_norm_param", "eps"]
-    with caffe_fcn.open_weights(weights) as opened:
+    with caffe_fcn.open_weights(weights) as held:
         if not told:
-            caffe_fcn.export(read(text), opened, tmp_path / "net.onnx")
+            opened(read(text), held).export(tmp_path / "net.onnx")
             return
         with pytest.raises(LoweringError, match=rf'layer "x" \({kind}\): {told}, but must be a finite number'):
-            caffe_fcn.export(read(text), opened, tmp_path / "net.onnx")
+            opened(read(text), held).export(tmp_path / "net.onnx")

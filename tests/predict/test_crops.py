@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from caffe_fcn.api import PredictOptions, predictor
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.source import interpret
@@ -18,7 +17,7 @@ from caffe_fcn.predict import crops
 from caffe_fcn.predict.crops import Cropped, center, frame_of, resampled, shorter_side, ten
 from caffe_fcn.predict.images.picture import Box, HeldPicture
 from caffe_fcn.predict.means import whole
-from tests.engines.nets import blobs_of, net_of, weights_of
+from tests.engines.nets import blobs_of, net_of, opened, weights_of
 from tests.passes.nets import data, fc, layer
 
 RANDOM = np.random.default_rng(3)
@@ -124,9 +123,8 @@ NET = data(shape="1 3 6 6") + fc("score", "data", 4) + layer("prob", "Softmax", 
 
 def predicted(directory: Path, array: NDArray[Any], **options: Any) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """What the net NET makes of the picture ARRAY, in RGB, and its weights."""
-    known: PredictOptions = {"engine": "onnxruntime", **options}  # type: ignore[typeddict-item]
     with weights_of(net_of(NET), directory / "w", 0.01) as weights:
-        found = predictor(interpret(prototxt.parse(NET, "net")), weights, **known)(array)
+        found = opened(interpret(prototxt.parse(NET, "net")), weights).run(array, **options)
     return found.blobs["prob"], blobs_of(directory / "w")["score"]
 
 

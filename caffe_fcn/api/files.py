@@ -1,0 +1,54 @@
+"""The library: the files of a net, as they are given and as engines need them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.files import prototxt
+from caffe_fcn.files.atomic import check_outputs
+from caffe_fcn.files.names import Kind, check_kind
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import open_model
+from caffe_fcn.model.writing import write_model
+from caffe_fcn.net.options import Selection
+from caffe_fcn.net.source import interpret
+from caffe_fcn.proofs.verify import NetAndWeights
+
+
+def open_files(
+    net: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None,
+    selection: Selection,
+    fork: str | None = None,
+) -> Model:
+    """The model in the files NET and WEIGHTS. Raises CaffeFcnError; OSError where a file cannot be read."""
+    return open_model(os.fspath(net), None if weights is None else os.fspath(weights), selection, fork=fork)
+
+
+def output_names(
+    model: Model, output: str | os.PathLike[str] | None, output_weights: str | os.PathLike[str] | None, *, force: bool
+) -> tuple[str | None, str | None]:
+    """The names of the files that MODEL is to be written to, as text. Raises OutputError for one that is taken, unless
+    FORCE is given, SurgeryError for one of weights where there are none, ValueError for one of another kind of file."""
+    if output is not None:
+        check_kind(output, Kind.TEXT)
+    if output_weights is not None:
+        check_kind(output_weights, Kind.WEIGHTS)
+        if model.weights is None:
+            raise SurgeryError("opened without weights, so there are none to write", source=model.source.name)
+    text, weights = (None if path is None else os.fspath(path) for path in (output, output_weights))
+    inputs = [model.source.name, *([model.weights.path] if model.weights else [])]
+    check_outputs([path for path in (text, weights) if path is not None], inputs, force=force)
+    return text, weights
+
+
+def temporary_copy(model: Model, name: str) -> NetAndWeights:
+    """MODEL as engines can read it, its weights in a file that has no name any more; messages call it NAME."""
+    with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as folder:
+        path = os.path.join(folder, "net.caffemodel")
+        write_model(model, None, path)
+        weights = open_weights(path, name)
+    return NetAndWeights(interpret(prototxt.parse(bytes(model.document), model.source.name)), weights)

@@ -1,0 +1,386 @@
+"""The library: a net with its weights, and what can be done with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from caffe_fcn.api.arguments import checked
+from caffe_fcn.api.benchmark import Benchmark, time_on
+from caffe_fcn.api.export import Export, write_onnx
+from caffe_fcn.api.files import open_files, output_names, temporary_copy
+from caffe_fcn.api.options import conversion_of, engine_of, preparation_of, running_of, several
+from caffe_fcn.api.run import Prediction, Predictor, predictor
+from caffe_fcn.api.shapes import NetShapes
+from caffe_fcn.api.verify import verify_settings
+from caffe_fcn.engines.nets import one_net
+from caffe_fcn.engines.options import DEFAULT_ENGINE, EngineOptions
+from caffe_fcn.engines.protocol import Array, Session
+from caffe_fcn.engines.registry import engine as engine_called
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.files.options import WriteOptions
+from caffe_fcn.model.changes import Change, LeftAlone
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.writing import write_model
+from caffe_fcn.onnx.finite import check_finite
+from caffe_fcn.passes.conversion import ConversionPlan, plan_model, settings_of
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution
+from caffe_fcn.passes.fold import fold
+from caffe_fcn.passes.options import ConvertOptions
+from caffe_fcn.passes.planning import Plan, planned_for
+from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
+from caffe_fcn.proofs.options import VerifyOptions
+from caffe_fcn.proofs.records import Verification
+from caffe_fcn.proofs.verify import NetAndWeights
+from caffe_fcn.proofs.verify import verify as prove
+from caffe_fcn.report.convert import document
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Net:
+    """A net, with its weights if it has any: made by `caffe_fcn.open`, or of another one by a method such as
+    `convolutionalize`. It never changes.
+
+    Values stay in the file of the weights, which is open until `close` is called, the `with` block ends or the net is
+    forgotten. A net that was made of another one is computed when it is saved. To be run or verified before, it is
+    written to a temporary file, which takes the space of its weights.
+    """
+
+    model: Model
+    """The value around which this stands, for those who write passes."""
+
+    def __init__(self, model: Model, plan: Plan | None = None) -> None:
+        self.model, self._plan = model, plan
+        self._written: NetAndWeights | None = None
+        self._predictor: tuple[object, Predictor] | None = None
+
+    def __repr__(self) -> str:
+        told = repr(self.model).removeprefix("<Model ").removesuffix(">")
+        return f"<Net {told}{f'; {len(self.changes)} changes' if self._plan else ''}>"
+
+    def __enter__(self) -> Net:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the weights. What was loaded into an engine runs on."""
+        if self.model.weights is not None:
+            self.model.weights.close()
+
+    # ---- What it is ----
+
+    @property
+    def name(self) -> str:
+        """The file that the net was read from."""
+        return self.model.source.name
+
+    @property
+    def text(self) -> bytes:
+        """The prototxt. Bytes that no change touched are those of the file."""
+        return bytes(self.model.document)
+
+    @property
+    def weights(self) -> WeightFile | None:
+        """The weights as they were read, None where there are none."""
+        return self.model.weights
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self._plan.notes if self._plan else self.model.notes
+
+    @property
+    def shapes(self) -> NetShapes:
+        """The shapes of all blobs and parameter blobs in one phase, by default TEST, as Caffe would set them up."""
+        found = self.model.shapes[self.model.phase]
+        return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, self.model.params)
+
+    # ---- How it was made ----
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was changed in the net that this one was made of, layer by layer."""
+        return self._plan.changes if self._plan else ()
+
+    @property
+    def converted(self) -> tuple[ToConvolution, ...]:
+        """The changes by which InnerProducts became Convolutions, in the order of the net."""
+        return tuple(change for change in self.changes if isinstance(change, ToConvolution))
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The new names of layers, by the old ones; of those that changed."""
+        return self._plan.new_names if self._plan else {}
+
+    @property
+    def left_alone(self) -> tuple[LeftAlone, ...]:
+        """The layers that could have been meant, and why they stayed."""
+        return self._plan.left_alone if self._plan else ()
+
+    def diff(self, new_name: str) -> str:
+        """The change of the prototxt as a unified diff, the new one called NEW_NAME."""
+        return self.model.source.diff(self.model.text_edits, new_name)
+
+    def report(self) -> dict[str, Any]:
+        """The conversion, as `caffe-fcn convert --json --dry-run` prints it. Raises SurgeryError where there was
+        none."""
+        if not isinstance(self._plan, ConversionPlan):
+            raise SurgeryError(source=self.name, expected="a net made by convolutionalize", found="another one")
+        return document(self._plan, {"net": None, "weights": None}, dry_run=True)
+
+    # ---- What can be made of it ----
+
+    @checked(ConvertOptions)
+    def convolutionalize(
+        self,
+        *,
+        input_size: int | Sequence[int] | None = ConvertOptions.input_size,
+        suffix: str = ConvertOptions.suffix,
+        rename: str | Sequence[str] = ConvertOptions.rename,
+        only: str | Sequence[str] = ConvertOptions.only,
+        skip: str | Sequence[str] = ConvertOptions.skip,
+        global_pooling: Literal["window", "keep"] = ConvertOptions.global_pooling,
+        strict: bool = ConvertOptions.strict,
+    ) -> Net:
+        """The fully convolutional net, with its weights. Nothing is written.
+
+        Every InnerProduct over C×H×W becomes a Convolution with the kernel H×W and the same parameters: on the same
+        input the net gives the same output, on a larger one an output per window. Raises SurgeryError, ShapeError or
+        NetError, naming the layer, where that cannot be done.
+        """
+        asked = conversion_of(
+            input_size=input_size,
+            suffix=suffix,
+            rename=rename,
+            only=only,
+            skip=skip,
+            global_pooling=global_pooling,
+            strict=strict,
+        )
+        plan = plan_model(self.model, settings_of(asked, self.model.selection))
+        return Net(plan.model, plan)
+
+    @checked()
+    def fold(self) -> Net:
+        """The net with what scales and shifts (BatchNorm, Scale, Bias, affine Power) folded into the weights before it,
+        and without what does nothing (Dropout, Split). Nothing is written.
+
+        It gives the same output, within rounding, in less time and memory. Raises SurgeryError for a file that holds
+        several nets: say which phase is meant when it is opened.
+        """
+        plan = planned_for(self.model, lambda model: [fold(model)])
+        return Net(plan.model, plan)
+
+    @checked(WriteOptions)
+    def save(
+        self,
+        output: str | os.PathLike[str] | None = None,
+        output_weights: str | os.PathLike[str] | None = None,
+        *,
+        force: bool = WriteOptions.force,
+    ) -> None:
+        """Write the prototxt to OUTPUT and the weights to OUTPUT_WEIGHTS; None leaves one out.
+
+        Weights become HDF5 where the name ends in .h5. Both files appear, whole, or neither does. Raises OutputError
+        where a file cannot be written, SurgeryError where there are no weights; ValueError for a name of another kind
+        of file.
+        """
+        paths = output_names(self.model, output, output_weights, force=force)
+        write_model(self.model, *paths, force=force)
+
+    @checked(ExportOptions, PreparationOptions, WriteOptions)
+    def export(
+        self,
+        output: str | os.PathLike[str],
+        *,
+        blobs: str | Sequence[str] = ExportOptions.blobs,
+        fixed: bool = ExportOptions.fixed,
+        external_data: bool = ExportOptions.external_data,
+        expand_lrn: bool = ExportOptions.expand_lrn,
+        mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
+        scale: float | None = PreparationOptions.scale,
+        swap_channels: bool = PreparationOptions.swap_channels,
+        labels: str | os.PathLike[str] | None = ExportOptions.labels,
+        force: bool = WriteOptions.force,
+    ) -> Export:
+        """Write the net to OUTPUT as ONNX, for runtimes of today.
+
+        Blobs keep their names. The batch is free where every output keeps its items apart, and so is the size H×W of
+        the input where the net takes any. Losses are left out, and data layers become inputs. The mean, the scale, the
+        order of channels and the names of classes are only told in the file. Raises LoweringError, naming every layer
+        that the ONNX exporter does not support; WeightsError where the weights hold NaN; PictureError for a mean or
+        labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file
+        cannot be written, ValueError where OUTPUT is a name for another kind of file.
+        """
+        asked = ExportOptions(several(blobs), fixed, external_data, expand_lrn, labels)
+        prepared = preparation_of(mean, scale, swap_channels)
+        return write_onnx(self._runnable(), self.model.selection, output, asked, prepared, force=force)
+
+    # ---- What can be done with it ----
+
+    @checked(VerifyOptions, EngineOptions)
+    def verify(
+        self,
+        original: Net | str | os.PathLike[str],
+        original_weights: str | os.PathLike[str] | None = None,
+        *,
+        proofs: str | Sequence[str] = VerifyOptions.proofs,
+        samples: int = VerifyOptions.samples,
+        windows: int = VerifyOptions.windows,
+        seed: int = VerifyOptions.seed,
+        pictures: Sequence[Array] = VerifyOptions.pictures,
+        tolerance: float | None = VerifyOptions.tolerance,
+        engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
+        threads: int | None = EngineOptions.threads,
+    ) -> Verification:
+        """Prove that this net is what becomes of ORIGINAL, a net or its file, when it is made fully convolutional.
+
+        Three proofs: the weights, and the fields of the layers, are the original's; at the nominal input both nets give
+        the same answers; on a larger one each cell of the map is the original's answer on the window there. What does
+        not hold, could not be carried out or does not apply is in the `Verification`, whose `holds` is True only if
+        every proof holds or does not apply. Raises CaffeFcnError for nets that cannot be compared at all: WeightsError
+        where weights hold NaN, ExtraError where the engine is needed and not installed.
+        """
+        settings = verify_settings(
+            engine_of(engine, threads),
+            proofs=proofs,
+            samples=samples,
+            windows=windows,
+            seed=seed,
+            pictures=pictures,
+            tolerance=tolerance,
+        )
+        if isinstance(original, Net):
+            if original_weights is not None:
+                raise TypeError("verify: original_weights: expected none, because the original is a net that has them")
+            return prove(original._runnable(), self._runnable(), self.model.selection, settings)
+        with Net(open_files(original, original_weights, self.model.selection)) as other:
+            return prove(other._runnable(), self._runnable(), self.model.selection, settings)
+
+    @checked(RunOptions, PreparationOptions, EngineOptions)
+    def run(
+        self,
+        picture: str | os.PathLike[str] | Array | Image,
+        *,
+        mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
+        scale: float | None = PreparationOptions.scale,
+        swap_channels: bool = PreparationOptions.swap_channels,
+        resize: tuple[int, int] | int | Literal["net"] | None = RunOptions.resize,
+        crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
+        scales: Sequence[float] = RunOptions.scales,
+        labels: str | os.PathLike[str] | None = RunOptions.labels,
+        blobs: str | Sequence[str] = RunOptions.blobs,
+        tile: int | None = RunOptions.tile,
+        max_pixels: int = RunOptions.max_pixels,
+        engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
+        threads: int | None = EngineOptions.threads,
+        low_memory: bool = EngineOptions.low_memory,
+        gpu: bool = EngineOptions.gpu,
+    ) -> Prediction:
+        """What the net says of PICTURE: a file, an array H×W or H×W×C of values from 0 to 255, channels in the order
+        RGB, or a pillow image.
+
+        The net stays loaded for the next picture with the same options. Raises LoweringError or EngineError for a net
+        that the engine cannot run, or that takes no pictures; WeightsError where weights hold NaN; PictureError for
+        what is no picture, and for a picture, mean or labels that do not suit the net; ExtraError where the engine is
+        not installed; OSError for a file that cannot be read.
+        """
+        prepared = preparation_of(mean, scale, swap_channels)
+        looking = running_of(
+            resize=resize,
+            crop=crop,
+            scales=scales,
+            labels=labels,
+            blobs=blobs,
+            tile=tile,
+            max_pixels=max_pixels,
+        )
+        use = engine_of(engine, threads, low_memory=low_memory, gpu=gpu)
+        return self._predict_by(use, prepared, looking)(picture)
+
+    def _predict_by(self, use: EngineOptions, prepared: PreparationOptions, looking: RunOptions) -> Predictor:
+        """The net loaded with these options, kept until others are asked for."""
+        if self._predictor is None or self._predictor[0] != (use, prepared, looking):
+            made = predictor(self._runnable(), self.model.selection, use, prepared, looking)
+            self._predictor = (use, prepared, looking), made
+        return self._predictor[1]
+
+    @checked(RunOptions, PreparationOptions, EngineOptions)
+    def benchmark(
+        self,
+        picture: str | os.PathLike[str] | Array | Image,
+        *,
+        mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
+        scale: float | None = PreparationOptions.scale,
+        swap_channels: bool = PreparationOptions.swap_channels,
+        resize: tuple[int, int] | int | Literal["net"] | None = RunOptions.resize,
+        crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
+        scales: Sequence[float] = RunOptions.scales,
+        labels: str | os.PathLike[str] | None = RunOptions.labels,
+        blobs: str | Sequence[str] = RunOptions.blobs,
+        tile: int | None = RunOptions.tile,
+        max_pixels: int = RunOptions.max_pixels,
+        threads: int | None = EngineOptions.threads,
+        low_memory: bool = EngineOptions.low_memory,
+        gpu: bool = EngineOptions.gpu,
+    ) -> Benchmark:
+        """Time all engines by turns on PICTURE, as `run` takes it, and say which to use.
+
+        Each engine runs twice to warm up, and five times. Raises what `run` raises, where no engine runs the net.
+        """
+        prepared = preparation_of(mean, scale, swap_channels)
+        looking = running_of(
+            resize=resize,
+            crop=crop,
+            scales=scales,
+            labels=labels,
+            blobs=blobs,
+            tile=tile,
+            max_pixels=max_pixels,
+        )
+        use = engine_of(EngineOptions.engine, threads, low_memory=low_memory, gpu=gpu)
+        return time_on(picture, self._runnable(), self.model.selection, use, prepared, looking)
+
+    @checked(RunOptions, EngineOptions)
+    def load(
+        self,
+        engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
+        threads: int | None = EngineOptions.threads,
+        *,
+        blobs: str | Sequence[str] = RunOptions.blobs,
+        low_memory: bool = EngineOptions.low_memory,
+    ) -> Session:
+        """The net loaded into an engine, ready to run any number of times on arrays.
+
+        The session's `run` takes the inputs by name, float arrays N×C×H×W, and returns the outputs by name, or those
+        of the blobs that are asked for. Where the net takes any size H×W, it may differ from run to run. Raises
+        LoweringError or EngineError for a net that the engine cannot run, or would run otherwise than Caffe does;
+        WeightsError where weights hold NaN; ExtraError where the engine is not installed.
+        """
+        chosen = engine_called(engine_of(engine, threads, low_memory=low_memory))
+        files = self._runnable()
+        found, held, _ = one_net(files.source, files.weights, self.model.selection)
+        check_finite(held, found.graph)
+        return chosen.load(found, held, outputs=several(blobs))
+
+    def _runnable(self) -> NetAndWeights:
+        """The net and its weights as files that engines can read: those that it was opened from, or else temporary
+        ones. Raises SurgeryError where there are no weights."""
+        if self.weights is None:
+            raise SurgeryError(
+                source=self.name, expected="a net with weights", found="none", hint="give these to `caffe_fcn.open` too"
+            )
+        if self._plan is None:
+            return NetAndWeights(self.model.source, self.weights)
+        if self._written is None:
+            self._written = temporary_copy(self.model, self.weights.path)
+        return self._written
