@@ -50,8 +50,8 @@ convert open open_weights
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
-benchmark changes close converted convolutionalize diff export fold left_alone load model name names notes report run save
-shapes text verify weights
+benchmark changes close converted convolutionalize diff export fold left_alone load model name names notes report run
+save shapes text verify weights
 """.split()
 """And what a net has."""
 
@@ -209,6 +209,18 @@ def test_the_options_of_a_conversion(net: caffe_fcn.Net) -> None:
         caffe_fcn.open("net.prototxt", shapes={"data": (1, 1, 9, 9)})
 
 
+def test_passes_follow_each_other(tmp_path: Path) -> None:
+    """Folded and then converted, or converted and then folded: the same net."""
+    folder = GOLDEN / "conversions" / "resnet"
+    with caffe_fcn.open(folder / "net.prototxt", folder / "net.caffemodel", phase="TEST") as net:
+        folded = net.fold()
+        one, other = folded.convolutionalize(), net.convolutionalize().fold()
+        assert one.text == other.text and b"BatchNorm" in net.text and b"BatchNorm" not in one.text
+        image = np.random.default_rng(0).standard_normal((1, 3, 32, 32))
+        (answer,), (found,) = (each.load().run({"data": image}).values() for each in (net, one))
+    np.testing.assert_allclose(found.ravel(), answer.ravel(), rtol=1e-3, atol=1e-5)
+
+
 def test_writing_needs_what_there_is_to_write(lenet: Path) -> None:
     fcn = caffe_fcn.open("net.prototxt").convolutionalize()
     with pytest.raises(SurgeryError, match="without weights"):
@@ -252,7 +264,7 @@ def test_a_net_that_is_forgotten_leaves_no_file_open(lenet: Path) -> None:
 def test_what_is_shown_of_a_net_is_short(net: caffe_fcn.Net) -> None:
     fcn = net.convolutionalize()
     assert repr(net) == "<Net net.prototxt: 9 layers, 4 with weights>"
-    assert repr(fcn) == "<Net net.prototxt: 9 layers, 4 with weights; 4 changes>"
+    assert repr(fcn) == "<Net net.prototxt: 9 layers, 4 with weights; 2 changed>"
     assert repr(fcn.converted[1]).startswith("<ToConvolution 'ip2': ")
     assert all("\n" not in repr(edit) and repr(edit).startswith("<") for edit in fcn.changes)
 

@@ -61,7 +61,8 @@ class Net:
 
     def __repr__(self) -> str:
         told = repr(self.model).removeprefix("<Model ").removesuffix(">")
-        return f"<Net {told}{f'; {len(self.changes)} changes' if self._plan else ''}>"
+        changed = {change.layer for change in self.changes if change.kind}
+        return f"<Net {told}{f'; {len(changed)} changed' if self._plan else ''}>"
 
     def __enter__(self) -> Net:
         return self

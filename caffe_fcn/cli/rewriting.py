@@ -12,9 +12,10 @@ import click
 from click.core import ParameterSource
 
 from caffe_fcn.cli.nets import is_another_net
-from caffe_fcn.cli.options import WriteManner, check_name, engine_option, file_name
+from caffe_fcn.cli.options import WriteManner, check_name, engine_option, file_name, option_of
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
+from caffe_fcn.proofs.options import ProveOptions
 from caffe_fcn.wording import offered
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say whether what is written is verified first, handed to COMMAND as `verify`, the engine that
     does it, or None. It stands above `writing_options`."""
 
-    @click.option(
-        "--verify", is_flag=True, help="Prove the result as `verify` does, and write it only if all proofs hold."
-    )
+    @option_of(ProveOptions, "verify")
     @engine_option
     @wraps(command)
     def with_proof(verify: bool, engine: str, **others: Any) -> Any:
