@@ -490,7 +490,7 @@ def test_weights_that_hold_the_new_name_already(cli: CommandLine) -> None:
         (["-", "-"], "only one of NET and WEIGHTS can come from stdin"),
         (["net.prototxt", "-"], "say with -w"),
         (["net.prototxt", "net.caffemodel", "-o", "-", "-w", "-"], "only one of -o and -w can go to stdout"),
-        (["net.prototxt", "-w", "new.caffemodel"], "-w needs WEIGHTS to convert"),
+        (["net.prototxt", "-w", "new.caffemodel"], "-w needs WEIGHTS"),
         (["net.prototxt", "--json", "--diff"], "choose one"),
         (["net.prototxt", "--json", "-o", "-"], "name a file"),
         (["net.prototxt", "net.caffemodel", "--diff", "-w", "-"], "name a file"),
