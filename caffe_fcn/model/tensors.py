@@ -307,11 +307,15 @@ class Columns(_Flat):
         import numpy as np
 
         width = self.last - self.first
-        first, last = (start // width, -(-stop // width)) if width else (0, 0)
-        out = np.empty((last - first, width), dtype=_NUMPY[self.dtype])
-        for row in range(first, last):
-            out[row - first] = self.of.read(row * self.columns + self.first, row * self.columns + self.last)
-        return out.reshape(-1)[start - first * width : stop - first * width]
+        out = np.empty(stop - start, dtype=_NUMPY[self.dtype])
+        done = start
+        while done < stop:
+            row, place = divmod(done, width)
+            count = min(width - place, stop - done)
+            begin = row * self.columns + self.first + place
+            out[done - start : done - start + count] = self.of.read(begin, begin + count)
+            done += count
+        return out
 
 
 @dataclass(frozen=True, repr=False)

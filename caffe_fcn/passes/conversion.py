@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from caffe_fcn.errors import SurgeryError
@@ -16,6 +16,8 @@ from caffe_fcn.net.source import SourceNet
 from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
+from caffe_fcn.passes.convolutionalize.survey import matches
+from caffe_fcn.passes.cut import cut
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.planning import Plan, planned, planned_for
 from caffe_fcn.passes.resize import resize
@@ -54,12 +56,17 @@ class ConversionPlan(Plan):
         return [change for change in self.changes if isinstance(change, ToConvolution)]
 
     @property
+    def new_names(self) -> Mapping[str, str]:
+        """Old to new names of layers; of a layer that was cut, those of its parts."""
+        return next(each for each in self.results if not each.decision.of_kind("cut")).decision.new_names
+
+    @property
     def outputs(self) -> dict[str, Shape]:
         """Where an input size was asked for: the shapes that the outputs then have, by blob name."""
         phases = [(graph, self.model.shapes[phase].blobs) for phase, graph in self.model.graphs.items()]
         made = [
             {blob.name: shape for blob in graph.outputs if isinstance(shape := blobs[blob], tuple)}
-            for graph, blobs in (phases if len(self.results) > 1 else ())
+            for graph, blobs in (phases if self.of_kind("input_size") else ())
         ]
         return {name: shape for each in reversed(made) for name, shape in each.items()}
 
@@ -80,14 +87,26 @@ def _resizes(settings: Settings) -> bool:
 
 def _passes(settings: Settings) -> Callable[[Model], Iterator[Result]]:
     def passes(model: Model) -> Iterator[Result]:
-        converted = convolutionalize(model, settings.options, resized=_resizes(settings))
+        converted = _converted(model, settings)
         if settings.strict:
-            _check_strict(model, converted.left_alone)
-        yield converted
+            _check_strict(model, converted[-1].left_alone)
+        yield from converted
         if settings.input_size:
-            yield resize(converted.model, settings.input_size)
+            yield resize(converted[-1].model, settings.input_size)
 
     return passes
+
+
+def _converted(before: Model, settings: Settings) -> list[Result]:
+    """BEFORE converted; with InnerProducts over maps of different grids cut first, if they can be converted then."""
+    options, resized = settings.options, _resizes(settings)
+    apart = cut(before, lambda name: not options.only and not matches(name, options.skip))
+    if apart.changes:
+        made = convolutionalize(apart.model, options, resized=resized)
+        new = {name for change in apart.decision.of_kind("cut") for name in change.document()["into"]}
+        if new <= {change.layer for change in made.decision.of_kind("converted")}:
+            return [apart, made]
+    return [convolutionalize(before, options, resized=resized)]
 
 
 def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:

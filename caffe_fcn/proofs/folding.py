@@ -1,8 +1,10 @@
-"""The original of a folded twin, folded as well: what the layers and the weights of the twin are compared with.
+"""The original of a folded twin, folded as well: what the layers and the weights of the twin are compared with. So is
+that of a twin with InnerProducts that were cut at the joints of their columns.
 
-Files do not say what was done to a net. That a twin was folded shows in what it lacks: layers that scale and shift.
-Then the pass decides on the original once more, and the twin has to be what it makes, but for rounding. Its arithmetic
-is not taken on trust: the answers of the twin are compared with those of the original itself.
+Files do not say what was done to a net. That a twin was folded shows in what it lacks: layers that scale and shift;
+that something was cut, in sums that the original has not. Then the pass decides on the original once more, and the twin
+has to be what it makes, but for rounding. Its arithmetic is not taken on trust: the answers of the twin are compared
+with those of the original itself.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from caffe_fcn.model.tensors import stored
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.alone import alone
+from caffe_fcn.passes.cut import cut
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.affine import AFFINE
 from caffe_fcn.passes.splitting import find_splits, split_batch_norms
@@ -24,6 +27,27 @@ from caffe_fcn.proofs.weights import Side
 
 
 def folded(model: Model, original: Side, twin: Side) -> Side | None:
+    """MODEL, which is ORIGINAL, folded or cut; None where TWIN does not lack what folds nor has more sums, or where
+    nothing of MODEL folds or is cut."""
+    made = _fold(model, original, twin)
+    new = model if made is None else made.model
+    phases = new.graphs.keys() & twin.graphs.keys()
+    if any(_sums(new.graphs[phase]) < _sums(twin.graphs[phase]) for phase in phases):
+        made = cut(new)
+        made = made if made.changes or new is not model else None
+    if made is None or model.weights is None:
+        return None
+    filled = {
+        supply.node.name: tuple(stored(model.weights.source, blob) for blob in supply.blobs)
+        for supply in model.supplies
+        if supply.lack is None
+    }
+    return original._replace(
+        graphs=made.model.graphs, shapes=made.model.shapes, tensors={**filled, **made.model.tensors}
+    )
+
+
+def _fold(model: Model, original: Side, twin: Side) -> Result | None:
     """MODEL, which is ORIGINAL, folded; None where TWIN does not lack what folds, or where nothing of it folds."""
     apart, other = alike(original, twin)
     phases = apart.graphs.keys() & other.graphs.keys()
@@ -33,17 +57,12 @@ def folded(model: Model, original: Side, twin: Side) -> Side | None:
         made = _folded(model, twin)
     except (NetError, SurgeryError):
         return None
-    if made is None or not made.decision.of_kind("into"):
-        return None
-    assert model.weights is not None
-    filled = {
-        supply.node.name: tuple(stored(model.weights.source, blob) for blob in supply.blobs)
-        for supply in model.supplies
-        if supply.lack is None
-    }
-    return original._replace(
-        graphs=made.model.graphs, shapes=made.model.shapes, tensors={**filled, **made.model.tensors}
-    )
+    return made if made is not None and made.decision.of_kind("into") else None
+
+
+def _sums(graph: Graph) -> int:
+    """How many layers of GRAPH join blobs value by value."""
+    return sum(node.type == "Eltwise" for node in graph.nodes)
 
 
 def _many(graph: Graph) -> int:

@@ -114,7 +114,7 @@ class _Work:
     """Both nets, made ready as far as the proofs need them.
 
     MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
-    COMPARED is what the layers and weights of the twin are held against: the original, folded where the twin is.
+    COMPARED is what the layers and weights of the twin are held against: the original, folded or cut where the twin is.
     """
 
     def __init__(

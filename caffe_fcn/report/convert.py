@@ -9,6 +9,9 @@ from caffe_fcn.model.changes import Change
 from caffe_fcn.passes.conversion import ConversionPlan
 from caffe_fcn.report.rewriting import documented, table, told
 
+_KINDS = ("converted", "cut", "pooling", "dropped")
+"""The kinds of changes of which the document has a list."""
+
 
 def lines(plan: ConversionPlan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
     """The report for people, safe to print whatever the model calls its layers: every layer that changed and how, what
@@ -22,7 +25,7 @@ def document(
     """The same for programs; VERIFICATION is what was proven, where that was asked for."""
     resized = plan.of_kind("input_size")
     changes = {
-        **{kind: [change.document() for change in plan.of_kind(kind)] for kind in ("converted", "pooling", "dropped")},
+        **{kind: [change.document() for change in plan.of_kind(kind)] for kind in _KINDS},
         "output_shapes": {name: list(shape) for name, shape in plan.outputs.items()},
         "input_size": resized[0].document()["input_size"] if resized else None,
     }

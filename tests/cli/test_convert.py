@@ -294,6 +294,7 @@ def test_json_says_what_was_done(lenet: CommandLine) -> None:
                 "reordered": False,
             },
         ],
+        "cut": [],
         "pooling": [],
         "dropped": [],
         "left_alone": [],

@@ -197,6 +197,7 @@ def test_the_document_of_a_conversion() -> None:
                 "reordered": False,
             },
         ],
+        "cut": [],
         "pooling": [{"layer": "pool", "kernel": [4, 4]}],
         "dropped": [{"layer": "flat", "type": "Flatten"}],
         "left_alone": [
