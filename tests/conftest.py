@@ -11,9 +11,13 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.paths import CORPUS
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # The tests start the program hundreds of times, which takes three times as long where nothing compiled is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -56,7 +56,7 @@ def test_names_that_are_not_utf_8_survive(cli: CommandLine) -> None:
 
 
 @pytest.mark.thorough
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
 def test_what_a_shell_quotes_is_read_back(cli: CommandLine, wanted: list[str]) -> None:
     (cli.path / "list").write_bytes(" ".join(map(shlex.quote, wanted)).encode())

@@ -64,7 +64,7 @@ LINES = st.lists(st.sampled_from(["a: 1", "b {", "}", "", "# c", "\t\r", "c: 'x'
 
 @pytest.mark.thorough
 @given(LINES, st.sampled_from(["", "\n", "# no newline here"]), randoms())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_applying_the_diff_gives_the_edited_text(lines: list[str], end: str, random: Random) -> None:
     document = parse("# " + "\n# ".join(lines) + end)
     edits = text_edits(random, document.text)
@@ -79,7 +79,7 @@ def test_applying_the_diff_gives_the_edited_text(lines: list[str], end: str, ran
 
 @pytest.mark.thorough
 @given(randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_it_is_the_diff_that_any_other_tool_makes(random: Random) -> None:
     """On lines that all differ there is one best diff."""
     lines = [f"a: {number}\n" for number in range(random.randrange(40))]

@@ -41,13 +41,13 @@ def check_any(text: str) -> None:
 
 
 @given(st.text(ALPHABET, max_size=40))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_text_is_read_or_refused(text: str) -> None:
     check_any(text)
 
 
 @given(prototxts(), randoms())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_damaged_text_is_read_or_refused(text: str, random: Random) -> None:
     at = random.randrange(len(text) + 1)
     check_any(text[:at] + random.choice(["", "{", "}", '"', "'", ":", "\n", "\\", "["]) + text[at + 1 :])

@@ -47,7 +47,7 @@ def failure(text: str | bytes) -> tuple[int, int, str, str, str]:
 
 @pytest.mark.thorough
 @given(prototxts())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_is_read_is_what_is_written(text: str) -> None:
     document = parse(text)
     assert str(document) == text
@@ -58,7 +58,7 @@ def test_what_is_read_is_what_is_written(text: str) -> None:
 
 @pytest.mark.thorough
 @given(st.binary(max_size=200).filter(lambda data: b"\0" not in data))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_in_a_comment_survive(data: bytes) -> None:
     data = b"name: 'x' # " + data.replace(b"\n", b"\n#") + b"\n"
     assert bytes(parse(data)) == data
@@ -66,7 +66,7 @@ def test_any_bytes_in_a_comment_survive(data: bytes) -> None:
 
 @pytest.mark.thorough
 @given(prototxts())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_node_points_at_what_it_is(text: str) -> None:
     document = parse(text)
 
@@ -287,7 +287,7 @@ def test_control_characters_never_reach_a_terminal(char: str) -> None:
 
 @pytest.mark.thorough
 @given(prototxts(), randoms())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_edits_change_what_they_name_and_nothing_else(text: str, random: Random) -> None:
     document = parse(text)
     edits = tree_edits(random, document.root)
@@ -328,7 +328,7 @@ def test_the_edited_document_keeps_the_name_and_is_parsed() -> None:
 
 @pytest.mark.thorough
 @given(prototxts(), randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_positions_count_lines_and_columns_from_one(text: str, random: Random) -> None:
     offset = random.randrange(len(text) + 1)
     before = text[:offset]

@@ -390,7 +390,7 @@ def test_a_comment_that_stays_swallows_nothing(text: str) -> None:
 
 @pytest.mark.thorough
 @given(nets(), randoms())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_text_reads_as_the_changed_net(net_and_text: tuple[Any, str], random: Random) -> None:
     new, text = net_and_text
     document = parse(text)
@@ -405,7 +405,7 @@ def test_the_text_reads_as_the_changed_net(net_and_text: tuple[Any, str], random
 
 @pytest.mark.thorough
 @given(nets())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_change_gives_no_edits(net_and_text: tuple[Any, str]) -> None:
     net, text = net_and_text
     assert reconcile(parse(text), net, net) == []
@@ -414,14 +414,14 @@ def test_no_change_gives_no_edits(net_and_text: tuple[Any, str]) -> None:
 
 @pytest.mark.thorough
 @given(nets(), nets())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_net_becomes_any_other(one: tuple[Any, str], other: tuple[Any, str]) -> None:
     reconciled(parse(one[1]), other[0])
 
 
 @pytest.mark.thorough
 @given(nets(), randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_layers_that_do_not_change_stay_as_they_are_written(net_and_text: tuple[Any, str], random: Random) -> None:
     _, text = net_and_text
     document = parse(text)

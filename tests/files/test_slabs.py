@@ -13,7 +13,7 @@ from caffe_fcn.files.slabs import reads, slabs
 SIZES = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), max_size=4)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(axes=SIZES, limit=st.integers(1, 40), chunked=st.booleans())
 def test_slabs_make_up_the_array_in_order(axes: list[tuple[int, int]], limit: int, chunked: bool) -> None:
     shape, chunks = tuple(extent for extent, _ in axes), tuple(chunk for _, chunk in axes)
@@ -26,7 +26,7 @@ def test_slabs_make_up_the_array_in_order(axes: list[tuple[int, int]], limit: in
 
 
 @pytest.mark.thorough
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(axes=SIZES, limit=st.integers(1, 40))
 def test_reads_are_how_often_a_chunk_is_needed(axes: list[tuple[int, int]], limit: int) -> None:
     shape, chunks = tuple(extent for extent, _ in axes), tuple(chunk for _, chunk in axes)

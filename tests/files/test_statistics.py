@@ -99,7 +99,7 @@ def test_whole_numbers(tmp_path: Path, kind: int, dtype: str) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.floats(width=32) | st.sampled_from([0.0, math.nan, math.inf]), min_size=1, max_size=40),
     block=st.integers(1, 41),

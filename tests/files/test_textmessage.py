@@ -46,7 +46,7 @@ def failure(text: str | bytes, message: str = "NetParameter") -> str:
 
 @pytest.mark.thorough
 @given(nets())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_net_reads_as_it_was_spelled(net_and_text: tuple[Any, str]) -> None:
     net, text = net_and_text
     assert regular(text, "NetParameter") == net
@@ -54,7 +54,7 @@ def test_a_net_reads_as_it_was_spelled(net_and_text: tuple[Any, str]) -> None:
 
 @pytest.mark.thorough
 @given(nets())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_it_reads_as_protobuf_reads_it(net_and_text: tuple[Any, str]) -> None:
     _, text = net_and_text
     text = text.removeprefix("\ufeff")
@@ -63,7 +63,7 @@ def test_it_reads_as_protobuf_reads_it(net_and_text: tuple[Any, str]) -> None:
 
 @pytest.mark.thorough
 @given(prototxts())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_has_a_message_or_a_located_error(text: str) -> None:
     try:
         typed(text)
@@ -429,7 +429,7 @@ def test_bytes_that_are_no_text_can_be_printed_in_an_error() -> None:
 
 @pytest.mark.thorough
 @given(st.sampled_from(["name", "layer", "input_dim", "force_backward", "state", "colour"]), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_value_for_any_field_is_read_or_refused(name: str, data: st.DataObject) -> None:
     value = data.draw(st.text(st.sampled_from([*"ab01-.xeEfF\"'\\#\n {}[],<>", "\udcff", "\u00e9"]), max_size=12))
     try:

@@ -129,7 +129,7 @@ def test_how_often_a_mean_field_multiplies_is_not_known() -> None:
     assert (cost.macs, cost.parameters) == (None, 12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kernel=st.integers(1, 3),
     stride=st.integers(1, 3),
@@ -150,7 +150,7 @@ def test_one_multiplication_at_a_time(
     assert cost.macs == counted
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(batch=st.integers(2, 9))
 def test_all_but_the_parameters_grows_with_the_batch(batch: int) -> None:
     graph = graph_of((ROOT / "models" / "lenet.prototxt").read_text())

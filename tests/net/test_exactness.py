@@ -222,7 +222,7 @@ Step: TypeAlias = tuple[str, int, int, int]
 STEPS = st.tuples(st.sampled_from(list(KINDS)), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
 
 
-RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+RELAXED = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def stacked(names: str, bottom: str, steps: Sequence[Step]) -> tuple[str, str]:

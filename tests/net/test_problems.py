@@ -425,7 +425,7 @@ def test_strictly_notes_are_errors_in_the_order_of_the_text() -> None:
 
 
 @pytest.mark.thorough
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.sampled_from("{}[]:\"'#\n\\0-. aé\0")), max_size=4),
     st.sampled_from([NET, V0.replace("KERNEL", "3"), V1.replace("KERNEL", "3"), SOLVER]),

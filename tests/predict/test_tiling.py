@@ -133,7 +133,7 @@ def nets(draw: st.DrawFn) -> str:
     return text + conv("score", bottom, 2, 1)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(nets(), SIZES, SIZES, st.integers(0, 50))
 def test_tiles_make_the_map_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory, text: str, high: int, wide: int, more: int

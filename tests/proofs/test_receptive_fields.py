@@ -264,21 +264,21 @@ RELAXED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
 @pytest.mark.thorough
-@settings(max_examples=100, deadline=None, suppress_health_check=RELAXED)
+@settings(max_examples=100, suppress_health_check=RELAXED)
 @given(encoders_and_decoders())
 def test_no_pixel_outside_its_window_changes_a_cell(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     examine(text, tmp_path_factory.mktemp("net"), tight=False)
 
 
 @pytest.mark.thorough
-@settings(max_examples=60, deadline=None, suppress_health_check=RELAXED)
+@settings(max_examples=60, suppress_health_check=RELAXED)
 @given(encoders_and_decoders(plain=True))
 def test_all_pixels_in_its_window_change_a_cell(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     examine(text, tmp_path_factory.mktemp("net"), tight=True)
 
 
 @pytest.mark.thorough
-@settings(max_examples=50, deadline=None, suppress_health_check=RELAXED)
+@settings(max_examples=50, suppress_health_check=RELAXED)
 @given(encoders_and_decoders(whole=True))
 def test_a_cell_behind_a_layer_that_looks_along_an_axis_sees_all_of_it(
     tmp_path_factory: pytest.TempPathFactory, text: str

@@ -98,7 +98,7 @@ def test_a_table_without_rows_has_its_titles() -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=st.lists(
         st.tuples(st.text("ab/_ ×é漢", max_size=30), st.text("ab, ", max_size=40), st.integers(0, 10**15)), max_size=6
