@@ -144,6 +144,8 @@ FILES: dict[str, Callable[[Path], None]] = {
     "old.prototxt": _copy("upgrades", "v1_deploy.in.prototxt"),
     "fork.prototxt": _copy("..", "cases", "bn_fork.prototxt"),
     "fork.caffemodel": _copy("..", "cases", "bn_fork.caffemodel"),
+    "resnet.prototxt": _copy("folds", "residual", "net.prototxt"),
+    "resnet.caffemodel": _copy("folds", "residual", "net.caffemodel"),
     "old.caffemodel": _copy("conversions", "lenet", "variants", "v1.caffemodel"),
     "cat.jpg": _picture,
     "street.png": _picture,

@@ -28,15 +28,17 @@ from caffe_fcn.model.writing import write_model
 from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.passes.conversion import ConversionPlan, plan_model, settings_of
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
-from caffe_fcn.passes.fold import fold
+from caffe_fcn.passes.folding import FoldPlan
+from caffe_fcn.passes.folding import plan_model as plan_fold
 from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.passes.planning import Plan, planned_for
+from caffe_fcn.passes.planning import Plan
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
 from caffe_fcn.proofs.options import VerifyOptions
 from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.proofs.verify import verify as prove
 from caffe_fcn.report.convert import document
+from caffe_fcn.report.fold import document as fold_document
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -132,11 +134,14 @@ class Net:
         return self.model.source.diff(self.model.text_edits, new_name)
 
     def report(self) -> dict[str, Any]:
-        """The conversion, as `caffe-fcn convert --json --dry-run` prints it. Raises SurgeryError where there was
-        none."""
-        if not isinstance(self._plan, ConversionPlan):
-            raise SurgeryError(source=self.name, expected="a net made by convolutionalize", found="another one")
-        return document(self._plan, {"net": None, "weights": None}, dry_run=True)
+        """How it was made, as `caffe-fcn convert --json --dry-run` or `caffe-fcn fold` prints it. Raises SurgeryError
+        where it was not."""
+        nowhere: dict[str, str | None] = {"net": None, "weights": None}
+        if isinstance(self._plan, ConversionPlan):
+            return document(self._plan, nowhere, dry_run=True)
+        if isinstance(self._plan, FoldPlan):
+            return fold_document(self._plan, nowhere, dry_run=True)
+        raise SurgeryError(source=self.name, expected="a net made by convolutionalize or fold", found="another one")
 
     # ---- What can be made of it ----
 
@@ -175,10 +180,10 @@ class Net:
         """The net with what scales and shifts (BatchNorm, Scale, Bias, affine Power) folded into the weights before it,
         and without what does nothing (Dropout, Split). Nothing is written.
 
-        It gives the same output, within rounding, in less time and memory. Raises SurgeryError for a file that holds
-        several nets: say which phase is meant when it is opened.
+        It gives the same output, within rounding, in less time and memory. Where a phase was named when the file was
+        opened, the layers of others are left out; a file that holds nets of several phases is else a SurgeryError.
         """
-        plan = planned_for(self.model, lambda model: [fold(model)])
+        plan = plan_fold(self.model)
         return Net(plan.model, plan)
 
     @checked(WriteOptions)

@@ -113,7 +113,10 @@ def _rewriting(options: ConvertOptions, selection: Selection) -> Rewriting:
 
     settings = conversion.settings_of(options, selection)
     return Rewriting(
-        lambda source, weights: conversion.plan(source, weights, settings), selection, report, ending="_fcn"
+        plan=lambda source, weights: conversion.plan(source, weights, settings),
+        selection=selection,
+        report=report,
+        ending="_fcn",
     )
 
 

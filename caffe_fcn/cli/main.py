@@ -29,6 +29,7 @@ _COMMANDS = {
     "check": "Tell what is wrong with prototxts.",
     "convert": "Make nets fully convolutional.",
     "export": "Write nets as ONNX.",
+    "fold": "Fold what scales and shifts into the weights before it.",
     "inspect": "Show nets and weights layer by layer.",
     "run": "Run nets on pictures: top classes, dense maps.",
     "upgrade": "Bring old files into the current format.",

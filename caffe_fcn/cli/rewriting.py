@@ -203,7 +203,7 @@ def rewrite_files(
     and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
     from caffe_fcn.files.atomic import check_outputs
 
-    verifier = _verifier(source, weights, files, rewriting.selection, verify) if verify else None
+    verifier = _verifier(source, weights, files, rewriting, verify) if verify else None
     if not manner.dry_run:
         check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
     decided = rewriting.plan(source, weights)
@@ -215,7 +215,7 @@ def rewrite_files(
 
 
 def _verifier(
-    source: SourceNet, weights: WeightFile | None, files: Files, selection: Selection, engine: str
+    source: SourceNet, weights: WeightFile | None, files: Files, rewriting: Rewriting, engine: str
 ) -> Verifier:
     from caffe_fcn.errors import SurgeryError
     from caffe_fcn.report.verifier import Verifier
@@ -224,7 +224,7 @@ def _verifier(
         raise SurgeryError(
             "--verify needs weights, found none", source=source.name, hint="give them, or leave --verify out"
         )
-    return Verifier(source, weights, (files.out, files.out_weights), selection, engine)
+    return Verifier(source, weights, (files.out, files.out_weights), rewriting.selection, engine)
 
 
 def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:

@@ -15,7 +15,9 @@ from tests.cli.conftest import CommandLine
 from tests.passes.nets import data, fc, layer
 from tests.paths import GOLDEN, ROOT
 
-SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("convert", "check")}
+SCHEMAS = {
+    name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("convert", "check", "fold")
+}
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))
 POOL = layer("pool", "Pooling", "data", params="pooling_param { pool: AVE global_pooling: true }")
 FULL = (
@@ -153,6 +155,38 @@ def test_the_documents_of_the_library(cli: CommandLine) -> None:
     check("convert", caffe_fcn.open("net.prototxt").convolutionalize().report())
 
 
+# ---- fold ----
+
+FOLDED = (
+    data(shape="1 2 6 6")
+    + layer("drop", "Dropout", "data")
+    + fc("fc1", "drop", 3, "bias_term: false")
+    + layer("bias", "Bias", "fc1", params="include { phase: TEST }")
+    + layer("bn", "BatchNorm", "data")
+    + layer("loss", "EuclideanLoss", "bias bn", params="include { phase: TRAIN }")
+)
+"""A net of which every list in the document tells something, but those on weights."""
+
+
+def folded(cli: CommandLine) -> Any:
+    cli.write(net=FOLDED + layer("n", "Normalize", "data"))
+    document = cli.run("fold", "net.prototxt", "--phase", "test", "--json").document
+    empty = [key for key, value in document.items() if value in (None, [], {})]
+    assert empty == ["weights", "missing_weights", "copied_layers", "verification"]
+    return document
+
+
+def test_a_fold_with_everything_in_it(cli: CommandLine) -> None:
+    check("fold", folded(cli))
+
+
+@pytest.mark.parametrize("case", ["dropout", "preactivation"])
+def test_folds_that_are_verified(cli: CommandLine, case: str) -> None:
+    files = [GOLDEN / "folds" / case / name for name in ("net.prototxt", "net.caffemodel")]
+    document = cli.run("fold", *files, "-o", "a", "-w", "b", "--json", "--verify").document
+    assert check("fold", document)["verification"]["holds"]
+
+
 # ---- check ----
 
 
@@ -185,7 +219,7 @@ def documents(cli: CommandLine) -> dict[str, Any]:
     cli.write(net=FULL + fc("b", "nowhere", 3) + layer("n", "Normalize", "data"))
     found = cli.run("check", "net.prototxt", "--json").document
     assert found[0]["errors"] and found[0]["notes"]
-    return {"convert": [full(cli), {"net": "x", "error": "y"}], "check": found}
+    return {"convert": [full(cli), {"net": "x", "error": "y"}], "check": found, "fold": folded(cli)}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -276,9 +276,7 @@ def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: p
     monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
     result = cli.convert(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b", "--verify")
     assert (result.code, result.out, cli.names) == (1, b"", set())
-    told = (
-        "caffe-fcn: a: the converted net is not the original's twin: weights fails: a weight went astray; nothing was"
-    )
+    told = "caffe-fcn: a: the new net is not the original's twin: weights fails: a weight went astray; nothing was"
     assert result.err.startswith(told)
 
 

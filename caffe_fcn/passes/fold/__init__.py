@@ -42,7 +42,8 @@ def fold(model: Model) -> Result:
     before, after = ([blob.name for blob in each.graph.outputs] for each in (model, made.model))
     if sorted(before) != sorted(after):
         raise SurgeryError(
-            f"{model.source.name}: folded, the net would have the outputs {', '.join(after)}, not {', '.join(before)}",
+            f"folded, the net would have the outputs {', '.join(after)}, not {', '.join(before)}",
+            source=model.source.name,
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
     return made
