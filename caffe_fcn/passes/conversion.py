@@ -115,5 +115,6 @@ def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:
     if left:
         reasons = "; ".join(f"{entry.layer}: {entry.reason}" for entry in left)
         raise SurgeryError(
-            f"{model.source.name}: {option('strict', True)}, and not every InnerProduct can be converted: {reasons}"
+            f"{option('strict', True)}, and not every InnerProduct can be converted: {reasons}",
+            source=model.source.name,
         )

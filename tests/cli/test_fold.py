@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,10 @@ def test_what_is_verified_is_the_same_function(residual: CommandLine) -> None:
 def test_nothing_is_written_that_is_another_function(residual: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     from caffe_fcn.passes.fold import affine
 
-    monkeypatch.setattr(affine, "_normalized", lambda slope, shift, mean, variance, _eps: (slope + 0 * variance, shift))
+    def wrong(slope: float, shift: float, mean: Any, variance: Any, _eps: float) -> affine.Numbers:
+        return affine.Numbers(slope + 0 * variance, shift + 0 * variance, abs(mean))
+
+    monkeypatch.setattr(affine, "_normalized", wrong)
     before = listing(residual.path)
     result = residual.run("fold", "net.prototxt", "net.caffemodel", "--verify")
     assert result.code == 1 and "same size fails" in result.err

@@ -96,7 +96,7 @@ def _check_asked(model: Model, options: Options) -> None:
         if not any(matches(name, (pattern,)) for name in names):
             there = ", ".join(sorted(names)) or "none"
             raise SurgeryError(
-                f"{model.source.name}: no InnerProduct is called {pattern!r}", hint=f"the net has: {there}"
+                f"no InnerProduct is called {pattern!r}", source=model.source.name, hint=f"the net has: {there}"
             )
 
 
@@ -123,14 +123,17 @@ def _check_names(model: Model, decision: Decision) -> None:
     for old, new in decision.new_names.items():
         if old in model.tensors and new in model.tensors and new not in decision.new_names:
             raise WeightsError(
-                f"{model.weights.path}: {old!r} would become {new!r}, a layer that it holds already",
+                f"{old!r} would become {new!r}, a layer that it holds already",
+                source=model.weights.path,
                 hint=advise("choose another name with ", Option("suffix"), " or ", Option("rename")),
             )
     wanted = {change.layer for change in decision.of_kind("converted")}
     lacking = [supply for supply in model.supplies if supply.lack and supply.node.name in wanted]
     if wanted and len(lacking) == len(wanted):
         raise WeightsError(
-            f"{model.weights.path}: holds no weights for {words_of(lacking)}", hint="nothing else is to be converted"
+            f"holds no weights for {words_of(lacking)}",
+            source=model.weights.path,
+            hint="nothing else is to be converted",
         )
 
 
