@@ -17,7 +17,7 @@ import caffe_fcn
 from caffe_fcn.cli.main import app, options_of
 from caffe_fcn.errors import CaffeFcnError, PictureError, SurgeryError
 from caffe_fcn.predict.images.picture import _check_size
-from caffe_fcn.predict.pyramid import check_pixels
+from caffe_fcn.predict.resizing import check_pixels
 from caffe_fcn.wording import KEYWORDS, Value, as_command, command, offered, option
 from tests.paths import GOLDEN, ROOT
 

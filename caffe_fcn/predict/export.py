@@ -24,7 +24,7 @@ from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.predict.labels import read_labels
 from caffe_fcn.predict.means import Mean, read_mean
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions
-from caffe_fcn.predict.preprocessing import mean_stated, transform_of
+from caffe_fcn.predict.preprocessing import mean_stated, stated_notes, transform_of
 from caffe_fcn.wording import Option, advise, option
 
 _COLOURS = 3
@@ -212,17 +212,8 @@ def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: ExportSe
                 f"layer {node.name!r} ({node.type}) is now the input {blob.name!r}; what it reads, and does to that, "
                 "is not in the file"
             )
-    stated = transform_of(scope.graph)
-    if stated is not None and asked.mean is None and stated.means:
-        shown = ", ".join(f"{value:g}" for value in stated.means)
-        yield f"the mean {shown} is that of layer {stated.layer!r}; choose another with {option('mean')}"
-    elif stated is not None and asked.mean is None and stated.mean_file:
-        yield (
-            f"layer {stated.layer!r} subtracts the mean in {stated.mean_file!r}, which is not in the file; "
-            f"see {option('mean')}"
-        )
-    if stated is not None and asked.scale is None and stated.scale != 1:
-        yield f"the scale {stated.scale:g} is that of layer {stated.layer!r}; choose another with {option('scale')}"
+    if stated := transform_of(scope.graph):
+        yield from stated_notes(stated, asked.mean, asked.scale)
     if asked.mean is not None and asked.mean.is_image:
         shown = show(asked.mean.values.shape)
         yield f"mean {asked.mean.name}: an image of {shown} cannot be carried; the file has the means of its channels"

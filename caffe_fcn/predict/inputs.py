@@ -3,22 +3,18 @@ which are prepared as they are to be run."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from caffe_fcn.engines.protocol import Array, ShapedNet
-from caffe_fcn.errors import EngineError
-from caffe_fcn.files.reading import reading
+from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import choose_scope
-from caffe_fcn.predict.crops import resampled
+from caffe_fcn.predict.images.npy import npy_array
 from caffe_fcn.predict.images.picture import Box, open_picture
 from caffe_fcn.predict.means import read_mean, whole
 from caffe_fcn.predict.options import PreparationOptions
 from caffe_fcn.predict.preprocessing import Preprocessing, transform_of, with_defaults
-
-_KINDS = "fiub"
-"""Floating point, integers, and truth values."""
+from caffe_fcn.predict.resizing import resampled
 
 
 def read_inputs(
@@ -64,28 +60,13 @@ def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
     return steps.blob(picture.read(box), box, whole(size))
 
 
-def read_array(path: str | os.PathLike[str]) -> Array:
-    """The array in the .npy file at PATH as float32. Raises EngineError where it is none of finite numbers; OSError
+def read_array(path: str) -> Array:
+    """The array in the .npy file at PATH as float32. Raises PictureError where it is none of finite numbers; OSError
     where it cannot be read."""
     import numpy as np
 
-    try:
-        with reading(path) as file:
-            array = np.load(file, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # numpy has Python parse the header, which fails in many ways, and believes its shape
-        reason = " ".join(str(error).split())[:120]
-        raise EngineError(
-            source=os.fspath(path), expected="an array in a .npy file", found=f"none ({reason})"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise EngineError(source=os.fspath(path), expected="one array in a .npy file", found="an archive of them")
-    if array.dtype.kind not in _KINDS or not array.size:
-        raise EngineError(
-            source=os.fspath(path), expected="an array of numbers", found=f"{array.size} of {array.dtype}"
-        )
-    numbers: Array = array.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        raise EngineError(source=os.fspath(path), expected="finite numbers", found="NaN or infinity")
+    numbers: Array = npy_array(path).astype(np.float32)
+    if not numbers.size or not np.isfinite(numbers).all():
+        found = "NaN or infinity" if numbers.size else "none"
+        raise PictureError(source=path, expected="finite numbers", found=found)
     return numbers

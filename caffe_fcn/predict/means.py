@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import os
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.predict.images.npy import MAGIC, npy_array
 from caffe_fcn.predict.images.picture import Box
 
 if TYPE_CHECKING:
@@ -188,33 +188,15 @@ def _file(path: str) -> NDArray[Any]:
     if size > _MOST_BYTES:
         raise PictureError(source=path, role="mean", expected=f"at most {_MOST_BYTES:,} bytes", found=f"{size:,}")
     with reading(path) as file:
-        start = file.read(6)
-    values = _npy(path) if start == b"\x93NUMPY" else _binaryproto(path)
-    if values.dtype.kind not in "buif" or not 1 <= values.ndim <= _IMAGE + 1 or 0 in values.shape:
+        start = file.read(len(MAGIC))
+    values = npy_array(path, "mean") if start == MAGIC else _binaryproto(path)
+    if not 1 <= values.ndim <= _IMAGE + 1 or 0 in values.shape:
         raise PictureError(
             source=path, role="mean", expected="numbers, C or C×H×W", found=f"{values.dtype}, {show(values.shape)}"
         )
     if values.ndim == _IMAGE + 1 and values.shape[0] != 1:
         raise PictureError(source=path, role="mean", expected="one image", found=f"{values.shape[0]}")
     return values
-
-
-def _npy(path: str) -> NDArray[Any]:
-    """The array in the .npy at PATH."""
-    import numpy as np
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return np.array(np.lib.format.open_memmap(path, mode="r"))  # checks the header against the file's size
-    except OSError as error:
-        error.filename = path
-        raise
-    except Exception as error:  # numpy has Python parse the header, which fails in many ways
-        reason = " ".join(str(error).split())[:80]
-        raise PictureError(
-            source=path, role="mean", expected="an array in .npy", found=f"a damaged file ({reason})"
-        ) from error
 
 
 def _binaryproto(path: str) -> NDArray[Any]:

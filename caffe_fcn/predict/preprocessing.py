@@ -120,17 +120,22 @@ def with_defaults(
     No file that a net names is opened.
     """
     stated = transform or Transform("")
+    notes = stated_notes(stated, mean, scale)
+    if mean is None and stated.means:
+        mean = mean_stated(stated)
+    return Preprocessing(mean, stated.scale if scale is None else scale, rgb), notes
+
+
+def stated_notes(stated: Transform, mean: Mean | None, scale: float | None) -> tuple[str, ...]:
+    """What to tell of the mean and the scale that a net has STATED, where MEAN and SCALE are not given."""
     layer = f"layer {printable(stated.layer)!r}"
     notes = []
     if mean is None and stated.means:
         text = ",".join(f"{value:.6g}" for value in stated.means)
-        mean = mean_stated(stated)
-        notes.append(f"{layer} subtracts the mean {text}, and so does this; choose another with {option('mean')}")
+        notes.append(f"the mean {text} is that of {layer}; choose another with {option('mean')}")
     elif mean is None and stated.mean_file:
         name = printable(stated.mean_file, 80)
         notes.append(f"{layer} subtracts the mean in {name!r}, which was not opened; give it with {option('mean')}")
     if scale is None and stated.scale != 1:
-        notes.append(
-            f"{layer} multiplies by {stated.scale:.6g}, and so does this; choose another with {option('scale')}"
-        )
-    return Preprocessing(mean, stated.scale if scale is None else scale, rgb), tuple(notes)
+        notes.append(f"the scale {stated.scale:.6g} is that of {layer}; choose another with {option('scale')}")
+    return tuple(notes)

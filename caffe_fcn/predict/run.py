@@ -22,7 +22,7 @@ from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.predict.cells import Cells
-from caffe_fcn.predict.crops import Crop, center, frame_of, resampled, shorter_side, ten
+from caffe_fcn.predict.crops import Crop, center, frame_of, ten
 from caffe_fcn.predict.dense import WHOLE, Tiles, check_size, dense, tiles_of
 from caffe_fcn.predict.images.picture import Picture
 from caffe_fcn.predict.labels import Labels, read_labels
@@ -32,7 +32,7 @@ from caffe_fcn.predict.options import PreparationOptions, RunOptions
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
-from caffe_fcn.predict.pyramid import resized, scaled
+from caffe_fcn.predict.resizing import resampled, resized, scaled, shorter_side
 from caffe_fcn.wording import Option, advise, option
 
 

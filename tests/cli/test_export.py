@@ -237,7 +237,7 @@ def test_a_training_net(cli: CommandLine) -> None:
     assert told["left_out"] == [{"layer": "acc", "type": "Accuracy"}]
     assert [note.partition(";")[0] for note in told["notes"]] == [
         "layer 'data' (Data) is now the input 'data'",
-        "the mean 104, 117.5, 123 is that of layer 'data'",
+        "the mean 104,117.5,123 is that of layer 'data'",
         "the scale 0.25 is that of layer 'data'",
         "weights of layers that are not in the net are left out: old",
     ]
@@ -254,7 +254,7 @@ def test_a_mean_in_a_file_that_the_net_names_is_not_opened(cli: CommandLine) -> 
     cli.write(net=trained(("fc", "InnerProduct", [(5, 192), (5,)])))
     told = document(cli, *FILES)
     assert told["metadata"]["input_mean"] is None
-    assert "layer 'data' subtracts the mean in 'm', which is not in the file; see --mean" in told["notes"]
+    assert "layer 'data' subtracts the mean in 'm', which was not opened; give it with --mean" in told["notes"]
 
 
 def test_an_image_of_the_mean_is_carried_as_the_means_of_its_channels(cli: CommandLine) -> None:

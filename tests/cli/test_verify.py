@@ -422,11 +422,11 @@ def test_weights_that_are_not_the_original_s(pair: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("array", "told"),
     [
-        (None, "expected an array in a .npy file, found none"),
+        (None, "expected an array in .npy, found a damaged file"),
         (np.zeros((3, 3)), "input 'data': expected pictures of 1×28×28, found one of 3×3; resize it"),
-        (np.array(["a"]), "expected an array of numbers, found 1 of <U1"),
+        (np.array(["a"]), "expected numbers, found the type <U1"),
         (np.full((28, 28), np.nan), "expected finite numbers, found NaN or infinity"),
-        (np.array([{}]), "expected an array in a .npy file, found none (Object arrays cannot be loaded"),
+        (np.array([{}]), "expected numbers, found Python objects"),
     ],
     ids=["none", "size", "text", "nan", "pickle"],
 )
@@ -456,7 +456,8 @@ def test_damaged_arrays(pair: CommandLine, change: Callable[[bytes], bytes]) -> 
     assert change(before) != before
     (pair.path / "x.npy").write_bytes(change(before))
     told = refused(pair, *FILES, "--image", "x.npy")
-    assert told.startswith("caffe-fcn: x.npy: expected an array in a .npy file, found none (")
+    damages = r"an array in \.npy, found a damaged file|[\d,]+ bytes of values|a shape|numbers, found the type"
+    assert re.match(rf"caffe-fcn: x\.npy: expected ({damages})", told)
 
 
 @pytest.mark.thorough

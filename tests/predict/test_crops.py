@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.source import interpret
-from caffe_fcn.predict import crops
-from caffe_fcn.predict.crops import Cropped, center, frame_of, resampled, shorter_side, ten
+from caffe_fcn.predict import resizing
+from caffe_fcn.predict.crops import Cropped, center, frame_of, ten
 from caffe_fcn.predict.images.picture import Box, HeldPicture
 from caffe_fcn.predict.means import whole
+from caffe_fcn.predict.resizing import resampled, shorter_side
 from tests.engines.nets import blobs_of, net_of, opened, weights_of
 from tests.passes.nets import data, fc, layer
 
@@ -49,7 +50,7 @@ SIZES = [((9, 12), (5, 7)), ((9, 12), (20, 31)), ((40, 30), (8, 3)), ((7, 7), (7
 
 @pytest.mark.parametrize(("old", "new"), SIZES)
 def test_the_four_nearest_pixels_count(old: tuple[int, int], new: tuple[int, int], monkeypatch: Any) -> None:
-    monkeypatch.setattr(crops, "_BAND", 50)  # a few rows at a time
+    monkeypatch.setattr(resizing, "_BAND", 50)  # a few rows at a time
     for kind in ("u1", "f4"):
         array = pixels(*old, kind)
         found = resampled(HeldPicture("x", array), new).read(Box(0, 0, *new))

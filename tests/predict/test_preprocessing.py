@@ -216,13 +216,13 @@ def test_a_file_that_is_no_mean(tmp_path: Path) -> None:
     np.save(path, np.array(["a"]))
     refused("expected numbers")
     np.save(path, np.array([object()]), allow_pickle=True)
-    refused("damaged file")
+    refused("expected numbers, found Python objects")
     np.save(path, np.array([1, np.nan]))
     refused("found NaN or infinity")
     np.save(path, np.zeros((3, 40, 40)))
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
-    refused("damaged file")
+    refused("expected 38,400 bytes of values, found 38,392; the file is incomplete")
     path.write_bytes(b"no protobuf at all")
     refused("expected a .npy or a binaryproto, found neither")
     path.write_bytes(b"")
@@ -288,8 +288,8 @@ def test_what_is_given_comes_before_what_the_net_says() -> None:
     assert steps.mean is not None and steps.mean.values.tolist() == [104, 117, 123.5]
     assert steps.scale == 0.00390625 and steps.rgb
     assert [note.partition(";")[0] for note in notes] == [
-        "layer 'data' subtracts the mean 104,117,123.5, and so does this",
-        "layer 'data' multiplies by 0.00390625, and so does this",
+        "the mean 104,117,123.5 is that of layer 'data'",
+        "the scale 0.00390625 is that of layer 'data'",
     ]
     given = mean_of(1)
     assert with_defaults(transform, given, 1.0) == (Preprocessing(given), ())

@@ -7,12 +7,12 @@ cut short under a mapping kills the process.
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.errors import PictureError
 from caffe_fcn.files.reading import reading
 from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.images.npy import npy_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,39 +66,13 @@ def read(path: str, stored: StoredPixels, rows: range, columns: range) -> NDArra
 
 def npy(path: str) -> StoredPixels:
     """Where the array in the .npy PATH lies. Raises PictureError where it is damaged, or no picture."""
-    from numpy.lib import format as numpy_format
-
-    headers = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
-    try:
-        with reading(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shape, fortran, dtype = headers[numpy_format.read_magic(file)](file)
-            offset = file.tell()
-            held = os.fstat(file.fileno()).st_size - offset
-    except OSError:
-        raise
-    except Exception as error:  # numpy has Python parse the header, which fails in many ways
-        reason = " ".join(str(error).split())[:80]
-        raise PictureError(
-            source=path, expected="an array in .npy", found=f"a damaged file ({reason})", hint="write it again"
-        ) from error
-    if dtype.kind not in "buif":
-        found = "Python objects" if dtype.hasobject else f"the type {dtype}"
-        raise PictureError(source=path, expected="pixels that are numbers", found=found)
+    offset, dtype, shape, fortran = npy_header(path)
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise PictureError(
             source=path, expected="pixels as H×W or H×W×C", found=show(shape), hint="give one picture a file"
         )
     high, wide, channels = (*shape, 1)[:3]
-    needed = high * wide * channels * dtype.itemsize
-    if held < needed:
-        raise PictureError(
-            source=path,
-            expected=f"{needed:,} bytes of pixels",
-            found=f"{held:,}",
-            hint="the file is incomplete; download it again",
-        )
-    return StoredPixels(offset, dtype.str, (high, wide, channels), bool(fortran))
+    return StoredPixels(offset, dtype, (high, wide, channels), fortran)
 
 
 def tiff(path: str, tags: Any, byte_order: str) -> StoredPixels | None:

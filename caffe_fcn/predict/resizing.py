@@ -1,0 +1,112 @@
+"""Pictures of another size, of which there are two kinds.
+
+The net's input is made as Caffe's tools make it (`resampled`): by bilinear interpolation between the centres of the
+four nearest pixels, as by OpenCV's `resize` in `convert_imageset` and by pycaffe's `resize_image`. No pixel further
+away counts, however much smaller the picture becomes. The levels of a pyramid are made by pillow's bilinear filter
+(`resized`), which takes all pixels into account where it makes a picture smaller. Bytes stay bytes in both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from caffe_fcn.errors import PictureError
+from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.images.picture import Box, HeldPicture, Picture, pillow
+from caffe_fcn.predict.options import MAX_PIXELS
+from caffe_fcn.wording import offered, option
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Size = tuple[int, int]
+
+_BILINEAR = 2
+"""pillow's number of the filter."""
+
+_BAND = 1 << 22
+"""Values that are interpolated at once."""
+
+
+def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> Picture:
+    """PICTURE with the height and width SIZE. Raises PictureError, also where that is more than MAX_PIXELS."""
+    import numpy as np
+
+    if size == picture.size:
+        return picture
+    check_pixels(picture.path, size, max_pixels)
+    package = pillow()
+    pixels = picture.read(Box(0, 0, *picture.size))
+    made = np.empty((*size, pixels.shape[2]), pixels.dtype)
+    for channel in range(pixels.shape[2]):
+        image = package.fromarray(np.ascontiguousarray(pixels[:, :, channel]))
+        made[:, :, channel] = np.asarray(image.resize((size[1], size[0]), _BILINEAR))
+    return HeldPicture(picture.path, made)
+
+
+def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
+    """Raise PictureError where a picture of SIZE, made of the one called NAME, is more than MOST pixels."""
+    if size[0] * size[1] > most:
+        way = f", or give {option('max_pixels', size[0] * size[1])}" if offered("max_pixels") else ""
+        raise PictureError(
+            source=name,
+            expected=f"at most {most:,} pixels",
+            found=f"{show(size)} to make of it",
+            hint=f"make it smaller{way}",
+        )
+
+
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """SIZE, SCALE times as large, rounded to whole pixels."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def shorter_side(size: Size, side: int) -> Size:
+    """SIZE with its shorter side brought to SIDE, the longer one in proportion, rounded to whole pixels."""
+    high, wide = (max(side, (2 * side * extent + min(size)) // (2 * min(size))) for extent in size)
+    return high, wide
+
+
+def resampled(picture: Picture, size: Size, max_pixels: int = MAX_PIXELS) -> Picture:
+    """PICTURE with the height and width SIZE; bytes are rounded to bytes. Raises PictureError, also where that is more
+    than MAX_PIXELS."""
+    import numpy as np
+
+    if size == picture.size:
+        return picture
+    check_pixels(picture.path, size, max_pixels)
+    pixels = picture.read(Box(0, 0, *picture.size))
+    made = np.empty((*size, pixels.shape[2]), pixels.dtype)
+    (left, right, across), step = _places(picture.size[1], size[1]), max(1, _BAND // (size[1] * pixels.shape[2]))
+    above, below, down = _places(picture.size[0], size[0])
+    for first in range(0, size[0], step):
+        band = slice(first, first + step)
+        part = down[band, None, None]
+        upper, lower = (_between(pixels, rows[band], left, right, across) for rows in (above, below))
+        found = upper * (1 - part) + lower * part
+        made[band] = np.floor(found + np.float32(0.5)).clip(0, 255) if made.dtype == np.uint8 else found
+    return HeldPicture(picture.path, made)
+
+
+def _places(held: int, wanted: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """For each of the WANTED places along an axis of so many pixels as are HELD: the pixels before and behind it, and
+    how far it lies from the first to the second. At the ends both are the last pixel."""
+    import numpy as np
+
+    place = ((np.arange(wanted) + 0.5) * (held / wanted) - 0.5).clip(0, held - 1)
+    before = np.floor(place).astype(np.intp)
+    return before, np.minimum(before + 1, held - 1), (place - before).astype(np.float32)
+
+
+def _between(
+    pixels: NDArray[Any], rows: NDArray[Any], left: NDArray[Any], right: NDArray[Any], part: NDArray[Any]
+) -> NDArray[Any]:
+    """PIXELS in ROWS at places across, which are PART of the way from LEFT to RIGHT."""
+    import numpy as np
+
+    picked = pixels.take(rows, 0)
+    found, second = (picked.take(columns, 1).astype(np.float32) for columns in (left, right))
+    found *= 1 - part[:, None]  # in place: the arrays are large, and this is most of what a photograph costs
+    second *= part[:, None]
+    found += second
+    return found
