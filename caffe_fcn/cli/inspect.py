@@ -52,7 +52,7 @@ def inspect(
     caffe-fcn inspect net.caffemodel --weights --layers 'fc*'
     """
     from caffe_fcn.report.inspect import inspect as look
-    from caffe_fcn.report.inspect import open_model
+    from caffe_fcn.report.inspect import open_inspected
     from caffe_fcn.report.inspect_records import InspectSettings
 
     if "" in (net, weights):
@@ -67,7 +67,7 @@ def inspect(
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
-        model = open_model(str(paths[0]), paths[1], (names[0], names[1]), fork)
+        model = open_inspected(str(paths[0]), paths[1], (names[0], names[1]), fork)
         if model.weights is not None:
             stack.enter_context(model.weights)
         elif settings.statistics:

@@ -80,7 +80,8 @@ class Change:
         return old
 
     def behind(self, layer: Message, tensors: tuple[Tensor, ...]) -> Sequence[NewLayer]:
-        """The new layers that stand behind the layer, which was LAYER with TENSORS before the change."""
+        """The new layers that stand behind the layer, which was LAYER with TENSORS before the change; for an index of
+        -1 those in front of all others."""
         return ()
 
     def agrees(self, others: Sequence[Change]) -> bool:
@@ -235,7 +236,8 @@ class Decision:
         del changed.layer[:]
         for change in by_index.get(-1, ()):
             change.apply(changed)
-        origins: list[int | None] = []
+            changed.layer.extend(each.layer for each in change.behind(type(net)(), ()))
+        origins: list[int | None] = [None] * len(changed.layer)
         for index, layer in enumerate(net.layer):
             changes = by_index.get(index, ())
             new = [each.layer for change in changes for each in change.behind(layer, ())]

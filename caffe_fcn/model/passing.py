@@ -176,7 +176,7 @@ def _changed_weights(model: Model, decision: Decision, fit: bool) -> tuple[Held,
             layers.append(fitted(entry, params.get(entry.name, ())) if fit else entry)
         else:
             layers.append(_rewired(entry, current_header(entry, model.types), moved))
-    layers += _without_place(by_name.values(), layers) if model.held else []
+    layers += _without_place(decision.changes, layers) if model.held else []
     untouched = len(layers) == len(model.held) and all(
         one is other for one, other in zip(layers, model.held, strict=True)
     )
@@ -212,10 +212,10 @@ def _one_layers(changes: Sequence[Change], tensors: tuple[Tensor, ...]) -> int:
     return changes[0].index
 
 
-def _without_place(changes: Iterable[Sequence[Change]], layers: Sequence[Held]) -> Iterator[Held]:
-    """The new layers with blobs behind layers that the weights do not have."""
+def _without_place(changes: Iterable[Change], layers: Sequence[Held]) -> Iterator[Held]:
+    """The new layers with blobs behind layers that the weights do not have, or in front of all."""
     there = {entry.name for entry in layers}
-    for change in (change for several in changes for change in several):
+    for change in changes:
         for each in change.behind(schema.LayerParameter(), ()):
             if each.tensors and each.layer.name not in there:
                 yield Held(each.layer, each.tensors)

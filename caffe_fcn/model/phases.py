@@ -81,7 +81,7 @@ def _check_others(net: Message, own: Mapping[str, str], names: set[str], decisio
 
 
 def _added(net: Message, change: Change) -> Sequence[NewLayer]:
-    return change.behind(net.layer[change.index], ()) if change.index >= 0 else ()
+    return change.behind(net.layer[change.index] if change.index >= 0 else type(net)(), ())
 
 
 def _disagree(change: Change, phase: str, theirs: Decision, other: str, verb: str) -> NoReturn:

@@ -43,7 +43,7 @@ _MOST_NOTES = 6
 """No more shapes than these are explained one by one."""
 
 
-def open_model(
+def open_inspected(
     net: str,
     weights: str | None = None,
     names: tuple[str | None, str | None] = (None, None),

@@ -144,6 +144,19 @@ def test_a_new_name_that_another_stage_has_is_refused() -> None:
         negate(model_of(text))
 
 
+def test_new_layers_in_front_of_all(tmp_path: Path) -> None:
+    model = opened(tmp_path)
+    new = schema.LayerParameter(name="p", type="Parameter", top=["p"])
+    new.parameter_param.shape.dim[:] = [3]
+    added = AddLayers(-1, "", (NewLayer(new, (Repeating((3,), (2.0,)),)),))
+    result = in_every_phase(model, lambda _: Decision((added,)), claim=Claim.NEW_FUNCTION, verb="add")
+    assert [each.name for each in result.model.net.layer] == ["p", "data", "c", "r", "fc"]
+    assert result.origins == (None, 0, 1, 2, 3)
+    write(result.model, tmp_path, ".h5")
+    assert read(tmp_path / "new.h5")["p"]["0"].tolist() == [2, 2, 2]
+    assert (tmp_path / "new.prototxt").read_text().startswith('layer { name: "p" type: "Parameter" top: "p"')
+
+
 def test_new_layers_without_a_record_of_their_own_are_written(tmp_path: Path) -> None:
     """Weights in HDF5 have no layers without blobs, and a new layer may stand behind one of these."""
     model = opened(tmp_path)

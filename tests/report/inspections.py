@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe_fcn import schema
-from caffe_fcn.report.inspect import inspect, open_model
+from caffe_fcn.report.inspect import inspect, open_inspected
 from caffe_fcn.report.inspect_page import page
 from caffe_fcn.report.inspect_records import Inspection, InspectSettings
 from caffe_fcn.report.tables import render
@@ -30,7 +30,7 @@ class Bench:
         self._stack = stack
 
     def files(self, net: Path, weights: Path | None = None, settings: InspectSettings | None = None) -> Inspection:
-        opened = open_model(str(net), str(weights) if weights else None)
+        opened = open_inspected(str(net), str(weights) if weights else None)
         if opened.weights is not None:
             self._stack.enter_context(opened.weights)
         return inspect(opened, settings or InspectSettings())
