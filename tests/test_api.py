@@ -324,7 +324,7 @@ def test_an_export(net: caffe_fcn.Net) -> None:
 def test_what_an_export_refuses(net: caffe_fcn.Net) -> None:
     with pytest.raises(LoweringError, match="'tea' is not a blob of the net; expected one of "):
         net.export("a.onnx", blobs="tea")
-    with pytest.raises(PictureError, match="expected 1 channel,"):
+    with pytest.raises(PictureError, match="expected 1 channel for this net,"):
         net.export("a.onnx", mean=(1, 2, 3))
     for scale in (0, float("nan")):
         with pytest.raises(ValueError, match="scale: expected a number"):
@@ -448,7 +448,7 @@ def test_a_classifier_has_top_classes_and_no_map(net: caffe_fcn.Net) -> None:
     assert found.scores.shape == (10, 1, 1) and found.notes == ("resized from 50×40 to 28×28 pixels",)
     assert [each.window for each in found.top(2)] == [None, None] and found.top(1)[0].score == found.scores.max()
     for draw in (found.label_map, lambda: found.heat_map(1)):
-        with pytest.raises(EngineError, match="no map"):
+        with pytest.raises(EngineError, match="needs a map"):
             draw()
 
 
@@ -500,7 +500,7 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
         assert {name: array.shape for name, array in found.blobs.items()} == {"box": (1, 4), "prob": (1, 2)}
         assert found.maps == () and found.scores.shape == (2, 1, 1) and len(found.top()) == 2
         assert found.scores.ravel().tolist() == found.blobs["prob"][0].tolist()
-        assert found.notes[-1] == "took the centre, 8×8 of 8×11 pixels"
+        assert found.notes[-1] == "used the centre, 8×8 of 8×11 pixels"
         boxes = net.run(picture, resize="net", blobs="box")
         with pytest.raises(EngineError, match="'box' holds no scores of classes; see `blobs` for its numbers"):
             boxes.top()

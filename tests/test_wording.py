@@ -205,7 +205,10 @@ def test_other_messages_of_the_library_name_keywords(tmp_path: Path, monkeypatch
     check(str(caught.value), "`fork` applies only to")
     picture = np.zeros((28, 28), np.uint8)
     with caffe_fcn.open(LENET / "net.prototxt", LENET / "net.caffemodel") as lenet:
-        for options, told in (({"tile": 20}, "`tile` is for"), ({"gpu": True, "engine": "opencv"}, "`gpu` out")):
+        for options, told in (
+            ({"tile": 20}, "but `tile` needs a map"),
+            ({"gpu": True, "engine": "opencv"}, "`gpu` out"),
+        ):
             with pytest.raises(CaffeFcnError) as caught:
                 lenet.run(picture, **options)
             check(str(caught.value), told)

@@ -194,7 +194,7 @@ class Prediction:
         result = self._result
         if not result.levels:
             shape = show(result.output.shape)
-            raise EngineError(f"{result.output.name!r} is {shape}, and no map to make {what} of", source=self.source)
+            raise EngineError(f"{result.output.name!r} is {shape}, but {what} needs a map", source=self.source)
 
 
 @dataclass(frozen=True, repr=False)

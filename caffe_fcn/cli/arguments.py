@@ -24,15 +24,15 @@ def expanded(arguments: Sequence[str]) -> list[str]:
 
 def _words_of(path: str) -> Iterator[str]:
     if not path:
-        raise click.UsageError("@ stands before the name of a file with arguments, and there is none")
+        raise click.UsageError("@ must be followed by the name of a file with arguments")
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
-        raise click.UsageError(f"@{path}: {reason}; ./@{path} would be a file of that name") from error
+        raise click.UsageError(f"@{path}: {reason}; for a file of that name write ./@{path}") from error
     if b"\0" in data:
-        raise click.UsageError(f"@{path}: expected a text with arguments, found a binary file")
+        raise click.UsageError(f"@{path}: expected a text file with arguments, found a binary file")
     return _split(data.decode("utf-8", "surrogateescape").removeprefix("\ufeff"), path)
 
 

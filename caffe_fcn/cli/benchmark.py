@@ -79,7 +79,7 @@ def time_all(
     from caffe_fcn.report.benchmark import document, lines
 
     if len(paths) != 1:
-        raise click.UsageError(f"--benchmark is for one picture, and there are {len(paths)}; name one")
+        raise click.UsageError(f"--benchmark takes one picture, found {len(paths)}; give one")
     (path,) = paths
     source, trained = open_trained(stack, net, fork)
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=exit_codes("nothing is wrong", "a file has an error"),
+    epilog=exit_codes("no errors", "a file has an error"),
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file_name)
 @selection_options
 @fork_option
 @option_of(CheckOptions, "strict")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell of every file, also where nothing is wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Report every file, even those without findings.")
 def check(
     files: tuple[str, ...], selection: Selection, fork: str | None, strict: bool, as_json: bool, verbose: bool
 ) -> int:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     "--out-dir",
     type=directory_name,
     metavar="DIR",
-    help="Convert any number of nets, with and without weights, into this directory, under the names they have.",
+    help="Write all converted nets and weights into this directory, under their own names.",
 )
 @option_of(ConvertOptions, "input_size", type=size, metavar="HxW")
 @selection_options
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     type=click.Choice(["suffix", "keep"]),
     default="suffix",
     show_default=True,
-    help="Whether converted layers and their tops get new names.",
+    help="Rename converted layers and their tops, or keep their names.",
 )
 @option_of(ConvertOptions, "suffix", type=text, metavar="TEXT")
 @option_of(ConvertOptions, "rename", type=rename_rule, multiple=True, metavar="PATTERN=NAME")
@@ -93,7 +93,7 @@ def convert(
     """
     context = click.get_current_context()
     if names == "keep" and context.get_parameter_source("suffix") is not ParameterSource.DEFAULT:
-        raise click.UsageError("--names keep leaves no place for --suffix; choose one")
+        raise click.UsageError("--names keep and --suffix exclude each other; choose one")
     if names == "keep":
         choices["suffix"] = ""
     rewriting = _rewriting(ConvertOptions(**choices), selection)
@@ -124,6 +124,6 @@ def _check_usage_of_several(
     files: tuple[str, ...], output: str | None, output_weights: str | None, out_dir: str
 ) -> None:
     if output is not None or output_weights is not None:
-        raise click.UsageError("--out-dir gives every output its name; leave out -o and -w")
+        raise click.UsageError("--out-dir determines all output names; leave out -o and -w")
     if "-" in (*files, out_dir):
-        raise click.UsageError("--out-dir is for files with names; '-' has none")
+        raise click.UsageError("--out-dir needs input files with names, found '-'")

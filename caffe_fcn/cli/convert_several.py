@@ -125,6 +125,8 @@ def _check_names(jobs: Sequence[Files]) -> None:
     for files in jobs:
         for maker, output in ((files.net, files.out), (files.weights or files.net, files.out_weights)):
             if output is not None and output in makers:
-                raise click.UsageError(f"{makers[output]} and {maker} would both become {output}; convert them apart")
+                raise click.UsageError(
+                    f"{makers[output]} and {maker} would both be written to {output}; convert them separately"
+                )
             if output is not None:
                 makers[output] = maker

@@ -24,7 +24,9 @@ def directory(name: str) -> Iterator[None]:
         except OSError as error:
             raise output_error(name, error) from error
         if not path.is_dir():
-            raise OutputError(source=name, expected="a directory to write into", found="a file", hint="name another")
+            raise OutputError(
+                source=name, expected="a directory to write into", found="a file", hint="choose another name"
+            )
         yield
     finally:
         for each in missing:

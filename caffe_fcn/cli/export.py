@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=exit_codes("done", "the net cannot be written as ONNX"),
+    epilog=exit_codes("done", "the net cannot be exported"),
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)
@@ -91,7 +91,7 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
     if output is None:
         output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.onnx"
     if output == "-" and as_json:
-        raise click.UsageError("--json prints to stdout, and so does an output of '-'; name a file")
+        raise click.UsageError("--json prints to stdout, so the output cannot be '-'; name a file")
     return output
 
 

@@ -63,7 +63,7 @@ def inspect(
         raise click.UsageError("--json and --csv both print to stdout; choose one")
     settings = InspectSettings(selection=selection, **choices)
     if settings.geometry and settings.statistics and not as_json:
-        raise click.UsageError("--geometry is of layers and --weights of blobs; choose one, or --json for both")
+        raise click.UsageError("--geometry shows layers and --weights shows blobs; choose one, or use --json for both")
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
@@ -71,7 +71,7 @@ def inspect(
         if model.weights is not None:
             stack.enter_context(model.weights)
         elif settings.statistics:
-            raise click.UsageError("--weights needs WEIGHTS to look at")
+            raise click.UsageError("--weights needs WEIGHTS")
         _tell(look(model, settings), as_json, as_csv)
 
 

@@ -26,14 +26,14 @@ _COMPLETE = "_CAFFE_FCN_COMPLETE"
 
 
 _COMMANDS = {
-    "check": "Tell what is wrong with prototxts.",
+    "check": "Check prototxt files and report what is wrong.",
     "convert": "Make nets fully convolutional.",
     "export": "Write nets as ONNX.",
     "fold": "Fold what scales and shifts into the weights before it.",
     "inspect": "Show nets and weights layer by layer.",
     "run": "Run nets on pictures: top classes, dense maps.",
-    "upgrade": "Bring old files into the current format.",
-    "verify": "Prove that a converted net is its original's twin.",
+    "upgrade": "Rewrite old files in the current format.",
+    "verify": "Prove that a converted net is equivalent to the original.",
 }
 """The commands, and what the help says of each in a line."""
 
@@ -99,7 +99,7 @@ class _App(click.Group):
     is_flag=True,
     expose_value=False,
     callback=show_version,
-    help="Show the versions that a bug report needs, and exit.",
+    help="Show the versions for a bug report and exit.",
 )
 def app() -> None:
     """Rewrite Caffe classifiers as fully convolutional networks, prove and run them, without Caffe.

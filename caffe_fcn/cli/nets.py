@@ -48,7 +48,7 @@ def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = Non
     weights, names = None if alone else files[1].path, (files[0].name, files[-1].name)
     source, opened = open_inputs(files[0].path, weights, names, fork)
     if opened is None:
-        raise click.UsageError(f"{source.name} is a prototxt; give its weights behind it")
+        raise click.UsageError(f"{source.name} is a prototxt; give its weights after it")
     return source, stack.enter_context(opened)
 
 
@@ -110,7 +110,7 @@ def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File]
         pictures = words[2:]
     if not pictures:
         kind = "WEIGHTS and an IMAGE" if net[0].is_text else "an IMAGE"
-        raise click.UsageError(f"expected {kind} behind NET, found {'only ' + words[1] if words[1:] else 'nothing'}")
+        raise click.UsageError(f"expected {kind} after NET, found {'only ' + words[1] if words[1:] else 'nothing'}")
     return net, pictures
 
 

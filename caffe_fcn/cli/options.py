@@ -170,7 +170,7 @@ threads_option = option_of(EngineOptions, "threads", type=click.IntRange(1, 1024
 def check_fork(fork: str | None, *, alone: bool) -> None:
     """Raise UsageError where FORK is given, and no caffemodel stands ALONE."""
     if fork is not None and not alone:
-        raise click.UsageError("--fork says who wrote a caffemodel without its prototxt, and there is none")
+        raise click.UsageError("--fork is for a caffemodel without its prototxt; found none")
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -181,14 +181,14 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=blob_shape,
         multiple=True,
         metavar="BLOB=N,C,H,W",
-        help="Shape of an input that the files leave out.",
+        help="Shape of an input without a shape in the files.",
     )
     @click.option(
         "--shape",
         type=blob_shape,
         multiple=True,
         metavar="BLOB=N,C,H,W",
-        help="Shape of a blob that an unknown layer makes.",
+        help="Shape of a top of an unknown layer type.",
     )
     @option_of(Selection, "phase", type=click.Choice(["train", "test"], case_sensitive=False))
     @option_of(Selection, "stages", "--stage", type=text, multiple=True, metavar="NAME")
@@ -221,8 +221,8 @@ class WriteManner(NamedTuple):
 def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how files are written, handed to COMMAND as one `manner`."""
 
-    @click.option("--dry-run", is_flag=True, help="Report, and write nothing.")
-    @click.option("--diff", is_flag=True, help="Print the prototxt's unified diff.")
+    @click.option("--dry-run", is_flag=True, help="Report only; write nothing.")
+    @click.option("--diff", is_flag=True, help="Print a unified diff of the prototxt.")
     @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
     @force_option
     @click.option("-q", "--quiet", is_flag=True, help="Print no report.")

@@ -99,9 +99,9 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_proof(verify: bool, engine: str, **others: Any) -> Any:
         source = click.get_current_context().get_parameter_source("engine")
         if verify and others["dry_run"]:
-            raise click.UsageError("--verify proves what is written, and --dry-run writes nothing; choose one")
+            raise click.UsageError("--verify needs written files, but --dry-run writes none; choose one")
         if source is not ParameterSource.DEFAULT and not verify:
-            raise click.UsageError("--engine says what runs the nets for --verify; give that too")
+            raise click.UsageError("--engine is for --verify; give that too")
         return command(verify=engine if verify else None, **others)
 
     return with_proof
@@ -117,7 +117,7 @@ def check_usage(files: Sequence[str], output: str | None, output_weights: str | 
     if list(files) == ["-", "-"]:
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
     if list(files[1:]) == ["-"] and output_weights is None:
-        raise click.UsageError("WEIGHTS come from stdin; say with -w where to write the new ones")
+        raise click.UsageError("WEIGHTS come from stdin; name the new weights with -w")
     if output == "-" and output_weights == "-":
         raise click.UsageError("only one of -o and -w can go to stdout")
 
@@ -158,11 +158,9 @@ def rewrite(
         )
         to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
         if to_stdout and (manner.diff or manner.as_json):
-            raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+            raise click.UsageError("--diff and --json print to stdout, so the output cannot be '-'; name a file")
         if verify and "-" in (files.out, files.out_weights):
-            raise click.UsageError(
-                "--verify reads the outputs again before they are there, and '-' is none; name files"
-            )
+            raise click.UsageError("--verify reads the written files, so the outputs cannot be '-'; name files")
         if verify and opened is None:
             raise click.UsageError("--verify needs WEIGHTS")
         document = rewrite_files(source, opened, files, rewriting, manner, verify=verify)
@@ -178,7 +176,7 @@ def _files(
     from caffe_fcn.model.writing import beside
 
     if alone and net == "-" and output_weights is None:
-        raise click.UsageError("the caffemodel comes from stdin; say with -w where to write the new one")
+        raise click.UsageError("the caffemodel comes from stdin; name the new one with -w")
     trained = net if alone else weights
     if trained is None and output_weights is not None:
         raise click.UsageError("-w needs WEIGHTS")

@@ -74,16 +74,20 @@ _MANY, _LARGE = 4, 4 << 20
     metavar="FILE",
     help='The numbers of a blob as .npy, or of all as .npz, with where the cells of maps lie; "-" for .npy on stdout.',
 )
-@click.option("--heatmap", type=file_name, metavar="FILE.png", help="Draw how high a class scores where.")
+@click.option("--heatmap", type=file_name, metavar="FILE.png", help="Draw a heat map of the scores of a class.")
 @click.option(
-    "--class", "wanted", type=text, metavar="N|NAME", help="Whose heat map.  [default: all but the background]"
+    "--class",
+    "wanted",
+    type=text,
+    metavar="N|NAME",
+    help="Class to draw in the heat map.  [default: all except the background]",
 )
-@click.option("--label-map", type=file_name, metavar="FILE.png", help="Draw the top class of each cell.")
+@click.option("--label-map", type=file_name, metavar="FILE.png", help="Draw a map of the top class of each cell.")
 @click.option(
     "--out-dir",
     type=directory_name,
     metavar="DIR",
-    help="Write into DIR, and take FILE for what follows a picture's name: heat.png makes DIR/cat_heat.png.",
+    help="Write into DIR; FILE is then the end of each name: heat.png makes DIR/cat_heat.png.",
 )
 @preparation_options
 @option_of(RunOptions, "resize", type=new_size, metavar="HxW|N|net")
@@ -91,7 +95,7 @@ _MANY, _LARGE = 4, 4 << 20
 @option_of(RunOptions, "scales", type=scales, metavar="X,...")
 @option_of(RunOptions, "labels", type=file_name, metavar="FILE")
 @click.option(
-    "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="How many classes to tell of."
+    "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Number of top classes to show."
 )
 @option_of(RunOptions, "blobs", "--blob", type=text, multiple=True, metavar="NAME")
 @option_of(RunOptions, "tile", type=click.IntRange(1, 1 << 20), metavar="N")
@@ -100,12 +104,14 @@ _MANY, _LARGE = 4, 4 << 20
 @threads_option
 @option_of(EngineOptions, "low_memory")
 @option_of(EngineOptions, "gpu")
-@click.option("--benchmark", is_flag=True, help="Time all engines on one picture instead, and say which to use.")
+@click.option("--benchmark", is_flag=True, help="Only time all engines on one picture and recommend one.")
 @selection_options
 @fork_option
-@click.option("--json", "as_json", is_flag=True, help="Print all as JSON, with the window and top class of each cell.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print everything as JSON, with the window and top class of each cell."
+)
 @force_option
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 def run(
     words: tuple[str, ...],
     output: str | None,
@@ -157,7 +163,7 @@ def run(
         if benchmark:
             return time_all(stack, net, paths, use, preparation, options, as_json=as_json, quiet=quiet, **choices)
         if output == "-" and len(paths) > 1:
-            raise click.UsageError(f"--output - is for one picture, and there are {len(paths)}; use --out-dir")
+            raise click.UsageError(f"--output - takes one picture, found {len(paths)}; use --out-dir")
         targets = targets_of(paths, asked, out_dir)
         if out_dir is not None:
             stack.enter_context(directory(out_dir))
@@ -187,18 +193,18 @@ def _check_usage(
     if "-" in words[2:]:
         raise click.UsageError("pictures are not read from stdin; name a file")
     if wanted is not None and asked.heatmap is None:
-        raise click.UsageError("--class is for --heatmap, which says what to draw it into")
+        raise click.UsageError("--class is for --heatmap; give that too")
     if asked.output not in (None, "-") and not str(asked.output).lower().endswith((".npy", ".npz")):
         raise click.UsageError(f"--output {asked.output}: expected a name that ends in .npy or .npz")
     for option, file in (("--heatmap", asked.heatmap), ("--label-map", asked.label_map)):
         if file is not None and not file.lower().endswith(".png"):
             raise click.UsageError(f"{option} {file}: expected a name that ends in .png")
     if len(scales) > 1 and asked.output is not None and not asked.output.lower().endswith(".npz"):
-        raise click.UsageError(f"--output {asked.output}: holds one map, and --scales makes {len(scales)}; use .npz")
+        raise click.UsageError(f"--output {asked.output}: can hold one map, but --scales makes {len(scales)}; use .npz")
     if out_dir is not None and not any(asked):
-        raise click.UsageError("--out-dir needs what to write there: --output .npy, --heatmap .png or --label-map .png")
+        raise click.UsageError("--out-dir needs a file to write: --output .npy, --heatmap .png or --label-map .png")
     if out_dir is not None and any(file == "-" or (file and os.path.basename(file) != file) for file in asked):
-        raise click.UsageError("with --out-dir, FILE is the end of a name, such as .npy or heat.png")
+        raise click.UsageError("with --out-dir, FILE must be the end of a name, such as .npy or heat.png")
 
 
 def _job(
@@ -218,7 +224,7 @@ def _job(
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
         names = ", ".join(repr(output.name) for output in model.outputs)
         raise EngineError(
-            f"--output {asked.output} holds one blob, found {names}",
+            f"--output {asked.output} can hold one blob, found {names}",
             source=model.source,
             hint="use .npz, or choose one with --blob",
         )

@@ -65,7 +65,9 @@ def targets_of(paths: Sequence[str], wanted: Targets, out_dir: str | None) -> li
     for path, targets in zip(paths, made, strict=True):
         for file in targets.files:
             if file in makers:
-                raise click.UsageError(f"{makers[file]} and {path} would both become {file}; run them apart")
+                raise click.UsageError(
+                    f"{makers[file]} and {path} would both be written to {file}; run them separately"
+                )
             makers[file] = path
     return made
 

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 )
 @click.argument("source", type=file_name, metavar="IN")
 @click.argument("second", type=file_name, metavar="OUT|WEIGHTS")
-@click.option("-o", "--output", type=file_name, metavar="FILE", help="The new prototxt, of a net with its weights.")
-@click.option("-w", "--output-weights", type=file_name, metavar="FILE", help="Its new weights.")
+@click.option("-o", "--output", type=file_name, metavar="FILE", help="The new prototxt.")
+@click.option("-w", "--output-weights", type=file_name, metavar="FILE", help="The new weights.")
 @click.option(
     "--for",
     "target",
     type=click.Choice(("bvlc",)),
-    help="Write layers of forks, a BatchNorm with a scale, as layers of BVLC Caffe.",
+    help="Replace layers of forks (BatchNorm with a scale) by layers of BVLC Caffe.",
 )
 @selection_options
 @fork_option
@@ -98,7 +98,7 @@ def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Write
     if "" in (source, second, *outputs):
         raise click.UsageError("a file's name is empty")
     if len(outputs) == 1:
-        raise click.UsageError("-o and -w belong together: the new net and its new weights")
+        raise click.UsageError("-o and -w must be given together: the new net and its new weights")
     if outputs and source == second == "-":
         raise click.UsageError("only one of the net and its weights can come from stdin")
     if outputs == ["-", "-"]:
@@ -106,7 +106,7 @@ def _check_usage(source: str, second: str, outputs: Sequence[str], manner: Write
     if manner.diff and manner.as_json:
         raise click.UsageError("--diff and --json both print to stdout; choose one")
     if (manner.diff or manner.as_json) and "-" in (outputs or [second]) and not manner.dry_run:
-        raise click.UsageError("--diff and --json print to stdout, and so does an output of '-'; name a file")
+        raise click.UsageError("--diff and --json print to stdout, so the output cannot be '-'; name a file")
 
 
 def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) -> None:
@@ -126,7 +126,7 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) ->
             upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), selection=wanted.selection)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
         if upgraded.diff is None and manner.diff:
-            raise click.UsageError(f"--diff is for a prototxt, and {name} is none")
+            raise click.UsageError(f"--diff needs a prototxt, but {name} is not one")
         if not manner.dry_run:
             check_outputs([out] * (out != "-"), [source] * (source != "-"), force=manner.force)
             _write(upgraded, upgraded, (out, out), manner, bvlc=wanted.bvlc)
@@ -144,7 +144,7 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wa
         files = files_of(stack, inputs)
         source, opened = open_inputs(files[0].path, files[1].path, (files[0].name, files[1].name))
         if opened is None:
-            raise click.UsageError("-o and -w are for a net and its weights; name both")
+            raise click.UsageError("-o and -w are for a net and its weights; give both")
         weights = stack.enter_context(opened)
         hdf5, choice = is_hdf5_name(outputs[1]), wanted.selection
         both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=wanted.bvlc, selection=choice)

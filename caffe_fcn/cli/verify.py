@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=exit_codes("every proof holds or does not apply", "one fails or could not be carried out"),
+    epilog=exit_codes("every proof holds or does not apply", "a proof fails or could not be carried out"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
 @option_of(VerifyOptions, "proofs", "--proof", type=click.Choice(PROOFS), multiple=True)
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     type=file_name,
     multiple=True,
     metavar="FILE",
-    help="Compare on this picture as well, at the nominal size; or on a .npy of C×H×W or N×C×H×W, as it is fed; "
+    help="Also compare on this picture, at the nominal size, or on a .npy of C×H×W or N×C×H×W, fed unchanged; "
     "repeatable.",
 )
 @preparation_options

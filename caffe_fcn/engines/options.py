@@ -17,11 +17,11 @@ ENGINES: tuple[EngineName, ...] = ("onnxruntime", "opencv", "openvino", "caffe")
 class EngineOptions:
     """What runs a net."""
 
-    engine: str = option_field(DEFAULT_ENGINE, "What runs the net.")
-    threads: int | None = option_field(None, "Threads of the engine.", "as many as it takes")
+    engine: str = option_field(DEFAULT_ENGINE, "Engine that runs the net.")
+    threads: int | None = option_field(None, "Number of threads of the engine.", "as many as it takes")
     low_memory: bool = option_field(
         False,
-        "Use large weights where they lie in onnxruntime, which takes less memory and more time.",
-        "for few and small pictures, and where memory is short",
+        "Do not repack large weights in onnxruntime: less memory, more time.",
+        "for few and small pictures, and when memory is low",
     )
-    gpu: bool = option_field(False, "Run on the GPU, or not at all.")
+    gpu: bool = option_field(False, "Run on the GPU; fail without one.")

@@ -90,7 +90,8 @@ def _disagree(change: Change, phase: str, theirs: Decision, other: str, verb: st
         rival.describe()
         if rival
         else next(
-            (f"left alone: {entry.reason}" for entry in theirs.left_alone if entry.layer == change.layer), "unchanged"
+            (f"left unchanged: {entry.reason}" for entry in theirs.left_alone if entry.layer == change.layer),
+            "unchanged",
         )
     )
     raise SurgeryError(

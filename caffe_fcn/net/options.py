@@ -18,20 +18,20 @@ class Selection:
 
     phase: Literal["TRAIN", "TEST"] | None = option_field(
         None,
-        "Phase to look at: TRAIN or TEST.",
-        "every phase that the file tells apart; to run and to write it, TEST",
+        "Phase to use: TRAIN or TEST.",
+        "every phase in the file; to run and to export, TEST",
     )
     stages: tuple[str, ...] = option_field((), "Stages to build the net for.")
     level: int | None = option_field(None, "Level to build the net for.")
     shapes: Mapping[str, tuple[int, ...]] | None = option_field(
         None,
-        "Shapes by blob, of inputs that the files leave out and of what layers of unknown types make.",
+        "Shapes by blob: of inputs without a shape in the files, and of tops of unknown layer types.",
     )
     crop_offset: CropOffset | None = option_field(
-        None, "Offset of Crop layers that give none: auto computes it from the geometry of the net, zero means 0."
+        None, "Offset of Crop layers without one: auto computes it from the geometry of the net, zero means 0."
     )
     ignore_fields: Collection[str] = option_field(
-        (), "Fields whose effect is not supported and is to be ignored, such as convolution_param.relu."
+        (), "Fields to ignore although their effect is not supported, such as convolution_param.relu."
     )
 
     @property
@@ -48,5 +48,5 @@ class OpenOptions:
     """How the files of a net are opened."""
 
     fork: str | None = option_field(
-        None, "The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...", "as the file tells"
+        None, "The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...", "detected from the file"
     )

@@ -82,7 +82,7 @@ def lower(
     FIXED, all sizes are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. With SEPARATE, the batch
     is free only where every output made of it has one axis for its items: a net with a Reshape to one item takes a
     larger batch too, and makes one item of it. Raises LoweringError naming every layer that cannot be lowered, or that
-    has fields of unknown effect, ShapeError where the net does not tell the shape of what it is fed, WeightsError where
+    has fields of unknown effect, ShapeError where the net does not define the shape of an input, WeightsError where
     WEIGHTS are another net's.
     """
     scope = choose_scope(graph, shapes, outputs)

@@ -13,13 +13,13 @@ class ConvertOptions:
     """How a net becomes fully convolutional. Names of layers may be shell patterns."""
 
     input_size: tuple[int, ...] | None = option_field(
-        None, "Spatial size of the input in the written net, H×W in pixels; one number for a square.", "as it is"
+        None, "Spatial size of the input in the written net, H×W in pixels; one number for a square.", "unchanged"
     )
-    suffix: str = option_field("-conv", "What new names of layers end in; nothing keeps the names.")
+    suffix: str = option_field("-conv", "Suffix of new layer names; an empty one keeps the names.")
     rename: tuple[str, ...] = option_field((), "New names by regular expression, as PATTERN=NAME: 'fc(\\d+)=conv\\1'.")
-    only: tuple[str, ...] = option_field((), "Convert these InnerProducts only; shell patterns.", "all")
-    skip: tuple[str, ...] = option_field((), "Leave these InnerProducts as they are; shell patterns.")
+    only: tuple[str, ...] = option_field((), "Convert only these InnerProducts; shell patterns.", "all")
+    skip: tuple[str, ...] = option_field((), "Do not convert these InnerProducts; shell patterns.")
     global_pooling: Literal["window", "keep"] = option_field(
-        "window", "Make global poolings windows of their nominal input size, or keep them."
+        "window", "Turn global poolings into windows of their nominal input size, or keep them."
     )
-    strict: bool = option_field(False, "Fail if an InnerProduct has to be left alone.")
+    strict: bool = option_field(False, "Fail if an InnerProduct cannot be converted.")

@@ -61,25 +61,25 @@ def check_size(model: PictureNet, name: str, size: Size) -> None:
         if model.fits(size):
             way = option("input_shape", {model.feed: (*model.fed[:2], *size)})
             raise PictureError(
-                f"the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}, for "
-                "which it has the same weights",
+                f"the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}; the "
+                "weights are the same for this size",
                 source=name,
-                hint=f"load it for these with {way}",
+                hint=f"load the net for it with {way}",
             )
         larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
-        part = f", or take a part of it with {option('crop', 'center')}" if larger else ""
+        part = f", or crop it with {option('crop', 'center')}" if larger else ""
         raise PictureError(
             source=name,
-            expected=f"{_pixels(model.nominal)}, the only size that the net takes",
+            expected=f"{_pixels(model.nominal)}, the only size that the net accepts",
             found=_pixels(size),
-            hint=advise("bring it there with ", Option("resize", model.nominal), str(part)),
+            hint=advise("resize it with ", Option("resize", model.nominal), str(part)),
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
         raise PictureError(
             source=name,
-            expected=f"a picture of at least {_pixels(model.smallest)}, the least that the net takes",
+            expected=f"a picture of at least {_pixels(model.smallest)}, the smallest size that the net accepts",
             found=_pixels(size),
-            hint=advise("make it larger with ", Option("resize"), ", or leave out small ", Option("scales")),
+            hint=advise("enlarge it with ", Option("resize"), ", or leave out small ", Option("scales")),
         )
 
 
@@ -108,7 +108,7 @@ def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None,
     most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
         raise EngineError(
-            f"expected at least {least} pixels, which one cell of the map needs", place=Option("tile", side)
+            f"expected at least {least} pixels, the window of one cell of the map", place=Option("tile", side)
         )
     if side is None and size[0] * size[1] <= most * most:
         return single
@@ -122,17 +122,17 @@ def obstacle_of(
     """Why the maps under CELLS cannot be put together from tiles, or else what their cells need of a picture of
     SIZE."""
     if model.fixed is not None:
-        return f"the net takes pictures of {_pixels(model.fixed)} only", None
+        return f"the net accepts only pictures of {_pixels(model.fixed)}", None
     found = next((reason for each in cells if (reason := obstacle(each.reasons)) is not None), None)
     if found is not None:
         return words(found), None
     if len(model.maps) < len(model.outputs):
-        return f"blobs are looked at that are no maps; choose a map with {option('blob')}", None
+        return f"some of the chosen blobs are not maps; choose a map with {option('blob')}", None
     reaches = [model.reach(output, size) for output in model.maps]
     if reaches[0] is None:
         return "its strides depend on the size of the picture", None
     if any((each, reach) != (cells[0], reaches[0]) for each, reach in zip(cells, reaches, strict=True)):
-        return f"the cells of its maps lie in different places; choose one map with {option('blob')}", None
+        return f"the cells of its maps are at different positions; choose one map with {option('blob')}", None
     return None, reaches[0]
 
 

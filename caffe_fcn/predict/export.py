@@ -209,14 +209,14 @@ def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: ExportSe
         node = scope.graph.producer[blob]
         if node.type != "Input" and node.index >= 0:
             yield (
-                f"layer {node.name!r} ({node.type}) is now the input {blob.name!r}; what it reads, and does to that, "
-                "is not in the file"
+                f"layer {node.name!r} ({node.type}) is now the input {blob.name!r}; the layers before it "
+                "are not in the file"
             )
     if stated := transform_of(scope.graph):
         yield from stated_notes(stated, asked.mean, asked.scale)
     if asked.mean is not None and asked.mean.is_image:
         shown = show(asked.mean.values.shape)
-        yield f"mean {asked.mean.name}: an image of {shown} cannot be carried; the file has the means of its channels"
+        yield f"mean {asked.mean.name}: a mean image of {shown} cannot be stored; the file has its channel means"
     names = {layer.name for layer in source.net.layer}
     foreign = [record.name for record in weights.layers if record.blobs and record.name not in names]
     if foreign:

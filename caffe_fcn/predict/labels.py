@@ -62,17 +62,19 @@ class Labels:
             return found[0]
         if found:
             some = ", ".join(map(str, found[:_TOLD])) + (", ..." if len(found) > _TOLD else "")
-            raise PictureError(f"several are called so, {some}", place=f"class {wanted!r}", hint="say its number")
+            raise PictureError(
+                f"several classes have this name, {some}", place=f"class {wanted!r}", hint="give its number"
+            )
         if not self.names:
             raise PictureError(
-                "expected a number, the names are not known",
+                "expected a number, because the names are unknown",
                 place=f"class {wanted!r}",
                 hint=advise("give them with ", Option("labels")),
             )
         near = nearest(wanted, self.names, cutoff=0.3)
-        hint = f"; did you mean {printable(near)!r}?" if near else "; or say its number"
+        hint = f"; did you mean {printable(near)!r}?" if near else "; or give its number"
         raise PictureError(
-            place=f"class {wanted!r}", expected=f"a name from {self.source}", found=f"none called so{hint}"
+            place=f"class {wanted!r}", expected=f"a name from {self.source}", found=f"no such name{hint}"
         )
 
 
@@ -85,7 +87,7 @@ def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
     with reading(name) as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES or b"\0" in data:
-        raise PictureError(source=name, expected="labels, one a line", found="no text")
+        raise PictureError(source=name, expected="labels, one in each line", found="no text")
     try:
         lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     except UnicodeDecodeError as error:
@@ -102,7 +104,7 @@ def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
     if len(lines) != count:
         raise PictureError(
             source=name,
-            expected=f"{count} labels, one a line for each class of the net",
+            expected=f"{count} labels, one line for each class of the net",
             found=f"{len(lines)}",
             hint="give the net's own",
         )

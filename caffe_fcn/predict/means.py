@@ -78,11 +78,11 @@ class Mean(NamedTuple):
                 raise PictureError(
                     source=self.name,
                     role="mean",
-                    expected=f"{channels}×H×W, or {channels} values, for the channels that the net takes",
+                    expected=f"{channels}×H×W, or {channels} values, for the channels of the net",
                     found=f"{show(self.shape)}{hint}",
                 )
             raise PictureError(
-                source=self.name, role="mean", expected=f"{_count(channels)}, as the net takes", found=str(held)
+                source=self.name, role="mean", expected=f"{_count(channels)} for this net", found=str(held)
             )
         if size is None or not self.is_image or not _smaller(self.values.shape[1:], size):
             return
@@ -120,7 +120,7 @@ class Mean(NamedTuple):
         if not self.is_image or size in (frame.size, frame.shape):
             return None
         took = "the means of its channels" if _smaller(size, frame.shape) else "its centre"
-        return f"mean {self.name}: of {show(size)} pixels, the net is fed {show(frame.shape)}; took {took}"
+        return f"mean {self.name}: the mean is {show(size)} pixels and the input is {show(frame.shape)}; used {took}"
 
 
 def _smaller(size: tuple[int, ...], other: tuple[int, int]) -> bool:

@@ -19,8 +19,8 @@ class PreparationOptions:
     mean: str | None = option_field(
         None, "Subtract this from pixels of 0 to 255: a number, one for each channel, or a .npy or .binaryproto."
     )
-    scale: float | None = option_field(None, "Multiply by this, such as 1/255, after the mean is subtracted.")
-    swap_channels: bool = option_field(False, "The net takes red first; Caffe's take blue first.")
+    scale: float | None = option_field(None, "Scale to multiply by after subtracting the mean, such as 1/255.")
+    swap_channels: bool = option_field(False, "Feed red first (RGB); Caffe nets usually take blue first (BGR).")
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class RunOptions:
 
     resize: tuple[int, int] | int | Literal["net"] | None = option_field(
         None,
-        "Bring pictures to this size H×W first, their shorter side to it if it is one number, or to the size of the "
+        "Resize pictures to this size H×W, their shorter side to it if it is one number, or to the input size of the "
         "net.",
-        "as the net itself states",
+        "from the net itself",
     )
     crop: Literal["none", "center", "ten"] | None = option_field(
         None,
-        "Feed the centre, or the corners and the centre, also mirrored, whose answers are averaged.",
-        "as a net with one answer for a picture says, else none",
+        "Crop the centre, or average over ten crops (corners and centre, also mirrored).",
+        "from the data layer of a net with one answer for a picture, else none",
     )
     scales: tuple[float, ...] = option_field((1.0,), "Run at each of these scales, such as 0.5,1,2.", "1")
-    labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one a line.")
-    blobs: tuple[str, ...] = option_field((), "Look at this blob.", "all outputs")
+    labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
+    blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
     tile: int | None = option_field(
-        None, "Cut pictures into tiles of so many pixels at most; the map is the same.", "as memory needs"
+        None, "Cut pictures into tiles of at most so many pixels; the map is the same.", "as memory requires"
     )
     max_pixels: int = option_field(MAX_PIXELS, "Refuse pictures of more pixels.", "5e8")
 
@@ -51,12 +51,12 @@ class RunOptions:
 class ExportOptions:
     """What is written as ONNX."""
 
-    blobs: tuple[str, ...] = option_field((), "Put out this blob.", "all outputs")
+    blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
     fixed: bool = option_field(False, "Fix the batch and the size of the input.")
     external_data: bool = option_field(
-        False, "Put the weights into a second file, OUTPUT.data.", "for models over 2 GB"
+        False, "Write the weights into a second file, OUTPUT.data.", "for models over 2 GB"
     )
     expand_lrn: bool = option_field(
-        False, "Write LRN as a Convolution and a power, where the runtime's own operator LRN is slow or missing."
+        False, "Write LRN as a Convolution and a power, for runtimes whose LRN operator is slow or missing."
     )
-    labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one a line.")
+    labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")

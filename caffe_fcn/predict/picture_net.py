@@ -110,7 +110,7 @@ class PictureNet:
             geometry = infer_geometry(self.net.graph, shapes).get(output.blob)
             made = shapes.blobs[output.blob]
             if geometry is None or not isinstance(made, tuple):
-                raise ShapeError(f"{output.name!r} is no map of a picture of {show(size)}", source=self.source)
+                raise ShapeError(f"{output.name!r} is not a map for a picture of {show(size)}", source=self.source)
             axes.append(CellAxis(pixels, made[2 + axis], geometry.axes[axis]))
         return Cells(axes[0], axes[1])
 
@@ -131,7 +131,7 @@ class PictureNet:
         for output in self.outputs:
             made = shapes.blobs[output.blob]
             if not isinstance(made, tuple) or 0 in made:
-                raise ShapeError(f"{output.name!r} is nothing for {pixels} pixels", source=self.source)
+                raise ShapeError(f"{output.name!r} is empty for {pixels} pixels", source=self.source)
         return shapes
 
     def takes(self, size: Size) -> bool:
@@ -202,9 +202,9 @@ class PictureNet:
             array = made[output.name]
             if not np.isfinite(array).all():
                 raise EngineError(
-                    f"makes NaN or infinity in {output.name!r} of finite weights and pixels",
+                    f"NaN or infinity in {output.name!r}, computed from finite weights and pixels",
                     source=self.source,
-                    hint=advise("are ", Option("mean"), " and ", Option("scale"), " those of its training?"),
+                    hint=advise("check that ", Option("mean"), " and ", Option("scale"), " are those of the training"),
                 )
             if batch > 1 and array.ndim and array.shape[0] % batch == 0 and not output.counted:
                 made[output.name] = array[: array.shape[0] // batch]
@@ -269,7 +269,7 @@ def load_picture_net(
 def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     """That OUTPUT of MODEL is no map, which the option NAME is for, and what to do: convert the net, where that changes
     it, or look at a map that the output is made of."""
-    told = f"{model.source}: {output.name!r} is {show(output.shape)}, and no map, which {option(name)} is for"
+    told = f"{model.source}: {output.name!r} is {show(output.shape)}, but {option(name)} needs a map"
     if prod(output.shape[2:]) == 1 and _convertible(model.net):
         return EngineError(told, hint=advise("make the net fully convolutional first: ", Command("convert")))
     found = _maps_behind(model.net, output.blob)

@@ -51,9 +51,9 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
     if len(found) != 1:
         names = ", ".join(repr(output.name) for output in maps)
         raise EngineError(
-            f"has the maps {names}",
+            f"expected one map to draw, found {names}",
             source=model.source,
-            hint=advise("choose with ", Option("blob"), " which one is drawn"),
+            hint=advise("choose one with ", Option("blob")),
         )
     return found[0]
 
@@ -62,7 +62,7 @@ def check_labelled(model: PictureNet, output: NetOutput, name: str) -> None:
     """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
     if not output.of_classes:
         raise EngineError(
-            f"{output.name!r} holds {show(output.shape)} numbers, and no scores of classes, which "
+            f"{output.name!r} holds {show(output.shape)} numbers, which are not scores of classes, but "
             f"{option(name)} is for",
             source=model.source,
             hint=advise("draw one channel with ", Option("heatmap"), ", or name the classes with ", Option("labels")),
@@ -83,11 +83,11 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     if labels.count == 1:
         return Heat(output.name, (0,), _title(output, labels, 0))
     if labels.background is None:
-        kind = "classes, and none that is known to be the background" if output.of_classes else "channels"
+        kind = "classes, and none of them is known as the background" if output.of_classes else "channels"
         raise EngineError(
             f"{output.name!r} has {labels.count} {kind}",
             source=source,
-            hint=advise("choose the one that is drawn with ", Option("class")),
+            hint=advise("choose the one to draw with ", Option("class")),
         )
     others = tuple(index for index in range(labels.count) if index != labels.background)
     return Heat(output.name, others, f"all but {labels.title(labels.background)}")
@@ -130,7 +130,7 @@ def write_npz(answer: Answer, write: Write) -> None:
         for name, pieces in (each for result in answer.results for each in _arrays(result)):
             if name in taken:
                 raise EngineError(
-                    f"two arrays would be called {name!r} in one file",
+                    f"two arrays would have the name {name!r} in one file",
                     hint=advise("choose a blob with ", Option("blob")),
                 )
             taken.add(name)

@@ -39,8 +39,8 @@ from caffe_fcn.wording import Option, advise, option
 def as_they_are() -> str:
     """The note where neither the net nor its user says anything."""
     return (
-        "pixels of 0 to 255 go in as they are; if the net was trained on others, "
-        f"say so with {option('mean')} and {option('scale')}"
+        "pixels are used unchanged, from 0 to 255; if the net was trained on other values, "
+        f"give {option('mean')} and {option('scale')}"
     )
 
 
@@ -175,7 +175,7 @@ def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNe
     if len(counts) != 1:
         shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)
         raise PictureError(
-            f"expected scores of classes, of one count, to be named; found {shown}",
+            f"expected scores for one number of classes, found {shown}",
             source=os.fspath(labels),
             hint=advise("choose a blob with ", Option("blob")),
         )
@@ -197,7 +197,9 @@ def _brought_to_size(
     if crop is None and stated.cropped:
         crop, where = Crop.CENTER, ", at the centre"
         done.append(f"crops {'them' if done else 'pictures'} to {show(model.nominal)}")
-    told = f"layer {printable(stated.layer)!r} {' and '.join(done)}, and so does this{where}; choose otherwise with "
+    told = (
+        f"layer {printable(stated.layer)!r} {' and '.join(done)}, which is done here too{where}; choose otherwise with "
+    )
     return resize, crop or Crop.NONE, (f"{told}{option('resize')} and {option('crop')}",) if done else ()
 
 
@@ -211,8 +213,8 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
     for output in model.outputs if settings.crop is Crop.TEN else ():
         if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
             raise EngineError(
-                f"{option('crop', 'ten')} averages answers for a whole picture, and {output.name!r}, "
-                f"{show(output.shape)}, tells of places in it",
+                f"{option('crop', 'ten')} averages answers for a whole picture, but {output.name!r}, "
+                f"{show(output.shape)}, has answers for positions in it",
                 source=model.source,
                 hint=advise("use ", Option("crop", "center"), ", or choose another with ", Option("blob")),
             )
@@ -245,7 +247,7 @@ def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PictureP
         notes += [note] if note and note not in notes else []
         cells = tuple(model.cells(output, scaled_size) for output in model.maps)
         tiles = tiles_of(model, cells, settings.tile) if cells else None
-        notes += [f"in one piece, because {tiles.why}; this may take much memory"] if tiles and tiles.why else []
+        notes += [f"in one piece, because {tiles.why}; this may need much memory"] if tiles and tiles.why else []
         parts.append(Part(scale, cells, tiles))
     shown = crops[0] if len(crops) == 1 else picture
     return PicturePlan(shown, original, size, crops, tuple(parts), tuple(notes))
@@ -259,13 +261,13 @@ def _crops(model: PictureNet, picture: Picture, crop: Crop) -> tuple[tuple[Pictu
     if picture.size[0] < size[0] or picture.size[1] < size[1]:
         raise PictureError(
             source=picture.path,
-            expected=f"at least {show(size)} pixels, of which the net is fed a part",
+            expected=f"at least {show(size)} pixels, to crop the input from",
             found=show(picture.size),
-            hint=advise("make it larger, as with ", Option("resize", max(size))),
+            hint=advise("enlarge it, for example with ", Option("resize", max(size))),
         )
     if crop is Crop.CENTER:
-        return (center(picture, size),), [f"took the centre, {show(size)} of {show(picture.size)} pixels"]
-    same = f", which are all the same, for want of a larger {option('resize')}" if picture.size == size else ""
+        return (center(picture, size),), [f"used the centre, {show(size)} of {show(picture.size)} pixels"]
+    same = f", which are all the same without a larger {option('resize')}" if picture.size == size else ""
     return ten(picture, size), [f"averaged over ten crops of {show(size)} pixels{same}"]
 
 

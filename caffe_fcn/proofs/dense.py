@@ -45,7 +45,7 @@ def prove_dense(
     PAIRS, but for those that are EXEMPT."""
     nothing = DenseProof((), (), 0, 0, (), "")
     if len(original.inputs) != 1 or len(twin.inputs) != 1:
-        why = f"the nets have {len(original.inputs)} and {len(twin.inputs)} inputs, and windows are of one"
+        why = f"the nets have {len(original.inputs)} and {len(twin.inputs)} inputs, but windows need exactly one"
         return nothing._replace(not_shown=why)
     image = next(blob for blob in twin.scope.inputs if blob.name in twin.inputs)
     grid = lay_out(twin.scope.graph, twin.scope.shapes, image)
@@ -75,7 +75,8 @@ def _unwilling(twin: Party, error: Exception) -> str:
         return str(error)
     others = f" and {len(left) - 1} more" if len(left) > 1 else ""
     return (
-        f"the twin does not take a larger input: layer {left[0]!r}{others} is still an InnerProduct; was it converted, "
+        f"the converted net does not accept a larger input: layer {left[0]!r}{others} is still an "
+        "InnerProduct; was it converted, "
         "or are the two pairs swapped?"
     )
 
@@ -105,16 +106,16 @@ def _judge(
     """What is to be said of OUTPUT, whose cells should lie STRIDE apart."""
     geometry, found = scene.geometry.get(output.twin), Dense(output.pair, Status.NOT_SHOWN)
     if geometry is None or stride is None:
-        return found._replace(explanation="it is no map over the input")
+        return found._replace(explanation="it is not a map of the input")
     small = scene.small.get(output.twin)
     reasons = tuple(dict.fromkeys((*geometry.reasons, *(small.reasons if small else ()))))
     found = found._replace(stride=tuple(map(float, geometry.stride)), window=geometry.window, reasons=reasons)
     if geometry.stride != stride:
         wrong, right = ("x".join(map(str, each)) for each in (geometry.stride, stride))
-        return _failed(found, f"its cells lie {wrong} pixels apart, not {right}")
+        return _failed(found, f"its cells are {wrong} pixels apart, expected {right}")
     expected, (_, *nominal) = scene.crops[output.blob.name], scene.nominal[output.twin.name]
     if expected[0].size != prod(nominal):
-        return _failed(found, f"{expected[0].size} values were expected in each window, {prod(nominal)} found")
+        return _failed(found, f"expected {expected[0].size} values in each window, found {prod(nominal)}")
     if len(scene.covered(output, geometry)) < _FEWEST:
         sizes = "×".join(map(str, scene.maps[output.twin.name].shape[2:]))
         return found._replace(explanation=f"its map has {sizes} cells, too few for the windows of the input")
@@ -122,21 +123,21 @@ def _judge(
     compared = prod(map(len, scene.inner[output.twin].axes))
     found = found._replace(crops=crops, cells=prod(nominal[1:]), compared=compared)
     if span(scene.crops[output.judged.name], softmax=output.softmax) <= crops.allowed:
-        why = "the answers are the same in all windows, whatever the picture, so that any of them would do"
+        why = "the answers are the same in all windows of any picture, so a comparison shows nothing"
         return found._replace(explanation=why)
     if crops.allowed > BLUNT and not scene.fixed_limits:
         return found._replace(explanation=too_coarse())
     if scene.exact(output):
-        why = "it differs from the original on the crops, and nothing in the geometry explains it"
+        why = "it differs from the original on the crops, and the geometry does not explain the difference"
         if scene.fixed_limits:
             why = f"it differs from the original on the crops by more than {option('tolerance')} allows"
         return found._replace(status=Status.HOLDS) if crops.small else _failed(found, why)
     if isinstance(features, str):
-        why = f"whether that explains all of the difference cannot be told: {features}"
+        why = f"whether the borders explain the whole difference cannot be shown: {features}"
         return found._replace(explanation=why)
     difference = scene.difference(output, geometry, features.answers, features.limits, alike=True)
     found = found._replace(features=difference)
-    why = "it differs by more than its borders explain"
+    why = "it differs by more than the borders explain"
     if scene.fixed_limits:
         why = f"it differs on the whole picture's maps by more than {option('tolerance')} allows"
     return found._replace(status=Status.HOLDS) if difference.small else _failed(found, why)

@@ -74,7 +74,7 @@ def _of_all(
         }
         own = {blob.name for node in made.last for blob in node.tops}
         if not own.issuperset(names_of(outputs)):
-            return "no layers of its own judge a map"
+            return "no layers of its own read a map"
         names, items = names_of(outputs), Items(windows, False)
         fed = {blob.name: (1, *values.shape[1:]) for blob in made.maps for values in [windows[blob.name]]}
         party = Party(last, original.weights, choose_scope(*last, names), fed)

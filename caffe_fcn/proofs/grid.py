@@ -57,7 +57,7 @@ def lay_out(graph: Graph, shapes: Shapes, image: Blob) -> Grid | str:
     steps = [found.step for found in known if len(found.step) == len(nominal)]
     step = tuple(lcm(*(each[axis] for each in steps)) for axis in range(len(nominal)))
     if not all(0 < extent <= _MAX_STEP for extent in step):
-        return f"its maps repeat only every {max(step):,} pixels"
+        return f"the phases of its maps repeat only every {max(step):,} pixels"
     more = [max(_LEAST, min(_MOST, size // (2 * extent))) for size, extent in zip(nominal, step, strict=True)]
     more[-1] += len(set(nominal)) == 1 < len(nominal)  # not square: rows taken for columns would show
     larger = tuple(size + extent * each for size, extent, each in zip(nominal, step, more, strict=True))

@@ -155,8 +155,8 @@ def _finite(name: str, values: Array) -> Array:
         raise EngineError(
             place=f"output {name!r}",
             expected="numbers",
-            found="NaN or infinity, which the net makes of numbers",
-            hint="has a BatchNorm negative variances, or do its scores overflow?",
+            found="NaN or infinity, computed from finite inputs",
+            hint="does a BatchNorm have negative variances, or do scores overflow?",
         )
     return values
 

@@ -19,17 +19,15 @@ WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
 class VerifyOptions:
     """What is proven, and how thoroughly."""
 
-    proofs: tuple[str, ...] = option_field((), "Carry out this proof only: weights, same-size or dense.", "all")
-    samples: int = option_field(8, "Random inputs that both nets are given.")
-    windows: int = option_field(16, "Windows of the larger input that are looked at.")
-    seed: int = option_field(0, "Seed of what is random.")
-    pictures: Sequence[Array] = option_field(
-        (), "Inputs to compare on as well, arrays C×H×W or N×C×H×W, as they are fed."
-    )
+    proofs: tuple[str, ...] = option_field((), "Carry out only this proof: weights, same-size or dense.", "all")
+    samples: int = option_field(8, "Number of random inputs for both nets.")
+    windows: int = option_field(16, "Number of windows of the larger input to compare.")
+    seed: int = option_field(0, "Seed of the random inputs.")
+    pictures: Sequence[Array] = option_field((), "More inputs to compare on, arrays C×H×W or N×C×H×W, fed unchanged.")
     tolerance: float | None = option_field(
         None,
-        "Difference allowed, relative to the largest score; of a Softmax, to that of its logarithms.",
-        "what rounding does to this net, as measured",
+        "Allowed difference relative to the largest score; for a Softmax, to that of its logarithms.",
+        "the measured effect of rounding on this net",
     )
 
 
@@ -37,4 +35,4 @@ class VerifyOptions:
 class ProveOptions:
     """Whether what is written is proven first."""
 
-    verify: bool = option_field(False, "Prove the result as `verify` does, and write it only if all proofs hold.")
+    verify: bool = option_field(False, "Prove the result as `verify` does; write it only if all proofs hold.")

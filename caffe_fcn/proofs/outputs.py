@@ -104,7 +104,7 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
     for blob in original.outputs:
         alike = there.get(ours.blobs[blob])
         if not alike:
-            failures.append(f"the twin has no output that stands for {blob.name!r}")
+            failures.append(f"the converted net has no output for {blob.name!r}")
             continue
         other = alike.pop(next((place for place, each in enumerate(alike) if each.name == blob.name), 0))
         by, axis = judged(original, blob)
@@ -121,7 +121,9 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
             )
         )
     failures += [
-        f"the twin's output {blob.name!r} stands for none of the original" for left in there.values() for blob in left
+        f"the output {blob.name!r} of the converted net matches no output of the original"
+        for left in there.values()
+        for blob in left
     ]
     failures += _exchanged(found)
     known = set(before.structure.values())
@@ -141,7 +143,7 @@ def _exchanged(outputs: Sequence[ComparedOutput]) -> Iterator[str]:
     for output in outputs:
         other = named.get(output.blob.name)
         if other is not None and other.blob.name != output.blob.name:
-            yield f"the twin's output {output.blob.name!r} stands for {other.blob.name!r} of the original"
+            yield f"the output {output.blob.name!r} of the converted net matches {other.blob.name!r} of the original"
 
 
 def judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:

@@ -44,9 +44,7 @@ def cut(scope: Scope, windows: frozenset[str]) -> Cut | str:
     maps = {blob: known for blob in read if (known := geometry.get(blob)) is not None}
     if not maps or len(maps) < len(read):
         others = ", ".join(repr(blob.name) for blob in read if blob not in maps)
-        return (
-            f"its last layers also read {others}, which is no map" if others else "it has no last layers of their own"
-        )
+        return f"its last layers also read {others}, which is not a map" if others else "it has no separate last layers"
     needed = set(maps)
     first = []
     for node in reversed(scope.graph.nodes):

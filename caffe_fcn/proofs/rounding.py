@@ -61,7 +61,7 @@ _LEAST = 16 * 2.0**-24
 def too_coarse() -> str:
     """Why answers are not compared that rounding moves too far."""
     way = command("verify", "tolerance")
-    return f"rounding alone moves the answers by too much for a comparison; {way} compares them all the same"
+    return f"rounding alone changes the answers too much for a comparison; {way} compares them anyway"
 
 
 _MOST_BITS = 18

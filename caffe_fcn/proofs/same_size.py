@@ -96,7 +96,8 @@ def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
     names, others = list(original.inputs), list(twin.inputs)
     if len(names) != len(others):
         raise EngineError(
-            f"the original is fed {', '.join(names) or 'nothing'}, the twin {', '.join(others) or 'nothing'}"
+            f"the inputs of the original are {', '.join(names) or 'none'}, those of the converted net "
+            f"{', '.join(others) or 'none'}"
         )
     return dict(zip(names, names if set(names) == set(others) else others, strict=True))
 
@@ -113,9 +114,7 @@ def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequenc
         drawn = random.standard_normal((samples, *(shape if whole else shape[1:])), dtype=np.float32)
         items[name] = drawn * scales.reshape(-1, *[1] * (drawn.ndim - 1))
     if pictures and len(inputs) != 1:
-        raise PictureError(
-            f"pictures go into a net with one input, and this one has {len(inputs)}", hint="leave them out"
-        )
+        raise PictureError(f"pictures need a net with one input, but this net has {len(inputs)}", hint="leave them out")
     for name, shape in inputs.items() if pictures else ():
         given = np.concatenate([_several(picture, name, shape) for picture in pictures])
         if whole:

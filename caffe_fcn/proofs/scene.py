@@ -117,7 +117,7 @@ def set_up(
     places = grid.sample(view.windows, view.seed)
     whole = not answers_items(original.scope, original.inputs)
     if whole and original.inputs[name][0] != 1:
-        raise EngineError("its batch has no answer for each item, so that windows cannot be told apart")
+        raise EngineError("its answers are not separate for each item of the batch, so windows cannot be compared")
     picture, items, crops = _on_crops(runner, original, outputs, shape, grid, places, view.seed, whole=whole)
     if view.tolerance is None:
         limits = allowances(runner, original, outputs, Answered(items, crops, [range(items.many)]))

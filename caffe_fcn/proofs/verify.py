@@ -136,7 +136,7 @@ class _Work:
                 lenient=True,
             )
         except ShapeError as error:
-            self.misfit = f"the twin does not take the nominal input: {error}"
+            self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
         self.twin = _side(found, twin)
         made = None if found.misfit else folded(before, self.original, self.twin)
@@ -154,12 +154,14 @@ class _Work:
         )
         _refuse_swapped(before, found)
         if found.misfit:
-            self.refused, self.misfit = (str(found.misfit),), "the weights of the twin do not fit its net"
+            self.refused, self.misfit = (str(found.misfit),), "the weights of the converted net do not fit its prototxt"
         elif own := _fault_at_own_input(twin, selection):
-            self.refused += (f"Caffe does not load the twin with the input that its own prototxt states: {own}",)
+            self.refused += (f"Caffe cannot load the converted net with the input in its own prototxt: {own}",)
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
-            raise NetError(f"has no net in phase {self.phase}, as {original.source.name} has", source=twin.source.name)
+            raise NetError(
+                f"has no net in phase {self.phase}, but {original.source.name} has one", source=twin.source.name
+            )
 
     @cached_property
     def weights(self) -> WeightsProof:
@@ -217,7 +219,7 @@ class _Work:
             again = self._attempt(lambda: prove(original, twin, pairs), nothing)
             if again.status is Status.HOLDS or (found.not_shown and again.status is Status.FAILS):
                 fed = ", ".join(map(repr, original.inputs))
-                self.notes[f"compared from {fed} on, up to where both nets are the same"] = None
+                self.notes[f"compared from {fed} on; before it, both nets are the same"] = None
                 return again
         return found
 
@@ -324,7 +326,10 @@ def _refuse_swapped(original: Model, twin: Model) -> None:
         names = [supply.node.name for supply in side.supplies if supply.lack]
         held = {record.name for record in other.weights.layers if record.blobs} if other.weights else set()
         lacking.append(bool(names) and held.issuperset(names))
-        told.append(f"{side.weights and side.weights.path} lacks {names[0] if names else ''!r} of {side.source.name}")
+        told.append(
+            f"{side.weights and side.weights.path} has no weights for {names[0] if names else ''!r} of "
+            f"{side.source.name}"
+        )
     if all(lacking):
         raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped", hint="exchange them")
 

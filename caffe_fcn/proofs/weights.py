@@ -103,7 +103,7 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
     for phase, graph in original.graphs.items():
         other = twin.graphs.get(phase)
         if other is None:
-            failures.append(f"the twin has no net in phase {phase}")
+            failures.append(f"the converted net has no phase {phase}")
             continue
         ours, theirs = number_both(graph, other)
         structures = identify((graph, original.shapes[phase], _same), (other, twin.shapes[phase], _same))
@@ -114,10 +114,12 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
                     layers = node, after[number]
                     pairs[node.name] = _pair(original, twin, phase, (ours, theirs), structures, layers)
             elif _has_blobs(original, phase, node):
-                failures.append(f"nothing in the twin stands where layer {node.name!r} ({node.type}) stands")
+                failures.append(f"no layer of the converted net corresponds to layer {node.name!r} ({node.type})")
         for number, node in after.items():
             if number not in before and _has_blobs(twin, phase, node):
-                failures.append(f"layer {node.name!r} ({node.type}) of the twin stands for none of the original")
+                failures.append(
+                    f"layer {node.name!r} ({node.type}) of the converted net corresponds to no layer of the original"
+                )
     return pairs, failures
 
 
@@ -206,12 +208,12 @@ class _Count:
     def foreign(self, name: str, blobs: Sequence[Tensor]) -> None:
         """Compare the blobs of a layer that is in neither net."""
         if not blobs:
-            self.failures.append(f"layer {name!r} is in {self.twin}, and is none of the twin's net")
+            self.failures.append(f"layer {name!r} is in {self.twin}, but not in the converted net")
             return
         for position, (blob, other) in enumerate(zip_longest(blobs, self.held[name])):
             place = f"layer {name!r}, which is not in the net, blob {position}"
             if blob is None or other is None:
-                self.failures.append(f"{place}: only in {'the twin' if blob is None else 'the original'}")
+                self.failures.append(f"{place}: only in {'the converted net' if blob is None else 'the original'}")
             else:
                 self._blob(place, name, blob, other, None, kept=True)
 
@@ -236,7 +238,7 @@ class _Count:
         self.values += count
         self.reshaped += bare(blob.shape) != bare(other.shape)
         if differing:
-            wrong = "are not the original's" if slack is None else "are not those of the original, folded"
+            wrong = "differ from the original" if slack is None else "differ from the folded original"
             self.failures.append(f"{place}: {differing:,} of {count:,} values {wrong}")
 
 
@@ -255,13 +257,13 @@ def _many(blobs: Sequence[Tensor]) -> str:
 
 
 def _place(name: str, twin: str) -> str:
-    return f"layer {name!r}" if name == twin else f"layer {name!r}, {twin!r} in the twin"
+    return f"layer {name!r}" if name == twin else f"layer {name!r}, {twin!r} in the converted net"
 
 
 def _order(pair: _Pair, blob: Tensor) -> _Order | str:
     """How the matrix in BLOB has to be read to be the twin's kernel, or why that cannot be told."""
     if pair.order is None:
-        return "the two nets do not feed it the same values"
+        return "its inputs are not the same in the two nets"
     columns, count = len(pair.order), _count(blob)
     if not columns or count % columns:
         return f"expected rows of {columns:,} values, found {count:,} values ({show(blob.shape)})"
@@ -318,9 +320,7 @@ def _check_finite(weights: str, layer: str, values: _Values) -> None:
             layer=layer,
             expected="numbers",
             found=f"{count:,} values that are NaN or infinite",
-            hint=(
-                "a net with such weights has no answers to compare. Take a snapshot from before its training diverged"
-            ),
+            hint=("a answers of such a net cannot be compared; use a snapshot from before its training diverged"),
         )
 
 

@@ -37,7 +37,7 @@ def _advice(found: Timing) -> str:
     """Which engine to use, and the option for it."""
     best, default = found.best, next(iter(ENGINES))
     if best.engine == default:
-        return f"use {default}, the default: no other engine that runs here is clearly faster"
+        return f"use {default}, the default: no other available engine is clearly faster"
     reference = next((each for each in found.timed if each.engine == default), None)
     factor = f", {reference.median / best.median:.1f} times as fast as {default}, the default" if reference else ""
     return f"use {option('engine', best.engine)}{factor}"

@@ -49,10 +49,10 @@ def _headline(plan: ConversionPlan) -> str:
     if plan.of_kind("pooling"):
         return "no InnerProduct to convert; its global pooling becomes a window"
     if plan.source.format != "V2":
-        return "nothing to convert; the net is only brought into the current format"
+        return "nothing to convert; the net is only rewritten in the current format"
     if plan.changes or plan.model.text_edits:
         return "no InnerProduct to convert"
-    return "nothing to convert; the net stays as it is"
+    return "nothing to convert; the net is unchanged"
 
 
 def _suffix(plan: ConversionPlan) -> str:

@@ -42,7 +42,7 @@ def _lines(found: ExportOutcome) -> Iterator[str]:
     yield from (f"  {reason}" for reason in _fixed(found))
     yield from (f"  {told}" for told in _told(found))
     for old, new in found.replaced:
-        yield f"  layer {old.name!r} ({old.type}) is the {new.type} in it, which makes {new.tops[0].name!r}"
+        yield f"  layer {old.name!r} ({old.type}) is replaced by its {new.type}, which makes {new.tops[0].name!r}"
     if found.left_out:
         yield f"  left out: {some([f'{node.name} ({node.type})' for node in found.left_out])}"
     yield from (f"note: {note}" for note in found.notes)

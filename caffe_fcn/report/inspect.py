@@ -149,7 +149,7 @@ def _check_patterns(file: str, patterns: Iterable[str], names: Iterable[str]) ->
     for pattern in patterns:
         if not any(matches(name, (pattern,)) for name in names):
             there = ", ".join(map(printable, names[:12])) + (", ..." if len(names) > 12 else "")
-            raise CaffeFcnError(f"{file}: no layer is called {pattern!r}; there are: {there or 'none'}")
+            raise CaffeFcnError(f"{file}: no layer has the name {pattern!r}; expected one of: {there or 'none'}")
 
 
 # ---- The net ----
@@ -203,10 +203,10 @@ def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes
     known = {name: shape for name, shape in images.items() if isinstance(shape, tuple) and len(shape) >= 2 + len(size)}
     if not known:
         raise SurgeryError(
-            f"the net has no input known to have {len(size)} spatial axes",
+            f"no input of the net is known to have {len(size)} spatial axes",
             source=graph.source,
             place=shown,
-            hint=advise("say its shape with ", Option("input_shape")),
+            hint=advise("give its shape with ", Option("input_shape")),
         )
     sizes = {shape[-len(size) :] for shape in known.values()}
     if len(sizes) > 1:
@@ -253,19 +253,19 @@ def _notes(net: Message, graph: Graph, shapes: Shapes, settings: InspectSettings
     """Why something is not known, and what else the net makes one ask."""
     notes = foreign_types(node.type for node in graph.nodes)
     if phase == "TRAIN" and settings.selection.phase is None:
-        notes.append(f"shown in phase TRAIN: the file does not make a net in phase TEST{choices(net)}")
+        notes.append(f"shown in phase TRAIN, because the file has no net in phase TEST{choices(net)}")
     causes = list(dict.fromkeys(shape for shape in shapes.blobs.values() if isinstance(shape, Unknown)))
     notes += [_cause(cause) for cause in causes[:_MOST_NOTES]]
     if len(causes) > _MOST_NOTES:
-        notes.append(f"{len(causes) - _MOST_NOTES} more shapes are not told by their layers")
+        notes.append(f"{len(causes) - _MOST_NOTES} more shapes are not defined by their layers")
     return notes
 
 
 def _cause(cause: Unknown) -> str:
     name = {"input": "input_shape", "type": "shape"}.get(cause.kind)
     way = option(name, {printable(cause.blob): "NCHW"}) if name else ""
-    cure = f"; say it with {way}" if way else "; it is known only at run time"
-    return f"layer {cause.layer!r} does not tell the shape of {cause.blob!r}: {cause.reason}{cure}"
+    cure = f"; give it with {way}" if way else "; it is known only at run time"
+    return f"layer {cause.layer!r} does not define the shape of {cause.blob!r}: {cause.reason}{cure}"
 
 
 # ---- The weights ----

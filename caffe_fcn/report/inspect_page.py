@@ -108,7 +108,7 @@ def _layer_page(found: Inspection, width: int | None) -> Iterator[Part]:
     if periods := _periods(found):
         yield from ("", f"windows depend on the phase of a cell, which is its index modulo {periods}")
     if found.misaligned:
-        yield from ("", "joined from maps that do not lie on each other")
+        yield from ("", "joined from maps whose cells do not coincide")
         yield from (f"     {shown(each.name)}: {shown(told(each))}" for each in found.misaligned)
     if notes.reasons:
         yield from ("", "not exactly a sliding window, because")
@@ -206,12 +206,12 @@ def _below(found: Inspection) -> Iterator[str]:
         if count
     ]
     if missing:
-        yield f"not known, and not in the sums: {', '.join(missing)}"
+        yield f"unknown and not in the sums: {', '.join(missing)}"
     repeats = [
         f"{shown(layer.name)} with {_some(layer.cost.shared_with)}" for layer in found.layers if layer.cost.repeats
     ]
     if repeats:
-        yield f"* parameters shared, and counted once in the sums: {'; '.join(repeats)}"
+        yield f"* shared parameters, counted once in the sums: {'; '.join(repeats)}"
 
 
 def _group_table(found: Inspection) -> Table:

@@ -16,7 +16,7 @@ def told(plan: Plan, headline: str, rows: Iterable[str], outputs: Sequence[str],
     yield visible(f"{plan.source.name}: {headline}")
     yield from map(visible, rows)
     if plan.left_alone:
-        yield "left alone:"
+        yield "left unchanged:"
         yield from map(visible, table([[entry.layer, entry.reason] for entry in plan.left_alone]))
     for note in _notes(plan):
         yield visible(f"note: {note}")
@@ -62,10 +62,10 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _notes(plan: Plan) -> list[str]:
     notes = list(plan.notes)
     if plan.source.format != "V2":
-        notes.append(f"the file was in Caffe's old format {plan.source.format}; what is written is in the current one")
+        notes.append(f"the file was in Caffe's old format {plan.source.format}; the new one is in the current format")
     foreign = plan.before.foreign
     if foreign:
         shown = ", ".join(foreign[:4]) + (", ..." if len(foreign) > 4 else "")
         layers = "1 layer of the caffemodel is" if len(foreign) == 1 else f"{len(foreign)} layers of the caffemodel are"
-        notes.append(f"{layers} not in the net, and copied untouched: {shown}")
+        notes.append(f"{layers} not in the net and copied unchanged: {shown}")
     return notes

@@ -15,8 +15,8 @@ from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
 from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize
 
 _EXACT = {
-    Exactness.AWAY_FROM_BORDERS: "; near borders not what the window alone gives: ",
-    Exactness.NOWHERE: "; nowhere what the window alone gives: ",
+    Exactness.AWAY_FROM_BORDERS: "; near borders not a function of the window alone: ",
+    Exactness.NOWHERE: "; nowhere a function of the window alone: ",
 }
 
 
@@ -90,7 +90,7 @@ def _geometry(level: Level) -> str:
     tiles = f"; in {level.tiles:,} tiles" if level.tiles > 1 else ""
     exact = _EXACT[exactness_of(level.cells.reasons)] + _why(level) if level.cells.reasons else ""
     if rows.window is columns.window is None:
-        return f"each cell sees all pixels and lies {stride} from the next{tiles}{exact}"
+        return f"each cell sees all pixels and is {stride} from the next{tiles}{exact}"
     high, wide = ("all" if axis.window is None else axis.window for axis in (rows, columns))
     most = "up to " if any(axis.window is not None and len(axis.sees.phases) > 1 for axis in (rows, columns)) else ""
     return f"each cell sees {most}{high}×{wide} pixels, the next one {stride} further{tiles}{exact}"

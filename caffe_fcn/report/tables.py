@@ -211,7 +211,10 @@ def _lines(part: Part, width: int | None) -> Iterator[_Line]:
         shown_ones = {place.position for place in places}
         left_out = [column.title for position, column in enumerate(part.columns) if position not in shown_ones]
         if left_out:
-            yield from ([(line, "dim")] for line in _prose(f"left out for lack of width: {', '.join(left_out)}", width))
+            yield from (
+                [(line, "dim")]
+                for line in _prose(f"left out because the output is too narrow: {', '.join(left_out)}", width)
+            )
     elif isinstance(part, Heading):
         yield from ([(line, "bold")] for line in _prose(part.text, width))
     else:

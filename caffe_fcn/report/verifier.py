@@ -50,13 +50,14 @@ class Verifier:
             ours = self.found.engine in ("", default)
             hint = "this is a defect of caffe-fcn" if ours else f"if it fails with {option('engine', default)} too"
             raise VerificationError(
-                f"the new net is not the original's twin: {summary(self.found)}; nothing was written",
+                f"the new net is not equivalent to the original: {summary(self.found)}; nothing was written",
                 source=self._names[0],
                 hint=f"{hint}, please report it with the prototxt",
             )
         if not self.found.holds:
             raise VerificationError(
-                f"the new net is not shown to be the original's twin: {summary(self.found)}; nothing was written",
+                f"the new net is not shown to be equivalent to the original: {summary(self.found)}; nothing "
+                "was written",
                 source=self._names[0],
                 hint=advise("leave ", Option("verify"), " out to write it without the proof"),
             )

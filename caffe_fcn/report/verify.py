@@ -40,7 +40,7 @@ def _lines(found: Verification) -> Iterator[str]:
         verdict = "is not"
     how = f"run by {found.engine}" if found.engine else "nothing was run"
     claim = f": {found.claim.value}" if found.proven else ""
-    yield f"{found.fcn}: {verdict} the twin of {found.net}{claim} ({how})"
+    yield f"{found.fcn}: {verdict} equivalent to {found.net}{claim} ({how})"
     told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
     if found.weights_proof is not None:
         told.append(("weights", found.weights_proof.status, _weights(found.weights_proof), {}))
@@ -101,9 +101,9 @@ def _weights(proof: WeightsProof) -> list[str]:
 
 
 def _field(each: FieldDifference) -> str:
-    place = repr(each.layer) if each.layer == each.twin else f"{each.layer!r}, {each.twin!r} in the twin"
+    place = repr(each.layer) if each.layer == each.twin else f"{each.layer!r}, {each.twin!r} in the converted net"
     swapped = (each.field, each.expected, each.found) == ("type", "Convolution", "InnerProduct")
-    hint = "; the converted net comes behind the original: are the two swapped?" if swapped else ""
+    hint = "; give the original first, then the converted net; are the two swapped?" if swapped else ""
     return f"layer {place}: {each.field}: expected {each.expected}, found {each.found}{hint}"
 
 
@@ -119,7 +119,7 @@ def _same_size(proof: SameSizeProof) -> list[str]:
 
 def _same_size_output(each: SameSize) -> list[str]:
     if each.identical:
-        return ["the same layers with the same weights make it"]
+        return ["computed by the same layers with the same weights"]
     return [*([each.failure] if each.failure else []), *([_told(each.difference)] if each.difference else [])]
 
 
@@ -139,11 +139,11 @@ def _reason(why: Inapplicable) -> str:
         case Exemption.NOTHING_CONVERTED:
             return "nothing was converted"
         case Exemption.SEVERAL_INPUTS:
-            return f"the net has the inputs {names}, and a window is of one"
+            return f"the net has the inputs {names}, but windows need exactly one"
         case Exemption.FIXED_SIZE:
-            return f"both nets take one size of input alone, the twin because of layer {names}"
+            return f"both nets accept only one input size, the converted net because of layer {names}"
         case Exemption.EXACT_NOWHERE:
-            return f"no answer is that of a window alone: {'; '.join(_because(why.reasons))}"
+            return f"no answer depends on a window alone: {'; '.join(_because(why.reasons))}"
 
 
 def _dense_output(each: Dense, blob: str) -> list[str]:
@@ -159,12 +159,13 @@ def _dense_output(each: Dense, blob: str) -> list[str]:
         verdict = f"from {blob} on everywhere" if each.ahead else exact
         verdict = verdict if each.status is Status.HOLDS else each.explanation
         return [*([exact] if each.ahead else []), f"{verdict}: {_told(each.crops)}"]
-    told = [exact, f"on crops, which have borders of their own: {_told(each.crops, limit=False)}"]
+    told = [exact, f"on crops, which have their own borders: {_told(each.crops, limit=False)}"]
     if each.features is not None:
         told.append(f"on the whole picture's maps: {_told(each.features)}")
     if each.compared < each.cells:
         told.append(
-            f"compared in {each.compared} of {each.cells} cells of a window; the others see borders of their own"
+            f"compared in {each.compared} of {each.cells} cells of a window; the other cells see the window's "
+            "own borders"
         )
     return [*told, *([each.explanation] if each.explanation else [])]
 

@@ -72,7 +72,7 @@ def test_it_is_converted_as_the_pair_is(cli: CommandLine) -> None:
 )
 def test_it_is_verified_alone_or_against_a_pair(cli: CommandLine, files: list[str]) -> None:
     done(cli, "convert", NET, WEIGHTS, "-o", "a.prototxt", "-w", "a.caffemodel")
-    assert "is the twin of" in done(cli, "verify", *files).out.decode()
+    assert "is equivalent to" in done(cli, "verify", *files).out.decode()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_the_wrong_order_is_refused(cli: CommandLine, files: list[str], first: s
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ([NET, NET], f"{NET} is a prototxt; give its weights behind it"),
-        ([NET, WEIGHTS, NET], f"{NET} is a prototxt; give its weights behind it"),
+        ([NET, NET], f"{NET} is a prototxt; give its weights after it"),
+        ([NET, WEIGHTS, NET], f"{NET} is a prototxt; give its weights after it"),
         ([NET, WEIGHTS], "or a caffemodel alone, found 1"),
         ([WEIGHTS, WEIGHTS, WEIGHTS], "or a caffemodel alone, found 3"),
         ([WEIGHTS], "expected two nets, each with its weights, found 1 file"),
@@ -148,10 +148,10 @@ def test_pictures_are_told_from_weights(cli: CommandLine) -> None:
         ([WEIGHTS, NET, "x.png"], 1, "the arguments are swapped: the prototxt comes first"),
         ([WEIGHTS, WEIGHTS, "x.png"], 1, "found a binary file; give the prototxt first"),
         ([NET, "x.png", "y.png"], 1, "x.png: expected a binary caffemodel, found a picture"),
-        ([WEIGHTS], 2, "expected an IMAGE behind NET, found nothing"),
+        ([WEIGHTS], 2, "expected an IMAGE after NET, found nothing"),
         (["x.png", WEIGHTS], 2, "x.png is neither a prototxt nor weights; the order is NET [WEIGHTS] IMAGE..."),
-        ([NET], 2, "expected WEIGHTS and an IMAGE behind NET, found nothing"),
-        ([NET, WEIGHTS], 2, f"expected WEIGHTS and an IMAGE behind NET, found only {WEIGHTS}"),
+        ([NET], 2, "expected WEIGHTS and an IMAGE after NET, found nothing"),
+        ([NET, WEIGHTS], 2, f"expected WEIGHTS and an IMAGE after NET, found only {WEIGHTS}"),
         ([WEIGHTS, "-", "x.png"], 1, "the arguments are swapped"),
     ],
 )

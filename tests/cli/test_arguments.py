@@ -80,7 +80,7 @@ def test_several_files_stand_in_their_places(cli: CommandLine) -> None:
         (b"a\nb 'c\n", "@list: line 2: found no closing '"),
         (b'a "b\\"', '@list: line 1: found no closing "'),
         (b"a\n\nb\\", "@list: line 3: found nothing after a \\"),
-        (b"net\0", "@list: expected a text with arguments, found a binary file"),
+        (b"net\0", "@list: expected a text file with arguments, found a binary file"),
     ],
     ids=ascii,
 )

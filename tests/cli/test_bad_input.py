@@ -486,9 +486,9 @@ def test_weights_that_hold_the_new_name_already(cli: CommandLine) -> None:
     ("arguments", "expected"),
     [
         ([], "Missing argument 'NET [WEIGHTS] ...'"),
-        (["a", "b", "c"], "found 3 files; say with --out-dir"),
+        (["a", "b", "c"], "found 3 files; for several nets give --out-dir"),
         (["-", "-"], "only one of NET and WEIGHTS can come from stdin"),
-        (["net.prototxt", "-"], "say with -w"),
+        (["net.prototxt", "-"], "with -w"),
         (["net.prototxt", "net.caffemodel", "-o", "-", "-w", "-"], "only one of -o and -w can go to stdout"),
         (["net.prototxt", "-w", "new.caffemodel"], "-w needs WEIGHTS"),
         (["net.prototxt", "--json", "--diff"], "choose one"),
@@ -529,7 +529,7 @@ def test_wrong_usage(lenet: CommandLine, arguments: list[str], expected: str) ->
 
 def test_a_caffemodel_alone_from_stdin_needs_a_name(lenet: CommandLine) -> None:
     result = lenet.convert("-", stdin=WEIGHTS)
-    assert result.code == 2 and "say with -w where to write the new one" in result.err
+    assert result.code == 2 and "name the new one with -w" in result.err
 
 
 def test_no_command_and_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,7 @@ def test_the_net_inside_a_v1_caffemodel_is_used(lenet: CommandLine) -> None:
     inputs = schema.NetParameter(input=["data"], input_dim=[1, 1, 28, 28]).SerializeToString()
     lenet.write(old=inputs + (LENET / "variants" / "v1.caffemodel").read_bytes())
     result = lenet.converts("old.caffemodel")
-    assert "note: the file was in Caffe's old format V1; what is written is in the current one" in result.err
+    assert "note: the file was in Caffe's old format V1; the new one is in the current format" in result.err
     assert set(lenet.blobs("old_fcn.caffemodel")) == CONVERTED
     assert written(lenet, "old_fcn.prototxt")["ip1-conv"].type == "Convolution"
 
@@ -122,7 +122,7 @@ def test_a_net_with_nothing_to_convert_is_copied(cli: CommandLine) -> None:
     cli.write(net=text)
     cli.write(net=weights)
     result = cli.converts("net.prototxt", "net.caffemodel")
-    assert "nothing to convert; the net stays as it is" in result.err
+    assert "nothing to convert; the net is unchanged" in result.err
     assert (cli.path / "net_fcn.prototxt").read_bytes() == text.encode()
     assert (cli.path / "net_fcn.caffemodel").read_bytes() == weights
 
@@ -445,7 +445,7 @@ def test_only_and_skip(lenet: CommandLine, options: list[str], converted: list[s
 
 def test_strict_fails_on_what_is_left_but_not_on_what_was_asked(cli: CommandLine) -> None:
     cli.write(net=data() + fc("a", "data", 3) + fc("b", "data", 3, "axis: 2"))
-    assert "left alone:\n  b  works along axis 2" in cli.converts("net.prototxt").err
+    assert "left unchanged:\n  b  works along axis 2" in cli.converts("net.prototxt").err
     message = cli.refuses("net.prototxt", "--strict", "--force")
     assert "--strict" in message and "b: works along axis 2" in message
     cli.converts("net.prototxt", "--strict", "--skip", "b", "--force")
@@ -477,7 +477,7 @@ IMAGES = layer("data", "Data", "", "data label", "data_param { batch_size: 4 }")
 
 def test_input_shape_tells_what_the_files_leave_out(cli: CommandLine) -> None:
     cli.write(net=IMAGES + fc("fc", "data", 3))
-    assert "say it with --input-shape data=N,C,H,W" in cli.refuses("net.prototxt")
+    assert "give it with --input-shape data=N,C,H,W" in cli.refuses("net.prototxt")
     cli.converts("net.prototxt", "--input-shape", "data=4,3,9,11")
     converted = written(cli)["fc-conv"].convolution_param
     assert (converted.kernel_h, converted.kernel_w) == (9, 11)

@@ -214,8 +214,8 @@ def test_a_directory_is_made_with_those_above_it(three: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("b.prototxt", "expected a directory to write into, found a file; name another"),
-        ("dangling", "expected a directory to write into, found a file; name another"),
+        ("b.prototxt", "expected a directory to write into, found a file; choose another name"),
+        ("dangling", "expected a directory to write into, found a file; choose another name"),
         ("b.prototxt/below", "cannot be written: Not a directory; choose another place"),
     ],
 )
@@ -363,14 +363,14 @@ def test_quiet_tells_of_failures_only(three: CommandLine) -> None:
     [
         (["a.prototxt", "-o", "x"], "leave out -o and -w"),
         (["a.prototxt", "a.caffemodel", "-w", "x"], "leave out -o and -w"),
-        (["-"], "'-' has none"),
-        (["a.prototxt", "-"], "'-' has none"),
+        (["-"], "found '-'"),
+        (["a.prototxt", "-"], "found '-'"),
         (["a.prototxt", ""], "a file's name is empty"),
-        (["a.prototxt", "a.prototxt"], "a.prototxt and a.prototxt would both become out/a.prototxt"),
-        (["a.prototxt", "d/a.prototxt"], "a.prototxt and d/a.prototxt would both become out/a.prototxt"),
-        (["a.prototxt", "d/a.caffemodel", "b.prototxt", "a.caffemodel"], "would both become out/a"),
-        (["d/a.caffemodel", "b.prototxt", "a.prototxt"], "would both become out/a.prototxt"),
-        (["weights.prototxt"], "weights.prototxt and weights.prototxt would both become out/weights.prototxt"),
+        (["a.prototxt", "a.prototxt"], "a.prototxt and a.prototxt would both be written to out/a.prototxt"),
+        (["a.prototxt", "d/a.prototxt"], "a.prototxt and d/a.prototxt would both be written to out/a.prototxt"),
+        (["a.prototxt", "d/a.caffemodel", "b.prototxt", "a.caffemodel"], "would both be written to out/a"),
+        (["d/a.caffemodel", "b.prototxt", "a.prototxt"], "would both be written to out/a.prototxt"),
+        (["weights.prototxt"], "weights.prototxt and weights.prototxt would both be written to out/weights.prototxt"),
         (["a.prototxt", "--json", "--diff"], "choose one"),
         ([], "Missing argument"),
     ],

@@ -238,11 +238,11 @@ def test_a_training_net(cli: CommandLine) -> None:
     assert [note.partition(";")[0] for note in told["notes"]] == [
         "layer 'data' (Data) is now the input 'data'",
         "the mean 104,117.5,123 is that of layer 'data'",
-        "the scale 0.25 is that of layer 'data'",
+        "the scale 0.25 comes from layer 'data'",
         "weights of layers that are not in the net are left out: old",
     ]
     result = exports(cli, *FILES, "--force", "--mean", "1", "--scale", "2", "--swap-channels")
-    assert "  metadata: channels RGB; mean 1, 1, 1; scale 2\n" in result.err and "is that of layer" not in result.err
+    assert "  metadata: channels RGB; mean 1, 1, 1; scale 2\n" in result.err and "comes from layer" not in result.err
     assert "  left out: acc (Accuracy)\n" in result.err
     assert "  layer 'loss' (SoftmaxWithLoss) is the Softmax in it, which makes 'prob'\n" in result.err
 
@@ -422,8 +422,8 @@ def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypat
     [
         (["--mean", "1,2,3"], "mean 1,2,3: expected 1 channel, as the net takes, found 3"),
         (["--mean", "tea"], "mean tea: expected numbers such as 104,117,123"),
-        (["--swap-channels"], "--swap-channels: expected a net that takes pictures of 3 channels"),
-        (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one a line for each class of the net, found"),
+        (["--swap-channels"], "--swap-channels: expected a net for pictures with 3 channels"),
+        (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one line for each class of the net, found"),
         (["--labels", "nowhere"], "nowhere: No such file"),
         (["--blob", "nowhere"], "net.prototxt: 'nowhere' is not a blob of the net; expected one of "),
         (["--input-shape", "tea=1,2"], "net.prototxt: a shape was given for 'tea', but the net has no such blob"),

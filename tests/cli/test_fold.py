@@ -28,7 +28,7 @@ net.prototxt: 1 layer folded into 1, 1 layer dropped
   conv  takes up bn (BatchNorm); gains a bias
   drop  Dropout dropped
 inference: 4 of 6 layers left; per batch 48 multiply-adds less, 96 values read and written less
-left alone:
+left unchanged:
   s  follows 'relu' (ReLU), which has no weights of its own for it
 wrote net_folded.prototxt
 """

@@ -113,8 +113,8 @@ def test_notes_go_to_stderr(inspect: Inspect) -> None:
     result = inspect.run("net.prototxt")
     assert result.code == 0
     assert result.err == (
-        "note: layer 'h5' does not tell the shape of 'data\\x1b[31m': its shape is in an HDF5 file, not in the net; "
-        "say it with --input-shape 'data?[31m=N,C,H,W'\n"
+        "note: layer 'h5' does not define the shape of 'data\\x1b[31m': its shape is in an HDF5 file, not in the net; "
+        "give it with --input-shape 'data?[31m=N,C,H,W'\n"
     )
     assert b"\x1b" not in result.out
     assert inspect.run("net.prototxt", "--json").err == ""
@@ -195,7 +195,7 @@ def test_stdin_is_the_net_or_the_weights(inspect: Inspect) -> None:
 def test_a_pipe_is_as_wide_as_columns_says(inspect: Inspect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "62")
     text = inspect("net.prototxt")
-    assert "  bottoms " not in text and "left out for lack of width: bottoms" in " ".join(text.split())
+    assert "  bottoms " not in text and "left out because the output is too narrow: bottoms" in " ".join(text.split())
     for name, value in (("TERM", "dumb"), ("NO_COLOR", "1")):
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
@@ -212,7 +212,7 @@ def test_a_terminal_has_colours_and_its_own_width(inspect: Inspect, monkeypatch:
     monkeypatch.delenv("NO_COLOR", raising=False)
     text = inspect("net.prototxt")
     assert "\x1b[1mlenet  net.prototxt, current format, phase TEST\x1b[0m\n" in text
-    assert "  bottoms " not in text and "left out for lack of width: bottoms" in " ".join(text.split())
+    assert "  bottoms " not in text and "left out because the output is too narrow: bottoms" in " ".join(text.split())
     for name, value in (("TERM", "dumb"), ("NO_COLOR", "1")):
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
@@ -273,8 +273,8 @@ def test_files_that_are_something_else(inspect: Inspect) -> None:
 
 def test_a_layer_that_there_is_not(inspect: Inspect) -> None:
     assert inspect.fails("net.prototxt", "--layers", "fc*") == (
-        "caffe-fcn: net.prototxt: no layer is called 'fc*'; "
-        "there are: data, conv1, pool1, conv2, pool2, ip1, relu1, ip2, prob"
+        "caffe-fcn: net.prototxt: no layer has the name 'fc*'; "
+        "expected one of: data, conv1, pool1, conv2, pool2, ip1, relu1, ip2, prob"
     )
 
 

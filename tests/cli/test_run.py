@@ -73,7 +73,7 @@ def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
         and 'layer "pool1" has a partial window at the border' in found["reasons"]
     )
     told = runs(cli, *FCN, "x.npy", "--blob", "prob1").out.decode()
-    assert '; near borders not what the window alone gives: layer "' in told
+    assert '; near borders not a function of the window alone: layer "' in told
 
 
 # ---- Sizes and preprocessing ----
@@ -97,8 +97,8 @@ def test_the_map_is_the_classifier_at_each_window(digits: CommandLine) -> None:
 def test_another_size_is_refused_or_made_to_fit(digits: CommandLine) -> None:
     told = refuses(digits, *NET, "scattered.png")
     assert told == (
-        "scattered.png: expected 20×20 pixels, the only size that the net takes, found 192×256 pixels; "
-        "bring it there with --resize 20x20, or take a part of it with --crop center"
+        "scattered.png: expected 20×20 pixels, the only size that the net accepts, found 192×256 pixels; "
+        "resize it with --resize 20x20, or crop it with --crop center"
     )
     result = runs(digits, *NET, "scattered.png", "--resize", "net", "--json")
     picture = checked(result.document)["pictures"][0]
@@ -109,7 +109,9 @@ def test_another_size_is_refused_or_made_to_fit(digits: CommandLine) -> None:
 def test_a_picture_smaller_than_the_window(digits: CommandLine) -> None:
     np.save(digits.path / "small.npy", np.zeros((19, 50), np.uint8))
     told = refuses(digits, *FCN, "small.npy")
-    assert told.startswith("small.npy: expected a picture of at least 20×20 pixels, the least that the net takes, ")
+    assert told.startswith(
+        "small.npy: expected a picture of at least 20×20 pixels, the smallest size that the net accepts, "
+    )
     told = refuses(digits, *FCN, "window.png", "--scales", "0.5")
     assert told.startswith("window.png at scale 0.5: expected a picture of at least 20×20 pixels")
 
@@ -163,13 +165,13 @@ def test_an_image_of_the_mean(cli: CommandLine) -> None:
         return np.load(cli.path / "answer.npy")
 
     centre = answer("centre.npy", mean[:, 4:36, 3:35])
-    note = "mean larger.npy: of 41×38 pixels, the net is fed 32×32; took its centre"
+    note = "mean larger.npy: the mean is 41×38 pixels and the input is 32×32; used its centre"
     np.testing.assert_array_equal(answer("larger.npy", mean, note), centre)
     assert not np.array_equal(answer("numbers.npy", mean.mean((1, 2))), centre)
     np.save(cli.path / "turned.npy", mean.transpose(1, 2, 0))
     np.save(cli.path / "smaller.npy", mean[:, :31])
     for name, told in {
-        "mean_grey.binaryproto": "expected 3×H×W, or 3 values, for the channels that the net takes, found 1×1×32×32",
+        "mean_grey.binaryproto": "expected 3×H×W, or 3 values, for the channels of the net, found 1×1×32×32",
         "turned.npy": "found 41×38×3, which is H×W×C; transpose it: mean.transpose(2, 0, 1)",
         "smaller.npy": "expected at least 32×32 pixels, the size of the net's input, found 31×38",
     }.items():
@@ -253,7 +255,7 @@ def test_the_heat_of_one_class(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", *NAMED, "--heatmap", "h.png", "--class", "x")
     assert told.startswith("class 'x': expected a name from labels.txt")
     told = refuses(digits, *FCN, "scattered.png", "--heatmap", "h.png")
-    assert told.endswith("none that is known to be the background; choose the one that is drawn with --class")
+    assert told.endswith("none of them is known as the background; choose the one to draw with --class")
 
 
 def test_files_are_not_overwritten(digits: CommandLine) -> None:
@@ -290,11 +292,11 @@ def test_tiles_make_the_same_map(digits: CommandLine, tile: str) -> None:
 @pytest.mark.thorough
 def test_tiles_that_cannot_be(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", "--tile", "19")
-    assert told == "--tile 19: expected at least 20 pixels, which one cell of the map needs"
+    assert told == "--tile 19: expected at least 20 pixels, the window of one cell of the map"
     told = refuses(digits, *NET, "window.png", "--tile", "64")
-    assert "'prob' is 1×11, and no map, which --tile is for" in told
+    assert "'prob' is 1×11, but --tile needs a map" in told
     for option in (["--heatmap", "x.png"], ["--label-map", "x.png"], ["--scales", "1,2"]):
-        assert f"which {option[0]} is for; make the net fully conv" in refuses(digits, *NET, "window.png", *option)
+        assert f"but {option[0]} needs a map; make the net fully conv" in refuses(digits, *NET, "window.png", *option)
 
 
 @pytest.mark.thorough
@@ -351,7 +353,7 @@ def test_all_engines_are_timed(digits: CommandLine) -> None:
     result = digits.run("run", *FCN, "scattered.png", "--benchmark", "--engine", "onnxruntime")
     assert result.code == 2 and "--benchmark times all engines; leave out --engine" in result.err
     result = digits.run("run", *FCN, "scattered.png", "window.png", "--benchmark")
-    assert result.code == 2 and "--benchmark is for one picture, and there are 2" in result.err
+    assert result.code == 2 and "--benchmark takes one picture, found 2" in result.err
     assert "expected 20×20 pixels, the only size" in refuses(digits, *NET, "scattered.png", "--benchmark")
 
 

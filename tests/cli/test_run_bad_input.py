@@ -48,7 +48,9 @@ def test_pictures_that_are_none(digits: CommandLine, data: bytes, told: str) -> 
 
 def test_too_many_pixels(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", "--max-pixels", "1000")
-    assert told.startswith("scattered.png: expected at most 1,000 pixels, found 192×256; --max-pixels 49152 ")
+    assert told.startswith(
+        "scattered.png: expected at most 1,000 pixels, found 192×256; accept it with --max-pixels 49152"
+    )
     told = refuses(digits, *FCN, "scattered.png", "--scales", "100", "--max-pixels", "100000")
     assert "expected at most 100,000 pixels" in told
 
@@ -56,7 +58,7 @@ def test_too_many_pixels(digits: CommandLine) -> None:
 def test_labels_of_another_net(digits: CommandLine) -> None:
     (digits.path / "ten.txt").write_text("\n".join("0123456789"))
     told = refuses(digits, *FCN, "scattered.png", "--labels", "ten.txt")
-    assert told.startswith("ten.txt: expected 11 labels, one a line for each class of the net, found 10")
+    assert told.startswith("ten.txt: expected 11 labels, one line for each class of the net, found 10")
 
 
 def test_weights_with_nan(digits: CommandLine) -> None:
@@ -64,7 +66,7 @@ def test_weights_with_nan(digits: CommandLine) -> None:
     next(each for each in net.layer if each.name == "conv2").blobs[0].data[7] = float("nan")
     (digits.path / FCN[1]).write_bytes(net.SerializeToString())
     told = refuses(digits, *FCN, "scattered.png", "-o", "m.npy")
-    assert told.startswith("fcn.caffemodel: layer 'conv2', blob 0: expected numbers, found NaN or infinity")
+    assert told.startswith('fcn.caffemodel: layer "conv2", blob 0: expected numbers, found NaN or infinity')
 
 
 def test_weights_of_another_net(digits: CommandLine) -> None:
@@ -144,7 +146,7 @@ def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: Comman
     Image.fromarray(np.zeros((18, 22, 3), np.uint8)).save(cli.path / "p.png")
     told = refuses(cli, *NET, "p.png")
     assert "a picture of 18×22 pixels does not suit the net" in told
-    assert "heights and widths that are multiples of 4, such as 16x20 and 20x24; bring the picture there with" in told
+    assert "heights and widths that are multiples of 4, such as 16x20 and 20x24; resize the picture with" in told
     assert "multiples of 4, such as 36x44" in refuses(cli, *NET, "p.png", "--resize", "37x44")
     assert "multiples of 4, such as 8x8" in refuses(cli, *NET, "p.png", "--resize", "20x20", "--scales", "1,0.5")
     runs(cli, *NET, "p.png", "--resize", "20x24")

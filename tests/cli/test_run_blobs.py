@@ -79,7 +79,7 @@ def test_a_cell_that_sees_a_whole_axis_has_no_number_for_a_window(cli: CommandLi
     picture = np.random.default_rng(0).integers(0, 9, (8, 6)).astype(np.uint8)
     for kind, window, told in (
         ("Softmax softmax_param { axis: 3 }", [1, None], "each cell sees 1×all pixels, the next one 1×0.5 further"),
-        ("MVN", [None, None], "each cell sees all pixels and lies 1×0.5 from the next"),
+        ("MVN", [None, None], "each cell sees all pixels and is 1×0.5 from the next"),
     ):
         far, _, params = kind.partition(" ")
         text = f"""
@@ -156,22 +156,22 @@ def test_a_name_that_is_no_blob_is_told_the_nearest(trained: CommandLine) -> Non
 
 def test_one_file_for_one_blob(trained: CommandLine) -> None:
     told = refuses(trained, *FILES, "-o", "all.npy")
-    assert "--output all.npy holds one blob, found 'cube', 'norm', 'age', 'heat', 'prob'; use .npz, or" in told
+    assert "--output all.npy can hold one blob, found 'cube', 'norm', 'age', 'heat', 'prob'; use .npz, or" in told
 
 
 @pytest.mark.thorough
 def test_what_is_no_class_is_not_drawn_as_one(trained: CommandLine) -> None:
     runs(trained, *FILES, "--heatmap", "heat.png")
     runs(trained, *FILES, "--blob", "conv", "--heatmap", "conv.png", "--class", "2")
-    assert "'heat' holds 5×1×16×16 numbers, and no scores of classes" in refuses(
+    assert "'heat' holds 5×1×16×16 numbers, which are not scores of classes" in refuses(
         trained, *FILES, "--label-map", "x.png"
     )
     told = refuses(trained, *FILES, "--blob", "conv", "--heatmap", "x.png")
-    assert told.endswith("'conv' has 4 channels; choose the one that is drawn with --class")
+    assert told.endswith("'conv' has 4 channels; choose the one to draw with --class")
     told = refuses(trained, *FILES, "--blob", "conv", "--heatmap", "x.png", "--class", "4")
     assert told.endswith("--class 4: expected a channel of 'conv', 0 to 3")
     told = refuses(trained, *FILES, "--blob", "conv", "--blob", "heat", "--heatmap", "x.png", "--class", "0")
-    assert told.endswith("has the maps 'conv', 'heat'; choose with --blob which one is drawn")
+    assert told.endswith("expected one map to draw, found 'conv', 'heat'; choose one with --blob")
 
 
 @pytest.mark.thorough
@@ -180,7 +180,7 @@ def test_labels_say_that_numbers_are_classes(trained: CommandLine) -> None:
     assert "name 0" in runs(trained, *FILES, "--blob", "fc", "--labels", "names", "--top", "6").out.decode()
     assert "names: expected 3 labels" in refuses(trained, *FILES, "--labels", "names")
     told = refuses(trained, *FILES, "--blob", "cube", "--labels", "names")
-    assert "names: expected scores of classes, of one count, to be named; found 'cube' 5×2×2×16×16" in told
+    assert "names: expected scores for one number of classes, found 'cube' 5×2×2×16×16" in told
 
 
 def test_scores_before_and_after_a_softmax_are_classes(trained: CommandLine) -> None:

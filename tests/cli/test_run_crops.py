@@ -31,7 +31,8 @@ DATABASE = DATA % ("Data", 'data_param { source: "x" batch_size: 2 }')
 LIST = DATA % ("ImageData", 'image_data_param { source: "x" batch_size: 2 new_height: 24 new_width: 26 }')
 NAME = "net.prototxt"
 STATED = (
-    "layer 'data' crops pictures to 20×20, and so does this, at the centre; choose otherwise with --resize and --crop"
+    "layer 'data' crops pictures to 20×20, which is done here too, at the centre; choose otherwise with "
+    "--resize and --crop"
 )
 
 
@@ -58,17 +59,15 @@ def test_the_centre_is_the_default_where_the_net_states_a_crop(cli: CommandLine)
     centre, told = answer(cli, *files, "centre.npy")
     found, told = answer(cli, *files, "large.npy")
     np.testing.assert_array_equal(found, centre)
-    assert f"note: {STATED}\n" in told and "note: large.npy: took the centre, 20×20 of 30×44 pixels\n" in told
+    assert f"note: {STATED}\n" in told and "note: large.npy: used the centre, 20×20 of 30×44 pixels\n" in told
     resized, told = answer(cli, *files, "large.npy", "--resize", "net")
-    assert "resized from 30×44 to 20×20 pixels" in told and "took the centre" not in told
+    assert "resized from 30×44 to 20×20 pixels" in told and "used the centre" not in told
     assert not np.array_equal(resized, centre)
     told = refuses(cli, *files, "large.npy", "--crop", "none")
-    assert told.endswith(
-        "found 30×44 pixels; bring it there with --resize 20x20, or take a part of it with --crop center"
-    )
+    assert told.endswith("found 30×44 pixels; resize it with --resize 20x20, or crop it with --crop center")
     np.save(cli.path / "low.npy", np.zeros((19, 44, 3), np.uint8))
     told = refuses(cli, *files, "low.npy")
-    assert told.endswith("of which the net is fed a part, found 19×44; make it larger, as with --resize 20")
+    assert told.endswith("to crop the input from, found 19×44; enlarge it, for example with --resize 20")
 
 
 @pytest.mark.thorough
@@ -89,14 +88,14 @@ def test_the_size_of_pictures_where_the_net_tells_none(cli: CommandLine) -> None
     np.testing.assert_array_equal(found, answer(cli, *files, "--input-shape", "data=2,3,28,27")[0])
     assert answer(cli, *files, "--resize", "26x28")[1].count("used 26×28") == 1
     assert "resized from 28×27 to 25×25" in answer(cli, *files, "--resize", "net")[1]
-    assert "the only size that the net takes, found 29×29 pixels" in refuses(cli, *files, "--resize", "29x29")
+    assert "the only size that the net accepts, found 29×29 pixels" in refuses(cli, *files, "--resize", "29x29")
 
 
 @pytest.mark.thorough
 def test_a_net_without_a_crop_asks_for_one(cli: CommandLine) -> None:
     text = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 20 dim: 20 } } }'
     files = net(cli, text + CLASSIFIER.rpartition("layer")[0])
-    assert "or take a part of it with --crop center" in refuses(cli, *files, "large.npy")
+    assert "or crop it with --crop center" in refuses(cli, *files, "large.npy")
     found, _ = answer(cli, *files, "large.npy", "--crop", "center")
     np.testing.assert_array_equal(found, answer(cli, *files, "centre.npy")[0])
 
@@ -105,9 +104,10 @@ def test_images_from_a_list_are_resized_before(cli: CommandLine) -> None:
     files = net(cli, LIST + CLASSIFIER)
     found, told = answer(cli, *files, "large.npy")
     assert (
-        "note: layer 'data' resizes pictures to 24×26 and crops them to 20×20, and so does this, at the centre" in told
+        "note: layer 'data' resizes pictures to 24×26 and crops them to 20×20, which is done here too, at the centre"
+        in told
     )
-    assert "resized from 30×44 to 24×26 pixels" in told and "took the centre, 20×20 of 24×26 pixels" in told
+    assert "resized from 30×44 to 24×26 pixels" in told and "used the centre, 20×20 of 24×26 pixels" in told
     np.testing.assert_array_equal(found, answer(cli, *files, "large.npy", "--resize", "24x26", "--crop", "center")[0])
 
 
@@ -120,7 +120,8 @@ def test_a_dense_net_sees_the_whole_picture(cli: CommandLine) -> None:
     np.testing.assert_allclose(centre[:, 0, 0], found[:, 5, 12], rtol=1e-4)
     told = refuses(cli, *files, "large.npy", "--crop", "ten")
     assert told.endswith(
-        "--crop ten averages answers for a whole picture, and 'prob', 2×3×1×1, tells of places in it; use --crop "
+        "--crop ten averages answers for a whole picture, but 'prob', 2×3×1×1, has answers for positions in "
+        "it; use --crop "
         "center, or choose another with --blob"
     )
     runs(cli, *files, "large.npy", "--crop", "center", "--label-map", "map.png", "--json")
@@ -177,7 +178,7 @@ def test_ten_crops_are_told(cli: CommandLine) -> None:
     assert {each["name"] for each in picture["top"]} == set("abc")
     assert sum(each["score"] for each in picture["top"]) == pytest.approx(1, abs=1e-5)
     _, told = answer(cli, *files, "large.npy", "--crop", "ten", "--resize", "net")
-    assert "ten crops of 20×20 pixels, which are all the same, for want of a larger --resize" in told
+    assert "ten crops of 20×20 pixels, which are all the same without a larger --resize" in told
 
 
 def test_several_pictures_are_each_brought_to_size(cli: CommandLine) -> None:
@@ -205,7 +206,7 @@ def test_detectors_are_not_averaged(cli: CommandLine, name: str) -> None:
     engine = ["--engine", "opencv" if name == "res10" else "onnxruntime"]
     if name == "res10":
         pytest.importorskip("cv2")
-    assert "tells of places in it" in refuses(cli, *files, "x.npy", "--crop", "ten", *engine)
+    assert "has answers for positions in it" in refuses(cli, *files, "x.npy", "--crop", "ten", *engine)
     runs(cli, *files, "x.npy", "--crop", "center", "-q", *engine)
 
 
@@ -219,7 +220,7 @@ def test_what_no_conversion_makes_a_map_names_one_that_is(cli: CommandLine, opti
     detector = DENSE.rpartition('layer { name: "prob"')[0] + layer("rows", "Reshape", "score", params=rows)
     files = net(cli, DATABASE.replace("batch_size: 2", "batch_size: 1") + detector)
     told = refuses(cli, *files, "large.npy", *option)
-    assert told.endswith(f"'rows' is 1×1×3, and no map, which {option[0]} is for; choose a map, as with --blob conv")
+    assert told.endswith(f"'rows' is 1×1×3, but {option[0]} needs a map; choose a map, as with --blob conv")
     runs(cli, *files, "large.npy", "--blob", "conv", "--heatmap", "found.png", "--class", "1")
     assert "make the net fully convolutional first: `caffe-fcn convert`" in refuses(
         cli, *net(cli, DATABASE + CLASSIFIER), "large.npy", *option
@@ -231,9 +232,9 @@ def test_a_note_that_many_pictures_share_is_told_once_with_their_number(cli: Com
     for name in ("a", "b", "c"):
         np.save(cli.path / f"{name}.npy", np.zeros((28, 28, 3), np.uint8))
     told = runs(cli, *files, "a.npy", "large.npy", "b.npy", "c.npy", "centre.npy").err
-    notes = [line for line in told.splitlines() if "took the centre" in line]
+    notes = [line for line in told.splitlines() if "used the centre" in line]
     assert notes == [
-        "note: a.npy: took the centre, 20×20 of 28×28 pixels",
-        "note: large.npy: took the centre, 20×20 of 30×44 pixels",
-        "note: 2 other pictures: took the centre, 20×20 of 28×28 pixels",
+        "note: a.npy: used the centre, 20×20 of 28×28 pixels",
+        "note: large.npy: used the centre, 20×20 of 30×44 pixels",
+        "note: 2 other pictures: used the centre, 20×20 of 28×28 pixels",
     ]

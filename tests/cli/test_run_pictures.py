@@ -19,7 +19,7 @@ def test_no_input_is_overwritten(digits: CommandLine, option: str) -> None:
 
 
 def test_pixels_that_go_in_as_they_are_are_told_once(digits: CommandLine) -> None:
-    told = "note: pixels of 0 to 255 go in as they are; "
+    told = "note: pixels are used unchanged, from 0 to 255; "
     assert runs(digits, *NET, "window.png", "window.png").err.count(told) == 1
     for words in (("--scale", SCALE), ("--mean", "0")):
         assert told not in runs(digits, *NET, "window.png", *words).err
@@ -66,10 +66,10 @@ def test_names_that_would_collide(digits: CommandLine) -> None:
     (digits.path / "sub").mkdir()
     shutil.copy(digits.path / "window.png", digits.path / "sub" / "window.bmp")
     told = rejects(digits, *FCN, "window.png", "sub/window.bmp", "--out-dir", "out", "-o", ".npy")
-    assert told.endswith("window.png and sub/window.bmp would both become out/window.npy; run them apart")
+    assert told.endswith("window.png and sub/window.bmp would both be written to out/window.npy; run them separately")
 
 
 def test_the_largest_folder_there_is_none_of(digits: CommandLine) -> None:
     (digits.path / "empty").mkdir()
     assert refuses(digits, *NET, "empty").startswith("empty: expected a folder with pictures, found none (.bmp")
-    assert refuses(digits, *NET, "no*.png") == "no*.png: expected pictures, found no file that is called so"
+    assert refuses(digits, *NET, "no*.png") == "no*.png: expected pictures, found no such file"

@@ -76,7 +76,7 @@ def test_a_net(old: CommandLine) -> None:
     assert (result.out, result.err.splitlines()) == (
         b"",
         [
-            "old.prototxt: brought up to date",
+            "old.prototxt: upgraded",
             "  1 layer of the format V1",
             "  input fields of the net, which become a layer of type Input",
             "wrote new.prototxt",
@@ -88,7 +88,7 @@ def test_a_net(old: CommandLine) -> None:
     assert [each.type for each in net.layer] == ["Input", "InnerProduct"]
     assert not needs_upgrade(net)
     again = done(old, "new.prototxt", "again.prototxt")
-    assert again.err.splitlines() == ["new.prototxt: up to date already", "wrote again.prototxt"]
+    assert again.err.splitlines() == ["new.prototxt: already up to date", "wrote again.prototxt"]
     assert old.read("again.prototxt") == new
 
 
@@ -103,14 +103,14 @@ def test_nets_of_the_reference_tool(cli: CommandLine, name: str) -> None:
 def test_weights(old: CommandLine) -> None:
     result = done(old, "old.caffemodel", "new.caffemodel")
     assert result.err.splitlines() == [
-        "old.caffemodel: brought up to date",
+        "old.caffemodel: upgraded",
         "  8 layers of the format V1",
         "  8 blobs of num, channels, height and width, which get a shape",
         "wrote new.caffemodel",
     ]
     assert old.blobs("new.caffemodel")["ip1"] == [(32, 192), (32,)]
     again = done(old, "new.caffemodel", "again.caffemodel")
-    assert again.err.splitlines() == ["new.caffemodel: up to date already", "wrote again.caffemodel"]
+    assert again.err.splitlines() == ["new.caffemodel: already up to date", "wrote again.caffemodel"]
     assert (old.path / "again.caffemodel").read_bytes() == (old.path / "new.caffemodel").read_bytes()
 
 
@@ -155,7 +155,7 @@ def test_stdin_and_stdout(old: CommandLine) -> None:
         assert done(old, f"old.{stem}", "-").out == new
         result = done(old, "-", "-", stdin=before)
         assert result.out == new
-        assert result.err.startswith("<stdin>: brought up to date\n") and "wrote" not in result.err
+        assert result.err.startswith("<stdin>: upgraded\n") and "wrote" not in result.err
         done(old, "-", f"piped.{stem}", stdin=before)
         assert (old.path / f"piped.{stem}").read_bytes() == new
 
@@ -304,10 +304,10 @@ def test_other_documents_are_not_valid(old: CommandLine) -> None:
         (["", "x"], "a file's name is empty"),
         (["old.prototxt", ""], "a file's name is empty"),
         (["old.prototxt", "x", "--diff", "--json"], "--diff and --json both print to stdout"),
-        (["old.prototxt", "-", "--diff"], "and so does an output of '-'"),
-        (["old.caffemodel", "-", "--json"], "and so does an output of '-'"),
-        (["old.caffemodel", "x", "--diff"], "--diff is for a prototxt, and old.caffemodel is none"),
-        (["old.h5", "x", "--diff"], "--diff is for a prototxt, and old.h5 is none"),
+        (["old.prototxt", "-", "--diff"], "so the output cannot be '-'"),
+        (["old.caffemodel", "-", "--json"], "so the output cannot be '-'"),
+        (["old.caffemodel", "x", "--diff"], "--diff needs a prototxt, but old.caffemodel is not one"),
+        (["old.h5", "x", "--diff"], "--diff needs a prototxt, but old.h5 is not one"),
         (
             ["old.prototxt", "new.h5"],
             "OUT new.h5: expected a name for a prototxt (.prototxt, .pbtxt), found one for",
@@ -442,12 +442,12 @@ def test_a_net_with_its_weights(fork: CommandLine) -> None:
     result = done(fork, *FORK, *BOTH, "--for", "bvlc")
     becomes = "  layer 'bn1' (BatchNorm), whose scale or ReLU becomes a layer of its own: bn1_scale"
     assert result.err.splitlines() == [
-        "bn_fork.prototxt: brought up to date",
+        "bn_fork.prototxt: upgraded",
         becomes,
         "  fields of these layers that BVLC Caffe does not know, which go: batch_norm_param.scale_filler, "
         "batch_norm_param.bias_filler",
         "wrote new.prototxt",
-        "bn_fork.caffemodel: brought up to date",
+        "bn_fork.caffemodel: upgraded",
         becomes,
         "wrote new.caffemodel",
     ]
@@ -504,11 +504,11 @@ def test_one_file_alone_is_refused(fork: CommandLine) -> None:
 def test_the_streams_of_both(fork: CommandLine) -> None:
     text = (fork.path / FORK[0]).read_bytes()
     result = done(fork, "-", FORK[1], "-o", "-", "-w", "new.caffemodel", "--for", "bvlc", stdin=text)
-    assert b'name: "bn1_scale"' in result.out and "<stdin>: brought up to date" in result.err
+    assert b'name: "bn1_scale"' in result.out and "<stdin>: upgraded" in result.err
 
 
 def test_what_makes_no_pair_is_wrong_usage(fork: CommandLine) -> None:
-    assert "-o and -w belong together" in misused(fork, *FORK, "-o", "new.prototxt")
+    assert "-o and -w must be given together" in misused(fork, *FORK, "-o", "new.prototxt")
     assert "only one of the net and its weights" in misused(fork, "-", "-", *BOTH)
     assert "only one of -o and -w" in misused(fork, *FORK, "-o", "-", "-w", "-")
     assert "name a file" in misused(fork, *FORK, "-o", "-", "-w", "x.caffemodel", "--json")

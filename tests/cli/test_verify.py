@@ -73,7 +73,7 @@ def test_a_line_for_each_proof(pair: CommandLine) -> None:
     result = pair.run("verify", *FILES)
     assert (result.code, result.err) == (0, "")
     lines = result.out.decode().splitlines()
-    assert lines[0] == "net_fcn.prototxt: is the twin of net.prototxt: same bits (run by onnxruntime)"
+    assert lines[0] == "net_fcn.prototxt: is equivalent to net.prototxt: same bits (run by onnxruntime)"
     assert [line[2:22].split("  ")[0] for line in lines if line[2] != " "][1:] == ["weights", "same size", "dense"]
     assert lines[1] == "  weights    holds      8 blobs of 4 layers, 8,474 values; 1 in another shape"
     assert lines[-1].startswith("    prob  exact everywhere: off by ")
@@ -86,9 +86,7 @@ def test_borders_are_told_with_their_cause(cli: CommandLine) -> None:
     cli.converts(*FILES[:2])
     told = cli.run("verify", *FILES).out.decode()
     assert "conv5-2 (now conv5-2-conv)  exact away from borders: pool1 has a partial window at the border\n" in told
-    assert re.search(
-        "on crops, which have borders of their own: off by .*\\n +on the whole picture's maps: off by ", told
-    )
+    assert re.search("on crops, which have their own borders: off by .*\\n +on the whole picture's maps: off by ", told)
 
 
 @pytest.mark.thorough
@@ -105,7 +103,7 @@ def test_what_fails_is_named(pair: CommandLine) -> None:
     assert (result.code, result.err) == (1, "")
     told = result.out.decode()
     assert "  weights    fails " in told and "  dense      fails " in told
-    assert "layer 'ip2', 'ip2-conv' in the twin, blob 0: 1 of 320 values are not the original's" in told
+    assert "layer 'ip2', 'ip2-conv' in the converted net, blob 0: 1 of 320 values differ from the original" in told
     assert "    prob  differs by more than rounding explains\n          off by " in told
 
 
@@ -224,7 +222,10 @@ def test_what_cannot_be_shown_is_not_written(cli: CommandLine) -> None:
     before = cli.names
     result = cli.convert("net.prototxt", "net.caffemodel", "--verify")
     assert (result.code, cli.names) == (1, before)
-    told = "is not shown to be the original's twin: dense not shown: 'prob': the answers are the same in all windows"
+    told = (
+        "is not shown to be equivalent to the original: dense not shown: 'prob': the answers are the same in "
+        "all windows"
+    )
     assert told in result.err and "leave --verify out" in result.err
 
 
@@ -234,7 +235,7 @@ def test_with_nothing_to_convert_nothing_has_to_be_run(cli: CommandLine, name: s
     with weights_of(net_of((CASES / f"{name}.prototxt").read_text()), cli.path / "net.caffemodel"):
         pass
     result = cli.convert("net.prototxt", "net.caffemodel", "--verify")
-    assert result.code == 0 and "is the twin of net.prototxt: same bits (nothing was run)" in result.err
+    assert result.code == 0 and "is equivalent to net.prototxt: same bits (nothing was run)" in result.err
     told = cli.run("verify", *FILES[:2] * 2)
     assert (told.code, told.err) == (0, "")
     assert told.out.decode().splitlines()[-1] == "  dense      does not apply  nothing was converted"
@@ -247,14 +248,14 @@ def test_no_proof_at_all_is_no_success(cli: CommandLine) -> None:
     for name in FILES[:2]:
         shutil.copy(LENET / name, cli.path / name)
     result = cli.run("verify", *FILES[:2] * 2, "--proof", "dense")
-    assert result.code == 1 and b"is not shown to be the twin" in result.out
+    assert result.code == 1 and b"is not shown to be equivalent" in result.out
 
 
 @pytest.mark.thorough
 def test_convert_verifies_before_it_writes(cli: CommandLine) -> None:
     result = cli.converts(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b.h5", "--verify")
     assert cli.names == {"a", "b.h5"}
-    assert "wrote a, b.h5\na: is the twin of " in result.err and "\n  dense      holds " in result.err
+    assert "wrote a, b.h5\na: is equivalent to " in result.err and "\n  dense      holds " in result.err
     assert cli.converts(LENET / "net.prototxt", "-o", "c", "--json").document["verification"] is None
 
 
@@ -265,7 +266,7 @@ def test_convert_verifies_by_the_engine_that_is_chosen(cli: CommandLine) -> None
     assert document["verification"]["engine"] == "opencv" and valid("convert", document)
     result = cli.convert(*lenet, "-o", "c", "-w", "d", "--verify", "--engine", "caffe")
     assert (result.code, result.out, cli.names) == (1, b"", {"a", "b"}) and "needs its Python module" in result.err
-    assert "--engine says what runs the nets for --verify" in cli.rejects(*lenet, "--engine", "opencv")
+    assert "--engine is for --verify" in cli.rejects(*lenet, "--engine", "opencv")
 
 
 @pytest.mark.thorough
@@ -276,7 +277,9 @@ def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: p
     monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
     result = cli.convert(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b", "--verify")
     assert (result.code, result.out, cli.names) == (1, b"", set())
-    told = "caffe-fcn: a: the new net is not the original's twin: weights fails: a weight went astray; nothing was"
+    told = (
+        "caffe-fcn: a: the new net is not equivalent to the original: weights fails: a weight went astray; nothing was"
+    )
     assert result.err.startswith(told)
 
 
@@ -293,8 +296,8 @@ def test_many_nets_are_verified_each(cli: CommandLine) -> None:
     ("arguments", "told"),
     [
         ([FILES[0], "--verify"], "--verify needs WEIGHTS"),
-        ([*FILES[:2], "--verify", "--dry-run"], "--dry-run writes nothing"),
-        ([*FILES[:2], "--verify", "-o", "-"], "'-' is none; name files"),
+        ([*FILES[:2], "--verify", "--dry-run"], "--dry-run writes none"),
+        ([*FILES[:2], "--verify", "-o", "-"], "the outputs cannot be '-'; name files"),
     ],
     ids=["weights", "dry-run", "stdout"],
 )
@@ -333,14 +336,14 @@ def test_the_original_s_weights_in_place_of_the_twin_s(pair: CommandLine) -> Non
     result = pair.run("verify", *FILES[:3], FILES[1])
     told = "net.caffemodel holds 2 blobs for 'ip1', net.caffemodel no blobs for 'ip1-conv'"
     assert result.code == 1 and told in result.out.decode()
-    assert "layer 'ip2' is in net.caffemodel, and is none of the twin's net" in result.out.decode()
+    assert "layer 'ip2' is in net.caffemodel, but not in the converted net" in result.out.decode()
 
 
 SWAPPED = "the arguments are swapped: the prototxt comes first"
-ALONE = ".prototxt is a prototxt; give its weights behind it"
+ALONE = ".prototxt is a prototxt; give its weights after it"
 EXCHANGED = "the weights of the two nets are swapped; exchange them"
 BACKWARDS = (
-    "expected Convolution, found InnerProduct; the converted net comes behind the original: are the two swapped?"
+    "expected Convolution, found InnerProduct; give the original first, then the converted net; are the two swapped?"
 )
 
 
@@ -380,7 +383,7 @@ def test_an_input_that_the_twin_states(pair: CommandLine, size: tuple[int, ...],
     assert changed != text
     (pair.path / FILES[2]).write_text(changed)
     result = pair.run("verify", *FILES)
-    lines = [line for line in result.out.decode().splitlines() if "Caffe does not load the twin" in line]
+    lines = [line for line in result.out.decode().splitlines() if "Caffe cannot load the converted net" in line]
     assert (result.code, len(lines)) == ((1, 1) if told else (0, 0)) and all(told in line for line in lines)
 
 
@@ -405,8 +408,8 @@ def test_outputs_that_the_twin_lacks_or_has_beside(pair: CommandLine) -> None:
     text = (pair.path / FILES[2]).read_text()
     more = 'layer { name: "more" type: "AbsVal" bottom: "ip1-conv" top: "more" }'
     for changed, told in (
-        (text + more, ["the twin's output 'more' stands for none of the original"]),
-        (text[: text.rindex("layer {")], ["the twin has no output that stands for 'prob'"]),
+        (text + more, ["the output 'more' of the converted net matches no output of the original"]),
+        (text[: text.rindex("layer {")], ["the converted net has no output for 'prob'"]),
     ):
         (pair.path / FILES[2]).write_text(changed)
         result = pair.run("verify", *FILES)

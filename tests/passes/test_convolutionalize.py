@@ -422,7 +422,7 @@ def test_paths_that_part_company_on_a_larger_input_are_refused() -> None:
 def test_a_map_that_is_exact_nowhere_is_noted(case: str, why: str) -> None:
     plan = planned((CASES / f"{case}.prototxt").read_text())
     assert kernels(plan)
-    assert f"on a larger input no answer is that of a window alone, because {why}" in plan.notes
+    assert f"on a larger input no answer depends on a window alone, because {why}" in plan.notes
 
 
 def test_statistics_of_the_batch_are_expected_in_training() -> None:

@@ -1,4 +1,4 @@
-"""Files of any age brought up to date: what is written reads as the net's upgrade, and nothing else has changed."""
+"""Files of any age upgraded: what is written reads as the net's upgrade, and nothing else has changed."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_old_nets_of_the_corpus(entry: dict[str, Any]) -> None:
 
 
 def written(path: Path, *, hdf5: bool = False) -> Upgrade:
-    """PATH brought up to date, as `new` or `new.h5` beside it."""
+    """PATH upgraded, as `new` or `new.h5` beside it."""
     target = path.with_name("new.h5" if hdf5 else "new")
     with open_weights(path) as weights:
         result = upgrade_file(weights, hdf5=hdf5)

@@ -75,7 +75,7 @@ def test_the_shorter_side() -> None:
 
 
 def test_too_many_pixels_are_not_made() -> None:
-    with pytest.raises(PictureError, match=r"x: expected at most 99 pixels, found 10×10 to make of it"):
+    with pytest.raises(PictureError, match=r"x: expected at most 99 pixels, found 10×10 after scaling"):
         resampled(HeldPicture("x", pixels(3, 3)), (10, 10), 99)
 
 

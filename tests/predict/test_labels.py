@@ -45,11 +45,11 @@ def test_the_digits() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"a\nb\n", "expected 3 labels, one a line for each class of the net, found 2"),
+        (b"a\nb\n", "expected 3 labels, one line for each class of the net, found 2"),
         (b"", "found 0"),
         (b"a\nb\nc\nd", "found 4"),
         (b"a\nb\xff\nc\n", ":2: expected labels in UTF-8, found other bytes; convert the file"),
-        (b"\x89PNG\0\0\n", "expected labels, one a line, found no text"),
+        (b"\x89PNG\0\0\n", "expected labels, one in each line, found no text"),
     ],
 )
 def test_what_are_no_labels_of_the_net(tmp_path: Path, data: bytes, words: str) -> None:
@@ -80,10 +80,10 @@ def test_a_class_is_found(wanted: str, index: int) -> None:
     [
         ("5", "class 5: expected 0 to 4, the net has 5 classes"),
         ("-1", "expected a name from synset.txt"),
-        ("crane", "several are called so, 2, 3; say its number"),
+        ("crane", "several classes have this name, 2, 3; give its number"),
         ("goldfsh", "did you mean 'goldfish'?"),
-        ("", "class '': expected a name from synset.txt, found none called so"),
-        ("zzz", "or say its number"),
+        ("", "class '': expected a name from synset.txt, found no such name"),
+        ("zzz", "or give its number"),
     ],
 )
 def test_a_class_is_not_found(wanted: str, words: str) -> None:
@@ -95,10 +95,12 @@ def test_a_class_is_not_found(wanted: str, words: str) -> None:
 def test_without_names() -> None:
     labels = Labels(5)
     assert labels.name(3) is None and labels.title(3) == "class 3" and labels.find("3") == 3
-    with pytest.raises(PictureError, match="class 'cat': expected a number, the names are not known; give them with"):
+    with pytest.raises(
+        PictureError, match="class 'cat': expected a number, because the names are unknown; give them with"
+    ):
         labels.find("cat")
 
 
 def test_many_of_one_name_are_told_in_a_line() -> None:
-    with pytest.raises(PictureError, match=r"called so, 0, 1, 2, 3, 4, \.\.\.; say its number"):
+    with pytest.raises(PictureError, match=r"classes have this name, 0, 1, 2, 3, 4, \.\.\.; give its number"):
         Labels(1000, ("same",) * 1000, "labels").find("same")

@@ -64,9 +64,9 @@ def test_a_size_for_which_the_weights_are_the_same_is_no_other_net(tmp_path: Pat
     pool = layer("pool", "Pooling", "data", params="pooling_param { pool: MAX kernel_size: 4 stride: 4 }")
     with model_of(data(shape="1 1 25 25") + pool + fc("score", "pool", 4), tmp_path) as model:
         check_size(model, "x", (25, 25))
-        with pytest.raises(PictureError, match=r"load it for these with shapes=\{'data': \(1, 1, 28, 28\)\}$"):
+        with pytest.raises(PictureError, match=r"load the net for it with shapes=\{'data': \(1, 1, 28, 28\)\}$"):
             check_size(model, "x", (28, 28))
-        with pytest.raises(PictureError, match="the only size that the net takes, found 29×28 pixels; bring it"):
+        with pytest.raises(PictureError, match="the only size that the net accepts, found 29×28 pixels; resize it"):
             check_size(model, "x", (29, 28))
 
 
@@ -121,7 +121,7 @@ def test_weights_must_be_numbers(tmp_path: Path, value: float) -> None:
 def test_numbers_that_grow_beyond_all_bounds(tmp_path: Path) -> None:
     with (
         model_of(PLAIN, tmp_path) as model,
-        pytest.raises(EngineError, match=r"makes NaN or infinity in 'score' of finite"),
+        pytest.raises(EngineError, match=r"NaN or infinity in 'score', computed from finite"),
     ):
         model.run(np.full((1, 1, 20, 20), 3e38, np.float32))
 
@@ -171,7 +171,9 @@ def test_layers_that_a_blob_does_not_need_do_not_count(tmp_path: Path) -> None:
             made.append(carry_out(model, work, how, stack).results[0].levels[0])
         assert model.fixed is None and [level.tiles for level in made] == [1, 20]
         np.testing.assert_allclose(made[0].scores.values(), made[1].scores.values(), rtol=1e-5, atol=1e-6)
-        with pytest.raises(EngineError, match=r"^tile=1: expected at least 2 pixels, which one cell of the map needs$"):
+        with pytest.raises(
+            EngineError, match=r"^tile=1: expected at least 2 pixels, the window of one cell of the map$"
+        ):
             plan(model, open_picture(tmp_path / "x.npy", model.channels), settings(tile=1))
 
 
@@ -179,10 +181,10 @@ def test_layers_that_a_blob_does_not_need_do_not_count(tmp_path: Path) -> None:
     ("other", "told"),
     [
         (conv("other", "conv", 2, 3), None),
-        (conv("other", "conv", 2, 4), "the cells of its maps lie in different places; choose one map with `blobs`"),
+        (conv("other", "conv", 2, 4), "the cells of its maps are at different positions; choose one map with `blobs`"),
         (
             layer("other", "Pooling", "conv", params="pooling_param { pool: AVE global_pooling: true }"),
-            "blobs are looked at that are no maps; choose a map with `blobs`",
+            "some of the chosen blobs are not maps; choose a map with `blobs`",
         ),
     ],
     ids=["same", "other", "vector"],
@@ -218,5 +220,5 @@ def test_a_classifier_without_a_size_of_its_own(tmp_path: Path) -> None:
             answer = carry_out(model, work, settings(), stack)
             (result,) = answer.results
             assert result.levels == () and result.values is not None and result.values.shape == (1, 2, 1, 1)
-        with pytest.raises(EngineError, match="no map, which `tile` is for"):
+        with pytest.raises(EngineError, match="but `tile` needs a map"):
             check_settings(model, settings(tile=100))

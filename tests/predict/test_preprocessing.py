@@ -76,7 +76,7 @@ def fed(mean: NDArray[Any], frame: Frame = FRAME) -> NDArray[Any]:
 def test_the_centre_of_a_larger_mean_image_is_subtracted() -> None:
     image = np.random.default_rng(1).normal(size=(3, 8, 9)).astype(np.float32)
     np.testing.assert_array_equal(fed(image), -image[:, 1:6, 1:7])
-    told = "mean m.npy: of 8×9 pixels, the net is fed 5×6; took its centre"
+    told = "mean m.npy: the mean is 8×9 pixels and the input is 5×6; used its centre"
     assert Mean("m.npy", image).note(FRAME) == told and mean_of(1, 2, 3).note(FRAME) is None
     tile = Preprocessing(Mean("m.npy", image), rgb=True).blob(np.zeros((2, 3, 3), np.uint8), Box(1, 2, 3, 5), FRAME)
     np.testing.assert_array_equal(tile, -image[:, 2:4, 3:6])
@@ -87,7 +87,7 @@ def test_of_a_smaller_mean_image_the_means_of_its_channels_are() -> None:
         image = np.random.default_rng(1).normal(size=(3, *size)).astype(np.float32)
         expected = np.broadcast_to(-image.mean((1, 2))[:, None, None], (3, 5, 6))
         np.testing.assert_allclose(fed(image), expected, rtol=1e-5)
-        assert str(Mean("m", image).note(FRAME)).endswith("the net is fed 5×6; took the means of its channels")
+        assert str(Mean("m", image).note(FRAME)).endswith("the input is 5×6; used the means of its channels")
         Mean("m", image).check(3)
         with pytest.raises(PictureError, match="expected at least 5×6 pixels, the size of the net's input, found"):
             Mean("m", image).check(3, (5, 6))
@@ -105,7 +105,7 @@ def test_of_a_crop_the_mean_at_its_place_is_subtracted_and_mirrored_with_it() ->
 def test_a_mean_of_other_channels() -> None:
     for channels in (1, 3):
         Preprocessing(mean_of(*range(channels))).check(3)
-    with pytest.raises(PictureError, match="mean given: expected 3 channels, as the net takes, found 2"):
+    with pytest.raises(PictureError, match="mean given: expected 3 channels for this net, found 2"):
         Preprocessing(mean_of(1, 2)).check(3)
 
 
@@ -299,6 +299,6 @@ def test_what_is_given_comes_before_what_the_net_says() -> None:
 def test_a_file_that_the_net_names_is_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.ones(3))
     steps, notes = with_defaults(Transform("data", mean_file=str(tmp_path / "mean.npy")), None, None)
-    assert steps == Preprocessing() and "which was not opened; give it with `mean`" in notes[0]
+    assert steps == Preprocessing() and "which is not opened; give it with `mean`" in notes[0]
     assert with_defaults(Transform("data", mean_file="\x1b[2J"), mean_of(1), None)[1] == ()
     assert "\x1b" not in with_defaults(Transform("data", mean_file="\x1b[2J"), None, None)[1][0]

@@ -130,7 +130,7 @@ def test_cells_closer_than_pixels_are_all_drawn(
         drawing = heat_map(found, [level(single(where, row, column), where)], [0], "it", most=50)
         assert (drawing.step, drawing.zoom) == (1, 1)
         assert (drawn(drawing)[:40, :50] == ON.round()).all(2).sum() == 1
-    assert {"a pixel shows the highest of its cells" in each for each in told} == {shared}
+    assert {"each pixel shows the highest of its cells" in each for each in told} == {shared}
 
 
 def test_a_single_cell_and_a_single_class(tmp_path: Path) -> None:

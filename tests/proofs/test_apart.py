@@ -147,4 +147,4 @@ def test_the_parts_are_named_after_the_layer(tmp_path: Path) -> None:
     _value("bn_scale", 1)("", {each.name: each for each in weights.layer})
     files[3].write_bytes(weights.SerializeToString())
     (told,) = failures(verified(*files))
-    assert told == "layer 'bn (scale)', 'bn_scale' in the twin, blob 1: 1 of 3 values are not the original's"
+    assert told == "layer 'bn (scale)', 'bn_scale' in the converted net, blob 1: 1 of 3 values differ from the original"

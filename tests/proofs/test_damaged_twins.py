@@ -53,7 +53,9 @@ def test_one_weight_changed(lenet: Pair) -> None:
     lenet.blobs(lambda layers: change_one(layers["ip1-conv"].blobs[0]))
     found = lenet.verify()
     assert ends(found)[0] is FAILS
-    assert failures(found) == ("layer 'ip1', 'ip1-conv' in the twin, blob 0: 1 of 6,144 values are not the original's",)
+    assert failures(found) == (
+        ("layer 'ip1', 'ip1-conv' in the converted net, blob 0: 1 of 6,144 values differ from the original"),
+    )
 
 
 @pytest.mark.thorough
@@ -74,7 +76,7 @@ def test_a_kernel_in_the_wrong_order(lenet: Pair) -> None:
 
     found = lenet.blobs(turn).verify()
     assert ends(found) == [FAILS, FAILS, FAILS]
-    assert "'ip1-conv' in the twin, blob 0" in failures(found)[0]
+    assert "'ip1-conv' in the converted net, blob 0" in failures(found)[0]
 
 
 @pytest.mark.thorough
@@ -85,7 +87,7 @@ def test_a_matrix_left_transposed(tmp_path: Path) -> None:
         blob = layers["fc1-conv"].blobs[0]
         fill(blob, array(blob).reshape(len(array(blob)), -1).T)
 
-    assert "'fc1-conv' in the twin, blob 0" in failures(pair.blobs(back).verify())[0]
+    assert "'fc1-conv' in the converted net, blob 0" in failures(pair.blobs(back).verify())[0]
 
 
 @pytest.mark.thorough
@@ -103,7 +105,7 @@ def test_a_stride_that_shows_on_larger_inputs_only(lenet: Pair) -> None:
     assert ends(found) == [FAILS, HOLDS, FAILS]
     assert fields(found) == [("ip1", "stride", "1×1", "2×2")]
     assert found.dense is not None
-    assert found.dense.outputs[0].explanation == "its cells lie 8x8 pixels apart, not 4x4"
+    assert found.dense.outputs[0].explanation == "its cells are 8x8 pixels apart, expected 4x4"
 
 
 def test_a_stride_that_leaves_no_room(lenet: Pair) -> None:
@@ -129,7 +131,7 @@ def test_layers_swapped_in_the_text(tmp_path: Path) -> None:
     )
     found = pair.verify()
     assert ends(found)[:2] == [FAILS, FAILS]
-    assert failures(found)[0].startswith("layer 'one', 'two' in the twin, blob 0: ")
+    assert failures(found)[0].startswith("layer 'one', 'two' in the converted net, blob 0: ")
 
 
 @pytest.mark.thorough
@@ -159,7 +161,7 @@ def test_wires_crossed_keep_the_weights_and_lose_the_answers(tmp_path: Path) -> 
     pair.text(lambda text: text.replace('bottom: "a-conv" bottom: "b-conv"', 'bottom: "b-conv" bottom: "a-conv"'))
     found = pair.verify()
     assert ends(found)[1:] == [FAILS, NOT_SHOWN]
-    assert found.same_size is not None and found.same_size.failures[0] == "the twin has no output that stands for 's'"
+    assert found.same_size is not None and found.same_size.failures[0] == "the converted net has no output for 's'"
 
 
 @pytest.mark.thorough
@@ -174,8 +176,8 @@ def test_outputs_that_exchange_their_names(converted: bool, tmp_path: Path) -> N
     found = pair.verify()
     assert not found.holds and found.same_size is not None
     assert list(found.same_size.failures) == [
-        "the twin's output 'age' stands for 'sex' of the original",
-        "the twin's output 'sex' stands for 'age' of the original",
+        "the output 'age' of the converted net matches 'sex' of the original",
+        "the output 'sex' of the converted net matches 'age' of the original",
     ]
     pair.text(lambda text: text.replace('top: "age"', 'top: "years"'))
     assert not pair.verify().holds, "the name of one is still that of the other"
@@ -212,7 +214,7 @@ def test_a_weight_changed_behind_padding(tmp_path: Path) -> None:
     text = data(shape="1 2 6 6") + conv("padded", "data", 3, more="pad: 1") + fc("fc", "padded", 4)
     found = written(text, tmp_path).blobs(double).verify()
     assert ends(found) == [FAILS, FAILS, FAILS] and found.dense is not None
-    assert found.dense.outputs[0].explanation == "it differs by more than its borders explain"
+    assert found.dense.outputs[0].explanation == "it differs by more than the borders explain"
 
 
 def test_weights_of_another_net(tmp_path: Path, lenet: Pair) -> None:

@@ -92,7 +92,7 @@ def test_where_rounding_decides_nothing_is_compared(tmp_path: Path) -> None:
     pair = written(data() + conv("c", "data", 4) + fc("fc", "c", 5) + LOST, tmp_path)
     found = pair.verify()
     assert ends(found) == [HOLDS, NOT_SHOWN, NOT_SHOWN] and found.same_size is not None
-    assert found.same_size.not_shown.startswith("'x': rounding alone moves the answers by too much")
+    assert found.same_size.not_shown.startswith("'x': rounding alone changes the answers too much")
     assert pair.verify(VerifySettings(tolerance=1.0)).holds
 
 

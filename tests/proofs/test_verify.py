@@ -256,7 +256,7 @@ def test_what_differs_is_run_where_the_rest_cannot_be(tmp_path: Path) -> None:
     found = pair.verify()
     assert found.holds and ends(found) == [HOLDS, HOLDS, HOLDS], found
     assert found.same_size is not None and found.same_size.inputs == {"s": (1, 4, 5, 7)}
-    assert found.notes[-1] == "compared from 's' on, up to where both nets are the same"
+    assert found.notes[-1] == "compared from 's' on; before it, both nets are the same"
     pair.blobs(lambda layers: change_one(layers["ip-conv"].blobs[0]))
     assert ends(pair.verify()) == [FAILS, FAILS, FAILS]
     pair.text(lambda text: text.replace("pool: STOCHASTIC", "pool: STOCHASTIC stride: 1"))

@@ -78,7 +78,7 @@ def test_every_change_has_its_line_and_columns_are_aligned() -> None:
         "  data  input 40×50",
         "  output rows  1×4×3",
         "  output best  1×1×35×45",
-        "left alone:",
+        "left unchanged:",
         "  rows  works along axis -1, on vectors within its input",
         "wrote out.prototxt, out.caffemodel",
     ]
@@ -110,7 +110,7 @@ def test_windows_of_global_poolings_are_told() -> None:
 
 
 def test_nothing_to_do_is_told() -> None:
-    assert told(planned(data() + conv("c", "data", 3))) == ["net.prototxt: nothing to convert; the net stays as it is"]
+    assert told(planned(data() + conv("c", "data", 3))) == ["net.prototxt: nothing to convert; the net is unchanged"]
 
 
 def test_inputs_without_a_layer_are_told() -> None:
@@ -131,7 +131,7 @@ def test_an_old_format_is_told() -> None:
         'layers { name: "fc" type: INNER_PRODUCT bottom: "data" top: "fc" inner_product_param { num_output: 3 } }\n'
     )
     found = planned(text)
-    note = "the file was in Caffe's old format V1; what is written is in the current one"
+    note = "the file was in Caffe's old format V1; the new one is in the current format"
     assert f"note: {note}" in told(found)
     made = document(found, {}, False)
     assert made["format"] == "V1" and note in made["notes"]
@@ -150,12 +150,12 @@ def test_weights_that_are_missing_or_foreign_are_told(tmp_path: Path) -> None:
     held = {"fc": [(3, 160), (3,)]}
     found = with_weights(tmp_path, text, trained(**held, aux=[(1,)]))
     lines = told(found)
-    assert lines[-1] == "note: 1 layer of the caffemodel is not in the net, and copied untouched: aux"
+    assert lines[-1] == "note: 1 layer of the caffemodel is not in the net and copied unchanged: aux"
     assert any(line.endswith("holds no weights for layer 'fc2', for which the net writes no filler") for line in lines)
     more = {f"aux{number}": [(1,)] for number in range(6)}
     found = with_weights(tmp_path, text, trained(**held, fc2=[(3, 3), (3,)], **more))
     assert told(found)[-1] == (
-        "note: 6 layers of the caffemodel are not in the net, and copied untouched: aux0, aux1, aux2, aux3, ..."
+        "note: 6 layers of the caffemodel are not in the net and copied unchanged: aux0, aux1, aux2, aux3, ..."
     )
 
 

@@ -68,7 +68,7 @@ def test_the_phase_is_test_or_what_can_be_built(bench: Bench) -> None:
     assert ([each.name for each in asked.layers], asked.phase) == (["data", "layer"], "TRAIN")
     found = bench.text(TRAIN_ONLY + layer("InnerProduct", FC))
     assert found.phase == "TRAIN"
-    assert "shown in phase TRAIN: the file does not make a net in phase TEST" in found.notes
+    assert "shown in phase TRAIN, because the file has no net in phase TEST" in found.notes
 
 
 def test_geometry_is_of_the_first_top_that_is_a_map(bench: Bench) -> None:
@@ -85,7 +85,9 @@ def test_layers_asked_for(bench: Bench) -> None:
     assert found.selected is not None and found.totals is not None
     assert found.selected.parameters == 34_944 + 37_752_832 + 16_781_312
     assert found.totals.parameters == 60_965_224
-    with pytest.raises(CaffeFcnError, match=r"alexnet\.prototxt: no layer is called 'FC\*'; there are: data, conv1,"):
+    with pytest.raises(
+        CaffeFcnError, match=r"alexnet\.prototxt: no layer has the name 'FC\*'; expected one of: data, conv1,"
+    ):
         bench.files(MODELS / "alexnet.prototxt", None, InspectSettings(layers=("fc*", "FC*")))
 
 
@@ -122,9 +124,9 @@ def test_another_input_size(bench: Bench) -> None:
             "does not suit the net: layer 'layer' (InnerProduct) would need parameters of 5×243, but has 5×192",
         ),
         (data(1, 3, 8, 8) + layer("Convolution", CONV), (2, 2), 'does not suit the net: layer "layer" (Convolution): '),
-        (data(1, 3), (9, 9), "the net has no input known to have 2 spatial axes"),
-        (data(1, 3, 8, 8), (9, 9, 9), "the net has no input known to have 3 spatial axes"),
-        (layer("Input", "", "", "data"), (9, 9), "say its shape with `shapes`"),
+        (data(1, 3), (9, 9), "no input of the net is known to have 2 spatial axes"),
+        (data(1, 3, 8, 8), (9, 9, 9), "no input of the net is known to have 3 spatial axes"),
+        (layer("Input", "", "", "data"), (9, 9), "give its shape with `shapes`"),
         (data(1, 3, 8, 8) + data(1, 3, 6, 6, name="other"), (9, 9), "'data' 8x8, 'other' 6x6; edit the file"),
     ],
 )
@@ -150,12 +152,12 @@ def test_the_cause_of_what_is_not_known_and_the_option_that_tells_it(bench: Benc
     assert found.inputs == {"data": None, "label": None}
     assert found.notes == (
         "layer types that BVLC Caffe does not have: Riddle",
-        "layer 'h5' does not tell the shape of 'data': its shape is in an HDF5 file, not in the net; "
-        "say it with shapes={'data': (N, C, H, W)}",
-        "layer 'h5' does not tell the shape of 'label': its shape is in an HDF5 file, not in the net; "
-        "say it with shapes={'label': (N, C, H, W)}",
-        "layer 'layer' does not tell the shape of 'r': unknown layer type \"Riddle\"; "
-        "say it with shapes={'r': (N, C, H, W)}",
+        "layer 'h5' does not define the shape of 'data': its shape is in an HDF5 file, not in the net; "
+        "give it with shapes={'data': (N, C, H, W)}",
+        "layer 'h5' does not define the shape of 'label': its shape is in an HDF5 file, not in the net; "
+        "give it with shapes={'label': (N, C, H, W)}",
+        "layer 'layer' does not define the shape of 'r': unknown layer type \"Riddle\"; "
+        "give it with shapes={'r': (N, C, H, W)}",
     )
     assert found.totals is not None
     assert found.totals[-3:] == (2, 2, 3)
@@ -172,7 +174,7 @@ def test_many_unknown_shapes_are_not_all_told(bench: Bench) -> None:
     text = data(1, 3) + "".join(layer("Riddle", "", "data", f"r{index}", f"r{index}") for index in range(20))
     notes = bench.text(text).notes
     assert len(notes) == 8
-    assert notes[-1] == "14 more shapes are not told by their layers"
+    assert notes[-1] == "14 more shapes are not defined by their layers"
 
 
 def test_a_net_that_cannot_be(bench: Bench) -> None:

@@ -42,7 +42,7 @@ def test_a_page(bench: Bench) -> None:
         "total  7 layers                                      152           9  20.7 k   5.4 KiB",
         "",
         "152 parameters and 9 statistics (644 B in single precision), 20,736 multiply-accumulates for a batch of 2",
-        "* parameters shared, and counted once in the sums: a/y with a/x",
+        "* shared parameters, counted once in the sums: a/y with a/x",
         "",
         "group     layers  parameters  statistics    MACs   memory",
         "─────────────────────────────────────────────────────────",
@@ -60,7 +60,7 @@ def test_a_page_of_unknowns(bench: Bench) -> None:
     assert lines[-3:] == [
         "total  3 layers                                  ?     ?   ≥ 4 B",
         "",
-        "not known, and not in the sums: the parameters of 1 layer, the multiply-accumulates of 1 layer, "
+        "unknown and not in the sums: the parameters of 1 layer, the multiply-accumulates of 1 layer, "
         "the memory of 2 layers",
     ]
 

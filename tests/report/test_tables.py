@@ -82,8 +82,9 @@ def test_folded_rows_are_as_high_as_their_highest_text() -> None:
         "relu             -\n"
         "──────────────────\n"
         "total   37,752,832\n"
-        "left out for lack\n"
-        "of width: bottoms,\n"
+        "left out because\n"
+        "the output is too\n"
+        "narrow: bottoms,\n"
         "extra\n"
     )
 
@@ -190,7 +191,7 @@ def test_no_word_is_broken_and_no_column_goes_unsaid() -> None:
         for word in ("InnerProduct", "1×128×100×100", "expand_", "37,752,832"):
             assert word in text
         shown_titles = text.splitlines()[0].split()
-        told = " ".join(text.split()).partition("left out for lack of width: ")[2]
+        told = " ".join(text.split()).partition("left out because the output is too narrow: ")[2]
         left_out = told.split(", ") if told else []
         assert sorted(shown_titles + left_out) == sorted(column.title for column in columns)
         assert max(map(cells, text.splitlines())) <= max(width, 57)

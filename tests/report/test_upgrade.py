@@ -16,14 +16,14 @@ CURRENT = Upgrade("new.prototxt", "V2", (), ())
 
 def test_lines() -> None:
     assert list(lines(DONE, "new.prototxt", dry_run=False)) == [
-        "old.prototxt: brought up to date",
+        "old.prototxt: upgraded",
         "  2 layers",
         "  input fields",
         "note: of a fork: x",
         "wrote new.prototxt",
     ]
-    assert list(lines(CURRENT, "copy", dry_run=True)) == ["new.prototxt: up to date already", "would write copy"]
-    assert list(lines(CURRENT, "-", dry_run=False)) == ["new.prototxt: up to date already"]
+    assert list(lines(CURRENT, "copy", dry_run=True)) == ["new.prototxt: already up to date", "would write copy"]
+    assert list(lines(CURRENT, "-", dry_run=False)) == ["new.prototxt: already up to date"]
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "a\nb", "\r", "\x9b31m"])

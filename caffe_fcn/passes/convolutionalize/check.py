@@ -96,7 +96,7 @@ def _inexact(
     nowhere = [reason for reason in reasons if reason.exactness is Exactness.NOWHERE]
     if nowhere and graph.phase == "TEST":
         told = "; ".join(f"{_some(names)} {what}" for names, what in summed_up(nowhere))
-        yield f"on a larger input no answer is that of a window alone, because {told}"
+        yield f"on a larger input no answer depends on a window alone, because {told}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def _windows(found: Survey) -> tuple[list[Change], list[LeftAlone]]:
         elif node.bottoms[0] in found.unfit:
             kept.append(LeftAlone(node.name, node.type, found.unfit[node.bottoms[0]]))
         elif isinstance(shape, Unknown):
-            kept.append(LeftAlone(node.name, node.type, f"the shape of its input is not known: {shape.reason}"))
+            kept.append(LeftAlone(node.name, node.type, f"the shape of its input is unknown: {shape.reason}"))
         elif reader := _unconverted_reader(found, node):
             kept.append(LeftAlone(node.name, node.type, f"feeds {reader.name}, which stays an InnerProduct"))
         else:

@@ -212,6 +212,6 @@ class _Surveyor:
         way = option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
         raise ShapeError(
             f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer "
-            f"{shape.layer!r} does not tell it: {shape.reason}",
-            hint=f"say it with {way}",
+            f"{shape.layer!r} does not define it: {shape.reason}",
+            hint=f"give it with {way}",
         )

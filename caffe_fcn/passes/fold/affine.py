@@ -41,7 +41,7 @@ class Why(Enum):
     RECTIFIED = "{!r} has a ReLU of its own"
     SCALES = "it scales its input, although nothing is trained (scale_train: false)"
     SEVERAL_TOPS = "the weights of {!r} make several tops"
-    SHAPE = "the shape of the input of {!r} is not known"
+    SHAPE = "the shape of the input of {!r} is unknown"
     SHARED = "{!r} shares parameters with {!r}, and the two do not fold alike"
     UNCOMPUTED = "the effect of {} is not supported"
 

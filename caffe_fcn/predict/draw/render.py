@@ -91,7 +91,7 @@ def heat_map(
 
     colours_laid, shares_laid = np.append(ramp, [[0, 0, 0]], 0), np.append(shares, 0)
     shared = any(view.shares(axis) for level in levels for axis in (level.rows, level.columns))
-    told = _told(picture, levels, view) + (", a pixel shows the highest of its cells" if shared else "")
+    told = _told(picture, levels, view) + (", each pixel shows the highest of its cells" if shared else "")
     legend = heat_legend(view.shown, title, (low, high), told, ramp, shares)
     return _drawing(picture, view, laid, _mixed(colours_laid, shares_laid), legend)
 

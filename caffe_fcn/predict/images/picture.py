@@ -77,7 +77,7 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
     name = os.fspath(path)
     mode = os.stat(name).st_mode
     if not stat.S_ISREG(mode):
-        found = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device; save it to one first"
+        found = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device; save it to a file first"
         raise PictureError(source=name, expected="a picture in a file", found=found)
     with reading(name) as file:
         head = file.read(6)
@@ -134,7 +134,7 @@ class HeldPicture:
 
 def _check_size(name: str, high: int, wide: int, most: int) -> None:
     if high * wide > most:
-        way = f"; {option('max_pixels', high * wide)} takes it all the same" if offered("max_pixels") else ""
+        way = f"; accept it with {option('max_pixels', high * wide)}" if offered("max_pixels") else ""
         raise PictureError(source=name, expected=f"at most {most:,} pixels", found=f"{show((high, wide))}{way}")
 
 
@@ -194,7 +194,7 @@ def _check_channels(name: str, shape: Shape, channels: int) -> None:
     held = shape[2]
     if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
         raise PictureError(
-            source=name, expected=f"a picture H×W×C of {channels} channels, as the net takes", found=show(shape)
+            source=name, expected=f"a picture H×W×C with {channels} channels for this net", found=show(shape)
         )
 
 
@@ -224,7 +224,7 @@ class _Decoded:
         if channels not in (1, 3):
             raise PictureError(
                 source=path,
-                expected=f"a picture of {channels} channels, as the net takes",
+                expected=f"a picture with {channels} channels for this net",
                 found=f"one in {image.mode}",
                 hint="give it as a .npy of H×W×C",
             )
@@ -313,7 +313,7 @@ def _opened(name: str) -> Iterator[Any]:
     except package.UnidentifiedImageError as error:
         known = ", ".join(_FORMATS).replace("PPM", "PGM, PPM")
         raise PictureError(
-            source=name, expected=f"a picture ({known} or .npy)", found="another kind of file"
+            source=name, expected=f"a picture ({known} or .npy)", found="a file of another kind"
         ) from error
     except Exception as error:  # damage shows in the readers of pillow in many ways
         if isinstance(error, OSError) and error.errno is not None:
@@ -321,7 +321,7 @@ def _opened(name: str) -> Iterator[Any]:
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise PictureError(
-            f"the picture is damaged, or of a kind that pillow cannot read ({reason})", source=name
+            f"the picture is damaged, or its format is not supported by pillow ({reason})", source=name
         ) from error
     finally:
         package.MAX_IMAGE_PIXELS = before

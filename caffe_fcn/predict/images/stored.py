@@ -57,7 +57,10 @@ def read(path: str, stored: StoredPixels, rows: range, columns: range) -> NDArra
                 file.seek(stored.offset + start * made.itemsize)
                 if file.readinto(line) != len(line):
                     raise PictureError(
-                        source=path, expected="all of its pixels", found="an end", hint="the file changed meanwhile"
+                        source=path,
+                        expected="all of its pixels",
+                        found="the end of the file",
+                        hint="the file has changed",
                     )
     except OSError as error:
         raise PictureError(f"cannot be read any more: {error.strerror or error}", source=path) from error
@@ -69,7 +72,7 @@ def npy(path: str) -> StoredPixels:
     offset, dtype, shape, fortran = npy_header(path)
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise PictureError(
-            source=path, expected="pixels as H×W or H×W×C", found=show(shape), hint="give one picture a file"
+            source=path, expected="pixels as H×W or H×W×C", found=show(shape), hint="give one picture in each file"
         )
     high, wide, channels = (*shape, 1)[:3]
     return StoredPixels(offset, dtype, (high, wide, channels), fortran)
