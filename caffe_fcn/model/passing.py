@@ -115,9 +115,10 @@ def carried_out(
     """MODEL with the changes of DECISION, which for each of the PHASES follows from the one there. RESIZED are the
     inputs, by phase and name, that get another shape, with their channels. FIT: blobs of layers that do not change get
     the shapes that Caffe wants, too, where only axes of one differ."""
-    net, origins = decision.apply(model.net)
+    origins: tuple[int | None, ...] = tuple(range(len(model.net.layer)))
     new = replace(model, held=_changed_weights(model, decision, fit), moved={**model.moved, **(moved or {})})
     if decision.changes:
+        net, origins = decision.apply(model.net)
         new = _inferred(with_net(new, net, origins), model, resized or {})
     return Result(before=model, model=new, decision=decision, claim=claim, origins=origins, phases=phases or {})
 
