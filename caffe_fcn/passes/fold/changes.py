@@ -140,11 +140,11 @@ class FoldedWeights(Tensor):
         else:
             factors = factors[first:last]
         old = self.of.rows(first, last)
-        with np.errstate(all="ignore"):
-            made: NDArray[Any] = np.multiply(
-                old, factors.reshape(*factors.shape, *[1] * (old.ndim - factors.ndim)), dtype=np.float64
-            )
-            return made.astype(self.dtype, copy=False)
+        made = np.empty(old.shape, self.dtype)
+        factors = factors.reshape(*factors.shape, *[1] * (old.ndim - factors.ndim))
+        with np.errstate(all="ignore"):  # products in double precision, a few at a time, each rounded once
+            np.multiply(old, factors, out=made, dtype=np.float64, casting="same_kind")
+        return made
 
 
 @dataclass(frozen=True, repr=False)
