@@ -24,7 +24,7 @@ from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.naming import Naming
 from caffe_fcn.passes.fold import fold
 from tests.passes.nets import conv, data, fc, layer
-from tests.paths import GOLDEN
+from tests.paths import GOLDEN, ROOT
 
 CASES = sorted(path for path in (GOLDEN / "folds").iterdir() if path.is_dir())
 CLASSIFIERS = [GOLDEN / "conversions" / name for name in ("lenet", "resnet")]
@@ -126,6 +126,15 @@ def test_folding_and_converting_can_be_exchanged(case: Path) -> None:
     assert one.net == other.net and values(one) == values(other)
 
 
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "lenet", "vgg16"])
+def test_the_texts_of_whole_classifiers_can_be_folded_before_or_after(name: str) -> None:
+    model = open_model(str(ROOT / "models" / f"{name}.prototxt"), None, Selection(phase="TEST"))
+    model = alone(model).model
+    one, other = convolutionalize(fold(model).model).model, fold(convolutionalize(model).model).model
+    assert one.net == other.net and bytes(one.document) == bytes(other.document)
+    assert len(one.net.layer) < len(model.net.layer) or name == "lenet"
+
+
 def test_folding_twice_changes_nothing_more(case: Path) -> None:
     once = fold(opened(case))
     again = fold(once.model)
@@ -175,6 +184,24 @@ def test_bn_of_other_forks_folds_too(merged: bool, tmp_path: Path) -> None:
     weights, bias = (tensor.read(0, 2).tolist() for tensor in made.tensors["conv"])
     assert weights == pytest.approx([3, 5] if merged else [1.5, 5 / 3])
     assert bias == pytest.approx([10, 13] if merged else [7, 8 - 5 / 3])
+
+
+@pytest.mark.parametrize(
+    ("variant", "dtype"), [("double", "float64"), ("v1", "float32"), ("diff", "float32"), ("unpacked", "float32")]
+)
+def test_weights_of_every_encoding_fold(variant: str, dtype: str, tmp_path: Path) -> None:
+    lenet = GOLDEN / "conversions" / "lenet"
+    halved = layer("half", "Power", "ip2", "ip2", "power_param { scale: 0.5 shift: 1 }")
+    text = (lenet / "net.prototxt").read_text().replace('layer {\n  name: "prob"', f'{halved}layer {{\n  name: "prob"')
+    (tmp_path / "net.prototxt").write_text(text)
+    paths = str(tmp_path / "folded.prototxt"), str(tmp_path / "folded.caffemodel")
+    model = open_model(str(tmp_path / "net.prototxt"), str(lenet / "variants" / f"{variant}.caffemodel"))
+    write_model(fold(model).model, *paths)
+    weights, bias = open_model(*paths).tensors["ip2"]
+    assert (weights.shape, bias.shape, weights.dtype, bias.dtype) == ((10, 32), (10,), dtype, dtype)
+    old, old_bias = (tensor.read(0, tensor.count) for tensor in model.tensors["ip2"])
+    assert np.array_equal(weights.read(0, 320), old / 2)
+    np.testing.assert_allclose(bias.read(0, 10), old_bias / 2 + 1, rtol=2.0**-23)
 
 
 def test_a_layer_without_weights_stays_where_there_are_weights(tmp_path: Path) -> None:
