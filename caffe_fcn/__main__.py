@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line and exit."""
     gc.disable()  # a short life: looking for cycles among what is being imported would be a seventh of it
     try:
-        from caffe_fcn.cli.main import main as run
+        from caffe_fcn.cli.main import main as run  # here, because an interrupt may come while it is loaded
 
         run()
     except KeyboardInterrupt:

@@ -164,6 +164,46 @@ def test_numpy_is_loaded_only_when_values_are_touched() -> None:
     assert found_in(rooms, lambda _, each: is_under(each.name, "numpy") and each.when == "start") == {}
 
 
+LATE = ("numpy", "google", "onnx", "PIL", "h5py", "onnxruntime", "cv2", "openvino", "caffe")
+"""Packages that a function imports, because not every run needs them: they take long, or may not be there."""
+
+REASON = "# here, because "
+"""What the line of another import in a function ends with, before its reason."""
+
+
+@cache
+def loaded_for_help() -> frozenset[str]:
+    """The modules of the command line that are loaded before it is known whether a command runs."""
+    found: set[str] = set()
+    new = {"caffe_fcn.cli.main", *(f"caffe_fcn.cli.{command}" for command in app.commands)}
+    while new:
+        found |= new
+        names = {each.name for module in new for each in imports_of_module(module) if each.when == "start"}
+        new = {name for name in names if name in MODULES and room_of(name) == "cli"} - found
+    return frozenset(found)
+
+
+def imported_late(module: str) -> list[str]:
+    """The lines of imports in functions of MODULE that have no leave, and tell no reason. What carries out a command is
+    loaded when it runs, so that its help and errors of usage need not wait."""
+    lines = SOURCES[module].read_text(encoding="utf-8").splitlines()
+    late = [each for each in imports_of_module(module) if each.when == "call"]
+    ours = "caffe_fcn" if module in loaded_for_help() else "numpy"
+    others = [each for each in late if not any(is_under(each.name, package) for package in (*LATE, ours))]
+    return sorted({lines[each.line - 1] for each in others if REASON not in lines[each.line - 1]})
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_stand_at_the_top(module: str) -> None:
+    assert imported_late(module) == []
+
+
+def test_what_help_loads_is_known() -> None:
+    known = loaded_for_help()
+    assert {"caffe_fcn.cli.options", "caffe_fcn.cli.nets", "caffe_fcn.cli.progress"} <= known
+    assert "caffe_fcn.cli.run_pictures" not in known
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",

@@ -6,6 +6,8 @@ starts a comment. A file's words are taken as they are: an @ in them means nothi
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 import click
@@ -38,9 +40,6 @@ def _words_of(path: str) -> Iterator[str]:
 
 def _split(text: str, path: str) -> Iterator[str]:
     """The words in TEXT. shlex alone would cut one at a # in it."""
-    import re
-    import shlex
-
     token = re.compile(_TOKEN, re.ASCII | re.DOTALL | re.VERBOSE)
     at = 0
     while at < len(text):

@@ -16,8 +16,12 @@ from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import Targets
 from caffe_fcn.cli.run_pictures import size_of
 from caffe_fcn.cli.streams import print_json
+from caffe_fcn.engines.registry import ENGINES
+from caffe_fcn.engines.registry import engine as engine_called
+from caffe_fcn.engines.timing import Ready, rounds, time_engines
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.run import carry_out, plan, prepare
+from caffe_fcn.report.benchmark import document, lines
 
 if TYPE_CHECKING:
     from caffe_fcn.engines.options import EngineOptions
@@ -73,11 +77,6 @@ def time_all(
     """Time all engines on the only one of PATHS, with NET open until STACK closes, print what they took, and return the
     exit code. All engines may USE the same but for their names. Raises UsageError where there are several pictures,
     CaffeFcnError where no engine runs the net."""
-    from caffe_fcn.engines.registry import ENGINES
-    from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.engines.timing import Ready, rounds, time_engines
-    from caffe_fcn.report.benchmark import document, lines
-
     if len(paths) != 1:
         raise click.UsageError(f"--benchmark takes one picture, found {len(paths)}; give one")
     (path,) = paths

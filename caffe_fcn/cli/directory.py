@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 @contextmanager
 def directory(name: str) -> Iterator[None]:
     """The directory NAME, made where it is missing, and gone again if nothing came into it. Raises OutputError."""
-    from pathlib import Path
+    from pathlib import Path  # here, because help does not need it
 
     from caffe_fcn.errors import OutputError
     from caffe_fcn.files.atomic import output_error

@@ -62,7 +62,7 @@ def _words(error: Exception) -> str:
 def tell(message: str) -> None:
     """Print MESSAGE, which may quote a model, to stderr; for debugging, the traceback of the error in hand too."""
     if os.environ.get(DEBUG):
-        import traceback
+        import traceback  # here, because only debugging needs it
 
         traceback.print_exc()
     from caffe_fcn.files.literals import visible_lines

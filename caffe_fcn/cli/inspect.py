@@ -109,7 +109,7 @@ def _wants_colour() -> bool:
 def _width() -> int | None:
     """The cells there are: those of the terminal, or in a pipe what COLUMNS says, if it does."""
     if _is_terminal():
-        import shutil
+        import shutil  # here, because help does not need it
 
         return shutil.get_terminal_size().columns
     asked = os.environ.get("COLUMNS", "")

@@ -7,6 +7,7 @@ until a command runs.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -141,8 +142,6 @@ def main() -> None:
 
 def _end_like_an_interrupt(*names: str) -> None:
     """Let the signals called NAMES end the program as Ctrl-C does, with nothing half written left behind."""
-    import signal
-
     for name in names:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP

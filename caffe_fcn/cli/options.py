@@ -28,7 +28,7 @@ class _Path(click.types.UnprocessedParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """What tells the shell to look itself."""
-        from click.shell_completion import CompletionItem
+        from click.shell_completion import CompletionItem  # here, because only completion needs it
 
         return [CompletionItem(incomplete, type=self.kind)]
 

@@ -42,7 +42,7 @@ def _pictures(word: str) -> Iterator[str]:
             )
         yield from (os.path.join(word, name) for name in names)
     elif any(each in word for each in "*?[") and not os.path.lexists(word):
-        import glob
+        import glob  # here, because few pictures are named by patterns
 
         found = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
         if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any
 
 from caffe_fcn.errors import CaffeFcnError
@@ -22,8 +23,8 @@ def as_file(path: str) -> Iterator[str]:
     if path != "-":
         yield path
         return
-    import shutil
-    import tempfile
+    import shutil  # here, because few files come from stdin
+    import tempfile  # here, because few files come from stdin
 
     from caffe_fcn.files.atomic import output_error
 
@@ -51,8 +52,7 @@ def print_diff(diff: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print VALUE to stdout as a JSON document. Raises OutputError where that is closed or full."""
-    import json
-    from itertools import chain, islice
+    import json  # here, because help does not need it
 
     from caffe_fcn.files.literals import visible_json
     from caffe_fcn.files.stdout import to_stdout

@@ -5,6 +5,7 @@ They are read from what was installed, not by importing it, so that a package th
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 
 import click
@@ -23,8 +24,7 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
 
 
 def _lines() -> Iterator[str]:
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import PackageNotFoundError, version  # here, because only --version needs it
 
     yield f"caffe-fcn {__version__}"
     yield f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}"

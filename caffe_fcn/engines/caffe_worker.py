@@ -7,9 +7,13 @@ The process ends when no more requests can come, and at once when the one that s
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
+import resource
+import select
+import signal
 import sys
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -55,7 +59,7 @@ def _import() -> tuple[Any, dict[str, Any]]:
 
 def _failure(error: BaseException) -> dict[str, Any]:
     """What is known of ERROR, raised by the import of Caffe."""
-    from importlib.util import find_spec
+    from importlib.util import find_spec  # here, because only an error needs it
 
     texts: list[str] = []
     link: BaseException | None = error
@@ -150,10 +154,6 @@ def write(pipe: BinaryIO, message: dict[str, Any], arrays: list[tuple[str, Any]]
 
 def _end_with(life: int) -> None:
     """End this process when the other end of the pipe LIFE is closed, in the middle of a run too."""
-    import fcntl
-    import select
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it, which ends this
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
@@ -166,8 +166,6 @@ def _end_with(life: int) -> None:
 
 def _without_core() -> None:
     """Let an abort leave no file behind."""
-    import resource
-
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 

@@ -6,6 +6,7 @@ would get wrong it refuses when it loads, and what a net does not take a session
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -64,8 +65,6 @@ def described(session: Session, engine: str) -> str:
 
 def temporary_copy(weights: WeightFile) -> str:
     """What messages call the file into which WEIGHTS are copied for an engine."""
-    import tempfile
-
     return f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (set TMPDIR to choose another place)"
 
 

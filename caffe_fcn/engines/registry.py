@@ -12,14 +12,18 @@ from caffe_fcn.wording import Option, advise
 
 
 def _onnxruntime(use: EngineOptions) -> Engine:
-    from caffe_fcn.engines.onnxruntime import OnnxRuntime, gpu_provider, onnxruntime
+    from caffe_fcn.engines.onnxruntime import (  # here, because one engine is loaded
+        OnnxRuntime,
+        gpu_provider,
+        onnxruntime,
+    )
 
     onnxruntime()
     return OnnxRuntime(use.threads, provider=gpu_provider() if use.gpu else None, low_memory=use.low_memory)
 
 
 def _opencv(use: EngineOptions) -> Engine:
-    from caffe_fcn.engines.opencv import OpenCv, opencv
+    from caffe_fcn.engines.opencv import OpenCv, opencv  # here, because one engine is loaded
 
     _refuse_others("opencv", use)
     opencv()
@@ -27,7 +31,7 @@ def _opencv(use: EngineOptions) -> Engine:
 
 
 def _openvino(use: EngineOptions) -> Engine:
-    from caffe_fcn.engines.openvino import OpenVino, openvino
+    from caffe_fcn.engines.openvino import OpenVino, openvino  # here, because one engine is loaded
 
     _refuse_others("openvino", use)
     openvino()
@@ -35,7 +39,7 @@ def _openvino(use: EngineOptions) -> Engine:
 
 
 def _caffe(use: EngineOptions) -> Engine:
-    from caffe_fcn.engines.pycaffe import PyCaffe
+    from caffe_fcn.engines.pycaffe import PyCaffe  # here, because one engine is loaded
 
     _refuse_others("caffe", use)
     made = PyCaffe(use.threads)

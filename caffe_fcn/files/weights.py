@@ -17,7 +17,7 @@ def open_weights(path: str | os.PathLike[str], name: str | None = None) -> Weigh
     needs a package that is not there.
     """
     if _is_hdf5(path, name):
-        from caffe_fcn.files.hdf5 import open_hdf5
+        from caffe_fcn.files.hdf5 import open_hdf5  # here, because few weights are in HDF5
 
         return open_hdf5(path, name)
     return open_caffemodel(path, name)

@@ -126,7 +126,7 @@ def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progres
         raise OutputError(
             "HDF5 is not written front to back, so no pipe will do", source=output.path, hint="name a file"
         )
-    from caffe_fcn.files.hdf5 import write_hdf5  # here, because few need it
+    from caffe_fcn.files.hdf5 import write_hdf5  # here, because few weights are in HDF5
 
     layers = weights.layers_for(output.path)
     write_hdf5(weights.weights, output.temp, layers, progress=progress, name=output.path)

@@ -136,7 +136,7 @@ def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> list[B
 
 def _nearest(name: str, candidates: Collection[str]) -> list[str]:
     """The CANDIDATES that are spelled most like NAME, the nearest first."""
-    from difflib import SequenceMatcher
+    from difflib import SequenceMatcher  # here, because only an error needs it
 
     def likeness(other: str) -> float:
         return SequenceMatcher(None, name[:_COMPARED].lower(), other[:_COMPARED].lower()).ratio()

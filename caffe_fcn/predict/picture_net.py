@@ -24,6 +24,7 @@ from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.passes.convolutionalize import decide
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.outputs import NetOutput, holds
 from caffe_fcn.predict.tiling import Reach, reach
@@ -278,8 +279,6 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
 
 def _convertible(net: ShapedNet) -> bool:
     """Whether a conversion of NET changes anything."""
-    from caffe_fcn.passes.convolutionalize import decide
-
     try:
         return bool(decide(net.graph, net.shapes).changes)
     except CaffeFcnError:

@@ -6,6 +6,7 @@ The one idea: an array goes to its file a piece at a time, whether the file is a
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
@@ -15,10 +16,11 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.maps import npy_header
+from caffe_fcn.predict.picture_net import no_map
 from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
-    from caffe_fcn.predict.draw import view
+    from caffe_fcn.predict.draw import view  # here, because few pictures are drawn on
     from caffe_fcn.predict.draw.render import Drawing
     from caffe_fcn.predict.outputs import NetOutput
     from caffe_fcn.predict.picture_net import PictureNet
@@ -41,8 +43,6 @@ class Heat(NamedTuple):
 def drawn_of(model: PictureNet, name: str) -> NetOutput:
     """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
     is none, or more than one."""
-    from caffe_fcn.predict.picture_net import no_map
-
     maps = model.maps
     if not maps:
         raise no_map(model, model.outputs[0], name)
@@ -164,29 +164,27 @@ def _pieces(result: BlobResult, level: Level | None) -> Iterator[bytes]:
 
 
 def _pair(values: Sequence[float]) -> Iterator[bytes]:
-    import struct
-
     yield npy_header((len(values),), "<f8")
     yield struct.pack(f"<{len(values)}d", *values)
 
 
 def draw_heat(answer: Answer, heat: Heat) -> Drawing:
     """How high HEAT is where. Raises PictureError, ExtraError."""
-    from caffe_fcn.predict.draw.render import heat_map
+    from caffe_fcn.predict.draw.render import heat_map  # here, because few pictures are drawn on
 
     return heat_map(answer.plan.picture, _drawn(answer, heat.blob), heat.classes, heat.title)
 
 
 def draw_labels(answer: Answer, output: NetOutput, labels: Labels) -> Drawing:
     """The top class of each cell of the map OUTPUT. Raises PictureError, ExtraError."""
-    from caffe_fcn.predict.draw.render import label_map
+    from caffe_fcn.predict.draw.render import label_map  # here, because few pictures are drawn on
 
     return label_map(answer.plan.picture, _drawn(answer, output.name), labels)
 
 
 def _drawn(answer: Answer, blob: str) -> list[view.DrawnMap]:
     """The maps of BLOB on the picture that is drawn, which is the part that the net was fed."""
-    from caffe_fcn.predict.draw import view
+    from caffe_fcn.predict.draw import view  # here, because few pictures are drawn on
 
     levels = next(result.levels for result in answer.results if result.output.name == blob)
     return [view.DrawnMap(level.scores, *level.cells.starting(0, 0)) for level in levels]

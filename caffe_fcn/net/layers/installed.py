@@ -39,7 +39,7 @@ def installed_row(layer_type: str) -> LayerType | None:
 
 def entry_points(group: str, name: str) -> Sequence[EntryPoint]:
     """The entry points NAME in GROUP of installed packages."""
-    from importlib import metadata  # costs more than reading most nets does, and few nets need it
+    from importlib import metadata  # here, because it takes longer than to read most nets
 
     return [*metadata.entry_points(group=group, name=name)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import combining, normalize
 
 from caffe_fcn.files.literals import visible
 from caffe_fcn.predict.draw.colours import Colour
@@ -193,8 +194,6 @@ def _percent(share: float) -> str:
 
 def _clean(text: str) -> str:
     """TEXT in ASCII, which is about all that pillow's own font has: without accents, and ? for other letters."""
-    from unicodedata import combining, normalize
-
     plain = normalize("NFKD", visible(text[:_LONGEST]).replace("×", "x"))
     letters = (letter for letter in plain if not combining(letter))
     return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
