@@ -14,6 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.proofs.records import Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.schema import Message
@@ -49,9 +50,9 @@ class Files(NamedTuple):
         return made
 
 
-def verdict(original: NetAndWeights, twin: NetAndWeights) -> Verification:
+def verdict(original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET) -> Verification:
     """What verify says of TWIN, on one thread. Raises CaffeFcnError."""
-    return verify(original, twin, options=VerifySettings(engine=OnnxRuntime(1), samples=4, windows=8))
+    return verify(original, twin, selection, VerifySettings(engine=OnnxRuntime(1), samples=4, windows=8))
 
 
 def blobs_of(weights: Message, like: Weights) -> Weights:

@@ -54,6 +54,9 @@ EARLY: dict[Step, float] = {
 }
 """Steps before the classifier, and how often each is taken."""
 
+FOLDING: dict[Step, float] = {maps.batch_norm: 8, maps.scale: 6, maps.bias: 3}
+"""Steps that are taken more often where nets are to be folded."""
+
 LATE: dict[Step, float] = {
     scores.classifier: 4,
     scores.inner_product: 4,
@@ -108,12 +111,13 @@ class RandomNet:
         return net, weights
 
 
-def random_net(seed: int) -> RandomNet:
-    """The net of SEED."""
+def random_net(seed: int, *, folding: bool = False) -> RandomNet:
+    """The net of SEED; if FOLDING, with more layers that scale and shift."""
+    more = FOLDING if folding else {}
     for attempt in range(100):
         d = Draft(np.random.default_rng((seed, attempt)), odd_names=False)
         try:
-            _grow(d)
+            _grow(d, more)
         except ImpossibleError:
             continue
         return RandomNet(seed, d.net, d.weights, d.inputs, chosen(d.net, d.random), _settings(d))
@@ -129,7 +133,7 @@ def _settings(d: Draft) -> Settings:
     return Settings(options=Options(naming, only, skip, keep_global_pooling=d.chance(0.05)))
 
 
-def _grow(d: Draft) -> None:
+def _grow(d: Draft, more: dict[Step, float]) -> None:
     d._odd = d.chance(0.15)
     batch = d.pick([1, 2, 3], [6, 3, 1])
     axes = d.pick([2, 1, 3], [20, 1, 1])
@@ -139,11 +143,11 @@ def _grow(d: Draft) -> None:
     d.input([batch, d.whole(1, 4), *size])
     if d.chance(0.08):
         d.input([batch, d.whole(1, 4), *size] if d.chance(0.7) else [batch, d.whole(2, 5)], "second")
-    _take(d, EARLY, d.whole(0, 6))
+    _take(d, EARLY | more, d.whole(0, 6))
     for _ in range(8):
         if d.attempt(scores.classifier, _blob(d)):
             break
-    _take(d, LATE, d.whole(0, 5))
+    _take(d, LATE | more, d.whole(0, 5))
     for blob in d.unread:
         if np.ptp(d.values[blob]) < 1e-4:
             raise ImpossibleError("an answer that never moves")

@@ -1,0 +1,196 @@
+"""Random nets folded, alone and before, after and between other passes: held against numpy, and proven by `verify`.
+
+The generator takes more layers that scale and shift than otherwise. What a sequence of passes makes must answer as the
+original does in numpy, and `verify` must come to the claim that was carried out. With a weight, a bias, an eps or a
+scale that is wrong, the folded net must fail.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import meet
+from caffe_fcn.model.passing import Claim, Result
+from caffe_fcn.model.writing import write_model
+from caffe_fcn.net.options import Selection
+from caffe_fcn.passes.alone import alone
+from caffe_fcn.passes.convolutionalize import convolutionalize
+from caffe_fcn.passes.fold import fold
+from caffe_fcn.passes.fold.changes import TakeUp
+from caffe_fcn.passes.upgrade import upgrade
+from caffe_fcn.proofs.records import Status, Verification
+from caffe_fcn.report.verify import summary
+from caffe_fcn.schema import Message
+from tests.random.basics import Array
+from tests.random.files import Files, blobs_of, verdict
+from tests.random.nets import RandomNet, random_net
+from tests.random.running import Answer, answers, in_phase, run
+
+Pass = Callable[[Model], Result]
+
+SEQUENCES: Mapping[str, Sequence[Pass]] = {
+    "fold": (fold,),
+    "fold, convert": (fold, convolutionalize),
+    "convert, fold": (convolutionalize, fold),
+    "upgrade, fold, convert": (upgrade, fold, convolutionalize),
+}
+
+_TEST = Selection(phase="TEST")
+_LEAST = 1e-3
+"""A mutant changes a value by so much of itself."""
+
+
+@dataclass
+class Course:
+    """What came of the net of SEED and a SEQUENCE: why it was REFUSED, whether something was FOLDED, how many MUTANTS
+    were verified, and all FAULTS."""
+
+    seed: int
+    sequence: str
+    refused: str = ""
+    folded: bool = False
+    shown: bool = False
+    mutants: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def courses_of(seeds: Sequence[int]) -> list[Course]:
+    """What comes of the nets of SEEDS, each with one of SEQUENCES in turn."""
+    names = list(SEQUENCES)
+    return [followed(random_net(seed, folding=True), names[seed % len(names)]) for seed in seeds]
+
+
+def followed(net: RandomNet, sequence: str) -> Course:
+    """What comes of NET and SEQUENCE; whatever is raised is a fault."""
+    course = Course(net.seed, sequence)
+    with tempfile.TemporaryDirectory(prefix="caffe-fcn-random-") as directory:
+        try:
+            _follow(net, Path(directory), course)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            course.faults.append(f"crash: {type(error).__name__} in {Path(place.filename).name}, {place.name}: {error}")
+    return course
+
+
+def _follow(net: RandomNet, directory: Path, course: Course) -> None:
+    files = Files(*net.write(directory))
+    made = Files(directory / "twin.prototxt", directory / "twin.caffemodel")
+    with ExitStack() as stack:
+        opened = files.opened(stack)
+        model = meet(opened.source, opened.weights, _TEST)
+        model, results = alone(model).model, []
+        try:
+            for each in SEQUENCES[course.sequence]:
+                results.append(each(model))
+                model = results[-1].model
+        except CaffeFcnError as error:
+            course.refused = str(error)
+            course.faults += [f"passes: {error}"] if "defect" in str(error) else []
+            return
+        write_model(model, str(made.net), str(made.weights))
+        taken = [change for result in results for change in result.changes if isinstance(change, TakeUp)]
+        course.folded = bool(taken)
+        course.faults += _answers(net, made)
+        found = _verdict(files, made)
+        course.faults += _judged(found, folded=course.folded)
+        course.shown = isinstance(found, Verification) and found.holds
+        if course.folded and not course.faults:
+            names = {old: new for result in results for old, new in result.decision.new_names.items()}
+            for what, mutant in _mutants(taken, names, made, np.random.default_rng((net.seed, 11))):
+                course.mutants += 1
+                seen = _verdict(files, mutant)
+                if isinstance(seen, Verification) and seen.statuses["weights"] is not Status.FAILS:
+                    course.faults.append(f"mutant: survives: {what}")
+
+
+def _answers(net: RandomNet, made: Files) -> Iterator[str]:
+    """Where numpy finds other answers in the nets that were MADE than in NET, whatever they are called."""
+    message, weights = made.read()
+    blobs = blobs_of(weights, net.weights)
+    layers, others = in_phase(net.net), in_phase(message)
+    for sample in range(2):
+        draw = np.random.default_rng((net.seed, 7, sample))
+        fed = {name: draw.standard_normal(value.shape) * 3**sample for name, value in net.inputs.items()}
+        expected = answers(layers, net.weights, fed, _unread(layers))
+        found = run(others, blobs, fed)
+        ends: list[Array] = [found[name] for name in _unread(others)]
+        if len(ends) != len(expected):
+            yield f"passes: {len(ends)} outputs in place of {len(expected)}"
+        for name, answer in expected.items():
+            if (gap := _nearest(answer, ends)) > 1:
+                yield f"passes: {name!r} is off by {gap:.3g}"
+
+
+def _nearest(answer: Answer, ends: Sequence[Array]) -> float:
+    return min((answer.gap(each) for each in ends if each.size == answer.clean.size), default=float("inf"))
+
+
+def _unread(layers: Sequence[Message]) -> list[str]:
+    """The blobs that LAYERS make last, and that none of them reads."""
+    unread: dict[str, None] = {}
+    for layer in layers:
+        for name in layer.bottom:
+            unread.pop(name, None)
+        unread.update(dict.fromkeys(layer.top))
+    return list(unread)
+
+
+def _verdict(original: Files, twin: Files) -> Verification | CaffeFcnError:
+    with ExitStack() as stack:
+        try:
+            return verdict(original.opened(stack), twin.opened(stack), _TEST)
+        except CaffeFcnError as error:
+            return error
+
+
+def _judged(found: Verification | CaffeFcnError, *, folded: bool) -> Iterator[str]:
+    if not isinstance(found, Verification):
+        yield f"verify: refuses: {type(found).__name__}: {found}"
+        return
+    claim = Claim.SAME_FUNCTION if folded else Claim.SAME_BITS
+    if found.claim is not claim:
+        yield f"verify: claims the {found.claim.value}, not the {claim.value}"
+    if Status.FAILS in found.statuses.values() or found.statuses["weights"] is not Status.HOLDS:
+        yield f"verify: {summary(found)}"
+
+
+# ---- Mutants ----
+
+
+def _mutants(
+    taken: Sequence[TakeUp], names: Mapping[str, str], made: Files, random: np.random.Generator
+) -> Iterator[tuple[str, Files]]:
+    """What the folded net that was MADE would be with something wrong in one of the layers that have TAKEN others up,
+    whose new NAMES are given."""
+    change = taken[int(random.integers(len(taken)))]
+    name = names.get(change.layer, change.layer)
+    factors = change.values[0]
+    for what in ("a weight", "a bias", "a factor twice"):
+        net, weights = made.read()
+        blobs = next(layer.blobs for layer in (*weights.layer, *weights.layers) if layer.name == name and layer.blobs)
+        values = [blob.double_data or blob.data for blob in blobs]
+        if what == "a weight":
+            place = int(np.argmax(np.abs(values[0])))
+            changed = values[0][place] != 0
+            values[0][place] *= 1 + _LEAST
+        elif what == "a bias":
+            changed = len(values) > 1 and bool(np.max(np.abs(values[1])) > _LEAST)
+            for place in range(len(values[1]) if changed else 0):
+                values[1][place] = 0
+        else:
+            changed = bool(np.max(np.abs(factors - 1)) > _LEAST) and np.count_nonzero(values[0]) == len(values[0])
+            kernel = len(values[0]) // len(factors)
+            for place in range(len(values[0]) if changed and not change.by_column else 0):
+                values[0][place] *= factors[place // kernel]
+            changed = changed and not change.by_column
+        if changed:
+            yield f"{what} of {name!r}", made.write(net, weights)
