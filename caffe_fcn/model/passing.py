@@ -119,13 +119,15 @@ def carried_out(
     new = replace(model, held=_changed_weights(model, decision, fit), moved={**model.moved, **(moved or {})})
     if decision.changes:
         net, origins = decision.apply(model.net)
-        new = _inferred(with_net(new, net, origins), model, resized or {})
+        new = _inferred(replace(new, source=_followed(model.source, net, origins)), model, resized or {})
     return Result(before=model, model=new, decision=decision, claim=claim, origins=origins, phases=phases or {})
 
 
 def with_net(model: Model, net: Message, origins: Sequence[int | None]) -> Model:
     """MODEL with another NET, whose layers come from ORIGINS in the old one, and which has the same blobs."""
-    return replace(model, source=_followed(model.source, net, origins))
+    new = replace(model, source=_followed(model.source, net, origins))
+    same = list(origins) == list(range(len(model.net.layer)))
+    return new if same else _inferred(new, model, {})  # the graph counts layers
 
 
 def _inferred(new: Model, old: Model, resized: Mapping[str, Mapping[str, int]]) -> Model:

@@ -15,11 +15,14 @@ from caffe_fcn.errors import CaffeFcnError, NetError, WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.prototxt import comments
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.opening import meet
 from caffe_fcn.model.writing import write_outputs
 from caffe_fcn.net.blobs import current_shape
 from caffe_fcn.net.source import interpret
 from caffe_fcn.net.upgrade import needs_upgrade, upgrade
+from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.passes.upgrade import Upgrade, upgrade_file
+from caffe_fcn.passes.upgrade import upgrade as upgraded_model
 from caffe_fcn.schema import Message
 from tests.files import datasets
 from tests.files.datasets import CAFFES
@@ -37,6 +40,7 @@ from tests.files.encodings import (
     varint_field,
 )
 from tests.files.test_caffemodel import LENET, VARIANTS
+from tests.passes.nets import conv, fc
 from tests.paths import CORPUS, GOLDEN
 
 PAIRS = sorted(path.name.removesuffix(".in.prototxt") for path in (GOLDEN / "upgrades").glob("*.in.prototxt"))
@@ -495,3 +499,14 @@ def test_what_another_layer_holds_cannot_go_to_a_caffemodel(tmp_path: Path) -> N
     path = datasets.weights(tmp_path / "m", one=[W, B], two=[None, B])
     with pytest.raises(WeightsError, match='layer "two", blob 0: its values are stored in a layer that shares it'):
         written(path)
+
+
+def test_other_passes_follow() -> None:
+    """The graph is that of the new net, in which an Input layer comes before all others."""
+    text = (
+        'input: "data" input_dim: 1 input_dim: 2 input_dim: 5 input_dim: 5\n' + conv("c", "data", 3) + fc("fc", "c", 4)
+    )
+    made = upgraded_model(meet(interpret(prototxt.parse(text, "net.prototxt")), None)).model
+    assert [each.name for each in made.net.layer] == ["input", "c", "fc"]
+    assert [node.index for node in made.graph.nodes] == [0, 1, 2]
+    assert [each.layer for each in convolutionalize(made).decision.of_kind("converted")] == ["fc"]

@@ -8,13 +8,14 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import count, islice
 from multiprocessing import get_context
 
 from tests.random.examining import Outcome, examined, outcomes_of
-from tests.random.nets import random_net
+from tests.random.nets import RandomNet, random_net
+from tests.random.sequences import Course, courses_of, followed, sequence_of
 from tests.random.shrink import shrink
 
 _BATCH = 20
@@ -36,7 +37,10 @@ def main() -> int:
     first = secrets.randbelow(1 << 40) if options.first is None else options.first
     end = float("inf") if options.nets else time.monotonic() + options.seconds
     found = list(_run(first, end, options))
-    _summary(first, found, options.reasons)
+    outcomes = [each for each in found if isinstance(each, Outcome)]
+    courses = [each for each in found if isinstance(each, Course)]
+    _summary(first, outcomes, options.reasons)
+    _summary_of_courses(courses)
     return int(any(each.faults for each in found))
 
 
@@ -49,14 +53,26 @@ def _replay(seed: int, mutants: int) -> int:
         outcome = examined(net, mutants)
     print(net.text)
     print("\n".join(outcome.faults) or outcome.refused or f"no fault; dense: {outcome.dense}")
+    return _replay_course(random_net(seed, folding=True)) or int(bool(kind))
+
+
+def _replay_course(net: RandomNet) -> int:
+    """The same for the net of the seed that is made to be folded."""
+    sequence = sequence_of(net.seed)
+    course = followed(net, sequence)
+    if kind := course.kind:
+        net = shrink(net, lambda smaller: followed(smaller, sequence).kind == kind)
+        course = followed(net, sequence)
+        print(net.text)
+    print(f"{sequence}:", "\n".join(course.faults) or course.refused or "no fault")
     return int(bool(kind))
 
 
-def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcome]:
-    """The outcomes of the nets from seed FIRST on, until END or until there are so many; faults are told at once."""
+def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcome | Course]:
+    """What comes of the nets from seed FIRST on, until END or until there are so many; faults are told at once."""
     seeds = iter(range(first, first + options.nets)) if options.nets else count(first)
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        running: set[Future[list[Outcome]]] = set()
+        running: set[Future[Sequence[Outcome | Course]]] = set()
         while True:
             while (
                 len(running) < 2 * options.processes
@@ -64,6 +80,7 @@ def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcom
                 and (batch := list(islice(seeds, _BATCH)))
             ):
                 running.add(pool.submit(outcomes_of, batch, options.mutants))
+                running.add(pool.submit(courses_of, batch))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -89,6 +106,16 @@ def _summary(first: int, outcomes: list[Outcome], reasons: int) -> None:
     print(
         f"{len(outcomes)} nets from seed {first} on: {converted} converted, {refused.total()} refused, "
         f"{len(outcomes) - converted - refused.total()} with nothing to convert; {len(faults)} with faults{shown}"
+    )
+
+
+def _summary_of_courses(courses: list[Course]) -> None:
+    faults = [each.seed for each in courses if each.faults]
+    told = f" (seeds {', '.join(map(str, faults[:20]))})" if faults else ""
+    print(
+        f"{len(courses)} nets in sequences of passes: {sum(each.folded for each in courses)} folded, "
+        f"{sum(each.shown for each in courses)} proven, {sum(bool(each.refused) for each in courses)} refused; "
+        f"{sum(each.mutants for each in courses)} mutants of folded nets verified; {len(faults)} with faults{told}"
     )
 
 

@@ -62,11 +62,20 @@ class Course:
     mutants: int = 0
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def kind(self) -> str:
+        """The first word of the first fault: where it is to be looked for."""
+        return self.faults[0].partition(":")[0] if self.faults else ""
+
 
 def courses_of(seeds: Sequence[int]) -> list[Course]:
     """What comes of the nets of SEEDS, each with one of SEQUENCES in turn."""
-    names = list(SEQUENCES)
-    return [followed(random_net(seed, folding=True), names[seed % len(names)]) for seed in seeds]
+    return [followed(random_net(seed, folding=True), sequence_of(seed)) for seed in seeds]
+
+
+def sequence_of(seed: int) -> str:
+    """Which of SEQUENCES the net of SEED goes through."""
+    return list(SEQUENCES)[seed % len(SEQUENCES)]
 
 
 def followed(net: RandomNet, sequence: str) -> Course:

@@ -1,0 +1,29 @@
+"""Random nets of fixed seeds in sequences of passes. `make fuzz` goes on with others."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.random.sequences import courses_of
+
+pytestmark = pytest.mark.thorough
+
+CHUNK = 10
+CHUNKS = (0, 10, *(pytest.param(first, marks=pytest.mark.slow) for first in range(20, 120, CHUNK)))
+
+FLATTENED = 218
+"""Converted, it loses a Flatten that did nothing, before a Scale."""
+
+
+@pytest.mark.parametrize("first", CHUNKS)
+def test_folded_nets_answer_alike_and_are_proven(first: int) -> None:
+    found = courses_of(range(first, first + CHUNK))
+    assert {each.seed: each.faults for each in found if each.faults} == {}
+    assert sum(each.folded for each in found) > CHUNK // 5
+    assert sum(each.shown for each in found) > CHUNK // 2
+    assert sum(each.mutants for each in found) > CHUNK // 3
+
+
+def test_a_flatten_that_does_nothing_is_no_matter() -> None:
+    (found,) = courses_of([FLATTENED])
+    assert found.folded and found.shown and not found.faults
