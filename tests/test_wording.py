@@ -18,7 +18,7 @@ from caffe_fcn.cli.main import app, options_of
 from caffe_fcn.errors import CaffeFcnError, PictureError, SurgeryError
 from caffe_fcn.predict.images.picture import _check_size
 from caffe_fcn.predict.resizing import check_pixels
-from caffe_fcn.wording import KEYWORDS, Value, as_command, command, offered, option
+from caffe_fcn.wording import KEYWORDS, Command, Option, Value, advise, as_command, command, offered, option
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
@@ -63,6 +63,16 @@ def test_an_option_in_a_command_and_in_the_library(name: str, value: Value | Non
     with as_command({name}):
         assert option(name, value) == flag
     assert option(name, value) == keyword
+
+
+def test_a_hint_is_data_that_is_spelt_when_it_is_shown() -> None:
+    hint = advise("leave it with ", Option("skip", ["fc 6"]), ", or see ", Command("convert"))
+    error = SurgeryError("it stays", source="n.prototxt", layer="fc 6", hint=hint)
+    assert str(error) == "n.prototxt: it stays; leave it with skip='fc 6', or see `convert(...)`"
+    with as_command({"skip"}):
+        assert str(error) == "n.prototxt: it stays; leave it with --skip 'fc 6', or see `caffe-fcn convert`"
+    assert error.hint is not None and error.hint.advised == (Option("skip", ["fc 6"]), Command("convert", ()))
+    assert advise("first ", hint).advised == hint.advised
 
 
 def test_another_command_than_the_one_that_runs() -> None:

@@ -253,7 +253,8 @@ def _check_place(name: str, force: bool) -> None:
     """Refuse an output that cannot be made where it belongs."""
     final = os.path.realpath(name)
     if not name or os.path.isdir(final) or name.endswith(os.sep):
-        raise OutputError(f"{name or 'the output'}: expected a file name, found a directory", hint="add a file name")
+        source = name or "the output"
+        raise OutputError(source=source, expected="a file name", found="a directory", hint="add a file name")
     if _is_special(name):
         return
     directory = os.path.dirname(final)

@@ -130,8 +130,11 @@ class Document:
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
-    def fail(self, offset: int, message: str) -> NoReturn:
-        """Raise PrototxtError: file:line:column, the message, the line itself and a caret."""
+    def fail(
+        self, offset: int, told: str | None = None, *, expected: str | None = None, found: str | None = None
+    ) -> NoReturn:
+        """Raise PrototxtError: file:line:column, what is TOLD, or else what was EXPECTED and what was FOUND, the line
+        itself and a caret."""
         line, column = self.position(offset)
         start = self._line_starts[line - 1]
         end = self.text.find("\n", start)
@@ -140,7 +143,14 @@ class Document:
         shown, at = _window(source, column - 1)
         shown = visible(shown.replace("\t", " "))
         excerpt = f"  {shown}\n  {' ' * at}^"
-        raise PrototxtError(visible(message), source=self.name, place=TextPlace(line, column), excerpt=excerpt)
+        raise PrototxtError(
+            None if told is None else visible(told),
+            source=self.name,
+            place=TextPlace(line, column),
+            expected=None if expected is None else visible(expected),
+            found=None if found is None else visible(found),
+            excerpt=excerpt,
+        )
 
     def with_edits(self, edits: Iterable[TextEdit]) -> Document:
         """The document after EDITS, which must not overlap; those at one place apply in the order given."""
@@ -238,17 +248,17 @@ class _Parser:
         for token in _tokens(self.text, self.document.start, end):
             if token[0] not in ("space", "comment"):
                 if not token[0]:
-                    self.document.fail(token[1], self._explain(token[1]))
+                    self._refuse(token[1])
                 yield token
         yield "end", end, end
 
-    def _explain(self, at: int) -> str:
+    def _refuse(self, at: int) -> NoReturn:
         char = self.text[at]
         if _PLACEHOLDER.match(self.text, at):
-            return "found a placeholder of a template; fill it in first"
+            self.document.fail(at, "found a placeholder of a template; fill it in first")
         if char in "\"'":
-            return f"expected a closing {char} on the same line"
-        return f"expected a field or a value, found {char!r}"
+            self.document.fail(at, f"expected a closing {char} on the same line")
+        self.document.fail(at, expected="a field or a value", found=f"{char!r}")
 
     def advance(self) -> None:
         self.kind, self.start, self.end = next(self.tokens)
@@ -273,7 +283,7 @@ class _Parser:
     def fields(self, closing: str | None, opened_at: int, depth: int) -> list[Field]:
         """Fields up to the CLOSING brace, which is left to the caller, or to the end of the file."""
         if depth > MAX_DEPTH:
-            self.document.fail(opened_at, f"expected at most {MAX_DEPTH} nested levels, found more")
+            self.document.fail(opened_at, expected=f"at most {MAX_DEPTH} nested levels", found="more")
         fields: list[Field] = []
         while self.kind != "end":
             if self.at_symbol("}>"):
@@ -284,7 +294,9 @@ class _Parser:
         if closing is not None:
             line, column = self.document.position(opened_at)
             self.document.fail(
-                self.start, (f"expected {closing!r} for the one opened at {line}:{column}, found the end of the file")
+                self.start,
+                expected=f"{closing!r} for the one opened at {line}:{column}",
+                found="the end of the file",
             )
         return fields
 
@@ -302,7 +314,7 @@ class _Parser:
         elif colon:
             values = [self.scalar()]
         else:
-            self.document.fail(self.start, f"expected ':' or '{{' after {printable(name)!r}, found {self.found()}")
+            self.document.fail(self.start, expected=f"':' or '{{' after {printable(name)!r}", found=self.found())
         field = Field(name, start, self.previous_end, values, listed)
         if self.at_symbol(";,"):
             self.take()
@@ -313,14 +325,14 @@ class _Parser:
             start = self.start
             while not self.at_symbol("]"):
                 if self.kind == "end":
-                    self.document.fail(start, "expected ']', found the end of the file")
+                    self.document.fail(start, expected="']'", found="the end of the file")
                 self.take()
             self.take()
             return self.text[start : self.previous_end]
         if self.kind != "word":
             if self.at_symbol("<{"):
                 self.document.fail(self.start, "expected a field name; is this a placeholder of a template?")
-            self.document.fail(self.start, f"expected a field name, found {self.found()}")
+            self.document.fail(self.start, expected="a field name", found=self.found())
         return self.take()
 
     def block(self, depth: int) -> Block:
@@ -328,7 +340,7 @@ class _Parser:
         closing = _CLOSING[self.take()]
         fields = self.fields(closing, start, depth + 1)
         if not self.at_symbol(closing):
-            self.document.fail(self.start, f"expected {closing!r}, found {self.found()}")
+            self.document.fail(self.start, expected=f"{closing!r}", found=self.found())
         self.take()
         return Block(start, self.previous_end, fields)
 
@@ -340,7 +352,7 @@ class _Parser:
             if self.at_symbol(","):
                 self.take()
             elif not self.at_symbol("]"):
-                self.document.fail(self.start, f"expected ',' or ']' in a list, found {self.found()}")
+                self.document.fail(self.start, expected="',' or ']' in a list", found=self.found())
         self.take()
         return values
 
@@ -353,7 +365,7 @@ class _Parser:
         if self.at_symbol("-"):
             self.take()
         if self.kind not in ("word", "number"):
-            self.document.fail(self.start, f"expected a value, found {self.found()}")
+            self.document.fail(self.start, expected="a value", found=self.found())
         kind = self.kind
         self.take()
         return Scalar(start, self.previous_end, kind)

@@ -192,7 +192,9 @@ class _Reader:
 
     def block(self, field: Field, value: Scalar | Block) -> list[Field]:
         if isinstance(value, Scalar):
-            self.document.fail(value.start, f"{field.name} is a message: expected '{{', found a value")
+            self.document.fail(
+                value.start, f"{field.name} is a message: expected '{{', found a value", expected="'{'", found="a value"
+            )
         return value.fields
 
     def scalar(self, descriptor: FieldDescriptor, field: Field, value: Scalar | Block, path: str) -> Any:
@@ -223,7 +225,10 @@ class _Reader:
             if not is_decimal(literal):
                 self.irregular.append((name, value.start))
         if converted is None:
-            self.document.fail(value.start, f"{name}: expected {expected}, found {printable(literal)}")
+            found = printable(literal)
+            self.document.fail(
+                value.start, f"{name}: expected {expected}, found {found}", expected=expected, found=found
+            )
         return converted
 
     def string(self, descriptor: FieldDescriptor, value: Scalar, literal: str, path: str) -> str | bytes:
@@ -236,7 +241,10 @@ class _Reader:
             self.irregular.append((name, value.start))
             data = literal.encode()
         else:
-            self.document.fail(value.start, f"{name}: expected a string in quotes, found {printable(literal)}")
+            expected, found = "a string in quotes", printable(literal)
+            self.document.fail(
+                value.start, f"{name}: expected {expected}, found {found}", expected=expected, found=found
+            )
         if descriptor.type == FieldDescriptor.TYPE_BYTES:
             return data
         try:

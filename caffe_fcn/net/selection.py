@@ -81,7 +81,7 @@ def check_ignored(selection: Selection, *sources: SourceNet) -> None:
     """Raise NetError for a field that is to be ignored, and that SOURCES do not have, or that is applied."""
     for name in sorted(selection.ignore_fields):
         if wrong := unknown_name([field for source in sources for field in source.foreign], name):
-            raise NetError(f"{', '.join(dict.fromkeys(source.name for source in sources))}: {wrong}")
+            raise NetError(wrong, source=", ".join(dict.fromkeys(source.name for source in sources)))
 
 
 def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:

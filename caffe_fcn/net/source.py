@@ -208,7 +208,9 @@ def _check_is_net(document: Document, typed: Typed) -> None:
         if typed.unknown:
             path, offset = typed.unknown[0]
             document.fail(
-                offset, f"expected a net, found no layers, and {path!r} is not a field of a net (is it a solver?)"
+                offset,
+                expected="a net",
+                found=f"no layers, and {path!r} is not a field of a net (is it a solver?)",
             )
         raise NetError(source=document.name, expected="a net", found="no layers")
 

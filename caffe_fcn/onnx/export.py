@@ -102,7 +102,7 @@ def export(
     parts = lay_out(lowered.graph, told, doc=doc)
     if external or size_of(parts.model) > LIMIT:
         if path == STDOUT:
-            raise OutputError("stdout: the weights need a second file beside the model", hint="name a file")
+            raise OutputError("the weights need a second file beside the model", source="stdout", hint="name a file")
         name = os.path.basename(path) + DATA_SUFFIX
         if os.fsencode(name) != as_utf8(name).encode():
             raise OutputError(

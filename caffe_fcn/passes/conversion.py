@@ -117,4 +117,5 @@ def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:
         raise SurgeryError(
             f"{option('strict', True)}, and not every InnerProduct can be converted: {reasons}",
             source=model.source.name,
+            layer=left[0].layer,
         )

@@ -270,11 +270,13 @@ def load_picture_net(
 def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     """That OUTPUT of MODEL is no map, which the option NAME is for, and what to do: convert the net, where that changes
     it, or look at a map that the output is made of."""
-    told = f"{model.source}: {output.name!r} is {show(output.shape)}, but {option(name)} needs a map"
+    told = f"{output.name!r} is {show(output.shape)}, but {option(name)} needs a map"
+    way = None
     if prod(output.shape[2:]) == 1 and _convertible(model.net):
-        return EngineError(told, hint=advise("make the net fully convolutional first: ", Command("convert")))
-    found = _maps_behind(model.net, output.blob)
-    return EngineError(f"{told}; choose a map, as with {option('blob', found[-1].name)}" if found else told)
+        way = advise("make the net fully convolutional first: ", Command("convert"))
+    elif found := _maps_behind(model.net, output.blob):
+        way = advise("choose a map, as with ", Option("blob", found[-1].name))
+    return EngineError(told, source=model.source, hint=way)
 
 
 def _convertible(net: ShapedNet) -> bool:

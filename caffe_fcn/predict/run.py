@@ -175,7 +175,8 @@ def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNe
     if len(counts) != 1:
         shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found or model.outputs)
         raise PictureError(
-            f"expected scores for one number of classes, found {shown}",
+            expected="scores for one number of classes",
+            found=shown,
             source=os.fspath(labels),
             hint=advise("choose a blob with ", Option("blob")),
         )

@@ -18,7 +18,9 @@ from PIL import Image
 
 import caffe_fcn
 from caffe_fcn import schema
+from caffe_fcn.cli.failures import explain
 from caffe_fcn.cli.main import app, run
+from caffe_fcn.errors import CaffeFcnError, ExtraError, WeightsError
 from caffe_fcn.schema import Message
 from tests.paths import GOLDEN, ROOT
 
@@ -40,6 +42,17 @@ class Result:
         return json.loads(self.out)
 
 
+def explained(error: Exception) -> str:
+    """What is told of ERROR, which must hold as data what it says: where it is, and what was expected and found."""
+    if isinstance(error, CaffeFcnError) and not isinstance(error, ExtraError):
+        of_both = isinstance(error, WeightsError) and "the weights of the two nets are swapped" in error.message
+        of_options = error.hint is not None and error.hint.advised
+        assert error.source or error.place or error.layer or of_both or of_options, error
+        if error.told is not None and re.match("expected .*found ", error.told):
+            assert error.expected and error.found, error
+    return explain(error)
+
+
 class CommandLine:
     """`caffe-fcn` in a directory, `convert` above all."""
 
@@ -51,6 +64,7 @@ class CommandLine:
     def run(self, *arguments: str | Path, stdin: bytes = b"") -> Result:
         """Run `caffe-fcn ARGUMENTS`, with STDIN to read."""
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self._monkeypatch.setattr("caffe_fcn.cli.main.explain", explained)
         self._capture.readouterr()
         code = run([*map(str, arguments)])
         told = self._capture.readouterr()

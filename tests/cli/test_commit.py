@@ -156,7 +156,7 @@ def test_a_map_that_stdout_cannot_take_leaves_no_picture(
     ready: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def refuse(*_: object) -> None:
-        raise OutputError("stdout: full")
+        raise OutputError("full", source="stdout")
 
     before = listing(ready.path)
     monkeypatch.setattr("caffe_fcn.cli.run_pictures.to_stdout", refuse)

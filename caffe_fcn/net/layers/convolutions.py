@@ -66,7 +66,7 @@ def convolution_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 def convolution(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     """BaseConvolutionLayer: all bottoms have one shape, and a top each; the axes before the channels stay."""
     if len(layer.top) != len(bottoms):
-        raise ShapeError(f"expected a top for each bottom, found {len(layer.top)} for {len(bottoms)}")
+        raise ShapeError(expected="a top for each bottom", found=f"{len(layer.top)} for {len(bottoms)}")
     bottom: Shape = bottoms[0]
     axis, _, outputs = _convolution_axes(layer, bottom)
     for position, other in enumerate(bottoms):

@@ -79,8 +79,11 @@ def _one_label_each(bottoms: Bottoms, axis: int) -> None:
     if count(places) != count(labels):
         made = f" = {show(places)}" if len(places) > 1 else ""
         raise ShapeError(
-            f"expected a label for each prediction, found {count(places)}{made} predictions ({show(scores)} with the "
-            f"classes on axis {axis}) and {count(labels)} labels ({show(labels)})"
+            expected="a label for each prediction",
+            found=(
+                f"{count(places)}{made} predictions ({show(scores)} with the classes on axis {axis}) and "
+                f"{count(labels)} labels ({show(labels)})"
+            ),
         )
 
 
@@ -100,7 +103,7 @@ def _infogain_labels(layer: Message, bottoms: Bottoms) -> None:
     _one_label_each(bottoms, axis)
     classes = bottoms[0][axis]
     if len(bottoms) > 2 and count(bottoms[2]) != classes**2:
-        raise ShapeError(f"expected a matrix of {show((classes, classes))} as third bottom, found {show(bottoms[2])}")
+        raise ShapeError(expected=f"a matrix of {show((classes, classes))} as third bottom", found=show(bottoms[2]))
 
 
 def _equal_counts(_layer: Message, bottoms: Bottoms) -> None:

@@ -98,9 +98,10 @@ def _kind(document: Document) -> str:
     if found.keys() & (known["solver"] - known["net"]):
         return "solver"
     if not found:
-        document.fail(0, "expected a net or a solver, found an empty file")
+        document.fail(0, expected="a net or a solver", found="an empty file")
     first = document.root.fields[0]
     document.fail(
         first.start,
-        f"expected a net or a solver, found neither: the field {printable(first.name)!r} does not show which",
+        expected="a net or a solver",
+        found=f"neither: the field {printable(first.name)!r} does not show which",
     )

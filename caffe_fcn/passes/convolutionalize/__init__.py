@@ -125,6 +125,7 @@ def _check_names(model: Model, decision: Decision) -> None:
             raise WeightsError(
                 f"{old!r} would become {new!r}, a layer that it holds already",
                 source=model.weights.path,
+                layer=old,
                 hint=advise("choose another name with ", Option("suffix"), " or ", Option("rename")),
             )
     wanted = {change.layer for change in decision.of_kind("converted")}
