@@ -29,6 +29,8 @@ SAID = {"told", "reason", "why", "hint", "excerpt", "message"}
 """Attributes and variables that hold words; that of a protobuf message has its name in `message`, which is compared."""
 
 ALLOWED = {
+    # An annotation of Python, as a message shows it.
+    "api/arguments.py: annotation.replace('str | os.PathLike[str]', 'a path').removesuffix(' | None')",
     # The message of HDF5 on a full disk is all that it tells; it quotes the system's number.
     r"files/hdf5.py: re.search('errno = (\\d+)', str(error))",
 }

@@ -221,7 +221,7 @@ def proofs(found: Verification) -> dict[str, Any]:
         "engine": found.engine or None,
         "phase": found.phase,
         "tolerance": found.tolerance,
-        "claim": found.claim.value.removesuffix(" within rounding").replace(" ", "_"),
+        "claim": found.claim.name.lower(),
         "holds": found.holds,
         "proofs": {
             "weights": _weights_document(found.weights_proof) if found.weights_proof else None,
