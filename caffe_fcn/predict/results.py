@@ -51,7 +51,8 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
     if len(found) != 1:
         names = ", ".join(repr(output.name) for output in maps)
         raise EngineError(
-            f"expected one map to draw, found {names}",
+            expected="one map to draw",
+            found=names,
             source=model.source,
             hint=advise("choose one with ", Option("blob")),
         )
