@@ -12,11 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from caffe_fcn.engines.options import ENGINES, EngineOptions
-from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
-from caffe_fcn.predict.options import PreparationOptions
 
 
 class _Path(click.types.UnprocessedParamType):
@@ -159,12 +156,29 @@ def taken(options: type[Options], choices: dict[str, Any]) -> Options:
 fork_option = option_of(OpenOptions, "fork", type=fork_name, metavar="NAME")
 """The option that says by whose numbers a caffemodel alone is read."""
 
-force_option = option_of(WriteOptions, "force")
+
+# The dataclasses of options that only some commands have are loaded with these commands: each takes half a millisecond.
 
 
-engine_option = option_of(EngineOptions, "engine", type=click.Choice(ENGINES))
+def force_option(command: Command) -> Command:
+    """The option that lets files be overwritten."""
+    from caffe_fcn.files.options import WriteOptions
 
-threads_option = option_of(EngineOptions, "threads", type=click.IntRange(1, 1024), metavar="N")
+    return option_of(WriteOptions, "force")(command)
+
+
+def engine_option(command: Command) -> Command:
+    """The option that says what runs a net."""
+    from caffe_fcn.engines.options import ENGINES, EngineOptions
+
+    return option_of(EngineOptions, "engine", type=click.Choice(ENGINES))(command)
+
+
+def threads_option(command: Command) -> Command:
+    """The option that says on how many threads."""
+    from caffe_fcn.engines.options import EngineOptions
+
+    return option_of(EngineOptions, "threads", type=click.IntRange(1, 1024), metavar="N")(command)
 
 
 def check_fork(fork: str | None, *, alone: bool) -> None:
@@ -235,6 +249,7 @@ def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how pictures become a net's input, handed to COMMAND as one `preparation`."""
+    from caffe_fcn.predict.options import PreparationOptions
 
     @option_of(PreparationOptions, "mean", type=file_name, metavar="B,G,R|FILE")
     @option_of(PreparationOptions, "scale", type=scale, metavar="X")
