@@ -351,6 +351,18 @@ def test_a_scale_behind_a_dropout_folds() -> None:
     assert made.left_alone == () and wiring(made.model) == [("conv", ["data"], ["s"])]
 
 
+def test_a_scale_behind_other_axes_folds_where_the_channels_stay() -> None:
+    text = data() + conv("conv", "data", 3, 1) + layer("flat", "Flatten", "conv", params="flatten_param { axis: 2 }")
+    made = fold(model_of(text + layer("s", "Scale", "flat")))
+    assert made.left_alone == ()
+    assert wiring(made.model) == [("conv", ["data"], ["conv"]), ("flat", ["conv"], ["s"])]
+    assert reasons(text + layer("s", "Scale", "flat") + layer("sum", "Reduction", "conv")).keys() == {"s"}
+    whole = layer("whole", "Flatten", "conv") + layer("s", "Scale", "whole")
+    assert reasons(data() + conv("conv", "data", 3, 1) + whole).keys() == {"s"}
+    swapped = layer("p", "Permute", "conv", params="permute_param { order: 0 order: 1 order: 3 order: 2 }")
+    assert reasons(data() + conv("conv", "data", 3, 1) + swapped + layer("s", "Scale", "p")).keys() == {"s"}
+
+
 def test_a_long_row_of_layers_is_no_matter() -> None:
     text = data() + conv("conv", "data", 3, 1)
     text += "".join(layer(f"d{i + 1}", "Dropout", f"d{i}" if i else "conv") for i in range(1200))

@@ -17,7 +17,7 @@ from caffe_fcn.net.shapes import Shapes, batch_norm_blobs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_CHANNELS = 1
+CHANNELS = 1
 """The axis that BatchNorm takes for the channels."""
 _INFERENCE, _SCALE_AND_SHIFT = 1, 2
 """BNParameter.BNMode of SegNet, and how many blobs its BN has."""
@@ -89,7 +89,7 @@ def _batch_norm(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
         return Obstacle(Why.BATCH)
     if param.relu:
         return Obstacle(Why.RECTIFIED, (node.name,))
-    if channels != _CHANNELS:
+    if channels != CHANNELS:
         return Obstacle(Why.OTHER_AXIS)
     eps = stored_eps(node.layer)
 
@@ -107,7 +107,7 @@ def _batch_norm_of_forks(node: Node, shapes: Shapes, channels: int) -> Affine | 
     param, merged = node.layer.bn_param, len(shapes.params[node.index]) == _SCALE_AND_SHIFT
     if merged and param.bn_mode != _INFERENCE:
         return Obstacle(Why.BATCH)
-    if channels != _CHANNELS or len(node.tops) > 1:
+    if channels != CHANNELS or len(node.tops) > 1:
         return Obstacle(Why.OTHER_AXIS)
     if merged:
         return Affine(True, lambda read: Numbers(read[0], read[1], abs(read[1])))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from caffe_fcn.model.changes import Change, DropLayer
 from caffe_fcn.model.passing import Phase
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
-from caffe_fcn.passes.fold.affine import AFFINE, Obstacle, Why
+from caffe_fcn.passes.fold.affine import AFFINE, CHANNELS, Obstacle, Why
 from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp, linear_param
 
 _TOLD = frozenset({*AFFINE, "Dropout", "Split"})
@@ -39,6 +39,12 @@ class Folding:
         """The layer that makes these."""
         return self.graph.producer[self.held(blob)]
 
+    def linear(self, blob: Blob) -> Node:
+        """The layer that makes these, but for layers that only give them other axes behind the channels."""
+        while self._reshapes(maker := self.maker(blob)):
+            blob = maker.bottoms[0]
+        return maker
+
     def changes(self) -> Iterator[Change]:
         """What the layers that fold and that are dropped come to."""
         into = {step.node.index: index for index, steps in self.steps.items() for step in steps}
@@ -66,7 +72,7 @@ class Folding:
         if node.type in AFFINE:
             found = self._step(node)
             if isinstance(found, Step):
-                self.steps.setdefault(self.maker(node.bottoms[0]).index, []).append(found)
+                self.steps.setdefault(self.linear(node.bottoms[0]).index, []).append(found)
             else:
                 obstacle = found
         elif row_of(node.type).unchanging(node.layer) or self._flattens_nothing(node):
@@ -106,7 +112,7 @@ class Folding:
 
     def _step(self, node: Node) -> Step | Obstacle:
         """NODE, which may scale and shift, as one that is folded, or why it cannot be."""
-        bottom, maker = node.bottoms[0], self.maker(node.bottoms[0])
+        bottom, maker = node.bottoms[0], self.linear(node.bottoms[0])
         if len(node.bottoms) > 1:
             return Obstacle(Why.OPERAND, (node.bottoms[1].name,))
         if fault := self.barred.get(node.index) or self._fault(node):
@@ -121,13 +127,15 @@ class Folding:
             return Obstacle(Why.SEVERAL_TOPS, (maker.name,))
         if linear_param(maker.layer).relu:
             return Obstacle(Why.RECTIFIED, (maker.name,))
-        if other := self._other_reader(bottom, node):
+        if other := self._other_reader(bottom, node, self._reshapes):
             return Obstacle(Why.READ, (maker.name, other.name))
         read, made = (self.shapes.blobs[blob] for blob in (maker.bottoms[0], bottom))
         known = isinstance(made, tuple) and {maker.index, node.index} <= self.shapes.params.keys()
         if not isinstance(read, tuple) or not known:
             return Obstacle(Why.SHAPE, (maker.name,))
         channels = int(getattr(linear_param(maker.layer), "axis", 1)) % len(read)
+        if channels != CHANNELS and self.maker(bottom) is not maker:
+            return Obstacle(Why.OTHER_AXIS)
         affine = AFFINE[node.type](node, self.shapes, channels)
         return affine if isinstance(affine, Obstacle) else Step(node, affine, self.tensors.get(node.name, ()))
 
@@ -141,14 +149,28 @@ class Folding:
             return Obstacle(Why.NO_WEIGHTS, (node.name,))
         return None
 
-    def _other_reader(self, blob: Blob, reader: Node) -> Node | None:
-        """Who beside READER reads the values of BLOB, there or on their way to it."""
+    def _reshapes(self, node: Node) -> bool:
+        """Whether NODE gives values other axes, and leaves the channels where they are."""
+        order = row_of(node.type).order
+        if order is None or not len(node.bottoms) == len(node.tops) == 1:
+            return False
+        before, after = (self.shapes.blobs[blob] for blob in (*node.bottoms, *node.tops))
+        if not isinstance(before, tuple) or not isinstance(after, tuple) or len(before) <= CHANNELS:
+            return False
+        axes = len(before)
+        return order(node.layer, axes) == tuple(range(axes)) and before[: CHANNELS + 1] == after[: CHANNELS + 1]
+
+    def _other_reader(
+        self, blob: Blob, reader: Node, passes: Callable[[Node], bool] = lambda _node: False
+    ) -> Node | None:
+        """Who beside READER reads the values of BLOB, there or on their way to it, which leads through layers that are
+        gone, and those of which PASSES says so."""
         while True:
             for node in self.graph.consumers[blob]:
                 if node is not reader:
                     return node
             reader = self.graph.producer[blob]
-            if reader.index not in self.gone:
+            if reader.index not in self.gone and not passes(reader):
                 return None
             for top in reader.tops:
                 if top != blob and (readers := self.graph.consumers.get(top)):
