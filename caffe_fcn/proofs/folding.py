@@ -83,21 +83,25 @@ def _folded(model: Model, twin: Side) -> Result | None:
 
 
 def of_the_original(pairs: Pairs, original: Scope, twin: Scope, tell: tuple[Stored, Stored]) -> Pairs:
-    """PAIRS of the outputs of a folded net and TWIN, as pairs of those of ORIGINAL, of which the folded one was made:
-    folding keeps the names of outputs. TELL is as STORED of `pair_outputs`, of these two."""
+    """PAIRS of the outputs of a folded net and of a twin, as pairs of those of ORIGINAL, of which the folded one was
+    made, and of TWIN; these may be parts of the two nets. Folding keeps the names of outputs. TELL is as STORED of
+    `pair_outputs`, of these two."""
     before, after = identify((original.graph, original.shapes, tell[0]), (twin.graph, twin.shapes, tell[1]))
-    own = {blob.name: blob for blob in original.outputs}
+    own, others = ({blob.name: blob for blob in scope.outputs} for scope in (original, twin))
     outputs = []
     for each in pairs.outputs:
-        blob = own[each.blob.name]
+        if each.blob.name not in own or each.twin.name not in others:
+            continue
+        blob, other = own[each.blob.name], others[each.twin.name]
         by, axis = judged(original, blob)
         outputs.append(
             each._replace(
                 blob=blob,
+                twin=other,
                 judged=by,
                 axis=axis,
                 softmax=original.graph.producer[by].type == "Softmax",
-                identical=before.values[blob] == after.values[each.twin],
+                identical=before.values[blob] == after.values[other],
             )
         )
     return pairs._replace(outputs=outputs, values=(before.values, after.values))

@@ -8,7 +8,6 @@ the twin is folded, the same function within rounding.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,17 +15,12 @@ from typing import TypeVar
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.protocol import Engine, ShapedNet
-from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError, WeightsError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet
 from caffe_fcn.model.passing import Claim
-from caffe_fcn.net import crops
-from caffe_fcn.net.effects import Effect
-from caffe_fcn.net.foreign import refusal
-from caffe_fcn.net.geometry.crops import gives_no_offset
-from caffe_fcn.net.graph import Graph, Node
-from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.graph import Node
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.selection import check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
@@ -42,6 +36,7 @@ from caffe_fcn.proofs.layers import compare_layers
 from caffe_fcn.proofs.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.proofs.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
+from caffe_fcn.proofs.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained
 from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.proofs.same_size import draw, prove_same_size
 from caffe_fcn.proofs.scene import SceneSettings
@@ -77,7 +72,7 @@ def verify(
     """
     check_ignored(selection, original.source, twin.source)
     work = _Work(original, twin, selection, options or VerifySettings())
-    _refuse_unexplained(work.original.graphs[work.phase])
+    refuse_unexplained(work.original.graphs[work.phase])
     wanted = work.options.proofs or PROOFS
     same_size = work.same_size() if SAME_SIZE in wanted else None
     dense = work.dense() if DENSE in wanted else None
@@ -95,19 +90,6 @@ def verify(
         tuple(work.notes),
         work.claim,
     )
-
-
-def _refuse_unexplained(graph: Graph) -> None:
-    """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
-    reads the net, and a mistyped field may be meant to change the answers."""
-    if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and not _is_left_out(node)):
-        raise LoweringError(reason, source=graph.source)
-
-
-def _is_left_out(node: Node) -> bool:
-    """Whether nothing is left of NODE in a net that is used."""
-    row = row_of(node.type)
-    return row.judges and not row.contains
 
 
 class _Work:
@@ -146,13 +128,13 @@ class _Work:
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
-        _refuse_other_crops(self.original, self.twin)
+        refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"
             for name, each in found.fit.other_axes.items()
             if name not in before.fit.other_axes  # else the original's own fault
         )
-        _refuse_swapped(before, found)
+        refuse_swapped(before, found)
         if found.misfit:
             self.refused, self.misfit = (str(found.misfit),), "the weights of the converted net do not fit its prototxt"
         elif own := _fault_at_own_input(twin, selection):
@@ -215,7 +197,7 @@ class _Work:
         found = self._attempt(lambda: prove(*self.parties, self.outputs), nothing)
         if found.status is Status.NOT_SHOWN and self.remainders is not None:
             original, twin = self.remainders
-            pairs = pair_outputs(original.scope, twin.scope, self._stored(self.original))
+            pairs = self._pairs(original.scope, twin.scope)
             again = self._attempt(lambda: prove(original, twin, pairs), nothing)
             if again.status is Status.HOLDS or (found.not_shown and again.status is Status.FAILS):
                 fed = ", ".join(map(repr, original.inputs))
@@ -234,9 +216,7 @@ class _Work:
 
     @cached_property
     def remainders(self) -> tuple[Party, Party] | None:
-        """The parts of both nets that differ; None for a folded twin, whose layers differ in most parts."""
-        if self.claim is not Claim.SAME_BITS:
-            return None
+        """The parts of both nets that differ."""
         return remainders((self.original, self.scopes[0]), (self.twin, self.scopes[1]), self.outputs)
 
     @cached_property
@@ -257,9 +237,14 @@ class _Work:
     @cached_property
     def outputs(self) -> Pairs:
         """The outputs of both nets in pairs."""
+        return self.pairs if self.compared is self.original else self._pairs(*self.scopes)
+
+    def _pairs(self, original: Scope, twin: Scope) -> Pairs:
+        """The outputs of ORIGINAL and TWIN, the two nets or parts of them, in pairs."""
+        stored = self._stored(self.original)
         if self.compared is self.original:
-            return self.pairs
-        return of_the_original(self.pairs, *self.scopes, self._stored(self.original))
+            return pair_outputs(original, twin, stored)
+        return of_the_original(self.pairs, original, twin, stored)
 
     def _stored(self, original: Side) -> tuple[Stored, Stored]:
         """What tells the parameter blobs of a layer of ORIGINAL, folded or not, and of one of the twin, from those of
@@ -317,37 +302,6 @@ def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
         return "" if misfit is None else str(misfit)
     except ShapeError as error:
         return str(error)
-
-
-def _refuse_swapped(original: Model, twin: Model) -> None:
-    """Raise WeightsError where both lack the weights of layers, and each of them has those that the other lacks."""
-    lacking, told = [], []
-    for side, other in ((original, twin), (twin, original)):
-        names = [supply.node.name for supply in side.supplies if supply.lack]
-        held = {record.name for record in other.weights.layers if record.blobs} if other.weights else set()
-        lacking.append(bool(names) and held.issuperset(names))
-        told.append(
-            f"{side.weights and side.weights.path} has no weights for {names[0] if names else ''!r} of "
-            f"{side.source.name}"
-        )
-    if all(lacking):
-        raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped", hint="exchange them")
-
-
-def _refuse_other_crops(original: Side, twin: Side) -> None:
-    """Raise NetError where the user has to decide on Crop layers without an offset, and the nets do not have the same
-    ones: an offset that is not known cannot be compared. Where they have, the offset matters only if a net is run."""
-    for phase in original.graphs.keys() & twin.graphs.keys():
-        sides = [(side.graphs[phase], side.shapes[phase]) for side in (original, twin)]
-        open_crops = [
-            Counter((node.name, node.tops[0].name) for node in graph.nodes if gives_no_offset(node.layer) and node.tops)
-            for graph, _ in sides
-        ]
-        if open_crops[0] == open_crops[1]:
-            continue
-        for graph, shapes in sides:
-            if reason := crops.refusal(graph, shapes):
-                raise NetError(reason, source=graph.source)
 
 
 def _side(found: Model, model: NetAndWeights) -> Side:

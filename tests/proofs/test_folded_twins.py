@@ -233,3 +233,23 @@ def test_answers_are_those_of_the_original_itself(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(FoldedBias, "rows", lambda self, first, last: right(self, first, last) + np.float32(0.01))
     found = case("conv_bn_scale_tops", tmp_path, folded, converted).verify()
     assert ends(found)[:2] == [HOLDS, FAILS]
+
+
+@pytest.mark.parametrize("head", ["", fc("fc", "c", 4)], ids=["folded", "folded and converted"])
+def test_layers_that_no_engine_runs(head: str, tmp_path: Path) -> None:
+    """Before what is folded: both nets are run from the last blob on that is the same in both."""
+    drawn = "pooling_param { pool: STOCHASTIC kernel_size: 2 }"
+    text = data() + conv("first", "data", 2, 1) + layer("odd", "Pooling", "first", params=drawn)
+    text += conv("c", "odd", 2) + layer("bn", "BatchNorm", "c", "c") + head
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    files[0].write_text(text)
+    random, weights = np.random.default_rng(0), schema.NetParameter()
+    add_layer(weights, "first", [random.standard_normal((2, 2, 1, 1)), np.ones(2)])
+    add_layer(weights, "c", [random.standard_normal((2, 2, 3, 3)), np.ones(2)])
+    add_layer(weights, "bn", [np.ones(2), np.array([2, 3]), np.ones(1)])
+    if head:
+        add_layer(weights, "fc", [random.standard_normal((4, 70)), np.ones(4)])
+    files[1].write_bytes(weights.SerializeToString())
+    found = made(*files, tmp_path, folded, converted).verify()
+    assert ends(found)[:2] == [HOLDS, HOLDS], found
+    assert found.notes[-1].startswith("compared from 'odd' on")

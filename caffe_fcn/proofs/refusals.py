@@ -1,0 +1,59 @@
+"""Pairs of nets of which nothing can be proven: what keeps them from being compared at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from caffe_fcn.errors import LoweringError, NetError, WeightsError
+from caffe_fcn.model.model import Model
+from caffe_fcn.net import crops
+from caffe_fcn.net.effects import Effect
+from caffe_fcn.net.foreign import refusal
+from caffe_fcn.net.geometry.crops import gives_no_offset
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.proofs.weights import Side
+
+
+def refuse_unexplained(graph: Graph) -> None:
+    """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
+    reads the net, and a mistyped field may be meant to change the answers."""
+    if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and not _is_left_out(node)):
+        raise LoweringError(reason, source=graph.source)
+
+
+def _is_left_out(node: Node) -> bool:
+    """Whether nothing is left of NODE in a net that is used."""
+    row = row_of(node.type)
+    return row.judges and not row.contains
+
+
+def refuse_swapped(original: Model, twin: Model) -> None:
+    """Raise WeightsError where both lack the weights of layers, and each of them has those that the other lacks."""
+    lacking, told = [], []
+    for side, other in ((original, twin), (twin, original)):
+        names = [supply.node.name for supply in side.supplies if supply.lack]
+        held = {record.name for record in other.weights.layers if record.blobs} if other.weights else set()
+        lacking.append(bool(names) and held.issuperset(names))
+        told.append(
+            f"{side.weights and side.weights.path} has no weights for {names[0] if names else ''!r} of "
+            f"{side.source.name}"
+        )
+    if all(lacking):
+        raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped", hint="exchange them")
+
+
+def refuse_other_crops(original: Side, twin: Side) -> None:
+    """Raise NetError where the user has to decide on Crop layers without an offset, and the nets do not have the same
+    ones: an offset that is not known cannot be compared. Where they have, the offset matters only if a net is run."""
+    for phase in original.graphs.keys() & twin.graphs.keys():
+        sides = [(side.graphs[phase], side.shapes[phase]) for side in (original, twin)]
+        open_crops = [
+            Counter((node.name, node.tops[0].name) for node in graph.nodes if gives_no_offset(node.layer) and node.tops)
+            for graph, _ in sides
+        ]
+        if open_crops[0] == open_crops[1]:
+            continue
+        for graph, shapes in sides:
+            if reason := crops.refusal(graph, shapes):
+                raise NetError(reason, source=graph.source)
