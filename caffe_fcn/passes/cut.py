@@ -35,7 +35,7 @@ _RULES = ("include", "exclude", "phase")
 """Fields that say in which net a layer is."""
 
 
-class Part(NamedTuple):
+class GridPart(NamedTuple):
     """One of the new InnerProducts: its NAME, what it reads and makes, and its columns FIRST..LAST of the old ones."""
 
     name: str
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 class CutColumns(Change):
     """An InnerProduct becomes its PARTS, of which the first keeps the bias, and an Eltwise of its name sums them."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[GridPart, ...]
     columns: int
     """How many columns there were."""
     transposed: bool
@@ -87,7 +87,7 @@ class CutColumns(Change):
     def document(self) -> dict[str, Any]:
         return {"layer": self.layer, "into": [part.name for part in self.parts]}
 
-    def _columns(self, weights: Tensor, part: Part) -> Tensor:
+    def _columns(self, weights: Tensor, part: GridPart) -> Tensor:
         """Those columns of WEIGHTS that are PART's; stored transposed, they are rows."""
         outputs, width = weights.count // self.columns, part.last - part.first
         if self.transposed:
@@ -117,7 +117,7 @@ def _decide(phase: Phase, wanted: Callable[[str], bool], taken: set[str]) -> Dec
     return Decision(tuple(sorted(changes, key=lambda change: change.index)))
 
 
-def _parts(node: Node, phase: Phase, taken: set[str]) -> tuple[Part, ...]:
+def _parts(node: Node, phase: Phase, taken: set[str]) -> tuple[GridPart, ...]:
     """What NODE is cut into; nothing where it is not of that kind."""
     graph, shapes = phase.graph, phase.shapes
     join = graph.producer[node.bottoms[0]]
@@ -135,7 +135,7 @@ def _parts(node: Node, phase: Phase, taken: set[str]) -> tuple[Part, ...]:
         return ()
     starts = [sum(widths[:place]) for place in range(len(widths))]
     return tuple(
-        Part(each.format(node.name), blob.name, each.format(node.tops[0].name), start, start + width)
+        GridPart(each.format(node.name), blob.name, each.format(node.tops[0].name), start, start + width)
         for each, blob, start, width in zip(names, join.bottoms, starts, widths, strict=True)
     )
 
@@ -161,13 +161,13 @@ def _overwritten(blob: Blob, reader: Node, phase: Phase) -> bool:
     return later is not None and later.index < reader.index
 
 
-def _name(layer: Message, part: Part) -> None:
+def _name(layer: Message, part: GridPart) -> None:
     layer.name = part.name
     layer.bottom[:] = [part.bottom]
     layer.top[:] = [part.top]
 
 
-def _part(layer: Message, part: Part) -> Message:
+def _part(layer: Message, part: GridPart) -> Message:
     """LAYER as one of its parts that has no bias."""
     made = schema.LayerParameter()
     made.CopyFrom(layer)
