@@ -1,8 +1,9 @@
-"""An index over a caffemodel: its layers' headers, parsed, and where in the file the values of their blobs lie.
+"""Reads an index of a caffemodel: the parsed headers of its layers, and the place of the values of each blob in the file.
 
-The one idea: a caffemodel is almost all values, and a rewrite looks at none of them. So everything of
-a layer but its blobs becomes a message of the schema, with the fields that no schema knows, and each
-blob becomes a record of byte ranges; the values stay on disk. Every length is checked before it is used.
+Almost all of a caffemodel is values, and a rewrite reads none of them. Everything of a layer except its blobs becomes a
+message of the schema, with the fields that no schema has; each blob becomes a record of byte ranges. The values stay on
+disk, so memory does not grow with the model. Every length is checked before it is used. The file is read by bounded reads
+and not mapped: a mapping counts as memory, and truncating a mapped file kills the process.
 """
 
 from __future__ import annotations

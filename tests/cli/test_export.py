@@ -244,7 +244,7 @@ def test_a_training_net(cli: CommandLine) -> None:
     result = exports(cli, *FILES, "--force", "--mean", "1", "--scale", "2", "--swap-channels")
     assert "  metadata: channels RGB; mean 1, 1, 1; scale 2\n" in result.err and "comes from layer" not in result.err
     assert "  left out: acc (Accuracy)\n" in result.err
-    assert "  layer 'loss' (SoftmaxWithLoss) is the Softmax in it, which makes 'prob'\n" in result.err
+    assert "  layer 'loss' (SoftmaxWithLoss) is replaced by its Softmax, which makes 'prob'\n" in result.err
 
 
 def test_a_mean_in_a_file_that_the_net_names_is_not_opened(cli: CommandLine) -> None:
