@@ -112,7 +112,7 @@ def check_usage(files: Sequence[str], output: str | None, output_weights: str | 
     check_names(files, output, output_weights, manner)
     if len(files) > 2 or (len(files) == 2 and is_another_net(files[1]) and is_another_net(files[0])):
         found = f"found {len(files)} files" if len(files) > 2 else f"{files[1]} is another net"
-        several = "; say with --out-dir where several nets go" if offered("out_dir") else ""
+        several = "; for several nets give --out-dir" if offered("out_dir") else ""
         raise click.UsageError(f"expected NET and its WEIGHTS, {found}{several}")
     if list(files) == ["-", "-"]:
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")

@@ -1,17 +1,17 @@
 """Runs a net with onnxruntime, the default engine: the net is lowered to ONNX and run on the CPU or the GPU.
 
-Weights reach onnxruntime through a temporary file beside the model. It maps the file into memory, so it does not have to
-parse and copy a message. The file is removed when the session exists; the mapping stays valid.
+Weights reach onnxruntime through a temporary file beside the model. It maps the file into memory, so it does not have
+to parse and copy a message. The file is removed when the session exists; the mapping stays valid.
 
 onnxruntime repacks large weights, which makes convolutions about a quarter faster. While it loads them it needs up to
 3.3 times the size of the model (the file, the copy and the largest weights once more). It uses the weights without
-repacking, in at most twice the size, with `low_memory`, where less than four times the size is free (`memory`), and where
-so little is run that the work would not pay. LRN, which is slow there, becomes a convolution and square roots.
+repacking, in at most twice the size, with `low_memory`, where less than four times the size is free (`memory`), and
+where so little is run that the work would not pay. LRN, which is slow there, becomes a convolution and square roots.
 
 The other settings were measured. The memory pattern is off: it costs up to a third more memory and saves no time. The
-arena is on: without it each run takes an eighth longer. Spinning, denormals and the division of work among threads make
-no difference, and neither do batches of tiles larger than 300 pixels a side. onnxruntime 1.29 and later report each
-session to its makers; this is turned off, unless ORT_DISABLE_TELEMETRY is set.
+arena is on: without it each run takes an eighth longer. Spinning, denormals and the division of work among threads
+make no difference, and neither do batches of tiles larger than 300 pixels a side. onnxruntime 1.29 and later report
+each session to its makers; this is turned off, unless ORT_DISABLE_TELEMETRY is set.
 """
 
 from __future__ import annotations

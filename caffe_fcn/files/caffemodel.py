@@ -1,9 +1,9 @@
-"""Reads an index of a caffemodel: the parsed headers of its layers, and the place of the values of each blob in the file.
+"""Reads an index of a caffemodel: the parsed headers of its layers, and where in the file the values of blobs are.
 
-Almost all of a caffemodel is values, and a rewrite reads none of them. Everything of a layer except its blobs becomes a
-message of the schema, with the fields that no schema has; each blob becomes a record of byte ranges. The values stay on
-disk, so memory does not grow with the model. Every length is checked before it is used. The file is read by bounded reads
-and not mapped: a mapping counts as memory, and truncating a mapped file kills the process.
+Almost all of a caffemodel is values, and a rewrite reads none of them. Everything of a layer except its blobs becomes
+a message of the schema, with the fields that no schema has; each blob becomes a record of byte ranges. The values
+stay on disk, so memory does not grow with the model. Every length is checked before it is used. The file is read by
+bounded reads and not mapped: a mapping counts as memory, and truncating a mapped file kills the process.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Expor
         _check_mean(asked.mean, channels)
     if asked.rgb and _COLOURS not in channels.values():
         raise PictureError(
-            place=Option("swap_channels", True), expected="a net that takes pictures of 3 channels", found="none"
+            place=Option("swap_channels", True), expected="a net for pictures with 3 channels", found="none"
         )
     order = "RGB" if asked.rgb else "BGR"
     return Metadata(
@@ -169,7 +169,7 @@ def _channels(scope: Scope) -> dict[str, int]:
 def _check_mean(mean: Mean, channels: dict[str, int]) -> None:
     if not channels:
         raise PictureError(
-            source=mean.name, role="mean", expected="a net that takes pictures", found="none", hint="leave it out"
+            source=mean.name, role="mean", expected="a net for pictures", found="none", hint="leave it out"
         )
     for count in channels.values():
         mean.check(count)

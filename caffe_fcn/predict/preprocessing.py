@@ -132,10 +132,10 @@ def stated_notes(stated: Transform, mean: Mean | None, scale: float | None) -> t
     notes = []
     if mean is None and stated.means:
         text = ",".join(f"{value:.6g}" for value in stated.means)
-        notes.append(f"the mean {text} is that of {layer}; choose another with {option('mean')}")
+        notes.append(f"the mean {text} comes from {layer}; choose another with {option('mean')}")
     elif mean is None and stated.mean_file:
         name = printable(stated.mean_file, 80)
         notes.append(f"{layer} subtracts the mean in {name!r}, which is not opened; give it with {option('mean')}")
     if scale is None and stated.scale != 1:
-        notes.append(f"the scale {stated.scale:.6g} is that of {layer}; choose another with {option('scale')}")
+        notes.append(f"the scale {stated.scale:.6g} comes from {layer}; choose another with {option('scale')}")
     return tuple(notes)

@@ -237,7 +237,7 @@ def test_a_training_net(cli: CommandLine) -> None:
     assert told["left_out"] == [{"layer": "acc", "type": "Accuracy"}]
     assert [note.partition(";")[0] for note in told["notes"]] == [
         "layer 'data' (Data) is now the input 'data'",
-        "the mean 104,117.5,123 is that of layer 'data'",
+        "the mean 104,117.5,123 comes from layer 'data'",
         "the scale 0.25 comes from layer 'data'",
         "weights of layers that are not in the net are left out: old",
     ]
@@ -254,7 +254,7 @@ def test_a_mean_in_a_file_that_the_net_names_is_not_opened(cli: CommandLine) -> 
     cli.write(net=trained(("fc", "InnerProduct", [(5, 192), (5,)])))
     told = document(cli, *FILES)
     assert told["metadata"]["input_mean"] is None
-    assert "layer 'data' subtracts the mean in 'm', which was not opened; give it with --mean" in told["notes"]
+    assert "layer 'data' subtracts the mean in 'm', which is not opened; give it with --mean" in told["notes"]
 
 
 def test_an_image_of_the_mean_is_carried_as_the_means_of_its_channels(cli: CommandLine) -> None:
@@ -263,7 +263,7 @@ def test_an_image_of_the_mean_is_carried_as_the_means_of_its_channels(cli: Comma
     np.save(cli.path / "mean.npy", np.arange(12, dtype=np.float32).reshape(3, 2, 2))
     told = document(cli, *FILES, "--mean", "mean.npy")
     assert told["metadata"]["input_mean"] == [1.5, 5.5, 9.5]
-    assert "mean mean.npy: an image of 3×2×2 cannot be carried; the file has the means of its channels" in told["notes"]
+    assert "mean mean.npy: a mean image of 3×2×2 cannot be stored; the file has its channel means" in told["notes"]
 
 
 def test_names_of_classes(lenet: CommandLine) -> None:
@@ -420,7 +420,7 @@ def test_without_the_extra_it_says_what_to_install(lenet: CommandLine, monkeypat
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--mean", "1,2,3"], "mean 1,2,3: expected 1 channel, as the net takes, found 3"),
+        (["--mean", "1,2,3"], "mean 1,2,3: expected 1 channel for this net, found 3"),
         (["--mean", "tea"], "mean tea: expected numbers such as 104,117,123"),
         (["--swap-channels"], "--swap-channels: expected a net for pictures with 3 channels"),
         (["--labels", "net.prototxt"], "net.prototxt: expected 10 labels, one line for each class of the net, found"),

@@ -187,7 +187,7 @@ def test_what_the_net_states_is_the_default(cli: CommandLine) -> None:
     assert means(cli, files, "--scale", "1") == [40, 80, 170]
     notes = checked(runs(cli, *files, "red.png", "--json").document)["notes"]
     assert any("10,20,30" in note for note in notes) and any("0.5" in note for note in notes)
-    assert "is that of layer 'data'" in runs(cli, *files, "red.png").err
+    assert "comes from layer 'data'" in runs(cli, *files, "red.png").err
 
 
 @pytest.mark.thorough

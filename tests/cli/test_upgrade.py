@@ -459,7 +459,9 @@ def test_a_net_with_its_weights(fork: CommandLine) -> None:
     }
     told = fork.run("inspect", "new.prototxt", "new.caffemodel").err
     assert told == ""
-    assert done(fork, "new.prototxt", "again.prototxt", "--for", "bvlc").err.startswith("new.prototxt: up to date")
+    assert done(fork, "new.prototxt", "again.prototxt", "--for", "bvlc").err.startswith(
+        "new.prototxt: already up to date"
+    )
 
 
 def test_a_dry_run_and_a_diff_of_both(fork: CommandLine) -> None:

@@ -288,8 +288,8 @@ def test_what_is_given_comes_before_what_the_net_says() -> None:
     assert steps.mean is not None and steps.mean.values.tolist() == [104, 117, 123.5]
     assert steps.scale == 0.00390625 and steps.rgb
     assert [note.partition(";")[0] for note in notes] == [
-        "the mean 104,117,123.5 is that of layer 'data'",
-        "the scale 0.00390625 is that of layer 'data'",
+        "the mean 104,117,123.5 comes from layer 'data'",
+        "the scale 0.00390625 comes from layer 'data'",
     ]
     given = mean_of(1)
     assert with_defaults(transform, given, 1.0) == (Preprocessing(given), ())
