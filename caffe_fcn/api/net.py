@@ -374,9 +374,9 @@ class Net:
         """
         chosen = engine_called(engine_of(engine, threads, low_memory=low_memory))
         files = self._runnable()
-        found, held, _ = one_net(files.source, files.weights, self.model.selection)
-        check_finite(held, found.graph)
-        return chosen.load(found, held, outputs=several(blobs))
+        found = one_net(files.source, files.weights, self.model.selection)
+        check_finite(found.weights, found.net.graph)
+        return chosen.load(found.net, found.weights, outputs=several(blobs))
 
     def _runnable(self) -> NetAndWeights:
         """The net and its weights as files that engines can read: those that it was opened from, or else temporary

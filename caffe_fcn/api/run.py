@@ -225,4 +225,5 @@ def predictor(
     files: NetAndWeights, selection: Selection, use: EngineOptions, preparation: PreparationOptions, options: RunOptions
 ) -> Predictor:
     """The net in FILES that SELECTION means, ready to look at any number of pictures."""
-    return Predictor(*running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options))
+    made = running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options)
+    return Predictor(made.model, made.settings, made.notes)

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
     from caffe_fcn.net.source import SourceNet
     from caffe_fcn.predict.options import PreparationOptions, RunOptions
-    from caffe_fcn.predict.picture_net import PictureNet
-    from caffe_fcn.predict.run import RunSettings
+    from caffe_fcn.predict.run import PreparedNet
 
 
 def check_alone(asked: Targets, out_dir: str | None) -> None:
@@ -51,7 +50,7 @@ def prepared(
     selection: Selection,
     preparation: PreparationOptions,
     options: RunOptions,
-) -> tuple[PictureNet, RunSettings, tuple[str, ...]]:
+) -> PreparedNet:
     """The net SOURCE with weights TRAINED, loaded by RUNNER for pictures as PICTURE is one, how it is to look at them,
     and notes. Raises CaffeFcnError; OSError for a file that cannot be read."""
 
@@ -84,7 +83,8 @@ def time_all(
 
     def load(name: str) -> Ready:
         runner = engine_called(replace(use, engine=name))
-        model, settings, _ = prepared(source, trained, runner, path, selection, preparation, options)
+        net = prepared(source, trained, runner, path, selection, preparation, options)
+        model, settings = net.model, net.settings
         size = open_picture(path, model.channels, settings.max_pixels).size
 
         def run() -> None:

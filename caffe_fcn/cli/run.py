@@ -32,8 +32,7 @@ from caffe_fcn.predict.options import PreparationOptions, RunOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.cli.run_pictures import Job
-    from caffe_fcn.predict.picture_net import PictureNet
-    from caffe_fcn.predict.run import RunSettings
+    from caffe_fcn.predict.run import PreparedNet
 
 
 def scales(value: str | tuple[float, ...]) -> tuple[float, ...]:
@@ -173,7 +172,7 @@ def run(
         runner = engine_called(use, brief=_is_brief(paths))
         source, trained = open_trained(stack, net, choices["fork"])
         made = prepared(source, trained, runner, paths[0], choices["selection"], preparation, options)
-        job = _job(*made, trained.path, use.engine, asked, wanted)
+        job = _job(made, trained.path, use.engine, asked, wanted)
         return run_all(job, paths, targets, manner)
 
 
@@ -208,19 +207,18 @@ def _check_usage(
 
 
 def _job(
-    model: PictureNet,
-    settings: RunSettings,
-    notes: tuple[str, ...],
+    net: PreparedNet,
     weights: str,
     engine: str,
     asked: Targets,
     wanted: str | None,
 ) -> Job:
-    """What MODEL is to do. Raises CaffeFcnError."""
+    """What NET is to do. Raises CaffeFcnError."""
     from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.errors import EngineError
     from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of
 
+    model, settings = net.model, net.settings
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
         names = ", ".join(repr(output.name) for output in model.outputs)
         raise EngineError(
@@ -235,4 +233,4 @@ def _job(
     if asked.label_map is not None:
         labelled = drawn_of(model, "label_map")
         check_labelled(model, labelled, "label_map")
-    return Job(model, weights, engine, settings, heat, labelled, notes)
+    return Job(model, weights, engine, settings, heat, labelled, net.notes)

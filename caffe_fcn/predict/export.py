@@ -81,7 +81,8 @@ def export_net(
     others = [asked.labels, None if asked.mean is None else asked.mean.name]
     if os.fspath(out_path) != STDOUT:
         check_outputs([out_path], [other for other in others if other is not None], force=force)
-    (graph, shapes), weights, known = one_net(source, weights, selection)
+    found = one_net(source, weights, selection)
+    graph, shapes, weights = found.net.graph, found.net.shapes, found.weights
     scope = choose_scope(graph, shapes, asked.blobs)
     stated = _stated(scope, asked)
     metadata = _metadata(source, weights, scope, stated)
@@ -109,7 +110,7 @@ def export_net(
         asked,
         tuple(node for node in graph.nodes if node.index not in kept),
         tuple((old, new) for old, new in replaced if old.type != new.type),
-        tuple(dict.fromkeys([*known, *_notes(source, weights, exported.lowered.scope, asked)])),
+        tuple(dict.fromkeys([*found.notes, *_notes(source, weights, exported.lowered.scope, asked)])),
     )
 
 

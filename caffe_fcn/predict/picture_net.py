@@ -243,13 +243,14 @@ def load_picture_net(
     pictures; LoweringError for a blob that is not made; WeightsError where weights are NaN or infinite; what ENGINE
     raises for a net that it cannot run.
     """
-    whole, weights, notes = one_net_for(source, weights, selection, blobs, like)
-    check_finite(weights, whole.graph)
+    found = one_net_for(source, weights, selection, blobs, like)
+    whole = found.net
+    check_finite(found.weights, whole.graph)
     scope = choose_scope(*whole, blobs)
-    session = engine.load(whole, weights, outputs=blobs)
+    session = engine.load(whole, found.weights, outputs=blobs)
     net = ShapedNet(scope.graph, scope.shapes)
     feed, fed = _feed(net, session)
-    model = PictureNet(net, session, feed, fed, (), notes)
+    model = PictureNet(net, session, feed, fed, (), found.notes)
     counts = counted(net.graph)
     geometry = infer_geometry(net.graph, net.shapes)
     own = scope if not blobs else _own_outputs(whole) or scope

@@ -117,6 +117,14 @@ class Answer(NamedTuple):
         return self.plan.picture.path
 
 
+class PreparedNet(NamedTuple):
+    """A net that is ready to look at pictures, how it is to do it, and NOTES on both and what they state."""
+
+    model: PictureNet
+    settings: RunSettings
+    notes: tuple[str, ...]
+
+
 def prepare(
     source: SourceNet,
     weights: WeightFile,
@@ -126,10 +134,10 @@ def prepare(
     options: RunOptions | None = None,
     *,
     first: Callable[[int], Size | None] | None = None,
-) -> tuple[PictureNet, RunSettings, tuple[str, ...]]:
-    """The net SOURCE with its WEIGHTS, how it is to look at pictures, and notes on both and what they state. FIRST
-    gives the size of the first picture, for so many channels, to load a net for that does not tell its own. Raises
-    CaffeFcnError; OSError for a file that cannot be read."""
+) -> PreparedNet:
+    """The net SOURCE with its WEIGHTS, ready to look at pictures. FIRST gives the size of the first picture, for
+    so many channels, to load a net for that does not tell its own. Raises CaffeFcnError; OSError for a file that cannot
+    be read."""
     prepared, asked = preparation or PreparationOptions(), options or RunOptions()
     given = None if prepared.mean is None else read_mean(prepared.mean)
     wanted = None if asked.crop is None else Crop(asked.crop)
@@ -143,7 +151,7 @@ def prepare(
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
     settings = RunSettings(steps, names, size, crop, asked.scales, asked.tile, asked.max_pixels)
     check_settings(model, settings)
-    return model, settings, (*model.notes, *notes, *told)
+    return PreparedNet(model, settings, (*model.notes, *notes, *told))
 
 
 def _like(
