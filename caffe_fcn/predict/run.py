@@ -62,7 +62,7 @@ class RunSettings(NamedTuple):
         return self.names if self.names is not None and output.of_classes else Labels(output.channels)
 
 
-class Part(NamedTuple):
+class PlannedScale(NamedTuple):
     """A picture at one SCALE: the CELLS of each map on it, and how it is cut, None where it is not."""
 
     scale: float
@@ -78,7 +78,7 @@ class PicturePlan(NamedTuple):
     original: Size
     resized: Size
     crops: tuple[Picture, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[PlannedScale, ...]
     notes: tuple[str, ...]
 
     @property
@@ -257,7 +257,7 @@ def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PictureP
         cells = tuple(model.cells(output, scaled_size) for output in model.maps)
         tiles = tiles_of(model, cells, settings.tile) if cells else None
         notes += [f"in one piece, because {tiles.why}; this may need much memory"] if tiles and tiles.why else []
-        parts.append(Part(scale, cells, tiles))
+        parts.append(PlannedScale(scale, cells, tiles))
     shown = crops[0] if len(crops) == 1 else picture
     return PicturePlan(shown, original, size, crops, tuple(parts), tuple(notes))
 
