@@ -45,6 +45,7 @@ CAFFE_FCN = Path(sys.executable).parent / "caffe-fcn"
 """The console script of the environment that runs this one."""
 
 CP, CONVERT, PLAIN, HELP, NOTHING = "cp", "caffe-fcn convert", "plain protobuf", "caffe-fcn --help", "python -c pass"
+FOLD = "caffe-fcn fold"
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,26 @@ class Case:
 class Model:
     """A net whose weights, some SIZE bytes of them, are made on the spot.
 
-    KERNELS tells the plain script what it cannot find out; without them it does not take part.
+    KERNELS tells the plain script what it cannot find out; without them it does not take part. COMMAND is what
+    rewrites them.
     """
 
     prototxt: Callable[[], str]
     size: int
     kernels: Mapping[str, int]
+    command: str = CONVERT
 
     def __call__(self, bench: Bench) -> list[Series]:
-        """Compare copying, converting and the plain script on this model."""
+        """Compare copying, rewriting and the plain script on this model."""
         check_room(bench.directory, 2 * self.size + 64 * MIB)
         net, weights = bench.directory / "net.prototxt", bench.directory / "net.caffemodel"
         outputs = new_net, new_weights = bench.directory / "fcn.prototxt", bench.directory / "fcn.caffemodel"
         net.write_text(self.prototxt(), encoding="utf-8")
         bench.progress("making weights")
         measure([sys.executable, HERE / "make_weights.py", net, weights])
-        convert: Command = [CAFFE_FCN, "convert", net, weights, "-o", new_net, "-w", new_weights, "--force", "--quiet"]
-        contenders = [Contender(CP, ["cp", weights, new_weights], outputs), Contender(CONVERT, convert, outputs)]
+        name = self.command.split()[-1]
+        rewrite: Command = [CAFFE_FCN, name, net, weights, "-o", new_net, "-w", new_weights, "--force", "--quiet"]
+        contenders = [Contender(CP, ["cp", weights, new_weights], outputs), Contender(self.command, rewrite, outputs)]
         if self.kernels:
             kernels = [f"{name}={size}" for name, size in self.kernels.items()]
             script: Command = [sys.executable, HERE / "plain_protobuf.py", net, weights, new_net, new_weights, *kernels]
@@ -175,6 +179,11 @@ CASES: dict[str, Case] = {
     "alexnet": Case("AlexNet, 244 MB", ALEXNET),
     "vgg16": Case(
         "VGG-16, 553 MB", VGG16, (Target("convert beside cp", 1.5, "{:.2f} ×", beside(CONVERT, CP)), SIXTY_FOUR_MIB)
+    ),
+    "resnet50-fold": Case(
+        "ResNet-50, 102 MB, folded",
+        Model(nets.resnet50, 103_000_000, {}, FOLD),
+        (Target("fold: peak memory", 64, "{:.0f} MiB", lambda series: series[FOLD].peak / MIB),),
     ),
     "5gb": Case(
         "wide VGG, 5.1 GB (no plain protobuf: it cannot serialise 2 GiB)",

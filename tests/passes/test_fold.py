@@ -253,6 +253,15 @@ def test_a_scale_of_the_channels_goes_however_it_says_so(more: str) -> None:
     assert reasons(text) == {}
 
 
+@pytest.mark.parametrize("kind", ["ConvolutionDepthwise", "DepthwiseConvolution"])
+def test_depthwise_convolutions_of_forks_take_up_a_scale(kind: str, tmp_path: Path) -> None:
+    text = data() + conv("conv", "data", 2, 1, "bias_term: false").replace("Convolution", kind, 1)
+    text += layer("s", "Scale", "conv", params=SCALE)
+    blobs: dict[str, list[Any]] = {"conv": [single([5, 7]).reshape(2, 1, 1, 1)], "s": [[2, 3], [1, 4]]}
+    weights, bias = fold(trained(text, blobs, tmp_path)).model.tensors["conv"]
+    assert (weights.read(0, 2).tolist(), bias.read(0, 2).tolist()) == ([10, 21], [1, 4])
+
+
 def test_rows_with_channels_last_take_up_a_scale_of_the_last_axis() -> None:
     scale = layer("s", "Scale", "rows", params="scale_param { axis: 2 }")
     assert reasons(data() + fc("rows", "data", 3, "axis: 2") + scale) == {}
