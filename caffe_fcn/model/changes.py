@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.schema import Message
 
@@ -195,10 +196,15 @@ class LeftAlone(NamedTuple):
     """The layer's name."""
     type: str
     """The layer's type, as Caffe spells it."""
-    reason: str
-    """Why it stays, in words."""
+    obstacle: Obstacle
+    """Why it stays, as data."""
     settled: bool = False
     """Whether `strict` lets it pass."""
+
+    @property
+    def reason(self) -> str:
+        """Why it stays, in words."""
+        return str(self.obstacle)
 
 
 @dataclass(frozen=True)

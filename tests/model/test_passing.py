@@ -21,8 +21,10 @@ from caffe_fcn.model.opening import meet, open_model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.model.tensors import Repeating, Tensor
 from caffe_fcn.model.writing import write_model
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.convolutionalize import convolutionalize
+from caffe_fcn.passes.convolutionalize.reasons import Stays
 from tests.files.datasets import read, same, weights
 from tests.passes.nets import conv, data, fc, layer, model_of
 
@@ -78,7 +80,7 @@ def negate(model: Model) -> Result:
                     Negate(node.index, node.name),
                     AddLayers(node.index, node.name, (NewLayer(scale, blobs),)),
                 ]
-        return Decision(tuple(changes), (LeftAlone("r", "ReLU", "no Convolution"),), ("negated",))
+        return Decision(tuple(changes), (LeftAlone("r", "ReLU", Obstacle(Stays.AS_ASKED)),), ("negated",))
 
     return in_every_phase(model, decide, claim=Claim.SAME_FUNCTION, verb="negate")
 

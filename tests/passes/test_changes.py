@@ -10,8 +10,10 @@ from caffe_fcn.model.changes import Change, Decision, DropLayer, LeftAlone, Rena
 from caffe_fcn.model.reorder import Reorder
 from caffe_fcn.model.tensors import Reordered, Repeating, Reshaped
 from caffe_fcn.net.layers.views import Segment
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling, set_window
+from caffe_fcn.passes.convolutionalize.reasons import Stays
 from caffe_fcn.passes.resize import ResizeInput
 from caffe_fcn.schema import Message
 from tests.passes.nets import data, fc, layer
@@ -208,7 +210,7 @@ DECISION = Decision(
         Rewire(2, "fc", bottoms={"flat": "data"}, tops={"fc": "fc-conv"}),
         Rewire(3, "r", bottoms={"fc": "fc-conv"}, tops={"fc": "fc-conv"}),
     ),
-    (LeftAlone("other", "InnerProduct", "because"),),
+    (LeftAlone("other", "InnerProduct", Obstacle(Stays.AS_ASKED)),),
 )
 
 

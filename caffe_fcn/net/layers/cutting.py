@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.layers.following import Outcome, Passes, Place, Refuses, along_space, off_axis
+from caffe_fcn.net.layers.following import Clash, Outcome, Passes, Place, along_space, off_axis, refuses
 from caffe_fcn.net.layers.moves import CHANNELS, Site, Slide, Way, Ways, keep_if, pads
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, is_alone
 from caffe_fcn.net.layers.shape import (
@@ -177,7 +177,7 @@ def _follows_slice(place: Place) -> Outcome:
     parts = []
     for blob, top in zip(place.node.tops, place.tops, strict=True):
         if isinstance(top, Unknown):
-            return Refuses("(Slice) produces a blob of unknown shape")
+            return refuses(Clash.UNKNOWN_SHAPE, place.type)
         segments = view.segments if axis == 0 else (Segment(top[axis], view.positions, view.is_reordered),)
         shape = (top[0], view.channels if axis == 0 else top[axis], *view.spatial)
         parts.append(View(blob, shape, top, in_order(segments)))

@@ -9,10 +9,12 @@ same only along the channels, or along the batch. A refusal is a value; whoever 
 # Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
 
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from caffe_fcn.net.layers.shape import Shape, Unknown, show
 from caffe_fcn.net.layers.views import View, map_of
+from caffe_fcn.net.obstacles import Obstacle
 
 if TYPE_CHECKING:
     from caffe_fcn.net.graph import Node
@@ -41,12 +43,46 @@ class Vanishes(NamedTuple):
 
 
 class Refuses(NamedTuple):
-    """The layer cannot take the bottom; REASON reads after the layer's name. BY_AXIS: because it works along an axis,
-    or on positions, that a sliding window does not have. MAKES_MAP: in the original, its top may be a map again."""
+    """The layer cannot take the bottom; the words of the OBSTACLE read after the layer's name. BY_AXIS: because it
+    works along an axis, or on positions, that a sliding window does not have. MAKES_MAP: in the original, its top may
+    be a map again."""
 
-    reason: str
+    obstacle: Obstacle
     by_axis: bool = False
     makes_map: bool = False
+
+
+class Clash(Enum):
+    """Why a layer cannot take a map for a vector: what it does, its type first."""
+
+    ALONG_SPACE = "({}) works along the spatial axes, whose extents grow with the input"
+    APART = "({}) treats each of the {} positions of {!r} separately"
+    BY_POSITION = "({}) reads {!r} position by position, but in the converted net it is stored channel by channel"
+    COMPARES = "({}) compares all values of an item of {!r}, at all positions"
+    FIXED_MAP = "({}) resizes to a fixed size"
+    FIXED_SHAPE = "({}) reshapes to a fixed size"
+    GIVES_TWO = "({} with out_max_val) gives the index and the value, but can give only one of them for each position"
+    LARGEST = "({}) takes the largest value of all positions"
+    LOST_AXES = "({}) works on the axes of {!r}, which no longer exist"
+    LOST_AXES_OF = "({}) works on the axes of {!r} ({}), which no longer exist"
+    MAPS = "({}) joins {}"
+    MIXTURE = "({}) joins {}, which becomes a map, with {}, which does not"
+    OFF_AXIS = "({}) works along axis {} of {!r} ({}), which is not the channel axis of the map {} that replaces it"
+    OPERAND = "({}) has a parameter blob along axes of {!r}"
+    OTHER_ORDER = "({}) pools over axes that are in another order"
+    OUTPUT = "({}) makes an output of the net cell after cell"
+    REORDERS = "({}) reorders axes that no longer exist"
+    SHAPE = "({}) reshapes to the fixed size {}"
+    SUMS = "({}) sums over all positions, and a larger input has more positions"
+    UNKNOWN = "({}) is not known to accept a map instead of a vector"
+    UNKNOWN_SHAPE = "({}) produces a blob of unknown shape"
+
+
+def refuses(
+    why: Clash, *about: str | int | tuple[int, ...] | Obstacle, by_axis: bool = False, makes_map: bool = False
+) -> Refuses:
+    """The refusal for WHY, with what it is ABOUT."""
+    return Refuses(Obstacle(why, about), by_axis, makes_map)
 
 
 Outcome: TypeAlias = Passes | Vanishes | Refuses
@@ -88,11 +124,7 @@ class Place(NamedTuple):
 def off_axis(place: Place, view: View, axis: int) -> Refuses:
     """The layer works along AXIS of the original, which is not the channels of the twin."""
     name = place.node.bottoms[place.views.index(view)].name
-    return Refuses(
-        f"({place.type}) works along axis {axis} of {name!r} ({show(view.axes)}), which is not the channel axis "
-        f"of the map {show(view.shape)} that replaces it",
-        by_axis=True,
-    )
+    return refuses(Clash.OFF_AXIS, place.type, axis, name, view.axes, view.shape, by_axis=True)
 
 
 def apart(place: Place, view: View, axis: int) -> Refuses:
@@ -100,13 +132,12 @@ def apart(place: Place, view: View, axis: int) -> Refuses:
     if view.positions == 1 or len(view.axes) > 2:
         return off_axis(place, view, axis)
     name = place.node.bottoms[0].name
-    reason = f"({place.type}) treats each of the {show(view.spatial)} positions of {name!r} separately"
-    return Refuses(reason, by_axis=True)
+    return refuses(Clash.APART, place.type, view.spatial, name, by_axis=True)
 
 
 def along_space(place: Place) -> Refuses:
     """The layer works along the spatial axes."""
-    return Refuses(f"({place.type}) works along the spatial axes, whose extents grow with the input", by_axis=True)
+    return refuses(Clash.ALONG_SPACE, place.type, by_axis=True)
 
 
 def mixture(place: Place) -> Refuses:
@@ -115,9 +146,9 @@ def mixture(place: Place) -> Refuses:
     if any(view is None for _, view in named):
         stays = ", ".join(repr(blob.name) for blob, view in named if view is None)
         dense = ", ".join(repr(blob.name) for blob, view in named if view is not None)
-        return Refuses(f"({place.type}) joins {dense}, which becomes a map, with {stays}, which does not")
+        return refuses(Clash.MIXTURE, place.type, dense, stays)
     maps = [f"{blob.name!r} (map {show(view.shape)}, before {show(view.axes)})" for blob, view in named if view]
-    return Refuses(f"({place.type}) joins {' and '.join(maps)}")
+    return refuses(Clash.MAPS, place.type, " and ".join(maps))
 
 
 FollowsRule: TypeAlias = Callable[[Place], Outcome]
@@ -131,7 +162,7 @@ def unknown(place: Place) -> Outcome:
     """A layer type that does not say: a loss, if it makes numbers or nothing."""
     if all(shape == () for shape in place.tops):
         return counts(place)
-    return Refuses(f"({place.type}) is not known to accept a map instead of a vector", makes_map=True)
+    return refuses(Clash.UNKNOWN, place.type, makes_map=True)
 
 
 def one_by_one(place: Place) -> Outcome:
@@ -165,9 +196,9 @@ def slides(place: Place) -> Outcome:
     """Layers that make a map of a map: they do so still where the original has the map itself."""
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is None or not view.is_map:
-            axes = f" ({show(view.axes)})" if view else ""
-            reason = f"({place.type}) works on the axes of {blob.name!r}{axes}, which no longer exist"
-            return Refuses(reason, makes_map=True)
+            if view is None:
+                return refuses(Clash.LOST_AXES, place.type, blob.name, makes_map=True)
+            return refuses(Clash.LOST_AXES_OF, place.type, blob.name, view.axes, makes_map=True)
     return Passes(tuple(map_of(blob, top) for blob, top in zip(place.node.tops, place.tops, strict=True)))
 
 
@@ -175,10 +206,7 @@ def counts(place: Place, *changes: FieldChange) -> Outcome:
     """The layer reads the values of its bottoms in their order, and its tops are as they were."""
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is not None and view.is_reordered:
-            return Refuses(
-                f"({place.type}) reads {blob.name!r} position by position, but in the converted net it is "
-                "stored channel by channel"
-            )
+            return refuses(Clash.BY_POSITION, place.type, blob.name)
     return Passes((None,) * len(place.node.tops), changes)
 
 

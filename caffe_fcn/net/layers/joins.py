@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.layers.following import Outcome, Place, Refuses, alike, mixture, off_axis, one_by_one, unknown
+from caffe_fcn.net.layers.following import Clash, Outcome, Place, alike, mixture, off_axis, one_by_one, refuses, unknown
 from caffe_fcn.net.layers.moves import CHANNELS, keep_if, whole_map
 from caffe_fcn.net.layers.row import ONE, SOME, Blobs, LayerType, always, is_alone
 from caffe_fcn.net.layers.shape import (
@@ -139,7 +139,7 @@ def _follows_broadcast(place: Place) -> Outcome:
     """Mul and Add of Synopsys. A learned operand that is more than a number is stretched along axes of the original."""
     if len(place.views) == 1 and count(_own_operand(place.node.layer)) != 1:
         name = place.node.bottoms[0].name
-        return Refuses(f"({place.type}) has a parameter blob along axes of {name!r}", by_axis=True)
+        return refuses(Clash.OPERAND, place.type, name, by_axis=True)
     return one_by_one(place)
 
 

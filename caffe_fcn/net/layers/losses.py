@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.layers.following import FollowsRule, Outcome, Passes, Place, Refuses, counts, loss, off_axis, unknown
+from caffe_fcn.net.layers.following import (
+    Clash,
+    FollowsRule,
+    Outcome,
+    Passes,
+    Place,
+    counts,
+    loss,
+    off_axis,
+    refuses,
+    unknown,
+)
 from caffe_fcn.net.layers.row import SOME, LayerType, ObjectsRule
 from caffe_fcn.net.layers.shape import (
     Bottoms,
@@ -164,7 +175,7 @@ def _of_items(place: Place) -> Outcome:
     """Losses that take all values of an item for its classes."""
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is not None and view.positions > 1:
-            return Refuses(f"({place.type}) compares all values of an item of {blob.name!r}, at all positions")
+            return refuses(Clash.COMPARES, place.type, blob.name)
     return loss(place)
 
 

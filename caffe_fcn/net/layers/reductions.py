@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.layers.following import Outcome, Place, Refuses, counts, off_axis
+from caffe_fcn.net.layers.following import Clash, Outcome, Place, counts, off_axis, refuses
 from caffe_fcn.net.layers.moves import CHANNELS, keep_if
 from caffe_fcn.net.layers.row import ONE, LayerType, never
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_least_axes
@@ -39,18 +39,16 @@ def _follows_argmax(place: Place) -> Outcome:
     """ArgMax, along an axis or over the whole item."""
     view, param, top = place.view, place.node.layer.argmax_param, place.tops[0]
     if not isinstance(top, tuple):
-        return Refuses("(ArgMax) produces a blob of unknown shape")
+        return refuses(Clash.UNKNOWN_SHAPE, place.type)
     if param.HasField("axis"):
         axis = param.axis % len(view.axes)
         if not view.runs_over_channels(axis):
             return off_axis(place, view, axis)
         changes = place.along(1, view, "argmax_param")
     elif param.out_max_val:
-        return Refuses(
-            "(ArgMax with out_max_val) gives the index and the value, but can give only one of them for each position"
-        )
+        return refuses(Clash.GIVES_TWO, place.type)
     elif view.positions > 1:
-        return Refuses("(ArgMax) takes the largest value of all positions", by_axis=True)
+        return refuses(Clash.LARGEST, place.type, by_axis=True)
     else:
         changes = (place.change("argmax_param", "axis", 1),)
     shape = (view.shape[0], param.top_k, *view.spatial)
@@ -62,7 +60,7 @@ def _follows_reduction(place: Place) -> Outcome:
     """Reduction sums up all axes from one on: a loss, or else something that grows with the map."""
     if place.tops[0] == () and any(place.node.layer.loss_weight):
         return counts(place)
-    return Refuses("(Reduction) sums over all positions, and a larger input has more positions", by_axis=True)
+    return refuses(Clash.SUMS, place.type, by_axis=True)
 
 
 def _all(_layer: Message, bottom: Shape, _params: Sequence[Shape]) -> int:

@@ -9,7 +9,7 @@ from math import floor
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
-from caffe_fcn.net.layers.following import FollowsRule, Outcome, Place, Refuses, slides
+from caffe_fcn.net.layers.following import Clash, FollowsRule, Outcome, Place, refuses, slides
 from caffe_fcn.net.layers.moves import Resample, Site, Spread, Way, Ways
 from caffe_fcn.net.layers.row import LayerType, always, every_bottom
 from caffe_fcn.net.layers.shape import MAX_COUNT, Bottoms, Shape, need_axes, show
@@ -115,7 +115,7 @@ def _unless(fixed: Callable[[Place], bool]) -> FollowsRule:
     """The layer resizes a map, unless it is to a size that is FIXED in the net."""
 
     def follows(place: Place) -> Outcome:
-        return Refuses(f"({place.type}) resizes to a fixed size", makes_map=True) if fixed(place) else slides(place)
+        return refuses(Clash.FIXED_MAP, place.type, makes_map=True) if fixed(place) else slides(place)
 
     return follows
 

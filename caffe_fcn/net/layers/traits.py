@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.net.layers.following import (
+    Clash,
     FollowsRule,
     Outcome,
     Place,
-    Refuses,
     Vanishes,
     channelwise,
     loss,
     one_by_one,
+    refuses,
     slides,
 )
 from caffe_fcn.net.layers.moves import keep
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, OrderRule, always, every_bottom, no_macs, no_params
-from caffe_fcn.net.layers.shape import Bottoms, Shape, Top, Unknown, show
+from caffe_fcn.net.layers.shape import Bottoms, Shape, Top, Unknown
 from caffe_fcn.net.layers.views import reshaped
 from caffe_fcn.schema import Message
 
@@ -38,15 +39,15 @@ def vanishes(order: OrderRule) -> FollowsRule:
     def follows(place: Place) -> Outcome:
         view, top = place.views[0], place.tops[0]
         if view is None or isinstance(top, Unknown):
-            return Refuses(f"({place.type}) reshapes to a fixed size")
+            return refuses(Clash.FIXED_SHAPE, place.type)
         axes = len(view.axes)
         found = order(place.node.layer, axes)
         made = reshaped(view, found, top)
         if made is not None:
             return Vanishes(made)
         if found == tuple(range(axes)):
-            return Refuses(f"({place.type}) reshapes to the fixed size {show(top)}")
-        return Refuses(f"({place.type}) reorders axes that no longer exist")
+            return refuses(Clash.SHAPE, place.type, top)
+        return refuses(Clash.REORDERS, place.type)
 
     return follows
 

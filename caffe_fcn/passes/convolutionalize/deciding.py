@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 from caffe_fcn.model.changes import Change, Decision, LeftAlone, RenameLayer, Rewire
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.shapes import Shapes, Unknown
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.passes.convolutionalize.lifting import Lifting
 from caffe_fcn.passes.convolutionalize.naming import Naming, check_names
 from caffe_fcn.passes.convolutionalize.pooling import descendants, is_global
+from caffe_fcn.passes.convolutionalize.reasons import Stays
 from caffe_fcn.passes.convolutionalize.sharing import disagreements
 from caffe_fcn.passes.convolutionalize.survey import Survey, survey
 
@@ -40,7 +42,7 @@ def decide(graph: Graph, shapes: Shapes, options: Options | None = None) -> Deci
     answers, and ShapeError where a shape that decides is not known.
     """
     options = options or Options()
-    excluded: dict[int, str] = {}
+    excluded: dict[int, Obstacle] = {}
     while True:
         found = survey(graph, shapes, only=options.only, skip=options.skip, excluded=excluded)
         windows, kept = ([], []) if options.keep_global_pooling else _windows(found)
@@ -99,15 +101,13 @@ def _windows(found: Survey) -> tuple[list[Change], list[LeftAlone]]:
         shape = found.shapes.blobs[node.bottoms[0]]
         join = found.gates.get(node.index)
         if join is not None:
-            kept.append(
-                LeftAlone(node.name, node.type, f"a gate, or like one: what it pools meets a map again in {join.name}")
-            )
+            kept.append(LeftAlone(node.name, node.type, Obstacle(Stays.GATE, (join.name,))))
         elif node.bottoms[0] in found.unfit:
             kept.append(LeftAlone(node.name, node.type, found.unfit[node.bottoms[0]]))
         elif isinstance(shape, Unknown):
-            kept.append(LeftAlone(node.name, node.type, f"the shape of its input is unknown: {shape.reason}"))
+            kept.append(LeftAlone(node.name, node.type, Obstacle(Stays.UNKNOWN, (shape.reason,))))
         elif reader := _unconverted_reader(found, node):
-            kept.append(LeftAlone(node.name, node.type, f"feeds {reader.name}, which stays an InnerProduct"))
+            kept.append(LeftAlone(node.name, node.type, Obstacle(Stays.FEEDS, (reader.name,))))
         else:
             windows.append(WindowPooling(node.index, node.name, kernel=shape[2:]))
     return windows, kept

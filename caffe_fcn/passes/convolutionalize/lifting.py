@@ -15,14 +15,15 @@ from typing import NoReturn
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.changes import Change, DropLayer, SetParameter
 from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.layers.following import Refuses, Vanishes
+from caffe_fcn.net.layers.following import Clash, Refuses, Vanishes
 from caffe_fcn.net.layers.views import View, map_view, product_view, reshaped
-from caffe_fcn.net.shapes import Shape, Unknown, show
+from caffe_fcn.net.obstacles import Obstacle
+from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.passes.convolutionalize.changes import ToSplit
 from caffe_fcn.passes.convolutionalize.following import keeps_order, order_of, outcome, reshapes
 from caffe_fcn.passes.convolutionalize.pooling import ancestors, descendants
 from caffe_fcn.passes.convolutionalize.survey import Survey
-from caffe_fcn.wording import option
+from caffe_fcn.wording import Hint, Option, advise
 
 
 class Lifting:
@@ -78,10 +79,10 @@ class Lifting:
         """An output of the net that becomes a map must be in the map's order, and not be reshaped to another."""
         maker = self.graph.producer[blob]
         if view.is_reordered:
-            self._refuse(maker, [view], f"({maker.type}) makes an output of the net cell after cell", [blob])
+            self._refuse(maker, [view], Obstacle(Clash.OUTPUT, (maker.type,)), [blob])
         while view.axes not in (view.shape, (view.shape[0], prod(view.shape[1:]))):
             if maker.index in self.vanishing and keeps_order(maker) and maker.type != "Flatten":
-                reason = f"({maker.type}) reshapes to the fixed size {show(view.axes)}"
+                reason = Obstacle(Clash.SHAPE, (maker.type, view.axes))
                 self._refuse(maker, [self.lifted.get(maker.bottoms[0])], reason, maker.bottoms)
             source = next((bottom for bottom in maker.bottoms if bottom in self.lifted), None)
             if source is None:
@@ -134,7 +135,7 @@ class Lifting:
         elif node.index in self.windows:
             if views[0] is not None and not views[0].is_map:
                 if node.bottoms[0] not in self.flexible:
-                    self._refuse(node, views, "(Pooling) pools over axes that are in another order", node.bottoms)
+                    self._refuse(node, views, Obstacle(Clash.OTHER_ORDER, (node.type,)), node.bottoms)
             else:
                 self._rewire(node, views)
             self._lift(node.tops[0], map_view(node.tops[0], self._shape(node.tops[0])), grown=True)
@@ -182,7 +183,7 @@ class Lifting:
         tops = [self.shapes.blobs[blob] for blob in node.tops]
         result = outcome(node, views, [self.shapes.blobs[blob] for blob in node.bottoms], tops)
         if isinstance(result, Refuses):
-            self._refuse(node, views, result.reason, node.bottoms)
+            self._refuse(node, views, result.obstacle, node.bottoms)
         if isinstance(result, Vanishes):
             self._vanish(node, result.view)
             return
@@ -199,13 +200,18 @@ class Lifting:
     def _ends(self, node: Node) -> bool:
         return all(top in self.graph.outputs for top in node.tops)
 
-    def _refuse(self, node: Node, views: Sequence[View | None], reason: str, blobs: Sequence[Blob]) -> NoReturn:
+    def _refuse(self, node: Node, views: Sequence[View | None], obstacle: Obstacle, blobs: Sequence[Blob]) -> NoReturn:
         origins = [self._origin(blob) for blob, view in zip(blobs, views, strict=True) if view is not None]
         names = sorted({origin.name for origin in origins if origin.type == "InnerProduct"})
-        ways = [f"leave {' and '.join(names)} alone with {option('skip', names)}"] if names else []
+        ways: list[Hint] = []
+        if names:
+            ways.append(advise(f"leave {' and '.join(names)} alone with ", Option("skip", names)))
         if any(origin.type == "Pooling" for origin in origins):
-            ways.append(f"leave global poolings as they are with {option('global_pooling', 'keep')}")
-        raise SurgeryError("; ".join([f"{node.name} {reason}", *ways]))
+            ways.append(advise("leave global poolings as they are with ", Option("global_pooling", "keep")))
+        joined = [part for way in ways for part in ("; ", way)][1:]
+        raise SurgeryError(
+            f"{node.name} {obstacle}", layer=node.name, index=node.index, hint=advise(*joined) if joined else None
+        )
 
     def _origin(self, blob: Blob) -> Node:
         """The converted layer, the flattening or the window that makes BLOB a map."""

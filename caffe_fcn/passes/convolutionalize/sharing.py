@@ -12,16 +12,18 @@ from math import prod
 from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
-from caffe_fcn.wording import option
+from caffe_fcn.passes.convolutionalize.reasons import Stays
+from caffe_fcn.wording import Option, advise
 
 
-def disagreements(graph: Graph, shapes: Shapes, conversions: Sequence[ToConvolution]) -> dict[int, str]:
+def disagreements(graph: Graph, shapes: Shapes, conversions: Sequence[ToConvolution]) -> dict[int, Obstacle]:
     """The conversions to leave out, by layer index, with the reason. Raises SurgeryError where converting
     only some of the sharers would tear a weight apart."""
     converted = {edit.index: edit for edit in conversions}
-    reasons: dict[int, str] = {}
+    reasons: dict[int, Obstacle] = {}
     for name, sharers in _sharers(graph).items():
         involved = [node for node, position in sharers if node.index in converted and position == 0]
         if not involved or len(sharers) < 2:
@@ -31,7 +33,7 @@ def disagreements(graph: Graph, shapes: Shapes, conversions: Sequence[ToConvolut
             names = [node.name for node, _ in sharers]
             for node in involved:
                 others = ", ".join(other for other in names if other != node.name)
-                reasons[node.index] = f"shares the weight {name!r} with {others}, which holds it transposed"
+                reasons[node.index] = Obstacle(Stays.SHARED, (name, others))
         else:
             _check_shapes(name, sharers, shapes, converted)
     return reasons
@@ -71,10 +73,11 @@ def _check_shapes(
             strict.setdefault(shape, node.name)
     if len(strict) > 1:
         wanted = ", ".join(f"{layer} {show(shape)}" for shape, layer in strict.items())
-        skip = option("skip", [node.name for node, _ in sharers if node.index in converted])
+        skip = Option("skip", [node.name for node, _ in sharers if node.index in converted])
         raise SurgeryError(
             f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}",
-            hint=f"leave them with {skip}",
+            layer=sharers[0][0].name,
+            hint=advise("leave them with ", skip),
         )
 
 

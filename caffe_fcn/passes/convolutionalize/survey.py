@@ -18,10 +18,12 @@ from caffe_fcn.net.images import is_map
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.following import Passes, Refuses, Vanishes
 from caffe_fcn.net.layers.views import View, makes_map, map_of, moves_space, product_view, reshaped
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
 from caffe_fcn.passes.convolutionalize.following import order_of, outcome, reshapes
 from caffe_fcn.passes.convolutionalize.pooling import gate_join, gated_layers, is_global
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.passes.convolutionalize.reasons import Stays
+from caffe_fcn.wording import Option, advise
 
 
 @dataclass
@@ -36,11 +38,11 @@ class Survey:
     graph: Graph
     shapes: Shapes
     convertible: dict[int, View] = field(default_factory=dict)
-    left: dict[int, str] = field(default_factory=dict)
+    left: dict[int, Obstacle] = field(default_factory=dict)
     settled: set[int] = field(default_factory=set)
     views: dict[Blob, View] = field(default_factory=dict)
     gates: dict[int, Node] = field(default_factory=dict)
-    unfit: dict[Blob, str] = field(default_factory=dict)
+    unfit: dict[Blob, Obstacle] = field(default_factory=dict)
 
 
 def survey(
@@ -49,7 +51,7 @@ def survey(
     *,
     only: tuple[str, ...] = (),
     skip: tuple[str, ...] = (),
-    excluded: Mapping[int, str] | None = None,
+    excluded: Mapping[int, Obstacle] | None = None,
 ) -> Survey:
     """Judge every InnerProduct of GRAPH. ONLY and SKIP are shell patterns of layer names; EXCLUDED gives reasons
     found elsewhere, by layer index. Raises ShapeError when a shape that decides is not known, and SurgeryError
@@ -64,24 +66,27 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 class _Surveyor:
     def __init__(
-        self, graph: Graph, shapes: Shapes, only: tuple[str, ...], skip: tuple[str, ...], excluded: Mapping[int, str]
+        self,
+        graph: Graph,
+        shapes: Shapes,
+        only: tuple[str, ...],
+        skip: tuple[str, ...],
+        excluded: Mapping[int, Obstacle],
     ) -> None:
         self.result = Survey(graph, shapes)
         self.graph, self.shapes = graph, shapes
         self.only, self.skip, self.excluded = only, skip, excluded
         self.unfit = self.result.unfit
-        self.lasting: dict[Blob, str] = {}
+        self.lasting: dict[Blob, Obstacle] = {}
         self.regions: set[Blob] = set()
         self.refused: dict[Blob, tuple[Node, Refuses]] = {}
-        self.gated: dict[int, str] = {}
+        self.gated: dict[int, Obstacle] = {}
 
     def run(self) -> Survey:
         for node in self.graph.nodes:
             if is_global(node) and (join := gate_join(self.graph, self.shapes, node)):
                 self.result.gates[node.index] = join
-                reason = (
-                    f"part of a gate: what {node.name} pools meets a map again in {join.name}; takes any size already"
-                )
+                reason = Obstacle(Stays.GATED, (node.name, join.name))
                 self.gated.update(dict.fromkeys(gated_layers(self.graph, node, join), reason))
         for node in self.graph.nodes:
             self.visit(node)
@@ -96,7 +101,7 @@ class _Surveyor:
                 self.result.views[node.tops[0]] = product_view(node.tops[0], verdict, outputs)
             else:
                 self.result.left[node.index] = verdict
-                self.unfit[node.tops[0]] = f"its input comes from {node.name}, which is left alone"
+                self.unfit[node.tops[0]] = Obstacle(Stays.BEHIND_LEFT, (node.name,))
         elif node.bottoms and node.tops:
             self.follow(node)
         self.spread(node)
@@ -109,11 +114,9 @@ class _Surveyor:
             if row.regions or not self.regions.isdisjoint(node.bottoms):
                 self.regions.add(blob)
             if row.regions:
-                self.lasting[blob] = (
-                    f"behind {node.name} ({node.type}): takes regions of one size, whatever the image's"
-                )
+                self.lasting[blob] = Obstacle(Stays.REGIONS, (node.name, node.type))
             elif row.sequence:
-                self.lasting[blob] = f"its input comes from {node.name} ({node.type}), a sequence"
+                self.lasting[blob] = Obstacle(Stays.SEQUENCE, (node.name, node.type))
             else:
                 self.lasting.update((blob, self.lasting[b]) for b in node.bottoms[::-1] if b in self.lasting)
             for bottom in node.bottoms:
@@ -137,7 +140,7 @@ class _Surveyor:
         result = outcome(node, views, bottoms, tops)
         if isinstance(result, Passes):
             self.result.views.update((blob, view) for blob, view in zip(node.tops, result.tops, strict=True) if view)
-            reason = f"its input comes from {node.name} ({node.type})"
+            reason = Obstacle(Stays.BEHIND, (node.name, node.type))
             self.unfit.update((blob, reason) for blob, view in zip(node.tops, result.tops, strict=True) if not view)
         elif isinstance(result, Vanishes):
             self.result.views[node.tops[0]] = result.view
@@ -156,15 +159,15 @@ class _Surveyor:
         elif made is not None:
             self.result.views[node.tops[0]] = made
         elif moves_space(order_of(node, len(view.axes))):
-            self.lasting[node.tops[0]] = f"{node.name} ({node.type}) moves the spatial axes of its input"
+            self.lasting[node.tops[0]] = Obstacle(Stays.MOVES_SPACE, (node.name, node.type))
 
-    def judge(self, node: Node) -> View | str:
+    def judge(self, node: Node) -> View | Obstacle:
         """The flat view of an InnerProduct's bottom, or why the layer stays."""
         bottom = node.bottoms[0]
         named = matches(node.name, self.only)
         if matches(node.name, self.skip) or (self.only and not named):
             self.result.settled.add(node.index)
-            return "left as asked"
+            return Obstacle(Stays.AS_ASKED)
         if node.index in self.excluded:
             return self.excluded[node.index]
         if node.index in self.gated and not named:
@@ -178,40 +181,46 @@ class _Surveyor:
         if isinstance(shape, Unknown):
             return self.unknown(node, shape)
         if 0 in shape:
-            raise ShapeError(f'layer "{node.name}" (InnerProduct): its input {bottom.name!r} is empty: {show(shape)}')
+            error = ShapeError(f"its input {bottom.name!r} is empty: {show(shape)}")
+            error.locate(layer=node.name, layer_type=node.type, index=node.index)
+            raise error
         axis = node.layer.inner_product_param.axis
         if axis % len(shape) != 1:
-            return f"works along axis {axis}, on vectors within its input"
+            return Obstacle(Stays.ALONG_AXIS, (axis,))
         view = self.result.views.get(bottom)
         if view is None and bottom in self.refused:
             return self.refusal(node, *self.refused[bottom])
         view = view or map_of(bottom, shape)
         if view is None:
             maker = self.graph.producer[bottom]
-            return f"its input {bottom.name!r}, made by {maker.name} ({maker.type}), has no height and width"
+            return Obstacle(Stays.NO_MAP, (bottom.name, maker.name, maker.type))
         if view.is_map and self.carries_weights(bottom, view.spatial):
-            return "fed by DummyData with no height and width, kept to carry weights"
+            return Obstacle(Stays.CARRIES_WEIGHTS)
         return view
 
     def carries_weights(self, bottom: Blob, spatial: tuple[int, ...]) -> bool:
         return self.graph.producer[bottom].type == "DummyData" and prod(spatial) == 1
 
-    def refusal(self, node: Node, culprit: Node, refusal: Refuses) -> str:
+    def refusal(self, node: Node, culprit: Node, refusal: Refuses) -> Obstacle:
         """Why NODE stays behind CULPRIT, which does not take a map; an error where no window could do the same."""
         if refusal.by_axis:
             raise SurgeryError(
-                f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.reason}",
+                f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.obstacle}",
+                layer=node.name,
+                index=node.index,
                 hint=advise("leave it with ", Option("skip", [node.name])),
             )
-        return f"{culprit.name} {refusal.reason}"
+        return Obstacle(Stays.CLASH, (culprit.name, refusal.obstacle))
 
-    def unknown(self, node: Node, shape: Unknown) -> str:
+    def unknown(self, node: Node, shape: Unknown) -> Obstacle:
         """The reason when a shape depends on the data; an error when the user can tell it."""
         if shape.kind == "runtime":
-            return f"the shape of its input is known only at run time: {shape.reason}"
-        way = option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
+            return Obstacle(Stays.RUN_TIME, (shape.reason,))
+        way = Option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
         raise ShapeError(
             f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer "
             f"{shape.layer!r} does not define it: {shape.reason}",
-            hint=f"give it with {way}",
+            layer=node.name,
+            index=node.index,
+            hint=advise("give it with ", way),
         )

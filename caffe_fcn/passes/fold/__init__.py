@@ -27,8 +27,9 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.passes.alone import refuse_others
-from caffe_fcn.passes.fold.affine import Obstacle, Why
+from caffe_fcn.passes.fold.affine import Why
 from caffe_fcn.passes.fold.survey import Folding
 
 
@@ -60,7 +61,7 @@ def decide(phase: Phase, *, trained: bool) -> Decision:
         barred.update(unlike)
     changes = [*found.changes(), *_rewired(found)]
     left = [
-        LeftAlone(node.name, node.type, found.left[node.index].words)
+        LeftAlone(node.name, node.type, found.left[node.index])
         for node in phase.graph.nodes
         if node.index in found.left
     ]

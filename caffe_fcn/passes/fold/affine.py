@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers.normalization import stored_eps
+from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.shapes import Shapes, batch_norm_blobs
 
 if TYPE_CHECKING:
@@ -44,18 +45,6 @@ class Why(Enum):
     SHAPE = "the shape of the input of {!r} is unknown"
     SHARED = "{!r} shares parameters with {!r}, and the two do not fold alike"
     UNCOMPUTED = "the effect of {} is not supported"
-
-
-class Obstacle(NamedTuple):
-    """What keeps a layer from going: WHY, and the NAMES of what is to blame."""
-
-    why: Why
-    names: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """The same in words."""
-        return self.why.value.format(*self.names)
 
 
 Values: TypeAlias = "NDArray[Any] | float"

@@ -9,7 +9,8 @@ from caffe_fcn.model.passing import Phase
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
-from caffe_fcn.passes.fold.affine import AFFINE, CHANNELS, Obstacle, Why
+from caffe_fcn.net.obstacles import Obstacle
+from caffe_fcn.passes.fold.affine import AFFINE, CHANNELS, Why
 from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp, linear_param
 
 _TOLD = frozenset({*AFFINE, "Dropout", "Split"})
