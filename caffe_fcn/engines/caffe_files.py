@@ -1,7 +1,7 @@
-"""A part of a net as the two files that programs around Caffe read, for engines that know nothing else.
+"""Writes a part of a net as a prototxt and a caffemodel, for engines that read only these files.
 
-The one idea: what such readers get wrong is often not in the net but in how it is written. So it is written
-plainly: no rules, no data layers, no work in place, a layer called like its top, and weights of that name.
+Such readers often fail on the way in which a net is written, not on the net. So it is written in a simple form: no
+rules, no data layers, no in-place layers, each layer named like its top, and weights with that name.
 """
 
 from __future__ import annotations

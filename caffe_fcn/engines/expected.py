@@ -1,6 +1,6 @@
-"""The shapes that a net makes of inputs of any size, and what an engine made held against them.
+"""Computes the output shapes of a net for inputs of any size, and compares the results of an engine with them.
 
-The one idea: an engine that rounds otherwise than Caffe is found out by the shape of what it makes.
+An engine that rounds sizes differently from Caffe is detected by the shape of its results.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How much memory this process may still take, as Linux tells it: of the machine, and within its control groups.
+"""Determines how much memory this process may still use on Linux: of the machine, and within its control groups.
 
-The one idea: what the kernel can give back at once, as the pages of files that were read, counts as free.
+Memory that the kernel can give back at once, such as cached pages of files, counts as free.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The engine `opencv`: OpenCV 4.x and its own reader of Caffe's files.
+"""The engine `opencv`: OpenCV 4.x with its own reader of Caffe files.
 
-The one idea: it is a second opinion, from people who wrote every layer anew. What it is known to get wrong without
-a word is refused by name before it is loaded (`opencv_rules.py`); all else that it does not know, it says itself.
+It is an independent implementation of every layer. What it is known to compute wrongly without an error is refused by
+name before the net is loaded (`opencv_rules.py`); it reports other unsupported layers itself.
 """
 
 from __future__ import annotations

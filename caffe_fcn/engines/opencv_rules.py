@@ -1,8 +1,8 @@
-"""How a net is told to OpenCV's reader of Caffe's files, and what OpenCV is known to get wrong without a word.
+"""The dialect of OpenCV's reader of Caffe files, and what OpenCV is known to compute wrongly without an error.
 
-The one idea: a field counts only where OpenCV reads it. So what it requires is always given, with Caffe's default, and
-what it ignores, or takes for something else, is refused by name. Layer types of forks are given to it only where it
-was measured against what the fork computes.
+A field is effective only where OpenCV reads it. So required fields are always written, with Caffe's default, and
+fields that it ignores or misreads are refused by name. Layer types of forks are supported only where OpenCV was
+compared with the results of the fork.
 """
 
 from __future__ import annotations

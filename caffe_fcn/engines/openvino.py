@@ -1,8 +1,8 @@
 """The engine `openvino`: the net lowered to ONNX, run by OpenVINO on the CPU.
 
-The one idea: the model is the one that the default engine runs, so that the two differ in arithmetic alone. Where
-OpenVINO reads an operator otherwise than ONNX says, the operator is replaced in the model that it has read
-(`openvino_pooling.py`), and what comes out is held against the shapes that Caffe makes.
+The model is that of the default engine, so the two engines differ only in arithmetic. Where OpenVINO reads an operator
+differently from ONNX, the operator is replaced in the model that it has read (`openvino_pooling.py`). The results are
+compared with the shapes in Caffe.
 """
 
 from __future__ import annotations

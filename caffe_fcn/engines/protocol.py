@@ -1,7 +1,8 @@
-"""What runs a net: an engine loads it with its weights, the session it gives runs it on arrays.
+"""The protocol of engines: an engine loads a net with its weights and returns a session; the session runs it on
+arrays.
 
-The one idea: blobs go by Caffe's names, in Caffe's shapes, whatever the engine calls them. What an engine
-would get wrong it refuses when it loads, and what a net does not take a session refuses before it runs.
+Blobs have the names and shapes of Caffe in every engine. An engine refuses what it would compute wrongly when it loads
+a net, and a session refuses inputs that the net does not accept before it runs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The engine `caffe`: Caffe itself, through the Python module that it builds.
+"""The engine `caffe`: Caffe itself, through its Python module.
 
-The one idea: it is the reference, and it is not to be trusted with a process: what displeases it, it logs, and
-ends the program. So each net gets a process of its own (`caffe_worker.py`). Layers that it does not have are looked for
-beforehand, and no layer gets to it that runs code or opens files.
+Caffe is the reference, but on an error it logs a message and aborts the process. So each net runs in a process of its
+own (`caffe_worker.py`). Layer types that this Caffe does not have are refused beforehand, and so are layers that run
+code or open files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A lowered net in files that last as long as an engine needs to load it.
+"""Writes a lowered net to temporary files that exist while an engine loads it.
 
-The one idea: large values lie in a file beside the model, so that an engine maps them into memory instead of parsing
-and copying a message. A mapping outlives the name of its file.
+Large values are in a file beside the model, so an engine maps them into memory instead of parsing and copying a
+message. The mapping stays valid after the file is removed.
 """
 
 from __future__ import annotations

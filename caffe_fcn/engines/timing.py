@@ -1,7 +1,7 @@
-"""How long the engines take for one picture, measured on the machine that is to run them.
+"""Measures how long each engine takes for one picture on this machine.
 
-The one idea: engines take turns, A B C A B C, so that whatever else the machine does slows all of them alike. None is
-chosen here; the fastest is told, and its user decides.
+The engines take turns, A B C A B C, so that other load on the machine slows all of them alike. The result is a
+recommendation; the user chooses the engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A process of its own for code that may end it, and what it says last.
+"""Runs code that may abort in a process of its own, and keeps the last lines of its log.
 
-The one idea: what ends such a process is an error here, with the last line of its log. Its output goes into a file
-without a name, so that nothing is left behind whatever happens; when the process here ends, so does the other.
+If that process ends, the caller gets an error with the last line of its log. The output goes into a file without a
+name, so nothing is left behind; when this process ends, the other one ends too.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all, one or several of them together.
+"""Writes one or several output files together: all of them appear, or none.
 
-The one idea: everything is written to hidden files in the directories where the outputs belong, and gets
-its name only when all of it is there. Whatever goes wrong before, Ctrl-C included, leaves nothing behind.
+Everything is written to hidden files in the directories of the outputs, which get their names when all are complete. A
+failure before that, Ctrl-C included, leaves nothing behind.
 
-While several names change, signals wait, and the files that are overwritten are kept under hidden names. Where one
-name cannot be changed, all that changed before are put back: the files themselves, not copies of them.
+While several names change, signals wait, and the files that are overwritten are kept under hidden names. If one rename
+fails, all earlier ones are undone: the same files are put back, not copies of them. Only an end of the process that
+cannot be delayed (SIGKILL, a power failure) can leave a mixed pair, with the old files under their hidden names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Blobs in a caffemodel: what shape they have and where their values lie, whatever the encoding.
+"""Describes the blobs of a caffemodel: their shape, and the place of their values in any encoding.
 
-The one idea: a blob's values are runs of evenly spaced bytes. A packed field is a run without gaps,
-an unpacked one a run with a tag before every value, and a field in several pieces is several runs;
-so whoever reads values needs to know nothing of how they were written.
+The values of a blob are runs of evenly spaced bytes. A packed field is a run without gaps, an unpacked one a run with
+a tag before every value, and a field in several pieces is several runs. So readers of values do not depend on the
+encoding.
 """
 
 from __future__ import annotations

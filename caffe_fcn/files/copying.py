@@ -1,7 +1,7 @@
-"""Bytes from one file to another, by the fastest way that this pair of files allows.
+"""Copies bytes from one file to another, in the fastest way that the two files allow.
 
-The one idea: there are ways that stay in the kernel, and one that always works, blocks read and written
-here. What the system refuses is given up in favour of the next way; the last one reports what is wrong.
+Some ways stay in the kernel; the last one, reading and writing blocks, always works. If the system refuses one way,
+the next is used; the last one reports errors.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A message in the binary format, read by the numbers of one Caffe: a tree of its fields, and its text.
+"""Decodes a binary message by the field numbers of one Caffe, into a tree of fields and text.
 
-The one idea: a reading is strict. It takes what a writer with that layout writes and nothing else: every field known
-and of its type, values in range, single fields once, lists packed only where the layout says so. So bytes that another
-Caffe wrote fail to read instead of turning into something else, wherever that can be told.
+The decoder is strict. It accepts only what a writer with that layout writes: known fields of the right type, values in
+range, single fields once, packed lists only where the layout has them. So bytes from another Caffe fail to decode
+wherever that can be detected, instead of becoming something else.
 """
 
 from __future__ import annotations

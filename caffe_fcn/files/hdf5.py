@@ -1,9 +1,8 @@
-"""Weights in HDF5, as Caffe snapshots them: the values of blob 0 of layer "ip1" are the dataset data/ip1/0.
+"""Reads and writes weights in HDF5, as Caffe snapshots them: blob 0 of layer "ip1" is the dataset data/ip1/0.
 
-The one idea: a dataset of Caffe's is one range of bytes in the file. So the library that knows HDF5 says
-where the ranges lie, and all the rest is the same as for a caffemodel: reading is an index of ranges, and
-writing lets the library lay out a file without values, into which the ranges are then copied. A file whose
-datasets are compressed or in chunks is first unpacked, in bounded memory, into a temporary one.
+A dataset of Caffe is one range of bytes in the file. So h5py only finds these ranges, and the rest works as for a
+caffemodel: reading is an index of ranges; for writing, h5py lays out a file without values, and the ranges are copied
+into it. A file with compressed or chunked datasets is first unpacked, in bounded memory, into a temporary file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Headers of layers, parsed as far as they are BVLC Caffe's, and changed with all else left as it was, byte for byte.
+"""Parses and changes the headers of layers, and keeps all other bytes unchanged.
 
-The one idea: forks give numbers of the schema to fields of their own, which parsing may misread, drop or choke on. So a
-field that is no field of BVLC's is left out of the message, and a changed header is not serialised as a whole: fields
-whose value is the same before and after keep the bytes they have in the file, and only the others are written anew.
+Forks use numbers of the schema for fields of their own, which could be misread or lost. So fields unknown to BVLC
+Caffe are left out of the message, and a changed header is not serialized as a whole: fields with the same value keep
+their bytes, and only the others are written again.
 """
 
 from __future__ import annotations

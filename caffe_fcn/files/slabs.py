@@ -1,7 +1,7 @@
-"""Arrays that are stored in chunks, read in order: which slabs to read one after the other, and what that costs.
+"""Plans how to read arrays that are stored in chunks, in order: which slabs to read, and the cost.
 
-The one idea: a slab is the same step along the first axes, some rows of the next one and all that is behind, so
-slabs follow one another as the values do; and rows by the chunk mean that a chunk is unpacked for one slab only.
+A slab is one step along the first axes, some rows of the next axis, and everything after them. So slabs follow one
+another as the values do, and slabs of whole chunks unpack each chunk only once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The file that weights are read from: bounded reads at absolute offsets.
+"""Reads the file with the weights: bounded reads at absolute offsets.
 
-The one idea: nothing of the file is mapped into memory. A mapping would count as memory of ours, and
-a file that is cut short while it is mapped kills the process; a read that comes up short is an error.
+The file is not mapped into memory. A mapping counts as memory of the process, and truncating a mapped file kills the
+process; a short read is an error.
 """
 
 from __future__ import annotations

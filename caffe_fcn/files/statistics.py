@@ -1,6 +1,6 @@
-"""What the values of a blob are like: least, greatest, mean, and how many are zero or no number.
+"""Computes statistics of the values of a blob: minimum, maximum, mean, and the number of zeros and NaN.
 
-The one idea: one pass over blocks of a mebibyte, so that a blob of any size takes the memory of one block.
+The values are read once in blocks of one mebibyte, so memory does not grow with the blob.
 """
 
 from __future__ import annotations

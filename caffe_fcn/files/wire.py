@@ -1,7 +1,7 @@
-"""Protobuf's wire format: where the fields of a message lie, without parsing what they hold.
+"""Reads the protobuf wire format: the place of each field of a message, without parsing its contents.
 
-The one idea: a message is a sequence of (number, wire type, byte range), and no range is believed
-before it is known to lie within the message around it. Field numbers mean nothing here.
+A message is a sequence of (number, wire type, byte range). Each range is checked to be inside the enclosing message
+before it is used. Field numbers have no meaning here.
 """
 
 from __future__ import annotations

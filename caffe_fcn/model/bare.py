@@ -1,7 +1,7 @@
-"""Weights without a net: an HDF5 file holds names and values, so the prototxt gives all the rest.
+"""Completes weights from HDF5, which have only names and values, with the headers of a prototxt.
 
-The one idea: once its layers have the net's headers, and the blobs that they share, such a file is like
-any other, and nothing behind this module has to know of it.
+Once the layers have the headers of the net, and the blobs that they share, such weights are like those of a
+caffemodel. Modules above this one do not distinguish the two.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Layers that the weights hold nothing for, and what they have all the same.
+"""Determines the values of layers without weights in the file: shared blobs, and blobs that a filler makes.
 
-The one idea: Caffe gives such a layer the blobs that it shares with another, and fills the others when it builds the
-net. A filler that gives the same values each time, constant or bilinear, says as much as weights do, if the net writes
-it.
+Caffe gives such a layer the blobs that it shares with another layer, and fills the others when it builds the net. A
+filler with the same values each time (constant, bilinear) is as good as stored weights, if the net states it.
 """
 
 from __future__ import annotations

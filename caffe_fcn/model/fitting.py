@@ -1,7 +1,7 @@
-"""The blobs of a weight file held against the layers of a net, as Caffe does it when it loads weights.
+"""Compares the blobs of a weight file with the layers of a net, by the rules of Caffe when it loads weights.
 
-The one idea: Caffe refuses a layer whose blobs are not of the number and the shapes that the net gives it, and so does
-this. A count of values is not enough: 288×6 is not 6×288.
+A layer is refused if the number or the shapes of its blobs differ from those of the net. Equal counts of values are
+not enough: 288×6 is not 6×288.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Weights of a fully connected layer put into another order, in memory that does not grow with them.
+"""Reorders the weights of a fully connected layer, in memory that does not grow with them.
 
-The one idea: the wanted matrix is made a panel of rows at a time. Rows that are columns in the file are
-fetched piece by piece with positioned reads, which costs little while the file is in the page cache.
+The new matrix is made one panel of rows at a time. Rows that are columns in the file are read in pieces with
+positioned reads, which is fast while the file is in the page cache.
 """
 
 from __future__ import annotations

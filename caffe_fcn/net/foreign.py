@@ -1,7 +1,7 @@
-"""The fields of a net that BVLC Caffe does not know: which layer has them, and what they do to shapes and answers.
+"""Finds the fields of a net that are unknown to BVLC Caffe: their layers, and their effect on shapes and answers.
 
-The one idea: a field is judged by its name and its place, whether our schema has it or not. What it does is data, and
-each command decides by that; words are made of it here.
+A field is judged by its name and its place, whether the schema has it or not. Its effect is data, and each command
+decides by that. The messages are made here.
 """
 
 from __future__ import annotations

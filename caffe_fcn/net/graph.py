@@ -1,7 +1,7 @@
-"""The net as Caffe would build it for one phase, stage and level.
+"""Builds the graph of a net for one phase, stage and level, as Caffe would build it.
 
-The one idea: a blob is a name *and a version*. A layer that works in place makes the next version of
-its bottom, so every blob has exactly one producer and the graph has no loops, in file order.
+A blob is a name and a version. A layer that works in place makes the next version of its bottom, so every blob has
+exactly one producer and the graph has no loops, in file order.
 """
 
 from __future__ import annotations

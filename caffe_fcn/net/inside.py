@@ -1,10 +1,10 @@
-"""The net inside a caffemodel, as text: the file holds numbers, and which fields they stand for is the fork's word.
+"""Reads the net inside a caffemodel as text. The file holds field numbers; which fields they are depends on the
+fork of Caffe that wrote it.
 
-The one idea: one Caffe wrote the file, so it is read by the layouts of all that are known, and those that cannot have
-written it go: they lack a field that is there, or read one as what it cannot be. A layer whose type is named like a
-field of a fork (Permute, permute_param) has that field. If those that are left agree, their reading is the net's. A
-field that they read differently, or that none can read, is left out and told; what needs its layer refuses that by
-name.
+One Caffe wrote the file, so the schemas of all known forks read it. Those that cannot have written it are excluded:
+they lack a field of the file, or cannot read its bytes. A layer whose type is named like a field of a fork (Permute,
+permute_param) has that field. If the remaining readings agree, they are the net. A field that they read differently,
+or that none can read, is left out with a note; whatever needs its layer refuses that layer by name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which sizes of images a net takes, where it does not take all of them.
+"""Finds the image sizes that a net accepts, where it does not accept all of them.
 
-The one idea: sizes are tried. A net that joins maps of several strides, as a decoder does, takes sizes in steps; the
-steps are seen in the next sizes that fit, and no rule about layers has to be known.
+Sizes are tried. A net that joins maps of several strides, such as a decoder, accepts sizes in steps. The steps follow
+from the next sizes that fit, so no rule about layer types is needed.
 """
 
 from __future__ import annotations

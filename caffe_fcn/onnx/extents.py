@@ -1,8 +1,8 @@
-"""Extents of values, known now or only when the net runs, and the reshapes that need them.
+"""Handles extents that are known now or only when the net runs, and the reshapes that need them.
 
-The one idea: a wanted shape is a list of numbers and of `Extent`s, and as much of it as possible becomes a
-constant: ONNX's Reshape copies an extent that stays in its place and works out one more by itself. Only
-what is left is read from the values when the net runs.
+A wanted shape is a list of numbers and `Extent`s. As much of it as possible becomes a constant: the ONNX operator
+Reshape copies an extent that keeps its axis and computes one more itself. Only the others are read from values when
+the net runs.
 """
 
 from __future__ import annotations

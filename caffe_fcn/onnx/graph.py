@@ -1,8 +1,7 @@
-"""An ONNX graph while it is built: nodes, constants, and weights that stay on disk.
+"""Builds an ONNX graph: nodes, constants, and weights that stay on disk.
 
-The one idea: a weight is never an array here. It is a record of where its values lie in the weight file,
-so a graph is small whatever the model, and whoever writes it copies the values straight to their place.
-Nothing in this module needs the onnx package.
+A weight is never an array here. It is a record of the place of its values in the weight file, so a graph is small for
+any model, and a writer copies the values directly to their place. This module does not need the onnx package.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Which axes of the inputs may differ from run to run: the batch, and the size of the images.
+"""Determines which axes of the inputs may differ between runs: the batch, and the size of the images.
 
-The one idea: nothing is deduced, sizes are tried. An axis is free if the shapes of the whole net can be
-inferred with it longer, and no parameter blob would need another shape. An extent that came out the same
-at every size tried is fixed; an extent that did not is None, to whoever lowers a layer. An axis that was as long as
-the batch at every size tried holds the items of the batch.
+Sizes are tried. An axis is free if the shapes of the whole net can be inferred with a longer one and no parameter blob
+would need another shape. An extent that is the same at every size tried is fixed; any other is None for the lowering
+of a layer. An axis that is as long as the batch at every size tried is the batch axis.
 """
 
 from __future__ import annotations

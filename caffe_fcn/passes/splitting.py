@@ -1,7 +1,7 @@
-"""BatchNorm layers as forks of Caffe have them, as layers of BVLC Caffe: a BatchNorm, a Scale, and a ReLU where the
+"""Splits the BatchNorm layers of forks into layers of BVLC Caffe: a BatchNorm, a Scale, and a ReLU where the
 fork's layer has one.
 
-The one idea: the layers behind the BatchNorm work in place on its top, so that no other layer has to change. Which blob
+The layers behind the BatchNorm work in place on its top, so that no other layer has to change. Which blob
 goes where is decided by layer name, for the text and for the weights alike.
 """
 

@@ -1,6 +1,6 @@
 """Files of any age in the current format, as Caffe's own upgrade tools make them: one net, two documents.
 
-The one idea: what a net's upgrade is, `net.upgrade` decides; here it becomes edits, of a text or of weights,
+What a net's upgrade is, `net.upgrade` decides; here it becomes edits, of a text or of weights,
 so that comments stay and values are copied without being looked at.
 """
 

@@ -1,7 +1,7 @@
-"""A net with its weights, and with what its user has to know of it, as an ONNX file.
+"""Exports a net with its weights, and with the data that a user needs to run it, as an ONNX file.
 
-The one idea: an .onnx file stands alone. What Caffe's users keep beside a net, the mean, the scale, the names of
-classes, goes into it where it can, and what cannot is told, never dropped without a word.
+An .onnx file is self-contained. What users of Caffe keep beside a net (mean, scale, class names) goes into it where
+possible; the rest is reported in a note.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The names of classes, from a file with one a line, such as synset.txt; and classes by name or number.
+"""Reads class names from a file with one name in each line, such as synset.txt, and finds classes by name or
+number.
 
-The one idea: a class is its number. It always has one, and what is given by name is looked up once, at the beginning.
+A class is identified by its number. A name is looked up once, at the beginning.
 """
 
 from __future__ import annotations

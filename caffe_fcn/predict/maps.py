@@ -1,7 +1,7 @@
-"""Dense maps, written a block at a time and read by bands of rows; large ones lie in a file.
+"""Stores dense maps: written one block at a time and read in bands of rows; large ones are in a file.
 
-The one idea: a mapped file counts as memory for as long as it is mapped. So it is mapped for one block, or one band,
-and let go; and its room on the disk is taken before, because a full disk under a mapping kills the process.
+A mapped file counts as memory while it is mapped. So it is mapped for one block or band and then released. Its space
+on the disk is allocated before, because a full disk under a mapping kills the process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The mean of a net's pictures: numbers, or an image of them in a file, held against the net and what it is fed.
+"""Reads the mean of the pictures of a net: numbers, or an image in a file, and checks it against the net and its
+input.
 
-The one idea: an image of a mean belongs to pixels. It is subtracted where its pixels are those of the picture, and an
-array whose axes say otherwise is refused, with what to do about it.
+A mean image belongs to pixels. It is subtracted where its pixels correspond to those of the picture. An array with
+other axes is refused, with the next step.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What comes out of a net: each blob that is looked at, and whether its numbers are scores of classes.
+"""Describes the outputs of a net: each chosen blob, and whether its values are scores of classes.
 
-The one idea: a number is called the score of a class only where the net shows that it is one, or its user says so by
-giving names. Everything else is told as what it is: numbers, of a shape.
+Values count as scores of classes only where the net shows it, or where the user gives names: a Softmax or a Sigmoid
+made them, or only such a layer, a loss or a measure reads them. Everything else is reported as numbers with a shape.
 """
 
 from __future__ import annotations

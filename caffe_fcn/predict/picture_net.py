@@ -1,7 +1,7 @@
-"""A net that is loaded to look at pictures: what it is fed, what comes out, and at which sizes.
+"""A net loaded for pictures: its input, its outputs, and the sizes that it accepts.
 
-The one idea: what a picture's size does to a net is asked of shape inference, one axis at a time, before
-anything runs. So the size of a map is known for pictures that no engine could take in one piece.
+Shape inference computes the effect of the size of a picture, one axis at a time, before anything runs. So the size of
+a map is known even for pictures that no engine could process in one piece.
 """
 
 from __future__ import annotations

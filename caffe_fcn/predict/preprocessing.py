@@ -1,7 +1,7 @@
-"""What a net is fed, made of pixels: the steps that its training took, and nothing else.
+"""Makes the input of a net from pixels, with the preprocessing of its training.
 
-The one idea: the order is that of Caffe's `transform_param`. Pixels of 0..255, blue before green before red, minus
-the mean, times the scale. Nets trained on values of 0..1 have 1/255 for a scale, and no other option is needed.
+The order of the steps is that of Caffe's `transform_param`: pixels of 0..255, blue before green before red, minus the
+mean, times the scale. Nets trained on values of 0..1 have the scale 1/255; no other option is needed.
 """
 
 from __future__ import annotations

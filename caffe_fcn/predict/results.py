@@ -1,7 +1,6 @@
-"""What a net made of a picture, as the files that are asked for: the maps in numpy's formats, and drawn.
+"""Writes the results for a picture to the requested files: maps in numpy formats, and drawings.
 
-The one idea: an array goes to its file a piece at a time, whether the file is a pipe, a member of an archive or a
-.npy in which the map was made in the first place.
+An array is written piece by piece, to a pipe, into a member of an archive, or as the .npy in which the map was made.
 """
 
 from __future__ import annotations

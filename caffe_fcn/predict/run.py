@@ -1,7 +1,7 @@
-"""A net looks at a picture: what there is to do is planned from sizes alone, and then done, tile by tile.
+"""Runs a net on a picture: plans the work from sizes alone, then does it tile by tile.
 
-The one idea: a blob that is looked at is a map of the picture, which is made and kept piece by piece, so that neither
-pictures nor maps have to be in memory; or else one array for the whole picture, in Caffe's shape.
+A chosen blob is either a map of the picture, which is made and stored piece by piece, so that neither pictures nor
+maps need to be in memory; or one array for the whole picture, in Caffe's shape.
 """
 
 from __future__ import annotations

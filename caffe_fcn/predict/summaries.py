@@ -1,6 +1,6 @@
-"""What is told of answers: the best classes, where they are, and numbers taken together.
+"""Summarizes answers: the best classes, their positions, and statistics of numbers.
 
-The one idea: all of it is gathered by bands of the rows of a map, which may be larger than memory.
+Everything is collected in bands of rows of a map, because a map may be larger than memory.
 """
 
 from __future__ import annotations

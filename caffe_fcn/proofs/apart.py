@@ -1,8 +1,8 @@
-"""BatchNorm layers of forks taken apart: the two layers of BVLC Caffe, or three, that do the same.
+"""Divides BatchNorm layers of forks into the two or three layers of BVLC Caffe that compute the same.
 
-The one idea: where one net has a scale in its BatchNorm and the other a Scale behind it, both are brought to the second
-form before anything is compared. Then every proof compares statistics with statistics and scales with scales, and
-nothing of how a BatchNorm is split by `upgrade` is used.
+If one net has a scale in its BatchNorm and the other a Scale after it, both are brought to the second form before the
+comparison. Then each proof compares statistics with statistics and scales with scales. The way in which `upgrade`
+splits a BatchNorm is not used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""In which order a converted layer has to hold the columns of the original's weight matrix.
+"""Determines the order in which a converted layer must hold the columns of the original weight matrix.
 
-The one idea: follow the values. Each value of the map that both nets share gets a number, the numbers go the
-way that the values go, through flattenings, permutations and joins, in each net by itself, and come out at the
-layer's input in the order in which it reads them. Nothing of how the twin was made is used.
+The values are traced. Each value of the map that both nets share gets a number. The numbers pass through flattenings,
+permutations and joins of each net, and arrive at the input of the layer in the order in which it reads them. How the
+net was converted is not used.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The third proof: on a larger input each cell of the twin's map is the original's answer on the window there.
+"""The third proof: on a larger input each cell of the new map is the answer of the original on the window there.
 
-The one idea: geometry says beforehand where that can be so. Where it is exact, the original runs on the crops of
-the picture, and only rounding is allowed. Where a layer pads or has partial windows, a crop has borders that the
-whole picture has not, and answers differ by nature; that difference is measured. What must not differ even then
-is the twin from the original's last layers, run on the windows of the maps of the whole picture.
+The geometry shows where that must hold. Where a map is exact, the original runs on the crops of the picture, and only
+rounding is allowed. Where a layer pads or has partial windows, a crop has borders that the whole picture does not
+have, so the answers differ; that difference is measured. The converted net must then still agree with the last layers
+of the original, run on the windows of the maps of the whole picture.
 """
 
 from __future__ import annotations

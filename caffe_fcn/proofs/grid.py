@@ -1,7 +1,7 @@
-"""Where the windows lie on a larger input: how far one is from the next, and which of them are looked at.
+"""Places windows on a larger input: the distance between them, and which of them are compared.
 
-The one idea: shifted by a common multiple of all steps, a picture gives the same maps, shifted. So a window is
-the nominal input, and windows are that far from each other, however the cells of the single outputs lie.
+Shifted by a common multiple of all steps, a picture gives the same maps, shifted. So a window has the size of the
+nominal input, and windows are that far apart, whatever the positions of the cells of single outputs.
 """
 
 from __future__ import annotations

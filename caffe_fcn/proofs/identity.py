@@ -1,8 +1,8 @@
-"""Which blobs of two nets have the same values whatever is fed, without anything being run.
+"""Finds blobs of two nets that have the same values for any input, without running the nets.
 
-The one idea: a blob is known by its producer: the layer's type, its fields, its parameter blobs, and the blobs that it
-reads, down to the inputs. What is equal in all of that is equal in value, whatever the layer computes; so nets that
-no engine runs are covered as well. Unlike in the pairing, nothing is passed over but layers that do nothing.
+A blob is identified by its producer: the type of the layer, its fields, its parameter blobs and the blobs that it
+reads, down to the inputs. If all of that is equal, the values are equal, so nets that no engine can run are covered
+too. Unlike in the pairing, only layers that do nothing are skipped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Nets run on many items, one net after the other, whatever batch they take.
+"""Runs nets on many items, one net after the other, whatever their batch size.
 
-The one idea: who compares wants the answer to each item; what is loaded meanwhile, and how many go in at once, is not
-their affair. One net is loaded at a time, so that memory holds the weights once.
+A caller gets the answer to each item. Which net is loaded, and how many items are fed at once, is decided here. One
+net is loaded at a time, so memory holds the weights once.
 """
 
 from __future__ import annotations

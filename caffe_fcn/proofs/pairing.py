@@ -1,10 +1,9 @@
-"""Which layer of the twin stands for which of the original, whatever they are called.
+"""Pairs the layers of the converted net with those of the original, independent of their names.
 
-The one idea: a layer is what it computes, and from what. Both nets are numbered in the same way, from their
-inputs on: two layers have one number if they are of one kind and read blobs of the same numbers. An
-InnerProduct and a Convolution are of one kind, and a layer that only rearranges its blob, or does nothing to it,
-passes its number on.
-Layers that nothing tells apart go by their order in the file.
+A layer is identified by what it computes and from which blobs. Both nets are numbered in the same way, beginning at
+the inputs: two layers have the same number if they are of the same kind and read blobs with the same numbers. An
+InnerProduct and a Convolution are of the same kind. A layer that only rearranges its blob, or does nothing, passes its
+number on. Layers that cannot be distinguished are paired by their order in the file.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A net cut in two where its maps end: the first layers, which look at a picture of any size, and the last ones,
-which judge a map of one size.
+"""Divides a net where its maps end: into the first layers, which accept a picture of any size, and the last layers,
+which read a map of one size.
 
-The one idea: padding and partial windows are the business of the first layers, and there the twin does what the
-original does. So the first layers of the original, on the whole larger picture, and behind them its last layers on
-every window of the maps, are what the twin has to be, with borders and all.
+Only the first layers have padding and partial windows, and there the converted net does the same as the original. So
+the expected result is: the first layers of the original on the whole larger picture, followed by its last layers on
+every window of the maps, borders included.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The parts of two nets that differ, as nets of their own.
+"""Takes the parts of two nets that differ as nets of their own.
 
-The one idea: where a layer cannot be run, nothing has to be run up to the last blobs that are the same in both nets,
-made by the same layers with the same parameter blobs. Whatever such blobs hold, what is made of them must agree.
-Where cells lie on the input and how exact they are is still told of the whole net.
+Where a layer cannot be run, nothing needs to be run up to the last blobs that are the same in both nets, made by the
+same layers with the same parameter blobs. For any values of these blobs, the results must agree. The positions and the
+exactness of cells are still those of the whole net.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How far two nets may be apart that compute the same: what rounding does to their answers, and not more.
+"""Measures how much rounding changes the answers of a net: the difference allowed between two equivalent nets.
 
-The one idea: let the original do it once more, with errors so much larger that they can be measured. Single
+The original runs once more, with rounding errors that are large enough to be measured. Single
 precision rounds every result to 24 bits. In the *coarse* net each blob is rounded to 24 - s bits, by layers of Caffe's
 own, so that every engine runs it: with c = (2^s + 1)·x, the value c - (c - x) is x in 24 - s bits (Veltkamp's
 splitting). Two places are rounded in each layer:

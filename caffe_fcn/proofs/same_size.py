@@ -1,7 +1,7 @@
-"""The second proof: at the nominal input the twin gives the original's answers.
+"""The second proof: at the nominal input the converted net gives the answers of the original.
 
-The one idea: inputs at random, of two sizes of values, reach every weight of a net; what rounding does to the
-answers is measured, and nothing more is allowed.
+Random inputs with values of two sizes reach every weight of a net. The allowed difference is the measured effect of
+rounding.
 """
 
 from __future__ import annotations

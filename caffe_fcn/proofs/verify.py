@@ -1,9 +1,9 @@
-"""A net that passes have made of another one proven to be its twin.
+"""Proves that a rewritten net is equivalent to its original.
 
-Three proofs, of which each sees what the others cannot. The weights are the original's (but the text might wire them
-otherwise); at the nominal size the answers are (but a larger input might be seen in other windows); and on a larger
-input every window gets the original's answer. Which claim is proven follows from the two nets: the same bits, or, where
-the twin is folded, the same function within rounding.
+Three proofs cover different faults. The weights may be right but connected wrongly; the answers may agree at the
+nominal size but not on a larger input; so the weights, the answers at the nominal size and the answers for windows of
+a larger input are compared. Which claim is proven follows from the two nets: the same bits or, if the net is folded,
+the same function within rounding.
 """
 
 from __future__ import annotations

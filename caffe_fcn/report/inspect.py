@@ -1,7 +1,7 @@
-"""What there is to know of a net and its weights without running it, gathered as data.
+"""Collects what is known about a net and its weights without running it.
 
-The one idea: everything is looked up once, for one phase, and kept as records that know nothing of how they are
-shown; a table, a JSON document and a CSV file say the same. What cannot be known is None, and a note says why.
+Everything is computed once, for one phase, and kept in records that do not depend on the output format; the table, the
+JSON document and the CSV file show the same values. An unknown value is None, with a note that gives the reason.
 """
 
 from __future__ import annotations

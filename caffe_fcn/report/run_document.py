@@ -1,7 +1,7 @@
-"""What a net made of pictures, for programs: JSON as docs/schema/run.json describes it, a piece at a time.
+"""Writes the results of `run` as JSON (docs/schema/run.json), piece by piece.
 
-The one idea: a map may have millions of cells, so the document is never there as a whole. Objects are left open, and
-their last array follows, a line for each cell.
+A map may have millions of cells, so the whole document is never in memory. Objects stay open while their last array is
+written, one cell in each line.
 """
 
 from __future__ import annotations

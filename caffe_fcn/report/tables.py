@@ -1,8 +1,8 @@
-"""Tables for a terminal of any width, and for a pipe.
+"""Formats tables for terminals of any width and for pipes.
 
-The one idea: a number is never cut, nor a word. A table too wide for its place first folds the columns that bear it,
-then leaves some out, then folds the texts of the rest, then leaves out more, and says below what is left out; what is
-still too wide stays so.
+Numbers and words are never cut. A table that is too wide first folds the columns that allow it, then leaves some out,
+then folds the text of the others, then leaves out more, and names the columns that are left out. What is still too
+wide stays so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The gradients of a net's parameters, one function a layer type: what `forward` made, walked back.
 
-The one idea: a gradient is a function of the layer, its bottom, its top and the gradient of its top. All
+A gradient is a function of the layer, its bottom, its top and the gradient of its top. All
 blobs of the forward pass are kept, so nothing else needs to be remembered.
 """
 

@@ -1,6 +1,6 @@
 """Runs a net on numpy arrays, one function a layer type, as many types as the digits need.
 
-The one idea: the net is what its prototxt says. Sizes come from the shape rules of caffe_fcn, layers run in
+The net is what its prototxt says. Sizes come from the shape rules of caffe_fcn, layers run in
 file order, and a converted net runs on a picture of any size with the same functions.
 """
 

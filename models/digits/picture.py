@@ -1,6 +1,6 @@
 """The scattered picture: a dozen and more digits of the held-out part on a noisy ground, and the truth about it.
 
-The one idea: the truth is drawn first, as a list of digits and boxes, and both files follow from it. A dense
+The truth is drawn first, as a list of digits and boxes, and both files follow from it. A dense
 map is judged by the same list: the cell nearest to a digit names it, cells far from all say background.
 
     python models/digits/picture.py --output DIR [--seed N]

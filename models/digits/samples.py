@@ -1,6 +1,6 @@
 """The handwritten digits, which of them are held out, and the windows that a net is trained on.
 
-The one idea: a window is what stands at its middle. A digit there makes it that digit; a digit further off,
+A window is what stands at its middle. A digit there makes it that digit; a digit further off,
 halves of two, or nothing but ground make it background, so that between digits a map stays dark. On the way
 from the one to the other it is a share of both, and never another digit.
 """

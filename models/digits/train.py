@@ -1,6 +1,6 @@
 """Trains the digits net, writes its caffemodel, and measures what the shipped one can do.
 
-The one idea: the prototxt is the only description of the net. Layers and sizes are read from it, trained by
+The prototxt is the only description of the net. Layers and sizes are read from it, trained by
 `forward` and `backward`, and written back as the message that was read, with blobs: a caffemodel.
 
     python models/digits/train.py                      # train, about three minutes; writes to build/digits

@@ -1,6 +1,6 @@
 """A net in the making: each layer that is added is run at once, so that shapes are those of real values.
 
-The one idea: the generator never works out a shape. It asks numpy for the layer's answer at the nominal size, and a
+The generator never works out a shape. It asks numpy for the layer's answer at the nominal size, and a
 layer that Caffe would refuse, or that makes no numbers, raises `ImpossibleError` and leaves the draft as it was.
 """
 

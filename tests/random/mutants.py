@@ -1,6 +1,6 @@
 """Twins with something wrong: a weight, a field, a wire or a name is another one.
 
-The one idea: each mutant must fail `verify`, unless numpy shows that it changes no answer. That is looked at on several
+Each mutant must fail `verify`, unless numpy shows that it changes no answer. That is looked at on several
 inputs, at the nominal size and on a larger one, since a field may matter at one of them only.
 """
 

@@ -1,6 +1,6 @@
 """A whole net in numpy: the layers of one phase, one after the other.
 
-The one idea: how far rounding may carry an answer is measured and not estimated. A second run multiplies all values by
+How far rounding may carry an answer is measured and not estimated. A second run multiplies all values by
 1 plus noise of a few units in the last place of single precision; an engine that computes the same net differs from
 the clean run about as much as that run does.
 """

@@ -1,6 +1,6 @@
 """What a net says of each window of a larger input: the truth that a dense map is held against.
 
-The one idea: the layers before the first one that the conversion changed see the whole input, as in the converted net;
+The layers before the first one that the conversion changed see the whole input, as in the converted net;
 all that follows is run for each window by itself, on the windows of the maps. Where nothing pads, that is the whole net
 on crops of the input.
 """

@@ -1,7 +1,7 @@
-"""Shape inference: walks a graph in file order and asks the rule of each layer.
+"""Infers the shapes of a net: walks the graph in file order and applies the rule of each layer.
 
-The one idea: not knowing is a value. An `Unknown` travels from the layer where the knowledge ends to
-everything that depends on it, so whoever needs a shape in the end can name the cause and the cure.
+A shape that cannot be inferred is a value, `Unknown`. It passes from the layer where it arises to everything that
+depends on it, so a caller can name the cause and the next step.
 """
 
 from __future__ import annotations

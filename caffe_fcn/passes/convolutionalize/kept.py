@@ -1,7 +1,7 @@
-"""What a conversion must not change: the parameters of every layer that is kept, and the outputs of the net.
+"""Checks what a conversion must not change: the parameters of kept layers, and the outputs of the net.
 
-The one idea: this check knows nothing of why a layer was changed. It compares the shapes that were inferred for the
-twin with those of the original, so that an error in the decisions cannot reach a file.
+The check does not use the reasons for a change. It compares the shapes inferred for the new net with those of the
+original, so an error in the decisions cannot reach a file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Colours that stand for numbers and for classes, chosen so that colour-blind people tell them apart.
+"""Chooses colours for numbers and for classes that colour-blind people can distinguish.
 
-The one idea: lightness says it, and hue only says it again. A higher number is a lighter colour, all the way; classes
-have the seven hues of Okabe and Ito, and once these are used up, the same lighter and then darker.
+Lightness carries the information; hue only repeats it. A higher number is a lighter colour. Classes have the seven
+hues of Okabe and Ito, then the same ones lighter and darker.
 """
 
 from __future__ import annotations

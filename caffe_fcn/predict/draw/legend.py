@@ -1,7 +1,7 @@
-"""What the colours of a drawn map mean: a panel that goes beneath it, made of strips of one width.
+"""Draws the legend below a map: strips of one width that explain its colours.
 
-The one idea: a colour is shown as it looks in the drawing, laid over dark and over bright; and text that is too long
-for its place is cut short, never clipped.
+A colour is shown as it looks in the drawing, over dark and over bright. Text that is too long is shortened with an
+ellipsis, not clipped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Dense maps as pictures: the answers laid over what was looked at, each where it stands, with a legend beneath.
+"""Draws dense maps: the answers over the picture, each at its position, with a legend below.
 
-The one idea: a cell is drawn around the middle of its window, half a stride to every side, and nowhere else; where
-windows overlap, a pixel shows the cell whose middle is nearest. So a map is not stretched over the picture, and what
-is the middle of nothing is bare.
+A cell is drawn around the middle of its window, half a stride to every side. Where windows overlap, a pixel shows the
+cell with the nearest middle. So a map is not stretched over the picture, and places without a cell stay bare.
 """
 
 from __future__ import annotations

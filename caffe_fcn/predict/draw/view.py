@@ -1,7 +1,7 @@
-"""What of a picture and of a map is drawn: the view, of a few thousand pixels at most, however large the two are.
+"""Selects the part of a picture and of a map that is drawn, at most a few thousand pixels, however large both are.
 
-The one idea: a pixel that is drawn stands for a span of pixels of the picture along each axis, and so for the cells
-whose middles are nearest to the ends of this span, and those in between. All reading is by bands of rows.
+A drawn pixel stands for a span of pixels of the picture along each axis, and for the cells from the one nearest to the
+beginning of the span to the one nearest to its end. Everything is read in bands of rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pictures, read a piece at a time.
+"""Reads pictures, one piece at a time.
 
-The one idea: a picture gives any box of its pixels as H×W×C in RGB or grey, as the net takes them, and makes no array
-of more than it is asked for. A .npy and an uncompressed TIFF are read where they lie; what has to be decoded, pillow
-holds once, in the few bytes a pixel that the file has.
+A picture returns any box of its pixels as H×W×C in RGB or grey, as the net needs, and makes no larger array. A .npy
+and an uncompressed TIFF are read in place; pillow decodes other files once and holds them in the bytes per pixel of
+the file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Pixels that lie in a file as plain values, a .npy or an uncompressed TIFF, so that any part is read where it lies.
+"""Reads pixels that are stored as plain values, in a .npy or an uncompressed TIFF, so that any part is read in
+place.
 
-The one idea: the file is read by rows and not mapped. A mapping counts as memory once it is touched, and a file that is
-cut short under a mapping kills the process.
+The file is read by rows and not mapped. A mapping counts as memory once it is used, and truncating a mapped file kills
+the process.
 """
 
 from __future__ import annotations
