@@ -49,9 +49,7 @@ def folded(model: Model, original: Side, twin: Side) -> Side | None:
 
 def _fold(model: Model, original: Side, twin: Side) -> Result | None:
     """MODEL, which is ORIGINAL, folded; None where TWIN does not lack what folds, or where nothing of it folds."""
-    apart, other = alike(original, twin)
-    phases = apart.graphs.keys() & other.graphs.keys()
-    if all(_many(apart.graphs[phase]) <= _many(other.graphs[phase]) for phase in phases):
+    if not lacks_layers(original, twin):
         return None
     try:
         made = _folded(model, twin)
@@ -63,6 +61,13 @@ def _fold(model: Model, original: Side, twin: Side) -> Result | None:
 def _sums(graph: Graph) -> int:
     """How many layers of GRAPH join blobs value by value."""
     return sum(node.type == "Eltwise" for node in graph.nodes)
+
+
+def lacks_layers(original: Side, twin: Side) -> bool:
+    """Whether TWIN has fewer layers that may scale and shift than ORIGINAL."""
+    apart, other = alike(original, twin)
+    phases = apart.graphs.keys() & other.graphs.keys()
+    return any(_many(apart.graphs[phase]) > _many(other.graphs[phase]) for phase in phases)
 
 
 def _many(graph: Graph) -> int:

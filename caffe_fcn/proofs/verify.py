@@ -29,7 +29,7 @@ from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.proofs.apart import alike
 from caffe_fcn.proofs.applicability import inapplicable
 from caffe_fcn.proofs.dense import prove_dense
-from caffe_fcn.proofs.folding import folded, of_the_original
+from caffe_fcn.proofs.folding import folded, lacks_layers, of_the_original
 from caffe_fcn.proofs.identity import Stored
 from caffe_fcn.proofs.items import Runner, answers_items
 from caffe_fcn.proofs.layers import compare_layers
@@ -41,7 +41,7 @@ from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
 from caffe_fcn.proofs.same_size import draw, prove_same_size
 from caffe_fcn.proofs.scene import SceneSettings
 from caffe_fcn.proofs.weights import Side, prove_weights, tensors_of
-from caffe_fcn.wording import Option, advise
+from caffe_fcn.wording import Option, advise, option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
@@ -128,6 +128,11 @@ class _Work:
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
+            if len(before.graphs) > 1 and lacks_layers(self.original, self.twin):
+                self.notes[
+                    "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "
+                    f"compare it with {option('phase', 'test')}"
+                ] = None
         refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"

@@ -14,6 +14,7 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import open_model
 from caffe_fcn.model.passing import Claim
 from caffe_fcn.model.writing import write_model
+from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.changes import FoldedBias
@@ -113,6 +114,20 @@ def test_weights_for_each_place_of_a_batch(tmp_path: Path) -> None:
     found = case("scale_two_bottoms", tmp_path, folded).verify()
     assert found.same_size is not None and found.same_size.status is HOLDS
     assert all(each.difference is not None and each.difference.allowed < 1e-3 for each in found.same_size.outputs)
+
+
+def test_a_net_of_several_phases_is_compared_in_one(tmp_path: Path) -> None:
+    """In which it was folded; where the phase is left open, that is told."""
+    folder = GOLDEN / "folds" / "conv_bn_scale_tops"
+    text = (folder / "net.prototxt").read_text()
+    text += layer("extra", "Dropout", "data", params="include { phase: TRAIN }")
+    text += layer("silence", "Silence", "extra", "", "include { phase: TRAIN }")
+    (tmp_path / "net.prototxt").write_text(text)
+    pair = case("conv_bn_scale_tops", tmp_path, folded)
+    pair.net = tmp_path / "net.prototxt"
+    assert pair.verify(selection=Selection(phase="TEST")).holds
+    found = pair.verify()
+    assert not found.holds and found.notes[-1].endswith("compare it with phase='test'")
 
 
 # ---- What rounding explains ----
