@@ -218,7 +218,7 @@ class Net:
         labels: str | os.PathLike[str] | None = ExportOptions.labels,
         force: bool = WriteOptions.force,
     ) -> Export:
-        """Write the net to OUTPUT as ONNX, for runtimes of today.
+        """Export the net to OUTPUT as ONNX.
 
         Blobs keep their names. The batch is free where every output keeps its items apart, and so is the size H×W of
         the input where the net takes any. Losses are left out, and data layers become inputs. The mean, the scale, the

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def check(
     files: tuple[str, ...], selection: Selection, fork: str | None, strict: bool, as_json: bool, verbose: bool
 ) -> int:
-    """Tell what is wrong with prototxt files, nets of any age and solvers, and with the nets inside caffemodels.
+    """Check prototxt files (nets of any format, and solvers) and the nets inside caffemodels.
 
-    Each finding is a line on stderr, FILE:LINE:COLUMN: and what it is, as compilers print it; that of a caffemodel
-    names the layer instead. An error is what no Caffe could build: bad syntax, values out of range, blobs that no
-    layer makes, impossible shapes. A note is what BVLC Caffe refuses and forks may read, such as a fork's fields, or
-    what is only worth knowing. Nothing is printed where nothing is found. "-" is standard input.
+    Each finding is a line on stderr, FILE:LINE:COLUMN: MESSAGE, as compilers print it; for a caffemodel it names the
+    layer instead. An error is what no Caffe can build: bad syntax, values out of range, blobs that no layer makes,
+    impossible shapes. A note is what BVLC Caffe refuses but forks may accept, such as a field of a fork, or other
+    information. Without findings nothing is printed. "-" is standard input.
 
     \b
     caffe-fcn check train_val.prototxt deploy.prototxt

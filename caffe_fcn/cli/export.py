@@ -58,12 +58,12 @@ def export(
     quiet: bool,
     **choices: Any,
 ) -> None:
-    """Write NET with its WEIGHTS as ONNX, for runtimes of today. A caffemodel alone is written with the net inside it.
+    """Export NET with its WEIGHTS to ONNX. A caffemodel alone is exported with the net inside it.
 
-    Blobs keep their names. The batch stays free where every output has an axis for its items, and the size of the
-    input where the net takes any; a converted net's do. Losses and measures are left out, and data layers become
-    inputs. The file's metadata tell what else its user needs: the mean and the scale, which are not applied, the names
-    of the classes, and where the cells of a map lie.
+    Blobs keep their names. The batch is free if every output has a batch axis, and the size of the input if the net
+    accepts any size, as a converted net does. Losses and measures are left out, and data layers become inputs. The
+    metadata of the file hold the mean and the scale, which are not applied, the names of the classes, and the
+    positions of the cells of a map.
     Models over 2 GB have their weights in a second file. "-" is standard input or output.
 
     \b

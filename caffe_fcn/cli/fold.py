@@ -32,9 +32,9 @@ def fold(
 ) -> None:
     """Fold the layers of NET (prototxt) that only scale and shift into the WEIGHTS (caffemodel or HDF5) before them.
 
-    BatchNorm, Scale, Bias and Power layers go into the Convolution, Deconvolution or InnerProduct before them;
-    Dropout and Split layers go. The new net computes the same function, within rounding, and inputs and outputs keep
-    their names. It is for inference: of a file for training, --phase test writes the TEST net alone. Without WEIGHTS
+    BatchNorm, Scale, Bias and Power layers are folded into the Convolution, Deconvolution or InnerProduct before them;
+    Dropout and Split layers are removed. The new net computes the same function, within rounding; inputs and outputs
+    keep their names. It is for inference: from a training file, --phase test writes only the TEST net. Without WEIGHTS
     only the text is written; a caffemodel alone is folded with the net inside it. "-" is standard input or output.
 
     \b

@@ -43,8 +43,8 @@ def inspect(
 ) -> None:
     """Show the net NET (prototxt) layer by layer: shapes, parameters, multiply-accumulates, memory.
 
-    With WEIGHTS (caffemodel or HDF5) it is checked that they are the net's. A caffemodel alone is shown with the net
-    inside it. Phase TEST is shown unless --phase says otherwise. "-" is standard input.
+    WEIGHTS (caffemodel or HDF5) are checked against the net. A caffemodel alone is shown with the net
+    inside it. Phase TEST is shown unless --phase is given. "-" is standard input.
 
     \b
     caffe-fcn inspect deploy.prototxt

@@ -110,8 +110,8 @@ def app() -> None:
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
 
-    @FILE stands for the words in FILE, quoted as in a shell, with # before comments; globs in it are expanded only for
-    the pictures of `run`. Write ./@NAME for a file that is called so. "-" is standard input or output.
+    @FILE is replaced by the words in FILE, quoted as in a shell, with # before comments; globs in it are expanded only
+    for the pictures of `run`. For a file named @NAME write ./@NAME. "-" is standard input or output.
 
     \b
     For completion, put one of these in the shell's start-up file:

@@ -126,15 +126,15 @@ def run(
     preparation: PreparationOptions,
     **choices: Any,
 ) -> int:
-    """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes. A caffemodel alone has its net inside it.
+    """Run NET with WEIGHTS on pictures: files, folders, or globs in quotes. A caffemodel alone has its net inside.
 
     A classifier gives the top classes of each picture. A fully convolutional net gives a map, K classes × rows ×
-    columns, whose cells are the answers for the windows of the picture; told are where each class scores highest, and
-    of how many cells it is the top one. Of numbers that are no scores of classes their range is told; --output has
-    them all. A net as trained is run without its losses, and labels are not needed.
+    columns, whose cells are the answers for the windows of the picture. The report shows where each class scores
+    highest, and how many cells have it as the top class. For values that are not scores of classes it shows their
+    range; --output writes all values. A training net is run without its losses; labels are not needed.
 
-    Pictures are fed as --mean and --scale say, or else as the net says itself. Large ones are cut into tiles, with
-    the same map. With --scales, what is drawn is the highest score of all.
+    Pictures are preprocessed with --mean and --scale, or else as the net states itself. Large pictures are cut into
+    tiles, with the same map. With --scales, drawings show the highest score of all scales.
 
     \b
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt

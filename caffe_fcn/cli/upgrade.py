@@ -57,15 +57,15 @@ def upgrade(
     fork: str | None,
     manner: WriteManner,
 ) -> None:
-    """Bring IN, a prototxt or weights of any age, into the current format, as OUT; or with -o and -w a net IN and its
-    WEIGHTS, both or neither.
+    """Rewrite IN, a prototxt or weights of any format, in the current format, as OUT. With -o and -w, rewrite a net IN
+    and its WEIGHTS together.
 
-    Nets of 2013 (V0) and 2014 (V1), blobs of four axes, values that are not packed: what Caffe's own upgrade
-    tools do, and comments stay. Weights become HDF5 where OUT ends in .h5, and a caffemodel where it does not;
-    where OUT ends in .prototxt, the net inside a caffemodel is written.
+    It upgrades nets of 2013 (V0) and 2014 (V1), blobs with four axes and values that are not packed, as Caffe's own
+    tools do, and keeps comments. Weights become HDF5 if OUT ends in .h5, else a caffemodel; if OUT ends in
+    .prototxt, the net inside a caffemodel is written.
 
-    With --for bvlc, BatchNorm layers that hold a scale and a shift, as those of NVIDIA's and Intel's forks do, become a
-    BatchNorm and a Scale, which takes the net and its weights. "-" is standard input or output.
+    With --for bvlc, BatchNorm layers with a scale and a shift, as in the forks of NVIDIA and Intel, become a BatchNorm
+    and a Scale; this needs the net and its weights. "-" is standard input or output.
 
     \b
     caffe-fcn upgrade old.prototxt new.prototxt

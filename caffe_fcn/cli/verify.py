@@ -68,21 +68,19 @@ def verify(
     quiet: bool,
     **choices: Any,
 ) -> int:
-    """Prove that FCN with FCN_WEIGHTS is what becomes of NET with WEIGHTS when it is made fully convolutional, folded,
-    or both.
+    """Prove that FCN with FCN_WEIGHTS is equivalent to NET with WEIGHTS, as `convert` and `fold` make it.
 
     \b
-    weights    every parameter blob is the original's: the same values, transposed or reordered where the
-               layer was, or within rounding those that folding makes of it; so is every field that bears on
-               what a layer computes
-    same size  at the nominal input both nets give the same answers: on random inputs, and on those given;
-               what the same layers make with the same weights is not run
-    dense      on a larger input each cell of the map is the original's answer on the window there, sampled;
-               where a layer pads or has partial windows, that is said and the difference measured, and the
-               map must be what the original's last layers make of the whole picture's maps
+    weights    every parameter blob has the values of the original, transposed or reordered where the layer
+               was, or folded, within rounding; the fields that affect the result of a layer are equal
+    same size  at the nominal input both nets give the same answers, on random and on given inputs;
+               the same layers with the same weights are not run
+    dense      on a larger input each cell of the map is the answer of the original on its window (samples);
+               where a layer pads or has partial windows, the difference is measured, and the map must equal
+               the result of the original's last layers on the maps of the whole picture
 
-    The dense proof does not apply, and says so, if the net has several inputs, if both nets take one size of input
-    alone, if nothing was converted, or if no answer is that of a window alone.
+    The dense proof does not apply if the net has several inputs, if both nets accept only one input size, if nothing
+    was converted, or if no answer depends on a window alone.
 
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
