@@ -76,7 +76,7 @@ class Folding:
                 self.steps.setdefault(self.linear(node.bottoms[0]).index, []).append(found)
             else:
                 obstacle = found
-        elif row_of(node.type).unchanging(node.layer) or self._flattens_nothing(node):
+        elif row_of(node.type).unchanging(node.layer):
             obstacle = self._needed(node)
         elif node.type in _TOLD:
             obstacle = Obstacle(Why.SCALES)
@@ -87,11 +87,6 @@ class Folding:
         else:
             self.gone[node.index] = node
             self._moved.update(dict.fromkeys(node.tops, self.held(node.bottoms[0])))
-
-    def _flattens_nothing(self, node: Node) -> bool:
-        """Whether NODE is a Flatten of a single axis, which changes nothing, whatever the input's size."""
-        read, made = (self.shapes.blobs.get(blob) for blob in (node.bottoms[0], node.tops[0]))
-        return node.type == "Flatten" and isinstance(read, tuple) and isinstance(made, tuple) and len(read) == len(made)
 
     def _needed(self, node: Node) -> Obstacle | None:
         """Why NODE, which hands its values on, has to stay."""
