@@ -139,6 +139,26 @@ def test_no_string_below_the_command_line_spells_an_option() -> None:
 # ---- Messages provoked through the library ----
 
 
+def hints(tree: ast.AST) -> Iterator[ast.expr]:
+    """What errors are given as their hints, and the parts of which hints are made."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from (each.value for each in node.keywords if each.arg == "hint")
+            if isinstance(node.func, ast.Name) and node.func.id == "advise":
+                yield from node.args
+
+
+def test_hints_hold_options_as_data() -> None:
+    """Or else they would be spelt for who makes them, and no program could take them up."""
+    spelt = []
+    for path in BELOW:
+        for hint in hints(ast.parse(path.read_text(encoding="utf-8"))):
+            calls = (each.func for each in ast.walk(hint) if isinstance(each, ast.Call))
+            if {each.id for each in calls if isinstance(each, ast.Name)} & {"option", "command"}:
+                spelt.append(f"{path.name}: {ast.unparse(hint)}")
+    assert spelt == []
+
+
 def net(*layers: str, size: int = 8) -> str:
     """The file of a net over an image, and LAYERS."""
     head = (
@@ -234,9 +254,10 @@ def test_other_messages_of_the_library_name_keywords(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("function", [lambda: _check_size("p", 3, 4, 11), lambda: check_pixels("p", (3, 4), 11)])
 @pytest.mark.parametrize(("name", "advised"), [("run", True), ("verify", False)])
 def test_a_limit_is_advised_where_it_can_be_given(function: Callable[[], None], name: str, advised: bool) -> None:
-    with as_command(options_of(app.commands[name])), pytest.raises(PictureError) as caught:
-        function()
-    assert ("--max-pixels 12" in str(caught.value)) is advised
+    with as_command(options_of(app.commands[name])):
+        with pytest.raises(PictureError) as caught:
+            function()
+        assert ("--max-pixels 12" in str(caught.value)) is advised
 
 
 def pool(name: str, bottom: str, more: str) -> str:

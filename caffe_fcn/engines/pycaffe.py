@@ -26,7 +26,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Node
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.wording import Option, advise
 
 _DIALECT = ReaderDialect(
     ("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR"))
@@ -36,6 +36,7 @@ _LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LONG = 300
 
+_INSTEAD = Option("engine", "onnxruntime")
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ ([^\]]+)\] (.*)$")
 """A line by which glog ends a program: where, and why."""
 _NO_REASON = re.compile(r"^(\s*@ |\*\*\*|\s*$|I\d{4,8} )")
@@ -143,8 +144,8 @@ class _Caffe:
         except EndedError as error:
             last = _last(error.log)
             reason = f"importing Caffe's Python module ended the process, {error.how}{last and f' ({last})'}"
-            hint = f"check that it was built for this Python and this NumPy, or use {option('engine', 'onnxruntime')}"
-            raise ExtraError(f"{reason}; {hint}") from error
+            way = advise("check that it was built for this Python and this NumPy, or use ", _INSTEAD)
+            raise ExtraError(reason, hint=way) from error
         if "failure" in reply:
             self._worker.close()
             raise ExtraError(cause(failure(reply["failure"])))
@@ -162,7 +163,7 @@ def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> Engin
     """Caffe ended itself while it did WHAT to the net in SCOPE, at the layer PLACE if that is known."""
     last = _last(error.log)
     told = f"{place}Caffe aborted while it {what}, {error.how}{last and f': {last}'}"
-    return EngineError(told, source=scope.graph.source, hint=advise("use ", Option("engine", "onnxruntime")))
+    return EngineError(told, source=scope.graph.source, hint=advise("use ", _INSTEAD))
 
 
 def _last(log: Sequence[str]) -> str:

@@ -59,20 +59,22 @@ def check_size(model: PictureNet, name: str, size: Size) -> None:
     """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
         if model.fits(size):
-            way = option("input_shape", {model.feed: (*model.fed[:2], *size)})
+            way = Option("input_shape", {model.feed: (*model.fed[:2], *size)})
             raise PictureError(
                 f"the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}; the "
                 "weights are the same for this size",
                 source=name,
-                hint=f"load the net for it with {way}",
+                expected=_pixels(model.nominal),
+                found=_pixels(size),
+                hint=advise("load the net for it with ", way),
             )
         larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
-        part = f", or crop it with {option('crop', 'center')}" if larger else ""
+        part = advise(", or crop it with ", Option("crop", "center")) if larger else ""
         raise PictureError(
             source=name,
             expected=f"{_pixels(model.nominal)}, the only size that the net accepts",
             found=_pixels(size),
-            hint=advise("resize it with ", Option("resize", model.nominal), str(part)),
+            hint=advise("resize it with ", Option("resize", model.nominal), part),
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
         raise PictureError(

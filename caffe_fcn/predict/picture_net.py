@@ -122,7 +122,7 @@ class PictureNet:
         except ShapeError as whole:
             error = whole
         near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, size)
-        cure = advise("bring the picture there with ", Option("resize")) if near else None
+        cure = advise("resize the picture with ", Option("resize")) if near else None
         told = f"a picture of {show(size)} pixels does not suit the net: {error.within(self.source)}{near}"
         return ShapeError(told, source=self.source, layer=error.layer, index=error.index, hint=cure)
 

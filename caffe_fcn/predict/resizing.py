@@ -14,7 +14,7 @@ from caffe_fcn.errors import PictureError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.images.picture import Box, HeldPicture, Picture, pillow
 from caffe_fcn.predict.options import MAX_PIXELS
-from caffe_fcn.wording import offered, option
+from caffe_fcn.wording import Option, advise, offered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,12 +47,14 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
 def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
     """Raise PictureError where a picture of SIZE, made of the one called NAME, is more than MOST pixels."""
     if size[0] * size[1] > most:
-        way = f", or give {option('max_pixels', size[0] * size[1])}" if offered("max_pixels") else ""
+        way = advise("make it smaller")
+        if offered("max_pixels"):
+            way = advise(way, ", or give ", Option("max_pixels", size[0] * size[1]))
         raise PictureError(
             source=name,
             expected=f"at most {most:,} pixels",
-            found=f"{show(size)} to make of it",
-            hint=f"make it smaller{way}",
+            found=f"{show(size)} after scaling",
+            hint=way,
         )
 
 

@@ -17,7 +17,7 @@ from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.proofs.verify import NetAndWeights, VerifySettings, verify
 from caffe_fcn.report.verify import lines, proofs, summary
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.wording import Option, advise
 
 if TYPE_CHECKING:
     from caffe_fcn.engines.protocol import Engine
@@ -48,11 +48,13 @@ class Verifier:
         if Status.FAILS in self.found.statuses.values():
             default = next(iter(ENGINES))
             ours = self.found.engine in ("", default)
-            hint = "this is a defect of caffe-fcn" if ours else f"if it fails with {option('engine', default)} too"
+            way = advise("this is a defect of caffe-fcn")
+            if not ours:
+                way = advise("if it fails with ", Option("engine", default), " too")
             raise VerificationError(
                 f"the new net is not equivalent to the original: {summary(self.found)}; nothing was written",
                 source=self._names[0],
-                hint=f"{hint}, please report it with the prototxt",
+                hint=advise(way, ", please report it with the prototxt"),
             )
         if not self.found.holds:
             raise VerificationError(

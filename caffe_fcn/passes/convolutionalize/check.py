@@ -32,7 +32,7 @@ from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.passes.convolutionalize.kept import Original, Twin, check_kept
 from caffe_fcn.passes.convolutionalize.pooling import descendants
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.wording import Hint, Option, advise
 
 _NAMED = 3
 """Layers of which one note is, that are named."""
@@ -116,13 +116,14 @@ def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
         )
 
 
-def _ways(decision: Decision) -> str:
+def _ways(decision: Decision) -> Hint:
     """What the user can do about layers that join what no longer fits, after DECISION."""
     pooled = bool(decision.of_kind("pooling"))
-    return option("skip") + (f", or its poolings with {option('global_pooling', 'keep')}" if pooled else "")
+    more = (", or its poolings with ", Option("global_pooling", "keep")) if pooled else ()
+    return advise(Option("skip"), *more)
 
 
-def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: str) -> None:
+def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: Hint) -> None:
     """Raise SurgeryError when NODE joins maps whose cells lie differently far apart on the image. WAYS ends the
     message."""
     strides = {blob: known.stride for blob in node.bottoms if (known := geometry.get(blob)) is not None}
@@ -130,7 +131,10 @@ def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: s
         paths = " and ".join(f"{blob.name!r} (stride {'×'.join(map(str, stride))})" for blob, stride in strides.items())
         raise SurgeryError(
             f"{node.name} ({node.type}) would join {paths}, which have different strides on a larger input",
-            hint=f"leave the layers before it as they are with {ways}",
+            layer=node.name,
+            layer_type=node.type,
+            index=node.index,
+            hint=advise("leave the layers before it as they are with ", ways),
         )
 
 
@@ -141,7 +145,7 @@ def _check_larger(
     geometry: Mapping[Blob, Geometry | None],
     dense: set[int],
     changed: Sequence[Node],
-    ways: str,
+    ways: Hint,
 ) -> list[str]:
     """Infer the shapes on an input larger, in every direction, by a multiple of all strides."""
     steps = {each for known in geometry.values() if known is not None for each in known.step}
@@ -165,7 +169,10 @@ def _check_larger(
         if layer is not None and id(layer) in dense and row_of(layer.type).joins:
             raise SurgeryError(
                 f"the converted net would not hold together on a larger input: {message}",
-                hint=f"leave the layers before {layer.name} as they are with {ways}",
+                layer=layer.name,
+                layer_type=layer.type,
+                index=layer.index,
+                hint=advise(f"leave the layers before {layer.name} as they are with ", ways),
             ) from error
         return [f"the converted net still takes only its nominal input size: {message}"]
     misfit = other_parameters(graph, shapes, grown)

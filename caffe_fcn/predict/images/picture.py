@@ -21,7 +21,7 @@ from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.predict.images import stored
 from caffe_fcn.predict.images.stored import StoredPixels
 from caffe_fcn.predict.options import MAX_PIXELS
-from caffe_fcn.wording import offered, option
+from caffe_fcn.wording import Option, advise, offered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,8 +134,8 @@ class HeldPicture:
 
 def _check_size(name: str, high: int, wide: int, most: int) -> None:
     if high * wide > most:
-        way = f"; accept it with {option('max_pixels', high * wide)}" if offered("max_pixels") else ""
-        raise PictureError(source=name, expected=f"at most {most:,} pixels", found=f"{show((high, wide))}{way}")
+        way = advise("accept it with ", Option("max_pixels", high * wide)) if offered("max_pixels") else None
+        raise PictureError(source=name, expected=f"at most {most:,} pixels", found=show((high, wide)), hint=way)
 
 
 # ---- Plain values in a file ----
