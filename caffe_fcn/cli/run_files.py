@@ -46,7 +46,7 @@ def _pictures(word: str) -> Iterator[str]:
 
         found = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
         if not found:
-            raise PictureError(source=word, expected="pictures", found="no file that is called so")
+            raise PictureError(source=word, expected="pictures", found="no such file")
         yield from found
     else:
         yield word

@@ -109,6 +109,12 @@ def _run_whole(session: Session, items: Items) -> dict[str, Array]:
     for place in range(items.many):
         for name, values in session.run({name: each[place] for name, each in items.values.items()}).items():
             made[name].append(_finite(name, values)[None])
+            if made[name][0].shape != made[name][-1].shape:
+                raise EngineError(
+                    place=f"output {name!r}",
+                    expected="one shape for all inputs",
+                    found=f"{_shown(made[name][0][0])} and {_shown(values)}",
+                )
     return {name: np.stack(values) for name, values in made.items()}
 
 

@@ -349,6 +349,7 @@ PRINTING = {
     "convert, weights": ["convert", "net.prototxt", "net.caffemodel", "-w", "-"],
     "convert, several": ["convert", "net.prototxt", "--out-dir", "new", "--diff"],
     "upgrade": ["upgrade", "net.caffemodel", "-"],
+    "fold": ["fold", "net.prototxt", "-o", "-"],
     "verify": ["verify", "net.prototxt", "net.caffemodel", "net.prototxt", "net.caffemodel", "--proof", "weights"],
     "export": ["export", "net.prototxt", "net.caffemodel", "-o", "-"],
     "run": ["run", "net.prototxt", "net.caffemodel", "net.png"],

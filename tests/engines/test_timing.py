@@ -77,8 +77,8 @@ def test_memory_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("timed", "use", "advice"),
     [
-        ((("onnxruntime", 1.0), ("opencv", 2.0)), "onnxruntime", "use onnxruntime, the default: no other engine"),
-        ((("onnxruntime", 1.0), ("opencv", 0.97)), "onnxruntime", "use onnxruntime, the default: no other engine"),
+        ((("onnxruntime", 1.0), ("opencv", 2.0)), "onnxruntime", "use onnxruntime, the default: no other available"),
+        ((("onnxruntime", 1.0), ("opencv", 0.97)), "onnxruntime", "use onnxruntime, the default: no other available"),
         (
             (("onnxruntime", 1.0), ("opencv", 0.8), ("openvino", 0.5)),
             "openvino",
