@@ -27,7 +27,7 @@ START = RANDOM.bit_generator.state
 
 @pytest.fixture(autouse=True)
 def _from_the_start() -> None:
-    """The same numbers for a test whichever tests ran before: some pixels lie between two bytes, and round either way."""
+    """The same numbers whichever tests ran before: some pixels lie between two bytes, and round either way."""
     RANDOM.bit_generator.state = START
 
 
