@@ -36,7 +36,7 @@ from caffe_fcn.errors import (
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
-from caffe_fcn.proofs.weights import prove_weights
+from caffe_fcn.verify.weights import prove_weights
 from tests.engines.nets import net_of, opened, weights_of
 from tests.paths import GOLDEN, ROOT
 
@@ -185,7 +185,7 @@ def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytes
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
-    monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
+    monkeypatch.setattr("caffe_fcn.verify.verify.prove_weights", failing)
     with pytest.raises(VerificationError, match="a weight went astray; nothing was written"):
         caffe_fcn.convert("net.prototxt", "net.caffemodel", "c.prototxt", "c.caffemodel", verify=True)
     assert not Path("c.prototxt").exists() and not Path("c.caffemodel").exists()

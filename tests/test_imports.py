@@ -28,12 +28,12 @@ RANKS = {
     "passes": 4,
     "onnx": 5,
     "engines": 6,
-    "proofs": 7,
+    "verify": 7,
     "predict": 7,
     "report": 8,
     "cli": 9,
 }
-"""A package may import itself and those of a lower rank; proofs and predict do not need each other."""
+"""A package may import itself and those of a lower rank; verify and predict do not need each other."""
 
 FOR_ALL = {"errors", "options", "wording"}
 """Modules beside the rooms that every room may import."""
@@ -262,11 +262,11 @@ def test_imports_are_found(source: str, found: list[tuple[str, str]]) -> None:
         ("caffe_fcn.passes.edits", "caffe_fcn.schema", True),
         ("caffe_fcn.schema", "caffe_fcn.errors", True),
         ("caffe_fcn.errors", "caffe_fcn.schema", False),
-        ("caffe_fcn.report.verify", "caffe_fcn.proofs.records", True),
-        ("caffe_fcn.proofs.verify", "caffe_fcn.report", False),
-        ("caffe_fcn.proofs.verify", "caffe_fcn.engines.nets", True),
-        ("caffe_fcn.proofs.verify", "caffe_fcn.predict.inputs", False),
-        ("caffe_fcn.predict.picture_net", "caffe_fcn.proofs.records", False),
+        ("caffe_fcn.report.verify", "caffe_fcn.verify.records", True),
+        ("caffe_fcn.verify.verify", "caffe_fcn.report", False),
+        ("caffe_fcn.verify.verify", "caffe_fcn.engines.nets", True),
+        ("caffe_fcn.verify.verify", "caffe_fcn.predict.inputs", False),
+        ("caffe_fcn.predict.picture_net", "caffe_fcn.verify.records", False),
         ("caffe_fcn.engines.temporary", "caffe_fcn.onnx.serialization", True),
         ("caffe_fcn.onnx.lowering", "caffe_fcn.engines.protocol", False),
         ("caffe_fcn.onnx.lowering", "caffe_fcn.model.filling", True),

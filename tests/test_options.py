@@ -18,8 +18,8 @@ from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
-from caffe_fcn.proofs.options import ProveOptions, VerifyOptions
 from caffe_fcn.report.options import CheckOptions, InspectOptions
+from caffe_fcn.verify.options import ProveOptions, VerifyOptions
 
 ANY_NET = (Selection, OpenOptions)
 OPTIONS: dict[str, tuple[type, ...]] = {

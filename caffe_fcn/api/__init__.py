@@ -50,7 +50,7 @@ from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
-from caffe_fcn.proofs.records import Status, Verification
+from caffe_fcn.verify.records import Status, Verification
 
 __all__ = [
     "Benchmark",

@@ -14,8 +14,8 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.engines.timing import Ready, time_engines
 from caffe_fcn.net.options import Selection
 from caffe_fcn.predict.options import PreparationOptions, RunOptions
-from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.report.benchmark import document
+from caffe_fcn.verify.verify import NetAndWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -16,8 +16,8 @@ from caffe_fcn.model.writing import beside, write_model
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.passes.conversion import plan_model, settings_of
 from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.proofs.options import ProveOptions
 from caffe_fcn.report.verifier import Verifier
+from caffe_fcn.verify.options import ProveOptions
 
 
 @checked(ConvertOptions, Selection, OpenOptions, WriteOptions, ProveOptions, EngineOptions)

@@ -11,8 +11,8 @@ from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.net.options import Selection
 from caffe_fcn.predict import export as exporting
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions
-from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.report.export import document
+from caffe_fcn.verify.verify import NetAndWeights
 
 
 @dataclass(frozen=True, repr=False)

@@ -33,12 +33,12 @@ from caffe_fcn.passes.folding import plan_model as plan_fold
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.planning import Plan
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
-from caffe_fcn.proofs.options import VerifyOptions
-from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import NetAndWeights
-from caffe_fcn.proofs.verify import verify as prove
 from caffe_fcn.report.convert import document
 from caffe_fcn.report.fold import document as fold_document
+from caffe_fcn.verify.options import VerifyOptions
+from caffe_fcn.verify.records import Verification
+from caffe_fcn.verify.verify import NetAndWeights
+from caffe_fcn.verify.verify import verify as prove
 
 if TYPE_CHECKING:
     from PIL.Image import Image

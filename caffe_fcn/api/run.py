@@ -22,7 +22,7 @@ from caffe_fcn.predict.options import PreparationOptions, RunOptions
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.results import draw_heat, draw_labels, heat_of
 from caffe_fcn.predict.summaries import best_classes, summarize
-from caffe_fcn.proofs.verify import NetAndWeights
+from caffe_fcn.verify.verify import NetAndWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image

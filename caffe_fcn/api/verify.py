@@ -8,8 +8,8 @@ from caffe_fcn.api.options import several
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.engines.registry import engine
-from caffe_fcn.proofs.options import PROOFS
-from caffe_fcn.proofs.verify import VerifySettings
+from caffe_fcn.verify.options import PROOFS
+from caffe_fcn.verify.verify import VerifySettings
 
 
 def verify_settings(

@@ -15,7 +15,7 @@ from caffe_fcn.cli.nets import is_another_net
 from caffe_fcn.cli.options import WriteManner, check_name, engine_option, file_name, option_of
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
-from caffe_fcn.proofs.options import ProveOptions
+from caffe_fcn.verify.options import ProveOptions
 from caffe_fcn.wording import offered
 
 if TYPE_CHECKING:

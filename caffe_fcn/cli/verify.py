@@ -26,11 +26,11 @@ from caffe_fcn.cli.options import (
 from caffe_fcn.cli.streams import print_json
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.predict.options import PreparationOptions
-from caffe_fcn.proofs.options import PROOFS, VerifyOptions
+from caffe_fcn.verify.options import PROOFS, VerifyOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.proofs.verify import NetAndWeights
+    from caffe_fcn.verify.verify import NetAndWeights
 
 
 @click.command(
@@ -90,9 +90,9 @@ def verify(
     from caffe_fcn.files.literals import visible
     from caffe_fcn.net.selection import known_to
     from caffe_fcn.predict.inputs import read_inputs
-    from caffe_fcn.proofs.verify import VerifySettings
-    from caffe_fcn.proofs.verify import verify as prove
     from caffe_fcn.report.verify import document, lines
+    from caffe_fcn.verify.verify import VerifySettings
+    from caffe_fcn.verify.verify import verify as prove
 
     if "" in files:
         raise click.UsageError("a file's name is empty")
@@ -124,7 +124,7 @@ def verify(
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:
     """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
-    from caffe_fcn.proofs.verify import NetAndWeights
+    from caffe_fcn.verify.verify import NetAndWeights
 
     groups = grouped(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))

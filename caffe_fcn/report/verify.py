@@ -9,7 +9,7 @@ from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.geometry import Reason, exactness_of, summed_up, words
 from caffe_fcn.net.shapes import show
-from caffe_fcn.proofs.records import (
+from caffe_fcn.verify.records import (
     Dense,
     DenseProof,
     Difference,

@@ -26,8 +26,8 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import read_net
 from caffe_fcn.predict.inputs import read_inputs
 from caffe_fcn.predict.options import PreparationOptions
-from caffe_fcn.proofs.options import PROOFS
-from caffe_fcn.proofs.weights import prove_weights
+from caffe_fcn.verify.options import PROOFS
+from caffe_fcn.verify.weights import prove_weights
 from tests.cli.conftest import LENET, CommandLine, Result
 from tests.engines.nets import net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
@@ -274,7 +274,7 @@ def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: p
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
-    monkeypatch.setattr("caffe_fcn.proofs.verify.prove_weights", failing)
+    monkeypatch.setattr("caffe_fcn.verify.verify.prove_weights", failing)
     result = cli.convert(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b", "--verify")
     assert (result.code, result.out, cli.names) == (1, b"", set())
     told = (

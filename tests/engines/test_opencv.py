@@ -15,13 +15,13 @@ from caffe_fcn.engines.opencv import OpenCv
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, OutputError, WeightsError
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import read_net
-from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report.verify import lines
+from caffe_fcn.verify.verify import VerifySettings
 from tests.engines import test_batch_norm as batch_norms
 from tests.engines.nets import add_layer, case, difference, load, net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import GOLDEN, SHARED_MODELS
-from tests.proofs import twins
+from tests.verify import twins
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'opencv-python-headless==4.*'")
 

@@ -26,7 +26,7 @@ LISTS = {
     "onnx/elementwise.py": "lowerings",
     "onnx/lowering.py": "reasons for no lowering",
     "passes/fold/affine.py": "functions for each type that the pass folds",
-    "proofs/columns.py": "functions for each type that need numpy",
+    "verify/columns.py": "functions for each type that need numpy",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from caffe_fcn.errors import ShapeError, SurgeryError
 from tests.passes.nets import conv, data, fc, kernels, layer, layers, planned
 from tests.paths import CASES
-from tests.proofs.twins import HOLDS, Pair, ends
+from tests.verify.twins import HOLDS, Pair, ends
 
 GLOBAL = "pooling_param { pool: AVE global_pooling: true }"
 

@@ -19,8 +19,8 @@ from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometr
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
-from caffe_fcn.proofs.verify import NetAndWeights
 from caffe_fcn.schema import Message
+from caffe_fcn.verify.verify import NetAndWeights
 from tests.random.basics import Array
 from tests.random.nets import RandomNet
 from tests.random.running import Answer, Weights, answers, in_phase, run

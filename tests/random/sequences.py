@@ -27,9 +27,9 @@ from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.changes import TakeUp
 from caffe_fcn.passes.upgrade import upgrade
-from caffe_fcn.proofs.records import Status, Verification
 from caffe_fcn.report.verify import summary
 from caffe_fcn.schema import Message
+from caffe_fcn.verify.records import Status, Verification
 from tests.random.basics import Array
 from tests.random.files import Files, blobs_of, verdict
 from tests.random.nets import RandomNet, random_net

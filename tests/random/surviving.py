@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from caffe_fcn.errors import CaffeFcnError
-from caffe_fcn.proofs.records import Verification
+from caffe_fcn.verify.records import Verification
 from tests.random.basics import Array
 from tests.random.files import Files, blobs_of, verdict
 from tests.random.mutants import mutants, renamed, same_answers

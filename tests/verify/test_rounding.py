@@ -12,14 +12,14 @@ import pytest
 from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.onnx.scope import choose_scope
-from caffe_fcn.proofs.items import Items, Runner
-from caffe_fcn.proofs.limits import BLUNT, FACTORS, Limits
-from caffe_fcn.proofs.rounding import GAIN, coarsened
-from caffe_fcn.proofs.terms import terms
-from caffe_fcn.proofs.verify import VerifySettings
+from caffe_fcn.verify.items import Items, Runner
+from caffe_fcn.verify.limits import BLUNT, FACTORS, Limits
+from caffe_fcn.verify.rounding import GAIN, coarsened
+from caffe_fcn.verify.terms import terms
+from caffe_fcn.verify.verify import VerifySettings
 from tests.engines.nets import load, net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
-from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, array, ends, fill, written
+from tests.verify.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, array, ends, fill, written
 
 MAGNIFIERS = {
     "a product": layer("b", "Sigmoid", "c") + layer("x", "Eltwise", "c b", params="eltwise_param { operation: PROD }"),

@@ -22,10 +22,10 @@ from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.proofs.grid import lay_out
-from caffe_fcn.proofs.outputs import ComparedOutput, Pairs
-from caffe_fcn.proofs.pairing import number_both
-from caffe_fcn.proofs.records import Exemption, Inapplicable
+from caffe_fcn.verify.grid import lay_out
+from caffe_fcn.verify.outputs import ComparedOutput, Pairs
+from caffe_fcn.verify.pairing import number_both
+from caffe_fcn.verify.records import Exemption, Inapplicable
 
 
 def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicable | None, dict[str, Inapplicable]]:

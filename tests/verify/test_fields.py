@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from caffe_fcn.proofs.fields import Fields, effective, hashable
+from caffe_fcn.verify.fields import Fields, effective, hashable
 from tests.engines.nets import net_of
 from tests.passes.nets import conv, data, fc, layer
-from tests.proofs.twins import FAILS, HOLDS, Pair, ends, written
+from tests.verify.twins import FAILS, HOLDS, Pair, ends, written
 
 
 def pair_with(one: str, tmp_path: Path) -> Pair:

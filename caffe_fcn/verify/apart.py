@@ -16,7 +16,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers.normalization import stored_eps
 from caffe_fcn.net.shapes import BatchNormBlobs, Shapes, batch_norm_blobs
-from caffe_fcn.proofs.weights import Side, tensors_of
+from caffe_fcn.verify.weights import Side, tensors_of
 
 
 class _Apart(NamedTuple):

@@ -15,13 +15,13 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
-from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import NetAndWeights, verify
+from caffe_fcn.verify.records import Verification
+from caffe_fcn.verify.verify import NetAndWeights, verify
 from tests.engines.nets import add_layer, hollow_weights
 from tests.net.test_corpus_shapes import MEASURED, needs_corpus
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CORPUS, SHARED_MODELS
-from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends
+from tests.verify.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends
 
 NETS = {
     "a type that nobody knows": data() + layer("odd", "Odd", "data", params="odd_param { odd: 1 }"),

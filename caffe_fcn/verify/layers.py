@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from caffe_fcn.net.graph import Blob
-from caffe_fcn.proofs.fields import differing
-from caffe_fcn.proofs.identity import identify
-from caffe_fcn.proofs.pairing import number_both
-from caffe_fcn.proofs.records import FieldDifference
-from caffe_fcn.proofs.weights import Side
+from caffe_fcn.verify.fields import differing
+from caffe_fcn.verify.identity import identify
+from caffe_fcn.verify.pairing import number_both
+from caffe_fcn.verify.records import FieldDifference
+from caffe_fcn.verify.weights import Side
 
 
 def compare_layers(original: Side, twin: Side) -> tuple[FieldDifference, ...]:

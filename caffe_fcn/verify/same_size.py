@@ -12,12 +12,12 @@ from typing import NamedTuple
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.net.shapes import Shape, show
-from caffe_fcn.proofs.differences import worst
-from caffe_fcn.proofs.items import Items, Runner
-from caffe_fcn.proofs.limits import BLUNT, Limits
-from caffe_fcn.proofs.outputs import ComparedOutput, Pairs, Party, compared, names_of
-from caffe_fcn.proofs.records import SameSize, SameSizeProof
-from caffe_fcn.proofs.rounding import Answered, allowances, fixed, too_coarse
+from caffe_fcn.verify.differences import worst
+from caffe_fcn.verify.items import Items, Runner
+from caffe_fcn.verify.limits import BLUNT, Limits
+from caffe_fcn.verify.outputs import ComparedOutput, Pairs, Party, compared, names_of
+from caffe_fcn.verify.records import SameSize, SameSizeProof
+from caffe_fcn.verify.rounding import Answered, allowances, fixed, too_coarse
 from caffe_fcn.wording import option
 
 DEVIATIONS = (1.0, 64.0)

@@ -33,13 +33,13 @@ from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.proofs.differences import difference
-from caffe_fcn.proofs.items import Items, Runner
-from caffe_fcn.proofs.limits import FACTORS, Limits
-from caffe_fcn.proofs.outputs import ComparedOutput, Party
-from caffe_fcn.proofs.parts import assemble
-from caffe_fcn.proofs.terms import terms
 from caffe_fcn.schema import Message
+from caffe_fcn.verify.differences import difference
+from caffe_fcn.verify.items import Items, Runner
+from caffe_fcn.verify.limits import FACTORS, Limits
+from caffe_fcn.verify.outputs import ComparedOutput, Party
+from caffe_fcn.verify.parts import assemble
+from caffe_fcn.verify.terms import terms
 from caffe_fcn.wording import command
 
 _BITS = 6

@@ -11,7 +11,7 @@ import pytest
 from caffe_fcn.schema import Message
 from tests.passes.nets import conv, data, fc, layer
 from tests.passes.test_cut import NET
-from tests.proofs.twins import FAILS, HOLDS, array, change_one, ends, failures, fill, written
+from tests.verify.twins import FAILS, HOLDS, array, change_one, ends, failures, fill, written
 
 TRANSPOSED = NET.replace("num_output: 5", "num_output: 5 transpose: true")
 TURNED = (

@@ -25,7 +25,7 @@ from tests.engines.nets import add_layer
 from tests.engines.test_batch_norm import LAYOUTS, parts
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import GOLDEN
-from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, Pair, array, ends, failures, fill
+from tests.verify.twins import DOES_NOT_APPLY, FAILS, HOLDS, Pair, array, ends, failures, fill
 
 CASES = sorted(path for path in (GOLDEN / "folds").iterdir() if path.is_dir())
 UNFOLDED = {"bn_elsewhere", "conv_two_tops", "dropout", "input_mean", "preactivation"}

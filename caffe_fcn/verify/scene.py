@@ -12,13 +12,13 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.geometry import Exactness, Geometry, Inner, infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes
-from caffe_fcn.proofs.differences import span
-from caffe_fcn.proofs.grid import Grid
-from caffe_fcn.proofs.items import Items, Runner, answers_items
-from caffe_fcn.proofs.limits import Limits
-from caffe_fcn.proofs.outputs import ComparedOutput, Party, compared, names_of
-from caffe_fcn.proofs.records import Difference
-from caffe_fcn.proofs.rounding import Answered, allowances, fixed
+from caffe_fcn.verify.differences import span
+from caffe_fcn.verify.grid import Grid
+from caffe_fcn.verify.items import Items, Runner, answers_items
+from caffe_fcn.verify.limits import Limits
+from caffe_fcn.verify.outputs import ComparedOutput, Party, compared, names_of
+from caffe_fcn.verify.records import Difference
+from caffe_fcn.verify.rounding import Answered, allowances, fixed
 
 _DEVIATIONS = (64.0, 8.0, 1.0)
 """Of the random picture, tried in turn. Less than pixels have might not move the answers from window to window; more

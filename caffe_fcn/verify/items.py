@@ -16,7 +16,7 @@ from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.proofs.fields import BY_STORED_STATISTICS, effective
+from caffe_fcn.verify.fields import BY_STORED_STATISTICS, effective
 
 _BATCH = 1 << 19
 """Values that are fed at once, at most, unless a single item has more."""

@@ -15,11 +15,11 @@ from caffe_fcn.net.geometry import Cause, Geometry, Reason, infer_geometry
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.proofs.grid import lay_out
-from caffe_fcn.proofs.outputs import Pairs, Party
-from caffe_fcn.proofs.parts import subnet
-from caffe_fcn.proofs.records import Dense, DenseProof
-from caffe_fcn.proofs.weights import Side
+from caffe_fcn.verify.grid import lay_out
+from caffe_fcn.verify.outputs import Pairs, Party
+from caffe_fcn.verify.parts import subnet
+from caffe_fcn.verify.records import Dense, DenseProof
+from caffe_fcn.verify.weights import Side
 
 
 def remainders(original: tuple[Side, Scope], twin: tuple[Side, Scope], pairs: Pairs) -> tuple[Party, Party] | None:

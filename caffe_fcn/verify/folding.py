@@ -20,10 +20,10 @@ from caffe_fcn.passes.cut import cut
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.affine import AFFINE
 from caffe_fcn.passes.splitting import find_splits, split_batch_norms
-from caffe_fcn.proofs.apart import alike, of_forks
-from caffe_fcn.proofs.identity import Stored, identify
-from caffe_fcn.proofs.outputs import Pairs, judged
-from caffe_fcn.proofs.weights import Side
+from caffe_fcn.verify.apart import alike, of_forks
+from caffe_fcn.verify.identity import Stored, identify
+from caffe_fcn.verify.outputs import Pairs, judged
+from caffe_fcn.verify.weights import Side
 
 
 def folded(model: Model, original: Side, twin: Side) -> Side | None:

@@ -17,16 +17,16 @@ from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.proofs.applicability import inner_of
-from caffe_fcn.proofs.differences import span
-from caffe_fcn.proofs.features import Features, features
-from caffe_fcn.proofs.grid import lay_out
-from caffe_fcn.proofs.items import Runner
-from caffe_fcn.proofs.limits import BLUNT
-from caffe_fcn.proofs.outputs import ComparedOutput, Pairs, Party
-from caffe_fcn.proofs.records import Dense, DenseProof, Inapplicable, Status
-from caffe_fcn.proofs.rounding import too_coarse
-from caffe_fcn.proofs.scene import Scene, SceneSettings, set_up
+from caffe_fcn.verify.applicability import inner_of
+from caffe_fcn.verify.differences import span
+from caffe_fcn.verify.features import Features, features
+from caffe_fcn.verify.grid import lay_out
+from caffe_fcn.verify.items import Runner
+from caffe_fcn.verify.limits import BLUNT
+from caffe_fcn.verify.outputs import ComparedOutput, Pairs, Party
+from caffe_fcn.verify.records import Dense, DenseProof, Inapplicable, Status
+from caffe_fcn.verify.rounding import too_coarse
+from caffe_fcn.verify.scene import Scene, SceneSettings, set_up
 from caffe_fcn.wording import option
 
 _FEWEST = 2

@@ -26,21 +26,21 @@ from caffe_fcn.net.selection import check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.proofs.apart import alike
-from caffe_fcn.proofs.applicability import inapplicable
-from caffe_fcn.proofs.dense import prove_dense
-from caffe_fcn.proofs.folding import folded, lacks_layers, of_the_original
-from caffe_fcn.proofs.identity import Stored
-from caffe_fcn.proofs.items import Runner, answers_items
-from caffe_fcn.proofs.layers import compare_layers
-from caffe_fcn.proofs.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
-from caffe_fcn.proofs.outputs import Pairs, Party, pair_outputs
-from caffe_fcn.proofs.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
-from caffe_fcn.proofs.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained
-from caffe_fcn.proofs.remainder import remainders, seen_from_the_input
-from caffe_fcn.proofs.same_size import draw, prove_same_size
-from caffe_fcn.proofs.scene import SceneSettings
-from caffe_fcn.proofs.weights import Side, prove_weights, tensors_of
+from caffe_fcn.verify.apart import alike
+from caffe_fcn.verify.applicability import inapplicable
+from caffe_fcn.verify.dense import prove_dense
+from caffe_fcn.verify.folding import folded, lacks_layers, of_the_original
+from caffe_fcn.verify.identity import Stored
+from caffe_fcn.verify.items import Runner, answers_items
+from caffe_fcn.verify.layers import compare_layers
+from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
+from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
+from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
+from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained
+from caffe_fcn.verify.remainder import remainders, seen_from_the_input
+from caffe_fcn.verify.same_size import draw, prove_same_size
+from caffe_fcn.verify.scene import SceneSettings
+from caffe_fcn.verify.weights import Side, prove_weights, tensors_of
 from caffe_fcn.wording import Option, advise, option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)

@@ -18,10 +18,10 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.tensors import Stored, Tensor, stored
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shapes, bare, show
-from caffe_fcn.proofs.columns import Follower, permutation
-from caffe_fcn.proofs.identity import BlobNumbers, identify
-from caffe_fcn.proofs.pairing import Numbered, number_both
-from caffe_fcn.proofs.records import WeightsProof
+from caffe_fcn.verify.columns import Follower, permutation
+from caffe_fcn.verify.identity import BlobNumbers, identify
+from caffe_fcn.verify.pairing import Numbered, number_both
+from caffe_fcn.verify.records import WeightsProof
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

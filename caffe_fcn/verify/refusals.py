@@ -12,7 +12,7 @@ from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.geometry.crops import gives_no_offset
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.proofs.weights import Side
+from caffe_fcn.verify.weights import Side
 
 
 def refuse_unexplained(graph: Graph) -> None:

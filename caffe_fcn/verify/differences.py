@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from caffe_fcn.proofs.records import Difference
+from caffe_fcn.verify.records import Difference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

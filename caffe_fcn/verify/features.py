@@ -14,13 +14,13 @@ from caffe_fcn.net.geometry import Geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.onnx.scope import Scope, choose_scope
-from caffe_fcn.proofs.grid import Grid
-from caffe_fcn.proofs.items import Items, Runner
-from caffe_fcn.proofs.limits import Limits
-from caffe_fcn.proofs.outputs import ComparedOutput, Party, names_of
-from caffe_fcn.proofs.parts import Cut, both_parts, cut
-from caffe_fcn.proofs.rounding import Answered, allowances
-from caffe_fcn.proofs.scene import Scene, cells_of
+from caffe_fcn.verify.grid import Grid
+from caffe_fcn.verify.items import Items, Runner
+from caffe_fcn.verify.limits import Limits
+from caffe_fcn.verify.outputs import ComparedOutput, Party, names_of
+from caffe_fcn.verify.parts import Cut, both_parts, cut
+from caffe_fcn.verify.rounding import Answered, allowances
+from caffe_fcn.verify.scene import Scene, cells_of
 
 
 class Features(NamedTuple):

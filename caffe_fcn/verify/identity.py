@@ -14,8 +14,8 @@ from caffe_fcn.net.geometry import is_idle
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.proofs.fields import effective, hashable
-from caffe_fcn.proofs.pairing import source_names
+from caffe_fcn.verify.fields import effective, hashable
+from caffe_fcn.verify.pairing import source_names
 
 Stored = Callable[[Node], object]
 """What tells the parameter blobs of a layer from those of others; None for a layer without any."""

@@ -13,13 +13,13 @@ from caffe_fcn import schema
 from caffe_fcn.cli.main import run
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import read_net
-from caffe_fcn.proofs.records import Verification
-from caffe_fcn.proofs.verify import NetAndWeights, verify
+from caffe_fcn.verify.records import Verification
+from caffe_fcn.verify.verify import NetAndWeights, verify
 from tests.engines.nets import add_layer
 from tests.engines.test_batch_norm import LAYOUTS, parts
 from tests.passes.nets import data, fc, layer
 from tests.paths import CASES
-from tests.proofs.twins import FAILS, HOLDS, ends, failures
+from tests.verify.twins import FAILS, HOLDS, ends, failures
 
 Change = Callable[[str, Any], str]
 

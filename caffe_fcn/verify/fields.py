@@ -23,7 +23,7 @@ from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.windows import Windows
 from caffe_fcn.net.shapes import Shape, Shapes, show
-from caffe_fcn.proofs.records import FieldDifference
+from caffe_fcn.verify.records import FieldDifference
 
 Fields: TypeAlias = Mapping[str, Any]
 """By their paths in the layer's message; values that can be compared and hashed. What is not there has its default."""

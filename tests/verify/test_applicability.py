@@ -9,11 +9,11 @@ import pytest
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.passes.conversion import Settings
 from caffe_fcn.passes.convolutionalize import Options as ConvertOptions
-from caffe_fcn.proofs.records import Exemption, Inapplicable, Verification
-from caffe_fcn.proofs.verify import VerifySettings
 from caffe_fcn.report.verify import lines
+from caffe_fcn.verify.records import Exemption, Inapplicable, Verification
+from caffe_fcn.verify.verify import VerifySettings
 from tests.passes.nets import conv, data, fc, layer, planned
-from tests.proofs.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
+from tests.verify.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
 
 GLOBAL = layer("pool", "Pooling", "c", params="pooling_param { pool: AVE global_pooling: true }")
 

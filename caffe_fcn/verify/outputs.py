@@ -11,12 +11,12 @@ from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.convolutionalize.pooling import is_global
-from caffe_fcn.proofs.differences import chosen, difference
-from caffe_fcn.proofs.identity import Stored, identify
-from caffe_fcn.proofs.items import Items, Runner
-from caffe_fcn.proofs.limits import Limits
-from caffe_fcn.proofs.pairing import number_both
-from caffe_fcn.proofs.records import Difference, OutputPair
+from caffe_fcn.verify.differences import chosen, difference
+from caffe_fcn.verify.identity import Stored, identify
+from caffe_fcn.verify.items import Items, Runner
+from caffe_fcn.verify.limits import Limits
+from caffe_fcn.verify.pairing import number_both
+from caffe_fcn.verify.records import Difference, OutputPair
 
 ALL = 0
 """In place of an axis: all values of an item."""

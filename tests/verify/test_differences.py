@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.proofs.differences import difference
+from caffe_fcn.verify.differences import difference
 
 LIMIT = 1e-3
 
