@@ -34,7 +34,7 @@ def refuse_others(model: Model, verb: str) -> None:
         raise SurgeryError(
             f"{verb} is for nets in phase TEST, found one for TRAIN",
             source=name,
-            hint=advise("choose with ", Option("phase", "test")),
+            hint=advise("choose with ", Option("phase", "TEST")),
         )
     others = _others(model)
     if len(phases) > 1 or others:
@@ -42,7 +42,7 @@ def refuse_others(model: Model, verb: str) -> None:
         raise SurgeryError(
             f"{verb} is for a net in phase TEST alone, and {found} for another phase or stage",
             source=name,
-            hint=advise(Option("phase", "test"), " writes the TEST net alone"),
+            hint=advise(Option("phase", "TEST"), " writes the TEST net alone"),
         )
 
 

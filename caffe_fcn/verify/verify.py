@@ -131,7 +131,7 @@ class _Work:
             if len(before.graphs) > 1 and lacks_layers(self.original, self.twin):
                 self.notes[
                     "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "
-                    f"compare it with {option('phase', 'test')}"
+                    f"compare it with {option('phase', 'TEST')}"
                 ] = None
         refuse_other_crops(self.original, self.twin)
         self.refused = tuple(

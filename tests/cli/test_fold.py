@@ -130,7 +130,7 @@ def test_wrong_usage(residual: CommandLine, words: list[str], told: str) -> None
 def test_a_net_for_training(cli: CommandLine) -> None:
     cli.write(net=NET + layer("silence", "Silence", "s", "", "include { phase: TRAIN }"))
     result = cli.run("fold", "net.prototxt")
-    assert result.code == 1 and "--phase test" in the_message(result.err)
+    assert result.code == 1 and "--phase TEST" in the_message(result.err)
     assert cli.run("fold", "net.prototxt", "--phase", "train").code == 1
     result = cli.run("fold", "net.prototxt", "--phase", "test")
     assert result.code == 0 and "left out, of other phases and stages: silence" in result.err
@@ -155,7 +155,7 @@ def test_the_method_of_the_library(residual: CommandLine) -> None:
 
 def test_the_library_names_keywords(cli: CommandLine) -> None:
     cli.write(net=NET + layer("silence", "Silence", "s", "", "include { phase: TRAIN }"))
-    with pytest.raises(SurgeryError, match="phase='test'"):
+    with pytest.raises(SurgeryError, match="phase='TEST'"):
         caffe_fcn.open("net.prototxt").fold()
     made = caffe_fcn.open("net.prototxt", phase="TEST").fold()
     assert [each["layer"] for each in made.report()["folded"]] == ["bn"]

@@ -389,7 +389,7 @@ TRAINING += conv("conv", "data", 3, 1) + layer("s", "Scale", "conv", "conv") + f
 
 def test_a_net_for_training_is_refused_with_the_way_round() -> None:
     for selection in ({}, {"phase": "TRAIN"}):
-        with pytest.raises(SurgeryError, match=r"phase='test'"):
+        with pytest.raises(SurgeryError, match=r"phase='TEST'"):
             fold(model_of(TRAINING, **selection))
 
 

@@ -127,7 +127,7 @@ def test_a_net_of_several_phases_is_compared_in_one(tmp_path: Path) -> None:
     pair.net = tmp_path / "net.prototxt"
     assert pair.verify(selection=Selection(phase="TEST")).holds
     found = pair.verify()
-    assert not found.holds and found.notes[-1].endswith("compare it with phase='test'")
+    assert not found.holds and found.notes[-1].endswith("compare it with phase='TEST'")
 
 
 # ---- What rounding explains ----
