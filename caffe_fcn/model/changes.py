@@ -100,7 +100,7 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class DropLayer(Change):
-    """The layer goes; whoever read its top is rewired to its bottom."""
+    """The layer goes, one without weights. That its readers take its bottom instead is another change (`Rewire`)."""
 
     type: str
     drops: ClassVar[bool] = True
