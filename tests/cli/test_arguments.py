@@ -116,7 +116,7 @@ def test_a_literal_at_sign(lenet: CommandLine) -> None:
 
 
 def test_the_help_tells_of_it(cli: CommandLine) -> None:
-    assert b"@FILE stands for the words in FILE" in cli.run("--help").out
+    assert b"@FILE is replaced by the words in FILE" in cli.run("--help").out
 
 
 def test_a_scale_is_a_number_or_a_fraction() -> None:
