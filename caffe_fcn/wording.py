@@ -27,6 +27,15 @@ KEYWORDS: Mapping[str, str] = {
 }
 """What the library calls an option, where it has another name there; that of a method if it is one."""
 
+METHODS: Mapping[str, str] = {
+    "convert": "Net.convolutionalize",
+    "export": "Net.export",
+    "fold": "Net.fold",
+    "run": "Net.run",
+    "verify": "Net.verify",
+}
+"""What the library has for a command; of the others messages name the command."""
+
 _TYPED = 200
 """The characters of the longest name in which a typing mistake is looked for."""
 
@@ -67,10 +76,10 @@ class Command(NamedTuple):
     options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """`caffe-fcn verify --tolerance`, in the library `verify(tolerance=...)`, each in backquotes."""
-        if _options is None:
+        """`caffe-fcn verify --tolerance`, in the library `Net.verify(tolerance=...)`, each in backquotes."""
+        if _options is None and self.name in METHODS:
             keywords = (f"{KEYWORDS.get(each, each)}=..." for each in self.options)
-            return f"`{self.name}({', '.join(keywords) or '...'})`"
+            return f"`{METHODS[self.name]}({', '.join(keywords) or '...'})`"
         return f"`{' '.join(['caffe-fcn', self.name, *map(option, self.options)])}`"
 
 

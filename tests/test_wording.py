@@ -68,7 +68,7 @@ def test_an_option_in_a_command_and_in_the_library(name: str, value: Value | Non
 def test_a_hint_is_data_that_is_spelt_when_it_is_shown() -> None:
     hint = advise("leave it with ", Option("skip", ["fc 6"]), ", or see ", Command("convert"))
     error = SurgeryError("it stays", source="n.prototxt", layer="fc 6", hint=hint)
-    assert str(error) == "n.prototxt: it stays; leave it with skip='fc 6', or see `convert(...)`"
+    assert str(error) == "n.prototxt: it stays; leave it with skip='fc 6', or see `Net.convolutionalize(...)`"
     with as_command({"skip"}):
         assert str(error) == "n.prototxt: it stays; leave it with --skip 'fc 6', or see `caffe-fcn convert`"
     assert error.hint is not None and error.hint.advised == (Option("skip", ["fc 6"]), Command("convert", ()))
@@ -76,7 +76,7 @@ def test_a_hint_is_data_that_is_spelt_when_it_is_shown() -> None:
 
 
 def test_another_command_than_the_one_that_runs() -> None:
-    assert (command("convert"), command("export", "blob")) == ("`convert(...)`", "`export(blobs=...)`")
+    assert (command("convert"), command("export", "blob")) == ("`Net.convolutionalize(...)`", "`Net.export(blobs=...)`")
     with as_command(()):
         assert command("verify", "tolerance") == "`caffe-fcn verify --tolerance`"
 
@@ -204,7 +204,11 @@ CONVERT: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
         {},
         "ignore_fields='inner_product_param.odd'",
     ),
-    "given": (lambda: net(dense("fc", "data")), {"shapes": {"data": [1, 3, 9, 9]}}, "`convert(input_size=...)`"),
+    "given": (
+        lambda: net(dense("fc", "data")),
+        {"shapes": {"data": [1, 3, 9, 9]}},
+        "`Net.convolutionalize(input_size=...)`",
+    ),
 }
 
 
