@@ -129,7 +129,7 @@ def _parts(node: Node, phase: Phase, taken: set[str]) -> tuple[GridPart, ...]:
         return ()
     if None in grids or any(_overwritten(blob, node, phase) for blob in join.bottoms):
         return ()
-    widths = [shapes.blobs[blob][1] for blob in join.bottoms]  # type: ignore[index]
+    widths = [_shape(shapes, blob)[1] for blob in join.bottoms]
     names = [f"{{}}_{number}" for number in range(1, len(widths) + 1)]
     if any(each.format(name) in taken for each in names for name in (node.name, node.tops[0].name)):
         return ()

@@ -1,8 +1,8 @@
-"""Work on items in turn, ahead of the one that is told of: while that is written, the next is answered, and the one
-behind it is read.
+"""A pipeline of three stages: while the caller handles the answer for one item, the next item is answered, and the
+item after that is read.
 
-Reading and answering take a thread each, in which the items come one after another. So three items that were read, and
-two answers, are in memory at most.
+Reading and answering each have one thread, which takes the items in order. At most three items that were read, and two
+answers, are in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 _READ = 3
 _ANSWERED = 2
-"""Turns that are begun at a time: the first is told of."""
+"""Turns that are begun at a time, the one that the caller handles included."""
 
 
 class StoppedError(Exception):
