@@ -193,11 +193,27 @@ def test_a_command_prints_what_the_page_shows(command: Command, shell: Path) -> 
         assert ROUNDING.sub("~", printed) == ROUNDING.sub("~", command.shown)
 
 
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    text = index.read_text(encoding="utf-8")
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)\)", text)}
+    assert {page.resolve() for page in PAGES} - {index} <= linked
+
+
 def test_the_pages_show_commands() -> None:
     shown = [command.words for command in COMMANDS]
     for name in app.commands:
         assert any(f"caffe-fcn {name} " in words for words in shown), name
     assert sum(command.shown is not None for command in COMMANDS) > 8
+
+
+def test_the_guide_has_a_section_with_an_example_for_each_command() -> None:
+    sections = re.split(r"^## ", (ROOT / "docs" / "guide.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    by_title = {section.partition("\n")[0]: section for section in sections}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in app.commands:
+        assert re.search(rf"^    \$ caffe-fcn {name} ", by_title.get(name, ""), re.MULTILINE), f"docs/guide.md: {name}"
+        assert f"(docs/guide.md#{name})" in readme, f"README.md: {name}"
 
 
 def test_every_command_has_an_example_in_its_help() -> None:
@@ -214,10 +230,10 @@ def test_a_generated_page_is_up_to_date(page: str) -> None:
 
 @pytest.mark.thorough
 def test_the_diff_shown_is_the_diff_made() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     command = [sys.executable, "-m", "caffe_fcn", "convert", "models/alexnet.prototxt", "--dry-run", "--diff", "-q"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    shown = re.search(r"```diff\n(.*?)```", readme, re.DOTALL)
+    shown = re.search(r"```diff\n(.*?)```", guide, re.DOTALL)
     assert shown is not None and shown[1] in made
 
 
@@ -253,11 +269,19 @@ def test_the_demo_runs(shell: Path) -> None:
     assert made == ["digits_fcn.caffemodel", "digits_fcn.prototxt", "heat.png", "labels.png"]
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of PAGE."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
             if not target.startswith(("http:", "https:", "mailto:")):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+                path = page.parent / target if target else page
+                assert path.exists(), f"{page.name}: {target}"
+                assert not anchor or anchor in anchors(path), f"{page.name}: {target}#{anchor}"
         for target in re.findall(r"`((?:docs|models|examples|benchmarks|tests|proto)/[\w./-]+)`", text):
             assert (ROOT / target).exists(), f"{page.name}: {target}"
