@@ -20,9 +20,11 @@ _NEWLINE = re.compile(r"\r?\n")
 
 
 def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[TextEdit]:
-    """The edits that remove FIELDS, in any order."""
+    """The edits that remove FIELDS, in any order; some may stand inside others."""
     spans: list[tuple[int, int]] = []
     for field in sorted(fields, key=lambda field: field.start):
+        if spans and field.start < spans[-1][1]:
+            continue
         separator = _SEPARATOR.match(document.text, field.end)
         end = separator.end() if separator else field.end
         if spans and not document.text[spans[-1][1] : field.start].strip(" \t"):

@@ -37,7 +37,9 @@ class Change:
     layer: str
     """The layer's name before the change."""
     drops: ClassVar[bool] = False
-    """Whether the layer goes."""
+    """Whether the layer goes, with its parameter blobs."""
+    replaces: ClassVar[bool] = False
+    """Whether nothing of the layer's message stays."""
     kind: ClassVar[str] = ""
     """The list that it stands in where changes are told; "" for what only follows from others."""
     said: ClassVar[tuple[str, ...]] = ()
@@ -100,17 +102,55 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class DropLayer(Change):
-    """The layer goes, one without weights. That its readers take its bottom instead is another change (`Rewire`)."""
+    """The layer goes, with its parameter blobs. That its readers take its bottom instead is another change (`Rewire`).
+    Weights belong to a name: they stay where another layer of that name does."""
 
     type: str
     drops: ClassVar[bool] = True
     kind: ClassVar[str] = "dropped"
+
+    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return ()
 
     def describe(self) -> str:
         return f"{self.type} dropped"
 
     def document(self) -> dict[str, Any]:
         return {"layer": self.layer, "type": self.type}
+
+
+@dataclass(frozen=True, repr=False)
+class ReplaceLayer(Change):
+    """The layer goes, with its parameter blobs, and BY stands in its place. In the text the comments of the layer stay,
+    and the new one is laid out as the old one was."""
+
+    type: str
+    by: NewLayer
+    tops: Mapping[str, str] = field(default_factory=dict)
+    """The tops that have another name in the new layer, old to new; their readers are rewired by other changes."""
+    replaces: ClassVar[bool] = True
+    kind: ClassVar[str] = "replaced"
+
+    @property
+    def new_name(self) -> str:
+        return str(self.by.layer.name)
+
+    @property
+    def new_tops(self) -> Mapping[str, str]:
+        return self.tops
+
+    def apply(self, target: Message) -> None:
+        target.CopyFrom(self.by.layer)
+
+    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return self.by.tensors
+
+    def describe(self) -> str:
+        return f"{self.type} replaced by {self.by.layer.name} ({self.by.layer.type})"
+
+    def document(self) -> dict[str, Any]:
+        new = {"layer": self.by.layer.name, "type": self.by.layer.type}
+        return {"layer": self.layer, "type": self.type, "by": new}
 
 
 @dataclass(frozen=True, repr=False)

@@ -119,7 +119,11 @@ def carried_out(
     new = replace(model, held=_changed_weights(model, decision, fit), moved={**model.moved, **(moved or {})})
     if decision.changes:
         net, origins = decision.apply(model.net)
-        new = _inferred(replace(new, source=_followed(model.source, net, origins)), model, resized or {})
+        replaced = {change.index for change in decision.changes if change.replaces}
+        gone = tuple(each for each in model.source.foreign if each.layer in replaced)
+        source = _followed(model.source, net, origins)
+        source = replace(source, foreign=tuple(each for each in source.foreign if each not in gone))
+        new = _inferred(replace(new, source=source, gone=(*model.gone, *gone)), model, resized or {})
     return Result(before=model, model=new, decision=decision, claim=claim, origins=origins, phases=phases or {})
 
 
@@ -167,8 +171,10 @@ def _changed_weights(model: Model, decision: Decision, fit: bool) -> tuple[Held,
     """The weights of MODEL after DECISION: matched by name, because a caffemodel is usually the training net's, and
     holds layers that the net lacks. Those are rewired, so that the net inside still holds together."""
     by_name: dict[str, list[Change]] = {}
+    dropped = {change.index for change in decision.changes if change.drops}
+    stay = {layer.name for index, layer in enumerate(model.net.layer) if index not in dropped}
     for change in decision.changes:
-        if change.in_weights and change.index >= 0:
+        if change.in_weights and change.index >= 0 and not (change.drops and change.layer in stay):
             by_name.setdefault(change.layer, []).append(change)
     layers: list[Held] = []
     moved, params = _moved_blobs(model.net, decision), model.params
@@ -201,7 +207,7 @@ def _changed(model: Model, entry: Held, changes: Sequence[Change], params: Seque
             new += change.behind(header, tensors)
             tensors = change.tensors(tensors)
         change.apply(header)
-    if tensors or not any(change.drops for change in changes):  # of one name with a layer that has weights
+    if not any(change.drops for change in changes):
         yield replace(entry, header=header, tensors=tensors)
     yield from (Held(each.layer, each.tensors) for each in new)
 
@@ -216,10 +222,16 @@ def _one_layers(changes: Sequence[Change], tensors: tuple[Tensor, ...]) -> int:
 
 
 def _without_place(changes: Iterable[Change], layers: Sequence[Held]) -> Iterator[Held]:
-    """The new layers with blobs behind layers that the weights do not have, or in front of all."""
+    """The new layers with blobs behind layers, or in place of layers, that the weights do not have, or in front of
+    all."""
     there = {entry.name for entry in layers}
     for change in changes:
-        for each in change.behind(schema.LayerParameter(), ()):
+        new = list(change.behind(schema.LayerParameter(), ()))
+        if change.replaces:
+            header = schema.LayerParameter()
+            change.apply(header)
+            new.insert(0, NewLayer(header, change.tensors(())))
+        for each in new:
             if each.tensors and each.layer.name not in there:
                 yield Held(each.layer, each.tensors)
 

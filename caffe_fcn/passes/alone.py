@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.model.changes import Change, Decision
+from caffe_fcn.model.changes import Change, Decision, DropLayer
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, carried_out
-from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import Option, advise
 
@@ -53,28 +52,13 @@ def _others(model: Model) -> list[int]:
 
 
 @dataclass(frozen=True, repr=False)
-class LeaveOut(Change):
-    """The layer is one of another phase or stage, and goes, with its parameter blobs."""
+class LeaveOut(DropLayer):
+    """The layer is one of another phase or stage, and goes."""
 
-    type: str
-    drops: ClassVar[bool] = True
     kind: ClassVar[str] = "left_out"
-
-    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"{self.type} of another phase or stage left out"
-
-    def document(self) -> dict[str, Any]:
-        return {"layer": self.layer, "type": self.type}
-
-
-@dataclass(frozen=True, repr=False)
-class LeaveTwinOut(LeaveOut):
-    """The same, where another layer has the name, and so what the weights hold for it."""
-
-    in_weights: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,9 +75,8 @@ class DropRules(Change):
 
 def _changes(model: Model) -> Iterator[Change]:
     others = set(_others(model))
-    names = {layer.name for index, layer in enumerate(model.net.layer) if index not in others}
     for index, layer in enumerate(model.net.layer):
         if index in others:
-            yield (LeaveTwinOut if layer.name in names else LeaveOut)(index, layer.name, layer.type)
+            yield LeaveOut(index, layer.name, layer.type)
         elif layer.include or layer.exclude:
             yield DropRules(index, layer.name)

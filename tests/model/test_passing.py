@@ -15,10 +15,19 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.blobs import DType
 from caffe_fcn.files.weights import open_weights
-from caffe_fcn.model.changes import AddLayers, Change, Decision, LeftAlone, NewLayer
+from caffe_fcn.model.changes import (
+    AddLayers,
+    Change,
+    Decision,
+    DropLayer,
+    LeftAlone,
+    NewLayer,
+    ReplaceLayer,
+    Rewire,
+)
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet, open_model
-from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
+from caffe_fcn.model.passing import Claim, Phase, Result, carried_out, in_every_phase
 from caffe_fcn.model.tensors import Repeating, Tensor
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.obstacles import Obstacle
@@ -167,3 +176,95 @@ def test_new_layers_without_a_record_of_their_own_are_written(tmp_path: Path) ->
     result = in_every_phase(model, lambda _: Decision((added,)), claim=Claim.NEW_FUNCTION, verb="scale")
     write(result.model, tmp_path, ".h5")
     assert read(tmp_path / "new.h5")["s"]["0"].tolist() == [2, 2, 2]
+
+
+# ---- Layers replaced and dropped ----
+
+COMMENTED = (
+    data()
+    + conv("c", "data", 3, 1)
+    + """layer {
+  name: "fc"  # the classifier
+  type: 'InnerProduct'
+  bottom: 'c'
+  top: 'fc'
+  oddity: 3
+  param { lr_mult: 1 }  # of the weights
+  # as many as there are classes
+  inner_product_param {
+    num_output: 4
+    whim: 2
+  }
+}
+"""
+    + layer("r", "ReLU", "fc", "fc")
+)
+
+REPLACED = """layer {
+  name: "score"  # the classifier
+  type: 'Convolution'
+  bottom: 'c'
+  top: 'score'
+  convolution_param {
+    num_output: 2
+    kernel_size: 1
+  }
+  # of the weights
+  # as many as there are classes
+}
+"""
+
+
+def replace_fc(model: Model) -> Result:
+    """A pass: the classifier `fc` makes way for a Convolution of zeros."""
+    new = schema.LayerParameter(name="score", type="Convolution", bottom=["c"], top=["score"])
+    new.convolution_param.num_output = 2
+    new.convolution_param.kernel_size[:] = [1]
+
+    def decide(phase: Phase) -> Decision:
+        blobs = (Repeating((2, 3, 1, 1), (0.0,)), Repeating((2,), (0.0,))) if phase.tensors else ()
+        changes: list[Change] = []
+        for node in phase.graph.nodes:
+            if node.name == "fc":
+                tops = {"fc": "score"}
+                changes.append(ReplaceLayer(node.index, node.name, node.type, NewLayer(new, blobs), tops))
+            elif "fc" in node.layer.bottom:
+                changes.append(Rewire(node.index, node.name, {"fc": "score"}, {"fc": "score"}))
+        return Decision(tuple(changes))
+
+    return in_every_phase(model, decide, claim=Claim.NEW_FUNCTION, verb="replace")
+
+
+@pytest.mark.parametrize("suffix", [".caffemodel", ".caffemodel.h5"])
+def test_a_layer_is_replaced_with_its_weights(suffix: str, tmp_path: Path) -> None:
+    result = replace_fc(opened(tmp_path, COMMENTED))
+    change = result.changes[0]
+    assert change.describe() == "InnerProduct replaced by score (Convolution)"
+    assert change.document()["by"] == {"layer": "score", "type": "Convolution"}
+    assert result.decision.new_names == {"fc": "score"} and result.origins == (0, 1, 2, 3)
+    write(result.model, tmp_path, suffix)
+    text = (tmp_path / "new.prototxt").read_text()
+    assert text[text.index("layer {\n") : text.index('layer { name: "r"')] == REPLACED
+    with open_weights(tmp_path / f"new{suffix}") as made:
+        shapes = {name: [blob.shape for blob in blobs] for name, blobs in made.held.items()}
+        assert shapes == {"c": [(3, 2, 1, 1), (3,)], "score": [(2, 3, 1, 1), (2,)]}
+    again = open_model(str(tmp_path / "new.prototxt"), str(tmp_path / f"new{suffix}"))
+    assert again.net == result.model.net and not again.misfit and not again.source.foreign
+
+
+def test_a_layer_that_the_weights_lack_is_replaced_by_one_with_weights(tmp_path: Path) -> None:
+    new = schema.LayerParameter(name="s", type="Scale", bottom=["c"], top=["c"])
+    by = ReplaceLayer(2, "r", "ReLU", NewLayer(new, (Repeating((3,), (2.0,)),)))
+    result = in_every_phase(opened(tmp_path), lambda _: Decision((by,)), claim=Claim.NEW_FUNCTION, verb="scale")
+    write(result.model, tmp_path, ".caffemodel")
+    with open_weights(tmp_path / "new.caffemodel") as made:
+        assert {*made.held} == {"c", "fc", "s"}
+
+
+def test_a_layer_is_dropped_with_its_weights_unless_another_has_its_name(tmp_path: Path) -> None:
+    """Weights belong to a name."""
+    for extra, left in (("", {"c"}), (fc("fc", "c", 4, params="include { stage: 'x' }"), {"c", "fc"})):
+        model = opened(tmp_path, NET + extra)
+        drop = Decision((DropLayer(3, "fc", "InnerProduct"),))
+        result = carried_out(model, drop, claim=Claim.NEW_FUNCTION)
+        assert result.model.tensors.keys() == left

@@ -92,9 +92,6 @@ class Folded(DropLayer):
     into: str
     kind: ClassVar[str] = "folded"
 
-    def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return ()
-
     def describe(self) -> str:
         return f"{self.type} folded into {self.into}"
 
