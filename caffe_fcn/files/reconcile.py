@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from caffe_fcn.files.layout import layout_beside
-from caffe_fcn.files.literals import enumerator
+from caffe_fcn.files.literals import enumerator, visible
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, TextEdit
 from caffe_fcn.files.removal import REST_OF_LINE, kept_comments, without_fields, without_values
 from caffe_fcn.files.textmessage import fields_of
@@ -43,6 +43,9 @@ class Moves:
     names: Mapping[str, str] = field(default_factory=dict)
     elements: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     gone: Collection[int] = ()
+    comments: Mapping[str, Mapping[int, Sequence[str]]] = field(default_factory=dict)
+    """For a repeated field at the top of the net, the lines of the comments that come in front of its new elements, by
+    index, without their "#"."""
 
 
 def reconcile(document: Document, old: Message, new: Message, moves: Moves | None = None) -> list[TextEdit]:
@@ -87,7 +90,7 @@ class _Writer:
         nodes = _nodes_by_name(block)
         renames = self._renames(old, new, nodes)
         kept: list[tuple[int, Field]] = []
-        inserts: list[tuple[FieldDescriptor, Any, int | None]] = []
+        inserts: list[tuple[FieldDescriptor, Any, int | None, Sequence[str]]] = []
         for name in nodes:
             if name in before and _present(old, before[name]) and renames.get(name, name) not in after:
                 self._remove(nodes[name])
@@ -112,12 +115,15 @@ class _Writer:
             if source != name:
                 self.edits += [TextEdit(f.start, f.start + len(source), name) for f in _fields(written, used)]
             self._remove([value for index, value in enumerate(written) if index not in used])
+            comments = self.moves.comments.get(name, {}) if top else {}
             last: Field | None = None
             for index, position in pairs:
+                comment = comments.get(position, ())
                 if index is None:
-                    inserts.append((descriptor, new_values[position], None if last is None else last.end))
+                    inserts.append((descriptor, new_values[position], None if last is None else last.end, comment))
                     continue
                 value = written[index]
+                self._comment(value.field, comment)
                 self._value(value, before[source], old_values[index], descriptor, new_values[position])
                 last = value.field
             kept += [(descriptor.number, written[index].field) for index in used]
@@ -172,16 +178,24 @@ class _Writer:
 
     # ---- inserting ----
 
+    def _comment(self, owner: Field, lines: Sequence[str]) -> None:
+        """Write the LINES of a comment in front of OWNER, a field at the top of the net."""
+        if lines:
+            newline = self.document.newline_at(owner.start)
+            first = "" if self.text[: owner.start].endswith(("\n", "\r")) or not owner.start else newline
+            body = "".join(_comment_line(line) + newline for line in lines)
+            self.edits.append(TextEdit(owner.start, owner.start, first + body))
+
     def _insert(
         self,
         block: Block,
-        inserts: Sequence[tuple[FieldDescriptor, Any, int | None]],
+        inserts: Sequence[tuple[FieldDescriptor, Any, int | None, Sequence[str]]],
         kept: Sequence[tuple[int, Field]],
         top: bool,
     ) -> None:
         """Add fields, each behind the neighbour that the schema's numbers put before it."""
         several_lines = top or "\n" in self.text[block.start : block.end]
-        for descriptor, value, after in inserts:
+        for descriptor, value, after, comment in inserts:
             before = [owner for number, owner in kept if number <= descriptor.number]
             if not _is_message(descriptor):  # values stand before messages, fillers above all
                 before = [owner for owner in before if isinstance(owner.values[0], Scalar)] or before
@@ -196,6 +210,7 @@ class _Writer:
                 place = min(owner.start for owner in siblings) if anchor is None else anchor
                 layout = layout_beside(self.document, siblings, place)
                 lines, apart = layout.lines(lines), layout.apart
+            lines = [*map(_comment_line, comment), *lines]
             if several_lines:
                 indent = self._indent(block, top)
                 body = [indent + line for line in lines]
@@ -227,14 +242,14 @@ class _Writer:
             self.edits.append(TextEdit(rest.end(), rest.end(), "".join(newline + line for line in body)))
         else:  # something else follows on this line
             at = self._inline_anchor(block, at)
-            self.edits.append(TextEdit(at, at, " " + " ".join(line.strip() for line in body)))
+            self.edits.append(TextEdit(at, at, " " + _on_one_line(body)))
 
     def _insert_in_front(self, first: int | None, body: Sequence[str]) -> None:
         """Add lines before the field that begins at FIRST, or at the end of the file."""
         at = len(self.text) if first is None else self.document.line_start(first)
         newline = self.document.newline_at(at)
         if first is not None and self.text[at:first].strip():  # something else begins on that line
-            self.edits.append(TextEdit(first, first, " ".join(line.strip() for line in body) + " "))
+            self.edits.append(TextEdit(first, first, _on_one_line(body) + " "))
             return
         unfinished = first is None and self.text[self.document.line_start(at) : at].strip()
         self.edits.append(TextEdit(at, at, (newline if unfinished else "") + "".join(line + newline for line in body)))
@@ -304,6 +319,15 @@ def _comparable(descriptor: FieldDescriptor, value: Any) -> tuple[str, Any]:
     if descriptor.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return "string", value
     return "number", value
+
+
+def _on_one_line(lines: Sequence[str]) -> str:
+    """LINES in one line, without comments, which would hide what follows."""
+    return " ".join(line.strip() for line in lines if not line.startswith("#"))
+
+
+def _comment_line(line: str) -> str:
+    return f"# {visible(line)}".rstrip()
 
 
 def _literal(descriptor: FieldDescriptor, value: Any) -> str:

@@ -25,6 +25,8 @@ class NewLayer(NamedTuple):
 
     layer: Message
     tensors: tuple[Tensor, ...] = ()
+    comment: tuple[str, ...] = ()
+    """The lines of the comment that stands in front of the layer in the text, without their "#"."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,6 +89,11 @@ class Change:
         -1 those in front of all others."""
         return ()
 
+    @property
+    def comment(self) -> tuple[str, ...]:
+        """The lines of a comment to stand in front of the layer in the text, without their "#"."""
+        return ()
+
     def agrees(self, others: Sequence[Change]) -> bool:
         """Whether a file serves both this phase and another one that comes to the changes OTHERS."""
         return self in others
@@ -138,6 +145,10 @@ class ReplaceLayer(Change):
     @property
     def new_tops(self) -> Mapping[str, str]:
         return self.tops
+
+    @property
+    def comment(self) -> tuple[str, ...]:
+        return self.by.comment
 
     def apply(self, target: Message) -> None:
         target.CopyFrom(self.by.layer)
@@ -247,6 +258,16 @@ class LeftAlone(NamedTuple):
         return str(self.obstacle)
 
 
+class Applied(NamedTuple):
+    """A net after the changes of a decision."""
+
+    net: Message
+    origins: tuple[int | None, ...]
+    """For each layer its index in the old net, None for a new one."""
+    comments: Mapping[int, tuple[str, ...]]
+    """The lines of the new comments in front of layers, by the index of the layer."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a pass comes to: an ordered list of changes, and the reasons for what was left alone."""
@@ -271,27 +292,34 @@ class Decision:
         """Old to new names of blobs, as their makers call them."""
         return {old: new for each in self.changes for old, new in each.new_tops.items()}
 
-    def apply(self, net: Message) -> tuple[Message, tuple[int | None, ...]]:
-        """The changed net, and for each of its layers the index in NET that it comes from, None for a new one. NET
-        stays."""
+    def apply(self, net: Message) -> Applied:
+        """The net after the changes. NET stays."""
         by_index: dict[int, list[Change]] = {}
         for change in self.changes:
             by_index.setdefault(change.index, []).append(change)
         changed = type(net)()
         changed.CopyFrom(net)
         del changed.layer[:]
+        origins: list[int | None] = []
+        comments: dict[int, tuple[str, ...]] = {}
+
+        def add(layer: Message, origin: int | None, comment: tuple[str, ...]) -> None:
+            if comment:
+                comments[len(changed.layer)] = comment
+            changed.layer.append(layer)
+            origins.append(origin)
+
         for change in by_index.get(-1, ()):
             change.apply(changed)
-            changed.layer.extend(each.layer for each in change.behind(type(net)(), ()))
-        origins: list[int | None] = [None] * len(changed.layer)
+            for new in change.behind(type(net)(), ()):
+                add(new.layer, None, new.comment)
         for index, layer in enumerate(net.layer):
             changes = by_index.get(index, ())
-            new = [each.layer for change in changes for each in change.behind(layer, ())]
+            behind = [new for change in changes for new in change.behind(layer, ())]
             if not any(change.drops for change in changes):
-                changed.layer.append(layer)
+                add(layer, index, tuple(line for change in changes for line in change.comment))
                 for change in changes:
                     change.apply(changed.layer[-1])
-                origins.append(index)
-            changed.layer.extend(new)
-            origins += [None] * len(new)
-        return changed, tuple(origins)
+            for new in behind:
+                add(new.layer, None, new.comment)
+        return Applied(changed, tuple(origins), comments)

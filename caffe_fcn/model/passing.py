@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from caffe_fcn import schema
@@ -118,10 +119,10 @@ def carried_out(
     origins: tuple[int | None, ...] = tuple(range(len(model.net.layer)))
     new = replace(model, held=_changed_weights(model, decision, fit), moved={**model.moved, **(moved or {})})
     if decision.changes:
-        net, origins = decision.apply(model.net)
+        net, origins, comments = decision.apply(model.net)
         replaced = {change.index for change in decision.changes if change.replaces}
         gone = tuple(each for each in model.source.foreign if each.layer in replaced)
-        source = _followed(model.source, net, origins)
+        source = _followed(model.source, net, origins, comments)
         source = replace(source, foreign=tuple(each for each in source.foreign if each not in gone))
         new = _inferred(replace(new, source=source, gone=(*model.gone, *gone)), model, resized or {})
     return Result(before=model, model=new, decision=decision, claim=claim, origins=origins, phases=phases or {})
@@ -155,8 +156,13 @@ def given_to(model: Model, phase: str, free: Iterable[str] = ()) -> dict[str, Sh
     return {name: shape for name, shape in {**model.selection.given, **told}.items() if name not in free}
 
 
-def _followed(source: SourceNet, net: Message, origins: Sequence[int | None]) -> SourceNet:
-    """SOURCE with another NET, whose layers come from ORIGINS in the old one."""
+def _followed(
+    source: SourceNet,
+    net: Message,
+    origins: Sequence[int | None],
+    comments: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
+) -> SourceNet:
+    """SOURCE with another NET, whose layers come from ORIGINS in the old one, and with new COMMENTS."""
     places = {origin: index for index, origin in enumerate(origins) if origin is not None}
     foreign = [
         each._replace(layer=None if each.layer is None else places[each.layer])
@@ -164,7 +170,10 @@ def _followed(source: SourceNet, net: Message, origins: Sequence[int | None]) ->
         if each.layer is None or each.layer in places
     ]
     in_text = tuple(None if origin is None else source.origins[origin] for origin in origins)
-    return replace(source, net=net, origins=in_text, foreign=tuple(foreign))
+    kept = {places[index]: lines for index, lines in source.comments.items() if index in places}
+    for index, lines in comments.items():
+        kept[index] = (*kept.get(index, ()), *lines)
+    return replace(source, net=net, origins=in_text, foreign=tuple(foreign), comments=kept)
 
 
 def _changed_weights(model: Model, decision: Decision, fit: bool) -> tuple[Held, ...]:

@@ -7,6 +7,7 @@ each layer of `net` to the one in the text it came from, so that changes find th
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +52,8 @@ class SourceNet:
     """The fields that BVLC Caffe does not know."""
     from_weights: bool = False
     """Whether the text was made from the net inside a caffemodel."""
+    comments: Mapping[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """The lines of comments that are not in the text yet, each without its "#", by the layer of `net` behind them."""
 
     def __repr__(self) -> str:
         return f"<SourceNet {self.name}: {len(self.net.layer)} layers>"
@@ -75,7 +78,7 @@ class SourceNet:
         """
         in_text = [None if origin is None else self.origins[origin] for origin in origins]
         places = {each.offset for each in gone}
-        moves = Moves({**_UPGRADED, **moved}, {"layer": in_text}, places)
+        moves = Moves({**_UPGRADED, **moved}, {"layer": in_text}, places, {"layer": self.comments})
         return reconcile(self.document, self.written, changed, moves)
 
     def diff(self, edits: Sequence[TextEdit], new_name: str) -> str:

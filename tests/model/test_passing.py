@@ -178,6 +178,25 @@ def test_new_layers_without_a_record_of_their_own_are_written(tmp_path: Path) ->
     assert read(tmp_path / "new.h5")["s"]["0"].tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_comments_of_new_and_replaced_layers(newline: str) -> None:
+    """They stand in front, through later passes too; a line cannot end a comment."""
+    text = "".join(NET.replace("}layer", "}\nlayer").splitlines(keepends=True)).replace("\n", newline)
+    model = model_of(text)
+    data = schema.LayerParameter(name="d", type="DummyData", top=["data"])
+    data.dummy_data_param.shape.add().dim[:] = [1, 3, 4, 4]
+    scale = schema.LayerParameter(name="s", type="Scale", bottom=["c"], top=["c"])
+    replace = ReplaceLayer(0, "data", "Input", NewLayer(data, comment=("fill in", "the size")))
+    decision = Decision((replace, AddLayers(1, "c", (NewLayer(scale, comment=("a\nb",)),))))
+    first = in_every_phase(model, lambda _: decision, claim=Claim.NEW_FUNCTION, verb="comment").model
+    made = in_every_phase(first, lambda _: Decision((DropLayer(3, "r", "ReLU"),)), claim=Claim.SAME_FUNCTION, verb="x")
+    lines = str(made.model.document.text).split(newline)
+    places = [index for index, line in enumerate(lines) if line.startswith("#")]
+    assert [lines[index] for index in places] == ["# fill in", "# the size", "# a?b"]
+    assert lines[places[1] + 1].startswith("layer") and '"d"' in "".join(lines[places[1] : places[2]])
+    assert lines[places[2] + 1].startswith("layer") and '"s"' in lines[places[2] + 1] + lines[places[2] + 2]
+
+
 # ---- Layers replaced and dropped ----
 
 COMMENTED = (

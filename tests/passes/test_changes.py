@@ -216,7 +216,7 @@ DECISION = Decision(
 
 def test_a_decision_changes_a_copy_and_says_where_layers_come_from() -> None:
     before = net(NET)
-    changed, origins = DECISION.apply(before)
+    changed, origins, _ = DECISION.apply(before)
     assert before == net(NET)
     assert origins == (0, 2, 3)
     assert [(each.name, each.type, *each.bottom, *each.top) for each in changed.layer] == [
@@ -228,7 +228,7 @@ def test_a_decision_changes_a_copy_and_says_where_layers_come_from() -> None:
 
 def test_a_decision_without_changes_changes_nothing() -> None:
     before = net(NET)
-    changed, origins = Decision().apply(before)
+    changed, origins, _ = Decision().apply(before)
     assert changed == before and changed is not before
     assert origins == (0, 1, 2, 3)
 
