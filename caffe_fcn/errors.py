@@ -216,4 +216,4 @@ class PictureError(CaffeFcnError):
 
 
 class VerificationError(CaffeFcnError):
-    """A net is not the twin it should be; the message says which proof fails, and why."""
+    """A net does not match the net that it was compared with; the message says which proof fails, and why."""

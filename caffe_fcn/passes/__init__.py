@@ -1,1 +1,1 @@
-"""What is done to a net with its weights: one pass a file, a package where it needs more."""
+"""The passes: each rewrites a net and its weights. A pass is a module, or a package where it needs several."""

@@ -1,6 +1,6 @@
-"""One net of a file that describes several: the layers of other phases and stages go, and so do the rules.
+"""Takes one net out of a file that describes several: drops the layers of other phases and stages, and the rules.
 
-A prototxt for training holds a net for TRAIN and one for TEST. A pass that suits one of them alone is given that one.
+A prototxt for training holds a net for TRAIN and one for TEST. A pass that works on one net only runs after this one.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ from caffe_fcn.wording import Option, advise
 
 
 def alone(model: Model) -> Result:
-    """The one net of MODEL that its selection means, without the layers of others. Raises SurgeryError where the
-    selection leaves the phase open and the file tells phases apart."""
+    """The net of MODEL that its selection means, without the layers of other nets. Raises SurgeryError where the
+    selection names no phase and the file has several."""
     if model.selection.phase is None:
-        refuse_others(model, "take apart")
+        refuse_others(model, "taking one net out of its file")
     decision = Decision(tuple(_changes(model)))
     return carried_out(model, decision, claim=Claim.SAME_BITS)
 
 
 def refuse_others(model: Model, verb: str) -> None:
-    """Raise SurgeryError unless MODEL is one net for TEST, and all of its file. VERB is what was to be done."""
+    """Raise SurgeryError unless the file of MODEL holds one net, for TEST. VERB names the operation in the message."""
     name, phases = model.source.name, list(model.graphs)
     if phases == ["TRAIN"]:
         raise SurgeryError(
-            f"{verb} is for nets in phase TEST, found one for TRAIN",
+            f"{verb} needs a net for phase TEST, found one for TRAIN",
             source=name,
             hint=advise("choose with ", Option("phase", "TEST")),
         )
     others = _others(model)
     if len(phases) > 1 or others:
-        found = f"{len(others)} of its layers are" if len(others) > 1 else "layers of it are"
+        found = f"{len(others)} layers" if len(others) > 1 else "layers"
         raise SurgeryError(
-            f"{verb} is for a net in phase TEST alone, and {found} for another phase or stage",
+            f"{verb} needs a net for phase TEST only, found {found} for another phase or stage",
             source=name,
             hint=advise(Option("phase", "TEST"), " writes the TEST net alone"),
         )
 
 
 def _others(model: Model) -> list[int]:
-    """The layers that are not in the net that is meant."""
+    """The indices of the layers that are not in the selected net."""
     inside = {node.index for node in model.graph.nodes}
     return [index for index in range(len(model.net.layer)) if index not in inside]
 
 
 @dataclass(frozen=True, repr=False)
 class LeaveOut(DropLayer):
-    """The layer is one of another phase or stage, and goes."""
+    """The layer belongs to another phase or stage and is dropped."""
 
     kind: ClassVar[str] = "left_out"
 
     def describe(self) -> str:
-        return f"{self.type} of another phase or stage left out"
+        return f"{self.type} of another phase or stage dropped"
 
 
 @dataclass(frozen=True, repr=False)
 class DropRules(Change):
-    """The layer is in the net whatever the phase."""
+    """The layer loses its rules for phases and stages."""
 
     def apply(self, target: Message) -> None:
         target.ClearField("include")

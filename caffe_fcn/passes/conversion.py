@@ -1,4 +1,4 @@
-"""The whole conversion, up to the point of writing: a classifier in its files, a plan out."""
+"""Plans a conversion: takes a net and its weights, runs the passes, and returns the plan. Writes nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Settings:
 
 
 def settings_of(options: ConvertOptions, selection: Selection = ANY_NET) -> Settings:
-    """OPTIONS and SELECTION as the conversion takes them. Raises ValueError for a rule that is none."""
+    """The settings that OPTIONS and SELECTION mean. Raises ValueError for an invalid rename rule."""
     naming = Naming(options.suffix, tuple(parse_rule(rule) for rule in options.rename))
     return Settings(
         options=Options(naming, options.only, options.skip, keep_global_pooling=options.global_pooling == "keep"),
@@ -46,23 +46,23 @@ def settings_of(options: ConvertOptions, selection: Selection = ANY_NET) -> Sett
 
 
 class ConversionPlan(Plan):
-    """A conversion decided on."""
+    """The plan of a conversion."""
 
     __slots__ = ()
 
     @property
     def conversions(self) -> list[ToConvolution]:
-        """What becomes a Convolution, in the order of the net."""
+        """The layers that become Convolutions, in the order of the net."""
         return [change for change in self.changes if isinstance(change, ToConvolution)]
 
     @property
     def new_names(self) -> Mapping[str, str]:
-        """Old to new names of layers; of a layer that was cut, those of its parts."""
+        """The new names of layers by their old ones; of a layer that was cut, the names of its parts."""
         return next(each for each in self.results if not each.decision.of_kind("cut")).decision.new_names
 
     @property
     def outputs(self) -> dict[str, Shape]:
-        """Where an input size was asked for: the shapes that the outputs then have, by blob name."""
+        """The shapes of the outputs by blob name, if the conversion changes the input size; else empty."""
         phases = [(graph, self.model.shapes[phase].blobs) for phase, graph in self.model.graphs.items()]
         made = [
             {blob.name: shape for blob in graph.outputs if isinstance(shape := blobs[blob], tuple)}
@@ -77,7 +77,7 @@ def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> C
 
 
 def plan_model(model: Model, settings: Settings) -> ConversionPlan:
-    """The same for a MODEL, which was opened with the selection of SETTINGS."""
+    """The same for an open MODEL. It was opened with the selection of SETTINGS."""
     return ConversionPlan(*planned_for(model, _passes(settings), resized=_resizes(settings)))
 
 
@@ -98,7 +98,7 @@ def _passes(settings: Settings) -> Callable[[Model], Iterator[Result]]:
 
 
 def _converted(before: Model, settings: Settings) -> list[Result]:
-    """BEFORE converted; with InnerProducts over maps of different grids cut first, if they can be converted then."""
+    """The passes that convert BEFORE. InnerProducts over maps of different grids are cut first, if that helps."""
     options, resized = settings.options, _resizes(settings)
     apart = cut(before, lambda name: not options.only and not matches(name, options.skip))
     if apart.changes:
@@ -110,12 +110,12 @@ def _converted(before: Model, settings: Settings) -> list[Result]:
 
 
 def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:
-    """Raise SurgeryError where an InnerProduct was LEFT_ALONE that the user did not mean to leave."""
+    """Raise SurgeryError if LEFT_ALONE has an InnerProduct that the user did not ask to leave."""
     left = [entry for entry in left_alone if entry.type == "InnerProduct" and not entry.settled]
     if left:
         reasons = "; ".join(f"{entry.layer}: {entry.reason}" for entry in left)
         raise SurgeryError(
-            f"{option('strict', True)}, and not every InnerProduct can be converted: {reasons}",
+            f"not every InnerProduct can be converted, as {option('strict', True)} requires: {reasons}",
             source=model.source.name,
             layer=left[0].layer,
         )

@@ -1,4 +1,4 @@
-"""The offsets of Crop layers: a pass that writes those which the geometry of the net gives, or 0."""
+"""Writes the offsets of Crop layers: those that the geometry of the net gives, or 0."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class SetOffset(Change):
 
 
 def crop_offsets(model: Model) -> Result:
-    """MODEL with an offset in each Crop layer that gives none, where its selection, or the format of the file, says
-    what that is. The notes of the decision tell of all offsets.
+    """MODEL with an offset in each Crop layer that has none, if its selection or the format of the file says how to
+    choose it. The notes of the decision list all offsets.
 
-    Raises NetError where the geometry is to decide and gives none.
+    Raises NetError where the geometry should decide and gives no offset.
     """
     settled, told = crops.settled(model.source, model.selection)
     changes = [

@@ -1,15 +1,15 @@
-"""An InnerProduct over several maps, each flattened and all joined, becomes one InnerProduct for each map, and a sum.
+"""Cuts an InnerProduct over several flattened and concatenated maps into one InnerProduct for each map, and a sum.
 
-The columns of its weight matrix belong to the blobs that a Concat puts one behind the other,
+The columns of its weight matrix belong to the blobs that the Concat joins,
 
     W·(x1, x2, ...) + b = W1·x1 + W2·x2 + ... + b,
 
-so that W is cut at the joints. Maps of different grids can then be flattened no more, and be seen each by a window of
-its own. The columns are read from the old matrix when they are written. On one phase of a net:
+so W is cut at the joints. Then each map can stay a map and has a window of its own, although the grids differ. The
+columns are read from the old matrix when they are written. In one phase of a net:
 
-1. an InnerProduct is looked at that reads a Concat of vectors, and shares no parameters with another layer;
-2. it is cut where these vectors are maps of different grids, flattened;
-3. the Concat goes, if nothing else reads it.
+1. find each InnerProduct that reads a Concat of vectors and shares no parameters with another layer;
+2. cut it if these vectors are flattened maps of different grids;
+3. drop the Concat if no other layer reads it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from caffe_fcn.schema import Message
 _VECTOR = 2
 """The axes of a batch of vectors."""
 _RULES = ("include", "exclude", "phase")
-"""Fields that say in which net a layer is."""
+"""The fields that say to which nets a layer belongs."""
 
 
 class GridPart(NamedTuple):
-    """One of the new InnerProducts: its NAME, what it reads and makes, and its columns FIRST..LAST of the old ones."""
+    """A new InnerProduct: its name, its bottom and top, and which columns of the old matrix it takes, first..last."""
 
     name: str
     bottom: str
@@ -47,11 +47,11 @@ class GridPart(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class CutColumns(Change):
-    """An InnerProduct becomes its PARTS, of which the first keeps the bias, and an Eltwise of its name sums them."""
+    """An InnerProduct becomes its parts. The first keeps the bias; an Eltwise with the old name sums the parts."""
 
     parts: tuple[GridPart, ...]
     columns: int
-    """How many columns there were."""
+    """The number of columns of the old matrix."""
     transposed: bool
     """Whether the weights are stored transposed."""
     kind: ClassVar[str] = "cut"
@@ -82,13 +82,13 @@ class CutColumns(Change):
         return [*made, NewLayer(total)]
 
     def describe(self) -> str:
-        return f"columns cut: {', '.join(part.name for part in self.parts)}, which are summed"
+        return f"columns cut into {', '.join(part.name for part in self.parts)}, and summed"
 
     def document(self) -> dict[str, Any]:
         return {"layer": self.layer, "into": [part.name for part in self.parts]}
 
     def _columns(self, weights: Tensor, part: GridPart) -> Tensor:
-        """Those columns of WEIGHTS that are PART's; stored transposed, they are rows."""
+        """The columns of WEIGHTS for PART; they are rows if the weights are stored transposed."""
         outputs, width = weights.count // self.columns, part.last - part.first
         if self.transposed:
             first, last = part.first * outputs, part.last * outputs
@@ -97,7 +97,7 @@ class CutColumns(Change):
 
 
 def cut(model: Model, wanted: Callable[[str], bool] = lambda name: True) -> Result:
-    """MODEL with InnerProducts over joined maps of different grids cut at the joints, if they are WANTED by name."""
+    """MODEL with each InnerProduct over joined maps of different grids cut, if WANTED accepts its name."""
     taken = {name for layer in model.net.layer for name in (layer.name, *layer.top)}
     return in_every_phase(model, lambda phase: _decide(phase, wanted, taken), claim=Claim.SAME_FUNCTION, verb="cut")
 
@@ -118,7 +118,7 @@ def _decide(phase: Phase, wanted: Callable[[str], bool], taken: set[str]) -> Dec
 
 
 def _parts(node: Node, phase: Phase, taken: set[str]) -> tuple[GridPart, ...]:
-    """What NODE is cut into; nothing where it is not of that kind."""
+    """The parts that NODE is cut into; none where it is not of that kind."""
     graph, shapes = phase.graph, phase.shapes
     join = graph.producer[node.bottoms[0]]
     joined, param = _shape(shapes, node.bottoms[0]), node.layer.inner_product_param
@@ -141,7 +141,7 @@ def _parts(node: Node, phase: Phase, taken: set[str]) -> tuple[GridPart, ...]:
 
 
 def _grid(blob: Blob, phase: Phase) -> Shape | None:
-    """The spatial axes of the map that BLOB is, before it was flattened; None where it is none."""
+    """The spatial axes of the map that was flattened into BLOB; None if BLOB is no flattened map."""
     while len(_shape(phase.shapes, blob)) == _VECTOR:
         maker = phase.graph.producer[blob]
         if row_of(maker.type).order is None or not maker.bottoms:
@@ -156,7 +156,7 @@ def _shape(shapes: Shapes, blob: Blob) -> Shape:
 
 
 def _overwritten(blob: Blob, reader: Node, phase: Phase) -> bool:
-    """Whether a layer before READER works in place on BLOB after it was joined."""
+    """Whether a layer changes BLOB in place after the Concat and before READER."""
     later = phase.graph.producer.get(Blob(blob.name, blob.version + 1))
     return later is not None and later.index < reader.index
 
@@ -168,7 +168,7 @@ def _name(layer: Message, part: GridPart) -> None:
 
 
 def _part(layer: Message, part: GridPart) -> Message:
-    """LAYER as one of its parts that has no bias."""
+    """PART of LAYER, without a bias."""
     made = schema.LayerParameter()
     made.CopyFrom(layer)
     _name(made, part)

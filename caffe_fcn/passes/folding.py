@@ -1,4 +1,4 @@
-"""The whole fold, up to the point of writing: a net in its files, a plan out."""
+"""Plans a fold: takes a net and its weights, runs the passes, and returns the plan. Writes nothing."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from caffe_fcn.passes.planning import Plan, planned, planned_for
 
 
 class FoldPlan(Plan):
-    """A fold decided on."""
+    """The plan of a fold."""
 
     __slots__ = ()
 
 
 def plan(source: SourceNet, weights: WeightFile | None, selection: Selection = ANY_NET) -> FoldPlan:
-    """Decide how to fold the net of SOURCE that SELECTION means, and its WEIGHTS; where it names a phase, the layers of
-    others are left out. Raises CaffeFcnError where that cannot be done."""
+    """Decide how to fold the net of SOURCE that SELECTION means, and its WEIGHTS. If SELECTION names a phase, the
+    layers of other phases are dropped. Raises CaffeFcnError where that cannot be done."""
     return FoldPlan(*planned(source, weights, selection, _passes))
 
 
 def plan_model(model: Model) -> FoldPlan:
-    """The same for a MODEL, which was opened with a selection."""
+    """The same for an open MODEL."""
     return FoldPlan(*planned_for(model, _passes))
 
 

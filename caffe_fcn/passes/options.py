@@ -1,4 +1,4 @@
-"""Options of the conversion."""
+"""The options of `convert`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A rewriting decided on, up to the point of writing: a net in its files, a plan out.
+"""Runs passes on a net and its weights, and returns a plan: the results of the passes and the notes for the user.
 
-What is decided is a matter of passes. Here their results are put together with what the user has to know. `planned`
-writes nothing; `write_model` writes what the plan says. Between the two a caller can show the plan, or its diff, and
-stop.
+`planned` writes nothing; `write_model` writes the model of the plan. In between, a caller can show the plan or its
+diff.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import SourceNet, foreign_types, refuse_lost
 from caffe_fcn.schema import Message
 
-_NAMES_ONLY = "a caffemodel made of it holds names and values only: BVLC Caffe has no numbers for its fields of forks"
+_NAMES_ONLY = "a caffemodel made from it holds names and values only, as BVLC Caffe has no numbers for fields of forks"
 
 
 class Plan(NamedTuple):
-    """A rewriting decided on: the model before, and what the passes made of it one after the other."""
+    """The model before, the results of the passes in the order in which they ran, and the notes for the user."""
 
     before: Model
     results: tuple[Result, ...]
@@ -58,17 +57,17 @@ class Plan(NamedTuple):
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What all passes changed."""
+        """The changes of all passes."""
         return tuple(change for result in self.results for change in result.changes)
 
     @property
     def left_alone(self) -> tuple[LeftAlone, ...]:
-        """What was left alone, and why."""
+        """The layers that were left alone, and why."""
         return tuple(entry for result in self.results for entry in result.left_alone)
 
     @property
     def new_names(self) -> Mapping[str, str]:
-        """Old to new names of layers."""
+        """The new names of layers by their old ones."""
         return self.results[0].decision.new_names
 
     def of_kind(self, *kinds: str) -> list[Change]:
@@ -88,8 +87,8 @@ def planned(
     *,
     resized: bool = False,
 ) -> Plan:
-    """What PASSES, run one after the other, make of the net of SOURCE that SELECTION means, and of its WEIGHTS. RESIZED
-    says that they give its inputs another size. Raises CaffeFcnError where that cannot be done."""
+    """The plan that PASSES make for the net of SOURCE that SELECTION means, and its WEIGHTS. RESIZED: the passes change
+    the size of its inputs. Raises CaffeFcnError where that cannot be done."""
     refuse_lost(source)
     with located(source=source.name):
         model = meet(source, weights, selection)
@@ -97,17 +96,17 @@ def planned(
 
 
 def planned_for(model: Model, passes: Callable[[Model], Iterable[Result]], *, resized: bool = False) -> Plan:
-    """The same for a MODEL that is there."""
+    """The same for an open MODEL."""
     refuse_lost(model.source)
     with located(source=model.source.name):
         results = tuple(passes(model))
         made = Plan(model, results, tuple(dict.fromkeys(_notes(model, results, resized=resized))))
-        made.document  # noqa: B018  read again here, so that no plan is made that cannot be carried out
+        made.document  # noqa: B018  parsed again here, so that a plan that cannot be carried out fails now
     return made
 
 
 def _notes(before: Model, results: Sequence[Result], *, resized: bool) -> list[str]:
-    stale = before.objected if resized else ()  # they are of another size than the written net has
+    stale = before.objected if resized else ()  # they hold for the old input size only
     notes = [note for note in before.notes if note not in stale]
     notes += [*before.lacking, *foreign_types(layer.type for layer in before.net.layer)]
     if before.weights is not None and any(record.names_only for record in before.weights.layers):

@@ -1,4 +1,4 @@
-"""The size of the images that a net takes: a pass that writes another one into its input layers."""
+"""Changes the size of the images that a net takes: writes it into the input layers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from caffe_fcn.wording import Option, advise, option
 
 
 def resize(model: Model, size: tuple[int, ...]) -> Result:
-    """MODEL with images of the spatial SIZE, H×W in pixels, as its inputs. The notes of the decision are those on the
-    net of that size.
+    """MODEL with input images of the spatial SIZE, H×W in pixels. The notes of the decision hold for that size.
 
-    Raises SurgeryError where the net has no such input, one whose size the file does not say, or layers that need
-    another size.
+    Raises SurgeryError where the net has no input with as many spatial axes, where the file does not define the size of
+    the input, and where a layer needs another size.
     """
     phases = model.graphs.items()
     changes = [change for phase, graph in phases for change in _resized(graph, model.shapes[phase], size)]
@@ -49,7 +48,7 @@ def _images(graph: Graph, shapes: Shapes) -> dict[str, Shape]:
 def _checked(
     model: Model, resized: Callable[[Model], Result], images: Mapping[str, Shape], size: tuple[int, ...]
 ) -> list[str]:
-    """Notes on MODEL, of one phase, after it was RESIZED, if it takes its IMAGES in that SIZE. Raises SurgeryError."""
+    """The notes on MODEL, in one phase, with its IMAGES RESIZED to SIZE. Raises SurgeryError if that fails."""
     shown, (before, shapes) = option("input_size", size), (model.graph, model.shapes[model.phase])
     given = {name: shape for name, shape in model.selection.given.items() if name not in images}
     try:
@@ -67,15 +66,15 @@ def _checked(
     if refused:
         raise SurgeryError(
             f"with {shown} Caffe would refuse the net: {refused[0].message}; convert the deploy net, "
-            "or first remove the layers that read labels",
-            hint=advise("without ", Option("input_size"), " the labels fit"),
+            "or remove the layers that read labels first",
+            hint=advise("or leave out ", Option("input_size")),
         )
     return objection_notes(*after)
 
 
 @dataclass(frozen=True, repr=False)
 class ResizeInput(Change):
-    """An input's spatial size: the last axes of each of the shapes TOPS names, or a data layer's crop."""
+    """The spatial size of an input: the last axes of the shapes that TOPS name, or the crop of a data layer."""
 
     size: tuple[int, ...]
     tops: tuple[int, ...]
@@ -100,7 +99,7 @@ class ResizeInput(Change):
         return {"layer": self.layer, "input_size": list(self.size)}
 
     def _apply_to_fields(self, net: Message) -> None:
-        """The same for the `input` fields of the net itself, which have no layer."""
+        """Change the `input` fields of NET, which have no layer."""
         for position in self.tops:
             if net.input_shape:
                 net.input_shape[position].dim[-len(self.size) :] = self.size
@@ -111,7 +110,7 @@ class ResizeInput(Change):
 
 def _resized(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:
     """The changes that give the image inputs of GRAPH the spatial SIZE. Raises SurgeryError where the net has no
-    such input, or one whose size the file does not say."""
+    such input, or the file does not define its size."""
     images = image_inputs(graph, shapes)
     images = [blob for blob in images if len(known_shape(shapes, blob)) >= 2 + len(size)]
     if not images:
@@ -120,7 +119,9 @@ def _resized(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[Resize
     if len(sizes) > 1:
         found = ", ".join(f"{blob.name!r} {_shown(known_shape(shapes, blob)[-len(size) :])}" for blob in images)
         raise SurgeryError(
-            f"the net's inputs have different sizes: {found}", place=Option("input_size", size), hint="edit the file"
+            f"the net's inputs have different sizes: {found}",
+            place=Option("input_size", size),
+            hint="edit the sizes in the file",
         )
     makers = {graph.producer[blob].index: graph.producer[blob] for blob in images}
     edits = []
@@ -138,12 +139,14 @@ def _check_resizable(node: Node, size: tuple[int, ...]) -> None:
         return
     if node.layer.transform_param.crop_size:
         raise SurgeryError(
-            f"layer {node.name!r} crops squares", place=Option("input_size", size), hint="give a square size"
+            f"layer {node.name!r} ({node.type}) can crop squares only",
+            place=Option("input_size", size),
+            hint="give a square size",
         )
     raise SurgeryError(
-        f"layer {node.name!r} ({node.type}) does not say its size in the file",
+        f"the file does not define the size of layer {node.name!r} ({node.type})",
         place=Option("input_size", size),
-        hint="change its data source instead",
+        hint="change the size of the images in its data source instead",
     )
 
 

@@ -1,8 +1,8 @@
 """Splits the BatchNorm layers of forks into layers of BVLC Caffe: a BatchNorm, a Scale, and a ReLU where the
 fork's layer has one.
 
-The layers behind the BatchNorm work in place on its top, so that no other layer has to change. Which blob
-goes where is decided by layer name, for the text and for the weights alike.
+The new layers work in place on the top of the BatchNorm, so no other layer changes. Which blob goes to which layer is
+decided by the layer's name, in the same way for the text and for the weights.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _PARAM = "batch_norm_param"
 _TRAIN = 0
 """Phase.TRAIN."""
 _FIXED = ("include", "exclude", "phase")
-"""Fields that say in which net a layer is, and so hold for those that come of it, too."""
+"""The fields that say to which nets a layer belongs; the new layers get them too."""
 
 
 class Split(NamedTuple):
-    """What becomes of the BatchNorm layers of one name: the shapes of their blobs and what these hold, and the names of
-    the Scale and of the ReLU that follow, None where there is none."""
+    """How the BatchNorm layers of one name are split: the shapes and the contents of their blobs, and the names of the
+    new Scale and ReLU, None where there is none."""
 
     params: tuple[Shape, ...]
     blobs: BatchNormBlobs
@@ -47,17 +47,17 @@ class Split(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The layers that are new."""
+        """The names of the new layers."""
         return tuple(name for name in (self.scale, self.relu) if name is not None)
 
 
 def asks(layer: Message) -> bool:
-    """Whether LAYER is a BatchNorm that is more than BVLC Caffe's, by its fields."""
+    """Whether LAYER is a BatchNorm whose fields ask for more than BVLC Caffe's BatchNorm does."""
     return layer.type == TYPE and (_has_scale(_layouts(layer, 1)[0]) or layer.batch_norm_param.relu)
 
 
 def holds(weights: WeightFile) -> str | None:
-    """The first layer in WEIGHTS with the blobs of such a BatchNorm; None where there is none."""
+    """The name of the first layer in WEIGHTS with the blobs of such a BatchNorm; None if there is none."""
     for record in weights.layers:
         found = _of_weights(schema.LayerParameter(), [blob.shape for blob in record.blobs])
         if current_header(Held(None, (), record), {}).type in ("", TYPE) and _has_scale(found):
@@ -66,8 +66,8 @@ def holds(weights: WeightFile) -> str | None:
 
 
 def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:
-    """The BatchNorm layers of SOURCE and its WEIGHTS that BVLC Caffe has not, by name. Raises NetError for one with a
-    field that changes what it computes in a way that BVLC Caffe cannot, or that forks take in different ways."""
+    """The BatchNorm layers of SOURCE and its WEIGHTS that BVLC Caffe does not support, by name. Raises NetError where a
+    field changes the computation in a way that BVLC Caffe does not support, or that differs between forks."""
     held = blob_shapes(weights)
     taken = {layer.name for layer in source.net.layer} | {record.name for record in weights.layers}
     found: dict[str, Split] = {}
@@ -97,25 +97,25 @@ def _has_scale(params: Sequence[Shape]) -> bool:
 
 
 def _of_weights(layer: Message, held: Sequence[Shape]) -> Sequence[Shape]:
-    """The layout of the blobs HELD for LAYER where they are those of a fork; else that of BVLC Caffe's."""
+    """The layout of the blobs HELD for LAYER: a fork's if they match it, else BVLC Caffe's."""
     channels = max(map(prod, held), default=1)
     found = matching(_layouts(layer, channels), held)
     return found[0] if found else ()
 
 
 def _check_fields(source: SourceNet, index: int, layer: Message) -> None:
-    """Raise NetError for a field of LAYER that BVLC Caffe has nothing for."""
+    """Raise NetError for a field of LAYER that has no equivalent in BVLC Caffe."""
     own = (each for each in source.foreign if each.layer == index and is_of_batch_norm(each))
     field = next((each for each in own if each.undecided), None)
     if field is not None:
         raise NetError(
-            f"{source.name}: layer {layer.name!r} ({TYPE}): {field.name} is a field of forks that changes, or may "
-            "change, what it computes, and BVLC Caffe has nothing like it; remove it first if it has no effect"
+            f"{source.name}: layer {layer.name!r} ({TYPE}): {field.name} is a field of forks that may change the "
+            "computation, and BVLC Caffe has no equivalent; if it has no effect, remove it first"
         )
 
 
 def _check_statistics(source: SourceNet, layer: Message) -> None:
-    """Raise NetError where LAYER, which has a scale, may use the statistics of the batch outside of training."""
+    """Raise NetError where LAYER, which has a scale, may use batch statistics outside of training."""
     param = layer.batch_norm_param
     trains_only = layer.include and all(rule.HasField("phase") and rule.phase == _TRAIN for rule in layer.include)
     if param.HasField("use_global_stats") and not param.use_global_stats and not trains_only:
@@ -123,12 +123,12 @@ def _check_statistics(source: SourceNet, layer: Message) -> None:
 
 
 def is_of_batch_norm(field: ForeignField) -> bool:
-    """Whether FIELD is one of the parameters of a BatchNorm."""
+    """Whether FIELD is a parameter of a BatchNorm."""
     return field.name.startswith(f"{_PARAM}.")
 
 
 def unique_name(wanted: str, taken: set[str]) -> str:
-    """WANTED, or where that is TAKEN the same with a number behind it; it is taken from now on."""
+    """WANTED, with a number appended if it is TAKEN. Adds the result to TAKEN."""
     name, number = wanted, 1
     while name in taken:
         number += 1
@@ -141,8 +141,8 @@ def unique_name(wanted: str, taken: set[str]) -> str:
 
 
 def split_layer(layer: Message, split: Split, said: Message) -> list[Message]:
-    """LAYER, a BatchNorm, as the layers of BVLC Caffe. SAID is the layer of that name in the prototxt, whose parameters
-    count."""
+    """The layers of BVLC Caffe for LAYER, a BatchNorm. SAID is the layer of that name in the prototxt; its parameters
+    are used."""
     blobs, param = split.blobs, said.batch_norm_param
     first = schema.LayerParameter()
     first.CopyFrom(layer)
@@ -165,7 +165,7 @@ def split_layer(layer: Message, split: Split, said: Message) -> list[Message]:
             scale.scale_param.bias_filler.CopyFrom(param.bias_filler)
         made.append(scale)
         _give_params(first, layer, blobs.statistics)
-    for spec in first.param:  # Caffe refuses other rates: statistics are measured
+    for spec in first.param:  # Caffe accepts no other rates: statistics are measured
         spec.lr_mult = 0
     if split.relu is not None and param.relu:
         made.append(_behind(layer, split.relu, "ReLU"))
@@ -173,7 +173,7 @@ def split_layer(layer: Message, split: Split, said: Message) -> list[Message]:
 
 
 def parts_of(split: Split) -> list[tuple[int, ...]]:
-    """Which blobs each of the layers takes, by the positions that they had."""
+    """The blobs that each new layer takes, by their old positions."""
     found: list[tuple[int, ...]] = [split.blobs.statistics]
     if split.scale is not None:
         found.append(tuple(place for place in (split.blobs.scale, split.blobs.shift) if place is not None))
@@ -181,7 +181,7 @@ def parts_of(split: Split) -> list[tuple[int, ...]]:
 
 
 def _behind(layer: Message, name: str, kind: str) -> Message:
-    """A new layer that works in place on the top of LAYER, in the same nets."""
+    """A new layer that works in place on the top of LAYER and belongs to the same nets."""
     made = schema.LayerParameter(name=name, type=kind, bottom=layer.top[:1], top=layer.top[:1])
     for field in _FIXED:
         if schema.is_repeated(layer.DESCRIPTOR.fields_by_name[field]):
@@ -192,7 +192,7 @@ def _behind(layer: Message, name: str, kind: str) -> Message:
 
 
 def _give_params(made: Message, layer: Message, positions: Sequence[int]) -> None:
-    """Give MADE those `param` of LAYER that are of the blobs at POSITIONS."""
+    """Copy to MADE the `param` messages of LAYER for the blobs at POSITIONS."""
     specs = [layer.param[position] for position in positions if position < len(layer.param)]
     kept = [type(spec).FromString(spec.SerializeToString()) for spec in specs]
     del made.param[:]
@@ -201,7 +201,7 @@ def _give_params(made: Message, layer: Message, positions: Sequence[int]) -> Non
 
 @dataclass(frozen=True, repr=False)
 class SplitBatchNorm(Change):
-    """A BatchNorm of a fork becomes one of BVLC Caffe, with the layers of its SPLIT behind it."""
+    """A BatchNorm of a fork becomes one of BVLC Caffe, followed by the layers of its SPLIT."""
 
     split: Split
     kind: ClassVar[str] = "split"
@@ -218,13 +218,13 @@ class SplitBatchNorm(Change):
         return [NewLayer(each, tuple(tensors[place] for place in takes if tensors)) for each, takes in made]
 
     def describe(self) -> str:
-        what = "whose scale or ReLU becomes a layer of its own"
-        return f"layer {self.layer!r} ({TYPE}), {what}: {', '.join(self.split.names)}"
+        what = "its scale or ReLU becomes a separate layer"
+        return f"layer {self.layer!r} ({TYPE}): {what}: {', '.join(self.split.names)}"
 
 
 def split_batch_norms(model: Model, splits: Mapping[str, Split]) -> Result:
-    """MODEL with the BatchNorm layers of SPLITS, by name, as layers of BVLC Caffe. Fields of forks in them go;
-    those that stay elsewhere are among the model's foreign ones."""
+    """MODEL with the BatchNorm layers of SPLITS, by name, as layers of BVLC Caffe. Fields of forks in these layers are
+    dropped; fields of forks in other layers stay among the model's foreign fields."""
     layers = [(index, layer) for index, layer in enumerate(model.net.layer) if layer.type == TYPE]
     changes = [SplitBatchNorm(index, layer.name, splits[layer.name]) for index, layer in layers if layer.name in splits]
     split = {change.index: change for change in changes}
@@ -239,5 +239,5 @@ def split_batch_norms(model: Model, splits: Mapping[str, Split]) -> Result:
 
 
 def _keeps_its_message(result: Result, field: ForeignField) -> bool:
-    """Whether the message that FIELD was in is still there after RESULT; else the field goes with that."""
+    """Whether the message that held FIELD is still there after RESULT."""
     return bool(result.model.net.layer[result.origins.index(field.layer)].HasField(_PARAM))

@@ -1,7 +1,7 @@
-"""Files of any age in the current format, as Caffe's own upgrade tools make them: one net, two documents.
+"""Upgrades files of any age to the current format, as Caffe's own upgrade tools do.
 
-What a net's upgrade is, `net.upgrade` decides; here it becomes edits, of a text or of weights,
-so that comments stay and values are copied without being looked at.
+`net.upgrade` decides how a net changes. Here the changes become edits of a text or of weights, so comments stay, and
+values are copied unread.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, split_ba
 from caffe_fcn.schema import Message
 
 _LAYER = 100
-"""The field, by number, that a net's layers stand in."""
+"""The number of the field NetParameter.layer."""
 
 
 class Upgrade(NamedTuple):
-    """A file in the current format: a DOCUMENT, or WEIGHTS and the OUTPUT that they become. CHANGES say in
-    words what that changes, and are none where it is current already."""
+    """A file in the current format: a DOCUMENT, or WEIGHTS and the OUTPUT made from them. CHANGES describe in words
+    what changes; there are none if the file is current already."""
 
     name: str
     format: str
@@ -61,14 +61,14 @@ class Upgrade(NamedTuple):
     notes: tuple[str, ...]
     document: Document | None = None
     diff: Callable[[str], str] | None = None
-    """The unified diff of the prototxt, its new name given."""
+    """The unified diff of the prototxt; takes its new name."""
     weights: WeightFile | None = None
     output: WeightsOutput | None = None
 
 
 def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False, selection: Selection = ANY_NET) -> Upgrade:
-    """OPENED in the current format, weights as HDF5 or as a caffemodel. SELECTION says which net is meant where the
-    geometry decides on offsets, and whether it does.
+    """OPENED in the current format, weights as HDF5 or as a caffemodel. SELECTION says whether the geometry of the net
+    decides on missing offsets, and of which net.
 
     Raises NetError where Caffe refuses the net, and where its geometry gives no offset for a Crop that has none.
     """
@@ -83,7 +83,7 @@ def upgrade_pair(
     """SOURCE and its WEIGHTS in the current format, the weights as HDF5 or as a caffemodel. With BVLC, BatchNorm layers
     of forks become layers of BVLC Caffe, in both. SELECTION is as in `upgrade_file`.
 
-    Raises NetError where Caffe refuses the net, or has nothing for a layer; WeightsError where the weights do not fit
+    Raises NetError where Caffe refuses the net or does not support a layer; WeightsError where the weights do not fit
     it.
     """
     found = meet(source, weights, selection)
@@ -99,8 +99,8 @@ def upgrade_pair(
 
 
 def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
-    """Hold the files NET and WEIGHTS, which are to be called NAMES, against each other. Raises SurgeryError where BVLC
-    Caffe would still find a BatchNorm with a scale in them."""
+    """Check the new files NET and WEIGHTS against each other; messages call them NAMES. Raises SurgeryError if they
+    still have a BatchNorm with a scale."""
     with reading(net, names[0]) as file:
         source = interpret(prototxt.parse(file.read(), names[0]))
     with open_weights(weights, names[1]) as opened:
@@ -114,36 +114,36 @@ def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
 
 
 def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
-    """What there is to know of OPENED, one file alone, that is meant for BVLC Caffe. Raises NetError where it has a
-    layer that BVLC Caffe has not and that would become several: text and weights have to change together."""
+    """The notes on OPENED, a single file to be upgraded for BVLC Caffe. Raises NetError where a layer would have to be
+    split: then text and weights must change together."""
     if isinstance(opened, SourceNet):
         name, layer = opened.name, next((each.name for each in opened.net.layer if asks(each)), None)
     else:
         name, layer = opened.path, holds(opened)
     if layer is not None:
         raise NetError(
-            f"layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, for which BVLC Caffe has "
-            "other layers, so that text and weights change together: `caffe-fcn upgrade NET WEIGHTS "
+            f"layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, which BVLC Caffe does not support; "
+            "to split it, upgrade the net and its weights together: `caffe-fcn upgrade NET WEIGHTS "
             "-o NEW_NET -w NEW_WEIGHTS --for bvlc`",
             source=name,
         )
     if isinstance(opened, SourceNet) and any(each.type == BATCH_NORM for each in opened.net.layer):
-        return ("whether its BatchNorm layers have a scale of their own, as in Intel's fork, only the weights tell",)
+        return ("only the weights show whether its BatchNorm layers have a scale of their own, as in Intel's fork",)
     return ()
 
 
 def net_inside(weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None) -> Upgrade:
-    """The net inside WEIGHTS, which FORK has written where that is known, in the current format, as a prototxt. Raises
-    NetError where there is none, where a layer cannot be read, and where Caffe refuses the net."""
+    """The net inside WEIGHTS as a prototxt in the current format. FORK is the fork that wrote them, if known. Raises
+    NetError where there is no net, a layer cannot be read, or Caffe refuses the net."""
     source = net_of_weights(weights, fork)
     refuse_lost(source)
     found = _upgrade_text(source, selection)
-    return found._replace(changes=("the net inside, which becomes a prototxt", *found.changes), diff=None)
+    return found._replace(changes=("the net inside the caffemodel becomes a prototxt", *found.changes), diff=None)
 
 
 def upgrade(model: Model) -> Result:
-    """MODEL with its net in the current format, as Caffe's own tools make it; the text was read as such a net already,
-    so that most of what changes is only told. The weights stay: the net inside them may be another.
+    """MODEL with its net in the current format, as Caffe's own tools make it. Reading the text upgraded the net
+    already, so most changes are only described here. The weights stay: the net inside them may be another.
 
     Raises NetError where Caffe refuses the net.
     """
@@ -165,7 +165,7 @@ def upgrade(model: Model) -> Result:
 
 @dataclass(frozen=True, repr=False)
 class Upgraded(Change):
-    """What an upgrade changes in the whole net, TOLD in words."""
+    """A change of the whole net, described in words."""
 
     told: str
     kind: ClassVar[str] = "upgraded"
@@ -177,7 +177,7 @@ class Upgraded(Change):
 def _upgrade_text(
     source: SourceNet, selection: Selection, splits: Mapping[str, Split] = MappingProxyType({})
 ) -> Upgrade:
-    """SOURCE, by itself, with its BatchNorm layers split: three passes, and a text."""
+    """SOURCE in the current format, with its BatchNorm layers split."""
     offsets = crop_offsets(unbuilt(source, selection))
     upgraded = upgrade(offsets.model)
     split = split_batch_norms(upgraded.model, splits)
@@ -191,15 +191,15 @@ def _upgrade_text(
 
 
 def _told(changes: Iterable[Change]) -> Iterator[str]:
-    """CHANGES in words, each once."""
+    """The descriptions of CHANGES, each once."""
     yield from dict.fromkeys(change.describe() for change in changes)
 
 
 def _gone_changes(gone: Sequence[ForeignField]) -> Iterator[str]:
-    """The fields that go, in words."""
+    """A line that lists the fields that are removed."""
     if gone:
         names = dict.fromkeys(field.name for field in gone)
-        yield f"fields of these layers that BVLC Caffe does not know, which go: {', '.join(names)}"
+        yield f"fields of these layers that BVLC Caffe does not know are removed: {', '.join(names)}"
 
 
 def _upgrade_weights(
@@ -208,20 +208,20 @@ def _upgrade_weights(
     selection: Selection,
     params: Mapping[str, Sequence[Shape]] = MappingProxyType({}),
 ) -> Upgrade:
-    """Blobs get their shapes, and are packed; the net inside is upgraded too."""
+    """WEIGHTS in the current format: blobs get shapes and are packed, and the net inside is upgraded."""
     changes: list[str] = []
     notes: list[str] = []
     layers = held_in(weights)
     types: dict[str, str] = {}
     head: bytes | None = None
     if weights.hdf5 and not hdf5:
-        changes.append("weights in HDF5, which become a caffemodel")
+        changes.append("HDF5 becomes a caffemodel")
         if weights.bare:
-            notes.append("HDF5 holds no net, so the layers of the caffemodel have names and weights only")
+            notes.append("HDF5 holds no net, so the caffemodel has only the names and the weights of the layers")
     blobs = [blob for record in weights.layers for blob in record.blobs]
     if not hdf5 and any(blob.dialect is C3D for blob in blobs):
         raise NetError(
-            "weights of C3D 1.0, whose numbers stand for other layers and fields in BVLC Caffe",
+            "these are weights of C3D 1.0, which numbers layer types and fields otherwise than BVLC Caffe does",
             source=weights.path,
             hint=("convert them with their prototxt, or upgrade them to .caffemodel.h5, which holds values only"),
         )
@@ -237,11 +237,11 @@ def _upgrade_weights(
             head = _head_alone(weights)
             types = _types_inside(weights)
             whole = False
-            notes.append(f"{error}; its layers are brought over one by one, those of an unknown type as 'Unknown'")
+            notes.append(f"{error}; each layer is upgraded separately, and an unknown type becomes 'Unknown'")
         changes += _net_changes(net, whole=whole)
     changes += _blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
-        changes.append("a caffemodel, which becomes HDF5: names and weights")
+        changes.append("the caffemodel becomes HDF5, with names and weights only")
     layers = with_current_shapes(with_current_headers(layers, types), types, params)
     output = WeightsOutput(weights, layers, head, types, params)
     form = weights.layers[0].format
@@ -249,7 +249,7 @@ def _upgrade_weights(
 
 
 def _net_inside(weights: WeightFile) -> Message:
-    """The net in WEIGHTS, in the format that it has there."""
+    """The net in WEIGHTS, in its own format."""
     net = schema.NetParameter()
     net.CopyFrom(weights.net_header)
     for record in weights.layers:
@@ -258,7 +258,7 @@ def _net_inside(weights: WeightFile) -> Message:
 
 
 def _types_inside(weights: WeightFile) -> dict[str, str]:
-    """The types of the layers in WEIGHTS by name, where a fork's schema tells them."""
+    """The types of the layers in WEIGHTS by name, if the schema of a fork can read them; else empty."""
     try:
         return {layer.name: layer.type for layer in net_of_weights(weights).net.layer}
     except CaffeFcnError:
@@ -268,14 +268,14 @@ def _types_inside(weights: WeightFile) -> dict[str, str]:
 def _upgraded_net(
     weights: WeightFile, net: Message, selection: Selection
 ) -> tuple[tuple[Held, ...], bytes | None, list[str]]:
-    """The layers of WEIGHTS, which make up NET, with upgraded headers, what then stands before them, and the offsets
-    that Crop layers get, in words."""
+    """The layers of WEIGHTS with upgraded headers, the bytes before them, and a line for each offset that a Crop layer
+    gets. NET is made of these layers."""
     upgraded, origins = upgrade_with_origins(net, source=weights.path)
     upgraded, offsets = crops.settled_inside(upgraded, weights.path, selection)
     successors = dict(zip(origins, upgraded.layer, strict=True))
     layers: list[Held] = []
     for position, entry in enumerate(held_in(weights)):
-        layer = successors.get(position)  # None: a padding layer of 2013, which its successor took over
+        layer = successors.get(position)  # None: a padding layer (V0), which the next layer has absorbed
         if layer is not None:
             same = not weights.legacy and entry.record is not None and layer == entry.record.header
             layers.append(entry if same else replace(entry, header=layer))
@@ -283,13 +283,13 @@ def _upgraded_net(
 
 
 def _head_alone(weights: WeightFile) -> bytes | None:
-    """What stands before the layers of a net that cannot be upgraded together: the net's own fields."""
+    """The bytes before the layers, if the layers are upgraded separately: the fields of the net itself."""
     upgraded, _ = upgrade_with_origins(weights.net_header, source=weights.path)
     return _head(weights, upgraded, upgraded.layer[0] if upgraded.layer else None)
 
 
 def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes | None:
-    """The fields of the net before its layers, with the layer that is NEW, if the upgrade changes any."""
+    """The bytes before the layers, with the NEW layer; None if the upgrade does not change them."""
     header = type(upgraded)()
     header.CopyFrom(upgraded)
     header.ClearField("layer")
@@ -300,36 +300,36 @@ def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes 
 
 
 def _net_changes(net: Message, *, whole: bool = True) -> Iterator[str]:
-    """What the upgrade of NET, as it was written, changes, in words; padding only moves in a net that is WHOLE."""
+    """What the upgrade changes in NET, as it was written. Padding layers are merged only in a net that is WHOLE."""
     old = [layer for layer in net.layers if layer.HasField("layer")]
     if net.layers:
-        yield f"{_count(len(net.layers), 'layer')} of the format {'V0' if old else 'V1'}"
+        yield f"{_count(len(net.layers), 'layer')} in format {'V0' if old else 'V1'}"
     padding = sum(layer.layer.type == "padding" for layer in old)
     if padding and whole:
-        yield f"{_count(padding, 'padding layer')}, whose pad goes to the layers behind"
+        yield f"{_count(padding, 'padding layer')} merged into the next layers"
     if has_legacy_transforms(net):
-        yield "scale, mean, crop and mirror of data layers, which go to transform_param"
+        yield "scale, mean, crop and mirror of data layers move to transform_param"
     if is_halfway(net):
-        yield "words of the format of 2014 in layers of the current one"
+        yield "V1 names in layers of the current format"
     if has_legacy_inputs(net):
-        made = "become a layer of type Input" if input_layer(net, "") else "go: a layer makes their blobs"
-        yield f"input fields of the net, which {made}"
+        made = "become an Input layer" if input_layer(net, "") else "are removed, because a layer makes their blobs"
+        yield f"input fields of the net {made}"
     if has_legacy_batch_norm(net):
-        yield "rates of BatchNorm's statistics, which are measured and not learned: 0"
+        yield "learning rates of BatchNorm statistics become 0, because these are measured and not learned"
 
 
 def _blob_changes(layers: tuple[LayerRecord, ...]) -> Iterator[str]:
-    """What becomes of the blobs, in words."""
+    """What the upgrade changes in the blobs."""
     blobs = [blob for record in layers for blob in record.blobs]
     shapes = sum(blob.legacy_shape for blob in blobs)
     if shapes:
-        yield f"{_count(shapes, 'blob')} of num, channels, height and width, which get a shape"
+        yield f"{_count(shapes, 'blob')} with num, channels, height and width instead of a shape"
     unpacked = sum(not blob.packed for blob in blobs)
     if unpacked:
-        yield f"{_count(unpacked, 'blob')} with a tag before every value, which get packed"
+        yield f"{_count(unpacked, 'blob')} with unpacked values"
     video = sum(blob.dialect is C3D for blob in blobs)
     if video:
-        yield f"{_count(video, 'blob')} in C3D's numbering, which get BVLC Caffe's"
+        yield f"{_count(video, 'blob')} with the field numbers of C3D"
 
 
 def _count(count: int, noun: str) -> str:

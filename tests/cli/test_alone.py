@@ -125,7 +125,7 @@ def test_damage_is_told_and_the_others_are_checked(cli: CommandLine) -> None:
 
 def test_the_net_inside_is_written_as_text(cli: CommandLine) -> None:
     result = done(cli, "upgrade", WEIGHTS, "inside.prototxt")
-    assert "the net inside, which becomes a prototxt" in result.err
+    assert "the net inside the caffemodel becomes a prototxt" in result.err
     assert read_net(cli.path / "inside.prototxt").net == read_net(cli.path / NET).net
     assert "  permute_param { order: 0 order: 2 order: 3 order: 1 }\n" in cli.read("inside.prototxt")
 

@@ -542,17 +542,17 @@ def test_no_command_and_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--only", "fc9"], "no InnerProduct is called 'fc9'; the net has: ip1, ip2"),
-        (["--skip", "conv1"], "no InnerProduct is called 'conv1'; the net has: ip1, ip2"),
-        (["--only", ""], "no InnerProduct is called ''"),
+        (["--only", "fc9"], "no InnerProduct has the name 'fc9'; the net has: ip1, ip2"),
+        (["--skip", "conv1"], "no InnerProduct has the name 'conv1'; the net has: ip1, ip2"),
+        (["--only", ""], "no InnerProduct has the name ''"),
         (["--input-shape", "nowhere=1,2"], "'nowhere', but the net has no such blob"),
         (["--shape", "nowhere=1,2"], "'nowhere', but the net has no such blob"),
         (["--input-size", "5x5"], "--input-size 5x5 does not suit"),
         (["--input-size", "40x40x40"], "no input with 3 spatial axes"),
         (["--input-size", "999999x999999"], "--input-size 999999x999999 does not suit"),
-        (["--rename", "ip.=same"], "'ip1' and 'ip2' would both become 'same'; mend the rules of --rename"),
+        (["--rename", "ip.=same"], "'ip1' and 'ip2' would both become 'same'; correct the rules of --rename"),
         (["--rename", "ip1=conv1"], "'ip1' would become 'conv1'"),
-        (["--rename", r"ip1(x)?=\1"], "''"),
+        (["--rename", r"ip1(x)?=\1"], "would have an empty name"),
     ],
     ids=str,
 )

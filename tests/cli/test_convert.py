@@ -438,7 +438,9 @@ def test_only_and_skip(lenet: CommandLine, options: list[str], converted: list[s
     found = lenet.converts("net.prototxt", "net.caffemodel", "--json", *options).document
     assert [each["layer"] for each in found["converted"]] == converted
     left = {"ip1", "ip2"} - set(converted)
-    assert {each["layer"]: each["reason"] for each in found["left_alone"]} == dict.fromkeys(left, "left as asked")
+    assert {each["layer"]: each["reason"] for each in found["left_alone"]} == dict.fromkeys(
+        left, "left unchanged as asked"
+    )
     kept = {name: shapes for name, shapes in lenet.blobs("net_fcn.caffemodel").items() if name in left}
     assert all(len(shapes[0]) == 2 for shapes in kept.values()) and set(kept) == left
 

@@ -25,11 +25,11 @@ NET = data(shape="1 2 4 4") + conv("conv", "data", 3, 1, "bias_term: false") + l
 NET += layer("relu", "ReLU", "conv", "conv") + layer("drop", "Dropout", "conv", "conv") + layer("s", "Scale", "conv")
 REPORT = """\
 net.prototxt: 1 layer folded into 1, 1 layer dropped
-  conv  takes up bn (BatchNorm); gains a bias
+  conv  absorbs bn (BatchNorm); gets a bias
   drop  Dropout dropped
 inference: 4 of 6 layers left; per batch 48 multiply-adds less, 96 values read and written less
 left unchanged:
-  s  follows 'relu' (ReLU), which has no weights of its own for it
+  s  follows 'relu' (ReLU), which has no weights to fold it into
 wrote net_folded.prototxt
 """
 

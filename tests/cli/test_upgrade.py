@@ -77,8 +77,8 @@ def test_a_net(old: CommandLine) -> None:
         b"",
         [
             "old.prototxt: upgraded",
-            "  1 layer of the format V1",
-            "  input fields of the net, which become a layer of type Input",
+            "  1 layer in format V1",
+            "  input fields of the net become an Input layer",
             "wrote new.prototxt",
         ],
     )
@@ -104,8 +104,8 @@ def test_weights(old: CommandLine) -> None:
     result = done(old, "old.caffemodel", "new.caffemodel")
     assert result.err.splitlines() == [
         "old.caffemodel: upgraded",
-        "  8 layers of the format V1",
-        "  8 blobs of num, channels, height and width, which get a shape",
+        "  8 layers in format V1",
+        "  8 blobs with num, channels, height and width instead of a shape",
         "wrote new.caffemodel",
     ]
     assert old.blobs("new.caffemodel")["ip1"] == [(32, 192), (32,)]
@@ -119,7 +119,7 @@ def test_weights_to_hdf5_and_back(old: CommandLine) -> None:
     held = {name: blobs for name, blobs in read(CAFFES).items() if blobs}
     assert same({name: blobs for name, blobs in read(Path("new.caffemodel.h5")).items() if blobs}, held)
     result = done(old, "new.caffemodel.h5", "back.caffemodel")
-    assert "note: HDF5 holds no net, so the layers of the caffemodel have names and weights only" in result.err
+    assert "note: HDF5 holds no net, so the caffemodel has only the names and the weights of the layers" in result.err
     assert old.blobs("back.caffemodel")["ip1"] == [(32, 192), (32,)]
     done(old, "new.caffemodel.h5", "copy.h5")
     assert same(read(Path("copy.h5")), read(Path("new.caffemodel.h5")))
@@ -259,7 +259,7 @@ def test_json(old: CommandLine) -> None:
         "format": "V1",
         "output": "new.prototxt",
         "dry_run": False,
-        "changes": ["1 layer of the format V1", "input fields of the net, which become a layer of type Input"],
+        "changes": ["1 layer in format V1", "input fields of the net become an Input layer"],
         "notes": [],
     }
     document = checked(done(old, "old.caffemodel", "new.caffemodel", "--json").document)
@@ -440,11 +440,11 @@ def fork(cli: CommandLine) -> CommandLine:
 
 def test_a_net_with_its_weights(fork: CommandLine) -> None:
     result = done(fork, *FORK, *BOTH, "--for", "bvlc")
-    becomes = "  layer 'bn1' (BatchNorm), whose scale or ReLU becomes a layer of its own: bn1_scale"
+    becomes = "  layer 'bn1' (BatchNorm): its scale or ReLU becomes a separate layer: bn1_scale"
     assert result.err.splitlines() == [
         "bn_fork.prototxt: upgraded",
         becomes,
-        "  fields of these layers that BVLC Caffe does not know, which go: batch_norm_param.scale_filler, "
+        "  fields of these layers that BVLC Caffe does not know are removed: batch_norm_param.scale_filler, "
         "batch_norm_param.bias_filler",
         "wrote new.prototxt",
         "bn_fork.caffemodel: upgraded",

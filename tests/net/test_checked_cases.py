@@ -187,7 +187,7 @@ def test_a_net_halfway_is_written_in_the_current_format(step: str) -> None:
     assert SPECS in text and "blobs_lr" not in text and "CONVOLUTION" not in text
     assert text.startswith("# matconvnet#984")
     assert examine(text.encode(), "net").strictly().errors == ()
-    assert upgrade_file(source).changes[0] == "words of the format of 2014 in layers of the current one"
+    assert upgrade_file(source).changes[0] == "V1 names in layers of the current format"
 
 
 def test_a_type_of_2014_in_quotes_is_one_too() -> None:

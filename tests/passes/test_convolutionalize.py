@@ -256,7 +256,7 @@ def test_inner_product_over_the_items_of_a_batch_is_no_convolution(items: int) -
     alone = planned(behind, skip=("a",))
     assert reasons(alone)["b"].startswith("its input comes from a") and not alone.conversions
     vector = planned(data(shape=f"{items}") + fc("b", "data", 4, "axis: 0"))
-    assert reasons(vector) == {"b": "works along axis 0, on vectors within its input"}
+    assert reasons(vector) == {"b": "works along axis 0 of its input, not along axis 1"}
 
 
 def test_inner_product_after_a_sequence_is_left_alone() -> None:
@@ -337,7 +337,7 @@ def test_inner_product_left_behind_a_converted_one_is_noted() -> None:
 
 def test_overwriting_a_map_in_place_before_it_is_read_is_refused() -> None:
     text = data() + layer("flat", "Flatten", "data") + layer("r", RELU, "data", "data") + fc("fc", "flat", 5)
-    with pytest.raises(SurgeryError, match=r"fc would read 'data' after r has overwritten it"):
+    with pytest.raises(SurgeryError, match=r"fc would read 'data' after r changed it in place"):
         planned(text)
 
 
@@ -422,7 +422,7 @@ def test_paths_that_part_company_on_a_larger_input_are_refused() -> None:
 def test_a_map_that_is_exact_nowhere_is_noted(case: str, why: str) -> None:
     plan = planned((CASES / f"{case}.prototxt").read_text())
     assert kernels(plan)
-    assert f"on a larger input no answer depends on a window alone, because {why}" in plan.notes
+    assert f"on a larger input each answer depends on more than its window, because {why}" in plan.notes
 
 
 def test_statistics_of_the_batch_are_expected_in_training() -> None:

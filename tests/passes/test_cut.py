@@ -48,7 +48,7 @@ def test_one_convolution_for_each_grid() -> None:
     assert made.document.text.split()[-len(end.split()) :] == end.split()
     assert kernels(made) == {"fc_1": (8, 10), "fc_2": (6, 8)}
     (change,) = made.of_kind("cut")
-    assert change.describe() == "columns cut: fc_1, fc_2, which are summed"
+    assert change.describe() == "columns cut into fc_1, fc_2, and summed"
     assert change.document() == {"layer": "fc", "into": ["fc_1", "fc_2"]}
     assert [result.claim for result in made.results] == [Claim.SAME_FUNCTION, Claim.SAME_BITS]
     assert made.new_names == {"fc_1": "fc_1-conv", "fc_2": "fc_2-conv"}
@@ -56,7 +56,7 @@ def test_one_convolution_for_each_grid() -> None:
 
 def test_it_is_told() -> None:
     made = planned(NET)
-    assert "  fc   columns cut: fc_1, fc_2, which are summed" in list(lines(made, (), True))
+    assert "  fc   columns cut into fc_1, fc_2, and summed" in list(lines(made, (), True))
     told = document(made, {"net": None, "weights": None}, True)
     assert told["cut"] == [{"layer": "fc", "into": ["fc_1", "fc_2"]}]
     Draft202012Validator(json.loads((ROOT / "docs/schema/convert.json").read_text())).validate(told)

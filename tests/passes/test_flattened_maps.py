@@ -29,7 +29,9 @@ def reshape(name: str, bottom: str, dims: str) -> str:
 )
 def test_an_axis_that_is_not_the_channels_is_refused(case: str, culprit: str, tmp_path: Path) -> None:
     paths = CASES / f"{case}.prototxt", CASES / f"{case}.caffemodel"
-    with pytest.raises(SurgeryError, match=rf"'fc' cannot become a Convolution: {culprit}.*; leave it with skip='fc'"):
+    with pytest.raises(
+        SurgeryError, match=rf"'fc' cannot become a Convolution: {culprit}.*; leave it unchanged with skip='fc'"
+    ):
         Pair(*paths, tmp_path)
     assert not planned(paths[0].read_text(), skip=("fc",)).changes
 
@@ -127,7 +129,7 @@ def test_a_loss_that_names_no_top_is_a_loss() -> None:
 )
 def test_what_works_along_the_spatial_axes_of_a_window_is_refused(kind: str, params: str) -> None:
     text = data() + conv("c", "data", 4) + layer("end", "Pooling", "c", params=GLOBAL)
-    with pytest.raises(SurgeryError, match=rf"late \({kind}\).*; leave global poolings as they are"):
+    with pytest.raises(SurgeryError, match=rf"late \({kind}\).*; keep global poolings"):
         planned(text + layer("late", kind, "end end" if kind == "Concat" else "end", params=params))
 
 
@@ -143,7 +145,7 @@ def test_a_flattening_that_another_phase_needs_is_told_where_it_is_an_output_now
     store = layer("store", "HDF5Output", "flat", "", "include { phase: TRAIN }")
     plan = planned(data() + layer("flat", "Flatten", "data") + store + fc("fc", "flat", 5))
     assert "flat" in layers(plan) and layers(plan)["fc-conv"].bottom == ["data"]
-    assert "the net has further outputs, which only another phase reads: flat" in plan.notes
+    assert "the converted net has further outputs, which only another phase reads: flat" in plan.notes
 
 
 def test_an_axis_that_is_added_to_a_window_is_none_of_the_kernel() -> None:

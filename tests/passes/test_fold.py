@@ -210,8 +210,8 @@ def test_a_layer_without_weights_stays_where_there_are_weights(tmp_path: Path) -
     blobs: dict[str, list[Any]] = {"conv": [np.ones((3, 2, 1, 1)), np.ones(3)], "t": [np.ones(3)]}
     made = fold(trained(text, blobs, tmp_path))
     assert {entry.layer: entry.reason for entry in made.left_alone} == {
-        "s": "the weights hold nothing for 's'",
-        "t": "the weights hold nothing for 'other'",
+        "s": "the weights have no values for 's'",
+        "t": "the weights have no values for 'other'",
     }
 
 
@@ -351,7 +351,7 @@ def test_splits_go_but_for_outputs_and_what_is_in_place() -> None:
 def test_what_lies_behind_a_split_with_another_reader_is_not_folded() -> None:
     text = data() + conv("conv", "data", 3, 1) + layer("split", "Split", "conv", "one two")
     text += layer("s", "Scale", "one") + layer("sum", "Eltwise", "s two")
-    assert reasons(text) == {"s": "the output of 'conv' is read by 'sum' as well"}
+    assert reasons(text) == {"s": "the output of 'conv' is also read by 'sum'"}
 
 
 def test_a_scale_behind_a_dropout_folds() -> None:

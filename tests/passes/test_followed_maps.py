@@ -139,7 +139,7 @@ def test_a_layer_that_keeps_the_net_at_its_nominal_size_is_noted_and_refuses_ano
 
 def test_in_place_work_on_a_flattening_that_stays_is_refused() -> None:
     text = data() + layer("flat", "Flatten", "data") + layer("s", "HDF5Output", "flat", "")
-    with pytest.raises(SurgeryError, match=r"r works in place on 'flat'.*top of its own"):
+    with pytest.raises(SurgeryError, match=r"r changes 'flat' in place.*its own top"):
         planned(text + layer("r", RELU, "flat", "flat") + fc("fc", "flat", 5))
 
 

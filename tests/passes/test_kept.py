@@ -39,28 +39,28 @@ def test_parameters_of_another_shape_are_a_defect() -> None:
         check(before, after, (0, 1, 3), DROP_R, slope=(1, 4, 1, 1))
     flat = HEAD + reshape("r", "c", "0 4") + layer("slope", "PReLU", "r")
     check(flat, after, (0, 1, 3), DROP_R, slope=(1, 4, 1, 1))
-    with pytest.raises(SurgeryError, match=r"in the place of 'slope' \(1×4\) it would make 1×4×1×1; .* defect"):
+    with pytest.raises(SurgeryError, match=r"expected 1×4 for 'slope', found 1×4×1×1; .* defect"):
         check(flat, after, (0, 1, 3), DROP_R)
 
 
 def test_a_top_of_another_count_is_a_defect_whatever_was_promised() -> None:
     cut = layer("cut", "Slice", "r", "a b", "slice_param { slice_point: 1 }")
     before, after = HEAD + reshape("r", "c", "0 2 2") + cut, HEAD + cut.replace('"r"', '"c"')
-    with pytest.raises(SurgeryError, match=r"'cut' \(Slice\): in the place of 'a' \(1×1×2\) it would make 1×1×1×1; "):
+    with pytest.raises(SurgeryError, match=r"'cut' \(Slice\): expected 1×1×2 for 'a', found 1×1×1×1; "):
         check(before, after, (0, 1, 3), DROP_R, a=(1, 1, 1, 1))
 
 
 def test_an_output_that_is_read_is_lost() -> None:
     before, reader = HEAD + layer("out", "Flatten", "c"), layer("end", "Silence", "c", "")
     check(before, HEAD, (0, 1), DropLayer(2, "out", "Flatten"))
-    with pytest.raises(SurgeryError, match=r"its output 'out' would be no output of the converted net; .*defect"):
+    with pytest.raises(SurgeryError, match=r"its output 'out' is missing from the converted net; .*defect"):
         check(before + reader, HEAD + reader, (0, 1, 3), DropLayer(2, "out", "Flatten"))
 
 
 def test_an_output_of_the_same_name_from_another_layer_is_another() -> None:
     before = HEAD + layer("out", "Flatten", "c") + layer("twice", "Power", "c")
     after = HEAD.replace('top: "c"', 'top: "x"') + layer("twice", "Power", "x", "c")
-    with pytest.raises(SurgeryError, match=r"layer 'c' \(Convolution\): its output 'out' would be no output"):
+    with pytest.raises(SurgeryError, match=r"layer 'c' \(Convolution\): its output 'out' is missing"):
         check(before, after, (0, 1, 3), DropLayer(2, "out", "Flatten"))
 
 
@@ -73,5 +73,5 @@ def test_an_output_keeps_its_maker_under_another_name() -> None:
         DropLayer(2, "out", "Flatten"),
         Rewire(1, "c", {}, {"c": "x"}),
     )
-    with pytest.raises(SurgeryError, match=r"layer 'c' \(Convolution\): its output 'out' would be no output"):
+    with pytest.raises(SurgeryError, match=r"layer 'c' \(Convolution\): its output 'out' is missing"):
         check(before, HEAD.replace('top: "c"', 'top: "x"'), (0, 1), DropLayer(2, "out", "Flatten"))

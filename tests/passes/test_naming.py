@@ -74,12 +74,14 @@ def test_names_that_are_free() -> None:
 
 
 def test_a_name_that_the_net_has() -> None:
-    with pytest.raises(SurgeryError, match=r"'a' would become 'c', a layer that the net has already.*suffix"):
+    with pytest.raises(
+        SurgeryError, match=r"layer 'a' would become 'c', but the net has a layer of this name already.*suffix"
+    ):
         check_names("layer", {"a": "c"}, ["data", "c"])
 
 
 def test_one_name_for_two() -> None:
-    with pytest.raises(SurgeryError, match=r"blobs 'a' and 'b' would both become 'x'; mend the rules of `rename`"):
+    with pytest.raises(SurgeryError, match=r"blobs 'a' and 'b' would both become 'x'; correct the rules of `rename`"):
         check_names("blob", {"a": "x", "b": "x"}, [])
 
 

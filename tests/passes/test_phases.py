@@ -74,7 +74,7 @@ def test_input_size_is_written_to_the_crops_of_both_phases() -> None:
     text = images("TRAIN", 6) + images("TEST", 6) + HEAD
     plan = planned(text, Settings(input_size=(9, 9)))
     assert [layer.transform_param.crop_size for layer in plan.net.layer[:2]] == [9, 9]
-    with pytest.raises(SurgeryError, match=r"crops squares"):
+    with pytest.raises(SurgeryError, match=r"can crop squares only"):
         planned(text, Settings(input_size=(9, 10)))
 
 

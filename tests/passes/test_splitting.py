@@ -249,5 +249,5 @@ def test_one_file_alone_is_refused_with_the_way_round(tmp_path: Path, fields: st
                 with pytest.raises(NetError, match=way):
                     check_alone(opened)
     (note,) = check_alone(interpret(prototxt.parse(bn(), "in.prototxt")))
-    assert note.endswith("only the weights tell")
+    assert note.startswith("only the weights show")
     assert check_alone(interpret(prototxt.parse(data(), "in.prototxt"))) == ()

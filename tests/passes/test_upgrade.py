@@ -105,8 +105,8 @@ def test_what_a_text_says_of_itself() -> None:
     result = upgraded(COMMENTED)
     assert (result.name, result.format, result.weights, result.output) == ("net.prototxt", "V1", None, None)
     assert result.changes == (
-        "2 layers of the format V1",
-        "input fields of the net, which become a layer of type Input",
+        "2 layers in format V1",
+        "input fields of the net become an Input layer",
     )
     assert result.diff is not None
     shown = result.diff("new.prototxt").splitlines()
@@ -123,9 +123,9 @@ PADDED = (
 @pytest.mark.parametrize(
     ("text", "change"),
     [
-        (PADDED, "2 layers of the format V0"),
-        (PADDED, "1 padding layer, whose pad goes"),
-        ('layers { name: "r" type: RELU bottom: "d" top: "d" }\n' * 2, "2 layers of the format V1"),
+        (PADDED, "2 layers in format V0"),
+        (PADDED, "1 padding layer merged"),
+        ('layers { name: "r" type: RELU bottom: "d" top: "d" }\n' * 2, "2 layers in format V1"),
         (
             'layers { name: "d" type: DATA top: "d" data_param { scale: 0.5 } }\n',
             "scale, mean, crop and mirror of data",
@@ -136,7 +136,7 @@ PADDED = (
         ),
         (
             'layer { name: "b" type: "BatchNorm" param { lr_mult: 1 } param { lr_mult: 0 } param { lr_mult: 0 } }\n',
-            "rates of BatchNorm's statistics",
+            "learning rates of BatchNorm statistics",
         ),
     ],
 )
@@ -273,8 +273,8 @@ def test_variants(variant: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variant", "changes"),
     [
-        ("v1", ("8 layers of the format V1", "8 blobs of num, channels, height and width, which get a shape")),
-        ("unpacked", ("8 blobs with a tag before every value, which get packed",)),
+        ("v1", ("8 layers in format V1", "8 blobs with num, channels, height and width instead of a shape")),
+        ("unpacked", ("8 blobs with unpacked values",)),
         ("double", ()),
         ("diff", ()),
         ("chunked_unknown_fields", ()),
@@ -316,11 +316,11 @@ def test_a_net_of_2013_with_padding_and_input_fields(tmp_path: Path) -> None:
     result = written(path)
     assert result.format == "V0"
     assert result.changes == (
-        "4 layers of the format V0",
-        "1 padding layer, whose pad goes to the layers behind",
-        "input fields of the net, which become a layer of type Input",
-        "3 blobs of num, channels, height and width, which get a shape",
-        "1 blob with a tag before every value, which get packed",
+        "4 layers in format V0",
+        "1 padding layer merged into the next layers",
+        "input fields of the net become an Input layer",
+        "3 blobs with num, channels, height and width instead of a shape",
+        "1 blob with unpacked values",
     )
     new = held_against_protobuf(path)
     assert [(each.name, each.type) for each in new.layer] == [
@@ -341,7 +341,7 @@ def test_input_fields_become_a_layer_in_front(tmp_path: Path) -> None:
     inputs = bytes_field(3, b"d") + bytes_field(8, varint_field(1, 1) + varint_field(1, 2))
     path = model(tmp_path, bytes_field(1, b"n"), first, inputs, varint_field(5, 1), second, UNKNOWN)
     result = written(path)
-    assert result.changes == ("input fields of the net, which become a layer of type Input",)
+    assert result.changes == ("input fields of the net become an Input layer",)
     head = schema.LayerParameter(name="input", type="Input", top=["d"], input_param={"shape": [{"dim": [1, 2]}]})
     kept = bytes_field(1, b"n") + varint_field(5, 1) + UNKNOWN
     expected = kept + bytes_field(100, head.SerializeToString()) + first + second
@@ -357,7 +357,9 @@ def test_rates_of_batch_norm(tmp_path: Path) -> None:
         each.blobs.add(shape={"dim": [3]}, data=[1, 2, 3])
     net.layer[1].MergeFromString(UNKNOWN)
     path = model(tmp_path, net.SerializeToString())
-    assert written(path).changes == ("rates of BatchNorm's statistics, which are measured and not learned: 0",)
+    assert written(path).changes == (
+        "learning rates of BatchNorm statistics become 0, because these are measured and not learned",
+    )
     new = held_against_protobuf(path)
     assert [param.lr_mult for param in new.layer[0].param] == [0, 0, 0]
     assert new.layer[1].SerializeToString() == net.layer[1].SerializeToString()
@@ -369,7 +371,7 @@ def test_transforms_of_data_layers_of_2014(tmp_path: Path) -> None:
     net.layers.add(name="d", type="DATA", top=["d"], data_param={"source": "s", "scale": 0.5, "crop_size": 7})
     net.layers.add(name="ip", type="INNER_PRODUCT", bottom=["d"], top=["ip"], blobs_lr=[1, 2], param=["w", "b"])
     path = model(tmp_path, net.SerializeToString())
-    assert "scale, mean, crop and mirror of data layers, which go to transform_param" in written(path).changes
+    assert "scale, mean, crop and mirror of data layers move to transform_param" in written(path).changes
     new = held_against_protobuf(path)
     assert (new.layer[0].transform_param.crop_size, new.layer[1].param[1].name) == (7, "b")
     second_time(path)
@@ -397,7 +399,7 @@ def test_weights_of_c3d_are_refused_but_for_their_values(encoding: str, tmp_path
     """Its numbers mean other layers and fields than BVLC's, so its headers cannot be taken over."""
     inner = bytes_field(4, b"fc") + varint_field(5, V1.LayerType.Value("INNER_PRODUCT"))
     path = model(tmp_path, bytes_field(2, inner + bytes_field(6, ENCODINGS[encoding](matrix(6, 20)))))
-    with open_weights(path) as weights, pytest.raises(NetError, match=r"m: weights of C3D 1\.0.*upgrade them to"):
+    with open_weights(path) as weights, pytest.raises(NetError, match=r": these are weights of C3D 1\.0.*upgrade them"):
         upgrade_file(weights)
     written(path, hdf5=True)
     np.testing.assert_array_equal(datasets.read(tmp_path / "new.h5")["fc"]["0"].ravel(), matrix(6, 20).ravel())
@@ -428,15 +430,15 @@ def test_a_type_of_a_fork_does_not_keep_the_others_from_it(tmp_path: Path) -> No
     assert not needs_upgrade(new)
     data = path.with_name("new").read_bytes()
     assert UNKNOWN in data and bytes_field(9001, b"fork") in data
-    assert "2 layers of the format V1" in result.changes
-    assert "input fields of the net, which become a layer of type Input" in result.changes
+    assert "2 layers in format V1" in result.changes
+    assert "input fields of the net become an Input layer" in result.changes
     second_time(path)
 
 
 def test_padding_that_cannot_move_is_not_said_to(tmp_path: Path) -> None:
     path = model(tmp_path, v0_layer("pad", "padding", "data", pad=2) + v0_layer("ip", "innerproduct", "pad"))
     result = written(path)
-    assert result.changes == ("2 layers of the format V0",)
+    assert result.changes == ("2 layers in format V0",)
     assert 'layer "ip": expected a conv or pool layer' in result.notes[0]
     assert [each.type for each in parsed(path.with_name("new")).layer] == ["Padding", "InnerProduct"]
     second_time(path)
@@ -462,7 +464,7 @@ def test_blobs_whose_shape_is_not_that_of_their_values(tmp_path: Path) -> None:
 def test_weights_become_hdf5(variant: str, tmp_path: Path) -> None:
     path = model(tmp_path, (LENET / variant).read_bytes())
     result, new = written(path, hdf5=True), tmp_path / "new.h5"
-    assert result.changes[-1] == "a caffemodel, which becomes HDF5: names and weights"
+    assert result.changes[-1] == "the caffemodel becomes HDF5, with names and weights only"
     found, wanted = ({name: blobs for name, blobs in datasets.read(each).items() if blobs} for each in (new, CAFFES))
     assert datasets.same(found, wanted)
 
@@ -476,7 +478,7 @@ def test_the_padding_of_2013_is_no_layer_of_hdf5(tmp_path: Path) -> None:
 def test_hdf5_becomes_a_caffemodel_without_a_net(tmp_path: Path) -> None:
     path = model(tmp_path, CAFFES.read_bytes())
     result = written(path)
-    assert (result.format, result.changes) == ("HDF5", ("weights in HDF5, which become a caffemodel",))
+    assert (result.format, result.changes) == ("HDF5", ("HDF5 becomes a caffemodel",))
     assert "HDF5 holds no net" in result.notes[0]
     new = parsed(tmp_path / "new")
     found = {

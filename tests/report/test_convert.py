@@ -79,7 +79,7 @@ def test_every_change_has_its_line_and_columns_are_aligned() -> None:
         "  output rows  1×4×3",
         "  output best  1×1×35×45",
         "left unchanged:",
-        "  rows  works along axis -1, on vectors within its input",
+        "  rows  works along axis -1 of its input, not along axis 1",
         "wrote out.prototxt, out.caffemodel",
     ]
 
@@ -204,7 +204,7 @@ def test_the_document_of_a_conversion() -> None:
             {
                 "layer": "rows",
                 "type": "InnerProduct",
-                "reason": "works along axis -1, on vectors within its input",
+                "reason": "works along axis -1 of its input, not along axis 1",
             }
         ],
         "input_size": [40, 50],

@@ -91,7 +91,7 @@ def test_layers_whose_cells_have_no_window(kind: str, params: str, more: str, tm
     moved = layer("moved", kind, f"c {more}", "moved left" if kind == "Slice" else "moved", params)
     text = data() + conv("c", "data", 4) + moved + layer("relu", "ReLU", "moved") + fc("fc", "relu", 3)
     told = "moved produces cells without a window"
-    assert f"on a larger input no answer depends on a window alone, because {told}" in planned(text).notes
+    assert f"on a larger input each answer depends on more than its window, because {told}" in planned(text).notes
     found = written(text, tmp_path).verify()
     assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NO_WINDOWS, "moved"),))
     assert any(told in line for line in lines(found))
@@ -139,8 +139,8 @@ def test_borders_of_nominal_maps(kind: str, tmp_path: Path) -> None:
     text = data() + conv("c", "data", 4, more="pad: 1") + GLOBAL + head
     found = written(text, tmp_path).verify()
     assert ends(found) == [HOLDS, HOLDS, status]
-    told = "on a larger input no answer depends on a window alone, because x sees map borders at the nominal size; a "
-    assert (f"{told}larger map does not have them there" in planned(text).notes) == (status is DOES_NOT_APPLY)
+    told = "on a larger input each answer depends on more than its window, because x sees map borders at the nominal "
+    assert (f"{told}size; a larger map does not have them there" in planned(text).notes) == (status is DOES_NOT_APPLY)
     if status is DOES_NOT_APPLY:
         assert reason(found) == (Exemption.EXACT_NOWHERE, (), (Reason(Cause.NOMINAL_BORDERS, "x"),))
 

@@ -1,12 +1,11 @@
-"""The heart of the program: a classifier becomes its fully convolutional twin.
+"""Converts a classifier into a fully convolutional net.
 
 An InnerProduct over a map C×H×W is a Convolution whose kernel is the whole map,
 
     y[o] = b[o] + sum over c, h, w of W[o, (c·H + h)·W + w] · x[c, h, w],
 
 so with the kernel H×W, and the weight blob O×(C·H·W) read as O×C×H×W, it gives the same answer on the same input, and
-one answer per window on a larger one. What changes in one phase is decided in `deciding`; here the new net is
-put to the test.
+one answer per window on a larger one. `deciding` decides what changes in one phase; here the new net is checked.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from caffe_fcn.passes.convolutionalize.survey import matches
 from caffe_fcn.wording import Option, advise, option
 
 _MOVED = {"inner_product_param": "convolution_param"}
-"""Fields whose contents the pass moves to another field."""
+"""The fields whose contents the pass moves, and where to."""
 
 
 __all__ = ["Options", "convolutionalize", "decide"]
 
 
 def convolutionalize(model: Model, options: Options | None = None, *, resized: bool = False) -> Result:
-    """The fully convolutional twin of MODEL. The notes of the decision are those on the twin as well. RESIZED says that
-    its inputs will be resized, so that what Caffe has against the net is to be found at that size.
+    """MODEL as a fully convolutional net. The notes of the decision include those on the new net. RESIZED: another pass
+    will resize its inputs, so Caffe's objections are looked for later, at that size.
 
-    Raises SurgeryError, naming the layer and the way round, where the twin would not give the same answers; ShapeError
-    where a shape that decides is not known; WeightsError where the weights hold nothing to convert.
+    Raises SurgeryError, naming the layer and a way round, where the converted net would not give the same answers;
+    ShapeError where a necessary shape is unknown; WeightsError where the weights hold nothing to convert.
     """
     options = options or Options()
     decision, phases = agreed(model, lambda phase: decide(phase.graph, phase.shapes, options), "convert")
@@ -64,19 +63,19 @@ def convolutionalize(model: Model, options: Options | None = None, *, resized: b
 
 
 def _checked(result: Result, phase: str, resized: bool) -> list[str]:
-    """Notes on the twin in PHASE, put to the test."""
+    """Check the converted net in PHASE, and return notes on it."""
     old, new = result.before, result.model
     original = Original(old.graphs[phase], old.shapes[phase], result.phases[phase].promised)
     twin = Twin(new.graphs[phase], result.origins, new.shapes[phase])
     notes = check_twin(original, twin, result.decision, given_to(old, phase))
-    if resized:  # what Caffe has against the net is found at that size
+    if resized:  # Caffe's objections are found later, at that size
         return notes
     refused = refusals_since((original.graph, original.shapes), (twin.graph, twin.shapes), result.origins)
     return [*(f"Caffe does not build the converted net: {each.message}" for each in refused), *notes]
 
 
 def _left_outside(model: Model) -> list[str]:
-    """A note on InnerProducts in phases and stages that are not looked at."""
+    """A note on InnerProducts in phases and stages that are not selected."""
     inside = {node.index: node.name for graph in model.graphs.values() for node in graph.nodes}
     left = dict.fromkeys(
         layer.name
@@ -84,8 +83,8 @@ def _left_outside(model: Model) -> list[str]:
         if index not in inside and layer.type == "InnerProduct"
     )
     missed = [name for name in left if name not in inside.values()]
-    what = f"{', '.join(missed)} belong" if missed else f"other definitions of {', '.join(left)} belong"
-    told = f"{what} to another phase or stage, and are left alone; see {option('phase')} and {option('stage')}"
+    what = ", ".join(missed) if missed else f"other definitions of {', '.join(left)}"
+    told = f"left alone, because of another phase or stage: {what}; see {option('phase')} and {option('stage')}"
     return [told] if left else []
 
 
@@ -96,13 +95,13 @@ def _check_asked(model: Model, options: Options) -> None:
         if not any(matches(name, (pattern,)) for name in names):
             there = ", ".join(sorted(names)) or "none"
             raise SurgeryError(
-                f"no InnerProduct is called {pattern!r}", source=model.source.name, hint=f"the net has: {there}"
+                f"no InnerProduct has the name {pattern!r}", source=model.source.name, hint=f"the net has: {there}"
             )
 
 
 def _check_fields(graphs: Iterable[Graph], decision: Decision) -> None:
-    """Raise SurgeryError where a field of unknown effect may change the size of a kernel, or may not mean in its new
-    place what it meant in the old one."""
+    """Raise SurgeryError where a field of unknown effect may change the size of a kernel, or would be moved to a
+    place where it may have another meaning."""
     sized = {change.index for change in decision.of_kind("converted", "pooling")}
     converted = {change.index for change in decision.of_kind("converted")}
     for graph in graphs:
@@ -113,17 +112,17 @@ def _check_fields(graphs: Iterable[Graph], decision: Decision) -> None:
             return moves or (node.index in before and field.effect in RESHAPING)
 
         if reason := refusal(graph, counts):
-            raise SurgeryError(f"fields of unknown effect may change what is converted: {reason}")
+            raise SurgeryError(f"fields of unknown effect may change the converted layers: {reason}")
 
 
 def _check_names(model: Model, decision: Decision) -> None:
-    """Raise WeightsError where a new name is taken in the weights, or they hold nothing that could be converted."""
+    """Raise WeightsError where the weights use a new name already, or hold no layer to convert."""
     if model.weights is None:
         return
     for old, new in decision.new_names.items():
         if old in model.tensors and new in model.tensors and new not in decision.new_names:
             raise WeightsError(
-                f"{old!r} would become {new!r}, a layer that it holds already",
+                f"{old!r} would become {new!r}, but the file holds a layer of this name already",
                 source=model.weights.path,
                 layer=old,
                 hint=advise("choose another name with ", Option("suffix"), " or ", Option("rename")),
@@ -139,7 +138,7 @@ def _check_names(model: Model, decision: Decision) -> None:
 
 
 def _idle_rules(model: Model, options: Options, decision: Decision) -> list[str]:
-    """Notes on rename rules that match nothing that is converted: typing mistakes, mostly."""
+    """Notes on rename rules that match no converted layer; mostly typing mistakes."""
     names = {
         name for change in decision.of_kind("converted") for name in (change.layer, *model.net.layer[change.index].top)
     }
@@ -148,7 +147,7 @@ def _idle_rules(model: Model, options: Options, decision: Decision) -> list[str]
 
 
 def _renamed_outputs(graph: Graph, decision: Decision) -> list[str]:
-    """A note on outputs of the net that go by another name afterwards."""
+    """A note on outputs of the net that get another name."""
     names = {blob.name: name for blob, (_, name) in outputs_after(graph, decision).items()}
     changes = [f"{old} is now {new}" for old, new in names.items() if old != new]
     return [f"outputs of the net have other names: {', '.join(changes)}"] if changes else []

@@ -1,4 +1,4 @@
-"""What a convolutionalization changes: InnerProducts, global poolings, and flattenings that make outputs."""
+"""The changes of a convolutionalization: InnerProducts, global poolings, and flattenings that make outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ToConvolution(Change):
     """An InnerProduct over C×H×W becomes a Convolution with a kernel as large as its input.
 
     The weight blob O×(C·H·W) becomes O×C×H×W: the same bytes, unless it was stored transposed or its
-    columns ran cell after cell (`segments`).
+    columns are ordered cell after cell (`segments`).
     """
 
     channels: int
@@ -37,7 +37,7 @@ class ToConvolution(Change):
     """Whether the old weights were stored transposed."""
     segments: tuple[Segment, ...]
     name: str
-    """What the layer is called afterwards."""
+    """The layer's new name."""
     kind: ClassVar[str] = "converted"
     said: ClassVar[tuple[str, ...]] = ("inner_product_param",)
 
@@ -53,7 +53,7 @@ class ToConvolution(Change):
 
     @property
     def reordered(self) -> bool:
-        """Whether the columns of the weight blob have to be put in another order."""
+        """Whether the columns of the weight blob must be reordered."""
         return any(s.channels_last and s.positions > 1 and s.channels > 1 for s in self.segments)
 
     @property
@@ -68,7 +68,7 @@ class ToConvolution(Change):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As cells of a table: input and outputs, the new layer, its parameters, its name, the order of its values."""
+        """The cells of a table: input and outputs, new layer, parameters, new name, order of the values."""
         source = f"{show((self.channels, *self.kernel))} → {self.num_output}"
         how = ["weights transposed"] * self.transposed + ["columns reordered"] * self.reordered
         kernel, parameters = f"Convolution {show(self.kernel)}", f"{self.parameters:,} parameters"
@@ -76,11 +76,11 @@ class ToConvolution(Change):
 
     @property
     def way_round(self) -> str:
-        return f", or leave it with {option('skip', [self.layer])}"
+        return f", or leave it unchanged with {option('skip', [self.layer])}"
 
     def apply(self, target: Message) -> None:
         old = target.inner_product_param
-        target.ClearField("convolution_param")  # without meaning to an InnerProduct, if it was there
+        target.ClearField("convolution_param")  # an InnerProduct ignores it
         new = target.convolution_param
         for name in ("num_output", "bias_term", "relu", "negative_slope"):  # the last two are Intel's
             if old.HasField(name):
@@ -126,7 +126,7 @@ class WindowPooling(Change):
 
     def apply(self, target: Message) -> None:
         pooling = target.pooling_param
-        for name in ("global_pooling", *SIDED_PADS):  # a global one has no padding, whatever it says
+        for name in ("global_pooling", *SIDED_PADS):  # a global pooling ignores its padding
             pooling.ClearField(name)
         set_window(pooling, self.kernel)
 
@@ -139,7 +139,7 @@ class WindowPooling(Change):
 
 @dataclass(frozen=True, repr=False)
 class ToSplit(Change):
-    """A flattening behind which the net ends becomes a Split: the output keeps its name, and is the map."""
+    """A flattening that makes an output of the net becomes a Split: the output keeps its name, and is the map."""
 
     type: str
     kind: ClassVar[str] = "split"
@@ -153,7 +153,7 @@ class ToSplit(Change):
             target.ClearField(message)
 
     def describe(self) -> str:
-        return f"{self.type} → Split, for the output that it makes"
+        return f"{self.type} → Split; the output is now a map"
 
 
 def set_window(param: Message, kernel: Sequence[int]) -> None:

@@ -1,8 +1,7 @@
-"""The converted net put to the test before anything is written.
+"""Checks the converted net before anything is written.
 
-Its shapes are inferred afresh, at the nominal input and on a larger one, and must be what the decision
-promised: the kernels, one answer at the nominal size, and grids that still fit together where two
-paths join on a larger image.
+Its shapes are inferred again, at the nominal input size and at a larger one. They must be those that the decision
+promised: the kernels, one answer at the nominal size, and grids that fit where two paths join on a larger image.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from caffe_fcn.passes.convolutionalize.pooling import descendants
 from caffe_fcn.wording import Hint, Option, advise
 
 _NAMED = 3
-"""Layers of which one note is, that are named."""
+"""How many layers a note names."""
 
 
 def check_twin(original: Original, twin: Twin, decision: Decision, given: Mapping[str, Shape]) -> list[str]:
-    """Raise SurgeryError unless TWIN is what DECISION promised to make of ORIGINAL; return notes on what keeps it from
-    taking a larger input although the decision is right. GIVEN holds the shapes of the inputs."""
+    """Raise SurgeryError unless TWIN, the converted net, is what DECISION promised to make of ORIGINAL. Return notes on
+    what keeps it from taking a larger input although the decision is right. GIVEN: the shapes of the inputs."""
     notes = check_kept(original, twin, decision)
     shapes = twin.shapes
     edits = {edit.index: edit for edit in decision.changes if isinstance(edit, ToConvolution | WindowPooling)}
@@ -65,7 +64,7 @@ def check_twin(original: Original, twin: Twin, decision: Decision, given: Mappin
 
 
 def _late(original: Original, decision: Decision) -> set[int]:
-    """The indices of the layers of ORIGINAL that DECISION changes, but for those that do nothing, and of all behind"""
+    """The indices of the layers of ORIGINAL that DECISION changes, and of all layers after them."""
     changed = {edit.index for edit in decision.of_kind("converted", "pooling", "dropped")}
     late: set[int] = set()
     behind: set[Blob] = set()
@@ -80,9 +79,8 @@ def _late(original: Original, decision: Decision) -> set[int]:
 def _inexact(
     twin: Twin, geometry: Mapping[Blob, Geometry | None], dense: Iterable[Node], late: Container[int]
 ) -> Iterator[str]:
-    """A note on what makes the maps of the DENSE layers of TWIN another function than a sliding window's, wherever they
-    are looked at. LATE are the indices before the pass of its layers from the first changed one on. In training
-    nothing else is expected of statistics of the batch."""
+    """A note on layers because of which no value in the maps of the DENSE layers of TWIN depends on one window only.
+    LATE: the old indices of the layers from the first changed one on. Batch statistics in training are not noted."""
     reasons: dict[Reason, None] = {}
     graph, shapes = twin.graph, twin.shapes
     inner = inner_cells(graph, shapes, geometry, lambda node: twin.origin(node) in late)
@@ -90,13 +88,13 @@ def _inexact(
         shape, known = shapes.blobs[top], geometry.get(top)
         if known is not None:
             reasons.update(dict.fromkeys((*known.reasons, *inner[top].lost)))
-        elif isinstance(shape, tuple) and len(shape) > 2:  # has spatial axes, and yet is no map
+        elif isinstance(shape, tuple) and len(shape) > 2:  # it has spatial axes but is no map
             lost = ends_of_maps(graph, geometry, top)
             reasons.update((Reason(Cause.NO_WINDOWS, node.name), None) for node in lost)
     nowhere = [reason for reason in reasons if reason.exactness is Exactness.NOWHERE]
     if nowhere and graph.phase == "TEST":
         told = "; ".join(f"{_some(names)} {what}" for names, what in summed_up(nowhere))
-        yield f"on a larger input no answer depends on a window alone, because {told}"
+        yield f"on a larger input each answer depends on more than its window, because {told}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -105,7 +103,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
-    """Raise SurgeryError unless NODE has the kernel of EDIT and gives one answer at the nominal size."""
+    """Raise SurgeryError unless NODE has the kernel of EDIT and gives one answer at the nominal input size."""
     params, top = shapes.params.get(node.index, ()), shapes.blobs[node.tops[0]]
     if not params or params[0] != edit.weight_shape or not isinstance(top, tuple) or prod(top[2:]) != 1:
         raise SurgeryError(
@@ -117,15 +115,14 @@ def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
 
 
 def _ways(decision: Decision) -> Hint:
-    """What the user can do about layers that join what no longer fits, after DECISION."""
+    """What the user can do if DECISION makes blobs that a layer cannot join."""
     pooled = bool(decision.of_kind("pooling"))
     more = (", or its poolings with ", Option("global_pooling", "keep")) if pooled else ()
     return advise(Option("skip"), *more)
 
 
 def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: Hint) -> None:
-    """Raise SurgeryError when NODE joins maps whose cells lie differently far apart on the image. WAYS ends the
-    message."""
+    """Raise SurgeryError when NODE joins maps of different strides. WAYS ends the message."""
     strides = {blob: known.stride for blob in node.bottoms if (known := geometry.get(blob)) is not None}
     if len(set(strides.values())) > 1:
         paths = " and ".join(f"{blob.name!r} (stride {'×'.join(map(str, stride))})" for blob, stride in strides.items())
@@ -134,7 +131,7 @@ def _check_strides(node: Node, geometry: Mapping[Blob, Geometry | None], ways: H
             layer=node.name,
             layer_type=node.type,
             index=node.index,
-            hint=advise("leave the layers before it as they are with ", ways),
+            hint=advise("leave the layers before it unchanged with ", ways),
         )
 
 
@@ -147,7 +144,7 @@ def _check_larger(
     changed: Sequence[Node],
     ways: Hint,
 ) -> list[str]:
-    """Infer the shapes on an input larger, in every direction, by a multiple of all strides."""
+    """Check the shapes on an input that is larger, in every direction, by a multiple of all strides."""
     steps = {each for known in geometry.values() if known is not None for each in known.step}
     step = lcm(*steps) if steps else 0
     ours = {id(node) for node in changed}
@@ -168,17 +165,17 @@ def _check_larger(
         layer = next((node for node in graph.nodes if node.index == error.index), None)
         if layer is not None and id(layer) in dense and row_of(layer.type).joins:
             raise SurgeryError(
-                f"the converted net would not hold together on a larger input: {message}",
+                f"the converted net would fail on a larger input: {message}",
                 layer=layer.name,
                 layer_type=layer.type,
                 index=layer.index,
-                hint=advise(f"leave the layers before {layer.name} as they are with ", ways),
+                hint=advise(f"leave the layers before {layer.name} unchanged with ", ways),
             ) from error
         return [f"the converted net still takes only its nominal input size: {message}"]
     misfit = other_parameters(graph, shapes, grown)
     if misfit and id(misfit.node) in ours:
         raise SurgeryError(
-            f"a larger input would not be seen in windows: {misfit}",
+            f"on a larger input the answers would not be those of windows: {misfit}",
             hint=advise("leave the layer with ", Option("skip")),
         )
     return [f"the converted net still takes only its nominal input size: {misfit}"] if misfit else []

@@ -1,11 +1,11 @@
-"""What a convolutionalization changes in one phase of a net, in order:
+"""Decides what a convolutionalization changes in one phase of a net:
 
 1. find the InnerProducts that can be converted, and why the others stay (`survey`);
-2. let the layers that share a weight agree on its new shape (`sharing`);
-3. follow the converted ones back to their maps and down the net: what flattened in between goes, and
-   each layer that meets a blob that is now a map must take it, or the net is refused (`lifting`);
-4. make windows of the global poolings that end in converted layers or in the net's outputs;
-5. name the new layers and blobs, and rewire whoever read the old ones.
+2. check that the layers that share a weight agree on its new shape (`sharing`);
+3. follow the converted layers back to their maps and down the net: drop the flattenings in between; each layer that
+   now reads a map must accept it, or the net is refused (`lifting`);
+4. turn the global poolings that feed converted layers or outputs of the net into windows;
+5. name the new layers and blobs, and rewire the layers that read the old blobs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from caffe_fcn.passes.convolutionalize.survey import Survey, survey
 
 @dataclass(frozen=True)
 class Options:
-    """What the user decides. ONLY and SKIP are names of InnerProducts, shell patterns allowed."""
+    """The user's choices. ONLY and SKIP are names of InnerProducts; shell patterns are allowed."""
 
     naming: Naming = field(default_factory=Naming)
     only: tuple[str, ...] = ()
@@ -38,8 +38,8 @@ class Options:
 def decide(graph: Graph, shapes: Shapes, options: Options | None = None) -> Decision:
     """The changes that make the net of GRAPH, of the nominal SHAPES, fully convolutional.
 
-    Raises SurgeryError, naming the layer and the way round, where the result would not give the same
-    answers, and ShapeError where a shape that decides is not known.
+    Raises SurgeryError, naming the layer and a way round, where the result would not give the same answers, and
+    ShapeError where a necessary shape is unknown.
     """
     options = options or Options()
     excluded: dict[int, Obstacle] = {}
@@ -94,7 +94,7 @@ def _conversions(lifting: Lifting, naming: Naming) -> list[ToConvolution]:
 
 
 def _windows(found: Survey) -> tuple[list[Change], list[LeftAlone]]:
-    """The global poolings that become windows, and why the others stay."""
+    """The changes of global poolings that become windows, and the reasons why the others stay."""
     windows: list[Change] = []
     kept: list[LeftAlone] = []
     for node in filter(is_global, found.graph.nodes):
@@ -114,13 +114,13 @@ def _windows(found: Survey) -> tuple[list[Change], list[LeftAlone]]:
 
 
 def _unconverted_reader(found: Survey, pooling: Node) -> Node | None:
-    """An InnerProduct behind POOLING, with none between, that is left alone."""
+    """The first InnerProduct after POOLING that is left alone; None if there is none."""
     behind = descendants(found.graph, pooling.tops[0], lambda node: node.type == "InnerProduct")
     return next((node for node in behind if node.index in found.left), None)
 
 
 def _names(lifting: Lifting, naming: Naming) -> list[Change]:
-    """New names for the converted layers and their tops, and new bottoms for whoever reads these."""
+    """The new names of the converted layers and their tops, and the new bottoms of the layers that read these."""
     graph = lifting.graph
     converted = [node for node in graph.nodes if node.index in lifting.found.convertible]
     layers = {node.name: naming(node.name) for node in converted}

@@ -18,16 +18,16 @@ from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 
 
 class Original(NamedTuple):
-    """The net before the conversion, in one phase, and its nominal shapes."""
+    """The net before the conversion, in one phase, with its nominal shapes."""
 
     graph: Graph
     shapes: Shapes
     promised: Mapping[Blob, Shape]
-    """The shapes that the decision on this phase promised, of blobs that may have other axes afterwards."""
+    """The shapes that the decision promised, for blobs whose axes may change."""
 
 
 class Twin(NamedTuple):
-    """The converted net, in one phase: its graph, for each of its layers its index in the original, and its nominal
+    """The converted net in one phase: its graph, the index of each of its layers in the original, and its nominal
     shapes."""
 
     graph: Graph
@@ -35,13 +35,13 @@ class Twin(NamedTuple):
     shapes: Shapes
 
     def origin(self, node: Node) -> int | None:
-        """The index that NODE had in the original; -1 for the `input` fields of the net, None where it is new."""
+        """The index of NODE in the original; -1 for the `input` fields of the net, None if NODE is new."""
         return self.origins[node.index] if node.index >= 0 else -1
 
 
 def check_kept(original: Original, twin: Twin, decision: Decision) -> list[str]:
-    """Raise SurgeryError, naming the layer, unless every layer of TWIN has the parameters that it had in ORIGINAL, its
-    tops have as many values, and every output of ORIGINAL is an output of TWIN. Return a note on other outputs."""
+    """Raise SurgeryError, naming the layer, unless every layer of TWIN has the parameters and the number of values in
+    its tops that it had in ORIGINAL, and TWIN has every output of ORIGINAL. Return a note on further outputs."""
     before = {node.index: node for node in original.graph.nodes}
     weights = {edit.index: edit.weight_shape for edit in decision.changes if isinstance(edit, ToConvolution)}
     for node in twin.graph.nodes:
@@ -62,7 +62,7 @@ def _check_parameters(
     after: Mapping[int, tuple[Shape, ...]],
     weights: Shape | None,
 ) -> None:
-    """Raise SurgeryError where the parameter blobs differ; WEIGHTS is the new shape of the first, if it changes."""
+    """Raise SurgeryError where the parameter blobs differ. WEIGHTS: the new shape of the first one, if it changes."""
     if old.index not in before or node.index not in after:
         return
     expected, found = tuple(before[old.index]), tuple(after[node.index])
@@ -73,33 +73,33 @@ def _check_parameters(
 
 
 def _check_blob(original: Original, blob: Blob, maker: Node, found: Shape | Unknown) -> None:
-    """Raise SurgeryError unless what is FOUND in the twin for BLOB has as many values, and a shape that is expected."""
+    """Raise SurgeryError unless the shape FOUND for BLOB in the converted net has as many values and is expected."""
     shape = original.shapes.blobs[blob]
     if isinstance(shape, Unknown) or isinstance(found, Unknown):
         return
     if prod(found) != prod(shape) or found not in (shape, original.promised.get(blob)):
-        _defect(maker, f"in the place of {blob.name!r} ({show(shape)}) it would make {show(found)}")
+        _defect(maker, f"expected {show(shape)} for {blob.name!r}, found {show(found)}")
 
 
 def _check_outputs(original: Original, twin: Twin, decision: Decision) -> list[str]:
-    """Raise SurgeryError unless each output of the original is one of the twin, made by the same layer; note those
-    that are there besides."""
+    """Raise SurgeryError unless each output of the original is an output of the converted net, made by the same layer.
+    Return a note on further outputs."""
     made = {(twin.origin(twin.graph.producer[blob]), blob.name): blob for blob in twin.graph.outputs}
     further = dict(made)
     for blob, (held, name) in outputs_after(original.graph, decision).items():
         maker = original.graph.producer[held]
         found = made.get((maker.index, name))
         if found is None:
-            _defect(maker, f"its output {blob.name!r} would be no output of the converted net")
+            _defect(maker, f"its output {blob.name!r} is missing from the converted net")
         _check_blob(original, held, maker, twin.shapes.blobs[found])
         further.pop((maker.index, name), None)
     names = ", ".join(blob.name for blob in further.values())
-    return [f"the net has further outputs, which only another phase reads: {names}"] if further else []
+    return [f"the converted net has further outputs, which only another phase reads: {names}"] if further else []
 
 
 def outputs_after(graph: Graph, decision: Decision) -> dict[Blob, tuple[Blob, str]]:
-    """For each output of GRAPH the blob of GRAPH that holds it after DECISION, which is another one where its maker is
-    dropped, and the name which that blob then has."""
+    """For each output of GRAPH: the blob that holds it after DECISION, which differs if the layer that made the output
+    is dropped, and the new name of that blob."""
     renamed = decision.new_tops
     dropped = {edit.index for edit in decision.changes if edit.drops}
     held: dict[Blob, tuple[Blob, str]] = {}

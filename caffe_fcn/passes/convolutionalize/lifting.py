@@ -1,8 +1,8 @@
-"""The twin's blobs: which of them are found elsewhere, with other axes, and what that asks of each layer.
+"""Decides which blobs of the converted net are maps in place of vectors, and what that means for each layer.
 
-The surgeon's walk down the net. Given which InnerProducts become Convolutions and which poolings windows, it lifts what
-must be lifted for these: flattenings vanish, layers are rewired to the maps, and each layer that then meets a map in
-place of a vector must take it (`following`), or the net is refused.
+Given the InnerProducts that become Convolutions and the poolings that become windows, it walks down the net: it drops
+flattenings, rewires layers to the maps, and asks each layer that then reads a map in place of a vector whether it
+accepts it (`following`). If not, the net is refused.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from caffe_fcn.wording import Hint, Option, advise
 
 
 class Lifting:
-    """What becomes of the blobs of a net whose layers are converted as the survey FOUND, and whose WINDOWS (layers by
-    index) are global poolings that look at one window now.
+    """The blobs of a net after the conversion that the survey FOUND. WINDOWS: the indices of the global poolings that
+    become windows.
 
-    `lifted` holds what stands for each blob that changes; `grown` are those that grow with the image where the
-    original's do not; `flexible` those that the original's flattening could still provide to a layer that does not
-    follow. `converted` has the view of the input of each InnerProduct that becomes a Convolution, by index;
-    `vanishing` are the layers that go, `rewired` the new bottoms by layer and old name, `changes` what else the
-    layers need.
+    `lifted`: what replaces each blob that changes. `grown`: the blobs that grow with the image, but do not in the
+    original. `flexible`: the blobs that a flattening of the original could still provide to a layer that rejects the
+    map. `converted`: the view of the input of each InnerProduct that becomes a Convolution, by index. `vanishing`: the
+    layers that are dropped. `rewired`: the new bottoms by layer and old name. `changes`: what else the layers need.
     """
 
     def __init__(self, found: Survey, windows: set[int]) -> None:
@@ -50,7 +49,7 @@ class Lifting:
         self.notes: list[str] = []
 
     def build(self) -> None:
-        """Walk down the net. Raises SurgeryError, naming the layer and the way round, where a layer cannot follow."""
+        """Walk down the net. Raises SurgeryError, naming the layer and a way round, where a layer rejects a map."""
         needed = self._needed()
         for node in self.graph.nodes:
             self._visit(node, needed)
@@ -67,16 +66,16 @@ class Lifting:
         self._carry_outputs()
 
     def _check_kept(self, node: Node) -> None:
-        """A flattening that stays must not lose its top to a layer that worked on it in place."""
+        """Raise SurgeryError if NODE, a flattening that stays, has a top that another layer changes in place."""
         for reader in self._readers(node):
             if reader.index in self.rewired and any(top.name == node.tops[0].name for top in reader.tops):
                 raise SurgeryError(
-                    f"{reader.name} works in place on {node.tops[0].name!r}, which other layers read as it is",
-                    hint=f"give {reader.name} a top of its own",
+                    f"{reader.name} changes {node.tops[0].name!r} in place, but other layers need the old values",
+                    hint=f"give {reader.name} its own top",
                 )
 
     def _check_output(self, blob: Blob, view: View) -> None:
-        """An output of the net that becomes a map must be in the map's order, and not be reshaped to another."""
+        """Raise SurgeryError if BLOB, an output of the net, has another order than the map that replaces it."""
         maker = self.graph.producer[blob]
         if view.is_reordered:
             self._refuse(maker, [view], Obstacle(Clash.OUTPUT, (maker.type,)), [blob])
@@ -90,8 +89,8 @@ class Lifting:
             maker, view = self.graph.producer[source], self.lifted[source]
 
     def _carry_outputs(self) -> None:
-        """Keep the outputs that a flattening made where the map in their place is none: it has readers, or stands for
-        several outputs. There a Split takes the place of the flattening, and gives the map the name of the output."""
+        """Replace a flattening that makes an output of the net by a Split, if the map has other readers or replaces
+        several outputs and so cannot be the output itself. The Split gives the map the name of the output."""
         read = Counter(
             self.lifted[blob].blob if blob.name in self.rewired.get(node.index, {}) else blob
             for node in self.graph.nodes
@@ -108,8 +107,8 @@ class Lifting:
                 self.changes.append(ToSplit(node.index, node.name, node.type))
 
     def _needed(self) -> set[Blob]:
-        """The blobs between the maps and the converted layers that must be lifted for these, and those before converted
-        layers and windows that are reshaped to the very map that they were."""
+        """The blobs that must become maps: those between a map and a converted layer, and those before converted layers
+        and windows that are reshaped back to the same map."""
         changed = [node for node in self.graph.nodes if node.index in (self.found.convertible.keys() | self.windows)]
         ahead = ancestors(self.graph, [node.bottoms[0] for node in changed])
         queue = [node.bottoms[0] for node in changed if node.index in self.found.convertible]
@@ -145,7 +144,7 @@ class Lifting:
                 view is None or (blob in self.flexible and not view.is_map)
                 for blob, view in zip(node.bottoms, views, strict=True)
             ):
-                return  # the original's flattening stays for it
+                return  # it still reads the flattening of the original
             if wanted and not any(views):
                 self._flatten(node, map_view(node.bottoms[0], self._shape(node.bottoms[0])))
             elif any(views):
@@ -157,7 +156,7 @@ class Lifting:
             self.grown.add(blob)
 
     def _flatten(self, node: Node, source: View) -> None:
-        """NODE reshapes a map that does not grow, for a converted layer: the twin does without."""
+        """Drop NODE, which reshapes a map that does not grow for a converted layer."""
         view = reshaped(source, order_of(node, len(source.axes)), self._shape(node.tops[0]))
         if view is None:
             raise SurgeryError(f"layer {node.name!r} ({node.type}) cannot be left out of the converted net")
@@ -171,14 +170,14 @@ class Lifting:
         self.vanishing[node.index] = node
 
     def _follow(self, node: Node, views: list[View | None], wanted: bool) -> None:
-        """NODE reads something lifted."""
+        """Handle NODE, which reads a lifted blob."""
         grown = not self.grown.isdisjoint(node.bottoms)
         if all(view is None or view.is_map for view in views):
             if not grown and wanted and reshapes(node) and views[0]:
                 self._flatten(node, views[0])
                 return
             if not grown or (reshapes(node) and not keeps_order(node) and self._ends(node)):
-                self._rewire(node, views)  # a map as before, only found elsewhere; or one that is turned for the user
+                self._rewire(node, views)  # the same map under another name; or one that is reordered for the user
                 return
         tops = [self.shapes.blobs[blob] for blob in node.tops]
         result = outcome(node, views, [self.shapes.blobs[blob] for blob in node.bottoms], tops)
@@ -192,9 +191,10 @@ class Lifting:
         for blob, view in zip(node.tops, result.tops, strict=True):
             if view is not None:
                 self._lift(blob, view, grown=grown)
-        if node.type == "InnerProduct" and node.bottoms[0] not in self.found.unfit:  # behind regions no size matters
+        # An InnerProduct on regions of a fixed size, which are unfit, takes any size.
+        if node.type == "InnerProduct" and node.bottoms[0] not in self.found.unfit:
             self.notes.append(
-                f"{node.name} stays an InnerProduct behind a converted layer: the net takes only its nominal input size"
+                f"{node.name} stays an InnerProduct after a converted layer: the net takes only its nominal input size"
             )
 
     def _ends(self, node: Node) -> bool:
@@ -205,16 +205,16 @@ class Lifting:
         names = sorted({origin.name for origin in origins if origin.type == "InnerProduct"})
         ways: list[Hint] = []
         if names:
-            ways.append(advise(f"leave {' and '.join(names)} alone with ", Option("skip", names)))
+            ways.append(advise(f"leave {' and '.join(names)} unchanged with ", Option("skip", names)))
         if any(origin.type == "Pooling" for origin in origins):
-            ways.append(advise("leave global poolings as they are with ", Option("global_pooling", "keep")))
+            ways.append(advise("keep global poolings with ", Option("global_pooling", "keep")))
         joined = [part for way in ways for part in ("; ", way)][1:]
         raise SurgeryError(
             f"{node.name} {obstacle}", layer=node.name, index=node.index, hint=advise(*joined) if joined else None
         )
 
     def _origin(self, blob: Blob) -> Node:
-        """The converted layer, the flattening or the window that makes BLOB a map."""
+        """The converted layer, flattening or window because of which BLOB is a map."""
         maker = self.graph.producer[blob]
         while maker.index not in self.found.convertible and maker.index not in self.windows and maker.bottoms:
             following = next((bottom for bottom in maker.bottoms if bottom in self.lifted), None)
@@ -225,7 +225,7 @@ class Lifting:
         return maker
 
     def _rewire(self, node: Node, views: list[View | None]) -> None:
-        """Let NODE read the blobs that stand for its bottoms."""
+        """Let NODE read the blobs that replace its bottoms."""
         for blob, view in zip(node.bottoms, views, strict=True):
             if view is None or view.blob == blob:
                 continue
@@ -236,15 +236,15 @@ class Lifting:
         following = self.graph.producer.get(Blob(blob.name, blob.version + 1))
         if following is not None and following.index < reader.index:
             raise SurgeryError(
-                f"{reader.name} would read {blob.name!r} after {following.name} has overwritten it in place",
-                hint=f"give {following.name} a top of its own",
+                f"{reader.name} would read {blob.name!r} after {following.name} changed it in place",
+                hint=f"give {following.name} its own top",
             )
 
     def _readers(self, node: Node) -> tuple[Node, ...]:
         return self.graph.consumers.get(node.tops[0], ())
 
     def _reads_original(self, reader: Node, blob: Blob, kept: set[int]) -> bool:
-        """Whether READER, in the twin, still reads BLOB itself and not what stands for it."""
+        """Whether READER still reads BLOB itself in the converted net, and not its replacement."""
         if reader.index in self.vanishing:
             return reader.index in kept
         return blob.name not in self.rewired.get(reader.index, {})
@@ -254,9 +254,9 @@ class Lifting:
         return () if isinstance(shape, Unknown) else shape
 
     def drops(self) -> list[Change]:
-        """The layers that vanish."""
+        """The changes that drop layers."""
         return [DropLayer(index, node.name, node.type) for index, node in self.vanishing.items()]
 
     def promised(self) -> dict[Blob, Shape]:
-        """The nominal shapes that blobs have in the twin, where these may be others than before."""
+        """The nominal shapes of blobs in the converted net, where they may differ from those in the original."""
         return {blob: view.shape for blob, view in self.lifted.items()}

@@ -1,7 +1,7 @@
-"""What converted layers and their tops are called.
+"""Names converted layers and their tops.
 
-Caffe maps weights to layers by name and refuses a blob of another shape, so a converted layer takes a
-new name by default: a net written before still finds nothing of the wrong shape under the old one.
+Caffe finds the weights of a layer by its name and refuses a blob of another shape. So a converted layer gets a new name
+by default: old weights in a new net, and new weights in an old net, are then ignored and not refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEFAULT_SUFFIX = "-conv"
 
 
 class Naming(NamedTuple):
-    """NAME becomes NAME + suffix; a rename rule that matches the whole name goes first.
+    """NAME becomes NAME + suffix, unless a rename rule matches the whole name.
 
     `suffix` is "" to keep names. `rules` are (pattern, replacement), as for re.sub.
     """
@@ -26,7 +26,7 @@ class Naming(NamedTuple):
     rules: tuple[tuple[re.Pattern[str], str], ...] = ()
 
     def __call__(self, name: str) -> str:
-        """The new name of a converted layer, or of a blob it makes."""
+        """The new name of a converted layer, or of its top."""
         for pattern, replacement in self.rules:
             match = pattern.fullmatch(name)
             if match:
@@ -37,7 +37,7 @@ class Naming(NamedTuple):
 def parse_rule(text: str) -> tuple[re.Pattern[str], str]:
     r"""The rename rule PATTERN=REPLACEMENT, e.g. "fc(\d+)=conv\1". Raises ValueError.
 
-    A pattern can hold an equals sign itself, so the first one that leaves a valid pattern divides the two.
+    A pattern can contain "=", so the first "=" that leaves a valid pattern divides the two.
     """
     problem = "is not PATTERN=REPLACEMENT, e.g. 'fc(\\d+)=conv\\1'"
     for equals in re.finditer("=", text):
@@ -46,31 +46,31 @@ def parse_rule(text: str) -> tuple[re.Pattern[str], str]:
             continue
         try:
             compiled = re.compile(pattern)
-            compiled.sub(replacement, "")  # reads the replacement, and refuses groups that the pattern lacks
+            compiled.sub(replacement, "")  # raises re.error for groups that the pattern lacks
         except (re.error, IndexError) as error:
-            problem = f"is no rule: {error}"
+            problem = f"is not a valid rule: {error}"
             continue
         return compiled, replacement
     raise ValueError(f"{text!r} {problem}")
 
 
 def check_names(kind: str, renamed: Mapping[str, str], others: Iterable[str]) -> None:
-    """Raise SurgeryError when a new name is taken: by a layer that keeps its name, or by another new one."""
+    """Raise SurgeryError when a new name is empty, in use, or given twice."""
     taken = set(others)
     owners: dict[str, str] = {}
     for old, new in renamed.items():
         if not new:
             raise SurgeryError(
-                f"{old!r} would become '', a {kind} without a name", hint=advise("mend the rules of ", Option("rename"))
+                f"{kind} {old!r} would have an empty name", hint=advise("correct the rules of ", Option("rename"))
             )
         if new in taken:
             raise SurgeryError(
-                f"{old!r} would become {new!r}, a {kind} that the net has already",
+                f"{kind} {old!r} would become {new!r}, but the net has a {kind} of this name already",
                 hint=advise("choose other names with ", Option("suffix"), " or ", Option("rename")),
             )
         if new in owners:
             raise SurgeryError(
                 f"{kind}s {owners[new]!r} and {old!r} would both become {new!r}",
-                hint=advise("mend the rules of ", Option("rename")),
+                hint=advise("correct the rules of ", Option("rename")),
             )
         owners[new] = old

@@ -1,8 +1,8 @@
-"""Which global poolings become windows.
+"""Finds the global poolings that must become windows.
 
-A global pooling that ends a classifier must look at one window at a time in the twin. One that is a
-gate, as in squeeze-and-excitation, sums up the whole image and joins a map again; it, and the
-InnerProducts behind it, take any size already and stay.
+A global pooling that ends a classifier must pool one window at a time in the converted net. One in a gate, as in
+squeeze-and-excitation, pools the whole image, and its result joins a map again. Such a gate, with its InnerProducts,
+takes any input size already and stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def is_global(node: Node) -> bool:
 
 
 def descendants(graph: Graph, start: Blob, stop: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
-    """The layers behind START, in the order they are met; not past one for which STOP holds."""
+    """The layers that depend on START, in no special order; not those after a layer for which STOP is true."""
     seen: set[int] = set()
     queue = [start]
     while queue:
@@ -33,7 +33,7 @@ def descendants(graph: Graph, start: Blob, stop: Callable[[Node], bool] = lambda
 
 
 def ancestors(graph: Graph, ends: Iterable[Blob]) -> set[Blob]:
-    """The blobs ENDS and all that they are made of."""
+    """The blobs ENDS and all blobs from which they are computed."""
     seen: set[Blob] = set()
     queue = list(ends)
     while queue:
@@ -45,7 +45,7 @@ def ancestors(graph: Graph, ends: Iterable[Blob]) -> set[Blob]:
 
 
 def gate_join(graph: Graph, shapes: Shapes, node: Node) -> Node | None:
-    """The layer where what NODE pooled joins a map that it did not come from; None when it never does."""
+    """The layer that joins the result of NODE with a map that NODE did not make; None if there is none."""
     own = set(node.tops)
     for follower in graph.nodes:
         if own.isdisjoint(follower.bottoms):
@@ -58,5 +58,5 @@ def gate_join(graph: Graph, shapes: Shapes, node: Node) -> Node | None:
 
 
 def gated_layers(graph: Graph, node: Node, join: Node) -> set[int]:
-    """The indices of the layers between a gate's pooling and its join."""
+    """The indices of the layers between NODE, the pooling of a gate, and JOIN."""
     return {follower.index for follower in descendants(graph, node.tops[0], lambda layer: layer is join)} - {join.index}

@@ -1,4 +1,4 @@
-"""Why a convolutionalization leaves a layer as it is."""
+"""The reasons why a convolutionalization leaves a layer unchanged."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from enum import Enum
 
 
 class Stays(Enum):
-    """Why an InnerProduct or a global pooling stays, with room for what is to blame."""
+    """Why an InnerProduct or a global pooling stays; {} stands for the names and numbers of the reason."""
 
-    ALONG_AXIS = "works along axis {}, on vectors within its input"
-    AS_ASKED = "left as asked"
+    ALONG_AXIS = "works along axis {} of its input, not along axis 1"
+    AS_ASKED = "left unchanged as asked"
     BEHIND = "its input comes from {} ({})"
-    BEHIND_LEFT = "its input comes from {}, which is left alone"
-    CARRIES_WEIGHTS = "fed by DummyData with no height and width, kept to carry weights"
+    BEHIND_LEFT = "its input comes from {}, which stays an InnerProduct"
+    CARRIES_WEIGHTS = "its input is DummyData without height and width; such a layer only carries weights"
     CLASH = "{} {}"
     FEEDS = "feeds {}, which stays an InnerProduct"
-    GATE = "a gate, or like one: what it pools meets a map again in {}"
-    GATED = "part of a gate: what {} pools meets a map again in {}; takes any size already"
+    GATE = "part of a gate: its result joins a map again in {}"
+    GATED = "part of a gate: the result of {} joins a map again in {}; takes any input size already"
     MOVES_SPACE = "{} ({}) moves the spatial axes of its input"
     NO_MAP = "its input {!r}, made by {} ({}), has no height and width"
-    REGIONS = "behind {} ({}): takes regions of one size, whatever the image's"
+    REGIONS = "reads regions of a fixed size from {} ({}); takes any image size already"
     RUN_TIME = "the shape of its input is known only at run time: {}"
-    SEQUENCE = "its input comes from {} ({}), a sequence"
-    SHARED = "shares the weight {!r} with {}, which holds it transposed"
+    SEQUENCE = "its input is a sequence from {} ({})"
+    SHARED = "shares the weight {!r} with {}, which stores it transposed"
     UNKNOWN = "the shape of its input is unknown: {}"

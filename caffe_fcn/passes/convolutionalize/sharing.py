@@ -1,7 +1,7 @@
-"""Layers that share a weight, by the name of a `param`, and whether they can go on sharing it.
+"""Checks whether layers that share a weight, by the name of a `param`, can still share it after the conversion.
 
-One blob has one shape and one order. If its sharers no longer agree after the surgery, either none of
-them is converted (a layer and its transposed twin, as in tied autoencoders), or the net is refused.
+A blob has one shape and one order. If the layers that share it no longer agree, either none of them is converted (a
+layer and its transpose, as in tied autoencoders), or the net is refused.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from caffe_fcn.wording import Option, advise
 
 
 def disagreements(graph: Graph, shapes: Shapes, conversions: Sequence[ToConvolution]) -> dict[int, Obstacle]:
-    """The conversions to leave out, by layer index, with the reason. Raises SurgeryError where converting
-    only some of the sharers would tear a weight apart."""
+    """The conversions to leave out, by layer index, with the reason. Raises SurgeryError where only some of the layers
+    that share a weight can be converted."""
     converted = {edit.index: edit for edit in conversions}
     reasons: dict[int, Obstacle] = {}
     for name, sharers in _sharers(graph).items():
@@ -40,7 +40,7 @@ def disagreements(graph: Graph, shapes: Shapes, conversions: Sequence[ToConvolut
 
 
 def _sharers(graph: Graph) -> dict[str, list[tuple[Node, int]]]:
-    """The layers, and which of their parameter blobs, by the name they share it under."""
+    """The layers that share a weight, and the positions of the blob in them, by the name of the weight."""
     sharers: dict[str, list[tuple[Node, int]]] = {}
     for node in graph.nodes:
         for position, param in enumerate(node.layer.param):
@@ -50,7 +50,7 @@ def _sharers(graph: Graph) -> dict[str, list[tuple[Node, int]]]:
 
 
 def _order(converted: dict[int, ToConvolution], node: Node, position: int) -> tuple[object, ...]:
-    """How the values of a shared blob come to lie: as they were, transposed, or with columns reordered."""
+    """The new order of the values of a shared blob: unchanged, transposed, or with columns reordered."""
     edit = converted.get(node.index) if position == 0 else None
     if edit is not None:
         return (edit.transposed, edit.segments) if edit.reordered else (edit.transposed,)
@@ -61,7 +61,7 @@ def _order(converted: dict[int, ToConvolution], node: Node, position: int) -> tu
 def _check_shapes(
     name: str, sharers: Sequence[tuple[Node, int]], shapes: Shapes, converted: dict[int, ToConvolution]
 ) -> None:
-    """Raise SurgeryError unless all sharers will give the blob one shape, or are allowed to differ."""
+    """Raise SurgeryError unless all SHARERS give the blob one shape or may differ."""
     strict: dict[Shape, str] = {}
     permissive = schema.enum_number("ParamSpec", "DimCheckMode", "PERMISSIVE")
     for node, position in sharers:
@@ -75,9 +75,9 @@ def _check_shapes(
         wanted = ", ".join(f"{layer} {show(shape)}" for shape, layer in strict.items())
         skip = Option("skip", [node.name for node, _ in sharers if node.index in converted])
         raise SurgeryError(
-            f"the layers that share the weight {name!r} would no longer agree on its shape: {wanted}",
+            f"the layers that share the weight {name!r} would need different shapes of it: {wanted}",
             layer=sharers[0][0].name,
-            hint=advise("leave them with ", skip),
+            hint=advise("leave them unchanged with ", skip),
         )
 
 

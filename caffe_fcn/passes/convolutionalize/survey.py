@@ -1,8 +1,7 @@
-"""Which InnerProducts of a graph can become Convolutions, and why the others stay.
+"""Finds the InnerProducts of a graph that can become Convolutions, and why the others stay.
 
-One pass down the graph, in file order. For every blob it keeps what stands for it in a twin whose
-flattenings are gone (a `View`), or what makes it unfit, so that the verdict on an InnerProduct is a
-look at its bottom. Nothing is decided here about layers that no InnerProduct needs.
+It walks down the graph once, in file order. For every blob it keeps what replaces the blob when flattenings are dropped
+(a `View`), or why no map can replace it. So the decision on an InnerProduct needs its bottom only.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from caffe_fcn.wording import Option, advise
 
 @dataclass
 class Survey:
-    """What a graph offers.
+    """What the survey found.
 
-    By layer index: `convertible`, with the flat view of its bottom; `left`, with the reason, `settled` where it is
-    the user's or the layer takes any size already; `gates`, from a global pooling to where it joins the map again.
-    By blob: `views`, and what makes it `unfit`.
+    By layer index: `convertible`, with the flat view of the layer's bottom; `left`, with the reason; `settled`, if the
+    user chose that or the layer takes any input size already; `gates`, from a global pooling to the layer where its
+    result joins a map again. By blob: `views`, and why it is `unfit`.
     """
 
     graph: Graph
@@ -53,9 +52,9 @@ def survey(
     skip: tuple[str, ...] = (),
     excluded: Mapping[int, Obstacle] | None = None,
 ) -> Survey:
-    """Judge every InnerProduct of GRAPH. ONLY and SKIP are shell patterns of layer names; EXCLUDED gives reasons
-    found elsewhere, by layer index. Raises ShapeError when a shape that decides is not known, and SurgeryError
-    when something treats each position of a flattened map on its own."""
+    """Survey every InnerProduct of GRAPH. ONLY and SKIP are shell patterns of layer names; EXCLUDED gives reasons
+    found elsewhere, by layer index. Raises ShapeError when a necessary shape is unknown, and SurgeryError when a layer
+    treats each position of a flattened map separately."""
     return _Surveyor(graph, shapes, only, skip, excluded or {}).run()
 
 
@@ -107,8 +106,8 @@ class _Surveyor:
         self.spread(node)
 
     def spread(self, node: Node) -> None:
-        """What makes a blob unfit makes all that is made of it unfit; but a map that a vector only weighs, as
-        at the end of a gate, is a map as before."""
+        """Mark the tops of NODE unfit if a bottom is; but a map that is only multiplied by an unfit vector, as at the
+        end of a gate, stays fit."""
         row = row_of(node.type)
         for blob in node.tops:
             if row.regions or not self.regions.isdisjoint(node.bottoms):
@@ -130,7 +129,7 @@ class _Surveyor:
                 self.unfit.setdefault(blob, inherited)
 
     def follow(self, node: Node) -> None:
-        """The views of what NODE makes, where its bottoms have views or it flattens a map."""
+        """Find the views of the tops of NODE, if its bottoms have views or it flattens a map."""
         bottoms = [self.shapes.blobs[blob] for blob in node.bottoms]
         tops = [self.shapes.blobs[blob] for blob in node.tops]
         views = [self.result.views.get(blob) for blob in node.bottoms]
@@ -149,7 +148,7 @@ class _Surveyor:
             self.refused.update(dict.fromkeys(stays, (node, result)))
 
     def flatten(self, node: Node, view: View | None, tops: Sequence[Shape | Unknown]) -> None:
-        """The view of what NODE makes of a map, if it reshapes it and the map is one."""
+        """Find the view of the top of NODE, if NODE reshapes a map."""
         if view is None or not reshapes(node) or len(tops) != 1 or isinstance(tops[0], Unknown):
             return
         divides = makes_map(view.axes, tops[0])
@@ -181,7 +180,7 @@ class _Surveyor:
         if isinstance(shape, Unknown):
             return self.unknown(node, shape)
         if 0 in shape:
-            error = ShapeError(f"its input {bottom.name!r} is empty: {show(shape)}")
+            error = ShapeError(f"its input {bottom.name!r} has no values: {show(shape)}")
             error.locate(layer=node.name, layer_type=node.type, index=node.index)
             raise error
         axis = node.layer.inner_product_param.axis
@@ -202,23 +201,23 @@ class _Surveyor:
         return self.graph.producer[bottom].type == "DummyData" and prod(spatial) == 1
 
     def refusal(self, node: Node, culprit: Node, refusal: Refuses) -> Obstacle:
-        """Why NODE stays behind CULPRIT, which does not take a map; an error where no window could do the same."""
+        """Why NODE stays: CULPRIT does not accept a map. Raises SurgeryError where no window could do the same."""
         if refusal.by_axis:
             raise SurgeryError(
                 f"layer {node.name!r} cannot become a Convolution: {culprit.name} {refusal.obstacle}",
                 layer=node.name,
                 index=node.index,
-                hint=advise("leave it with ", Option("skip", [node.name])),
+                hint=advise("leave it unchanged with ", Option("skip", [node.name])),
             )
         return Obstacle(Stays.CLASH, (culprit.name, refusal.obstacle))
 
     def unknown(self, node: Node, shape: Unknown) -> Obstacle:
-        """The reason when a shape depends on the data; an error when the user can tell it."""
+        """The reason if the SHAPE of its input is known only at run time. Raises ShapeError if the user can give it."""
         if shape.kind == "runtime":
             return Obstacle(Stays.RUN_TIME, (shape.reason,))
         way = Option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
         raise ShapeError(
-            f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, and layer "
+            f"layer {node.name!r} needs the shape of its input {node.bottoms[0].name!r}, but layer "
             f"{shape.layer!r} does not define it: {shape.reason}",
             layer=node.name,
             index=node.index,

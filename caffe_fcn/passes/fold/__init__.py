@@ -1,17 +1,17 @@
-"""Layers that only scale and shift are folded into the weights before them, and layers that do nothing are dropped.
+"""Folds layers that only scale and shift into the weights before them, and drops layers that do nothing.
 
-A layer that is linear in its weights, y[o] = W[o]·x + b[o], and behind it one that gives each channel a factor and a
-summand, z[o] = a[o]·y[o] + c[o], are one linear layer:
+A layer that is linear in its weights, y[o] = W[o]·x + b[o], followed by one that multiplies each channel by a factor
+and adds a summand, z[o] = a[o]·y[o] + c[o], is one linear layer:
 
     z[o] = (a[o]·W[o])·x + (a[o]·b[o] + c[o]).
 
-Convolutions, Deconvolutions and InnerProducts take up the BatchNorm, Scale, Bias and affine Power layers behind them.
-On one phase of a net, in its order:
+Convolutions, Deconvolutions and InnerProducts absorb the BatchNorm, Scale, Bias and affine Power layers after them. In
+one phase of a net, in its order:
 
-1. a layer that hands its values on as they are (Dropout, Split) goes, unless an output of the net needs it;
-2. a layer that scales and shifts goes where nothing else reads what lies between it and the weights (`Folding`);
-3. layers that share parameters fold alike, or none of them does (`_unlike`);
-4. the blobs that are left get names: inputs and outputs keep theirs, and what was in place stays so (`_names`).
+1. drop each layer that passes its values on unchanged (Dropout, Split), unless an output of the net needs it;
+2. fold each layer that scales and shifts, unless another layer reads a blob between it and the weights (`Folding`);
+3. fold layers that share parameters only if all of them fold in the same way (`_unlike`);
+4. name the blobs that are left: inputs and outputs keep their names, and in-place layers stay in place (`_names`).
 
 Factors and summands are computed in double precision, and each weight is rounded once, when it is written.
 """
@@ -34,8 +34,8 @@ from caffe_fcn.passes.fold.survey import Folding
 
 
 def fold(model: Model) -> Result:
-    """MODEL with what scales and shifts folded into the weights before it, and with what does nothing dropped: the
-    same function of the same inputs, within rounding. Raises SurgeryError where the net is one of several in its file.
+    """MODEL with layers that scale and shift folded into the weights before them, and layers that do nothing dropped:
+    the same function within rounding. Raises SurgeryError where the file holds several nets.
     """
     refuse_others(model, "fold")
     trained = model.weights is not None
@@ -43,7 +43,7 @@ def fold(model: Model) -> Result:
     before, after = ([blob.name for blob in each.graph.outputs] for each in (model, made.model))
     if sorted(before) != sorted(after):
         raise SurgeryError(
-            f"folded, the net would have the outputs {', '.join(after)}, not {', '.join(before)}",
+            f"expected the outputs {', '.join(before)} in the folded net, found {', '.join(after)}",
             source=model.source.name,
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
@@ -51,8 +51,8 @@ def fold(model: Model) -> Result:
 
 
 def decide(phase: Phase, *, trained: bool) -> Decision:
-    """What is folded and dropped in PHASE, and why the rest stays. TRAINED: the values come from weights, so that only
-    layers with blobs in them can fold."""
+    """What is folded and dropped in PHASE, and why other layers stay. TRAINED: there are weights, so only layers with
+    blobs in them can be folded."""
     barred: dict[int, Obstacle] = {}
     while True:
         found = Folding(phase, barred, trained=trained)
@@ -72,7 +72,7 @@ def decide(phase: Phase, *, trained: bool) -> Decision:
 
 
 def _unlike(found: Folding) -> dict[int, Obstacle]:
-    """The layers that would take up others, and share parameters, they or those, with layers that do not fold alike."""
+    """The layers that must not absorb others, because shared parameters would be folded in different ways."""
     users: dict[str, list[Node]] = {}
     for node in found.graph.nodes:
         for name in _shared_names(node):
@@ -96,14 +96,14 @@ def _unlike(found: Folding) -> dict[int, Obstacle]:
 
 
 def _meaning(node: Node) -> tuple[object, ...]:
-    """What layers have in common that do the same with the parameter blobs that they share."""
+    """A key that is equal for layers that use shared parameter blobs in the same way."""
     params = [getattr(node.layer, field) for field in row_of(node.type).reads.split()]
     fields = [param.SerializeToString(deterministic=True) for param in params]
     return (node.type, *fields, *(param.name for param in node.layer.param))
 
 
 def _has_own(found: Folding, fold: Sequence[Node]) -> bool:
-    """Whether a layer that goes into the first of FOLD has parameter blobs that are not shared by name."""
+    """Whether a layer of FOLD after the first has parameter blobs that are not shared by name."""
     return any(len(_shared_names(step)) < len(found.shapes.params[step.index]) for step in fold[1:])
 
 
@@ -115,8 +115,8 @@ def _shared_names(node: Node) -> dict[str, None]:
 
 
 def _names(found: Folding, kept: Sequence[Node]) -> dict[Blob, str]:
-    """What the blobs that the KEPT layers make are called: outputs of the net as before, and what is made in place as
-    that in whose place it is, where nothing else reads that."""
+    """The names of the blobs that the KEPT layers make. Outputs of the net keep their names; a blob made in place has
+    the name of the bottom, if no other layer reads that."""
     graph = found.graph
     readers = Counter(found.held(blob) for node in kept for blob in dict.fromkeys(node.bottoms))
     ends = {found.held(blob): blob.name for blob in graph.outputs}
@@ -132,7 +132,7 @@ def _names(found: Folding, kept: Sequence[Node]) -> dict[Blob, str]:
 
 
 def _rewired(found: Folding) -> Iterator[Change]:
-    """The layers that are left, where they read or make blobs of other names than before."""
+    """The changes of layers whose bottoms or tops have new names."""
     kept = [node for node in found.graph.nodes if node.index not in found.gone]
     names = _names(found, kept)
     for node in kept:

@@ -1,7 +1,7 @@
-"""Layers that give each channel a factor and a summand: which are such layers, and by which numbers; or why one is not.
+"""Finds the layers that give each channel a factor and a summand, and computes these numbers.
 
-A row of `AFFINE` looks at a layer behind another one, whose CHANNELS lie on an axis, and says how the two numbers are
-computed from the parameter blobs of the layer.
+A row of `AFFINE` takes a layer and the number of channels of the layer before it. It says how the two numbers follow
+from the parameter blobs of the layer, or why the layer is not of this kind.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHANNELS = 1
-"""The axis that BatchNorm takes for the channels."""
+"""The axis of the channels for BatchNorm."""
 _INFERENCE, _SCALE_AND_SHIFT = 1, 2
 """BNParameter.BNMode of SegNet, and how many blobs its BN has."""
 
 
 class Why(Enum):
-    """Why a layer stays, in words; {} stands for the names that a reason gives."""
+    """Why a layer stays; {} stands for the names of the reason."""
 
-    BATCH = "it takes its statistics from the batch"
-    FOLLOWS = "follows {!r} ({}), which has no weights of its own for it"
+    BATCH = "it uses batch statistics"
+    FOLLOWS = "follows {!r} ({}), which has no weights to fold it into"
     FOLLOWS_LEFT = "follows {!r}, which stays"
-    IN_PLACE = "{!r} works in place on its top"
-    NO_WEIGHTS = "the weights hold nothing for {!r}"
-    OPERAND = "its values are the blob {!r}"
-    OTHER_AXIS = "its values do not lie on the channels of its input alone"
+    IN_PLACE = "{!r} changes its top in place"
+    NO_WEIGHTS = "the weights have no values for {!r}"
+    OPERAND = "its factors or summands come from the blob {!r}"
+    OTHER_AXIS = "its parameters run along other axes than the channels"
     OUTPUT = "its top {!r} is an output of the net"
-    OUTPUT_OF_INPUT = "its top {!r} is an output of the net, and its bottom an input"
-    OUTPUT_OF_READ = "its top {!r} is an output of the net, and {!r} reads its bottom as well"
+    OUTPUT_OF_INPUT = "its top {!r} is an output of the net and its bottom an input"
+    OUTPUT_OF_READ = "its top {!r} is an output of the net, and {!r} also reads its bottom"
     POWER = "its power is not 1"
-    READ = "the output of {!r} is read by {!r} as well"
+    READ = "the output of {!r} is also read by {!r}"
     RECTIFIED = "{!r} has a ReLU of its own"
-    SCALES = "it scales its input, although nothing is trained (scale_train: false)"
-    SEVERAL_TOPS = "the weights of {!r} make several tops"
+    SCALES = "it scales its input also outside of training (scale_train: false)"
+    SEVERAL_TOPS = "{!r} makes several tops with the same weights"
     SHAPE = "the shape of the input of {!r} is unknown"
-    SHARED = "{!r} shares parameters with {!r}, and the two do not fold alike"
+    SHARED = "{!r} shares parameters with {!r}, but the two would be folded in different ways"
     UNCOMPUTED = "the effect of {} is not supported"
 
 
@@ -51,8 +51,8 @@ Values: TypeAlias = "NDArray[Any] | float"
 
 
 class Numbers(NamedTuple):
-    """The FACTOR and the SUMMAND of each channel; a single number is for all. SIZE is the sum of the magnitudes of the
-    terms of the summand, to which its rounding is relative."""
+    """The FACTOR and the SUMMAND of each channel; a single number holds for all. SIZE: the sum of the magnitudes of the
+    summand's terms, to which its rounding error is relative."""
 
     factor: Values
     summand: Values
@@ -60,8 +60,8 @@ class Numbers(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """What a layer does to each channel: whether it SHIFTS them, and its numbers, which are computed from the VALUES of
-    its parameter blobs, flat and in double precision."""
+    """What a layer does to each channel: whether it SHIFTS it, and a function that computes its numbers from the values
+    of its parameter blobs, flat and in double precision."""
 
     shifts: bool
     values: Callable[[Sequence[NDArray[Any]]], Numbers]
@@ -71,8 +71,8 @@ Rule: TypeAlias = Callable[[Node, Shapes, int], "Affine | Obstacle"]
 
 
 def _batch_norm(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
-    """BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks have a scale
-    and a shift as well."""
+    """BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks also have a
+    scale and a shift."""
     param, blobs = node.layer.batch_norm_param, batch_norm_blobs(shapes.params[node.index])
     if param.HasField("use_global_stats") and not param.use_global_stats:
         return Obstacle(Why.BATCH)
@@ -92,7 +92,7 @@ def _batch_norm(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
 
 
 def _batch_norm_of_forks(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
-    """BN of PSPNet holds slope, shift, mean and variance; that of SegNet, when merged, slope and shift alone."""
+    """BN of PSPNet: slope, shift, mean and variance. BN of SegNet, when merged: slope and shift only."""
     param, merged = node.layer.bn_param, len(shapes.params[node.index]) == _SCALE_AND_SHIFT
     if merged and param.bn_mode != _INFERENCE:
         return Obstacle(Why.BATCH)
@@ -111,7 +111,7 @@ def _normalized(slope: Values, shift: Values, mean: Values, variance: Values, ep
 
 
 def _scale(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
-    """ScaleLayer: the factors, and on demand summands."""
+    """ScaleLayer: the factors, and the summands if it has a bias."""
     shifts = bool(node.layer.scale_param.bias_term)
     if not _on_channels(node, shapes, node.layer.scale_param.axis, channels):
         return Obstacle(Why.OTHER_AXIS)
@@ -126,7 +126,7 @@ def _bias(node: Node, shapes: Shapes, channels: int) -> Affine | Obstacle:
 
 
 def _on_channels(node: Node, shapes: Shapes, axis: int, channels: int) -> bool:
-    """Whether the parameter blobs of NODE are a number for each of the CHANNELS, or for all."""
+    """Whether the parameter blobs of NODE have one number for each of the CHANNELS, or one for all."""
     shape, bottom = shapes.params[node.index][0], shapes.blobs[node.bottoms[0]]
     return not shape or (len(shape) == 1 and isinstance(bottom, tuple) and axis % len(bottom) == channels)
 
@@ -147,4 +147,4 @@ AFFINE: Mapping[str, Rule] = {
     "Power": _power,
     "Scale": _scale,
 }
-"""By layer type: what it does to the channels of what it reads, or why it does something else."""
+"""By layer type: its effect on each channel, or why it has another effect."""

@@ -1,4 +1,4 @@
-"""What a fold changes: a layer that takes others up, those that go into it, and the values that come of it."""
+"""The changes of a fold: a layer that absorbs others, the absorbed layers, and the new values."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 _ROUNDINGS = 6
-"""Of one step in single precision, at most: a BatchNorm's statistic times its factor, its eps, the root, its inverse,
-the slope of a Scale, and the product."""
+"""The most roundings of one step in single precision: a BatchNorm's statistic times its factor, plus eps, the root, its
+inverse, the slope of a Scale, and the product."""
 
 
 @dataclass(frozen=True, repr=False)
 class Step:
-    """A layer that is folded, with its parameter blobs, none where there are no weights."""
+    """A layer that is folded, and its parameter blobs; there are none without weights."""
 
     node: Node
     affine: Affine
@@ -35,13 +35,13 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class TakeUp(Change):
-    """The layer takes up others, by STEPS: its weights are multiplied, and its bias follows or is made."""
+    """The layer absorbs the layers of STEPS: its weights are multiplied; its bias is changed, or added."""
 
     type: str
     weight_shape: Shape
     outputs: int
     by_column: bool
-    """Whether the outputs are the second axis of the weights and not the first."""
+    """Whether the outputs lie along the second axis of the weights and not along the first."""
     new_bias: bool
     steps: tuple[Step, ...]
     kind: ClassVar[str] = "into"
@@ -59,11 +59,11 @@ class TakeUp(Change):
 
     @cached_property
     def values(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """The factor and the summand of each output, in double precision, and the size of the terms of the summand."""
+        """For each output, in double precision: the factor, the summand, and the size of the summand's terms."""
         import numpy as np
 
         factor, shift, size = np.ones(self.outputs), np.zeros(self.outputs), np.zeros(self.outputs)
-        with np.errstate(all="ignore"):  # a variance below zero is not a number in Caffe either
+        with np.errstate(all="ignore"):  # a negative variance gives NaN in Caffe, too
             for step in self.steps:
                 blobs = [tensor.read(0, tensor.count).astype(np.float64) for tensor in step.tensors]
                 times, plus, terms = step.affine.values(blobs)
@@ -72,13 +72,13 @@ class TakeUp(Change):
 
     @property
     def roundings(self) -> float:
-        """How far a value may be from the same one computed otherwise, relative to its terms: each step rounds at most
-        so often in single precision, and the value is rounded when it is written."""
+        """The largest difference, relative to its terms, between a new value and the same value computed in another
+        way: the roundings of each step in single precision, and one when the value is written."""
         return (1 + _ROUNDINGS * len(self.steps)) * 2.0**-24
 
     def describe(self) -> str:
         names = ", ".join(f"{step.node.name} ({step.node.type})" for step in self.steps)
-        return f"takes up {names}" + "; gains a bias" * self.new_bias
+        return f"absorbs {names}" + "; gets a bias" * self.new_bias
 
     def document(self) -> dict[str, Any]:
         names = [step.node.name for step in self.steps]
@@ -87,7 +87,7 @@ class TakeUp(Change):
 
 @dataclass(frozen=True, repr=False)
 class Folded(DropLayer):
-    """The layer goes INTO another one, and its parameter blobs with it."""
+    """The layer is folded INTO another one, with its parameter blobs."""
 
     into: str
     kind: ClassVar[str] = "folded"
@@ -101,32 +101,32 @@ class Folded(DropLayer):
 
 @dataclass(frozen=True, repr=False)
 class FoldedWeights(Tensor):
-    """The weights OF a layer, times the factors of its FOLD: a panel of rows at a time."""
+    """The weights of a layer times the factors of its FOLD, computed a panel of rows at a time."""
 
     of: Tensor
     fold: TakeUp
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the old weights."""
+        """The shape of the old weights."""
         return self.of.shape
 
     @property
     def dtype(self) -> DType:
-        """Single precision, unless the old weights are in double."""
+        """Single precision; double precision if the old weights have it."""
         return "float64" if self.of.dtype == "float64" else "float32"
 
     @property
     def slack(self) -> Tensor:
-        """How far the weights may be from those computed otherwise."""
+        """The largest differences to weights that are computed in another way."""
         return Slack(self)
 
     def sizes(self, first: int, last: int) -> NDArray[Any]:
-        """The sizes of the terms of which the weights first..last are made."""
+        """The sizes of the terms of the weights first..last."""
         return abs(self.rows(first, last))
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The weights first..last of the first axis."""
+        """The weights first..last along the first axis."""
         import numpy as np
 
         factors, outputs = self.fold.values[0], self.fold.outputs
@@ -139,14 +139,14 @@ class FoldedWeights(Tensor):
         old = self.of.rows(first, last)
         made = np.empty(old.shape, self.dtype)
         factors = factors.reshape(*factors.shape, *[1] * (old.ndim - factors.ndim))
-        with np.errstate(all="ignore"):  # products in double precision, a few at a time, each rounded once
+        with np.errstate(all="ignore"):  # double precision, rounded once at the end
             np.multiply(old, factors, out=made, dtype=np.float64, casting="same_kind")
         return made
 
 
 @dataclass(frozen=True, repr=False)
 class FoldedBias(Tensor):
-    """The bias of a layer after its FOLD, in place of what it was OF, if there was one."""
+    """The bias of a layer after its FOLD. OF: the old bias, None if there was none."""
 
     of: Tensor | None
     dtype: DType
@@ -159,11 +159,11 @@ class FoldedBias(Tensor):
 
     @property
     def slack(self) -> Tensor:
-        """How far the bias may be from that computed otherwise."""
+        """The largest differences to a bias that is computed in another way."""
         return Slack(self)
 
     def sizes(self, first: int, last: int) -> NDArray[Any]:
-        """The sizes of the terms of which the values first..last are made."""
+        """The sizes of the terms of the values first..last."""
         factor, _, size = (values[first:last] for values in self.fold.values)
         return size if self.of is None else abs(self.of.read(first, last) * factor) + size
 
@@ -179,19 +179,18 @@ class FoldedBias(Tensor):
 
 @dataclass(frozen=True, repr=False)
 class Slack(Tensor):
-    """How far the values OF another tensor may be from those computed otherwise."""
+    """The largest differences between the values of a tensor and the same values computed in another way."""
 
     of: FoldedWeights | FoldedBias
     dtype: DType = "float64"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the other."""
+        """The shape of the other tensor."""
         return self.of.shape
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The distances first..last of the first axis; numbers that single precision does not hold are rounded to the
-        smallest one."""
+        """The differences first..last along the first axis, not below the smallest number of single precision."""
         import numpy as np
 
         made: NDArray[Any] = self.of.sizes(first, last).astype(np.float64) * self.of.fold.roundings
@@ -199,5 +198,5 @@ class Slack(Tensor):
 
 
 def linear_param(layer: Message) -> Message:
-    """The message in which LAYER, one that takes others up, says its parameters."""
+    """The message with the parameters of LAYER, a layer that can absorb others."""
     return layer.inner_product_param if layer.type == "InnerProduct" else convolution_param(layer)

@@ -1,4 +1,4 @@
-"""What goes from a net, where to, and why the rest stays: one look at all layers in their order."""
+"""Finds the layers that a fold drops, the layers that absorb them, and why other layers stay, in the net's order."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from caffe_fcn.passes.fold.affine import AFFINE, CHANNELS, Why
 from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp, linear_param
 
 _TOLD = frozenset({*AFFINE, "Dropout", "Split"})
-"""The types that are told of where they stay."""
+"""The types whose layers are reported if they stay."""
 
 
 class Folding:
-    """What goes from one phase of a net, where to, and why the rest stays. BARRED layers stay, each for a reason."""
+    """What a fold does with one phase of a net. BARRED layers stay, for the reasons given."""
 
     def __init__(self, phase: Phase, barred: Mapping[int, Obstacle], *, trained: bool) -> None:
         self.graph, self.shapes, self.tensors = phase.graph, phase.shapes, phase.tensors
@@ -33,21 +33,21 @@ class Folding:
                 self._visit(node)
 
     def held(self, blob: Blob) -> Blob:
-        """The blob that has the values of BLOB afterwards."""
+        """The blob that holds the values of BLOB after the fold."""
         return self._moved.get(blob, blob)
 
     def maker(self, blob: Blob) -> Node:
-        """The layer that makes these."""
+        """The layer that makes the values of BLOB after the fold."""
         return self.graph.producer[self.held(blob)]
 
     def linear(self, blob: Blob) -> Node:
-        """The layer that makes these, but for layers that only give them other axes behind the channels."""
+        """The same, but not a layer that only changes the axes after the channels."""
         while self._reshapes(maker := self.maker(blob)):
             blob = maker.bottoms[0]
         return maker
 
     def changes(self) -> Iterator[Change]:
-        """What the layers that fold and that are dropped come to."""
+        """The changes of the layers that are folded and dropped."""
         into = {step.node.index: index for index, steps in self.steps.items() for step in steps}
         nodes = {node.index: node for node in self.graph.nodes}
         for index, steps in self.steps.items():
@@ -89,11 +89,11 @@ class Folding:
             self._moved.update(dict.fromkeys(node.tops, self.held(node.bottoms[0])))
 
     def _needed(self, node: Node) -> Obstacle | None:
-        """Why NODE, which hands its values on, has to stay."""
+        """Why NODE, which passes its values on, must stay; None if it can be dropped."""
         bottom, tops = node.bottoms[0], node.tops
         if node.uncomputed:
             return Obstacle(Why.UNCOMPUTED, (node.uncomputed[0].name,))
-        if row_of(node.type).shares(node.layer):  # a Split, whose tops lie on its bottom
+        if row_of(node.type).shares(node.layer):  # a Split, whose tops share the memory of its bottom
             for top in tops:
                 if Blob(top.name, top.version + 1) in self.graph.producer:
                     return Obstacle(Why.IN_PLACE, (self.graph.consumers[top][0].name,))
@@ -107,7 +107,7 @@ class Folding:
         return None
 
     def _step(self, node: Node) -> Step | Obstacle:
-        """NODE, which may scale and shift, as one that is folded, or why it cannot be."""
+        """NODE as a step of a fold, or why it cannot be folded."""
         bottom, maker = node.bottoms[0], self.linear(node.bottoms[0])
         if len(node.bottoms) > 1:
             return Obstacle(Why.OPERAND, (node.bottoms[1].name,))
@@ -136,7 +136,7 @@ class Folding:
         return affine if isinstance(affine, Obstacle) else Step(node, affine, self.tensors.get(node.name, ()))
 
     def _fault(self, node: Node) -> Obstacle | None:
-        """What keeps NODE from being folded, or from taking up others, whatever is around it."""
+        """Why NODE cannot be folded or absorb others, whatever layers are around it; None if it can."""
         if node.uncomputed:
             return Obstacle(Why.UNCOMPUTED, (node.uncomputed[0].name,))
         tensors = self.tensors.get(node.name, ())
@@ -146,7 +146,7 @@ class Folding:
         return None
 
     def _reshapes(self, node: Node) -> bool:
-        """Whether NODE gives values other axes, and leaves the channels where they are."""
+        """Whether NODE changes the axes of its bottom but not the axis of the channels."""
         order = row_of(node.type).order
         if order is None or not len(node.bottoms) == len(node.tops) == 1:
             return False
@@ -159,8 +159,8 @@ class Folding:
     def _other_reader(
         self, blob: Blob, reader: Node, passes: Callable[[Node], bool] = lambda _node: False
     ) -> Node | None:
-        """Who beside READER reads the values of BLOB, there or on their way to it, which leads through layers that are
-        gone, and those of which PASSES says so."""
+        """Another layer than READER that reads the values of BLOB, directly or through layers that are dropped or that
+        PASSES accepts; None if there is none."""
         while True:
             for node in self.graph.consumers[blob]:
                 if node is not reader:
