@@ -18,7 +18,7 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         os.write(2, b"caffe-fcn: interrupted; no file is half written\n")
-        os._exit(1)
+        os._exit(130)  # 128 + SIGINT
 
 
 if __name__ == "__main__":

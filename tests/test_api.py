@@ -607,10 +607,11 @@ def test_every_object_tells_itself_in_a_line(net: caffe_fcn.Net) -> None:
         (net.shapes, "<NetShapes: 8 blobs, 4 layers with parameters>"),
     ]
     assert [repr(each) for each, _ in told] == [line for _, line in told]
-    verified = (
-        "<Verification of net.prototxt against net.prototxt: weights holds, same size holds, dense does not apply>"
-    )
-    assert repr(net.verify(net)) == verified
+    verified = "weights holds, same size holds, dense does not apply"
+    assert repr(net.verify(net)) == f"<Verification of net.prototxt: {verified}>"
+    net.save("other.prototxt", "other.caffemodel")
+    with caffe_fcn.open("other.prototxt", "other.caffemodel") as other:
+        assert repr(other.verify(net)) == f"<Verification of other.prototxt against net.prototxt: {verified}>"
     found = net.convolutionalize().run(np.zeros((44, 60), np.uint8))
     assert repr(found.maps[0]) == "<DenseMap at scale 1: 10×5×9>"
 

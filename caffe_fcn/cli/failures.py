@@ -10,14 +10,17 @@ import click
 
 from caffe_fcn.errors import CaffeFcnError
 
-DONE, FAILED, READER_GONE = 0, 1, 141
-"""Exit codes; wrong usage is click's, 2. That of a pipe whose reader is gone is 128 + 13, SIGPIPE, as for other tools
-in a shell."""
+DONE, FAILED, BY_SIGNAL = 0, 1, 128
+"""Exit codes; wrong usage is click's, 2. A signal ends the program with BY_SIGNAL and its number, as in a shell."""
+
+INTERRUPTED, READER_GONE = BY_SIGNAL + 2, BY_SIGNAL + 13
+"""The exit codes for SIGINT (Ctrl-C) and SIGPIPE."""
 
 
 def exit_codes(done: str, failed: str) -> str:
     """The line at the end of a command's help, with what 0 and 1 mean there."""
-    return f"Exit codes: {DONE} {done}, {FAILED} {failed}, 2 wrong usage, {READER_GONE} the reader of a pipe is gone."
+    signals = f"{INTERRUPTED} interrupted, {READER_GONE} the reader of a pipe is gone"
+    return f"Exit codes: {DONE} {done}, {FAILED} {failed}, 2 wrong usage, {signals}."
 
 
 DEBUG = "CAFFE_FCN_DEBUG"

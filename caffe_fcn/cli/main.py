@@ -1,7 +1,7 @@
 """`caffe-fcn`: the group of commands, and the one place where errors become exit codes.
 
-0 done; 1 the model cannot be processed; 2 wrong usage; 141 the reader of a pipe is gone. Nothing but click is imported
-until a command runs.
+0 done; 1 the model cannot be processed; 2 wrong usage; 128 + N signal N, as in a shell: 130 for Ctrl-C, 141 where the
+reader of a pipe is gone. Nothing but click is imported until a command runs.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from caffe_fcn.cli.arguments import expanded
-from caffe_fcn.cli.failures import DONE, FAILED, READER_GONE, exit_codes, explain, tell
+from caffe_fcn.cli.failures import BY_SIGNAL, DONE, FAILED, INTERRUPTED, READER_GONE, exit_codes, explain, tell
 from caffe_fcn.cli.version import show_version
 from caffe_fcn.wording import as_command
 
@@ -145,7 +145,11 @@ def _end_like_an_interrupt(*names: str) -> None:
     for name in names:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 def run(arguments: list[str]) -> int:
@@ -170,8 +174,10 @@ def _run(arguments: list[str]) -> int:
         with suppress(OSError):
             error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         tell("interrupted; no file is half written")
+        number = (error.__cause__ or error).args[:1]  # click makes an Abort of an interrupt
+        return BY_SIGNAL + number[0] if number and isinstance(number[0], int) else INTERRUPTED
     except (_ReaderGoneError, BrokenPipeError):
         return READER_GONE
     except Exception as error:  # the last line of defence: no traceback reaches a user

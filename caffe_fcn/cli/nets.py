@@ -52,25 +52,24 @@ def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = Non
     return source, stack.enter_context(opened)
 
 
-def grouped(files: Sequence[File]) -> list[Sequence[File]]:
-    """FILES net by net: a prototxt with its weights behind it, or a caffemodel alone. Weights and the prototxt behind
-    them stay together, as two files in the wrong order. Raises CaffemodelError for what is neither; OSError where a
-    file cannot be read."""
+def two_nets(files: Sequence[File]) -> list[Sequence[File]]:
+    """FILES net by net: a prototxt with its weights after it, or a caffemodel alone. Raises UsageError unless they are
+    two nets in this order, CaffemodelError for a file that is neither; OSError where one cannot be read."""
     from caffe_fcn.files.reading import reading
     from caffe_fcn.files.recognition import HEAD, refuse_others
 
     for file in files:
         with reading(file.path, file.name) as opened:
             refuse_others(opened.read(HEAD), file.name or file.path)
-    texts = [file.is_text for file in files]
-    backwards = not texts[0] and texts[-1]
+    kinds = ["prototxt" if file.is_text else "weights" for file in files]
     groups: list[Sequence[File]] = []
     at = 0
-    while at < len(files):
-        differs = texts[at + 1 : at + 2] == [not texts[at]]
-        pair = differs and (texts[at] or backwards or texts[at + 2 : at + 3] != [False])
-        groups.append(files[at : at + 1 + pair])
-        at += 1 + pair
+    while at < len(files) and (kinds[at] == "weights" or kinds[at + 1 : at + 2] == ["weights"]):
+        groups.append(files[at : at + 1 + (kinds[at] == "prototxt")])
+        at += len(groups[-1])
+    if at < len(files) or len(groups) != 2:
+        given = ", ".join(f"{file.name or file.path} ({kind})" for file, kind in zip(files, kinds, strict=True))
+        raise click.UsageError(f"expected two nets, each a prototxt before its weights or a caffemodel alone; found {given}")
     return groups
 
 

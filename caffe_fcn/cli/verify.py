@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe_fcn.cli.failures import DONE, FAILED, exit_codes
-from caffe_fcn.cli.nets import files_of, grouped, open_trained
+from caffe_fcn.cli.nets import files_of, open_trained, two_nets
 from caffe_fcn.cli.options import (
     check_fork,
     engine_option,
@@ -126,10 +126,6 @@ def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[Ne
     """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
     from caffe_fcn.verify.verify import NetAndWeights
 
-    groups = grouped(files_of(stack, words))
+    groups = two_nets(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))
-    models = [NetAndWeights(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]
-    if len(models) != 2:
-        expected = "two nets to compare, each a prototxt with its weights or a caffemodel alone"
-        raise click.UsageError(f"expected {expected}, found {len(models)}")
-    return models
+    return [NetAndWeights(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]

@@ -58,16 +58,15 @@ class Supply(NamedTuple):
     lack: Lack | None = None
 
     @property
-    def words(self) -> str:
-        """The layer, and why it has no values."""
-        name = f"layer {self.node.name!r}"
+    def reason(self) -> str:
+        """Why the layer has the values that it has, or none, as the end of a clause about one or more layers."""
         filler = ", ".join(self.fillers)
         return {
-            None: f"{name}, which the net fills ({filler})",
-            Lack.RANDOM: f"{name}, which the net fills with random values ({filler})",
-            Lack.UNWRITTEN: f"{name}, for which the net writes no filler",
-            Lack.UNKNOWN: f"{name}, whose filler is unknown ({filler})",
-            Lack.UNSUITABLE: f"{name}, whose filler needs a square kernel over two axes ({filler})",
+            None: f"filled by the net ({filler})",
+            Lack.RANDOM: f"filled by the net with random values ({filler})",
+            Lack.UNWRITTEN: "without a filler in the net",
+            Lack.UNKNOWN: f"with an unknown filler ({filler})",
+            Lack.UNSUITABLE: f"with a filler that needs a square kernel over two axes ({filler})",
         }[self.lack]
 
 
@@ -160,8 +159,12 @@ def notes(weights: WeightFile, found: Sequence[Supply]) -> Iterator[str]:
 
 
 def words_of(found: Iterable[Supply]) -> str:
-    """The layers FOUND, and why each has the values that it has, or none."""
-    return _some([each.words for each in found], "; ")
+    """The layers FOUND, and why each has the values that it has, or none; layers of one reason together."""
+    alike: dict[str, list[str]] = {}
+    for each in found:
+        alike.setdefault(each.reason, []).append(repr(each.node.name))
+    told = [f"layer{'s' * (len(names) > 1)} {_some(names)}, {reason}" for reason, names in alike.items()]
+    return _some(told, "; ")
 
 
 def refuse_lacking(weights: WeightFile, nodes: Iterable[tuple[Node, Sequence[Shape]]]) -> None:

@@ -102,9 +102,7 @@ def _weights(proof: WeightsProof) -> list[str]:
 
 def _field(each: FieldDifference) -> str:
     place = repr(each.layer) if each.layer == each.twin else f"{each.layer!r}, {each.twin!r} in the converted net"
-    swapped = (each.field, each.expected, each.found) == ("type", "Convolution", "InnerProduct")
-    hint = "; give the original first, then the converted net; are the two swapped?" if swapped else ""
-    return f"layer {place}: {each.field}: expected {each.expected}, found {each.found}{hint}"
+    return f"layer {place}: {each.field}: expected {each.expected}, found {each.found}"
 
 
 def _same_size(proof: SameSizeProof) -> list[str]:

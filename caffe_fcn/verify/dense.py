@@ -76,8 +76,7 @@ def _unwilling(twin: Party, error: Exception) -> str:
     others = f" and {len(left) - 1} more" if len(left) > 1 else ""
     return (
         f"the converted net does not accept a larger input: layer {left[0]!r}{others} is still an "
-        "InnerProduct; was it converted, "
-        "or are the two pairs swapped?"
+        "InnerProduct; was it converted?"
     )
 
 

@@ -215,7 +215,8 @@ class Verification(NamedTuple):
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {status.value}" for name, status in self.statuses.items())
-        return f"<Verification of {self.fcn} against {self.net}: {told}>"
+        against = f" against {self.net}" if self.net != self.fcn else ""  # a net that is not saved has no name of its own
+        return f"<Verification of {self.fcn}{against}: {told}>"
 
     @property
     def statuses(self) -> dict[str, Status]:

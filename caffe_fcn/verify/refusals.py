@@ -12,6 +12,7 @@ from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.geometry.crops import gives_no_offset
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
+from caffe_fcn.verify.folding import lacks_layers
 from caffe_fcn.verify.weights import Side
 
 
@@ -41,6 +42,18 @@ def refuse_swapped(original: Model, twin: Model) -> None:
         )
     if all(lacking):
         raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped", hint="exchange them")
+
+
+def seem_swapped(original: Side, twin: Side) -> bool:
+    """Whether ORIGINAL looks like what was made of TWIN: with fewer InnerProducts, or fewer layers that scale and
+    shift."""
+    phases = original.graphs.keys() & twin.graphs.keys()
+    fewer = (_inner_products(original.graphs[phase]) < _inner_products(twin.graphs[phase]) for phase in phases)
+    return any(fewer) or lacks_layers(twin, original)
+
+
+def _inner_products(graph: Graph) -> int:
+    return sum(node.type == "InnerProduct" for node in graph.nodes)
 
 
 def refuse_other_crops(original: Side, twin: Side) -> None:

@@ -36,7 +36,7 @@ from caffe_fcn.verify.layers import compare_layers
 from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
-from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained
+from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained, seem_swapped
 from caffe_fcn.verify.remainder import remainders, seen_from_the_input
 from caffe_fcn.verify.same_size import draw, prove_same_size
 from caffe_fcn.verify.scene import SceneSettings
@@ -128,6 +128,8 @@ class _Work:
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
+            if seem_swapped(self.original, self.twin):
+                self.notes["the nets seem to be swapped: the first looks like one made of the second; give the original first"] = None
             if len(before.graphs) > 1 and lacks_layers(self.original, self.twin):
                 self.notes[
                     "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "

@@ -36,8 +36,8 @@ COMMAND = [sys.executable, "-m", "caffe_fcn", "convert"]
 PIPE = 1 << 16
 """The bytes that a pipe takes without a reader."""
 
-INTERRUPTED = 1
-"""The exit code after Ctrl-C."""
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, 128 + SIGINT."""
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_signal_while_the_copy_waits_for_its_reader(big: Path, number: int) ->
         assert pipe.read(PIPE)
         process.send_signal(number)
         code, out, err = finish(process)
-    assert (code, out) == (INTERRUPTED, b"")
+    assert (code, out) == (128 + number, b"")
     assert the_message(err).startswith("interrupted")
     assert listing(big) == before
 

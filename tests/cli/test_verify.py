@@ -327,8 +327,7 @@ def test_a_file_that_is_not_there(pair: CommandLine, missing: int) -> None:
 
 
 def test_arguments_swapped(pair: CommandLine) -> None:
-    told = refused(pair, FILES[1], FILES[0], *FILES[2:])
-    assert told.endswith("the arguments are swapped: the prototxt comes first")
+    assert KINDS in pair.run("verify", FILES[1], FILES[0], *FILES[2:]).err
 
 
 @pytest.mark.thorough
@@ -339,23 +338,22 @@ def test_the_original_s_weights_in_place_of_the_twin_s(pair: CommandLine) -> Non
     assert "layer 'ip2' is in net.caffemodel, but not in the converted net" in result.out.decode()
 
 
-SWAPPED = "the arguments are swapped: the prototxt comes first"
-ALONE = ".prototxt is a prototxt; give its weights after it"
+KINDS = "expected two nets, each a prototxt before its weights or a caffemodel alone; found "
 EXCHANGED = "the weights of the two nets are swapped; exchange them"
-BACKWARDS = (
-    "expected Convolution, found InnerProduct; give the original first, then the converted net; are the two swapped?"
-)
+BACKWARDS = "note: the nets seem to be swapped: the first looks like one made of the second; give the original first"
 
 
 @pytest.mark.parametrize("order", [*permutations(range(4))][1:], ids=str)
 def test_the_files_in_another_order(pair: CommandLine, order: tuple[int, ...]) -> None:
-    result = pair.run("verify", *(FILES[place] for place in order))
-    told = [line for line in (result.out.decode() + result.err).splitlines() if line.endswith((SWAPPED, ALONE))]
+    files = [FILES[place] for place in order]
+    result = pair.run("verify", *files)
     if order in ((0, 3, 2, 1), (2, 1, 0, 3)):
-        told = [line for line in result.err.splitlines() if line.endswith(EXCHANGED)]
+        assert result.code == 1 and result.err.splitlines()[-1].endswith(EXCHANGED)
     elif order == (2, 3, 0, 1):
-        told = [line for line in result.out.decode().splitlines() if line.endswith(BACKWARDS)][:1]
-    assert result.code and len(told) == 1
+        assert result.code == 1 and BACKWARDS in result.err.splitlines()
+    else:
+        found = ", ".join(f"{file} ({'prototxt' if file.endswith('.prototxt') else 'weights'})" for file in files)
+        assert result.code == 2 and result.err.splitlines()[-1] == f"Error: {KINDS}{found}"
 
 
 def test_one_file_again_and_again(pair: CommandLine) -> None:
