@@ -244,7 +244,7 @@ def test_closed_weights_say_so(net: caffe_fcn.Net) -> None:
     fcn, weights = net.convolutionalize(), net.weights
     net.close()
     assert weights is not None
-    with pytest.raises(CaffemodelError, match="has been closed"):
+    with pytest.raises(CaffemodelError, match="has been closed; open it again"):
         weights.read_values(weights.layers[1].blobs[0], 0, 1)
     with pytest.raises(CaffeFcnError):
         fcn.save("a.prototxt", "a.caffemodel")
@@ -434,13 +434,23 @@ def test_an_array_is_a_picture(digits: Look) -> None:
         image = Image.fromarray(pixels).convert(mode)
         np.testing.assert_allclose(digits(image).scores, expected, atol=0.02)
     arrays = (np.zeros(3), np.zeros((0, 4)), np.full((30, 30), np.nan), np.array([["a"]]), np.zeros((5, 5)))
-    bads: tuple[Any, ...] = (5, b"x", [[]], *arrays)
+    bads: tuple[Any, ...] = (5, b"x", None, [[]], *arrays)
     for bad in bads:
         with pytest.raises(PictureError):
             digits(bad)
+    with pytest.raises(PictureError, match="expected a file name, pixels H×W or H×W×C, or a pillow image, found None"):
+        digits(None)
     for row, column in ((44, 0), (0, 60), (-1, 0)):
         with pytest.raises(IndexError, match="expected a cell of 44 rows and 60 columns"):
             digits(pixels).maps[0].window(row, column)
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (-1, ValueError, "heat_map: wanted: expected a class, from 0 on, found -1"),
+        (1.5, TypeError, "heat_map: wanted: expected str | int, found 1.5"),
+        (99, PictureError, "class 99: expected 0 to 10, the net has 11 classes"),
+    ]
+    for wanted, error, told in wrong:
+        with pytest.raises(error, match=re.escape(told)):
+            digits(pixels).heat_map(wanted)
 
 
 def test_a_classifier_has_top_classes_and_no_map(net: caffe_fcn.Net) -> None:
@@ -649,5 +659,5 @@ def test_arguments_of_the_right_type_and_no_meaning(net: caffe_fcn.Net) -> None:
     for count in (0, -1):
         with pytest.raises(ValueError, match=f"top: count: expected at least 1, found {count}"):
             found.top(count)
-    with pytest.raises(TypeError, match="top: count: expected a number, found 'x'"):
+    with pytest.raises(TypeError, match="top: count: expected int, found 'x'"):
         found.top("x")  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from caffe_fcn.api.arguments import checked
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.engines.registry import engine as engine_called
@@ -76,8 +77,10 @@ class DenseMap:
         """Why a cell is not exactly what the classifier gives on its window; empty where it is."""
         return tuple(map(words, self.level.cells.reasons))
 
+    @checked()
     def window(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """The pixels that a cell sees, from top and left to before bottom and right."""
+        """The pixels that a cell sees, from top and left to before bottom and right. Raises IndexError for a cell that
+        the map does not have."""
         rows, columns = self.level.scores.shape[1:]
         if not (0 <= row < rows and 0 <= column < columns):
             raise IndexError(f"row {row}, column {column}: expected a cell of {rows} rows and {columns} columns")
@@ -126,11 +129,10 @@ class Prediction:
         """What there is to know of the net, and what was done to the picture that was not asked for by name."""
         return (*self.net_notes, *self.answer.plan.notes)
 
+    @checked()
     def top(self, count: int = 5) -> list[Best]:
         """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background.
         Raises EngineError where there are no scores of classes, ValueError unless COUNT is at least 1."""
-        if not isinstance(count, Integral):
-            raise TypeError(f"top: count: expected a number, found {count!r}")
         if count < 1:
             raise ValueError(f"top: count: expected at least 1, found {count}")
         result = self._result
@@ -148,9 +150,13 @@ class Prediction:
             for each in found[:count]
         ]
 
+    @checked()
     def heat_map(self, wanted: str | int | None = None) -> Any:
         """A pillow image of the picture and over it the scores of the class WANTED, by number or name; by default of
-        all but the background. Raises EngineError where that is none."""
+        all but the background. Raises EngineError where there is no map, PictureError where the net has no such class,
+        ValueError for a number below 0."""
+        if isinstance(wanted, Integral) and wanted < 0:
+            raise ValueError(f"heat_map: wanted: expected a class, from 0 on, found {wanted}")
         self._check_map("a heat map")
         output = self._result.output
         labels = self.settings.labels(output)

@@ -69,7 +69,9 @@ def two_nets(files: Sequence[File]) -> list[Sequence[File]]:
         at += len(groups[-1])
     if at < len(files) or len(groups) != 2:
         given = ", ".join(f"{file.name or file.path} ({kind})" for file, kind in zip(files, kinds, strict=True))
-        raise click.UsageError(f"expected two nets, each a prototxt before its weights or a caffemodel alone; found {given}")
+        raise click.UsageError(
+            f"expected two nets, each a prototxt before its weights or a caffemodel alone; found {given}"
+        )
     return groups
 
 

@@ -84,7 +84,9 @@ class Source:
     def read_into(self, view: memoryview, offset: int) -> None:
         """Fill VIEW, of bytes, with what the file holds from OFFSET on."""
         if self.fd < 0:
-            raise CaffemodelError("its values cannot be read, because the file has been closed", source=self.path)
+            raise CaffemodelError(
+                "its values cannot be read, because the file has been closed", source=self.path, hint="open it again"
+            )
         while view:
             try:
                 count = os.preadv(self.fd, [view], offset)

@@ -215,7 +215,9 @@ class Verification(NamedTuple):
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {status.value}" for name, status in self.statuses.items())
-        against = f" against {self.net}" if self.net != self.fcn else ""  # a net that is not saved has no name of its own
+        against = (
+            f" against {self.net}" if self.net != self.fcn else ""
+        )  # a net that is not saved has no name of its own
         return f"<Verification of {self.fcn}{against}: {told}>"
 
     @property

@@ -129,7 +129,9 @@ class _Work:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
             if seem_swapped(self.original, self.twin):
-                self.notes["the nets seem to be swapped: the first looks like one made of the second; give the original first"] = None
+                self.notes[
+                    "the nets seem to be swapped: the first looks like one made of the second; give the original first"
+                ] = None
             if len(before.graphs) > 1 and lacks_layers(self.original, self.twin):
                 self.notes[
                     "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "

@@ -99,6 +99,15 @@ def test_what_is_verified_is_the_same_function(residual: CommandLine) -> None:
     assert (residual.path / "net_folded.prototxt").exists()
 
 
+def test_the_folded_net_given_first_is_said_to_be_swapped(residual: CommandLine) -> None:
+    assert residual.run("fold", "net.prototxt", "net.caffemodel").code == 0
+    files = ["net_folded.prototxt", "net_folded.caffemodel", "net.prototxt", "net.caffemodel"]
+    result = residual.run("verify", *files)
+    assert result.code == 1 and "note: the nets seem to be swapped: " in result.err
+    result = residual.run("verify", *files[2:], *files[:2])
+    assert result.code == 0 and "swapped" not in result.err
+
+
 def test_nothing_is_written_that_is_another_function(residual: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     from caffe_fcn.passes.fold import affine
 

@@ -93,7 +93,7 @@ def test_every_command_tells_what_the_net_fills(cli: CommandLine) -> None:
 def test_every_command_tells_what_has_no_values(pair: CommandLine) -> None:
     more = 'layer { name: "top" type: "InnerProduct" bottom: "fc" top: "top" inner_product_param { num_output: 2 '
     pair.write(net=NET + more + "weight_filler { type: 'xavier' } } }")
-    told = "holds no weights for layer 'top', which the net fills with random values (xavier)"
+    told = "holds no weights for layer 'top', filled by the net with random values (xavier)"
     for command in RUNS:
         result = pair.run(command, *RUNS[command])
         assert told in result.out.decode() + result.err, command

@@ -92,7 +92,7 @@ def test_a_bias_without_a_filler_is_zero_beside_weights_with_one(tmp_path: Path)
         layer("Scale", "scale_param { axis: 0 bias_term: true }", "p p"),
     ):
         told = refused(files(tmp_path, BEFORE + alone, p=[np.ones(3)]))
-        assert "layer 'layer', for which the net writes no filler" in told
+        assert "layer 'layer', without a filler in the net" in told
 
 
 def kernel(size: int) -> Array:
@@ -147,12 +147,12 @@ def test_values_of_a_pattern_are_read_from_anywhere() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ("weight_filler { type: 'gaussian' std: 0.01 }", "which the net fills with random values (gaussian)"),
-        ("weight_filler { type: 'xavier' }", "which the net fills with random values (xavier)"),
-        ("weight_filler { type: 'msra' }", "which the net fills with random values (msra)"),
+        ("weight_filler { type: 'gaussian' std: 0.01 }", "filled by the net with random values (gaussian)"),
+        ("weight_filler { type: 'xavier' }", "filled by the net with random values (xavier)"),
+        ("weight_filler { type: 'msra' }", "filled by the net with random values (msra)"),
         ("weight_filler { value: 1 } bias_filler { type: 'uniform' }", "with random values (uniform)"),
-        ("weight_filler { type: 'identity' }", "whose filler is unknown (identity)"),
-        ("", "for which the net writes no filler"),
+        ("weight_filler { type: 'identity' }", "with an unknown filler (identity)"),
+        ("", "without a filler in the net"),
     ],
 )
 def test_random_and_unwritten_fillers_are_refused_as_what_they_are(tmp_path: Path, fields: str, words: str) -> None:
@@ -166,7 +166,7 @@ def test_a_bilinear_kernel_that_is_not_square_is_refused(tmp_path: Path) -> None
     fields = "num_output: 3 kernel_h: 2 kernel_w: 4 weight_filler { type: 'bilinear' }"
     text = BEFORE + layer("Deconvolution", f"convolution_param {{ {fields} }}", "p")
     pair = files(tmp_path, text, p=[np.ones(3)])
-    assert "layer 'layer', whose filler needs a square kernel over two axes (bilinear)" in refused(pair)
+    assert "layer 'layer', with a filler that needs a square kernel over two axes (bilinear)" in refused(pair)
 
 
 def test_layers_that_are_not_needed_may_be_without_values(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ def test_inputs_of_another_size() -> None:
 
 def test_weights_of_another_net() -> None:
     lenet, rnet = (case(GOLDEN / "conversions" / name) for name in ("lenet", "rnet"))
-    lacks = pytest.raises(WeightsError, match="layer 'ip1', which the net fills with random values")
+    lacks = pytest.raises(WeightsError, match="layers 'ip1', 'ip2', filled by the net with random values")
     with lenet as (net, _), rnet as (_, weights), lacks:
         OpenCv().load(net, weights)
 

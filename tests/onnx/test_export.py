@@ -348,7 +348,7 @@ def test_weights_of_another_net(tmp_path: Path) -> None:
     message = schema.NetParameter()
     add_layer(message, "other", [np.zeros(2)])
     (tmp_path / "w.caffemodel").write_bytes(message.SerializeToString())
-    words = "holds no weights for layer 'layer', for which the net writes no filler"
+    words = "holds no weights for layer 'layer', without a filler in the net"
     with open_caffemodel(tmp_path / "w.caffemodel") as weights, pytest.raises(WeightsError, match=words):
         export(net.graph, net.shapes, weights, tmp_path / "net.onnx")
     assert files(tmp_path) == {"w.caffemodel"}

@@ -233,7 +233,7 @@ def test_names_repeat_in_the_caffemodel(tmp_path: Path) -> None:
         (dict.fromkeys("defgh", ((1,),)), r"none of its layers \(d, e, f, g, \.\.\.\) is in the net"),
         (
             {"c": BLOBS["c"]},
-            r"w\.caffemodel: holds no weights for layer 'fc1', for which the net writes no filler; layer 'fc2'",
+            r"w\.caffemodel: holds no weights for layers 'fc1', 'fc2', without a filler in the net",
         ),
         ({"c": ()}, r"w\.caffemodel: expected trained weights, found layers without any blobs"),
         (

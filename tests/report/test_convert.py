@@ -151,7 +151,7 @@ def test_weights_that_are_missing_or_foreign_are_told(tmp_path: Path) -> None:
     found = with_weights(tmp_path, text, trained(**held, aux=[(1,)]))
     lines = told(found)
     assert lines[-1] == "note: 1 layer of the caffemodel is not in the net and copied unchanged: aux"
-    assert any(line.endswith("holds no weights for layer 'fc2', for which the net writes no filler") for line in lines)
+    assert any(line.endswith("holds no weights for layer 'fc2', without a filler in the net") for line in lines)
     more = {f"aux{number}": [(1,)] for number in range(6)}
     found = with_weights(tmp_path, text, trained(**held, fc2=[(3, 3), (3,)], **more))
     assert told(found)[-1] == (

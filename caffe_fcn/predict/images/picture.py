@@ -107,7 +107,14 @@ def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Pict
         return _Decoded(name, given, channels)
     values = np.asarray(given)
     if values.dtype.kind not in "buif" or values.ndim not in (2, 3) or 0 in values.shape:
-        raise PictureError(source=name, expected="pixels, H×W or H×W×C", found=f"{values.dtype}, {show(values.shape)}")
+        found = (
+            f"{values.dtype}, {show(values.shape)}"
+            if values.ndim
+            else "None"
+            if given is None
+            else type(given).__name__
+        )
+        raise PictureError(source=name, expected="a file name, pixels H×W or H×W×C, or a pillow image", found=found)
     pixels = values if values.ndim == 3 else values[:, :, None]
     _check_channels(name, pixels.shape, channels)
     whole = Box(0, 0, *pixels.shape[:2])
