@@ -1,7 +1,7 @@
-"""The errors of this package: one small family, turned into exit codes in one place (the CLI).
+"""The errors of this package. The command line turns them into exit codes in one place.
 
-An error carries what it tells as data: the file, the place in it, the layer, what was expected, what was found, and
-what to do next. Its message is made of them here, and nowhere else.
+An error carries its information as data: the file, the place in it, the layer, what was expected, what was found, and
+what to do next. Only this module makes messages of them.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ _LONG = 100
 
 
 class CaffeFcnError(Exception):
-    """Anything that keeps a model from being processed. `str(error)` is one line meant for people; programs read the
-    attributes, which are None where they are not known or do not apply."""
+    """The base of all errors of this package. `str(error)` is one line for people. Programs read the attributes; an
+    attribute is None if it is not known or does not apply."""
 
     source: str | None
     """The file, as the caller named it."""
     role: str | None
-    """What the source is for, where it is no model: "mean"."""
+    """What the source is, if it is not a model: "mean"."""
     place: Place | None
-    """Where in the source."""
+    """The place in the source."""
     layer: str | None
     """The name of the layer."""
     layer_type: str | None
-    """Its type."""
+    """The type of the layer."""
     index: int | None
-    """Its `Node.index`."""
+    """The index of the layer in the net, from 0."""
     told: str | None
-    """What is wrong in words, without source and place; None where `expected` and `found` tell all of it."""
+    """What is wrong, without source and place; None if `expected` and `found` say it."""
     expected: str | None
     """What was expected."""
     found: str | None
     """What was found."""
     hint: Hint | None
-    """What to do next; options are data in it, spelt for a command or for the library when it is shown."""
+    """What to do next. It contains options as data; they are spelt for the command line or for the library."""
     excerpt: str | None
-    """Lines that show the place in a text, for the end of the message."""
+    """The lines of the text around the place; the message ends with them."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class CaffeFcnError(Exception):
         index: int | None = None,
         place: Place | None = None,
     ) -> None:
-        """Add what the error does not know yet. A LAYER that is new to it stands before its message."""
+        """Set the attributes that are None. If LAYER is set here, the message begins with it."""
         if self.source is None:
             self.source = source
         if self.index is None:
@@ -112,7 +112,7 @@ class CaffeFcnError(Exception):
         return f"{source}{place}: {self.message}" if source or place else self.message
 
     def within(self, source: str) -> str:
-        """The message for readers who know that it is on the file SOURCE; another file is named."""
+        """The message without the source if that is SOURCE, else `line`."""
         return self.message if self.source == source else self.line
 
     @property
@@ -160,7 +160,7 @@ def _shown(name: str) -> str:
 
 
 class PrototxtError(CaffeFcnError):
-    """A prototxt cannot be read; the message begins with file:line:column and shows the line, where it has a place."""
+    """A prototxt cannot be read. If the place is known, the message begins with file:line:column and shows the line."""
 
 
 class CaffemodelError(CaffeFcnError):
@@ -168,23 +168,23 @@ class CaffemodelError(CaffeFcnError):
 
 
 class NetError(CaffeFcnError):
-    """The net is not one that Caffe could build: a missing bottom, a cycle, a parameter out of range."""
+    """Caffe could not build the net: a missing bottom, a cycle, a parameter out of range."""
 
 
 class ShapeError(CaffeFcnError):
-    """A shape that is needed cannot be inferred, or is impossible."""
+    """A required shape cannot be inferred, or is impossible."""
 
 
 class SurgeryError(CaffeFcnError):
-    """The net cannot be rewritten as asked; the message names the layer and a way round."""
+    """The net cannot be rewritten as requested. The message names the layer and an alternative."""
 
 
 class WeightsError(CaffeFcnError):
-    """The weights do not belong to the net."""
+    """The weights do not fit the net."""
 
 
 class ExtraError(CaffeFcnError):
-    """Something needs a package that is not installed; the hint says what to install."""
+    """A required package is not installed. The hint says what to install."""
 
 
 def missing(error: Exception, module: str, told: str) -> ExtraError:
@@ -197,23 +197,23 @@ def missing(error: Exception, module: str, told: str) -> ExtraError:
 
 
 class OutputError(CaffeFcnError):
-    """A file cannot be written: it exists, its directory does not, the disk is full."""
+    """A file cannot be written: it exists already, its directory does not exist, or the disk is full."""
 
 
 class LoweringError(CaffeFcnError):
-    """The net cannot be written in another format; the message names every layer that stands in the way."""
+    """The net cannot be written in another format. The message names every layer that prevents it."""
 
     lacking: frozenset[str] = frozenset()
-    """The layer types that the other format does not have, if that is all that stands in the way."""
+    """The layer types that the other format does not have, if there is no other reason."""
 
 
 class EngineError(CaffeFcnError):
-    """An engine cannot load the net, or was given what the net does not take."""
+    """An engine cannot load the net, or the net does not accept the input."""
 
 
 class PictureError(CaffeFcnError):
-    """A picture, a mean or a list of labels cannot be read, or does not suit the net."""
+    """A picture, a mean or a list of labels cannot be read, or does not fit the net."""
 
 
 class VerificationError(CaffeFcnError):
-    """A net does not match the net that it was compared with; the message says which proof fails, and why."""
+    """A net is not equivalent to the original. The message says which proof fails, and why."""

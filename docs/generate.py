@@ -103,8 +103,8 @@ def _what(option: click.Option) -> str:
 
 def api_page() -> str:
     """The page of the library's functions and types."""
-    head = inspect.cleandoc(api.__doc__ or "")
-    lines = ["# The library", "", "<!-- Made by docs/generate.py from the docstrings; do not edit. -->", "", head, ""]
+    made = "<!-- Made by docs/generate.py from the docstrings; do not edit. -->"
+    lines = ["# The Python library", "", made, "", inspect.cleandoc(api.__doc__ or ""), ""]
     names = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
     types = [name for name in api.__all__ if inspect.isclass(each := getattr(api, name)) and not get_origin(each)]
     lines += ["## Functions"]
@@ -161,20 +161,23 @@ def _argument_of(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _methods(kind: Any) -> Iterator[tuple[str, Any]]:
-    """The methods of a class that say what their keywords mean."""
-    yield from (
-        (name, each) for name, each in vars(kind).items() if inspect.isfunction(each) and hasattr(each, "__wrapped__")
-    )
+    """The public methods of a class that say what their keywords mean."""
+    for name, each in vars(kind).items():
+        if inspect.isfunction(each) and hasattr(each, "__wrapped__") and not name.startswith("_"):
+            yield name, each
 
 
 def _class(name: str, kind: Any) -> Iterator[str]:
     yield f"### {name}"
     yield ""
     yield inspect.cleandoc(kind.__doc__ or "")
+    if inherited := [base.__name__ for base in kind.__bases__ if base.__name__ in api.__all__]:
+        yield ""
+        yield f"It also has the attributes of {', '.join(f'[`{base}`](#{base.lower()})' for base in inherited)}."
     members = list(_members(kind))
     if members:
         yield ""
-        yield "| | |"
+        yield "| member | meaning |"
         yield "|---|---|"
         yield from (f"| `{spelling}` | {text} |" for spelling, text in members)
 
@@ -189,8 +192,10 @@ _INTERNAL = {
 
 
 def _members(kind: Any) -> Iterator[tuple[str, str]]:
-    """The fields, properties and methods of a class that are documented, each with what is said of it."""
-    inherited = [base for base in kind.__bases__ if base.__module__.startswith("caffe_fcn")]
+    """The documented fields, properties and methods of a class, each with its meaning. Members of a base that has a
+    section of its own are left out."""
+    bases = [base for base in kind.__bases__ if base.__module__.startswith("caffe_fcn")]
+    inherited = [base for base in bases if base.__name__ not in api.__all__]
     for base in inherited:
         yield from _members(base)
     for spelling, text in _own_members(kind):

@@ -1,4 +1,4 @@
-"""The library: what the command line does, for scripts. Everything here is imported from `caffe_fcn` itself.
+"""The Python library. It does what the command line does. Import all names from `caffe_fcn`.
 
     import caffe_fcn
 
@@ -12,12 +12,17 @@
     print(found.top(3))
     found.heat_map(281).save("cats.png")
 
-A caffemodel without its prototxt has its net inside: `open("net.caffemodel")` takes that. Shapes are tuples in Caffe's
-order, N×C×H×W. Whatever keeps a model from being processed is a `CaffeFcnError` with one line that says what, where and
-what to do next. Where a file cannot be read, that is a `CaffemodelError` of weights, and an `OSError` of all others: a
-prototxt, a picture, a mean, labels. An argument of another type is a `TypeError`; a word that an option does not know,
-a number out of its range and a file name of another kind are a `ValueError`. What depends on the net, such as a blob
-that it does not have, is a `CaffeFcnError`.
+A caffemodel contains its net, so `open("net.caffemodel")` needs no prototxt. Shapes are tuples in Caffe's order,
+N×C×H×W.
+
+Errors:
+
+- `CaffeFcnError`: the model cannot be processed. The message is one line: what is wrong, where, and what to do next.
+  This includes what depends on the net, such as an unknown blob name.
+- `CaffemodelError`: a file with weights cannot be read. It is a `CaffeFcnError`.
+- `OSError`: another file cannot be read: a prototxt, a picture, a mean, labels.
+- `TypeError`: an argument has the wrong type.
+- `ValueError`: an option has an unknown value, a number is out of range, or a file name has the wrong ending.
 """
 
 from __future__ import annotations

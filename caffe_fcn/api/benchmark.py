@@ -1,4 +1,4 @@
-"""The library: the engines timed on a picture."""
+"""The library: time the engines on a picture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Benchmark:
-    """What the engines took for a picture."""
+    """The times of the engines for a picture."""
 
     found: timing.Timing
 
@@ -32,21 +32,21 @@ class Benchmark:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """The median time of each engine that runs the net, for the whole picture."""
+        """The median time in seconds for the whole picture, for each engine that runs the net."""
         return {each.engine: each.median for each in self.found.timed}
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """The engines that are not installed or do not run the net, and why."""
+        """The reason for each engine that is not installed or does not run the net."""
         return {each.engine: each.reason for each in self.found.left_out}
 
     @property
     def use(self) -> str:
-        """The engine to use: the fastest, or the default where no other is clearly faster."""
+        """The recommended engine: the fastest, or the default if no other is clearly faster."""
         return self.found.best.engine
 
     def report(self) -> dict[str, Any]:
-        """All that is to be told, as `caffe-fcn run --benchmark --json` prints it."""
+        """The report, as `caffe-fcn run --benchmark --json` prints it."""
         return document(self.found)
 
 

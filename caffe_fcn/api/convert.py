@@ -1,4 +1,4 @@
-"""The library: files of a net converted in one call."""
+"""The library: convert the files of a net in one call."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def convert(
     verify: bool = ProveOptions.verify,
     engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
 ) -> Net:
-    """Convert the files NET (prototxt) and WEIGHTS (caffemodel or HDF5): `caffe-fcn convert` as a function.
+    """Convert the files NET (prototxt) and WEIGHTS (caffemodel or HDF5), as `caffe-fcn convert` does.
 
-    The results go to OUTPUT and OUTPUT_WEIGHTS, by default NAME_fcn beside the inputs; a caffemodel as NET is converted
-    with the net inside it. With VERIFY they appear only if all proofs of `Net.verify` hold on ENGINE. Returns the
-    new net, its weights closed. Raises CaffeFcnError as `open`, `Net.convolutionalize` and `Net.save` do,
-    VerificationError where a proof does not hold; OSError where an input cannot be read.
+    The results are written to OUTPUT and OUTPUT_WEIGHTS, by default NAME_fcn beside the inputs. NET can be a caffemodel
+    alone. With VERIFY, the files appear only if all proofs of `Net.verify` hold on ENGINE. Returns the new net; the
+    file of its weights is closed. Raises what `open`, `Net.convolutionalize` and `Net.save` raise; VerificationError if
+    a proof does not hold; OSError if an input cannot be read.
     """
     selection = selection_of(
         phase=phase,

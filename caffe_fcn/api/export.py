@@ -1,4 +1,4 @@
-"""The library: nets written as ONNX."""
+"""The library: export to ONNX."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from caffe_fcn.verify.verify import NetAndWeights
 
 @dataclass(frozen=True, repr=False)
 class Export:
-    """What `export` wrote."""
+    """The result of `Net.export`."""
 
     found: exporting.ExportOutcome
 
@@ -26,31 +26,31 @@ class Export:
 
     @property
     def files(self) -> Mapping[str, int]:
-        """The files, and their sizes in bytes."""
+        """The files that were written, with their sizes in bytes."""
         return self.found.exported.files
 
     @property
     def inputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
-        """What is fed, by its name in the file: the extents, of an axis that is free its name."""
+        """The shapes of the inputs, by name. For a free axis, the shape has the name of the axis."""
         return {value.name: value.dims for value in self.found.exported.lowered.graph.inputs}
 
     @property
     def outputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
-        """What comes out, by its name in the file: the extents, of the batch its name, None where they differ else."""
+        """The shapes of the outputs, by name: for the batch axis its name, None for other axes of variable length."""
         return {value.name: value.dims for value in self.found.exported.lowered.graph.outputs}
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """Why axes of the inputs are not free."""
+        """The reasons why axes of the inputs are fixed."""
         return self.found.exported.lowered.fixed
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be carried over, or had to be assumed."""
+        """What could not be exported, and what was assumed."""
         return self.found.notes
 
     def report(self) -> dict[str, Any]:
-        """All that is to be told, as `caffe-fcn export --json` prints it."""
+        """The report, as `caffe-fcn export --json` prints it."""
         return document(self.found)
 
 

@@ -1,4 +1,4 @@
-"""The library: a net with its weights, and what can be done with it."""
+"""The library: `Net`, a net with its weights and all operations on it."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 
 
 class Net:
-    """A net, with its weights if it has any: made by `caffe_fcn.open`, or of another one by a method such as
-    `convolutionalize`. It never changes.
+    """A net, with its weights if there are any. `caffe_fcn.open` makes one; methods such as `convolutionalize` make a
+    new one from it. A net never changes.
 
-    Values stay in the file of the weights, which is open until `close` is called, the `with` block ends or the net is
-    forgotten. A net that was made of another one is computed when it is saved. To be run or verified before, it is
-    written to a temporary file, which takes the space of its weights.
+    The values stay in the file of the weights. The file is open until `close` is called, the `with` block ends, or the
+    net is garbage-collected. The weights of a new net are computed when it is saved. To run or verify a net before it
+    is saved, the library writes it to a temporary file, which needs as much disk space as the weights.
     """
 
     model: Model
-    """The value around which this stands, for those who write passes."""
+    """The `Model` inside, for those who write passes."""
 
     def __init__(self, model: Model, plan: Plan | None = None) -> None:
         self.model, self._plan = model, plan
@@ -75,7 +75,7 @@ class Net:
         self.close()
 
     def close(self) -> None:
-        """Close the weights. What was loaded into an engine runs on."""
+        """Close the file of the weights. Sessions that are already loaded into an engine still run."""
         if self.model.weights is not None:
             self.model.weights.close()
 
@@ -88,22 +88,22 @@ class Net:
 
     @property
     def text(self) -> bytes:
-        """The prototxt. Bytes that no change touched are those of the file."""
+        """The prototxt. Unchanged parts have the bytes of the file."""
         return bytes(self.model.document)
 
     @property
     def weights(self) -> WeightFile | None:
-        """The weights as they were read, None where there are none."""
+        """The weights as they were read; None if there are none."""
         return self.model.weights
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know."""
+        """Notes for the user."""
         return self._plan.notes if self._plan else self.model.notes
 
     @property
     def shapes(self) -> NetShapes:
-        """The shapes of all blobs and parameter blobs in one phase, by default TEST, as Caffe would set them up."""
+        """The shapes of all blobs and parameter blobs, as Caffe infers them, in one phase, by default TEST."""
         found = self.model.shapes[self.model.phase]
         return NetShapes({blob.name: shape for blob, shape in found.blobs.items()}, self.model.params)
 
@@ -111,31 +111,31 @@ class Net:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What was changed in the net that this one was made of, layer by layer."""
+        """The changes that made this net from the previous one, layer by layer."""
         return self._plan.changes if self._plan else ()
 
     @property
     def converted(self) -> tuple[ToConvolution, ...]:
-        """The changes by which InnerProducts became Convolutions, in the order of the net."""
+        """The changes of InnerProducts into Convolutions, in the order of the net."""
         return tuple(change for change in self.changes if isinstance(change, ToConvolution))
 
     @property
     def names(self) -> Mapping[str, str]:
-        """The new names of layers, by the old ones; of those that changed."""
+        """The new names of renamed layers, by old name."""
         return self._plan.new_names if self._plan else {}
 
     @property
     def left_alone(self) -> tuple[LeftAlone, ...]:
-        """The layers that could have been meant, and why they stayed."""
+        """The layers that the pass left unchanged, and the reasons."""
         return self._plan.left_alone if self._plan else ()
 
     def diff(self, new_name: str) -> str:
-        """The change of the prototxt as a unified diff, the new one called NEW_NAME."""
+        """The change of the prototxt as a unified diff. NEW_NAME is the name of the new file in it."""
         return self.model.source.diff(self.model.text_edits, new_name)
 
     def report(self) -> dict[str, Any]:
-        """How it was made, as `caffe-fcn convert --json --dry-run` or `caffe-fcn fold` prints it. Raises SurgeryError
-        where it was not."""
+        """The report of the pass, as the command prints it with `--json --dry-run`. Raises SurgeryError if no pass made
+        this net."""
         nowhere: dict[str, str | None] = {"net": None, "weights": None}
         if isinstance(self._plan, ConversionPlan):
             return document(self._plan, nowhere, dry_run=True)
@@ -157,11 +157,11 @@ class Net:
         global_pooling: Literal["window", "keep"] = ConvertOptions.global_pooling,
         strict: bool = ConvertOptions.strict,
     ) -> Net:
-        """The fully convolutional net, with its weights. Nothing is written.
+        """Return the fully convolutional net, with its weights. Nothing is written.
 
-        Every InnerProduct over C×H×W becomes a Convolution with the kernel H×W and the same parameters: on the same
-        input the net gives the same output, on a larger one an output per window. Raises SurgeryError, ShapeError or
-        NetError, naming the layer, where that cannot be done.
+        Every InnerProduct over C×H×W becomes a Convolution with the kernel H×W and the same parameters. On the same
+        input, the new net gives the same output; on a larger input, one output for each window. Raises SurgeryError,
+        ShapeError or NetError, with the name of the layer, if the net cannot be converted.
         """
         asked = conversion_of(
             input_size=input_size,
@@ -177,11 +177,11 @@ class Net:
 
     @checked()
     def fold(self) -> Net:
-        """The net with what scales and shifts (BatchNorm, Scale, Bias, affine Power) folded into the weights before it,
-        and without what does nothing (Dropout, Split). Nothing is written.
+        """Return the net with BatchNorm, Scale, Bias and affine Power layers folded into the weights before them, and
+        without Dropout and Split layers. Nothing is written.
 
-        It gives the same output, within rounding, in less time and memory. Where a phase was named when the file was
-        opened, the layers of others are left out; a file that holds nets of several phases is else a SurgeryError.
+        The new net gives the same output, within rounding, in less time and memory. If a phase was given to `open`, the
+        layers of other phases are left out. Raises SurgeryError if none was given and the file has several phases.
         """
         plan = plan_fold(self.model)
         return Net(plan.model, plan)
@@ -194,11 +194,11 @@ class Net:
         *,
         force: bool = WriteOptions.force,
     ) -> None:
-        """Write the prototxt to OUTPUT and the weights to OUTPUT_WEIGHTS; None leaves one out.
+        """Write the prototxt to OUTPUT and the weights to OUTPUT_WEIGHTS. None leaves one out.
 
-        Weights become HDF5 where the name ends in .h5. Both files appear, whole, or neither does. Raises OutputError
-        where a file cannot be written, SurgeryError where there are no weights; ValueError for a name of another kind
-        of file.
+        Weights are written as HDF5 if the name ends in .h5, else as a caffemodel. Both files appear, complete, or
+        neither does. Raises OutputError if a file cannot be written, SurgeryError if there are no weights, ValueError
+        for a name with the wrong ending.
         """
         paths = output_names(self.model, output, output_weights, force=force)
         write_model(self.model, *paths, force=force)
@@ -220,12 +220,13 @@ class Net:
     ) -> Export:
         """Export the net to OUTPUT as ONNX.
 
-        Blobs keep their names. The batch is free where every output keeps its items apart, and so is the size H×W of
-        the input where the net takes any. Losses are left out, and data layers become inputs. The mean, the scale, the
-        order of channels and the names of classes are only told in the file. Raises LoweringError, naming every layer
-        that the ONNX exporter does not support; WeightsError where the weights hold NaN; PictureError for a mean or
-        labels that do not suit the net; ExtraError where the package onnx is not installed; OutputError where a file
-        cannot be written, ValueError where OUTPUT is a name for another kind of file.
+        Blobs keep their names. The batch size is free if every output has a batch axis. The input size H×W is free if
+        the net accepts any size. Losses are left out, and data layers become inputs. The mean, the scale, the order of
+        the channels and the names of the classes are written as metadata; the model does not apply them.
+
+        Raises LoweringError, with all layers that the ONNX exporter does not support; WeightsError if the weights
+        contain NaN; PictureError for a mean or labels that do not fit the net; ExtraError if the package onnx is not
+        installed; OutputError if a file cannot be written; ValueError for a name with the wrong ending.
         """
         asked = ExportOptions(several(blobs), fixed, external_data, expand_lrn, labels)
         prepared = preparation_of(mean, scale, swap_channels)
@@ -248,13 +249,15 @@ class Net:
         engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
         threads: int | None = EngineOptions.threads,
     ) -> Verification:
-        """Prove that this net is what becomes of ORIGINAL, a net or its file, when it is made fully convolutional.
+        """Prove that this net is equivalent to ORIGINAL, a net or a file, as `convolutionalize` and `fold` make it.
 
-        Three proofs: the weights, and the fields of the layers, are the original's; at the nominal input both nets give
-        the same answers; on a larger one each cell of the map is the original's answer on the window there. What does
-        not hold, could not be carried out or does not apply is in the `Verification`, whose `holds` is True only if
-        every proof holds or does not apply. Raises CaffeFcnError for nets that cannot be compared at all: WeightsError
-        where weights hold NaN, ExtraError where the engine is needed and not installed.
+        There are three proofs. *weights*: the weights and the fields of the layers are those of the original. *same
+        size*: at the nominal input size both nets give the same answers. *dense*: on a larger input, each cell of the
+        map is the answer of the original on its window. The `Verification` says which proofs hold, fail, could not be
+        carried out or do not apply. Its `holds` is True if each proof holds or does not apply, and at least one holds.
+
+        Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
+        engine is needed and not installed.
         """
         settings = verify_settings(
             engine_of(engine, threads),
@@ -292,13 +295,13 @@ class Net:
         low_memory: bool = EngineOptions.low_memory,
         gpu: bool = EngineOptions.gpu,
     ) -> Prediction:
-        """What the net says of PICTURE: a file, an array H×W or H×W×C of values from 0 to 255, channels in the order
-        RGB, or a pillow image.
+        """Run the net on PICTURE: a file, a pillow image, or an array H×W or H×W×C with values from 0 to 255 and
+        channels in the order RGB.
 
-        The net stays loaded for the next picture with the same options. Raises LoweringError or EngineError for a net
-        that the engine cannot run, or that takes no pictures; WeightsError where weights hold NaN; PictureError for
-        what is no picture, and for a picture, mean or labels that do not suit the net; ExtraError where the engine is
-        not installed; OSError for a file that cannot be read.
+        The net stays loaded for the next picture with the same options. Raises LoweringError or EngineError if the
+        engine cannot run the net, or the net takes no pictures; WeightsError if weights contain NaN; PictureError if
+        PICTURE is not a picture, or if picture, mean or labels do not fit the net; ExtraError if the engine is not
+        installed; OSError if a file cannot be read.
         """
         prepared = preparation_of(mean, scale, swap_channels)
         looking = running_of(
@@ -339,9 +342,9 @@ class Net:
         low_memory: bool = EngineOptions.low_memory,
         gpu: bool = EngineOptions.gpu,
     ) -> Benchmark:
-        """Time all engines by turns on PICTURE, as `run` takes it, and say which to use.
+        """Time all engines in turn on PICTURE, and recommend one. PICTURE is as in `run`.
 
-        Each engine runs twice to warm up, and five times. Raises what `run` raises, where no engine runs the net.
+        Each engine runs twice to warm up; then five runs are timed. Raises what `run` raises if no engine runs the net.
         """
         prepared = preparation_of(mean, scale, swap_channels)
         looking = running_of(
@@ -365,12 +368,12 @@ class Net:
         blobs: str | Sequence[str] = RunOptions.blobs,
         low_memory: bool = EngineOptions.low_memory,
     ) -> Session:
-        """The net loaded into an engine, ready to run any number of times on arrays.
+        """Load the net into an engine, to run it any number of times on arrays.
 
-        The session's `run` takes the inputs by name, float arrays N×C×H×W, and returns the outputs by name, or those
-        of the blobs that are asked for. Where the net takes any size H×W, it may differ from run to run. Raises
-        LoweringError or EngineError for a net that the engine cannot run, or would run otherwise than Caffe does;
-        WeightsError where weights hold NaN; ExtraError where the engine is not installed.
+        `run` of the session takes the inputs by name, float arrays N×C×H×W, and returns the outputs, or the blobs
+        BLOBS, by name. If the net accepts any size H×W, the size may differ from run to run. Raises LoweringError or
+        EngineError if the engine cannot run the net as Caffe does; WeightsError if weights contain NaN; ExtraError if
+        the engine is not installed.
         """
         chosen = engine_called(engine_of(engine, threads, low_memory=low_memory))
         files = self._runnable()

@@ -1,4 +1,4 @@
-"""The library: the files of a net opened."""
+"""The library: open the files of a net."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ def open(
     ignore_fields: str | Collection[str] = Selection.ignore_fields,
     fork: str | None = OpenOptions.fork,
 ) -> Net:
-    """The net in the prototxt NET, with its WEIGHTS, a caffemodel or HDF5; or in a caffemodel NET, which has its net
-    inside.
+    """Open the prototxt NET with its WEIGHTS (caffemodel or HDF5), or a caffemodel NET, which contains its net.
 
-    Values stay on disk. Raises PrototxtError, CaffemodelError or NetError for files that cannot be read or hold no net
-    that Caffe builds, ShapeError for impossible shapes, WeightsError where the weights are another net's; ExtraError
-    where an HDF5 file needs a package that is not there; OSError when a file cannot be read.
+    Values stay on disk. Raises PrototxtError, CaffemodelError or NetError if a file cannot be parsed or contains no net
+    that Caffe can build; ShapeError for impossible shapes; WeightsError if the weights do not fit the net; ExtraError
+    if the package for HDF5 is not installed; OSError if a file cannot be read.
     """
     selection = selection_of(
         phase=phase,
@@ -48,9 +47,9 @@ def open(
 
 @checked()
 def open_weights(path: str | os.PathLike[str]) -> WeightFile:
-    """Open and index the weights at PATH, a caffemodel of any age or an HDF5 file, whatever net they are of.
+    """Open and index the weights at PATH, a caffemodel of any format or an HDF5 file. No net is needed.
 
-    Values stay on disk. Raises CaffemodelError where it is neither, or damaged; ExtraError where an HDF5 file
-    needs a package that is not there; TypeError for what is no path.
+    Values stay on disk. Raises CaffemodelError if the file is neither, or damaged; ExtraError if the package for HDF5
+    is not installed; TypeError if PATH is not a path.
     """
     return weight_files.open_weights(path)

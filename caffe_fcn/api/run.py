@@ -1,4 +1,4 @@
-"""The library: nets that look at pictures."""
+"""The library: nets that run on pictures, and their results."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Best(NamedTuple):
     label: int
     """The number of the class."""
     name: str | None
-    """Its name, where labels were given."""
+    """Its name; None without labels."""
     score: float
     """Its score."""
     window: tuple[int, int, int, int] | None
-    """The pixels that the cell sees, from top and left to before bottom and right; None for a classifier."""
+    """The window of the cell in pixels: top, left, bottom, right, the last two exclusive; None for a classifier."""
 
 
 @dataclass(frozen=True, repr=False)
 class DenseMap:
-    """What a net says of a picture at one scale, cell by cell."""
+    """The map of answers for a picture at one scale."""
 
     level: running.Level
 
@@ -53,7 +53,7 @@ class DenseMap:
 
     @property
     def scale(self) -> float:
-        """The scale at which the picture was looked at."""
+        """The scale of the picture."""
         return self.level.scale
 
     @property
@@ -63,24 +63,24 @@ class DenseMap:
 
     @property
     def stride(self) -> tuple[float, float]:
-        """The way from cell to cell, down and across, in pixels of the picture."""
+        """The distance between neighbouring cells, down and across, in pixels of the picture."""
         cells = self.level.cells
         return float(cells.rows.stride), float(cells.columns.stride)
 
     @property
     def exactness(self) -> str:
-        """Where a cell is exactly what the net gives on its window: "everywhere", "away from borders" or "nowhere"."""
+        """Where a cell equals the answer of the net on its window: "everywhere", "away from borders" or "nowhere"."""
         return exactness_of(self.level.cells.reasons).value
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why a cell is not exactly what the classifier gives on its window; empty where it is."""
+        """Why cells do not equal the answer of the classifier on their windows; empty if they do."""
         return tuple(map(words, self.level.cells.reasons))
 
     @checked()
     def window(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """The pixels that a cell sees, from top and left to before bottom and right. Raises IndexError for a cell that
-        the map does not have."""
+        """The window of a cell in pixels: top, left, bottom, right; the last two are exclusive. Raises IndexError if
+        the map has no such cell."""
         rows, columns = self.level.scores.shape[1:]
         if not (0 <= row < rows and 0 <= column < columns):
             raise IndexError(f"row {row}, column {column}: expected a cell of {rows} rows and {columns} columns")
@@ -89,7 +89,7 @@ class DenseMap:
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """What a net says of a picture. Large maps lie in temporary files, which go with it."""
+    """The results of a net on a picture. Large maps are in temporary files, which are deleted with this object."""
 
     answer: running.Answer
     settings: running.RunSettings
@@ -101,8 +101,8 @@ class Prediction:
 
     @property
     def blobs(self) -> Mapping[str, Array]:
-        """The numbers of every output, or of the blobs that were asked for, by name: a map as K × rows × columns at
-        the first scale, anything else in Caffe's shape. All of them come from one run of the net."""
+        """The values of every output, or of the requested blobs, by name. A map is K × rows × columns at the first
+        scale; other blobs have Caffe's shape. All come from one run of the net."""
         found: dict[str, Array] = {}
         for result in self.answer.results:
             values = result.levels[0].scores.values() if result.levels else result.values
@@ -112,13 +112,13 @@ class Prediction:
 
     @property
     def maps(self) -> tuple[DenseMap, ...]:
-        """The maps, one for each scale; empty for a classifier, which has one answer for the picture."""
+        """The maps, one for each scale; empty for a classifier that was not converted."""
         return tuple(map(DenseMap, self._result.levels))
 
     @property
     def scores(self) -> Array:
-        """The scores at the first scale, classes × rows × columns, in float32; a classifier has one row and one
-        column. Raises EngineError where there are none; `blobs` has all numbers."""
+        """The scores at the first scale, classes × rows × columns, in float32. A classifier has one row and one column.
+        Raises EngineError if the net has no scores of classes; `blobs` has all values."""
         result = self._result
         if result.levels:
             return self.maps[0].scores
@@ -126,13 +126,13 @@ class Prediction:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What there is to know of the net, and what was done to the picture that was not asked for by name."""
+        """Notes on the net, and on preprocessing that was not requested by an option."""
         return (*self.net_notes, *self.answer.plan.notes)
 
     @checked()
     def top(self, count: int = 5) -> list[Best]:
-        """The COUNT classes that score highest; of a map those that are the top one of a cell, but the background.
-        Raises EngineError where there are no scores of classes, ValueError unless COUNT is at least 1."""
+        """The COUNT classes with the highest scores. Of a map, these are classes that are the top class of a cell,
+        without the background. Raises EngineError if there are no scores of classes, ValueError if COUNT is below 1."""
         if count < 1:
             raise ValueError(f"top: count: expected at least 1, found {count}")
         result = self._result
@@ -152,9 +152,9 @@ class Prediction:
 
     @checked()
     def heat_map(self, wanted: str | int | None = None) -> Any:
-        """A pillow image of the picture and over it the scores of the class WANTED, by number or name; by default of
-        all but the background. Raises EngineError where there is no map, PictureError where the net has no such class,
-        ValueError for a number below 0."""
+        """A pillow image of the picture with the scores of the class WANTED, a number or a name, drawn over it. The
+        default is all classes except the background. Raises EngineError if there is no map, PictureError if the net
+        has no such class, ValueError for a number below 0."""
         if isinstance(wanted, Integral) and wanted < 0:
             raise ValueError(f"heat_map: wanted: expected a class, from 0 on, found {wanted}")
         self._check_map("a heat map")
@@ -165,8 +165,8 @@ class Prediction:
         ).image
 
     def label_map(self) -> Any:
-        """A pillow image of the picture and over it the top class of each cell. Raises EngineError where there are no
-        classes, and for a classifier."""
+        """A pillow image of the picture with the top class of each cell drawn over it. Raises EngineError if there are
+        no classes, or no map."""
         self._check_map("a label map")
         self._classes()
         output = self._result.output

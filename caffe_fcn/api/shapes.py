@@ -12,9 +12,9 @@ class NetShapes(NamedTuple):
     """The shapes of a net, in one phase."""
 
     blobs: Mapping[str, Shape | Unknown]
-    """By blob; one that layers work on in place has the last one's. An `Unknown` says why, and what would tell."""
+    """The shape of each blob, for blobs in place after the last layer; an `Unknown` gives the reason."""
     params: Mapping[str, tuple[Shape, ...]]
-    """The parameter blobs by layer; without the layers whose parameters cannot be known."""
+    """The shapes of the parameter blobs of each layer, without layers whose parameters are unknown."""
 
     def __repr__(self) -> str:
         return f"<NetShapes: {len(self.blobs)} blobs, {sum(map(bool, self.params.values()))} layers with parameters>"

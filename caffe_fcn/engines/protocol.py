@@ -32,18 +32,18 @@ class ShapedNet(NamedTuple):
 
 
 class Session(Protocol):
-    """A net that is loaded, ready to run any number of times."""
+    """A net that is loaded into an engine and can run any number of times."""
 
     @property
     def inputs(self) -> Mapping[str, Dims]:
-        """What is fed, by name."""
+        """The shapes of the inputs, by name."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out."""
+        """The names of the outputs."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS, all float32 and by name. Raises EngineError or ShapeError for what is not taken."""
+        """The outputs for INPUTS, both by name and in float32. Raises EngineError or ShapeError for wrong inputs."""
 
 
 class Engine(Protocol):

@@ -144,7 +144,7 @@ _NO_VALUES = Values(5, "float32", ())
 
 @dataclass(frozen=True)
 class BlobRecord:
-    """A blob of a file: what is known of it without looking at a value."""
+    """A blob in a file: its shape, type and place, without the values."""
 
     shape: tuple[int, ...]
     """The shape as the file gives it."""
@@ -172,7 +172,7 @@ class BlobRecord:
 
     @property
     def count(self) -> int:
-        """How many values the blob holds, which its shape may belie."""
+        """The number of values in the file. In a damaged file it can differ from the shape."""
         return self.values.count
 
     @property
@@ -182,12 +182,12 @@ class BlobRecord:
 
     @property
     def packed(self) -> bool:
-        """Whether the values lie side by side, not each behind a tag."""
+        """Whether the values are packed, without a tag before each value."""
         return self.values.spans is not None
 
     @property
     def absent(self) -> bool:
-        """Whether this stands for a blob that an HDF5 file leaves to the layer that it is shared with."""
+        """Whether the blob is not in the file, because HDF5 stores a shared blob only with its first layer."""
         return self.dialect is HDF5 and not self.shape and not self.stored
 
 

@@ -58,15 +58,15 @@ _V0_LAYER = 1
 
 @dataclass
 class LayerRecord:
-    """A layer of a file. The header is a LayerParameter, or in V1 and V0 a V1LayerParameter, without blobs; in HDF5
-    it holds the name alone."""
+    """A layer in a file. The header is a LayerParameter without blobs; in V1 and V0 it is a V1LayerParameter, and in
+    HDF5 it has only the name."""
 
     name: str
     """The layer's name."""
     format: Format
     """The format it is in."""
     header: schema.Message
-    """All but the blobs, as a message."""
+    """The layer as a message, without its blobs."""
     blobs: tuple[BlobRecord, ...]
     """The parameter blobs, in Caffe's order: weights first, then the bias."""
     span: Span
@@ -74,7 +74,7 @@ class LayerRecord:
     raw: bytes = field(repr=False)
     """The header as it lies in the file, in V0 without the `layer` inside."""
     names_only: bool = False
-    """Whether a file that is written has the name for a header, because the rest cannot be said by numbers."""
+    """Whether only the name is written as the header, because the other fields have no field numbers."""
 
     def __repr__(self) -> str:
         kind = f" ({printable(self.header.type)})" if self.format == "V2" and self.header.type else ""
@@ -83,12 +83,12 @@ class LayerRecord:
 
 
 class WeightFile:
-    """Open weights, with their values on disk; a context that closes them."""
+    """An open file of weights; the values stay on disk. A context manager that closes the file."""
 
     layers: tuple[LayerRecord, ...]
-    """In the order of the file; names may repeat, as they do across phases."""
+    """The layers in the order of the file. Names can repeat, for example in different phases."""
     net_header: schema.Message
-    """The NetParameter without its layers: name, input and the like."""
+    """The NetParameter without its layers: name, input and other fields."""
 
     def __init__(
         self, source: Source, layers: tuple[LayerRecord, ...], net_header: schema.Message, raw: bytes = b""
@@ -105,7 +105,7 @@ class WeightFile:
 
     @property
     def path(self) -> str:
-        """The path the file was opened by."""
+        """The path that was opened."""
         return self.source.path
 
     @property
@@ -115,7 +115,7 @@ class WeightFile:
 
     @cached_property
     def legacy(self) -> bool:
-        """Whether the layers are in a format before the current one, V1 or V0."""
+        """Whether layers are in an old format, V1 or V0."""
         return any(layer.format in ("V1", "V0") for layer in self.layers)
 
     @cached_property
@@ -125,19 +125,19 @@ class WeightFile:
 
     @cached_property
     def bare(self) -> bool:
-        """Whether the file holds names and values only, no net: an HDF5 file, or a caffemodel made of one."""
+        """Whether the file has only names and values and no net: an HDF5 file, or a caffemodel made from one."""
         return not self.legacy and not any(layer.header.type for layer in self.layers)
 
     @cached_property
     def held(self) -> dict[str, tuple[BlobRecord, ...]]:
-        """The blobs by layer, of those that have any. As in Caffe, of layers of one name the last counts."""
+        """The blobs of each layer that has blobs. If a name repeats, the last layer counts, as in Caffe."""
         return {record.name: record.blobs for record in self.layers if record.blobs}
 
     def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
-        """Values start..stop of BLOB, flat: float32, or float64 where the file holds doubles or integers.
+        """Values start..stop of BLOB as a flat array: float64 if the file has doubles or integers, else float32.
 
-        Takes memory for that slice only. Raises ValueError where the blob's shape has no such values, CaffemodelError
-        where the file holds fewer.
+        It needs memory only for that slice. Raises ValueError if the shape of the blob has no such values,
+        CaffemodelError if the file has fewer values.
         """
         if not 0 <= start <= stop <= max(blob.count, math.prod(blob.shape)):
             raise ValueError(f"start, stop: expected 0 <= start <= stop <= {blob.count}, found {start} and {stop}")
@@ -148,7 +148,7 @@ class WeightFile:
         return values.astype("float32" if blob.dtype in ("float16", "float32") else "float64", copy=False)
 
     def close(self) -> None:
-        """Close the file; the records stay readable, the values do not."""
+        """Close the file. The records stay readable; the values do not."""
         self.source.close()
 
     def __enter__(self) -> WeightFile:

@@ -31,19 +31,19 @@ class NewLayer(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Change:
-    """A change to the layer at `index` of the net, called `layer` before the change. An index of -1 stands for the net
-    itself, whose `input` fields may make blobs."""
+    """A change to one layer. `index` is its place in the net and `layer` its name before the change. The index -1 means
+    the net itself, whose `input` fields can make blobs."""
 
     index: int
     """The layer's place in the net, from 0."""
     layer: str
     """The layer's name before the change."""
     drops: ClassVar[bool] = False
-    """Whether the layer goes, with its parameter blobs."""
+    """Whether the layer is removed, with its parameter blobs."""
     replaces: ClassVar[bool] = False
     """Whether nothing of the layer's message stays."""
     kind: ClassVar[str] = ""
-    """The list that it stands in where changes are told; "" for what only follows from others."""
+    """The list of the report that has this change; "" if the change only follows from others."""
     said: ClassVar[tuple[str, ...]] = ()
     """Fields of the layer in which the word of the prototxt goes before that of a header in weights."""
     in_weights: ClassVar[bool] = True
@@ -54,22 +54,22 @@ class Change:
 
     @property
     def new_name(self) -> str:
-        """What the layer is called afterwards."""
+        """The name of the layer after the change."""
         return self.layer
 
     @property
     def new_tops(self) -> Mapping[str, str]:
-        """The tops that take other names, old to new."""
+        """The new names of renamed tops, by old name."""
         return {}
 
     @property
     def new_bottoms(self) -> Mapping[str, str]:
-        """The bottoms that take other names, old to new."""
+        """The new names of renamed bottoms, by old name."""
         return {}
 
     @property
     def way_round(self) -> str:
-        """How the user keeps the layer as it is, in words that end a sentence; "" where there is no way."""
+        """The end of a sentence that says how to leave the layer unchanged; "" if there is no way."""
         return ""
 
     @property
@@ -240,21 +240,20 @@ class AddLayers(Change):
 
 
 class LeftAlone(NamedTuple):
-    """A layer that could have been meant, and why it stays as it is; `settled`: because the user said so, or
-    because it takes any size of image already."""
+    """A layer that a pass left unchanged, and the reason."""
 
     layer: str
     """The layer's name."""
     type: str
     """The layer's type, as Caffe spells it."""
     obstacle: Obstacle
-    """Why it stays, as data."""
+    """The reason as data."""
     settled: bool = False
-    """Whether `strict` lets it pass."""
+    """Whether `strict` accepts this: the user chose it, or the layer already accepts any image size."""
 
     @property
     def reason(self) -> str:
-        """Why it stays, in words."""
+        """The reason in words."""
         return str(self.obstacle)
 
 

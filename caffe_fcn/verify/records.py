@@ -15,7 +15,7 @@ from caffe_fcn.net.shapes import Shape
 
 
 class Status(Enum):
-    """How a proof ended; NOT_SHOWN: it could not be carried out."""
+    """The result of a proof. NOT_SHOWN means that it could not be carried out."""
 
     HOLDS = "holds"
     FAILS = "fails"
@@ -197,8 +197,8 @@ class DenseProof(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """All that was proven; None for what was not asked for. ENGINE is "" where nothing had to be run. NOTES are on the
-    two nets and their weights. CLAIM is what the twin was held to."""
+    """The results of all proofs; a proof that was not requested is None. `engine` is "" if no net was run. `notes` are
+    about the two nets and their weights. `claim` is what was to be proven."""
 
     net: str
     weights: str
@@ -222,18 +222,17 @@ class Verification(NamedTuple):
 
     @property
     def statuses(self) -> dict[str, Status]:
-        """How each proof ended that was asked for, by its name."""
+        """The result of each requested proof, by name."""
         proofs = {"weights": self.weights_proof, "same size": self.same_size, "dense": self.dense}
         return {name: proof.status for name, proof in proofs.items() if proof is not None}
 
     @property
     def proven(self) -> bool:
-        """Whether all that CLAIM says is proven: FCN is the twin, and the weights were among the proofs."""
+        """Whether the whole claim is proven: `holds`, and the proof of the weights is one of the proofs that hold."""
         return self.holds and self.statuses.get("weights") is Status.HOLDS
 
     @property
     def holds(self) -> bool:
-        """Whether FCN is proven to be the twin: of the proofs that were asked for, each holds or does not apply, and
-        at least one holds."""
+        """Whether each requested proof holds or does not apply, and at least one holds."""
         found = set(self.statuses.values())
         return Status.HOLDS in found and found <= {Status.HOLDS, Status.DOES_NOT_APPLY}

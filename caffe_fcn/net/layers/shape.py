@@ -34,12 +34,12 @@ class Missing:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A shape that is not known, and the layer and blob at which the knowledge ends."""
+    """A shape that is not known, with the first layer and blob whose shape is unknown, and the reason."""
 
     kind: Kind
     """What is missing: "input", "type" and the like."""
     layer: str
-    """The layer at which the knowledge ends."""
+    """The first layer whose shape is unknown."""
     blob: str
     """Its blob; the shape to give, where one can be given."""
     reason: str

@@ -21,23 +21,23 @@ from caffe_fcn.wording import option
 class ToConvolution(Change):
     """An InnerProduct over C×H×W becomes a Convolution with a kernel as large as its input.
 
-    The weight blob O×(C·H·W) becomes O×C×H×W: the same bytes, unless it was stored transposed or its
-    columns are ordered cell after cell (`segments`).
+    The weight blob O×(C·H·W) becomes O×C×H×W. It has the same bytes, unless it was stored transposed or its columns
+    were ordered cell by cell (`segments`).
     """
 
     channels: int
     """C: the channels of the layer's input."""
     kernel: tuple[int, ...]
-    """H×W: the input's size."""
+    """H×W: the size of the layer's input."""
     num_output: int
-    """O: the layer's outputs."""
+    """O: the number of outputs of the layer."""
     bias: bool
     """Whether the layer has a bias."""
     transposed: bool
     """Whether the old weights were stored transposed."""
     segments: tuple[Segment, ...]
     name: str
-    """The layer's new name."""
+    """The name of the layer after the change."""
     kind: ClassVar[str] = "converted"
     said: ClassVar[tuple[str, ...]] = ("inner_product_param",)
 
