@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,14 +24,14 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Result
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.onnx.finite import check_finite
-from caffe_fcn.passes.conversion import ConversionPlan, plan_model, settings_of
+from caffe_fcn.passes.conversion import plan_model, settings_of
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
-from caffe_fcn.passes.folding import FoldPlan
-from caffe_fcn.passes.folding import plan_model as plan_fold
+from caffe_fcn.passes.folding import folding
 from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.passes.planning import Plan
+from caffe_fcn.passes.planning import Plan, planned_for
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
 from caffe_fcn.report.convert import document
 from caffe_fcn.report.fold import document as fold_document
@@ -56,8 +56,10 @@ class Net:
     model: Model
     """The `Model` inside, for those who write passes."""
 
-    def __init__(self, model: Model, plan: Plan | None = None) -> None:
-        self.model, self._plan = model, plan
+    def __init__(
+        self, model: Model, plan: Plan | None = None, report: Callable[..., dict[str, Any]] = document
+    ) -> None:
+        self.model, self._plan, self._report = model, plan, report
         self._written: NetAndWeights | None = None
         self._predictor: tuple[object, Predictor] | None = None
 
@@ -137,11 +139,11 @@ class Net:
         """The report of the pass, as the command prints it with `--json --dry-run`. Raises SurgeryError if no pass made
         this net."""
         nowhere: dict[str, str | None] = {"net": None, "weights": None}
-        if isinstance(self._plan, ConversionPlan):
-            return document(self._plan, nowhere, dry_run=True)
-        if isinstance(self._plan, FoldPlan):
-            return fold_document(self._plan, nowhere, dry_run=True)
-        raise SurgeryError(source=self.name, expected="a net made by convolutionalize or fold", found="another one")
+        if self._plan is None:
+            raise SurgeryError(
+                source=self.name, expected="a net made by convolutionalize, fold or the like", found="another one"
+            )
+        return self._report(self._plan, nowhere, dry_run=True)
 
     # ---- What can be made of it ----
 
@@ -183,8 +185,12 @@ class Net:
         The new net gives the same output, within rounding, in less time and memory. If a phase was given to `open`, the
         layers of other phases are left out. Raises SurgeryError if none was given and the file has several phases.
         """
-        plan = plan_fold(self.model)
-        return Net(plan.model, plan)
+        return self._made(folding, fold_document)
+
+    def _made(self, passes: Callable[[Model], Iterable[Result]], report: Callable[..., dict[str, Any]]) -> Net:
+        """What PASSES make of the net, one after the other, of which REPORT tells."""
+        plan = planned_for(self.model, passes)
+        return Net(plan.model, plan, report)
 
     @checked(WriteOptions)
     def save(

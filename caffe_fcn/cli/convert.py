@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     epilog=exit_codes("done", "a model cannot be converted"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] ...", nargs=-1, required=True, type=file_name)
-@output_options("_fcn")
+@output_options("convert")
 @click.option(
     "--out-dir",
     type=directory_name,
@@ -113,10 +113,10 @@ def _rewriting(options: ConvertOptions, selection: Selection) -> Rewriting:
 
     settings = conversion.settings_of(options, selection)
     return Rewriting(
+        command="convert",
         plan=lambda source, weights: conversion.plan(source, weights, settings),
         selection=selection,
         report=report,
-        ending="_fcn",
     )
 
 

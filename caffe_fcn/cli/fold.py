@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=exit_codes("done", "the net cannot be folded"))
 @click.argument("files", metavar="NET [WEIGHTS]", nargs=-1, required=True, type=file_name)
-@output_options("_folded")
+@output_options("fold")
 @selection_options
 @fork_option
 @proof_options
@@ -42,14 +42,15 @@ def fold(
     caffe-fcn fold deploy.prototxt net.caffemodel -o small.prototxt -w small.caffemodel --verify
     caffe-fcn fold train_val.prototxt --phase test --dry-run --diff
     """
-    from caffe_fcn.passes.folding import plan
+    from caffe_fcn.passes.folding import folding
+    from caffe_fcn.passes.planning import planned
     from caffe_fcn.report import fold as report
 
     check_usage(files, output, output_weights, manner)
     rewriting = Rewriting(
-        plan=lambda source, weights: plan(source, weights, selection),
+        command="fold",
+        plan=lambda source, weights: planned(source, weights, selection, folding),
         selection=selection,
         report=report,
-        ending="_folded",
     )
     rewrite(files, output, output_weights, rewriting, manner, verify=verify, fork=fork)

@@ -19,6 +19,7 @@ import click
 from caffe_fcn.cli.arguments import expanded
 from caffe_fcn.cli.failures import BY_SIGNAL, DONE, FAILED, INTERRUPTED, READER_GONE, exit_codes, explain, tell
 from caffe_fcn.cli.version import show_version
+from caffe_fcn.passes.table import PASSES
 from caffe_fcn.wording import as_command
 
 _NAME = "caffe-fcn"
@@ -27,16 +28,15 @@ _COMPLETE = "_CAFFE_FCN_COMPLETE"
 
 
 _COMMANDS = {
+    **{name: row.help for name, row in PASSES.items() if row.help},
     "check": "Check prototxt files and report what is wrong.",
-    "convert": "Make nets fully convolutional.",
     "export": "Write nets as ONNX.",
-    "fold": "Fold what scales and shifts into the weights before it.",
     "inspect": "Show nets and weights layer by layer.",
     "run": "Run nets on pictures: top classes, dense maps.",
     "upgrade": "Rewrite old files in the current format.",
     "verify": "Prove that a converted net is equivalent to the original.",
 }
-"""The commands, and what the help says of each in a line."""
+"""The commands, and what the help says of each in a line; those that make a net of a net are in the table of passes."""
 
 
 class _Commands(Mapping[str, click.Command]):
@@ -51,7 +51,7 @@ class _Commands(Mapping[str, click.Command]):
         return command
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_COMMANDS)
+        return iter(sorted(_COMMANDS))
 
     def __len__(self) -> int:
         return len(_COMMANDS)
@@ -76,7 +76,7 @@ class _App(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what the commands do, without loading them."""
         with formatter.section("Commands"):
-            formatter.write_dl([*_COMMANDS.items()])
+            formatter.write_dl(sorted(_COMMANDS.items()))
 
     def make_context(self, *words: Any, **others: Any) -> click.Context:
         """Parse the command line, or show the help."""

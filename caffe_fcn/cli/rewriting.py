@@ -15,6 +15,7 @@ from caffe_fcn.cli.nets import is_another_net
 from caffe_fcn.cli.options import WriteManner, check_name, engine_option, file_name, option_of
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
+from caffe_fcn.passes.table import PASSES
 from caffe_fcn.verify.options import ProveOptions
 from caffe_fcn.wording import offered
 
@@ -60,18 +61,22 @@ class Report(Protocol):
 
 
 class Rewriting(NamedTuple):
-    """What a command does to a net: the PLAN that it makes, of the net that the SELECTION means, and the REPORT."""
+    """What a COMMAND does to a net: the PLAN that it makes, of the net that the SELECTION means, and the REPORT."""
 
+    command: str
     plan: Callable[[SourceNet, WeightFile | None], Plan]
     selection: Selection
     report: Report
-    ending: str
-    """What the names of new files end in where the user gives none."""
+
+    @property
+    def ending(self) -> str:
+        """What the names of new files end in where the user gives none."""
+        return PASSES[self.command].ending
 
 
-def output_options(ending: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that say where a new net goes, by default under names with ENDING, and whether it is verified, which
-    a command gets as `verify`: the engine, or None."""
+def output_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that say where a new net of the command called NAME goes."""
+    ending = PASSES[name].ending
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         text, weights = f"NET{ending}.prototxt beside NET", f"WEIGHTS{ending}.caffemodel beside WEIGHTS"

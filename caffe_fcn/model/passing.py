@@ -39,6 +39,11 @@ class Claim(Enum):
     """The answers are others, as they should be."""
 
 
+def weakest(claims: Iterable[Claim]) -> Claim:
+    """What holds of passes that make these CLAIMS, one after the other; the same bits where there are none."""
+    return max(claims, key=list(Claim).index, default=Claim.SAME_BITS)
+
+
 class Phase(NamedTuple):
     """A net in one phase, as a pass sees it."""
 

@@ -23,7 +23,7 @@ from caffe_fcn.model.changes import Change, Decision, DropLayer, NewLayer
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.model.tensors import Columns, Tensor
-from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.shape import joined_axis
 from caffe_fcn.net.shapes import Shape, Shapes
@@ -100,6 +100,20 @@ def cut(model: Model, wanted: Callable[[str], bool] = lambda name: True) -> Resu
     """MODEL with each InnerProduct over joined maps of different grids cut, if WANTED accepts its name."""
     taken = {name for layer in model.net.layer for name in (layer.name, *layer.top)}
     return in_every_phase(model, lambda phase: _decide(phase, wanted, taken), claim=Claim.SAME_FUNCTION, verb="cut")
+
+
+def retrace(model: Model, twin: Model) -> Result | None:
+    """MODEL cut, if TWIN has more sums, and if something of it is cut."""
+    phases = model.graphs.keys() & twin.graphs.keys()
+    if not any(_sums(model.graphs[phase]) < _sums(twin.graphs[phase]) for phase in phases):
+        return None
+    made = cut(model)
+    return made if made.changes else None
+
+
+def _sums(graph: Graph) -> int:
+    """How many layers of GRAPH join blobs value by value."""
+    return sum(node.type == "Eltwise" for node in graph.nodes)
 
 
 def _decide(phase: Phase, wanted: Callable[[str], bool], taken: set[str]) -> Decision:

@@ -1,38 +1,45 @@
-"""Plans a fold: takes a net and its weights, runs the passes, and returns the plan. Writes nothing."""
+"""The whole fold: the passes of `caffe-fcn fold`, and how they show in a net."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.errors import NetError, SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
-from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.net.source import SourceNet
 from caffe_fcn.passes.alone import alone
 from caffe_fcn.passes.fold import fold
-from caffe_fcn.passes.planning import Plan, planned, planned_for
+from caffe_fcn.passes.fold.affine import AFFINE
+from caffe_fcn.passes.splitting import of_forks
 
 
-class FoldPlan(Plan):
-    """The plan of a fold."""
-
-    __slots__ = ()
-
-
-def plan(source: SourceNet, weights: WeightFile | None, selection: Selection = ANY_NET) -> FoldPlan:
-    """Decide how to fold the net of SOURCE that SELECTION means, and its WEIGHTS. If SELECTION names a phase, the
-    layers of other phases are dropped. Raises CaffeFcnError where that cannot be done."""
-    return FoldPlan(*planned(source, weights, selection, _passes))
-
-
-def plan_model(model: Model) -> FoldPlan:
-    """The same for an open MODEL."""
-    return FoldPlan(*planned_for(model, _passes))
-
-
-def _passes(model: Model) -> Iterator[Result]:
+def folding(model: Model) -> Iterator[Result]:
+    """MODEL folded; where its selection names a phase, the layers of others are left out before. Raises CaffeFcnError
+    where that cannot be done."""
     if model.selection.phase is not None:
         yield (one := alone(model))
         model = one.model
     yield fold(model)
+
+
+def retrace(model: Model, twin: Model) -> Result | None:
+    """MODEL folded, if TWIN lacks layers that scale and shift, and if something of it folds."""
+    if not lacks_layers(model, twin):
+        return None
+    try:
+        *_, made = folding(model)
+    except (NetError, SurgeryError):
+        return None
+    return made if made.decision.of_kind("into") else None
+
+
+def lacks_layers(model: Model, twin: Model) -> bool:
+    """Whether TWIN has fewer layers that may scale and shift than MODEL."""
+    return any(_many(model, phase) > _many(twin, phase) for phase in model.graphs.keys() & twin.graphs.keys())
+
+
+def _many(model: Model, phase: str) -> int:
+    """How many layers of MODEL may scale and shift in PHASE; a BatchNorm with a scale of its own counts as two."""
+    forks = of_forks(model.graphs, model.shapes)
+    scales = {name for name, blobs in forks.items() if blobs.scale is not None}
+    return sum((node.type in AFFINE) + (node.name in scales) for node in model.graphs[phase].nodes)

@@ -22,9 +22,10 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, carried_out
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.foreign import ForeignField
+from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, batch_norm_layouts, stored_eps
 from caffe_fcn.net.layers.shape import matching
-from caffe_fcn.net.shapes import BatchNormBlobs, Shape, batch_norm_blobs
+from caffe_fcn.net.shapes import BatchNormBlobs, Shape, Shapes, batch_norm_blobs
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.schema import FORKS, Message
 
@@ -63,6 +64,36 @@ def holds(weights: WeightFile) -> str | None:
         if current_header(Held(None, (), record), {}).type in ("", TYPE) and _has_scale(found):
             return record.name
     return None
+
+
+def of_forks(graphs: Mapping[str, Graph], shapes: Mapping[str, Shapes]) -> dict[str, BatchNormBlobs]:
+    """Where the blobs are of those BatchNorm layers of a net, its GRAPHS and SHAPES by phase, that have a scale or a
+    ReLU of their own, by name. What takes its statistics from the batch is none of them, because forks do not agree on
+    what it computes then."""
+    found: dict[str, BatchNormBlobs] = {}
+    whole: set[str] = set()
+    for phase, graph in graphs.items():
+        for node in graph.nodes:
+            param = node.layer.batch_norm_param
+            blobs = batch_norm_blobs(shapes[phase].params.get(node.index, ()))
+            if node.type != TYPE or node.name in whole or not (blobs.scale is not None or param.relu):
+                continue
+            if param.HasField("use_global_stats") and not param.use_global_stats and node.name not in found:
+                whole.add(node.name)
+            else:
+                found.setdefault(node.name, blobs)
+    return found
+
+
+def retrace(model: Model, twin: Model) -> Result | None:
+    """MODEL with the BatchNorm layers of forks split, if TWIN has fewer of these."""
+    many, others = (len(of_forks(each.graphs, each.shapes)) for each in (model, twin))
+    if model.weights is None or many <= others:
+        return None
+    try:
+        return split_batch_norms(model, find_splits(model.source, model.weights))
+    except NetError:
+        return None
 
 
 def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:
@@ -229,7 +260,7 @@ def split_batch_norms(model: Model, splits: Mapping[str, Split]) -> Result:
     changes = [SplitBatchNorm(index, layer.name, splits[layer.name]) for index, layer in layers if layer.name in splits]
     split = {change.index: change for change in changes}
     gone = [field for field in model.source.foreign if field.layer in split and is_of_batch_norm(field)]
-    result = carried_out(model, Decision(tuple(changes)), claim=Claim.SAME_FUNCTION, fit=False)
+    result = carried_out(model, Decision(tuple(changes)), claim=Claim.SAME_BITS, fit=False)
     stay = [field for field in gone if _keeps_its_message(result, field)]
     foreign = tuple(
         field for field in result.model.source.foreign if not any(field.offset == each.offset for each in gone)

@@ -15,7 +15,8 @@ from caffe_fcn import schema
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers.normalization import stored_eps
-from caffe_fcn.net.shapes import BatchNormBlobs, Shapes, batch_norm_blobs
+from caffe_fcn.net.shapes import BatchNormBlobs, Shapes
+from caffe_fcn.passes.splitting import of_forks
 from caffe_fcn.verify.weights import Side, tensors_of
 
 
@@ -29,30 +30,19 @@ class _Apart(NamedTuple):
 
 def alike(original: Side, twin: Side) -> tuple[Side, Side]:
     """ORIGINAL and TWIN, with the BatchNorm layers of forks taken apart if one of them has more of these."""
-    found = [of_forks(side.graphs, side.shapes) for side in (original, twin)]
+    found = [_found(side) for side in (original, twin)]
     if len(found[0]) == len(found[1]):
         return original, twin
     return _apart(original, found[0]), _apart(twin, found[1])
 
 
-def of_forks(graphs: Mapping[str, Graph], shapes: Mapping[str, Shapes]) -> dict[str, _Apart]:
-    """The BatchNorm layers of a net, its GRAPHS and SHAPES by phase, that have a scale or a ReLU of their own, by name.
-    What takes its statistics from the batch stays whole, because forks do not agree on what it computes then."""
-    found: dict[str, _Apart] = {}
-    whole: set[str] = set()
-    for phase, graph in graphs.items():
-        names = {node.name for node in graph.nodes}
-        for node in graph.nodes:
-            param = node.layer.batch_norm_param
-            blobs = batch_norm_blobs(shapes[phase].params.get(node.index, ()))
-            if node.type != "BatchNorm" or node.name in whole or not (blobs.scale is not None or param.relu):
-                continue
-            if param.HasField("use_global_stats") and not param.use_global_stats and node.name not in found:
-                whole.add(node.name)
-            else:
-                new = (_unused(f"{node.name} ({part})", names) for part in ("scale", "ReLU"))
-                found.setdefault(node.name, _Apart(blobs, *new))
-    return found
+def _found(side: Side) -> dict[str, _Apart]:
+    """The BatchNorm layers of a net that have a scale or a ReLU of their own, by name."""
+    taken = {node.name for graph in side.graphs.values() for node in graph.nodes}
+    return {
+        name: _Apart(blobs, *(_unused(f"{name} ({part})", taken) for part in ("scale", "ReLU")))
+        for name, blobs in of_forks(side.graphs, side.shapes).items()
+    }
 
 
 def _unused(name: str, taken: set[str]) -> str:

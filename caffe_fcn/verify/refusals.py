@@ -12,7 +12,7 @@ from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.geometry.crops import gives_no_offset
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.verify.folding import lacks_layers
+from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.weights import Side
 
 
@@ -44,7 +44,7 @@ def refuse_swapped(original: Model, twin: Model) -> None:
         raise WeightsError(f"{' and '.join(told)}: the weights of the two nets are swapped", hint="exchange them")
 
 
-def seem_swapped(original: Side, twin: Side) -> bool:
+def seem_swapped(original: Model, twin: Model) -> bool:
     """Whether ORIGINAL looks like what was made of TWIN: with fewer InnerProducts, or fewer layers that scale and
     shift."""
     phases = original.graphs.keys() & twin.graphs.keys()

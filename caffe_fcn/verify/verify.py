@@ -26,10 +26,10 @@ from caffe_fcn.net.selection import check_ignored, known_to
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.apart import alike
 from caffe_fcn.verify.applicability import inapplicable
 from caffe_fcn.verify.dense import prove_dense
-from caffe_fcn.verify.folding import folded, lacks_layers, of_the_original
 from caffe_fcn.verify.identity import Stored
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.layers import compare_layers
@@ -38,6 +38,7 @@ from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
 from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained, seem_swapped
 from caffe_fcn.verify.remainder import remainders, seen_from_the_input
+from caffe_fcn.verify.retracing import of_the_original, retraced, side_of
 from caffe_fcn.verify.same_size import draw, prove_same_size
 from caffe_fcn.verify.scene import SceneSettings
 from caffe_fcn.verify.weights import Side, prove_weights, tensors_of
@@ -121,18 +122,17 @@ class _Work:
             self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
         self.twin = _side(found, twin)
-        made = None if found.misfit else folded(before, self.original, self.twin)
-        if made is not None:
-            self.claim = Claim.SAME_FUNCTION
-            self.compared, self.twin = alike(made, self.twin)
+        made, self.claim = (before, self.claim) if found.misfit else retraced(before, found)
+        if self.claim is not Claim.SAME_BITS:
+            self.compared, self.twin = alike(side_of(made, before, self.original), self.twin)
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
-            if seem_swapped(self.original, self.twin):
+            if seem_swapped(before, found):
                 self.notes[
                     "the nets seem to be swapped: the first looks like one made of the second; give the original first"
                 ] = None
-            if len(before.graphs) > 1 and lacks_layers(self.original, self.twin):
+            if len(before.graphs) > 1 and lacks_layers(before, found):
                 self.notes[
                     "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "
                     f"compare it with {option('phase', 'TEST')}"

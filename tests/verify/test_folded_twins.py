@@ -16,6 +16,7 @@ from caffe_fcn.model.passing import Claim
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.convolutionalize import convolutionalize
+from caffe_fcn.passes.cut import cut
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.changes import FoldedBias
 from caffe_fcn.passes.splitting import find_splits, split_batch_norms
@@ -84,6 +85,34 @@ def test_sequences_are_proven(name: str, passes: tuple[Pass, ...], tmp_path: Pat
     if name == "resnet":
         assert found.dense is not None and found.dense.sampled == 16
         assert all(each.features is not None and each.features.small for each in found.dense.outputs)
+
+
+def cut_apart(model: Model) -> Model:
+    return cut(model).model
+
+
+ORDERS = {
+    "cut first": (cut_apart, folded),
+    "folded first": (folded, cut_apart),
+    "folded, cut and converted": (folded, cut_apart, converted),
+}
+
+
+@pytest.mark.parametrize("passes", ORDERS.values(), ids=[*ORDERS])
+def test_sequences_whose_order_matters(passes: tuple[Pass, ...], tmp_path: Path) -> None:
+    """Before it is cut, the InnerProduct takes up the Scale behind it; after that there is a sum between."""
+    text = data() + conv("a", "data", 2, 3) + layer("sa", "Scale", "a") + conv("b", "data", 2, 1)
+    text += layer("fa", "Flatten", "sa") + layer("fb", "Flatten", "b") + layer("cat", "Concat", "fa fb")
+    text += fc("fc", "cat", 5) + layer("sf", "Scale", "fc")
+    random, weights = np.random.default_rng(0), schema.NetParameter()
+    for name, *shapes in (("a", (2, 2, 3, 3), (2,)), ("sa", (2,)), ("b", (2, 2, 1, 1), (2,)), ("fc", (5, 256), (5,))):
+        add_layer(weights, name, [random.standard_normal(shape) for shape in shapes])
+    add_layer(weights, "sf", [random.standard_normal(5)])
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    files[0].write_text(text)
+    files[1].write_bytes(weights.SerializeToString())
+    found = made(*files, tmp_path, *passes).verify()
+    assert found.holds and found.claim is Claim.SAME_FUNCTION, found
 
 
 def of_a_fork(directory: Path, fields: str) -> tuple[Path, Path]:

@@ -1,0 +1,56 @@
+"""The table of passes: a row for each command that makes a new net of a net, and for each pass that `verify` retraces.
+
+The start of the program reads the names here, so a row loads its pass when that is asked for. What is `retraced` is
+what a net lacks or has that was made by the pass, and its other passes may have come before or after it. A pass that
+moves weights without computing any, such as convolutionalize, needs no such function: `verify` follows the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from caffe_fcn.model.model import Model
+    from caffe_fcn.model.passing import Result
+
+Retrace: TypeAlias = "Callable[[Model, Model], Result | None]"
+"""Gets a model and its twin: what the pass makes of the model, if the twin shows that it went through the pass; else
+None."""
+
+
+class Row(NamedTuple):
+    """A pass, or the passes that a command runs one after the other."""
+
+    help: str = ""
+    """What the list of commands says of it, in a line; "" for a pass that has no command of its own."""
+    ending: str = ""
+    """What the names of new files end in, where the user gives none."""
+    retrace: Retrace | None = None
+
+
+def _fold(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.folding import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
+
+
+def _split(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.splitting import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
+
+
+def _cut(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.cut import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
+
+
+PASSES: Mapping[str, Row] = {
+    "convert": Row("Make nets fully convolutional.", "_fcn"),
+    "fold": Row("Fold what scales and shifts into the weights before it.", "_folded", _fold),
+    "split": Row(retrace=_split),
+    "cut": Row(retrace=_cut),
+}
+"""The passes, by the name of the command: its module in `cli/` has that name."""

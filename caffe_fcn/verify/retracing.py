@@ -1,0 +1,101 @@
+"""The original of a twin, made by the passes that the twin went through: what its layers and weights are compared with.
+
+Files do not say what was done to a net, but it shows in the net: folded, it lacks layers that scale and shift; cut at
+the joints of columns, it has sums that the original has not. Then the pass decides on the original once more, and the
+twin has to be what it makes, but for rounding. Its arithmetic is not taken on trust: the answers of the twin are
+compared with those of the original itself. Passes that move weights and compute none are not retraced: the comparison
+follows the values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Claim, Result, weakest
+from caffe_fcn.model.tensors import stored
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.onnx.scope import Scope
+from caffe_fcn.passes.table import PASSES, Retrace
+from caffe_fcn.verify.identity import Stored, identify
+from caffe_fcn.verify.outputs import Pairs, judged
+from caffe_fcn.verify.weights import Side
+
+
+def retraced(model: Model, twin: Model) -> tuple[Model, Claim]:
+    """What MODEL is once it has gone through the passes that TWIN shows, and what they claim of it; MODEL itself, the
+    same bits, where they compute no weights. Where the order of the passes matters, it is that which comes nearest to
+    TWIN."""
+    rows = {name: row.retrace for name, row in PASSES.items() if row.retrace is not None}
+    results = min(_courses(model, twin, rows), key=lambda results: _distance(_last(results, model), twin))
+    claim = weakest(result.claim for result in results)
+    return (model if claim is Claim.SAME_BITS else _last(results, model)), claim
+
+
+def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator[tuple[Result, ...]]:
+    """The orders in which the passes of ROWS can have made TWIN of MODEL, each pass once."""
+    shown = False
+    for name, retrace in rows.items():
+        if (result := retrace(model, twin)) is not None:
+            shown = True
+            others = {other: rows[other] for other in rows if other != name}
+            yield from ((result, *rest) for rest in _courses(result.model, twin, others))
+    if not shown:
+        yield ()
+
+
+def _last(results: tuple[Result, ...], model: Model) -> Model:
+    return results[-1].model if results else model
+
+
+def _distance(model: Model, twin: Model) -> int:
+    """How many layers one of the two nets has and the other has not, by type."""
+    phases = model.graphs.keys() & twin.graphs.keys()
+    both = [(_types(model, phase), _types(twin, phase)) for phase in phases]
+    return sum(((ours - theirs) + (theirs - ours)).total() for ours, theirs in both)
+
+
+def _types(model: Model, phase: str) -> Counter[str]:
+    """How often each type of layer is in MODEL in PHASE; those that have weights and sum are one, and those that give
+    values other axes, or hand them on, do not count."""
+    rows = [(node, row_of(node.type)) for node in model.graphs[phase].nodes]
+    counted = [(node, row) for node, row in rows if row.order is None and not row.unchanging(node.layer)]
+    return Counter("" if row.linear else node.type for node, row in counted)
+
+
+def side_of(made: Model, model: Model, original: Side) -> Side:
+    """MADE, which passes made of MODEL, as MODEL is ORIGINAL for the proof of the weights."""
+    if model.weights is None:
+        return original
+    filled = {
+        supply.node.name: tuple(stored(model.weights.source, blob) for blob in supply.blobs)
+        for supply in model.supplies
+        if supply.lack is None
+    }
+    return original._replace(graphs=made.graphs, shapes=made.shapes, tensors={**filled, **made.tensors})
+
+
+def of_the_original(pairs: Pairs, original: Scope, twin: Scope, tell: tuple[Stored, Stored]) -> Pairs:
+    """PAIRS of the outputs of a folded net and of a twin, as pairs of those of ORIGINAL, of which the folded one was
+    made, and of TWIN; these may be parts of the two nets. Folding keeps the names of outputs. TELL is as STORED of
+    `pair_outputs`, of these two."""
+    before, after = identify((original.graph, original.shapes, tell[0]), (twin.graph, twin.shapes, tell[1]))
+    own, others = ({blob.name: blob for blob in scope.outputs} for scope in (original, twin))
+    outputs = []
+    for each in pairs.outputs:
+        if each.blob.name not in own or each.twin.name not in others:
+            continue
+        blob, other = own[each.blob.name], others[each.twin.name]
+        by, axis = judged(original, blob)
+        outputs.append(
+            each._replace(
+                blob=blob,
+                twin=other,
+                judged=by,
+                axis=axis,
+                softmax=original.graph.producer[by].type == "Softmax",
+                identical=before.values[blob] == after.values[other],
+            )
+        )
+    return pairs._replace(outputs=outputs, values=(before.values, after.values))
