@@ -294,6 +294,7 @@ class Net:
         scales: Sequence[float] = RunOptions.scales,
         labels: str | os.PathLike[str] | None = RunOptions.labels,
         blobs: str | Sequence[str] = RunOptions.blobs,
+        stride: tuple[int, int] | int | None = RunOptions.stride,
         tile: int | None = RunOptions.tile,
         max_pixels: int = RunOptions.max_pixels,
         engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
@@ -316,6 +317,7 @@ class Net:
             scales=scales,
             labels=labels,
             blobs=blobs,
+            stride=stride,
             tile=tile,
             max_pixels=max_pixels,
         )
@@ -342,6 +344,7 @@ class Net:
         scales: Sequence[float] = RunOptions.scales,
         labels: str | os.PathLike[str] | None = RunOptions.labels,
         blobs: str | Sequence[str] = RunOptions.blobs,
+        stride: tuple[int, int] | int | None = RunOptions.stride,
         tile: int | None = RunOptions.tile,
         max_pixels: int = RunOptions.max_pixels,
         threads: int | None = EngineOptions.threads,
@@ -359,6 +362,7 @@ class Net:
             scales=scales,
             labels=labels,
             blobs=blobs,
+            stride=stride,
             tile=tile,
             max_pixels=max_pixels,
         )

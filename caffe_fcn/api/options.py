@@ -88,20 +88,27 @@ def running_of(
     scales: Sequence[float],
     labels: str | os.PathLike[str] | None,
     blobs: str | Sequence[str],
+    stride: tuple[int, int] | int | None,
     tile: int | None,
     max_pixels: int,
 ) -> RunOptions:
     """How pictures are looked at. Raises ValueError for sizes and scales that are none."""
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
-    size = _new_size(resize)
-    return RunOptions(size, crop, tuple(scales), labels, several(blobs), tile, max_pixels)
+    size, steps = _new_size(resize), None if stride is None else _sides("stride", stride, "the same for both")
+    return RunOptions(size, crop, tuple(scales), labels, several(blobs), steps, tile, max_pixels)
 
 
 def _new_size(resize: Any) -> tuple[int, int] | int | Literal["net"] | None:
     if resize is None or resize == "net":
         return None if resize is None else "net"
-    sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
+    sides = _sides("resize", resize, 'the shorter side, or "net"')
+    return resize if isinstance(resize, int) else sides
+
+
+def _sides(name: str, value: Any, or_else: str) -> tuple[int, int]:
+    """What VALUE of the keyword NAME says down and across; both are the same for one number. Raises ValueError."""
+    sides = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(sides) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
-        raise ValueError(f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}')
-    return resize if isinstance(resize, int) else (sides[0], sides[1])
+        raise ValueError(f"{name}: expected (height, width) in pixels, {or_else}, found {value!r}")
+    return sides[0], sides[1]

@@ -58,6 +58,14 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
     return found if "x" in value.lower() else found[0]
 
 
+def stride(value: str) -> tuple[int, ...]:
+    """HxW; one number for both."""
+    found = size(value)
+    if len(found) != 2:
+        raise click.BadParameter(f"expected pixels, N or HxW, found {value!r}")
+    return found
+
+
 _MANY, _LARGE = 4, 4 << 20
 """From so many pictures on, or so many bytes of them, it pays to prepare the large weights of a net."""
 
@@ -97,6 +105,7 @@ _MANY, _LARGE = 4, 4 << 20
     "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Number of top classes to show."
 )
 @option_of(RunOptions, "blobs", "--blob", type=text, multiple=True, metavar="NAME")
+@option_of(RunOptions, "stride", type=stride, metavar="N|HxW")
 @option_of(RunOptions, "tile", type=click.IntRange(1, 1 << 20), metavar="N")
 @option_of(RunOptions, "max_pixels", type=click.IntRange(1), metavar="N")
 @engine_option
@@ -134,7 +143,8 @@ def run(
     range; --output writes all values. A training net is run without its losses; labels are not needed.
 
     Pictures are preprocessed with --mean and --scale, or else as the net states itself. Large pictures are cut into
-    tiles, with the same map. With --scales, drawings show the highest score of all scales.
+    tiles, with the same map. With --stride N there is an answer at every N-th pixel; a map of stride s costs (s / N)²
+    runs. With --scales, drawings show the highest score of all scales.
 
     \b
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from caffe_fcn.engines.nets import Size
 from caffe_fcn.engines.protocol import Array
@@ -18,7 +18,7 @@ from caffe_fcn.predict.images.picture import Box, Picture
 from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preprocessing import Preprocessing
-from caffe_fcn.predict.tiling import Reach, TileSpan, longest, obstacle, spans
+from caffe_fcn.predict.tiling import Reach, TileSpan, longest, obstacle, spans, whole_axis
 from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 BUDGET = 256 << 20
 """The most bytes that the largest layer of a tile may read and make, if windows are not too large for that."""
 
-_COMFORTABLE = 64 << 20
+COMFORTABLE = 64 << 20
 """So many bytes of the largest layer are soon computed, and as quickly as more at once."""
 
 _FEWEST = 64
 """No tile is cut smaller for want of memory."""
+
+
+Tile: TypeAlias = tuple[TileSpan, TileSpan]
+"""A part of a picture that the net is fed, down and across."""
+
+Batch: TypeAlias = tuple[Tile, ...]
+"""Tiles of one size that the net is fed together."""
 
 
 class Tiles(NamedTuple):
@@ -46,13 +53,15 @@ class Tiles(NamedTuple):
         """How many tiles there are."""
         return len(self.rows) * len(self.columns)
 
-    def pairs(self) -> Iterator[tuple[TileSpan, TileSpan]]:
-        """The tiles, row by row."""
-        return ((row, column) for row in self.rows for column in self.columns)
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        """The tiles, row by row, each in a run of its own."""
+        return tuple(((row, column),) for row in self.rows for column in self.columns)
 
 
-WHOLE = Tiles((TileSpan(0, 0, 0, 0, 0),), (TileSpan(0, 0, 0, 0, 0),))
-"""A picture in one piece, of which there is no map."""
+def in_one_piece(rows: tuple[int, int], columns: tuple[int, int]) -> Tiles:
+    """A picture in one piece, of so many pixels and cells down and across."""
+    return Tiles((whole_axis(*rows),), (whole_axis(*columns),))
 
 
 def check_size(model: PictureNet, name: str, size: Size) -> None:
@@ -94,18 +103,38 @@ def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None,
     AUTOMATIC such that memory suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE
     does not allow it."""
     first = cells[0]
+    cut = cut_of(model, cells, side, automatic=automatic)
+    if cut.reach is None:
+        single = in_one_piece(*((axis.size, axis.cells) for axis in (first.rows, first.columns)))
+        return single._replace(why=cut.why)
+    axes = zip((first.rows, first.columns), cut.reach, model.least, strict=True)
+    rows, columns = (tuple(spans(axis, reach, cut.most, least)) for axis, reach, least in axes)
+    return Tiles(rows, columns)
+
+
+class Cutting(NamedTuple):
+    """Whether a picture is cut: into tiles of at most so many pixels along a side, whose cells have that REACH. Without
+    it the picture stays in one piece, and WHY says why, where it is large."""
+
+    most: int = 0
+    reach: tuple[Reach, Reach] | None = None
+    why: str | None = None
+
+
+def cut_of(model: PictureNet, cells: Sequence[Cells], side: int | None, *, automatic: bool = True) -> Cutting:
+    """Whether and how the picture under CELLS is cut; arguments and errors are those of `tiles_of`."""
+    first = cells[0]
     size = first.rows.size, first.columns.size
-    single = Tiles((TileSpan(0, size[0], 0, first.rows.cells, 0),), (TileSpan(0, size[1], 0, first.columns.cells, 0),))
     needed = model.bytes_per_pixel * size[0] * size[1]
-    if side is None and (not automatic or needed <= _COMFORTABLE):
-        return single
+    if side is None and (not automatic or needed <= COMFORTABLE):
+        return Cutting()
     reason, reach = obstacle_of(model, cells, size)
     if reach is None:
         if side is not None:
             raise EngineError(
                 f"cannot be run in tiles: {reason}", source=model.source, hint=advise("leave ", Option("tile"), " out")
             )
-        return single._replace(why=reason) if needed > BUDGET else single
+        return Cutting(why=reason if needed > BUDGET else None)
     axes = list(zip((first.rows, first.columns), reach, model.least, strict=True))
     most = side or _side(model, max(_reached(reach) for _, reach, _ in axes))
     if side is not None and side < (least := max(longest(*each) for each in axes)):
@@ -113,9 +142,8 @@ def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None,
             f"expected at least {least} pixels, the window of one cell of the map", place=Option("tile", side)
         )
     if side is None and size[0] * size[1] <= most * most:
-        return single
-    rows, columns = (tuple(spans(axis, reach, most, least)) for axis, reach, least in axes)
-    return Tiles(rows, columns)
+        return Cutting()
+    return Cutting(most, reach)
 
 
 def obstacle_of(
@@ -146,7 +174,7 @@ def _reached(reach: Reach) -> int:
 def _side(model: PictureNet, reached: int) -> int:
     """The pixels along the side of a tile: a comfortable size; or a larger one within the budget, of which less is
     seen by two tiles, which do that part of the work twice."""
-    comfortable, most = (int((size / model.bytes_per_pixel) ** 0.5) for size in (_COMFORTABLE, BUDGET))
+    comfortable, most = (int((size / model.bytes_per_pixel) ** 0.5) for size in (COMFORTABLE, BUDGET))
     return max(comfortable, min(most, 4 * reached), 2 * reached, _FEWEST, *model.least)
 
 
@@ -154,44 +182,44 @@ def dense(
     model: PictureNet,
     picture: Picture,
     steps: Preprocessing,
-    tiles: Tiles,
+    batches: Sequence[Batch],
     into: Mapping[str, Map],
     done: Callable[[], None],
 ) -> dict[str, Array]:
-    """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, cut into TILES, each of which is told
-    by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
+    """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, in BATCHES of tiles, each of which is
+    told by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
+    import numpy as np
 
-    def read(tile: tuple[TileSpan, TileSpan]) -> NDArray[Any]:
-        row, column = tile
-        box = Box(row.start, column.start, row.stop, column.stop) if into else Box(0, 0, *picture.size)
-        return steps.blob(picture.read(box), box, frame_of(picture))[None]
+    def read(batch: Batch) -> NDArray[Any]:
+        boxes = [Box(row.start, column.start, row.stop, column.stop) for row, column in batch]
+        blobs = [steps.blob(picture.read(box), box, frame_of(picture)) for box in boxes]
+        return np.stack(blobs) if len(blobs) > 1 else blobs[0][None]
 
-    if tiles.many == 1:
-        made = model.run(read(next(tiles.pairs())))
+    def take(batch: Batch, made: Mapping[str, Array]) -> None:
         for name, found in into.items():
-            _take(model, picture, name, made[name][0], None, found)
+            for item, tile in enumerate(batch):
+                _take(model, picture, name, made[name][item], tile, found, alone)
         done()
+
+    alone = len(batches) == len(batches[0]) == 1
+    if alone:
+        made = model.run(read(batches[0]))
+        take(batches[0], made)
         return {name: array for name, array in made.items() if name not in into}
-    turns: Turns[tuple[TileSpan, TileSpan], NDArray[Any], dict[str, Array]]
-    turns = ahead(tiles.pairs(), read, lambda turn: model.run(turn.read.result()))
+    turns: Turns[Batch, NDArray[Any], dict[str, Array]]
+    turns = ahead(batches, read, lambda turn: model.run(turn.read.result()))
     with closing(turns):
         for turn in turns:
-            made = turn.result()
-            for name, found in into.items():
-                _take(model, picture, name, made[name][0], turn.item, found)
-            done()
+            take(turn.item, turn.result())
     return {}
 
 
-def _take(
-    model: PictureNet, picture: Picture, name: str, made: Array, tile: tuple[TileSpan, TileSpan] | None, into: Map
-) -> None:
-    """Write INTO the map called NAME the part of MADE that is wanted of a TILE; all of it where that is None."""
-    first, block, expected = (0, 0), made, into.shape[1:]
-    if tile is not None:
-        row, column = tile
-        first, expected = (row.first, column.first), (row.end - row.first, column.end - column.first)
-        block = made[:, row.skip : row.skip + expected[0], column.skip : column.skip + expected[1]]
+def _take(model: PictureNet, picture: Picture, name: str, made: Array, tile: Tile, into: Map, alone: bool) -> None:
+    """Write INTO the map called NAME the part of MADE that is wanted of a TILE; all of it where that is ALONE."""
+    row, column = tile
+    entire = alone and row.step == column.step == 1
+    expected = into.shape[1:] if entire else (row.cells, column.cells)
+    block = made if entire else made[:, row.taken, column.taken]
     if block.shape[1:] != expected:
         raise EngineError(
             f"{name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, not "
@@ -199,4 +227,4 @@ def _take(
             source=model.source,
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
-    into.write(*first, block)
+    into.write(row.first, column.first, block, (row.step, column.step))

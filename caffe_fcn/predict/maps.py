@@ -65,10 +65,11 @@ class Map:
             return self._array
         return np.memmap(self._file, "<f4", mode, self._offset, self.shape)
 
-    def write(self, row: int, column: int, block: NDArray[Any]) -> None:
-        """Put BLOCK, K×h×w, where ROW and COLUMN say."""
-        _, high, wide = block.shape
-        self._open("r+")[:, row : row + high, column : column + wide] = block
+    def write(self, row: int, column: int, block: NDArray[Any], step: tuple[int, int] = (1, 1)) -> None:
+        """Put BLOCK, K×h×w, where ROW and COLUMN say, and from there into every STEP-th row and column."""
+        (_, high, wide), (down, across) = block.shape, step
+        rows, columns = slice(row, row + high * down, down), slice(column, column + wide * across, across)
+        self._open("r+")[:, rows, columns] = block
 
     def bands(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """The map by bands of whole rows, each with its first row."""

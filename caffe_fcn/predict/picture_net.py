@@ -189,16 +189,22 @@ class PictureNet:
             return max(_values(shapes, (*node.bottoms, *node.tops)) for node in self.net.graph.nodes) / prod(size)
         return 0.0
 
-    def run(self, picture: Array) -> dict[str, Array]:
-        """All outputs by name for one PICTURE, 1×C×H×W, from one run; a net with a fixed batch is fed it as often as
-        it takes, and of what comes out the first part is returned.
+    @property
+    def batch(self) -> int | None:
+        """The only number of pictures that the net takes together; None where it takes any."""
+        return self.session.inputs[self.feed][0]
 
-        Raises ShapeError or EngineError where the net does not take it, or makes no numbers of it.
+    def run(self, pictures: Array) -> dict[str, Array]:
+        """All outputs by name for PICTURES, N×C×H×W, from one run; a net with a fixed batch is fed at most that many,
+        again and again until it is full, and of what comes out the first part is returned.
+
+        Raises ShapeError or EngineError where the net does not take them, or makes no numbers of them.
         """
         import numpy as np
 
-        batch = self.session.inputs[self.feed][0] or 1
-        made = self.session.run({self.feed: np.repeat(picture, batch, axis=0) if batch > 1 else picture})
+        held, batch = len(pictures), self.batch or len(pictures)
+        fed = pictures if held == batch else np.resize(pictures, (batch, *pictures.shape[1:]))
+        made = self.session.run({self.feed: fed})
         for output in self.outputs:
             array = made[output.name]
             if not np.isfinite(array).all():
@@ -207,8 +213,8 @@ class PictureNet:
                     source=self.source,
                     hint=advise("check that ", Option("mean"), " and ", Option("scale"), " are those of the training"),
                 )
-            if batch > 1 and array.ndim and array.shape[0] % batch == 0 and not output.counted:
-                made[output.name] = array[: array.shape[0] // batch]
+            if held < batch and array.ndim and array.shape[0] % batch == 0 and not output.counted:
+                made[output.name] = array[: array.shape[0] // batch * held]
         return made
 
 

@@ -23,7 +23,7 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.predict.cells import Cells
 from caffe_fcn.predict.crops import Crop, center, frame_of, ten
-from caffe_fcn.predict.dense import WHOLE, Tiles, check_size, dense, tiles_of
+from caffe_fcn.predict.dense import Batch, check_size, dense, in_one_piece, tiles_of
 from caffe_fcn.predict.images.picture import Picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
@@ -33,6 +33,7 @@ from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.predict.resizing import resampled, resized, scaled, shorter_side
+from caffe_fcn.predict.stitching import check_stride, stitched
 from caffe_fcn.wording import Option, advise, option
 
 
@@ -46,14 +47,15 @@ def as_they_are() -> str:
 
 class RunSettings(NamedTuple):
     """How pictures are looked at: brought to the size RESIZE, or their shorter side to it if it is one number, CROPPED,
-    then at each of SCALES, in tiles of TILE pixels, or where that is None in such as memory needs. NAMES are those of
-    the classes, where they are known."""
+    then at each of SCALES, with a cell at every pixel that STRIDE says, if any, in tiles of TILE pixels, or where that
+    is None in such as memory needs. NAMES are those of the classes, where they are known."""
 
     steps: Preprocessing
     names: Labels | None = None
     resize: Size | int | None = None
     crop: Crop = Crop.NONE
     scales: tuple[float, ...] = RunOptions.scales
+    stride: Size | None = None
     tile: int | None = RunOptions.tile
     max_pixels: int = RunOptions.max_pixels
 
@@ -63,11 +65,14 @@ class RunSettings(NamedTuple):
 
 
 class PlannedScale(NamedTuple):
-    """A picture at one SCALE: the CELLS of each map on it, and how it is cut, None where it is not."""
+    """A picture at one SCALE: the CELLS of each map on it, of how many SHIFTS of the picture and how many TILES it is
+    made, and the BATCHES in which the net is run."""
 
     scale: float
     cells: tuple[Cells, ...]
-    tiles: Tiles | None
+    shifts: int
+    tiles: int
+    batches: tuple[Batch, ...]
 
 
 class PicturePlan(NamedTuple):
@@ -84,17 +89,18 @@ class PicturePlan(NamedTuple):
     @property
     def runs(self) -> int:
         """How often the net is run."""
-        return len(self.crops) * sum(part.tiles.many if part.tiles else 1 for part in self.parts)
+        return len(self.crops) * sum(len(part.batches) for part in self.parts)
 
 
 class Level(NamedTuple):
     """The SCORES of a picture at one SCALE, K×rows×columns. CELLS are where they lie on the whole picture as it was
-    given, or as it was resized, also where the net was fed a part of it."""
+    given, or as it was resized, also where the net was fed a part of it. TILES and SHIFTS are those of the plan."""
 
     scale: float
     cells: Cells
     scores: Map
     tiles: int
+    shifts: int = 1
 
 
 class BlobResult(NamedTuple):
@@ -149,7 +155,8 @@ def prepare(
         notes = (as_they_are(),)
     model, names = (model, None) if asked.labels is None else _named(model, asked.labels)
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
-    settings = RunSettings(steps, names, size, crop, asked.scales, asked.tile, asked.max_pixels)
+    stride = (asked.stride, asked.stride) if isinstance(asked.stride, int) else asked.stride
+    settings = RunSettings(steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
     check_settings(model, settings)
     return PreparedNet(model, settings, (*model.notes, *notes, *told))
 
@@ -219,6 +226,9 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
         check_maps(model, "tile")
     if settings.scales != (1.0,):
         check_maps(model, "scales")
+    if settings.stride is not None:
+        check_maps(model, "stride")
+        check_stride(model, settings.stride)
     for output in model.outputs if settings.crop is Crop.TEN else ():
         if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
             raise EngineError(
@@ -254,12 +264,23 @@ def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PictureP
         frame = frame_of(crops[0]) if scale == 1 else whole(scaled_size)
         note = settings.steps.note(frame)
         notes += [note] if note and note not in notes else []
-        cells = tuple(model.cells(output, scaled_size) for output in model.maps)
-        tiles = tiles_of(model, cells, settings.tile) if cells else None
-        notes += [f"in one piece, because {tiles.why}; this may need much memory"] if tiles and tiles.why else []
-        parts.append(PlannedScale(scale, cells, tiles))
+        part, why = _planned(model, scale, scaled_size, settings)
+        notes += [f"in one piece, because {why}; this may need much memory"] if why else []
+        parts.append(part)
     shown = crops[0] if len(crops) == 1 else picture
     return PicturePlan(shown, original, size, crops, tuple(parts), tuple(notes))
+
+
+def _planned(model: PictureNet, scale: float, size: Size, settings: RunSettings) -> tuple[PlannedScale, str | None]:
+    """What there is to do at SCALE, at which the picture has SIZE; and why it is in one piece, if it is large."""
+    cells = tuple(model.cells(output, size) for output in model.maps)
+    if not cells:
+        return PlannedScale(scale, (), 1, 1, in_one_piece((size[0], 0), (size[1], 0)).batches), None
+    if settings.stride is not None:
+        made = stitched(model, cells, settings.stride, settings.tile)
+        return PlannedScale(scale, (made.cells,) * len(cells), made.shifts, made.tiles, made.batches), made.why
+    tiles = tiles_of(model, cells, settings.tile)
+    return PlannedScale(scale, cells, 1, tiles.many, tiles.batches), tiles.why
 
 
 def _crops(model: PictureNet, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
@@ -294,7 +315,6 @@ def carry_out(
     levels: dict[str, list[Level]] = {output.name: [] for output in model.outputs}
     values: dict[str, Array] = {}
     for part in work.parts:
-        many = part.tiles.many if part.tiles else 1
         found = dict(zip(model.maps, part.cells, strict=True))
         into = {
             output.name: stack.enter_context(Map((output.channels, *cells.shape), *(file or ())))
@@ -303,12 +323,12 @@ def carry_out(
         made = []
         for crop in work.crops:
             picture = resized(crop, scaled(crop.size, part.scale), settings.max_pixels)
-            made.append(dense(model, picture, settings.steps, part.tiles or WHOLE, into, done))
+            made.append(dense(model, picture, settings.steps, part.batches, into, done))
         values = made[0] if len(made) == 1 else average(made)
         for output, cells in found.items():
             lies = frame_of(work.picture).window
             cells = cells.scaled(work.picture.size).starting(lies.top, lies.left)
-            level = Level(part.scale, cells, into[output.name], many)
+            level = Level(part.scale, cells, into[output.name], part.tiles, part.shifts)
             levels[output.name].append(level)
     results = [BlobResult(each, tuple(levels[each.name]), values.get(each.name)) for each in model.outputs]
     return Answer(work, tuple(results))

@@ -38,14 +38,37 @@ class Reach(NamedTuple):
 
 
 class TileSpan(NamedTuple):
-    """A tile along one axis: the pixels it holds, and the cells of the whole map that are taken from its own map,
-    in which SKIP others come before them."""
+    """A tile along one axis: the pixels from START to before STOP; of the cells of its own map CELLS are taken, before
+    which SKIP others come. They are put into the whole map from the cell FIRST on, at every STEP-th place."""
 
     start: int
     stop: int
     first: int
-    end: int
-    skip: int
+    cells: int
+    skip: int = 0
+    step: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many pixels it has."""
+        return self.stop - self.start
+
+    @property
+    def taken(self) -> slice:
+        """Which cells of its own map are taken."""
+        return slice(self.skip, self.skip + self.cells)
+
+    def shifted(self, pixels: int, shift: int, step: int) -> TileSpan:
+        """The same tile of a picture that begins so many PIXELS later, whose cells are put at every STEP-th place from
+        SHIFT on."""
+        return TileSpan(
+            self.start + pixels, self.stop + pixels, self.first * step + shift, self.cells, self.skip, self.step * step
+        )
+
+
+def whole_axis(size: int, cells: int) -> TileSpan:
+    """All SIZE pixels along an axis, and all their CELLS."""
+    return TileSpan(0, size, 0, cells)
 
 
 def obstacle(reasons: Sequence[Reason]) -> Reason | None:
@@ -72,12 +95,12 @@ def spans(axis: CellAxis, reach: Reach, most: int, least: int = 1) -> Iterator[T
         while low < high:  # the last cell with which the tile is not too long
             middle = (low + high + 1) // 2
             longer = _span(axis, reach, first, middle, least)
-            if longer.stop - longer.start <= most:
+            if longer.size <= most:
                 low, span = middle, longer
             else:
                 high = middle - 1
         yield span
-        first = span.end
+        first += span.cells
 
 
 def longest(axis: CellAxis, reach: Reach, least: int) -> int:
@@ -87,7 +110,7 @@ def longest(axis: CellAxis, reach: Reach, least: int) -> int:
     middle = axis.cells // 2
     ranges = range(near), range(middle, middle + period), range(axis.cells - near, axis.cells)
     cells = {cell for each in ranges for cell in each if 0 <= cell < axis.cells}
-    return max(span.stop - span.start for cell in cells if (span := _span(axis, reach, cell, cell + 1, least)))
+    return max(_span(axis, reach, cell, cell + 1, least).size for cell in cells)
 
 
 def _span(axis: CellAxis, reach: Reach, first: int, end: int, least: int) -> TileSpan:
@@ -99,7 +122,7 @@ def _span(axis: CellAxis, reach: Reach, first: int, end: int, least: int) -> Til
         stop = _stop(axis, reach, start + least)
     if stop - start < least:
         start = max(0, stop - least) // reach.align * reach.align
-    return TileSpan(start, stop, first, end, first - int(start / axis.stride))
+    return TileSpan(start, stop, first, end - first, first - int(start / axis.stride))
 
 
 def _stop(axis: CellAxis, reach: Reach, high: int) -> int:

@@ -87,7 +87,8 @@ def _scale(levels: Sequence[Level], level: Level) -> str:
 def _geometry(level: Level) -> str:
     rows, columns = level.cells.rows, level.cells.columns
     stride = _pair(rows.stride, columns.stride)
-    tiles = f"; in {level.tiles:,} tiles" if level.tiles > 1 else ""
+    shifts = f"; put together from {level.shifts:,} shifts of the picture" if level.shifts > 1 else ""
+    tiles = shifts + (f"; in {level.tiles:,} tiles" if level.tiles > level.shifts else "")
     exact = _EXACT[exactness_of(level.cells.reasons)] + _why(level) if level.cells.reasons else ""
     if rows.window is columns.window is None:
         return f"each cell sees all pixels and is {stride} from the next{tiles}{exact}"

@@ -160,6 +160,7 @@ def _level(result: BlobResult, level: Level, counts: Sequence[int], labels: Labe
         "offset": [float(axis.offset) for axis in axes],
         "exactness": exactness_of(cells.reasons).value,
         "reasons": list(map(words, cells.reasons)),
+        "shifts": level.shifts,
         "tiles": level.tiles,
         "values": None if result.output.of_classes else _statistics(statistics(result, level)),
         "counts": [

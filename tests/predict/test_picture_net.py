@@ -129,7 +129,10 @@ def test_numbers_that_grow_beyond_all_bounds(tmp_path: Path) -> None:
 def test_a_fixed_batch_is_filled(tmp_path: Path) -> None:
     text = data(shape="4 1 6 6") + layer("flat", "Reshape", "data", params="reshape_param { shape { dim: 4 dim: 36 } }")
     with model_of(text + fc("score", "flat", 2), tmp_path) as model:
-        assert model.run(np.ones((1, 1, 6, 6), np.float32))["score"].shape == (1, 2)
+        pictures = np.arange(3 * 36, dtype=np.float32).reshape(3, 1, 6, 6)
+        one, three = model.run(pictures[:1])["score"], model.run(pictures)["score"]
+        assert one.shape == (1, 2) and three.shape == (3, 2) and model.batch == 4
+        np.testing.assert_allclose(three, [model.run(each[None])["score"][0] for each in pictures], rtol=1e-5)
 
 
 # ---- How pictures are cut ----
@@ -139,7 +142,7 @@ def test_large_pictures_are_cut_by_themselves(tmp_path: Path, monkeypatch: pytes
     with model_of(PLAIN, tmp_path) as model:
         cells = [model.cells(model.outputs[0], (300, 200))]
         assert tiles_of(model, cells).many == 1
-        monkeypatch.setattr(dense, "_COMFORTABLE", int(model.bytes_per_pixel * 70 * 70))
+        monkeypatch.setattr(dense, "COMFORTABLE", int(model.bytes_per_pixel * 70 * 70))
         cut = tiles_of(model, cells)
         assert cut.many > 4 and max(span.stop - span.start for span in cut.rows) <= 80
         assert tiles_of(model, cells, automatic=False).many == 1
@@ -149,7 +152,7 @@ def test_large_pictures_are_cut_by_themselves(tmp_path: Path, monkeypatch: pytes
 def test_what_cannot_be_cut_is_run_whole_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with model_of(NORMALIZED, tmp_path) as model:
         cells = [model.cells(model.outputs[0], (300, 200))]
-        monkeypatch.setattr(dense, "_COMFORTABLE", 1)
+        monkeypatch.setattr(dense, "COMFORTABLE", 1)
         assert tiles_of(model, cells).why is None
         monkeypatch.setattr(dense, "BUDGET", 1)
         cut = tiles_of(model, cells)

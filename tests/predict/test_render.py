@@ -429,7 +429,7 @@ def test_each_digit_is_lit_where_it_stands(tmp_path: Path) -> None:
         where = model.cells(model.outputs[0], found.size)
         with Map((11, *where.shape)) as scores:
             steps, into = Preprocessing(scale=1 / 255), {"prob": scores}
-            dense(model, found, steps, tiles_of(model, [where]), into, lambda: None)
+            dense(model, found, steps, tiles_of(model, [where]).batches, into, lambda: None)
             levels = [DrawnMap(scores, where.rows, where.columns)]
             heat = heat_map(found, levels, range(10), "a digit")
             label = drawn(label_map(found, levels, labels))

@@ -66,7 +66,7 @@ def whole_and_tiled(model: PictureNet, directory: Path, size: tuple[int, int], s
     maps = []
     for tiles in (tiles_of(model, [cells], automatic=False), cut):
         with Map((output.channels, *cells.shape)) as into:
-            dense(model, found, Preprocessing(), tiles, {output.name: into}, lambda: None)
+            dense(model, found, Preprocessing(), tiles.batches, {output.name: into}, lambda: None)
             maps.append(np.array(into.values()))
     return maps[0], maps[1], cut
 

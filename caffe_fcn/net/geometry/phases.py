@@ -180,6 +180,20 @@ def resample(axis: AxisGeometry, factor: Fraction) -> AxisGeometry | None:
     return _reduced(axis._replace(phases=phases, step=axis.step * held))
 
 
+def stitch(axes: Sequence[AxisGeometry], every: int) -> AxisGeometry:
+    """The cells of the maps of one input put together, of which each map begins EVERY pixels later than the one before:
+    first the first cell of each, then the second, and so on. AXES are their cells on what is left of the input; they
+    are alike but for their reasons, and all cells have those of any."""
+    first = axes[0]
+    reasons = _together(axis.reasons for axis in axes)
+    phases = (
+        CellPhase(phase.first + shift * every, phase.last + shift * every, reasons)
+        for phase in first.phases
+        for shift in range(len(axes))
+    )
+    return _reduced(first._replace(phases=tuple(phases)))
+
+
 def widen(axis: AxisGeometry, cells: int) -> AxisGeometry:
     """AXIS, of CELLS, with windows that hold also the place of the cell itself, counted from the first and from the
     last pixel of the input."""
