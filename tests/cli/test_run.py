@@ -299,6 +299,23 @@ def test_tiles_that_cannot_be(digits: CommandLine) -> None:
         assert f"but {option[0]} needs a map; make the net fully conv" in refuses(digits, *NET, "window.png", *option)
 
 
+def test_a_finer_map_says_where_its_cells_lie(digits: CommandLine) -> None:
+    files = ("-o", "fine.npz", "--heatmap", "heat.png", "--label-map", "labels.png")
+    (picture,) = checked(runs(digits, *FCN, "scattered.png", *NAMED, *files, "--stride", "4x2", "--json").document)[
+        "pictures"
+    ]
+    (level,) = picture["maps"]
+    assert (level["shape"], level["stride"], level["offset"]) == ([11, 44, 119], [4, 2], [9.5, 9.5])
+    assert (level["shifts"], level["tiles"], level["exactness"]) == (2, 2, "everywhere")
+    assert level["cells"][118]["window"] == [0, 236, 20, 256] and level["cells"][119]["window"] == [4, 0, 24, 20]
+    with np.load(digits.path / "fine.npz") as held:
+        assert held["prob.stride"].tolist() == [4, 2] and held["prob"].shape == (11, 44, 119)
+    told = refuses(digits, *FCN, "scattered.png", "--stride", "3")
+    assert told.endswith("--stride 3: expected a divisor of 4, the stride of the map 'prob': 1, 2, 4")
+    assert "but --stride needs a map; make the net fully conv" in refuses(digits, *NET, "window.png", "--stride", "1")
+    assert "expected pixels, N or HxW, found '1x2x3'" in rejects(digits, *FCN, "scattered.png", "--stride", "1x2x3")
+
+
 @pytest.mark.thorough
 def test_caffe_is_quiet_and_its_end_is_an_error(
     digits: CommandLine, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
