@@ -87,17 +87,17 @@ def _resizes(settings: Settings) -> bool:
 
 def _passes(settings: Settings) -> Callable[[Model], Iterator[Result]]:
     def passes(model: Model) -> Iterator[Result]:
-        converted = _converted(model, settings)
+        results = converted(model, settings)
         if settings.strict:
-            _check_strict(model, converted[-1].left_alone)
-        yield from converted
+            _check_strict(model, results[-1].left_alone)
+        yield from results
         if settings.input_size:
-            yield resize(converted[-1].model, settings.input_size)
+            yield resize(results[-1].model, settings.input_size)
 
     return passes
 
 
-def _converted(before: Model, settings: Settings) -> list[Result]:
+def converted(before: Model, settings: Settings) -> list[Result]:
     """The passes that convert BEFORE. InnerProducts over maps of different grids are cut first, if that helps."""
     options, resized = settings.options, _resizes(settings)
     apart = cut(before, lambda name: not options.only and not matches(name, options.skip))

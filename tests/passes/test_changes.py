@@ -10,9 +10,10 @@ from caffe_fcn.model.changes import Change, Decision, DropLayer, LeftAlone, Rena
 from caffe_fcn.model.reorder import Reorder
 from caffe_fcn.model.tensors import Reordered, Repeating, Reshaped
 from caffe_fcn.net.layers.views import Segment
+from caffe_fcn.net.layers.windows import set_kernel
 from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling, set_window
+from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.passes.convolutionalize.reasons import Stays
 from caffe_fcn.passes.resize import ResizeInput
 from caffe_fcn.schema import Message
@@ -81,7 +82,7 @@ def test_what_the_layer_does_not_say_the_convolution_does_not_either() -> None:
 )
 def test_kernels_are_written_as_caffe_reads_them(kernel: tuple[int, ...], expected: dict[str, object]) -> None:
     param = schema.ConvolutionParameter()
-    set_window(param, kernel)
+    set_kernel(param, kernel)
     assert param == schema.ConvolutionParameter(**expected)
 
 

@@ -8,6 +8,7 @@ from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.fillers import filled
 from caffe_fcn.net.layers.following import Outcome, Place, apart, channelwise, mixture
+from caffe_fcn.net.layers.keeping import with_operand
 from caffe_fcn.net.layers.moves import KEEP, Site, Way, Ways, keep
 from caffe_fcn.net.layers.row import ONE, LayerType, every_bottom
 from caffe_fcn.net.layers.shape import (
@@ -149,6 +150,7 @@ _SCALE = CHANNELWISE._replace(
     maps=every_bottom,
     joins=True,
     operand_axis=_operand_axis,
+    keeps=with_operand(_operand_axis),
     follows=_follows_scale,
 )
 
@@ -181,6 +183,7 @@ ROWS: dict[str, LayerType] = {
     "ShuffleChannel": CHANNELWISE._replace(
         shape=shuffle_channel,
         in_its_place=False,
+        keeps=None,
         reads="shuffle_channel_param",
     ),
 }

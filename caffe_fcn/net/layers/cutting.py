@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.layers.following import Clash, Outcome, Passes, Place, along_space, off_axis, refuses
+from caffe_fcn.net.layers.keeping import same_channels
 from caffe_fcn.net.layers.moves import CHANNELS, Site, Slide, Way, Ways, keep_if, pads
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, always, is_alone
 from caffe_fcn.net.layers.shape import (
@@ -189,7 +190,7 @@ def _axis_field(layer: Message) -> str:
     return "slice_dim" if layer.slice_param.HasField("slice_dim") else "axis"
 
 
-_PADDING = WINDOW._replace(shape=pad, moves=_padded)
+_PADDING = WINDOW._replace(shape=pad, moves=_padded, keeps=same_channels)
 
 ROWS: dict[str, LayerType] = {
     "Crop": WINDOW._replace(
@@ -198,6 +199,7 @@ ROWS: dict[str, LayerType] = {
         bottoms=(2, 2),
         tops=ONE,
         moves=_cropped,
+        keeps=same_channels,
         makes="same",
         reads="crop_param",
     ),
@@ -206,6 +208,7 @@ ROWS: dict[str, LayerType] = {
         bottoms=ONE,
         moves=keep_if(lambda site: False, _stays),
         follows=along_space,
+        keeps=same_channels,
         idle=_stays,
         reads="flip_param",
     ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.layers.following import Clash, Outcome, Place, alike, mixture, off_axis, one_by_one, refuses, unknown
+from caffe_fcn.net.layers.keeping import joined as joined_channels
 from caffe_fcn.net.layers.moves import CHANNELS, keep_if, whole_map
 from caffe_fcn.net.layers.row import ONE, SOME, Blobs, LayerType, always, is_alone
 from caffe_fcn.net.layers.shape import (
@@ -175,7 +176,7 @@ def _axis_field(layer: Message) -> str:
 
 
 _BROADCAST = JOIN._replace(
-    shape=broadcast, params=broadcast_params, bottoms=SOME, follows=_follows_broadcast, in_its_place=True
+    shape=broadcast, params=broadcast_params, bottoms=SOME, follows=_follows_broadcast, in_its_place=True, keeps=None
 )
 
 ROWS: dict[str, LayerType] = {
@@ -196,6 +197,7 @@ ROWS: dict[str, LayerType] = {
         tops=ONE,
         moves=keep_if(lambda site: joined_axis(site.layer, site.bottom) == CHANNELS, always),
         follows=_follows_concat,
+        keeps=joined_channels,
         idle=always,
         picks=always,
         shares=is_alone,

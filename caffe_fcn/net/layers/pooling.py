@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.following import along_space
+from caffe_fcn.net.layers.keeping import same_channels
 from caffe_fcn.net.layers.moves import Site, Way, Ways, pads
 from caffe_fcn.net.layers.row import ONE, LayerType
 from caffe_fcn.net.layers.shape import Bottoms, Shape, count, need_axes, show
@@ -95,6 +96,7 @@ _POOLING = WINDOW._replace(
     moves=_pooled,
     windows=_windows,
     by_size=_is_global,
+    keeps=same_channels,
 )
 _PYRAMID = OTHER._replace(shape=spp, bottoms=ONE, tops=ONE, follows=along_space)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.keeping import no_channels, same_channels
 from caffe_fcn.net.layers.row import SOME, LayerType
 from caffe_fcn.net.layers.shape import Bottoms, Missing, Top, Unknown, need_axes
 from caffe_fcn.net.layers.traits import OTHER
@@ -69,8 +70,10 @@ def prior_box(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
 
 
 _DETECTION = OTHER._replace(partial=True)
-_ROI_POOLING = _DETECTION._replace(shape=roi_pooling, bottoms=(2, None), regions=True, reads="roi_pooling_param")
-_PSROI_POOLING = _ROI_POOLING._replace(shape=psroi_pooling, reads="psroi_pooling_param")
+_ROI_POOLING = _DETECTION._replace(
+    shape=roi_pooling, bottoms=(2, None), regions=True, keeps=same_channels, reads="roi_pooling_param"
+)
+_PSROI_POOLING = _ROI_POOLING._replace(shape=psroi_pooling, keeps=None, reads="psroi_pooling_param")
 
 ROWS: dict[str, LayerType] = {
     "DetectionOutput": _DETECTION._replace(
@@ -78,7 +81,9 @@ ROWS: dict[str, LayerType] = {
     ),
     "PSROIAlign": _PSROI_POOLING,
     "PSROIPooling": _PSROI_POOLING._replace(index_bottoms=1),
-    "PriorBox": _DETECTION._replace(makes="values", shape=prior_box, bottoms=(2, 2), reads="prior_box_param"),
+    "PriorBox": _DETECTION._replace(
+        makes="values", shape=prior_box, bottoms=(2, 2), keeps=no_channels, reads="prior_box_param"
+    ),
     "Proposal": _DETECTION._replace(makes="values", shape=proposal, bottoms=SOME, counted=0, reads="proposal_param"),
     "ROIAlign": _ROI_POOLING._replace(makes="values"),
     "ROIPooling": _ROI_POOLING._replace(makes="values", index_bottoms=1, v1="ROIPOOLING ROI_POOLING"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffe_fcn.errors import ShapeError
+from caffe_fcn.net.layers.keeping import in_order
 from caffe_fcn.net.layers.moves import keep_if
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, OrderRule, Test, always, never
 from caffe_fcn.net.layers.shape import Bottoms, Shape, canonical_axis, count, need_least_axes, show
@@ -112,7 +113,9 @@ def _transposes_nothing(layer: Message) -> bool:
 
 
 def _reordering(order: OrderRule, idle: Test) -> LayerType:
-    return RESHAPING._replace(moves=keep_if(lambda site: False, idle), follows=vanishes(order), idle=idle, order=order)
+    return RESHAPING._replace(
+        moves=keep_if(lambda site: False, idle), follows=vanishes(order), idle=idle, order=order, keeps=in_order(order)
+    )
 
 
 _FLATTENING = RESHAPING._replace(

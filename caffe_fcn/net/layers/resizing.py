@@ -10,6 +10,7 @@ from math import floor
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.exactness import Cause
 from caffe_fcn.net.layers.following import Clash, FollowsRule, Outcome, Place, refuses, slides
+from caffe_fcn.net.layers.keeping import same_channels
 from caffe_fcn.net.layers.moves import Resample, Site, Spread, Way, Ways
 from caffe_fcn.net.layers.row import LayerType, always, every_bottom
 from caffe_fcn.net.layers.shape import MAX_COUNT, Bottoms, Shape, need_axes, show
@@ -137,7 +138,7 @@ def _resize_param(layer: Message) -> Message:
     return layer.resize_nearest_neighbor_param if layer.type == "ResizeNearestNeighbor" else layer.resize_bilinear_param
 
 
-_RESIZING = WINDOW._replace(shape=resize, bottoms=(1, 2), follows=_unless(_resizes_to_size))
+_RESIZING = WINDOW._replace(shape=resize, bottoms=(1, 2), keeps=same_channels, follows=_unless(_resizes_to_size))
 
 ROWS: dict[str, LayerType] = {
     "Interp": _RESIZING._replace(shape=interp, follows=_unless(_interpolates_to_size), reads="interp_param"),
@@ -153,6 +154,6 @@ ROWS: dict[str, LayerType] = {
         reads="upsample_param",
     ),
     "UpsampleDarknet": WINDOW._replace(
-        shape=upsample_darknet, moves=_repeated, by_size=always, reads="upsample_darknet_param"
+        shape=upsample_darknet, keeps=same_channels, moves=_repeated, by_size=always, reads="upsample_darknet_param"
     ),
 }

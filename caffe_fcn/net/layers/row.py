@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.net.layers.following import FollowsRule, unknown
+from caffe_fcn.net.layers.keeping import KeepsRule
 from caffe_fcn.net.layers.moves import MovesRule
 from caffe_fcn.net.layers.shape import Bottoms, Shape, Top
 from caffe_fcn.net.objections import Severity
@@ -183,6 +184,9 @@ class LayerType(NamedTuple):
     """Whether a top of the shape of the first bottom has a value for each value of it, in its place."""
     parts: Callable[[Message], int] = one_part
     """Of what the channels that go in are a multiple."""
+    keeps: KeepsRule | None = None
+    """Which channels of its tops are left where some of its bottoms' are; None where that is not known. A `linear` type
+    says it by its weights."""
 
     # ---- Ends ----
 

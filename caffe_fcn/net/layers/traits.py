@@ -16,6 +16,7 @@ from caffe_fcn.net.layers.following import (
     refuses,
     slides,
 )
+from caffe_fcn.net.layers.keeping import all_alike, flattened, same_channels
 from caffe_fcn.net.layers.moves import keep
 from caffe_fcn.net.layers.row import ONE, SOME, LayerType, OrderRule, always, every_bottom, no_macs, no_params
 from caffe_fcn.net.layers.shape import Bottoms, Shape, Top, Unknown
@@ -66,6 +67,7 @@ ELEMENTWISE = _PLAIN._replace(
     follows=one_by_one,
     value_by_value=True,
     in_its_place=True,
+    keeps=same_channels,
 )
 """Each value of the top is one function of the value in its place, wherever that lies: activations."""
 
@@ -75,6 +77,7 @@ CHANNELWISE = _PLAIN._replace(
     moves=keep,
     follows=channelwise,
     in_its_place=True,
+    keeps=same_channels,
 )
 """Each channel is treated in a way of its own, all its places alike."""
 
@@ -90,6 +93,7 @@ JOIN = _PLAIN._replace(
     maps=every_bottom,
     joins=True,
     follows=one_by_one,
+    keeps=all_alike,
 )
 """Several maps are put together, cell by cell."""
 
@@ -113,6 +117,7 @@ RESHAPING = _PLAIN._replace(
     order=as_they_are,
     follows=vanishes(as_they_are),
     picks=always,
+    keeps=flattened,
 )
 """Values get other axes, and nothing is computed."""
 

@@ -77,6 +77,11 @@ def convolution_param(layer: Message) -> Message:
     return layer.convolution3d_param if _is_volume(layer, "convolution3d_param") else layer.convolution_param
 
 
+def linear_param(layer: Message) -> Message:
+    """The message in which LAYER, whose outputs are sums of weighted inputs, says its parameters."""
+    return layer.inner_product_param if layer.type == "InnerProduct" else convolution_param(layer)
+
+
 def _pooling_param(layer: Message) -> Message:
     return layer.pooling3d_param if _is_volume(layer, "pooling3d_param") else layer.pooling_param
 
@@ -264,3 +269,17 @@ def moves_of(windows: Windows) -> Iterable[Slide]:
     """The move of WINDOWS along each axis."""
     axes = zip(windows.kernel, windows.stride, windows.before, windows.dilation, strict=True)
     return (Slide(kernel, stride, before, dilation) for kernel, stride, before, dilation in axes)
+
+
+def set_kernel(param: Message, kernel: Sequence[int]) -> None:
+    """Set the kernel of a ConvolutionParameter or PoolingParameter: kernel_size when it is square,
+    kernel_h and kernel_w when it is not, one kernel_size per axis when there are not two of them."""
+    if len(set(kernel)) == 1:
+        if hasattr(param.kernel_size, "append"):
+            param.kernel_size[:] = [kernel[0]]
+        else:
+            param.kernel_size = kernel[0]
+    elif len(kernel) == 2:
+        param.kernel_h, param.kernel_w = kernel
+    else:
+        param.kernel_size[:] = list(kernel)

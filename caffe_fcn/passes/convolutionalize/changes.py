@@ -11,7 +11,7 @@ from caffe_fcn.model.changes import Change, DropLayer
 from caffe_fcn.model.reorder import Reorder
 from caffe_fcn.model.tensors import Reordered, Tensor
 from caffe_fcn.net.layers.views import Segment
-from caffe_fcn.net.layers.windows import SIDED_PADS
+from caffe_fcn.net.layers.windows import SIDED_PADS, set_kernel
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
@@ -88,7 +88,7 @@ class ToConvolution(Change):
         for name in ("weight_filler", "bias_filler"):
             if old.HasField(name):
                 getattr(new, name).CopyFrom(getattr(old, name))
-        set_window(new, self.kernel)
+        set_kernel(new, self.kernel)
         target.type = "Convolution"
         target.ClearField("inner_product_param")
 
@@ -128,7 +128,7 @@ class WindowPooling(Change):
         pooling = target.pooling_param
         for name in ("global_pooling", *SIDED_PADS):  # a global pooling ignores its padding
             pooling.ClearField(name)
-        set_window(pooling, self.kernel)
+        set_kernel(pooling, self.kernel)
 
     def describe(self) -> str:
         return f"global → window {show(self.kernel)}"
@@ -154,17 +154,3 @@ class ToSplit(Change):
 
     def describe(self) -> str:
         return f"{self.type} → Split; the output is now a map"
-
-
-def set_window(param: Message, kernel: Sequence[int]) -> None:
-    """Set the kernel of a ConvolutionParameter or PoolingParameter: kernel_size when it is square,
-    kernel_h and kernel_w when it is not, one kernel_size per axis when there are not two of them."""
-    if len(set(kernel)) == 1:
-        if hasattr(param.kernel_size, "append"):
-            param.kernel_size[:] = [kernel[0]]
-        else:
-            param.kernel_size = kernel[0]
-    elif len(kernel) == 2:
-        param.kernel_h, param.kernel_w = kernel
-    else:
-        param.kernel_size[:] = list(kernel)

@@ -10,7 +10,7 @@ from caffe_fcn.files.blobs import DType
 from caffe_fcn.model.changes import Change, DropLayer
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.layers.windows import convolution_param
+from caffe_fcn.net.layers.windows import linear_param
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.passes.fold.affine import Affine
 from caffe_fcn.schema import Message
@@ -195,8 +195,3 @@ class Slack(Tensor):
 
         made: NDArray[Any] = self.of.sizes(first, last).astype(np.float64) * self.of.fold.roundings
         return made + np.finfo(np.float32).tiny
-
-
-def linear_param(layer: Message) -> Message:
-    """The message with the parameters of LAYER, a layer that can absorb others."""
-    return layer.inner_product_param if layer.type == "InnerProduct" else convolution_param(layer)

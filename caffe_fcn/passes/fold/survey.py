@@ -9,9 +9,10 @@ from caffe_fcn.model.passing import Phase
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
+from caffe_fcn.net.layers.windows import linear_param
 from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.passes.fold.affine import AFFINE, CHANNELS, Why
-from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp, linear_param
+from caffe_fcn.passes.fold.changes import Folded, Step, TakeUp
 
 _TOLD = frozenset({*AFFINE, "Dropout", "Split"})
 """The types whose layers are reported if they stay."""

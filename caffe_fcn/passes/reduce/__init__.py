@@ -1,0 +1,105 @@
+"""Decimation: of a layer every n-th filter is left, and of its kernel taps that lie m apart.
+
+Filters with the numbers 0, n, 2n, ... stay, each with its bias, and the layers that read them keep the inputs that
+belong to them. What is learned for each channel in between (BatchNorm, Scale, PReLU) is cut alike; joins, groups and
+flattenings are followed. So the VGG-16 of SSD and DeepLab was made: of 4096×512×7×7 of fc6 are left 1024×512×3×3. On
+one phase of a net, in its order:
+
+1. a layer that was named loses filters and taps, and gets the dilation and the padding of its new kernel (`windows`);
+2. a layer that reads it loses inputs (`linear`), or hands the loss on as its row says (`net.layers.keeping`);
+3. layers that share parameters lose the same values, or the net is refused (`_check_shared`).
+
+Weights are never computed: each new value is an old one. The new net computes another function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.model.changes import Decision
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
+from caffe_fcn.net.graph import Node
+from caffe_fcn.net.shapes import show
+from caffe_fcn.passes.reduce.amounts import Amount
+from caffe_fcn.passes.reduce.cutting import Cutting
+
+
+def reduce(model: Model, amounts: Mapping[str, Amount], *, cut_outputs: bool = False) -> Result:
+    """MODEL with the AMOUNTS left of the layers that they name. CUT_OUTPUTS: outputs of the net may lose channels.
+    Raises SurgeryError where that cannot be done, naming the layer."""
+    made = in_every_phase(
+        model,
+        lambda phase: _decide(phase, amounts, outputs=cut_outputs),
+        claim=Claim.NEW_FUNCTION,
+        verb="reduce",
+    )
+    _check_params(made)
+    return replace(made, decision=replace(made.decision, notes=tuple(_grown(made))))
+
+
+def _decide(phase: Phase, amounts: Mapping[str, Amount], *, outputs: bool) -> Decision:
+    found = Cutting(phase, amounts, outputs=outputs)
+    _check_shared(phase, found)
+    return Decision(tuple(change for _, change in sorted(found.changes.items())))
+
+
+def _check_shared(phase: Phase, found: Cutting) -> None:
+    """Raise SurgeryError where layers that share parameters would not lose the same values."""
+    first: dict[str, tuple[Node, object]] = {}
+    for node in phase.graph.nodes:
+        change = found.changes.get(node.index)
+        for position, name in enumerate(param.name for param in node.layer.param):
+            places = change.places[position] if change and position < len(change.places) else None
+            left = places if places and any(each is not None for each in places) else None
+            other, theirs = first.setdefault(name, (node, left))
+            if name and left != theirs:
+                raise SurgeryError(
+                    layer=node.name,
+                    layer_type=node.type,
+                    expected=f"the same values left of the parameters {name!r} as in {other.name!r}",
+                    found="others",
+                    hint="reduce both layers alike",
+                )
+
+
+def _check_params(made: Result) -> None:
+    """Raise SurgeryError where a layer of the new net needs parameters of other shapes than it has, as an InnerProduct
+    does behind a map of another size."""
+    changed = {change.index: change for phase in made.phases.values() for change in phase.changes}
+    for phase, graph in made.model.graphs.items():
+        for node in graph.nodes:
+            origin = -1 if node.index < 0 else made.origins[node.index]
+            if origin is None or origin < 0:
+                continue
+            change = changed.get(origin)
+            needed = made.model.shapes[phase].params.get(node.index)
+            left = getattr(change, "after", None) or made.before.shapes[phase].params.get(origin)
+            if needed is not None and left is not None and [*map(tuple, needed)] != [*map(tuple, left)]:
+                pairs = [(one, other) for one, other in zip(needed, left, strict=False) if one != other]
+                raise SurgeryError(
+                    layer=node.name,
+                    layer_type=node.type,
+                    expected=f"weights {show(pairs[0][1])}, which are left of the old ones",
+                    found=f"a net in which it needs {show(pairs[0][0])}",
+                )
+
+
+def _grown(made: Result) -> Iterator[str]:
+    """Notes on outputs of the net that have another size, because a kernel was given padding."""
+    before, after = (
+        {
+            blob.name: shape
+            for blob in each.graph.outputs
+            if isinstance(shape := each.shapes[each.phase].blobs[blob], tuple)
+        }
+        for each in (made.before, made.model)
+    )
+    for name, shape in after.items():
+        if name in before and before[name] != shape:
+            yield f"the output {name!r} is now {show(shape)}, and was {show(before[name])}"
+
+
+__all__ = ["Amount", "reduce"]

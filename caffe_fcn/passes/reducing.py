@@ -1,0 +1,107 @@
+"""The whole reduction, up to the point of writing: a net in its files, a plan out.
+
+Taps can only be taken from a Convolution. So where an InnerProduct is to lose taps, all InnerProducts become
+Convolutions first. A layer may be called by its name before that or after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Result
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.passes.conversion import converted, settings_of
+from caffe_fcn.passes.options import ConvertOptions, ReduceOptions
+from caffe_fcn.passes.planning import Plan, planned, planned_for
+from caffe_fcn.passes.reduce import Amount, reduce
+from caffe_fcn.wording import Command, advise, nearest
+
+
+class ReductionPlan(Plan):
+    """A reduction decided on."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What the user asks for: what is left of which layers, and how."""
+
+    amounts: Mapping[str, Amount]
+    options: ReduceOptions = field(default_factory=ReduceOptions)
+
+    def __post_init__(self) -> None:
+        if not self.amounts:
+            raise ValueError("expected a layer to reduce, found none")
+        others = [name for name in self.options.dilation or {} if name not in self.amounts]
+        if others:
+            raise ValueError(f"dilation: expected a layer that is reduced, found {others[0]!r}")
+
+    def left_of(self, name: str) -> Amount:
+        """What is left of the layer NAME."""
+        return self.amounts[name]._replace(dilation=(self.options.dilation or {}).get(name))
+
+    def passes(self, model: Model) -> Iterator[Result]:
+        """The passes that make the new model of MODEL."""
+        names = {name: self._layer_of(model, name) for name in self.amounts}
+        if any(self._needs_kernel(model, name, layer) for name, layer in names.items()):
+            results = converted(model, settings_of(ConvertOptions(suffix=self.options.suffix)))
+            yield from results
+            model = results[-1].model
+            left = {entry.layer: entry.reason for result in results for entry in result.left_alone}
+            for name, layer in names.items():
+                if layer in left and self.left_of(name).taps:
+                    raise SurgeryError(f"layer {layer!r} cannot become a Convolution: {left[layer]}", layer=layer)
+            new = results[-1].decision.new_names
+            names = {name: new.get(layer, layer) for name, layer in names.items()}
+        self._check_twice(names)
+        yield reduce(
+            model,
+            {layer: self.left_of(name) for name, layer in names.items()},
+            cut_outputs=self.options.cut_outputs,
+        )
+
+    def _layer_of(self, model: Model, name: str) -> str:
+        """The layer of MODEL that NAME means: its own name, or that which it has before or after its conversion."""
+        if name in model.types:
+            return name
+        suffix = self.options.suffix
+        if name + suffix in model.types:
+            return name + suffix
+        if suffix and name.endswith(suffix) and model.types.get(before := name.removesuffix(suffix)) == "InnerProduct":
+            return before
+        near = nearest(name, (each for each, type_ in model.types.items() if row_of(type_).linear))
+        raise SurgeryError(
+            f"there is no layer {name!r}",
+            hint=f"did you mean {near!r}?" if near else advise(Command("inspect"), " lists the layers"),
+        )
+
+    def _needs_kernel(self, model: Model, name: str, layer: str) -> bool:
+        """Whether LAYER, which the user calls NAME, is an InnerProduct that is meant as a Convolution."""
+        amount = self.left_of(name)
+        return model.types[layer] == "InnerProduct" and bool(amount.taps or amount.dilation or name != layer)
+
+    def _check_twice(self, names: Mapping[str, str]) -> None:
+        by_layer: dict[str, str] = {}
+        for name, layer in names.items():
+            if (other := by_layer.setdefault(layer, name)) != name:
+                raise SurgeryError(f"{other!r} and {name!r} are the same layer", hint="name it once")
+
+
+def plan(
+    source: SourceNet, weights: WeightFile | None, asked: Reduction, selection: Selection = ANY_NET
+) -> ReductionPlan:
+    """Decide how to reduce the net of SOURCE that SELECTION means, and its WEIGHTS. Raises CaffeFcnError where that
+    cannot be done."""
+    return ReductionPlan(*planned(source, weights, selection, asked.passes))
+
+
+def plan_model(model: Model, asked: Reduction) -> ReductionPlan:
+    """The same for a MODEL, which was opened with a selection."""
+    return ReductionPlan(*planned_for(model, asked.passes))
