@@ -31,6 +31,7 @@ METHODS: Mapping[str, str] = {
     "convert": "Net.convolutionalize",
     "export": "Net.export",
     "fold": "Net.fold",
+    "reduce": "Net.reduce",
     "run": "Net.run",
     "verify": "Net.verify",
 }

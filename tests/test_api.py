@@ -50,8 +50,8 @@ convert open open_weights
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
-benchmark changes close converted convolutionalize diff export fold left_alone load model name names notes report run
-save shapes text verify weights
+benchmark changes close converted convolutionalize diff export fold left_alone load model name names notes reduce report
+run save shapes text verify weights
 """.split()
 """And what a net has."""
 

@@ -146,6 +146,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "fork.caffemodel": _copy("..", "cases", "bn_fork.caffemodel"),
     "resnet.prototxt": _copy("folds", "residual", "net.prototxt"),
     "resnet.caffemodel": _copy("folds", "residual", "net.caffemodel"),
+    "vgg16.prototxt": _in_models("vgg16.prototxt"),
     "old.caffemodel": _copy("conversions", "lenet", "variants", "v1.caffemodel"),
     "cat.jpg": _picture,
     "street.png": _picture,

@@ -17,6 +17,7 @@ from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import ConvertOptions
+from caffe_fcn.passes.reduce.options import ReduceOptions
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
 from caffe_fcn.report.options import CheckOptions, InspectOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
@@ -28,6 +29,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "fold": (*ANY_NET, WriteOptions, EngineOptions, ProveOptions),
     "inspect": (*ANY_NET, InspectOptions),
+    "reduce": (*ANY_NET, ReduceOptions, WriteOptions, EngineOptions, ProveOptions),
     "run": (*ANY_NET, RunOptions, PreparationOptions, EngineOptions, WriteOptions),
     "upgrade": (*ANY_NET, WriteOptions),
     "verify": (*ANY_NET, VerifyOptions, PreparationOptions, EngineOptions),
@@ -41,6 +43,9 @@ NOT_IN_COMMANDS = {
     ("fold", "gpu"): "the proof takes the engine alone; `verify` takes the rest",
     ("fold", "low_memory"): "the proof takes the engine alone; `verify` takes the rest",
     ("fold", "threads"): "the proof takes the engine alone; `verify` takes the rest",
+    ("reduce", "gpu"): "the proof takes the engine alone; `verify` takes the rest",
+    ("reduce", "low_memory"): "the proof takes the engine alone; `verify` takes the rest",
+    ("reduce", "threads"): "the proof takes the engine alone; `verify` takes the rest",
     ("verify", "gpu"): "a proof is to give the same on every machine",
     ("verify", "low_memory"): "small parts of the nets are run, which needs no more memory",
     ("verify", "pictures"): "arrays; a command has files of them, --image",
@@ -84,6 +89,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
     "convert": (caffe_fcn.open, caffe_fcn.Net.convolutionalize, caffe_fcn.Net.save),
     "export": (caffe_fcn.open, caffe_fcn.Net.export),
     "fold": (caffe_fcn.open, caffe_fcn.Net.fold, caffe_fcn.Net.save),
+    "reduce": (caffe_fcn.open, caffe_fcn.Net.reduce, caffe_fcn.Net.save),
     "run": (caffe_fcn.open, caffe_fcn.Net.run),
     "verify": (caffe_fcn.open, caffe_fcn.Net.verify),
 }
@@ -104,6 +110,11 @@ NOT_IN_LIBRARY = {
     ("fold", "low_memory"): "large weights are run by `Net.run` and `Net.load`",
     ("fold", "gpu"): "`Net.run` has it",
     ("fold", "verify"): "a method of its own, `Net.verify`",
+    ("reduce", "engine"): "`Net.verify` has it",
+    ("reduce", "threads"): "`Net.verify` has it",
+    ("reduce", "low_memory"): "large weights are run by `Net.run` and `Net.load`",
+    ("reduce", "gpu"): "`Net.run` has it",
+    ("reduce", "verify"): "a method of its own, `Net.verify`",
     ("run", "force"): "`Net.run` writes no file",
     ("verify", "gpu"): "a proof is to give the same on every machine",
     ("verify", "low_memory"): "small parts of the nets are run, which needs no more memory",
@@ -115,6 +126,7 @@ NOT_IN_LIBRARY = {
 
 NOT_FIELDS = {
     "net weights output output_weights": "files",
+    "layers": "what is left of which layer, in a command LAYER=OUTPUTS:HxW",
     "original original_weights": "files of the other net",
     "picture": "a file or pixels",
 }

@@ -11,7 +11,7 @@ from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.benchmark import Benchmark, time_on
 from caffe_fcn.api.export import Export, write_onnx
 from caffe_fcn.api.files import open_files, output_names, temporary_copy
-from caffe_fcn.api.options import conversion_of, engine_of, preparation_of, running_of, several
+from caffe_fcn.api.options import conversion_of, engine_of, preparation_of, reduction_of, running_of, several
 from caffe_fcn.api.run import Prediction, Predictor, predictor
 from caffe_fcn.api.shapes import NetShapes
 from caffe_fcn.api.verify import verify_settings
@@ -32,9 +32,11 @@ from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.folding import folding
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.planning import Plan, planned_for
+from caffe_fcn.passes.reduce.options import ReduceOptions
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
 from caffe_fcn.report.convert import document
 from caffe_fcn.report.fold import document as fold_document
+from caffe_fcn.report.reduce import document as reduce_document
 from caffe_fcn.verify.options import VerifyOptions
 from caffe_fcn.verify.records import Verification
 from caffe_fcn.verify.verify import NetAndWeights
@@ -186,6 +188,25 @@ class Net:
         layers of other phases are left out. Raises SurgeryError if none was given and the file has several phases.
         """
         return self._made(folding, fold_document)
+
+    @checked(ReduceOptions)
+    def reduce(
+        self,
+        layers: Mapping[str, int | str],
+        *,
+        dilation: Mapping[str, int] | None = ReduceOptions.dilation,
+        suffix: str = ReduceOptions.suffix,
+        cut_outputs: bool = ReduceOptions.cut_outputs,
+    ) -> Net:
+        """Return the net with fewer filters in LAYERS: the number of filters to keep by the name of the layer, or a
+        text such as "1024:3x3", which also says how many taps of the kernel to keep. Nothing is written.
+
+        Every n-th filter is kept, from the first on, with its bias, and taps that are evenly spaced; the layers behind
+        keep the inputs that belong to them. An InnerProduct that loses taps becomes a Convolution first, and with it
+        all others. The new net computes another function. Raises SurgeryError, with the name of the layer, if the net
+        cannot be reduced; ValueError for numbers that are none.
+        """
+        return self._made(reduction_of(layers, dilation, suffix, cut_outputs=cut_outputs).passes, reduce_document)
 
     def _made(self, passes: Callable[[Model], Iterable[Result]], report: Callable[..., dict[str, Any]]) -> Net:
         """What PASSES make of the net, one after the other, of which REPORT tells."""

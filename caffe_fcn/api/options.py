@@ -10,6 +10,9 @@ from typing import Any, Literal
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.options import ConvertOptions
+from caffe_fcn.passes.reduce.amounts import parse_layers
+from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reducing import Reduction
 from caffe_fcn.predict.options import PreparationOptions, RunOptions
 
 
@@ -55,6 +58,17 @@ def conversion_of(
         global_pooling=global_pooling,
         strict=strict,
     )
+
+
+def reduction_of(
+    layers: Mapping[str, int | str], dilation: Mapping[str, int] | None, suffix: str, *, cut_outputs: bool
+) -> Reduction:
+    """How layers lose filters and taps. Raises ValueError for amounts and dilations that are none."""
+    for name, value in (dilation or {}).items():
+        if value < 1:
+            raise ValueError(f"dilation: expected at least 1 for {name!r}, found {value}")
+    amounts = parse_layers(f"{name}={amount}" for name, amount in layers.items())
+    return Reduction(amounts, ReduceOptions(dilation=dilation, suffix=suffix, cut_outputs=cut_outputs))
 
 
 def engine_of(engine: str, threads: int | None, *, low_memory: bool = False, gpu: bool = False) -> EngineOptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,16 +23,3 @@ class ConvertOptions:
         "window", "Turn global poolings into windows of their nominal input size, or keep them."
     )
     strict: bool = option_field(False, "Fail if an InnerProduct cannot be converted.")
-
-
-@dataclass(frozen=True)
-class ReduceOptions:
-    """How layers lose filters and taps."""
-
-    dilation: Mapping[str, int] | None = option_field(
-        None,
-        "The dilation of reduced layers, by name.",
-        "taps apart times the strides that poolings before lack",
-    )
-    suffix: str = option_field("-conv", "Suffix of InnerProducts that become Convolutions; an empty one keeps names.")
-    cut_outputs: bool = option_field(False, "Let outputs of the net lose channels.")

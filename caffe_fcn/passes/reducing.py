@@ -1,4 +1,4 @@
-"""The whole reduction, up to the point of writing: a net in its files, a plan out.
+"""The whole reduction: the passes of `caffe-fcn reduce`.
 
 Taps can only be taken from a Convolution. So where an InnerProduct is to lose taps, all InnerProducts become
 Convolutions first. A layer may be called by its name before that or after it.
@@ -10,23 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.net.source import SourceNet
 from caffe_fcn.passes.conversion import converted, settings_of
-from caffe_fcn.passes.options import ConvertOptions, ReduceOptions
-from caffe_fcn.passes.planning import Plan, planned, planned_for
+from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.reduce import Amount, reduce
+from caffe_fcn.passes.reduce.options import ReduceOptions
 from caffe_fcn.wording import Command, advise, nearest
-
-
-class ReductionPlan(Plan):
-    """A reduction decided on."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class Reduction:
 
     def __post_init__(self) -> None:
         if not self.amounts:
-            raise ValueError("expected a layer to reduce, found none")
+            raise ValueError("expected a layer to reduce, such as fc6=1024, found none")
         others = [name for name in self.options.dilation or {} if name not in self.amounts]
         if others:
             raise ValueError(f"dilation: expected a layer that is reduced, found {others[0]!r}")
@@ -92,16 +83,3 @@ class Reduction:
         for name, layer in names.items():
             if (other := by_layer.setdefault(layer, name)) != name:
                 raise SurgeryError(f"{other!r} and {name!r} are the same layer", hint="name it once")
-
-
-def plan(
-    source: SourceNet, weights: WeightFile | None, asked: Reduction, selection: Selection = ANY_NET
-) -> ReductionPlan:
-    """Decide how to reduce the net of SOURCE that SELECTION means, and its WEIGHTS. Raises CaffeFcnError where that
-    cannot be done."""
-    return ReductionPlan(*planned(source, weights, selection, asked.passes))
-
-
-def plan_model(model: Model, asked: Reduction) -> ReductionPlan:
-    """The same for a MODEL, which was opened with a selection."""
-    return ReductionPlan(*planned_for(model, asked.passes))

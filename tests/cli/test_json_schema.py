@@ -16,10 +16,12 @@ from tests.passes.nets import data, fc, layer
 from tests.paths import GOLDEN, ROOT
 
 SCHEMAS = {
-    name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("convert", "check", "fold")
+    name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes())
+    for name in ("convert", "check", "fold", "reduce")
 }
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))
 POOL = layer("pool", "Pooling", "data", params="pooling_param { pool: AVE global_pooling: true }")
+POOL2 = layer("p", "Pooling", "data", params="pooling_param { kernel_size: 3 stride: 1 pad: 1 }")
 FULL = (
     data(shape="1 2 6 6")
     + layer("flat", "Flatten", "data")
@@ -187,6 +189,24 @@ def test_folds_that_are_verified(cli: CommandLine, case: str) -> None:
     assert check("fold", document)["verification"]["holds"]
 
 
+# ---- reduce ----
+
+
+def reduced(cli: CommandLine) -> Any:
+    cli.write(
+        net=data(shape="1 2 6 6") + POOL2 + fc("fc1", "p", 50) + fc("score", "fc1", 4) + layer("n", "Mystery", "p")
+    )
+    document = cli.run("reduce", "net.prototxt", "fc1=10:2", "--json", "--dry-run").document
+    empty = [key for key, value in document.items() if value in (None, [], {})]
+    assert empty == ["weights", "left_alone", "missing_weights", "copied_layers", "verification"]
+    assert document["reduced"][0]["kernel"]["behind"] == ["p"]
+    return document
+
+
+def test_a_reduction_with_everything_in_it(cli: CommandLine) -> None:
+    check("reduce", reduced(cli))
+
+
 # ---- check ----
 
 
@@ -219,7 +239,12 @@ def documents(cli: CommandLine) -> dict[str, Any]:
     cli.write(net=FULL + fc("b", "nowhere", 3) + layer("n", "Normalize", "data"))
     found = cli.run("check", "net.prototxt", "--json").document
     assert found[0]["errors"] and found[0]["notes"]
-    return {"convert": [full(cli), {"net": "x", "error": "y"}], "check": found, "fold": folded(cli)}
+    return {
+        "convert": [full(cli), {"net": "x", "error": "y"}],
+        "check": found,
+        "fold": folded(cli),
+        "reduce": reduced(cli),
+    }
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -20,9 +20,10 @@ from caffe_fcn.model.picked import Picked
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.options import ReduceOptions
+from caffe_fcn.passes.planning import Plan, planned_for
 from caffe_fcn.passes.reduce.amounts import parse_amount, parse_layer
-from caffe_fcn.passes.reducing import Reduction, ReductionPlan, plan_model
+from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reducing import Reduction
 from tests.passes.nets import conv, data, fc, layer, model_of
 
 SCALE = "scale_param { bias_term: true }"
@@ -42,8 +43,8 @@ def trained(text: str, directory: Path) -> Model:
     return open_model(str(directory / "net.prototxt"), str(directory / "net.caffemodel"))
 
 
-def reduced(model: Model, *layers: str, **options: Any) -> ReductionPlan:
-    return plan_model(model, Reduction(dict(map(parse_layer, layers)), ReduceOptions(**options)))
+def reduced(model: Model, *layers: str, **options: Any) -> Plan:
+    return planned_for(model, Reduction(dict(map(parse_layer, layers)), ReduceOptions(**options)).passes)
 
 
 def refusal(text: str, *layers: str, **options: Any) -> str:
@@ -52,11 +53,11 @@ def refusal(text: str, *layers: str, **options: Any) -> str:
     return caught.value.message
 
 
-def layers_of(plan: ReductionPlan) -> dict[str, Any]:
+def layers_of(plan: Plan) -> dict[str, Any]:
     return {each.name: each for each in interpret(plan.document).net.layer}
 
 
-def shapes(plan: ReductionPlan) -> dict[str, list[tuple[int, ...]]]:
+def shapes(plan: Plan) -> dict[str, list[tuple[int, ...]]]:
     """The shapes of the parameter blobs of layers that changed."""
     found = {}
     for change in plan.of_kind("reduced", "followed"):
@@ -348,7 +349,7 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
         (conv("a", "data", 4, 5) + conv("classes", "a", 2), ["a=4:3x3x3"], "a kernel with 2 extents, such as 3x3"),
         (A + conv("classes", "a", 2), ["aa=2"], "there is no layer 'aa'; did you mean 'a'?"),
         (A + layer("r", "ReLU", "a") + conv("classes", "r", 2), ["r=2"], "found ReLU, without filters"),
-        (A + conv("classes", "a", 2), ["classes=1"], "expected a layer before the output 'classes' of the net"),
+        (A + conv("classes", "a", 2), ["classes=1"], "the output 'classes' of the net, which would keep 1 of 2"),
         (TWO + layer("j", "Eltwise", "a b") + END, ["a=2"], "found 2 of 4 (by 'a') of the first, all of the second"),
         (TWO + layer("j", "Eltwise", "a b") + END, ["a=2", "b=1"], "2 of 4 (by 'a') of the first, 1 of 4 (by 'b')"),
         (A + layer("j", "Slice", "a", "x j") + END, ["a=2"], "found Slice, which is not supported there"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 _AMOUNT = re.compile(r"([1-9][0-9]{0,8})(?::([1-9][0-9]{0,4}(?:x[1-9][0-9]{0,4})*))?", re.IGNORECASE)
@@ -35,3 +36,14 @@ def parse_layer(text: str) -> tuple[str, Amount]:
         return layer, parse_amount(amount)
     except ValueError as error:
         raise ValueError(f"{layer}: {error}") from error
+
+
+def parse_layers(texts: Iterable[str]) -> dict[str, Amount]:
+    """The layers and their amounts in TEXTS, each as `parse_layer` takes it. Raises ValueError."""
+    amounts: dict[str, Amount] = {}
+    for text in texts:
+        layer, amount = parse_layer(text)
+        if layer in amounts:
+            raise ValueError(f"expected each layer once, found {layer!r} twice")
+        amounts[layer] = amount
+    return amounts

@@ -89,7 +89,7 @@ class Reduced(Followed):
     @property
     def cells(self) -> tuple[str, ...]:
         """As cells of a table: the weights, what of them is left, and the new window."""
-        how = [f"1 filter of {self.step}"] * (self.step > 1)
+        how = [f"1 of {self.step} filters"] * (self.step > 1)
         if self.kernel is None:
             return _changed(self.before[:1], self.after[:1])[0], ", ".join(how), ""
         how += [f"taps {show(self.kernel.step)} apart"] * (max(self.kernel.step) > 1)

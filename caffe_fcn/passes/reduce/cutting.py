@@ -110,10 +110,10 @@ class Cutting:
         for blob in self.phase.graph.outputs:
             if blob in self._kept:
                 kept = self._kept[blob]
+                cause, left = self._causes[blob], f"{len(kept.places)} of {kept.extent} channels"
                 raise SurgeryError(
-                    layer=self._causes[blob],
-                    expected=f"a layer before the output {blob.name!r} of the net",
-                    found=f"one that leaves that {len(kept.places)} of {kept.extent} channels",
+                    f"layer {cause!r} makes the output {blob.name!r} of the net, which would keep {left}",
+                    layer=cause,
                     hint=advise("leave that layer out, or allow it with ", Option("cut_outputs", True)),
                 )
 
