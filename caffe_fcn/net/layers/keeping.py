@@ -1,7 +1,7 @@
 """Which channels of the tops are left where only some channels of the bottoms are.
 
-A layer that loses outputs leaves its readers fewer channels. `Kept` says which ones along which axis. A rule of a layer
-type gives what is left of its tops; types without a rule are refused behind a layer that was reduced.
+A layer that loses outputs leaves its readers fewer channels. `KeptChannels` says which ones along which axis. A rule
+of a layer type gives what is left of its tops; types without a rule are refused behind a layer that was reduced.
 """
 
 # Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
@@ -14,7 +14,7 @@ from caffe_fcn.net.layers.shape import Shape, joined_axis
 from caffe_fcn.schema import Message
 
 
-class Kept(NamedTuple):
+class KeptChannels(NamedTuple):
     """Of the EXTENT of a blob along AXIS the PLACES that are left, in ascending order."""
 
     axis: int
@@ -31,7 +31,7 @@ class Blobs(NamedTuple):
 
     bottoms: Sequence[Shape]
     top: Shape
-    kept: Sequence[Kept | None]
+    kept: Sequence[KeptChannels | None]
 
 
 class Unlike(NamedTuple):
@@ -41,16 +41,16 @@ class Unlike(NamedTuple):
     second: int
 
 
-KeepsRule: TypeAlias = Callable[[Message, Blobs], Kept | Unlike | None]
+KeepsRule: TypeAlias = Callable[[Message, Blobs], KeptChannels | Unlike | None]
 """What is left of each top: None for all of it."""
 
 
-def same_channels(_layer: Message, blobs: Blobs) -> Kept | Unlike | None:
+def same_channels(_layer: Message, blobs: Blobs) -> KeptChannels | Unlike | None:
     """Each channel of a top is made for that channel of the first bottom."""
     return blobs.kept[0]
 
 
-def all_alike(_layer: Message, blobs: Blobs) -> Kept | Unlike | None:
+def all_alike(_layer: Message, blobs: Blobs) -> KeptChannels | Unlike | None:
     """All bottoms keep the same channels; a scalar has none."""
     for position, (shape, kept) in enumerate(zip(blobs.bottoms, blobs.kept, strict=True)):
         if shape and kept != blobs.kept[0]:
@@ -58,7 +58,7 @@ def all_alike(_layer: Message, blobs: Blobs) -> Kept | Unlike | None:
     return blobs.kept[0]
 
 
-def no_channels(_layer: Message, _blobs: Blobs) -> Kept | Unlike | None:
+def no_channels(_layer: Message, _blobs: Blobs) -> KeptChannels | Unlike | None:
     """The top does not depend on the channels of the bottoms."""
     return None
 
@@ -66,7 +66,7 @@ def no_channels(_layer: Message, _blobs: Blobs) -> Kept | Unlike | None:
 def with_operand(axis: Callable[[Message], int]) -> KeepsRule:
     """A second bottom lies along the axes of the first one from AXIS on."""
 
-    def rule(layer: Message, blobs: Blobs) -> Kept | Unlike | None:
+    def rule(layer: Message, blobs: Blobs) -> KeptChannels | Unlike | None:
         kept = blobs.kept[0]
         if len(blobs.bottoms) > 1:
             start = axis(layer) % len(blobs.bottoms[0]) if blobs.bottoms[1] else 0
@@ -78,7 +78,7 @@ def with_operand(axis: Callable[[Message], int]) -> KeepsRule:
     return rule
 
 
-def joined(layer: Message, blobs: Blobs) -> Kept | Unlike | None:
+def joined(layer: Message, blobs: Blobs) -> KeptChannels | Unlike | None:
     """The bottoms of a Concat lie one behind the other, and so does what is left of them."""
     axis = joined_axis(layer, blobs.bottoms[0])
     if any(kept and kept.axis != axis for kept in blobs.kept):
@@ -88,20 +88,20 @@ def joined(layer: Message, blobs: Blobs) -> Kept | Unlike | None:
     for shape, kept in zip(blobs.bottoms, blobs.kept, strict=True):
         places += [start + place for place in (kept.places if kept else range(shape[axis]))]
         start += shape[axis]
-    return Kept(axis, start, tuple(places)) if len(places) < start else None
+    return KeptChannels(axis, start, tuple(places)) if len(places) < start else None
 
 
 def in_order(order: Callable[[Message, int], tuple[int, ...]]) -> KeepsRule:
     """The axes of the bottom in ORDER."""
 
-    def rule(layer: Message, blobs: Blobs) -> Kept | Unlike | None:
+    def rule(layer: Message, blobs: Blobs) -> KeptChannels | Unlike | None:
         kept = blobs.kept[0]
         return kept and kept._replace(axis=order(layer, len(blobs.bottoms[0])).index(kept.axis))
 
     return rule
 
 
-def flattened(_layer: Message, blobs: Blobs) -> Kept | Unlike | None:
+def flattened(_layer: Message, blobs: Blobs) -> KeptChannels | Unlike | None:
     """The values get other axes in their order: the axis that is cut stays, or becomes part of a longer one. Where it
     is divided, nothing can be said, and the first bottom is unlike itself."""
     kept, bottom, top = blobs.kept[0], blobs.bottoms[0], blobs.top
@@ -113,11 +113,11 @@ def flattened(_layer: Message, blobs: Blobs) -> Kept | Unlike | None:
             for last in range(kept.axis, len(bottom)):
                 if before == prod(bottom[:first]) and extent == prod(bottom[first : last + 1]):
                     places = spread(kept, prod(bottom[first : kept.axis]), prod(bottom[kept.axis + 1 : last + 1]))
-                    return Kept(axis, extent, places)
+                    return KeptChannels(axis, extent, places)
     return Unlike(0, 0)
 
 
-def spread(kept: Kept, outer: int, inner: int) -> tuple[int, ...]:
+def spread(kept: KeptChannels, outer: int, inner: int) -> tuple[int, ...]:
     """The places of what is KEPT where its axis lies between OUTER and INNER others, all of them one axis."""
     return tuple(
         (block * kept.extent + place) * inner + value

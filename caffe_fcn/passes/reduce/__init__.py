@@ -24,7 +24,7 @@ from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import show
 from caffe_fcn.passes.reduce.amounts import Amount
-from caffe_fcn.passes.reduce.cutting import Cutting
+from caffe_fcn.passes.reduce.cutting import Decimation
 
 
 def reduce(model: Model, amounts: Mapping[str, Amount], *, cut_outputs: bool = False) -> Result:
@@ -41,12 +41,12 @@ def reduce(model: Model, amounts: Mapping[str, Amount], *, cut_outputs: bool = F
 
 
 def _decide(phase: Phase, amounts: Mapping[str, Amount], *, outputs: bool) -> Decision:
-    found = Cutting(phase, amounts, outputs=outputs)
+    found = Decimation(phase, amounts, outputs=outputs)
     _check_shared(phase, found)
     return Decision(tuple(change for _, change in sorted(found.changes.items())))
 
 
-def _check_shared(phase: Phase, found: Cutting) -> None:
+def _check_shared(phase: Phase, found: Decimation) -> None:
     """Raise SurgeryError where layers that share parameters would not lose the same values."""
     first: dict[str, tuple[Node, object]] = {}
     for node in phase.graph.nodes:

@@ -9,7 +9,7 @@ from caffe_fcn.model.passing import Phase
 from caffe_fcn.model.picked import Places
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.layers.keeping import Blobs, Kept, Unlike
+from caffe_fcn.net.layers.keeping import Blobs, KeptChannels, Unlike
 from caffe_fcn.net.shapes import Shape, Unknown, layouts_of
 from caffe_fcn.passes.reduce.amounts import Amount
 from caffe_fcn.passes.reduce.changes import Followed
@@ -18,14 +18,14 @@ from caffe_fcn.passes.reduce.windows import kernel_of
 from caffe_fcn.wording import Option, advise
 
 
-class Cutting:
+class Decimation:
     """What is left of one PHASE where of some layers the AMOUNTS by name are left: the changes, by the index of the
     layer. OUTPUTS says that outputs of the net may lose channels. Raises SurgeryError."""
 
     def __init__(self, phase: Phase, amounts: Mapping[str, Amount], *, outputs: bool) -> None:
         self.phase = phase
         self.changes: dict[int, Followed] = {}
-        self._kept: dict[Blob, Kept] = {}
+        self._kept: dict[Blob, KeptChannels] = {}
         self._causes: dict[Blob, str] = {}
         for node in phase.graph.nodes:
             cut_bottoms = [blob for blob in node.bottoms if blob in self._kept]
@@ -38,7 +38,7 @@ class Cutting:
         if not outputs:
             self._check_outputs()
 
-    def _visit(self, node: Node, amount: Amount | None) -> Kept | None:
+    def _visit(self, node: Node, amount: Amount | None) -> KeptChannels | None:
         """What is left of the tops of NODE, of which the AMOUNT is asked for; None where all is left."""
         row = row_of(node.type)
         if node.uncomputed:
@@ -53,7 +53,7 @@ class Cutting:
             raise self._unsupported(node)
         return self._follow(node)
 
-    def _cut(self, node: Node, amount: Amount | None) -> Kept | None:
+    def _cut(self, node: Node, amount: Amount | None) -> KeptChannels | None:
         """The same for a layer with filters."""
         kept = self._kept.get(node.bottoms[0])
         for position, blob in enumerate(node.bottoms):
@@ -65,7 +65,7 @@ class Cutting:
         self.changes[node.index], left = cut(layer, amount, kernel)
         return left
 
-    def _follow(self, node: Node) -> Kept | None:
+    def _follow(self, node: Node) -> KeptChannels | None:
         """The same for a layer that hands channels on."""
         bottoms = [self._shape(node, blob) for blob in node.bottoms]
         tops = [self._shape(node, blob) for blob in node.tops]
@@ -152,7 +152,7 @@ class Cutting:
         return tuple(map(tuple, found))
 
 
-def _places(before: Shape, after: Shape, kept: Sequence[Kept | None]) -> Places | None:
+def _places(before: Shape, after: Shape, kept: Sequence[KeptChannels | None]) -> Places | None:
     """Which values are left of a blob of the shape BEFORE that gets the shape AFTER, if what is left of the channels is
     KEPT; None where that cannot be told."""
     axes = [axis for axis, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]

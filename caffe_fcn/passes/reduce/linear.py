@@ -10,7 +10,7 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.picked import Places
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS, DEPTHWISE
-from caffe_fcn.net.layers.keeping import Kept, spread
+from caffe_fcn.net.layers.keeping import KeptChannels, spread
 from caffe_fcn.net.layers.windows import linear_param
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.passes.reduce.amounts import Amount
@@ -26,7 +26,7 @@ class Weighted(NamedTuple):
     node: Node
     bottom: Shape
     params: tuple[Shape, ...]
-    kept: Kept | None
+    kept: KeptChannels | None
     cause: str
 
     @property
@@ -59,7 +59,7 @@ class Weighted(NamedTuple):
         return max(1, whole // max(1, self.params[0][1]))
 
 
-def cut(layer: Weighted, amount: Amount | None, kernel: Kernel | None) -> tuple[Followed, Kept | None]:
+def cut(layer: Weighted, amount: Amount | None, kernel: Kernel | None) -> tuple[Followed, KeptChannels | None]:
     """What becomes of LAYER, and what is left of its tops, where of its filters the AMOUNT is left, or all if it is
     None, and of their taps the KERNEL. Raises SurgeryError."""
     if layer.kept is not None and layer.kept.axis == layer.axis and layer.groups == layer.bottom[layer.axis] > 1:
@@ -88,7 +88,7 @@ def cut(layer: Weighted, amount: Amount | None, kernel: Kernel | None) -> tuple[
         kernel=kernel,
     )
     left = tuple(range(0, layer.outputs, step))
-    return made, Kept(layer.axis, layer.outputs, left) if step > 1 else None
+    return made, KeptChannels(layer.axis, layer.outputs, left) if step > 1 else None
 
 
 def _step(layer: Weighted, outputs: int) -> int:
@@ -104,7 +104,7 @@ def _step(layer: Weighted, outputs: int) -> int:
     return step
 
 
-def _mark_inputs(layer: Weighted, kept: Kept, marks: _Marks) -> None:
+def _mark_inputs(layer: Weighted, kept: KeptChannels, marks: _Marks) -> None:
     """Mark the weights of the inputs that are KEPT."""
     if layer.is_product and kept.axis >= layer.axis:
         outer, inner = prod(layer.bottom[layer.axis : kept.axis]), prod(layer.bottom[kept.axis + 1 :])
@@ -126,7 +126,7 @@ def _mark_inputs(layer: Weighted, kept: Kept, marks: _Marks) -> None:
         marks[0][1] = inside[0]
 
 
-def _of_each_channel(layer: Weighted, amount: Amount | None, kept: Kept) -> tuple[Followed, Kept]:
+def _of_each_channel(layer: Weighted, amount: Amount | None, kept: KeptChannels) -> tuple[Followed, KeptChannels]:
     """LAYER, which has a group for each channel, without the groups of the channels that are gone."""
     if amount is not None:
         raise _refused(layer, "a layer that mixes channels", "a group for each channel", "reduce the layer before it")
@@ -137,7 +137,7 @@ def _of_each_channel(layer: Weighted, amount: Amount | None, kept: Kept) -> tupl
         marks[blob][-1] = outputs
     told = layer.node.type not in DEPTHWISE or linear_param(layer.node.layer).HasField("group")
     made = _followed(layer, marks, group=len(kept.places) if told else None, outputs=len(outputs))
-    return made, Kept(kept.axis, layer.outputs, outputs)
+    return made, KeptChannels(kept.axis, layer.outputs, outputs)
 
 
 def _followed(layer: Weighted, marks: _Marks, **fields: int | None) -> Followed:
