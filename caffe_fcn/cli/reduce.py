@@ -63,7 +63,7 @@ def reduce(
     and is meant to be trained further.
 
     \b
-    caffe-fcn reduce deploy.prototxt net.caffemodel fc6=1024 fc7=1024
+    caffe-fcn reduce deploy.prototxt net.caffemodel fc6=256 fc7=256
     caffe-fcn reduce vgg16.prototxt fc6=1024:3x3 fc7=1024
     caffe-fcn reduce vgg16.prototxt fc6=1024:3x3 --dilation fc6=6 --suffix '' --dry-run --diff
     """
