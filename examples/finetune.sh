@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Fine-tunes a trained classifier as a fully convolutional net, with Caffe. The classifier is converted, to images
-# of another size if one is given, checked, and handed to `caffe train` with its weights. Where an earlier run has
-# left a snapshot, training goes on from there.
+# Fine-tunes a trained classifier as a fully convolutional net, with Caffe. The script converts the classifier, for images of
+# another size if one is given, checks the result, and calls `caffe train` with its weights. If an earlier run left a
+# snapshot, the training continues from there.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 usage: finetune.sh [-s HxW] [-d DIR] NET.prototxt WEIGHTS SOLVER.prototxt [CAFFE OPTIONS ...]
 
-  -s HxW   the size of the images to train on, whose labels must fit it     [default: that of NET]
-  -d DIR   where the converted files go           [default: fcn]
-  -h       this text
+  -s HxW   size of the images for the training; the labels must fit it     [default: the size of NET]
+  -d DIR   directory for the converted files     [default: fcn]
+  -h       show this text
 
-  NET is the net for training, WEIGHTS are its caffemodel, or .caffemodel.h5. SOLVER says how to train; its `net:`
-  is replaced by the converted net. What follows goes to `caffe train` as it is: -gpu all
+  NET is the net for training. WEIGHTS is its caffemodel, or .caffemodel.h5. SOLVER is the solver; its `net:` is
+  replaced by the converted net. CAFFE OPTIONS are passed to `caffe train`, for example -gpu all.
 
-  CAFFE=path/to/caffe and CAFFE_FCN=path/to/caffe-fcn say where the programs are, if not in the PATH.
+  Set CAFFE=path/to/caffe and CAFFE_FCN=path/to/caffe-fcn if the programs are not in the PATH.
 END
 }
 
@@ -44,7 +44,7 @@ fi
 net=$1 weights=$2 solver=$3
 shift 3
 
-# What is missing is said now, not after the work.
+# Check the inputs before the conversion.
 command -v "$caffe" >/dev/null || fail "no program '$caffe'; install Caffe, or say with CAFFE=... where it is"
 command -v "$caffe_fcn" >/dev/null || fail "no program '$caffe_fcn'; install it with pip, or say with CAFFE_FCN=..."
 for file in "$net" "$weights" "$solver"; do
@@ -57,11 +57,11 @@ new_net=$dir/$(basename "$net")
 new_weights=$dir/$(basename "$weights")
 new_solver=$dir/$(basename "$solver")
 
-# Caffe calls its snapshots after the solver where that does not say how.
+# Without snapshot_prefix, Caffe names the snapshots after the solver.
 prefix=$(sed -n 's/^[[:space:]]*snapshot_prefix[[:space:]]*:[[:space:]]*["'\'']\([^"'\'']*\)["'\''].*/\1/p' "$solver")
 prefix=${prefix:-${new_solver%.*}}
 
-# The snapshot of the most iterations: PREFIX_iter_N.solverstate, or .solverstate.h5; "" where there is none.
+# The snapshot with the most iterations: PREFIX_iter_N.solverstate, or .solverstate.h5; "" if there is none.
 latest_snapshot() {
     local state iterations latest= most=-1
     for state in "$prefix"_iter_*.solverstate "$prefix"_iter_*.solverstate.h5; do
@@ -76,7 +76,7 @@ latest_snapshot() {
     printf '%s' "$latest"
 }
 
-# The solver of this run: the same, but for the net.
+# Write the solver of this run: the given solver with the converted net.
 write_solver() {
     NEW_NET=$new_net awk 'match($0, /^[ \t]*net[ \t]*:[ \t]*("[^"]*"|\047[^\047]*\047)/) {
         print "net: \"" ENVIRON["NEW_NET"] "\"" substr($0, RLENGTH + 1); next } { print }' "$solver" >"$new_solver.tmp"
@@ -86,7 +86,7 @@ write_solver() {
 
 snapshot=$(latest_snapshot)
 if [ -n "$snapshot" ] && [ -r "$new_net" ]; then
-    echo "finetune.sh: going on from $snapshot with $new_net as it is; remove the snapshots to begin anew" >&2
+    echo "finetune.sh: continuing from $snapshot with the existing $new_net; remove the snapshots to start again" >&2
     write_solver
     exec "$caffe" train -solver "$new_solver" -snapshot "$snapshot" "$@"
 fi

@@ -47,18 +47,19 @@ class Metadata(NamedTuple):
 NO_METADATA = Metadata()
 
 MEANINGS: Mapping[str, str] = {
-    "source": "the Caffe files that the model was made of",
-    "input_channels": "the order of a picture's channels: BGR or RGB",
-    "input_mean": "JSON list: what to subtract from each channel of a picture, in that order, its values 0 to 255",
-    "input_scale": "JSON number: what to multiply by after that",
-    "classes": "JSON list: the names of the classes, by their number",
-    "geometry": "JSON object: for each output that is a map, by its name, where its cells lie, in pixels of the input. "
-    "`window`, `stride`, `offset` and `phases` are lists with one entry for each spatial axis, in Caffe's "
-    "order: height before width. The middle of cell i lies at offset + i * stride, where 0 is the middle of the "
-    "first pixel; it sees at most `window` pixels. `phases` is an empty list, or, where cells are of n kinds in "
-    "turn, holds for each axis the window and the offset of the first cell of each kind; the next cell of a "
-    "kind lies n * stride further. `exactness`: where a cell depends on its window alone: everywhere, away from "
-    "borders or nowhere; `inexact`: the reasons",
+    "source": "the names of the Caffe files from which the model was made",
+    "input_channels": "the order of the channels of a picture: BGR or RGB",
+    "input_mean": "JSON list: the mean to subtract from each channel of a picture, in that order, for values 0 to 255",
+    "input_scale": "JSON number: the scale to multiply by after that",
+    "classes": "JSON list: the names of the classes, in the order of their numbers",
+    "geometry": "JSON object: for each output that is a map, by name, the positions of its cells in pixels of the "
+    "input. Lists have one value for each spatial axis, height before width. `window`: the number of "
+    "pixels that a cell sees, at most; null for the whole axis. `stride`: the distance between "
+    "neighbouring cells. `offset`: the centre of the first cell; 0 is the centre of the first pixel, and "
+    "the centre of cell i is offset + i * stride. `phases`: an empty list, or, if cells are of n kinds in "
+    "turn, for each axis the window and the offset of the first cell of each kind; the next cell of the "
+    "same kind is n * stride further. `exactness`: where a cell depends only on its window: everywhere, "
+    "away from borders or nowhere. `inexact`: the reasons why a cell depends on more",
 }
 """What the keys of metadata_props mean; the inputs themselves are float32, N×C×H×W."""
 
