@@ -167,7 +167,7 @@ COMMAND_ONLY = {
     "output output_weights out_dir": "files; arguments in the library",
     "heatmap label_map wanted top": "methods of a `Prediction`",
     "images": "files; `Net.verify` takes arrays",
-    "benchmark": "a method, `Net.benchmark`",
+    "benchmark": "a method, `Prediction.benchmark`",
     "dry_run diff": "a `Net` is not written until it is saved, and has a `diff`",
     "as_json as_csv quiet verbose": "how it is printed; the library has `report`",
     "names": "keeping names is an empty `suffix` in the library",

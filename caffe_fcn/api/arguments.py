@@ -90,7 +90,9 @@ def _check(
 
 @cache
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(function, localns=_LATE)
+    from caffe_fcn.api.net import Net  # here, because its methods are such functions
+
+    return get_type_hints(function, localns={**_LATE, "Net": Net})
 
 
 def _expected(annotation: str) -> str:

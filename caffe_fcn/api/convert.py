@@ -9,13 +9,14 @@ from typing import Literal
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.files import open_files, output_names
 from caffe_fcn.api.net import Net
-from caffe_fcn.api.options import conversion_of, selection_of
+from caffe_fcn.api.options import given
 from caffe_fcn.engines.options import DEFAULT_ENGINE, EngineOptions
 from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.model.writing import beside, write_model
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.passes.conversion import plan_model, settings_of
 from caffe_fcn.passes.options import ConvertOptions
+from caffe_fcn.report.convert import document
 from caffe_fcn.report.verifier import Verifier
 from caffe_fcn.verify.options import ProveOptions
 
@@ -52,23 +53,7 @@ def convert(
     file of its weights is closed. Raises what `open`, `Net.convolutionalize` and `Net.save` raise; VerificationError if
     a proof does not hold; OSError if an input cannot be read.
     """
-    selection = selection_of(
-        phase=phase,
-        stages=stages,
-        level=level,
-        shapes=shapes,
-        crop_offset=crop_offset,
-        ignore_fields=ignore_fields,
-    )
-    asked = conversion_of(
-        input_size=input_size,
-        suffix=suffix,
-        rename=rename,
-        only=only,
-        skip=skip,
-        global_pooling=global_pooling,
-        strict=strict,
-    )
+    selection, asked = given(Selection, locals()), given(ConvertOptions, locals())
     with Net(open_files(net, weights, selection, fork)) as original:
         model = original.model
         if model.weights is not None:
@@ -84,4 +69,4 @@ def convert(
         else:
             verifier = Verifier(model.source, model.weights, (text, trained), selection, engine)
             write_model(plan.model, text, trained, force=force, check=verifier.check)
-    return Net(plan.model, plan)
+    return Net(plan.model, plan, document)

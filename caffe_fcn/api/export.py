@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from caffe_fcn.api.arguments import checked
+from caffe_fcn.api.options import given
 from caffe_fcn.files.names import Kind, check_kind
-from caffe_fcn.net.options import Selection
-from caffe_fcn.predict import export as exporting
+from caffe_fcn.files.options import WriteOptions
+from caffe_fcn.predict.export import ExportOutcome, export_net
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions
 from caffe_fcn.report.export import document
-from caffe_fcn.verify.verify import NetAndWeights
+
+if TYPE_CHECKING:
+    from caffe_fcn.api.net import Net
 
 
 @dataclass(frozen=True, repr=False)
 class Export:
     """The result of `Net.export`."""
 
-    found: exporting.ExportOutcome
+    found: ExportOutcome
 
     def __repr__(self) -> str:
         return f"<Export of {self.found.net}: {', '.join(self.files)}>"
@@ -54,16 +58,32 @@ class Export:
         return document(self.found)
 
 
-def write_onnx(
-    files: NetAndWeights,
-    selection: Selection,
+@checked(ExportOptions, PreparationOptions, WriteOptions)
+def export(
+    self: Net,
     output: str | os.PathLike[str],
-    options: ExportOptions,
-    preparation: PreparationOptions,
     *,
-    force: bool,
+    blobs: str | Sequence[str] = ExportOptions.blobs,
+    fixed: bool = ExportOptions.fixed,
+    external_data: bool = ExportOptions.external_data,
+    expand_lrn: bool = ExportOptions.expand_lrn,
+    mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
+    scale: float | None = PreparationOptions.scale,
+    swap_channels: bool = PreparationOptions.swap_channels,
+    labels: str | os.PathLike[str] | None = ExportOptions.labels,
+    force: bool = WriteOptions.force,
 ) -> Export:
-    """Write the net in FILES that SELECTION means to OUTPUT; with FORCE it may exist before."""
+    """Export the net to OUTPUT as ONNX.
+
+    Blobs keep their names. The batch size is free if every output has a batch axis. The input size H×W is free if
+    the net accepts any size. Losses are left out, and data layers become inputs. The mean, the scale, the order of
+    the channels and the names of the classes are written as metadata; the model does not apply them.
+
+    Raises LoweringError, with all layers that the ONNX exporter does not support; WeightsError if the weights
+    contain NaN; PictureError for a mean or labels that do not fit the net; ExtraError if the package onnx is not
+    installed; OutputError if a file cannot be written; ValueError for a name with the wrong ending.
+    """
     check_kind(output, Kind.ONNX)
-    found = exporting.export_net(files.source, files.weights, output, selection, options, preparation, force=force)
-    return Export(found)
+    options, preparation = given(ExportOptions, locals()), given(PreparationOptions, locals())
+    files, selection = self._runnable(), self.model.selection
+    return Export(export_net(files.source, files.weights, output, selection, options, preparation, force=force))

@@ -9,7 +9,7 @@ from typing import Literal
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.files import open_files
 from caffe_fcn.api.net import Net
-from caffe_fcn.api.options import selection_of
+from caffe_fcn.api.options import given
 from caffe_fcn.files import weights as weight_files
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.options import OpenOptions, Selection
@@ -34,15 +34,7 @@ def open(
     that Caffe can build; ShapeError for impossible shapes; WeightsError if the weights do not fit the net; ExtraError
     if the package for HDF5 is not installed; OSError if a file cannot be read.
     """
-    selection = selection_of(
-        phase=phase,
-        stages=stages,
-        level=level,
-        shapes=shapes,
-        crop_offset=crop_offset,
-        ignore_fields=ignore_fields,
-    )
-    return Net(open_files(net, weights, selection, fork))
+    return Net(open_files(net, weights, given(Selection, locals()), fork))
 
 
 @checked()

@@ -1,19 +1,30 @@
-"""What the library's options may be given as, brought to the form that the code takes."""
+"""Brings what the library's functions are called with into the form of the option dataclasses."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
-from caffe_fcn.engines.options import EngineOptions
-from caffe_fcn.net.options import Selection
-from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.passes.reduce.amounts import parse_layers
-from caffe_fcn.passes.reduce.options import ReduceOptions
-from caffe_fcn.passes.reducing import Reduction
-from caffe_fcn.predict.options import PreparationOptions, RunOptions
+from caffe_fcn.options import meanings
+from caffe_fcn.verify.options import PROOFS
+
+Options = TypeVar("Options")
+
+
+def given(options: type[Options], arguments: Mapping[str, Any]) -> Options:
+    """OPTIONS with those ARGUMENTS, the local variables of a function with its keywords, that are fields of it.
+
+    A field of several words may be given as one. Raises ValueError for a number out of its range.
+    """
+    kinds = options.__dataclass_fields__  # type: ignore[attr-defined]
+    values = {name: arguments[name] for name in meanings(options) if name in arguments}
+    for name, value in values.items():
+        if kinds[name].type == "tuple[str, ...]":
+            value = several(value)
+        values[name] = _FORMS[name](value) if name in _FORMS else value
+    return options(**values)
 
 
 def several(names: str | Collection[str]) -> tuple[str, ...]:
@@ -21,73 +32,30 @@ def several(names: str | Collection[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def selection_of(
-    *,
-    phase: Literal["TRAIN", "TEST"] | None,
-    stages: str | Sequence[str],
-    level: int | None,
-    shapes: Mapping[str, Sequence[int]] | None,
-    crop_offset: Literal["auto", "zero"] | None,
-    ignore_fields: str | Collection[str],
-) -> Selection:
-    """Which net of a file is meant."""
-    given = {name: tuple(shape) for name, shape in (shapes or {}).items()}
-    return Selection(phase, several(stages), level, given, crop_offset, frozenset(several(ignore_fields)))
+def _at_least(least: int, name: str) -> Callable[[int | None], int | None]:
+    def form(value: int | None) -> int | None:
+        if value is not None and value < least:
+            raise ValueError(f"{name}: expected at least {least}, found {value}")
+        return value
+
+    return form
 
 
-def conversion_of(
-    *,
-    input_size: int | Sequence[int] | None,
-    suffix: str,
-    rename: str | Sequence[str],
-    only: str | Sequence[str],
-    skip: str | Sequence[str],
-    global_pooling: Literal["window", "keep"],
-    strict: bool,
-) -> ConvertOptions:
-    """How a net is converted. Raises ValueError for a size that is none."""
-    size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    if size is not None and (not size or not all(isinstance(extent, int) and extent > 0 for extent in size)):
-        raise ValueError(f"input_size: expected pixels, such as (451, 451), found {input_size!r}")
-    return ConvertOptions(
-        input_size=None if size is None else tuple(size),
-        suffix=suffix,
-        rename=several(rename),
-        only=several(only),
-        skip=several(skip),
-        global_pooling=global_pooling,
-        strict=strict,
-    )
-
-
-def reduction_of(
-    layers: Mapping[str, int | str], dilation: Mapping[str, int] | None, suffix: str, *, cut_outputs: bool
-) -> Reduction:
-    """How layers lose filters and taps. Raises ValueError for amounts and dilations that are none."""
+def _dilation(dilation: Mapping[str, int] | None) -> Mapping[str, int] | None:
     for name, value in (dilation or {}).items():
         if value < 1:
             raise ValueError(f"dilation: expected at least 1 for {name!r}, found {value}")
-    amounts = parse_layers(f"{name}={amount}" for name, amount in layers.items())
-    return Reduction(amounts, ReduceOptions(dilation=dilation, suffix=suffix, cut_outputs=cut_outputs))
+    return dilation
 
 
-def engine_of(engine: str, threads: int | None, *, low_memory: bool = False, gpu: bool = False) -> EngineOptions:
-    """What runs a net. Raises ValueError for threads that are none."""
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads: expected at least 1, found {threads}")
-    return EngineOptions(engine, threads, low_memory, gpu)
+def _input_size(size: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    sides = (size, size) if isinstance(size, int) else size
+    if sides is not None and (not sides or not all(isinstance(extent, int) and extent > 0 for extent in sides)):
+        raise ValueError(f"input_size: expected pixels, such as (451, 451), found {size!r}")
+    return None if sides is None else tuple(sides)
 
 
-def preparation_of(
-    mean: float | Sequence[float] | str | os.PathLike[str] | None, scale: float | None, swap_channels: bool
-) -> PreparationOptions:
-    """How pictures become a net's input. Raises ValueError for a scale of 0 or that is no number."""
-    if scale is not None and not (scale and math.isfinite(scale)):
-        raise ValueError(f"scale: expected a number other than 0, such as 0.017, found {scale}")
-    return PreparationOptions(_mean_text(mean), scale, swap_channels)
-
-
-def _mean_text(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
+def _mean(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
     """MEAN as the command line has it: numbers with commas between, or a file."""
     if mean is None or isinstance(mean, str | os.PathLike):
         return None if mean is None else os.fspath(mean)
@@ -95,25 +63,13 @@ def _mean_text(mean: float | Sequence[float] | str | os.PathLike[str] | None) ->
     return ",".join(repr(float(value)) for value in values)
 
 
-def running_of(
-    *,
-    resize: tuple[int, int] | int | Literal["net"] | None,
-    crop: Literal["none", "center", "ten"] | None,
-    scales: Sequence[float],
-    labels: str | os.PathLike[str] | None,
-    blobs: str | Sequence[str],
-    stride: tuple[int, int] | int | None,
-    tile: int | None,
-    max_pixels: int,
-) -> RunOptions:
-    """How pictures are looked at. Raises ValueError for sizes and scales that are none."""
-    if not scales or not all(0 < each <= 100 for each in scales):
-        raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
-    size, steps = _new_size(resize), None if stride is None else _sides("stride", stride, "the same for both")
-    return RunOptions(size, crop, tuple(scales), labels, several(blobs), steps, tile, max_pixels)
+def _proofs(proofs: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(proofs) <= set(PROOFS):
+        raise ValueError(f"proofs: expected some of {', '.join(PROOFS)}, found {proofs!r}")
+    return proofs
 
 
-def _new_size(resize: Any) -> tuple[int, int] | int | Literal["net"] | None:
+def _resize(resize: Any) -> tuple[int, int] | int | Literal["net"] | None:
     if resize is None or resize == "net":
         return None if resize is None else "net"
     sides = _sides("resize", resize, 'the shorter side, or "net"')
@@ -126,3 +82,50 @@ def _sides(name: str, value: Any, or_else: str) -> tuple[int, int]:
     if len(sides) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
         raise ValueError(f"{name}: expected (height, width) in pixels, {or_else}, found {value!r}")
     return sides[0], sides[1]
+
+
+def _stride(stride: tuple[int, int] | int | None) -> tuple[int, int] | None:
+    return None if stride is None else _sides("stride", stride, "the same for both")
+
+
+def _scale(scale: float | None) -> float | None:
+    if scale is not None and not (scale and math.isfinite(scale)):
+        raise ValueError(f"scale: expected a number other than 0, such as 0.017, found {scale}")
+    return scale
+
+
+def _scales(scales: Sequence[float]) -> tuple[float, ...]:
+    if not scales or not all(0 < each <= 100 for each in scales):
+        raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
+    return tuple(scales)
+
+
+def _shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in (shapes or {}).items()}
+
+
+def _tolerance(tolerance: float | None) -> float | None:
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
+    return tolerance
+
+
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "dilation": _dilation,
+    "ignore_fields": lambda fields: frozenset(several(fields)),
+    "input_size": _input_size,
+    "mean": _mean,
+    "pictures": tuple,
+    "proofs": _proofs,
+    "resize": _resize,
+    "samples": _at_least(1, "samples"),
+    "scale": _scale,
+    "scales": _scales,
+    "seed": _at_least(0, "seed"),
+    "shapes": _shapes,
+    "threads": _at_least(1, "threads"),
+    "stride": _stride,
+    "tolerance": _tolerance,
+    "windows": _at_least(1, "windows"),
+}
+"""What brings a value into the form that the code takes, by the name of the field."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn.api.arguments import checked
-from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.api.benchmark import Benchmark
+from caffe_fcn.api.options import given
+from caffe_fcn.engines.options import DEFAULT_ENGINE, ENGINES, EngineOptions
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.engines.registry import engine as engine_called
+from caffe_fcn.engines.timing import Ready, time_engines
 from caffe_fcn.errors import EngineError
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.options import Selection
@@ -27,6 +31,8 @@ from caffe_fcn.verify.verify import NetAndWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from caffe_fcn.api.net import Net
 
 
 class Best(NamedTuple):
@@ -95,6 +101,7 @@ class Prediction:
     settings: running.RunSettings
     source: str
     net_notes: tuple[str, ...]
+    timed: Callable[[], Benchmark]
 
     def __repr__(self) -> str:
         return f"<Prediction on {self.answer.path}>"
@@ -172,6 +179,11 @@ class Prediction:
         output = self._result.output
         return draw_labels(self.answer, output, self.settings.labels(output)).image
 
+    def benchmark(self) -> Benchmark:
+        """Time all engines in turn on the picture, with the options of this run, and recommend one. Each engine runs
+        twice to warm up; then five runs are timed."""
+        return self.timed()
+
     @property
     def _result(self) -> running.BlobResult:
         """The output that is meant where one has to be: the only one, or the only one of classes."""
@@ -211,11 +223,15 @@ class Predictor:
     model: PictureNet
     settings: running.RunSettings
     notes: tuple[str, ...]
+    weights: str
+    """The file of the weights."""
+    again: Callable[[str], Predictor]
+    """Loads the same into another engine."""
 
     def __call__(self, picture: str | os.PathLike[str] | Array | Image) -> Prediction:
         """What the net says of PICTURE. Raises PictureError; OSError for a file that cannot be read."""
         answer = running.carry_out(self.model, self.planned(picture), self.settings, ExitStack())
-        return Prediction(answer, self.settings, self.model.source, self.notes)
+        return Prediction(answer, self.settings, self.model.source, self.notes, partial(_timed, self.again, picture))
 
     def planned(self, picture: str | os.PathLike[str] | Array | Image) -> running.PicturePlan:
         """What there is to do for PICTURE. Raises PictureError; OSError for a file that cannot be read."""
@@ -231,5 +247,57 @@ def predictor(
     files: NetAndWeights, selection: Selection, use: EngineOptions, preparation: PreparationOptions, options: RunOptions
 ) -> Predictor:
     """The net in FILES that SELECTION means, ready to look at any number of pictures."""
+
+    def again(name: str) -> Predictor:
+        return predictor(files, selection, replace(use, engine=name), preparation, options)
+
     made = running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options)
-    return Predictor(made.model, made.settings, made.notes)
+    return Predictor(made.model, made.settings, made.notes, files.weights.path, again)
+
+
+def _timed(load: Callable[[str], Predictor], picture: str | os.PathLike[str] | Array | Image) -> Benchmark:
+    """The engines timed on PICTURE; LOAD loads the net into the one of a name."""
+
+    def ready(name: str) -> Ready:
+        predict = load(name)
+        work = predict.planned(picture)
+        source = predict.model.source
+        return Ready(lambda: predict(picture), source, predict.weights, work.picture.path, work.original)
+
+    return Benchmark(time_engines(ready, [*ENGINES]))
+
+
+@checked(RunOptions, PreparationOptions, EngineOptions)
+def run(
+    self: Net,
+    picture: str | os.PathLike[str] | Array | Image,
+    *,
+    mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
+    scale: float | None = PreparationOptions.scale,
+    swap_channels: bool = PreparationOptions.swap_channels,
+    resize: tuple[int, int] | int | Literal["net"] | None = RunOptions.resize,
+    crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
+    scales: Sequence[float] = RunOptions.scales,
+    labels: str | os.PathLike[str] | None = RunOptions.labels,
+    blobs: str | Sequence[str] = RunOptions.blobs,
+    stride: tuple[int, int] | int | None = RunOptions.stride,
+    tile: int | None = RunOptions.tile,
+    max_pixels: int = RunOptions.max_pixels,
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
+    threads: int | None = EngineOptions.threads,
+    low_memory: bool = EngineOptions.low_memory,
+    gpu: bool = EngineOptions.gpu,
+) -> Prediction:
+    """Run the net on PICTURE: a file, a pillow image, or an array H×W or H×W×C with values from 0 to 255 and
+    channels in the order RGB.
+
+    The net stays loaded for the next picture with the same options. Raises LoweringError or EngineError if the
+    engine cannot run the net, or the net takes no pictures; WeightsError if weights contain NaN; PictureError if
+    PICTURE is not a picture, or if picture, mean or labels do not fit the net; ExtraError if the engine is not
+    installed; OSError if a file cannot be read.
+    """
+    preparation, options = given(PreparationOptions, locals()), given(RunOptions, locals())
+    asked = self.model.selection, given(EngineOptions, locals()), preparation, options
+    if self._predictor is None or self._predictor[0] != asked:
+        self._predictor = asked, predictor(self._runnable(), *asked)
+    return self._predictor[1](picture)

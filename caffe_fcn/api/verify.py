@@ -1,41 +1,55 @@
-"""The library: what `Net.verify` is asked for."""
+"""The library: prove that a net is equivalent to another."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
-from caffe_fcn.api.options import several
-from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.api.arguments import checked
+from caffe_fcn.api.options import given
+from caffe_fcn.engines.options import DEFAULT_ENGINE, EngineOptions
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.engines.registry import engine
-from caffe_fcn.verify.options import PROOFS
+from caffe_fcn.engines.registry import engine as engine_called
+from caffe_fcn.verify.options import VerifyOptions
+from caffe_fcn.verify.records import Verification
 from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.verify import verify as prove
+
+if TYPE_CHECKING:
+    from caffe_fcn.api.net import Net
 
 
-def verify_settings(
-    use: EngineOptions,
+@checked(VerifyOptions, EngineOptions)
+def verify(
+    self: Net,
+    original: Net | str | os.PathLike[str],
+    original_weights: str | os.PathLike[str] | None = None,
     *,
-    proofs: str | Sequence[str],
-    samples: int,
-    windows: int,
-    seed: int,
-    pictures: Sequence[Array],
-    tolerance: float | None,
-) -> VerifySettings:
-    """What is proven, and how. Raises ValueError for numbers and words that are none."""
-    wanted = several(proofs)
-    if not set(wanted) <= set(PROOFS):
-        raise ValueError(f"proofs: expected some of {', '.join(PROOFS)}, found {proofs!r}")
-    if samples < 1 or windows < 1 or seed < 0:
-        raise ValueError(f"samples, windows, seed: expected at least 1, 1 and 0, found {samples}, {windows}, {seed}")
-    if tolerance is not None and not 0 <= tolerance <= 1:
-        raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
-    return VerifySettings(
-        engine=engine(use, brief=True),
-        samples=samples,
-        windows=windows,
-        seed=seed,
-        pictures=tuple(pictures),
-        tolerance=tolerance,
-        proofs=wanted,
-    )
+    proofs: str | Sequence[str] = VerifyOptions.proofs,
+    samples: int = VerifyOptions.samples,
+    windows: int = VerifyOptions.windows,
+    seed: int = VerifyOptions.seed,
+    pictures: Sequence[Array] = VerifyOptions.pictures,
+    tolerance: float | None = VerifyOptions.tolerance,
+    engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
+    threads: int | None = EngineOptions.threads,
+) -> Verification:
+    """Prove that this net is equivalent to ORIGINAL, a net or a file, as `convolutionalize` and `fold` make it.
+
+    There are three proofs. *weights*: the weights and the fields of the layers are those of the original. *same
+    size*: at the nominal input size both nets give the same answers. *dense*: on a larger input, each cell of the
+    map is the answer of the original on its window. The `Verification` says which proofs hold, fail, could not be
+    carried out or do not apply. Its `holds` is True if each proof holds or does not apply, and at least one holds.
+
+    Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
+    engine is needed and not installed.
+    """
+    runner = engine_called(given(EngineOptions, locals()), brief=True)
+    settings = VerifySettings(engine=runner, **vars(given(VerifyOptions, locals())))
+    if isinstance(original, str | os.PathLike):
+        with self._opened(original, original_weights) as other:
+            return prove(other._runnable(), self._runnable(), self.model.selection, settings)
+    if original_weights is not None:
+        raise TypeError("verify: original_weights: expected none, because the original is a net that has them")
+    return prove(original._runnable(), self._runnable(), self.model.selection, settings)

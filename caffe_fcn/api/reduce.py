@@ -1,0 +1,39 @@
+"""The library: keep fewer filters and taps of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from caffe_fcn.api.arguments import checked
+from caffe_fcn.api.options import given
+from caffe_fcn.passes.planning import planned_for
+from caffe_fcn.passes.reduce.amounts import parse_layers
+from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reducing import Reduction
+from caffe_fcn.report.reduce import document
+
+if TYPE_CHECKING:
+    from caffe_fcn.api.net import Net
+
+
+@checked(ReduceOptions)
+def reduce(
+    self: Net,
+    layers: Mapping[str, int | str],
+    *,
+    dilation: Mapping[str, int] | None = ReduceOptions.dilation,
+    suffix: str = ReduceOptions.suffix,
+    cut_outputs: bool = ReduceOptions.cut_outputs,
+) -> Net:
+    """Return the net with fewer filters in LAYERS: the number of filters to keep by the name of the layer, or a
+    text such as "1024:3x3", which also says how many taps of the kernel to keep. Nothing is written.
+
+    Every n-th filter is kept, from the first on, with its bias, and taps that are evenly spaced; the layers behind
+    keep the inputs that belong to them. An InnerProduct that loses taps becomes a Convolution first, and with it
+    all others. The new net computes another function. Raises SurgeryError, with the name of the layer, if the net
+    cannot be reduced; ValueError for numbers that are none.
+    """
+    amounts = parse_layers(f"{name}={amount}" for name, amount in layers.items())
+    reduction = Reduction(amounts, given(ReduceOptions, locals()))
+    return self._of(planned_for(self.model, reduction.passes), document)
