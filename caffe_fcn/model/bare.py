@@ -1,7 +1,7 @@
-"""Completes weights from HDF5, which have only names and values, with the headers of a prototxt.
+"""Completes weights from HDF5, which have only names and values, with the layer headers of a prototxt.
 
-Once the layers have the headers of the net, and the blobs that they share, such weights are like those of a
-caffemodel. Modules above this one do not distinguish the two.
+With these headers and the shared blobs, such weights are like those of a caffemodel, and other modules do not
+distinguish the two.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from caffe_fcn.schema import FORKS, Message
 
 
 def with_headers(weights: WeightFile, net: Message, *, forks: bool = False) -> WeightFile:
-    """WEIGHTS that are `bare` with the headers of NET, a NetParameter, and those in HDF5 in its order.
+    """WEIGHTS that are `bare`, with the headers of NET, a NetParameter. Layers from HDF5 get the order of NET.
 
-    Where the text of the net has fields that only FORKS know, a caffemodel made of the two holds names and values only,
-    because a net without these fields would be another net. Caffe leaves a shared blob to the first layer that has it;
-    the others are given it as well. Raises WeightsError where a blob is left out that the net does not share.
+    FORKS: the text of the net has fields that only forks know. A caffemodel made from the two then holds names and
+    values only, because a net without these fields would be another net. Caffe stores a shared blob in the first layer
+    that has it; the others get it here. Raises WeightsError where a missing blob is not shared by the net.
     """
     layers = {layer.name: layer for layer in reversed(net.layer)}
     order = {layer.name: index for index, layer in enumerate(net.layer)}
     owners = _owners(weights, net)
     records = list(weights.layers)
-    if weights.hdf5:  # a caffemodel's are where they are
+    if weights.hdf5:  # the layers of a caffemodel have an order already
         records.sort(key=lambda record: order.get(record.name, len(order)))
     header = type(net)()
     header.CopyFrom(net)
@@ -42,7 +42,7 @@ def with_headers(weights: WeightFile, net: Message, *, forks: bool = False) -> W
 
 
 def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, BlobRecord]) -> LayerRecord:
-    """RECORD with the header of LAYER, its layer in the net if there is one, and its shared blobs."""
+    """RECORD with its shared blobs and the header of LAYER, its layer in the net, None if there is none."""
     if layer is None:
         return record
     blobs = list(record.blobs)
@@ -59,20 +59,20 @@ def _complete(record: LayerRecord, layer: Message | None, owners: dict[str, Blob
 
 
 def _check_whole(path: str, record: LayerRecord) -> None:
-    """Raise WeightsError where RECORD, a layer of the net, lacks a blob before others."""
+    """Raise WeightsError where RECORD, a layer of the net, lacks a blob but has later ones."""
     gap = next((position for position, blob in enumerate(record.blobs) if blob.absent), None)
     if gap is not None:
         raise WeightsError(
             source=path,
             layer=record.name,
             expected=f"a blob {gap}",
-            found="later ones only, and no layer with blobs that the net shares with it",
+            found="only later blobs, and no layer that shares the missing blob",
             hint="are these the weights of another net?",
         )
 
 
 def _owners(weights: WeightFile, net: Message) -> dict[str, BlobRecord]:
-    """The blobs in WEIGHTS that the net gives a name to share them by, by that name."""
+    """The blobs in WEIGHTS that layers of the net may share, by the name of the `param`."""
     held = {record.name: record.blobs for record in weights.layers}
     owners: dict[str, BlobRecord] = {}
     for layer in net.layer:
@@ -83,7 +83,7 @@ def _owners(weights: WeightFile, net: Message) -> dict[str, BlobRecord]:
 
 
 def _strip(message: Message) -> None:
-    """Take from MESSAGE, everywhere in it, what only forks know."""
+    """Remove from MESSAGE, at every level, the fields that only forks know."""
     for field, value in message.ListFields():
         repeated = schema.is_repeated(field)
         if field.number >= FORKS:

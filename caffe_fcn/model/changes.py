@@ -1,11 +1,9 @@
 """The changes that passes make, as data: one small frozen class per kind of change to one layer.
 
-A change applies itself to a typed `LayerParameter`, be it the prototxt's or the header in a caffemodel. One that
-changes parameter blobs says how, one that adds layers says which. Each describes itself, in a line and for JSON.
-Whoever tells of changes, merges those of two phases or carries them out asks for what is said here, and never for a
-class. Nothing here decides anything: a `Decision` is the list that a pass came to for one phase, with the reasons for
-what was left alone.
-"""
+A change applies itself to a `LayerParameter`, of the prototxt or of a header in a caffemodel. It also says how
+parameter blobs change, which layers are added, and how it is described in a report and in JSON. Code that reports,
+merges or carries out changes uses these methods and attributes, and never asks for a class. A `Decision` is the list of
+changes that a pass makes in one phase, with the reasons for the layers that it left alone."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ from caffe_fcn.schema import Message
 
 
 class NewLayer(NamedTuple):
-    """A layer that was not there, and its parameter blobs, none where the model has no weights."""
+    """A new layer and its parameter blobs; there are none where the model has no weights."""
 
     layer: Message
     tensors: tuple[Tensor, ...] = ()
@@ -35,7 +33,7 @@ class Change:
     the net itself, whose `input` fields can make blobs."""
 
     index: int
-    """The layer's place in the net, from 0."""
+    """The index of the layer in the net, from 0."""
     layer: str
     """The layer's name before the change."""
     drops: ClassVar[bool] = False
@@ -45,9 +43,9 @@ class Change:
     kind: ClassVar[str] = ""
     """The list of the report that has this change; "" if the change only follows from others."""
     said: ClassVar[tuple[str, ...]] = ()
-    """Fields of the layer in which the word of the prototxt goes before that of a header in weights."""
+    """The fields of the layer for which the prototxt is used, and not the header in the weights."""
     in_weights: ClassVar[bool] = True
-    """Whether the header in weights changes as well."""
+    """Whether the header in the weights changes, too."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.layer!r}: {self.describe()}>"
@@ -74,19 +72,19 @@ class Change:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The change as the cells of a table behind the layer's name; the same columns for all of a kind."""
+        """The cells of the change in a table, after the layer's name; all changes of a kind have the same columns."""
         return (self.describe(),)
 
     def apply(self, target: Message) -> None:
         """Change TARGET, a LayerParameter, or for an index of -1 a NetParameter, in place."""
 
     def tensors(self, old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """What becomes of the layer's parameter blobs, which are OLD: none where the weights have none."""
+        """The new parameter blobs of the layer. OLD are those before; both are empty if the weights have none."""
         return old
 
     def behind(self, layer: Message, tensors: tuple[Tensor, ...]) -> Sequence[NewLayer]:
-        """The new layers that stand behind the layer, which was LAYER with TENSORS before the change; for an index of
-        -1 those in front of all others."""
+        """The new layers after the layer, which was LAYER with TENSORS before the change. For the index -1: the new
+        layers before all others."""
         return ()
 
     @property
@@ -95,15 +93,15 @@ class Change:
         return ()
 
     def agrees(self, others: Sequence[Change]) -> bool:
-        """Whether a file serves both this phase and another one that comes to the changes OTHERS."""
+        """Whether one file can hold this change and those of another phase to the same layer, OTHERS."""
         return self in others
 
     def describe(self) -> str:
-        """The change in one line for people."""
+        """The change as a line of a report."""
         return self.layer
 
     def document(self) -> dict[str, Any]:
-        """The change for programs."""
+        """The change as a JSON object."""
         return {"layer": self.layer, "change": self.describe()}
 
 
@@ -166,7 +164,7 @@ class ReplaceLayer(Change):
 
 @dataclass(frozen=True, repr=False)
 class RenameLayer(Change):
-    """The layer takes another name, so that Caffe does not load weights of the old shape into it."""
+    """The layer gets another name, so that Caffe does not load weights of the old shape into it."""
 
     name: str
 
@@ -178,12 +176,12 @@ class RenameLayer(Change):
         target.name = self.name
 
     def describe(self) -> str:
-        return f"now {self.name}"
+        return f"renamed to {self.name}"
 
 
 @dataclass(frozen=True, repr=False)
 class Rewire(Change):
-    """Bottoms and tops take other names."""
+    """Bottoms and tops get other names."""
 
     bottoms: Mapping[str, str] = field(default_factory=dict)
     tops: Mapping[str, str] = field(default_factory=dict)
@@ -207,7 +205,7 @@ class Rewire(Change):
 
 @dataclass(frozen=True, repr=False)
 class SetParameter(Change):
-    """One field of the layer's parameters, e.g. ("argmax_param", "axis", 1)."""
+    """A field of the layer's parameters gets a value, e.g. ("argmax_param", "axis", 1)."""
 
     message: str
     name: str
@@ -223,7 +221,7 @@ class SetParameter(Change):
 
 @dataclass(frozen=True, repr=False)
 class AddLayers(Change):
-    """New layers, ADDED behind the layer."""
+    """New layers after the layer."""
 
     added: tuple[NewLayer, ...]
     kind: ClassVar[str] = "added"
@@ -269,26 +267,26 @@ class Applied(NamedTuple):
 
 @dataclass(frozen=True)
 class Decision:
-    """What a pass comes to: an ordered list of changes, and the reasons for what was left alone."""
+    """What a pass decides: a list of changes in the order of the net, and the layers left alone with the reasons."""
 
     changes: tuple[Change, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
     promised: Mapping[Blob, Shape] = field(default_factory=dict)
-    """The nominal shapes of blobs, where these may be others than before; known for one phase."""
+    """The nominal shapes of blobs whose shapes may change; known for one phase only."""
 
     def of_kind(self, *kinds: str) -> list[Change]:
-        """The changes of these KINDS, in the order of the net."""
+        """The changes of KINDS, in the order of the net."""
         return [change for change in self.changes if change.kind in kinds]
 
     @property
     def new_names(self) -> dict[str, str]:
-        """Old to new names of layers."""
+        """The new names of layers by their old ones."""
         return {each.layer: each.new_name for each in self.changes if each.new_name != each.layer}
 
     @property
     def new_tops(self) -> dict[str, str]:
-        """Old to new names of blobs, as their makers call them."""
+        """The new names of blobs by their old ones."""
         return {old: new for each in self.changes for old, new in each.new_tops.items()}
 
     def apply(self, net: Message) -> Applied:

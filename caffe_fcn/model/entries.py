@@ -1,4 +1,4 @@
-"""The layers of a file of weights as a model has them: headers, and tensors that can be read and changed."""
+"""The layers of the weights of a model: headers, and tensors that can be read and changed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from caffe_fcn.schema import Message
 
 @dataclass(frozen=True, repr=False)
 class Held(Entry):
-    """A layer of the weights of a model, as a writer takes it."""
+    """A layer of the weights of a model, as it will be written."""
 
     tensors: tuple[Tensor, ...]
 
 
 def held_in(weights: WeightFile) -> tuple[Held, ...]:
-    """The layers of WEIGHTS as they are."""
+    """The layers of WEIGHTS, unchanged."""
     return tuple(
         Held(None, tuple(stored(weights.source, blob) for blob in record.blobs), record) for record in weights.layers
     )
 
 
 def held_shapes(layers: Iterable[Entry]) -> dict[str, list[Shape]]:
-    """The shapes of the parameter blobs of LAYERS, by layer name, where all of a layer's are there."""
+    """The shapes of the parameter blobs of LAYERS by layer name; without layers that lack a blob."""
     return {
         entry.name: [tensor.shape for tensor in entry.tensors]
         for entry in layers
@@ -40,8 +40,8 @@ def held_shapes(layers: Iterable[Entry]) -> dict[str, list[Shape]]:
 
 
 def current_header(entry: Entry, types: Mapping[str, str]) -> Message:
-    """The header of ENTRY as a LayerParameter, whatever its format. TYPES are those of the net's layers by name: its
-    word for a type goes before a legacy number."""
+    """The header of ENTRY as a LayerParameter, whatever its format. TYPES: the types of the net's layers by name; they
+    take precedence over a legacy number."""
     if entry.header is not None or entry.record is None:
         return entry.header
     header = entry.record.header
@@ -56,7 +56,7 @@ def current_header(entry: Entry, types: Mapping[str, str]) -> Message:
 
 
 def with_current_headers(layers: Iterable[Held], types: Mapping[str, str]) -> tuple[Held, ...]:
-    """LAYERS, with a header in the current format for each that has none and is in a legacy one."""
+    """LAYERS, with a header in the current format for each layer of a legacy format."""
     return tuple(
         replace(entry, header=current_header(entry, types))
         if entry.header is None and entry.record is not None and entry.record.format in ("V1", "V0")
@@ -68,10 +68,10 @@ def with_current_headers(layers: Iterable[Held], types: Mapping[str, str]) -> tu
 def with_current_shapes(
     layers: Iterable[Held], types: Mapping[str, str], params: Mapping[str, Sequence[Shape]]
 ) -> tuple[Held, ...]:
-    """LAYERS, with a shape for every blob whose shape is given in the old way or whose values are not packed.
+    """LAYERS, with a shape for every blob that has a legacy shape or unpacked values.
 
-    TYPES holds the types of the net's layers by name; that of others is taken from the file. PARAMS are the shapes that
-    the net gives the blobs; where it gives none, the type tells.
+    TYPES: the types of the net's layers by name; the file has the types of other layers. PARAMS: the shapes that the
+    net gives the blobs; for other blobs the shape follows from the type.
     """
     return tuple(_with_current_shapes(entry, types, params) for entry in layers)
 
@@ -93,13 +93,13 @@ def _with_current_shapes(entry: Held, types: Mapping[str, str], params: Mapping[
 
 
 def _is_old(tensor: Tensor) -> bool:
-    """Whether TENSOR is a blob as it stands in its file, and the file has it in a way that is no longer written."""
+    """Whether TENSOR is an unchanged blob of a file in an encoding that is no longer written."""
     return isinstance(tensor, Stored) and tensor.given is None and (tensor.blob.legacy_shape or not tensor.blob.packed)
 
 
 def fitted(entry: Held, params: Sequence[Shape]) -> Held:
-    """ENTRY, with the shapes PARAMS for those blobs of a file that Caffe would not load as these, although only axes of
-    one differ."""
+    """ENTRY, with the shapes PARAMS for those blobs of a file that Caffe would refuse although only axes of length 1
+    differ."""
     pairs = zip(entry.tensors, params, strict=False)
     shaped = [tensor.reshaped(shape) if _misses(tensor, shape) else tensor for tensor, shape in pairs]
     tensors = (*shaped, *entry.tensors[len(shaped) :])

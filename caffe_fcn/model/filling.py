@@ -1,7 +1,7 @@
-"""Determines the values of layers without weights in the file: shared blobs, and blobs that a filler makes.
+"""Determines the values of layers for which the file has no weights: shared blobs, and blobs that a filler makes.
 
-Caffe gives such a layer the blobs that it shares with another layer, and fills the others when it builds the net. A
-filler with the same values each time (constant, bilinear) is as good as stored weights, if the net states it.
+Caffe gives such a layer the blobs that it shares with another layer, and fills the others when it builds the net. If
+the net names a filler that gives the same values each time (constant, bilinear), these are used like stored weights.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ _SHOWN = 4
 
 
 class Lack(Enum):
-    """Why a blob that is not in the weights has no values either."""
+    """Why a blob that is not in the weights has no known values."""
 
     RANDOM = "random"
-    """Its filler draws them at random."""
+    """Its filler gives random values."""
     UNWRITTEN = "unwritten"
-    """The net writes no filler for it."""
+    """The net names no filler for it."""
     UNKNOWN = "unknown"
-    """Its filler is not one of BVLC Caffe."""
+    """BVLC Caffe does not have its filler."""
     UNSUITABLE = "unsuitable"
-    """Its filler is not made for a blob of this shape, and Caffe refuses the net."""
+    """Its filler does not support a blob of this shape, and Caffe refuses the net."""
 
 
 class Filling(NamedTuple):
-    """What a net fills a blob with: the type of the FILLER, and the values, or why there are none."""
+    """How a net fills a blob: the type of the filler, and the values, or why they are unknown."""
 
     filler: str
     values: BlobRecord | Lack
 
 
 class Supply(NamedTuple):
-    """What a layer that the weights hold no blobs for has in them: the BLOBS that it shares and those that are filled.
-    FILLERS are the types of the fillers; LACK says why there are no blobs."""
+    """The blobs of a layer for which the file has no weights: those that it shares and those that are filled. FILLERS:
+    the types of the fillers. LACK: why there are no blobs."""
 
     node: Node
     blobs: tuple[BlobRecord, ...]
@@ -71,7 +71,7 @@ class Supply(NamedTuple):
 
 
 def supplies(weights: WeightFile, graphs: Iterable[tuple[Graph, Shapes]]) -> tuple[Supply, ...]:
-    """What the layers of the net have that have parameters and none in WEIGHTS, in each of its phases."""
+    """The supplies of the layers that have parameters but no blobs in WEIGHTS, in all phases of the net."""
     held = weights.held
     both = list(graphs)
     shared: dict[str, BlobRecord] = {}
@@ -89,7 +89,7 @@ def supplies(weights: WeightFile, graphs: Iterable[tuple[Graph, Shapes]]) -> tup
 
 
 def _supply(node: Node, params: Sequence[Shape], shared: dict[str, BlobRecord]) -> Supply:
-    """What NODE has; SHARED are the blobs by the name of their `param`, to which those that are filled are added."""
+    """The supply of NODE. SHARED: blobs by the name of their `param`; filled blobs are added to it."""
     blobs: list[BlobRecord] = []
     fillers: dict[str, None] = {}
     for position, shape in enumerate(params):
@@ -108,7 +108,7 @@ def _supply(node: Node, params: Sequence[Shape], shared: dict[str, BlobRecord]) 
 
 
 def fill(layer: Message, params: Sequence[Shape], position: int) -> Filling:
-    """What Caffe fills blob POSITION of LAYER with, whose blobs have the shapes PARAMS (filler.hpp)."""
+    """How Caffe fills blob POSITION of LAYER (filler.hpp). PARAMS: the shapes of the blobs of LAYER."""
     filler = _filler(layer, params, position)
     if filler is None:
         return Filling("", Lack.UNWRITTEN)
@@ -122,7 +122,8 @@ def fill(layer: Message, params: Sequence[Shape], position: int) -> Filling:
 
 
 def _filler(layer: Message, params: Sequence[Shape], position: int) -> Message | None:
-    """The filler of blob POSITION that the net writes; where it writes none for a bias beside other blobs, Caffe's."""
+    """The filler that the net names for blob POSITION; for a bias without one, Caffe's default. None if there is
+    none."""
     paths = row_of(layer.type).fillers(layer, params)
     if position >= len(paths):
         return None
@@ -134,7 +135,7 @@ def _filler(layer: Message, params: Sequence[Shape], position: int) -> Message |
 
 
 def _bilinear(size: int) -> tuple[float, ...]:
-    """The kernel of SIZE×SIZE of BilinearFiller, row by row; it is the same for all channels."""
+    """The SIZE×SIZE kernel of BilinearFiller, row by row; all channels have the same."""
     factor = ceil(size / 2)
     centre = (size - 1) / (2 * factor)
     line = [1 - abs(place / factor - centre) for place in range(size)]
@@ -142,20 +143,20 @@ def _bilinear(size: int) -> tuple[float, ...]:
 
 
 def _differs_by_version(supply: Supply) -> bool:
-    """Whether Caffe of before October 2017 fills a bilinear kernel otherwise."""
+    """Whether Caffe before October 2017 fills the bilinear kernel differently."""
     sizes = [blob.shape[3] for blob in supply.blobs if len(blob.shape) == _BILINEAR_AXES]
     return _BILINEAR in supply.fillers and any(size - 1 != 2 * (f := ceil(size / 2)) - 1 - f % 2 for size in sizes)
 
 
 def notes(weights: WeightFile, found: Sequence[Supply]) -> Iterator[str]:
-    """What the user has to know of those layers that are filled."""
+    """The notes on layers that are filled."""
     filled = [each for each in found if each.fillers and each.lack is None]
     if filled:
         told = _some([f"{each.node.name} ({', '.join(each.fillers)})" for each in filled])
-        yield f"{weights.path} holds no weights for {told}: the values are those of the fillers in the net"
+        yield f"{weights.path} holds no weights for {told}; the values are those of the fillers in the net"
     old = [each.node.name for each in filled if _differs_by_version(each)]
     if old:
-        yield f"bilinear fillers: the kernels of {_some(old)} are other ones in BVLC Caffe of before October 2017"
+        yield f"BVLC Caffe before October 2017 fills the bilinear kernels of {_some(old)} with other values"
 
 
 def words_of(found: Iterable[Supply]) -> str:
@@ -168,17 +169,17 @@ def words_of(found: Iterable[Supply]) -> str:
 
 
 def refuse_lacking(weights: WeightFile, nodes: Iterable[tuple[Node, Sequence[Shape]]]) -> None:
-    """Raise WeightsError where WEIGHTS, completed, hold nothing for some of NODES, each with its parameter shapes."""
+    """Raise WeightsError where WEIGHTS, completed, lack values for one of NODES, each with its parameter shapes."""
     held = {record.name for record in weights.layers if record.blobs}
     found = [_supply(node, params, {}) for node, params in nodes if params and node.name not in held]
     if found:
         raise WeightsError(
-            f"holds no weights for {words_of(found)}", source=weights.path, hint="give weights that hold them"
+            f"holds no weights for {words_of(found)}", source=weights.path, hint="give weights that have these layers"
         )
 
 
 def completed(weights: WeightFile, found: Iterable[Supply]) -> WeightFile:
-    """WEIGHTS with a record more for each layer that shares all its blobs, or whose fillers give values."""
+    """WEIGHTS, with a record for each layer whose blobs are all shared, or filled with known values."""
     end = Span(weights.size, weights.size)
     more = []
     for supply in found:

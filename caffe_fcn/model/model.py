@@ -1,9 +1,8 @@
-"""A net and its weights as one value.
+"""A net and its weights as one immutable value.
 
-A `Model` is what a file of either kind, or a pair, says: the net in the current format, for each of its layers where it
-came from, and for each layer of the weights its tensors. No value of a weight is in memory. Passes make new models of
-models (`passing`); nothing changes one.
-"""
+A `Model` holds what was read from a prototxt, weights, or both: the net in the current format, the origin of each of
+its layers, and the tensors of each layer of the weights. No value of a weight is in memory. Passes make new models from
+old ones (`passing`)."""
 
 from __future__ import annotations
 
@@ -28,34 +27,34 @@ from caffe_fcn.schema import Message
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Model:
-    """A net in each of its phases, TEST first, with the shapes of all blobs, and the weights that belong to it."""
+    """A net in each of its phases, TEST first, with the shapes of all blobs, and its weights."""
 
     source: SourceNet
-    """The net, and the text that it was read from, if only from the weights."""
+    """The net and its text; the text is made from the weights if there is no prototxt."""
     weights: WeightFile | None
-    """The file of the weights, open."""
+    """The open file of the weights; None if there is none."""
     held: tuple[Held, ...]
-    """The layers of the weights, as they would be written; of layers that the net lacks, too."""
+    """The layers of the weights as they would be written, also those that the net does not have."""
     selection: Selection
-    """Which net is meant."""
+    """The selection of the net: phase, stages, level, given shapes."""
     graphs: Mapping[str, Graph]
-    """By phase."""
+    """The graphs by phase."""
     shapes: Mapping[str, Shapes]
     """By phase."""
     fit: Fit = field(default_factory=Fit)
-    """What BVLC Caffe would refuse of the weights as they were read."""
+    """What BVLC Caffe would refuse in the weights as they were read."""
     supplies: tuple[Supply, ...] = ()
-    """What the layers have that the weights, as they were read, hold nothing for."""
+    """The values of layers for which the file, as it was read, has no weights."""
     misfit: WeightsError | None = None
-    """Why the weights do not fit the net, None if they do, which is raised unless who asks is lenient."""
+    """Why the weights do not fit the net; None if they fit. Only lenient callers get a model with this error."""
     notes: tuple[str, ...] = ()
-    """What the user has to know, in sentences, none twice. Every command tells them."""
+    """The notes for the user, without repetition. Every command shows them."""
     objected: tuple[str, ...] = ()
-    """Those of the notes that tell what Caffe has against the net, which may be other things at another input size."""
+    """The notes with Caffe's objections to the net; these may differ at another input size."""
     moved: Mapping[str, str] = field(default_factory=dict)
-    """The fields, old to new, whose contents passes have moved to another field."""
+    """The fields whose contents passes have moved, and where to."""
     gone: tuple[ForeignField, ...] = ()
-    """The fields of forks that passes have taken from layers that stay."""
+    """The fields of forks that passes have removed from layers that stay."""
 
     def __repr__(self) -> str:
         count = len(self.net.layer)
@@ -69,12 +68,12 @@ class Model:
 
     @property
     def origins(self) -> tuple[int | None, ...]:
-        """For each layer of the net its place in the text, None where it is new."""
+        """The place of each layer of the net in the text; None for a new layer."""
         return self.source.origins
 
     @property
     def phase(self) -> str:
-        """The phase that is meant where only one can be."""
+        """The phase to use where only one is possible."""
         return next(iter(self.graphs))
 
     @property
@@ -84,8 +83,8 @@ class Model:
 
     @cached_property
     def tensors(self) -> dict[str, tuple[Tensor, ...]]:
-        """The parameter blobs by layer name, of those that have any. As in Caffe, of layers of one name in the weights
-        the last counts."""
+        """The parameter blobs by layer name, of layers that have any. If the weights have several layers of one name,
+        the last one is used, as in Caffe."""
         return {entry.name: entry.tensors for entry in self.held if entry.tensors}
 
     @cached_property
@@ -95,29 +94,29 @@ class Model:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The layers that have parameters, and none in the weights."""
+        """The layers that have parameters but no blobs in the weights."""
         return tuple(supply.node.name for supply in self.supplies if supply.fillers or supply.lack)
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """The layers with blobs in the weights that the net lacks."""
+        """The layers with blobs in the weights that the net does not have."""
         return tuple(entry.name for entry in self.held if entry.tensors and entry.name not in self.types)
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """The note on layers that have no values, for who does not need them."""
+        """A note on layers without values, for callers that do not need the values."""
         words = words_of(supply for supply in self.supplies if supply.lack)
         return (f"{self.weights.path} holds no weights for {words}",) if self.weights is not None and words else ()
 
     @property
     def completed(self) -> WeightFile | None:
-        """The weights as they were read, with those that layers share or that the net fills, to be run and not to be
-        written."""
+        """The weights as they were read, plus the blobs that layers share or that the net fills. They are for running
+        the net, not for writing."""
         return None if self.weights is None else completed(self.weights, self.supplies)
 
     @property
     def params(self) -> dict[str, tuple[Shape, ...]]:
-        """The shapes that the net gives the parameter blobs, by layer name, where they are known."""
+        """The shapes of the parameter blobs by layer name, as the net defines them; without unknown ones."""
         return {
             node.name: self.shapes[phase].params[node.index]
             for phase, graph in self.graphs.items()
@@ -127,25 +126,25 @@ class Model:
 
     @cached_property
     def text_edits(self) -> Sequence[TextEdit]:
-        """The edits after which the text reads as the net."""
+        """The edits that turn the text that was read into the text of the net."""
         return self.source.edits_for(self.net, range(len(self.net.layer)), self.moved, self.gone)
 
     @cached_property
     def document(self) -> Document:
-        """The text of the net. Bytes that no edit touched are those that were read. Raises SurgeryError where it would
-        be read as another net."""
+        """The text of the net. Bytes without an edit are those that were read. Raises SurgeryError if the text would be
+        parsed as another net."""
         made = self.source.document.with_edits(self.text_edits)
         check_text(made, self.net)
         return made
 
 
 def check_text(document: Document, planned: Message) -> None:
-    """Raise SurgeryError unless DOCUMENT reads as the net that was PLANNED."""
-    # By their bytes: as messages, two nets with a NaN in them are never equal to protobuf 5.
+    """Raise SurgeryError unless DOCUMENT parses as the net that was PLANNED."""
+    # Compares bytes, because protobuf 5 never finds two messages with a NaN equal.
     read = interpret(document).net.SerializePartialToString(deterministic=True)
     if read != planned.SerializePartialToString(deterministic=True):
         raise SurgeryError(
-            "the rewritten text does not read as the net it should; nothing was written",
+            "the new text does not parse as the planned net; nothing was written",
             source=document.name,
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )

@@ -1,7 +1,7 @@
-"""A model is opened here, whatever it is in: the one place where a net and its weights meet.
+"""Opens models: a prototxt, weights, or both.
 
-Whatever has to be known, checked or told of a net with its weights is done here once, for every command and
-the library, so that none can read the bytes of another net as if they were its own.
+Every command and the library open a net and its weights here, so all of them make the same checks and give the same
+notes, and none uses weights that do not belong to the net.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def open_model(
     names: tuple[str | None, str | None] = (None, None),
     fork: str | None = None,
 ) -> Model:
-    """The model in the files NET and WEIGHTS: a prototxt alone or with weights, or a caffemodel that brings its net.
+    """The model in the files NET and WEIGHTS: a prototxt with or without weights, or a caffemodel that contains its
+    net.
 
-    NAMES and FORK are as in `open_inputs`, SELECTION says which net is meant. Its weights stay open. Raises
+    NAMES and FORK are as in `open_inputs`; SELECTION says which net of the file is used. The weights stay open. Raises
     CaffeFcnError as `open_inputs` and `meet` do; OSError where a file cannot be read.
     """
     source, opened = open_inputs(net, weights, names, fork)
@@ -56,9 +57,9 @@ def open_model(
 def open_inputs(
     net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None), fork: str | None = None
 ) -> tuple[SourceNet, WeightFile | None]:
-    """The prototxt NET and the weights WEIGHTS, told apart by their contents. A caffemodel alone brings its own net,
-    which FORK has written where that is known; HDF5 has none. NAMES is what messages call the two. Raises
-    CaffeFcnError; OSError where a file cannot be read."""
+    """The prototxt NET and the weights WEIGHTS; their contents show which is which. A single caffemodel contains its
+    net; HDF5 does not. FORK: the fork that wrote the caffemodel, if known. NAMES: the names of the files in messages.
+    Raises CaffeFcnError; OSError where a file cannot be read."""
     opened = open_either(net, names[0])
     if isinstance(opened, SourceNet):
         return unforked(opened, fork), open_weights(weights, names[1]) if weights is not None else None
@@ -66,7 +67,7 @@ def open_inputs(
         stack.enter_context(opened)
         if weights is not None:
             swapped = prototxt.is_text_file(weights)
-            hint = "the arguments are swapped: the prototxt comes first" if swapped else "give the prototxt first"
+            hint = "the arguments are swapped: give the prototxt first" if swapped else "give the prototxt first"
             raise PrototxtError(source=opened.path, expected="a prototxt (text)", found="a binary file", hint=hint)
         source = net_of_weights(opened, fork)
         stack.pop_all()
@@ -83,14 +84,13 @@ def meet(
     every: bool = True,
     unsettled: bool = False,
 ) -> Model:
-    """SOURCE, as SELECTION wants it, with its WEIGHTS, which get headers if they have none, and with the offsets of its
-    Crop layers where the geometry of the net decides on them; if UNSETTLED, those whose geometry gives none stay as
-    they are. EVERY: in all phases that SELECTION leaves open, and not only in the first that can be built.
+    """The model of SOURCE and its WEIGHTS, for SELECTION. Weights without headers get those of the net; Crop layers get
+    offsets where the geometry of the net decides on them. UNSETTLED: a Crop for which it gives none keeps its offset.
+    EVERY: use all phases that SELECTION allows, and not only the first that can be built.
 
-    FED overrides, by phase, the shapes of the net's inputs by name; names that the net does not have are ignored.
-    Raises NetError for a net that Caffe could not build, ShapeError for impossible shapes, WeightsError where the
-    weights do not fit the net, unless LENIENT.
-    """
+    FED overrides the shapes of the net's inputs, by phase and name; unknown names are ignored. Raises NetError for a
+    net that Caffe could not build, ShapeError for impossible shapes, and WeightsError where the weights do not fit the
+    net, unless LENIENT."""
     source, told = crops.settled(source, selection, strict=not unsettled)
     if weights is not None and weights.bare:
         weights = with_headers(weights, source.net, forks=bool(source.foreign))
@@ -107,7 +107,7 @@ def meet(
     notes += [note for found in shapes.values() for note in found.notes]
     notes += crops.notes({phase: (graph, shapes[phase]) for phase, graph in phases.items()})
     objected: list[str] = []
-    if fed is None:  # labels are not as many as the larger map's cells
+    if fed is None:  # FED may enlarge the map, and the labels then do not fit
         objected = [note for phase, graph in phases.items() for note in objection_notes(graph, shapes[phase])]
     notes += objected
     both = [(graph, shapes[phase]) for phase, graph in phases.items()]
@@ -136,17 +136,16 @@ def meet(
 
 
 def unbuilt(source: SourceNet, selection: Selection = ANY_NET) -> Model:
-    """The model of SOURCE without weights and without graphs, for passes that look at neither: nothing is asked of the
-    net but that it can be read."""
+    """The model of SOURCE without weights and graphs, for passes that use neither. The net need only be readable."""
     return Model(source=source, weights=None, held=(), selection=selection, graphs={}, shapes={}, notes=source.notes)
 
 
 def objection_notes(graph: Graph, shapes: Shapes) -> list[str]:
-    """What Caffe has against GRAPH, of these SHAPES, in sentences."""
+    """Caffe's objections to GRAPH with SHAPES, as notes."""
     return [f"{_TOLD[each.severity]}{each.message}" for each in objections(graph, shapes)]
 
 
 def _inputs(graph: Graph, fed: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Those of the shapes in FED that are of inputs of GRAPH."""
+    """The shapes in FED of inputs that GRAPH has."""
     names = {blob.name for node in graph.nodes if not node.bottoms for blob in node.tops}
     return {name: shape for name, shape in fed.items() if name in names}

@@ -1,11 +1,9 @@
-"""How a pass makes a model of a model: its decisions for each phase, made into one, and carried out.
+"""Carries out passes: merges the decisions for each phase, and applies the changes to the net and the weights.
 
-A pass is a function from a `Model` to a `Result`. Most decide on each phase of the net by itself, on a graph with all
-its shapes: such a pass is a call of `in_every_phase` with the function that decides. What it comes to is a list of
-changes; here these are agreed on by the phases, and carried out on the net and on the weights. The new model
-has its own graphs and shapes, so that a pass can follow another, and so that a pass can hold them against what it meant
-to do.
-"""
+A pass is a function from a `Model` to a `Result`. Most passes decide on each phase of the net separately, given a graph
+with all shapes: such a pass calls `in_every_phase` with its deciding function. The changes of all phases are merged and
+applied here. The new model has its own graphs and shapes, so another pass can follow, and the pass can check its
+result."""
 
 from __future__ import annotations
 
@@ -29,14 +27,14 @@ from caffe_fcn.schema import Message
 
 
 class Claim(Enum):
-    """What a pass says of the new model, beside the old one."""
+    """How the new model relates to the old one, as the pass claims and `verify` proves."""
 
     SAME_BITS = "same bits"
-    """Every weight is an old one, and every answer is computed from the same numbers in the same way."""
+    """Every weight is an old one, and every answer is computed in the same way from the same numbers."""
     SAME_FUNCTION = "same function within rounding"
-    """Weights are computed; every answer is the same but for rounding."""
+    """Weights are computed; every answer is equal within rounding."""
     NEW_FUNCTION = "new function"
-    """The answers are others, as they should be."""
+    """The answers differ on purpose."""
 
 
 def weakest(claims: Iterable[Claim]) -> Claim:
@@ -45,46 +43,46 @@ def weakest(claims: Iterable[Claim]) -> Claim:
 
 
 class Phase(NamedTuple):
-    """A net in one phase, as a pass sees it."""
+    """A net in one phase, as a deciding function gets it."""
 
     name: str
     """"TEST" or "TRAIN"."""
     graph: Graph
     shapes: Shapes
     tensors: Mapping[str, tuple[Tensor, ...]]
-    """The parameter blobs by layer name, in the shapes that the net gives them; none where the model has no weights."""
+    """The parameter blobs by layer name, in the shapes that the net defines; empty if the model has no weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a pass made of the model BEFORE."""
+    """The result of a pass: the models before and after, and what changed."""
 
     before: Model
     model: Model
     decision: Decision
-    """What was changed, what was left alone and why, and what the user should know, in all phases."""
+    """The changes, the layers left alone, and the notes, for all phases."""
     claim: Claim
     origins: tuple[int | None, ...]
-    """For each layer of the new net its index in the old one, None where it is new."""
+    """The index of each new layer in the old net; None for a layer that the pass added."""
     phases: Mapping[str, Decision] = field(default_factory=dict)
-    """What the pass decided on each phase, where it looks at them one by one."""
+    """The decision for each phase, if the pass decides on each separately."""
 
     def __repr__(self) -> str:
         return f"<Result {self.model.source.name}: {len(self.changes)} changes, {self.claim.value}>"
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What was changed, in the order of the old net."""
+        """The changes, in the order of the old net."""
         return self.decision.changes
 
     @property
     def left_alone(self) -> tuple[LeftAlone, ...]:
-        """What was left alone, and why."""
+        """The layers that were left alone, and why."""
         return self.decision.left_alone
 
 
 def in_every_phase(model: Model, decide: Callable[[Phase], Decision], *, claim: Claim, verb: str) -> Result:
-    """MODEL with the changes that DECIDE comes to in each of its phases. VERB is what messages call that.
+    """Apply to MODEL the changes that DECIDE returns for each of its phases. VERB names the operation in messages.
 
     Raises SurgeryError where the phases disagree, ShapeError where the new net is impossible, and what DECIDE raises.
     """
@@ -93,7 +91,7 @@ def in_every_phase(model: Model, decide: Callable[[Phase], Decision], *, claim: 
 
 
 def agreed(model: Model, decide: Callable[[Phase], Decision], verb: str) -> tuple[Decision, dict[str, Decision]]:
-    """What DECIDE comes to for all phases of MODEL, and for each of them. Raises SurgeryError where they disagree."""
+    """The decisions of DECIDE for all phases of MODEL together and for each. Raises SurgeryError if they disagree."""
     params = model.params
     tensors = {name: _shaped(held, params.get(name, ())) for name, held in model.tensors.items()}
     phases = {name: decide(Phase(name, graph, model.shapes[name], tensors)) for name, graph in model.graphs.items()}
@@ -102,7 +100,7 @@ def agreed(model: Model, decide: Callable[[Phase], Decision], verb: str) -> tupl
 
 
 def _shaped(tensors: Sequence[Tensor], params: Sequence[Shape]) -> tuple[Tensor, ...]:
-    """TENSORS in the shapes PARAMS: files of 2014 give every blob four axes."""
+    """TENSORS in the shapes PARAMS. In V1 files every blob has four axes."""
     shapes = [*params, *[None] * (len(tensors) - len(params))][: len(tensors)]
     pairs = zip(tensors, shapes, strict=True)
     return tuple(each if shape is None or each.shape == shape else each.reshaped(shape) for each, shape in pairs)
@@ -118,9 +116,9 @@ def carried_out(
     resized: Mapping[str, Mapping[str, int]] | None = None,
     fit: bool = True,
 ) -> Result:
-    """MODEL with the changes of DECISION, which for each of the PHASES follows from the one there. RESIZED are the
-    inputs, by phase and name, that get another shape, with their channels. FIT: blobs of layers that do not change get
-    the shapes that Caffe wants, too, where only axes of one differ."""
+    """Apply the changes of DECISION to MODEL. PHASES: the decision for each phase. RESIZED: the inputs whose shape
+    changes, by phase and name, with their channels. FIT: unchanged layers also get the blob shapes that Caffe wants,
+    where only axes of length 1 differ."""
     origins: tuple[int | None, ...] = tuple(range(len(model.net.layer)))
     new = replace(model, held=_changed_weights(model, decision, fit), moved={**model.moved, **(moved or {})})
     if decision.changes:
@@ -134,14 +132,14 @@ def carried_out(
 
 
 def with_net(model: Model, net: Message, origins: Sequence[int | None]) -> Model:
-    """MODEL with another NET, whose layers come from ORIGINS in the old one, and which has the same blobs."""
+    """MODEL with another NET that has the same blobs. ORIGINS: the index of each of its layers in the old net."""
     new = replace(model, source=_followed(model.source, net, origins))
     same = list(origins) == list(range(len(model.net.layer)))
     return new if same else _inferred(new, model, {})  # the graph counts layers
 
 
 def _inferred(new: Model, old: Model, resized: Mapping[str, Mapping[str, int]]) -> Model:
-    """NEW, which comes of OLD, with graphs and shapes of its own, fed as OLD was but for inputs that are RESIZED."""
+    """NEW with inferred graphs and shapes. Inputs have the shapes that they have in OLD, except those RESIZED."""
     graphs: dict[str, Graph] = {}
     shapes: dict[str, Shapes] = {}
     blobs = held_shapes(new.held)
@@ -154,7 +152,7 @@ def _inferred(new: Model, old: Model, resized: Mapping[str, Mapping[str, int]]) 
 
 
 def given_to(model: Model, phase: str, free: Iterable[str] = ()) -> dict[str, Shape]:
-    """The shapes of what comes into the net of MODEL in PHASE, but for what is FREE, and those that the user gave."""
+    """The shapes of the inputs of MODEL in PHASE, without those that are FREE, and the shapes that the user gave."""
     known = model.shapes[phase].blobs
     inputs = [blob for node in model.graphs[phase].nodes if not node.bottoms for blob in node.tops]
     told = {blob.name: shape for blob in inputs if isinstance(shape := known[blob], tuple)}
@@ -182,8 +180,8 @@ def _followed(
 
 
 def _changed_weights(model: Model, decision: Decision, fit: bool) -> tuple[Held, ...]:
-    """The weights of MODEL after DECISION: matched by name, because a caffemodel is usually the training net's, and
-    holds layers that the net lacks. Those are rewired, so that the net inside still holds together."""
+    """The weights of MODEL after DECISION. Layers are matched by name, because a caffemodel usually comes from the
+    training net and has further layers. These are rewired, so the net inside stays consistent."""
     by_name: dict[str, list[Change]] = {}
     dropped = {change.index for change in decision.changes if change.drops}
     stay = {layer.name for index, layer in enumerate(model.net.layer) if index not in dropped}
@@ -207,7 +205,7 @@ def _changed_weights(model: Model, decision: Decision, fit: bool) -> tuple[Held,
 
 
 def _changed(model: Model, entry: Held, changes: Sequence[Change], params: Sequence[Shape]) -> Iterator[Held]:
-    """ENTRY, whose blobs have the shapes PARAMS in the net, with CHANGES, and the new layers behind it."""
+    """ENTRY after CHANGES, and the new layers after it. PARAMS: the shapes of its blobs in the net."""
     old = current_header(entry, model.types)
     header = schema.LayerParameter()
     header.CopyFrom(old)
@@ -215,7 +213,7 @@ def _changed(model: Model, entry: Held, changes: Sequence[Change], params: Seque
     new: list[NewLayer] = []
     told = _one_layers(changes, tensors)
     for change in changes:
-        for name in change.said:  # forks number these fields differently, so the prototxt's word counts
+        for name in change.said:  # forks number these fields differently, so the prototxt is used
             getattr(header, name).CopyFrom(getattr(model.net.layer[change.index], name))
         if change.index == told:
             new += change.behind(header, tensors)
@@ -227,8 +225,8 @@ def _changed(model: Model, entry: Held, changes: Sequence[Change], params: Seque
 
 
 def _one_layers(changes: Sequence[Change], tensors: tuple[Tensor, ...]) -> int:
-    """The index of that one of the layers of one name, as they are in different phases, whose CHANGES say what becomes
-    of their TENSORS."""
+    """The index of the layer whose CHANGES change the TENSORS. Several layers may have one name, in different
+    phases."""
     for change in changes:
         if change.tensors(tensors) is not tensors or change.behind(schema.LayerParameter(), tensors):
             return change.index
@@ -236,8 +234,7 @@ def _one_layers(changes: Sequence[Change], tensors: tuple[Tensor, ...]) -> int:
 
 
 def _without_place(changes: Iterable[Change], layers: Sequence[Held]) -> Iterator[Held]:
-    """The new layers with blobs behind layers, or in place of layers, that the weights do not have, or in front of
-    all."""
+    """The new layers with blobs before all layers, or after or in place of layers that the weights do not have."""
     there = {entry.name for entry in layers}
     for change in changes:
         new = list(change.behind(schema.LayerParameter(), ()))
@@ -251,8 +248,8 @@ def _without_place(changes: Iterable[Change], layers: Sequence[Held]) -> Iterato
 
 
 def _moved_blobs(net: Message, decision: Decision) -> dict[str, str]:
-    """Where the blobs of NET are found after DECISION, by their old names: under another name, or before a layer that
-    is gone."""
+    """The new names of the blobs of NET after DECISION, by their old names: the name is another one, or that of the
+    bottom of a dropped layer."""
     moved = dict(decision.new_tops)
     for change in decision.changes:
         layer = net.layer[change.index]
@@ -263,7 +260,7 @@ def _moved_blobs(net: Message, decision: Decision) -> dict[str, str]:
 
 
 def _rewired(entry: Held, header: Message, moved: Mapping[str, str]) -> Held:
-    """ENTRY, whose HEADER this is, with the names that blobs have after they MOVED."""
+    """ENTRY with HEADER, in which blobs have the names that MOVED gives them."""
     if moved.keys().isdisjoint(header.bottom):
         return entry
     changed = type(header)()

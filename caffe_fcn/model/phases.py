@@ -1,7 +1,7 @@
-"""One file serves all phases of a net: what a pass decides on each of them, made into one.
+"""Merges the decisions of a pass on the phases of a net into one, because one file holds all phases.
 
-A layer that is part of several phases must be changed alike in all of them; where the phases disagree
-there is no file that would serve them, and the net is refused.
+A layer that belongs to several phases must change in the same way in all of them. If the phases disagree, no file can
+hold both, and the net is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from caffe_fcn.wording import Option, advise
 
 
 def merge(decisions: Mapping[str, tuple[Graph, Decision]], verb: str) -> Decision:
-    """The decision for the file, from those of its phases by name. VERB is what messages call the pass. Raises
+    """The decision for the file, merged from DECISIONS by phase. VERB names the operation in messages. Raises
     SurgeryError where the phases disagree."""
     merged: dict[tuple[int, type[Change], str], Change] = {}
     for phase, (_, decision) in decisions.items():
@@ -29,7 +29,7 @@ def merge(decisions: Mapping[str, tuple[Graph, Decision]], verb: str) -> Decisio
                 if other != phase and any(node.index == change.index for node in graph.nodes)
             ]
             if change.drops and not all(change in theirs.changes for _, theirs in sharing):
-                continue  # still read in another phase, where it does no harm
+                continue  # another phase still needs the layer, and here it does no harm
             for other, theirs in sharing:
                 if not change.agrees(theirs.changes):
                     _disagree(change, phase, theirs, other, verb)
@@ -41,8 +41,8 @@ def merge(decisions: Mapping[str, tuple[Graph, Decision]], verb: str) -> Decisio
 
 
 def outside(net: Message, graphs: Sequence[Graph], decision: Decision) -> Decision:
-    """DECISION with what it means for the layers of NET that are in none of GRAPHS: those of a phase or stage that was
-    not looked at. They follow the renamed blobs."""
+    """DECISION, with changes for the layers of NET that are in none of GRAPHS, because they belong to another phase or
+    stage: they are rewired to the renamed blobs."""
     looked_at = {node.index for graph in graphs for node in graph.nodes}
     others = [(index, layer) for index, layer in enumerate(net.layer) if index not in looked_at]
     own = {top: layer.name for _, layer in others for top in layer.top}
@@ -61,22 +61,22 @@ def outside(net: Message, graphs: Sequence[Graph], decision: Decision) -> Decisi
 
 
 def _check_others(net: Message, own: Mapping[str, str], names: set[str], decision: Decision) -> None:
-    """Raise SurgeryError where new names would come between a layer that was not looked at and its readers."""
+    """Raise SurgeryError where new names conflict with layers of phases and stages that are not selected."""
     added = [each.layer for change in decision.changes for each in _added(net, change)]
     taken = [new for new in decision.new_tops.values() if new in own]
     taken += [name for name in (*decision.new_names.values(), *(layer.name for layer in added)) if name in names]
     if taken:
         raise SurgeryError(
-            f"the new name {taken[0]!r} is in use in another phase or stage",
-            hint=advise("choose others with ", Option("suffix")),
+            f"another phase or stage uses the new name {taken[0]!r} already",
+            hint=advise("choose other names with ", Option("suffix")),
         )
     for change in decision.changes:
         lost = [name for name in change.new_bottoms if name in decision.new_tops and name in own]
         if lost:
             raise SurgeryError(
-                f"{change.layer} reads {lost[0]!r}, which {own[lost[0]]} makes in another phase or stage "
-                "under the old name",
-                hint=advise("keep it with ", Option("suffix", "")),
+                f"{change.layer} reads {lost[0]!r}; in another phase or stage {own[lost[0]]} makes it and "
+                "would keep the old name",
+                hint=advise("keep the old names with ", Option("suffix", "")),
             )
 
 
@@ -95,14 +95,14 @@ def _disagree(change: Change, phase: str, theirs: Decision, other: str, verb: st
         )
     )
     raise SurgeryError(
-        f"layer {change.layer!r} is part of both phases, but they disagree on it: {phase}: "
+        f"layer {change.layer!r} belongs to both phases, which need different changes: {phase}: "
         f"{change.describe()}; {other}: {found}",
         hint=advise(f"{verb} for one phase with ", Option("phase", phase), str(change.way_round)),
     )
 
 
 def _one_reason_each(entries: Mapping[LeftAlone, None]) -> tuple[LeftAlone, ...]:
-    """One entry a layer: the first phase's reason."""
+    """One entry for each layer, with the reason of the first phase."""
     by_layer: dict[str, LeftAlone] = {}
     for entry in entries:
         by_layer.setdefault(entry.layer, entry)

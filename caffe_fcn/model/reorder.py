@@ -1,4 +1,4 @@
-"""Reorders the weights of a fully connected layer, in memory that does not grow with them.
+"""Reorders the weights of a fully connected layer in constant memory.
 
 The new matrix is made one panel of rows at a time. Rows that are columns in the file are read in pieces with
 positioned reads, which is fast while the file is in the page cache.
@@ -18,18 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PANEL = 8 << 20
-"""The bytes of a panel that is held at once; a single row is never divided."""
+"""The bytes of a panel in memory; a single row is never divided."""
 
 _STRIP = 1 << 20
 
 
 @dataclass(frozen=True)
 class Reorder:
-    """How the wanted matrix, rows × cols, comes out of the file's.
+    """How to make the wanted matrix, rows × cols, from that in the file.
 
-    With `transpose` the file holds it as cols × rows. `segments`, from the first column on, say in which
-    order the file's columns stand; none at all means the wanted one. Raises ValueError where the segments
-    do not make up the columns.
+    With `transpose` the file holds it as cols × rows. `segments` give the order of the file's columns, from the first
+    one on; empty means the wanted order. Raises ValueError where the segments do not add up to the columns.
     """
 
     rows: int
@@ -44,21 +43,21 @@ class Reorder:
 
     @property
     def count(self) -> int:
-        """How many values the matrix has."""
+        """The number of values."""
         return self.rows * self.cols
 
 
 class Flat(Protocol):
-    """Values in a row, of which any can be read."""
+    """A flat sequence of values with random access."""
 
     @property
     def dtype(self) -> DType:
-        """Their type."""
+        """The type of the values."""
         ...
 
     @property
     def stretch(self) -> Stretch | None:
-        """Where they lie side by side in a file, if they do."""
+        """The range of a file that holds the values; None if there is no single range."""
         ...
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -67,7 +66,7 @@ class Flat(Protocol):
 
 
 def reordered(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
-    """The wanted matrix, flat and in order, in C-contiguous arrays; VALUES are order.count values."""
+    """The wanted matrix as C-contiguous flat arrays, in order. VALUES has order.count values."""
     if not order.count:
         return
     for strip in _columns(values, order) if order.transpose else _rows(values, order):
@@ -86,7 +85,7 @@ def rows(values: Flat, order: Reorder, first: int, last: int) -> NDArray[Any]:
 
 
 def _rows(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
-    """Strips of wanted rows that are rows in the file."""
+    """Strips of wanted rows, where these are rows in the file."""
     height = max(1, _STRIP // (order.cols * ITEM_SIZE[values.dtype]))
     for first in range(0, order.rows, height):
         last = min(first + height, order.rows)
@@ -94,7 +93,7 @@ def _rows(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
 
 
 def _columns(values: Flat, order: Reorder) -> Iterator[NDArray[Any]]:
-    """Strips of wanted rows that are columns in the file."""
+    """Strips of wanted rows, where these are columns in the file."""
     import numpy as np
 
     item = ITEM_SIZE[values.dtype]

@@ -1,9 +1,8 @@
-"""The values of parameter blobs as values of the program: known by shape and type, and read when they are written.
+"""Tensors: the values of parameter blobs, with a known shape and type, read only when they are needed.
 
-A `Tensor` is *stored* (a range of bytes in a file, or a pattern that fills it), *reordered* (the values of another one
-in another order) or *computed* (a function of other tensors). Whoever computes one derives a frozen dataclass from
-`Tensor` and gives it `shape`, `dtype` and `rows`; all else follows, and no more is in memory than a panel of rows.
-"""
+A `Tensor` is *stored* (a range of bytes in a file, or a repeated pattern), *reordered* (the values of another tensor in
+another order) or *computed* (a function of other tensors). A computed tensor is a frozen dataclass derived from
+`Tensor` that defines `shape`, `dtype` and `rows`; it needs no more memory than one panel of rows."""
 
 from __future__ import annotations
 
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PANEL = 4 << 20
-"""The bytes of a panel of rows that is made at once; a single row is never divided."""
+"""The bytes of a panel of rows; a single row is never divided."""
 
 _STRIP = 1 << 18
-"""So many values are read at once, where they cannot be copied."""
+"""How many values are read at once, where they cannot be copied."""
 
 _NUMPY: Mapping[DType, str] = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
 
 class Tensor(ABC):
-    """Values of a known shape and type, packed and little-endian when they are written."""
+    """Values of a known shape and type. They are written packed and little-endian."""
 
-    if TYPE_CHECKING:  # dataclasses would take a property that is really there for the default of their field
+    if TYPE_CHECKING:  # at run time, dataclasses would take the property for the default of a field
 
         @property
         def shape(self) -> tuple[int, ...]:
@@ -47,40 +46,40 @@ class Tensor(ABC):
 
     @abstractmethod
     def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The values at first..last of the first axis: (last - first) × the other axes."""
+        """The values first..last along the first axis: (last - first) × the other axes."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'×'.join(map(str, self.shape)) or 'a single value'} of {self.dtype}>"
 
     @property
     def count(self) -> int:
-        """How many values the shape asks for."""
+        """The number of values, by the shape."""
         return prod(self.shape)
 
     @property
     def size(self) -> int:
-        """How many bytes the values are when they are written."""
+        """The number of bytes of the written values."""
         return self.count * ITEM_SIZE[self.dtype]
 
     @property
     def counts(self) -> Set[int]:
-        """How many values there are: `count`, unless a file holds something else."""
+        """The possible numbers of values: `count`, unless a file holds another number."""
         return {self.count}
 
     @property
     def stretch(self) -> Stretch | None:
-        """Where the values lie side by side in a file, if they do."""
+        """The range of a file that holds the values; None if there is no single range."""
         return None
 
     @property
     def kept(self) -> Kept | None:
-        """The message in a caffemodel that it stands for; None where it is new."""
+        """The blob's message in a caffemodel; None for a new tensor."""
         return None
 
     @property
     def slack(self) -> Tensor | None:
-        """How far each value may be from the same sum computed in another order, in single precision; None where values
-        are copied, so that every other value is a wrong one."""
+        """The largest difference of each value to the same sum computed in another order, in single precision; None
+        where values are copied and must be equal."""
         return None
 
     def reshaped(self, shape: tuple[int, ...]) -> Tensor:
@@ -88,7 +87,7 @@ class Tensor(ABC):
         return Reshaped(self, shape)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """The values start..stop, flat; only the rows that they are in are made."""
+        """The values start..stop, flat. Only the rows that contain them are computed."""
         width = prod(self.shape[1:])
         if stop <= start or not width:
             return self.rows(0, 0).reshape(-1)
@@ -107,7 +106,7 @@ class Tensor(ABC):
 
 
 class _Flat(Tensor):
-    """A tensor of whose values any can be read, in a row."""
+    """A tensor with random access to its values."""
 
     @abstractmethod
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -126,7 +125,7 @@ class _Flat(Tensor):
 
 @dataclass(frozen=True, repr=False)
 class Stored(_Flat):
-    """What the field VALUES of a BLOB of a file holds, SOURCE, as it is there or with another shape that is GIVEN."""
+    """The values of a BLOB in a file, SOURCE: its field VALUES, in the shape of the file or one that is GIVEN."""
 
     source: Source
     blob: BlobRecord
@@ -135,34 +134,34 @@ class Stored(_Flat):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape that it was given, or that of the file."""
+        """The given shape, or that of the file."""
         return self.blob.shape if self.given is None else self.given
 
     @property
     def dtype(self) -> DType:
-        """The type that the file has the values in."""
+        """The type of the values in the file."""
         return self.values.dtype
 
     @property
     def counts(self) -> Set[int]:
-        """How many values the file holds, where the shape was given."""
+        """The number of values in the file, if a shape was given."""
         return {self.count if self.given is None else self.values.count}
 
     @property
     def size(self) -> int:
-        """How many bytes the file's values are."""
+        """The number of bytes of the values."""
         return self.values.size
 
     @property
     def stretch(self) -> Stretch | None:
-        """Where the values lie in the file, if that is one place."""
+        """The range of the file that holds the values; None if there are several."""
         spans = self.values.spans
         return Stretch(self.source, *spans[0]) if spans is not None and len(spans) == 1 else None
 
     @property
     def kept(self) -> Kept:
-        """The blob's message. It stays as it is unless it got a shape, or is in a dialect that Caffe does not read; one
-        that got a shape is packed."""
+        """The blob's message. It stays unchanged unless the blob got a shape, or is in a dialect that Caffe does not
+        read. A blob that got a shape is packed."""
         blob, foreign = self.blob, bool(self.blob.dialect.renumbered)
         if self.given is None and not foreign:
             return Kept(blob, self.source, None)
@@ -176,7 +175,7 @@ class Stored(_Flat):
         return read_stored(self.source, self.values, start, stop)
 
     def chunks(self) -> Iterator[Chunk]:
-        """All values: as ranges of the file where they can be copied."""
+        """All values, as ranges of the file where they can be copied."""
         spans = self.values.spans
         if spans is not None:
             yield from stretches(self.source, spans)
@@ -191,7 +190,7 @@ class Stored(_Flat):
 
 @dataclass(frozen=True, repr=False)
 class Reshaped(_Flat):
-    """The values OF another tensor in another SHAPE, of as many values."""
+    """The values of another tensor in another shape with as many values."""
 
     of: Tensor
     shape: tuple[int, ...]
@@ -222,7 +221,7 @@ class Reshaped(_Flat):
 
 @dataclass(frozen=True, repr=False)
 class Reordered(_Flat):
-    """The values OF another tensor in another ORDER, as a tensor of a SHAPE of as many values."""
+    """The values of another tensor in another order, in a shape with as many values."""
 
     of: Tensor
     order: Reorder
@@ -239,13 +238,13 @@ class Reordered(_Flat):
 
     @property
     def counts(self) -> Set[int]:
-        """How many values the other has, in all fields that are reordered."""
+        """The numbers of values of the other tensor, in all fields that are reordered."""
         kept = self.of.kept
         return self.of.counts if kept is None else {values.count for values in kept.blob.stored}
 
     @property
     def kept(self) -> Kept | None:
-        """The message of the other, whose fields of values are all put into this order."""
+        """The message of the other tensor, with all fields of values in the new order."""
         kept = self.of.kept
         if kept is None:
             return None
@@ -273,7 +272,7 @@ class Reordered(_Flat):
 
 @dataclass(frozen=True, repr=False)
 class Repeating(_Flat):
-    """Values that no file holds: those of a PATTERN over and over, as zeros or a bilinear kernel."""
+    """Values that no file holds: a PATTERN, repeated, such as zeros or a bilinear kernel."""
 
     shape: tuple[int, ...]
     pattern: tuple[float, ...]
@@ -289,7 +288,7 @@ class Repeating(_Flat):
 
 @dataclass(frozen=True, repr=False)
 class Columns(_Flat):
-    """The columns FIRST..LAST of a matrix, OF rows × COLUMNS values, as a tensor of a SHAPE of as many values."""
+    """The columns FIRST..LAST of a matrix, OF, with COLUMNS columns, in a SHAPE with as many values."""
 
     of: Tensor
     columns: int
@@ -320,7 +319,7 @@ class Columns(_Flat):
 
 @dataclass(frozen=True, repr=False)
 class Cast(_Flat):
-    """The values OF another tensor in another type, DTYPE."""
+    """The values of another tensor in another type."""
 
     of: Tensor
     dtype: DType
@@ -335,10 +334,10 @@ class Cast(_Flat):
         return self.of.read(start, stop).astype(_NUMPY[self.dtype], copy=False)
 
     def chunks(self) -> Iterator[Chunk]:
-        """All values; as those of the other where its type is the same."""
+        """All values; those of the other tensor if the type is the same."""
         return self.of.chunks() if self.of.dtype == self.dtype else super().chunks()
 
 
 def stored(source: Source, blob: BlobRecord) -> Stored:
-    """The values that Caffe reads of BLOB, a blob of the file SOURCE."""
+    """The values that Caffe reads from BLOB, a blob of the file SOURCE."""
     return Stored(source, blob, blob.values)

@@ -1,4 +1,4 @@
-"""A model written: under temporary names, read back, checked, and only then given its names."""
+"""Writes models: under temporary names, read back and checked, and only then renamed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.net.shapes import Shape
 
 Progress: TypeAlias = Callable[[int], None] | None
-"""Gets the count of bytes written so far."""
+"""Called with the number of bytes written so far."""
 
 Check: TypeAlias = Callable[[str, str], None] | None
-"""Gets the files in which the new net and its weights stand, before they get their names; what it raises keeps them
-from getting any."""
+"""Called with the temporary files of the new net and its weights. If it raises an error, no file is written."""
 
 
 def beside(path: str, suffix: str, ending: str) -> str:
-    """The name of an output where none is given: that of the input PATH with ENDING, and SUFFIX; HDF5 stays HDF5."""
+    """The default name of an output: the name of the input PATH with ENDING and SUFFIX; HDF5 stays HDF5."""
     stem, own = os.path.splitext(path)
     if is_hdf5_name(path) and suffix != ".prototxt":
         stem, kind = os.path.splitext(stem) if stem.endswith(suffix) else (stem, "")
@@ -40,9 +39,9 @@ def beside(path: str, suffix: str, ending: str) -> str:
 
 
 class WeightsOutput(NamedTuple):
-    """Weights to be written: the LAYERS that came of those of a file, WEIGHTS, and the HEAD, the fields of the net in
-    front of them, where these change. TYPES and PARAMS are the types of the net's layers, and the shapes that it gives
-    their blobs, by name: an HDF5 file has blobs of today's axes only."""
+    """Weights to be written: the LAYERS, made from those of the file WEIGHTS, and the HEAD, the bytes before them, if
+    these change. TYPES and PARAMS: the types of the net's layers and the shapes of their blobs, by name; HDF5 needs
+    them, because its blobs have current shapes only."""
 
     weights: WeightFile
     layers: tuple[Held, ...]
@@ -51,7 +50,7 @@ class WeightsOutput(NamedTuple):
     params: Mapping[str, Sequence[Shape]] = MappingProxyType({})
 
     def layers_for(self, name: str) -> tuple[Held, ...]:
-        """The layers, for a file of this NAME."""
+        """The layers, as a file with this NAME needs them."""
         return with_current_shapes(self.layers, self.types, self.params) if is_hdf5_name(name) else self.layers
 
 
@@ -64,8 +63,8 @@ def write_model(
     progress: Progress = None,
     check: Check = None,
 ) -> None:
-    """Write MODEL to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Both appear, or neither; what goes
-    to stdout goes last, because it cannot be taken back. Where both are files, CHECK sees them first."""
+    """Write MODEL to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Either both files are written or
+    none; stdout is written last, because it cannot be undone. If both are files, CHECK is called before."""
     weights = None
     if model.weights is not None:
         weights = WeightsOutput(model.weights, model.held, types=model.types, params=model.params)
@@ -109,23 +108,21 @@ def write_outputs(
 
 
 def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
-    """Let CHECK see the files in TEMPS, the weights first. Raises OutputError where they are not both there."""
+    """Call CHECK with the files in TEMPS, which has the weights first. Raises OutputError unless there are both."""
     if len(temps) < 2:
         raise OutputError(
-            "the output: expected a net and weights in files, to be verified, found pipes", hint="name files"
+            "the output: expected files for the net and the weights, to verify them, found pipes", hint="name files"
         )
     check(temps[1], temps[0])
 
 
 def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progress) -> None:
-    """Write WEIGHTS to OUTPUT, in HDF5 if its name says so."""
+    """Write WEIGHTS to OUTPUT, in HDF5 if its name ends so."""
     if not is_hdf5_name(output.path):
         _write_caffemodel(weights, output.fd, output.path, progress)
         return
     if output.temp is None:
-        raise OutputError(
-            "HDF5 is not written front to back, so no pipe will do", source=output.path, hint="name a file"
-        )
+        raise OutputError("HDF5 cannot be written to a pipe", source=output.path, hint="name a file")
     from caffe_fcn.files.hdf5 import write_hdf5  # here, because few weights are in HDF5
 
     layers = weights.layers_for(output.path)
@@ -137,14 +134,14 @@ def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Prog
 
 
 def _read_back_text(document: Document, temp: str, name: str) -> None:
-    """Hold the new prototxt, at TEMP but to be called NAME, against DOCUMENT. Raises OutputError."""
+    """Compare the new prototxt at TEMP with DOCUMENT. NAME is its name in messages. Raises OutputError."""
     with reading(temp, name) as file:
         if file.read() != bytes(document):
-            raise OutputError("read back otherwise than it was written", source=name, hint="check the disk")
+            raise OutputError("the file differs from what was written to it", source=name, hint="check the disk")
 
 
 def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
-    """Index the new weights, at TEMP but to be called NAME, and hold every blob's shape and count against the plan.
+    """Read the new weights at TEMP, and compare the shape and count of every blob with the plan. NAME is for messages.
 
     Raises CaffemodelError.
     """
@@ -167,7 +164,7 @@ def _read_back_weights(weights: WeightsOutput, temp: str, name: str) -> None:
 
 
 def _expected(layers: Iterable[Held]) -> Iterator[tuple[str, list[tuple[Shape, int]]]]:
-    """The names of those LAYERS that have blobs, and each blob's shape and count of values."""
+    """The names of the LAYERS with blobs, and for each blob its shape and number of values."""
     for entry in layers:
         tensors = [tensor for tensor in entry.tensors if tensor.kept is None or not tensor.kept.blob.absent]
         if tensors:

@@ -140,7 +140,7 @@ def test_pictures_are_told_from_weights(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [
-        ([WEIGHTS, NET, "x.png"], 1, "the arguments are swapped: the prototxt comes first"),
+        ([WEIGHTS, NET, "x.png"], 1, "the arguments are swapped: give the prototxt first"),
         ([WEIGHTS, WEIGHTS, "x.png"], 1, "found a binary file; give the prototxt first"),
         ([NET, "x.png", "y.png"], 1, "x.png: expected a binary caffemodel, found a picture"),
         ([WEIGHTS], 2, "expected an IMAGE after NET, found nothing"),

@@ -71,7 +71,7 @@ def test_a_prototxt_without_layers(cli: CommandLine, text: str) -> None:
 def test_swapped_arguments(lenet: CommandLine) -> None:
     assert lenet.refuses("net.caffemodel", "net.prototxt") == (
         "net.caffemodel: expected a prototxt (text), found a binary file; "
-        "the arguments are swapped: the prototxt comes first"
+        "the arguments are swapped: give the prototxt first"
     )
 
 
@@ -443,13 +443,13 @@ def test_an_inner_product_in_place_on_the_input(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        (trained(("ip", "InnerProduct", [(5, 160), (5,)])), "none of its layers (ip) is in the net"),
+        (trained(("ip", "InnerProduct", [(5, 160), (5,)])), "none of the layers of this file (ip) is in the net"),
         (trained(("fc", "InnerProduct", [(5, 161), (5,)])), "blob 0: expected 800 values (5×160), found 805 (5×161)"),
         (trained(("fc", "InnerProduct", [(6, 160), (6,)])), "blob 0: expected 800 values (5×160), found 960 (6×160)"),
         (trained(("fc", "InnerProduct", [(160, 5), (5,)])), "blob 0: expected 5×160, found 160×5"),
         (trained(("fc", "InnerProduct", [(5, 160)])), "expected 2 blobs (5×160, 5), found 1 (5×160)"),
         (trained(("fc", "InnerProduct", [(5, 160), (7,)])), "blob 1: expected 5 values (5), found 7 (7)"),
-        (trained(("fc", "Convolution", [(5, 2, 8, 10), (5,)])), "converted already"),
+        (trained(("fc", "Convolution", [(5, 2, 8, 10), (5,)])), "a converted net"),
         (trained(("fc", "InnerProduct", [])), "found layers without any blobs"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

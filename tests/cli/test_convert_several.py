@@ -179,7 +179,7 @@ def test_a_failure_does_not_stop_the_others(three: CommandLine) -> None:
     failures = [line for line in result.err.splitlines() if line.startswith("caffe-fcn: ")]
     assert result.code == 1 and result.out == b""
     assert failures[0].startswith('caffe-fcn: b.prototxt: layer "fc" needs the blob "nowhere"')
-    assert failures[1].startswith("caffe-fcn: c.caffemodel: none of its layers")
+    assert failures[1].startswith("caffe-fcn: c.caffemodel: none of the layers of this file")
     assert failures[2:] == [
         "caffe-fcn: missing.prototxt: No such file or directory",
         "caffe-fcn: 3 of 4 nets failed",

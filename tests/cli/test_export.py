@@ -351,7 +351,7 @@ def test_doubles_that_are_infinite_as_floats(cli: CommandLine, value: float) -> 
 
 def test_weights_of_another_net(lenet: CommandLine) -> None:
     told = refuses(lenet, FILES[0], GOLDEN / "conversions" / "rnet" / "net.caffemodel")
-    assert told.endswith("are these the weights of another net, or is the input size another?")
+    assert told.endswith("are these the weights of another net, or of another input size?")
     net = schema.NetParameter.FromString((lenet.path / FILES[1]).read_bytes())
     del next(each for each in net.layer if each.name == "ip1").blobs[1]
     (lenet.path / FILES[1]).write_bytes(net.SerializeToString())
@@ -375,7 +375,7 @@ def test_files_that_are_there_or_are_not(lenet: CommandLine) -> None:
     assert "the same file as the input labels.txt" in refuses(lenet, *FILES, *labels)
     assert "does not exist" in refuses(lenet, *FILES, "-o", "nowhere/net.onnx")
     assert refuses(lenet, "nothing", FILES[1]).startswith("nothing: No such file")
-    assert refuses(lenet, *FILES[::-1]).endswith("the arguments are swapped: the prototxt comes first")
+    assert refuses(lenet, *FILES[::-1]).endswith("the arguments are swapped: give the prototxt first")
     exports(lenet, *FILES, "--force")
 
 

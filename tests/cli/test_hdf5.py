@@ -207,7 +207,7 @@ def test_weights_of_another_net(cli: CommandLine, out: str) -> None:
     message = cli.refuses("net.prototxt", "in.h5", "-w", out)
     assert 'in.h5: layer "one" (InnerProduct), blob 0: expected 800 values (5×160), found 805' in message
     weights(cli.path / "in.h5", three=[W, B])
-    assert "none of its layers (three) is in the net" in cli.refuses("net.prototxt", "in.h5", "-w", out)
+    assert "none of the layers of this file (three) is in the net" in cli.refuses("net.prototxt", "in.h5", "-w", out)
     weights(cli.path / "in.h5", one=[], two=[])
     assert "layers without any blobs" in cli.refuses("net.prototxt", "in.h5", "-w", out)
 
@@ -219,7 +219,7 @@ def test_hdf5_alone_brings_no_net(cli: CommandLine) -> None:
 
 
 def test_swapped_arguments(lenet: CommandLine) -> None:
-    assert "the arguments are swapped: the prototxt comes first" in lenet.refuses(CAFFES, "net.prototxt")
+    assert "the arguments are swapped: give the prototxt first" in lenet.refuses(CAFFES, "net.prototxt")
 
 
 def test_weights_from_stdin(lenet: CommandLine) -> None:
@@ -244,7 +244,7 @@ def test_hdf5_does_not_go_through_pipes(lenet: CommandLine) -> None:
     reader.start()
     message = lenet.refuses("net.prototxt", "net.caffemodel", "-w", "pipe.h5")
     reader.join(10)
-    assert message == "pipe.h5: HDF5 is not written front to back, so no pipe will do; name a file"
+    assert message == "pipe.h5: HDF5 cannot be written to a pipe; name a file"
 
 
 @pytest.mark.thorough

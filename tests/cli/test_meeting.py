@@ -82,7 +82,7 @@ def test_every_command_tells_what_the_net_fills(cli: CommandLine) -> None:
     for name in names:
         (cli.path / name).write_bytes((CASES / name).read_bytes())
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(cli.path / "picture.png")
-    told = "filler_only.caffemodel holds no weights for sub_mean (constant), up (bilinear): the values are those"
+    told = "filler_only.caffemodel holds no weights for sub_mean (constant), up (bilinear); the values are those"
     runs = {"inspect": (), "export": ("-o", "net.onnx"), "run": ("picture.png",), "verify": tuple(names)}
     for command, more in {"convert": ("-o", "fcn.prototxt", "-w", "fcn.caffemodel"), **runs}.items():
         result = cli.run(command, *names, *more)

@@ -70,7 +70,7 @@ def test_weights_with_nan(digits: CommandLine) -> None:
 
 
 def test_weights_of_another_net(digits: CommandLine) -> None:
-    assert "holds no weights for layer 'ip1-conv'" in refuses(digits, FCN[0], NET[1], "scattered.png")
+    assert "holds no weights for layers 'ip1-conv'" in refuses(digits, FCN[0], NET[1], "scattered.png")
     other = GOLDEN / "conversions" / "rnet" / "net.caffemodel"
     assert "net.caffemodel: " in refuses(digits, FCN[0], other, "scattered.png")
 

@@ -15,7 +15,7 @@ from tests.net.nets import data, layer
 from tests.paths import CASES
 
 Array = Any
-FORK = "BVLC Caffe refuses the weights of bn1: BatchNorm layers with a scale and shift of their own"
+FORK = "BVLC Caffe refuses the weights of bn1: these BatchNorm layers have a scale and a shift"
 LAYOUTS = {
     "plain": ("mean", "variance", "factor"),
     "statistics first": ("mean", "variance", "factor", "scale", "shift"),
@@ -103,7 +103,7 @@ def test_the_fields_of_the_net_ask_for_blobs(tmp_path: Path, fields: str, right:
 
 def test_one_channel_does_not_tell_the_order(tmp_path: Path) -> None:
     blobs = [parts(1, 1.0)[name] for name in LAYOUTS["statistics first"]]
-    assert "its 5 blobs can be in two orders" in refused(*written(tmp_path, "", blobs, 1))
+    assert "the order of its 5 blobs is unknown" in refused(*written(tmp_path, "", blobs, 1))
     x = np.arange(40, dtype=np.float32).reshape(2, 1, 4, 5)
     found = made(*written(tmp_path, "scale_bias: true", blobs, 1), x)
     assert difference(found, normalized(x, parts(1, 1.0), 1e-5).astype(np.float32)) < 1e-6

@@ -78,7 +78,7 @@ def test_constant_fillers_are_values(kind: str, tmp_path: Path) -> None:
     filled, stored = files(tmp_path / "filled", text), files(tmp_path / "stored", text, layer=held)
     assert np.array_equal(outputs(filled, x)["out"], outputs(stored, x)["out"])
     (note,) = (note for note in notes(filled) if "filler" in note)
-    assert note.endswith("holds no weights for layer (constant): the values are those of the fillers in the net")
+    assert note.endswith("holds no weights for layer (constant); the values are those of the fillers in the net")
     assert not any("filler" in note for note in notes(stored))
 
 
@@ -180,7 +180,7 @@ def test_layers_that_are_not_needed_may_be_without_values(tmp_path: Path) -> Non
 
 def test_weights_of_another_net_are_none_that_fillers_help(tmp_path: Path) -> None:
     text = MAP + layer("Bias", "bias_param { filler { value: 1 } }", top="b", name="b") + layer("PReLU", "", "b")
-    assert "none of its layers (other) is in the net" in refused(files(tmp_path, text))
+    assert "none of the layers of this file (other) is in the net" in refused(files(tmp_path, text))
 
 
 # ---- Sharers ----

@@ -126,7 +126,7 @@ def test_blobs_of_other_numbers_and_shapes_are_refused(tmp_path: Path, name: str
 def test_axes_of_one_are_read_with_a_note(tmp_path: Path) -> None:
     """Their values are where they should be, but Caffe demands the shape."""
     (note,) = meeting(tmp_path, MAP + layer("PReLU"), {"layer": [(1, 6, 1, 1)]}).notes
-    assert note.startswith("BVLC Caffe refuses the weights of layer as they are stored")
+    assert note.startswith("BVLC Caffe refuses the stored weights of layer")
     assert note.endswith("layer 'layer', blob 0: expected 6, found 1×6×1×1")
     assert meeting(tmp_path, MAP + layer("BN"), {"layer": [(6,)] * 4}).notes == ()  # which BVLC does not have
 

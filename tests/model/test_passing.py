@@ -144,14 +144,15 @@ def test_phases_that_disagree_are_refused() -> None:
         return Decision((Negate(1, "c"),) if phase.name == "TRAIN" else ())
 
     with pytest.raises(
-        SurgeryError, match="disagree on it: TRAIN: negated; TEST: unchanged; negate for one phase with"
+        SurgeryError,
+        match="need different changes: TRAIN: negated; TEST: unchanged; negate for one phase with",
     ):
         in_every_phase(model, decide, claim=Claim.SAME_FUNCTION, verb="negate")
 
 
 def test_a_new_name_that_another_stage_has_is_refused() -> None:
     text = NET + layer("c_scale", "Scale", "c", "s", params='include { stage: "more" }')
-    with pytest.raises(SurgeryError, match="the new name 'c_scale' is in use in another phase or stage"):
+    with pytest.raises(SurgeryError, match="another phase or stage uses the new name 'c_scale' already"):
         negate(model_of(text))
 
 

@@ -178,7 +178,7 @@ def test_a_caffemodel_that_reads_otherwise_gets_no_name(
 def test_a_text_that_reads_otherwise_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, part: real(fd, bytes(part).replace(b"comment", b"Comment")))
-    with pytest.raises(OutputError, match="t: read back otherwise than it was written"):
+    with pytest.raises(OutputError, match="t: the file differs from what was written"):
         write_outputs(TEXT, str(tmp_path / "t"), None, None)
     assert os.listdir(tmp_path) == []
 
@@ -217,7 +217,7 @@ def test_no_hdf5_through_a_pipe(tmp_path: Path) -> None:
     reader = Thread(target=lambda: received.append((tmp_path / "pipe.h5").read_bytes()))
     reader.start()
     with open_weights(CAFFES) as weights:
-        refused(OutputError, r"pipe\.h5: .*no pipe will do; name a file", tmp_path, weights, "pipe.h5")
+        refused(OutputError, r"pipe\.h5: .*written to a pipe; name a file", tmp_path, weights, "pipe.h5")
     reader.join(10)
     assert received == [b""]
 

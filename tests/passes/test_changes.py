@@ -116,7 +116,7 @@ def test_descriptions() -> None:
     assert edit.describe() == "256×6×6 → 4096, Convolution 6×6, 37,752,832 parameters"
     assert WindowPooling(0, "pool", (7, 7)).describe() == "global → window 7×7"
     assert DropLayer(0, "flat", "Flatten").describe() == "Flatten dropped"
-    assert RenameLayer(0, "fc", "fc-conv").describe() == "now fc-conv"
+    assert RenameLayer(0, "fc", "fc-conv").describe() == "renamed to fc-conv"
     assert Rewire(0, "r", bottoms={"a": "b"}, tops={"c": "d"}).describe() == "a → b, c → d"
     assert SetParameter(0, "am", "argmax_param", "axis", 1).describe() == "axis: 1"
     assert ResizeInput(0, "data", (20, 30), (0,)).describe() == "input 20×30"

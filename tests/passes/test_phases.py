@@ -126,14 +126,14 @@ def test_a_blob_that_another_stage_makes_keeps_its_name_or_the_net_is_refused() 
     here = layer("fa", "InnerProduct", "data", "fc", 'exclude { stage: "b" } inner_product_param { num_output: 5 }')
     there = layer("fb", "InnerProduct", "data", "fc", 'include { stage: "b" } inner_product_param { num_output: 5 }')
     text = data() + here + there + layer("p", "Softmax", "fc")
-    with pytest.raises(SurgeryError, match=r"p reads 'fc', which fb makes.*suffix=''"):
+    with pytest.raises(SurgeryError, match=r"p reads 'fc'; in another phase or stage fb makes it.*suffix=''"):
         planned(text)
     assert layers(planned(text, naming=Naming("")))["p"].bottom == ["fc"]
 
 
 def test_a_new_name_that_another_stage_uses_is_refused() -> None:
     other = layer("fc-conv", "ReLU", "data", "x", 'include { stage: "b" }')
-    with pytest.raises(SurgeryError, match=r"'fc-conv' is in use in another phase or stage"):
+    with pytest.raises(SurgeryError, match=r"another phase or stage uses the new name 'fc-conv'"):
         planned(data() + HEAD + other)
 
 
