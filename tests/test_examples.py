@@ -144,7 +144,7 @@ def test_training_goes_on_from_the_latest_snapshot(tuning: Place) -> None:
     written = (tuning.path / "fcn" / "net.prototxt").stat().st_mtime_ns
     done = finetune(tuning, *THREE, "-gpu", "0")
     told = "finetune.sh: continuing from snapshots/fcn_iter_10000.solverstate with the existing fcn/net.prototxt"
-    assert (done.returncode, done.stderr) == (0, f"{told}; remove the snapshots to begin anew\n")
+    assert (done.returncode, done.stderr) == (0, f"{told}; remove the snapshots to start again\n")
     assert tuning.calls("caffe") == [
         "train -solver fcn/solver.prototxt -snapshot snapshots/fcn_iter_10000.solverstate -gpu 0"
     ]
