@@ -36,6 +36,7 @@ from caffe_fcn.errors import (
 from caffe_fcn.files import prototxt
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
+from caffe_fcn.passes.table import PASSES
 from caffe_fcn.verify.weights import prove_weights
 from tests.engines.nets import net_of, opened, weights_of
 from tests.paths import GOLDEN, ROOT
@@ -50,10 +51,10 @@ convert open open_weights
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
-changes close converted convolutionalize diff export fold left_alone load model name names notes reduce report
+changes close converted convolutionalize diff export left_alone load model name names notes report
 run save shapes text verify weights
 """.split()
-"""And what a net has."""
+"""And what a net has, beside a method for each command of a pass."""
 
 
 def session_of(path: str) -> Any:
@@ -83,7 +84,8 @@ def test_the_public_names() -> None:
     exec("from caffe_fcn import *", everything)
     assert {*NAMES} <= everything.keys()
     assert all(getattr(caffe_fcn, name) is getattr(api, name) for name in api.__all__)
-    assert sorted(METHODS) == sorted({name for name in dir(caffe_fcn.Net) if name[0] != "_"} | {"model"})
+    passes = {name for name, row in PASSES.items() if row.help} - {"convert"}  # which is convolutionalize here
+    assert sorted({*METHODS, *passes}) == sorted({name for name in dir(caffe_fcn.Net) if name[0] != "_"} | {"model"})
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         caffe_fcn.nothing  # type: ignore[attr-defined]  # noqa: B018
 

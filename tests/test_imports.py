@@ -211,17 +211,7 @@ def test_what_help_loads_is_known() -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["--help"],
-        ["convert", "--help"],
-        ["inspect", "--help"],
-        ["check", "--help"],
-        ["upgrade", "--help"],
-        ["export", "--help"],
-        ["run", "--help"],
-        ["verify", "--help"],
-        ["--version"],
-    ],
+    [["--help"], ["--version"], *([command, "--help"] for command in app.commands)],
     ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
 import click
 import pytest
 
 import caffe_fcn
+from caffe_fcn import passes
 from caffe_fcn.cli.main import app
 from caffe_fcn.engines import registry
 from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
-from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.table import PASSES
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
 from caffe_fcn.report.options import CheckOptions, InspectOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
 
 ANY_NET = (Selection, OpenOptions)
+
+
+def own(command: str) -> tuple[type, ...]:
+    """The options that COMMAND alone has, if it is that of a pass: a dataclass with its name, in a module of
+    `caffe_fcn/passes/` whose name ends in "options"."""
+    found = [each for each in walk_packages(passes.__path__, "caffe_fcn.passes.") if each.name.endswith("options")]
+    modules = (import_module(each.name) for each in found)
+    name = f"{command.capitalize()}Options"
+    return tuple(getattr(module, name) for module in modules if hasattr(module, name))
+
+
+PASS_COMMANDS = [name for name, row in PASSES.items() if row.help]
 OPTIONS: dict[str, tuple[type, ...]] = {
+    **{name: (*ANY_NET, *own(name), WriteOptions, EngineOptions, ProveOptions) for name in PASS_COMMANDS},
     "check": (*ANY_NET, CheckOptions),
-    "convert": (*ANY_NET, ConvertOptions, WriteOptions, EngineOptions, ProveOptions),
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
-    "fold": (*ANY_NET, WriteOptions, EngineOptions, ProveOptions),
     "inspect": (*ANY_NET, InspectOptions),
-    "reduce": (*ANY_NET, ReduceOptions, WriteOptions, EngineOptions, ProveOptions),
     "run": (*ANY_NET, RunOptions, PreparationOptions, EngineOptions, WriteOptions),
     "upgrade": (*ANY_NET, WriteOptions),
     "verify": (*ANY_NET, VerifyOptions, PreparationOptions, EngineOptions),
@@ -37,15 +49,11 @@ OPTIONS: dict[str, tuple[type, ...]] = {
 """What each command takes."""
 
 NOT_IN_COMMANDS = {
-    ("convert", "gpu"): "the proof takes the engine alone; `verify` takes the rest",
-    ("convert", "low_memory"): "the proof takes the engine alone; `verify` takes the rest",
-    ("convert", "threads"): "the proof takes the engine alone; `verify` takes the rest",
-    ("fold", "gpu"): "the proof takes the engine alone; `verify` takes the rest",
-    ("fold", "low_memory"): "the proof takes the engine alone; `verify` takes the rest",
-    ("fold", "threads"): "the proof takes the engine alone; `verify` takes the rest",
-    ("reduce", "gpu"): "the proof takes the engine alone; `verify` takes the rest",
-    ("reduce", "low_memory"): "the proof takes the engine alone; `verify` takes the rest",
-    ("reduce", "threads"): "the proof takes the engine alone; `verify` takes the rest",
+    **{
+        (name, field): "the proof takes the engine alone; `verify` takes the rest"
+        for name in PASS_COMMANDS
+        for field in ("gpu", "low_memory", "threads")
+    },
     ("verify", "gpu"): "a proof is to give the same on every machine",
     ("verify", "low_memory"): "small parts of the nets are run, which needs no more memory",
     ("verify", "pictures"): "arrays; a command has files of them, --image",
@@ -85,11 +93,15 @@ def test_a_command_has_the_options_of_its_code(command: str) -> None:
             assert by_default in (option.help or "")
 
 
+METHODS = {"convert": "convolutionalize"}
+"""The method of a net that does what the command does, where it has another name."""
+
 LIBRARY: dict[str, tuple[Any, ...]] = {
-    "convert": (caffe_fcn.open, caffe_fcn.Net.convolutionalize, caffe_fcn.Net.save),
+    **{
+        name: (caffe_fcn.open, getattr(caffe_fcn.Net, METHODS.get(name, name)), caffe_fcn.Net.save)
+        for name in PASS_COMMANDS
+    },
     "export": (caffe_fcn.open, caffe_fcn.Net.export),
-    "fold": (caffe_fcn.open, caffe_fcn.Net.fold, caffe_fcn.Net.save),
-    "reduce": (caffe_fcn.open, caffe_fcn.Net.reduce, caffe_fcn.Net.save),
     "run": (caffe_fcn.open, caffe_fcn.Net.run),
     "verify": (caffe_fcn.open, caffe_fcn.Net.verify),
 }
@@ -99,22 +111,17 @@ tells is data of a `Net`, and `check` and `upgrade` are not in the library."""
 ONE_CALL = {"convert": caffe_fcn.convert}
 """The function that does all of it, for a command that has one."""
 
+ELSEWHERE = {
+    "engine": "`Net.verify` has it",
+    "threads": "`Net.verify` has it",
+    "low_memory": "large weights are run by `Net.run` and `Net.load`",
+    "gpu": "`Net.run` has it",
+    "verify": "a method of its own, `Net.verify`",
+}
+"""The same for the commands of passes; `caffe_fcn.convert` has all that its command has."""
+
 NOT_IN_LIBRARY = {
-    ("convert", "engine"): "`Net.verify` has it, and `convert`, which proves as well",
-    ("convert", "threads"): "`Net.verify` has it",
-    ("convert", "low_memory"): "large weights are run by `Net.run` and `Net.load`",
-    ("convert", "gpu"): "`Net.run` has it",
-    ("convert", "verify"): "a method of its own, `Net.verify`; `convert` has it",
-    ("fold", "engine"): "`Net.verify` has it",
-    ("fold", "threads"): "`Net.verify` has it",
-    ("fold", "low_memory"): "large weights are run by `Net.run` and `Net.load`",
-    ("fold", "gpu"): "`Net.run` has it",
-    ("fold", "verify"): "a method of its own, `Net.verify`",
-    ("reduce", "engine"): "`Net.verify` has it",
-    ("reduce", "threads"): "`Net.verify` has it",
-    ("reduce", "low_memory"): "large weights are run by `Net.run` and `Net.load`",
-    ("reduce", "gpu"): "`Net.run` has it",
-    ("reduce", "verify"): "a method of its own, `Net.verify`",
+    **{(name, field): why for name in PASS_COMMANDS for field, why in ELSEWHERE.items()},
     ("run", "force"): "`Net.run` writes no file",
     ("verify", "gpu"): "a proof is to give the same on every machine",
     ("verify", "low_memory"): "small parts of the nets are run, which needs no more memory",

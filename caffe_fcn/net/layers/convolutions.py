@@ -31,6 +31,12 @@ DECONVOLUTIONS = frozenset({"Deconvolution", "Deconvolution3D"})
 DEPTHWISE = frozenset({"ConvolutionDepthwise", "DepthwiseConvolution"})
 
 
+def outputs_by_column(layer: Message) -> bool:
+    """Whether the outputs of LAYER, one that is linear in its weights, lie along the second axis of the weights (inputs
+    × outputs of a group × window), and not along the first."""
+    return layer.type in DECONVOLUTIONS or bool(layer.inner_product_param.transpose)
+
+
 def _groups(layer: Message, channels: int) -> int:
     """Into how many groups the channels fall; a depthwise layer that does not say makes one of each."""
     param = convolution_param(layer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from caffe_fcn.files.blobs import DType
 from caffe_fcn.model.changes import Change, DropLayer
+from caffe_fcn.model.computed import Computed
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers.windows import linear_param
@@ -100,7 +101,7 @@ class Folded(DropLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class FoldedWeights(Tensor):
+class FoldedWeights(Computed):
     """The weights of a layer times the factors of its FOLD, computed a panel of rows at a time."""
 
     of: Tensor
@@ -117,9 +118,9 @@ class FoldedWeights(Tensor):
         return "float64" if self.of.dtype == "float64" else "float32"
 
     @property
-    def slack(self) -> Tensor:
-        """The largest differences to weights that are computed in another way."""
-        return Slack(self)
+    def roundings(self) -> float:
+        """Those of the fold."""
+        return self.fold.roundings
 
     def sizes(self, first: int, last: int) -> NDArray[Any]:
         """The sizes of the terms of the weights first..last."""
@@ -145,7 +146,7 @@ class FoldedWeights(Tensor):
 
 
 @dataclass(frozen=True, repr=False)
-class FoldedBias(Tensor):
+class FoldedBias(Computed):
     """The bias of a layer after its FOLD. OF: the old bias, None if there was none."""
 
     of: Tensor | None
@@ -158,9 +159,9 @@ class FoldedBias(Tensor):
         return (self.fold.outputs,)
 
     @property
-    def slack(self) -> Tensor:
-        """The largest differences to a bias that is computed in another way."""
-        return Slack(self)
+    def roundings(self) -> float:
+        """Those of the fold."""
+        return self.fold.roundings
 
     def sizes(self, first: int, last: int) -> NDArray[Any]:
         """The sizes of the terms of the values first..last."""
@@ -175,23 +176,3 @@ class FoldedBias(Tensor):
         with np.errstate(all="ignore"):
             made = shift if self.of is None else self.of.read(first, last).astype(np.float64) * factor + shift
             return made.astype(self.dtype)
-
-
-@dataclass(frozen=True, repr=False)
-class Slack(Tensor):
-    """The largest differences between the values of a tensor and the same values computed in another way."""
-
-    of: FoldedWeights | FoldedBias
-    dtype: DType = "float64"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the other tensor."""
-        return self.of.shape
-
-    def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The differences first..last along the first axis, not below the smallest number of single precision."""
-        import numpy as np
-
-        made: NDArray[Any] = self.of.sizes(first, last).astype(np.float64) * self.of.fold.roundings
-        return made + np.finfo(np.float32).tiny

@@ -8,7 +8,7 @@ from caffe_fcn.model.changes import Change, DropLayer
 from caffe_fcn.model.passing import Phase
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
+from caffe_fcn.net.layers.convolutions import outputs_by_column
 from caffe_fcn.net.layers.windows import linear_param
 from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.passes.fold.affine import AFFINE, CHANNELS, Why
@@ -59,7 +59,7 @@ class Folding:
                 type=node.type,
                 weight_shape=self.shapes.params[index][0],
                 outputs=int(param.num_output),
-                by_column=node.type in DECONVOLUTIONS or bool(node.layer.inner_product_param.transpose),
+                by_column=outputs_by_column(node.layer),
                 new_bias=not param.bias_term and any(step.affine.shifts for step in steps),
                 steps=tuple(steps),
             )
