@@ -15,7 +15,7 @@ from caffe_fcn.model.opening import open_model
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
-from caffe_fcn.verify.verify import NetAndWeights
+from caffe_fcn.verify.meeting import NetAndWeights
 
 
 def open_files(

@@ -25,7 +25,7 @@ from caffe_fcn.model.model import Model
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.planning import Plan
-from caffe_fcn.verify.verify import NetAndWeights
+from caffe_fcn.verify.meeting import NetAndWeights
 
 
 class Net:

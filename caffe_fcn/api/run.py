@@ -27,7 +27,7 @@ from caffe_fcn.predict.options import PreparationOptions, RunOptions
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.results import draw_heat, draw_labels, heat_of
 from caffe_fcn.predict.summaries import best_classes, summarize
-from caffe_fcn.verify.verify import NetAndWeights
+from caffe_fcn.verify.meeting import NetAndWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -30,7 +30,7 @@ from caffe_fcn.verify.options import PROOFS, VerifyOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.verify.verify import NetAndWeights
+    from caffe_fcn.verify.meeting import NetAndWeights
 
 
 @click.command(
@@ -124,7 +124,7 @@ def verify(
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:
     """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
-    from caffe_fcn.verify.verify import NetAndWeights
+    from caffe_fcn.verify.meeting import NetAndWeights
 
     groups = two_nets(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))

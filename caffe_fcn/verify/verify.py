@@ -8,24 +8,19 @@ the same function within rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.engines.protocol import Engine, ShapedNet
-from caffe_fcn.errors import CaffeFcnError, ExtraError, LoweringError, NetError, PictureError, ShapeError
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.model.model import Model
-from caffe_fcn.model.opening import meet
+from caffe_fcn.engines.protocol import Engine
+from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError
 from caffe_fcn.model.passing import Claim
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.net.selection import check_ignored, known_to
-from caffe_fcn.net.shapes import Shape
-from caffe_fcn.net.source import SourceNet
-from caffe_fcn.onnx.scope import Scope, choose_scope
+from caffe_fcn.net.selection import check_ignored
+from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.apart import alike
 from caffe_fcn.verify.applicability import inapplicable
@@ -33,6 +28,7 @@ from caffe_fcn.verify.dense import prove_dense
 from caffe_fcn.verify.identity import Stored
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.layers import compare_layers
+from caffe_fcn.verify.meeting import NetAndWeights, fed_to, met, party_of, scope_of, side_of_files
 from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
@@ -41,8 +37,8 @@ from caffe_fcn.verify.remainder import remainders, seen_from_the_input
 from caffe_fcn.verify.retracing import of_the_original, retraced, side_of
 from caffe_fcn.verify.same_size import draw, prove_same_size
 from caffe_fcn.verify.scene import SceneSettings
-from caffe_fcn.verify.weights import Side, prove_weights, tensors_of
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.verify.weights import Side, prove_weights
+from caffe_fcn.wording import option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
@@ -52,14 +48,6 @@ class VerifySettings(VerifyOptions):
     """What the user decides, and the ENGINE that runs the nets."""
 
     engine: Engine = field(default_factory=OnnxRuntime)
-
-
-@dataclass(frozen=True)
-class NetAndWeights:
-    """A net and its weights."""
-
-    source: SourceNet
-    weights: WeightFile
 
 
 def verify(
@@ -107,21 +95,21 @@ class _Work:
         self.refused: tuple[str, ...] = ()
         self.claim = Claim.SAME_BITS
         self.runner = Runner(options.engine)
-        before = _met(original, selection)
-        self.original = self.compared = _side(before, original)
+        before = met(original, selection)
+        self.original = self.compared = side_of_files(before, original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
         try:
-            found = _met(
+            found = met(
                 twin,
                 selection,
-                {phase: _fed(self.original, phase) for phase in self.original.graphs},
+                {phase: fed_to(self.original, phase) for phase in self.original.graphs},
                 lenient=True,
             )
         except ShapeError as error:
             self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
-        self.twin = _side(found, twin)
+        self.twin = side_of_files(found, twin)
         made, self.claim = (before, self.claim) if found.misfit else retraced(before, found)
         if self.claim is not Claim.SAME_BITS:
             self.compared, self.twin = alike(side_of(made, before, self.original), self.twin)
@@ -189,7 +177,7 @@ class _Work:
         nothing = DenseProof((), (), 0, 0, (), "")
         if self.misfit:
             return nothing._replace(not_shown=self.misfit)
-        reason, exempt = inapplicable(_scope(self.compared, self.phase), self.scopes[1], self.pairs)
+        reason, exempt = inapplicable(scope_of(self.compared, self.phase), self.scopes[1], self.pairs)
         if reason is not None:
             return nothing._replace(inapplicable=reason)
         view = SceneSettings(self.options.windows, self.options.seed, self.options.tolerance)
@@ -231,17 +219,17 @@ class _Work:
     @cached_property
     def scopes(self) -> tuple[Scope, Scope]:
         """What of both nets their outputs need; all of them where nothing is left without losses and measures."""
-        return _scope(self.original, self.phase), _scope(self.twin, self.phase)
+        return scope_of(self.original, self.phase), scope_of(self.twin, self.phase)
 
     @cached_property
     def parties(self) -> tuple[Party, Party]:
         """Both nets, as they are run."""
-        return self._party(self.original), self._party(self.twin)
+        return party_of(self.original, self.phase), party_of(self.twin, self.phase)
 
     @cached_property
     def pairs(self) -> Pairs:
         """The outputs of the net that is compared and of the twin in pairs."""
-        return pair_outputs(_scope(self.compared, self.phase), self.scopes[1], self._stored(self.compared))
+        return pair_outputs(scope_of(self.compared, self.phase), self.scopes[1], self._stored(self.compared))
 
     @cached_property
     def outputs(self) -> Pairs:
@@ -269,58 +257,11 @@ class _Work:
 
         return partial(stored, False), partial(stored, True)
 
-    def _party(self, side: Side) -> Party:
-        graph, shapes = side.graphs[self.phase], side.shapes[self.phase]
-        scope = choose_scope(graph, shapes)
-        fed: dict[str, Shape] = {}
-        for blob in scope.inputs:
-            shape = shapes.blobs[blob]
-            if not isinstance(shape, tuple) or not shape:
-                raise ShapeError(
-                    f"the shape of {blob.name!r} is unknown",
-                    source=graph.source,
-                    hint=advise("give it with ", Option("input_shape", {blob.name: "NCHW"})),
-                )
-            fed[blob.name] = shape
-        return Party(ShapedNet(graph, shapes), side.weights, scope, fed)
-
-
-def _scope(side: Side, phase: str) -> Scope:
-    graph, shapes = side.graphs[phase], side.shapes[phase]
-    try:
-        return choose_scope(graph, shapes)
-    except LoweringError:
-        return Scope(graph, shapes, (), graph.outputs, ())
-
-
-def _met(
-    model: NetAndWeights,
-    selection: Selection,
-    fed: Mapping[str, Mapping[str, Shape]] | None = None,
-    *,
-    lenient: bool = False,
-) -> Model:
-    """MODEL in each phase. FED are, by phase, the shapes of the inputs of the net that it is held against."""
-    return meet(model.source, model.weights, known_to(model.source, selection), fed=fed, lenient=lenient)
-
 
 def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
     """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
     try:
-        misfit = _met(twin, selection, lenient=True).misfit
+        misfit = met(twin, selection, lenient=True).misfit
         return "" if misfit is None else str(misfit)
     except ShapeError as error:
         return str(error)
-
-
-def _side(found: Model, model: NetAndWeights) -> Side:
-    """MODEL, as it was FOUND, for the proof of the weights."""
-    weights = found.completed or model.weights
-    return Side(weights, found.graphs, found.shapes, found.notes, tensors_of(weights))
-
-
-def _fed(side: Side, phase: str) -> dict[str, Shape]:
-    """The shapes of what comes into the net in PHASE."""
-    known = side.shapes[phase].blobs
-    sources = [blob for node in side.graphs[phase].nodes if not node.bottoms for blob in node.tops]
-    return {blob.name: shape for blob in sources if isinstance(shape := known[blob], tuple)}

@@ -221,25 +221,35 @@ class _Count:
         if kept and bare(blob.shape) != bare(other.shape):
             self.failures.append(f"{place}: expected {show(blob.shape)}, found {show(other.shape)}")
             return
-        count, slack = _count(blob), blob.slack
+        count = _count(blob)
         if count != _count(other):
             self.failures.append(f"{place}: expected {count:,} values, found {_count(other):,}")
             return
-        differing = 0
-        for ours, theirs, allowed in _side_by_side(blob, other, slack, order):
-            _check_finite(self.original, layer, ours)
-            others = _differing(ours, theirs)
-            if allowed is not None:
-                beyond = _beyond(ours, theirs, allowed)
-                self.rounded += others - beyond
-                others = beyond
-            differing += others
+        differing, rounded = differing_values(blob, other, (self.original, layer), order)
+        self.rounded += rounded
         self.blobs += 1
         self.values += count
         self.reshaped += bare(blob.shape) != bare(other.shape)
         if differing:
-            wrong = "differ from the original" if slack is None else "differ from the folded original"
+            wrong = "differ from the original" if blob.slack is None else "differ from the folded original"
             self.failures.append(f"{place}: {differing:,} of {count:,} values {wrong}")
+
+
+def differing_values(
+    blob: Tensor, other: Tensor, place: tuple[str, str], order: _Order | None = None
+) -> tuple[int, int]:
+    """How many values of OTHER are not those of BLOB, in that ORDER, and how many of them are only rounded otherwise
+    than BLOB has slack for. PLACE: the file and the layer of BLOB. Raises WeightsError where a value is not finite."""
+    differing = rounded = 0
+    for ours, theirs, allowed in _side_by_side(blob, other, blob.slack, order):
+        _check_finite(*place, ours)
+        others = _differing(ours, theirs)
+        if allowed is not None:
+            beyond = _beyond(ours, theirs, allowed)
+            rounded += others - beyond
+            others = beyond
+        differing += others
+    return differing, rounded
 
 
 def _count(blob: Tensor) -> int:

@@ -20,7 +20,7 @@ from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.schema import Message
-from caffe_fcn.verify.verify import NetAndWeights
+from caffe_fcn.verify.meeting import NetAndWeights
 from tests.random.basics import Array
 from tests.random.nets import RandomNet
 from tests.random.running import Answer, Weights, answers, in_phase, run

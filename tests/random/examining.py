@@ -19,8 +19,8 @@ from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.problems import examine
 from caffe_fcn.passes.conversion import plan
 from caffe_fcn.report.verify import summary
+from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Status, Verification
-from caffe_fcn.verify.verify import NetAndWeights
 from tests.random.basics import ImpossibleError
 from tests.random.caffe import FORKS
 from tests.random.comparing import Loaded, Pair, larger, misfits, same_size

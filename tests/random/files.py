@@ -16,8 +16,9 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.model.opening import open_inputs
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.schema import Message
+from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import NetAndWeights, VerifySettings, verify
+from caffe_fcn.verify.verify import VerifySettings, verify
 from tests.random.basics import Array
 from tests.random.running import Weights
 

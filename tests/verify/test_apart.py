@@ -13,8 +13,9 @@ from caffe_fcn import schema
 from caffe_fcn.cli.main import run
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.source import read_net
+from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import NetAndWeights, verify
+from caffe_fcn.verify.verify import verify
 from tests.engines.nets import add_layer
 from tests.engines.test_batch_norm import LAYOUTS, parts
 from tests.passes.nets import data, fc, layer

@@ -15,8 +15,9 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
+from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import NetAndWeights, verify
+from caffe_fcn.verify.verify import verify
 from tests.engines.nets import add_layer, hollow_weights
 from tests.net.test_corpus_shapes import MEASURED, needs_corpus
 from tests.passes.nets import conv, data, fc, layer
