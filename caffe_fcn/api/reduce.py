@@ -9,7 +9,7 @@ from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
 from caffe_fcn.passes.planning import planned_for
 from caffe_fcn.passes.reduce.amounts import parse_layers
-from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reduce_options import ReduceOptions
 from caffe_fcn.passes.reducing import Reduction
 from caffe_fcn.report.reduce import document
 

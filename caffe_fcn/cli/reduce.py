@@ -19,7 +19,7 @@ from caffe_fcn.cli.options import (
     writing_options,
 )
 from caffe_fcn.cli.rewriting import Rewriting, check_usage, output_options, proof_options, rewrite
-from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reduce_options import ReduceOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection

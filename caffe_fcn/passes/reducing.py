@@ -16,7 +16,7 @@ from caffe_fcn.net.layers import row_of
 from caffe_fcn.passes.conversion import converted, settings_of
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.reduce import Amount, reduce
-from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reduce_options import ReduceOptions
 from caffe_fcn.wording import Command, advise, nearest
 
 

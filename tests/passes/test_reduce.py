@@ -22,7 +22,7 @@ from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.planning import Plan, planned_for
 from caffe_fcn.passes.reduce.amounts import parse_amount, parse_layer
-from caffe_fcn.passes.reduce.options import ReduceOptions
+from caffe_fcn.passes.reduce_options import ReduceOptions
 from caffe_fcn.passes.reducing import Reduction
 from tests.passes.nets import conv, data, fc, layer, model_of
 
