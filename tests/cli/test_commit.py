@@ -132,7 +132,7 @@ def test_a_signal_between_two_renames_waits(lenet: CommandLine, monkeypatch: pyt
     assert len(told) == len(COMMANDS), made.stderr
     for line, (name, (_, outputs)) in zip(told, COMMANDS.items(), strict=True):
         sent, code, err = json.loads(line)
-        assert (sent, code) == (1, 1), (name, err)
+        assert (sent, code) == (1, 130), (name, err)
         assert the_message(err) == "interrupted; no file is half written"
         after = listing(lenet.path / name)
         assert set(after) == set(before[name])

@@ -227,7 +227,7 @@ def test_a_directory_that_cannot_be_made(three: CommandLine, name: str, expected
 def test_ctrl_c_stops_all(three: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     strike(monkeypatch, 2, KeyboardInterrupt())
     result = three.convert(*ALL, "--out-dir", "out")
-    assert result.code == 1
+    assert result.code == 130
     assert result.err.splitlines()[-1] == "caffe-fcn: interrupted; no file is half written"
     assert made(three) == {"a.prototxt", "a.caffemodel"}
 
@@ -235,7 +235,7 @@ def test_ctrl_c_stops_all(three: CommandLine, monkeypatch: pytest.MonkeyPatch) -
 def test_ctrl_c_leaves_no_empty_directory(three: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(three.path)
     strike(monkeypatch, 1, KeyboardInterrupt())
-    assert three.convert(*ALL, "--out-dir", "out").code == 1
+    assert three.convert(*ALL, "--out-dir", "out").code == 130
     assert listing(three.path) == before
 
 
