@@ -117,7 +117,7 @@ def fill(layer: Message, params: Sequence[Shape], position: int) -> Filling:
         return Filling(kind, repeated(shape, (float(filler.value),)))
     if kind == _BILINEAR:
         square = len(shape) == _BILINEAR_AXES and shape[2] == shape[3] > 0
-        return Filling(kind, repeated(shape, _bilinear(shape[3])) if square else Lack.UNSUITABLE)
+        return Filling(kind, repeated(shape, bilinear_kernel(shape[3])) if square else Lack.UNSUITABLE)
     return Filling(kind, Lack.RANDOM if kind in _RANDOM else Lack.UNKNOWN)
 
 
@@ -134,7 +134,7 @@ def _filler(layer: Message, params: Sequence[Shape], position: int) -> Message |
     return schema.FillerParameter() if position and name == BIAS else None
 
 
-def _bilinear(size: int) -> tuple[float, ...]:
+def bilinear_kernel(size: int) -> tuple[float, ...]:
     """The SIZE×SIZE kernel of BilinearFiller, row by row; all channels have the same."""
     factor = ceil(size / 2)
     centre = (size - 1) / (2 * factor)

@@ -26,9 +26,9 @@ def resize(model: Model, size: tuple[int, ...]) -> Result:
     the input, and where a layer needs another size.
     """
     phases = model.graphs.items()
-    changes = [change for phase, graph in phases for change in _resized(graph, model.shapes[phase], size)]
+    changes = [change for phase, graph in phases for change in resized_inputs(graph, model.shapes[phase], size)]
     images = {phase: _images(graph, model.shapes[phase]) for phase, graph in phases}
-    channels = {phase: {name: shape[1] for name, shape in blobs.items()} for phase, blobs in images.items()}
+    channels = image_channels(model)
     decision = Decision(tuple(dict.fromkeys(changes)))
 
     def resized(old: Model) -> Result:
@@ -39,6 +39,13 @@ def resize(model: Model, size: tuple[int, ...]) -> Result:
         alone = replace(model, graphs={phase: graph}, shapes={phase: model.shapes[phase]})
         notes += _checked(alone, resized, images[phase], size)
     return replace(resized(model), decision=replace(decision, notes=tuple(notes)))
+
+
+def image_channels(model: Model) -> dict[str, dict[str, int]]:
+    """The inputs of MODEL that are images, with their channels, by phase and name: what `carried_out` has to know where
+    a decision resizes them."""
+    images = {phase: _images(graph, model.shapes[phase]) for phase, graph in model.graphs.items()}
+    return {phase: {name: shape[1] for name, shape in blobs.items()} for phase, blobs in images.items()}
 
 
 def _images(graph: Graph, shapes: Shapes) -> dict[str, Shape]:
@@ -108,7 +115,7 @@ class ResizeInput(Change):
                 net.input_dim[end - len(self.size) : end] = self.size
 
 
-def _resized(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:
+def resized_inputs(graph: Graph, shapes: Shapes, size: tuple[int, ...]) -> list[ResizeInput]:
     """The changes that give the image inputs of GRAPH the spatial SIZE. Raises SurgeryError where the net has no
     such input, or the file does not define its size."""
     images = image_inputs(graph, shapes)

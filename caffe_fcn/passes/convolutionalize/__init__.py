@@ -31,7 +31,7 @@ _MOVED = {"inner_product_param": "convolution_param"}
 """The fields whose contents the pass moves, and where to."""
 
 
-__all__ = ["Options", "convolutionalize", "decide"]
+__all__ = ["Options", "convolutionalize", "decide", "renamed_outputs"]
 
 
 def convolutionalize(model: Model, options: Options | None = None, *, resized: bool = False) -> Result:
@@ -57,7 +57,7 @@ def convolutionalize(model: Model, options: Options | None = None, *, resized: b
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         ) from error
     for phase, graph in model.graphs.items():
-        notes += _renamed_outputs(graph, decision)
+        notes += renamed_outputs(graph, decision)
         notes += _checked(result, phase, resized)
     return replace(result, decision=replace(decision, notes=tuple(dict.fromkeys(notes))))
 
@@ -146,7 +146,7 @@ def _idle_rules(model: Model, options: Options, decision: Decision) -> list[str]
     return [f"{option('rename', [f'{pattern.pattern}={new}'])} renames nothing" for pattern, new in idle]
 
 
-def _renamed_outputs(graph: Graph, decision: Decision) -> list[str]:
+def renamed_outputs(graph: Graph, decision: Decision) -> list[str]:
     """A note on outputs of the net that get another name."""
     names = {blob.name: name for blob, (_, name) in outputs_after(graph, decision).items()}
     changes = [f"{old} is now {new}" for old, new in names.items() if old != new]

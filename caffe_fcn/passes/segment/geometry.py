@@ -10,7 +10,7 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.geometry.coordinates import Coordinate, Place, Places, infer_coordinates
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers.windows import SIDED_PADS, convolution_windows
-from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.passes.segment.extents import Sized, nominal
 from caffe_fcn.passes.segment.fitting import Axis
 from caffe_fcn.passes.segment.upsampling import Upsampling, upsamplings
@@ -37,6 +37,10 @@ class ScoreMaps:
     def place(self, blob: Blob) -> Place:
         """Where the cells of BLOB lie on the image. Of several ways that do not agree, the first bottom's counts."""
         return self.places[blob][self.image][0]
+
+    def shape(self, blob: Blob) -> Shape:
+        """The shape of BLOB at the nominal size. Raises SurgeryError where it is not known."""
+        return nominal(self.shapes, blob)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -82,9 +86,10 @@ class ScoreMaps:
         fine = [(factor, self.place(blob)) for factor, blob in zip(skips, self.skips, strict=True)]
         return upsamplings(self.place(self.coarse), fine, final, self.place(self.image))
 
-    def axes(self, steps: tuple[Upsampling, ...]) -> tuple[Axis, ...]:
-        """Both axes of the image, with the offsets of STEPS, the last one for no padding. Raises SurgeryError where the
-        sizes of the maps cannot be told."""
+    def axes(self, steps: tuple[Upsampling, ...], size: Sequence[int] | None = None) -> tuple[Axis, ...]:
+        """Both axes of the image, with the offsets of STEPS, the last one for no padding. SIZE is that of the image
+        which the net is to declare, if it is another one. Raises SurgeryError where the sizes of the maps cannot be
+        told."""
         sized = Sized(
             graph=self.graph,
             nodes=tuple(_unpadded(node) if node is self.first else node for node in self.nodes),
@@ -93,7 +98,7 @@ class ScoreMaps:
             maps=(self.coarse, *self.skips),
             places=self.places,
         )
-        sizes = nominal(self.shapes, self.image)[2:]
+        sizes = size or self.shape(self.image)[2:]
         made = []
         for axis in range(AXES):
             offsets = [step.offset[axis] for step in steps]

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
 
-from caffe_fcn.model.opening import open_model
 from caffe_fcn.passes.conversion import Settings, plan_model
 from caffe_fcn.passes.segment.fitting import Axis, Fits, Which, least_pad
 from caffe_fcn.passes.segment.geometry import ScoreMaps, score_maps
 from caffe_fcn.passes.segment.upsampling import Upsampling
-from tests.paths import GOLDEN
+from tests.passes.segment.nets import INDEX, NETS, golden
 
-SEGMENTS = GOLDEN / "segments"
-INDEX: dict[str, Any] = json.loads((SEGMENTS / "index.json").read_text())
-NETS = [name for name in INDEX if name != "published"]
 WISHES: dict[Which, str] = {"nominal": "nominal", "least": "from_least_size", "every": "from_1"}
 SIZES = range(1, 401)
 
@@ -34,7 +29,7 @@ class Head(NamedTuple):
 def head(name: str, skips: int) -> Head:
     """The head of the golden net NAME with so many SKIPS."""
     entry = INDEX[name]
-    model = plan_model(open_model(str(SEGMENTS / name / "net.prototxt")), Settings()).model
+    model = plan_model(golden(name, weights=False), Settings()).model
     last = next(node for node in model.graph.nodes if node.name == f"{entry['last']}-conv")
     blobs = [model.graph.latest(blob) for blob in list(entry["skips"])[:skips]]
     strides = [entry["stride"], *list(entry["skips"].values())[:skips]]

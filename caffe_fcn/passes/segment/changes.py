@@ -1,0 +1,58 @@
+"""What a segmentation adds to a net: the padding of its first Convolution, and the layers that upsample its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from caffe_fcn.model.changes import AddLayers, Change
+from caffe_fcn.passes.segment.geometry import set_pad
+from caffe_fcn.passes.segment.padding import Padding
+from caffe_fcn.schema import Message
+
+
+class Stage(NamedTuple):
+    """One upsampling: the LAYER with its KERNEL and stride FACTOR, and the CROP with its OFFSET along height and width.
+    BLOB is the skip whose scores are cropped and added, or the image to which the scores are cropped; SCALE the factor
+    by which a skip is multiplied before."""
+
+    layer: str
+    kernel: int
+    factor: int
+    crop: str
+    offset: tuple[int, ...]
+    blob: str
+    scale: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class SetPad(Change):
+    """The first Convolution pads otherwise."""
+
+    pad: int
+    before: tuple[int, ...]
+    """What it padded, along height and width."""
+    kind: ClassVar[str] = "padding"
+
+    def apply(self, target: Message) -> None:
+        set_pad(target.convolution_param, self.pad)
+
+    def describe(self) -> str:
+        return f"pad {'×'.join(map(str, dict.fromkeys(self.before)))} → {self.pad}"
+
+    def document(self) -> dict[str, Any]:
+        return {"layer": self.layer, "before": list(self.before), "pad": self.pad}
+
+
+@dataclass(frozen=True, repr=False)
+class AddHead(AddLayers):
+    """The layers that upsample the scores, add the skips and crop to the image."""
+
+    coarse: str
+    """The blob of the coarse scores."""
+    classes: int
+    stages: tuple[Stage, ...]
+    padding: Padding
+    first: str | None
+    """The first Convolution, if its padding can be chosen."""
+    kind: ClassVar[str] = "head"

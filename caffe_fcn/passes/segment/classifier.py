@@ -1,0 +1,128 @@
+"""Finds what a net classifies with: its last layer with weights, and the blob that holds the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.shapes import Shape, Shapes
+from caffe_fcn.wording import Option, advise, nearest
+
+_CLASSIFIERS = ("Convolution", "InnerProduct")
+
+
+class Classifier(NamedTuple):
+    """The last layer with weights, HEAD, and those BEHIND it that a score goes through, in order: not the layers that
+    make probabilities or losses of scores."""
+
+    head: Node
+    behind: tuple[Node, ...] = ()
+
+    @property
+    def scores(self) -> Blob:
+        """The blob of the scores."""
+        return (self.behind[-1] if self.behind else self.head).tops[0]
+
+
+def find(graph: Graph, at: str | None) -> Classifier:
+    """The classifier of GRAPH, or the one that ends in the layer AT. Raises SurgeryError where there is none, or there
+    are several."""
+    found: dict[str, Classifier] = {}
+    for output in graph.outputs:
+        classifier = _before(graph, output)
+        if classifier is None:
+            continue
+        known = found.get(classifier.head.name)
+        if known is None or len(known.behind) < len(classifier.behind):
+            found[classifier.head.name] = classifier
+    if at is not None:
+        return found.get(at) or Classifier(_called(graph, at))
+    if not found:
+        raise SurgeryError(
+            "found no classifier: behind the last Convolution or InnerProduct each layer must have one bottom",
+            source=graph.source,
+            hint=advise("name its last layer with weights with ", Option("at")),
+        )
+    if len(found) > 1:
+        raise SurgeryError(
+            f"the net has several classifiers: {', '.join(found)}",
+            source=graph.source,
+            hint=advise("choose one, such as ", Option("at", list(found)[-1])),
+        )
+    return next(iter(found.values()))
+
+
+def _before(graph: Graph, output: Blob) -> Classifier | None:
+    """The classifier that ends in OUTPUT."""
+    chain: list[Node] = []
+    node = graph.producer[output]
+    while not row_of(node.type).linear:
+        if not node.bottoms or _joins(node):
+            return None
+        chain.insert(0, node)
+        node = graph.producer[node.bottoms[0]]
+    if node.type not in _CLASSIFIERS:
+        return None
+    ends = next((place for place, each in enumerate(chain) if _ends(each)), len(chain))
+    return Classifier(node, tuple(chain[:ends]))
+
+
+def _joins(node: Node) -> bool:
+    """Whether NODE makes its top of several maps; a Scale or a Bias does so only where its factors are a bottom."""
+    return len(node.bottoms) > 1 and row_of(node.type).joins
+
+
+def _ends(node: Node) -> bool:
+    """Whether NODE makes probabilities of scores, or judges them."""
+    row = row_of(node.type)
+    return row.judges or row.reads_scores or row.makes == "probabilities"
+
+
+def _called(graph: Graph, name: str) -> Node:
+    """The Convolution or InnerProduct NAME. Raises SurgeryError where there is none."""
+    there = {node.name: node for node in graph.nodes if node.type in _CLASSIFIERS}
+    if name not in there:
+        near = nearest(name, there)
+        other = next((node for node in graph.nodes if node.name == name), None)
+        what = f"layer {name!r} is of type {other.type}" if other else f"no layer is called {name!r}"
+        raise SurgeryError(
+            f"{what}; a classifier ends in a Convolution or an InnerProduct",
+            source=graph.source,
+            place=Option("at", name),
+            hint=f"did you mean {near!r}?" if near else None,
+        )
+    return there[name]
+
+
+def last_poolings(graph: Graph, shapes: Shapes, classifier: Classifier) -> tuple[Node, ...]:
+    """The poolings that see the whole nominal map: the last one before the head, with only layers of one bottom between
+    that have no weights, and those behind it."""
+    found = [node for node in classifier.behind if node.type == "Pooling" and _is_one(shapes, node.tops[0])]
+    node = classifier.head
+    while len(node.bottoms) == 1:
+        node = graph.producer[node.bottoms[0]]
+        if row_of(node.type).linear or not node.bottoms:
+            break
+        if node.type == "Pooling":
+            if _is_one(shapes, node.tops[0]):
+                found.append(node)
+            break
+    return tuple(found)
+
+
+def _is_one(shapes: Shapes, blob: Blob) -> bool:
+    """Whether BLOB is a map of one cell at the nominal size."""
+    shape = shapes.blobs[blob]
+    return isinstance(shape, tuple) and set(shape[2:]) == {1}
+
+
+def check_map(classifier: Classifier, shapes: Mapping[Blob, object]) -> Shape:
+    """The shape of what the head of CLASSIFIER reads. Raises SurgeryError unless it is a Convolution over a map."""
+    head = classifier.head
+    shape = shapes[head.bottoms[0]]
+    if head.type != "Convolution" or not isinstance(shape, tuple):
+        raise SurgeryError("the scores must come from a Convolution over a map", layer=head.name, layer_type=head.type)
+    return shape

@@ -1,0 +1,104 @@
+"""Which blobs are skips: those that the user names, or those of the papers, by their strides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.passes.segment.geometry import AXES, ScoreMaps
+from caffe_fcn.wording import Option, nearest
+
+STYLES = {"32s": 32, "16s": 16, "8s": 8}
+"""The stride of the finest scores that each style of the papers sums."""
+
+
+class Skip(NamedTuple):
+    """A finer blob whose scores are added, multiplied by a fixed SCALE before, if there is one."""
+
+    blob: str
+    scale: float | None = None
+
+    @property
+    def text(self) -> str:
+        """As the user gives it."""
+        return self.blob if self.scale is None else f"{self.blob}:{self.scale:g}"
+
+
+def parse_skip(text: str) -> Skip:
+    """The skip that TEXT, BLOB or BLOB:SCALE, says. Raises ValueError for a scale that is 0 or not finite."""
+    blob, colon, number = text.rpartition(":")
+    try:
+        scale = float(number) if blob and colon else None
+    except ValueError:
+        return Skip(text)
+    if scale is not None and (scale == 0 or not math.isfinite(scale)):
+        raise ValueError(f"the scale of a skip: expected a number other than 0, such as pool4:0.01, found {text!r}")
+    return Skip(text) if scale is None else Skip(blob, scale)
+
+
+def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:
+    """The blobs of SKIPS in GRAPH, after all layers that work on them in place. Raises SurgeryError for a name that no
+    blob has, and for one that is given twice."""
+    found: list[Blob] = []
+    for skip in skips:
+        blob = graph.latest(skip.blob)
+        if blob is None:
+            near = nearest(skip.blob, {each.name for each in graph.producer})
+            raise SurgeryError(
+                f"no blob is called {skip.blob!r}",
+                source=graph.source,
+                place=Option("skip", [skip.text]),
+                hint=f"did you mean {near!r}?" if near else None,
+            )
+        if blob in found:
+            raise SurgeryError(f"the blob {skip.blob!r} is given twice", place=Option("skip", [skip.text]))
+        found.append(blob)
+    return found
+
+
+def of_style(maps: ScoreMaps, style: str) -> list[Blob]:
+    """The skips of a STYLE of the papers: one for each stride that is half the one before, down to the style's."""
+    stride, least = _stride(maps, maps.coarse), STYLES[style]
+    if stride != (stride[0],) * AXES or stride[0] < least or math.log2(stride[0] / least) % 1:
+        raise SurgeryError(
+            f"its scores have the stride {'×'.join(map(str, dict.fromkeys(stride)))}, from which halves do not lead to "
+            f"{least}",
+            source=maps.graph.source,
+            place=Option("style", style),
+            hint="name the blobs to add yourself",
+        )
+    found = []
+    wanted = stride[0] / 2
+    while wanted >= least:
+        found.append(_typical(maps, wanted, style))
+        wanted /= 2
+    return found
+
+
+def _stride(maps: ScoreMaps, blob: Blob) -> tuple[Fraction, ...]:
+    return tuple(each.stride for each in maps.place(blob))
+
+
+def _typical(maps: ScoreMaps, stride: Fraction, style: str) -> Blob:
+    """The blob of this STRIDE that papers take: the output of the pooling that makes this stride, or the last blob of
+    it where a convolution does."""
+    there = [
+        (node, blob)
+        for node in maps.nodes
+        for blob in node.tops
+        if maps.image in maps.places[blob] and _stride(maps, blob) == (stride,) * AXES
+    ]
+    if not there:
+        raise SurgeryError(
+            f"no blob has the stride {stride}",
+            source=maps.graph.source,
+            place=Option("style", style),
+            hint="name the blobs to add yourself",
+        )
+    first, blob = there[0]
+    name = blob.name if first.type == "Pooling" else there[-1][1].name
+    return maps.graph.latest(name) or blob

@@ -1,0 +1,192 @@
+"""The scores of a map become scores of every pixel: on one phase of a net whose coarse scores are a map,
+
+1. the map is upsampled by bilinear Deconvolutions, stride by stride, and each skip, scored and cropped to it, is added;
+2. the kernels are those that make the offsets of the crops whole (`upsampling`);
+3. the first Convolution pads as much as the crops need (`padding`);
+4. the last Crop has the size of the image, and its top is `score`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.model.changes import Change, Decision, NewLayer
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Claim, Phase, Result, agreed, carried_out
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.passes.resize import image_channels, resized_inputs
+from caffe_fcn.passes.segment.changes import AddHead, SetPad, Stage
+from caffe_fcn.passes.segment.fractions import no_whole_offset, numbers
+from caffe_fcn.passes.segment.geometry import ScoreMaps, score_maps
+from caffe_fcn.passes.segment.layers import Bilinear, Scoring, check_names, cropped, scaled, summed
+from caffe_fcn.passes.segment.padding import Padding, choose, sizes_in_words
+from caffe_fcn.passes.segment.skips import Skip
+from caffe_fcn.passes.segment.upsampling import Upsampling, factor_between
+from caffe_fcn.wording import Option
+
+
+class Upsampled(NamedTuple):
+    """What is upsampled, and how: the map SCORES, with SKIPS added."""
+
+    scores: str
+    skips: tuple[Skip, ...]
+    pad: str | int
+    prefix: str
+    size: tuple[int, ...] | None
+    """The size of the image that the net is to declare, in pixels, if that is another one."""
+    scoring: Scoring
+    bilinear: Bilinear
+
+
+def upsample(model: Model, wanted: Upsampled) -> Result:
+    """MODEL with scores of every pixel, `score`. Raises SurgeryError where no kernel gives a whole offset, where no
+    padding lets the crops fit, and where a name is taken."""
+    decision, phases = agreed(model, lambda phase: _decide(phase, wanted), "segment")
+    resized = image_channels(model) if wanted.size is not None else None
+    return carried_out(model, decision, claim=Claim.NEW_FUNCTION, phases=phases, resized=resized)
+
+
+def _decide(phase: Phase, wanted: Upsampled) -> Decision:
+    graph = phase.graph
+    blobs = [_latest(phase, name) for name in (wanted.scores, *(skip.blob for skip in wanted.skips))]
+    maps = score_maps(graph, phase.shapes, blobs[0], blobs[1:])
+    order = sorted(zip(maps.skips, wanted.skips, strict=True), key=lambda pair: -maps.place(pair[0])[0].stride)
+    maps = score_maps(graph, phase.shapes, blobs[0], [blob for blob, _ in order])
+    skips = [skip for _, skip in order]
+    *factors, final = _factors(maps, skips)
+    steps = maps.upsamplings(factors, final)
+    _check_offsets(maps, steps, skips)
+    axes = maps.axes(steps, wanted.size)
+    padding = choose(maps, axes, wanted.pad)
+    offsets = [step.offset for step in steps[:-1]]
+    offsets.append(tuple(axis.offsets[-1] + pad for axis, pad in zip(axes, padding.before, strict=True)))
+    names = _Names(wanted, skips, [step.factor for step in steps])
+    stages = tuple(names.stages(steps, offsets, maps.image.name))
+    layers = tuple(_layers(phase, maps, wanted, stages))
+    last = graph.nodes[-1]
+    check_names(phase, [each.layer.name for each in layers])
+    changes: list[Change] = []
+    if wanted.size is not None:
+        changes += resized_inputs(graph, phase.shapes, wanted.size)
+    if (
+        maps.first is not None
+        and padding.pad is not None
+        and any(sides != (padding.pad,) * 2 for sides in maps.padding)
+    ):
+        changes.append(SetPad(maps.first.index, maps.first.name, padding.pad, tuple(each[0] for each in maps.padding)))
+    head = AddHead(
+        last.index,
+        last.name,
+        layers,
+        coarse=wanted.scores,
+        classes=wanted.bilinear.channels,
+        stages=stages,
+        padding=padding,
+        first=maps.first.name if maps.first is not None else None,
+    )
+    return Decision((*changes, head), notes=tuple(_notes(padding, wanted)))
+
+
+def _latest(phase: Phase, name: str) -> Blob:
+    blob = phase.graph.latest(name)
+    if blob is None:
+        raise SurgeryError(f"no blob is called {name!r}", source=phase.graph.source)
+    return blob
+
+
+def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
+    """The factor to each of SKIPS, coarsest first, and to the image. Raises SurgeryError where one is no whole number
+    above 1."""
+    made: list[int] = []
+    coarse = maps.coarse
+    for blob, skip in [*zip(maps.skips, skips, strict=True), (maps.image, None)]:
+        if maps.image not in maps.places[blob] or len(maps.place(blob)) != len(maps.place(coarse)):
+            raise SurgeryError(
+                f"the skip {blob.name!r} is not a map of the image {maps.image.name!r}",
+                source=maps.graph.source,
+                place=Option("skip", [skip.text] if skip else None),
+            )
+        factor = factor_between(maps.place(coarse), maps.place(blob))
+        if factor is None and skip is None and _stride(maps, coarse) == _stride(maps, blob):
+            raise SurgeryError(f"{coarse.name!r} has a score for each pixel already", source=maps.graph.source)
+        if factor is None:
+            strides = [_stride(maps, each) for each in (coarse, blob)]
+            what = f"the skip {blob.name!r}" if skip else f"the image {blob.name!r}"
+            raise SurgeryError(
+                f"{what} has the stride {strides[1]}, and the scores before, {coarse.name!r}, {strides[0]}; expected a "
+                "multiple of it, the same along height and width",
+                source=maps.graph.source,
+                place=Option("skip", [skip.text]) if skip else None,
+            )
+        made.append(factor)
+        coarse = blob
+    return made
+
+
+def _stride(maps: ScoreMaps, blob: Blob) -> str:
+    return "×".join(dict.fromkeys(str(each.stride) for each in maps.place(blob)))
+
+
+def _check_offsets(maps: ScoreMaps, steps: Sequence[Upsampling], skips: Sequence[Skip]) -> None:
+    """Raise SurgeryError where an offset is no whole number, or that of a skip is negative."""
+    for place, step in enumerate(steps):
+        blob = maps.skips[place] if place < len(maps.skips) else maps.image
+        if step.kernel is None:
+            raise no_whole_offset(maps, maps.coarse, blob, step)
+        if place < len(skips) and min(step.offset) < 0:
+            raise SurgeryError(
+                f"the scores are larger than the skip {blob.name!r}: its crop would have the offset "
+                f"{numbers(step.offset)}, whatever the padding",
+                source=maps.graph.source,
+                place=Option("skip", [skips[place].text]),
+                hint="leave out this skip",
+            )
+
+
+class _Names:
+    """The names of the new layers, which are those of the published nets."""
+
+    def __init__(self, wanted: Upsampled, skips: Sequence[Skip], factors: Sequence[int]) -> None:
+        self.prefix, self.skips = wanted.prefix, skips
+        inner = [f"upscore{factors[0]}", *(f"upscore_{skip.blob}" for skip in skips)][: len(skips)]
+        last = f"upscore{factors[-1]}" if skips else "upscore"
+        self.upsamplings = [*inner, "upscore" if last in inner else last]
+
+    def stages(self, steps: Sequence[Upsampling], offsets: Sequence[tuple[int, ...]], image: str) -> Iterator[Stage]:
+        """What STEPS are called, with their OFFSETS."""
+        crops = [*(f"score_{skip.blob}c" for skip in self.skips), "score"]
+        blobs = [*(skip.blob for skip in self.skips), image]
+        scales = [*(skip.scale for skip in self.skips), None]
+        for step, offset, layer, crop, blob, scale in zip(
+            steps, offsets, self.upsamplings, crops, blobs, scales, strict=True
+        ):
+            yield Stage(self.prefix + layer, step.kernel or 0, step.factor, self.prefix + crop, offset, blob, scale)
+
+
+def _layers(phase: Phase, maps: ScoreMaps, wanted: Upsampled, stages: Sequence[Stage]) -> Iterator[NewLayer]:
+    """The new layers, in the order of the published nets."""
+    scores, prefix, trained = wanted.scores, wanted.prefix, wanted.bilinear.trained
+    for stage in stages:
+        yield wanted.bilinear.layer(stage.layer, scores, stage.kernel, stage.factor)
+        if stage is stages[-1]:
+            yield cropped(stage.crop, stage.layer, stage.blob, stage.offset)
+            return
+        channels = maps.shape(_latest(phase, stage.blob))[1]
+        skip = stage.blob
+        if stage.scale is not None:
+            skip = f"{prefix}scale_{stage.blob}"
+            yield scaled(skip, stage.blob, stage.scale, channels, trained=trained)
+        name = f"{prefix}score_{stage.blob}"
+        yield wanted.scoring.layer(name, skip, channels)
+        yield cropped(stage.crop, name, stage.layer, stage.offset)
+        scores = f"{prefix}fuse_{stage.blob}"
+        yield summed(scores, [stage.layer, stage.crop])
+
+
+def _notes(padding: Padding, wanted: Upsampled) -> Iterator[str]:
+    if not all(fits.every for fits in padding.fits):
+        yield f"all crops fit for inputs of {sizes_in_words(padding.fits)} only"
+    if wanted.bilinear.dense and not wanted.bilinear.trained:
+        yield "no filler of Caffe makes the kernels of upsampling in one group; the net needs weights with them"

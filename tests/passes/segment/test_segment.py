@@ -1,0 +1,333 @@
+"""Segmentation nets made of classifiers, against the reference Caffe's answers and the published nets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caffe_fcn.api.net import Net
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.files import prototxt
+from caffe_fcn.model.opening import open_model
+from caffe_fcn.net.options import Selection
+from caffe_fcn.net.source import interpret
+from caffe_fcn.passes.segment.padding import PadReason
+from caffe_fcn.passes.segmentation import SegmentPlan
+from caffe_fcn.schema import Message
+from tests.passes.nets import conv, data, fc, layer
+from tests.passes.segment.nets import INDEX, NETS, SEGMENTS, VGG, golden, layers_of, segmented
+from tests.paths import CORPUS
+
+VALUES = [(name, int(key[0])) for name in NETS for key in INDEX[name]["values"]]
+HEAD = ("num_output", "bias_term", "kernel_size", "kernel_h", "kernel_w", "stride", "group", "pad")
+
+
+def kept(name: str, skips: int) -> SegmentPlan:
+    """The golden net NAME with so many skips and its own classifier, for the size of its golden input."""
+    entry, values = INDEX[name], np.load(SEGMENTS / name / "golden.npz")
+    return segmented(
+        golden(name),
+        keep_classifier=True,
+        skip=tuple(list(entry["skips"])[:skips]),
+        pad=entry["values"][f"{skips} skips"]["pad"],
+        input_size=values["in:data"].shape[2:],
+    )
+
+
+# ---- Against Caffe ----
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("name", "skips"), VALUES)
+def test_the_answers_are_those_of_caffe(name: str, skips: int) -> None:
+    values, plan = np.load(SEGMENTS / name / "golden.npz"), kept(name, skips)
+    coarse = f"{INDEX[name]['last']}-conv"
+    found = Net(plan.model, plan).load(blobs=["score", coarse]).run({"data": values["in:data"]})
+    for blob, key in (("score", "out"), (coarse, "scores")):
+        expected = values[f"{key}:{skips}_skips"]
+        assert found[blob].shape == expected.shape
+        assert np.abs(found[blob] - expected).max() < 3e-6 * np.ptp(expected)
+
+
+@pytest.mark.parametrize(("name", "skips"), VALUES)
+def test_the_layers_are_those_of_the_measured_nets(name: str, skips: int) -> None:
+    text = (SEGMENTS / name / f"segment_{skips}_skips.prototxt").read_bytes()
+    expected = interpret(prototxt.parse(text, "golden")).net
+    plan = kept(name, skips)
+    found = {each.name: each for each in plan.net.layer}
+    stages = plan.head.stages
+    theirs = [each.name for each in expected.layer if each.type == "Deconvolution"]
+    names = dict(zip(theirs, [stage.layer for stage in stages], strict=True))
+    assert len(found) == len(expected.layer)
+    for wanted in expected.layer:
+        made = found[names.get(wanted.name, wanted.name)]
+        assert made.type == wanted.type
+        assert list(made.bottom) == [names.get(bottom, bottom) for bottom in wanted.bottom]
+        assert window(made) == window(wanted)
+        assert list(made.crop_param.offset) == list(wanted.crop_param.offset)
+        assert made.input_param == wanted.input_param and pooling(made) == pooling(wanted)
+
+
+def window(layer: Message) -> list[object]:
+    values = [getattr(layer.convolution_param, name) for name in HEAD]
+    return [list(value) if hasattr(value, "append") else value for value in values]
+
+
+def pooling(layer: Message) -> list[object]:
+    return [getattr(layer.pooling_param, name) for name in ("pool", "kernel_size", "stride", "pad", "global_pooling")]
+
+
+# ---- Published nets ----
+
+Row = tuple[str, str, str, int, int, int]
+"""A layer's name, type and bottoms, its kernel and its stride, or the offset of a Crop."""
+
+FCN_32S: list[Row] = [
+    ("score_fr", "Convolution", "fc7", 1, 1, 0),
+    ("upscore", "Deconvolution", "score_fr", 64, 32, 0),
+    ("score", "Crop", "upscore data", 0, 0, 19),
+]
+FCN_16S: list[Row] = [
+    ("score_fr", "Convolution", "fc7", 1, 1, 0),
+    ("upscore2", "Deconvolution", "score_fr", 4, 2, 0),
+    ("score_pool4", "Convolution", "pool4", 1, 1, 0),
+    ("score_pool4c", "Crop", "score_pool4 upscore2", 0, 0, 5),
+    ("fuse_pool4", "Eltwise", "upscore2 score_pool4c", 0, 0, 0),
+    ("upscore16", "Deconvolution", "fuse_pool4", 32, 16, 0),
+    ("score", "Crop", "upscore16 data", 0, 0, 27),
+]
+FCN_8S: list[Row] = [
+    *FCN_16S[:5],
+    ("upscore_pool4", "Deconvolution", "fuse_pool4", 4, 2, 0),
+    ("score_pool3", "Convolution", "pool3", 1, 1, 0),
+    ("score_pool3c", "Crop", "score_pool3 upscore_pool4", 0, 0, 9),
+    ("fuse_pool3", "Eltwise", "upscore_pool4 score_pool3c", 0, 0, 0),
+    ("upscore8", "Deconvolution", "fuse_pool3", 16, 8, 0),
+    ("score", "Crop", "upscore8 data", 0, 0, 31),
+]
+FCN_ALEXNET: list[Row] = [
+    ("score_fr", "Convolution", "fc7", 1, 1, 0),
+    ("upscore", "Deconvolution", "score_fr", 63, 32, 0),
+    ("score", "Crop", "upscore data", 0, 0, 18),
+]
+VGG_16 = CORPUS / "CSAILVision+places365" / "899d84fb-deploy_vgg16_places365.prototxt"
+ALEXNET = CORPUS / "BVLC+caffe" / "cb77655e-deploy.prototxt"
+needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not there")
+
+
+def rows(net: Message) -> list[Row]:
+    """The layers behind the last ReLU and Dropout of NET, as the tables have them; a suffix of a conversion is none."""
+    last = max(place for place, each in enumerate(net.layer) if each.type in ("ReLU", "Dropout"))
+    made = []
+    for each in net.layer[last + 1 :]:
+        kernel, stride = (
+            [*field, 0][0] for field in (each.convolution_param.kernel_size, each.convolution_param.stride)
+        )
+        bottoms = " ".join(bottom.removesuffix("-conv") for bottom in each.bottom)
+        offset = next(iter(each.crop_param.offset), 0)
+        made.append((each.name, each.type, bottoms, kernel, stride or int(each.type == "Convolution"), offset))
+    return made
+
+
+@needs_corpus
+@pytest.mark.parametrize(
+    ("net", "style", "expected"),
+    [(VGG_16, "32s", FCN_32S), (VGG_16, "16s", FCN_16S), (VGG_16, "8s", FCN_8S), (ALEXNET, "32s", FCN_ALEXNET)],
+)
+def test_the_published_nets(net: object, style: str, expected: list[Row]) -> None:
+    plan = segmented(open_model(str(net)), classes=21, style=style, pad=100)
+    assert rows(plan.net) == expected
+    assert next(each for each in plan.net.layer if each.type == "Convolution").convolution_param.pad == [100]
+    scores = [each for each in plan.net.layer if each.name.startswith("score_") and each.type == "Convolution"]
+    assert all(each.convolution_param.num_output == 21 for each in scores)
+    assert all([(p.lr_mult, p.decay_mult) for p in each.param] == [(1, 1), (2, 0)] for each in scores)
+    assert all(each.param[0].lr_mult == 0 for each in plan.net.layer if each.type == "Deconvolution")
+
+
+@needs_corpus
+def test_a_published_file_has_the_layers_of_its_kind() -> None:
+    """The tables above, against the published net of 8s with its first last offset, three pixels off."""
+    text = (CORPUS / "shelhamer+fcn.berkeleyvision.org" / "b06e7515-deploy.prototxt").read_bytes()
+    found = rows(interpret(prototxt.parse(text, "published")).net)
+    assert (found[:-1], found[-1][-1]) == (FCN_8S[:-1], 34)
+
+
+@needs_corpus
+@pytest.mark.parametrize(
+    ("net", "key", "skips"), [(VGG_16, "vgg16", 0), (VGG_16, "vgg16", 1), (VGG_16, "vgg16", 2), (ALEXNET, "alex", 0)]
+)
+def test_the_least_pads_of_published_nets(net: object, key: str, skips: int) -> None:
+    expected = INDEX["published"][key][f"{skips} skips"]
+    style = ("32s", "16s", "8s")[skips]
+    for wish, which in (("auto", "from_1"), ("least", "from_least_size")):
+        plan = segmented(open_model(str(net)), classes=21, style=style, pad=wish)
+        assert plan.head.padding.pad == expected[which]["pad"]
+        assert set(plan.head.stages[-1].offset) == set(expected[which]["offset"])
+
+
+# ---- Layers and names ----
+
+
+def test_skips_are_sorted_and_scaled() -> None:
+    plan = segmented(VGG, skip=("pool1:0.01", "pool2"))
+    made = layers_of(plan)
+    assert [stage.blob for stage in plan.head.stages] == ["pool2", "pool1", "data"]
+    scale = made["scale_pool1"]
+    assert (scale.param[0].lr_mult, scale.scale_param.filler.type) == (0, "constant")
+    assert scale.scale_param.filler.value == pytest.approx(0.01)
+    assert list(made["score_pool1"].bottom) == ["scale_pool1"]
+    assert "scale_pool2" not in made
+
+
+def test_two_upsamplings_never_have_one_name() -> None:
+    """Both are by 2, the first and the last; published names have the factor of either."""
+    made = [stage.layer for stage in segmented(VGG, skip=("pool2", "pool1")).head.stages]
+    assert made == ["upscore2", "upscore_pool2", "upscore"]
+
+
+def test_a_prefix_keeps_names_apart() -> None:
+    net = VGG.replace('"fc6"', '"score"')
+    with pytest.raises(SurgeryError, match=r"the name 'score' of a new layer is in use; .*prefix"):
+        segmented(VGG.replace('"conv1"', '"score"'))
+    made = layers_of(segmented(net, prefix="seg_", skip=("pool2",)))
+    assert list(made)[-7:-3] == ["seg_score_fr", "seg_upscore2", "seg_score_pool2", "seg_score_pool2c"]
+    assert made["seg_score"].type == "Crop"
+
+
+def test_upsampling_that_learns_and_in_one_group() -> None:
+    made = layers_of(segmented(VGG, learn_upsampling=True))["upscore"]
+    assert not made.param and made.convolution_param.group == 2
+    plan = segmented(VGG, dense_upsampling=True)
+    dense = layers_of(plan)["upscore"]
+    assert not dense.convolution_param.HasField("group") and not dense.convolution_param.HasField("weight_filler")
+    assert "no filler" in plan.notes[-1]
+
+
+def test_a_padding_that_is_there_is_no_change() -> None:
+    net = data(shape="1 3 96 96") + conv("conv1", "data", 4, 7, "stride: 4 pad: {}") + conv("conv2", "conv1", 5, 1)
+    pad = segmented(net.replace("{}", "0")).head.padding.pad
+    again = segmented(net.replace("{}", str(pad)), pad="keep")
+    assert again.of_kind("padding") == [] and again.head.padding.why is PadReason.KEPT
+    assert segmented(net.replace("{}", str(pad))).of_kind("padding") == []
+
+
+# ---- Classifiers ----
+
+POOLED = (
+    data(shape="1 3 64 64")
+    + conv("conv1", "data", 4, 3, "pad: 1 stride: 2")
+    + layer("pool1", "Pooling", "conv1", params="pooling_param { kernel_size: 2 stride: 2 }")
+    + layer("pool", "Pooling", "pool1", params="pooling_param { pool: AVE kernel_size: 16 }")
+    + layer("drop", "Dropout", "pool", "pool")
+    + fc("fc", "pool", 5)
+    + layer("prob", "Softmax", "fc")
+)
+
+
+def test_pooling_before_the_classifier_stays_or_goes() -> None:
+    with_pooling, without = segmented(POOLED), segmented(POOLED, drop_pooling=True)
+    assert list(layers_of(with_pooling)["score_fr"].bottom) == ["pool"]
+    made = layers_of(without)
+    assert "pool" not in made and list(made["drop"].bottom) == ["pool1"]
+    assert with_pooling.head.padding.pad and without.head.padding.pad is not None
+    assert without.head.padding.pad < with_pooling.head.padding.pad
+    with pytest.raises(SurgeryError, match="no pooling over the whole map"):
+        segmented(VGG, drop_pooling=True)
+
+
+def test_pooling_behind_the_classifier_stays_and_a_relu_goes() -> None:
+    net = (
+        data(shape="1 3 64 64")
+        + conv("conv1", "data", 4, 3, "pad: 1 stride: 4")
+        + conv("conv10", "conv1", 5, 1)
+        + layer("relu10", "ReLU", "conv10", "conv10")
+        + layer("pool10", "Pooling", "conv10", params="pooling_param { pool: AVE global_pooling: true }")
+        + layer("prob", "Softmax", "pool10")
+    )
+    made = layers_of(segmented(net))
+    assert "relu10" not in made and "prob" not in made
+    assert list(made["pool10"].bottom) == ["score_fr"] and list(made["upscore"].bottom) == ["pool10"]
+    assert made["pool10"].pooling_param.kernel_size == 16
+    kept = layers_of(segmented(net, keep_classifier=True))
+    assert "relu10" in kept and kept["upscore"].convolution_param.num_output == 5
+    dropped = layers_of(segmented(net, drop_pooling=True))
+    assert "pool10" not in dropped and list(dropped["upscore"].bottom) == ["score_fr"]
+
+
+HEADS = VGG + conv("other", "pool2", 3, 1) + layer("other_prob", "Softmax", "other")
+
+
+def test_several_classifiers() -> None:
+    with pytest.raises(SurgeryError, match="several classifiers: fc8, other; choose one, such as at='other'"):
+        segmented(HEADS)
+    made = layers_of(segmented(HEADS, at="fc8"))
+    assert "other" not in made and "score_fr" in made
+    other = segmented(HEADS, at="other")
+    assert "fc6-conv" not in layers_of(other) and other.head.stages[-1].factor == 4
+    with pytest.raises(SurgeryError, match=r"no layer is called 'fc9'; .*did you mean 'fc8'"):
+        segmented(HEADS, at="fc9")
+
+
+def test_labels_and_losses_go() -> None:
+    net = (
+        VGG
+        + layer("label", "Input", "", "label", "input_param { shape { dim: 1 } }")
+        + layer("loss", "SoftmaxWithLoss", "fc8 label")
+        + layer("accuracy", "Accuracy", "fc8 label")
+    )
+    plan = segmented(net)
+    assert [blob.name for blob in plan.model.graph.outputs] == ["score"]
+    assert {change.layer for change in plan.of_kind("dropped")} == {"prob", "label", "loss", "accuracy"}
+
+
+def test_one_net_of_several_in_a_file() -> None:
+    net = VGG.replace('"data" type', '"data" include { phase: TEST } type', 1) + data(shape="8 3 96 96").replace(
+        "type", "include { phase: TRAIN } type"
+    )
+    with pytest.raises(SurgeryError, match="segment needs a net for phase TEST only"):
+        segmented(net)
+
+
+# ---- What is refused ----
+
+
+@pytest.mark.parametrize(
+    ("net", "options", "told"),
+    [
+        (VGG, {"skip": ("pol2",)}, r"skip='pol2': no blob is called 'pol2'; did you mean 'pool2'\?"),
+        (
+            VGG,
+            {"skip": ("pool3",)},
+            "the skip 'pool3' has the stride 8, and the scores before, 'score_fr', 8; expected",
+        ),
+        (VGG, {"skip": ("pool2", "pool2")}, "the blob 'pool2' is given twice"),
+        (VGG, {"skip": ("fc8",)}, "'fc8'"),
+        (VGG, {"style": "32s"}, "its scores have the stride 8, from which halves do not lead to 32"),
+        (VGG, {"pad": 10}, r"the last crop would have the offset -\d+, which is negative; the least that fits is pad="),
+        (VGG, {"pad": "keep"}, "which is negative"),
+        (data(), {}, "found no classifier"),
+    ],
+)
+def test_one_clear_line(net: str, options: dict[str, object], told: str) -> None:
+    with pytest.raises(SurgeryError, match=told) as raised:
+        segmented(net, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_options_that_are_none() -> None:
+    for options, told in (
+        ({"classes": 1}, "at least 2"),
+        ({"classes": None}, "expected one of classes and keep_classifier"),
+        ({"classes": 3, "keep_classifier": True}, "expected one of classes and keep_classifier"),
+        ({"skip": ("pool2:0",)}, "a number other than 0"),
+        ({"skip": ("pool2",), "style": "8s"}, "expected one of style and skip"),
+        ({"pad": -1}, "0 or more"),
+        ({"pad": "most"}, "auto, least, keep or a number"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            segmented(VGG, **{"classes": 2, **options})
+
+
+def test_a_phase_is_chosen() -> None:
+    model = golden("lenet", selection=Selection(phase="TEST"))
+    assert segmented(model).head.stages[-1].crop == "score"
