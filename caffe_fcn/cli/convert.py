@@ -78,9 +78,8 @@ def convert(
 ) -> int:
     """Convert the net NET (prototxt) and its WEIGHTS (caffemodel or HDF5).
 
-    Every InnerProduct becomes a Convolution as large as its input, and its weights are rearranged. Without
-    WEIGHTS only the text is written; a caffemodel alone is converted with the net inside it. "-" is
-    standard input or output.
+    Every InnerProduct becomes a Convolution as large as its input, and its weights are rearranged. Without WEIGHTS only
+    the text is written. A caffemodel alone is converted with the net inside it. "-" is standard input or output.
 
     With --out-dir several nets and weights can be given. Weights belong to the net with the same name, or else to
     the net before them. A net that fails does not stop the others.

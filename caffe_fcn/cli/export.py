@@ -62,8 +62,9 @@ def export(
 
     Blobs keep their names. The batch is free if every output has a batch axis, and the size of the input if the net
     accepts any size, as a converted net does. Losses and measures are left out, and data layers become inputs. The
-    metadata of the file hold the mean and the scale, which are not applied, the names of the classes, and the
-    positions of the cells of a map.
+    metadata of the file contain the mean and the scale, which the model does not apply, the names of the classes, and
+    the positions of the cells of a map.
+
     Models over 2 GB have their weights in a second file. "-" is standard input or output.
 
     \b

@@ -30,12 +30,13 @@ def fold(
     verify: str | None,
     manner: WriteManner,
 ) -> None:
-    """Fold the layers of NET (prototxt) that only scale and shift into the WEIGHTS (caffemodel or HDF5) before them.
+    """Fold layers of NET (prototxt) that only scale and shift into the WEIGHTS (caffemodel or HDF5) before them.
 
     BatchNorm, Scale, Bias and Power layers are folded into the Convolution, Deconvolution or InnerProduct before them;
-    Dropout and Split layers are removed. The new net computes the same function, within rounding; inputs and outputs
-    keep their names. It is for inference: from a training file, --phase test writes only the TEST net. Without WEIGHTS
-    only the text is written; a caffemodel alone is folded with the net inside it. "-" is standard input or output.
+    Dropout and Split layers are removed. The new net computes the same function, within rounding. Inputs and outputs
+    keep their names. The new net is for inference; from a training file, --phase test writes only the TEST net. Without
+    WEIGHTS only the text is written. A caffemodel alone is folded with the net inside it. "-" is standard input or
+    output.
 
     \b
     caffe-fcn fold deploy.prototxt net.caffemodel

@@ -34,7 +34,7 @@ _COMMANDS = {
     "inspect": "Show nets and weights layer by layer.",
     "run": "Run nets on pictures: top classes, dense maps.",
     "upgrade": "Rewrite old files in the current format.",
-    "verify": "Prove that a converted net is equivalent to the original.",
+    "verify": "Prove that a converted or folded net equals the original.",
 }
 """The commands, and what the help says of each in a line; those that make a net of a net are in the table of passes."""
 

@@ -56,11 +56,11 @@ def reduce(
 ) -> None:
     """Keep every n-th filter of layers of NET (prototxt) and WEIGHTS (caffemodel or HDF5), and some taps of kernels.
 
-    LAYER=OUTPUTS keeps so many filters of a Convolution, Deconvolution or InnerProduct: every n-th, from the first on,
-    with its bias. The layers behind it keep the inputs that belong to them. :HxW also keeps so many taps of the kernel,
-    evenly spaced; an InnerProduct becomes a Convolution first, as `convert` does it. The new kernel is dilated, so that
-    it reaches as far as the old one, and padded, so that the map keeps its size. The new net computes another function
-    and is meant to be trained further.
+    LAYER=OUTPUTS keeps OUTPUTS filters of a Convolution, Deconvolution or InnerProduct: every n-th filter, from the
+    first on, with its bias. The layers after it keep the matching inputs. :HxW also keeps H×W taps of the kernel,
+    evenly spaced; an InnerProduct becomes a Convolution first, as in `convert`. The new kernel is dilated, so that its
+    extent stays the same, and padded, so that the map keeps its size. The new net computes another function; train it
+    further.
 
     \b
     caffe-fcn reduce deploy.prototxt net.caffemodel fc6=256 fc7=256

@@ -85,7 +85,7 @@ def output_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., An
             "--output-weights",
             type=file_name,
             metavar="FILE",
-            help=f"The new caffemodel, or HDF5 where it ends in .h5.  [default: {weights}]",
+            help=f"The new weights: HDF5 if the name ends in .h5, else a caffemodel.  [default: {weights}]",
         )(command)
         return click.option(
             "-o", "--output", type=file_name, metavar="FILE", help=f"The new prototxt.  [default: {text}]"

@@ -142,9 +142,9 @@ def run(
     highest, and how many cells have it as the top class. For values that are not scores of classes it shows their
     range; --output writes all values. A training net is run without its losses; labels are not needed.
 
-    Pictures are preprocessed with --mean and --scale, or else as the net states itself. Large pictures are cut into
-    tiles, with the same map. With --stride N there is an answer at every N-th pixel; a map of stride s costs (s / N)²
-    runs. With --scales, drawings show the highest score of all scales.
+    Pictures are preprocessed with --mean and --scale, or as the net itself states. Large pictures are cut into tiles;
+    the map is the same. --stride N gives an answer at every N-th pixel; for a map of stride s this takes (s / N)² runs.
+    With --scales, drawings show the highest score of all scales.
 
     \b
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize net --labels synset.txt

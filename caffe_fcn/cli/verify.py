@@ -71,13 +71,14 @@ def verify(
     """Prove that FCN with FCN_WEIGHTS is equivalent to NET with WEIGHTS, as `convert` and `fold` make it.
 
     \b
-    weights    every parameter blob has the values of the original, transposed or reordered where the layer
-               was, or folded, within rounding; the fields that affect the result of a layer are equal
-    same size  at the nominal input both nets give the same answers, on random and on given inputs;
-               the same layers with the same weights are not run
-    dense      on a larger input each cell of the map is the answer of the original on its window (samples);
-               where a layer pads or has partial windows, the difference is measured, and the map must equal
-               the result of the original's last layers on the maps of the whole picture
+    weights    Every parameter blob has the values of the original. They may be transposed or reordered as
+               the layer requires, or folded, within rounding. The fields that affect the result of a
+               layer are equal.
+    same size  On inputs of the nominal size, random ones and given ones, both nets give the same answers.
+               Layers that are the same in both nets, with the same weights, are not run.
+    dense      On a larger input, each cell of the map is the answer of the original on its window
+               (samples). If a layer pads or has partial windows, the difference is measured, and the map
+               must equal the result of the original's last layers on the maps of the whole picture.
 
     The dense proof does not apply if the net has several inputs, if both nets accept only one input size, if nothing
     was converted, or if no answer depends on a window alone.

@@ -50,7 +50,7 @@ def _cut(model: Model, twin: Model) -> Result | None:
 PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
     "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced"),
-    "fold": Row("Fold what scales and shifts into the weights before it.", "_folded", _fold),
+    "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
     "split": Row(retrace=_split),
     "cut": Row(retrace=_cut),
 }
