@@ -294,7 +294,7 @@ def test_the_parameters_of_a_layer(layer_text: str, bottoms: list[Shape], params
         ("Eltwise", [(1, 2), (1, 3)], "its bottoms disagree"),
         ("Eltwise", [(1, 2)], "has 1 bottom, but layers of this type take at least 2"),
         ("Slice", [(1, 0)], None),
-        ("Slice slice_param { slice_point: 2 }", [(1, 6)], "it has 1 tops and 1 slice_point"),
+        ("Slice slice_param { slice_point: 2 }", [(1, 6)], "it has 1 slice_point for 1 tops"),
         ("Reshape reshape_param { shape { dim: 0 dim: 7 } }", [(2, 3)], "has 6 elements, but 2×7 has 14"),
         (
             "Reshape reshape_param { shape { dim: -1 dim: 4 } }",

@@ -1,8 +1,7 @@
-"""All layer types, each one row in the module of its family, and the rows that installed packages add.
+"""The table of layer types: one row for each, in the module of its family, and the rows of installed packages.
 
-A row says all that is known of a type (`row.LayerType`): shapes, parameters, formats, geometry, cost. Other modules ask
-for the row of a layer's type and have no lists of types of their own.
-"""
+A row holds all that is known about a type (`row.LayerType`): shapes, parameters, formats, geometry, cost. Other modules
+ask for the row of a layer's type and have no lists of types of their own."""
 
 from __future__ import annotations
 
@@ -47,11 +46,11 @@ LAYERS: dict[str, LayerType] = {name: row for family in FAMILIES for name, row i
 """Layer type to row."""
 
 UNKNOWN_TYPE = LayerType()
-"""The row of a type of which nothing is known."""
+"""The row of an unknown type."""
 
 
 def row_of(layer_type: str) -> LayerType:
-    """The row of LAYER_TYPE: ours, else that of an installed package, else one that says nothing."""
+    """The row of LAYER_TYPE: from this package, else from an installed package, else that of an unknown type."""
     return LAYERS.get(layer_type) or installed_row(layer_type) or UNKNOWN_TYPE
 
 

@@ -1,4 +1,4 @@
-"""Layers with factors, summands or slopes of their own for each channel, and layers that shuffle channels."""
+"""Layers with a factor, summand or slope for each channel, and layers that shuffle channels."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def prelu_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def prelu_objections(_layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against a PReLU: more than four axes."""
+    """Caffe's objections to a PReLU: more than four axes."""
     legacy_shape(bottoms[0])
     return iter(())
 
 
 def shuffle_channel(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """ShuffleChannel: the channels fall into equal groups."""
+    """ShuffleChannel: the channels are divided into equal groups."""
     need_least_axes(bottoms[0], 2)
     group, channels = layer.shuffle_channel_param.group, bottoms[0][1]
     if group < 1 or channels % group:
@@ -46,7 +46,7 @@ def shuffle_channel(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _follows_prelu(place: Place) -> Outcome:
-    """One slope for all needs no channels."""
+    """PReLU: a single slope does not depend on the axis of the channels."""
     return place.passes(place.view) if place.node.layer.prelu_param.channel_shared else channelwise(place)
 
 
@@ -54,7 +54,7 @@ def _follows_prelu(place: Place) -> Outcome:
 
 
 def _operand(layer: Message, bottoms: Bottoms, param: Message, field: str) -> Shape:
-    """The shape that Scale and Bias multiply or add: the second bottom's, or that of a learned blob."""
+    """The shape of what Scale and Bias multiply or add: the second bottom or a learned blob."""
     bottom: Shape = bottoms[0]
     if len(bottoms) > 1:
         axis = 0 if not bottoms[1] else canonical_axis(param.axis, bottom, f"{field}.axis")
@@ -75,7 +75,7 @@ def _operand(layer: Message, bottoms: Bottoms, param: Message, field: str) -> Sh
 
 
 def scale_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """ScaleLayer: the factors, unless they are the second bottom, and on demand a bias of the same shape."""
+    """ScaleLayer: the factors, unless they are the second bottom, and a bias of the same shape if bias_term is true."""
     operand = _operand(layer, bottoms, layer.scale_param, "scale_param")
     return [operand] * ((len(bottoms) == 1) + layer.scale_param.bias_term)
 
@@ -99,7 +99,7 @@ def bias(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _scale_fillers(layer: Message, _params: Sequence[Shape]) -> Sequence[str]:
-    """Where the factors are the second bottom, the one blob is the bias."""
+    """The fields of the fillers. If the factors are the second bottom, the only blob is the bias."""
     return ("scale_param.filler", "scale_param.bias_filler")[len(layer.bottom) > 1 :]
 
 
@@ -112,7 +112,7 @@ def _operand_axis(layer: Message) -> int:
 
 
 def _scaled(site: Site) -> Ways:
-    """What is learned for each channel keeps its place; what is learned for each row or column is bound to it."""
+    """A factor for each channel holds for every cell; a factor for each row or column depends on the place."""
     if len(site.node.bottoms) > 1:
         return keep(site)
     param = _param(site.layer)

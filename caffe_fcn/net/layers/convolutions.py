@@ -38,7 +38,7 @@ def outputs_by_column(layer: Message) -> bool:
 
 
 def _groups(layer: Message, channels: int) -> int:
-    """Into how many groups the channels fall; a depthwise layer that does not say makes one of each."""
+    """The number of groups of the channels; a depthwise layer without `group` has one for each channel."""
     param = convolution_param(layer)
     if layer.type in DEPTHWISE and not param.HasField("group"):
         return max(1, channels)
@@ -60,7 +60,7 @@ def _convolution_axes(layer: Message, bottom: Shape) -> tuple[int, int, int]:
 
 
 def convolution_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Weights O×(C/group)×kernel, for a deconvolution C×(O/group)×kernel; then the bias, O."""
+    """The weights, O×(C/group)×kernel, or C×(O/group)×kernel for a deconvolution; then the bias, O."""
     bottom: Shape = bottoms[0]
     axis, groups, outputs = _convolution_axes(layer, bottom)
     kernel = convolution_windows(layer, len(bottom) - axis - 1).kernel
@@ -70,7 +70,7 @@ def convolution_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def convolution(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """BaseConvolutionLayer: all bottoms have one shape, and a top each; the axes before the channels stay."""
+    """BaseConvolutionLayer: all bottoms have one shape, and there is a top for each; axes before the channels stay."""
     if len(layer.top) != len(bottoms):
         raise ShapeError(expected="a top for each bottom", found=f"{len(layer.top)} for {len(bottoms)}")
     bottom: Shape = bottoms[0]
@@ -82,15 +82,15 @@ def convolution(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     windows = convolution_windows(layer, len(sizes))
     spreads = layer.type in DECONVOLUTIONS
     made = spread(windows, sizes) if spreads else slid(windows, sizes)
-    if 0 in made and convolution_param(layer).bias_term:  # Caffe does not add a bias to nothing
+    if 0 in made and convolution_param(layer).bias_term:  # Caffe cannot add a bias to an empty blob
         raise taken_away(made) if spreads else too_large(windows, sizes)
     return [(*bottom[:axis], outputs, *made)] * len(bottoms)
 
 
 def im2col_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against an Im2col: no axis to slide along."""
+    """Caffe's objections to an Im2col: no axis to slide along."""
     if canonical_axis(layer.convolution_param.axis, bottoms[0], "convolution_param.axis") == len(bottoms[0]) - 1:
-        yield Severity.ERROR, f"Caffe needs a spatial axis behind the channels, found {show(bottoms[0])}"
+        yield Severity.ERROR, f"Caffe needs a spatial axis after the channels, found {show(bottoms[0])}"
 
 
 def im2col(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
@@ -129,7 +129,7 @@ def _spread(site: Site) -> Ways:
 
 
 def _follows(place: Place) -> Outcome:
-    """The convolution slides still, if its channels are those of the map."""
+    """The convolution stays, if its channels are those of the map."""
     param = place.node.layer.convolution_param
     result = slides(place)
     if isinstance(result, Passes) and param.HasField("axis") and param.axis % len(place.view.axes) != CHANNELS:

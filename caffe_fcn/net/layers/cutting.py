@@ -25,7 +25,7 @@ from caffe_fcn.schema import Message
 
 
 def slice_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """SliceLayer: at the points given, or in as many equal parts as there are tops."""
+    """SliceLayer: cuts at the given points, or into as many equal parts as there are tops."""
     bottom: Shape = bottoms[0]
     axis = joined_axis(layer, bottom)
     tops, extent = len(layer.top), bottom[axis]
@@ -35,7 +35,7 @@ def slice_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
             raise ShapeError(f"axis {axis} has an extent of {extent}, which is not a multiple of the {tops} tops")
         points = [extent // tops * cut for cut in range(1, tops)]
     elif len(points) != tops - 1:
-        raise ShapeError(f"it has {tops} tops and {len(points)} slice_point; expected one fewer than tops")
+        raise ShapeError(f"it has {len(points)} slice_point for {tops} tops; expected one less than tops")
     elif sorted({0, *points}) != [0, *points] or points[-1] > extent or tops > extent:  # the last part may be empty
         raise ShapeError(f"slice_point is {points}, but must grow and stay within the extent of {extent}")
     parts = [end - start for start, end in pairwise([0, *points, extent])]
@@ -68,7 +68,7 @@ def crop(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def crop_offsets(layer: Message, axes: int) -> Shape:
-    """Where a Crop layer begins on each of the AXES that it cuts."""
+    """The offset of a Crop layer on each of the AXES that it cuts."""
     offsets = tuple(layer.crop_param.offset)
     if len(offsets) not in (0, 1, axes):
         raise ShapeError(f"offset is given {len(offsets)} times; expected once or {axes} times")
@@ -91,7 +91,7 @@ def tile(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def paddings(layer: Message, bottom: Shape) -> list[tuple[int, int]]:
-    """What a Pad or Padding layer adds before and after each axis of BOTTOM."""
+    """The padding of a Pad or Padding layer before and after each axis of BOTTOM."""
     values = list(layer.pad_param.paddings)
     if not values:
         need_axes(bottom, 4)
@@ -102,13 +102,13 @@ def paddings(layer: Message, bottom: Shape) -> list[tuple[int, int]]:
 
 
 def pad(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Pad of Synopsys: two values for each axis. Elsewhere Pad and Padding give the sides of a map."""
+    """Pad of Synopsys: two values for each axis. Pad and Padding of other forks: the sides of a map."""
     sides = paddings(layer, bottoms[0])
     return [tuple(before + extent + after for extent, (before, after) in zip(bottoms[0], sides, strict=True))]
 
 
 def _sides(layer: Message) -> Shape:
-    """Top, bottom, left, right: each from its own field, the axis's, or the one for all."""
+    """Top, bottom, left, right: each from its own field, that of the axis, or that for all sides."""
     if layer.type == "Pad":
         param = layer.pad_param
         return param.pad_t, param.pad_b, param.pad_l, param.pad_r
@@ -156,11 +156,11 @@ def _reorganized(site: Site) -> Ways | None:
     return None if site.layer.reorg_param.reverse else (Way(Slide(stride, stride, 0)),) * site.axes
 
 
-# ---- Behind a converted layer ----
+# ---- After a converted layer ----
 
 
 def _follows_tile(place: Place) -> Outcome:
-    """Tile is a Concat of one blob with itself."""
+    """Tile: a Concat of a blob with itself."""
     view, param = place.view, place.node.layer.tile_param
     axis = param.axis % len(view.axes)
     if axis == 0:
@@ -170,7 +170,7 @@ def _follows_tile(place: Place) -> Outcome:
 
 
 def _follows_slice(place: Place) -> Outcome:
-    """Slice cuts items, or channels."""
+    """Slice: cuts items or channels."""
     view = place.view
     axis, field = joined_axis(place.node.layer, view.axes), _axis_field(place.node.layer)
     if axis > 0 and not view.runs_over_channels(axis):
@@ -186,7 +186,7 @@ def _follows_slice(place: Place) -> Outcome:
 
 
 def _axis_field(layer: Message) -> str:
-    """The field in which a Slice says its axis: `axis`, or the old name if it is that which is given."""
+    """The field with the axis of a Slice: `axis`, or its old name if the layer uses that."""
     return "slice_dim" if layer.slice_param.HasField("slice_dim") else "axis"
 
 

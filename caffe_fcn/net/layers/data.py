@@ -1,7 +1,7 @@
-"""Layers that bring data in.
+"""Layers that read data.
 
-A net often leaves out part of what it reads: an axis that is None is to be found elsewhere (see the module on
-completion), a top that is Missing must be told by the user.
+A net often does not define the whole shape of its data. An axis that is None is inferred elsewhere (see the module on
+completion); the user must give the shape of a top that is Missing.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _PARAMS = {
 _CROPS = (("crop_size", "crop_size"), ("crop_h", "crop_w"), ("crop_height", "crop_width"))
 _RESIZES = (("new_height", "new_width"),)
 _MOVED = frozenset({"Data", "ImageData", "WindowData"})
-"""Types whose crop moved to transform_param in 2014; Caffe does not look at the old place, which V1 nets leave."""
+"""Types whose crop moved to transform_param in 2014. Caffe ignores the old field."""
 _COLOURED = frozenset({"DenseImageData", "ImageData", "ImageSegData", "VideoData"})
-"""Types that read image files, as `is_color` says, so that they know their channels."""
+"""Types that read image files. `is_color` gives the number of their channels."""
 
 
 def _param(layer: Message) -> Message:
-    """The message in which LAYER says what it reads."""
+    """The message with the parameters of LAYER."""
     if layer.type == "VideoData":
         return layer.video_data_param if layer.HasField("video_data_param") else layer.image_data_param
     return getattr(layer, _PARAMS.get(layer.type, "data_param"))
 
 
 def _size(layer: Message) -> tuple[int | None, int | None]:
-    """Height and width of the images, as far as LAYER says: cropped, else resized."""
+    """Height and width of the images, cropped or else resized; None where LAYER does not define them."""
     resized = layer.transform_param.resize_param
     pairs = (*_cropped(layer), *_pairs(_param(layer), _RESIZES), (resized.height, resized.width))
     return next((pair for pair in pairs if all(pair)), (None, None))
@@ -57,22 +57,22 @@ def _cropped(layer: Message) -> tuple[tuple[int, int], ...]:
 
 
 def tells_size(layer: Message) -> bool:
-    """Whether LAYER, if it is a data layer, says of what size the images are that it feeds."""
+    """Whether LAYER, if it is a data layer, defines the size of its images."""
     return layer.type not in _PARAMS or None not in _size(layer)
 
 
 def crops(layer: Message) -> bool:
-    """Whether the data LAYER feeds a part of each image, of one size: the centre, but in training."""
+    """Whether the data LAYER crops each image to one size: the centre, or a random part in training."""
     return layer.type != "WindowData" and any(map(all, _cropped(layer)))
 
 
 def resizes(layer: Message) -> tuple[int, int] | None:
-    """The height and width to which the data LAYER brings images before it crops them, as ImageData does."""
+    """The height and width to which the data LAYER resizes images before it crops them, as ImageData does."""
     return next((pair for pair in _pairs(_param(layer), _RESIZES) if all(pair)), None)
 
 
 def _pairs(param: Message, names: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int]]:
-    """The values of pairs of fields; what a message lacks counts as 0."""
+    """The values of pairs of fields; a missing field counts as 0."""
     for height, width in names:
         yield getattr(param, height, 0), getattr(param, width, 0)
 
@@ -82,7 +82,7 @@ def _batch(layer: Message) -> int:
 
 
 def declared_channels(layer: Message) -> int | None:
-    """The channels of the images that the data LAYER reads, as far as its own parameters tell."""
+    """The channels of the images of the data LAYER, if its own parameters define them; else None."""
     transform = layer.transform_param
     if len(transform.mean_value) > 1:
         return len(transform.mean_value)
@@ -94,13 +94,13 @@ def declared_channels(layer: Message) -> int | None:
 
 
 def data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What BVLC Caffe has against a data layer: its tops, and images of which one extent is given."""
+    """BVLC Caffe's objections to a data layer: the number of tops, and contradicting parameters."""
     if len(layer.top) != 2 and not (layer.type == "Data" and len(layer.top) == 1):
         wanted = "1 or 2" if layer.type == "Data" else "2"
         yield Severity.BVLC, f"it has {len(layer.top)} tops, but BVLC Caffe makes {wanted}, data and labels"
     param = layer.image_data_param
     if layer.type == "ImageData" and bool(param.new_height) != bool(param.new_width):
-        yield Severity.ERROR, "expected new_height and new_width or neither, found one of them"
+        yield Severity.ERROR, "expected both new_height and new_width or neither, found one of them"
     transform = layer.transform_param
     if transform.mean_file and transform.mean_value:
         yield Severity.ERROR, "transform_param has both mean_file and mean_value, but Caffe takes only one; remove one"
@@ -112,7 +112,7 @@ def data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severit
 
 
 def _with_labels(layer: Message, data: Top, batch: int) -> list[Top]:
-    """DATA, a label for each item, and what further tops of forks there are."""
+    """DATA, a label for each item, and the further tops of forks."""
     more = [Missing("input", "BVLC Caffe does not have this top")] * (len(layer.top) - 2)
     return [data, (batch,), *more]
 
@@ -126,7 +126,7 @@ def images(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
 
 
 def annotated_images(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
-    """AnnotatedData of SSD: images, and boxes of which one is taken to be there."""
+    """AnnotatedData of SSD: images, and boxes; one box is assumed."""
     return [(_batch(layer), None, *_size(layer)), (1, 1, 1, _BOX_LABEL)]
 
 
@@ -161,12 +161,12 @@ def memory_data(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
 
 
 def hdf5_data(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
-    """HDF5DataLayer: only the file knows."""
+    """HDF5DataLayer: the shapes are in the HDF5 file."""
     return [Missing("input", "its shape is in an HDF5 file, not in the net")] * len(layer.top)
 
 
 def inputs(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
-    """InputLayer: a shape for each top, one for all, or none, to be told by the program that uses the net."""
+    """InputLayer: a shape for each top, or one for all. Without a shape, the program that uses the net must set it."""
     shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
     if not shapes:
         return [Missing("input", "the net does not give the shape of this input")] * len(layer.top)
@@ -174,7 +174,7 @@ def inputs(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
 
 
 def dummy_data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against a DummyData: the number and the types of its fillers."""
+    """Caffe's objections to a DummyData: the number and the types of its fillers."""
     fillers, tops = layer.dummy_data_param.data_filler, _dummy_shapes(layer)
     if len(fillers) not in (0, 1, len(tops)):
         yield (
@@ -191,7 +191,7 @@ def dummy_data(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
 
 
 def _dummy_shapes(layer: Message) -> Sequence[Shape]:
-    """Shapes as for Input, or num, channels, height and width, each once or for each top."""
+    """The shapes, given as for Input or by num, channels, height and width, each once or for each top."""
     param = layer.dummy_data_param
     legacy = [list(values) for values in (param.num, param.channels, param.height, param.width)]
     if param.shape:
@@ -219,7 +219,7 @@ _PYTHON: dict[str, Callable[[Bottoms], Sequence[Top]]] = {
 
 
 def python(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
-    """PythonLayer: its code decides, but for the few that are known here."""
+    """PythonLayer: the shape depends on its code, except for a few known layers."""
     param = layer.python_param
     if param.layer in _PYTHON and bottoms:
         return _PYTHON[param.layer](bottoms)
@@ -228,7 +228,7 @@ def python(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
 
 
 def detectnet_transformation(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
-    """DetectNetTransformation of NVCaffe: images of the size given; how many labels, its classes decide."""
+    """DetectNetTransformation of NVCaffe: images of a given size; the number of labels depends on the classes."""
     param = layer.detectnet_groundtruth_param
     images_in = bottoms[0]
     batch, channels = (1, _RGB) if isinstance(images_in, Unknown) or len(images_in) < 2 else images_in[:2]

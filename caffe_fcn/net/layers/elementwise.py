@@ -1,4 +1,4 @@
-"""Layers that work on each value alone: activations and plain functions. Split and Dropout are among them."""
+"""Layers that work on each value separately: activations and simple functions, also Split and Dropout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def powers(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _keeps_scale(layer: Message) -> bool:
-    """Dropout does nothing but in training, unless Fast R-CNN's scale_train: false leaves the scaling to the test."""
+    """Dropout does nothing outside of training, unless Fast R-CNN's scale_train: false moves the scaling there."""
     return bool(layer.dropout_param.scale_train)
 
 

@@ -1,4 +1,4 @@
-"""The values that parameter blobs begin with: the fillers of a layer, and what Caffe has against one."""
+"""Fillers: the initial values of parameter blobs, and Caffe's objections to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TYPES = ("bilinear", "constant", "gaussian", "msra", "positive_unitball", "unif
 
 
 def objections_to(filler: Message, field: str, shape: Shape) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against the FILLER in FIELD for a blob of SHAPE."""
+    """Caffe's objections to the FILLER in FIELD for a blob of SHAPE."""
     if filler.type not in _TYPES:
         yield Severity.BVLC, f"{field}.type is {printable(filler.type)!r}, but BVLC Caffe has {', '.join(_TYPES)}"
     elif filler.sparse != -1 and filler.type != "gaussian":

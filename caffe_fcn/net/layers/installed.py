@@ -1,6 +1,6 @@
-"""Layer types that installed packages add, each by an entry point: NAME = the package's row.
+"""Layer types of installed packages, each given by an entry point: NAME = the package's row.
 
-Where that cannot be loaded, the error is told where the shapes of the layer are asked for, and nowhere else: a net can
+If an entry point cannot be loaded, the error is raised when the shapes of such a layer are inferred, so the net can
 still be read.
 """
 
@@ -24,7 +24,7 @@ ENTRY_POINTS = "caffe_fcn.layers"
 
 @cache
 def installed_row(layer_type: str) -> LayerType | None:
-    """The row that an installed package has for LAYER_TYPE; None where no package has one."""
+    """The row of an installed package for LAYER_TYPE; None if there is none."""
     for entry_point in entry_points(ENTRY_POINTS, layer_type):
         try:
             row = entry_point.load()
@@ -45,7 +45,7 @@ def entry_points(group: str, name: str) -> Sequence[EntryPoint]:
 
 
 def _refused(why: str) -> LayerType:
-    """A row whose shape rule says WHY there is none."""
+    """A row whose shape rule raises ShapeError with WHY."""
 
     def shape(_layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
         raise ShapeError(why)

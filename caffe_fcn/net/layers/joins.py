@@ -1,4 +1,4 @@
-"""Layers that put several blobs together, value by value or one behind the other."""
+"""Layers that join several blobs, value by value or one after another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROD = 0
 
 
 def eltwise_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What BVLC Caffe has against an Eltwise: coefficients of a product, and scalars."""
+    """Caffe's objections to an Eltwise: coefficients of a product, and scalars."""
     if layer.eltwise_param.coeff and layer.eltwise_param.operation == _PROD:
         yield Severity.ERROR, "coeff is given, but a product has no coefficients; remove it"
     if any(bottom != bottoms[0] for bottom in bottoms):
@@ -36,7 +36,7 @@ def eltwise_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Sever
 
 
 def eltwise(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """EltwiseLayer joins blobs of one shape; a fork (Synopsys) takes scalars too, as constants."""
+    """EltwiseLayer joins blobs of one shape; the fork of Synopsys also accepts scalars."""
     coefficients = len(layer.eltwise_param.coeff)
     if coefficients not in (0, len(bottoms)):
         raise ShapeError(f"it has {coefficients} coeff for {len(bottoms)} bottoms; give one for each, or none")
@@ -64,7 +64,7 @@ def _map_and_summand(bottoms: Blobs, _position: int) -> Blobs:
 
 
 def _broadcast(first: Shape, second: Shape) -> Shape:
-    """The shape of FIRST and SECOND joined value by value, an extent of 1 being stretched."""
+    """The shape of FIRST and SECOND joined value by value; axes of length 1 are stretched."""
     axes = max(len(first), len(second))
     pairs = zip((1,) * (axes - len(first)) + first, (1,) * (axes - len(second)) + second, strict=True)
     joined = []
@@ -80,12 +80,12 @@ def _own_operand(layer: Message) -> Shape:
 
 
 def broadcast_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Mul and Add of Synopsys hold the second operand when it is not a bottom."""
+    """Mul and Add of Synopsys: the second operand, if it is not a bottom."""
     return [_own_operand(layer)] if len(bottoms) == 1 else []
 
 
 def broadcast(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Mul and Add of Synopsys stretch extents of 1, as TensorFlow does."""
+    """Mul and Add of Synopsys stretch axes of length 1, as TensorFlow does."""
     shape: Shape = bottoms[0]
     for other in bottoms[1:] if len(bottoms) > 1 else [_own_operand(layer)]:
         shape = _broadcast(shape, other)
@@ -93,7 +93,7 @@ def broadcast(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def concat(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """ConcatLayer: the bottoms agree but for one axis."""
+    """ConcatLayer: the bottoms agree on all axes but one."""
     first: Shape = bottoms[0]
     axis = joined_axis(layer, first)
     total = 0
@@ -133,11 +133,11 @@ def filter_(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
     return [(bottoms[0][0], *bottom[1:]) for bottom in bottoms[:-1]]
 
 
-# ---- Behind a converted layer ----
+# ---- After a converted layer ----
 
 
 def _follows_broadcast(place: Place) -> Outcome:
-    """Mul and Add of Synopsys. A learned operand that is more than a number is stretched along axes of the original."""
+    """Mul and Add of Synopsys. A learned operand with more than one value lies along axes of the original."""
     if len(place.views) == 1 and count(_own_operand(place.node.layer)) != 1:
         name = place.node.bottoms[0].name
         return refuses(Clash.OPERAND, place.type, name, by_axis=True)
@@ -153,7 +153,7 @@ def _follows_reindex(place: Place) -> Outcome:
 
 
 def _follows_concat(place: Place) -> Outcome:
-    """Concat joins items, or blobs that lie one behind the other in the channels of the twin."""
+    """Concat joins items, or blobs that follow each other along the channels of the map."""
     first = place.views[0]
     if first is None:
         return mixture(place)
@@ -171,7 +171,7 @@ def _follows_concat(place: Place) -> Outcome:
 
 
 def _axis_field(layer: Message) -> str:
-    """The field in which a Concat says its axis: `axis`, or the old name if it is that which is given."""
+    """The field with the axis of a Concat: `axis`, or its old name if the layer uses that."""
     return "concat_dim" if layer.concat_param.HasField("concat_dim") else "axis"
 
 

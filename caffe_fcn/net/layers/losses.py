@@ -1,7 +1,7 @@
-"""Losses and measures: a number, whatever goes in; and what Caffe asks of their labels.
+"""Losses and measures: their top is a number; and Caffe's rules for their labels.
 
-Whether the labels fit is no matter of shapes: the answer of the net does not depend on it. Caffe, though, does not
-build the net, so it is an objection.
+The answers of the net do not depend on the labels, so labels that do not fit are no shape error. But Caffe does not
+build such a net, so they are an objection.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ _Labels: TypeAlias = Callable[[Message, Bottoms], None]
 
 
 def _judged(most_bottoms: int, most_tops: int, *labels: _Labels, least: int = 2) -> ObjectsRule:
-    """What Caffe has against a loss of which BVLC Caffe takes at most so many bottoms and tops (forks weigh items, or
-    give more terms), and any Caffe LEAST bottoms. LABELS raise ShapeError for labels that do not fit."""
+    """The rule for Caffe's objections to a loss. BVLC Caffe accepts at most MOST_BOTTOMS and MOST_TOPS; forks have
+    more, to weigh items or for more terms. LEAST: the fewest bottoms. LABELS raise ShapeError for labels that do not
+    fit."""
 
     def objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
         if len(bottoms) < least:
@@ -55,7 +56,7 @@ def _judged(most_bottoms: int, most_tops: int, *labels: _Labels, least: int = 2)
         if len(layer.top) > most_tops:
             yield Severity.BVLC, f"it has {len(layer.top)} tops, but BVLC Caffe makes {most_tops} at most"
         elif layer.type == "SoftmaxWithLoss" and len(layer.top) > 1:
-            what = "cannot set up its second top, whatever the loss_weight; use a Softmax layer"
+            what = "cannot set up its second top; use a Softmax layer"
             yield Severity.BVLC, f"BVLC Caffe {what}"
         if layer.type == "InfogainLoss":
             yield from _infogain_objections(layer, bottoms)
@@ -84,7 +85,7 @@ def _items(_layer: Message, bottoms: Bottoms) -> None:
 
 
 def _one_label_each(bottoms: Bottoms, axis: int) -> None:
-    """Raise ShapeError unless there is one label for each place of the scores beside the AXIS of the classes."""
+    """Raise ShapeError unless there is one label for each place of the scores; AXIS is that of the classes."""
     scores, labels = bottoms[:2]
     places = scores[:axis] + scores[axis + 1 :]
     if count(places) != count(labels):
@@ -142,7 +143,7 @@ def _pair_labels(_layer: Message, bottoms: Bottoms) -> None:
 
 
 def accuracy(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
-    """AccuracyLayer: one number, and on demand one for each class."""
+    """AccuracyLayer: one number; a second top has one for each class."""
     scores = bottoms[0]
     if len(layer.top) < 2:
         return [()]
@@ -158,7 +159,7 @@ def seg_accuracy(layer: Message, _bottoms: Bottoms) -> Sequence[Top]:
 
 
 def hdf5_output_objections(_layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What BVLC Caffe has against an HDF5Output: it writes data and labels."""
+    """BVLC Caffe's objections to an HDF5Output: it writes data and labels only."""
     if len(bottoms) != 2:
         yield Severity.BVLC, f"it has {len(bottoms)} bottoms, but BVLC Caffe takes 2, data and labels"
 
@@ -168,11 +169,11 @@ def nothing(_layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
     return []
 
 
-# ---- Behind a converted layer ----
+# ---- After a converted layer ----
 
 
 def _of_items(place: Place) -> Outcome:
-    """Losses that take all values of an item for its classes."""
+    """Losses for which all values of an item are its classes."""
     for blob, view in zip(place.node.bottoms, place.views, strict=True):
         if view is not None and view.positions > 1:
             return refuses(Clash.COMPARES, place.type, blob.name)
@@ -180,7 +181,7 @@ def _of_items(place: Place) -> Outcome:
 
 
 def _along_classes(message: str, rule: Callable[..., Outcome]) -> FollowsRule:
-    """The rule of losses and measures whose classes lie along the axis in MESSAGE; RULE says what they make."""
+    """The rule of losses and measures with the classes along the axis in MESSAGE; RULE gives their tops."""
 
     def along(place: Place) -> Outcome:
         view = place.views[0]
@@ -210,7 +211,7 @@ ROWS: dict[str, LayerType] = {
         objections=_judged(2, 2, _accuracy_labels),
         reads="accuracy_param",
     ),
-    "CenterLoss": LOSS._replace(params=None, follows=unknown),  # its centres are of a number it does not tell
+    "CenterLoss": LOSS._replace(params=None, follows=unknown),  # its number of centres is not in the net
     "ContrastiveLoss": _BVLC._replace(
         objections=_judged(3, 1, _items, _pair_labels, least=3), follows=_of_items, reads="contrastive_loss_param"
     ),

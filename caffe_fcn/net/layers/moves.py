@@ -1,7 +1,7 @@
-"""How layers make the cells of their tops from those of their bottoms, along each spatial axis.
+"""Moves: how layers compute the cells of their tops from cells of their bottoms, along each spatial axis.
 
-The rule of a layer type says its move along each axis, and why the top is not a sliding window exactly. Receptive
-fields and coordinates are both worked out from it.
+The rule of a layer type gives its move along each axis, and the reasons why the top differs from a sliding window.
+Receptive fields and coordinates are computed from the moves.
 """
 
 # Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
@@ -22,8 +22,8 @@ CHANNELS = 1
 
 
 class Slide(NamedTuple):
-    """How a layer makes a cell of a window of cells: EXTENT from the first to the last of KERNEL cells, windows STRIDE
-    cells apart, the first one BEFORE cells ahead of the map."""
+    """The layer computes a cell from a window of KERNEL cells. EXTENT: the cells from the first to the last one.
+    STRIDE: the cells from one window to the next. BEFORE: how many cells the first window begins before the map."""
 
     kernel: int
     stride: int
@@ -37,8 +37,9 @@ class Slide(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How a layer adds each cell to a window of cells of a finer map: EXTENT from its first cell to its last, windows
-    STRIDE cells apart, the first one BEFORE cells ahead of the map. CELLS are those that there are, MADE the finer."""
+    """The layer adds each cell to a window of cells of a finer map. EXTENT: the cells from the first to the last one of
+    the window. STRIDE: the cells from one window to the next. BEFORE: how many cells the first window begins before the
+    map. CELLS: the number of cells of the bottom, MADE: that of the top."""
 
     extent: int
     stride: int
@@ -48,20 +49,20 @@ class Spread(NamedTuple):
 
 
 class Resample(NamedTuple):
-    """How a layer makes FACTOR times as many cells, each of the one at its place."""
+    """The layer makes FACTOR times as many cells, each from the cell at its place."""
 
     factor: Fraction
 
 
 KEEP = Slide(1, 1, 0)
-"""How a layer makes a cell of the one in its place."""
+"""The layer computes each cell from the cell at the same place."""
 
 Move: TypeAlias = Slide | Spread | Resample
 
 
 class Way(NamedTuple):
-    """What a layer does along one axis: its MOVE, the REASONS why that is not exact, and the reasons for cells that
-    lack inputs at the BORDER which others of their phase have."""
+    """What a layer does along one axis: its MOVE, the REASONS why the move is not exact, and the reasons that hold for
+    cells at the BORDER only, which have fewer inputs than others."""
 
     move: Move = KEEP
     reasons: tuple[Reason, ...] = ()
@@ -72,7 +73,7 @@ Ways: TypeAlias = tuple[Way, ...]
 
 
 class Site(NamedTuple):
-    """A layer in its surroundings: the shapes of its bottom that is a map, and of its top, which is at POSITION."""
+    """A layer, the shape of its bottom that is a map, and the shape of its top at POSITION."""
 
     node: "Node"
     graph: "Graph"
@@ -92,25 +93,25 @@ class Site(NamedTuple):
 
     @property
     def alone(self) -> bool:
-        """Whether the layer makes one top of one bottom, of the same shape."""
+        """Whether the layer has one bottom and one top, of the same shape."""
         return len(self.node.bottoms) == len(self.node.tops) == 1 and self.bottom == self.top
 
     def reason(self, cause: Cause, *, axis: int = 0, whole: bool = False) -> Reason:
-        """A reason in this layer, because of which cells see the WHOLE axis of the input or do not."""
+        """A reason in this layer. WHOLE: because of it cells depend on the whole axis of the input."""
         return Reason(cause, self.node.name, axis=axis, whole=whole)
 
 
 MovesRule: TypeAlias = Callable[[Site], Ways | None]
-"""What a layer does along each spatial axis; None where its top is no map."""
+"""What a layer does along each spatial axis; None if its top is no map."""
 
 
 def keep(site: Site) -> Ways:
-    """Each cell is made of the one in its place."""
+    """Each cell depends on the cell at the same place."""
     return (Way(),) * site.axes
 
 
 def keep_if(test: Callable[[Site], bool], idle: Callable[[Message], bool]) -> MovesRule:
-    """Cells keep their place if the layer stands a TEST, or is IDLE."""
+    """Cells keep their places if TEST accepts the layer, or it is IDLE."""
     return lambda site: keep(site) if test(site) or (site.alone and idle(site.layer)) else None
 
 
@@ -125,7 +126,7 @@ def whole_map(site: Site) -> Ways:
 
 
 def along(axis: Callable[[Message], int]) -> MovesRule:
-    """Values change each other along the AXIS that the layer names."""
+    """Values along the AXIS that the layer names depend on each other."""
 
     def rule(site: Site) -> Ways:
         found = axis(site.layer) % len(site.bottom)
@@ -140,5 +141,5 @@ def along(axis: Callable[[Message], int]) -> MovesRule:
 
 
 def pads(site: Site, *amounts: int) -> tuple[Reason, ...]:
-    """The reason for a layer that pads by AMOUNTS, if it does."""
+    """The reason for padding, if one of AMOUNTS is not zero; else none."""
     return (site.reason(Cause.PADS),) if any(amounts) else ()

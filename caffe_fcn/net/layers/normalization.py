@@ -1,7 +1,7 @@
-"""Layers that normalise: by stored statistics, of which forks hold more blobs than BVLC Caffe, or by what is around.
+"""Layers that normalise: by stored statistics, by statistics of the batch, or by neighbouring values.
 
-A net rarely says which fork it is of, and forks keep their blobs in different orders. So a rule gives every layout
-that the fields of the layer allow, and the weights of the net tell which it is.
+Forks have more parameter blobs than BVLC Caffe, in different orders, and a net rarely says which fork it is for. So a
+rule gives every layout that the fields of the layer allow, and the weights of the net show which one it is.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from caffe_fcn.net.objections import Severity
 from caffe_fcn.schema import Message
 
 BATCH_STATISTICS = "use_global_stats is false, and forks with a scale in the layer interpret this in different ways"
-"""Why a BatchNorm with a scale that takes its statistics from the batch is refused."""
+"""Why a BatchNorm with a scale and batch statistics is refused."""
 _SCALE_AND_SHIFT, _INFERENCE = 2, 1
 
 
 class BatchNormBlobs(NamedTuple):
-    """Where the parameter blobs of a BatchNorm layer are, by position; None for a blob that it has not."""
+    """The positions of the parameter blobs of a BatchNorm layer; None for a blob that it does not have."""
 
     mean: int
     variance: int
@@ -48,20 +48,20 @@ class BatchNormBlobs(NamedTuple):
 
     @property
     def statistics(self) -> tuple[int, int, int]:
-        """The blobs that are measured, not learned."""
+        """The positions of the blobs that are measured and not learned."""
         return self.mean, self.variance, self.factor
 
 
 def batch_norm_blobs(params: Sequence[Shape]) -> BatchNormBlobs:
-    """Where the blobs are in the layout PARAMS: the factor is the blob of one value."""
+    """The positions of the blobs in the layout PARAMS. The factor is the blob with one value."""
     if len(params) > 4 and params[4] == (1,) != params[2]:
         return BatchNormBlobs(2, 3, 4, 0, 1)
     return BatchNormBlobs(0, 1, 2, 3 if len(params) > 3 else None, 4 if len(params) > 4 else None)
 
 
 def stored_eps(layer: Message) -> float:
-    """What LAYER, a BatchNorm, adds to stored variances. NVIDIA's, of which `scale_bias` is, adds no less than what is
-    the default."""
+    """What LAYER, a BatchNorm, adds to stored variances. NVIDIA's BatchNorm, which has `scale_bias`, adds at least the
+    default."""
     param = layer.batch_norm_param
     least = param.DESCRIPTOR.fields_by_name["eps"].default_value
     return float(max(param.eps, least) if param.HasField("scale_bias") else param.eps)
@@ -77,7 +77,7 @@ def batch_norm_layouts(layer: Message, bottoms: Bottoms) -> Sequence[Sequence[Sh
     param = layer.batch_norm_param
     if param.HasField("use_weight_bias") and not param.use_weight_bias:
         return (plain,)
-    if param.scale_bias or param.HasField("scale_filler"):  # not Intel's, which has neither
+    if param.scale_bias or param.HasField("scale_filler"):  # Intel's fork has neither
         return (shifted,)
     whole = (shifted, scale_first) if param.bias_term else (scaled,)
     if param.HasField("use_weight_bias") or param.HasField("bias_filler"):
@@ -86,7 +86,7 @@ def batch_norm_layouts(layer: Message, bottoms: Bottoms) -> Sequence[Sequence[Sh
 
 
 def batch_norm_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against a BatchNorm: a bottom without channels, statistics that the solver would change."""
+    """Caffe's objections to a BatchNorm: a bottom without channels, and statistics that the solver would change."""
     if len(bottoms[0]) == 1:
         yield Severity.ERROR, f"Caffe needs an axis 1 for the channels, found {show(bottoms[0])}"
     if len(layer.param) < 3 and any(param.lr_mult for param in layer.param):
@@ -94,10 +94,9 @@ def batch_norm_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Se
 
 
 def bn_layouts(layer: Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
-    """BN of SegNet holds scale and shift, that of PSPNet also mean and variance; each is 1×C×1×1.
+    """BN of SegNet has scale and shift, that of PSPNet also mean and variance; each is 1×C×1×1.
 
-    Neither fork names the other, so what the layer says of itself decides, then the weights, then how many `param` it
-    has.
+    The fields of the layer decide which of the two it is, then the weights, then the number of its `param`.
     """
     param = layer.bn_param
     two, four = ([(1, channels_of(bottoms[0]), 1, 1)] * count for count in (2, 4))
@@ -114,7 +113,7 @@ def batch_norm_of_forks(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _bn_statistics(_params: Sequence[Shape]) -> Collection[int]:
-    """PSPNet's BN keeps its statistics behind scale and shift."""
+    """PSPNet's BN: the statistics follow scale and shift."""
     return range(2, 4)
 
 
@@ -123,11 +122,11 @@ def _statistics(params: Sequence[Shape]) -> Collection[int]:
 
 
 def _normalized(site: Site) -> Ways | None:
-    """By stored statistics, or by those of the batch: which is what a TRAIN phase takes unless it is told."""
+    """The moves of a normalisation by stored statistics, or by those of the batch, the default in phase TRAIN."""
     if site.top != site.bottom:  # the statistics, as further tops of BN
         return None
     layer = site.layer
-    if layer.type == "BN":  # of SegNet, which learns, unless it says INFERENCE, and of PSPNet
+    if layer.type == "BN":  # SegNet's uses batch statistics unless it has INFERENCE; PSPNet's has its own field
         layouts = bn_layouts(layer, [site.bottom])
         params = (matching(layouts, site.graph.held.get(site.node.name, ())) or layouts)[0]
         of_segnet = len(params) == _SCALE_AND_SHIFT
@@ -139,7 +138,7 @@ def _normalized(site: Site) -> Ways | None:
     return keep(site) if stored else everywhere(site, Cause.BATCH)
 
 
-# ---- By what is around ----
+# ---- By neighbouring values ----
 
 
 def lrn(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
@@ -153,7 +152,7 @@ def lrn(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _around(site: Site) -> Ways:
-    """Across channels LRN stays in its place; within a channel it looks at a padded square around it."""
+    """The moves of LRN: across channels it keeps the place; within a channel it reads a padded square around it."""
     param = site.layer.lrn_param
     if param.norm_region == 0:
         return keep(site)
@@ -162,18 +161,18 @@ def _around(site: Site) -> Ways:
 
 
 def mvn(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """MVNLayer gives its top four axes, whatever the bottom has."""
+    """MVNLayer: the top always has four axes."""
     return [legacy_shape(bottoms[0])]
 
 
 def softmax(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """SoftmaxLayer normalises along an axis that must exist."""
+    """SoftmaxLayer: normalises along an axis, which must exist."""
     canonical_axis(layer.softmax_param.axis, bottoms[0], "softmax_param.axis")
     return same(layer, bottoms)
 
 
 def normalize_params(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Normalize of SSD (`norm_param`) has a factor per channel or one for all; that of face nets has none."""
+    """Normalize of SSD (`norm_param`): a factor per channel or one for all. That of face nets has none."""
     if not layer.HasField("norm_param"):
         return no_params(layer, bottoms)
     return [() if layer.norm_param.channel_shared else (channels_of(bottoms[0]),)]
@@ -211,7 +210,7 @@ def _follows_normalize(place: Place) -> Outcome:
 
 
 def _of_batch(layer: Message, bottom: Shape, params: Sequence[Shape]) -> int:
-    """Statistics of the batch are sums over it."""
+    """The terms of batch statistics: all values of a channel in the batch."""
     stored = not layer.batch_norm_param.HasField("use_global_stats") or layer.batch_norm_param.use_global_stats
     return few_terms(layer, bottom, params) if stored else prod(bottom) // max(1, bottom[1 % len(bottom)])
 

@@ -21,7 +21,7 @@ _MAX, _STOCHASTIC = 0, 2
 
 
 def pooling_objections(layer: Message, bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against a Pooling: padding where values are drawn by chance."""
+    """Caffe's objections to a Pooling: padding of a stochastic one."""
     windows = pooling_windows(layer, bottoms[0][2:])
     if layer.pooling_param.pool == _STOCHASTIC and any(windows.before):
         yield Severity.ERROR, "Caffe pads for MAX and AVE only, not for STOCHASTIC; remove the padding"
@@ -71,7 +71,7 @@ def _is_global(layer: Message) -> bool:
 
 
 def spp(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """SPPLayer: level i pools into 2^i×2^i bins; all levels are flattened and joined, a single one is not."""
+    """SPPLayer: level i pools into 2^i×2^i bins. Several levels are flattened and joined; a single one is not."""
     bottom: Shape = bottoms[0]
     need_axes(bottom, 4)
     height = layer.spp_param.pyramid_height

@@ -1,4 +1,4 @@
-"""Layers that make few values of many: the places of the largest, sums, norms."""
+"""Layers that reduce many values to few: indices of the largest values, sums, norms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from caffe_fcn.schema import Message
 
 
 def argmax(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """ArgMaxLayer: along an axis, or else over everything but the first, with at least three axes in the top."""
+    """ArgMaxLayer: along an axis, or over all axes but the first; then the top has at least three axes."""
     bottom: Shape = bottoms[0]
     need_least_axes(bottom, 1)
     param = layer.argmax_param
@@ -57,7 +57,7 @@ def _follows_argmax(place: Place) -> Outcome:
 
 
 def _follows_reduction(place: Place) -> Outcome:
-    """Reduction sums up all axes from one on: a loss, or else something that grows with the map."""
+    """Reduction: sums over all axes from one on. It is a loss, or its result grows with the map."""
     if place.tops[0] == () and any(place.node.layer.loss_weight):
         return counts(place)
     return refuses(Clash.SUMS, place.type, by_axis=True)

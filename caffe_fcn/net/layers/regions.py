@@ -1,7 +1,7 @@
-"""Object detection: default boxes, and layers that look at one region of a map at a time.
+"""Object detection: default boxes, and layers that read one region of a map at a time.
 
-How many regions there are is known only when the net runs. Where the net does not say, one is taken, as these layers do
-when they are set up.
+The number of regions is known only when the net runs. Where the net does not define it, one region is assumed, as these
+layers do at set-up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Layers that give values other axes and compute nothing: they flatten, reshape, squeeze, permute."""
+"""Layers that only change the axes of their bottom: they flatten, reshape, squeeze, permute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe_fcn.schema import Message
 
 
 def flatten(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """FlattenLayer makes one axis of several."""
+    """FlattenLayer: joins several axes into one."""
     bottom: Shape = bottoms[0]
     start = canonical_axis(layer.flatten_param.axis, bottom, "flatten_param.axis")
     end = canonical_axis(layer.flatten_param.end_axis, bottom, "flatten_param.end_axis")
@@ -24,7 +24,7 @@ def flatten(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def reshape(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """ReshapeLayer: in the axes it replaces, 0 copies an extent and -1 takes what is left."""
+    """ReshapeLayer: among the new axes, 0 copies an extent and -1 takes the remaining values."""
     bottom: Shape = bottoms[0]
     param = layer.reshape_param
     axes = len(bottom)
@@ -63,7 +63,7 @@ def _copied(bottom: Shape, axis: int) -> int:
 
 
 def permute(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Permute of SSD: the axes in a new order; those not named follow."""
+    """Permute of SSD: the axes in a new order; axes that are not named follow."""
     return [_permuted(bottoms[0], list(layer.permute_param.order), "order")]
 
 
@@ -81,7 +81,7 @@ def _permuted(bottom: Shape, order: list[int], field: str) -> Shape:
 
 
 def squeeze(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
-    """Squeeze of Synopsys drops the axes named, or all, whose extent is 1."""
+    """Squeeze of Synopsys: drops the named axes, or all axes of extent 1."""
     bottom: Shape = bottoms[0]
     axes = {canonical_axis(axis, bottom, "squeeze_param.axis") for axis in layer.squeeze_param.axis}
     for axis in axes:

@@ -1,4 +1,4 @@
-"""Layers of forks that resize maps, to a size given or by a factor."""
+"""Layers of forks that resize maps to a given size or by a factor."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def interp(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _interpolated(size: int, param: Message) -> int:
-    """SIZE shrunk, then zoomed, the corner points staying at the corners."""
+    """SIZE shrunk, then zoomed; the corner points stay at the corners."""
     if param.shrink_factor < 1 or param.zoom_factor < 1:
         raise ShapeError("shrink_factor and zoom_factor must be 1 or more")
     shrunk = (size - 1) // param.shrink_factor + 1
@@ -92,12 +92,12 @@ def _repeated(site: Site) -> Ways | None:
     if 0 in site.top or 0 in site.bottom:
         return None
     factors = [Fraction(made, size) for made, size in zip(site.top[2:], site.bottom[2:], strict=True)]
-    by_size = (site.reason(Cause.BY_SIZE, whole=True),)  # forks differ in how they round: any cell may be meant
+    by_size = (site.reason(Cause.BY_SIZE, whole=True),)  # forks round differently, so the source cell is unknown
     return tuple(Way(Resample(each), by_size if each.denominator != 1 else ()) for each in factors)
 
 
 def _unpooled(site: Site) -> Ways | None:
-    """Each value goes to the place that a mask says: within the window of the pooling that made it, if one did."""
+    """Each value goes to the place that a mask gives: within the window of the pooling that made the mask, if any."""
     if len(site.node.bottoms) < 2:
         return _repeated(site)
     maker = site.graph.producer[site.node.bottoms[1]]
@@ -109,11 +109,11 @@ def _unpooled(site: Site) -> Ways | None:
     return repeated and tuple(way._replace(reasons=(site.reason(Cause.BY_MASK, whole=True),)) for way in repeated)
 
 
-# ---- Behind a converted layer ----
+# ---- After a converted layer ----
 
 
 def _unless(fixed: Callable[[Place], bool]) -> FollowsRule:
-    """The layer resizes a map, unless it is to a size that is FIXED in the net."""
+    """The layer resizes a map. It refuses if its size is FIXED in the net."""
 
     def follows(place: Place) -> Outcome:
         return refuses(Clash.FIXED_MAP, place.type, makes_map=True) if fixed(place) else slides(place)

@@ -1,9 +1,8 @@
-"""A layer type as one row: all that is known of it, in fields that are data or functions.
+"""A row of the table of layer types: all that is known about a type, as data and functions.
 
-A row begins as one of the `traits`, or as nothing, and says what differs. What it does not say is refused where it is
-needed, by the name of the type: a type without a shape rule is an unknown type, one without a way to follow a map
-stops a conversion behind it, one without moves makes no map. ONNX is the one thing that a row does not hold: the
-lowering of a type is registered for its name where the operators are known.
+A row begins as one of the `traits`, or empty, and sets the fields that differ. What a row does not define is refused by
+the name of the type where it is needed: a type without a shape rule is unknown, one without `follows` stops a
+conversion, one without moves makes no map. Only the lowering to ONNX is not in the row; it is registered in `onnx/`.
 """
 
 # Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
@@ -45,145 +44,144 @@ ANY: Limits = (0, None)
 
 
 def always(_layer: Message) -> bool:
-    """The answer to a test of a layer that does not depend on it: yes."""
+    """A test that is true for every layer."""
     return True
 
 
 def never(_layer: Message) -> bool:
-    """The answer to a test of a layer that does not depend on it: no."""
+    """A test that is false for every layer."""
     return False
 
 
 def is_alone(layer: Message) -> bool:
-    """Whether a layer makes one top of one bottom."""
+    """Whether a layer has one bottom and one top."""
     return len(layer.bottom) == len(layer.top) == 1
 
 
 def no_params(_layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
-    """The parameter blobs of a layer that has none."""
+    """No parameter blobs."""
     return ()
 
 
 def no_objections(_layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against a layer whose shapes are possible: nothing."""
+    """No objections."""
     return iter(())
 
 
 def no_macs(_bottoms: Sequence[Shape], _tops: Sequence[Shape], _params: Sequence[Shape]) -> int:
-    """The multiplications by learned weights of a layer that does none."""
+    """No multiplications by learned weights."""
     return 0
 
 
 def no_fillers(_layer: Message, _params: Sequence[Shape]) -> Sequence[str]:
-    """The fillers of a layer of which none are known."""
+    """No known fillers."""
     return ()
 
 
 def none_measured(_params: Sequence[Shape]) -> Collection[int]:
-    """Which parameter blobs a layer measures that learns all of them."""
+    """No parameter blobs that are measured."""
     return ()
 
 
 def few_terms(_layer: Message, _bottom: Shape, _params: Sequence[Shape]) -> int:
-    """The terms of a layer that works value by value: its operations one behind the other."""
+    """The terms of a layer that works value by value: a few operations."""
     return 4
 
 
 def first_bottom(bottoms: Blobs, _position: int) -> Blobs:
-    """The first bottom alone may be a map."""
+    """Only the first bottom may be a map."""
     return bottoms[:1]
 
 
 def every_bottom(bottoms: Blobs, _position: int) -> Blobs:
-    """All bottoms may be maps, of which a top is made together."""
+    """All bottoms may be maps; each top depends on all of them."""
     return bottoms
 
 
 def opposite_bottom(bottoms: Blobs, position: int) -> Blobs:
-    """Each top is made of the bottom of its place."""
+    """Each top depends on the bottom at the same position."""
     return bottoms[position : position + 1]
 
 
 def one_part(_layer: Message) -> int:
-    """The channels that go into a layer may be any number."""
+    """Any number of input channels is possible."""
     return 1
 
 
 class LayerType(NamedTuple):
-    """What is known of a layer type. A layer is a LayerParameter; BOTTOMS of a function are their shapes."""
+    """What is known about a layer type. A layer is a LayerParameter; BOTTOMS of a function are shapes."""
 
     # ---- Shapes ----
 
     shape: ShapeRule | None = None
-    """The shapes of the tops; None for a type that is not known."""
+    """The shapes of the tops; None for an unknown type."""
     partial: bool = False
-    """Whether the shape rule is asked even where a bottom is Unknown; else all tops have that shape."""
+    """Whether the shape rule is called even if a bottom is Unknown; if not, all tops are Unknown."""
     bottoms: Limits = ANY
-    """How many bottoms a layer takes."""
+    """The possible numbers of bottoms."""
     tops: Limits = ANY
-    """How many tops a layer makes."""
+    """The possible numbers of tops."""
     objections: ObjectsRule = no_objections
-    """What Caffe objects to although the shapes are plain, each with its severity."""
+    """Caffe's objections to a layer with valid shapes, each with its severity."""
     in_place: Test = always
-    """Whether Caffe builds the layer where the first top is the first bottom."""
+    """Whether Caffe allows the layer to work in place."""
 
     # ---- Parameters ----
 
     params: ParamsRule | None = None
-    """The shapes of the parameter blobs; None where they cannot be known."""
+    """The shapes of the parameter blobs; None if the net does not define them."""
     layouts: LayoutsRule | None = None
-    """All that forks of Caffe may hold in place of PARAMS, the likeliest first; the weights tell which it is."""
+    """All layouts that forks may have in place of PARAMS, the likeliest first; the weights show which one it is."""
     fillers: FillersRule = no_fillers
-    """The field of the filler of each parameter blob, such as "scale_param.filler", for parameter blobs of these
-    shapes; none where that is not known."""
+    """The field of the filler of each parameter blob, such as "scale_param.filler", given the shapes of the blobs;
+    empty if unknown."""
     old_axes: tuple[int, ...] = ()
-    """How many axes each parameter blob has, which files of the time when every blob had four fill up in front."""
+    """The number of axes of each parameter blob. V1 files add leading axes, because every blob had four axes then."""
     linear: bool = False
-    """Whether each value of a top is a sum of values of the bottom, each times a weight of the first parameter blob,
-    and of the bias of its channel, where there is one."""
+    """Whether each value of a top is a sum of values of the bottom times weights of the first parameter blob, plus the
+    bias of its channel if there is one."""
     measured: Callable[[Sequence[Shape]], Collection[int]] = none_measured
-    """Which parameter blobs of these shapes are measured in training, and not learned."""
+    """The positions of the parameter blobs that are measured in training and not learned, given their shapes."""
 
     # ---- Formats ----
 
     bvlc: bool = False
-    """Whether BVLC Caffe has it."""
+    """Whether BVLC Caffe has the type."""
     v1: str = ""
-    """Its names in the format of 2014, where that is not the same words in capitals ("INNER_PRODUCT")."""
+    """Its names in the V1 format, if these are not the same words in capitals ("INNER_PRODUCT")."""
     reads: str = ""
-    """The fields of a layer that hold its parameters ("convolution_param"), one after another."""
+    """The fields with the parameters of a layer ("convolution_param"), separated by spaces."""
 
     # ---- Maps ----
 
     moves: MovesRule | None = None
-    """How it makes the cells of a top of those of its bottoms; None where its tops are no maps."""
+    """How the cells of a top depend on those of the bottoms; None if the tops are no maps."""
     maps: MapsRule = first_bottom
-    """Which bottoms may be maps of which it makes the top at a position."""
+    """The bottoms that may be maps on which the top at a position depends."""
     windows: WindowsRule | None = None
-    """The windows that it slides over a bottom of a shape, or spreads from one."""
+    """The windows of the layer over a bottom, given its shape."""
     joins: bool = False
-    """Whether it puts several maps together, cell by cell."""
+    """Whether it joins several maps cell by cell."""
     operand_axis: Callable[[Message], int] | None = None
-    """On which axis of the first bottom a smaller second one lies; None where it has all axes."""
+    """The axis of the first bottom where a smaller second bottom begins; None if it has all axes."""
     by_size: Test = never
-    """Whether its moves follow from the sizes of its blobs."""
+    """Whether its moves depend on the sizes of its blobs."""
     constant: bool = False
     """Whether its tops do not depend on the input."""
     follows: FollowsRule = unknown
-    """What it does to a blob in whose place the converted net has a map."""
+    """What it does if a bottom becomes a map in the converted net."""
     idle: Test = never
-    """Whether it keeps every value in its place where its one top has the shape of its one bottom."""
+    """Whether it keeps every value at its place if its only top has the shape of its only bottom."""
     unchanging: Test = never
-    """Whether its tops are its bottom, value by value, in a net that is used."""
+    """Whether its tops equal its bottom outside of training."""
     order: OrderRule | None = None
-    """For a type that gives values other axes and computes nothing: the order in which it takes the axes of a bottom
-    that has so many."""
+    """For a type that only changes the axes of its bottom: the order in which it reads them, given their number."""
     value_by_value: bool = False
-    """Whether each top holds one function of each value of the one bottom, wherever that value lies."""
+    """Whether each value of a top is one function of one value of the bottom, the same at every place."""
     in_its_place: bool = False
-    """Whether a top of the shape of the first bottom has a value for each value of it, in its place."""
+    """Whether a top with the shape of the first bottom has a value for each of its values, at the same place."""
     parts: Callable[[Message], int] = one_part
-    """Of what the channels that go in are a multiple."""
+    """The number of input channels is a multiple of this."""
     keeps: KeepsRule | None = None
     """Which channels of its tops are left where some of its bottoms' are; None where that is not known. A `linear` type
     says it by its weights."""
@@ -191,15 +189,15 @@ class LayerType(NamedTuple):
     # ---- Ends ----
 
     regions: bool = False
-    """Whether each item of its top is a region of a map; what follows does not depend on the size of the image."""
+    """Whether each item of its top is a region of a map; later layers do not depend on the image size."""
     counted: int | None = None
-    """The axis of its tops that is as long as there are detections or regions."""
+    """The axis of its tops along which the detections or regions lie."""
     sequence: bool = False
-    """Whether it works on a sequence, or makes one."""
+    """Whether it reads or makes a sequence."""
     judges: bool = False
-    """Whether it is a loss or a measure, or throws away what it reads: a net in use does without."""
+    """Whether it is a loss or a measure, or discards its bottoms: inference does not need it."""
     contains: str = ""
-    """The layer type that a loss contains, and of which a net in use has need."""
+    """The layer type that a loss contains and that inference needs."""
 
     # ---- Scores ----
 
@@ -207,32 +205,31 @@ class LayerType(NamedTuple):
     """What its numbers are: what may be scores of classes, probabilities that it makes of scores, the same as those of
     its bottom, or anything else."""
     reads_scores: bool = False
-    """Whether what it reads are scores of classes."""
+    """Whether its bottoms are scores of classes."""
     time_first: bool = False
-    """Whether the first axis of its bottoms is the time, and not the batch."""
+    """Whether the first axis of its bottoms is time and not the batch."""
 
     # ---- Arithmetic ----
 
     terms: TermsRule = few_terms
-    """How many terms each value that it makes is the sum of, at most, over a bottom and parameter blobs of these
-    shapes."""
+    """The largest number of terms in the sum for a value, given the shapes of a bottom and of the parameter blobs."""
     picks: Test = never
-    """Whether each value that it makes is one of its bottom's, or 0."""
+    """Whether each of its values is one of the bottom's values, or 0."""
     near_one: Literal["", "result", "factor"] = ""
-    """What is computed by way of numbers around one, such as 1 + exp(x): nothing, its result, or a factor of it."""
+    """What it computes from numbers near 1, such as 1 + exp(x): nothing, its result, or a factor of it."""
     index_bottoms: int | None = None
-    """From which bottom on it reads places and not values."""
+    """From which bottom on it reads indices and not values."""
     index_tops: int | None = None
-    """From which top on it makes places and not values."""
+    """From which top on it makes indices and not values."""
 
     # ---- Cost ----
 
     macs: MacsRule | None = None
-    """How many multiplications by learned weights it does; None where that is not known."""
+    """The number of multiplications by learned weights; None if unknown."""
     shares: Test = never
-    """Whether its tops are another view of data that is there already."""
+    """Whether its tops share the memory of its bottoms."""
 
     @property
     def known(self) -> bool:
-        """Whether the shapes of its tops are told."""
+        """Whether there is a rule for the shapes of its tops."""
         return self.shape is not None

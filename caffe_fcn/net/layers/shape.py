@@ -1,8 +1,7 @@
-"""Shapes as values: what a rule of a layer type gives for a top, and helpers for the rules.
+"""Shapes: what the shape rule of a layer type returns for a top, and helpers for such rules.
 
-What a rule cannot know it says as a value (`Missing`, or None for one axis); what is wrong it raises as a ShapeError,
-and the caller adds which layer it was.
-"""
+A rule returns `Missing` for an unknown shape, or None for an unknown axis. It raises ShapeError for an impossible
+shape; the caller adds the layer."""
 
 from __future__ import annotations
 
@@ -18,15 +17,15 @@ Shape: TypeAlias = tuple[int, ...]
 """The extent of a blob along each axis, outermost first; () is a scalar."""
 
 PartialShape: TypeAlias = tuple["int | None", ...]
-"""A shape of which a data layer leaves out the axes that are None."""
+"""A shape in which the axes that a data layer does not define are None."""
 
 Kind: TypeAlias = Literal["input", "type", "runtime"]
-"""Why a shape is not known: the data decides, nobody knows the layer type, or the values decide."""
+"""Why a shape is unknown: the input is undefined, the layer type is unknown, or it depends on values at run time."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What a rule gives in place of a top's shape that the files do not tell."""
+    """What a rule returns for a top whose shape the files do not define."""
 
     kind: Kind
     reason: str
@@ -34,16 +33,16 @@ class Missing:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A shape that is not known, with the first layer and blob whose shape is unknown, and the reason."""
+    """An unknown shape: the first layer and blob whose shape is unknown, and the reason."""
 
     kind: Kind
     """What is missing: "input", "type" and the like."""
     layer: str
     """The first layer whose shape is unknown."""
     blob: str
-    """Its blob; the shape to give, where one can be given."""
+    """The blob of that layer whose shape the user may give."""
     reason: str
-    """Why, in words."""
+    """The reason in words."""
 
 
 MAX_COUNT = 2**31 - 1
@@ -60,12 +59,12 @@ Bottoms: TypeAlias = Sequence[Any]
 
 
 def bare(shape: Shape) -> Shape:
-    """SHAPE without its axes of one: blobs of which only those differ hold the same values in the same order."""
+    """SHAPE without axes of length 1: blobs that differ only in these hold the same values in the same order."""
     return tuple(extent for extent in shape if extent != 1)
 
 
 def show(shape: PartialShape) -> str:
-    """SHAPE for people: 1×3×227×227, with ? for an axis that is not known."""
+    """SHAPE in words: 1×3×227×227, with ? for an unknown axis."""
     return "×".join("?" if extent is None else str(extent) for extent in shape) or "a scalar"
 
 
@@ -77,31 +76,31 @@ def canonical_axis(axis: int, shape: Shape, field: str) -> int:
 
 
 def legacy_shape(shape: Shape) -> Shape:
-    """SHAPE as num×channels×height×width, which some layers still think in. Raises ShapeError over four axes."""
+    """SHAPE as num×channels×height×width, as some layers need it. Raises ShapeError for more than four axes."""
     if len(shape) > 4:
         raise ShapeError(f"the bottom has {len(shape)} axes ({show(shape)}), but the layer takes at most 4")
     return shape + (1,) * (4 - len(shape))
 
 
 def need_axes(shape: Shape, axes: int) -> None:
-    """Raise ShapeError unless SHAPE has so many AXES."""
+    """Raise ShapeError unless SHAPE has exactly AXES axes."""
     if len(shape) != axes:
         raise ShapeError(f"the bottom has {len(shape)} axes ({show(shape)}), but the layer needs {axes}")
 
 
 def need_least_axes(shape: Shape, axes: int) -> None:
-    """Raise ShapeError unless SHAPE has AXES or more."""
+    """Raise ShapeError unless SHAPE has at least AXES axes."""
     if len(shape) < axes:
         raise ShapeError(f"the bottom has {len(shape)} axes ({show(shape)}), but the layer needs {axes} or more")
 
 
 def count(shape: Shape) -> int:
-    """How many elements a blob of SHAPE has."""
+    """The number of elements of a blob of SHAPE."""
     return prod(shape)
 
 
 def channels_of(shape: Shape) -> int:
-    """The channels of a blob of SHAPE; 1 where it has one axis, as in BatchNormLayer."""
+    """The channels of a blob of SHAPE; 1 if it has one axis, as in BatchNormLayer."""
     return shape[1] if len(shape) > 1 else 1
 
 
@@ -116,6 +115,6 @@ def joined_axis(layer: Message, bottom: Shape) -> int:
 
 
 def matching(layouts: Sequence[Sequence[Shape]], held: Sequence[Shape]) -> Sequence[Sequence[Shape]]:
-    """Those of LAYOUTS of parameter blobs that blobs of the shapes HELD have, axes of one aside."""
+    """The LAYOUTS of parameter blobs that match the shapes HELD, apart from axes of length 1."""
     wanted = [bare(shape) for shape in held]
     return [layout for layout in layouts if [bare(shape) for shape in layout] == wanted]

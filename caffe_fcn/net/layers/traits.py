@@ -1,4 +1,4 @@
-"""What layer types have in common: rows to begin with, of which a type says only where it differs."""
+"""Traits: rows with the common properties of several layer types. The row of a type changes only what differs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def same(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def number(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
-    """LossLayer: one number; a further top, as some forks have, the terms it is the sum of."""
+    """LossLayer: one number; a further top of some forks has the terms of its sum."""
     return [(), *[bottoms[0]] * (len(layer.top) - 1)]
 
 
 def vanishes(order: OrderRule) -> FollowsRule:
-    """The layer takes axes in ORDER: the twin does without, and what it makes is read with other axes."""
+    """The rule of a layer that reads axes in ORDER: it is dropped, and its top is a view with other axes."""
 
     def follows(place: Place) -> Outcome:
         view, top = place.views[0], place.tops[0]
@@ -69,7 +69,7 @@ ELEMENTWISE = _PLAIN._replace(
     in_its_place=True,
     keeps=same_channels,
 )
-"""Each value of the top is one function of the value in its place, wherever that lies: activations."""
+"""Each value of the top is one function of the value at its place, the same at every place: activations."""
 
 CHANNELWISE = _PLAIN._replace(
     shape=same,
@@ -79,13 +79,13 @@ CHANNELWISE = _PLAIN._replace(
     in_its_place=True,
     keeps=same_channels,
 )
-"""Each channel is treated in a way of its own, all its places alike."""
+"""Each channel is treated separately, and all its places alike."""
 
 WINDOW = _PLAIN._replace(
     bottoms=ONE,
     follows=slides,
 )
-"""Each cell of a map is made of a window of cells, or a window of cells of a cell."""
+"""Each cell of a map depends on a window of cells, or each cell is spread to a window of cells."""
 
 JOIN = _PLAIN._replace(
     bottoms=(2, None),
@@ -95,7 +95,7 @@ JOIN = _PLAIN._replace(
     follows=one_by_one,
     keeps=all_alike,
 )
-"""Several maps are put together, cell by cell."""
+"""Several maps are joined cell by cell."""
 
 LOSS = _PLAIN._replace(
     shape=number,
@@ -104,12 +104,12 @@ LOSS = _PLAIN._replace(
     judges=True,
     follows=loss,
 )
-"""A number tells how far scores are from labels; a net in use does without."""
+"""A number that compares scores with labels; inference does not need it."""
 
 DATA = _PLAIN._replace(
     bottoms=(0, 0),
 )
-"""Values come into the net."""
+"""Layers that bring values into the net."""
 
 RESHAPING = _PLAIN._replace(
     bottoms=ONE,
@@ -119,10 +119,10 @@ RESHAPING = _PLAIN._replace(
     picks=always,
     keeps=flattened,
 )
-"""Values get other axes, and nothing is computed."""
+"""Layers that only change the axes of their bottom."""
 
 OTHER = _PLAIN
-"""Nothing in common with other types but that nothing is learned."""
+"""Layers without parameters, and with nothing else in common."""
 
 __all__ = [
     "CHANNELWISE",

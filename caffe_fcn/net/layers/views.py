@@ -1,12 +1,12 @@
-"""What stands in the twin for a blob of the original: views.
+"""Views: how a map of the converted net replaces a blob of the original.
 
-Let a classifier's map N×C×H×W be flattened to N×(C·H·W). In its twin the flattening is gone and the blob is the map
-itself: a `View` says where in the twin a blob of the original lives, with which shape, which axes the original has, and
-in which order the original holds the values. The output N×K of an InnerProduct is the same case with H = W = 1, because
-the converted layer makes N×K×1×1 at the nominal input.
+Let a classifier flatten a map N×C×H×W to N×(C·H·W). The converted net has no flattening, so the map itself replaces the
+blob. A `View` says which blob of the converted net that is, its shape, the axes of the original blob, and the order of
+the values in the original. The output N×K of an InnerProduct is the same case with H = W = 1, because the converted
+layer makes N×K×1×1 at the nominal input size.
 
-A reshaping never moves a value, so it changes the axes of a view and nothing else. A Permute is followed where it only
-moves the channels behind the positions, or back. What other layers do to a view, their rows say (`following`).
+A reshaping moves no value, so it changes only the axes of a view. A Permute is supported where it only moves the
+channels behind the positions, or back. For other layers, their rows say how they change a view (`following`).
 """
 
 # Annotations are objects here and not text, which NamedTuple would have to compile when the program starts.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Segment(NamedTuple):
-    """A part of a matrix' columns: a flattened map of C channels and H·W positions.
+    """A part of the columns of a matrix: a flattened map of C channels and H·W positions.
 
     The wanted order is channels first, C×H×W; `channels_last` says that the file has H×W×C.
     """
@@ -33,16 +33,17 @@ class Segment(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """How many columns these are."""
+        """The number of columns."""
         return self.channels * self.positions
 
 
 class View(NamedTuple):
-    """The twin's `blob`, of the nominal `shape` N×C×spatial, stands for a blob of the original of the shape `axes`.
+    """The `blob` of the converted net, with the nominal `shape` N×C×spatial, replaces a blob of the original with the
+    shape `axes`.
 
-    Each item of the original holds its values as `segments` say: a segment is a part of the channels, either channel
-    after channel or, `channels_last`, position after position. Segments are as few as can be (`in_order`), so that two
-    views of one order are equal.
+    `segments` give the order of the values in each item of the original. A segment is a part of the channels, stored
+    channel after channel or, if `channels_last`, position after position. There are as few segments as possible
+    (`in_order`), so two views with the same order are equal.
     """
 
     blob: "Blob"
@@ -52,31 +53,31 @@ class View(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """C of the twin's map."""
+        """The channels of the map."""
         return self.shape[1]
 
     @property
     def spatial(self) -> Shape:
-        """The spatial axes of the twin's map."""
+        """The spatial axes of the map."""
         return self.shape[2:]
 
     @property
     def positions(self) -> int:
-        """How many positions the twin's map has."""
+        """The number of positions of the map."""
         return prod(self.spatial)
 
     @property
     def is_reordered(self) -> bool:
-        """Whether the original holds the values in another order than the twin."""
+        """Whether the original has another order of values than the map."""
         return any(segment.channels_last for segment in self.segments)
 
     @property
     def is_map(self) -> bool:
-        """Whether the original is a map of the very same shape and order."""
+        """Whether the original is a map of the same shape and order."""
         return self.axes == self.shape and not self.is_reordered
 
     def runs_over_channels(self, axis: int) -> bool:
-        """Whether the place along AXIS of the original, counted from the front, is the channel in the twin."""
+        """Whether the index along AXIS of the original, counted from the front, is the channel of the map."""
         if axis < 1 or self.axes[axis] != self.channels:
             return False
         if self.channels == 1:
@@ -86,33 +87,33 @@ class View(NamedTuple):
         return self.after(axis) == 1 if self.is_reordered else self.before(axis) == 1
 
     def before(self, axis: int) -> int:
-        """How many places there are along the axes of the original between the first, the batch, and AXIS."""
+        """The number of places along the axes of the original between the batch axis and AXIS."""
         return prod(self.axes[1:axis])
 
     def after(self, axis: int) -> int:
-        """How many values of the original belong to one place along AXIS."""
+        """The number of values of the original at one place along AXIS."""
         return prod(self.axes[axis + 1 :])
 
 
 def map_view(blob: "Blob", shape: Shape) -> View:
-    """The map BLOB, of SHAPE N×C×spatial, as it is."""
+    """The view of the unchanged map BLOB, of SHAPE N×C×spatial."""
     return View(blob, shape, shape, in_order((Segment(shape[1], prod(shape[2:]), False),)))
 
 
 def product_view(blob: "Blob", view: View, outputs: int) -> View:
-    """What the Convolution over all of VIEW makes as BLOB, where the original has a vector of OUTPUTS values."""
+    """The view of BLOB, made by the Convolution over all of VIEW; the original has a vector of OUTPUTS values."""
     made = map_view(blob, (view.shape[0], outputs, *(1 for _ in view.spatial)))
     return made._replace(axes=made.shape[:2])
 
 
 def map_of(blob: "Blob", shape: Shape | Unknown) -> View | None:
-    """BLOB as it is, if it is a map: if it has spatial axes."""
+    """The view of BLOB unchanged if it has spatial axes; else None."""
     return map_view(blob, shape) if isinstance(shape, tuple) and len(shape) > 2 else None
 
 
 def in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
-    """SEGMENTS as few as can be: where a part has one channel or one position its order does not matter, and parts that
-    are held channel after channel are one."""
+    """SEGMENTS merged as far as possible. The order of a part with one channel or one position does not matter, and
+    neighbouring parts stored channel after channel are one."""
     made: list[Segment] = []
     for segment in segments:
         last = segment.channels_last and min(segment.channels, segment.positions) > 1
@@ -124,8 +125,8 @@ def in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
 
 
 def reshaped(view: View, order: tuple[int, ...], top: Shape) -> View | None:
-    """The view of the top, of the shape TOP, when a layer takes the axes of VIEW in ORDER; None when the values get
-    into an order that is none of a map, or into other items."""
+    """The view of a top of the shape TOP, if a layer reads the axes of VIEW in ORDER; None if no map has that order of
+    values, or values move to other items."""
     if order != tuple(range(len(view.axes))):
         return _permuted(view, order)
     if top[:1] != view.shape[:1] or prod(top) != prod(view.axes):
@@ -134,12 +135,12 @@ def reshaped(view: View, order: tuple[int, ...], top: Shape) -> View | None:
 
 
 def with_items(view: View, items: int) -> View:
-    """VIEW of so many ITEMS."""
+    """VIEW with ITEMS items in the batch."""
     return view._replace(shape=(items, *view.shape[1:]), axes=(items, *view.axes[1:]))
 
 
 def joined(views: Sequence[View], axis: int) -> View | None:
-    """VIEWS one behind the other along AXIS, from 1 on; None if that is not one behind the other in the channels."""
+    """VIEWS concatenated along AXIS, at least 1; None if that is no concatenation along the channels."""
     first = views[0]
     shape = (first.shape[0], sum(view.channels for view in views), *first.spatial)
     axes = (*first.axes[:axis], sum(view.axes[axis] for view in views), *first.axes[axis + 1 :])
@@ -153,8 +154,8 @@ def joined(views: Sequence[View], axis: int) -> View | None:
 
 
 def makes_map(bottom: Shape, top: Shape) -> bool:
-    """Whether a reshaping of the map BOTTOM to TOP makes another map: it keeps the last axes and regroups the channels,
-    or it keeps the channels and divides the only spatial axis."""
+    """Whether reshaping the map BOTTOM to TOP makes another map: it keeps the last axes and regroups the channels, or
+    keeps the channels and divides the only spatial axis."""
     space = min(2, len(bottom) - 2)
     regroups = len(top) >= space + 2 and top[-space:] == bottom[-space:]
     divides = len(bottom) == 3 < len(top) and top[:2] == bottom[:2]
@@ -162,9 +163,9 @@ def makes_map(bottom: Shape, top: Shape) -> bool:
 
 
 def moves_space(order: tuple[int, ...]) -> bool:
-    """Whether a layer that takes axes in ORDER puts a spatial axis where the batch or the channels were.
+    """Whether a layer that reads axes in ORDER moves a spatial axis to the place of the batch or the channels.
 
-    Of five axes and more the first ones may change places: so channels are shuffled.
+    With five or more axes the first ones may change places; this is how nets shuffle channels.
     """
     axes = len(order)
     shuffles = axes > 4 and order[-2:] == (axes - 2, axes - 1)

@@ -1,4 +1,4 @@
-"""Layers with a weight matrix or a table, the recurrent layers that unroll into them, and learned blobs."""
+"""Layers with a weight matrix or a table, recurrent layers, and learned blobs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _parameter_shape(layer: Message) -> Shape:
 
 
 def parameter_params(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
-    """ParameterLayer: the one blob that is its top."""
+    """ParameterLayer: its only blob is its top."""
     return [_parameter_shape(layer)]
 
 
@@ -79,7 +79,7 @@ def parameter(layer: Message, _bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _stays(place: Place) -> Outcome:
-    """An InnerProduct that stays: right at the nominal size, and only there."""
+    """An InnerProduct that stays: it works at the nominal input size only."""
     view = place.view
     axis = place.node.layer.inner_product_param.axis % len(view.axes)
     if axis != 1:
@@ -90,7 +90,7 @@ def _stays(place: Place) -> Outcome:
 # ---- Sequences ----
 
 _HIDDEN = {"LSTM": 2, "RNN": 1}
-"""The states that each type carries from step to step, and with expose_hidden takes and gives."""
+"""The states that each type carries from step to step; with expose_hidden they are also bottoms and tops."""
 
 
 def _has_static(layer: Message, bottoms: Bottoms) -> bool:
@@ -170,12 +170,12 @@ def meanfield(_layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 def _product_macs(_bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]) -> int:
-    """Each vector takes every weight once, whichever way round they are stored."""
+    """Each vector is multiplied by every weight once."""
     return prod(tops[0][:-1]) * prod(params[0])
 
 
 _WITH_STATIC = frozenset({4, 6})
-"""How many parameter blobs an LSTM and an RNN with a static input have; others have 3 and 5."""
+"""The numbers of parameter blobs of an LSTM and an RNN with a static input; without one they have 3 and 5."""
 
 
 def _product_terms(layer: Message, bottom: Shape, params: Sequence[Shape]) -> int:
@@ -185,8 +185,8 @@ def _product_terms(layer: Message, bottom: Shape, params: Sequence[Shape]) -> in
 
 
 def _recurrent_macs(bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]) -> int:
-    """Each item takes every matrix once a step; that of the static input, which lies between the matrix of the input
-    and those of the state, once a sequence."""
+    """Each item is multiplied by every matrix once per step. The matrix of the static input, between that of the input
+    and those of the state, is used once per sequence."""
     steps, items = bottoms[0][:2]
     matrices = [prod(shape) for shape in params if len(shape) == 2]
     static = matrices.pop(1) if len(params) in _WITH_STATIC else 0
@@ -247,7 +247,7 @@ ROWS: dict[str, LayerType] = {
         shape=meanfield,
         params=meanfield_params,
         bottoms=(3, 3),
-        macs=None,  # as often as a field says that the schema lacks
+        macs=None,  # the number of iterations is in a field that the schema does not have
     ),
     "Parameter": DATA._replace(
         bvlc=True,

@@ -1,6 +1,6 @@
-"""The windows that layers slide over the spatial axes: kernel, stride, padding and dilation for each axis.
+"""Windows: the kernel, stride, padding and dilation of a layer for each spatial axis.
 
-They are read from whichever of the many fields a layer uses; shapes, geometry and engines work from them.
+They are read from the fields that a layer uses. Shapes, geometry and engines use them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FLOOR = 1
 
 
 class Windows(NamedTuple):
-    """The window of a layer along each spatial axis; BEFORE and AFTER are the padding on either side."""
+    """The window of a layer along each spatial axis. BEFORE and AFTER: the padding on each side."""
 
     kernel: Shape
     stride: Shape
@@ -38,7 +38,7 @@ class Windows(NamedTuple):
 
 
 def convolution_windows(layer: Message, axes: int) -> Windows:
-    """The window of a convolution, deconvolution or Im2col over so many spatial AXES (BaseConvolutionLayer)."""
+    """The window of a convolution, deconvolution or Im2col over AXES spatial axes (BaseConvolutionLayer)."""
     param = convolution_param(layer)
     if layer.type.endswith("3D") or param.HasField("kernel_depth"):
         return _checked(_volume_windows(param, axes))
@@ -59,8 +59,8 @@ def convolution_windows(layer: Message, axes: int) -> Windows:
 def windows_over(layer: Message, sizes: Shape) -> Windows:
     """The window of a Convolution or Im2col over a map of the spatial SIZES.
 
-    A kernel that is larger than the padded map makes a window all the same (see `slid`). It reads zeros behind the
-    map, so that these count as padding here.
+    A kernel larger than the padded map can still make a window (see `slid`). It reads zeros behind the map; these count
+    as padding here.
     """
     windows = convolution_windows(layer, len(sizes))
     beyond = (max(0, extent - size) for extent, size in zip(windows.extent, windows.padded(sizes), strict=True))
@@ -68,17 +68,17 @@ def windows_over(layer: Message, sizes: Shape) -> Windows:
 
 
 def _is_volume(layer: Message, field: str) -> bool:
-    """Whether LAYER is one of C3D 1.1, whose parameters are in FIELD; C3D 1.0 has them in Caffe's own messages."""
+    """Whether LAYER is of C3D 1.1 and has its parameters in FIELD; C3D 1.0 uses Caffe's own messages."""
     return layer.type.endswith("3D") and bool(layer.HasField(field))
 
 
 def convolution_param(layer: Message) -> Message:
-    """The message in which a convolution says its parameters."""
+    """The message with the parameters of a convolution."""
     return layer.convolution3d_param if _is_volume(layer, "convolution3d_param") else layer.convolution_param
 
 
 def linear_param(layer: Message) -> Message:
-    """The message in which LAYER, whose outputs are sums of weighted inputs, says its parameters."""
+    """The message with the parameters of LAYER, a layer whose outputs are weighted sums of its inputs."""
     return layer.inner_product_param if layer.type == "InnerProduct" else convolution_param(layer)
 
 
@@ -101,7 +101,7 @@ def _per_axis(param: Message, name: str, axes: int, default: int | None) -> Shap
 
 
 def _values(values: Sequence[int], field: str, axes: int, default: int | None) -> Shape:
-    """VALUES for so many AXES: one for each, or one for all."""
+    """VALUES for each of AXES axes; a single value holds for all."""
     if not values:
         if default is None:
             raise ShapeError(f"{field} is missing")
@@ -116,25 +116,25 @@ def dilation(param: Message, axes: int) -> Shape:
     if not any(map(param.HasField, ("hole", "hole_h", "hole_w"))):
         return _values(param.dilation, "dilation", axes, 1)
     if param.dilation:
-        raise ShapeError("hole and dilation are both given, which mean the same; keep one")
+        raise ShapeError("hole and dilation are both given and mean the same; keep one")
     if axes != 2:
         raise ShapeError(f"hole is for two spatial axes, but the bottom has {axes}")
     return _high_wide(param, "hole", "hole")
 
 
 SIDED_PADS = ("pad_t", "pad_l", "pad_b", "pad_r")
-"""The fields of padding that is given side by side."""
+"""The fields of padding with one value for each side."""
 
 
 def _sided_padding(param: Message, axes: int) -> tuple[Shape, Shape] | None:
-    """Padding given side by side (Synopsys), which counts unless all of it is zero."""
+    """Padding with one value for each side (Synopsys); None if all values are zero."""
     if axes != 2 or not (param.pad_t or param.pad_b or param.pad_l or param.pad_r):
         return None
     return (param.pad_t, param.pad_l), (param.pad_b, param.pad_r)
 
 
 def _volume_windows(param: Message, axes: int) -> Windows:
-    """The window of a layer of C3D: depth has parameters of its own, height and width share theirs."""
+    """The window of a layer of C3D: one parameter for the depth, one for height and width."""
     if axes != 3:
         raise ShapeError(f"the bottom has {axes} spatial axes, but the layer needs 3 (length, height, width)")
     size = _single(param, "kernel_size", 0)
@@ -161,10 +161,10 @@ def _checked(windows: Windows) -> Windows:
 
 
 def slid(windows: Windows, sizes: Shape) -> Shape:
-    """How many windows fit into SIZES (ConvolutionLayer, Im2colLayer).
+    """The number of windows along each of SIZES (ConvolutionLayer, Im2colLayer).
 
-    Caffe divides in C++, which cuts towards zero: a kernel larger than its padded input by less than the stride makes
-    one window, which reads zeros beyond the input, and one larger by the stride makes none.
+    C++ rounds divisions towards zero: a kernel that is larger than its padded input by less than the stride makes one
+    window, which reads zeros beyond the input; a kernel larger by at least the stride makes none.
     """
     made = []
     for size, extent, stride in zip(windows.padded(sizes), windows.extent, windows.stride, strict=True):
@@ -176,7 +176,7 @@ def slid(windows: Windows, sizes: Shape) -> Shape:
 
 
 def too_large(windows: Windows, sizes: Shape) -> ShapeError:
-    """What is wrong with WINDOWS that do not fit into SIZES."""
+    """The error for WINDOWS that do not fit into SIZES."""
     return ShapeError(f"the kernel covers {show(windows.extent)}, more than the input of {_padded(windows, sizes)}")
 
 
@@ -187,7 +187,7 @@ def _padded(windows: Windows, sizes: Shape) -> str:
 
 
 def spread(windows: Windows, sizes: Shape) -> Shape:
-    """The size that SIZES had before a convolution with the same windows (DeconvolutionLayer)."""
+    """The sizes whose convolution with the same windows gives SIZES (DeconvolutionLayer)."""
     axes = zip(sizes, windows.stride, windows.extent, windows.before, windows.after, strict=True)
     made = tuple(stride * (size - 1) + extent - before - after for size, stride, extent, before, after in axes)
     if min(made, default=0) < 0:
@@ -196,16 +196,16 @@ def spread(windows: Windows, sizes: Shape) -> Shape:
 
 
 def taken_away(made: Shape) -> ShapeError:
-    """What is wrong with a deconvolution that would make a top of the size MADE."""
+    """The error for a deconvolution that would make a top of the size MADE."""
     return ShapeError(f"the top would be {show(made)}: the padding removes all of it")
 
 
 def pooling_windows(layer: Message, sizes: Shape) -> Windows:
-    """The window of a Pooling layer over a map of the spatial SIZES; a global one covers all of it."""
+    """The window of a Pooling layer over a map of the spatial SIZES; that of a global one covers the map."""
     param = _pooling_param(layer)
     if layer.type.endswith("3D") or param.HasField("kernel_depth"):
         if getattr(param, "global_pooling", False):
-            raise ShapeError("global_pooling and kernel_depth are both given, which no Caffe supports; remove one")
+            raise ShapeError("global_pooling and kernel_depth are both given, but no Caffe supports both; remove one")
         return _checked(_volume_windows(param, len(sizes)))
     stride = _high_wide(param, "stride", "stride")
     pad = _high_wide(param, "pad", "pad")
@@ -234,11 +234,11 @@ def _high_wide(param: Message, name: str, field: str) -> Shape:
 
 
 def rounds_down(layer: Message) -> bool:
-    """Whether a Pooling layer drops a window that does not fit: BVLC's round_mode, or what forks call it."""
+    """Whether a Pooling layer drops a partial last window: BVLC's round_mode, or the same field of forks."""
     param = layer.pooling_param
     down = {"round_mode": param.round_mode == _FLOOR, "ceil_mode": not param.ceil_mode}
     said = {name: says for name, says in down.items() if param.HasField(name)}
-    if param.torch_pooling:  # false is what it is where it is not given
+    if param.torch_pooling:  # an explicit false is the default
         said["torch_pooling"] = True
     if len(set(said.values())) > 1:
         raise ShapeError(f"{' and '.join(said)} are given and disagree on rounding; keep one")
@@ -246,10 +246,10 @@ def rounds_down(layer: Message) -> bool:
 
 
 def pooled(windows: Windows, sizes: Shape, *, down: bool) -> Shape:
-    """How many windows a Pooling layer has over SIZES.
+    """The number of windows of a Pooling layer along each of SIZES.
 
-    PoolingLayer rounds up, so the last window may be partial; where anything pads, a last window that
-    would begin beyond the map and its padding in front is dropped.
+    PoolingLayer rounds up, so the last window may be partial. If there is padding, a last window that would begin
+    beyond the map and its front padding is dropped.
     """
     pads = any(windows.before + windows.after)
     made = []
