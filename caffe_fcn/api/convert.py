@@ -29,6 +29,7 @@ def convert(
     output_weights: str | os.PathLike[str] | None = None,
     *,
     input_size: int | Sequence[int] | None = ConvertOptions.input_size,
+    stride: int | Sequence[int] | None = ConvertOptions.stride,
     suffix: str = ConvertOptions.suffix,
     rename: str | Sequence[str] = ConvertOptions.rename,
     only: str | Sequence[str] = ConvertOptions.only,

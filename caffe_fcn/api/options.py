@@ -49,10 +49,15 @@ def _dilation(dilation: Mapping[str, int] | None) -> Mapping[str, int] | None:
 
 
 def _input_size(size: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    sides = (size, size) if isinstance(size, int) else size
-    if sides is not None and (not sides or not all(isinstance(extent, int) and extent > 0 for extent in sides)):
-        raise ValueError(f"input_size: expected pixels, such as (451, 451), found {size!r}")
-    return None if sides is None else tuple(sides)
+    return _extents("input_size", size, "(451, 451)")
+
+
+def _extents(name: str, value: int | Sequence[int] | None, example: str) -> tuple[int, ...] | None:
+    """VALUE of the keyword NAME for each axis; one number is for height and width. Raises ValueError."""
+    extents = (value, value) if isinstance(value, int) else value
+    if extents is not None and (not extents or not all(isinstance(each, int) and each > 0 for each in extents)):
+        raise ValueError(f"{name}: expected pixels, such as {example}, found {value!r}")
+    return None if extents is None else tuple(extents)
 
 
 def _mean(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
@@ -72,20 +77,14 @@ def _proofs(proofs: tuple[str, ...]) -> tuple[str, ...]:
 def _resize(resize: Any) -> tuple[int, int] | int | Literal["net"] | None:
     if resize is None or resize == "net":
         return None if resize is None else "net"
-    sides = _sides("resize", resize, 'the shorter side, or "net"')
-    return resize if isinstance(resize, int) else sides
-
-
-def _sides(name: str, value: Any, or_else: str) -> tuple[int, int]:
-    """What VALUE of the keyword NAME says down and across; both are the same for one number. Raises ValueError."""
-    sides = tuple(value) if isinstance(value, Sequence) else (value, value)
+    sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
     if len(sides) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
-        raise ValueError(f"{name}: expected (height, width) in pixels, {or_else}, found {value!r}")
-    return sides[0], sides[1]
+        raise ValueError(f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}')
+    return resize if isinstance(resize, int) else (sides[0], sides[1])
 
 
-def _stride(stride: tuple[int, int] | int | None) -> tuple[int, int] | None:
-    return None if stride is None else _sides("stride", stride, "the same for both")
+def _stride(stride: Sequence[int] | int | None) -> tuple[int, ...] | None:
+    return _extents("stride", stride, "(16, 16)")
 
 
 def _scale(scale: float | None) -> float | None:

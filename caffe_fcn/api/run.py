@@ -280,7 +280,7 @@ def run(
     scales: Sequence[float] = RunOptions.scales,
     labels: str | os.PathLike[str] | None = RunOptions.labels,
     blobs: str | Sequence[str] = RunOptions.blobs,
-    stride: tuple[int, int] | int | None = RunOptions.stride,
+    stride: int | Sequence[int] | None = RunOptions.stride,
     tile: int | None = RunOptions.tile,
     max_pixels: int = RunOptions.max_pixels,
     engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,

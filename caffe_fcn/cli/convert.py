@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     help="Write all converted nets and weights into this directory, under their own names.",
 )
 @option_of(ConvertOptions, "input_size", type=size, metavar="HxW")
+@option_of(ConvertOptions, "stride", type=size, metavar="N|HxW")
 @selection_options
 @fork_option
 @click.option(
@@ -87,6 +88,7 @@ def convert(
     \b
     caffe-fcn convert deploy.prototxt net.caffemodel
     caffe-fcn convert deploy.prototxt net.caffemodel --input-size 451x451
+    caffe-fcn convert deploy.prototxt net.caffemodel --stride 16
     caffe-fcn convert train_val.prototxt --dry-run --diff
     caffe-fcn convert a.prototxt b.prototxt --out-dir dense
     """

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import NetError, ShapeError, SurgeryError, WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.changes import LeftAlone
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
+from caffe_fcn.net.geometry import infer_geometry
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.passes.atrous import atrous
 from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
@@ -31,6 +36,7 @@ class Settings:
     options: Options = field(default_factory=Options)
     selection: Selection = ANY_NET
     input_size: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
     strict: bool = False
 
 
@@ -41,6 +47,7 @@ def settings_of(options: ConvertOptions, selection: Selection = ANY_NET) -> Sett
         options=Options(naming, options.only, options.skip, keep_global_pooling=options.global_pooling == "keep"),
         selection=selection,
         input_size=options.input_size,
+        stride=options.stride,
         strict=options.strict,
     )
 
@@ -90,6 +97,8 @@ def _passes(settings: Settings) -> Callable[[Model], Iterator[Result]]:
         results = converted(model, settings)
         if settings.strict:
             _check_strict(model, results[-1].left_alone)
+        if settings.stride:
+            results.append(atrous(results[-1].model, settings.stride))
         yield from results
         if settings.input_size:
             yield resize(results[-1].model, settings.input_size)
@@ -119,3 +128,38 @@ def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:
             source=model.source.name,
             layer=left[0].layer,
         )
+
+
+def retrace(model: Model, twin: Model) -> Result | None:
+    """MODEL converted, with the finer map that TWIN has, if windows of TWIN have other steps than those of MODEL. What
+    is an InnerProduct in TWIN is left alone."""
+    stride = _finer(model, twin)
+    if stride is None:
+        return None
+    kept = {node.name for graph in twin.graphs.values() for node in graph.nodes if node.type == "InnerProduct"}
+    names = {node.name for graph in model.graphs.values() for node in graph.nodes if node.type == "InnerProduct"}
+    options = Options(Naming(""), skip=tuple(map(escape, sorted(kept & names))))
+    try:
+        return atrous(converted(model, Settings(options))[-1].model, stride)
+    except (NetError, ShapeError, SurgeryError, WeightsError):
+        return None
+
+
+def _finer(model: Model, twin: Model) -> tuple[int, ...] | None:
+    """The stride of the last maps of TWIN, if its windows have other steps than those of MODEL."""
+    phase = model.phase
+    if phase not in twin.graphs or _steps(model, phase) == _steps(twin, phase):
+        return None
+    known = infer_geometry(twin.graphs[phase], twin.shapes[phase])
+    strides = [found.stride for found in known.values() if found is not None]
+    most = max(strides, default=None)
+    return tuple(map(int, most)) if most and all(each.denominator == 1 for each in most) else None
+
+
+def _steps(model: Model, phase: str) -> Counter[tuple[int, ...]]:
+    """The steps of the windows of MODEL, if they are more than a cell."""
+    graph, shapes = model.graphs[phase], model.shapes[phase].blobs
+    rules = [(node, row_of(node.type).windows) for node in graph.nodes if node.bottoms]
+    bottoms = [(node, rule, shapes[node.bottoms[0]]) for node, rule in rules if rule is not None]
+    windows = [rule(node.layer, shape) for node, rule, shape in bottoms if isinstance(shape, tuple)]
+    return Counter(each.stride for each in windows if max(each.stride) > 1)

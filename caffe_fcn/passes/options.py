@@ -15,6 +15,12 @@ class ConvertOptions:
     input_size: tuple[int, ...] | None = option_field(
         None, "Spatial size of the input in the written net, H×W in pixels; one number for a square.", "unchanged"
     )
+    stride: tuple[int, ...] | None = option_field(
+        None,
+        "Stride of the map in pixels, a divisor of its own, H×W if they differ: the last strides go, and the layers "
+        "behind are dilated.",
+        "unchanged",
+    )
     suffix: str = option_field("-conv", "Suffix of new layer names; an empty one keeps the names.")
     rename: tuple[str, ...] = option_field((), "New names by regular expression, as PATTERN=NAME: 'fc(\\d+)=conv\\1'.")
     only: tuple[str, ...] = option_field((), "Convert only these InnerProducts; shell patterns.", "all")

@@ -47,11 +47,18 @@ def _cut(model: Model, twin: Model) -> Result | None:
     return retrace(model, twin)
 
 
+def _atrous(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.conversion import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
+
+
 PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
     "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced"),
     "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
     "split": Row(retrace=_split),
     "cut": Row(retrace=_cut),
+    "atrous": Row(retrace=_atrous),
 }
 """The passes, by the name of the command: its module in `cli/` has that name."""

@@ -41,7 +41,7 @@ class RunOptions:
     scales: tuple[float, ...] = option_field((1.0,), "Run at each of these scales, such as 0.5,1,2.", "1")
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
     blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
-    stride: tuple[int, int] | int | None = option_field(
+    stride: tuple[int, ...] | None = option_field(
         None,
         "Answers at every N-th pixel, from shifted pictures; N divides the stride of the map, and may differ down and "
         "across, H×W.",

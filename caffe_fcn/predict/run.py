@@ -33,7 +33,7 @@ from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.predict.resizing import resampled, resized, scaled, shorter_side
-from caffe_fcn.predict.stitching import check_stride, stitched
+from caffe_fcn.predict.stitching import check_stride, stitched, stride_of
 from caffe_fcn.wording import Option, advise, option
 
 
@@ -155,7 +155,7 @@ def prepare(
         notes = (as_they_are(),)
     model, names = (model, None) if asked.labels is None else _named(model, asked.labels)
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
-    stride = (asked.stride, asked.stride) if isinstance(asked.stride, int) else asked.stride
+    stride = None if asked.stride is None else stride_of(asked.stride)
     settings = RunSettings(steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
     check_settings(model, settings)
     return PreparedNet(model, settings, (*model.notes, *notes, *told))

@@ -53,6 +53,14 @@ class _Shift(NamedTuple):
     step: int
 
 
+def stride_of(asked: Sequence[int]) -> Size:
+    """The stride that is ASKED for, down and across. Raises EngineError for another number of axes."""
+    down, *across = asked
+    if len(across) != 1:
+        raise EngineError("expected one number, or two, for height and width", place=Option("stride", asked))
+    return down, across[0]
+
+
 def check_stride(model: PictureNet, stride: Size) -> None:
     """Raise EngineError where the maps of MODEL cannot have a cell at every pixel that STRIDE says, along each axis,
     whatever the picture."""

@@ -9,7 +9,7 @@ from caffe_fcn.model.changes import Change
 from caffe_fcn.passes.conversion import ConversionPlan
 from caffe_fcn.report.rewriting import documented, table, told
 
-_KINDS = ("converted", "cut", "pooling", "dropped")
+_KINDS = ("converted", "cut", "pooling", "dropped", "atrous")
 """The kinds of changes of which the document has a list."""
 
 

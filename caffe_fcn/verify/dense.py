@@ -13,13 +13,10 @@ from fractions import Fraction
 from math import prod
 
 from caffe_fcn.errors import EngineError, LoweringError, ShapeError, WeightsError
-from caffe_fcn.net.geometry import infer_geometry
-from caffe_fcn.net.graph import Blob, Graph
-from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.verify.applicability import inner_of
 from caffe_fcn.verify.differences import span
 from caffe_fcn.verify.features import Features, features
+from caffe_fcn.verify.finer import expected_stride, nominal_cells, strides
 from caffe_fcn.verify.grid import lay_out
 from caffe_fcn.verify.items import Runner
 from caffe_fcn.verify.limits import BLUNT
@@ -80,22 +77,6 @@ def _unwilling(twin: Party, error: Exception) -> str:
     )
 
 
-def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
-    """How far apart the cells lie of which each blob would be a map, in pixels: its own stride, or that of the
-    last map on the way to it, unless a layer between has windows of its own."""
-    geometry = infer_geometry(graph, shapes)
-    known: dict[Blob, tuple[Fraction, ...]] = {}
-    for node in graph.nodes:
-        before = next((known[bottom] for bottom in node.bottoms if bottom in known), None)
-        for top in node.tops:
-            own = geometry.get(top)
-            if own is not None:
-                known[top] = own.stride
-            elif before is not None and row_of(node.type).windows is None:
-                known[top] = before
-    return known
-
-
 def _judge(
     scene: Scene,
     output: ComparedOutput,
@@ -109,17 +90,21 @@ def _judge(
     small = scene.small.get(output.twin)
     reasons = tuple(dict.fromkeys((*geometry.reasons, *(small.reasons if small else ()))))
     found = found._replace(stride=tuple(map(float, geometry.stride)), window=geometry.window, reasons=reasons)
+    stride = expected_stride(stride, output.every)
     if geometry.stride != stride:
         wrong, right = ("x".join(map(str, each)) for each in (geometry.stride, stride))
         return _failed(found, f"its cells are {wrong} pixels apart, expected {right}")
-    expected, (_, *nominal) = scene.crops[output.blob.name], scene.nominal[output.twin.name]
+    expected, (_, *nominal) = (
+        scene.crops[output.blob.name],
+        nominal_cells(scene.nominal[output.twin.name], output.every),
+    )
     if expected[0].size != prod(nominal):
         return _failed(found, f"expected {expected[0].size} values in each window, found {prod(nominal)}")
     if len(scene.covered(output, geometry)) < _FEWEST:
         sizes = "×".join(map(str, scene.maps[output.twin.name].shape[2:]))
         return found._replace(explanation=f"its map has {sizes} cells, too few for the windows of the input")
     crops = scene.difference(output, geometry, scene.crops, scene.limits, alike=scene.exact(output))
-    compared = prod(map(len, scene.inner[output.twin].axes))
+    compared = prod(map(len, scene.inner_of(output).axes))
     found = found._replace(crops=crops, cells=prod(nominal[1:]), compared=compared)
     if span(scene.crops[output.judged.name], softmax=output.softmax) <= crops.allowed:
         why = "the answers are the same in all windows of any picture, so a comparison shows nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.files.caffemodel import WeightFile
@@ -41,7 +41,8 @@ class ComparedOutput(NamedTuple):
     Where it says at which places values are the greatest (ArgMax), the values themselves are JUDGED, along AXIS,
     counted from the last one, or ALL of an item; in other cases JUDGED is the blob itself, and AXIS None. SOFTMAX:
     whether the judged values are probabilities. IDENTICAL: whether the same layers with the same blobs make it in both
-    nets. CONVERTED: whether the layers that make it differ in more than their blobs.
+    nets. CONVERTED: whether the layers that make it differ in more than their blobs. Of the cells of
+    the twin's map EVERY so manieth along each axis is one of the original's; without it all are.
     """
 
     pair: OutputPair
@@ -52,6 +53,15 @@ class ComparedOutput(NamedTuple):
     softmax: bool
     identical: bool
     converted: bool
+    every: Shape = ()
+
+    def of_original(self, values: Array) -> Array:
+        """Of VALUES of the twin, whose last axes are cells, those that the original has as well."""
+        if max(self.every, default=1) == 1:
+            return values
+        places: Any = (..., *(slice(None, None, step) for step in self.every))
+        found: Array = values[places]
+        return found
 
 
 def names_of(outputs: Sequence[ComparedOutput]) -> list[str]:
@@ -90,7 +100,8 @@ class Pairs(NamedTuple):
     values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
     """Numbers of the blobs of both that are the same for the same values."""
     windowed: frozenset[str]
-    """The global poolings of the original, by name, for which the twin has windows."""
+    """The layers of the original, by name, for which the twin has other windows: global poolings that became windows,
+    and layers whose windows have other steps."""
 
 
 def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) -> Pairs:

@@ -19,7 +19,6 @@ from caffe_fcn.net.geometry import Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph, Node, build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.passes.convolutionalize.pooling import is_global
 from caffe_fcn.schema import Message
 
 
@@ -32,7 +31,7 @@ class Cut(NamedTuple):
 
 
 def cut(scope: Scope, windows: frozenset[str]) -> Cut | str:
-    """SCOPE in two parts, or why it cannot be cut. WINDOWS are the global poolings that the twin has windows for."""
+    """SCOPE in two parts, or why it cannot be cut. WINDOWS are the layers for which the twin has other windows."""
     geometry = infer_geometry(scope.graph, scope.shapes)
     last: dict[int, Node] = {}
     behind: set[Blob] = set()
@@ -59,8 +58,8 @@ def cut(scope: Scope, windows: frozenset[str]) -> Cut | str:
 
 
 def _judges(node: Node, geometry: Mapping[Blob, Geometry | None], windows: frozenset[str]) -> bool:
-    """Whether NODE makes no map, or one value of a whole map."""
-    return any(geometry.get(top) is None for top in node.tops) or (is_global(node) and node.name in windows)
+    """Whether NODE makes no map, or has other WINDOWS in the twin."""
+    return any(geometry.get(top) is None for top in node.tops) or node.name in windows
 
 
 def subnet(nodes: Iterable[Node], fed: Mapping[str, Shape], whole: Graph) -> ShapedNet:

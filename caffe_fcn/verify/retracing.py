@@ -4,13 +4,14 @@ Files do not say what was done to a net, but it shows in the net: folded, it lac
 the joints of columns, it has sums that the original has not. Then the pass decides on the original once more, and the
 twin has to be what it makes, but for rounding. Its arithmetic is not taken on trust: the answers of the twin are
 compared with those of the original itself. Passes that move weights and compute none are not retraced: the comparison
-follows the values.
+follows the values. Where a pass gave windows other steps, the fields and the weights are compared with what it makes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, weakest
@@ -23,14 +24,34 @@ from caffe_fcn.verify.outputs import Pairs, judged
 from caffe_fcn.verify.weights import Side
 
 
-def retraced(model: Model, twin: Model) -> tuple[Model, Claim]:
-    """What MODEL is once it has gone through the passes that TWIN shows, and what they claim of it; MODEL itself, the
-    same bits, where they compute no weights. Where the order of the passes matters, it is that which comes nearest to
-    TWIN."""
+class Retraced(NamedTuple):
+    """What a model is once it has gone through the passes that a twin shows, and what they CLAIM of it.
+
+    VALUES are its layers and weights as passes leave them that compute weights; the model itself, the same bits, where
+    there are none. STEPS is the same where no windows have other steps, else what all passes make.
+    """
+
+    values: Model
+    steps: Model
+    claim: Claim
+
+
+def retraced(model: Model, twin: Model) -> Retraced:
+    """MODEL as the passes make it that TWIN shows. Where the order of the passes matters, it is that which comes
+    nearest to TWIN; those that compute no weights come last."""
     rows = {name: row.retrace for name, row in PASSES.items() if row.retrace is not None}
-    results = min(_courses(model, twin, rows), key=lambda results: _distance(_last(results, model), twin))
-    claim = weakest(result.claim for result in results)
-    return (model if claim is Claim.SAME_BITS else _last(results, model)), claim
+    courses = _courses(model, twin, rows)
+    results = min(courses, key=lambda results: (_distance(_last(results, model), twin), _early(results)))
+    computed = tuple(result for result in results if result.claim is not Claim.SAME_BITS)
+    values, claim = _last(computed, model), weakest(result.claim for result in results)
+    finer = any(result.decision.of_kind("atrous") for result in results)
+    return Retraced(values, _last(results, model) if finer else values, claim)
+
+
+def _early(results: tuple[Result, ...]) -> int:
+    """How many passes that compute no weights come before one that does."""
+    claims = [result.claim is Claim.SAME_BITS for result in results]
+    return sum(same and not all(claims[place:]) for place, same in enumerate(claims))
 
 
 def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator[tuple[Result, ...]]:

@@ -67,7 +67,7 @@ def prove_same_size(
     found = tuple(
         SameSize(each.pair, identical=True)
         if each.identical
-        else _compare(each, ours, theirs[each.twin.name], sample.groups, limits, too_far)
+        else _compare(each, ours, each.of_original(theirs[each.twin.name]), sample.groups, limits, too_far)
         for each in pairs.outputs
     )
     blunt = [each.output.name for each in found if each.difference and each.difference.allowed > BLUNT]

@@ -13,6 +13,7 @@ from caffe_fcn.net.geometry import Exactness, Geometry, Inner, infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.verify.differences import span
+from caffe_fcn.verify.finer import inner_of_original, nominal_cells
 from caffe_fcn.verify.grid import Grid
 from caffe_fcn.verify.items import Items, Runner, answers_items
 from caffe_fcn.verify.limits import Limits
@@ -69,10 +70,16 @@ class Scene:
         everywhere = all(each is not None and each.exactness is Exactness.EVERYWHERE for each in known)
         return everywhere and len({each.window for each in known if each is not None}) == 1
 
+    def inner_of(self, output: ComparedOutput) -> Inner:
+        """The inner cells of OUTPUT, by the numbers that they have in the original."""
+        return inner_of_original(self.inner[output.twin], output.every)
+
     def covered(self, output: ComparedOutput, geometry: Geometry) -> dict[int, tuple[slice, ...]]:
         """The cells of the twin's map of OUTPUT in each window, by its number, that the map covers."""
         sizes, (_, _, *extent) = self.maps[output.twin.name].shape[2:], self.nominal[output.twin.name]
-        cells = enumerate(cells_of(self.grid, place, geometry.stride, tuple(extent)) for place in self.places)
+        cells = enumerate(
+            cells_of(self.grid, place, geometry.stride, tuple(extent), output.every) for place in self.places
+        )
         return {
             number: each
             for number, each in cells
@@ -90,7 +97,7 @@ class Scene:
         cells, values = self.covered(output, geometry), self.maps[output.twin.name]
         found = np.concatenate([values[(slice(None), slice(None), *each)] for each in cells.values()])
         expected, judged = (answers[blob.name][list(cells)] for blob in (output.blob, output.judged))
-        nominal, inner = self.nominal[output.twin.name][2:], self.inner[output.twin]
+        nominal, inner = nominal_cells(self.nominal[output.twin.name], output.every)[2:], self.inner_of(output)
         expected, judged, found = (_inside(each, nominal, inner) for each in (expected, judged, found))
         return compared(output, expected, judged, found, limits, alike=alike)
 
@@ -171,7 +178,11 @@ def _moved(answers: Mapping[str, Array], outputs: Sequence[ComparedOutput]) -> f
     return min((span(answers[output.judged.name], softmax=output.softmax) for output in outputs), default=0.0)
 
 
-def cells_of(grid: Grid, place: Sequence[int], stride: tuple[Fraction, ...], extent: Shape) -> tuple[slice, ...]:
-    """The cells of a map, EXTENT per axis, that belong to the window at PLACE."""
+def cells_of(
+    grid: Grid, place: Sequence[int], stride: tuple[Fraction, ...], extent: Shape, every: Shape = ()
+) -> tuple[slice, ...]:
+    """The cells of a map, EXTENT per axis, that belong to the window at PLACE; with EVERY only each so manieth of
+    them."""
     starts = (int(at * step / each) for at, step, each in zip(place, grid.step, stride, strict=True))
-    return tuple(slice(start, start + size) for start, size in zip(starts, extent, strict=True))
+    steps = every or (1,) * len(extent)
+    return tuple(slice(start, start + size, step) for start, size, step in zip(starts, extent, steps, strict=True))

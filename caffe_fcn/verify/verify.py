@@ -25,6 +25,7 @@ from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.apart import alike
 from caffe_fcn.verify.applicability import inapplicable
 from caffe_fcn.verify.dense import prove_dense
+from caffe_fcn.verify.finer import with_finer_maps
 from caffe_fcn.verify.identity import Stored
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.layers import compare_layers
@@ -34,7 +35,7 @@ from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
 from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained, seem_swapped
 from caffe_fcn.verify.remainder import remainders, seen_from_the_input
-from caffe_fcn.verify.retracing import of_the_original, retraced, side_of
+from caffe_fcn.verify.retracing import Retraced, of_the_original, retraced, side_of
 from caffe_fcn.verify.same_size import draw, prove_same_size
 from caffe_fcn.verify.scene import SceneSettings
 from caffe_fcn.verify.weights import Side, prove_weights
@@ -85,7 +86,8 @@ class _Work:
     """Both nets, made ready as far as the proofs need them.
 
     MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
-    COMPARED is what the layers and weights of the twin are held against: the original, folded or cut where the twin is.
+    COMPARED is what the twin stands for: the original, folded or cut where the twin is. CHECKED is what its layers and
+    weights are held against: the same, with the steps of windows that the twin has.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class _Work:
         self.claim = Claim.SAME_BITS
         self.runner = Runner(options.engine)
         before = met(original, selection)
-        self.original = self.compared = side_of_files(before, original)
+        self.original = self.compared = self.checked = side_of_files(before, original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
         try:
@@ -110,9 +112,10 @@ class _Work:
             self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
         self.twin = side_of_files(found, twin)
-        made, self.claim = (before, self.claim) if found.misfit else retraced(before, found)
+        made = Retraced(before, before, self.claim) if found.misfit else retraced(before, found)
+        self.claim = made.claim
         if self.claim is not Claim.SAME_BITS:
-            self.compared, self.twin = alike(side_of(made, before, self.original), self.twin)
+            self.compared, self.twin = alike(side_of(made.values, before, self.original), self.twin)
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
@@ -125,6 +128,12 @@ class _Work:
                     "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "
                     f"compare it with {option('phase', 'TEST')}"
                 ] = None
+        self.checked = self.compared
+        if made.steps is not made.values:
+            self.checked, self.twin = alike(side_of(made.steps, before, self.original), self.twin)
+            self.notes[
+                "the map is finer; at the nominal size its cells at the places of the original's are compared"
+            ] = None
         refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"
@@ -149,9 +158,9 @@ class _Work:
             nothing = WeightsProof(0, 0, 0, 0, (), (), (), (), self.refused)
             if not self.refused:
                 return nothing._replace(not_shown=self.misfit)
-            return nothing._replace(fields=compare_layers(self.compared, self.twin))
-        fields = compare_layers(self.compared, self.twin)
-        proof = prove_weights(self.compared, self.twin)
+            return nothing._replace(fields=compare_layers(self.checked, self.twin))
+        fields = compare_layers(self.checked, self.twin)
+        proof = prove_weights(self.checked, self.twin)
         return proof._replace(fields=fields, failures=(*self.refused, *proof.failures))
 
     def same_size(self) -> SameSizeProof:
@@ -229,7 +238,14 @@ class _Work:
     @cached_property
     def pairs(self) -> Pairs:
         """The outputs of the net that is compared and of the twin in pairs."""
-        return pair_outputs(scope_of(self.compared, self.phase), self.scopes[1], self._stored(self.compared))
+        compared = scope_of(self.compared, self.phase)
+        found = pair_outputs(compared, self.scopes[1], self._stored(self.compared))
+        return with_finer_maps(found, compared, self.scopes[1]) if self.finer else found
+
+    @property
+    def finer(self) -> bool:
+        """Whether windows of the twin have other steps than those of the original."""
+        return self.checked is not self.compared
 
     @cached_property
     def outputs(self) -> Pairs:
@@ -240,7 +256,8 @@ class _Work:
         """The outputs of ORIGINAL and TWIN, the two nets or parts of them, in pairs."""
         stored = self._stored(self.original)
         if self.compared is self.original:
-            return pair_outputs(original, twin, stored)
+            found = pair_outputs(original, twin, stored)
+            return with_finer_maps(found, original, twin) if self.finer else found
         return of_the_original(self.pairs, original, twin, stored)
 
     def _stored(self, original: Side) -> tuple[Stored, Stored]:
