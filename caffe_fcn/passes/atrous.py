@@ -138,7 +138,7 @@ def _way_round() -> Hint:
     return advise(Command("run", ("stride",)), " gives the same answers from shifted pictures")
 
 
-class _Place(NamedTuple):
+class _MapLayer(NamedTuple):
     """A layer that reads maps, of which the old cells are every WAS-th, and makes one of which they are every IS-th."""
 
     node: Node
@@ -172,7 +172,7 @@ def _decide(phase: Phase, stride: Shape) -> Decision:
                 continue
             if now is None or len(was) > 1 or not isinstance(top, tuple):
                 raise _refused(node, "has no map of a known size")
-            change = _changed(graph, shapes, _Place(node, top, read, finest, now))
+            change = _changed(graph, shapes, _MapLayer(node, top, read, finest, now))
             if change is not None:
                 changes.append(change)
                 notes += _rounding(node, change)
@@ -206,7 +206,7 @@ def _makes_map(graph: Graph, maps: dict[Blob, Geometry], blob: Blob) -> bool:
     return any(top in maps for node in graph.consumers.get(blob, ()) for top in node.tops)
 
 
-def _changed(graph: Graph, shapes: Shapes, place: _Place) -> SetWindows | None:
+def _changed(graph: Graph, shapes: Shapes, place: _MapLayer) -> SetWindows | None:
     """What becomes of a layer, if anything. Raises SurgeryError where Caffe has no such layer."""
     node, was, now = place.node, place.was, place.now
     ways = ways_of(graph, node, place.maps, shapes, place.top)

@@ -296,6 +296,7 @@ def test_json_says_what_was_done(lenet: CommandLine) -> None:
         ],
         "cut": [],
         "pooling": [],
+        "atrous": [],
         "dropped": [],
         "left_alone": [],
         "input_size": [40, 50],
@@ -577,3 +578,14 @@ def test_an_input_size_that_a_decoder_does_not_take_names_sizes_that_fit(cli: Co
     assert told in cli.refuses("net.prototxt", "--input-size", "18x22")
     assert told in cli.run("inspect", "net.prototxt", "--input-size", "18x22").err
     cli.converts("net.prototxt", "--input-size", "20x24")
+
+
+def test_a_finer_map_is_written_and_proven(lenet: CommandLine) -> None:
+    pytest.importorskip("onnxruntime")
+    document = lenet.converts("net.prototxt", "net.caffemodel", "--stride", "2", "--json", "--verify").document
+    assert [each["layer"] for each in document["atrous"]] == ["pool2", "ip1-conv"]
+    assert document["atrous"][1]["dilation"] == [2, 2] and document["verification"]["holds"]
+    assert written(lenet)["ip1-conv"].convolution_param.dilation == [2]
+    made = schema.NetParameter.FromString((lenet.path / "net_fcn.caffemodel").read_bytes())
+    (header,) = (each for each in made.layer if each.name == "ip1-conv")
+    assert header.convolution_param.dilation == [2] and header.convolution_param.kernel_size == [4]

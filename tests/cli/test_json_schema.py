@@ -120,7 +120,7 @@ def full(cli: CommandLine) -> Any:
     cli.write(net=FULL + layer("n", "Normalize", "data"))
     document = cli.converts("net.prototxt", "--json", "--input-size", "40x50").document
     empty = [key for key, value in document.items() if value in (None, [], {})]
-    assert empty == ["weights", "cut", "missing_weights", "copied_layers", "verification"]
+    assert empty == ["weights", "cut", "atrous", "missing_weights", "copied_layers", "verification"]
     return document
 
 

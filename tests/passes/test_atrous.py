@@ -160,7 +160,7 @@ def test_an_inner_product_that_stays_needs_its_input() -> None:
 
 def test_a_stride_of_all_axes_is_wanted() -> None:
     with pytest.raises(SurgeryError, match="expected 2 extents, one for each spatial axis"):
-        atrous(model_of(RESIDUAL), (1, 1, 1))
+        atrous(model_of(RESIDUAL), (1, 2, 1))
 
 
 # ---- What it computes ----
