@@ -29,6 +29,7 @@ KEYWORDS: Mapping[str, str] = {
 
 METHODS: Mapping[str, str] = {
     "convert": "Net.convolutionalize",
+    "deploy": "Net.deploy",
     "export": "Net.export",
     "fold": "Net.fold",
     "reduce": "Net.reduce",

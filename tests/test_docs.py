@@ -108,6 +108,15 @@ def _in_models(name: str) -> Callable[[Path], None]:
     return lambda path: _copied(ROOT / "models" / name, path)
 
 
+def _training_lenet(path: Path) -> None:
+    """LeNet as it is trained."""
+    layers = (GOLDEN / "conversions" / "lenet" / "net.prototxt").read_text(encoding="utf-8").split("layer {")
+    source = 'layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: %s } }\n'
+    ends = 'layer { name: "accuracy" type: "Accuracy" bottom: "ip2" bottom: "label" top: "accuracy" }\n'
+    ends += 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }\n'
+    _written(path, source % "TRAIN" + source % "TEST" + "layer {" + "layer {".join(layers[2:-1]) + ends)
+
+
 def _converted(path: Path) -> None:
     """The twin of the net and the weights beside PATH, and its weights."""
     net, weights = path.with_name("deploy.prototxt"), path.with_name("net.caffemodel")
@@ -141,6 +150,8 @@ FILES: dict[str, Callable[[Path], None]] = {
     "a.prototxt": _in_models("lenet.prototxt"),
     "b.prototxt": _alexnet,
     "digits_fcn.prototxt": _digits,
+    "lenet_train_test.prototxt": _training_lenet,
+    "lenet.caffemodel": _copy("conversions", "lenet", "net.caffemodel"),
     "old.prototxt": _copy("upgrades", "v1_deploy.in.prototxt"),
     "fork.prototxt": _copy("..", "cases", "bn_fork.prototxt"),
     "fork.caffemodel": _copy("..", "cases", "bn_fork.caffemodel"),

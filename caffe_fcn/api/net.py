@@ -9,6 +9,7 @@ from typing import Any
 
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.convolutionalize import convolutionalize
+from caffe_fcn.api.deploy import deploy
 from caffe_fcn.api.export import export
 from caffe_fcn.api.files import open_files, output_names, temporary_copy
 from caffe_fcn.api.fold import fold
@@ -132,6 +133,7 @@ class Net:
     # ---- What can be done with it: a function in the module of that name, whose first argument is the net ----
 
     convolutionalize = convolutionalize
+    deploy = deploy
     fold = fold
     reduce = reduce
     export = export

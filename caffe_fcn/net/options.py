@@ -19,7 +19,7 @@ class Selection:
     phase: Literal["TRAIN", "TEST"] | None = option_field(
         None,
         "Phase to use: TRAIN or TEST.",
-        "every phase in the file; to run and to export, TEST",
+        "every phase in the file; to run, to export and to deploy, TEST",
     )
     stages: tuple[str, ...] = option_field((), "Stages to build the net for.")
     level: int | None = option_field(None, "Level to build the net for.")

@@ -6,13 +6,16 @@ A prototxt for training holds a net for TRAIN and one for TEST. A pass that work
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import NetError, SurgeryError
 from caffe_fcn.model.changes import Change, Decision, DropLayer
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, carried_out
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.selection import graph_of
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import Option, advise
 
@@ -80,3 +83,28 @@ def _changes(model: Model) -> Iterator[Change]:
             yield LeaveOut(index, layer.name, layer.type)
         elif layer.include or layer.exclude:
             yield DropRules(index, layer.name)
+
+
+def with_losses(model: Model) -> Result:
+    """MODEL with the losses of phase TRAIN in phase TEST, where that has none of its own and their bottoms: what a net
+    is for stands in its losses. Their rules go."""
+    rules: list[Change] = []
+    if list(model.graphs) == ["TEST"] and not any(row_of(node.type).weighs for node in model.graph.nodes):
+        rules = [DropRules(node.index, node.name) for node in _training(model) if _fits(node, model.graph)]
+    return carried_out(model, Decision(tuple(rules)), claim=Claim.SAME_BITS)
+
+
+def _training(model: Model) -> Iterator[Node]:
+    """The losses of MODEL in phase TRAIN."""
+    try:
+        graph = graph_of(model.net, model.source, replace(model.selection, phase="TRAIN"), "TRAIN")
+    except NetError:
+        return
+    yield from (node for node in graph.nodes if row_of(node.type).weighs)
+
+
+def _fits(node: Node, graph: Graph) -> bool:
+    """Whether NODE, of another phase, can be a layer of GRAPH."""
+    return all(graph.latest(blob.name) for blob in node.bottoms) and not any(
+        graph.latest(top) for top in node.layer.top
+    )

@@ -88,7 +88,7 @@ def planned(
     resized: bool = False,
 ) -> Plan:
     """The plan that PASSES make for the net of SOURCE that SELECTION means, and its WEIGHTS. RESIZED: the passes change
-    the size of its inputs. Raises CaffeFcnError where that cannot be done."""
+    the shapes of its inputs. Raises CaffeFcnError where that cannot be done."""
     refuse_lost(source)
     with located(source=source.name):
         model = meet(source, weights, selection)
@@ -106,7 +106,7 @@ def planned_for(model: Model, passes: Callable[[Model], Iterable[Result]], *, re
 
 
 def _notes(before: Model, results: Sequence[Result], *, resized: bool) -> list[str]:
-    stale = before.objected if resized else ()  # they hold for the old input size only
+    stale = before.objected if resized else ()  # they hold for the old inputs only
     notes = [note for note in before.notes if note not in stale]
     notes += [*before.lacking, *foreign_types(layer.type for layer in before.net.layer)]
     if before.weights is not None and any(record.names_only for record in before.weights.layers):

@@ -27,6 +27,14 @@ class Row(NamedTuple):
     ending: str = ""
     """What the names of new files end in, where the user gives none."""
     retrace: Retrace | None = None
+    prunes: bool = False
+    """Whether it takes layers with weights out of the net, that a twin need not have."""
+
+
+def _deploy(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.deploying import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
 
 
 def _fold(model: Model, twin: Model) -> Result | None:
@@ -57,6 +65,7 @@ PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
     "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced"),
     "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
+    "deploy": Row("Make deploy nets of training nets.", "_deploy", _deploy, prunes=True),
     "split": Row(retrace=_split),
     "cut": Row(retrace=_cut),
     "atrous": Row(retrace=_atrous),

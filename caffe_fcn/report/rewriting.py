@@ -43,7 +43,7 @@ def documented(
         **changes,
         "left_alone": [{"layer": entry.layer, "type": entry.type, "reason": entry.reason} for entry in plan.left_alone],
         "missing_weights": list(plan.before.missing) if plan.weights else [],
-        "copied_layers": list(plan.before.foreign) if plan.weights else [],
+        "copied_layers": list(plan.model.foreign) if plan.weights else [],
         "notes": _notes(plan),
         "verification": verification,
     }
@@ -63,7 +63,7 @@ def _notes(plan: Plan) -> list[str]:
     notes = list(plan.notes)
     if plan.source.format != "V2":
         notes.append(f"the file was in Caffe's old format {plan.source.format}; the new one is in the current format")
-    foreign = plan.before.foreign
+    foreign = plan.model.foreign
     if foreign:
         shown = ", ".join(foreign[:4]) + (", ..." if len(foreign) > 4 else "")
         layers = "1 layer of the caffemodel is" if len(foreign) == 1 else f"{len(foreign)} layers of the caffemodel are"

@@ -27,8 +27,8 @@ from caffe_fcn.verify.weights import Side
 class Retraced(NamedTuple):
     """What a model is once it has gone through the passes that a twin shows, and what they CLAIM of it.
 
-    VALUES are its layers and weights as passes leave them that compute weights; the model itself, the same bits, where
-    there are none. STEPS is the same where no windows have other steps, else what all passes make.
+    VALUES are its layers and weights as passes leave them that compute weights or take heads out; the model itself, the
+    same bits, where there are none. STEPS is the same where no windows have other steps, else what all passes make.
     """
 
     values: Model
@@ -41,33 +41,45 @@ def retraced(model: Model, twin: Model) -> Retraced:
     nearest to TWIN; those that compute no weights come last."""
     rows = {name: row.retrace for name, row in PASSES.items() if row.retrace is not None}
     courses = _courses(model, twin, rows)
-    results = min(courses, key=lambda results: (_distance(_last(results, model), twin), _early(results)))
-    computed = tuple(result for result in results if result.claim is not Claim.SAME_BITS)
-    values, claim = _last(computed, model), weakest(result.claim for result in results)
-    finer = any(result.decision.of_kind("atrous") for result in results)
-    return Retraced(values, _last(results, model) if finer else values, claim)
+    course = min(courses, key=lambda course: (_distance(_last(course, model), twin), _early(course)))
+    changing = tuple(step for step in course if step.changes)
+    values, claim = _last(changing, model), weakest(step.result.claim for step in course)
+    finer = any(step.result.decision.of_kind("atrous") for step in course)
+    return Retraced(values, _last(course, model) if finer else values, claim)
 
 
-def _early(results: tuple[Result, ...]) -> int:
+class _Step(NamedTuple):
+    """A pass by its NAME, and what it made."""
+
+    name: str
+    result: Result
+
+    @property
+    def changes(self) -> bool:
+        """Whether the pass computes weights or takes layers with weights out."""
+        return self.result.claim is not Claim.SAME_BITS or PASSES[self.name].prunes
+
+
+def _early(course: tuple[_Step, ...]) -> int:
     """How many passes that compute no weights come before one that does."""
-    claims = [result.claim is Claim.SAME_BITS for result in results]
-    return sum(same and not all(claims[place:]) for place, same in enumerate(claims))
+    same = [not step.changes for step in course]
+    return sum(each and not all(same[place:]) for place, each in enumerate(same))
 
 
-def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator[tuple[Result, ...]]:
+def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator[tuple[_Step, ...]]:
     """The orders in which the passes of ROWS can have made TWIN of MODEL, each pass once."""
     shown = False
     for name, retrace in rows.items():
         if (result := retrace(model, twin)) is not None:
             shown = True
             others = {other: rows[other] for other in rows if other != name}
-            yield from ((result, *rest) for rest in _courses(result.model, twin, others))
+            yield from ((_Step(name, result), *rest) for rest in _courses(result.model, twin, others))
     if not shown:
         yield ()
 
 
-def _last(results: tuple[Result, ...], model: Model) -> Model:
-    return results[-1].model if results else model
+def _last(course: tuple[_Step, ...], model: Model) -> Model:
+    return course[-1].result.model if course else model
 
 
 def _distance(model: Model, twin: Model) -> int:

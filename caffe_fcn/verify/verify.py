@@ -114,7 +114,7 @@ class _Work:
         self.twin = side_of_files(found, twin)
         made = Retraced(before, before, self.claim) if found.misfit else retraced(before, found)
         self.claim = made.claim
-        if self.claim is not Claim.SAME_BITS:
+        if made.values is not before:
             self.compared, self.twin = alike(side_of(made.values, before, self.original), self.twin)
         else:
             self.original, self.twin = alike(self.original, self.twin)

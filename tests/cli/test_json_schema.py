@@ -17,7 +17,7 @@ from tests.paths import GOLDEN, ROOT
 
 SCHEMAS = {
     name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes())
-    for name in ("convert", "check", "fold", "reduce")
+    for name in ("convert", "check", "deploy", "fold", "reduce")
 }
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))
 POOL = layer("pool", "Pooling", "data", params="pooling_param { pool: AVE global_pooling: true }")
@@ -207,6 +207,30 @@ def test_a_reduction_with_everything_in_it(cli: CommandLine) -> None:
     check("reduce", reduced(cli))
 
 
+# ---- deploy ----
+
+TRAINED = (
+    layer("d", "Data", "", "data label", "include { phase: TRAIN } data_param { batch_size: 4 }")
+    + layer("t", "Data", "", "data label", "include { phase: TEST } transform_param { crop_size: 6 scale: 2 }")
+    + fc("fc", "data", 3)
+    + layer("drop", "Dropout", "fc")
+    + layer("acc", "Accuracy", "fc label")
+    + layer("loss", "SoftmaxWithLoss", "fc label")
+)
+
+
+def deployed(cli: CommandLine) -> Any:
+    cli.write(net=TRAINED)
+    document = cli.run("deploy", "net.prototxt", "--drop-dropout", "--json").document
+    empty = [key for key, value in document.items() if value in (None, [], {})]
+    assert empty == ["weights", "dropped_weights", "missing_weights", "copied_layers", "verification"]
+    return document
+
+
+def test_a_deploy_net_with_everything_in_it(cli: CommandLine) -> None:
+    check("deploy", deployed(cli))
+
+
 # ---- check ----
 
 
@@ -229,7 +253,7 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
         for key, part in value.items():
-            yield from () if key == "output_shapes" else objects(part)
+            yield from () if key in ("output_shapes", "input_shapes") else objects(part)
     elif isinstance(value, list):
         for part in value:
             yield from objects(part)
@@ -244,6 +268,7 @@ def documents(cli: CommandLine) -> dict[str, Any]:
         "check": found,
         "fold": folded(cli),
         "reduce": reduced(cli),
+        "deploy": deployed(cli),
     }
 
 

@@ -200,10 +200,11 @@ def _follows_silence(_place: Place) -> Outcome:
 
 
 _BVLC = LOSS._replace(bvlc=True)
-_ENDING = _BVLC._replace(shape=nothing, tops=(0, 0))
+_MEASURE = _BVLC._replace(weighs=False)
+_ENDING = _MEASURE._replace(shape=nothing, tops=(0, 0))
 
 ROWS: dict[str, LayerType] = {
-    "Accuracy": _BVLC._replace(
+    "Accuracy": _MEASURE._replace(
         reads_scores=True,
         shape=accuracy,
         tops=SOME,
@@ -239,7 +240,7 @@ ROWS: dict[str, LayerType] = {
         follows=_of_items,
     ),
     "RegionLoss": LOSS._replace(follows=unknown),
-    "SegAccuracy": LOSS._replace(reads_scores=True, shape=seg_accuracy, bottoms=(2, 2), follows=unknown),
+    "SegAccuracy": LOSS._replace(weighs=False, reads_scores=True, shape=seg_accuracy, bottoms=(2, 2), follows=unknown),
     "SigmoidCrossEntropyLoss": _BVLC._replace(
         reads_scores=True, objections=_judged(2, 1, _items, _equal_counts), contains="Sigmoid", reads="sigmoid_param"
     ),

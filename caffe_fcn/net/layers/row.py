@@ -196,6 +196,8 @@ class LayerType(NamedTuple):
     """Whether it reads or makes a sequence."""
     judges: bool = False
     """Whether it is a loss or a measure, or discards its bottoms: inference does not need it."""
+    weighs: bool = False
+    """Whether it is a loss: Caffe gives its first top the loss_weight 1 where the layer has none."""
     contains: str = ""
     """The layer type that a loss contains and that inference needs."""
 

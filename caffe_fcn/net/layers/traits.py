@@ -102,6 +102,7 @@ LOSS = _PLAIN._replace(
     partial=True,
     bottoms=SOME,
     judges=True,
+    weighs=True,
     follows=loss,
 )
 """A number that compares scores with labels; inference does not need it."""

@@ -1,0 +1,86 @@
+"""What becomes of the layers of a net that trains, in the net in use: the changes of `deploy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from caffe_fcn.model.changes import Change, ReplaceLayer
+from caffe_fcn.net.shapes import Shape, show
+from caffe_fcn.schema import Message
+
+_AXES = 4
+"""`input_dim` lists num, channels, height and width of one input after the other."""
+
+
+@dataclass(frozen=True, repr=False)
+class BecomeInput(ReplaceLayer):
+    """A layer that feeds the net becomes an Input of those of its tops that are read, BLOBS by name with their
+    shapes."""
+
+    blobs: Mapping[str, Shape] = field(default_factory=dict)
+    kind: ClassVar[str] = "inputs"
+
+    def describe(self) -> str:
+        told = ", ".join(f"{name} {show(shape)}" for name, shape in self.blobs.items())
+        return f"{self.type} becomes the input {told}" if self.type != "Input" else f"now the input {told} alone"
+
+    def document(self) -> dict[str, Any]:
+        shapes = {name: list(shape) for name, shape in self.blobs.items()}
+        return {**super().document(), "input_shapes": shapes, "comment": list(self.comment)}
+
+
+@dataclass(frozen=True, repr=False)
+class BecomeHead(ReplaceLayer):
+    """A loss becomes the layer that it contains."""
+
+    kind: ClassVar[str] = "heads"
+
+    def describe(self) -> str:
+        return f"{self.type} becomes {self.by.layer.name} ({self.by.layer.type})"
+
+
+@dataclass(frozen=True, repr=False)
+class DropInputs(Change):
+    """Inputs that the net's own fields declare go, because nothing in use reads them."""
+
+    names: tuple[str, ...]
+    kind: ClassVar[str] = "dropped"
+
+    def apply(self, target: Message) -> None:
+        for place in reversed(range(len(target.input))):
+            if target.input[place] in self.names:
+                del target.input[place]
+                if target.input_shape:
+                    del target.input_shape[place]
+                else:
+                    del target.input_dim[_AXES * place : _AXES * (place + 1)]
+
+    def describe(self) -> str:
+        return "Input dropped"
+
+    def document(self) -> dict[str, Any]:
+        return {"layer": self.layer, "type": "Input"}
+
+
+@dataclass(frozen=True, repr=False)
+class DropState(Change):
+    """The net no longer says in which phase and stage it is, because it is the same in all."""
+
+    def apply(self, target: Message) -> None:
+        target.ClearField("state")
+
+    def describe(self) -> str:
+        return "without a phase and stages of its own"
+
+
+@dataclass(frozen=True, repr=False)
+class DropLossWeight(Change):
+    """The layer is no loss."""
+
+    def apply(self, target: Message) -> None:
+        target.ClearField("loss_weight")
+
+    def describe(self) -> str:
+        return "without loss_weight"
