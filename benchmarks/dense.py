@@ -1,8 +1,8 @@
-"""The dense map of a large picture: by the twin in `run`'s engine, by other programs, and by sliding the original's
-window over it.
+"""Measures the dense map of a large picture: by the converted net in the engine of `run`, by other programs, and by the
+original, whose window slides over the picture.
 
-Each contender is a net loaded in a process of its own (`session.py`, or `peer.py` in an environment of its own), and
-they take turns, A B C A B C. What is measured is the run alone, or the loading alone; importing is no part of either.
+Each contender is a net in a separate process (`session.py`, or `peer.py` in a separate environment). They run in turns,
+A B C A B C. Only the run, or only the loading, is measured; imports are not included.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Environments of their own for the packages that are compared with, kept in a cache directory from run to run.
+"""Makes separate environments for the packages to compare with, and keeps them in a cache directory.
 
-Two releases of one package cannot be in one environment, and what is measured must not change the one of this checkout.
+One environment cannot have two releases of a package, and a benchmark must not change the environment of this checkout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes a caffemodel of random weights for a prototxt, of any size, in a few megabytes of memory.
 
-The file is what Caffe's own snapshot would be, byte layout included, but it is written as it is made:
-lengths come from the shapes, and values are drawn chunk by chunk. One seed gives one file.
+The file has the byte layout of a snapshot of Caffe. It is written as a stream: the lengths follow from the shapes, and
+the values are drawn in chunks. The same seed gives the same file.
 
     python benchmarks/make_weights.py NET.prototxt OUT.caffemodel [--seed N]
 """
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("net", type=Path, metavar="NET.prototxt")
     parser.add_argument("target", type=Path, metavar="OUT.caffemodel")
-    parser.add_argument("--seed", type=int, default=0, help="which weights: one seed, one file (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random values (default 0)")
     arguments = parser.parse_args()
     try:
         print(f"{write_weights(arguments.net, arguments.target, arguments.seed):,} bytes")

@@ -1,7 +1,7 @@
-"""Whole processes, measured from outside: wall time and peak memory, contender by turns with contender.
+"""Measures whole processes from outside: wall time and peak memory. The contenders run in turns.
 
-The kernel's account of a finished child (wait4) gives its peak resident memory. A child begins as a copy of
-this process, so no figure can be lower than the memory that this process holds: `floor` says how much.
+The kernel reports the peak resident memory of a finished child (wait4). A child begins as a copy of this process, so no
+figure can be lower than the memory of this process, `floor`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Nets for the benchmarks that no file describes: a VGG of five gigabytes, and ResNets, as prototxt.
+"""Makes the prototxts of benchmark nets that are not in a file: a VGG of five gigabytes, and ResNets.
 
-The large one is VGG-16 with wider and more fully connected layers. Several in a row are needed: protobuf,
-and so Caffe, reads no layer of 2 GiB or more, and no blob holds more than 2^31 - 1 values.
+The large one is VGG-16 with wider and more fully connected layers. It needs several of them, because protobuf, and so
+Caffe, reads no layer of 2 GiB or more, and a blob has at most 2^31 - 1 values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Another program that runs the twin, as its own documentation says, without anything of caffe-fcn.
+"""Runs a converted net in another program, as the documentation of that program says, without caffe-fcn.
 
-It is loaded in a process of its own, in an environment that need hold no more than its package, and speaks as
-`session.py` does. MATRICES multiplies two matrices instead, which is what the machine can do.
+This script runs in a separate process, in an environment that needs only the package of that program. Its input and
+output are those of `session.py`. The peer MATRICES multiplies two matrices instead, to show the limit of the machine.
 
     python benchmarks/peer.py PEER MODEL WEIGHTS N,C,H,W THREADS
 """

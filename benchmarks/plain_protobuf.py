@@ -1,8 +1,7 @@
-"""The surgery as one writes it by hand with the protobuf package: parse all, edit, serialise all.
+"""Converts a net as a hand-written script does, with the protobuf package: parse all, edit, serialise all.
 
-This is what `caffe-fcn convert` is measured against, so it is kept as short and as fast as such a script
-gets; the kernel sizes, which it cannot know, are told. It does what is usual: InnerProduct layers become
-convolutions NAME-conv, and the bottoms of later layers follow.
+`caffe-fcn convert` is compared with this script, so the script is as short and as fast as possible. It gets the kernel
+sizes as arguments. InnerProduct layers become Convolutions NAME-conv, and the bottoms of later layers follow.
 
     python benchmarks/plain_protobuf.py NET.prototxt NET.caffemodel FCN.prototxt FCN.caffemodel fc6=7 fc7=1 ...
 """

@@ -1,9 +1,9 @@
-"""The benchmarks: `caffe-fcn convert` beside `cp` and beside a script written with the protobuf package, and dense
-maps beside sliding windows and other programs.
+"""Benchmarks. They compare `caffe-fcn convert` with `cp` and with a script that uses the protobuf package, and dense
+maps with sliding windows and other programs.
 
-Every figure of the first is a whole process, from its start to its end, on warm caches; of the others, a run or a
-load in a process of its own. Contenders take turns in one run, and what counts is the ratio of medians. `make
-bench` runs all. The exit code is 1 where a target is missed, or could not be measured.
+A conversion is measured as a whole process, from start to end, on warm caches. For dense maps, one run or one load is
+measured, in a separate process. The contenders run in turns; the result is the ratio of medians. `make bench` runs all
+benchmarks. The exit code is 1 if a target is missed or could not be measured.
 """
 
 from __future__ import annotations
@@ -275,26 +275,26 @@ def run_case(name: str, arguments: argparse.Namespace, least: int) -> tuple[list
 def parse_arguments() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(
-        description="Measure caffe-fcn beside cp and plain protobuf, its twins beside others."
+        description="Compare caffe-fcn with cp and plain protobuf, and dense maps with other programs."
     )
     parser.add_argument(
         "--only", action="append", choices=CASES, metavar="NAME", help=f"one of {', '.join(CASES)}; repeatable"
     )
     parser.add_argument(
-        "--runs", type=int, default=5, metavar="N", help="runs of each contender (default 5; more of quick ones)"
+        "--runs", type=int, default=5, metavar="N", help="runs of each contender (default 5; more for short runs)"
     )
     parser.add_argument(
         "--dir",
         type=Path,
         metavar="DIR",
-        help="where to make the files, 10.3 GB for 5gb (default: a temporary directory)",
+        help="directory for the files, 10.3 GB for 5gb (default: a temporary directory)",
     )
     parser.add_argument(
         "--cache",
         type=Path,
         metavar="DIR",
         default=default_cache(),
-        help="where environments of other programs are made and kept (default %(default)s)",
+        help="directory for the environments of other programs (default %(default)s)",
     )
     arguments = parser.parse_args()
     if arguments.runs < 1:

@@ -1,7 +1,7 @@
-"""A net loaded in a process of its own, which runs it once for every line that comes in: what `dense.py` measures.
+"""Loads a net in a separate process and runs it once for each line of input; `dense.py` measures this.
 
-It prints JSON, a line each: first how long loading took, and the version; then how long each run did, and how many
-values it made; and each time the peak memory so far.
+It prints a line of JSON for the loading, with the time and the version, and one for each run, with the time and the
+number of values. Each line also has the peak memory so far.
 
     python benchmarks/session.py ENGINE NET WEIGHTS N,C,H,W THREADS [--low-memory]
 """
