@@ -30,6 +30,7 @@ def convert(
     *,
     input_size: int | Sequence[int] | None = ConvertOptions.input_size,
     stride: int | Sequence[int] | None = ConvertOptions.stride,
+    input_channels: int | None = ConvertOptions.input_channels,
     suffix: str = ConvertOptions.suffix,
     rename: str | Sequence[str] = ConvertOptions.rename,
     only: str | Sequence[str] = ConvertOptions.only,
@@ -55,6 +56,8 @@ def convert(
     a proof does not hold; OSError if an input cannot be read.
     """
     selection, asked = given(Selection, locals()), given(ConvertOptions, locals())
+    if verify and input_channels is not None:
+        raise ValueError("verify: expected a net with the same inputs, found input_channels as well")
     with Net(open_files(net, weights, selection, fork)) as original:
         model = original.model
         if model.weights is not None:

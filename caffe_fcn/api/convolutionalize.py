@@ -21,6 +21,7 @@ def convolutionalize(
     *,
     input_size: int | Sequence[int] | None = ConvertOptions.input_size,
     stride: int | Sequence[int] | None = ConvertOptions.stride,
+    input_channels: int | None = ConvertOptions.input_channels,
     suffix: str = ConvertOptions.suffix,
     rename: str | Sequence[str] = ConvertOptions.rename,
     only: str | Sequence[str] = ConvertOptions.only,

@@ -14,6 +14,7 @@ from caffe_fcn.cli.options import (
     directory_name,
     file_name,
     fork_option,
+    input_channels_option,
     option_of,
     rename_rule,
     selection_options,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 )
 @option_of(ConvertOptions, "input_size", type=size, metavar="HxW")
 @option_of(ConvertOptions, "stride", type=size, metavar="N|HxW")
+@input_channels_option(ConvertOptions)
 @selection_options
 @fork_option
 @click.option(
@@ -97,6 +99,8 @@ def convert(
         raise click.UsageError("--names keep and --suffix exclude each other; choose one")
     if names == "keep":
         choices["suffix"] = ""
+    if choices["input_channels"] is not None and verify:
+        raise click.UsageError("--verify compares nets with the same inputs; leave it or --input-channels out")
     rewriting = _rewriting(ConvertOptions(**choices), selection)
     if out_dir is not None:
         check_names((*files, out_dir), output, output_weights, manner)

@@ -167,6 +167,11 @@ def force_option(command: Command) -> Command:
     return option_of(WriteOptions, "force")(command)
 
 
+def input_channels_option(options: type) -> Callable[[Command], Command]:
+    """The option of OPTIONS that changes the channels of the input."""
+    return option_of(options, "input_channels", type=click.IntRange(1, 65535), metavar="N")
+
+
 def engine_option(command: Command) -> Command:
     """The option that says what runs a net."""
     from caffe_fcn.engines.options import ENGINES, EngineOptions

@@ -18,6 +18,7 @@ from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.passes.atrous import atrous
+from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
@@ -37,6 +38,7 @@ class Settings:
     selection: Selection = ANY_NET
     input_size: tuple[int, ...] | None = None
     stride: tuple[int, ...] | None = None
+    input_channels: int | None = None
     strict: bool = False
 
 
@@ -48,6 +50,7 @@ def settings_of(options: ConvertOptions, selection: Selection = ANY_NET) -> Sett
         selection=selection,
         input_size=options.input_size,
         stride=options.stride,
+        input_channels=options.input_channels,
         strict=options.strict,
     )
 
@@ -100,8 +103,12 @@ def _passes(settings: Settings) -> Callable[[Model], Iterator[Result]]:
         if settings.stride:
             results.append(atrous(results[-1].model, settings.stride))
         yield from results
+        model = results[-1].model
+        if settings.input_channels is not None:
+            yield (made := change_channels(model, settings.input_channels))
+            model = made.model
         if settings.input_size:
-            yield resize(results[-1].model, settings.input_size)
+            yield resize(model, settings.input_size)
 
     return passes
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from caffe_fcn.options import option_field
+
+
+def input_channels_field() -> Any:
+    """The option by which commands change the channels of the input."""
+    return option_field(
+        None, "Channels of the input in the written net: more than now, or 1 for a net of 3.", "unchanged"
+    )
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,7 @@ class ConvertOptions:
         "behind are dilated.",
         "unchanged",
     )
+    input_channels: int | None = input_channels_field()
     suffix: str = option_field("-conv", "Suffix of new layer names; an empty one keeps the names.")
     rename: tuple[str, ...] = option_field((), "New names by regular expression, as PATTERN=NAME: 'fc(\\d+)=conv\\1'.")
     only: tuple[str, ...] = option_field((), "Convert only these InnerProducts; shell patterns.", "all")

@@ -24,10 +24,12 @@ def document(
 ) -> dict[str, Any]:
     """The same for programs; VERIFICATION is what was proven, where that was asked for."""
     resized = plan.of_kind("input_size")
+    widened = plan.of_kind("input_channels")
     changes = {
         **{kind: [change.document() for change in plan.of_kind(kind)] for kind in _KINDS},
         "output_shapes": {name: list(shape) for name, shape in plan.outputs.items()},
         "input_size": resized[0].document()["input_size"] if resized else None,
+        "input_channels": widened[0].document()["channels"] if widened else None,
     }
     return documented(plan, changes, outputs, dry_run, verification)
 

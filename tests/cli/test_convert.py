@@ -11,15 +11,17 @@ from threading import Thread
 
 import pytest
 
+import caffe_fcn
 from caffe_fcn import __version__, schema
 from caffe_fcn.cli import progress
 from caffe_fcn.cli.main import run
 from caffe_fcn.files import prototxt
+from caffe_fcn.model.opening import open_model
 from caffe_fcn.net.source import interpret
 from caffe_fcn.schema import Message
 from tests.cli.conftest import LENET, CommandLine, trained
 from tests.files.test_diff import apply
-from tests.passes.nets import conv, data, fc, layer
+from tests.passes.nets import conv, data, fc, layer, model_of
 
 REPORT = """\
 net.prototxt: 2 InnerProducts become Convolutions, called NAME-conv
@@ -300,6 +302,7 @@ def test_json_says_what_was_done(lenet: CommandLine) -> None:
         "dropped": [],
         "left_alone": [],
         "input_size": [40, 50],
+        "input_channels": None,
         "output_shapes": {"prob": [1, 10, 4, 7]},
         "missing_weights": [],
         "copied_layers": [],
@@ -589,3 +592,32 @@ def test_a_finer_map_is_written_and_proven(lenet: CommandLine) -> None:
     made = schema.NetParameter.FromString((lenet.path / "net_fcn.caffemodel").read_bytes())
     (header,) = (each for each in made.layer if each.name == "ip1-conv")
     assert header.convolution_param.dilation == [2] and header.convolution_param.kernel_size == [4]
+
+
+def test_input_channels_in_text_caffemodel_and_hdf5(cli: CommandLine) -> None:
+    net = model_of(data(shape="1 3 6 6") + conv("a", "data", 2)).net
+    net.layer[1].blobs.add(data=range(54), shape={"dim": [2, 3, 3, 3]})
+    net.layer[1].blobs.add(data=[1, 2], shape={"dim": [2]})
+    cli.write(net=data(shape="1 3 6 6") + conv("a", "data", 2))
+    cli.write(net=net.SerializeToString())
+    result = cli.converts("net.prototxt", "net.caffemodel", "--input-channels", "1", "-o", "a", "-w", "a.caffemodel")
+    assert "  data  input of 1 channel\n  a     2×3×3×3 → 2×1×3×3, planes summed\n" in result.err
+    cli.converts("net.caffemodel", "--input-channels", "1", "-o", "b", "-w", "b.caffemodel.h5")
+    for text, weights in (("a", "a.caffemodel"), ("b", "b.caffemodel.h5")):
+        filters, bias = open_model(text, weights).tensors["a"]
+        assert filters.read(0, 18).tolist() == [*range(27, 54, 3), *range(108, 135, 3)]
+        assert bias.read(0, 2).tolist() == [1, 2]
+    assert "dim: 1 dim: 1 dim: 6 dim: 6" in cli.read("a")
+
+
+def test_input_channels_that_are_refused(cli: CommandLine) -> None:
+    cli.write(net=data(shape="1 3 6 6") + conv("a", "data", 2))
+    assert "expected more than the 3 channels of 'data'" in cli.refuses("net.prototxt", "--input-channels", "2")
+    assert "--verify compares nets with the same inputs" in cli.rejects(
+        "net.prototxt", "--input-channels", "1", "--verify"
+    )
+    assert "0 is not in the range" in cli.rejects("net.prototxt", "--input-channels", "0")
+    with pytest.raises(ValueError, match="input_channels: expected at least 1, found 0"):
+        caffe_fcn.open("net.prototxt").convolutionalize(input_channels=0)
+    with pytest.raises(ValueError, match="expected a net with the same inputs"):
+        caffe_fcn.convert("net.prototxt", input_channels=1, verify=True)

@@ -93,6 +93,26 @@ def declared_channels(layer: Message) -> int | None:
     return 1 if transform.force_gray else None
 
 
+def set_channels(layer: Message, position: int, channels: int) -> None:
+    """Let LAYER feed so many CHANNELS at its top at POSITION, as far as it says that: in shapes, in what it makes of
+    image files, and in its mean, which is 0 for new channels, and the average for a grey one."""
+    shapes = layer.input_param.shape if layer.type == "Input" else ()
+    if shapes:
+        shapes[min(position, len(shapes) - 1)].dim[1] = channels
+    if layer.type == "MemoryData":
+        layer.memory_data_param.channels = channels
+    if layer.type in _COLOURED and channels in (1, _RGB):
+        _param(layer).is_color = channels == _RGB
+    transform = layer.transform_param
+    if transform.force_color and channels == 1:
+        transform.ClearField("force_color")
+        transform.force_gray = True
+    if len(transform.mean_value) > 1:
+        means = list(transform.mean_value)
+        added = means + [0.0] * (channels - len(means))
+        transform.mean_value[:] = [sum(means) / len(means)] if channels == 1 else added
+
+
 def data_objections(layer: Message, _bottoms: Bottoms) -> Iterator[tuple[Severity, str]]:
     """BVLC Caffe's objections to a data layer: the number of tops, and contradicting parameters."""
     if len(layer.top) != 2 and not (layer.type == "Data" and len(layer.top) == 1):
