@@ -28,12 +28,15 @@ KEYWORDS: Mapping[str, str] = {
 """What the library calls an option, where it has another name there; that of a method if it is one."""
 
 METHODS: Mapping[str, str] = {
+    "check": "caffe_fcn.check",
     "convert": "Net.convolutionalize",
     "deploy": "Net.deploy",
     "export": "Net.export",
     "fold": "Net.fold",
+    "inspect": "Net.inspect",
     "reduce": "Net.reduce",
     "run": "Net.run",
+    "upgrade": "Net.upgrade",
     "verify": "Net.verify",
 }
 """What the library has for a command; of the others messages name the command."""

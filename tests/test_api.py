@@ -26,6 +26,7 @@ from caffe_fcn.errors import (
     CaffemodelError,
     EngineError,
     LoweringError,
+    NetError,
     OutputError,
     PictureError,
     ShapeError,
@@ -43,16 +44,16 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change DenseMap EngineError Export ExtraError LayerRecord
-LeftAlone LoweringError Net NetError NetShapes OutputError PictureError Prediction PrototxtError Session Shape
-ShapeError Status SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__
-convert open open_weights
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked DenseMap EngineError Export ExtraError
+LayerRecord LeftAlone LoweringError Net NetError NetInspection NetShapes OutputError PictureError Prediction Problem
+PrototxtError Session Shape ShapeError Status SurgeryError ToConvolution Unknown Verification VerificationError
+WeightFile WeightsError __version__ check convert open open_weights
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
-changes close converted convolutionalize diff export left_alone load model name names notes report
-run save shapes text verify weights
+changes close converted convolutionalize diff export inspect left_alone load model name names notes report
+run save shapes text upgrade verify weights
 """.split()
 """And what a net has, beside a method for each command of a pass."""
 
@@ -284,6 +285,92 @@ def test_help_tells_every_keyword() -> None:
         ]
         assert silent == []
     assert str(inspect.signature(caffe_fcn.Net.verify)).count("samples: 'int' = 8") == 1
+
+
+# ---- Checking, showing, upgrading ----
+
+
+def test_files_and_nets_are_checked(net: caffe_fcn.Net, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.prototxt").write_text('layer {\n  name: "a" type: "Split" bottom: "x"\n}')
+    Path("fork.prototxt").write_text('layer { name: "n" type: "Normalize" bottom: "x" top: "n" }\n')
+    names = ["net.prototxt", "net.caffemodel", "bad.prototxt", "nowhere"]
+    found = caffe_fcn.check(names)
+    assert run(["check", *names, "--json"]) == 1
+    assert [each.report() for each in found] == json.loads(capsys.readouterr().out)
+    assert [each.ok for each in found] == [True, True, False, False]
+    assert found[2].errors[0].line == 1 and 'needs the blob "x"' in found[2].errors[0].message
+    assert found[3].unreadable == "No such file or directory"
+    (own,) = caffe_fcn.check(net)
+    assert own.ok and repr(own) == "<Checked net.prototxt: ok>" and own.file == "net.prototxt"
+    (made,) = caffe_fcn.check([net.convolutionalize()], strict=True)
+    assert made.ok and made.errors == made.notes == ()
+    (lenient,), (strict,) = caffe_fcn.check("fork.prototxt"), caffe_fcn.check(Path("fork.prototxt"), strict=True)
+    assert len(lenient.notes) == 1 and len(strict.errors) == len(lenient.errors) + 1 and strict.notes == ()
+    with pytest.raises(TypeError, match="check: files: expected a path"):
+        caffe_fcn.check(3)  # type: ignore[arg-type]
+
+
+def test_a_net_is_shown(
+    net: caffe_fcn.Net, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    command = ["inspect", "net.prototxt", "net.caffemodel"]
+    assert run([*command, "--json"]) == 0
+    assert net.inspect().report() == json.loads(capsys.readouterr().out)
+    assert run(command) == 0
+    assert str(net.inspect()) == capsys.readouterr().out
+    fcn = net.convolutionalize()
+    fcn.save("fcn.prototxt", "fcn.caffemodel")
+    options = ["--input-size", "44x44", "--geometry", "--weights", "--layers", "ip*", "--json"]
+    assert run(["inspect", "fcn.prototxt", "fcn.caffemodel", *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    mine = fcn.inspect(input_size=44, geometry=True, statistics=True, layers="ip*")
+    same = {name: told[name] for name in ("layers", "blobs", "totals", "selected", "input_size")}
+    assert {name: mine.report()[name] for name in same} == same and len(told["blobs"]) == 4
+    assert repr(mine) == "<NetInspection of net.prototxt: 2 layers>" and mine.notes == () and "ip1-conv" in mine.csv()
+    bare = caffe_fcn.open("net.prototxt").convolutionalize()
+    assert bare.inspect().report()["weights"] is None
+    with pytest.raises(SurgeryError, match="expected a net with weights, for their statistics, found none"):
+        bare.inspect(statistics=True)
+
+
+@pytest.mark.parametrize("name", "batchnorm_params input_fields v0_net v1_deploy v1_train_val".split())
+def test_an_upgraded_net_is_that_of_the_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, new = str(GOLDEN / "upgrades" / f"{name}.in.prototxt"), tmp_path / "new.prototxt"
+    assert run(["upgrade", path, str(new), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    made = caffe_fcn.open(path).upgrade()
+    assert made.text == new.read_bytes()
+    same = ("input", "kind", "format", "changes")
+    assert {name: made.report()[name] for name in same} == {name: told[name] for name in same}
+
+
+def test_upgraded_weights_are_current(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for variant in ("v1", "unpacked", "double"):
+        with caffe_fcn.open("net.prototxt", LENET / "variants" / f"{variant}.caffemodel") as old:
+            made = old.upgrade()
+            made.save("new.prototxt", "new.caffemodel", force=True)
+            assert made.verify(old, proofs="weights").holds and Path("new.prototxt").read_bytes() == old.text
+        capsys.readouterr()
+        assert run(["upgrade", "new.caffemodel", "again.caffemodel", "--dry-run"]) == 0
+        assert capsys.readouterr().err.startswith("new.caffemodel: already up to date")
+        assert bool(made.changes) == (variant != "double")
+
+
+def test_a_net_is_upgraded_for_bvlc_caffe(tmp_path: Path) -> None:
+    case = ROOT / "tests" / "cases" / "bn_fork"
+    outputs = [tmp_path / name for name in ("a.prototxt", "a.caffemodel", "b.prototxt", "b.caffemodel")]
+    inputs = [f"{case}.prototxt", f"{case}.caffemodel"]
+    command = ["upgrade", *inputs, "-o", str(outputs[0]), "-w", str(outputs[1]), "--for", "bvlc", "-q"]
+    assert run(command) == 0
+    with caffe_fcn.open(*inputs) as net:
+        net.upgrade(target="bvlc").save(*outputs[2:])
+        assert net.upgrade().text == net.text
+    assert outputs[0].read_bytes() == outputs[2].read_bytes()
+    with caffe_fcn.open(*outputs[:2]) as one, caffe_fcn.open(*outputs[2:]) as other:
+        assert other.verify(one, proofs="weights").holds
+    with pytest.raises(NetError, match="has a scale or a ReLU of its own"):
+        caffe_fcn.open(inputs[0]).upgrade(target="bvlc")
 
 
 # ---- Proving, writing as ONNX, running ----

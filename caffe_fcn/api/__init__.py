@@ -28,8 +28,10 @@ Errors:
 from __future__ import annotations
 
 from caffe_fcn.api.benchmark import Benchmark
+from caffe_fcn.api.check import check
 from caffe_fcn.api.convert import convert
 from caffe_fcn.api.export import Export
+from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
 from caffe_fcn.api.opening import open, open_weights
 from caffe_fcn.api.run import Best, DenseMap, Prediction
@@ -53,8 +55,10 @@ from caffe_fcn.errors import (
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.model.changes import Change, LeftAlone
+from caffe_fcn.net.problems import Problem
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
+from caffe_fcn.report.check import Checked
 from caffe_fcn.verify.records import Status, Verification
 
 __all__ = [
@@ -64,6 +68,7 @@ __all__ = [
     "CaffeFcnError",
     "CaffemodelError",
     "Change",
+    "Checked",
     "DenseMap",
     "EngineError",
     "Export",
@@ -73,10 +78,12 @@ __all__ = [
     "LoweringError",
     "Net",
     "NetError",
+    "NetInspection",
     "NetShapes",
     "OutputError",
     "PictureError",
     "Prediction",
+    "Problem",
     "PrototxtError",
     "Session",
     "Shape",
@@ -89,6 +96,7 @@ __all__ = [
     "VerificationError",
     "WeightFile",
     "WeightsError",
+    "check",
     "convert",
     "open",
     "open_weights",

@@ -11,11 +11,10 @@ from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.names import Kind, check_kind
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.model import Model
-from caffe_fcn.model.opening import open_model
+from caffe_fcn.model.opening import NetAndWeights, open_model
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
-from caffe_fcn.verify.meeting import NetAndWeights
 
 
 def open_files(

@@ -13,20 +13,23 @@ from caffe_fcn.api.deploy import deploy
 from caffe_fcn.api.export import export
 from caffe_fcn.api.files import open_files, output_names, temporary_copy
 from caffe_fcn.api.fold import fold
+from caffe_fcn.api.inspect import inspect
 from caffe_fcn.api.load import load
 from caffe_fcn.api.reduce import reduce
 from caffe_fcn.api.run import Predictor, run
 from caffe_fcn.api.shapes import NetShapes
+from caffe_fcn.api.upgrade import upgrade
 from caffe_fcn.api.verify import verify
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import NetAndWeights, NetFiles
 from caffe_fcn.model.writing import write_model
+from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
 from caffe_fcn.passes.planning import Plan
-from caffe_fcn.verify.meeting import NetAndWeights
 
 
 class Net:
@@ -136,6 +139,8 @@ class Net:
     deploy = deploy
     fold = fold
     reduce = reduce
+    upgrade = upgrade
+    inspect = inspect
     export = export
     verify = verify
     run = run
@@ -165,6 +170,12 @@ class Net:
     def _opened(self, net: str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Net:
         """The net in the files NET and WEIGHTS, by the selection of this one."""
         return Net(open_files(net, weights, self.model.selection))
+
+    def _files(self) -> NetFiles:
+        """The net and its weights, if it has any, as files that it was opened from, or else as temporary ones."""
+        if self.weights is not None:
+            return NetFiles(*self._runnable())
+        return NetFiles(self.model.source if self._plan is None else interpret(self.model.document), None)
 
     def _runnable(self) -> NetAndWeights:
         """The net and its weights as files that engines can read: those that it was opened from, or else temporary

@@ -18,6 +18,7 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.engines.registry import engine as engine_called
 from caffe_fcn.engines.timing import Ready, time_engines
 from caffe_fcn.errors import EngineError
+from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
@@ -27,7 +28,6 @@ from caffe_fcn.predict.options import PreparationOptions, RunOptions
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.results import draw_heat, draw_labels, heat_of
 from caffe_fcn.predict.summaries import best_classes, summarize
-from caffe_fcn.verify.meeting import NetAndWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image

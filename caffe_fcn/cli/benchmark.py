@@ -79,11 +79,11 @@ def time_all(
     if len(paths) != 1:
         raise click.UsageError(f"--benchmark takes one picture, found {len(paths)}; give one")
     (path,) = paths
-    source, trained = open_trained(stack, net, fork)
+    files = open_trained(stack, net, fork)
 
     def load(name: str) -> Ready:
         runner = engine_called(replace(use, engine=name))
-        net = prepared(source, trained, runner, path, selection, preparation, options)
+        net = prepared(*files, runner, path, selection, preparation, options)
         model, settings = net.model, net.settings
         size = open_picture(path, model.channels, settings.max_pixels).size
 
@@ -92,7 +92,7 @@ def time_all(
                 work = plan(model, open_picture(path, model.channels, settings.max_pixels), settings)
                 carry_out(model, work, settings, maps)
 
-        return Ready(run, model.source, trained.path, path, size)
+        return Ready(run, model.source, files.weights.path, path, size)
 
     with looking(path, rounds([*ENGINES]), quiet) as done:
         found = time_engines(load, [*ENGINES], done=done)

@@ -14,7 +14,6 @@ from caffe_fcn.report.options import CheckOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.net.problems import Findings
     from caffe_fcn.report.check import Checked
 
 
@@ -47,7 +46,7 @@ def check(
     if files.count("-") > 1:
         raise click.UsageError("only one FILE can come from stdin")
     check_fork(fork, alone="-" in files or any(map(holds_weights, files)))
-    checked = [_check(path, selection, fork, strict) for path in files]
+    checked = [_check(path, selection, fork, strict=strict) for path in files]
     if as_json:
         print_json(document(checked))
     else:
@@ -59,31 +58,13 @@ def check(
     return DONE if all(each.ok for each in checked) else FAILED
 
 
-def _check(path: str, selection: Selection, fork: str | None, strict: bool) -> Checked:
+def _check(path: str, selection: Selection, fork: str | None, *, strict: bool) -> Checked:
     from caffe_fcn.errors import CaffeFcnError
-    from caffe_fcn.net.problems import Findings
-    from caffe_fcn.report.check import Checked
+    from caffe_fcn.report.check import check_file, unreadable
 
     name = STDIN if path == "-" else path
     try:
         with as_file(path) as file:
-            findings = _examine(file, name, selection, fork)
-    except OSError as error:
-        return Checked(name, Findings(None, None), error.strerror or str(error))
-    except CaffeFcnError as error:
-        return Checked(name, Findings(None, None), error.within(name))
-    return Checked(name, findings.strictly() if strict else findings)
-
-
-def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Findings:
-    from caffe_fcn.files.prototxt import HEAD, is_binary
-    from caffe_fcn.files.reading import reading
-    from caffe_fcn.files.weights import open_weights
-    from caffe_fcn.net.problems import examine, examine_weights
-
-    with reading(path, name) as file:  # once, because it may be a pipe
-        data = file.read(HEAD)
-        if not is_binary(data):
-            return examine(data + file.read(), name, selection)
-    with open_weights(path, name) as weights:
-        return examine_weights(weights, selection, fork)
+            return check_file(file, name, selection, fork, strict=strict)
+    except CaffeFcnError as error:  # stdin is closed
+        return unreadable(name, error.within(name))

@@ -64,9 +64,9 @@ def _convert(
 ) -> dict[str, Any]:
     from caffe_fcn.model.opening import open_inputs
 
-    source, opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
-    with nullcontext() if opened is None else opened:
-        return rewrite_files(source, opened, files, rewriting, manner, verify=verify, inputs=inputs)
+    opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
+    with opened.weights or nullcontext():
+        return rewrite_files(*opened, files, rewriting, manner, verify=verify, inputs=inputs)
 
 
 def _failure(files: Files, error: Exception) -> str:

@@ -76,9 +76,9 @@ def export(
     out = _output(net, weights, output, as_json)
     options = ExportOptions(**choices)
     with ExitStack() as stack:
-        source, held = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]), fork)
-        with copying(held.size, quiet) as progress:
-            found = export_net(source, held, out, selection, options, preparation, force=force, progress=progress)
+        files = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]), fork)
+        with copying(files.weights.size, quiet) as progress:
+            found = export_net(*files, out, selection, options, preparation, force=force, progress=progress)
     _tell(found, as_json, quiet)
 
 

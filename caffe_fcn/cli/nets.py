@@ -15,8 +15,7 @@ import click
 from caffe_fcn.cli.streams import STDIN, as_file
 
 if TYPE_CHECKING:
-    from caffe_fcn.files.caffemodel import WeightFile
-    from caffe_fcn.net.source import SourceNet
+    from caffe_fcn.model.opening import NetAndWeights
 
 
 class File(NamedTuple):
@@ -38,18 +37,18 @@ def files_of(stack: ExitStack, words: Sequence[str]) -> list[File]:
     return [File(stack.enter_context(as_file(word)), STDIN if word == "-" else None) for word in words]
 
 
-def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = None) -> tuple[SourceNet, WeightFile]:
+def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = None) -> NetAndWeights:
     """The net in FILES, which are one or two, and its weights, open until STACK closes. FORK is the Caffe that wrote a
     caffemodel alone, where that is known. Raises UsageError for a
     prototxt alone, CaffeFcnError; OSError where a prototxt cannot be read."""
-    from caffe_fcn.model.opening import open_inputs
+    from caffe_fcn.model.opening import NetAndWeights, open_inputs
 
     alone = len(files) == 1
     weights, names = None if alone else files[1].path, (files[0].name, files[-1].name)
-    source, opened = open_inputs(files[0].path, weights, names, fork)
-    if opened is None:
-        raise click.UsageError(f"{source.name} is a prototxt; give its weights after it")
-    return source, stack.enter_context(opened)
+    opened = open_inputs(files[0].path, weights, names, fork)
+    if opened.weights is None:
+        raise click.UsageError(f"{opened.source.name} is a prototxt; give its weights after it")
+    return NetAndWeights(opened.source, stack.enter_context(opened.weights))
 
 
 def two_nets(files: Sequence[File]) -> list[Sequence[File]]:

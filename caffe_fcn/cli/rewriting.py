@@ -155,20 +155,19 @@ def rewrite(
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
-        source, opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]), fork)
-        if opened is not None:
-            stack.enter_context(opened)
-        files = _files(
-            str(net), weights, output, output_weights, rewriting.ending, alone=opened is not None and weights is None
-        )
+        opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]), fork)
+        if opened.weights is not None:
+            stack.enter_context(opened.weights)
+        alone = opened.weights is not None and weights is None
+        files = _files(str(net), weights, output, output_weights, rewriting.ending, alone=alone)
         to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
         if to_stdout and (manner.diff or manner.as_json):
             raise click.UsageError("--diff and --json print to stdout, so the output cannot be '-'; name a file")
         if verify and "-" in (files.out, files.out_weights):
             raise click.UsageError("--verify reads the written files, so the outputs cannot be '-'; name files")
-        if verify and opened is None:
+        if verify and opened.weights is None:
             raise click.UsageError("--verify needs WEIGHTS")
-        document = rewrite_files(source, opened, files, rewriting, manner, verify=verify)
+        document = rewrite_files(*opened, files, rewriting, manner, verify=verify)
         if manner.as_json:
             print_json(document)
 

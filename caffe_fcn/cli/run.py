@@ -180,9 +180,9 @@ def run(
         inputs = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
         runner = engine_called(use, brief=_is_brief(paths))
-        source, trained = open_trained(stack, net, choices["fork"])
-        made = prepared(source, trained, runner, paths[0], choices["selection"], preparation, options)
-        job = _job(made, trained.path, use.engine, asked, wanted)
+        files = open_trained(stack, net, choices["fork"])
+        made = prepared(*files, runner, paths[0], choices["selection"], preparation, options)
+        job = _job(made, files.weights.path, use.engine, asked, wanted)
         return run_all(job, paths, targets, manner)
 
 

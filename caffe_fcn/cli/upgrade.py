@@ -18,11 +18,13 @@ from caffe_fcn.cli.options import (
     check_name,
     file_name,
     fork_option,
+    option_of,
     selection_options,
     writing_options,
 )
 from caffe_fcn.cli.progress import copying
 from caffe_fcn.cli.streams import STDIN, as_file, print_diff, print_json
+from caffe_fcn.passes.options import UpgradeOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
@@ -38,12 +40,7 @@ if TYPE_CHECKING:
 @click.argument("second", type=file_name, metavar="OUT|WEIGHTS")
 @click.option("-o", "--output", type=file_name, metavar="FILE", help="The new prototxt.")
 @click.option("-w", "--output-weights", type=file_name, metavar="FILE", help="The new weights.")
-@click.option(
-    "--for",
-    "target",
-    type=click.Choice(("bvlc",)),
-    help="Replace layers of forks (BatchNorm with a scale) by layers of BVLC Caffe.",
-)
+@option_of(UpgradeOptions, "target", "--for", type=click.Choice(("bvlc",)))
 @selection_options
 @fork_option
 @writing_options
@@ -142,12 +139,12 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wa
     check_fork(wanted.fork, alone=False)
     with ExitStack() as stack:
         files = files_of(stack, inputs)
-        source, opened = open_inputs(files[0].path, files[1].path, (files[0].name, files[1].name))
-        if opened is None:
+        opened = open_inputs(files[0].path, files[1].path, (files[0].name, files[1].name))
+        if opened.weights is None:
             raise click.UsageError("-o and -w are for a net and its weights; give both")
-        weights = stack.enter_context(opened)
+        weights = stack.enter_context(opened.weights)
         hdf5, choice = is_hdf5_name(outputs[1]), wanted.selection
-        both = upgrade_pair(source, weights, hdf5=hdf5, bvlc=wanted.bvlc, selection=choice)
+        both = upgrade_pair(opened.source, weights, hdf5=hdf5, bvlc=wanted.bvlc, selection=choice)
         if not manner.dry_run:
             named = [[path for path in paths if path != "-"] for paths in (outputs, inputs)]
             check_outputs(*named, force=manner.force)

@@ -29,8 +29,8 @@ from caffe_fcn.predict.options import PreparationOptions
 from caffe_fcn.verify.options import PROOFS, VerifyOptions
 
 if TYPE_CHECKING:
+    from caffe_fcn.model.opening import NetAndWeights
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.verify.meeting import NetAndWeights
 
 
 @click.command(
@@ -110,8 +110,8 @@ def verify(
         original, twin = _models(stack, files, fork)
         if images:
             net = one_net(original.source, original.weights, known_to(original.source, selection)).net
-            pictures, notes = read_inputs(images, net, preparation)
-            options = replace(options, pictures=pictures)
+            inputs = read_inputs(images, net, preparation)
+            options, notes = replace(options, pictures=inputs.arrays), inputs.notes
         found = prove(original, twin, selection, options)
     for note in (*notes, *found.notes) if not (quiet or as_json) else ():
         click.echo(visible(f"note: {note}"), err=True)
@@ -125,8 +125,6 @@ def verify(
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:
     """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
-    from caffe_fcn.verify.meeting import NetAndWeights
-
     groups = two_nets(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))
-    return [NetAndWeights(*open_trained(stack, files, fork if len(files) == 1 else None)) for files in groups]
+    return [open_trained(stack, files, fork if len(files) == 1 else None) for files in groups]

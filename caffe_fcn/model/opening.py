@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from caffe_fcn.errors import PrototxtError, WeightsError, located
 from caffe_fcn.files import prototxt
@@ -30,6 +31,21 @@ from caffe_fcn.net.source import SourceNet, net_of_weights, open_either, unforke
 _TOLD = {Severity.ERROR: "Caffe does not build the net: ", Severity.BVLC: "", Severity.INFORMATION: ""}
 
 
+class NetFiles(NamedTuple):
+    """The net and the weights that files hold."""
+
+    source: SourceNet
+    weights: WeightFile | None
+    """Open; None where there are none."""
+
+
+class NetAndWeights(NamedTuple):
+    """A net and its weights, which are there."""
+
+    source: SourceNet
+    weights: WeightFile
+
+
 def open_model(
     net: str,
     weights: str | None = None,
@@ -44,25 +60,25 @@ def open_model(
     NAMES and FORK are as in `open_inputs`; SELECTION says which net of the file is used. The weights stay open. Raises
     CaffeFcnError as `open_inputs` and `meet` do; OSError where a file cannot be read.
     """
-    source, opened = open_inputs(net, weights, names, fork)
+    files = open_inputs(net, weights, names, fork)
     with ExitStack() as stack:
-        if opened is not None:
-            stack.enter_context(opened)
-        with located(source=source.name):
-            model = meet(source, opened, selection)
+        if files.weights is not None:
+            stack.enter_context(files.weights)
+        with located(source=files.source.name):
+            model = meet(files.source, files.weights, selection)
         stack.pop_all()
     return model
 
 
 def open_inputs(
     net: str, weights: str | None, names: tuple[str | None, str | None] = (None, None), fork: str | None = None
-) -> tuple[SourceNet, WeightFile | None]:
+) -> NetFiles:
     """The prototxt NET and the weights WEIGHTS; their contents show which is which. A single caffemodel contains its
     net; HDF5 does not. FORK: the fork that wrote the caffemodel, if known. NAMES: the names of the files in messages.
     Raises CaffeFcnError; OSError where a file cannot be read."""
     opened = open_either(net, names[0])
     if isinstance(opened, SourceNet):
-        return unforked(opened, fork), open_weights(weights, names[1]) if weights is not None else None
+        return NetFiles(unforked(opened, fork), open_weights(weights, names[1]) if weights is not None else None)
     with ExitStack() as stack:
         stack.enter_context(opened)
         if weights is not None:
@@ -71,7 +87,7 @@ def open_inputs(
             raise PrototxtError(source=opened.path, expected="a prototxt (text)", found="a binary file", hint=hint)
         source = net_of_weights(opened, fork)
         stack.pop_all()
-    return source, opened
+    return NetFiles(source, opened)
 
 
 def meet(

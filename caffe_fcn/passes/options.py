@@ -1,4 +1,4 @@
-"""The options of `convert`."""
+"""The options of the passes."""
 
 from __future__ import annotations
 
@@ -70,4 +70,13 @@ class SegmentOptions:
     expand_score: bool = option_field(False, "Copy the weights of the old classes into the first of the new classes.")
     input_size: tuple[int, ...] | None = option_field(
         None, "Spatial size of the input in the written net, H×W in pixels; one number for a square.", "unchanged"
+    )
+
+
+@dataclass(frozen=True)
+class UpgradeOptions:
+    """What a net is upgraded for, beside the current format."""
+
+    target: Literal["bvlc"] | None = option_field(
+        None, "Replace layers of forks (BatchNorm with a scale) by layers of BVLC Caffe."
     )

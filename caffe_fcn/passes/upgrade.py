@@ -239,7 +239,7 @@ def _upgrade_weights(
             whole = False
             notes.append(f"{error}; each layer is upgraded separately, and an unknown type becomes 'Unknown'")
         changes += _net_changes(net, whole=whole)
-    changes += _blob_changes(weights.layers)
+    changes += blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
         changes.append("the caffemodel becomes HDF5, with names and weights only")
     layers = with_current_shapes(with_current_headers(layers, types), types, params)
@@ -318,7 +318,7 @@ def _net_changes(net: Message, *, whole: bool = True) -> Iterator[str]:
         yield "learning rates of BatchNorm statistics become 0, because these are measured and not learned"
 
 
-def _blob_changes(layers: tuple[LayerRecord, ...]) -> Iterator[str]:
+def blob_changes(layers: tuple[LayerRecord, ...]) -> Iterator[str]:
     """What the upgrade changes in the blobs."""
     blobs = [blob for record in layers for blob in record.blobs]
     shapes = sum(blob.legacy_shape for blob in blobs)

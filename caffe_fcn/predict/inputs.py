@@ -4,6 +4,7 @@ which are prepared as they are to be run."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import EngineError, PictureError
@@ -17,9 +18,14 @@ from caffe_fcn.predict.preprocessing import Preprocessing, transform_of, with_de
 from caffe_fcn.predict.resizing import resampled
 
 
-def read_inputs(
-    paths: Sequence[str], net: ShapedNet, preparation: PreparationOptions
-) -> tuple[list[Array], tuple[str, ...]]:
+class GivenInputs(NamedTuple):
+    """Inputs that the user gave, as ARRAYS, and NOTES on how they were prepared."""
+
+    arrays: list[Array]
+    notes: tuple[str, ...] = ()
+
+
+def read_inputs(paths: Sequence[str], net: ShapedNet, preparation: PreparationOptions) -> GivenInputs:
     """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, after
     PREPARATION, as with `run`.
 
@@ -27,17 +33,17 @@ def read_inputs(
     pictures and means that suit neither the net nor each other; OSError where a file cannot be read.
     """
     if all(path.lower().endswith(".npy") for path in paths):
-        return [read_array(path) for path in paths], ()
+        return GivenInputs([read_array(path) for path in paths])
     name, shape = _fed(net)
     stated = transform_of(net.graph, name)
     mean = None if preparation.mean is None else read_mean(preparation.mean)
-    steps, notes = with_defaults(stated, mean, preparation.scale, preparation.swap_channels)
-    steps.check(shape[1])
-    told = steps.note(whole((shape[2], shape[3])))
-    return [read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, steps) for path in paths], (
-        *notes,
-        *([told] if told else []),
-    )
+    chosen = with_defaults(stated, mean, preparation.scale, preparation.swap_channels)
+    chosen.steps.check(shape[1])
+    told = chosen.steps.note(whole((shape[2], shape[3])))
+    arrays = [
+        read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, chosen.steps) for path in paths
+    ]
+    return GivenInputs(arrays, (*chosen.notes, *([told] if told else [])))
 
 
 def _fed(net: ShapedNet) -> tuple[str, Shape]:

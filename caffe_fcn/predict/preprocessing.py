@@ -112,9 +112,16 @@ def mean_stated(transform: Transform) -> Mean:
     return Mean(f"of layer {printable(transform.layer)!r}", np.array(values, np.float32))
 
 
+class ChosenSteps(NamedTuple):
+    """The steps that a picture goes through, and notes on those that come from the net."""
+
+    steps: Preprocessing
+    notes: tuple[str, ...]
+
+
 def with_defaults(
     transform: Transform | None, mean: Mean | None, scale: float | None, rgb: bool = False
-) -> tuple[Preprocessing, tuple[str, ...]]:
+) -> ChosenSteps:
     """The steps by MEAN and SCALE where these are given, else by TRANSFORM, with notes on what comes from there.
 
     No file that a net names is opened.
@@ -123,7 +130,7 @@ def with_defaults(
     notes = stated_notes(stated, mean, scale)
     if mean is None and stated.means:
         mean = mean_stated(stated)
-    return Preprocessing(mean, stated.scale if scale is None else scale, rgb), notes
+    return ChosenSteps(Preprocessing(mean, stated.scale if scale is None else scale, rgb), notes)
 
 
 def stated_notes(stated: Transform, mean: Mean | None, scale: float | None) -> tuple[str, ...]:

@@ -150,13 +150,13 @@ def prepare(
     like = None if wanted not in (None, Crop.NONE) else _like(asked.resize, first)
     model = load_picture_net(source, weights, engine, blobs=asked.blobs, selection=selection, like=like)
     stated = transform_of(model.net.graph, model.feed)
-    steps, notes = with_defaults(stated, given, prepared.scale, prepared.swap_channels)
-    if stated is None and prepared.mean is None and prepared.scale is None:
-        notes = (as_they_are(),)
+    chosen = with_defaults(stated, given, prepared.scale, prepared.swap_channels)
+    as_is = stated is None and prepared.mean is None and prepared.scale is None
+    notes = (as_they_are(),) if as_is else chosen.notes
     model, names = (model, None) if asked.labels is None else _named(model, asked.labels)
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
     stride = None if asked.stride is None else stride_of(asked.stride)
-    settings = RunSettings(steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
+    settings = RunSettings(chosen.steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
     check_settings(model, settings)
     return PreparedNet(model, settings, (*model.notes, *notes, *told))
 

@@ -1,25 +1,77 @@
-"""What a check found, for people (lines that editors and CI understand) and for programs (a JSON document)."""
+"""Checks files, and reports what is wrong with them: lines that editors and CI understand, or a JSON document."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.literals import visible
-from caffe_fcn.net.problems import Findings, Problem, Severity
+from caffe_fcn.files.prototxt import HEAD, is_binary
+from caffe_fcn.files.reading import reading
+from caffe_fcn.files.weights import open_weights
+from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.net.problems import Findings, Problem, Severity, examine, examine_weights
 
 
 class Checked(NamedTuple):
-    """A file, and what was found in it; where it could not even be read, why not."""
+    """What `check` found in a file or a net."""
 
     file: str
+    """The name of the file."""
     findings: Findings
     unreadable: str | None = None
+    """Why the file cannot be read at all; None if it can."""
+
+    def __repr__(self) -> str:
+        return f"<Checked {self.file}: {'ok' if self.ok else f'{len(self.errors)} errors'}>"
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong with it."""
-        return not self.findings.errors and self.unreadable is None
+        """Whether it has no errors."""
+        return not self.errors and self.unreadable is None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What no Caffe can build, or with `strict` what BVLC Caffe refuses, in the order of the text."""
+        return self.findings.errors
+
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        """What BVLC Caffe refuses but forks may accept, and other information."""
+        return self.findings.notes
+
+    def report(self) -> dict[str, Any]:
+        """The report, as `caffe-fcn check --json` prints it for each file."""
+        return _document(self)
+
+
+def check_file(
+    path: str, name: str, selection: Selection = ANY_NET, fork: str | None = None, *, strict: bool = False
+) -> Checked:
+    """Check the file at PATH, which messages call NAME. SELECTION says which of its nets is meant, FORK which Caffe
+    wrote a caffemodel, STRICT whether what BVLC Caffe refuses is an error."""
+    try:
+        findings = _examine(path, name, selection, fork)
+    except OSError as error:
+        return unreadable(name, error.strerror or str(error))
+    except CaffeFcnError as error:
+        return unreadable(name, error.within(name))
+    return Checked(name, findings.strictly() if strict else findings)
+
+
+def unreadable(name: str, reason: str) -> Checked:
+    """What is found in the file NAME where it cannot be read for a REASON."""
+    return Checked(name, Findings(None, None), reason)
+
+
+def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Findings:
+    with reading(path, name) as file:  # once, because it may be a pipe
+        data = file.read(HEAD)
+        if not is_binary(data):
+            return examine(data + file.read(), name, selection)
+    with open_weights(path, name) as weights:
+        return examine_weights(weights, selection, fork)
 
 
 def lines(checked: Checked) -> Iterator[str]:
@@ -44,20 +96,22 @@ def summary(checked: Sequence[Checked]) -> Iterator[str]:
 
 def document(checked: Sequence[Checked]) -> list[dict[str, Any]]:
     """The same for programs."""
-    return [
-        {
-            "file": each.file,
-            "kind": each.findings.kind,
-            "format": each.findings.format,
-            "ok": each.ok,
-            "errors": [
-                *([_problem(Severity.ERROR, None, None, each.unreadable)] if each.unreadable is not None else []),
-                *(_located(each, found) for found in each.findings.errors),
-            ],
-            "notes": [_located(each, found) for found in each.findings.notes],
-        }
-        for each in checked
-    ]
+    return [_document(each) for each in checked]
+
+
+def _document(checked: Checked) -> dict[str, Any]:
+    reason = checked.unreadable
+    return {
+        "file": checked.file,
+        "kind": checked.findings.kind,
+        "format": checked.findings.format,
+        "ok": checked.ok,
+        "errors": [
+            *([_problem(Severity.ERROR, None, None, reason)] if reason is not None else []),
+            *(_located(checked, found) for found in checked.errors),
+        ],
+        "notes": [_located(checked, found) for found in checked.notes],
+    }
 
 
 def _located(checked: Checked, found: Problem) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def open_inspected(
     written where that is known. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot
     be read. The weights are to be closed."""
     if weights is not None:
-        source, opened = open_inputs(net, weights, names, fork)
-        return InspectedFiles(source.name, source, opened)
+        files = open_inputs(net, weights, names, fork)
+        return InspectedFiles(files.source.name, *files)
     found = open_either(net, names[0])
     if isinstance(found, SourceNet):
         return InspectedFiles(found.name, unforked(found, fork), None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.files.literals import visible
+from caffe_fcn.passes.planning import Plan
 from caffe_fcn.passes.upgrade import Upgrade
 
 
@@ -20,7 +21,13 @@ def lines(upgrade: Upgrade, out: str, dry_run: bool) -> Iterator[str]:
         yield visible(f"{'would write' if dry_run else 'wrote'} {out}")
 
 
-def document(upgrade: Upgrade, out: str, dry_run: bool) -> dict[str, Any]:
+def plan_document(plan: Plan, outputs: dict[str, str | None], dry_run: bool) -> dict[str, Any]:
+    """The document on the upgrade of a net and its weights together that PLAN makes: with the changes of both."""
+    changes = tuple(dict.fromkeys(change.describe() for change in plan.changes))
+    return document(Upgrade(plan.source.name, plan.source.format, changes, plan.notes), outputs["net"], dry_run)
+
+
+def document(upgrade: Upgrade, out: str | None, dry_run: bool) -> dict[str, Any]:
     """The same for programs."""
     return {
         "caffe_fcn": __version__,

@@ -12,10 +12,10 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.report.verify import lines, proofs, summary
-from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Status, Verification
 from caffe_fcn.verify.verify import VerifySettings, verify
 from caffe_fcn.wording import Option, advise

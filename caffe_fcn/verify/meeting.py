@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import LoweringError, ShapeError
-from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
-from caffe_fcn.model.opening import meet
+from caffe_fcn.model.opening import NetAndWeights, meet
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.selection import known_to
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.verify.outputs import Party
 from caffe_fcn.verify.weights import Side, tensors_of
 from caffe_fcn.wording import Option, advise
-
-
-@dataclass(frozen=True)
-class NetAndWeights:
-    """A net and its weights."""
-
-    source: SourceNet
-    weights: WeightFile
 
 
 def met(

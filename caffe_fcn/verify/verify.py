@@ -16,6 +16,7 @@ from typing import TypeVar
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.protocol import Engine
 from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError
+from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.passing import Claim
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.options import ANY_NET, Selection
@@ -29,7 +30,7 @@ from caffe_fcn.verify.finer import with_finer_maps
 from caffe_fcn.verify.identity import Stored
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.layers import compare_layers
-from caffe_fcn.verify.meeting import NetAndWeights, fed_to, met, party_of, scope_of, side_of_files
+from caffe_fcn.verify.meeting import fed_to, met, party_of, scope_of, side_of_files
 from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof

@@ -15,12 +15,12 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.model.changes import Change, DropLayer, RenameLayer, Rewire
+from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.net.geometry import Exactness, Inner, exactness_of, infer_geometry, inner_cells
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution, WindowPooling
 from caffe_fcn.schema import Message
-from caffe_fcn.verify.meeting import NetAndWeights
 from tests.random.basics import Array
 from tests.random.nets import RandomNet
 from tests.random.running import Answer, Weights, answers, in_phase, run

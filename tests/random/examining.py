@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
+from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.problems import examine
 from caffe_fcn.passes.conversion import plan
 from caffe_fcn.report.verify import summary
-from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Status, Verification
 from tests.random.basics import ImpossibleError
 from tests.random.caffe import FORKS

@@ -13,10 +13,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import NetAndWeights, open_inputs
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.schema import Message
-from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Verification
 from caffe_fcn.verify.verify import VerifySettings, verify
 from tests.random.basics import Array

@@ -11,10 +11,9 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import NetAndWeights, open_inputs
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.schema import Message
-from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Verification
 from caffe_fcn.verify.verify import verify
 from tests.passes.nets import conv, data, fc, layer

@@ -12,10 +12,10 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.files.weights import open_weights
+from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.net.source import read_net
-from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Verification
 from caffe_fcn.verify.verify import verify
 from tests.engines.nets import add_layer, hollow_weights

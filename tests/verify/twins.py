@@ -12,12 +12,11 @@ import numpy as np
 
 from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import NetAndWeights, open_inputs
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.schema import Message
-from caffe_fcn.verify.meeting import NetAndWeights
 from caffe_fcn.verify.records import Status, Verification
 from caffe_fcn.verify.verify import VerifySettings, verify
 from tests.engines.nets import net_of, weights_of
