@@ -34,7 +34,7 @@ from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN, ROOT
 
 FILES = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt", "net_fcn.caffemodel")
-SCHEMAS = {name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes()) for name in ("verify", "convert")}
+SCHEMAS = {path.stem: json.loads(path.read_bytes()) for path in (ROOT / "docs" / "schema").glob("*.json")}
 
 
 @pytest.fixture(scope="module")
@@ -203,11 +203,20 @@ def test_the_schema_is_closed_and_described() -> None:
             assert part["description"]
 
 
-def test_convert_tells_it_in_the_same_words() -> None:
-    shared = SCHEMAS["verify"]["$defs"]
-    assert {name: SCHEMAS["convert"]["$defs"][name] for name in shared} == shared
-    inner = SCHEMAS["convert"]["$defs"]["verification"]["properties"]
-    assert {name: SCHEMAS["verify"]["properties"][name] for name in inner} == inner
+PROVING = [name for name, schema in SCHEMAS.items() if "verification" in schema.get("$defs", {})]
+"""The commands with --verify."""
+
+
+def test_some_commands_verify_what_they_write() -> None:
+    assert {"convert", "fold"} <= set(PROVING)
+
+
+@pytest.mark.parametrize("name", PROVING)
+def test_a_command_describes_the_proofs_as_verify_does(name: str) -> None:
+    defs, shared = SCHEMAS[name]["$defs"], SCHEMAS["verify"]["$defs"]
+    assert {each: defs[each] for each in shared} == shared
+    inner = defs["verification"]["properties"]
+    assert {each: SCHEMAS["verify"]["properties"][each] for each in inner} == inner
 
 
 # ---- convert --verify ----
