@@ -36,6 +36,7 @@ METHODS: Mapping[str, str] = {
     "inspect": "Net.inspect",
     "reduce": "Net.reduce",
     "run": "Net.run",
+    "segment": "Net.segment",
     "upgrade": "Net.upgrade",
     "verify": "Net.verify",
 }

@@ -17,6 +17,7 @@ from caffe_fcn.api.inspect import inspect
 from caffe_fcn.api.load import load
 from caffe_fcn.api.reduce import reduce
 from caffe_fcn.api.run import Predictor, run
+from caffe_fcn.api.segment import segment
 from caffe_fcn.api.shapes import NetShapes
 from caffe_fcn.api.upgrade import upgrade
 from caffe_fcn.api.verify import verify
@@ -138,6 +139,7 @@ class Net:
     convolutionalize = convolutionalize
     deploy = deploy
     fold = fold
+    segment = segment
     reduce = reduce
     upgrade = upgrade
     inspect = inspect

@@ -1,23 +1,17 @@
-"""The whole segmentation, up to the point of writing: a classifier in its files, a plan out."""
+"""The whole segmentation: the passes of `caffe-fcn segment`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
-from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.net.source import SourceNet
 from caffe_fcn.passes.alone import alone, refuse_others
 from caffe_fcn.passes.conversion import Settings, converted
 from caffe_fcn.passes.convolutionalize import renamed_outputs
-from caffe_fcn.passes.options import SegmentOptions
-from caffe_fcn.passes.planning import Plan, planned, planned_for
 from caffe_fcn.passes.segment import (
-    AddHead,
     Bilinear,
     Classifier,
     Rescored,
@@ -33,58 +27,43 @@ from caffe_fcn.passes.segment import (
     upsample,
 )
 from caffe_fcn.passes.segment.geometry import score_maps
-from caffe_fcn.wording import Command, Hint, Option, advise
+from caffe_fcn.passes.segment_options import PADS, SegmentOptions
+from caffe_fcn.wording import Command, Hint, Option, advise, option
+
+_FEWEST = 2
+"""Classes, with the background."""
 
 
-class SegmentPlan(Plan):
-    """A segmentation decided on."""
+@dataclass(frozen=True)
+class Segmentation:
+    """What the user asks for. Raises ValueError for options that exclude each other, and for values that are none."""
 
-    __slots__ = ()
+    options: SegmentOptions
+
+    def __post_init__(self) -> None:
+        options = self.options
+        if options.keep_classifier == (options.classes is not None):
+            raise ValueError(f"expected either {option('classes')} or {option('keep_classifier')}")
+        if options.classes is not None and options.classes < _FEWEST:
+            raise ValueError(f"{option('classes')}: expected at least {_FEWEST}, found {options.classes}")
+        if options.style is not None and options.skip:
+            raise ValueError(f"{option('style')} chooses the skips; leave out {option('skip')}")
+        if options.keep_classifier and options.expand_score:
+            raise ValueError(f"{option('keep_classifier')} keeps the old classes; leave out {option('expand_score')}")
+        pad = options.pad
+        if pad not in PADS and not (isinstance(pad, int) and pad >= 0):
+            raise ValueError(f"{option('pad')}: expected {', '.join(PADS)} or a number of pixels, found {pad!r}")
+        for text in options.skip:
+            parse_skip(text)
 
     @property
-    def head(self) -> AddHead:
-        """What was added."""
-        return next(change for change in self.changes if isinstance(change, AddHead))
+    def resized(self) -> bool:
+        """Whether the input gets another size."""
+        return self.options.input_size is not None
 
-
-def plan(
-    source: SourceNet, weights: WeightFile | None, options: SegmentOptions, selection: Selection = ANY_NET
-) -> SegmentPlan:
-    """Decide how the net of SOURCE that SELECTION means becomes a segmentation net, and its WEIGHTS. Raises
-    CaffeFcnError where that cannot be done, ValueError for OPTIONS that exclude each other."""
-    resized = options.input_size is not None
-    return SegmentPlan(*planned(source, weights, selection, _passes(options), resized=resized))
-
-
-def plan_model(model: Model, options: SegmentOptions) -> SegmentPlan:
-    """The same for a MODEL, which was opened with a selection."""
-    return SegmentPlan(*planned_for(model, _passes(options), resized=options.input_size is not None))
-
-
-def check_options(options: SegmentOptions) -> None:
-    """Raise ValueError for OPTIONS that exclude each other, or that are none."""
-    if options.keep_classifier == (options.classes is not None):
-        raise ValueError("expected one of classes and keep_classifier")
-    if options.classes is not None and options.classes < 2:
-        raise ValueError(f"classes: expected at least 2, with the background, found {options.classes}")
-    if options.style is not None and options.skip:
-        raise ValueError("expected one of style and skip")
-    if options.keep_classifier and options.expand_score:
-        raise ValueError("expand_score is for new classes, and keep_classifier keeps the old ones")
-    if isinstance(options.pad, int) and options.pad < 0:
-        raise ValueError(f"pad: expected 0 or more, found {options.pad}")
-    if isinstance(options.pad, str) and options.pad not in ("auto", "least", "keep"):
-        raise ValueError(f"pad: expected auto, least, keep or a number, found {options.pad!r}")
-    if options.seed < 0:
-        raise ValueError(f"seed: expected 0 or more, found {options.seed}")
-    for text in options.skip:
-        parse_skip(text)
-
-
-def _passes(options: SegmentOptions) -> Callable[[Model], Iterator[Result]]:
-    check_options(options)
-
-    def passes(model: Model) -> Iterator[Result]:
+    def passes(self, model: Model) -> Iterator[Result]:
+        """The passes that make a segmentation net of MODEL."""
+        options = self.options
         if model.selection.phase is not None:
             yield (one := alone(model))
             model = one.model
@@ -99,8 +78,6 @@ def _passes(options: SegmentOptions) -> Callable[[Model], Iterator[Result]]:
         at = names.get(classifier.head.name, classifier.head.name)
         _check_head(classifier, made[-1])
         yield from _segmented(made[-1].model, find(made[-1].model.graph, at), skips, options)
-
-    return passes
 
 
 def _converted(model: Model) -> list[Result]:

@@ -63,6 +63,7 @@ def _atrous(model: Model, twin: Model) -> Result | None:
 
 PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
+    "segment": Row("Make segmentation nets of classifiers.", "_segmented"),
     "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced"),
     "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
     "deploy": Row("Make deploy nets of training nets.", "_deploy", _deploy, prunes=True),

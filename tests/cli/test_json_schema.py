@@ -13,11 +13,12 @@ import pytest
 
 from tests.cli.conftest import CommandLine
 from tests.passes.nets import data, fc, layer
+from tests.passes.segment.nets import VGG
 from tests.paths import GOLDEN, ROOT
 
 SCHEMAS = {
     name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes())
-    for name in ("convert", "check", "deploy", "fold", "reduce")
+    for name in ("convert", "check", "deploy", "fold", "reduce", "segment")
 }
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))
 POOL = layer("pool", "Pooling", "data", params="pooling_param { pool: AVE global_pooling: true }")
@@ -231,6 +232,24 @@ def test_a_deploy_net_with_everything_in_it(cli: CommandLine) -> None:
     check("deploy", deployed(cli))
 
 
+# ---- segment ----
+
+
+def segmented(cli: CommandLine) -> Any:
+    cli.write(net=VGG + layer("t", "Silence", "fc8", "", "include { phase: TRAIN }"))
+    words = ("--classes", "3", "--skip", "pool2:0.5", "--pad", "least", "--phase", "test", "--json", "--dry-run")
+    document = cli.run("segment", "net.prototxt", *words).document
+    empty = [key for key, value in document.items() if value in (None, [], {})]
+    assert empty == ["weights", "pooling", "left_alone", "missing_weights", "copied_layers", "verification"]
+    return document
+
+
+def test_a_segmentation_with_everything_in_it(cli: CommandLine) -> None:
+    check("segment", segmented(cli))
+    again = cli.run("segment", "net.prototxt", "--phase", "test", "--keep-classifier", "--json", "--dry-run").document
+    assert check("segment", again)["scores"] == {"blob": "fc8-conv", "classes": 5, "in_place_of": None}
+
+
 # ---- check ----
 
 
@@ -269,6 +288,7 @@ def documents(cli: CommandLine) -> dict[str, Any]:
         "fold": folded(cli),
         "reduce": reduced(cli),
         "deploy": deployed(cli),
+        "segment": segmented(cli),
     }
 
 
@@ -292,7 +312,7 @@ def test_values_of_another_kind_are_refused(cli: CommandLine, name: str) -> None
     for index, each in enumerate(objects(document)):
         for key in each:
             changed = copy.deepcopy(document)
-            list(objects(changed))[index][key] = 1.5
+            list(objects(changed))[index][key] = "text" if isinstance(each[key], float) or key == "scale" else 1.5
             assert not valid(name, changed), key
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar, NamedTuple
 
 from caffe_fcn.model.changes import AddLayers, Change
@@ -56,3 +57,27 @@ class AddHead(AddLayers):
     first: str | None
     """The first Convolution, if its padding can be chosen."""
     kind: ClassVar[str] = "head"
+
+    def document(self) -> dict[str, Any]:
+        padding = self.padding
+        sides = dict(zip(("height", "width"), zip(padding.before, padding.after, strict=True), strict=True))
+        fits = dict(zip(sides, padding.fits, strict=True))
+        return {
+            "scores": {"blob": self.coarse, "classes": self.classes},
+            "upsampling": [
+                stage._asdict() | {"offset": list(stage.offset), "stride": self.stride_of(stage)}
+                for stage in self.stages
+            ],
+            "padding": {
+                "layer": self.first,
+                **{side: list(pads) for side, pads in sides.items()},
+                "why": padding.why.name.lower(),
+            },
+            "fits": {
+                side: each._asdict() | {"ranges": [list(ends) for ends in each.ranges]} for side, each in fits.items()
+            },
+        }
+
+    def stride_of(self, stage: Stage) -> int:
+        """The stride of the map that STAGE makes, in pixels."""
+        return prod(each.factor for each in self.stages[self.stages.index(stage) + 1 :])

@@ -187,6 +187,6 @@ def _layers(phase: Phase, maps: ScoreMaps, wanted: Upsampled, stages: Sequence[S
 
 def _notes(padding: Padding, wanted: Upsampled) -> Iterator[str]:
     if not all(fits.every for fits in padding.fits):
-        yield f"all crops fit for inputs of {sizes_in_words(padding.fits)} only"
+        yield f"the crops fit only for inputs of {sizes_in_words(padding.fits)}"
     if wanted.bilinear.dense and not wanted.bilinear.trained:
         yield "no filler of Caffe makes the kernels of upsampling in one group; the net needs weights with them"

@@ -8,8 +8,11 @@ from typing import Any
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import open_model
 from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.passes.options import SegmentOptions
-from caffe_fcn.passes.segmentation import SegmentPlan, plan_model
+from caffe_fcn.passes.planning import Plan, planned_for
+from caffe_fcn.passes.segment.changes import AddHead
+from caffe_fcn.passes.segment_options import SegmentOptions
+from caffe_fcn.passes.segmentation import Segmentation
+from caffe_fcn.report.segment import head_of
 from caffe_fcn.schema import Message
 from tests.passes.nets import conv, data, fc, layer, model_of
 from tests.paths import GOLDEN
@@ -40,13 +43,25 @@ def golden(name: str, *, weights: bool = True, selection: Selection = ANY_NET) -
     return open_model(str(folder / "net.prototxt"), str(folder / "net.caffemodel") if weights else None, selection)
 
 
-def segmented(net: str | Model, **options: Any) -> SegmentPlan:
+class Segmented(Plan):
+    """A plan of a segmentation."""
+
+    __slots__ = ()
+
+    @property
+    def head(self) -> AddHead:
+        return head_of(self)
+
+
+def segmented(net: str | Model, **options: Any) -> Segmented:
     """What becomes of NET, a text or a model; by default with two classes."""
     if "keep_classifier" not in options:
         options.setdefault("classes", 2)
-    return plan_model(model_of(net) if isinstance(net, str) else net, SegmentOptions(**options))
+    asked = Segmentation(SegmentOptions(**options))
+    model = model_of(net) if isinstance(net, str) else net
+    return Segmented(*planned_for(model, asked.passes, resized=asked.resized))
 
 
-def layers_of(plan: SegmentPlan) -> dict[str, Message]:
+def layers_of(plan: Segmented) -> dict[str, Message]:
     """The layers of the new net by name, as its text says."""
     return {each.name: each for each in plan.net.layer}

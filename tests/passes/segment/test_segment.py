@@ -12,17 +12,16 @@ from caffe_fcn.model.opening import open_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.segment.padding import PadReason
-from caffe_fcn.passes.segmentation import SegmentPlan
 from caffe_fcn.schema import Message
 from tests.passes.nets import conv, data, fc, layer
-from tests.passes.segment.nets import INDEX, NETS, SEGMENTS, VGG, golden, layers_of, segmented
-from tests.paths import CORPUS
+from tests.passes.segment.nets import INDEX, NETS, SEGMENTS, VGG, Segmented, golden, layers_of, segmented
+from tests.paths import CORPUS, ROOT
 
 VALUES = [(name, int(key[0])) for name in NETS for key in INDEX[name]["values"]]
 HEAD = ("num_output", "bias_term", "kernel_size", "kernel_h", "kernel_w", "stride", "group", "pad")
 
 
-def kept(name: str, skips: int) -> SegmentPlan:
+def kept(name: str, skips: int) -> Segmented:
     """The golden net NAME with so many skips and its own classifier, for the size of its golden input."""
     entry, values = INDEX[name], np.load(SEGMENTS / name / "golden.npz")
     return segmented(
@@ -110,9 +109,7 @@ FCN_ALEXNET: list[Row] = [
     ("upscore", "Deconvolution", "score_fr", 63, 32, 0),
     ("score", "Crop", "upscore data", 0, 0, 18),
 ]
-VGG_16 = CORPUS / "CSAILVision+places365" / "899d84fb-deploy_vgg16_places365.prototxt"
-ALEXNET = CORPUS / "BVLC+caffe" / "cb77655e-deploy.prototxt"
-needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not there")
+VGG_16, ALEXNET = (ROOT / "models" / f"{name}.prototxt" for name in ("vgg16", "alexnet"))
 
 
 def rows(net: Message) -> list[Row]:
@@ -129,7 +126,6 @@ def rows(net: Message) -> list[Row]:
     return made
 
 
-@needs_corpus
 @pytest.mark.parametrize(
     ("net", "style", "expected"),
     [(VGG_16, "32s", FCN_32S), (VGG_16, "16s", FCN_16S), (VGG_16, "8s", FCN_8S), (ALEXNET, "32s", FCN_ALEXNET)],
@@ -144,7 +140,7 @@ def test_the_published_nets(net: object, style: str, expected: list[Row]) -> Non
     assert all(each.param[0].lr_mult == 0 for each in plan.net.layer if each.type == "Deconvolution")
 
 
-@needs_corpus
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of real nets is not there")
 def test_a_published_file_has_the_layers_of_its_kind() -> None:
     """The tables above, against the published net of 8s with its first last offset, three pixels off."""
     text = (CORPUS / "shelhamer+fcn.berkeleyvision.org" / "b06e7515-deploy.prototxt").read_bytes()
@@ -152,7 +148,7 @@ def test_a_published_file_has_the_layers_of_its_kind() -> None:
     assert (found[:-1], found[-1][-1]) == (FCN_8S[:-1], 34)
 
 
-@needs_corpus
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("net", "key", "skips"), [(VGG_16, "vgg16", 0), (VGG_16, "vgg16", 1), (VGG_16, "vgg16", 2), (ALEXNET, "alex", 0)]
 )
@@ -317,11 +313,11 @@ def test_one_clear_line(net: str, options: dict[str, object], told: str) -> None
 def test_options_that_are_none() -> None:
     for options, told in (
         ({"classes": 1}, "at least 2"),
-        ({"classes": None}, "expected one of classes and keep_classifier"),
-        ({"classes": 3, "keep_classifier": True}, "expected one of classes and keep_classifier"),
+        ({"classes": None}, "expected either `classes` or `keep_classifier`"),
+        ({"classes": 3, "keep_classifier": True}, "expected either `classes` or `keep_classifier`"),
         ({"skip": ("pool2:0",)}, "a number other than 0"),
-        ({"skip": ("pool2",), "style": "8s"}, "expected one of style and skip"),
-        ({"pad": -1}, "0 or more"),
+        ({"skip": ("pool2",), "style": "8s"}, "leave out `skip`"),
+        ({"pad": -1}, "a number of pixels"),
         ({"pad": "most"}, "auto, least, keep or a number"),
     ):
         with pytest.raises(ValueError, match=told):

@@ -1,0 +1,87 @@
+"""What a segmentation did, for people (aligned lines) and for programs (a JSON document)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+from caffe_fcn.model.changes import Change
+from caffe_fcn.passes.planning import Plan
+from caffe_fcn.passes.segment.changes import AddHead, Stage
+from caffe_fcn.passes.segment.padding import sizes_in_words
+from caffe_fcn.report.rewriting import documented, table, told
+
+_KINDS = ("pooling", "dropped", "left_out")
+"""The kinds of changes of which the document has a list."""
+_HEADINGS = ("blob", "stride", "upsampling", "by", "kernel", "crop", "offset")
+
+
+def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
+    """The report for people, safe to print whatever the model calls its layers."""
+    head = head_of(plan)
+    stride = prod(each.factor for each in head.stages)
+    headline = f"{head.classes} classes for every pixel, from scores of stride {stride}"
+    return told(plan, headline, _rows(plan, head), outputs, dry_run)
+
+
+def document(
+    plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
+    head = head_of(plan)
+    made = head.document()
+    made["scores"]["in_place_of"] = next(iter(_replaced(plan).values()), None)
+    changes = {
+        "converted": [change.document() for change in _converted(plan)],
+        **{kind: [change.document() for change in plan.of_kind(kind)] for kind in _KINDS},
+        "added": [{"layer": each.layer.name, "type": each.layer.type} for each in head.added],
+    }
+    return documented(plan, {**made, **changes}, outputs, dry_run, verification)
+
+
+def head_of(plan: Plan) -> AddHead:
+    """What was added to the net."""
+    return next(change for change in plan.changes if isinstance(change, AddHead))
+
+
+def _replaced(plan: Plan) -> dict[str, str]:
+    """The name in the file of the classifier that new scores replace, by its name after the conversion."""
+    names = {new: old for result in plan.results for old, new in result.decision.new_names.items()}
+    return {change.layer: names.get(change.layer, change.layer) for change in plan.of_kind("replaced")}
+
+
+def _converted(plan: Plan) -> list[Change]:
+    """What became a Convolution and stays."""
+    gone = _replaced(plan).values()
+    return [change for change in plan.of_kind("converted") if change.layer not in gone]
+
+
+def _rows(plan: Plan, head: AddHead) -> Iterator[str]:
+    done = [[change.layer, *change.cells] for change in plan.of_kind("pooling", "padding")]
+    for row in done:
+        if row[0] == head.first and head.padding.pad is not None:
+            row[1] += f", {head.padding.why.value}"
+    done += [
+        [change.new_name, f"1×1 Convolution in place of {_replaced(plan)[change.layer]}"]
+        for change in plan.of_kind("replaced")
+    ]
+    yield from table(done)
+    rows = [_row(stage, head.stride_of(stage)) for stage in head.stages]
+    scaled = any(stage.scale is not None for stage in head.stages)
+    yield "upsampling:"
+    yield from table([[*_HEADINGS, "scale" if scaled else ""], *rows])
+    if all(each.every for each in head.padding.fits):
+        yield f"the crops fit for inputs of {sizes_in_words(head.padding.fits)}"
+    if converted := _converted(plan):
+        yield f"converted to Convolutions: {', '.join(change.layer for change in converted)}"
+    for kind, what in (("dropped", "dropped"), ("left_out", "left out, of other phases and stages")):
+        if gone := plan.of_kind(kind):
+            yield f"{what}: {', '.join(change.layer for change in gone)}"
+
+
+def _row(stage: Stage, stride: int) -> list[str]:
+    """STAGE as the cells of a table."""
+    offset = "×".join(map(str, dict.fromkeys(stage.offset)))
+    scale = f"{stage.scale:g}" if stage.scale is not None else ""
+    return [stage.blob, str(stride), stage.layer, str(stage.factor), str(stage.kernel), stage.crop, offset, scale]

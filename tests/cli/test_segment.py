@@ -1,0 +1,169 @@
+"""`caffe-fcn segment`, and the method of the library: files in, files out, and what is told."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+import caffe_fcn
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.model.opening import open_model
+from tests.cli.conftest import CommandLine, listing, the_message
+from tests.files.test_diff import apply
+from tests.passes.segment.nets import SEGMENTS, VGG
+
+REPORT = """\
+net.prototxt: 3 classes for every pixel, from scores of stride 8
+  conv1     pad 1 → 45, the least with which every crop fits for every input size
+  score_fr  1×1 Convolution in place of fc8
+upsampling:
+  blob   stride  upsampling     by  kernel  crop          offset  scale
+  pool2  4       upscore2       2   4       score_pool2c  10      0.01
+  pool1  2       upscore_pool2  2   4       score_pool1c  19
+  data   1       upscore        2   4       score         7
+the crops fit for inputs of all sizes
+converted to Convolutions: fc6
+dropped: prob
+wrote net_segmented.prototxt
+"""
+
+
+@pytest.fixture
+def vgg(cli: CommandLine) -> CommandLine:
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copy(SEGMENTS / "vgg" / name, cli.path / name)
+    return cli
+
+
+def test_the_report(cli: CommandLine) -> None:
+    cli.write(net="# mine\n" + VGG)
+    result = cli.run("segment", "net.prototxt", "--classes", "3", "--skip", "pool1", "--skip", "pool2:0.01")
+    assert (result.code, result.out, result.err) == (0, b"", REPORT)
+    made = cli.read("net_segmented.prototxt")
+    assert made.startswith("# mine\n") and 'name: "score_fr"' in made
+    assert cli.run("check", "net_segmented.prototxt", "--strict").code == 0
+
+
+def test_a_dry_run_with_a_diff_writes_nothing(vgg: CommandLine) -> None:
+    words = ("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--style", "8s")
+    result = vgg.run(*words, "--dry-run", "--diff")
+    assert set(listing(vgg.path)) == {"net.prototxt", "net.caffemodel"}
+    assert vgg.run(*words, "--quiet").err == ""
+    old, new = (vgg.read(name) for name in ("net.prototxt", "net_segmented.prototxt"))
+    assert apply(result.out.decode(), old) == new
+    shapes = vgg.blobs("net_segmented.caffemodel")
+    assert shapes["score_fr"] == [(3, 10, 1, 1), (3,)]
+    assert shapes["upscore2"] == [(3, 1, 4, 4)] and shapes["upscore8"] == [(3, 1, 16, 16)]
+    assert not {"fc8", "fc8-conv", "fc6"} & shapes.keys()
+
+
+def test_weights_are_copied_and_filled(vgg: CommandLine) -> None:
+    words = ("--classes", "6", "--init", "xavier", "--seed", "7", "--expand-score", "--dense-upsampling")
+    assert vgg.run("segment", "net.prototxt", "net.caffemodel", *words).code == 0
+    assert vgg.run("segment", "net.prototxt", "net.caffemodel", *words, "-o", "b", "-w", "b.caffemodel.h5").code == 0
+    old = open_model("net.prototxt", "net.caffemodel").tensors
+    for files in (("net_segmented.prototxt", "net_segmented.caffemodel"), ("b", "b.caffemodel.h5")):
+        new = {name: [each.read(0, each.count) for each in made] for name, made in open_model(*files).tensors.items()}
+        assert np.array_equal(new["fc6-conv"][0], old["fc6"][0].read(0, old["fc6"][0].count))
+        weights, bias = new["score_fr"]
+        assert np.array_equal(weights[:40], old["fc8"][0].read(0, 40))
+        assert np.array_equal(bias[:4], old["fc8"][1].read(0, 4))
+        limit = (3 / 10) ** 0.5
+        assert 0 < np.abs(weights[40:]).max() <= limit and np.unique(weights).size == 60 and not bias[4:].any()
+        kernels = new["upscore"][0].reshape(6, 6, 64, 64)
+        line = 1 - np.abs(np.arange(64) / 32 - 63 / 64)
+        assert np.allclose(kernels[2, 2], np.outer(line, line)) and not kernels[2, 3].any()
+
+
+def test_new_scores_begin_at_zero(vgg: CommandLine) -> None:
+    assert vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--style", "16s").code == 0
+    with caffe_fcn.open("net_segmented.prototxt", "net_segmented.caffemodel") as net:
+        tensors = net.model.tensors
+        assert all(not each.read(0, each.count).any() for name in ("score_fr", "score_pool4") for each in tensors[name])
+        found = net.load(blobs="score").run({"data": np.ones((1, 3, 33, 41), np.float32)})["score"]
+    assert found.shape == (1, 3, 33, 41) and not found.any()
+
+
+def test_the_text_alone_and_with_weights_are_the_same(vgg: CommandLine) -> None:
+    vgg.run("segment", "net.prototxt", "--classes", "3", "-o", "alone")
+    vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "-o", "both")
+    vgg.run("segment", "net.caffemodel", "--classes", "3", "-o", "c", "-w", "c.caffemodel")
+    assert vgg.read("alone") == vgg.read("both")
+    assert vgg.blobs("c.caffemodel") == vgg.blobs("net_segmented.caffemodel")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["net.prototxt"], "expected either --classes or --keep-classifier"),
+        (["net.prototxt", "--classes", "1"], "1 is not in the range 2<=x"),
+        (["net.prototxt", "--classes", "3", "--keep-classifier"], "expected either"),
+        (["net.prototxt", "--classes", "3", "--style", "8s", "--skip", "pool4"], "--style chooses the skips"),
+        (["net.prototxt", "--classes", "3", "--pad", "most"], "expected auto, least, keep or a number of pixels"),
+        (["net.prototxt", "--classes", "3", "--skip", "pool4:nan"], "a number other than 0"),
+        (["net.prototxt", "--keep-classifier", "--expand-score"], "leave out --expand-score"),
+    ],
+)
+def test_wrong_usage(vgg: CommandLine, words: list[str], told: str) -> None:
+    before = listing(vgg.path)
+    result = vgg.run("segment", *words)
+    assert result.code == 2 and told in result.err.splitlines()[-1]
+    assert listing(vgg.path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--skip", "pol4"], "--skip pol4: no blob is called 'pol4'; did you mean 'pool4'?"),
+        (["--skip", "fc6"], "--skip fc6"),
+        (
+            ["--pad", "10"],
+            "--pad 10: the last crop would have the offset -23, which is negative; the least that fits is",
+        ),
+        (["--at", "fc9"], "--at fc9: no layer is called 'fc9'"),
+        (["--drop-pooling"], "no pooling"),
+    ],
+)
+def test_one_clear_line_and_nothing_written(vgg: CommandLine, words: list[str], told: str) -> None:
+    before = listing(vgg.path)
+    result = vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", *words)
+    assert result.code == 1 and told in the_message(result.err)
+    assert listing(vgg.path) == before
+
+
+def test_crops_that_fit_some_sizes(cli: CommandLine) -> None:
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copy(SEGMENTS / "vgg_fc2" / name, cli.path / name)
+    words = ("segment", "net.prototxt", "net.caffemodel", "--keep-classifier", "--skip", "pool4")
+    result = cli.run(*words, "--pad", "1")
+    assert result.code == 0
+    assert "note: the crops fit only for inputs of sizes 49 to 64, and so on every 32\n" in result.err
+    result = cli.run(*words, "--pad", "100", "--force")
+    told = "--pad 100: the crops do not fit at the input size of the net, 64×64: they fit sizes 11 to 26, and so on"
+    assert result.code == 1 and told in the_message(result.err)
+    assert cli.run(*words, "--pad", "100", "--input-size", "50", "--force").code == 0
+    result = cli.run(*words, "--skip", "pool3", "--force")
+    assert result.code == 1 and "the scores are larger than the skip 'pool3'" in the_message(result.err)
+
+
+# ---- The library ----
+
+
+def test_the_method_of_the_library(vgg: CommandLine) -> None:
+    vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--style", "8s")
+    words = ("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--style", "8s", "--json", "--dry-run")
+    printed = vgg.run(*words).document
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        made = net.segment(3, style="8s")
+        assert made.text == (vgg.path / "net_segmented.prototxt").read_bytes()
+        assert {**made.report(), "outputs": None} == {**printed, "outputs": None}
+        made.save("a", "b")
+        again = net.segment(classes=3, skip=["pool3", "pool4"])
+        assert again.text == made.text
+        with pytest.raises(ValueError, match="expected either `classes` or `keep_classifier`"):
+            net.segment()
+        with pytest.raises(SurgeryError, match=r"pad=10: the last crop would have .*pad=33"):
+            net.segment(3, pad=10)
+    assert (vgg.path / "b").read_bytes() == (vgg.path / "net_segmented.caffemodel").read_bytes()
