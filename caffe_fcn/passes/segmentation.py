@@ -129,5 +129,7 @@ def _check_head(classifier: Classifier, made: Result) -> None:
     for entry in made.left_alone:
         if entry.layer == classifier.head.name and classifier.head.type == "InnerProduct":
             raise SurgeryError(
-                f"the classifier stays an InnerProduct: {entry.reason}", layer=entry.layer, layer_type=entry.type
+                f"the classifier {entry.layer!r} stays an InnerProduct: {entry.reason}",
+                layer=entry.layer,
+                layer_type=entry.type,
             )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.shapes import Shape, Shapes
+from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.wording import Option, advise, nearest
 
 _CLASSIFIERS = ("Convolution", "InnerProduct")
@@ -124,5 +124,8 @@ def check_map(classifier: Classifier, shapes: Mapping[Blob, object]) -> Shape:
     head = classifier.head
     shape = shapes[head.bottoms[0]]
     if head.type != "Convolution" or not isinstance(shape, tuple):
-        raise SurgeryError("the scores must come from a Convolution over a map", layer=head.name, layer_type=head.type)
+        over = show(shape) if isinstance(shape, tuple) else "an unknown shape"
+        raise SurgeryError(
+            layer=head.name, layer_type=head.type, expected="a Convolution over a map", found=f"{head.type} over {over}"
+        )
     return shape

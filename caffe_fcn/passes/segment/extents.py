@@ -165,7 +165,11 @@ class _Table:
         """What NODE makes of BOTTOMS; None where that is impossible, or no cell."""
         rule = row_of(node.type).shape
         if rule is None:
-            raise SurgeryError("its shapes are not known for other sizes of the image", layer=node.name)
+            raise SurgeryError(
+                f"the shapes of layer {node.name!r} ({node.type}) are not known for other sizes of the image",
+                layer=node.name,
+                layer_type=node.type,
+            )
         try:
             tops = [tuple(int(extent or 0) for extent in top) for top in rule(node.layer, bottoms)]  # type: ignore[union-attr]
             params = parameters_of(node, bottoms, self.sized.graph)

@@ -138,6 +138,8 @@ def score_maps(graph: Graph, shapes: Shapes, coarse: Blob, skips: Sequence[Blob]
     if len(origins) != 1 or len(nominal(shapes, coarse)) != AXES + 2:
         maker = graph.producer[coarse]
         raise SurgeryError(
-            "its top is not a map over the height and the width of one input", layer=maker.name, layer_type=maker.type
+            f"the top of layer {maker.name!r} ({maker.type}) is not a map over the height and the width of one input",
+            layer=maker.name,
+            layer_type=maker.type,
         )
     return ScoreMaps(graph=graph, shapes=shapes, coarse=coarse, skips=tuple(skips), image=origins[0], places=places)

@@ -60,7 +60,7 @@ def choose(maps: ScoreMaps, axes: Sequence[Axis], wish: str | int) -> Padding:
     found = first_of(axes, _WISHES[wish])
     if found is None:
         raise SurgeryError(
-            "no padding lets the crops fit at the input size of the net",
+            f"no padding of {maps.first.name!r} lets the crops fit at the input size of the net",
             layer=maps.first.name,
             layer_type=maps.first.type,
             place=Option("pad", wish),

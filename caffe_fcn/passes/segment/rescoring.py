@@ -23,6 +23,7 @@ from caffe_fcn.net.layers.windows import convolution_windows
 from caffe_fcn.passes.segment.classifier import Classifier, check_map, last_poolings
 from caffe_fcn.passes.segment.geometry import AXES
 from caffe_fcn.passes.segment.layers import Scoring, check_names
+from caffe_fcn.wording import Option
 
 
 def trim(model: Model, classifier: Classifier, skips: Sequence[Blob]) -> Result:
@@ -99,7 +100,10 @@ class _Rescoring:
         found = last_poolings(self.graph, phase.shapes, self.wanted.classifier)
         if not found:
             raise SurgeryError(
-                "no pooling over the whole map to remove before it", layer=self.head.name, layer_type=self.head.type
+                f"there is no pooling over the whole map before or behind {self.head.name!r}",
+                layer=self.head.name,
+                layer_type=self.head.type,
+                place=Option("drop_pooling", True),
             )
         return {node.index for node in found}
 
@@ -134,15 +138,17 @@ class _Rescoring:
         classes = head.layer.convolution_param.num_output
         if classes > scoring.classes:
             raise SurgeryError(
-                f"it has {classes} classes, which do not fit into {scoring.classes}",
+                f"{head.name!r} has {classes} classes, which do not fit into {scoring.classes}",
                 layer=head.name,
                 layer_type=head.type,
+                place=Option("expand_score", True),
             )
         if tensors and tensors[0].count != classes * channels:
             raise SurgeryError(
-                "its kernel is larger than 1×1, so that its weights are none of a score",
+                f"the kernel of {head.name!r} is larger than 1×1, so that its weights are none of a 1×1 score",
                 layer=head.name,
                 layer_type=head.type,
+                place=Option("expand_score", True),
             )
         return tensors
 

@@ -227,7 +227,7 @@ def test_pooling_before_the_classifier_stays_or_goes() -> None:
     assert "pool" not in made and list(made["drop"].bottom) == ["pool1"]
     assert with_pooling.head.padding.pad and without.head.padding.pad is not None
     assert without.head.padding.pad < with_pooling.head.padding.pad
-    with pytest.raises(SurgeryError, match="no pooling over the whole map"):
+    with pytest.raises(SurgeryError, match="there is no pooling over the whole map"):
         segmented(VGG, drop_pooling=True)
 
 
