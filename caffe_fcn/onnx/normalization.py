@@ -23,9 +23,9 @@ channels: with 96 channels it takes half the time of a Convolution along them, w
 def lrn(site: LoweringSite) -> str:
     """LRNLayer: x / (k + alpha · mean of squares) ^ beta, over neighbouring channels or a square in the map.
 
-    Within a channel, Caffe leaves k out and counts the padding. Across channels, ONNX has an operator for it, with an
-    alpha and a beta above 0. It is slow in onnxruntime, so EXPAND_LRN writes a Convolution and a power in its place. A
-    beta of 0 leaves every value as it is.
+    Within a channel, Caffe leaves k out and counts the padding. Across channels, ONNX has an operator for an alpha and
+    a beta above 0. It is slow in onnxruntime, so EXPAND_LRN writes a Convolution and a power in its place, as is done
+    for other values too. A beta of 0 leaves every value as it is.
     """
     build, value, param = site.build, site.inputs[0], site.layer.lrn_param
     size = param.local_size
@@ -33,12 +33,8 @@ def lrn(site: LoweringSite) -> str:
         raise RefusalError(f"local_size is {size:,}; at most {_LARGEST:,} is supported")
     if param.beta == 0:
         return value
-    if param.norm_region == _ACROSS_CHANNELS:
-        for field in ("alpha", "beta"):
-            if getattr(param, field) <= 0:
-                raise RefusalError(f"{field} is {getattr(param, field):g}, but LRN in ONNX needs a value above 0")
-        if not site.expand_lrn:
-            return build.node("LRN", value, size=size, alpha=param.alpha, beta=param.beta, bias=param.k)
+    if param.norm_region == _ACROSS_CHANNELS and not site.expand_lrn and min(param.alpha, param.beta) > 0:
+        return build.node("LRN", value, size=size, alpha=param.alpha, beta=param.beta, bias=param.k)
     squares = build.node("Mul", value, value)
     if param.norm_region == _ACROSS_CHANNELS:
         return _over_power(build, value, _across_channels(site, squares), param.beta)

@@ -346,8 +346,6 @@ REFUSED = {
     "LRN lrn_param { alpha: -inf }": "alpha is -inf",
     "LRN lrn_param { k: nan }": "k is nan",
     "LRN lrn_param { beta: inf norm_region: WITHIN_CHANNEL }": "beta is inf",
-    "LRN lrn_param { beta: -1 }": "beta is -1, but",
-    "LRN lrn_param { alpha: 0 }": "alpha is 0, but",
     "Interp interp_param { pad_beg: 1 height: 9 width: 9 }": "cannot be above 0",
     "Im2col convolution_param { kernel_size: 80 pad: 80 }": "6,400 values",
     "RNN recurrent_param { num_output: 2 }": "recurrent",
