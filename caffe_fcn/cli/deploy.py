@@ -37,7 +37,7 @@ def deploy(
     verify: str | None,
     manner: WriteManner,
 ) -> None:
-    """Make the deploy net of NET (prototxt), a net that trains, and of its WEIGHTS (caffemodel or HDF5).
+    """Make the deploy net of the training net NET (prototxt) and its WEIGHTS (caffemodel or HDF5).
 
     Data layers become Input layers, with what they do to images in a comment. SoftmaxWithLoss becomes a Softmax, and
     SigmoidCrossEntropyLoss a Sigmoid, called prob; the scores of other losses become outputs. Heads that only help the

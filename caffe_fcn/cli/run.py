@@ -79,7 +79,7 @@ _MANY, _LARGE = 4, 4 << 20
     "--output",
     type=file_name,
     metavar="FILE",
-    help='The numbers of a blob as .npy, or of all as .npz, with where the cells of maps lie; "-" for .npy on stdout.',
+    help='The values of a blob as .npy, or of all as .npz with the positions of map cells; "-" for .npy on stdout.',
 )
 @click.option("--heatmap", type=file_name, metavar="FILE.png", help="Draw a heat map of the scores of a class.")
 @click.option(

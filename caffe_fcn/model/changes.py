@@ -89,7 +89,7 @@ class Change:
 
     @property
     def comment(self) -> tuple[str, ...]:
-        """The lines of a comment to stand in front of the layer in the text, without their "#"."""
+        """The lines of a comment before the layer in the text, without "#"."""
         return ()
 
     def agrees(self, others: Sequence[Change]) -> bool:

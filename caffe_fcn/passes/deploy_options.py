@@ -14,4 +14,4 @@ class DeployOptions:
     keep_heads: bool = option_field(
         False, "Keep all heads, also those whose loss has a smaller loss_weight than another on the same labels."
     )
-    drop_dropout: bool = option_field(False, "Remove Dropout layers, which do nothing in use.")
+    drop_dropout: bool = option_field(False, "Remove Dropout layers, which do nothing in inference.")
