@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import NetError, ShapeError, SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.passes.conversion import converted, settings_of
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.passes.reduce import Amount, reduce
+from caffe_fcn.passes.reduce.tracing import amounts_between
 from caffe_fcn.passes.reduce_options import ReduceOptions
 from caffe_fcn.wording import Command, advise, nearest
 
@@ -83,3 +84,23 @@ class Reduction:
         for name, layer in names.items():
             if (other := by_layer.setdefault(layer, name)) != name:
                 raise SurgeryError(f"{other!r} and {name!r} are the same layer", hint="name it once")
+
+
+def retrace(model: Model, twin: Model) -> Result | None:
+    """MODEL reduced as TWIN is, if layers of TWIN have fewer filters or taps."""
+    try:
+        base = _converted_as(model, twin)
+        amounts = amounts_between(base, twin)
+        return reduce(base, amounts, cut_outputs=True) if amounts else None
+    except (NetError, ShapeError, SurgeryError):
+        return None
+
+
+def _converted_as(model: Model, twin: Model) -> Model:
+    """MODEL with its InnerProducts converted, if one is a Convolution in TWIN, under its name or one that begins so."""
+    for name, type_ in model.types.items():
+        for other, now in twin.types.items() if type_ == "InnerProduct" and twin.types.get(name) != type_ else ():
+            if now == "Convolution" and other.startswith(name) and other not in model.types.keys() - {name}:
+                suffix = other.removeprefix(name)
+                return converted(model, settings_of(ConvertOptions(suffix=suffix)))[-1].model
+    return model

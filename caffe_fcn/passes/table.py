@@ -43,6 +43,12 @@ def _fold(model: Model, twin: Model) -> Result | None:
     return retrace(model, twin)
 
 
+def _reduce(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.reducing import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
+
+
 def _split(model: Model, twin: Model) -> Result | None:
     from caffe_fcn.passes.splitting import retrace  # here, because the program starts with this table
 
@@ -64,7 +70,7 @@ def _atrous(model: Model, twin: Model) -> Result | None:
 PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
     "segment": Row("Make segmentation nets of classifiers.", "_segmented"),
-    "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced"),
+    "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced", _reduce),
     "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
     "deploy": Row("Make deploy nets of training nets.", "_deploy", _deploy, prunes=True),
     "split": Row(retrace=_split),

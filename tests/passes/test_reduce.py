@@ -23,7 +23,7 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.planning import Plan, planned_for
 from caffe_fcn.passes.reduce.amounts import parse_amount, parse_layer
 from caffe_fcn.passes.reduce_options import ReduceOptions
-from caffe_fcn.passes.reducing import Reduction
+from caffe_fcn.passes.reducing import Reduction, retrace
 from tests.passes.nets import conv, data, fc, layer, model_of
 
 SCALE = "scale_param { bias_term: true }"
@@ -411,3 +411,44 @@ def test_both_phases_lose_the_same() -> None:
 def test_without_weights_errors_are_those_of_the_family() -> None:
     with pytest.raises(CaffeFcnError):
         reduced(model_of(data() + A), "a=2")
+
+
+# ---- How it shows in a net ----
+
+SMALL = (
+    data(shape="1 2 6 6")
+    + conv("a", "data", 4, 2)
+    + conv("w", "a", 8, 1, "group: 4")
+    + fc("b", "w", 6)
+    + layer("r", "ReLU", "b", "b")
+    + fc("classes", "b", 3)
+)
+
+
+@pytest.mark.parametrize(
+    ("layers", "options"),
+    [
+        (["a=2"], {}),
+        (["b=3"], {}),
+        (["b=3:3", "a=2"], {}),
+        (["b=6:3"], {"suffix": "", "dilation": {"b": 5}}),
+        (["classes=1"], {"cut_outputs": True}),
+    ],
+)
+def test_a_reduction_is_seen_in_the_net_and_made_again(layers: list[str], options: Any, tmp_path: Path) -> None:
+    model = trained(SMALL, tmp_path)
+    made = reduced(model, *layers, **options).model
+    write_model(made, str(tmp_path / "new.prototxt"), str(tmp_path / "new.caffemodel"))
+    twin = open_model(str(tmp_path / "new.prototxt"), str(tmp_path / "new.caffemodel"))
+    again = retrace(model, twin)
+    assert again is not None and again.model.net == twin.net
+    assert again.claim is Claim.NEW_FUNCTION
+    for name, tensors in twin.tensors.items():
+        for blob in range(len(tensors)):
+            assert np.array_equal(array(again.model, name, blob), array(twin, name, blob))
+    assert retrace(model, model) is None and retrace(twin, model) is None
+
+
+def test_a_net_that_no_reduction_makes_shows_none(tmp_path: Path) -> None:
+    model, other = model_of(SMALL), model_of(SMALL.replace("num_output: 6", "num_output: 5"))
+    assert retrace(model, other) is None
