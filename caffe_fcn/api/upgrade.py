@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @checked(UpgradeOptions)
-def upgrade(self: Net, *, target: Literal["bvlc"] | None = UpgradeOptions.target) -> Net:
+def upgrade(self: Net, *, target: Literal["bvlc", "old"] | None = UpgradeOptions.target) -> Net:
     """Return the net in the current format, with its weights. Nothing is written.
 
     It upgrades nets of 2013 (V0) and 2014 (V1), blobs with four axes and values that are not packed, as Caffe's own

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.argument("second", type=file_name, metavar="OUT|WEIGHTS")
 @click.option("-o", "--output", type=file_name, metavar="FILE", help="The new prototxt.")
 @click.option("-w", "--output-weights", type=file_name, metavar="FILE", help="The new weights.")
-@option_of(UpgradeOptions, "target", "--for", type=click.Choice(("bvlc",)))
+@option_of(UpgradeOptions, "target", "--for", type=click.Choice(("bvlc", "old")))
 @selection_options
 @fork_option
 @writing_options
@@ -62,7 +62,8 @@ def upgrade(
     .prototxt, the net inside a caffemodel is written.
 
     With --for bvlc, BatchNorm layers with a scale and a shift, as in the forks of NVIDIA and Intel, become a BatchNorm
-    and a Scale; this needs the net and its weights. "-" is standard input or output.
+    and a Scale; this needs the net and its weights. With --for old, Input layers become input fields of the net, which
+    all versions of Caffe read; a net that needs a newer Caffe is refused. "-" is standard input or output.
 
     \b
     caffe-fcn upgrade old.prototxt new.prototxt
@@ -70,8 +71,9 @@ def upgrade(
     caffe-fcn upgrade snapshot.caffemodel snapshot.caffemodel.h5
     caffe-fcn upgrade net.caffemodel net.prototxt
     caffe-fcn upgrade fork.prototxt fork.caffemodel -o bvlc.prototxt -w bvlc.caffemodel --for bvlc
+    caffe-fcn upgrade deploy.prototxt old_deploy.prototxt --for old
     """
-    wanted = _Wanted(target == "bvlc", selection, fork)
+    wanted = _Wanted(target == "bvlc", target == "old", selection, fork)
     outputs = [path for path in (output, output_weights) if path is not None]
     _check_usage(source, second, outputs, manner)
     check_name("-o", output, "TEXT")
@@ -86,6 +88,7 @@ class _Wanted(NamedTuple):
     """What becomes of the files."""
 
     bvlc: bool
+    old: bool
     selection: Selection
     fork: str | None
 
@@ -117,10 +120,12 @@ def _upgrade_one(source: str, out: str, wanted: _Wanted, manner: WriteManner) ->
         notes = check_alone(opened) if wanted.bvlc else ()
         check_name("OUT", out, "TEXT", *(() if isinstance(opened, SourceNet) else ("WEIGHTS",)))
         if kind_of(out) is Kind.TEXT and not isinstance(opened, SourceNet):
-            upgraded = net_inside(opened, wanted.selection, wanted.fork)
+            upgraded = net_inside(opened, wanted.selection, wanted.fork, old=wanted.old)
         else:
             check_fork(wanted.fork, alone=False)
-            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), selection=wanted.selection)
+            if wanted.old and not isinstance(opened, SourceNet):
+                raise click.UsageError("--for old is for a prototxt; old Caffe reads upgraded weights as they are")
+            upgraded = upgrade_file(opened, hdf5=is_hdf5_name(out), selection=wanted.selection, old=wanted.old)
         upgraded = upgraded._replace(notes=(*upgraded.notes, *notes))
         if upgraded.diff is None and manner.diff:
             raise click.UsageError(f"--diff needs a prototxt, but {name} is not one")
@@ -144,7 +149,7 @@ def _upgrade_pair(inputs: tuple[str, str], outputs: tuple[str, str], wanted: _Wa
             raise click.UsageError("-o and -w are for a net and its weights; give both")
         weights = stack.enter_context(opened.weights)
         hdf5, choice = is_hdf5_name(outputs[1]), wanted.selection
-        both = upgrade_pair(opened.source, weights, hdf5=hdf5, bvlc=wanted.bvlc, selection=choice)
+        both = upgrade_pair(opened.source, weights, hdf5=hdf5, bvlc=wanted.bvlc, selection=choice, old=wanted.old)
         if not manner.dry_run:
             named = [[path for path in paths if path != "-"] for paths in (outputs, inputs)]
             check_outputs(*named, force=manner.force)

@@ -43,6 +43,8 @@ class ConvertOptions:
 class UpgradeOptions:
     """What a net is upgraded for, beside the current format."""
 
-    target: Literal["bvlc"] | None = option_field(
-        None, "Replace layers of forks (BatchNorm with a scale) by layers of BVLC Caffe."
+    target: Literal["bvlc", "old"] | None = option_field(
+        None,
+        "bvlc: replace layers of forks (BatchNorm with a scale) by layers of BVLC Caffe. old: write inputs as fields "
+        "of the net, for Caffe before February 2016.",
     )

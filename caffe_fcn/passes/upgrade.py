@@ -16,7 +16,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError, NetError, SurgeryError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.blobs import C3D
-from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
+from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.headers import merge_header
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.reading import reading
@@ -35,16 +35,14 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet, interpret, net_of_weights, refuse_lost
 from caffe_fcn.net.upgrade import (
     SHAPE_HINT,
-    has_legacy_batch_norm,
-    has_legacy_inputs,
-    has_legacy_transforms,
     input_layer,
-    is_halfway,
     upgrade_with_origins,
 )
 from caffe_fcn.passes.crop_offsets import crop_offsets
+from caffe_fcn.passes.old import for_old
 from caffe_fcn.passes.splitting import TYPE as BATCH_NORM
 from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, split_batch_norms
+from caffe_fcn.passes.upgrade_changes import blob_changes, net_changes
 from caffe_fcn.schema import Message
 
 _LAYER = 100
@@ -66,22 +64,31 @@ class Upgrade(NamedTuple):
     output: WeightsOutput | None = None
 
 
-def upgrade_file(opened: SourceNet | WeightFile, *, hdf5: bool = False, selection: Selection = ANY_NET) -> Upgrade:
+def upgrade_file(
+    opened: SourceNet | WeightFile, *, hdf5: bool = False, selection: Selection = ANY_NET, old: bool = False
+) -> Upgrade:
     """OPENED in the current format, weights as HDF5 or as a caffemodel. SELECTION says whether the geometry of the net
-    decides on missing offsets, and of which net.
+    decides on missing offsets, and of which net. OLD: inputs are written for Caffe before the Input layer.
 
-    Raises NetError where Caffe refuses the net, and where its geometry gives no offset for a Crop that has none.
+    Raises NetError where Caffe refuses the net, where its geometry gives no offset for a Crop that has none, and for
+    what old Caffe does not read.
     """
     if isinstance(opened, SourceNet):
-        return _upgrade_text(opened, selection)
+        return _upgrade_text(opened, selection, old=old)
     return _upgrade_weights(opened, hdf5, selection)
 
 
 def upgrade_pair(
-    source: SourceNet, weights: WeightFile, *, hdf5: bool, bvlc: bool, selection: Selection = ANY_NET
+    source: SourceNet,
+    weights: WeightFile,
+    *,
+    hdf5: bool,
+    bvlc: bool,
+    selection: Selection = ANY_NET,
+    old: bool = False,
 ) -> tuple[Upgrade, Upgrade]:
     """SOURCE and its WEIGHTS in the current format, the weights as HDF5 or as a caffemodel. With BVLC, BatchNorm layers
-    of forks become layers of BVLC Caffe, in both. SELECTION is as in `upgrade_file`.
+    of forks become layers of BVLC Caffe, in both. SELECTION and OLD are as in `upgrade_file`.
 
     Raises NetError where Caffe refuses the net or does not support a layer; WeightsError where the weights do not fit
     it.
@@ -95,7 +102,7 @@ def upgrade_pair(
         output = trained.output._replace(layers=split.model.held)
         trained = trained._replace(output=output, changes=(*trained.changes, *_told(split.changes)))
     fit = found.fit._replace(scaled=()) if bvlc else found.fit
-    return _upgrade_text(source, selection, splits), trained._replace(notes=(*trained.notes, *fit.notes))
+    return _upgrade_text(source, selection, splits, old=old), trained._replace(notes=(*trained.notes, *fit.notes))
 
 
 def check_for_bvlc(names: tuple[str, str], net: str, weights: str) -> None:
@@ -132,18 +139,22 @@ def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
     return ()
 
 
-def net_inside(weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None) -> Upgrade:
-    """The net inside WEIGHTS as a prototxt in the current format. FORK is the fork that wrote them, if known. Raises
+def net_inside(
+    weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None, *, old: bool = False
+) -> Upgrade:
+    """The net inside WEIGHTS as a prototxt in the current format. FORK is the fork that wrote them, if known; OLD is as
+    in `upgrade_file`. Raises
     NetError where there is no net, a layer cannot be read, or Caffe refuses the net."""
     source = net_of_weights(weights, fork)
     refuse_lost(source)
-    found = _upgrade_text(source, selection)
+    found = _upgrade_text(source, selection, old=old)
     return found._replace(changes=("the net inside the caffemodel becomes a prototxt", *found.changes), diff=None)
 
 
-def upgrade(model: Model) -> Result:
+def upgrade(model: Model, *, fields: bool = True) -> Result:
     """MODEL with its net in the current format, as Caffe's own tools make it. Reading the text upgraded the net
-    already, so most changes are only described here. The weights stay: the net inside them may be another.
+    already, so most changes are only described here; that of the input FIELDS may be left out. The weights stay: the
+    net inside them may be another.
 
     Raises NetError where Caffe refuses the net.
     """
@@ -153,7 +164,7 @@ def upgrade(model: Model) -> Result:
         names = ", ".join(f'input: "{name}"' for name in inputs.top)
         raise NetError(f"{names} has no shape, so Caffe drops it", source=source.name, hint=SHAPE_HINT)
     net, origins = upgrade_with_origins(source.net, source=source.name)
-    changes = tuple(Upgraded(-1, "", told) for told in _net_changes(source.written))
+    changes = tuple(Upgraded(-1, "", told) for told in net_changes(source.written, fields=fields))
     return Result(
         before=model,
         model=with_net(model, net, origins),
@@ -175,16 +186,22 @@ class Upgraded(Change):
 
 
 def _upgrade_text(
-    source: SourceNet, selection: Selection, splits: Mapping[str, Split] = MappingProxyType({})
+    source: SourceNet,
+    selection: Selection,
+    splits: Mapping[str, Split] = MappingProxyType({}),
+    *,
+    old: bool = False,
 ) -> Upgrade:
-    """SOURCE in the current format, with its BatchNorm layers split."""
+    """SOURCE in the current format, with its BatchNorm layers split, and for OLD Caffe with input fields."""
     offsets = crop_offsets(unbuilt(source, selection))
-    upgraded = upgrade(offsets.model)
+    upgraded = upgrade(offsets.model, fields=not old)
     split = split_batch_norms(upgraded.model, splits)
-    model = split.model
+    results = [split, *([for_old(split.model)] if old else [])]
+    model = results[-1].model
     stay = {field.offset for field in model.source.foreign}
     gone = [field for field in source.foreign if field.offset not in stay]
-    changes = (*_told(upgraded.changes), *offsets.decision.notes, *_told(split.changes), *_gone_changes(gone))
+    later = _told(change for result in results for change in result.changes)
+    changes = (*_told(upgraded.changes), *offsets.decision.notes, *later, *_gone_changes(gone))
     notes = (*source.notes, *kept_note(model.source.foreign), *crops.notes_on(offsets.model.source, selection))
     diff = partial(source.diff, model.text_edits)
     return Upgrade(source.name, source.format, tuple(dict.fromkeys(changes)), notes, model.document, diff)
@@ -238,7 +255,7 @@ def _upgrade_weights(
             types = _types_inside(weights)
             whole = False
             notes.append(f"{error}; each layer is upgraded separately, and an unknown type becomes 'Unknown'")
-        changes += _net_changes(net, whole=whole)
+        changes += net_changes(net, whole=whole)
     changes += blob_changes(weights.layers)
     if hdf5 and not weights.hdf5:
         changes.append("the caffemodel becomes HDF5, with names and weights only")
@@ -297,40 +314,3 @@ def _head(weights: WeightFile, upgraded: Message, new: Message | None) -> bytes 
         return None
     layer = b"" if new is None else new.SerializePartialToString()
     return merge_header(weights.raw, header) + (prefix(_LAYER, len(layer)) + layer if layer else b"")
-
-
-def _net_changes(net: Message, *, whole: bool = True) -> Iterator[str]:
-    """What the upgrade changes in NET, as it was written. Padding layers are merged only in a net that is WHOLE."""
-    old = [layer for layer in net.layers if layer.HasField("layer")]
-    if net.layers:
-        yield f"{_count(len(net.layers), 'layer')} in format {'V0' if old else 'V1'}"
-    padding = sum(layer.layer.type == "padding" for layer in old)
-    if padding and whole:
-        yield f"{_count(padding, 'padding layer')} merged into the next layers"
-    if has_legacy_transforms(net):
-        yield "scale, mean, crop and mirror of data layers move to transform_param"
-    if is_halfway(net):
-        yield "V1 names in layers of the current format"
-    if has_legacy_inputs(net):
-        made = "become an Input layer" if input_layer(net, "") else "are removed, because a layer makes their blobs"
-        yield f"input fields of the net {made}"
-    if has_legacy_batch_norm(net):
-        yield "learning rates of BatchNorm statistics become 0, because these are measured and not learned"
-
-
-def blob_changes(layers: tuple[LayerRecord, ...]) -> Iterator[str]:
-    """What the upgrade changes in the blobs."""
-    blobs = [blob for record in layers for blob in record.blobs]
-    shapes = sum(blob.legacy_shape for blob in blobs)
-    if shapes:
-        yield f"{_count(shapes, 'blob')} with num, channels, height and width instead of a shape"
-    unpacked = sum(not blob.packed for blob in blobs)
-    if unpacked:
-        yield f"{_count(unpacked, 'blob')} with unpacked values"
-    video = sum(blob.dialect is C3D for blob in blobs)
-    if video:
-        yield f"{_count(video, 'blob')} with the field numbers of C3D"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"

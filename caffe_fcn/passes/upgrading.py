@@ -10,9 +10,11 @@ from caffe_fcn.model.entries import with_current_headers, with_current_shapes
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result
 from caffe_fcn.passes.crop_offsets import crop_offsets
+from caffe_fcn.passes.old import for_old
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.splitting import Split, find_splits, split_batch_norms
-from caffe_fcn.passes.upgrade import Upgraded, blob_changes, check_alone, upgrade
+from caffe_fcn.passes.upgrade import Upgraded, check_alone, upgrade
+from caffe_fcn.passes.upgrade_changes import blob_changes
 
 
 def upgrading(options: UpgradeOptions) -> Callable[[Model], Iterator[Result]]:
@@ -21,10 +23,12 @@ def upgrading(options: UpgradeOptions) -> Callable[[Model], Iterator[Result]]:
     def passes(model: Model) -> Iterator[Result]:
         splits = _splits(model) if options.target == "bvlc" else {}
         yield (made := crop_offsets(model))
-        yield (made := upgrade(made.model))
+        yield (made := upgrade(made.model, fields=options.target != "old"))
         yield (made := _upgraded_blobs(made.model))
         if splits:
             yield split_batch_norms(made.model, splits)
+        if options.target == "old":
+            yield for_old(made.model)
 
     return passes
 

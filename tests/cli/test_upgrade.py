@@ -514,6 +514,24 @@ def test_what_makes_no_pair_is_wrong_usage(fork: CommandLine) -> None:
     assert "only one of the net and its weights" in misused(fork, "-", "-", *BOTH)
     assert "only one of -o and -w" in misused(fork, *FORK, "-o", "-", "-w", "-")
     assert "name a file" in misused(fork, *FORK, "-o", "-", "-w", "x.caffemodel", "--json")
-    assert "is not 'bvlc'" in misused(fork, *FORK, *BOTH, "--for", "intel")
+    assert "is not one of 'bvlc', 'old'" in misused(fork, *FORK, *BOTH, "--for", "intel")
     (fork.path / "other.prototxt").write_text(fork.read(FORK[0]))
     assert "expected" in fork.run("upgrade", FORK[0], "other.prototxt", *BOTH).err
+
+
+def test_inputs_for_old_caffe(lenet: CommandLine) -> None:
+    result = lenet.run("upgrade", "net.prototxt", "old.prototxt", "--for", "old")
+    assert (result.code, result.err.splitlines()[1]) == (0, "  Input layers become input fields of the net: data")
+    assert 'input: "data"\ninput_dim: 1\n' in lenet.read("old.prototxt") and "Input" not in lenet.read("old.prototxt")
+    both = ("net.prototxt", "net.caffemodel", "-o", "a.prototxt", "-w", "a.caffemodel")
+    assert lenet.run("upgrade", *both, "--for", "old").code == 0
+    assert lenet.read("a.prototxt") == lenet.read("old.prototxt")
+    assert lenet.blobs("a.caffemodel") == lenet.blobs("net.caffemodel")
+    assert lenet.run("upgrade", "net.caffemodel", "b.prototxt", "--for", "old").code == 0
+    assert 'input: "data"' in lenet.read("b.prototxt")
+    assert lenet.run("verify", "net.prototxt", "net.caffemodel", "a.prototxt", "a.caffemodel").code == 0
+
+
+def test_weights_alone_have_no_inputs(lenet: CommandLine) -> None:
+    result = lenet.run("upgrade", "net.caffemodel", "new.caffemodel", "--for", "old")
+    assert result.code == 2 and "--for old is for a prototxt" in result.err and "new.caffemodel" not in lenet.names
