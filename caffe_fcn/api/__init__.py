@@ -34,7 +34,7 @@ from caffe_fcn.api.export import Export
 from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
 from caffe_fcn.api.opening import open, open_weights
-from caffe_fcn.api.run import Best, DenseMap, Prediction
+from caffe_fcn.api.run import Best, ClassArea, DenseMap, Prediction
 from caffe_fcn.api.shapes import NetShapes
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import (
@@ -69,6 +69,7 @@ __all__ = [
     "CaffemodelError",
     "Change",
     "Checked",
+    "ClassArea",
     "DenseMap",
     "EngineError",
     "Export",

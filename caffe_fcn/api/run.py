@@ -23,10 +23,12 @@ from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict import run as running
+from caffe_fcn.predict.areas import areas
 from caffe_fcn.predict.images.picture import open_picture, picture_of
 from caffe_fcn.predict.options import PreparationOptions, RunOptions
+from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
-from caffe_fcn.predict.results import draw_heat, draw_labels, heat_of
+from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, heat_of
 from caffe_fcn.predict.summaries import best_classes, summarize
 
 if TYPE_CHECKING:
@@ -46,6 +48,19 @@ class Best(NamedTuple):
     """Its score."""
     window: tuple[int, int, int, int] | None
     """The window of the cell in pixels: top, left, bottom, right, the last two exclusive; None for a classifier."""
+
+
+class ClassArea(NamedTuple):
+    """The area of a class in a picture."""
+
+    label: int | None
+    """The number of the class; None for pixels without an answer."""
+    name: str | None
+    """Its name; None without labels."""
+    pixels: int
+    """The number of pixels."""
+    share: float
+    """Their share of the picture, from 0 to 1."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,17 +182,34 @@ class Prediction:
         self._check_map("a heat map")
         output = self._result.output
         labels = self.settings.labels(output)
-        return draw_heat(
-            self.answer, heat_of(output, labels, None if wanted is None else str(wanted), self.source)
-        ).image
+        heat = heat_of(output, labels, None if wanted is None else str(wanted), self.source)
+        return draw_heat(self.answer, heat, self.settings).image
 
     def label_map(self) -> Any:
-        """A pillow image of the picture with the top class of each cell drawn over it. Raises EngineError if there are
-        no classes, or no map."""
-        self._check_map("a label map")
+        """A pillow image of the top class of each cell. With a palette it is an indexed image as large as the picture,
+        which holds the number of the class of each pixel, 255 where there is no cell; else the same as `overlay`.
+        Raises EngineError if there are no classes, or no map; PictureError if the palette has too few colours."""
+        return draw_labels(self.answer, self._labelled("a label map"), self.settings).image
+
+    def overlay(self) -> Any:
+        """A pillow image of the picture with the top class of each cell drawn over it, and a legend. Raises what
+        `label_map` raises."""
+        return draw_overlay(self.answer, self._labelled("an overlay"), self.settings).image
+
+    @property
+    def areas(self) -> list[ClassArea]:
+        """The pixels of which each class is the top class, in the order of the classes, and last those without an
+        answer. Empty if there is not one answer for each pixel, and the run does not upsample. Raises EngineError if
+        there are no classes."""
         self._classes()
-        output = self._result.output
-        return draw_labels(self.answer, output, self.settings.labels(output)).image
+        result = self._result
+        labels = self.settings.labels(result.output)
+        counts = summarize(result.levels).counts
+        found = areas(self.answer, result, counts, upsample=self.settings.upsample)
+        return [
+            ClassArea(each.label, None if each.label is None else labels.name(each.label), each.pixels, each.share)
+            for each in found
+        ]
 
     def benchmark(self) -> Benchmark:
         """Time all engines in turn on the picture, with the options of this run, and recommend one. Each engine runs
@@ -207,6 +239,15 @@ class Prediction:
                 f"{output.name!r} holds no scores of classes", source=self.source, hint="see `blobs` for its numbers"
             )
         return self.blobs[output.name]
+
+    def _labelled(self, what: str) -> NetOutput:
+        """The output whose top classes are drawn. Raises EngineError, PictureError."""
+        self._check_map(what)
+        self._classes()
+        output = self._result.output
+        if self.settings.palette is not None:
+            self.settings.palette.check(output.channels, self.source)
+        return output
 
     def _check_map(self, what: str) -> None:
         result = self._result
@@ -279,6 +320,8 @@ def run(
     crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
     scales: Sequence[float] = RunOptions.scales,
     labels: str | os.PathLike[str] | None = RunOptions.labels,
+    palette: str | os.PathLike[str] | None = RunOptions.palette,
+    upsample: bool = RunOptions.upsample,
     blobs: str | Sequence[str] = RunOptions.blobs,
     stride: int | Sequence[int] | None = RunOptions.stride,
     tile: int | None = RunOptions.tile,

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 def check_alone(asked: Targets, out_dir: str | None) -> None:
     """Raise UsageError for options that do not go with --benchmark."""
     if any(asked) or out_dir is not None:
-        raise click.UsageError("--benchmark writes no files; leave out --output, --heatmap, --label-map and --out-dir")
+        raise click.UsageError(
+            "--benchmark writes no files; leave out --output, --heatmap, --label-map, --overlay and --out-dir"
+        )
     if click.get_current_context().get_parameter_source("engine") is not ParameterSource.DEFAULT:
         raise click.UsageError("--benchmark times all engines; leave out --engine")
 

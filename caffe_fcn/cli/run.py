@@ -89,7 +89,15 @@ _MANY, _LARGE = 4, 4 << 20
     metavar="N|NAME",
     help="Class to draw in the heat map.  [default: all except the background]",
 )
-@click.option("--label-map", type=file_name, metavar="FILE.png", help="Draw a map of the top class of each cell.")
+@click.option(
+    "--label-map",
+    type=file_name,
+    metavar="FILE.png",
+    help="Draw a map of the top class of each cell; with --palette one of class numbers.",
+)
+@click.option("--overlay", type=file_name, metavar="FILE.png", help="Draw the top class of each cell over the picture.")
+@option_of(RunOptions, "palette", type=file_name, metavar="voc|FILE")
+@option_of(RunOptions, "upsample")
 @click.option(
     "--out-dir",
     type=directory_name,
@@ -125,6 +133,7 @@ def run(
     output: str | None,
     heatmap: str | None,
     label_map: str | None,
+    overlay: str | None,
     wanted: str | None,
     out_dir: str | None,
     as_json: bool,
@@ -158,9 +167,11 @@ def run(
     from caffe_fcn.cli.run_pictures import TellManner, run_all
     from caffe_fcn.engines.registry import engine as engine_called
     from caffe_fcn.files.atomic import check_outputs
+    from caffe_fcn.predict.draw.palette import VOC
 
-    asked, options, use = Targets(output, heatmap, label_map), taken(RunOptions, choices), taken(EngineOptions, choices)
-    _check_usage(words, asked, wanted, out_dir, options.scales)
+    asked = Targets(output, heatmap, label_map, overlay)
+    options, use = taken(RunOptions, choices), taken(EngineOptions, choices)
+    _check_usage(words, asked, wanted, out_dir, options)
     if output == "-" and as_json:
         raise click.UsageError("--json and --output - both print to stdout; choose one")
     if benchmark:
@@ -176,7 +187,7 @@ def run(
         targets = targets_of(paths, asked, out_dir)
         if out_dir is not None:
             stack.enter_context(directory(out_dir))
-        others = options.labels, preparation.mean
+        others = options.labels, preparation.mean, None if options.palette == VOC else options.palette
         inputs = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
         check_outputs([file for each in targets for file in each.files], inputs, force=force)
         runner = engine_called(use, brief=_is_brief(paths))
@@ -192,7 +203,7 @@ def _is_brief(paths: Sequence[str]) -> bool:
 
 
 def _check_usage(
-    words: tuple[str, ...], asked: Targets, wanted: str | None, out_dir: str | None, scales: tuple[float, ...]
+    words: tuple[str, ...], asked: Targets, wanted: str | None, out_dir: str | None, options: RunOptions
 ) -> None:
     """Raise UsageError for options that do not go together."""
     if "" in (*words, *asked, out_dir):
@@ -205,13 +216,20 @@ def _check_usage(
         raise click.UsageError("--class is for --heatmap; give that too")
     if asked.output not in (None, "-") and not str(asked.output).lower().endswith((".npy", ".npz")):
         raise click.UsageError(f"--output {asked.output}: expected a name that ends in .npy or .npz")
-    for option, file in (("--heatmap", asked.heatmap), ("--label-map", asked.label_map)):
+    if options.palette is not None and asked.label_map is None and asked.overlay is None:
+        raise click.UsageError("--palette is for --label-map and --overlay; give one of them too")
+    drawn = ("--heatmap", asked.heatmap), ("--label-map", asked.label_map), ("--overlay", asked.overlay)
+    for option, file in drawn:
         if file is not None and not file.lower().endswith(".png"):
             raise click.UsageError(f"{option} {file}: expected a name that ends in .png")
-    if len(scales) > 1 and asked.output is not None and not asked.output.lower().endswith(".npz"):
-        raise click.UsageError(f"--output {asked.output}: can hold one map, but --scales makes {len(scales)}; use .npz")
+    if len(options.scales) > 1 and asked.output is not None and not asked.output.lower().endswith(".npz"):
+        raise click.UsageError(
+            f"--output {asked.output}: can hold one map, but --scales makes {len(options.scales)}; use .npz"
+        )
     if out_dir is not None and not any(asked):
-        raise click.UsageError("--out-dir needs a file to write: --output .npy, --heatmap .png or --label-map .png")
+        raise click.UsageError(
+            "--out-dir needs a file to write: --output .npy, --heatmap .png, --label-map .png or --overlay .png"
+        )
     if out_dir is not None and any(file == "-" or (file and os.path.basename(file) != file) for file in asked):
         raise click.UsageError("with --out-dir, FILE must be the end of a name, such as .npy or heat.png")
 
@@ -240,7 +258,8 @@ def _job(
     if asked.heatmap is not None:
         drawn = drawn_of(model, "heatmap")
         heat = heat_of(drawn, settings.labels(drawn), wanted, model.source)
-    if asked.label_map is not None:
-        labelled = drawn_of(model, "label_map")
-        check_labelled(model, labelled, "label_map")
+    for name, file in (("label_map", asked.label_map), ("overlay", asked.overlay)):
+        if file is not None:
+            labelled = drawn_of(model, name)
+            check_labelled(model, labelled, name, settings.palette)
     return Job(model, weights, engine, settings, heat, labelled, net.notes)

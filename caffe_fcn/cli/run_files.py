@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-KINDS = ("output", "heatmap", "label_map")
+KINDS = ("output", "heatmap", "label_map", "overlay")
 
 
 class Targets(NamedTuple):
@@ -17,6 +17,7 @@ class Targets(NamedTuple):
     output: str | None = None
     heatmap: str | None = None
     label_map: str | None = None
+    overlay: str | None = None
 
     @property
     def files(self) -> list[str]:

@@ -20,7 +20,7 @@ from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.files.stdout import to_stdout
 from caffe_fcn.predict.ahead import Turn, ahead
 from caffe_fcn.predict.images.picture import open_picture
-from caffe_fcn.predict.results import draw_heat, draw_labels, write_npy, write_npz
+from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, write_npy, write_npz
 from caffe_fcn.predict.run import carry_out, plan
 from caffe_fcn.report import run_document
 from caffe_fcn.report.run import lines
@@ -188,9 +188,11 @@ def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> No
 def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellManner) -> None:
     """Draw into OUTPUT what KIND says."""
     if kind == "heatmap" and job.heat is not None:
-        drawing = draw_heat(answer, job.heat)
+        drawing = draw_heat(answer, job.heat, job.settings)
     elif kind == "label_map" and job.labelled is not None:
-        drawing = draw_labels(answer, job.labelled, job.settings.labels(job.labelled))
+        drawing = draw_labels(answer, job.labelled, job.settings)
+    elif kind == "overlay" and job.labelled is not None:
+        drawing = draw_overlay(answer, job.labelled, job.settings)
     else:
         return
     output.write(drawing.png())

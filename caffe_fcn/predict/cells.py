@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import NamedTuple
 
 from caffe_fcn.net.geometry import AxisGeometry, Reason
+from caffe_fcn.net.geometry.phases import pixels
 from caffe_fcn.predict.images.picture import Box
 
 _HALF = Fraction(1, 2)
@@ -71,6 +72,19 @@ class Cells(NamedTuple):
         top, bottom = self.rows.window_of(row)
         left, right = self.columns.window_of(column)
         return Box(top, left, bottom, right)
+
+    @property
+    def are_pixels(self) -> bool:
+        """Whether there is one for each pixel of the picture, as a segmentation net has them."""
+        return all(axis.stride == 1 and axis.cells == axis.size for axis in self)
+
+    @property
+    def drawn(self) -> Cells:
+        """Where they are drawn on the picture that the net was fed. Those that are pixels are drawn there: training
+        compares each with the label of that pixel, whatever it sees."""
+        if self.are_pixels:
+            return Cells(*(CellAxis(axis.size, axis.cells, pixels(axis.size)) for axis in self))
+        return self.starting(0, 0)
 
     def scaled(self, size: tuple[int, int]) -> Cells:
         """The same cells on a picture of another SIZE."""

@@ -40,6 +40,14 @@ class RunOptions:
     )
     scales: tuple[float, ...] = option_field((1.0,), "Run at each of these scales, such as 0.5,1,2.", "1")
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
+    palette: str | os.PathLike[str] | None = option_field(
+        None,
+        "Write label maps as indexed PNG, with the number of the class in each pixel, in the colours of PASCAL VOC "
+        "(voc) or of a file: three numbers or #RRGGBB in each line, or an indexed PNG.",
+    )
+    upsample: bool = option_field(
+        False, "Draw maps at the resolution of the picture, and tell areas; scores between cells are interpolated."
+    )
     blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
     stride: tuple[int, ...] | None = option_field(
         None,

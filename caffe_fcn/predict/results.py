@@ -20,10 +20,11 @@ from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
     from caffe_fcn.predict.draw import view  # here, because few pictures are drawn on
+    from caffe_fcn.predict.draw.palette import Palette
     from caffe_fcn.predict.draw.render import Drawing
     from caffe_fcn.predict.outputs import NetOutput
     from caffe_fcn.predict.picture_net import PictureNet
-    from caffe_fcn.predict.run import Answer, BlobResult, Level
+    from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
 
 Write = Callable[[bytes], None]
 
@@ -58,8 +59,9 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
     return found[0]
 
 
-def check_labelled(model: PictureNet, output: NetOutput, name: str) -> None:
-    """Raise EngineError where OUTPUT of MODEL has no top class in its cells."""
+def check_labelled(model: PictureNet, output: NetOutput, name: str, palette: Palette | None = None) -> None:
+    """Raise EngineError where OUTPUT of MODEL has no top class in its cells, PictureError where PALETTE has too few
+    colours."""
     if not output.of_classes:
         raise EngineError(
             f"{output.name!r} holds {show(output.shape)} numbers, which are not scores of classes, but "
@@ -67,6 +69,8 @@ def check_labelled(model: PictureNet, output: NetOutput, name: str) -> None:
             source=model.source,
             hint=advise("draw one channel with ", Option("heatmap"), ", or name the classes with ", Option("labels")),
         )
+    if palette is not None:
+        palette.check(output.channels, model.source)
 
 
 def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) -> Heat:
@@ -168,18 +172,36 @@ def _pair(values: Sequence[float]) -> Iterator[bytes]:
     yield struct.pack(f"<{len(values)}d", *values)
 
 
-def draw_heat(answer: Answer, heat: Heat) -> Drawing:
+def draw_heat(answer: Answer, heat: Heat, settings: RunSettings) -> Drawing:
     """How high HEAT is where. Raises PictureError, ExtraError."""
     from caffe_fcn.predict.draw.render import heat_map  # here, because few pictures are drawn on
 
-    return heat_map(answer.plan.picture, _drawn(answer, heat.blob), heat.classes, heat.title)
+    maps = _drawn(answer, heat.blob)
+    return heat_map(answer.plan.picture, maps, heat.classes, heat.title, upsample=settings.upsample)
 
 
-def draw_labels(answer: Answer, output: NetOutput, labels: Labels) -> Drawing:
-    """The top class of each cell of the map OUTPUT. Raises PictureError, ExtraError."""
+def draw_overlay(answer: Answer, output: NetOutput, settings: RunSettings) -> Drawing:
+    """The top class of each cell of the map OUTPUT, over the picture. Raises PictureError, ExtraError."""
     from caffe_fcn.predict.draw.render import label_map  # here, because few pictures are drawn on
 
-    return label_map(answer.plan.picture, _drawn(answer, output.name), labels)
+    return label_map(
+        answer.plan.picture,
+        _drawn(answer, output.name),
+        settings.labels(output),
+        upsample=settings.upsample,
+        palette=settings.palette.colours if settings.palette else (),
+    )
+
+
+def draw_labels(answer: Answer, output: NetOutput, settings: RunSettings) -> Drawing:
+    """The top class of each pixel as an indexed image, if there is a palette; else as `draw_overlay` draws it. Raises
+    PictureError, ExtraError."""
+    from caffe_fcn.predict.draw.render import indexed_map  # here, because few pictures are drawn on
+
+    if settings.palette is None:
+        return draw_overlay(answer, output, settings)
+    size = answer.plan.picture.size
+    return indexed_map(_drawn(answer, output.name), settings.palette, size, upsample=settings.upsample)
 
 
 def _drawn(answer: Answer, blob: str) -> list[view.DrawnMap]:
@@ -187,4 +209,4 @@ def _drawn(answer: Answer, blob: str) -> list[view.DrawnMap]:
     from caffe_fcn.predict.draw import view  # here, because few pictures are drawn on
 
     levels = next(result.levels for result in answer.results if result.output.name == blob)
-    return [view.DrawnMap(level.scores, *level.cells.starting(0, 0)) for level in levels]
+    return [view.DrawnMap(level.scores, *level.cells.drawn) for level in levels]

@@ -24,6 +24,7 @@ from caffe_fcn.net.source import SourceNet
 from caffe_fcn.predict.cells import Cells
 from caffe_fcn.predict.crops import Crop, center, frame_of, ten
 from caffe_fcn.predict.dense import Batch, check_size, dense, in_one_piece, tiles_of
+from caffe_fcn.predict.draw.palette import Palette, read_palette
 from caffe_fcn.predict.images.picture import Picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
@@ -48,7 +49,8 @@ def as_they_are() -> str:
 class RunSettings(NamedTuple):
     """How pictures are looked at: brought to the size RESIZE, or their shorter side to it if it is one number, CROPPED,
     then at each of SCALES, with a cell at every pixel that STRIDE says, if any, in tiles of TILE pixels, or where that
-    is None in such as memory needs. NAMES are those of the classes, where they are known."""
+    is None in such as memory needs. NAMES are those of the classes, where they are known. Label maps are indexed PNG in
+    the colours of PALETTE, if any; UPSAMPLE: drawings are interpolated between cells."""
 
     steps: Preprocessing
     names: Labels | None = None
@@ -58,6 +60,8 @@ class RunSettings(NamedTuple):
     stride: Size | None = None
     tile: int | None = RunOptions.tile
     max_pixels: int = RunOptions.max_pixels
+    palette: Palette | None = None
+    upsample: bool = RunOptions.upsample
 
     def labels(self, output: NetOutput) -> Labels:
         """The names of the classes in OUTPUT; where it holds none, there are none."""
@@ -157,6 +161,9 @@ def prepare(
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
     stride = None if asked.stride is None else stride_of(asked.stride)
     settings = RunSettings(chosen.steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
+    settings = settings._replace(
+        palette=None if asked.palette is None else read_palette(asked.palette), upsample=asked.upsample
+    )
     check_settings(model, settings)
     return PreparedNet(model, settings, (*model.notes, *notes, *told))
 
@@ -229,6 +236,8 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
     if settings.stride is not None:
         check_maps(model, "stride")
         check_stride(model, settings.stride)
+    if settings.upsample:
+        check_maps(model, "upsample")
     for output in model.outputs if settings.crop is Crop.TEN else ():
         if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):
             raise EngineError(

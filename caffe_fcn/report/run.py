@@ -9,6 +9,7 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.files.literals import visible
 from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds
 from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
@@ -34,7 +35,7 @@ def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
     for result in answer.results:
         labels = settings.labels(result.output)
         if result.levels:
-            yield from _maps(answer, result, labels, top)
+            yield from _maps(answer, result, labels, top, settings.upsample)
         elif result.values is not None and result.output.of_classes:
             alone = len(answer.results) == 1 and result.output.holds is Holds.CLASSES
             if not alone:
@@ -64,16 +65,19 @@ def _together(found: NumberSummary) -> str:
     return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}, L2 norm {found.norm:.5g}"
 
 
-def _maps(answer: Answer, result: BlobResult, labels: Labels, top: int) -> Iterator[str]:
+def _maps(answer: Answer, result: BlobResult, labels: Labels, top: int, upsample: bool) -> Iterator[str]:
     """What the maps of RESULT show, at each scale."""
     output, levels = result.output, result.levels
     found = summarize(levels, labels.background) if output.of_classes else None
+    told = areas(answer, result, found.counts, upsample=upsample) if found is not None else ()
     for number, level in enumerate(levels):
         yield f"  {output.name} {show(level.scores.shape)}{_scale(levels, level)}: {_geometry(level)}"
-        if found is not None:
+        if found is not None and not (told and level.cells.are_pixels):
             yield f"    of the cells {_shares(found.counts[number], labels, top)}"
-        else:
+        elif found is None:
             yield f"    {_together(statistics(result, level))}"
+    if told:
+        yield f"    of the pixels {_areas(told, labels, top)}"
     if found is not None:
         yield from _surest(levels, found.best[:top], labels)
     elif output.channels == 1:
@@ -113,6 +117,24 @@ def _shares(counts: Sequence[int], labels: Labels, top: int) -> str:
     told = [f"{labels.title(index)} {_percent(counts[index], sum(counts))}" for index in order[:top]]
     rest = sum(counts[index] for index in order[top:])
     return ", ".join([*told, *([f"{_others(len(order) - top)} {_percent(rest, sum(counts))}"] if rest else [])])
+
+
+def _areas(found: Sequence[Area], labels: Labels, top: int) -> str:
+    """How many pixels each class has, the largest areas first."""
+    order = sorted((each for each in found if each.label is not None), key=lambda each: -each.pixels)
+    told = [f"{labels.title(each.label)} {_area(each)}" for each in order[:top] if each.label is not None]
+    if rest := order[top:]:
+        told.append(f"{_others(len(rest))} {_area(_sum(rest))}")
+    told += [f"no answer {_area(each)}" for each in found if each.label is None]
+    return ", ".join(told)
+
+
+def _sum(areas: Sequence[Area]) -> Area:
+    return Area(None, sum(each.pixels for each in areas), sum(each.share for each in areas))
+
+
+def _area(area: Area) -> str:
+    return f"{100 * area.share:.1f} % ({area.pixels:,})"
 
 
 def _others(count: int) -> str:

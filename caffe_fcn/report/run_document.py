@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from caffe_fcn import __version__
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.geometry import exactness_of, words
+from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
@@ -67,6 +68,7 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
     plan, first = answer.plan, 0
     best: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     maps: list[tuple[BlobResult, Level, Sequence[int]]] = []
     for result in answer.results:
         labels = settings.labels(result.output)
@@ -74,6 +76,7 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
         if result.output.of_classes and result.levels:
             found = summarize(result.levels, labels.background)
             counts = list(found.counts)
+            told += [_area(result, each, labels) for each in areas(answer, result, counts, upsample=settings.upsample)]
             best += [_best(result, each, labels, first) for each in found.best[:top]]
         elif result.output.of_classes and result.values is not None:
             best += [_best(result, each, labels, first) for each in best_classes(result.values, top)]
@@ -92,6 +95,7 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
         "notes": list(plan.notes),
         "outputs": dict(outputs),
         "top": best,
+        "areas": told,
         "values": values,
     }
     yield _indented(_opened(fields, "maps"), 4)
@@ -125,6 +129,16 @@ def _best(result: BlobResult, found: Found, labels: Labels, first: int) -> dict[
         "name": labels.name(found.label) if of_classes else None,
         "score": _number(found.score),
         "place": place,
+    }
+
+
+def _area(result: BlobResult, area: Area, labels: Labels) -> dict[str, Any]:
+    return {
+        "blob": result.output.name,
+        "class": area.label,
+        "name": None if area.label is None else labels.name(area.label),
+        "pixels": area.pixels,
+        "share": _number(area.share),
     }
 
 

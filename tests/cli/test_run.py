@@ -316,6 +316,28 @@ def test_a_finer_map_says_where_its_cells_lie(digits: CommandLine) -> None:
     assert "expected pixels, N or HxW, found '1x2x3'" in rejects(digits, *FCN, "scattered.png", "--stride", "1x2x3")
 
 
+def test_label_maps_are_indexed_and_areas_are_told(digits: CommandLine) -> None:
+    files = ("--label-map", "l.png", "--overlay", "o.png", "--palette", "voc")
+    result = runs(digits, *FCN, "scattered.png", *NAMED, *files, "--upsample")
+    assert b"    of the pixels background 83.6 % (41,114), 2 0.5 % (231), " in result.out
+    assert b", no answer 14.1 % (6,912)\n" in result.out and result.err.endswith("wrote l.png, o.png\n")
+    document = checked(runs(digits, *FCN, "scattered.png", *NAMED, *files, "--upsample", "--json", "--force").document)
+    picture = document["pictures"][0]
+    assert picture["outputs"] == {"output": None, "heatmap": None, "label_map": "l.png", "overlay": "o.png"}
+    ground = {"blob": "prob", "class": 10, "name": "background", "pixels": 41114, "share": 0.836466471}
+    assert picture["areas"][10:] == [ground, {**ground, "class": None, "name": None, "pixels": 6912, "share": 0.140625}]
+    with Image.open(digits.path / "l.png") as labels, Image.open(digits.path / "o.png") as drawn:
+        assert (labels.mode, labels.size, drawn.mode) == ("P", (256, 192), "RGB")
+        assert np.bincount(np.asarray(labels).ravel())[10] == 41114
+    told = refuses(digits, *NET, "window.png", "--overlay", "x.png")
+    assert "but --overlay needs a map; make the net fully conv" in told
+    (digits.path / "two.txt").write_text("1 2 3\n4 5 6\n")
+    told = refuses(digits, *FCN, "scattered.png", "--label-map", "x.png", "--palette", "two.txt")
+    assert told == "two.txt: expected 11 colours, one for each class of the net, found 2"
+    assert "--palette is for --label-map and --overlay" in rejects(digits, *FCN, "scattered.png", "--palette", "voc")
+    assert "ends in .png" in rejects(digits, *FCN, "scattered.png", "--overlay", "x.jpg")
+
+
 @pytest.mark.thorough
 def test_caffe_is_quiet_and_its_end_is_an_error(
     digits: CommandLine, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

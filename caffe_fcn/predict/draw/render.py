@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.draw import colours
 from caffe_fcn.predict.draw.legend import GROUND, LegendEntry, heat_legend, label_legend
-from caffe_fcn.predict.draw.view import DrawnMap, PictureView, brightness, highest, top_classes, view_of
+from caffe_fcn.predict.draw.palette import VOID, Palette
+from caffe_fcn.predict.draw.view import (
+    DrawnMap,
+    PictureView,
+    brightness,
+    every_pixel,
+    highest,
+    is_coarse,
+    labelled,
+    view_of,
+)
 from caffe_fcn.predict.images.picture import Picture, pillow
 from caffe_fcn.predict.labels import Labels
 
@@ -63,12 +73,14 @@ def heat_map(
     *,
     span: tuple[float, float] | None = None,
     most: int = MOST,
+    upsample: bool = False,
 ) -> Drawing:
     """PICTURE in grey, and over it the score of CLASSES, which is the highest of them and of all LEVELS.
 
     TITLE is what the legend calls the classes. The darkest and the lightest colour stand for the numbers of SPAN: if
     not given, for 0 and 1 where no score is outside, else for the lowest and highest score drawn. Where MOST pixels
-    per side are too few to draw each cell, the highest of those that fall together is drawn.
+    per side are too few to draw each cell, the highest of those that fall together is drawn. UPSAMPLE: scores are
+    interpolated between the centres of cells.
 
     Raises PictureError where the picture cannot be read.
     """
@@ -77,7 +89,7 @@ def heat_map(
     view = view_of(picture, most)
     heat = np.full(view.shown, -np.inf, np.float32)
     for level in levels:
-        for rows, columns, scores in highest(level, classes, view):
+        for rows, columns, scores in highest(level, classes, view, upsample=upsample):
             heat[rows, columns] = np.maximum(heat[rows, columns], scores)
     low, high = span or _span(heat)
     ramp, shares = colours.sequential()
@@ -90,41 +102,46 @@ def heat_map(
 
     colours_laid, shares_laid = np.append(ramp, [[0, 0, 0]], 0), np.append(shares, 0)
     shared = any(view.shares(axis) for level in levels for axis in (level.rows, level.columns))
-    told = _told(picture, levels, view) + (", each pixel shows the highest of its cells" if shared else "")
+    told = _told(picture, levels, view, upsample) + (", each pixel shows the highest of its cells" if shared else "")
     legend = heat_legend(view.shown, title, (low, high), told, ramp, shares)
     return _drawing(picture, view, laid, _mixed(colours_laid, shares_laid), legend)
 
 
 def label_map(
-    picture: Picture, levels: Sequence[DrawnMap], labels: Labels, *, background: int | None = None, most: int = MOST
+    picture: Picture,
+    levels: Sequence[DrawnMap],
+    labels: Labels,
+    *,
+    background: int | None = None,
+    most: int = MOST,
+    upsample: bool = False,
+    palette: Sequence[colours.Colour] = (),
 ) -> Drawing:
     """PICTURE in grey, and over it each cell in the colour of its top class, of the LEVEL where that scores highest.
 
     The class BACKGROUND, by default the one that LABELS call so, is dark. The legend names the classes that cover
-    most. Where MOST pixels per side are too few to draw each cell, one of those that fall together is drawn.
+    most. Where MOST pixels per side are too few to draw each cell, one of those that fall together is drawn. UPSAMPLE:
+    scores are interpolated between the centres of cells. PALETTE has the colours of the classes, if there are any.
 
     Raises PictureError where the picture cannot be read.
     """
     import numpy as np
 
     view = view_of(picture, most)
-    best = np.full(view.shown, -np.inf, np.float32)
-    top = np.full(view.shown, -1, np.int32)
-    for level in levels:
-        for rows, columns, scores, classes in top_classes(level, view):
-            better = scores > best[rows, columns]
-            best[rows, columns][better] = scores[better]
-            top[rows, columns][better] = classes[better]
+    top = labelled(levels, view, upsample=upsample)
     counts = np.bincount(top[top >= 0].ravel(), minlength=labels.count)
     ranked = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
-    chosen = colours.of_classes(ranked, labels.count, labels.background if background is None else background)
+    dark = labels.background if background is None else background
+    own = {index: palette[index] for index in ranked} if palette else None
+    chosen = own or colours.of_classes(ranked, labels.count, dark)
     others = len(chosen)
     table = np.full(len(counts) + 1, others, np.intp)  # the last is where there is no cell
     table[list(chosen)], table[-1] = range(others), others + 1
     mixed = _mixed([*chosen.values(), colours.OTHERS, colours.BACKGROUND], [_CLASS] * (others + 1) + [0])
 
     def laid(rows: slice) -> NDArray[Any]:
-        return table[top[rows]]
+        found: NDArray[Any] = table[top[rows]]
+        return found
 
     shares = counts / max(1, counts.sum())
     named = [
@@ -132,8 +149,21 @@ def label_map(
     ]
     if further := ranked[_NAMED:]:
         named.append(LegendEntry(f"{len(further):,} others", None, shares[further].sum()))
-    legend = label_legend(view.shown, named, _told(picture, levels, view), _CLASS)
+    legend = label_legend(view.shown, named, _told(picture, levels, view, upsample), _CLASS)
     return _drawing(picture, view, laid, mixed, legend)
+
+
+def indexed_map(
+    levels: Sequence[DrawnMap], palette: Palette, size: tuple[int, int], *, upsample: bool = False
+) -> Drawing:
+    """The top class of each pixel of a picture of SIZE as an image that holds its number, in the colours of PALETTE;
+    VOID where there is no cell."""
+    import numpy as np
+
+    top = labelled(levels, every_pixel(size), upsample=upsample)
+    image = pillow().fromarray(np.where(top < 0, VOID, top).astype(np.uint8))
+    image.putpalette(palette.table)  # which makes it an indexed one
+    return Drawing(image, 1, 1)
 
 
 def _mixed(laid: ArrayLike, shares: ArrayLike) -> NDArray[Any]:
@@ -170,8 +200,9 @@ def _span(heat: NDArray[Any]) -> tuple[float, float]:
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
-def _told(picture: Picture, levels: Sequence[DrawnMap], view: PictureView) -> str:
+def _told(picture: Picture, levels: Sequence[DrawnMap], view: PictureView, upsample: bool) -> str:
     """What is drawn, in a line."""
     size = f"{show(view.size)} pixels" + (f", shown 1:{view.step}" if view.step > 1 else "")
     cells = " and ".join(show((level.rows.cells, level.columns.cells)) for level in levels)
-    return f"{os.path.basename(picture.path)}: {size}; {cells} cells"
+    between = ", interpolated" if upsample and any(is_coarse(level, view) for level in levels) else ""
+    return f"{os.path.basename(picture.path)}: {size}; {cells} cells{between}"

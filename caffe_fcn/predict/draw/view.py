@@ -1,7 +1,8 @@
 """Selects the part of a picture and of a map that is drawn, at most a few thousand pixels, however large both are.
 
 A drawn pixel stands for a span of pixels of the picture along each axis, and for the cells from the one nearest to the
-beginning of the span to the one nearest to its end. Everything is read in bands of rows.
+beginning of the span to the one nearest to its end. If a map is upsampled, it stands for the scores at its middle,
+interpolated between the centres of the four nearest cells. Everything is read in bands of rows.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _FLOAT = 4
 _PIXEL = 16
 """The bytes that a pixel takes while it becomes grey, about."""
 
+_INTERPOLATED = 40
+"""The bytes that a pixel takes while scores are interpolated, about."""
+
 _BILINEAR = 2
 """pillow's number of the filter."""
 
@@ -45,6 +49,16 @@ class DrawnMap(NamedTuple):
     scores: Scores
     rows: CellAxis
     columns: CellAxis
+
+
+class Between(NamedTuple):
+    """Of pixels drawn along an axis, which lie at cells; of each the cell before it and the one behind it, and how far
+    it lies from the first to the second. At the ends both are the same."""
+
+    drawn: slice
+    before: NDArray[Any]
+    behind: NDArray[Any]
+    part: NDArray[Any]
 
 
 class PictureView(NamedTuple):
@@ -83,11 +97,44 @@ class PictureView(NamedTuple):
         start = first + int(inside[0]) if len(inside) else end
         return slice(start, start + len(inside)), low, high
 
+    def between(self, axis: CellAxis, first: int, end: int) -> Between:
+        """Between which cells along AXIS the pixels drawn from FIRST to before END lie. A cell reaches half a stride
+        beyond its centre."""
+        import numpy as np
+
+        middles = (np.arange(first, end) + 0.5) * (self.step / self.zoom) - 0.5
+        places = (middles - float(axis.offset)) / float(axis.stride)
+        inside = np.flatnonzero((places >= -0.5) & (places <= axis.cells - 0.5))
+        places = places[inside].clip(0, axis.cells - 1)
+        before = np.floor(places).astype(np.intp)
+        start = first + int(inside[0]) if len(inside) else end
+        behind = np.minimum(before + 1, axis.cells - 1)
+        return Between(slice(start, start + len(inside)), before, behind, (places - before).astype(np.float32))
+
     def bands(self, bytes_per_row: float) -> Iterator[tuple[int, int]]:
         """The rows that are drawn, a few at a time, each needing so many bytes."""
         rows = max(1, int(_BAND / max(1.0, bytes_per_row)))
         for first in range(0, self.shown[0], rows):
             yield first, min(first + rows, self.shown[0])
+
+
+def every_pixel(size: tuple[int, int]) -> PictureView:
+    """All pixels of a picture of SIZE, as large as they are."""
+    return PictureView(size, 1, 1)
+
+
+def labelled(levels: Sequence[DrawnMap], view: PictureView, *, upsample: bool = False) -> NDArray[Any]:
+    """The top class of each pixel drawn, of that of LEVELS where it scores highest; -1 where there is no cell."""
+    import numpy as np
+
+    best = np.full(view.shown, -np.inf, np.float32)
+    top = np.full(view.shown, -1, np.int32)
+    for level in levels:
+        for rows, columns, scores, classes in top_classes(level, view, upsample=upsample):
+            better = scores > best[rows, columns]
+            best[rows, columns][better] = scores[better]
+            top[rows, columns][better] = classes[better]
+    return top
 
 
 def view_of(picture: Picture, most: int) -> PictureView:
@@ -121,10 +168,16 @@ def brightness(picture: Picture, view: PictureView) -> NDArray[Any]:
     return np.asarray(pillow().fromarray(made).resize(view.shown[::-1], _BILINEAR))
 
 
-def highest(level: DrawnMap, classes: Sequence[int], view: PictureView) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
-    """The highest score of CLASSES in LEVEL for each pixel drawn, by bands: which rows, which columns, the scores."""
+def highest(
+    level: DrawnMap, classes: Sequence[int], view: PictureView, *, upsample: bool = False
+) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+    """The highest score of CLASSES in LEVEL for each pixel drawn, by bands: which rows, which columns, the scores.
+    UPSAMPLE: interpolated, where cells are not smaller than the pixels drawn."""
     import numpy as np
 
+    if upsample and is_coarse(level, view):
+        yield from ((down, across, best) for down, across, best, _ in _interpolated(level, classes, view))
+        return
     across, left, right = view.cells(level.columns, 0, view.shown[1])
     _, rows, columns = level.scores.shape
     for band in view.bands(_FLOAT * columns * max(1.0, rows / view.shown[0])):
@@ -148,11 +201,45 @@ def _pooled(values: NDArray[Any], first: NDArray[Any], last: NDArray[Any], axis:
     return np.maximum.reduceat(np.concatenate((values, behind), axis), ends, axis).take(range(0, len(ends), 2), axis)
 
 
-def top_classes(level: DrawnMap, view: PictureView) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
-    """The highest score in LEVEL of the cell in the middle of each pixel drawn, and which class has it, by bands: which
-    rows, which columns, the scores, the classes."""
+def is_coarse(level: DrawnMap, view: PictureView) -> bool:
+    """Whether no pixel drawn has several cells of LEVEL."""
+    return not view.shares(level.rows) and not view.shares(level.columns)
+
+
+def _interpolated(
+    level: DrawnMap, classes: Sequence[int], view: PictureView
+) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
+    """The highest of the interpolated scores of CLASSES for each pixel drawn, and which class has it, by bands."""
     import numpy as np
 
+    across = view.between(level.columns, 0, view.shown[1])
+    for band in view.bands(_INTERPOLATED * max(view.shown[1], level.columns.cells)):
+        down = view.between(level.rows, *band)
+        if not len(down.part) or not len(across.part):
+            continue
+        first, part = down.before[0], down.part[:, None]
+        shape = len(down.part), len(across.part)
+        best, top = np.full(shape, -np.inf, np.float32), np.full(shape, classes[0], np.int32)
+        for index in classes:
+            held = level.scores.values()[index, first : down.behind[-1] + 1]
+            rows = held[down.before - first] * (1 - part) + held[down.behind - first] * part
+            found = rows[:, across.before] * (1 - across.part) + rows[:, across.behind] * across.part
+            better = found > best
+            best[better], top[better] = found[better], index
+        yield down.drawn, across.drawn, best, top
+
+
+def top_classes(
+    level: DrawnMap, view: PictureView, *, upsample: bool = False
+) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
+    """The highest score in LEVEL of the cell in the middle of each pixel drawn, and which class has it, by bands: which
+    rows, which columns, the scores, the classes. UPSAMPLE: of the interpolated scores, where cells are not smaller than
+    the pixels drawn."""
+    import numpy as np
+
+    if upsample and is_coarse(level, view):
+        yield from _interpolated(level, range(level.scores.shape[0]), view)
+        return
     across, left, right = view.cells(level.columns, 0, view.shown[1])
     columns, of_columns = np.unique((left + right) // 2, return_inverse=True)  # a cell is drawn as many pixels
     classes, high, held = level.scores.shape
