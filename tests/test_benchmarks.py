@@ -26,6 +26,7 @@ from run import CASES
 
 from caffe_fcn import schema
 from caffe_fcn.files.prototxt import parse
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.net.source import interpret
@@ -271,7 +272,7 @@ def test_the_nets_that_are_compared_have_as_many_windows_as_is_said() -> None:
         assert sum(prod(shape) for shapes in infer_shapes(graph).params.values() for shape in shapes) * 4 == (
             pytest.approx(picture.size_of_model, rel=0.01)
         ), name
-        twin = build_graph(plan(interpret(parse(picture.prototxt(), f"{name}.prototxt")), None, Settings()).net)
+        twin = build_graph(plan(meet(interpret(parse(picture.prototxt(), f"{name}.prototxt")), None), Settings()).net)
         last = twin.nodes[-1].tops[0]
         shape = infer_shapes(twin, given={"data": (1, 3, picture.size, picture.size)}).blobs[last]
         assert shape == (1, 1000, picture.cells, picture.cells), name

@@ -14,7 +14,7 @@ from caffe_fcn.engines.options import DEFAULT_ENGINE, EngineOptions
 from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.model.writing import beside, write_model
 from caffe_fcn.net.options import OpenOptions, Selection
-from caffe_fcn.passes.conversion import plan_model, settings_of
+from caffe_fcn.passes.conversion import plan, settings_of
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.report.convert import document
 from caffe_fcn.report.verifier import Verifier
@@ -64,13 +64,13 @@ def convert(
             output_weights = output_weights or beside(os.fspath(weights or net), ".caffemodel", "_fcn")
         elif verify:
             raise ValueError("verify: expected weights to convert as well, found none")
-        plan = plan_model(model, settings_of(asked, selection))
+        made = plan(model, settings_of(asked, selection))
         text, trained = output_names(
             model, output or beside(os.fspath(net), ".prototxt", "_fcn"), output_weights, force=force
         )
         if not verify or text is None or trained is None or model.weights is None:
-            write_model(plan.model, text, trained, force=force)
+            write_model(made.model, text, trained, force=force)
         else:
             verifier = Verifier(model.source, model.weights, (text, trained), selection, engine)
-            write_model(plan.model, text, trained, force=force, check=verifier.check)
-    return Net(plan.model, plan, document)
+            write_model(made.model, text, trained, force=force, check=verifier.check)
+    return Net(made.model, made, document)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
-from caffe_fcn.passes.conversion import plan_model, settings_of
+from caffe_fcn.passes.conversion import plan, settings_of
 from caffe_fcn.passes.options import ConvertOptions
 from caffe_fcn.report.convert import document
 
@@ -37,4 +37,4 @@ def convolutionalize(
     SurgeryError, ShapeError or NetError, with the name of the layer, if the net cannot be converted.
     """
     settings = settings_of(given(ConvertOptions, locals()), self.model.selection)
-    return self._of(plan_model(self.model, settings), document)
+    return self._of(plan(self.model, settings), document)

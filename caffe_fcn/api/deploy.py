@@ -9,7 +9,7 @@ from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
 from caffe_fcn.passes.deploy_options import DeployOptions
 from caffe_fcn.passes.deploying import deploying
-from caffe_fcn.passes.planning import planned_for
+from caffe_fcn.passes.planning import planned
 from caffe_fcn.report.deploy import document
 
 if TYPE_CHECKING:
@@ -28,4 +28,4 @@ def deploy(
     SurgeryError if no outputs are left.
     """
     passes = partial(deploying, options=given(DeployOptions, locals()))
-    return self._of(planned_for(self.model, passes, resized=True), document)
+    return self._of(planned(self.model, passes, resized=True), document)

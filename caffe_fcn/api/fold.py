@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.passes.folding import folding
-from caffe_fcn.passes.planning import planned_for
+from caffe_fcn.passes.planning import planned
 from caffe_fcn.report.fold import document
 
 if TYPE_CHECKING:
@@ -21,4 +21,4 @@ def fold(self: Net) -> Net:
     The new net gives the same output, within rounding, in less time and memory. If a phase was given to `open`, the
     layers of other phases are left out. Raises SurgeryError if none was given and the file has several phases.
     """
-    return self._of(planned_for(self.model, folding), document)
+    return self._of(planned(self.model, folding), document)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
-from caffe_fcn.passes.planning import planned_for
+from caffe_fcn.passes.planning import planned
 from caffe_fcn.passes.reduce.amounts import parse_layers
 from caffe_fcn.passes.reduce_options import ReduceOptions
 from caffe_fcn.passes.reducing import Reduction
@@ -36,4 +36,4 @@ def reduce(
     """
     amounts = parse_layers(f"{name}={amount}" for name, amount in layers.items())
     reduction = Reduction(amounts, given(ReduceOptions, locals()))
-    return self._of(planned_for(self.model, reduction.passes), document)
+    return self._of(planned(self.model, reduction.passes), document)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
-from caffe_fcn.passes.planning import planned_for
+from caffe_fcn.passes.planning import planned
 from caffe_fcn.passes.segment_options import SegmentOptions
 from caffe_fcn.passes.segmentation import Segmentation
 from caffe_fcn.report.segment import document
@@ -43,4 +43,4 @@ def segment(
     the name of the layer, if that cannot be done; ValueError for options that exclude each other.
     """
     asked = Segmentation(given(SegmentOptions, locals()))
-    return self._of(planned_for(self.model, asked.passes, resized=asked.resized), document)
+    return self._of(planned(self.model, asked.passes, resized=asked.resized), document)

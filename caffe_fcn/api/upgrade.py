@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
 from caffe_fcn.passes.options import UpgradeOptions
-from caffe_fcn.passes.planning import planned_for
+from caffe_fcn.passes.planning import planned
 from caffe_fcn.passes.upgrading import upgrading
 from caffe_fcn.report.upgrade import plan_document
 
@@ -23,4 +23,4 @@ def upgrade(self: Net, *, target: Literal["bvlc", "old"] | None = UpgradeOptions
     tools do, and keeps comments. Raises NetError, with the name of the layer, if Caffe refuses the net or a layer
     cannot be replaced.
     """
-    return self._of(planned_for(self.model, upgrading(given(UpgradeOptions, locals()))), plan_document)
+    return self._of(planned(self.model, upgrading(given(UpgradeOptions, locals()))), plan_document)

@@ -119,7 +119,7 @@ def _rewriting(options: ConvertOptions, selection: Selection) -> Rewriting:
     settings = conversion.settings_of(options, selection)
     return Rewriting(
         command="convert",
-        plan=lambda source, weights: conversion.plan(source, weights, settings),
+        plan=lambda model: conversion.plan(model, settings),
         selection=selection,
         report=report,
     )

@@ -62,11 +62,12 @@ def _convert(
     verify: str | None,
     fork: str | None,
 ) -> dict[str, Any]:
-    from caffe_fcn.model.opening import open_inputs
+    from caffe_fcn.model.opening import open_model
 
-    opened = open_inputs(files.net, files.weights, fork=fork if holds_weights(files.net) else None)
-    with opened.weights or nullcontext():
-        return rewrite_files(*opened, files, rewriting, manner, verify=verify, inputs=inputs)
+    alone = fork if holds_weights(files.net) else None
+    model = open_model(files.net, files.weights, rewriting.selection, fork=alone)
+    with model.weights or nullcontext():
+        return rewrite_files(model, files, rewriting, manner, verify=verify, inputs=inputs)
 
 
 def _failure(files: Files, error: Exception) -> str:

@@ -59,7 +59,7 @@ def deploy(
     passes = partial(deploying, options=DeployOptions(keep_heads=keep_heads, drop_dropout=drop_dropout))
     rewriting = Rewriting(
         command="deploy",
-        plan=lambda source, weights: planned(source, weights, chosen, passes, resized=True),
+        plan=lambda model: planned(model, passes, resized=True),
         selection=chosen,
         report=report,
     )

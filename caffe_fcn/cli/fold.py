@@ -50,7 +50,7 @@ def fold(
     check_usage(files, output, output_weights, manner)
     rewriting = Rewriting(
         command="fold",
-        plan=lambda source, weights: planned(source, weights, selection, folding),
+        plan=lambda model: planned(model, folding),
         selection=selection,
         report=report,
     )

@@ -83,7 +83,7 @@ def reduce(
         raise click.UsageError(str(error)) from error
     rewriting = Rewriting(
         command="reduce",
-        plan=lambda source, weights: planned(source, weights, selection, asked.passes),
+        plan=lambda model: planned(model, asked.passes),
         selection=selection,
         report=report,
     )

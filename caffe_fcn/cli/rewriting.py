@@ -20,9 +20,8 @@ from caffe_fcn.verify.options import ProveOptions
 from caffe_fcn.wording import offered
 
 if TYPE_CHECKING:
-    from caffe_fcn.files.caffemodel import WeightFile
+    from caffe_fcn.model.model import Model
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.net.source import SourceNet
     from caffe_fcn.passes.planning import Plan
     from caffe_fcn.report.verifier import Verifier
 
@@ -64,7 +63,7 @@ class Rewriting(NamedTuple):
     """What a COMMAND does to a net: the PLAN that it makes, of the net that the SELECTION means, and the REPORT."""
 
     command: str
-    plan: Callable[[SourceNet, WeightFile | None], Plan]
+    plan: Callable[[Model], Plan]
     selection: Selection
     report: Report
 
@@ -149,25 +148,26 @@ def rewrite(
 ) -> None:
     """Rewrite the net NAMED, with its weights or without, from and to wherever it is said, and prove it by the engine
     VERIFY if one is named. One without a prototxt is of FORK."""
-    from caffe_fcn.model.opening import open_inputs
+    from caffe_fcn.model.opening import open_model
 
     net, weights = (*named, None)[:2]
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
         names = [STDIN if path == "-" else None for path in (net, weights)]
-        opened = open_inputs(str(paths[0]), paths[1], (names[0], names[1]), fork)
-        if opened.weights is not None:
-            stack.enter_context(opened.weights)
-        alone = opened.weights is not None and weights is None
+        selection, both = rewriting.selection, (names[0], names[1])
+        model = open_model(str(paths[0]), paths[1], selection, names=both, fork=fork)
+        if model.weights is not None:
+            stack.enter_context(model.weights)
+        alone = model.weights is not None and weights is None
         files = _files(str(net), weights, output, output_weights, rewriting.ending, alone=alone)
         to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
         if to_stdout and (manner.diff or manner.as_json):
             raise click.UsageError("--diff and --json print to stdout, so the output cannot be '-'; name a file")
         if verify and "-" in (files.out, files.out_weights):
             raise click.UsageError("--verify reads the written files, so the outputs cannot be '-'; name files")
-        if verify and opened.weights is None:
+        if verify and model.weights is None:
             raise click.UsageError("--verify needs WEIGHTS")
-        document = rewrite_files(*opened, files, rewriting, manner, verify=verify)
+        document = rewrite_files(model, files, rewriting, manner, verify=verify)
         if manner.as_json:
             print_json(document)
 
@@ -192,8 +192,7 @@ def _files(
 
 
 def rewrite_files(
-    source: SourceNet,
-    weights: WeightFile | None,
+    model: Model,
     files: Files,
     rewriting: Rewriting,
     manner: WriteManner,
@@ -201,14 +200,14 @@ def rewrite_files(
     verify: str | None = None,
     inputs: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Rewrite SOURCE and WEIGHTS, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
+    """Rewrite MODEL, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
     and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
     from caffe_fcn.files.atomic import check_outputs
 
-    verifier = _verifier(source, weights, files, rewriting, verify) if verify else None
+    verifier = _verifier(model, files, verify) if verify else None
     if not manner.dry_run:
         check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
-    decided = rewriting.plan(source, weights)
+    decided = rewriting.plan(model)
     if not manner.dry_run:
         _write(decided, files, manner, verifier)
     _tell(decided, files, rewriting.report, manner, verifier)
@@ -216,17 +215,15 @@ def rewrite_files(
     return rewriting.report.document(decided, outputs, manner.dry_run, verifier.document if verifier else None)
 
 
-def _verifier(
-    source: SourceNet, weights: WeightFile | None, files: Files, rewriting: Rewriting, engine: str
-) -> Verifier:
+def _verifier(model: Model, files: Files, engine: str) -> Verifier:
     from caffe_fcn.errors import SurgeryError
     from caffe_fcn.report.verifier import Verifier
 
-    if weights is None or files.out_weights is None:
+    if model.weights is None or files.out_weights is None:
         raise SurgeryError(
-            "--verify needs weights, found none", source=source.name, hint="give them, or leave --verify out"
+            "--verify needs weights, found none", source=model.source.name, hint="give them, or leave --verify out"
         )
-    return Verifier(source, weights, (files.out, files.out_weights), rewriting.selection, engine)
+    return Verifier(model.source, model.weights, (files.out, files.out_weights), model.selection, engine)
 
 
 def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:

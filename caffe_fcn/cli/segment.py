@@ -101,7 +101,7 @@ def segment(
         raise click.UsageError(str(error)) from error
     rewriting = Rewriting(
         command="segment",
-        plan=lambda source, weights: planned(source, weights, selection, asked.passes, resized=asked.resized),
+        plan=lambda model: planned(model, asked.passes, resized=asked.resized),
         selection=selection,
         report=report,
     )

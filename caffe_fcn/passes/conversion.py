@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from glob import escape
 
 from caffe_fcn.errors import NetError, ShapeError, SurgeryError, WeightsError
-from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.changes import LeftAlone
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
@@ -16,7 +15,6 @@ from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.net.source import SourceNet
 from caffe_fcn.passes.atrous import atrous
 from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.convolutionalize import Options, convolutionalize
@@ -25,7 +23,7 @@ from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
 from caffe_fcn.passes.convolutionalize.survey import matches
 from caffe_fcn.passes.cut import cut
 from caffe_fcn.passes.options import ConvertOptions
-from caffe_fcn.passes.planning import Plan, planned, planned_for
+from caffe_fcn.passes.planning import Plan, planned
 from caffe_fcn.passes.resize import resize
 from caffe_fcn.wording import option
 
@@ -81,14 +79,10 @@ class ConversionPlan(Plan):
         return {name: shape for each in reversed(made) for name, shape in each.items()}
 
 
-def plan(source: SourceNet, weights: WeightFile | None, settings: Settings) -> ConversionPlan:
-    """Decide how to convert SOURCE and WEIGHTS. Raises CaffeFcnError where that cannot be done."""
-    return ConversionPlan(*planned(source, weights, settings.selection, _passes(settings), resized=_resizes(settings)))
-
-
-def plan_model(model: Model, settings: Settings) -> ConversionPlan:
-    """The same for an open MODEL. It was opened with the selection of SETTINGS."""
-    return ConversionPlan(*planned_for(model, _passes(settings), resized=_resizes(settings)))
+def plan(model: Model, settings: Settings) -> ConversionPlan:
+    """Decide how to convert MODEL, which was opened with the selection of SETTINGS. Raises CaffeFcnError where that
+    cannot be done."""
+    return ConversionPlan(*planned(model, _passes(settings), resized=_resizes(settings)))
 
 
 def _resizes(settings: Settings) -> bool:

@@ -14,9 +14,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.model.model import Model
-from caffe_fcn.model.opening import meet
 from caffe_fcn.model.passing import Result
-from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import SourceNet, foreign_types, refuse_lost
 from caffe_fcn.schema import Message
 
@@ -79,24 +77,9 @@ class Plan(NamedTuple):
         return self.source.diff(self.model.text_edits, new_name)
 
 
-def planned(
-    source: SourceNet,
-    weights: WeightFile | None,
-    selection: Selection,
-    passes: Callable[[Model], Iterable[Result]],
-    *,
-    resized: bool = False,
-) -> Plan:
-    """The plan that PASSES make for the net of SOURCE that SELECTION means, and its WEIGHTS. RESIZED: the passes change
-    the shapes of its inputs. Raises CaffeFcnError where that cannot be done."""
-    refuse_lost(source)
-    with located(source=source.name):
-        model = meet(source, weights, selection)
-    return planned_for(model, passes, resized=resized)
-
-
-def planned_for(model: Model, passes: Callable[[Model], Iterable[Result]], *, resized: bool = False) -> Plan:
-    """The same for an open MODEL."""
+def planned(model: Model, passes: Callable[[Model], Iterable[Result]], *, resized: bool = False) -> Plan:
+    """The plan that PASSES make for MODEL. RESIZED: the passes change the shapes of its inputs. Raises CaffeFcnError
+    where that cannot be done."""
     refuse_lost(model.source)
     with located(source=model.source.name):
         results = tuple(passes(model))

@@ -11,7 +11,7 @@ import pytest
 import caffe_fcn
 from caffe_fcn.cli.main import run
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.model.opening import open_model
+from caffe_fcn.model.opening import meet, open_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import read_net
 from caffe_fcn.passes.folding import folding
@@ -174,6 +174,6 @@ def test_the_library_names_keywords(cli: CommandLine) -> None:
 
 def test_a_plan_is_made_of_both_passes(cli: CommandLine) -> None:
     cli.write(net=NET + layer("silence", "Silence", "s", "", "include { phase: TRAIN }"))
-    made = planned(read_net("net.prototxt"), None, Selection(phase="TEST"), folding)
+    made = planned(meet(read_net("net.prototxt"), None, Selection(phase="TEST")), folding)
     assert [len(result.changes) > 0 for result in made.results] == [True, True]
     assert made.results[-1].claim.value == "same function within rounding"

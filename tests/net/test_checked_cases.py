@@ -141,7 +141,7 @@ def test_what_check_refuses_and_other_commands_note() -> None:
 
 def test_an_input_without_a_shape_beside_its_layer_is_dropped() -> None:
     source = read_net(path("input_no_shape"))
-    converted = plan(source, None, Settings()).document
+    converted = plan(meet(source, None), Settings()).document
     assert 'type: "Convolution"' in str(converted) and str(converted).startswith('name: "n"\ninput: "data"\n')
     upgraded = text_of(source)
     assert "input:" not in upgraded and upgraded.count('type: "Input"') == 1
@@ -162,7 +162,7 @@ def test_its_shape_can_be_given() -> None:
 def test_a_field_that_a_fork_repeats_stays_as_it_is() -> None:
     source = read_net(path("forkfield"))
     assert source.net.layer[0].transform_param.resize_param.height == 32
-    converted = str(plan(source, None, Settings()).document)
+    converted = str(plan(meet(source, None), Settings()).document)
     assert converted == path("forkfield").read_text(encoding="utf-8")
     assert any("resize_param is given several times" in note for note in meet(source, None).notes)
 
@@ -176,14 +176,14 @@ def test_a_net_halfway_is_read_as_what_it_means() -> None:
     source = read_net(path("halfway"))
     assert [layer.type for layer in source.net.layer] == ["Convolution", "ReLU", "InnerProduct", "Softmax"]
     assert [(spec.lr_mult, spec.decay_mult) for spec in source.net.layer[0].param] == [(1, 1), (2, 0)]
-    (conversion,) = plan(source, None, Settings()).conversions
+    (conversion,) = plan(meet(source, None), Settings()).conversions
     assert conversion.layer == "fc"
 
 
 @pytest.mark.parametrize("step", ["convert", "upgrade"])
 def test_a_net_halfway_is_written_in_the_current_format(step: str) -> None:
     source = read_net(path("halfway"))
-    text = str(plan(source, None, Settings()).document) if step == "convert" else text_of(source)
+    text = str(plan(meet(source, None), Settings()).document) if step == "convert" else text_of(source)
     assert SPECS in text and "blobs_lr" not in text and "CONVOLUTION" not in text
     assert text.startswith("# matconvnet#984")
     assert examine(text.encode(), "net").strictly().errors == ()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import meet, open_inputs
 from caffe_fcn.net.cost import Cost, Total, infer_costs, shares_data, total
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.layers import LayerType
@@ -211,7 +211,7 @@ def test_resnet_50_as_it_was_published_has_a_bias_in_its_first_layer() -> None:
 def test_a_converted_net_has_the_parameters_and_the_work_of_the_original(case: Path) -> None:
     source, _ = open_inputs(str(case / "net.prototxt"), None)
     before = total_of(case / "net.prototxt")
-    graph = build_graph(plan(source, None, Settings()).net)
+    graph = build_graph(plan(meet(source, None), Settings()).net)
     after = total(infer_costs(graph, infer_shapes(graph)))
     assert before.parameters > 0
     assert (after.parameters, after.statistics, after.macs) == (before.parameters, before.statistics, before.macs)

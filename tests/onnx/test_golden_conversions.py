@@ -10,7 +10,7 @@ import pytest
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntimeSession
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import meet, open_inputs
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.shapes import infer_shapes
 from caffe_fcn.passes.conversion import Settings, plan
@@ -43,7 +43,7 @@ def convert(folder: Path, directory: Path) -> Path:
     source, opened = open_inputs(str(folder / "net.prototxt"), str(folder / "net.caffemodel"))
     assert opened is not None
     with opened:
-        made = plan(source, opened, Settings())
+        made = plan(meet(source, opened), Settings())
         write_model(made.model, str(directory / "net.prototxt"), str(directory / "net.caffemodel"))
     return directory
 

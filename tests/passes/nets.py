@@ -43,7 +43,7 @@ def fc(name: str, bottom: str, outputs: int, more: str = "", params: str = "") -
 def planned(text: str, settings: Settings | None = None, **options: Any) -> ConversionPlan:
     """The plan for the net TEXT, without weights."""
     settings = settings or Settings(options=Options(**options))
-    return plan(interpret(prototxt.parse(text, "net.prototxt")), None, settings)
+    return plan(meet(interpret(prototxt.parse(text, "net.prototxt")), None, settings.selection), settings)
 
 
 def model_of(text: str) -> Model:

@@ -10,7 +10,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import meet, open_inputs
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
@@ -26,7 +26,7 @@ def rewritten(net: Path, weights: Path, out: Path) -> None:
     source, opened = open_inputs(str(net), str(weights))
     assert opened is not None
     with opened:
-        write_model(plan(source, opened, Settings(options=Options(skip=("*",)))).model, None, str(out))
+        write_model(plan(meet(source, opened), Settings(options=Options(skip=("*",)))).model, None, str(out))
 
 
 def test_hdf5_is_written_with_the_shapes_that_caffe_demands(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import meet, open_inputs
 from caffe_fcn.model.passing import Claim
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.passes.conversion import Settings, plan
@@ -108,7 +108,7 @@ def converted(path: Path, name: str) -> Plan:
     source, opened = open_inputs(str(path / "n.prototxt"), str(path / name))
     assert opened is not None
     with opened:
-        made = plan(source, opened, Settings())
+        made = plan(meet(source, opened), Settings())
         write_model(made.model, str(path / "out.prototxt"), str(path / "out.caffemodel"), force=True)
     return made
 

@@ -36,7 +36,7 @@ def deployed(text: str, options: DeployOptions | None = None, phase: str = "TEST
     """The plan for the net TEXT, without weights."""
     selection = Selection(phase="TRAIN" if phase == "TRAIN" else "TEST", shapes=shapes)
     found = interpret(prototxt.parse(text, "net.prototxt"))
-    return planned(found, None, selection, lambda model: deploying(model, options), resized=True)
+    return planned(meet(found, None, selection), lambda model: deploying(model, options), resized=True)
 
 
 def net(plan: Plan) -> dict[str, Message]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from caffe_fcn.errors import CaffeFcnError, NetError
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.in_use import reads_data, trains
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import examine
@@ -17,7 +18,7 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.net.source import SourceNet, read_net
 from caffe_fcn.net.upgrade import upgrade
 from caffe_fcn.passes.deploying import deploying
-from caffe_fcn.passes.planning import Plan, planned, planned_for
+from caffe_fcn.passes.planning import Plan, planned
 from caffe_fcn.schema import Message
 from tests.net.test_corpus_shapes import ENTRIES, needs_corpus
 from tests.paths import CORPUS
@@ -47,7 +48,7 @@ def read(name: str) -> SourceNet:
 
 
 def made(source: SourceNet, selection: Selection) -> Plan:
-    return planned(source, None, replace(selection, phase=selection.phase or "TEST"), deploying)
+    return planned(meet(source, None, replace(selection, phase=selection.phase or "TEST")), deploying)
 
 
 def compared(net: Message) -> Message:
@@ -139,7 +140,7 @@ def test_every_training_net_of_the_corpus() -> None:
                 done += 1
                 assert examine(bytes(plan.document), "made").errors == (), entry["file"]
                 assert not trains(plan.model.graph), entry["file"]
-                assert not [change for change in planned_for(plan.model, deploying).changes if change.kind]
+                assert not [change for change in planned(plan.model, deploying).changes if change.kind]
             break
     assert not any("\n" in each for each in refused.values())
     assert (done, len(refused)) == (106, 0), refused

@@ -10,7 +10,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files import prototxt
-from caffe_fcn.model.opening import open_inputs
+from caffe_fcn.model.opening import meet, open_inputs
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.graph import build_graph
 from caffe_fcn.net.shapes import infer_shapes
@@ -37,9 +37,10 @@ def convert(case: Path, directory: Path, weights: Path | None = None, settings: 
     """Convert CASE into DIRECTORY, as fcn.prototxt and fcn.caffemodel."""
     source, opened = open_inputs(str(case / "net.prototxt"), str(weights or case / "net.caffemodel"))
     assert opened is not None
+    chosen = settings or Settings()
     with opened:
         write_model(
-            plan(source, opened, settings or Settings()).model,
+            plan(meet(source, opened, chosen.selection), chosen).model,
             str(directory / "fcn.prototxt"),
             str(directory / "fcn.caffemodel"),
         )
@@ -60,7 +61,7 @@ def array(blob: Message) -> np.ndarray:
 def test_kernels_and_windows(case: Path) -> None:
     golden = json.loads((case / "golden.json").read_text())
     source, _ = open_inputs(str(case / "net.prototxt"), None)
-    made = plan(source, None, Settings())
+    made = plan(meet(source, None), Settings())
     assert {edit.layer: list(edit.kernel) for edit in made.conversions} == golden["kernels"]
     windows = [edit for edit in made.changes if isinstance(edit, WindowPooling)]
     assert {edit.layer: list(edit.kernel) for edit in windows} == golden["pooled"]
@@ -79,7 +80,7 @@ def test_shapes_on_a_larger_input(case: Path, tmp_path: Path) -> None:
 def test_weights_are_the_originals(case: Path, tmp_path: Path) -> None:
     before, after = blobs(case / "net.caffemodel"), blobs(convert(case, tmp_path) / "fcn.caffemodel")
     source, _ = open_inputs(str(case / "net.prototxt"), None)
-    edits = {edit.layer: edit for edit in plan(source, None, Settings()).conversions}
+    edits = {edit.layer: edit for edit in plan(meet(source, None), Settings()).conversions}
     assert {name.removesuffix("-conv") for name in after} == {name.removesuffix("-conv") for name in before}
     for name, old in before.items():
         new = after[f"{name}-conv" if name in edits else name]
@@ -115,7 +116,7 @@ def test_converting_twice_changes_nothing_more(case: Path, tmp_path: Path) -> No
     source, weights = open_inputs(str(once / "fcn.prototxt"), str(once / "fcn.caffemodel"))
     assert weights is not None
     with weights:
-        again = plan(source, weights, Settings())
+        again = plan(meet(source, weights), Settings())
         assert not again.changes and bytes(again.document) == (once / "fcn.prototxt").read_bytes()
         write_model(again.model, str(tmp_path / "again.prototxt"), str(tmp_path / "again.caffemodel"))
     assert (tmp_path / "again.caffemodel").read_bytes() == (once / "fcn.caffemodel").read_bytes()
@@ -146,7 +147,7 @@ def test_caffes_own_fully_convolutional_net(corpus: Path) -> None:
     """CaffeNet's deploy net at 451 pixels becomes the net that Caffe publishes for its net surgery."""
     published = interpret(prototxt.read(corpus / "BVLC+caffe" / "7abbbe68-bvlc_caffenet_full_conv.prototxt")).net
     source, _ = open_inputs(str(corpus / "BVLC+caffe" / "d927168d-deploy.prototxt"), None)
-    ours = interpret(plan(source, None, Settings(input_size=(451, 451))).document).net
+    ours = interpret(plan(meet(source, None), Settings(input_size=(451, 451))).document).net
     assert [layer.name for layer in ours.layer if layer.name.endswith("-conv")] == ["fc6-conv", "fc7-conv", "fc8-conv"]
     ours.name = published.name
     ours.layer[0].input_param.shape[0].dim[0] = 1

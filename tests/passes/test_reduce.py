@@ -20,7 +20,7 @@ from caffe_fcn.model.picked import Picked
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
-from caffe_fcn.passes.planning import Plan, planned_for
+from caffe_fcn.passes.planning import Plan, planned
 from caffe_fcn.passes.reduce.amounts import parse_amount, parse_layer
 from caffe_fcn.passes.reduce_options import ReduceOptions
 from caffe_fcn.passes.reducing import Reduction, retrace
@@ -44,7 +44,7 @@ def trained(text: str, directory: Path) -> Model:
 
 
 def reduced(model: Model, *layers: str, **options: Any) -> Plan:
-    return planned_for(model, Reduction(dict(map(parse_layer, layers)), ReduceOptions(**options)).passes)
+    return planned(model, Reduction(dict(map(parse_layer, layers)), ReduceOptions(**options)).passes)
 
 
 def refusal(text: str, *layers: str, **options: Any) -> str:

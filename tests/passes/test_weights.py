@@ -15,6 +15,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.fitting import blob_shapes
+from caffe_fcn.model.opening import meet
 from caffe_fcn.model.tensors import Stored
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.source import interpret
@@ -61,7 +62,7 @@ def decided(path: Path, text: str, weights: Message | bytes, **options: object) 
     (path / "w.caffemodel").write_bytes(data)
     with open_caffemodel(path / "w.caffemodel") as opened:
         settings = Settings(options=Options(**options))  # type: ignore[arg-type]
-        return plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
+        return plan(meet(interpret(prototxt.parse(text, "net.prototxt")), opened, settings.selection), settings)
 
 
 def converted(path: Path, text: str, weights: Message | bytes, **options: object) -> Message:
@@ -70,7 +71,7 @@ def converted(path: Path, text: str, weights: Message | bytes, **options: object
     (path / "w.caffemodel").write_bytes(data)
     with open_caffemodel(path / "w.caffemodel") as opened:
         settings = Settings(options=Options(**options))  # type: ignore[arg-type]
-        made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, settings)
+        made = plan(meet(interpret(prototxt.parse(text, "net.prototxt")), opened, settings.selection), settings)
         write_model(made.model, None, str(path / "new.caffemodel"), force=True)
     return schema.NetParameter.FromString((path / "new.caffemodel").read_bytes())
 
@@ -352,7 +353,7 @@ def test_the_net_tells_which_axes_old_blobs_have(tmp_path: Path) -> None:
     weights = v1(("s", RELU, ((2, 8),)), ("fc1", IP, ((5, 160), (5,))))
     (tmp_path / "w").write_bytes(weights.SerializeToString())
     with open_caffemodel(tmp_path / "w") as opened:
-        made = plan(interpret(prototxt.parse(text, "net.prototxt")), opened, Settings())
+        made = plan(meet(interpret(prototxt.parse(text, "net.prototxt")), opened), Settings())
         write_model(made.model, None, str(tmp_path / "new.h5"))
     with open_weights(tmp_path / "new.h5") as written:
         assert {record.name: [blob.shape for blob in record.blobs] for record in written.layers} == {

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe_fcn.errors import CaffeFcnError, LoweringError, SurgeryError
-from caffe_fcn.model.opening import NetAndWeights
+from caffe_fcn.model.opening import NetAndWeights, meet
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.problems import examine
 from caffe_fcn.passes.conversion import plan
@@ -75,7 +75,7 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
         model = files.opened(stack)
         outcome.faults += [*misfits(net, model), *_objections(net, files)]
         try:
-            planned = plan(model.source, model.weights, net.settings)
+            planned = plan(meet(model.source, model.weights, net.settings.selection), net.settings)
             write_model(planned.model, str(made.net), str(made.weights))
         except SurgeryError as error:
             outcome.refused = f"convert: {_general(error, net)}"

@@ -11,6 +11,7 @@ import pytest
 from caffe_fcn import __version__, schema
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
+from caffe_fcn.model.opening import meet
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.conversion import ConversionPlan, Settings, plan
 from caffe_fcn.passes.convolutionalize.naming import Naming
@@ -39,7 +40,7 @@ def told(plan: ConversionPlan, *outputs: str, dry_run: bool = False) -> list[str
 def with_weights(path: Path, text: str, weights: Message) -> ConversionPlan:
     (path / "w.caffemodel").write_bytes(weights.SerializeToString())
     with open_caffemodel(path / "w.caffemodel") as opened:
-        return plan(interpret(prototxt.parse(text, "net.prototxt")), opened, Settings())
+        return plan(meet(interpret(prototxt.parse(text, "net.prototxt")), opened), Settings())
 
 
 def trained(**shapes: Sequence[tuple[int, ...]]) -> Message:
@@ -59,7 +60,7 @@ def trained(**shapes: Sequence[tuple[int, ...]]) -> Message:
 
 def test_the_report_of_alexnet() -> None:
     text = (ROOT / "models" / "alexnet.prototxt").read_text(encoding="utf-8")
-    report = told(plan(interpret(prototxt.parse(text, "alexnet.prototxt")), None, Settings()))
+    report = told(plan(meet(interpret(prototxt.parse(text, "alexnet.prototxt")), None), Settings()))
     assert report[0] == "alexnet.prototxt: 3 InnerProducts become Convolutions, called NAME-conv"
     assert [line.split() for line in report[1:4]] == [
         "fc6 256×6×6 → 4096 Convolution 6×6 37,752,832 parameters".split(),

@@ -12,7 +12,7 @@ import numpy as np
 
 from caffe_fcn import schema
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.model.opening import NetAndWeights, open_inputs
+from caffe_fcn.model.opening import NetAndWeights, meet, open_inputs
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.passes.conversion import Settings, plan
@@ -42,8 +42,13 @@ class Pair:
         self.fcn, self.fcn_weights = directory / f"{Path(weights).stem}.prototxt", directory / weights
         source, opened = open_inputs(str(net), str(weights_path))
         assert opened is not None
+        chosen = settings or Settings()
         with opened:
-            write_model(plan(source, opened, settings or Settings()).model, str(self.fcn), str(self.fcn_weights))
+            write_model(
+                plan(meet(source, opened, chosen.selection), chosen).model,
+                str(self.fcn),
+                str(self.fcn_weights),
+            )
 
     def verify(self, options: VerifySettings | None = None, selection: Selection = ANY_NET) -> Verification:
         """What a verification of the files finds, as they are now."""

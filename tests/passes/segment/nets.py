@@ -8,7 +8,7 @@ from typing import Any
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import open_model
 from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.passes.planning import Plan, planned_for
+from caffe_fcn.passes.planning import Plan, planned
 from caffe_fcn.passes.segment.changes import AddHead
 from caffe_fcn.passes.segment_options import SegmentOptions
 from caffe_fcn.passes.segmentation import Segmentation
@@ -59,7 +59,7 @@ def segmented(net: str | Model, **options: Any) -> Segmented:
         options.setdefault("classes", 2)
     asked = Segmentation(SegmentOptions(**options))
     model = model_of(net) if isinstance(net, str) else net
-    return Segmented(*planned_for(model, asked.passes, resized=asked.resized))
+    return Segmented(*planned(model, asked.passes, resized=asked.resized))
 
 
 def layers_of(plan: Segmented) -> dict[str, Message]:

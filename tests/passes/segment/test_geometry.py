@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from caffe_fcn.passes.conversion import Settings, plan_model
+from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.passes.segment.fitting import Axis, Fits, Which, least_pad
 from caffe_fcn.passes.segment.geometry import ScoreMaps, score_maps
 from caffe_fcn.passes.segment.upsampling import Upsampling
@@ -29,7 +29,7 @@ class Head(NamedTuple):
 def head(name: str, skips: int) -> Head:
     """The head of the golden net NAME with so many SKIPS."""
     entry = INDEX[name]
-    model = plan_model(golden(name, weights=False), Settings()).model
+    model = plan(golden(name, weights=False), Settings()).model
     last = next(node for node in model.graph.nodes if node.name == f"{entry['last']}-conv")
     blobs = [model.graph.latest(blob) for blob in list(entry["skips"])[:skips]]
     strides = [entry["stride"], *list(entry["skips"].values())[:skips]]
