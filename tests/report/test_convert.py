@@ -201,6 +201,7 @@ def test_the_document_of_a_conversion() -> None:
         "cut": [],
         "pooling": [{"layer": "pool", "kernel": [4, 4]}],
         "dropped": [{"layer": "flat", "type": "Flatten"}],
+        "atrous": [],
         "left_alone": [
             {
                 "layer": "rows",
@@ -209,6 +210,7 @@ def test_the_document_of_a_conversion() -> None:
             }
         ],
         "input_size": [40, 50],
+        "input_channels": None,
         "output_shapes": {"pool": [1, 3, 35, 45], "rows": [1, 4, 3], "best": [1, 1, 35, 45]},
         "missing_weights": [],
         "copied_layers": [],
