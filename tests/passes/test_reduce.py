@@ -367,7 +367,8 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
         (TIED + conv("classes", "b", 2, 1), ["a=1"], "the same values left of the parameters 'w' as in 'a'"),
         (layer("a", "Deconvolution", "data", params="convolution_param { num_output: 4 kernel_size: 3 }")
          + conv("classes", "a", 2), ["a=4:2"], "a Convolution, whose kernel can be dilated"),
-        (A + layer("t", "SoftmaxWithLoss", "a data", "loss"), ["a=2"], "found SoftmaxWithLoss"),
+        (layer("d", "Data", "", "d") + conv("a", "d", 2), ["a=1"], "give it with shapes={'d': (N, C, H, W)}"),
+        (A + layer("t", "SoftmaxWithLoss", "a data", "loss"), ["a=2"], "makes what layer 't' (SoftmaxWithLoss) reads"),
     ],
 )  # fmt: skip
 def test_what_is_refused(text: str, layers: list[str], told: str) -> None:

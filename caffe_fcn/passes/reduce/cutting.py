@@ -15,7 +15,7 @@ from caffe_fcn.passes.reduce.amounts import Amount
 from caffe_fcn.passes.reduce.changes import Followed
 from caffe_fcn.passes.reduce.linear import Weighted, cut
 from caffe_fcn.passes.reduce.windows import kernel_of
-from caffe_fcn.wording import Option, advise
+from caffe_fcn.wording import Hint, Option, advise
 
 
 class Decimation:
@@ -49,7 +49,11 @@ class Decimation:
             raise _refused(node, "a Convolution, a Deconvolution or an InnerProduct", f"{node.type}, without filters")
         if row.judges and not node.tops:
             return None
-        if row.keeps is None or row.judges:
+        if row.judges:
+            cause, loss = self._cause(node), f"layer {node.name!r} ({node.type})"
+            told = f"layer {cause!r} makes what {loss} reads, which needs all channels"
+            raise SurgeryError(told, layer=cause, hint="reduce layers before it")
+        if row.keeps is None:
             raise self._unsupported(node)
         return self._follow(node)
 
@@ -142,7 +146,9 @@ class Decimation:
     def _shape(self, node: Node, blob: Blob) -> Shape:
         shape = self.phase.shapes.blobs[blob]
         if isinstance(shape, Unknown):
-            raise _refused(node, f"a known shape of {blob.name!r}", shape.reason)
+            way = Option("input_shape" if shape.kind == "input" else "shape", {shape.blob: "NCHW"})
+            hint = "" if shape.kind == "runtime" else advise("give it with ", way)
+            raise _refused(node, f"a known shape of {blob.name!r}", shape.reason, hint)
         return shape
 
     def _params(self, node: Node) -> tuple[Shape, ...]:
@@ -164,5 +170,5 @@ def _places(before: Shape, after: Shape, kept: Sequence[KeptChannels | None]) ->
     return tuple(first.places if axis in axes else None for axis in range(len(before)))
 
 
-def _refused(node: Node, expected: str, found: str, hint: str = "") -> SurgeryError:
+def _refused(node: Node, expected: str, found: str, hint: Hint | str = "") -> SurgeryError:
     return SurgeryError(layer=node.name, layer_type=node.type, expected=expected, found=found, hint=hint or None)
