@@ -78,12 +78,12 @@ def segment(
 ) -> None:
     """Make a segmentation net of the classifier NET (prototxt) and WEIGHTS (caffemodel or HDF5).
 
-    The net becomes fully convolutional, as `convert` does it. A new 1×1 convolution scores K classes in place of the
-    last classifier layer, bilinear Deconvolutions upsample the scores to the size of the input, the scores of finer
-    blobs are added, and Crop layers cut them to size: FCN-32s, 16s and 8s. Crop offsets are exact, and the first
-    convolution pads as much as they need. The new scores are to be trained. With --keep-classifier the old classes are
-    kept, for dense labels without training. Without WEIGHTS only the text is written; a caffemodel alone is taken with
-    the net inside it. From a training file, --phase test takes the TEST net.
+    The net becomes fully convolutional, as in `convert`. A new 1×1 convolution scores K classes in place of the last
+    classifier layer. Bilinear Deconvolutions upsample the scores to the size of the input, the scores of finer blobs
+    are added, and Crop layers cut them to size: FCN-32s, 16s and 8s. Crop offsets are exact, and the first convolution
+    pads as much as they need. Train the new scores, or keep the old classes with --keep-classifier, for dense labels
+    without training. Without WEIGHTS only the text is written. A caffemodel alone is used with the net inside it. From
+    a training file, --phase test uses the TEST net.
 
     \b
     caffe-fcn segment deploy.prototxt net.caffemodel --classes 21 --style 8s

@@ -23,18 +23,18 @@ class SegmentOptions:
         None, "The skips of FCN-32s (none), FCN-16s (one) or FCN-8s (two), where the net has the strides 16 and 8."
     )
     skip: tuple[str, ...] = option_field(
-        (), "Add the scores of this finer blob; with :SCALE, multiplied by a fixed factor before: pool4:0.01."
+        (), "Add the scores of this finer blob; :SCALE multiplies the blob by a fixed factor before: pool4:0.01."
     )
     pad: int | str = option_field(
         "auto",
-        "Padding of the first convolution, in pixels: a number; auto, the least one with which every crop fits for "
-        "every input size; least, the same from the smallest input on that the net takes; keep, the one of the net.",
+        "Padding of the first convolution. A number: in pixels. auto: the smallest with which all crops fit, at every "
+        "input size. least: the same, but only from the smallest input size of the net on. keep: unchanged.",
     )
     at: str | None = option_field(None, "The last classifier layer, if the net has several.", "found")
     prefix: str = option_field("", "Prefix of the names of new layers and blobs.")
     learn_upsampling: bool = option_field(False, "Let training change the upsampling kernels.")
     dense_upsampling: bool = option_field(
-        False, "Upsample with one group, kernels on the diagonal, in place of one group per class."
+        False, "Upsample with one group and kernels on the diagonal, not with one group per class."
     )
     drop_pooling: bool = option_field(False, "Remove the pooling that the classifier ends with, and score its input.")
     init: Literal["zero", "xavier"] = option_field("zero", "Initial weights of the new scores.")
