@@ -24,9 +24,6 @@ Place = TextPlace | int | str | Option
 """Where in a source: in a text; the byte of a binary file; what has a name, such as "blob 1" or "input 'data'"; an
 option of the caller."""
 
-_LONG = 100
-"""The characters that are shown of a longer name."""
-
 
 class CaffeFcnError(Exception):
     """The base of all errors of this package. `str(error)` is one line for people. Programs read the attributes; an
@@ -117,18 +114,23 @@ class CaffeFcnError(Exception):
 
     @property
     def message(self) -> str:
-        """The message without the source, and without the place in a text."""
+        """The message on one line, without the source and the place in a text. Whatever names of a model it quotes,
+        its length is bounded, and it has no control characters."""
+        from caffe_fcn.display import visible  # here, because most runs have no errors
+
         told = f"expected {self.expected}, found {self.found}" if self.told is None else self.told
         told = ": ".join([*self._where(), told])
-        return told if self.hint is None else f"{told}; {self.hint}"
+        return visible(told if self.hint is None else f"{told}; {self.hint}")
 
     def _where(self) -> list[str]:
         """The layer and the place, in words."""
+        from caffe_fcn.display import printable  # here, because most runs have no errors
+
         place = "" if self.place is None or isinstance(self.place, TextPlace) else str(self.place)
         layer = ""
         if self.layer is not None and self._names_layer:
-            kind = "" if self.layer_type is None else f" ({_shown(self.layer_type)})"
-            layer = f'layer "{_shown(self.layer)}"{kind}'
+            kind = "" if self.layer_type is None else f" ({printable(self.layer_type)})"
+            layer = f'layer "{printable(self.layer)}"{kind}'
         if isinstance(self.place, int):
             place = f"offset {place} ({layer})" if layer else f"offset {place}"
             layer = ""
@@ -151,12 +153,6 @@ def located(
     except CaffeFcnError as error:
         error.locate(source=source, layer=layer, layer_type=layer_type, index=index, place=place)
         raise
-
-
-def _shown(name: str) -> str:
-    """NAME as it is quoted: the beginning of a long one, and nothing that would steer a terminal."""
-    short = name if len(name) <= _LONG else f"{name[: _LONG - 1]}…"
-    return "".join(each if each.isprintable() else "?" for each in short)
 
 
 class PrototxtError(CaffeFcnError):

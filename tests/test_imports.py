@@ -38,7 +38,7 @@ RANKS = {
 BESIDE = RANKS["verify"]
 """The rank of a package that is not named here, such as an export to another format."""
 
-FOR_ALL = {"errors", "options", "wording"}
+FOR_ALL = {"display", "errors", "options", "wording"}
 """Modules beside the rooms that every room may import."""
 
 ENTRY = {"__main__": "cli", "api": "report"}

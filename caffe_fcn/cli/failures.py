@@ -35,7 +35,7 @@ def explain(error: Exception) -> str:
 
 def in_one_line(error: Exception) -> str:
     """What to tell of ERROR, on one line, whatever names of a model it quotes."""
-    from caffe_fcn.files.literals import visible
+    from caffe_fcn.display import visible
 
     return visible(_words(error))
 
@@ -68,7 +68,7 @@ def tell(message: str) -> None:
         import traceback  # here, because only debugging needs it
 
         traceback.print_exc()
-    from caffe_fcn.files.literals import visible_lines
+    from caffe_fcn.display import visible_lines
 
     with suppress(OSError):
         click.echo(f"caffe-fcn: {visible_lines(message)}", err=True)

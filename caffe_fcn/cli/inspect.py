@@ -91,7 +91,7 @@ def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
         text = render(page(found, width), width, colour=_is_terminal() and _wants_colour())
     to_stdout(text.encode("utf-8", "replace"))
     if not as_json:
-        from caffe_fcn.files.literals import visible
+        from caffe_fcn.display import visible
 
         for note in found.notes:
             click.echo(visible(f"note: {note}"), err=True)

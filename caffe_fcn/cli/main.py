@@ -167,7 +167,7 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as done:  # completions are shown
         return done.code if isinstance(done.code, int) else DONE
     except click.ClickException as error:
-        from caffe_fcn.files.literals import visible
+        from caffe_fcn.display import visible
 
         if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # which is the help
             vars(error)["message"] = visible(error.message)  # quotes words of the command line

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import click
 
-from caffe_fcn.files.literals import visible
+from caffe_fcn.display import visible
 
 _FROM = 128 << 20
 """A copy of fewer bytes is over before a progress bar could be read."""

@@ -14,9 +14,9 @@ import click
 from caffe_fcn.cli.failures import DONE, FAILED, explain, in_one_line, is_about, tell
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import KINDS, Targets
+from caffe_fcn.display import visible, visible_json
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import OutputFile, OutputFiles
-from caffe_fcn.files.literals import visible, visible_json
 from caffe_fcn.files.stdout import to_stdout
 from caffe_fcn.predict.ahead import Turn, ahead
 from caffe_fcn.predict.images.picture import open_picture

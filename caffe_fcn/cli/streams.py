@@ -42,7 +42,7 @@ def as_file(path: str) -> Iterator[str]:
 def print_diff(diff: str) -> None:
     """Print DIFF to stdout: to a pipe or a file the very bytes, so that it can be applied; to a terminal what that can
     show. Raises OutputError where stdout is closed or full."""
-    from caffe_fcn.files.literals import visible_lines
+    from caffe_fcn.display import visible_lines
     from caffe_fcn.files.stdout import to_stdout
 
     if sys.stdout is not None and sys.stdout.isatty():
@@ -54,7 +54,7 @@ def print_json(value: Any) -> None:
     """Print VALUE to stdout as a JSON document. Raises OutputError where that is closed or full."""
     import json  # here, because help does not need it
 
-    from caffe_fcn.files.literals import visible_json
+    from caffe_fcn.display import visible_json
     from caffe_fcn.files.stdout import to_stdout
 
     pieces = chain(json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value), "\n")

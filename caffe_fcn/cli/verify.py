@@ -86,9 +86,9 @@ def verify(
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
     """
+    from caffe_fcn.display import visible
     from caffe_fcn.engines.nets import one_net
     from caffe_fcn.engines.registry import engine as engine_called
-    from caffe_fcn.files.literals import visible
     from caffe_fcn.net.selection import known_to
     from caffe_fcn.predict.inputs import read_inputs
     from caffe_fcn.report.verify import document, lines

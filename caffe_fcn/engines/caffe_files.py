@@ -14,11 +14,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as ProtobufMessage
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.engines.protocol import temporary_copy
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.model.entries import Held
 from caffe_fcn.model.filling import refuse_lacking

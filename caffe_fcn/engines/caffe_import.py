@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from caffe_fcn.files.literals import printable
+from caffe_fcn.display import printable
 from caffe_fcn.wording import option
 
 _PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}

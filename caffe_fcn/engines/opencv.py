@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from caffe_fcn.display import printable
 from caffe_fcn.engines.caffe_files import Written, refuse, write_files
 from caffe_fcn.engines.expected import Sizes, as_caffe_makes_it, counted
 from caffe_fcn.engines.opencv_rules import DIALECT, RULES
 from caffe_fcn.engines.protocol import Array, Dims, ShapedNet, checked_inputs, described
 from caffe_fcn.errors import EngineError, ExtraError, missing
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.wording import Option, advise

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.engines import caffe_worker
 from caffe_fcn.engines.caffe_files import ReaderDialect, Written, of_forks, refuse, write_files
 from caffe_fcn.engines.caffe_import import cause, failure
@@ -23,7 +24,6 @@ from caffe_fcn.engines.protocol import Array, Dims, ShapedNet, checked_inputs, d
 from caffe_fcn.engines.worker import EndedError, Worker
 from caffe_fcn.errors import EngineError, ExtraError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Node
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.wording import Option, advise

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable, visible
 from caffe_fcn.errors import CaffemodelError
 from caffe_fcn.files.blobs import C3D, BlobRecord, read_blob, read_stored
 from caffe_fcn.files.headers import parse_header
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.recognition import HEAD, kind_of
 from caffe_fcn.files.source import Source, Span
 from caffe_fcn.files.wire import LEN, Reader, WireError, WireField
@@ -285,7 +285,7 @@ class _Indexer:
     def _remember_name(self, part: WireField) -> None:
         """Keep a layer's name for errors within it, however garbled or long it is."""
         name = self.source.read(part.payload, min(part.end, part.payload + 80)).decode("utf-8", "backslashreplace")
-        self.layer = "".join(c if c.isprintable() else "?" for c in name)
+        self.layer = visible(name)
 
     def _header(self, spans: Iterable[Span]) -> bytes:
         """The bytes at SPANS, which all headers together may not have too many of."""

@@ -6,7 +6,6 @@ for one that does not fit.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -36,66 +35,6 @@ _WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
 _TRUTH = {"true": True, "t": True, "false": False, "f": False}
 _NOT_TEXT = b"\xff"
 """A byte that no UTF-8 text has: what escapes stand for that mean no character."""
-_STEERING = re.compile(
-    "[\\x00-\\x1f\\x7f-\\x9f"  # C0, DEL and C1: line ends, escape sequences
-    "\\xad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890-\\u0891\\u08e2\\u180e"  # formatting that shows nothing
-    "\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"  # directions, joiners, line ends
-    "\\u115f-\\u1160\\u3164\\uffa0"  # letters that show nothing
-    "\\U000110bd\\U000110cd\\U00013430-\\U0001343f\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a"
-    "\\U000e0000-\\U000e0fff]"  # tags
-)
-"""Characters that steer a terminal, change the order in which others are shown, or cannot be seen."""
-_STEERED = re.compile(f"(?:{_STEERING.pattern}){{1,{_RUN}}}")
-_ENDLESS = re.compile("(?<![^ ])[^ ]{4097,}")
-"""A word that is longer than a path can be."""
-_LONG = 100
-"""The characters that are shown of a longer name."""
-
-
-def as_utf8(text: str) -> str:
-    """TEXT as its bytes are to be read in UTF-8, in whatever locale a file's name was read; ? for what is none."""
-    return _decoded(text).encode("utf-8", "replace").decode()
-
-
-def _decoded(text: str) -> str:
-    """TEXT as its bytes are to be read in UTF-8; what is none are half characters."""
-    if text.isascii():  # most are, and this costs no memory
-        return text
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character that stands for no byte
-        return text
-
-
-def visible(text: str) -> str:
-    """TEXT on one line, with nothing in it that would steer a terminal, or that no terminal can show. Of a word that is
-    longer than any path, its ends."""
-    return _STEERING.sub("?", as_utf8(_ENDLESS.sub(_ends, text)))
-
-
-def _ends(word: re.Match[str]) -> str:
-    return f"{word[0][:_LONG]}…{word[0][-_LONG:]}"
-
-
-def visible_lines(text: str) -> str:
-    """TEXT of several lines, each of them visible."""
-    return "\n".join(map(visible, text.split("\n")))
-
-
-def visible_json(text: str) -> str:
-    """TEXT of a JSON document, with escapes for the characters in its strings that `visible` masks; half characters,
-    which names of files that are no UTF-8 are read as, included. What it says stays the same."""
-    text = _STEERED.sub(lambda run: _STEERING.sub(_as_escape, run[0]), text)
-    return _decoded(text).encode("utf-8", "backslashreplace").decode()
-
-
-def _as_escape(match: re.Match[str]) -> str:
-    return match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1]
-
-
-def printable(text: str, length: int = _LONG) -> str:
-    """TEXT, visible and on one line; of more than LENGTH characters the beginning."""
-    return visible(text if len(text) <= length else f"{text[: length - 1]}…")
 
 
 def string_end(text: str, start: int, end: int) -> int | None:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, NoReturn
 
+from caffe_fcn.display import printable, visible
 from caffe_fcn.errors import PrototxtError, TextPlace
-from caffe_fcn.files.literals import printable, string_end, visible
+from caffe_fcn.files.literals import string_end
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.recognition import kind_of
 

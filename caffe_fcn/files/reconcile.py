@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
+from caffe_fcn.display import visible
 from caffe_fcn.files.layout import layout_beside
-from caffe_fcn.files.literals import enumerator, visible
+from caffe_fcn.files.literals import enumerator
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, TextEdit
 from caffe_fcn.files.removal import REST_OF_LINE, kept_comments, without_fields, without_values
 from caffe_fcn.files.textmessage import fields_of

@@ -14,16 +14,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from caffe_fcn.files.literals import (
-    enumerator,
-    has_unknown_escapes,
-    integer,
-    is_decimal,
-    printable,
-    real,
-    string_bytes,
-    truth,
-)
+from caffe_fcn.display import printable
+from caffe_fcn.files.literals import enumerator, has_unknown_escapes, integer, is_decimal, real, string_bytes, truth
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar
 from caffe_fcn.schema import FORKS, OLD, Message, is_repeated, is_required
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError, ShapeError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.geometry.crops import Reading, Trouble, gives_no_offset, read_crops, told, with_offsets
 from caffe_fcn.net.graph import Graph, build_graph
 from caffe_fcn.net.options import Selection

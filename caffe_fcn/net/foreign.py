@@ -10,7 +10,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.files.literals import printable, real, truth
+from caffe_fcn.display import printable
+from caffe_fcn.files.literals import real, truth
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Foreign
 from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.rules import choices, in_words, included
 from caffe_fcn.net.upgrade import input_layer
 from caffe_fcn.wording import nearest, option

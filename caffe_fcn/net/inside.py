@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.decoding import DecodedField, Decoder, Lost, UnreadableError, as_text
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.wire import VARINT, prefix, reader_of
 from caffe_fcn.net.untrained import as_written
 from caffe_fcn.schema.layouts import BVLC, ForkLayout, caffes, contested, layout, named

@@ -1,7 +1,7 @@
-"""Why a pass leaves a layer as it is, or cannot do what is asked, as data.
+"""Obstacles: why a pass leaves a layer unchanged, or cannot do what is asked, as data.
 
-An obstacle is an enumerator, whose value is the template of a sentence, and what the template has room for: names of
-layers and blobs, numbers, shapes, other obstacles. Code asks for the enumerator; words are made here, for people.
+An obstacle is an enumerator, whose value is the template of a sentence, and the names, numbers, shapes and other
+obstacles for the template. Code compares the enumerator; the words are made here, for people.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from caffe_fcn.display import visible
+
 
 class Obstacle(NamedTuple):
-    """WHY, and the names, numbers and shapes that its template has room for, in this order."""
+    """The reason WHY, and what it is ABOUT: the names, numbers and shapes for its template, in this order."""
 
     why: Enum
     about: tuple[str | int | tuple[int, ...] | Obstacle, ...] = ()
 
     def __str__(self) -> str:
-        """The same in words."""
-        return str(self.why.value).format(*map(_shown, self.about))
+        """The obstacle in words, of bounded length and without control characters."""
+        return visible(str(self.why.value).format(*map(_shown, self.about)))
 
 
 def _shown(each: str | int | tuple[int, ...] | Obstacle) -> str | int:

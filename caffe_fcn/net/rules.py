@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from caffe_fcn.files.literals import printable
+from caffe_fcn.display import printable
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable, string_bytes
+from caffe_fcn.files.literals import string_bytes
 from caffe_fcn.files.prototxt import Block, Document, Field, TextEdit
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.recognition import refuse_others

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from caffe_fcn.display import as_utf8
 from caffe_fcn.errors import OutputError, ShapeError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs, output_error
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.copying import Sink
-from caffe_fcn.files.literals import as_utf8
 from caffe_fcn.files.parts import Part, size_of, write_parts
 from caffe_fcn.files.stdout import STDOUT, write_stdout
 from caffe_fcn.net.geometry import CellPhase, Reason, exactness_of, infer_geometry, words

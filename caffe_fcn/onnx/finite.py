@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from math import isfinite, isnan
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.effects import readers_of
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.schema import Message

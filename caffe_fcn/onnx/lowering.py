@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import LoweringError, ShapeError, located
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.model.filling import refuse_lacking
 from caffe_fcn.net import crops
 from caffe_fcn.net.foreign import refusal

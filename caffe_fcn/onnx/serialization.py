@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from caffe_fcn import __version__
+from caffe_fcn.display import as_utf8
 from caffe_fcn.errors import missing
-from caffe_fcn.files.literals import as_utf8
 from caffe_fcn.files.parts import Part, size_of
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.onnx.graph import FLOAT, Constant, OnnxGraph, Value

@@ -12,8 +12,8 @@ from functools import cache
 from typing import ClassVar
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.model.changes import Change, Decision
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, with_net

@@ -10,8 +10,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import PictureError, TextPlace
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.reading import reading
 from caffe_fcn.wording import Option, advise, nearest
 

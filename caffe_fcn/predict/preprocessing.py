@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import PictureError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.layers.data import crops, resizes
 from caffe_fcn.predict.images.picture import Box

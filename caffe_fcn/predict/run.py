@@ -13,11 +13,11 @@ from dataclasses import replace
 from math import prod
 from typing import Literal, NamedTuple
 
+from caffe_fcn.display import printable
 from caffe_fcn.engines.nets import Size
 from caffe_fcn.engines.protocol import Array, Engine
 from caffe_fcn.errors import EngineError, PictureError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet

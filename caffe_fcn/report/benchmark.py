@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from caffe_fcn import __version__
+from caffe_fcn.display import visible
 from caffe_fcn.engines.registry import ENGINES
 from caffe_fcn.engines.timing import Timing
-from caffe_fcn.files.literals import visible
 from caffe_fcn.net.shapes import show
 from caffe_fcn.wording import option
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from caffe_fcn.display import visible
 from caffe_fcn.errors import CaffeFcnError
-from caffe_fcn.files.literals import visible
 from caffe_fcn.files.prototxt import HEAD, is_binary
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.files.literals import visible
+from caffe_fcn.display import visible
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.onnx.export import metadata_props
 from caffe_fcn.onnx.graph import Value

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError
 from caffe_fcn.files.blobs import ITEM_SIZE
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.statistics import blob_statistics
 from caffe_fcn.model.fitting import foreign_layers
 from caffe_fcn.model.opening import meet, open_inputs

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.files.literals import visible, visible_json
+from caffe_fcn.display import visible, visible_json
 from caffe_fcn.net.cost import Total
 from caffe_fcn.net.geometry import CellPhase, Geometry, words
 from caffe_fcn.net.geometry.alignment import Misaligned

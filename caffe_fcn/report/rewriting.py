@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.files.literals import visible
+from caffe_fcn.display import visible
 from caffe_fcn.passes.planning import Plan
 
 

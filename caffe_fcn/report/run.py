@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from caffe_fcn.display import visible
 from caffe_fcn.engines.protocol import Array
-from caffe_fcn.files.literals import visible
 from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.areas import Area, areas

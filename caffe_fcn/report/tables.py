@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 from unicodedata import category, east_asian_width
 
-from caffe_fcn.files.literals import visible
+from caffe_fcn.display import visible
 
 GAP = 2
 """Cells between two columns."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.files.literals import visible
+from caffe_fcn.display import visible
 from caffe_fcn.net.geometry import Reason, exactness_of, summed_up, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.verify.records import (

@@ -330,7 +330,7 @@ def _check_finite(weights: str, layer: str, values: _Values) -> None:
             layer=layer,
             expected="numbers",
             found=f"{count:,} values that are NaN or infinite",
-            hint=("a answers of such a net cannot be compared; use a snapshot from before its training diverged"),
+            hint="such a net gives no answers to compare; use a snapshot from before its training diverged",
         )
 
 

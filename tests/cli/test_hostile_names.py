@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from caffe_fcn import schema
-from caffe_fcn.files.literals import printable, visible, visible_json, visible_lines
+from caffe_fcn.display import printable, visible, visible_json, visible_lines
 from tests.cli.conftest import LENET, CommandLine, Result
 
 HOSTILE = "\r\nFAKE\t\x1b[31m\x07\x7f\x9b2J\u202e\u2028\u200b\U000e0041"
@@ -173,3 +173,47 @@ def test_lines_and_documents_keep_their_line_ends() -> None:
         HOSTILE,
         "\udcff",
     ]
+
+
+HUGE = {"one word": HOSTILE + "x" * 30_000, "many words": HOSTILE + "x y " * 8_000}
+MODELS = {
+    "ip1 is a Flatten": lambda text: text.replace('"InnerProduct"', '"Flatten"', 1),
+    "an unknown type": lambda text: text.replace('"Pooling"', '"NAME"'),
+    "no such blob": lambda text: text.replace('bottom: "pool1', 'bottom: "none'),
+    "another shape": lambda text: text.replace("num_output: 500", "num_output: 400"),
+    "as it is": lambda text: text,
+}
+EVERY = [
+    ["inspect", "net.prototxt", "net.caffemodel"],
+    ["check", "net.prototxt"],
+    ["convert", "net.prototxt", "net.caffemodel", "--strict", "--only", "NAME"],
+    ["convert", "net.prototxt", "net.caffemodel", "--rename", "(.*)=NAME", "--suffix", ""],
+    ["fold", "net.prototxt", "net.caffemodel", "-o", "out.prototxt", "-w", "out.caffemodel", "--force"],
+    ["upgrade", "net.prototxt", "out.prototxt", "--force"],
+    ["export", "net.prototxt", "net.caffemodel", "-o", "out.onnx", "--blob", "NAME"],
+    ["verify", "net.prototxt", "net.caffemodel", "twin.prototxt", "twin.caffemodel"],
+    ["run", "net.prototxt", "net.caffemodel", "PICTURE", "--blob", "NAME"],
+]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", HUGE)
+@pytest.mark.parametrize("model", MODELS)
+def test_names_of_any_length(cli: CommandLine, kind: str, model: str) -> None:
+    """A message quotes no more of a name than a person reads, through every command."""
+    name = HUGE[kind]
+    escaped = "".join(f"\\{byte:03o}" for byte in HOSTILE.encode()).join(name.split(HOSTILE))
+    text = (LENET / "net.prototxt").read_text(encoding="utf-8")
+    text = MODELS[model](re.sub(r'\b(name|top|bottom): "([^"]*)"', rf'\1: "\2{"NAME"}"', text)).replace("NAME", escaped)
+    Path("net.prototxt").write_text(text, encoding="utf-8")
+    weights = schema.NetParameter.FromString((LENET / "net.caffemodel").read_bytes())
+    for layer in weights.layer:
+        layer.name += name
+    Path("net.caffemodel").write_bytes(weights.SerializeToString())
+    for other in ("prototxt", "caffemodel"):
+        Path(f"twin.{other}").write_bytes((LENET / f"net.{other}").read_bytes())
+    for words in EVERY:
+        arguments = [picture("a.png") if word == "PICTURE" else word.replace("NAME", name) for word in words]
+        result = cli.run(*arguments)
+        assert_harmless(told(result))
+        assert max(map(len, result.err.split("\n"))) <= 20_100 and len(result.err) < 200_000, words

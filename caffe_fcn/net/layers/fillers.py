@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caffe_fcn.files.literals import printable
+from caffe_fcn.display import printable
 from caffe_fcn.net.layers.row import FillersRule
 from caffe_fcn.net.layers.shape import Shape, show
 from caffe_fcn.net.objections import Severity

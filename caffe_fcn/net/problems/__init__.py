@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError, PrototxtError
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import fields_of, to_message
 from caffe_fcn.net.objections import Severity

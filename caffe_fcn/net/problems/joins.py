@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caffe_fcn.files.literals import printable
+from caffe_fcn.display import printable
 from caffe_fcn.net import crops
 from caffe_fcn.net.geometry import alignment
 from caffe_fcn.net.geometry.crops import Trouble, read_crops, told

@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import NetError, ShapeError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.foreign import unknown_name
 from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.layers import LAYERS, row_of

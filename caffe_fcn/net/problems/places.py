@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from caffe_fcn.display import visible
 from caffe_fcn.errors import CaffeFcnError, TextPlace
-from caffe_fcn.files.literals import visible
 from caffe_fcn.files.prototxt import Document, Field
 from caffe_fcn.net.problems.findings import Problem
 from caffe_fcn.net.source import SourceNet

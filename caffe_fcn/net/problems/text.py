@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeVar
 
-from caffe_fcn.files.literals import printable
+from caffe_fcn.display import printable
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Typed
 from caffe_fcn.net.foreign import effect, is_told_by_type, within_layer

@@ -13,8 +13,8 @@ from operator import mul
 from types import MappingProxyType
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import LayerType, row_of
 from caffe_fcn.net.layers.row import Limits, no_params

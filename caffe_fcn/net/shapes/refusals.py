@@ -11,8 +11,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.fillers import objections_to

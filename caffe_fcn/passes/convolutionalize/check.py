@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from math import lcm, prod
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.model.changes import Decision
 from caffe_fcn.net.geometry import (
     Cause,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.model.changes import NewLayer
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import given_to

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import combining, normalize
 
-from caffe_fcn.files.literals import visible
+from caffe_fcn.display import visible
 from caffe_fcn.predict.draw.colours import Colour
 from caffe_fcn.predict.images.picture import pillow
 

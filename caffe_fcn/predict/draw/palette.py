@@ -10,8 +10,8 @@ import os
 import re
 from typing import NamedTuple
 
+from caffe_fcn.display import printable
 from caffe_fcn.errors import PictureError, TextPlace
-from caffe_fcn.files.literals import printable
 from caffe_fcn.files.reading import reading
 from caffe_fcn.predict.draw.colours import Colour
 from caffe_fcn.predict.images.picture import pillow
