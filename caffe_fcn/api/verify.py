@@ -26,6 +26,7 @@ def verify(
     original: Net | str | os.PathLike[str],
     original_weights: str | os.PathLike[str] | None = None,
     *,
+    claim: Literal["auto", "same-bits", "same-function", "new-function"] = VerifyOptions.claim,
     proofs: str | Sequence[str] = VerifyOptions.proofs,
     samples: int = VerifyOptions.samples,
     windows: int = VerifyOptions.windows,
@@ -35,12 +36,17 @@ def verify(
     engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] = DEFAULT_ENGINE,
     threads: int | None = EngineOptions.threads,
 ) -> Verification:
-    """Prove that this net is equivalent to ORIGINAL, a net or a file, as `convolutionalize` and `fold` make it.
+    """Prove that this net is equivalent to ORIGINAL, a net or a file, as `convolutionalize` and `fold` make it; or, for
+    the claim *new-function*, what holds of a net with other answers.
 
     There are three proofs. *weights*: the weights and the fields of the layers are those of the original. *same
     size*: at the nominal input size both nets give the same answers. *dense*: on a larger input, each cell of the
     map is the answer of the original on its window. The `Verification` says which proofs hold, fail, could not be
     carried out or do not apply. Its `holds` is True if each proof holds or does not apply, and at least one holds.
+
+    For a net that computes a new function there are four other proofs. *acceptance*: Caffe accepts the net. *weights*:
+    all weights fit it. *layers*: what the pass did not change is untouched. *run*: the net runs, and its outputs have
+    the inferred shapes. A net that a pass with this claim made of ORIGINAL is proven so by itself.
 
     Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
     engine is needed and not installed.
@@ -52,4 +58,6 @@ def verify(
             return prove(other._runnable(), self._runnable(), self.model.selection, settings)
     if original_weights is not None:
         raise TypeError("verify: original_weights: expected none, because the original is a net that has them")
-    return prove(original._runnable(), self._runnable(), self.model.selection, settings)
+    plan = self._plan if settings.claim == "auto" and self._plan and self._plan.before is original.model else None
+    results = plan.results if plan else ()
+    return prove(original._runnable(), self._runnable(), self.model.selection, settings, results)

@@ -208,6 +208,8 @@ def rewrite_files(
     if not manner.dry_run:
         check_outputs(files.outputs, [*files.inputs, *inputs], force=manner.force)
     decided = rewriting.plan(model)
+    if verifier is not None:
+        verifier.results = decided.results
     if not manner.dry_run:
         _write(decided, files, manner, verifier)
     _tell(decided, files, rewriting.report, manner, verifier)

@@ -26,7 +26,7 @@ from caffe_fcn.cli.options import (
 from caffe_fcn.cli.streams import print_json
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.predict.options import PreparationOptions
-from caffe_fcn.verify.options import PROOFS, VerifyOptions
+from caffe_fcn.verify.options import CLAIMS, PROOFS, VerifyOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.model.opening import NetAndWeights
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     epilog=exit_codes("every proof holds or does not apply", "a proof fails or could not be carried out"),
 )
 @click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
+@option_of(VerifyOptions, "claim", type=click.Choice(CLAIMS))
 @option_of(VerifyOptions, "proofs", "--proof", type=click.Choice(PROOFS), multiple=True)
 @option_of(VerifyOptions, "samples", type=click.IntRange(1, 10_000), metavar="N")
 @option_of(VerifyOptions, "windows", type=click.IntRange(1, 10_000), metavar="N")
@@ -103,6 +104,8 @@ def verify(
         )
     if files.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
+    if choices["claim"] == "new-function" and (choices["proofs"] or images):
+        raise click.UsageError("--proof and --image do not go with --claim new-function, which has proofs of its own")
     runner = engine_called(taken(EngineOptions, choices), brief=True)
     options = VerifySettings(engine=runner, **choices)
     notes: tuple[str, ...] = ()

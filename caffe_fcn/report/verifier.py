@@ -13,6 +13,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.reading import reading
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.opening import NetAndWeights
+from caffe_fcn.model.passing import Result
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.report.verify import lines, proofs, summary
@@ -38,6 +39,8 @@ class Verifier:
         self._names, self._selection = names, selection
         self._engine: Engine = engine(EngineOptions(engine=run_by))
         self.found: Verification | None = None
+        self.results: Sequence[Result] = ()
+        """What the passes made, which says what is claimed."""
 
     def check(self, net: str, weights: str) -> None:
         """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails, or cannot be carried out."""
@@ -45,7 +48,8 @@ class Verifier:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
         with open_weights(weights, self._names[1]) as opened:
             options = VerifySettings(engine=self._engine)
-            self.found = verify(self._original, NetAndWeights(twin, opened), self._selection, options)
+            self.found = verify(self._original, NetAndWeights(twin, opened), self._selection, options, self.results)
+        what = "as its passes should make it" if self.found.new_function else "equivalent to the original"
         if Status.FAILS in self.found.statuses.values():
             default = next(iter(ENGINES))
             ours = self.found.engine in ("", default)
@@ -53,14 +57,13 @@ class Verifier:
             if not ours:
                 way = advise("if it fails with ", Option("engine", default), " too")
             raise VerificationError(
-                f"the new net is not equivalent to the original: {summary(self.found)}; nothing was written",
+                f"the new net is not {what}: {summary(self.found)}; nothing was written",
                 source=self._names[0],
                 hint=advise(way, ", please report it with the prototxt"),
             )
         if not self.found.holds:
             raise VerificationError(
-                f"the new net is not shown to be equivalent to the original: {summary(self.found)}; nothing "
-                "was written",
+                f"the new net is not shown to be {what}: {summary(self.found)}; nothing was written",
                 source=self._names[0],
                 hint=advise("leave ", Option("verify"), " out to write it without the proof"),
             )

@@ -9,6 +9,7 @@ from caffe_fcn import __version__
 from caffe_fcn.display import visible
 from caffe_fcn.net.geometry import Reason, exactness_of, summed_up, words
 from caffe_fcn.net.shapes import show
+from caffe_fcn.report import new_function
 from caffe_fcn.verify.records import (
     Dense,
     DenseProof,
@@ -35,12 +36,8 @@ def lines(found: Verification) -> Iterator[str]:
 
 def _lines(found: Verification) -> Iterator[str]:
     """Each proof on its line: how it ended, and by what numbers."""
-    verdict = "is" if found.holds else "is not shown to be"
-    if Status.FAILS in found.statuses.values():
-        verdict = "is not"
     how = f"run by {found.engine}" if found.engine else "nothing was run"
-    claim = f": {found.claim.value}" if found.proven else ""
-    yield f"{found.fcn}: {verdict} equivalent to {found.net}{claim} ({how})"
+    yield f"{found.fcn}: {_verdict(found)} ({how})"
     told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
     if found.weights_proof is not None:
         told.append(("weights", found.weights_proof.status, _weights(found.weights_proof), {}))
@@ -51,11 +48,26 @@ def _lines(found: Verification) -> Iterator[str]:
     if found.dense is not None:
         outputs = {_name(each.output): _dense_output(each, found.dense.blob) for each in found.dense.outputs}
         told.append(("dense", found.dense.status, _dense(found.dense), outputs))
+    if found.new_function is not None:
+        told += [(*each, {}) for each in new_function.told(found.new_function)]
     width = max(9, *(len(status.value) for _, status, _, _ in told))
     for name, status, (first, *rest), lines_of in told:
         yield f"  {name:<10} {status.value:<{width}}  {first}"
         yield from (f"  {'':<10} {'':<{width}}  {line}" for line in rest)
         yield from _outputs(lines_of)
+
+
+def _verdict(found: Verification) -> str:
+    fails = Status.FAILS in found.statuses.values()
+    if found.new_function is not None:
+        verdict = (
+            "every proof holds" if found.holds else "a proof fails" if fails else "not every proof was carried out"
+        )
+        return f"{found.claim.value}, from {found.net}: {verdict}"
+    if found.asked is not None and not found.met:
+        return f"expected, of {found.net}, the claim {found.asked.value!r}, found {found.claim.value!r}"
+    verdict = "is" if found.holds else "is not" if fails else "is not shown to be"
+    return f"{verdict} equivalent to {found.net}" + (f": {found.claim.value}" if found.proven else "")
 
 
 def summary(found: Verification) -> str:
@@ -64,6 +76,7 @@ def summary(found: Verification) -> str:
         "weights": _weights_failures(found.weights_proof) if found.weights_proof else (),
         "same size": _same_size_failures(found.same_size) if found.same_size else (),
         "dense": _dense_failures(found.dense) if found.dense else (),
+        **(new_function.failures(found.new_function) if found.new_function else {}),
     }
     fine = (Status.HOLDS, Status.DOES_NOT_APPLY)
     bad = [(name, status) for name, status in found.statuses.items() if status not in fine]
@@ -226,6 +239,7 @@ def proofs(found: Verification) -> dict[str, Any]:
             "same_size": _same_size_document(found.same_size) if found.same_size else None,
             "dense": _dense_document(found.dense) if found.dense else None,
         },
+        **({"new_function": new_function.document(found.new_function)} if found.new_function else {}),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from caffe_fcn.options import option_field
 
@@ -13,12 +13,20 @@ if TYPE_CHECKING:
 
 WEIGHTS, SAME_SIZE, DENSE = PROOFS = ("weights", "same-size", "dense")
 """The proofs, in the order in which they are carried out."""
+CLAIMS = ("auto", "same-bits", "same-function", "new-function")
+"""What can be claimed of a net; auto: the nets show it."""
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
     """What is proven, and how thoroughly."""
 
+    claim: Literal["auto", "same-bits", "same-function", "new-function"] = option_field(
+        "auto",
+        "What to prove: the same weights, bit by bit; the same function within rounding; or, for a net with other "
+        "answers, that Caffe accepts it, that its weights fit, that it runs, and which layers are untouched. auto: one "
+        "of the first two, which follows from the nets.",
+    )
     proofs: tuple[str, ...] = option_field((), "Carry out only this proof: weights, same-size or dense.", "all")
     samples: int = option_field(8, "Number of random inputs for both nets.")
     windows: int = option_field(16, "Number of windows of the larger input to compare.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from caffe_fcn.model.passing import Claim
+from caffe_fcn.model.passing import Claim, weakest
 from caffe_fcn.net.geometry import Reason
 from caffe_fcn.net.shapes import Shape
 
@@ -196,9 +196,139 @@ class DenseProof(NamedTuple):
         return Status.HOLDS if Status.HOLDS in found else Status.DOES_NOT_APPLY
 
 
+class Fate(Enum):
+    """What became of a layer in a net that was made of its net."""
+
+    UNTOUCHED = "untouched"
+    """The same type, fields and parameter blobs, bit by bit."""
+    CONVERTED = "converted"
+    """A Convolution, or a pooling with a window, with the same parameters."""
+    CHANGED = "changed"
+    """Other fields or bottoms, or parameter blobs with other shapes or values."""
+    REPLACED = "replaced"
+    """A layer of another type, or with another name, reads the same blob."""
+    NEW = "new"
+    GONE = "gone"
+
+
+class BlobDifference(NamedTuple):
+    """A parameter blob, by its position, with another shape, or with so many other values. A shape is None if the layer
+    has no such blob."""
+
+    position: int
+    expected: Shape | None
+    found: Shape | None
+    differing: int
+
+
+class LayerFate(NamedTuple):
+    """What became of `layer`, of `type`, in the twin: the layer `twin`, of `twin_type`. None if there is none.
+
+    `identical`: it makes the same blobs for any input. `rewired`: it reads other blobs. `fields` and `blobs` differ.
+    """
+
+    fate: Fate
+    layer: str | None
+    twin: str | None
+    type: str | None
+    twin_type: str | None
+    identical: bool = False
+    rewired: bool = False
+    fields: tuple[FieldDifference, ...] = ()
+    blobs: tuple[BlobDifference, ...] = ()
+
+    @property
+    def other_values(self) -> int:
+        """How many values differ in parameter blobs with the same shapes."""
+        return sum(each.differing for each in self.blobs)
+
+
+class LayersProof(NamedTuple):
+    """What became of all layers: those of the twin in order, then the layers that are gone.
+
+    `unclaimed`: the layers that differ although the pass does not say so. If no pass is known, these are layers with
+    other values in parameter blobs of the same shape.
+    """
+
+    layers: tuple[LayerFate, ...]
+    unclaimed: tuple[LayerFate, ...] = ()
+    not_shown: str = ""
+
+    @property
+    def status(self) -> Status:
+        """Whether all layers that should be untouched are untouched."""
+        if self.unclaimed:
+            return Status.FAILS
+        return Status.NOT_SHOWN if self.not_shown else Status.HOLDS
+
+
+class Refusal(NamedTuple):
+    """What BVLC Caffe refuses in the twin, as `check --strict` finds it. `layer` is None for the net itself.
+    `inherited`: the layer is untouched, so the original is refused as well."""
+
+    layer: str | None
+    line: int
+    column: int
+    message: str
+    inherited: bool
+
+
+class AcceptanceProof(NamedTuple):
+    """The twin by the rules of BVLC Caffe. Refusals that are inherited from the original do not count."""
+
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def status(self) -> Status:
+        """Whether Caffe accepts the twin."""
+        return Status.HOLDS if all(each.inherited for each in self.refusals) else Status.FAILS
+
+
+class FitProof(NamedTuple):
+    """The weights of the twin and its net: `layers` have parameter blobs, with the shapes that the net gives them.
+    `missing`: layers without weights, which are not missing in the original."""
+
+    layers: int
+    failures: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Whether all weights are there and fit."""
+        return Status.FAILS if self.failures or self.missing else Status.HOLDS
+
+
+class RunProof(NamedTuple):
+    """The twin run on random `inputs`: the `outputs` have the inferred shapes, and all values are finite. A shape is
+    None if it is unknown."""
+
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape | None]
+    seed: int
+    failure: str = ""
+    not_shown: str = ""
+
+    @property
+    def status(self) -> Status:
+        """Whether the net runs."""
+        if self.failure:
+            return Status.FAILS
+        return Status.NOT_SHOWN if self.not_shown else Status.HOLDS
+
+
+class NewFunctionProofs(NamedTuple):
+    """The proofs for a twin that computes another function than the original."""
+
+    acceptance: AcceptanceProof
+    weights: FitProof
+    layers: LayersProof
+    run: RunProof
+
+
 class Verification(NamedTuple):
     """The results of all proofs; a proof that was not requested is None. `engine` is "" if no net was run. `notes` are
-    about the two nets and their weights. `claim` is what was to be proven."""
+    about the two nets and their weights. `claim` is what was to be proven; `asked` is the claim that the user wants,
+    None for any claim."""
 
     net: str
     weights: str
@@ -212,6 +342,8 @@ class Verification(NamedTuple):
     dense: DenseProof | None
     notes: tuple[str, ...]
     claim: Claim
+    new_function: NewFunctionProofs | None = None
+    asked: Claim | None = None
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {status.value}" for name, status in self.statuses.items())
@@ -223,8 +355,15 @@ class Verification(NamedTuple):
     @property
     def statuses(self) -> dict[str, Status]:
         """The result of each requested proof, by name."""
+        if self.new_function is not None:
+            return {name: proof.status for name, proof in self.new_function._asdict().items()}
         proofs = {"weights": self.weights_proof, "same size": self.same_size, "dense": self.dense}
         return {name: proof.status for name, proof in proofs.items() if proof is not None}
+
+    @property
+    def met(self) -> bool:
+        """Whether the claim is the one that the user wants, or a stronger one."""
+        return self.asked is None or weakest((self.claim, self.asked)) is self.asked
 
     @property
     def proven(self) -> bool:
@@ -235,4 +374,4 @@ class Verification(NamedTuple):
     def holds(self) -> bool:
         """Whether each requested proof holds or does not apply, and at least one holds."""
         found = set(self.statuses.values())
-        return Status.HOLDS in found and found <= {Status.HOLDS, Status.DOES_NOT_APPLY}
+        return self.met and Status.HOLDS in found and found <= {Status.HOLDS, Status.DOES_NOT_APPLY}

@@ -3,12 +3,12 @@
 Three proofs cover different faults. The weights may be right but connected wrongly; the answers may agree at the
 nominal size but not on a larger input; so the weights, the answers at the nominal size and the answers for windows of
 a larger input are compared. Which claim is proven follows from the two nets: the same bits or, if the net is folded,
-the same function within rounding.
+the same function within rounding. A net that is to compute a new function has proofs of its own (`new_function`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
@@ -17,7 +17,7 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.protocol import Engine
 from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError
 from caffe_fcn.model.opening import NetAndWeights
-from caffe_fcn.model.passing import Claim
+from caffe_fcn.model.passing import Claim, Result, weakest
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.selection import check_ignored
@@ -31,6 +31,7 @@ from caffe_fcn.verify.identity import Stored
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.layers import compare_layers
 from caffe_fcn.verify.meeting import fed_to, met, party_of, scope_of, side_of_files
+from caffe_fcn.verify.new_function import prove_new_function
 from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
@@ -44,6 +45,9 @@ from caffe_fcn.wording import option
 
 Proof = TypeVar("Proof", SameSizeProof, DenseProof)
 
+_ASKED = {"auto": None, **{claim.name.lower().replace("_", "-"): claim for claim in Claim}}
+"""The claims by the names that options have for them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VerifySettings(VerifyOptions):
@@ -53,16 +57,25 @@ class VerifySettings(VerifyOptions):
 
 
 def verify(
-    original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET, options: VerifySettings | None = None
+    original: NetAndWeights,
+    twin: NetAndWeights,
+    selection: Selection = ANY_NET,
+    options: VerifySettings | None = None,
+    results: Sequence[Result] = (),
 ) -> Verification:
-    """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional, folded, or both.
+    """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional, folded, or both; or what can be
+    proven of it if it is to compute a new function, as OPTIONS or the RESULTS of the passes that made it say.
 
     SELECTION says which of the nets in the files is meant; answers are compared in its phase, by default in phase
     TEST. What does not hold, and what cannot be carried out, is a value; raised is CaffeFcnError for files that cannot
     be compared at all, such as weights that hold NaN.
     """
     check_ignored(selection, original.source, twin.source)
-    work = _Work(original, twin, selection, options or VerifySettings())
+    options = options or VerifySettings()
+    asked = _ASKED[options.claim]
+    if Claim.NEW_FUNCTION in (asked, weakest(result.claim for result in results)):
+        return _verify_new_function(original, twin, selection, options, results)
+    work = _Work(original, twin, selection, options)
     refuse_unexplained(work.original.graphs[work.phase])
     wanted = work.options.proofs or PROOFS
     same_size = work.same_size() if SAME_SIZE in wanted else None
@@ -80,6 +93,34 @@ def verify(
         dense,
         tuple(work.notes),
         work.claim,
+        asked=asked,
+    )
+
+
+def _verify_new_function(
+    original: NetAndWeights,
+    twin: NetAndWeights,
+    selection: Selection,
+    options: VerifySettings,
+    results: Sequence[Result],
+) -> Verification:
+    before, runner = met(original, selection), Runner(options.engine)
+    side = side_of_files(before, original)
+    proofs = prove_new_function(before, side, twin, selection, runner, seed=options.seed, results=results)
+    return Verification(
+        original.source.name,
+        original.weights.path,
+        twin.source.name,
+        twin.weights.path,
+        options.engine.name if runner.used else "",
+        before.phase,
+        None,
+        None,
+        None,
+        None,
+        before.notes,
+        Claim.NEW_FUNCTION,
+        proofs,
     )
 
 

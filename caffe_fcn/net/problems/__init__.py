@@ -9,7 +9,6 @@ What a file cannot tell, such as the size of images in a database, is no finding
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from caffe_fcn import schema
 from caffe_fcn.display import printable
@@ -26,7 +25,7 @@ from caffe_fcn.net.problems.places import START, layer_places, located, written_
 from caffe_fcn.net.problems.text import foreign_fields, irregularities, unknown_fields
 from caffe_fcn.net.source import SourceNet, check_words, interpret, net_of_weights
 
-__all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights"]
+__all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights", "problems_by_layer"]
 
 _MESSAGES = {"net": "NetParameter", "solver": "SolverParameter"}
 _LABELS = "labelmap"
@@ -48,16 +47,23 @@ def examine_weights(weights: WeightFile, selection: Selection = ANY_NET, fork: s
         source = net_of_weights(weights, fork)
     except (PrototxtError, NetError) as error:
         return Findings("net", weights.layers[0].format, (located(error, weights.path),), placed=False)
+    problems = [
+        problem._replace(message=("" if name is None else f"in layer {name!r}: ") + problem.message)
+        for problem, name in problems_by_layer(source, selection)
+    ]
+    return Findings("net", source.format, tuple(problems), placed=False)
+
+
+def problems_by_layer(source: SourceNet, selection: Selection = ANY_NET) -> list[tuple[Problem, str | None]]:
+    """What is wrong with SOURCE: each problem, and the name of the layer that it stands in, None for the net itself."""
     typed = to_message(source.document, schema.message_class("NetParameter"))
-    notes = irregularities(source.document, typed)
-    found = Findings("net", source.format, _of_net(source, selection, notes))
+    found = _of_net(source, selection, irregularities(source.document, typed))
     layers = sorted((place, source.net.layer[index].name) for index, place in layer_places(source).items())
-    problems = []
-    for problem in found.problems:
-        name = next((name for place, name in reversed(layers) if place <= (problem.line, problem.column)), None)
-        place = "" if name is None else f"in layer {name!r}: "
-        problems.append(problem._replace(message=place + problem.message))
-    return replace(found, problems=tuple(problems), placed=False)
+
+    def layer_of(problem: Problem) -> str | None:
+        return next((name for place, name in reversed(layers) if place <= (problem.line, problem.column)), None)
+
+    return [(problem, layer_of(problem)) for problem in found]
 
 
 def _examine(document: Document, name: str, selection: Selection) -> Findings:

@@ -1,0 +1,159 @@
+"""What the proofs of a new function found, for people and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from caffe_fcn.net.shapes import show
+from caffe_fcn.verify.records import (
+    AcceptanceProof,
+    BlobDifference,
+    Fate,
+    FitProof,
+    LayerFate,
+    LayersProof,
+    NewFunctionProofs,
+    RunProof,
+    Status,
+)
+
+_SHOWN = 5
+"""How many of a kind are told to people; --json has them all."""
+
+
+def told(proofs: NewFunctionProofs) -> Iterator[tuple[str, Status, Sequence[str]]]:
+    """The lines of each proof, by its name, with its status; the failures first."""
+    yield "acceptance", proofs.acceptance.status, _acceptance(proofs.acceptance)
+    yield "weights", proofs.weights.status, _fit(proofs.weights)
+    yield "layers", proofs.layers.status, _layers(proofs.layers)
+    yield "run", proofs.run.status, _run(proofs.run)
+
+
+def failures(proofs: NewFunctionProofs) -> dict[str, list[str]]:
+    """Why each proof does not hold, by its name."""
+    return {
+        "acceptance": [each.message for each in proofs.acceptance.refusals if not each.inherited],
+        "weights": [*proofs.weights.failures, *_missing(proofs.weights)],
+        "layers": [*map(_unclaimed, proofs.layers.unclaimed), proofs.layers.not_shown],
+        "run": [proofs.run.failure or proofs.run.not_shown],
+    }
+
+
+def _some(found: Sequence[str]) -> list[str]:
+    more = len(found) - _SHOWN
+    return [*found[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def _acceptance(proof: AcceptanceProof) -> list[str]:
+    own = [f"{_place(each.layer)}{each.message}" for each in proof.refusals if not each.inherited]
+    inherited = len(proof.refusals) - len(own)
+    also = f"; {inherited} findings on untouched layers, as in the original" if inherited else ""
+    return [f"{'BVLC Caffe accepts the net' if not own else 'BVLC Caffe refuses the net'}{also}", *_some(own)]
+
+
+def _place(layer: str | None) -> str:
+    return "" if layer is None else f"layer {layer!r}: "
+
+
+def _fit(proof: FitProof) -> list[str]:
+    return [f"weights of {_many(proof.layers, 'layer')}", *_some([*proof.failures, *_missing(proof)])]
+
+
+def _missing(proof: FitProof) -> list[str]:
+    return [f"no weights for {', '.join(_some(proof.missing))}"] if proof.missing else []
+
+
+def _layers(proof: LayersProof) -> list[str]:
+    if proof.not_shown:
+        return [proof.not_shown]
+    counts = Counter(each.fate for each in proof.layers)
+    first = ", ".join(f"{counts[fate]} {fate.value}" for fate in Fate if counts[fate]) or "no layers"
+    same = sum(each.identical for each in proof.layers)
+    lines = [f"{first}; {same} with the same blobs as in the original, for any input"]
+    lines += _some([_unclaimed(each) for each in proof.unclaimed])
+    for fate in (Fate.CHANGED, Fate.REPLACED, Fate.NEW, Fate.GONE):
+        names = [_name(each) for each in proof.layers if each.fate is fate and each not in proof.unclaimed]
+        lines += [f"{fate.value}: {', '.join(_some(names))}"] if names else []
+    return lines
+
+
+def _name(each: LayerFate) -> str:
+    name = str(each.twin or each.layer)
+    if each.fate is Fate.REPLACED:
+        return f"{each.layer} ({each.type}) by {name} ({each.twin_type})"
+    if each.fate is not Fate.CHANGED:
+        return f"{name} ({each.twin_type or each.type})"
+    whys = [f"{field.field} {field.expected} → {field.found}" for field in each.fields]
+    whys += [f"blob {blob.position} {_shape(blob)}" for blob in each.blobs if not blob.differing]
+    whys += ["other values"] * bool(each.other_values) + ["other bottoms"] * each.rewired
+    return f"{name} ({', '.join(whys)})"
+
+
+def _shape(blob: BlobDifference) -> str:
+    expected, found = ("none" if shape is None else show(shape) for shape in (blob.expected, blob.found))
+    return f"{expected} → {found}"
+
+
+def _unclaimed(each: LayerFate) -> str:
+    if each.other_values:
+        positions = ", ".join(str(blob.position) for blob in each.blobs if blob.differing)
+        values = _many(each.other_values, "value")
+        return f"layer {each.twin!r}, blob {positions}: {values} that the original does not have, in the same shape"
+    return f"layer {_name(each)} is {each.fate.value}, which the pass does not say"
+
+
+def _run(proof: RunProof) -> list[str]:
+    if proof.failure or proof.not_shown:
+        return [proof.failure or proof.not_shown]
+    shapes = ", ".join(f"{name} {'?' if shape is None else show(shape)}" for name, shape in proof.outputs.items())
+    inputs = " and ".join(f"{name} {show(shape)}" for name, shape in proof.inputs.items())
+    return [f"random inputs {inputs} (seed {proof.seed}): finite values, {shapes}"]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+# ---- JSON ----
+
+
+def document(proofs: NewFunctionProofs) -> dict[str, Any]:
+    """The same for programs."""
+    acceptance, weights, layers, run = proofs
+    return {
+        "acceptance": {"status": _status(acceptance.status), "refusals": [e._asdict() for e in acceptance.refusals]},
+        "weights": {"status": _status(weights.status), **_lists(weights._asdict())},
+        "layers": {
+            "status": _status(layers.status),
+            "layers": [_fate(each) for each in layers.layers],
+            "unclaimed": [each.twin or each.layer for each in layers.unclaimed],
+            "not_shown": layers.not_shown or None,
+        },
+        "run": {
+            "status": _status(run.status),
+            "inputs": {name: list(shape) for name, shape in run.inputs.items()},
+            "outputs": {name: None if shape is None else list(shape) for name, shape in run.outputs.items()},
+            "seed": run.seed,
+            "failure": run.failure or None,
+            "not_shown": run.not_shown or None,
+        },
+    }
+
+
+def _status(status: Status) -> str:
+    return status.value.replace(" ", "_")
+
+
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _fate(each: LayerFate) -> dict[str, Any]:
+    return {
+        **each._asdict(),
+        "fate": each.fate.value,
+        "fields": [field._asdict() for field in each.fields],
+        "blobs": [_lists(blob._asdict()) for blob in each.blobs],
+    }
