@@ -51,6 +51,8 @@ def verify(
     Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
     engine is needed and not installed.
     """
+    if claim == "new-function" and (proofs or len(pictures)):
+        raise ValueError("claim: 'new-function' has proofs of its own; expected neither proofs nor pictures with it")
     runner = engine_called(given(EngineOptions, locals()), brief=True)
     settings = VerifySettings(engine=runner, **vars(given(VerifyOptions, locals())))
     if isinstance(original, str | os.PathLike):

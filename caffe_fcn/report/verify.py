@@ -239,7 +239,7 @@ def proofs(found: Verification) -> dict[str, Any]:
             "same_size": _same_size_document(found.same_size) if found.same_size else None,
             "dense": _dense_document(found.dense) if found.dense else None,
         },
-        **({"new_function": new_function.document(found.new_function)} if found.new_function else {}),
+        "new_function": new_function.document(found.new_function) if found.new_function else None,
     }
 
 

@@ -117,7 +117,7 @@ def _layers(
         return LayersProof((), not_shown=f"the new net cannot be built: {error}")
     if phase not in found.graphs:
         return LayersProof((), not_shown=f"the new net has no phase {phase}")
-    base, _ = retraced(before, found)
+    base = retraced(before, found).steps
     base, names, converted = _converted(base, found)
     sides = side_of(base, before, original), side_of_files(found, twin)
     layers = tuple(fates(*sides, phase, names, converted))

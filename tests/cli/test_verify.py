@@ -219,6 +219,39 @@ def test_a_command_describes_the_proofs_as_verify_does(name: str) -> None:
     assert {each: SCHEMAS["verify"]["properties"][each] for each in inner} == inner
 
 
+# ---- The claim ----
+
+
+@pytest.mark.thorough
+def test_a_claim_that_is_asked_for(cli: CommandLine) -> None:
+    folder = GOLDEN / "folds" / "conv_bn_scale_tops"
+    files = [folder / "net.prototxt", folder / "net.caffemodel", "a", "b"]
+    assert cli.run("fold", *files[:2], "-o", "a", "-w", "b").code == 0
+    assert cli.run("verify", *files, "--claim", "same-function").code == 0
+    told = cli.run("verify", *files, "--claim", "same-bits")
+    assert told.code == 1 and "found 'same function within rounding'" in told.out.decode().splitlines()[0]
+    document = cli.run("verify", *files, "--claim", "same-bits", "--json").document
+    assert valid("verify", document) and (document["claim"], document["holds"]) == ("same_function", False)
+    result = cli.run("verify", *files, "--claim", "new-function", "--proof", "weights")
+    assert result.code == 2 and "do not go with --claim new-function" in result.err
+
+
+@pytest.mark.thorough
+def test_a_new_function(cli: CommandLine) -> None:
+    files = [LENET / "net.prototxt", LENET / "net.caffemodel", "a", "b"]
+    result = cli.run("reduce", *files[:2], "ip1=8", "-o", "a", "-w", "b", "--verify")
+    assert result.code == 0 and "a: new function, from " in result.err and "every proof holds" in result.err
+    told = cli.run("verify", *files, "--claim", "new-function")
+    assert told.code == 0 and "  layers     holds      7 untouched, 2 changed; " in told.out.decode()
+    document = cli.run("verify", *files, "--claim", "new-function", "--json").document
+    assert valid("verify", document) and document["holds"]
+    assert [each["fate"] for each in document["new_function"]["layers"]["layers"]].count("changed") == 2
+    document["new_function"]["run"]["more"] = 1
+    assert not valid("verify", document)
+    told = cli.run("verify", *files)
+    assert told.code == 1 and "is not equivalent" in told.out.decode()
+
+
 # ---- convert --verify ----
 
 
