@@ -163,4 +163,4 @@ def _steps(model: Model, phase: str) -> Counter[tuple[int, ...]]:
     rules = [(node, row_of(node.type).windows) for node in graph.nodes if node.bottoms]
     bottoms = [(node, rule, shapes[node.bottoms[0]]) for node, rule in rules if rule is not None]
     windows = [rule(node.layer, shape) for node, rule, shape in bottoms if isinstance(shape, tuple)]
-    return Counter(each.stride for each in windows if max(each.stride) > 1)
+    return Counter(each.stride for each in windows if max(each.stride, default=1) > 1)

@@ -225,7 +225,7 @@ def test_a_command_describes_the_proofs_as_verify_does(name: str) -> None:
 @pytest.mark.thorough
 def test_a_claim_that_is_asked_for(cli: CommandLine) -> None:
     folder = GOLDEN / "folds" / "conv_bn_scale_tops"
-    files = [folder / "net.prototxt", folder / "net.caffemodel", "a", "b"]
+    files: list[str | Path] = [folder / "net.prototxt", folder / "net.caffemodel", "a", "b"]
     assert cli.run("fold", *files[:2], "-o", "a", "-w", "b").code == 0
     assert cli.run("verify", *files, "--claim", "same-function").code == 0
     told = cli.run("verify", *files, "--claim", "same-bits")
@@ -238,7 +238,7 @@ def test_a_claim_that_is_asked_for(cli: CommandLine) -> None:
 
 @pytest.mark.thorough
 def test_a_new_function(cli: CommandLine) -> None:
-    files = [LENET / "net.prototxt", LENET / "net.caffemodel", "a", "b"]
+    files: list[str | Path] = [LENET / "net.prototxt", LENET / "net.caffemodel", "a", "b"]
     result = cli.run("reduce", *files[:2], "ip1=8", "-o", "a", "-w", "b", "--verify")
     assert result.code == 0 and "a: new function, from " in result.err and "every proof holds" in result.err
     told = cli.run("verify", *files, "--claim", "new-function")

@@ -229,7 +229,7 @@ def test_a_net_that_caffe_refuses(tmp_path: Path) -> None:
     assert found.new_function is not None and found.new_function.acceptance.refusals[0].layer == "r2"
     assert "BVLC Caffe has no layer type 'CReLU'" in summary(found)
     text = NET.replace('"Softmax" bottom: "fc2"', '"Mish" bottom: "fc2"')
-    found = Made(tmp_path, head, net=text).verify()
+    found = Made(tmp_path, convolutionalize, head, net=text).verify()
     assert statuses(found)["acceptance"] is FAILS  # the layer reads another blob
     text = NET.replace('name: "r1" type: "ReLU"', 'name: "r1" type: "Mish"')
     found = Made(tmp_path, convolutionalize, head, net=text).verify()
