@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caffe_fcn.errors import NetError, SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
 from caffe_fcn.passes.alone import alone
@@ -26,10 +25,7 @@ def retrace(model: Model, twin: Model) -> Result | None:
     """MODEL folded, if TWIN lacks layers that scale and shift, and if something of it folds."""
     if not lacks_layers(model, twin):
         return None
-    try:
-        *_, made = folding(model)
-    except (NetError, SurgeryError):
-        return None
+    *_, made = folding(model)
     return made if made.decision.of_kind("into") else None
 
 

@@ -90,10 +90,7 @@ def retrace(model: Model, twin: Model) -> Result | None:
     many, others = (len(of_forks(each.graphs, each.shapes)) for each in (model, twin))
     if model.weights is None or many <= others:
         return None
-    try:
-        return split_batch_norms(model, find_splits(model.source, model.weights))
-    except NetError:
-        return None
+    return split_batch_norms(model, find_splits(model.source, model.weights))
 
 
 def find_splits(source: SourceNet, weights: WeightFile) -> dict[str, Split]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Retrace: TypeAlias = "Callable[[Model, Model], Result | None]"
 """Gets a model and its twin: what the pass makes of the model, if the twin shows that it went through the pass; else
-None."""
+None. What it raises means None, too."""
 
 
 class Row(NamedTuple):

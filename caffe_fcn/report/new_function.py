@@ -87,6 +87,7 @@ def _name(each: LayerFate) -> str:
         return f"{name} ({each.twin_type or each.type})"
     whys = [f"{field.field} {field.expected} → {field.found}" for field in each.fields]
     whys += [f"blob {blob.position} {_shape(blob)}" for blob in each.blobs if not blob.differing]
+    whys += ["with the values that the pass computes"] * each.known
     whys += ["other values"] * bool(each.other_values) + ["other bottoms"] * each.rewired
     return f"{name} ({', '.join(whys)})"
 

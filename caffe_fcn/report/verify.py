@@ -59,13 +59,13 @@ def _lines(found: Verification) -> Iterator[str]:
 
 def _verdict(found: Verification) -> str:
     fails = Status.FAILS in found.statuses.values()
+    if found.asked is not None and not found.met:
+        return f"expected, of {found.net}, the claim {found.asked.value!r}, found {found.claim.value!r}"
     if found.new_function is not None:
         verdict = (
             "every proof holds" if found.holds else "a proof fails" if fails else "not every proof was carried out"
         )
         return f"{found.claim.value}, from {found.net}: {verdict}"
-    if found.asked is not None and not found.met:
-        return f"expected, of {found.net}, the claim {found.asked.value!r}, found {found.claim.value!r}"
     verdict = "is" if found.holds else "is not" if fails else "is not shown to be"
     return f"{verdict} equivalent to {found.net}" + (f": {found.claim.value}" if found.proven else "")
 

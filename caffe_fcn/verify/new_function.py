@@ -117,11 +117,18 @@ def _layers(
         return LayersProof((), not_shown=f"the new net cannot be built: {error}")
     if phase not in found.graphs:
         return LayersProof((), not_shown=f"the new net has no phase {phase}")
-    base = retraced(before, found).steps
-    base, names, converted = _converted(base, found)
-    sides = side_of(base, before, original), side_of_files(found, twin)
-    layers = tuple(fates(*sides, phase, names, converted))
-    return LayersProof(layers, tuple(each for each in layers if not _is_claimed(each, claimed)))
+    new = side_of_files(found, twin)
+    base = _converted(retraced(before, found, same=True).steps, found)
+    layers = tuple(fates(side_of(base, before, original), new, phase, _names(before, base), _types(before, base)))
+    wrong = [each for each in layers if not _is_claimed(each, claimed)]
+    known = retraced(before, found)
+    if known.claim is Claim.NEW_FUNCTION:  # the values of what changed are known as well
+        base = known.steps
+        made = fates(side_of(base, before, original), new, phase, _names(before, base), {})
+        right = {each.twin: not each.blobs for each in made}
+        wrong += [each for each in layers if each.blobs and not right.get(each.twin, True) and each not in wrong]
+        layers = tuple(each._replace(known=bool(each.blobs) and right.get(each.twin, False)) for each in layers)
+    return LayersProof(layers, tuple(wrong))
 
 
 def _found(original: Side, twin: NetAndWeights, selection: Selection) -> Model:
@@ -132,22 +139,34 @@ def _found(original: Side, twin: NetAndWeights, selection: Selection) -> Model:
         return met(twin, selection, lenient=True)
 
 
-def _converted(model: Model, twin: Model) -> tuple[Model, dict[str, str], dict[str, str]]:
-    """MODEL, with those InnerProducts converted that TWIN has not; the old names by the new ones, and the types of what
-    was converted by the old names."""
+def _converted(model: Model, twin: Model) -> Model:
+    """MODEL, with those InnerProducts converted that TWIN has not."""
     phases = model.graphs.keys() & twin.graphs.keys()
     there = {node.name for phase in phases for node in twin.graphs[phase].nodes if node.type == "InnerProduct"}
     ours = {node.name for phase in phases for node in model.graphs[phase].nodes if node.type == "InnerProduct"}
     keeps = any(is_global(node) for phase in phases for node in twin.graphs[phase].nodes)
     if ours <= there:
-        return model, {}, {}
+        return model
     try:
-        made = convolutionalize(model, Options(only=tuple(map(escape, ours - there)), keep_global_pooling=keeps))
+        return convolutionalize(model, Options(only=tuple(map(escape, ours - there)), keep_global_pooling=keeps)).model
     except (NetError, ShapeError, SurgeryError):
-        return model, {}, {}
-    changes = made.decision.of_kind("converted", "pooling")
-    types = {change.layer: model.types[change.layer] for change in changes}
-    return made.model, {new: old for old, new in made.decision.new_names.items()}, types
+        return model
+
+
+def _names(before: Model, model: Model) -> dict[str, str]:
+    """The names in BEFORE of the layers of MODEL, which passes made of it, by their own names."""
+    in_text = {place: layer.name for layer, place in zip(before.net.layer, before.origins, strict=True)}
+    both = zip(model.net.layer, model.origins, strict=True)
+    return {layer.name: in_text[place] for layer, place in both if place is not None and place in in_text}
+
+
+def _types(before: Model, model: Model) -> dict[str, str]:
+    """The types in BEFORE of the layers that are converted in MODEL, by their names in BEFORE."""
+    names = _names(before, model)
+    old = {node.name: node for graph in before.graphs.values() for node in graph.nodes}
+    new = [node for graph in model.graphs.values() for node in graph.nodes]
+    pairs = [(old[name], node) for node in new if (name := names.get(node.name)) in old]
+    return {one.name: one.type for one, two in pairs if one.type != two.type or is_global(one) != is_global(two)}
 
 
 def _is_claimed(each: LayerFate, claimed: Claimed | None) -> bool:

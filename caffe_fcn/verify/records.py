@@ -224,7 +224,8 @@ class BlobDifference(NamedTuple):
 class LayerFate(NamedTuple):
     """What became of `layer`, of `type`, in the twin: the layer `twin`, of `twin_type`. None if there is none.
 
-    `identical`: it makes the same blobs for any input. `rewired`: it reads other blobs. `fields` and `blobs` differ.
+    `identical`: it makes the same blobs for any input. `rewired`: it reads other blobs. `fields` and `blobs` differ;
+    `known`: the new values are those that the pass computes from the original.
     """
 
     fate: Fate
@@ -234,6 +235,7 @@ class LayerFate(NamedTuple):
     twin_type: str | None
     identical: bool = False
     rewired: bool = False
+    known: bool = False
     fields: tuple[FieldDifference, ...] = ()
     blobs: tuple[BlobDifference, ...] = ()
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Result, weakest
 from caffe_fcn.model.tensors import stored
@@ -36,11 +37,16 @@ class Retraced(NamedTuple):
     claim: Claim
 
 
-def retraced(model: Model, twin: Model) -> Retraced:
-    """MODEL as the passes make it that TWIN shows. Where the order of the passes matters, it is that which comes
-    nearest to TWIN; those that compute no weights come last."""
+def retraced(model: Model, twin: Model, *, same: bool = False) -> Retraced:
+    """MODEL as the passes make it that TWIN shows; if SAME, only by passes that leave the function as it is. Where the
+    order of the passes matters, it is that which comes nearest to TWIN; those that compute no weights come last. A pass
+    with a new function counts only if nothing else remains to be explained in TWIN."""
     rows = {name: row.retrace for name, row in PASSES.items() if row.retrace is not None}
-    courses = _courses(model, twin, rows)
+    courses = [
+        course
+        for course in _courses(model, twin, rows)
+        if not _is_new(course) or not (same or _distance(_last(course, model), twin))
+    ]
     course = min(courses, key=lambda course: (_distance(_last(course, model), twin), _early(course)))
     changing = tuple(step for step in course if step.changes)
     values, claim = _last(changing, model), weakest(step.result.claim for step in course)
@@ -60,6 +66,11 @@ class _Step(NamedTuple):
         return self.result.claim is not Claim.SAME_BITS or PASSES[self.name].prunes
 
 
+def _is_new(course: tuple[_Step, ...]) -> bool:
+    """Whether one of the passes makes a new function."""
+    return any(step.result.claim is Claim.NEW_FUNCTION for step in course)
+
+
 def _early(course: tuple[_Step, ...]) -> int:
     """How many passes that compute no weights come before one that does."""
     same = [not step.changes for step in course]
@@ -70,10 +81,16 @@ def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator
     """The orders in which the passes of ROWS can have made TWIN of MODEL, each pass once."""
     shown = False
     for name, retrace in rows.items():
-        if (result := retrace(model, twin)) is not None:
+        try:
+            result = retrace(model, twin)
+        except CaffeFcnError:  # it did not make the twin of this model
+            result = None
+        if result is not None:
             shown = True
             others = {other: rows[other] for other in rows if other != name}
             yield from ((_Step(name, result), *rest) for rest in _courses(result.model, twin, others))
+            if result.claim is Claim.NEW_FUNCTION:
+                yield from _courses(model, twin, others)
     if not shown:
         yield ()
 

@@ -76,6 +76,8 @@ def verify(
     if Claim.NEW_FUNCTION in (asked, weakest(result.claim for result in results)):
         return _verify_new_function(original, twin, selection, options, results)
     work = _Work(original, twin, selection, options)
+    if work.claim is Claim.NEW_FUNCTION:
+        return _verify_new_function(original, twin, selection, options, results)
     refuse_unexplained(work.original.graphs[work.phase])
     wanted = work.options.proofs or PROOFS
     same_size = work.same_size() if SAME_SIZE in wanted else None
@@ -121,6 +123,7 @@ def _verify_new_function(
         before.notes,
         Claim.NEW_FUNCTION,
         proofs,
+        _ASKED[options.claim],
     )
 
 
