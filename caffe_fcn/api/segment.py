@@ -33,6 +33,7 @@ def segment(
     seed: int = SegmentOptions.seed,
     expand_score: bool = SegmentOptions.expand_score,
     prefix: str = SegmentOptions.prefix,
+    input_channels: int | None = SegmentOptions.input_channels,
     input_size: int | Sequence[int] | None = SegmentOptions.input_size,
 ) -> Net:
     """Return the segmentation net of this classifier, with a score of each class for every pixel. Nothing is written.

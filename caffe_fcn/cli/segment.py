@@ -12,6 +12,7 @@ from caffe_fcn.cli.options import (
     WriteManner,
     file_name,
     fork_option,
+    input_channels_option,
     option_of,
     selection_options,
     size,
@@ -61,6 +62,7 @@ def _skip(value: str) -> str:
 @option_of(SegmentOptions, "seed", type=click.IntRange(0, 2**32 - 1), metavar="N")
 @option_of(SegmentOptions, "expand_score")
 @option_of(SegmentOptions, "prefix", type=text, metavar="TEXT")
+@input_channels_option(SegmentOptions)
 @option_of(SegmentOptions, "input_size", type=size, metavar="HxW")
 @selection_options
 @fork_option

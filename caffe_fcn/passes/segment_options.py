@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from caffe_fcn.options import option_field
+from caffe_fcn.passes.options import input_channels_field
 
 PADS = ("auto", "least", "keep")
 """The words for a padding."""
@@ -40,6 +41,7 @@ class SegmentOptions:
     init: Literal["zero", "xavier"] = option_field("zero", "Initial weights of the new scores.")
     seed: int = option_field(0, "Seed of random initial weights.")
     expand_score: bool = option_field(False, "Copy the weights of the old classes into the first of the new classes.")
+    input_channels: int | None = input_channels_field()
     input_size: tuple[int, ...] | None = option_field(
         None, "Spatial size of the input in the written net, H×W in pixels; one number for a square.", "unchanged"
     )

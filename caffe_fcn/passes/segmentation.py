@@ -9,6 +9,7 @@ from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
 from caffe_fcn.passes.alone import alone, refuse_others
+from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.conversion import Settings, converted
 from caffe_fcn.passes.convolutionalize import renamed_outputs
 from caffe_fcn.passes.segment import (
@@ -77,7 +78,11 @@ class Segmentation:
         names = {old: new for result in made for old, new in result.decision.new_names.items()}
         at = names.get(classifier.head.name, classifier.head.name)
         _check_head(classifier, made[-1])
-        yield from _segmented(made[-1].model, find(made[-1].model.graph, at), skips, options)
+        model = made[-1].model
+        if options.input_channels is not None:
+            yield (changed := change_channels(model, options.input_channels))
+            model = changed.model
+        yield from _segmented(model, find(model.graph, at), skips, options)
 
 
 def _converted(model: Model) -> list[Result]:

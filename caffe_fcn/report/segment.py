@@ -12,8 +12,10 @@ from caffe_fcn.passes.segment.changes import AddHead, Stage
 from caffe_fcn.passes.segment.padding import sizes_in_words
 from caffe_fcn.report.rewriting import documented, table, told
 
-_KINDS = ("pooling", "dropped", "left_out")
+_KINDS = ("cut", "pooling", "dropped", "left_out")
 """The kinds of changes of which the document has a list."""
+_TOLD = ("cut", "pooling", "input_channels", "channels", "input_size")
+"""The kinds of changes that the report tells of in a line."""
 _HEADINGS = ("blob", "stride", "upsampling", "by", "kernel", "crop", "offset")
 
 
@@ -35,6 +37,10 @@ def document(
     changes = {
         "converted": [change.document() for change in _converted(plan)],
         **{kind: [change.document() for change in plan.of_kind(kind)] for kind in _KINDS},
+        **{
+            kind: _first(plan, kind, key)
+            for kind, key in (("input_size", "input_size"), ("input_channels", "channels"))
+        },
         "added": [{"layer": each.layer.name, "type": each.layer.type} for each in head.added],
     }
     return documented(plan, {**made, **changes}, outputs, dry_run, verification)
@@ -43,6 +49,11 @@ def document(
 def head_of(plan: Plan) -> AddHead:
     """What was added to the net."""
     return next(change for change in plan.changes if isinstance(change, AddHead))
+
+
+def _first(plan: Plan, kind: str, key: str) -> Any:
+    """What the first change of a KIND says under KEY; None where there is none."""
+    return next((change.document()[key] for change in plan.of_kind(kind)), None)
 
 
 def _replaced(plan: Plan) -> dict[str, str]:
@@ -58,10 +69,9 @@ def _converted(plan: Plan) -> list[Change]:
 
 
 def _rows(plan: Plan, head: AddHead) -> Iterator[str]:
-    done = [[change.layer, *change.cells] for change in plan.of_kind("pooling", "padding")]
-    for row in done:
-        if row[0] == head.first and head.padding.pad is not None:
-            row[1] += f", {head.padding.why.value}"
+    done = [[change.layer, *change.cells] for change in plan.of_kind(*_TOLD)]
+    why = head.padding.why.value
+    done += [[change.layer, f"{change.describe()}, {why}"] for change in plan.of_kind("padding")]
     done += [
         [change.new_name, f"1×1 Convolution in place of {_replaced(plan)[change.layer]}"]
         for change in plan.of_kind("replaced")

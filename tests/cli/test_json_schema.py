@@ -238,9 +238,10 @@ def test_a_deploy_net_with_everything_in_it(cli: CommandLine) -> None:
 def segmented(cli: CommandLine) -> Any:
     cli.write(net=VGG + layer("t", "Silence", "fc8", "", "include { phase: TRAIN }"))
     words = ("--classes", "3", "--skip", "pool2:0.5", "--pad", "least", "--phase", "test", "--json", "--dry-run")
-    document = cli.run("segment", "net.prototxt", *words).document
+    more = ("--input-size", "100x120", "--input-channels", "4")
+    document = cli.run("segment", "net.prototxt", *words, *more).document
     empty = [key for key, value in document.items() if value in (None, [], {})]
-    assert empty == ["weights", "pooling", "left_alone", "missing_weights", "copied_layers", "verification"]
+    assert empty == ["weights", "cut", "pooling", "left_alone", "missing_weights", "copied_layers", "verification"]
     return document
 
 
