@@ -71,8 +71,9 @@ class Segmentation:
         else:
             refuse_others(model, "segment")
         skips = [parse_skip(text) for text in options.skip]
-        classifier = find(model.graph, options.at)
-        yield (trimmed := trim(model, classifier, asked(model.graph, skips)))
+        blobs = asked(model.graph, skips)
+        classifier = find(model.graph, options.at, blobs)
+        yield (trimmed := trim(model, classifier, blobs))
         made = _converted(trimmed.model)
         yield from made
         names = {old: new for result in made for old, new in result.decision.new_names.items()}

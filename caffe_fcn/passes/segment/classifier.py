@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
@@ -27,12 +27,12 @@ class Classifier(NamedTuple):
         return (self.behind[-1] if self.behind else self.head).tops[0]
 
 
-def find(graph: Graph, at: str | None) -> Classifier:
-    """The classifier of GRAPH, or the one that ends in the layer AT. Raises SurgeryError where there is none, or there
-    are several."""
+def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifier:
+    """The classifier of GRAPH, or the one that ends in the layer AT; outputs that are SKIPS are none. Raises
+    SurgeryError where there is none, or there are several."""
     found: dict[str, Classifier] = {}
     for output in graph.outputs:
-        classifier = _before(graph, output)
+        classifier = _before(graph, output) if output not in skips else None
         if classifier is None:
             continue
         known = found.get(classifier.head.name)

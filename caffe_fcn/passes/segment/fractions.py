@@ -17,7 +17,7 @@ from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.windows import Windows
 from caffe_fcn.passes.segment.extents import nominal
-from caffe_fcn.passes.segment.geometry import ScoreMaps
+from caffe_fcn.passes.segment.geometry import AXES, ScoreMaps
 from caffe_fcn.passes.segment.upsampling import Offsets, Upsampling
 
 _SHOWN = 4
@@ -38,6 +38,8 @@ class Mover(NamedTuple):
 
 def no_whole_offset(maps: ScoreMaps, coarse: Blob, fine: Blob, step: Upsampling) -> SurgeryError:
     """What to raise where neither kernel of STEP gives a whole offset between the map of COARSE and that of FINE."""
+    if (square := _needs_two_kernels(maps, fine, step)) is not None:
+        return square
     movers = [*_movers(maps, coarse, fine, coarse=True), *_movers(maps, fine, coarse, coarse=False)]
     cells = maps.place(fine)
     causes = [each for each in movers if _is_cause(each, cells)]
@@ -49,6 +51,20 @@ def no_whole_offset(maps: ScoreMaps, coarse: Blob, fine: Blob, step: Upsampling)
         f'the crop of "{fine.name}" would begin at no whole cell: at {tried}{why}',
         source=maps.graph.source,
         hint=mended or "leave out this skip",
+    )
+
+
+def _needs_two_kernels(maps: ScoreMaps, fine: Blob, step: Upsampling) -> SurgeryError | None:
+    """What to raise where each axis has a kernel, but not the same one; None where an axis has none."""
+    whole = [
+        [kernel for kernel, offsets in step.tried.items() if offsets[axis].denominator == 1] for axis in range(AXES)
+    ]
+    if not all(whole):
+        return None
+    return SurgeryError(
+        f'the crop of "{fine.name}" would begin at a whole cell with the kernel {whole[0][0]} along the height and '
+        f"with {whole[1][0]} along the width, but Caffe's bilinear filler needs a square kernel",
+        source=maps.graph.source,
     )
 
 
@@ -80,9 +96,8 @@ def _bottom(maps: ScoreMaps, top: Blob) -> Blob | None:
 
 
 def _is_cause(mover: Mover, cells: Place) -> bool:
-    """Whether MOVER moves by no multiple of half of CELLS, or not alike along both axes."""
-    halves = [2 * moved / cell.stride for moved, cell in zip(mover.moved, cells, strict=True)]
-    return any(each.denominator != 1 for each in halves) or len({each % 2 for each in halves}) > 1
+    """Whether MOVER moves by no multiple of half of CELLS."""
+    return any((2 * moved / cell.stride).denominator != 1 for moved, cell in zip(mover.moved, cells, strict=True))
 
 
 def _mended(maps: ScoreMaps, mover: Mover, step: Upsampling, cells: Place) -> str | None:

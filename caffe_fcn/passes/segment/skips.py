@@ -84,8 +84,8 @@ def _stride(maps: ScoreMaps, blob: Blob) -> tuple[Fraction, ...]:
 
 
 def _typical(maps: ScoreMaps, stride: Fraction, style: str) -> Blob:
-    """The blob of this STRIDE that papers take: the output of the pooling that makes this stride, or the last blob of
-    it where a convolution does."""
+    """The blob of this STRIDE that papers take: the output of the pooling that makes this stride; where a convolution
+    does, the last blob of it that all the scores are made of."""
     there = [
         (node, blob)
         for node in maps.nodes
@@ -99,6 +99,22 @@ def _typical(maps: ScoreMaps, stride: Fraction, style: str) -> Blob:
             place=Option("style", style),
             hint="name the blobs to add yourself",
         )
-    first, blob = there[0]
-    name = blob.name if first.type == "Pooling" else there[-1][1].name
-    return maps.graph.latest(name) or blob
+    whole = _passed_by_all(maps)
+    passed = [(node, blob) for node, blob in there if blob in whole] or there
+    pooled = passed[0] == there[0] and passed[0][0].type == "Pooling"
+    _, blob = passed[0] if pooled else passed[-1]
+    return maps.graph.latest(blob.name) or blob
+
+
+def _passed_by_all(maps: ScoreMaps) -> set[Blob]:
+    """The blobs that are on every way from the image to the scores: nothing behind them reads a blob before them."""
+    made = {blob: place for place, node in enumerate(maps.nodes) for blob in node.tops}
+    found: set[Blob] = set()
+    first_read = len(maps.nodes)
+    for place in range(len(maps.nodes) - 1, -1, -1):
+        node = maps.nodes[place]
+        if first_read >= place:
+            found.update(node.tops)
+        read = [made[blob] for blob in node.bottoms if maps.image in maps.places[blob]]
+        first_read = min([first_read, *read])
+    return found

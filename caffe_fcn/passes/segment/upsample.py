@@ -86,7 +86,7 @@ def _decide(phase: Phase, wanted: Upsampled) -> Decision:
         padding=padding,
         first=maps.first.name if maps.first is not None else None,
     )
-    return Decision((*changes, head), notes=tuple(_notes(padding, wanted)))
+    return Decision((*changes, head), notes=tuple(_notes(maps, padding, wanted)))
 
 
 def _latest(phase: Phase, name: str) -> Blob:
@@ -185,7 +185,12 @@ def _layers(phase: Phase, maps: ScoreMaps, wanted: Upsampled, stages: Sequence[S
         yield summed(scores, [stage.layer, stage.crop])
 
 
-def _notes(padding: Padding, wanted: Upsampled) -> Iterator[str]:
+def _notes(maps: ScoreMaps, padding: Padding, wanted: Upsampled) -> Iterator[str]:
+    unlike = [f'"{blob.name}"' for blob in (maps.coarse, *maps.skips) if len(maps.places[blob][maps.image]) > 1]
+    if unlike:
+        names = ", ".join(unlike)
+        what = f"{names} is" if len(unlike) == 1 else f"{names} are"
+        yield f"the net joins maps whose cells do not coincide; {what} aligned by the first bottom of each join"
     if not all(fits.every for fits in padding.fits):
         yield f"the crops fit only for inputs of {sizes_in_words(padding.fits)}"
     if wanted.bilinear.dense and not wanted.bilinear.trained:

@@ -11,6 +11,7 @@ from caffe_fcn.files import prototxt
 from caffe_fcn.model.opening import open_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import interpret
+from caffe_fcn.passes.segment.changes import Stage
 from caffe_fcn.passes.segment.padding import PadReason
 from caffe_fcn.schema import Message
 from tests.passes.nets import conv, data, fc, layer
@@ -310,6 +311,39 @@ def test_one_clear_line(net: str, options: dict[str, object], told: str) -> None
     assert "\n" not in str(raised.value)
 
 
+SIDE = (
+    data(shape="1 3 100 100")
+    + conv("a", "data", 4, 3, "stride: 2 pad: 1")
+    + conv("side", "a", 4, 3, "stride: 4 pad: 9")
+    + layer("pool", "Pooling", "a", params="pooling_param { kernel_size: KERNEL stride: 4 }")
+    + conv("b", "pool", 4, 3, "stride: 2 pad: 1")
+    + conv("fc", "b", 5, 1)
+)
+"""A skip that the coarse scores are not made of."""
+
+
+def test_an_offset_that_is_no_whole_number() -> None:
+    told = (
+        'the crop of "side" would begin at no whole cell: at 0.75 with the kernel 4, 1.25 with the kernel 3; '
+        'the layers that cause the fraction: "pool"; with pad 1 in place of 0 in "pool" it would begin at one'
+    )
+    with pytest.raises(SurgeryError) as raised:
+        segmented(SIDE.replace("KERNEL", "3"), skip=("side",))
+    assert raised.value.message == told
+    mended = SIDE.replace("KERNEL", "3 pad: 1")
+    assert segmented(mended, skip=("side",)).head.stages[0].kernel == 3
+    with pytest.raises(SurgeryError, match=r'"pool"; leave out this skip$'):
+        segmented(SIDE.replace("KERNEL", "2"), skip=("side",))
+
+
+def test_kernels_that_differ_along_the_axes() -> None:
+    net = data(shape="1 3 40 40") + conv("fc", "data", 5, 1).replace(
+        "kernel_size: 1", "kernel_h: 4 kernel_w: 5 stride: 4"
+    )
+    with pytest.raises(SurgeryError, match="with the kernel 8 along the height and with 7 along the width"):
+        segmented(net, keep_classifier=True)
+
+
 def test_options_that_are_none() -> None:
     for options, told in (
         ({"classes": 1}, "at least 2"),
@@ -327,3 +361,92 @@ def test_options_that_are_none() -> None:
 def test_a_phase_is_chosen() -> None:
     model = golden("lenet", selection=Selection(phase="TEST"))
     assert segmented(model).head.stages[-1].crop == "score"
+
+
+# ---- The classifier's own answers ----
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "lenet"])
+def test_kept_scores_are_the_dense_map_of_the_converted_net(name: str) -> None:
+    values = np.load(SEGMENTS / name / "golden.npz")["in:data"]
+    plan = segmented(golden(name), keep_classifier=True, input_size=values.shape[2:])
+    coarse, pad = plan.head.coarse, plan.head.padding.pad
+    found = Net(plan.model, plan).load(blobs=["score", coarse]).run({"data": values})
+    more = (pad or 0) - INDEX[name]["first_pad"]
+    padded = np.pad(values, ((0, 0), (0, 0), (more, more), (more, more)))
+    converted = Net(golden(name)).convolutionalize(input_size=padded.shape[2:])
+    dense = converted.load(blobs=coarse).run({"data": padded})[coarse]
+    assert np.abs(dense - found[coarse]).max() <= 1e-6 * np.ptp(dense)
+    stage = plan.head.stages[-1]
+    if stage.kernel == 2 * stage.factor - 1:
+        there, cells = at_centres(found["score"], dense, stage)
+        assert there.size and np.abs(there - cells).max() <= 1e-6 * np.ptp(dense)
+
+
+def at_centres(score: np.ndarray, dense: np.ndarray, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """What SCORE has in the pixels that are the centres of windows, and the cells of DENSE there."""
+    cells = []
+    for axis, offset in enumerate(stage.offset):
+        place = [stage.factor * cell + stage.factor - 1 - offset for cell in range(dense.shape[axis + 2])]
+        cells.append([(cell, pixel) for cell, pixel in enumerate(place) if 0 <= pixel < score.shape[axis + 2]])
+    (rows, down), (columns, across) = ([list(each) for each in zip(*axis, strict=True)] for axis in cells)
+    return score[:, :, down][:, :, :, across], dense[:, :, rows][:, :, :, columns]
+
+
+# ---- Styles ----
+
+RESIDUAL = (
+    data(shape="1 3 64 64")
+    + conv("conv1", "data", 4, 7, "stride: 4 pad: 3")
+    + conv("down", "conv1", 4, 3, "stride: 2 pad: 1")
+    + layer("down_bn", "BatchNorm", "down", "down")
+    + conv("one", "down", 4, 3, "pad: 1")
+    + layer("sum", "Eltwise", "down one")
+    + layer("relu", "ReLU", "sum", "sum")
+    + conv("left", "sum", 4, 3, "stride: 2 pad: 1")
+    + conv("between", "sum", 4, 3, "pad: 1")
+    + conv("right", "between", 4, 3, "stride: 2 pad: 1")
+    + layer("join", "Concat", "left right")
+    + layer("pool", "Pooling", "join", params="pooling_param { pool: AVE global_pooling: true }")
+    + fc("fc", "pool", 5)
+)
+
+
+def test_a_style_takes_the_blob_that_all_paths_lead_through() -> None:
+    """Not `between`, the last blob of its stride in the file, on which only one branch depends."""
+    plan = segmented(RESIDUAL, style="8s")
+    assert [stage.blob for stage in plan.head.stages] == ["sum", "data"]
+    assert list(layers_of(plan)["score_sum"].bottom) == ["sum"]
+    assert plan.notes == ()
+
+
+def test_a_style_takes_the_output_of_a_pooling() -> None:
+    assert [stage.blob for stage in segmented(VGG.replace("96", "192"), style="8s").head.stages] == ["data"]
+    deep = VGG.replace("96 96", "192 192").replace('"conv1" bottom: "data"', '"conv1" bottom: "pool0"', 1)
+    first = conv("conv0", "data", 3, 3, "pad: 1") + layer(
+        "pool0", "Pooling", "conv0", params="pooling_param { kernel_size: 2 stride: 2 }"
+    )
+    lines = deep.split("\n", 1)
+    plan = segmented(lines[0] + "\n" + first + lines[1].replace('bottom: "data"', 'bottom: "pool0"', 1), style="8s")
+    assert [stage.blob for stage in plan.head.stages] == ["pool2", "data"]
+
+
+def test_maps_that_do_not_coincide_are_noted() -> None:
+    left = conv("left", "sum", 4, 3, "stride: 2 pad: 1")
+    one, three = (RESIDUAL.replace(left, conv("left", "sum", 4, kernel, "stride: 2")) for kernel in (1, 2))
+    assert segmented(one).notes == ()  # a 1×1 window lies where the middle of a padded 3×3 one does
+    told = 'the net joins maps whose cells do not coincide; "score_fr" is aligned by the first bottom of each join'
+    assert told in segmented(three).notes
+
+
+def test_v1_and_input_fields() -> None:
+    text = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 24 input_dim: 24\n'
+    text += 'layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param '
+    text += "{ num_output: 4 kernel_size: 3 stride: 2 } blobs_lr: 1 blobs_lr: 2 }\n"
+    text += 'layers { name: "ip" type: INNER_PRODUCT bottom: "c" top: "ip" inner_product_param { num_output: 7 } }\n'
+    text += 'layers { name: "prob" type: SOFTMAX bottom: "ip" top: "prob" }\n'
+    plan = segmented(text)
+    assert [each.type for each in plan.net.layer][-3:] == ["Convolution", "Deconvolution", "Crop"]
+    assert list(layers_of(plan)["score"].bottom) == ["upscore", "data"]
+    assert interpret(plan.document).net == plan.net
