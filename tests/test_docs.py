@@ -297,3 +297,13 @@ def test_links_lead_somewhere() -> None:
                 assert not anchor or anchor in anchors(path), f"{page.name}: {target}#{anchor}"
         for target in re.findall(r"`((?:docs|models|examples|benchmarks|tests|proto)/[\w./-]+)`", text):
             assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_modules_that_are_named_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([a-z_]+/[\w/]*(?:\.\w+)?)`", text) if "NAME" not in name}
+    assert len(named) > 20
+    assert [
+        name for name in sorted(named) if not any((root / name).exists() for root in (ROOT, ROOT / "caffe_fcn"))
+    ] == []
