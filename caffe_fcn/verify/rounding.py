@@ -22,13 +22,15 @@ often that is measured is said in `limits`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import ceil, log2, sqrt
 from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, onnxruntime
 from caffe_fcn.engines.protocol import Array, ShapedNet
-from caffe_fcn.errors import ExtraError
+from caffe_fcn.errors import ExtraError, LoweringError
+from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape
@@ -87,9 +89,7 @@ def allowances(runner: Runner, original: Party, outputs: Sequence[ComparedOutput
         few = max(_FEWEST, ceil(_ENOUGH / max(1, values))) if factor == FACTORS[0] else None
         groups = [list(group)[:few] for group in known.groups]
         places = [place for group in groups for place in group]
-        rough = _without_fusion(runner).run(
-            coarse.net, original.weights, known.items.part(places), list(names.values())
-        )
+        rough = _run(runner, coarse.net, original.weights, known.items.part(places), list(names.values()))
 
         def apart(output: ComparedOutput, group: list[int]) -> float:
             clean, other = known.answers[output.judged.name][group], rough[names[output.judged.name]]
@@ -107,16 +107,17 @@ def fixed(outputs: Sequence[ComparedOutput], tolerance: float) -> Limits:
     return Limits(lambda _: dict.fromkeys((output.pair.name for output in outputs), tolerance))
 
 
-def _without_fusion(runner: Runner) -> Runner:
-    """What runs the coarse net in place of RUNNER: onnxruntime, where it is installed. OpenCV joins layers, and then
-    other results are rounded; what rounding does is a property of the net, whatever runs it."""
-    if isinstance(runner.engine, OnnxRuntime):
-        return runner
-    try:
-        onnxruntime()
-    except ExtraError:
-        return runner
-    return Runner(OnnxRuntime())
+def _run(
+    runner: Runner, net: ShapedNet, weights: WeightFile, items: Items, outputs: Sequence[str]
+) -> Mapping[str, Array]:
+    """What the coarse NET makes of ITEMS: in onnxruntime, where it is installed and has all layers of NET, else by
+    RUNNER. OpenCV joins layers, and then other results are rounded; what rounding does is a property of the net,
+    whatever runs it."""
+    if not isinstance(runner.engine, OnnxRuntime):
+        with suppress(ExtraError, LoweringError):
+            onnxruntime()
+            return Runner(OnnxRuntime()).run(net, weights, items, outputs)
+    return runner.run(net, weights, items, outputs)
 
 
 class Coarse(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import caffe_fcn
 from caffe_fcn.engines.nets import one_net
 from caffe_fcn.engines.opencv import OpenCv
 from caffe_fcn.engines.protocol import Array
@@ -224,3 +225,18 @@ def test_a_published_detector() -> None:
     boxes = detections(made["mbox_loc"], made["mbox_conf_flatten"], made["mbox_priorbox"], output)
     assert boxes.shape == made["detection_out"].shape == (1, 1, 200, 7)
     assert difference(made["detection_out"], boxes) < TOLERANCE
+
+
+def test_rounding_is_measured_by_opencv_where_onnx_lacks_a_layer(tmp_path: Path) -> None:
+    """What runs the nets is OpenCV; the advice to use it helps nobody who does."""
+    prior = "prior_box_param { min_size: 3 variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 }"
+    text = (
+        data() + conv("c", "data", 4) + layer("bn", "BatchNorm", "c") + layer("p", "PriorBox", "bn data", params=prior)
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    with weights_of(net_of(text), tmp_path / "net.caffemodel"):
+        pass
+    with caffe_fcn.open(tmp_path / "net.prototxt", tmp_path / "net.caffemodel") as net:
+        folded = net.fold()
+        assert folded.verify(net, engine="opencv").holds
+        assert folded.verify(net).same_size.not_shown.endswith("use engine='opencv', which supports PriorBox")  # type: ignore[union-attr]
