@@ -15,6 +15,10 @@
 A caffemodel contains its net, so `open("net.caffemodel")` needs no prototxt. Shapes are tuples in Caffe's order,
 N×C×H×W.
 
+What a command does to a net is a method of `Net` with the same options; that of `convert` is `Net.convolutionalize`.
+`check` is a function, because it also takes files that cannot be opened. `convert` is also a function, from files to
+files.
+
 Errors:
 
 - `CaffeFcnError`: the model cannot be processed. The message is one line: what is wrong, where, and what to do next.
