@@ -82,7 +82,8 @@ def verify(
                must equal the result of the original's last layers on the maps of the whole picture.
 
     The dense proof does not apply if the net has several inputs, if both nets accept only one input size, if nothing
-    was converted, or if no answer depends on a window alone.
+    was converted, or if no answer depends on a window alone. For a net with other answers, as `reduce` and `segment`
+    make it, --claim new-function carries out other proofs.
 
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
