@@ -1,1 +1,1 @@
-"""The three proofs that a converted net is its original's twin: its weights, its answers, its dense maps."""
+"""The three proofs that a new net matches its original: its weights, its answers, its dense maps."""

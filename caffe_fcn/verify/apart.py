@@ -21,7 +21,7 @@ from caffe_fcn.verify.weights import Side, tensors_of
 
 
 class _Apart(NamedTuple):
-    """A BatchNorm of a fork: where its BLOBS are, and what its scale and its ReLU are called as layers of their own."""
+    """A BatchNorm of a fork: the positions of its BLOBS, and the names of its scale and its ReLU as separate layers."""
 
     blobs: BatchNormBlobs
     scale: str
@@ -29,7 +29,7 @@ class _Apart(NamedTuple):
 
 
 def alike(original: Side, twin: Side) -> tuple[Side, Side]:
-    """ORIGINAL and TWIN, with the BatchNorm layers of forks taken apart if one of them has more of these."""
+    """ORIGINAL and TWIN, with the BatchNorm layers of forks split if one of the nets has more of them."""
     found = [_found(side) for side in (original, twin)]
     if len(found[0]) == len(found[1]):
         return original, twin
@@ -37,7 +37,7 @@ def alike(original: Side, twin: Side) -> tuple[Side, Side]:
 
 
 def _found(side: Side) -> dict[str, _Apart]:
-    """The BatchNorm layers of a net that have a scale or a ReLU of their own, by name."""
+    """The BatchNorm layers of a net that have a scale or a ReLU, by name."""
     taken = {node.name for graph in side.graphs.values() for node in graph.nodes}
     return {
         name: _Apart(blobs, *(_unused(f"{name} ({part})", taken) for part in ("scale", "ReLU")))
@@ -64,8 +64,8 @@ def _apart(side: Side, found: Mapping[str, _Apart]) -> Side:
 
 
 def _split(graph: Graph, shapes: Shapes, found: Mapping[str, _Apart]) -> tuple[Graph, Shapes]:
-    """GRAPH and its SHAPES with the layers FOUND taken apart. A blob between two parts has a name of its own; the last
-    part makes the blob that the layer made."""
+    """GRAPH and its SHAPES with the layers FOUND split. A blob between two parts has a new name; the last part makes
+    the blob that the layer made."""
     nodes: list[Node] = []
     blobs, params = dict(shapes.blobs), dict(shapes.params)
     held = dict(graph.held)
@@ -110,14 +110,14 @@ def _layers(layer: schema.Message, apart: _Apart) -> Iterator[schema.Message]:
 
 
 def _takes(layer: schema.Message, apart: _Apart) -> Iterable[int]:
-    """The positions of the blobs that LAYER, a part, takes of the whole."""
+    """The positions, in the whole layer, of the blobs of LAYER, a part."""
     if layer.type == "Scale":
         return [place for place in (apart.blobs.scale, apart.blobs.shift) if place is not None]
     return apart.blobs.statistics if layer.type == "BatchNorm" else ()
 
 
 def _with_records(weights: WeightFile, found: Mapping[str, _Apart]) -> WeightFile:
-    """WEIGHTS in which the layers FOUND have the blobs of their parts."""
+    """WEIGHTS with a record for each part of the layers FOUND."""
     layers = []
     for record in weights.layers:
         apart = found.get(record.name) if record.blobs else None

@@ -1,6 +1,6 @@
-"""Where the dense proof does not apply: the pair is not claimed to be what it would show.
+"""Decides where the dense proof does not apply, because the pair does not claim what it would show.
 
-Decided by the two nets alone, before anything is run.
+It uses only the two nets, before anything is run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from caffe_fcn.verify.records import Exemption, Inapplicable
 
 
 def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicable | None, dict[str, Inapplicable]]:
-    """Why the dense proof does not apply to TWIN as a whole, None where it does; and why not to single outputs, by the
-    name of the original's."""
+    """Why the dense proof does not apply to TWIN as a whole, None if it does; and why it does not apply to single
+    outputs, by their names in the original."""
     outputs = pairs.outputs
     if outputs and not any(output.converted for output in outputs):
         return Inapplicable(Exemption.NOTHING_CONVERTED), {}
@@ -54,8 +54,9 @@ def inapplicable(original: Scope, twin: Scope, pairs: Pairs) -> tuple[Inapplicab
 
 
 def _along_other_axes(original: Scope, twin: Scope, geometry: Mapping[Blob, Geometry | None]) -> frozenset[Reason]:
-    """The reasons in the GEOMETRY of TWIN that are layers along a spatial axis whose counterparts in ORIGINAL work
-    along another: at the nominal size, where the axis may be a single cell, that need not show."""
+    """The reasons in the GEOMETRY of TWIN that are layers along a spatial axis, while their counterparts in ORIGINAL
+    work along another axis. At the nominal size, where an axis may have a single cell, the answers need not show
+    that."""
     ours, theirs = number_both(original.graph, twin.graph)
     named = {node.name: ours.layers[number].name for number, node in theirs.layers.items() if number in ours.layers}
     along = {reason.layer for reason in _along(infer_geometry(original.graph, original.shapes))}
@@ -69,7 +70,7 @@ def _along(geometry: Mapping[Blob, Geometry | None]) -> Iterator[Reason]:
 
 
 def inner_of(twin: Scope, pairs: Pairs) -> dict[Blob, Inner]:
-    """The cells of the nominal maps of TWIN that can be what the original says of a window."""
+    """The cells of the nominal maps of TWIN that can equal the answers of the original for a window."""
     geometry = infer_geometry(twin.graph, twin.shapes)
     return inner_cells(twin.graph, twin.shapes, geometry, lambda node: not pairs.shared.issuperset(node.tops))
 
@@ -82,8 +83,8 @@ def _of_output(
     shared: frozenset[Blob],
     unexcused: frozenset[Reason],
 ) -> Inapplicable | None:
-    """Why the dense proof does not apply to OUTPUT of the twin, GRAPH, which has that GEOMETRY and those INNER cells;
-    None where it does, and where there is no other reason than those UNEXCUSED."""
+    """Why the dense proof does not apply to OUTPUT of the new net, GRAPH, with its GEOMETRY and INNER cells. None if it
+    applies, also if the only reasons are those UNEXCUSED."""
     if not output.converted:
         return Inapplicable(Exemption.NOTHING_CONVERTED)
     known = geometry.get(output.twin)
@@ -98,7 +99,7 @@ def _of_output(
 
 
 def _fixed(original: Scope, twin: Scope) -> str | None:
-    """The layer for which TWIN takes one size of input alone, where ORIGINAL takes one alone as well."""
+    """The layer because of which TWIN accepts one input size only, if ORIGINAL also accepts one only; else None."""
     if len(original.inputs) != 1 or len(twin.inputs) != 1:
         return None
     grid = lay_out(twin.graph, twin.shapes, twin.inputs[0])
@@ -108,7 +109,7 @@ def _fixed(original: Scope, twin: Scope) -> str | None:
 
 
 def _stopped(scope: Scope, size: Shape) -> str | None:
-    """The layer that does not take what the others make of an input of the spatial SIZE; None if all do."""
+    """The layer that does not accept its bottoms for an input of the spatial SIZE; None if all do."""
     (image,) = scope.inputs
     nominal = scope.shapes.blobs[image]
     if not isinstance(nominal, tuple):

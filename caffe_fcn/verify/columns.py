@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _Values: TypeAlias = "NDArray[Any]"
 _Rule: TypeAlias = Callable[[Node, "list[_Values]", Shape, int], "_Values | None"]
-"""The layer, the numbers of the values of its bottoms, the shape of a top and its place among the tops."""
+"""Takes the layer, the numbers of the values of its bottoms, the shape of a top and its index among the tops."""
 
 
 class Follower:
-    """Numbers the values of two nets alike: LEAVES are the blobs that both make, by what they compute."""
+    """Numbers the values of two nets in the same way. LEAVES are the blobs that both make, by what they compute."""
 
     def __init__(self) -> None:
         self._leaves: dict[object, tuple[int, int]] = {}
@@ -35,7 +35,7 @@ class Follower:
         self, graph: Graph, shapes: Shapes, numbers: Mapping[Blob, int], structure: Mapping[Blob, int], blob: Blob
     ) -> _Values | None:
         """The numbers of the values of one item of BLOB, in its shape; None where they cannot be followed. NUMBERS are
-        those of the pairing; what layers make that move values in an unknown way is the same where the STRUCTURE is."""
+        those of the pairing. Tops of layers that move values in an unknown way are equal if their STRUCTURE is."""
         import numpy as np
 
         known: dict[Blob, _Values] = {}
@@ -65,8 +65,8 @@ class Follower:
 
 
 def permutation(original: _Values, twin: _Values) -> _Values | None:
-    """For each value that the twin reads, where it stands among those that the original reads; None where the two
-    do not read the same values."""
+    """For each value that the new net reads, its index among those that the original reads; None if the two do not read
+    the same values."""
     import numpy as np
 
     before, after = original.ravel(), twin.ravel()
@@ -94,7 +94,7 @@ def _way(graph: Graph, shapes: Shapes, blob: Blob) -> list[Node]:
 
 
 def _rule(node: Node, shapes: Shapes) -> _Rule | None:
-    """How NODE moves the values of an item; None where its tops are leaves."""
+    """The function that moves the values of an item as NODE does; None if its tops are leaves."""
     if not node.bottoms or not node.tops:
         return None
     row = row_of(node.type)
@@ -119,7 +119,7 @@ def _reordered(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _V
 
 
 def _joined(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
-    """Of items that are joined the first stand for all."""
+    """Join BOTTOMS. If items are joined, the first ones represent all."""
     import numpy as np
 
     axis = joined_axis(node.layer, top)
@@ -130,7 +130,7 @@ def _joined(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Valu
 
 
 def _told_apart(parts: list[_Values]) -> list[_Values]:
-    """PARTS under other numbers where a number stands in several of them: each value keeps one of its own."""
+    """PARTS, with new numbers where several parts have the same number, so that each value has its own."""
     import numpy as np
 
     every = np.concatenate([part.ravel() for part in parts])
@@ -158,7 +158,7 @@ def _tiled(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Value
 
 
 def _largest(node: Node, bottoms: list[_Values], top: Shape, place: int) -> _Values | None:
-    """The first values stand for the places of the largest."""
+    """The first values represent the indices of the largest."""
     param = node.layer.argmax_param
     axis = param.axis % len(top) if param.HasField("axis") else 0
     made = bottoms[0].take(range(param.top_k), axis - 1) if axis else bottoms[0].ravel()[: prod(top[1:])]

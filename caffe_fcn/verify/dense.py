@@ -1,4 +1,4 @@
-"""The third proof: on a larger input each cell of the new map is the answer of the original on the window there.
+"""The third proof: on a larger input each cell of the new map is the answer of the original for the window there.
 
 The geometry shows where that must hold. Where a map is exact, the original runs on the crops of the picture, and only
 rounding is allowed. Where a layer pads or has partial windows, a crop has borders that the whole picture does not
@@ -27,7 +27,7 @@ from caffe_fcn.verify.scene import Scene, SceneSettings, set_up
 from caffe_fcn.wording import option
 
 _FEWEST = 2
-"""So many windows of a map have to be there: one alone shows no step."""
+"""The fewest windows along an axis: a single one shows no stride."""
 
 
 def prove_dense(
@@ -38,8 +38,8 @@ def prove_dense(
     exempt: Mapping[str, Inapplicable],
     view: SceneSettings,
 ) -> DenseProof:
-    """Run TWIN on a picture larger than the nominal input, and ORIGINAL on windows of it, and compare the outputs, by
-    PAIRS, but for those that are EXEMPT."""
+    """Run TWIN on a picture larger than the nominal input, and ORIGINAL on windows of it, and compare the outputs in
+    PAIRS, except those that are EXEMPT."""
     nothing = DenseProof((), (), 0, 0, (), "")
     if len(original.inputs) != 1 or len(twin.inputs) != 1:
         why = f"the nets have {len(original.inputs)} and {len(twin.inputs)} inputs, but windows need exactly one"
@@ -66,7 +66,7 @@ def prove_dense(
 
 
 def _unwilling(twin: Party, error: Exception) -> str:
-    """Why nothing could be run, where that ends in ERROR."""
+    """Why the proof cannot be carried out, if running TWIN on a larger input raised ERROR."""
     left = [node.name for node in twin.scope.graph.nodes if node.type == "InnerProduct"]
     if not left:
         return str(error)
@@ -83,7 +83,7 @@ def _judge(
     features: Features | str,
     stride: tuple[Fraction, ...] | None,
 ) -> Dense:
-    """What is to be said of OUTPUT, whose cells should lie STRIDE apart."""
+    """The result for OUTPUT, whose cells should be STRIDE pixels apart."""
     geometry, found = scene.geometry.get(output.twin), Dense(output.pair, Status.NOT_SHOWN)
     if geometry is None or stride is None:
         return found._replace(explanation="it is not a map of the input")
@@ -117,7 +117,7 @@ def _judge(
             why = f"it differs from the original on the crops by more than {option('tolerance')} allows"
         return found._replace(status=Status.HOLDS) if crops.small else _failed(found, why)
     if isinstance(features, str):
-        why = f"whether the borders explain the whole difference cannot be shown: {features}"
+        why = f"it is unknown whether the borders explain the whole difference: {features}"
         return found._replace(explanation=why)
     difference = scene.difference(output, geometry, features.answers, features.limits, alike=True)
     found = found._replace(features=difference)

@@ -1,8 +1,7 @@
-"""How far the answers of two nets are apart: against the scale of the original's, and by what they choose.
+"""Measures the difference between the answers of two nets, relative to their scale, and whether they choose the same.
 
-Probabilities are compared by their logarithms, and the places of an ArgMax by the values that stand at them, because
-near a tie rounding decides between two places.
-"""
+Probabilities are compared by their logarithms, and the indices of an ArgMax by the values at these indices, because
+near a tie rounding decides between two indices."""
 
 from __future__ import annotations
 
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LEAST = 2.0**-126
-"""The least number that single precision holds with all its digits."""
+"""The smallest normal number of single precision."""
 
 
 def difference(original: NDArray[Any], twin: NDArray[Any], limit: float, *, softmax: bool) -> Difference:
-    """How far TWIN is from ORIGINAL, both N×K×spatial and finite, where LIMIT times the scale is allowed.
+    """The difference between TWIN and ORIGINAL, both N×K×spatial and finite. LIMIT times the scale is allowed.
 
-    The scale is the largest value. What a SOFTMAX made is compared by its logarithms, which are the scores but for
-    a summand: probabilities next to nought and one hide what the scores show.
+    The scale is the largest value. The result of a SOFTMAX is compared by its logarithms, which are the scores plus a
+    constant: probabilities near 0 and 1 hide differences of the scores.
     """
     import numpy as np
 
@@ -39,8 +38,8 @@ def difference(original: NDArray[Any], twin: NDArray[Any], limit: float, *, soft
 
 
 def chosen(values: NDArray[Any], places: NDArray[Any], axis: int, limit: float, *, softmax: bool) -> Difference:
-    """How far the values at PLACES, the greatest along AXIS that the twin found, are from the greatest of the
-    original's VALUES. Of several, which come in the order of their values, each is held against the one of its rank."""
+    """The difference between the original's VALUES at PLACES, the indices of the largest values along AXIS that the new
+    net found, and its largest VALUES. If there are several, those of the same rank are compared."""
     import numpy as np
 
     values = scores(values) if softmax else values
@@ -56,7 +55,7 @@ def chosen(values: NDArray[Any], places: NDArray[Any], axis: int, limit: float, 
 
 
 def scores(probabilities: NDArray[Any]) -> NDArray[Any]:
-    """What a Softmax made its PROBABILITIES of, but for a summand."""
+    """The scores from which a Softmax made PROBABILITIES, up to a constant."""
     import numpy as np
 
     made: NDArray[Any] = np.log(np.maximum(probabilities, _LEAST))
@@ -64,7 +63,7 @@ def scores(probabilities: NDArray[Any]) -> NDArray[Any]:
 
 
 def span(answers: NDArray[Any], *, softmax: bool) -> float:
-    """How far the ANSWERS to several items are apart, of their scale."""
+    """The largest difference between the ANSWERS to several items, relative to their scale."""
     import numpy as np
 
     values = scores(answers) if softmax else answers
@@ -78,7 +77,7 @@ def _scale(values: NDArray[Any]) -> float:
 
 
 def worst(found: Iterable[Difference]) -> Difference:
-    """Several differences as one: that which takes most of what it is allowed, with the cells of all."""
+    """The difference that uses the largest part of its limit, with the cells of all."""
     differences = list(found)
     most = max(differences, key=lambda each: each.relative / each.allowed if each.allowed else each.relative)
     return most._replace(

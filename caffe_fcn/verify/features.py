@@ -1,6 +1,7 @@
-"""What the original's last layers make of windows of the maps that its first layers make of a whole picture.
+"""Runs the original's last layers on windows of the maps that its first layers compute for a whole picture.
 
-That has the borders of the picture and not those of crops, as the twin has, so only rounding may lie between the two.
+These answers have the borders of the picture and not those of crops, as the new net's answers have. So the two may
+differ by rounding only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from caffe_fcn.verify.scene import Scene, cells_of
 
 
 class Features(NamedTuple):
-    """The ANSWERS of the last layers, and how far the twin's map may be from them, by output."""
+    """The ANSWERS of the last layers, and the allowed difference of the new net's map to them, by output."""
 
     answers: Mapping[str, Array]
     limits: Limits
@@ -74,7 +75,7 @@ def _of_all(
         }
         own = {blob.name for node in made.last for blob in node.tops}
         if not own.issuperset(names_of(outputs)):
-            return "no layers of its own read a map"
+            return "no separate layers read a map"
         names, items = names_of(outputs), Items(windows, False)
         fed = {blob.name: (1, *values.shape[1:]) for blob in made.maps for values in [windows[blob.name]]}
         party = Party(last, original.weights, choose_scope(*last, names), fed)
@@ -89,7 +90,7 @@ def _of_all(
 
 
 def _covers(values: Array, scope: Scope, blob: Blob, made: Cut, grid: Grid) -> bool:
-    """Whether the map in VALUES, of BLOB, is large enough for the last window."""
+    """Whether VALUES, the map of BLOB, is large enough for the last window."""
     last = cells_of(grid, [many - 1 for many in grid.many], made.maps[blob].stride, _extent(scope.shapes, blob))
     return all(each.stop <= size for each, size in zip(last, values.shape[2:], strict=True))
 
@@ -100,7 +101,7 @@ def _extent(shapes: Shapes, blob: Blob) -> Shape:
 
 
 def _window(values: Array, shapes: Shapes, blob: Blob, geometry: Geometry, grid: Grid, place: tuple[int, ...]) -> Array:
-    """The part of the map in VALUES, of BLOB, that belongs to the window at PLACE."""
+    """The part of VALUES, the map of BLOB, that belongs to the window at PLACE."""
     cells = cells_of(grid, place, geometry.stride, _extent(shapes, blob))
     part: Array = values[(slice(None), slice(None), *cells)]
     return part

@@ -1,10 +1,9 @@
-"""What a layer computes, by its fields, and where its counterpart in the twin says something else.
+"""Compares the fields of a layer with those of its counterpart in the new net.
 
-The rule: two fields agree if they have the same effect in a net that is used. A field that is not given counts as its
-default. Several fields that say one thing together, such as kernel_size beside kernel_h and kernel_w, are compared by
-what they say. Left out is what bears on training alone (fillers, learning rates, loss weights, phase rules, the
-average that a BatchNorm moves), which program computes a layer (engine), and what connects layers, which the pairing
-compares. Everything else counts, to the last bit of a number.
+Two fields agree if they have the same effect in inference. A field that is not given has its default. Several fields
+with one meaning, such as kernel_size and kernel_h with kernel_w, are compared by that meaning. Not compared are fields
+that matter in training only (fillers, learning rates, loss weights, phase rules, the moving average of a BatchNorm),
+the engine, and the names of bottoms and tops, which the pairing compares. All others must be equal to the last bit.
 
 Four changes are the conversion itself: an InnerProduct is a Convolution with a kernel as large as its input; a global
 pooling is a window as large as its input; a layer has another name; and an axis has another number where blobs have
@@ -26,35 +25,34 @@ from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.verify.records import FieldDifference
 
 Fields: TypeAlias = Mapping[str, Any]
-"""By their paths in the layer's message; values that can be compared and hashed. What is not there has its default."""
+"""Fields by their paths in the layer's message, with values that can be compared and hashed. Others have defaults."""
 
 _NOT_INFERENCE = frozenset(
     "name type bottom top phase loss_weight param blobs propagate_down include exclude loss_param transform_param "
     "engine force_nd_im2col moving_average_fraction stable_prod_grad share_in_parallel debug_info".split()
 )
-"""Fields, in whichever message, that have no effect on the answers of a net that is used, or that the pairing of the
-layers compares."""
+"""Fields, in any message, that have no effect on inference, or that the pairing of the layers compares."""
 
 BY_STORED_STATISTICS = "batch_norm_param.use_global_stats"
-"""The field that says whether a BatchNorm takes the statistics that are stored; by default the phase does."""
+"""The field that says whether a BatchNorm uses stored statistics; by default this depends on the phase."""
 
 _BY_PRESENCE = frozenset({"argmax_param.axis"})
-"""Fields of which nothing has the effect of not being given."""
+"""Fields whose empty value means the same as a missing one."""
 
 _RESHAPE_AXIS = "reshape_param.axis"
-"""An axis of which -1 is the place behind the last one."""
+"""An axis for which -1 is the place after the last one."""
 
 _AXES = re.compile(r"(?:.*\.)?(?:axis|num_axes|start_axis|end_axis|concat_dim|slice_dim)")
-"""Fields that say which axes of a blob are meant."""
+"""Fields that name axes of a blob."""
 
 _WINDOW = re.compile(r".*\.(?:(?:kernel|stride|pad|dilation|hole)(?:_size|_[hwlrtb]|_depth)?|temporal_(?:stride|pad))")
-"""Fields that say together which windows a layer slides."""
+"""Fields that together define the windows of a layer."""
 
 _GLOBAL = "pooling_param.global_pooling"
 
 
 def effective(node: Node, shapes: Shapes, phase: str) -> Fields:
-    """What NODE says that bears on inference, in PHASE: all that is not its default, by the path of the field."""
+    """The fields of NODE that affect inference in PHASE and differ from their defaults."""
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else None
     axes = len(bottom) if isinstance(bottom, tuple) else 0
     found = dict(_said(node.layer, "", axes, fillers=not shapes.params.get(node.index)))
@@ -72,8 +70,8 @@ def effective(node: Node, shapes: Shapes, phase: str) -> Fields:
 
 
 def _said(message: schema.Message, prefix: str, axes: int, *, fillers: bool) -> Iterator[tuple[str, Any]]:
-    """The fields of MESSAGE, whose own path is PREFIX, that are not at their defaults. AXES is how many its blob has,
-    for axes that are counted from the last one; FILLERS: whether they count."""
+    """The fields of MESSAGE, whose path is PREFIX, that differ from their defaults. AXES: the number of axes of its
+    blob, for axes that are counted from the end. FILLERS: whether to include fillers."""
     for field, value in message.ListFields():
         path = prefix + field.name
         if field.name in _NOT_INFERENCE:
@@ -94,12 +92,12 @@ def _said(message: schema.Message, prefix: str, axes: int, *, fillers: bool) -> 
 
 
 def _equal_to_itself(value: Any) -> Any:
-    """VALUE, or the word for it if it is NaN: the word equals itself, as NaN does not."""
+    """VALUE, or a word for NaN, because NaN does not equal itself."""
     return "nan" if value != value else value
 
 
 def _with_windows(found: dict[str, Any], node: Node, bottom: Shape) -> dict[str, Any]:
-    """FOUND with the windows of NODE over BOTTOM in place of the fields that they are read from."""
+    """FOUND with the windows of NODE over BOTTOM in place of the fields that define them."""
     windows = windows_of(node, bottom)
     if windows is None:
         return found
@@ -107,7 +105,7 @@ def _with_windows(found: dict[str, Any], node: Node, bottom: Shape) -> dict[str,
 
 
 def windows_of(node: Node, bottom: Shape) -> Windows | None:
-    """The windows that NODE slides over BOTTOM; None where it slides none, or where they cannot be told."""
+    """The windows of NODE over BOTTOM; None if it has none, or they are unknown."""
     try:
         rule = row_of(node.type).windows
         return None if rule is None else rule(node.layer, bottom)
@@ -116,7 +114,7 @@ def windows_of(node: Node, bottom: Shape) -> Windows | None:
 
 
 def _told(windows: Windows) -> dict[str, Shape]:
-    """WINDOWS as fields; the taps of a kernel of 1 are not apart."""
+    """WINDOWS as fields. A kernel of 1 has no dilation."""
     dilation = tuple(1 if k == 1 else d for k, d in zip(windows.kernel, windows.dilation, strict=True))
     return {
         "kernel": windows.kernel,
@@ -130,15 +128,15 @@ def _told(windows: Windows) -> dict[str, Shape]:
 def differing(
     node: Node, shapes: Shapes, other: Node, others: Shapes, *, phase: str, same_axes: bool
 ) -> Iterator[FieldDifference]:
-    """The fields of NODE, a layer of the original, that OTHER, its counterpart, has with another effect, though the
-    conversion has no reason to change them. SAME_AXES: whether both read blobs with the same axes."""
+    """The fields of NODE, a layer of the original, that have another effect in OTHER, its counterpart, without being
+    part of the conversion. SAME_AXES: whether both read blobs with the same axes."""
     if (node.type, other.type) == ("InnerProduct", "Convolution"):
         expected, found = _as_convolution(node, shapes, other, others, phase)
     elif node.type != other.type:
         expected, found = {"type": node.type}, {"type": other.type}
     else:
         expected, found = effective(node, shapes, phase), effective(other, others, phase)
-        if expected.get(_GLOBAL) and not found.get(_GLOBAL):  # the windows are compared
+        if expected.get(_GLOBAL) and not found.get(_GLOBAL):  # the windows are compared instead
             expected = {path: value for path, value in expected.items() if path != _GLOBAL}
     for path in dict.fromkeys((*expected, *found)):
         if not same_axes and _AXES.fullmatch(path):
@@ -149,7 +147,7 @@ def differing(
 
 
 def _as_convolution(node: Node, shapes: Shapes, other: Node, others: Shapes, phase: str) -> tuple[Fields, Fields]:
-    """What the Convolution should say that NODE, an InnerProduct, has become, and what OTHER says."""
+    """The fields that the Convolution made from NODE, an InnerProduct, should have, and those of OTHER."""
     bottom = others.blobs[other.bottoms[0]]
     spatial = bottom[2:] if isinstance(bottom, tuple) else ()
     ones = (1,) * len(spatial)
@@ -170,7 +168,7 @@ def _without_message(fields: Fields) -> dict[str, Any]:
 
 
 def _value(node: Node, path: str, value: Any) -> str:
-    """VALUE of the field PATH of NODE in words; None for one that is not given."""
+    """VALUE of the field PATH of NODE in words; the default if VALUE is None."""
     if value is None:
         return _default(node, path)
     if isinstance(value, bool):
@@ -181,7 +179,7 @@ def _value(node: Node, path: str, value: Any) -> str:
 
 
 def _default(node: Node, path: str) -> str:
-    """What the field PATH of NODE is where it is not given."""
+    """The default of the field PATH of NODE, in words."""
     message: Any = node.layer.DESCRIPTOR
     *outer, last = re.sub(r"\[\d+\]", "", path).split(".")
     for name in outer:
@@ -196,5 +194,5 @@ def _default(node: Node, path: str) -> str:
 
 
 def hashable(fields: Fields) -> tuple[tuple[str, Any], ...]:
-    """FIELDS as a value that can be a key."""
+    """FIELDS as a hashable value."""
     return tuple(sorted(fields.items()))

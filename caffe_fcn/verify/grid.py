@@ -1,7 +1,7 @@
 """Places windows on a larger input: the distance between them, and which of them are compared.
 
-Shifted by a common multiple of all steps, a picture gives the same maps, shifted. So a window has the size of the
-nominal input, and windows are that far apart, whatever the positions of the cells of single outputs.
+If a picture is shifted by a common multiple of all steps, its maps are shifted, too. So windows have the nominal input
+size and are a common multiple apart, wherever the cells of the outputs lie.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEAST, _MOST = 3, 8
 
 
 class Grid(NamedTuple):
-    """Windows of the NOMINAL size on a LARGER input, both spatial, STEP pixels apart, so MANY per axis."""
+    """Windows of the NOMINAL size on a LARGER input, both spatial, STEP pixels apart; MANY: how many per axis."""
 
     nominal: Shape
     larger: Shape
@@ -29,11 +29,11 @@ class Grid(NamedTuple):
 
     @property
     def windows(self) -> int:
-        """How many there are."""
+        """The number of windows."""
         return prod(self.many)
 
     def sample(self, wanted: int, seed: int) -> list[tuple[int, ...]]:
-        """At least the corners, and up to WANTED windows, drawn from SEED, by their place on the grid."""
+        """The places on the grid of the corners and of further random windows, up to WANTED in all."""
         import numpy as np
 
         corners = list(dict.fromkeys(product(*({0: 0, count - 1: 0} for count in self.many))))
@@ -48,7 +48,7 @@ class Grid(NamedTuple):
 
 
 def lay_out(graph: Graph, shapes: Shapes, image: Blob) -> Grid | str:
-    """The grid for a net of the nominal SHAPES, fed IMAGE; or why there is none."""
+    """The grid for a net with the nominal SHAPES and the input IMAGE; or why there is none."""
     shape = shapes.blobs[image]
     nominal = shape[2:] if isinstance(shape, tuple) else ()
     if not nominal:
@@ -59,6 +59,6 @@ def lay_out(graph: Graph, shapes: Shapes, image: Blob) -> Grid | str:
     if not all(0 < extent <= _MAX_STEP for extent in step):
         return f"the phases of its maps repeat only every {max(step):,} pixels"
     more = [max(_LEAST, min(_MOST, size // (2 * extent))) for size, extent in zip(nominal, step, strict=True)]
-    more[-1] += len(set(nominal)) == 1 < len(nominal)  # not square: rows taken for columns would show
+    more[-1] += len(set(nominal)) == 1 < len(nominal)  # not square, so that exchanged rows and columns show
     larger = tuple(size + extent * each for size, extent, each in zip(nominal, step, more, strict=True))
     return Grid(nominal, larger, step, tuple(each + 1 for each in more))

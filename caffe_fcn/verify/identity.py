@@ -18,11 +18,11 @@ from caffe_fcn.verify.fields import effective, hashable
 from caffe_fcn.verify.pairing import source_names
 
 Stored = Callable[[Node], object]
-"""What tells the parameter blobs of a layer from those of others; None for a layer without any."""
+"""Gives a key that is equal for layers with the same parameter blobs; None for a layer without any."""
 
 
 class BlobNumbers(NamedTuple):
-    """Of the blobs of a net: equal numbers for equal STRUCTURE, the layers and their wiring, and for equal VALUES."""
+    """Numbers for the blobs of a net: equal ones for equal STRUCTURE (layers and wiring), and for equal VALUES."""
 
     structure: Mapping[Blob, int]
     values: Mapping[Blob, int]
@@ -31,7 +31,7 @@ class BlobNumbers(NamedTuple):
 def identify(
     original: tuple[Graph, Shapes, Stored], twin: tuple[Graph, Shapes, Stored]
 ) -> tuple[BlobNumbers, BlobNumbers]:
-    """The numbers of the blobs of both nets, given alike."""
+    """The numbers of the blobs of both nets, from one table."""
     table: dict[tuple[object, ...], int] = {}
     renamed = source_names(original[0], twin[0])
     ours, theirs = (
@@ -47,8 +47,8 @@ def identify(
 def _numbered(
     table: dict[tuple[object, ...], int], graph: Graph, shapes: Shapes, sources: Mapping[str, str], stored: Stored
 ) -> dict[Blob, int]:
-    """A number for each blob of GRAPH, out of TABLE, where both nets look. SOURCES: what its inputs are called in the
-    other net."""
+    """A number for each blob of GRAPH, from TABLE, which both nets share. SOURCES: the names of its inputs in the other
+    net."""
     blobs: dict[Blob, int] = {}
     for node in graph.nodes:
         if node.bottoms and (row_of(node.type).unchanging(node.layer) or is_idle(node, shapes.blobs)):

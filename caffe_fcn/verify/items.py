@@ -1,7 +1,7 @@
 """Runs nets on many items, one net after the other, whatever their batch size.
 
-A caller gets the answer to each item. Which net is loaded, and how many items are fed at once, is decided here. One
-net is loaded at a time, so memory holds the weights once.
+A caller gets the answer to each item. This module decides which net is loaded and how many items are fed at once. Only
+one net is loaded at a time, so memory holds the weights once.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.verify.fields import BY_STORED_STATISTICS, effective
 
 _BATCH = 1 << 19
-"""Values that are fed at once, at most, unless a single item has more."""
+"""The most values that are fed at once, unless a single item has more."""
 
 
 class Items(NamedTuple):
-    """What a net is fed, by input, an item for each place along axis 0. An item is one of a batch, or, if WHOLE, a
-    batch of the net's own: the net does not give an answer to each item of a batch."""
+    """The values for each input, with the items along axis 0. An item is one of a batch or, if WHOLE, a whole batch:
+    then the net does not give a separate answer to each item of a batch."""
 
     values: Mapping[str, Array]
     whole: bool
 
     @property
     def many(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         return len(next(iter(self.values.values()), ()))
 
     def part(self, places: Sequence[int]) -> Items:
@@ -39,7 +39,7 @@ class Items(NamedTuple):
         return Items({name: values[list(places)] for name, values in self.values.items()}, self.whole)
 
     def renamed(self, names: Mapping[str, str]) -> Items:
-        """The same for a net in which inputs are called as NAMES says."""
+        """The same items for a net whose inputs have the NAMES."""
         return Items({names[name]: values for name, values in self.values.items()}, self.whole)
 
 
@@ -53,14 +53,14 @@ def answers_items(scope: Scope, inputs: Mapping[str, Shape]) -> bool:
         return False
     try:
         larger = infer_shapes(scope.graph, given={name: (many + 1, *shape[1:]) for name, shape in inputs.items()})
-    except ShapeError:  # of one batch, which is filled up
+    except ShapeError:  # another batch is impossible; the items are padded to this one
         return True
     return all(_is_of(larger.blobs[blob], many + 1) for blob in scope.outputs)
 
 
 def _joins_items(node: Node, scope: Scope) -> bool:
-    """Whether NODE makes a value of several items of a batch, or has weights for each place in one, though it makes a
-    value for each item."""
+    """Whether a value of NODE depends on several items of a batch, or NODE has separate weights for each item, although
+    it makes a value for each item."""
     said = effective(node, scope.shapes, scope.graph.phase)
     if said.get(BY_STORED_STATISTICS) is False:
         return True
@@ -74,7 +74,7 @@ def _is_of(shape: object, many: int) -> bool:
 
 
 class Runner:
-    """Runs nets by ENGINE, and keeps the last one loaded."""
+    """Runs nets with ENGINE, and keeps the last one loaded."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -85,14 +85,13 @@ class Runner:
         self._session: Session | None = None
 
     def run(self, net: ShapedNet, weights: WeightFile, items: Items, outputs: Sequence[str]) -> dict[str, Array]:
-        """What NET with WEIGHTS makes of ITEMS: the blobs that OUTPUTS names, an answer for each item along axis 0.
+        """The blobs OUTPUTS of NET with WEIGHTS for ITEMS, with an answer for each item along axis 0.
 
-        Inputs that these do not depend on are left out. Raises what the engine raises; EngineError where an output is
-        not finite, or not one for each item.
-        """
+        Inputs on which the outputs do not depend are left out. Raises what the engine raises; EngineError where an
+        output is not finite, or there is not one for each item."""
         wanted = tuple(dict.fromkeys(outputs))
         if self._session is None or self._net is not net or self._wanted != wanted:
-            self._session = None  # goes before the next comes
+            self._session = None  # freed before the next is loaded
             self._session = self.engine.load(net, weights, outputs=wanted)
             self._net, self._wanted = net, wanted
         self.used = True
@@ -101,8 +100,8 @@ class Runner:
 
 
 def _run_whole(session: Session, items: Items) -> dict[str, Array]:
-    """The outputs of SESSION for each of ITEMS, which are batches, one after the other: behind axis 0 an axis of one,
-    so that no other is taken for that of the classes."""
+    """The outputs of SESSION for ITEMS, which are batches, one after another. An axis of length 1 follows axis 0, so
+    that no other axis is taken for that of the classes."""
     import numpy as np
 
     made: dict[str, list[Array]] = {name: [] for name in session.outputs}
@@ -135,7 +134,7 @@ def _run_items(session: Session, items: Items) -> dict[str, Array]:
 
 
 def _batches(session: Session, items: Items) -> Iterator[tuple[dict[str, Array], int]]:
-    """ITEMS as SESSION takes them, and how many of each batch count: the last one may have to be filled up."""
+    """ITEMS in batches for SESSION, with the number of items in each: the last batch may be padded."""
     import numpy as np
 
     static = _static(session)
@@ -149,7 +148,7 @@ def _batches(session: Session, items: Items) -> Iterator[tuple[dict[str, Array],
 
 
 def _static(session: Session) -> int | None:
-    """The only batch that SESSION takes; None where it takes any."""
+    """The only batch size that SESSION accepts; None if it accepts any."""
     batches = {dims[0] for dims in session.inputs.values() if dims}
     return next((batch for batch in batches if batch is not None), None)
 

@@ -1,8 +1,7 @@
-"""The layers of both nets held against each other, field by field: part of the first proof.
+"""Compares the layers of both nets field by field: part of the first proof.
 
-A weight that is right does not help if the layer that uses it computes something else, and a field may be wrong by
-so little that no answer shows it. Layers that have no counterpart are the business of the other comparisons: their
-parameter blobs are missed, or the outputs that they make.
+Correct weights do not help if a layer computes something else, and an error in a field may be too small for the answers
+to show it. Layers without a counterpart are found by the other comparisons, by their parameter blobs or outputs.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from caffe_fcn.verify.weights import Side
 
 
 def compare_layers(original: Side, twin: Side) -> tuple[FieldDifference, ...]:
-    """The fields in which layers of TWIN differ from those of ORIGINAL that they stand for, in every phase."""
+    """The fields in which layers of TWIN differ from their counterparts in ORIGINAL, in every phase."""
     found = (each for phase in original.graphs if phase in twin.graphs for each in _in_phase(original, twin, phase))
     return tuple(dict.fromkeys(found))
 

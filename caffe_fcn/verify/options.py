@@ -1,4 +1,4 @@
-"""Options of the proofs."""
+"""The options of the proofs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLAIMS = ("auto", "same-bits", "same-function", "new-function")
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What is proven, and how thoroughly."""
+    """What to prove, and how thoroughly."""
 
     claim: Literal["auto", "same-bits", "same-function", "new-function"] = option_field(
         "auto",
@@ -41,6 +41,6 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class ProveOptions:
-    """Whether what is written is proven first."""
+    """Whether to prove a result before it is written."""
 
     verify: bool = option_field(False, "Prove the result as `verify` does; write it only if all proofs hold.")

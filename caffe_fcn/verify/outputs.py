@@ -1,4 +1,4 @@
-"""What is compared: the two nets as they are run, and their outputs in pairs."""
+"""What the proofs compare: the two nets as they are run, and their outputs in pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from caffe_fcn.verify.pairing import number_both
 from caffe_fcn.verify.records import Difference, OutputPair
 
 ALL = 0
-"""In place of an axis: all values of an item."""
+"""Used instead of an axis: all values of an item."""
 
 
 class Party(NamedTuple):
@@ -31,7 +31,7 @@ class Party(NamedTuple):
     inputs: dict[str, Shape]
 
     def run(self, runner: Runner, items: Items, names: Sequence[str]) -> dict[str, Array]:
-        """Its blobs called NAMES for ITEMS."""
+        """The blobs NAMES of the net for ITEMS."""
         return runner.run(self.net, self.weights, items, names)
 
 
@@ -65,15 +65,15 @@ class ComparedOutput(NamedTuple):
 
 
 def names_of(outputs: Sequence[ComparedOutput]) -> list[str]:
-    """The blobs of the original that are needed to compare OUTPUTS."""
+    """The names of the blobs of the original that are needed to compare OUTPUTS."""
     return list(dict.fromkeys(name for each in outputs for name in (each.blob.name, each.judged.name)))
 
 
 def compared(
     output: ComparedOutput, answers: Array, judged: Array, found: Array, limits: Limits, *, alike: bool = True
 ) -> Difference:
-    """How far FOUND is from ANSWERS, the original's OUTPUT, or, where it says places, from what they are in JUDGED.
-    If they should be ALIKE, LIMITS are widened as long as they do not explain it."""
+    """The difference between FOUND and ANSWERS, the original's OUTPUT; for indices, between their values in JUDGED.
+    ALIKE: the two should be equal, so LIMITS are widened while they do not explain the difference."""
     while True:
         made = _compared(output, answers, judged, found, limits[output.pair.name])
         if made.small or not alike or not limits.widened(made.relative):
@@ -91,21 +91,21 @@ def _compared(output: ComparedOutput, answers: Array, judged: Array, found: Arra
 
 
 class Pairs(NamedTuple):
-    """The OUTPUTS of both nets in pairs, what has no partner, in words, and the SHARED blobs of the twin, that the same
-    layers make in the original, parameter blobs aside."""
+    """The OUTPUTS of both nets in pairs, FAILURES about outputs without a counterpart, and the SHARED blobs of the new
+    net, which the same layers make in the original, apart from parameter blobs."""
 
     outputs: Sequence[ComparedOutput]
     failures: Sequence[str]
     shared: frozenset[Blob]
     values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
-    """Numbers of the blobs of both that are the same for the same values."""
+    """The numbers of the blobs of both nets; equal numbers mean equal values."""
     windowed: frozenset[str]
     """The layers of the original, by name, for which the twin has other windows: global poolings that became windows,
     and layers whose windows have other steps."""
 
 
 def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) -> Pairs:
-    """The outputs of both nets in pairs. STORED tells their parameter blobs apart."""
+    """The outputs of both nets in pairs. STORED gives the keys of their parameter blobs."""
     ours, theirs = number_both(original.graph, twin.graph)
     before, after = identify((original.graph, original.shapes, stored[0]), (twin.graph, twin.shapes, stored[1]))
     there: dict[int, list[Blob]] = {}
@@ -148,8 +148,8 @@ def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) ->
 
 
 def _exchanged(outputs: Sequence[ComparedOutput]) -> Iterator[str]:
-    """Outputs of the twin that have the name of another output of the original, so that who asks for one by its name
-    gets the other. A name that only one of the nets has does no harm."""
+    """A line for each output of the new net with the name of another output of the original: a program that asks for it
+    by name would get the wrong one. A name that only one of the nets has does no harm."""
     named = {output.twin.name: output for output in outputs}
     for output in outputs:
         other = named.get(output.blob.name)
@@ -158,7 +158,7 @@ def _exchanged(outputs: Sequence[ComparedOutput]) -> Iterator[str]:
 
 
 def judged(scope: Scope, blob: Blob) -> tuple[Blob, int | None]:
-    """What BLOB is judged by, and along which axis: of places, the values that stand there."""
+    """The blob by which BLOB is judged, and along which axis: indices are judged by the values there."""
     node = scope.graph.producer[blob]
     param = node.layer.argmax_param
     if node.type != "ArgMax" or param.out_max_val or not node.bottoms:

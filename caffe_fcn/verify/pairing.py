@@ -16,13 +16,13 @@ from caffe_fcn.net.layers import row_of
 
 
 class Numbering:
-    """Numbers what nets compute; the same for the same, across the nets given to it."""
+    """Numbers what nets compute: equal numbers for equal computations, in all nets given to it."""
 
     def __init__(self) -> None:
         self._table: dict[tuple[object, ...], int] = {}
 
     def of(self, graph: Graph, sources: Mapping[str, str]) -> Numbered:
-        """GRAPH numbered. SOURCES says what its inputs are called in the net that it is held against."""
+        """The numbers of GRAPH. SOURCES: the names of its inputs in the net with which it is compared."""
         blobs: dict[Blob, int] = {}
         layers: dict[int, Node] = {}
         seen: dict[tuple[object, ...], int] = {}
@@ -46,7 +46,7 @@ class Numbering:
 
 
 def _kind(node: Node) -> tuple[object, ...]:
-    """What a layer and its counterpart have in common."""
+    """A key that is equal for a layer and its counterpart."""
     if node.type == "InnerProduct":
         return ("product", node.layer.inner_product_param.num_output)
     if node.type == "Convolution":
@@ -55,21 +55,21 @@ def _kind(node: Node) -> tuple[object, ...]:
 
 
 class Numbered(NamedTuple):
-    """A net by what it computes: its layers, but for those that pass values on, and the numbers of its blobs."""
+    """A net by what it computes: its layers, without those that pass values on, and the numbers of its blobs."""
 
     layers: Mapping[int, Node]
     blobs: Mapping[Blob, int]
 
 
 def number_both(original: Graph, twin: Graph) -> tuple[Numbered, Numbered]:
-    """Both nets numbered alike."""
+    """Both nets, numbered in the same way."""
     numbers = Numbering()
     return numbers.of(original, {}), numbers.of(twin, source_names(original, twin))
 
 
 def source_names(original: Graph, twin: Graph) -> dict[str, str]:
-    """What the inputs of TWIN are called in ORIGINAL, where that is not the same: they go by their names if these are
-    the same in both, else by their order."""
+    """The names in ORIGINAL of the inputs of TWIN, where they differ. Inputs are paired by name if both nets have the
+    same names, else by their order."""
     names, others = (
         [blob.name for node in graph.nodes if not node.bottoms for blob in node.tops] for graph in (original, twin)
     )

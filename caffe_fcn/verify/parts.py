@@ -69,8 +69,8 @@ def subnet(nodes: Iterable[Node], fed: Mapping[str, Shape], whole: Graph) -> Sha
 
 
 def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Shape], whole: Graph) -> ShapedNet:
-    """A net of LAYERS, each with the layer of the net WHOLE that it is made of, None for a new one, and with inputs of
-    the shapes FED. Raises NetError or ShapeError."""
+    """A net of LAYERS, with inputs of the shapes FED. Each layer is paired with its origin in the net WHOLE, None for a
+    new layer. Raises NetError or ShapeError."""
     net = schema.NetParameter()
     for name, shape in fed.items():
         net.layer.add(name=f"input {name}", type="Input", top=[name]).input_param.shape.add(dim=shape)
@@ -88,8 +88,8 @@ def assemble(layers: Iterable[tuple[Message, Node | None]], fed: Mapping[str, Sh
 
 
 def both_parts(scope: Scope, made: Cut, pictures: Mapping[str, Shape]) -> tuple[ShapedNet | None, ShapedNet] | str:
-    """The two nets of the cut MADE through SCOPE, the first for PICTURES; None where that has no layers. Or why
-    there are none."""
+    """The two nets of SCOPE after the cut MADE, the first one for PICTURES, None if it has no layers; or why there are
+    no such nets."""
     nominal: dict[str, Shape] = {}
     for blob in made.maps:
         shape = scope.shapes.blobs[blob]

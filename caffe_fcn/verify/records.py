@@ -1,7 +1,7 @@
-"""What the proofs find, as data: numbers, names and reasons, and nothing of how they are told.
+"""The results of the proofs as data: numbers, names and reasons.
 
-A proof holds, fails, could not be carried out, or does not apply. A proof that could not be carried out is no proof.
-One that does not apply would show what is not claimed of the pair.
+A proof holds, fails, could not be carried out, or does not apply. A proof that could not be carried out shows nothing.
+One that does not apply would show something that the pair does not claim.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Exemption(Enum):
 
 
 class Inapplicable(NamedTuple):
-    """Why the dense proof does not apply. NAMES are the inputs, of SEVERAL_INPUTS, or the layer for which the twin
-    takes one size alone; REASONS, of EXACT_NOWHERE, say what keeps answers from being those of a window alone."""
+    """Why the dense proof does not apply. NAMES: for SEVERAL_INPUTS the inputs, for FIXED_SIZE the layer because of
+    which the new net accepts one size only. REASONS: for EXACT_NOWHERE, why answers depend on more than a window."""
 
     cause: Exemption
     names: tuple[str, ...] = ()
@@ -42,8 +42,8 @@ class Inapplicable(NamedTuple):
 
 
 class FieldDifference(NamedTuple):
-    """A field that bears on what a layer computes, and that its counterpart TWIN has with another value; FIELD is its
-    path in the layer's message, or what several fields say together, such as the kernel."""
+    """A field that affects what a layer computes and has another value in its counterpart TWIN. FIELD is its path in
+    the layer's message, or the common meaning of several fields, such as the kernel."""
 
     layer: str
     twin: str
@@ -53,14 +53,13 @@ class FieldDifference(NamedTuple):
 
 
 class WeightsProof(NamedTuple):
-    """The parameter blobs held against each other: how many BLOBS of how many LAYERS, with how many VALUES.
+    """The comparison of the parameter blobs: the numbers of BLOBS, of LAYERS and of VALUES.
 
-    RESHAPED blobs have another shape, of which TRANSPOSED and REORDERED hold their values in another order.
-    UNTRAINED layers have no blobs in either file; FOREIGN ones are in the weights alone. FIELDS are those of the
-    layers' parameters that differ. NOT_SHOWN says why nothing could be compared. UNCHANGED names the layers, by the
-    twin's name and the original's, whose blobs are the same in both. COMPUTED names the layers whose values are
-    computed from the original's, as those that take up what is folded are; so many of these values are ROUNDED
-    otherwise than those computed here.
+    RESHAPED blobs have another shape; of these, TRANSPOSED and REORDERED ones have another order of values. UNTRAINED
+    layers have no blobs in either file; FOREIGN ones are only in the weights. FIELDS: the fields of layers that differ.
+    NOT_SHOWN: why nothing could be compared. UNCHANGED: the layers whose blobs are equal in both, by the new name and
+    the original's. COMPUTED: the layers whose values are computed from the original's, such as those that absorb folded
+    layers. ROUNDED: how many of these values are rounded differently than here.
     """
 
     layers: int
@@ -80,16 +79,16 @@ class WeightsProof(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """Whether every blob and every field is the original's."""
+        """Whether every blob and every field equals the original's."""
         if self.failures or self.fields:
             return Status.FAILS
         return Status.NOT_SHOWN if self.not_shown else Status.HOLDS
 
 
 class Difference(NamedTuple):
-    """How far two outputs are apart: the largest difference, ABSOLUTE and RELATIVE to the scale of the original's,
-    and how much of that is ALLOWED. The top class AGREES in so many of CELLS; both are 0 where there are no classes.
-    """
+    """The difference between two outputs: the largest one, ABSOLUTE and RELATIVE to the scale of the original's, and
+    the largest relative one that is ALLOWED. AGREES: in how many of CELLS the top class is the same; both are 0 without
+    classes."""
 
     absolute: float
     relative: float
@@ -99,20 +98,20 @@ class Difference(NamedTuple):
 
     @property
     def small(self) -> bool:
-        """Whether rounding explains it."""
+        """Whether the difference is at most the allowed one."""
         return self.relative <= self.allowed and self.agrees == self.cells
 
 
 class OutputPair(NamedTuple):
-    """An output of the original, and what it is called in the twin."""
+    """The names of an output in the original and in the new net."""
 
     name: str
     twin: str
 
 
 class SameSize(NamedTuple):
-    """An output of both nets at the nominal input. Where it is IDENTICAL, the same layers with the same blobs make it
-    of the same inputs, and nothing had to be run. DIFFERENCE is None then, and where the two cannot be compared."""
+    """An output of both nets at the nominal input size. IDENTICAL: the same layers with the same blobs make it, so
+    nothing had to be run. DIFFERENCE is None then, and where the two cannot be compared."""
 
     output: OutputPair
     difference: Difference | None = None
@@ -121,8 +120,8 @@ class SameSize(NamedTuple):
 
 
 class SameSizeProof(NamedTuple):
-    """Both nets on the same inputs of the nominal size: SAMPLES at random from SEED, and GIVEN ones; none where
-    nothing had to be run. NOT_SHOWN says why nothing could be compared."""
+    """Both nets on the same inputs of the nominal size: SAMPLES random ones from SEED, and GIVEN ones; none if nothing
+    had to be run. NOT_SHOWN: why nothing could be compared."""
 
     inputs: dict[str, Shape]
     samples: int
@@ -141,15 +140,14 @@ class SameSizeProof(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """An output of the twin on a larger input, window for window.
+    """An output of the new net on a larger input, compared window by window.
 
-    CROPS is how far it is from the original on the crops of the picture. Where REASONS keep the map from being a
-    sliding window exactly, FEATURES is how far it is from the original's last layers on the windows of the maps
-    that its first layers make of the whole picture; that must be nothing but rounding. Of the CELLS in each window so
-    many are COMPARED, because the others see borders that the twin's map does not have. EXPLANATION says what is wrong,
-    or why there is nothing to compare; INAPPLICABLE why nothing has to be. STRIDE and WINDOW are in pixels of the
-    input. Where the nets were compared from a later blob on, AHEAD are the reasons in the layers before it.
-    """
+    CROPS: the difference to the original on the crops of the picture. If there are REASONS why the map is not exactly a
+    sliding window, FEATURES is the difference to the original's last layers on windows of the maps that its first
+    layers compute for the whole picture; only rounding may cause it. COMPARED: how many of the CELLS in each window are
+    compared; the others see borders that the new map does not have. EXPLANATION: what is wrong, or why there is nothing
+    to compare. INAPPLICABLE: why the proof does not apply. STRIDE and WINDOW are in pixels of the input. AHEAD: if the
+    nets were compared from a later blob on, the reasons in the layers before it."""
 
     output: OutputPair
     status: Status
@@ -166,13 +164,13 @@ class Dense(NamedTuple):
 
     @property
     def inexact(self) -> tuple[Reason, ...]:
-        """Why the map is no sliding window over the input exactly."""
+        """Why the map is not exactly a sliding window over the input."""
         return tuple(dict.fromkeys((*self.ahead, *self.reasons)))
 
 
 class DenseProof(NamedTuple):
-    """The twin on one larger INPUT, for its BLOB of that name, held against the original on SAMPLED of the WINDOWS in
-    it; none where the proof is INAPPLICABLE to the pair, and where NOT_SHOWN says why it could not be carried out."""
+    """The new net on a larger INPUT for its input BLOB, compared with the original on SAMPLED of the WINDOWS in it.
+    INAPPLICABLE: why the proof does not apply to the pair. NOT_SHOWN: why it could not be carried out."""
 
     input: Shape
     step: tuple[int, ...]
@@ -185,7 +183,7 @@ class DenseProof(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """Whether all outputs are what they should be; one that could not be looked at keeps that from being said."""
+        """Whether all outputs are as expected; NOT_SHOWN if one of them could not be compared."""
         if self.inapplicable is not None:
             return Status.DOES_NOT_APPLY
         found = {each.status for each in self.outputs}
@@ -369,7 +367,7 @@ class Verification(NamedTuple):
 
     @property
     def proven(self) -> bool:
-        """Whether the whole claim is proven: `holds`, and the proof of the weights is one of the proofs that hold."""
+        """Whether the whole claim is proven: `holds` is true, and the proof of the weights holds."""
         return self.holds and self.statuses.get("weights") is Status.HOLDS
 
     @property

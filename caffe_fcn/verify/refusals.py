@@ -1,4 +1,4 @@
-"""Pairs of nets of which nothing can be proven: what keeps them from being compared at all."""
+"""Refuses pairs of nets that cannot be compared at all."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from caffe_fcn.verify.weights import Side
 
 
 def refuse_unexplained(graph: Graph) -> None:
-    """Raise LoweringError where GRAPH has a field that no fork has, even if the twin has it too: no Caffe that is known
-    reads the net, and a mistyped field may be meant to change the answers."""
+    """Raise LoweringError where GRAPH has a field that no known fork has, even if the other net has it, too: no known
+    Caffe reads the net, and a mistyped field may be meant to change the answers."""
     if reason := refusal(graph, lambda node, field: field.effect is Effect.UNKNOWN and not _is_left_out(node)):
         raise LoweringError(reason, source=graph.source)
 
 
 def _is_left_out(node: Node) -> bool:
-    """Whether nothing is left of NODE in a net that is used."""
+    """Whether inference does not need NODE."""
     row = row_of(node.type)
     return row.judges and not row.contains
 
 
 def refuse_swapped(original: Model, twin: Model) -> None:
-    """Raise WeightsError where both lack the weights of layers, and each of them has those that the other lacks."""
+    """Raise WeightsError where both nets lack weights of layers, and each has those that the other lacks."""
     lacking, told = [], []
     for side, other in ((original, twin), (twin, original)):
         names = [supply.node.name for supply in side.supplies if supply.lack]
@@ -45,7 +45,7 @@ def refuse_swapped(original: Model, twin: Model) -> None:
 
 
 def seem_swapped(original: Model, twin: Model) -> bool:
-    """Whether ORIGINAL looks like what was made of TWIN: with fewer InnerProducts, or fewer layers that scale and
+    """Whether ORIGINAL looks as if it was made from TWIN: it has fewer InnerProducts, or fewer layers that scale and
     shift."""
     phases = original.graphs.keys() & twin.graphs.keys()
     fewer = (_inner_products(original.graphs[phase]) < _inner_products(twin.graphs[phase]) for phase in phases)
@@ -57,8 +57,8 @@ def _inner_products(graph: Graph) -> int:
 
 
 def refuse_other_crops(original: Side, twin: Side) -> None:
-    """Raise NetError where the user has to decide on Crop layers without an offset, and the nets do not have the same
-    ones: an offset that is not known cannot be compared. Where they have, the offset matters only if a net is run."""
+    """Raise NetError where the user must decide on Crop layers without an offset, and the nets do not have the same
+    ones: an unknown offset cannot be compared. If they have, the offset matters only when a net is run."""
     for phase in original.graphs.keys() & twin.graphs.keys():
         sides = [(side.graphs[phase], side.shapes[phase]) for side in (original, twin)]
         open_crops = [

@@ -23,8 +23,8 @@ from caffe_fcn.verify.weights import Side
 
 
 def remainders(original: tuple[Side, Scope], twin: tuple[Side, Scope], pairs: Pairs) -> tuple[Party, Party] | None:
-    """What of ORIGINAL and TWIN lies behind the last blobs that both make alike; None where that is all of them, or no
-    net of its own."""
+    """The parts of ORIGINAL and TWIN after the last blobs that both make in the same way; None if that is all of them,
+    or cannot be run as a separate net."""
     wanted = [output for output in pairs.outputs if not output.identical]
     blobs = [output.blob for output in wanted], [output.twin for output in wanted]
     common = set(pairs.values[0].values()) & set(pairs.values[1].values())
@@ -48,7 +48,7 @@ def remainders(original: tuple[Side, Scope], twin: tuple[Side, Scope], pairs: Pa
 def _behind(
     scope: Scope, outputs: Sequence[Blob], numbers: Mapping[Blob, int], common: set[int]
 ) -> tuple[list[Node], dict[int, Blob]]:
-    """The layers that OUTPUTS depend on as far as they make what is not COMMON, and the common blobs that they read."""
+    """The layers on which OUTPUTS depend and whose tops are not COMMON, and the common blobs that they read."""
     needed: set[int] = set()
     fed: dict[int, Blob] = {}
     queue = list(outputs)
@@ -65,15 +65,15 @@ def _behind(
 
 
 def _one(numbers: Mapping[Blob, int], number: int) -> Blob:
-    """A blob of that NUMBER."""
+    """A blob with NUMBER."""
     return next(blob for blob, each in numbers.items() if each == number)
 
 
 def _party(
     side: Side, scope: Scope, nodes: Sequence[Node], read: Sequence[Blob], outputs: Sequence[Blob]
 ) -> Party | None:
-    """NODES of SCOPE as a net that is fed the blobs that they READ; None where that is none, or where somebody has to
-    decide on a Crop of it, which the part alone does not show."""
+    """NODES of SCOPE as a net whose inputs are the blobs that they READ; None if that is not possible, or if the user
+    must decide on a Crop in it, because the part does not show its offset."""
     undecided = {each.layer for each in crops.undecided(scope.graph, scope.shapes)}
     if any(node.index in undecided for node in nodes):
         return None
@@ -91,7 +91,7 @@ def _party(
 
 
 def seen_from_the_input(found: DenseProof, twin: Scope, part: Party) -> DenseProof:
-    """What was FOUND of PART of TWIN, with the geometry of its outputs on the input of the whole net."""
+    """The result FOUND for PART of TWIN, with the geometry of its outputs on the input of the whole net."""
     sizes = _geometries(twin)
     fed = [blob for blob in twin.graph.producer if blob.name in part.inputs and sizes[0].get(blob) is None]
     strangers = tuple(Reason(Cause.NO_WINDOWS, twin.graph.producer[blob].name) for blob in fed)
@@ -114,7 +114,7 @@ def seen_from_the_input(found: DenseProof, twin: Scope, part: Party) -> DensePro
 
 
 def _geometries(twin: Scope) -> list[dict[Blob, Geometry | None]]:
-    """The geometry of TWIN at the larger size on which the whole net would be compared, if there is one, and at the
+    """The geometry of TWIN at the larger size at which the whole net would be compared, if there is one, and at the
     nominal size."""
     nominal = infer_geometry(twin.graph, twin.shapes)
     if len(twin.inputs) != 1:

@@ -1,4 +1,4 @@
-"""The second proof: at the nominal input the converted net gives the answers of the original.
+"""The second proof: at the nominal input size the new net gives the answers of the original.
 
 Random inputs with values of two sizes reach every weight of a net. The allowed difference is the measured effect of
 rounding.
@@ -21,11 +21,11 @@ from caffe_fcn.verify.rounding import Answered, allowances, fixed, too_coarse
 from caffe_fcn.wording import option
 
 DEVIATIONS = (1.0, 64.0)
-"""The standard deviations of random inputs, in turns: as of pictures scaled to about one, and of pixels."""
+"""The standard deviations of random inputs, used in turn: of pictures scaled to about 1, and of pixels."""
 
 
 class Sample(NamedTuple):
-    """What both nets are fed: ITEMS, so many DRAWN at random from SEED, then those GIVEN."""
+    """The ITEMS for both nets: first DRAWN random ones from SEED, then GIVEN ones."""
 
     items: Items
     drawn: int
@@ -34,8 +34,8 @@ class Sample(NamedTuple):
 
     @property
     def groups(self) -> list[list[int]]:
-        """The places of the items by their scale. What is relative is so to the scale that the outputs have for inputs
-        of one scale: a single one may be next to nothing by chance, and its error is not."""
+        """The indices of the items, grouped by their scale. Differences are relative to the largest output for inputs
+        of one scale: a single output may be almost 0 by chance, while its error is not."""
         kinds = len(DEVIATIONS)
         groups = [list(range(kind, self.drawn, kinds)) for kind in range(kinds)]
         return [group for group in (*groups, list(range(self.drawn, self.drawn + self.given))) if group]
@@ -49,8 +49,8 @@ def prove_same_size(
     sample: Sample,
     tolerance: float | None,
 ) -> SameSizeProof:
-    """Run both nets on SAMPLE and compare; a TOLERANCE takes the place of what rounding explains. Raises what the
-    engine raises."""
+    """Run both nets on SAMPLE and compare. TOLERANCE replaces the measured effect of rounding. Raises what the engine
+    raises."""
     run = [output for output in pairs.outputs if not output.identical]
     if not run:
         same = tuple(SameSize(output.pair, identical=True) for output in pairs.outputs)
@@ -92,7 +92,7 @@ def _compare(
 
 
 def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
-    """What the inputs of the original are called in the twin. Raises EngineError."""
+    """The names in TWIN of the inputs of ORIGINAL. Raises EngineError."""
     names, others = list(original.inputs), list(twin.inputs)
     if len(names) != len(others):
         raise EngineError(
@@ -103,8 +103,8 @@ def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
 
 
 def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequence[Array], *, whole: bool) -> Sample:
-    """SAMPLES inputs for a net with INPUTS, drawn at random from SEED, and PICTURES, each N×C×spatial or C×spatial; if
-    WHOLE, each is a batch of the net's own. Raises PictureError for pictures that the net does not take."""
+    """SAMPLES random items from SEED for a net with INPUTS, and PICTURES, each N×C×spatial or C×spatial. WHOLE: each
+    item is a whole batch. Raises PictureError for pictures that the net does not accept."""
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def draw(inputs: Mapping[str, Shape], samples: int, seed: int, pictures: Sequenc
 
 
 def _several(picture: Array, name: str, shape: Shape) -> Array:
-    """PICTURE as N×C×spatial for the input NAME of SHAPE; a single one may come without N, a grey one without C."""
+    """PICTURE as N×C×spatial for the input NAME of SHAPE. It may lack N, and C if it is grey."""
     whole = picture
     if whole.ndim == len(shape) - 2 and shape[1] == 1:
         whole = whole[None]

@@ -1,4 +1,4 @@
-"""A picture larger than the nominal input, the windows on it, and what both nets make of them."""
+"""The scene of the dense proof: a large picture, windows on it, and the answers of both nets."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from caffe_fcn.verify.records import Difference
 from caffe_fcn.verify.rounding import Answered, allowances, fixed
 
 _DEVIATIONS = (64.0, 8.0, 1.0)
-"""Of the random picture, tried in turn. Less than pixels have might not move the answers from window to window; more
-than a net is made for might fix them, as a Softmax is fixed at one."""
+"""The scales of the random picture, tried in turn. With a small one the answers may not change from window to window;
+with a large one they may be fixed, as a Softmax at 1."""
 
 _MOVED = 0.01
-"""How much of their scale answers have to move from window to window, lest any of them would do for all."""
+"""The least change of answers from window to window, relative to their scale, for a comparison to show anything."""
 
 
 Places = Sequence[tuple[int, ...]]
 
 
 class SceneSettings(NamedTuple):
-    """What the user decides: on about so many WINDOWS of a picture drawn from SEED, and with which TOLERANCE in place
-    of what rounding explains."""
+    """The user's choices: the number of WINDOWS, the SEED of the random picture, and a TOLERANCE that replaces the
+    measured effect of rounding."""
 
     windows: int
     seed: int
@@ -43,7 +43,7 @@ class SceneSettings(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A PICTURE, the PLACES of windows on it, the original's answers on CROPS, and the twin's MAPS."""
+    """A PICTURE, the PLACES of windows on it, the original's answers on CROPS, and the new net's MAPS."""
 
     grid: Grid
     places: Places
@@ -51,21 +51,21 @@ class Scene:
     crops: Mapping[str, Array]
     maps: Mapping[str, Array]
     nominal: Mapping[str, Shape]
-    """The shapes of the twin's outputs at the nominal size."""
+    """The shapes of the new net's outputs at the nominal size."""
     geometry: Mapping[Blob, Geometry | None]
-    """Of the twin on the picture."""
+    """The geometry of the new net on the picture."""
     small: Mapping[Blob, Geometry | None]
-    """Of the twin at the nominal size."""
+    """The geometry of the new net at the nominal size."""
     inner: Mapping[Blob, Inner]
-    """The cells of the twin's nominal maps that can be what the original says of a window."""
+    """The cells of the new net's nominal maps that can equal the original's answers for a window."""
     limits: Limits
-    """How far the answers may be apart, by output."""
+    """The allowed difference of the answers, by output."""
     fixed_limits: bool
-    """Whether the user has set them."""
+    """Whether the user has set the limits."""
 
     def exact(self, output: ComparedOutput) -> bool:
-        """Whether each cell of the twin's map of OUTPUT is a function of its window alone, and of one of the nominal
-        size as well: a window that is larger than the map it slides over sees less there."""
+        """Whether each cell of the new map of OUTPUT depends on its window only, on the picture and at the nominal
+        size: a window that is larger than its map sees less there."""
         known = [of.get(output.twin) for of in (self.geometry, self.small)]
         everywhere = all(each is not None and each.exactness is Exactness.EVERYWHERE for each in known)
         return everywhere and len({each.window for each in known if each is not None}) == 1
@@ -75,7 +75,7 @@ class Scene:
         return inner_of_original(self.inner[output.twin], output.every)
 
     def covered(self, output: ComparedOutput, geometry: Geometry) -> dict[int, tuple[slice, ...]]:
-        """The cells of the twin's map of OUTPUT in each window, by its number, that the map covers."""
+        """The cells of the new map of OUTPUT in each window that the map covers, by the number of the window."""
         sizes, (_, _, *extent) = self.maps[output.twin.name].shape[2:], self.nominal[output.twin.name]
         cells = enumerate(
             cells_of(self.grid, place, geometry.stride, tuple(extent), output.every) for place in self.places
@@ -89,9 +89,9 @@ class Scene:
     def difference(
         self, output: ComparedOutput, geometry: Geometry, answers: Mapping[str, Array], limits: Limits, *, alike: bool
     ) -> Difference:
-        """How far the twin's map is, in the windows that it covers, from the ANSWERS of the original; of each window,
-        in the cells that see no border of their own. If they should be ALIKE, LIMITS are widened as long as they do not
-        explain it."""
+        """The difference between the new map and the ANSWERS of the original, in the windows that the map covers and in
+        the cells that see no border of a window. ALIKE: the two should be equal, so LIMITS are widened while they do
+        not explain the difference."""
         import numpy as np
 
         cells, values = self.covered(output, geometry), self.maps[output.twin.name]
@@ -103,7 +103,7 @@ class Scene:
 
 
 def _inside(values: Array, nominal: Shape, inner: Inner) -> Array:
-    """Of VALUES, the answers to windows, those in the INNER cells of a map of the NOMINAL size."""
+    """The INNER cells of VALUES, the answers for windows; a map has the NOMINAL size."""
     if all(len(cells) == size for cells, size in zip(inner.axes, nominal, strict=True)):
         return values
     return values.reshape(len(values), -1, *nominal)[(slice(None), slice(None), *inner.slices)]
@@ -135,7 +135,7 @@ def set_up(
     fed = Items({other: picture[None] if whole else picture}, whole)
     try:
         maps = twin.run(runner, fed, wanted)
-    except EngineError:  # loaded for one size only
+    except EngineError:  # the net is loaded for one size only
         maps = runner.run(ShapedNet(twin.scope.graph, larger), twin.weights, fed, wanted)
     if whole:
         maps = {name: values[0, 0] for name, values in maps.items()}
@@ -157,7 +157,7 @@ def _on_crops(
     *,
     whole: bool,
 ) -> tuple[Array, Items, Mapping[str, Array]]:
-    """A random picture of SHAPE on which ORIGINAL's answers move, its crops at PLACES, and the answers on them."""
+    """A random picture of SHAPE on which ORIGINAL's answers vary, its crops at PLACES, and the answers for them."""
     import numpy as np
 
     (name,) = original.inputs
@@ -174,7 +174,7 @@ def _on_crops(
 
 
 def _moved(answers: Mapping[str, Array], outputs: Sequence[ComparedOutput]) -> float:
-    """How far the answers of that output which moves least are apart, of its scale."""
+    """The change of the answers, relative to their scale, of the output that changes least."""
     return min((span(answers[output.judged.name], softmax=output.softmax) for output in outputs), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""How many terms a value of a layer is the sum of: as often the arithmetic rounds on the way to it."""
+"""The number of terms in the sum for a value of a layer, which is the number of roundings in its computation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from caffe_fcn.net.shapes import Shapes
 
 
 def terms(node: Node, shapes: Shapes) -> int:
-    """How many terms each value that NODE makes is the sum of, at most."""
+    """The largest number of terms in the sum for a value of NODE."""
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
     if not isinstance(bottom, tuple) or not bottom:
         return 1

@@ -1,10 +1,10 @@
-"""The first proof: every parameter blob of the twin is the original's, value by value.
+"""The first proof: every parameter blob of the new net equals the original's, value by value.
 
-Values that a file holds are compared bit by bit. Where the original's are computed, as those of a folded net are, each
-has a slack: so far the same sum may be off in single precision, in whichever order it was computed.
+Stored values are compared bit by bit. Computed values, such as those of a folded net, have a slack: the largest error
+of the same sum in single precision, in any order.
 
-Nothing is asked of the conversion. Layers are paired by their place in the two nets, the order of a matrix is found by
-following the values through both, and then both are read side by side, a few megabytes at a time.
+The proof does not use the conversion. Layers are paired by their places in the two nets; the order of a matrix is found
+by following values through both; then both are read side by side, a few megabytes at a time.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 _Values: TypeAlias = "NDArray[Any]"
 
 _BLOCK = 1 << 20
-"""Values read at a time; a single row or column of a matrix is never divided."""
+"""How many values are read at once; a single row or column of a matrix is never divided."""
 
 
 class Side(NamedTuple):
-    """One of the two nets: its weights, its graph and shapes in each phase that is looked at, notes on it, and its
-    parameter blobs by layer name, which may be computed."""
+    """One of the two nets: its weights, its graph and shapes in each compared phase, notes on it, and its parameter
+    blobs by layer name, which may be computed."""
 
     weights: WeightFile
     graphs: Mapping[str, Graph]
@@ -44,13 +44,13 @@ class Side(NamedTuple):
 
 
 def tensors_of(weights: WeightFile) -> dict[str, tuple[Tensor, ...]]:
-    """The parameter blobs in WEIGHTS by layer name, of those that have any."""
+    """The parameter blobs in WEIGHTS by layer name, of layers that have any."""
     return {name: tuple(stored(weights.source, blob) for blob in blobs) for name, blobs in weights.held.items()}
 
 
 class _Pair(NamedTuple):
-    """A layer of the original and the one of the twin that stands for it; ORDER where the weight matrix became a
-    kernel: the columns of the original in the order of the twin's, None where that cannot be told."""
+    """A layer of the original and its counterpart in the new net. If the weight matrix became a kernel, ORDER has the
+    columns of the original in the new order, None if that is unknown."""
 
     layer: Node
     twin: Node
@@ -59,7 +59,7 @@ class _Pair(NamedTuple):
 
 
 class _Order(NamedTuple):
-    """How a matrix of ROWS × columns lies in the original's blob: transposed or not, its COLUMNS in this order."""
+    """The layout of a matrix of ROWS × columns in the original's blob: transposed or not, and the order of COLUMNS."""
 
     rows: int
     columns: _Values
@@ -67,7 +67,7 @@ class _Order(NamedTuple):
 
 
 def prove_weights(original: Side, twin: Side) -> WeightsProof:
-    """Hold every parameter blob of TWIN against ORIGINAL's.
+    """Compare every parameter blob of TWIN with that of ORIGINAL.
 
     Raises WeightsError where a value is not finite: no such net has answers that could be compared.
     """
@@ -97,7 +97,7 @@ def prove_weights(original: Side, twin: Side) -> WeightsProof:
 
 
 def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
-    """The layers with parameters in pairs, by the original's names; and what has no partner, in words."""
+    """The layers with parameters in pairs, by the original's names; and a line for each layer without a counterpart."""
     pairs: dict[str, _Pair] = {}
     failures: list[str] = []
     for phase, graph in original.graphs.items():
@@ -124,12 +124,12 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
 
 
 def _sources(graph: Graph, numbered: Numbered) -> dict[int, Node]:
-    """The layers without bottoms, of which Parameter has a blob, by the number of what they make."""
+    """The layers without bottoms, such as Parameter, by the number of their top."""
     return {numbered.blobs[node.tops[0]]: node for node in graph.nodes if not node.bottoms and node.tops}
 
 
 def _same(node: Node) -> None:
-    """Tells no parameter blobs apart."""
+    """A key that is equal for all layers."""
 
 
 def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) -> bool:
@@ -137,7 +137,7 @@ def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) ->
 
 
 def _has_blobs(side: Side, phase: str, node: Node) -> bool:
-    """Whether NODE has parameters: by its type, or, of a type that nobody knows, by the file."""
+    """Whether NODE has parameters: by its type or, for an unknown type, by the file."""
     wanted = side.shapes[phase].params.get(node.index)
     return bool(wanted) if wanted is not None else node.name in side.tensors
 
@@ -164,7 +164,7 @@ def _pair(
 
 
 class _Count:
-    """Compares blobs and keeps the score."""
+    """Compares blobs and counts the results."""
 
     def __init__(self, original: Side, twin: Side, failures: list[str]) -> None:
         self.held, self.failures = twin.tensors, failures
@@ -184,7 +184,7 @@ class _Count:
             self.untrained.append(pair.layer.name)
             return
         if len(blobs) != len(others):
-            holds = "holds" if all(blob.slack is None for blob in blobs) else "has, folded,"
+            holds = "holds" if all(blob.slack is None for blob in blobs) else "holds, after folding,"
             ours = f"{self.original} {holds} {_many(blobs)} for {pair.layer.name!r}"
             self.failures.append(f"{name}: {ours}, {self.twin} {_many(others)} for {pair.twin.name!r}")
             return
@@ -238,8 +238,8 @@ class _Count:
 def differing_values(
     blob: Tensor, other: Tensor, place: tuple[str, str], order: _Order | None = None
 ) -> tuple[int, int]:
-    """How many values of OTHER are not those of BLOB, in that ORDER, and how many of them are only rounded otherwise
-    than BLOB has slack for. PLACE: the file and the layer of BLOB. Raises WeightsError where a value is not finite."""
+    """The number of values of OTHER that differ from those of BLOB, in ORDER, by more than its slack, and the number
+    that differ by less. PLACE: the file and the layer of BLOB. Raises WeightsError where a value is not finite."""
     differing = rounded = 0
     for ours, theirs, allowed in _side_by_side(blob, other, blob.slack, order):
         _check_finite(*place, ours)
@@ -253,12 +253,12 @@ def differing_values(
 
 
 def _count(blob: Tensor) -> int:
-    """How many values BLOB holds, which its shape may belie."""
+    """The number of values of BLOB, which may differ from that of its shape."""
     return blob.values.count if isinstance(blob, Stored) else blob.count
 
 
 def _read(blob: Tensor, start: int, stop: int) -> _Values:
-    """The values start..stop of BLOB, flat: in single precision, or in double where that holds them all."""
+    """The values start..stop of BLOB, flat, in single precision, or in double if the blob has it."""
     return blob.read(start, stop).astype("f4" if blob.dtype in ("float16", "float32") else "f8", copy=False)
 
 
@@ -271,7 +271,7 @@ def _place(name: str, twin: str) -> str:
 
 
 def _order(pair: _Pair, blob: Tensor) -> _Order | str:
-    """How the matrix in BLOB has to be read to be the twin's kernel, or why that cannot be told."""
+    """How to read the matrix in BLOB so that it equals the new kernel, or why that is unknown."""
     if pair.order is None:
         return "its inputs are not the same in the two nets"
     columns, count = len(pair.order), _count(blob)
@@ -289,7 +289,7 @@ def _is_sorted(columns: _Values) -> bool:
 def _side_by_side(
     blob: Tensor, other: Tensor, slack: Tensor | None, order: _Order | None
 ) -> Iterator[tuple[_Values, _Values, _Values | None]]:
-    """The values of both blobs and the SLACK of the first in blocks, in the order of the other."""
+    """The values of both blobs and the SLACK of the first, in blocks, in the order of the second."""
     if order is None or (not order.transposed and _is_sorted(order.columns)):
         count = _count(blob)
         for start in range(0, count, _BLOCK):
@@ -313,7 +313,7 @@ def _rows(blob: Tensor, order: _Order, first: int, last: int) -> _Values:
 
 
 def _transposed(blob: Tensor, order: _Order, first: int, last: int) -> _Values:
-    """Rows FIRST..LAST of a matrix that the file holds column by column."""
+    """The rows FIRST..LAST of a matrix that is stored column by column."""
     import numpy as np
 
     starts = range(0, _count(blob), order.rows)
@@ -335,7 +335,7 @@ def _check_finite(weights: str, layer: str, values: _Values) -> None:
 
 
 def _differing(ours: _Values, theirs: _Values) -> int:
-    """How many values are not the same, bit by bit."""
+    """The number of values that differ in any bit."""
     import numpy as np
 
     kind = np.float64 if np.float64 in (ours.dtype, theirs.dtype) else np.float32
@@ -345,7 +345,7 @@ def _differing(ours: _Values, theirs: _Values) -> int:
 
 
 def _beyond(ours: _Values, theirs: _Values, allowed: _Values) -> int:
-    """How many values are farther apart than ALLOWED."""
+    """The number of values that differ by more than ALLOWED."""
     import numpy as np
 
     with np.errstate(invalid="ignore", over="ignore"):

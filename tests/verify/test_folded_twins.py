@@ -246,7 +246,7 @@ def test_a_bias_that_is_missing(tmp_path: Path) -> None:
     name = next(each for each in schema.NetParameter.FromString(pair.fcn_weights.read_bytes()).layer if each.blobs).name
     pair.blobs(lambda blobs: blobs[name].blobs.pop())
     found = pair.verify()
-    assert not found.holds and any("has, folded, 2 blobs" in each for each in failures(found))
+    assert not found.holds and any("holds, after folding, 2 blobs" in each for each in failures(found))
 
 
 def test_an_eps_that_was_ignored(tmp_path: Path) -> None:
