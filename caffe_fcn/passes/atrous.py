@@ -171,7 +171,7 @@ def _decide(phase: Phase, stride: Shape) -> Decision:
             if all(factor == 1 for each in (*was, now or ()) for factor in each):
                 continue
             if now is None or len(was) > 1 or not isinstance(top, tuple):
-                raise _refused(node, "has no map of a known size")
+                raise _refused(node, "does not slide a window over its input")
             change = _changed(graph, shapes, _MapLayer(node, top, read, finest, now))
             if change is not None:
                 changes.append(change)
@@ -212,10 +212,10 @@ def _changed(graph: Graph, shapes: Shapes, place: _MapLayer) -> SetWindows | Non
     ways = ways_of(graph, node, place.maps, shapes, place.top)
     bottom = next((shapes.blobs[each] for each in place.maps), None)
     if ways is None or not isinstance(bottom, tuple):
-        raise _refused(node, "has no map of a known size")
+        raise _refused(node, "does not slide a window over its input")
     reasons = [reason for way in ways for reason in way.reasons if reason.cause is not Cause.BATCH]
     if any(reason.exactness is Exactness.NOWHERE for reason in reasons):
-        raise _refused(node, "reads more than a window")
+        raise _refused(node, "does not slide a window over its input")
     rule = row_of(node.type).windows
     if rule is None or node.type not in (*_CONVOLUTIONS, _POOLING):
         if was == now and all(way.move == KEEP for way, each in zip(ways, was, strict=True) if each > 1):

@@ -176,7 +176,7 @@ def test_what_cannot_be(tmp_path: Path, text: str, told: str) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(nets(), SIZES, SIZES, st.data())
 def test_each_cell_is_that_of_a_shifted_picture(
     tmp_path_factory: pytest.TempPathFactory, text: str, high: int, wide: int, draw: st.DataObject
