@@ -152,6 +152,17 @@ def test_pixels_without_a_cell_are_void() -> None:
             net.run(DIGITS / "scattered.png", resize="net", upsample=True)
 
 
+def test_a_segmentation_net_upsamples_as_a_drawing_does() -> None:
+    """The bilinear Deconvolution and the exact Crop of FCN make what the coarse scores are drawn as."""
+    options: dict[str, Any] = {"scale": 1 / 255, "labels": DIGITS / "labels.txt", "palette": "voc"}
+    with caffe_fcn.open(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel") as net:
+        segmented = net.segment(keep_classifier=True)
+        fine = segmented.run(DIGITS / "scattered.png", **options)
+        coarse = segmented.run(DIGITS / "scattered.png", blobs="ip2-conv", upsample=True, **options)
+    np.testing.assert_array_equal(np.asarray(fine.label_map()), np.asarray(coarse.label_map()))
+    assert fine.areas == coarse.areas and len(fine.areas) == 11 and fine.maps[0].scores.shape == (11, 192, 256)
+
+
 # ---- Upsampling ----
 
 
