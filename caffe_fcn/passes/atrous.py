@@ -234,15 +234,14 @@ def _changed(graph: Graph, shapes: Shapes, place: _MapLayer) -> SetWindows | Non
     )
     if new == old:
         return None
-    if pools:
-        _check_whole(node, old, bottom[2:], place.top[2:])
+    _check_whole(node, old, bottom[2:], place.top[2:])
     return (FinerPooling if pools else DilatedConvolution)(node.index, node.name, node.type, old, new)
 
 
 def _check_whole(node: Node, windows: Windows, sizes: Shape, made: Shape) -> None:
-    """Raise SurgeryError where the last window of a Pooling is partial."""
-    axes = zip(windows.padded(sizes), windows.kernel, windows.stride, made, strict=True)
-    if any((many - 1) * stride + kernel > size for size, kernel, stride, many in axes):
+    """Raise SurgeryError where the last window is partial: of a Pooling, or one that is larger than the map."""
+    axes = zip(windows.padded(sizes), windows.extent, windows.stride, made, strict=True)
+    if any((many - 1) * stride + extent > size for size, extent, stride, many in axes):
         why = f"has a partial window at the end of {show(sizes)} cells, which it would lack without its stride"
         raise _error(node, why)
 
