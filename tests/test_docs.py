@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 import generate
+import numpy as np
 import pytest
 from make_weights import write_weights
 from PIL import Image
@@ -141,6 +142,24 @@ def _pictures(path: Path) -> None:
     _picture(path / "a.jpg")
 
 
+def _label_image(path: Path) -> None:
+    """A label image, or a prediction that is a little off, in a folder of that name."""
+    path.parent.mkdir(exist_ok=True)
+    classes = np.zeros((60, 80), np.uint8)
+    classes[10:40, 20:60], classes[:, 60:] = 1, 2
+    if path.parent.name == "labels":
+        classes[50:] = 255
+    else:
+        classes = np.roll(classes, 4, 1)
+    image = Image.fromarray(classes)
+    image.putpalette([*range(256)] * 3)
+    image.save(path)
+
+
+def _label_images(path: Path) -> None:
+    _label_image(path / "a.png")
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     "deploy.prototxt": _alexnet,
     "net.caffemodel": _weights,
@@ -162,6 +181,10 @@ FILES: dict[str, Callable[[Path], None]] = {
     "cat.jpg": _picture,
     "street.png": _picture,
     "photos/": _pictures,
+    "labels/": _label_images,
+    "labels/a.png": _label_image,
+    "predictions/": _label_images,
+    "predictions/a.png": _label_image,
     "synset.txt": lambda path: _written(path, "".join(f"n{number:08} thing {number}\n" for number in range(1000))),
     "snapshot.caffemodel": _copy("conversions", "lenet", "net.caffemodel"),
 }

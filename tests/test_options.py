@@ -21,7 +21,7 @@ from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.table import PASSES
-from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions
+from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions, ScoreOptions
 from caffe_fcn.report.options import CheckOptions, InspectOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
 
@@ -44,6 +44,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
     "run": (*ANY_NET, RunOptions, PreparationOptions, EngineOptions, WriteOptions),
+    "score": (ScoreOptions,),
     "upgrade": (*ANY_NET, UpgradeOptions, WriteOptions),
     "verify": (*ANY_NET, VerifyOptions, PreparationOptions, EngineOptions),
 }
@@ -107,6 +108,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
     "inspect": (caffe_fcn.open, caffe_fcn.Net.inspect),
     "upgrade": (caffe_fcn.open, caffe_fcn.Net.upgrade, caffe_fcn.Net.save),
     "run": (caffe_fcn.open, caffe_fcn.Net.run),
+    "score": (caffe_fcn.score,),
     "verify": (caffe_fcn.open, caffe_fcn.Net.verify),
 }
 """The functions of the library that together do what a command does."""
@@ -138,6 +140,7 @@ NOT_FIELDS = {
     "files net weights output output_weights": "files",
     "layers": "what is left of which layer, in a command LAYER=OUTPUTS:HxW",
     "original original_weights": "files of the other net",
+    "labels predictions": "folders or files with label images",
     "picture": "a file or pixels",
 }
 """What the functions take beside fields, by what it is."""

@@ -16,7 +16,7 @@ import pytest
 import caffe_fcn
 from caffe_fcn.cli.main import app, options_of
 from caffe_fcn.errors import CaffeFcnError, PictureError, SurgeryError
-from caffe_fcn.predict.images.picture import _check_size
+from caffe_fcn.predict.images.picture import check_size
 from caffe_fcn.predict.resizing import check_pixels
 from caffe_fcn.wording import KEYWORDS, Command, Option, Value, advise, as_command, command, offered, option
 from tests.paths import GOLDEN, ROOT
@@ -255,7 +255,7 @@ def test_other_messages_of_the_library_name_keywords(tmp_path: Path, monkeypatch
 # ---- What is advised ----
 
 
-@pytest.mark.parametrize("function", [lambda: _check_size("p", 3, 4, 11), lambda: check_pixels("p", (3, 4), 11)])
+@pytest.mark.parametrize("function", [lambda: check_size("p", 3, 4, 11), lambda: check_pixels("p", (3, 4), 11)])
 @pytest.mark.parametrize(("name", "advised"), [("run", True), ("verify", False)])
 def test_a_limit_is_advised_where_it_can_be_given(function: Callable[[], None], name: str, advised: bool) -> None:
     with as_command(options_of(app.commands[name])):

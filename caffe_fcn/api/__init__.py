@@ -39,6 +39,7 @@ from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
 from caffe_fcn.api.opening import open, open_weights
 from caffe_fcn.api.run import Best, ClassArea, DenseMap, Prediction
+from caffe_fcn.api.score import score
 from caffe_fcn.api.shapes import NetShapes
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import (
@@ -62,6 +63,7 @@ from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.net.problems import Problem
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution
+from caffe_fcn.predict.scoring import SegmentationScore
 from caffe_fcn.report.check import Checked
 from caffe_fcn.verify.records import Status, Verification
 
@@ -90,6 +92,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "PrototxtError",
+    "SegmentationScore",
     "Session",
     "Shape",
     "ShapeError",
@@ -105,4 +108,5 @@ __all__ = [
     "convert",
     "open",
     "open_weights",
+    "score",
 ]

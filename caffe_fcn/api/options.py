@@ -111,6 +111,7 @@ def _tolerance(tolerance: float | None) -> float | None:
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "dilation": _dilation,
+    "ignore": lambda labels: (labels,) if isinstance(labels, int) else tuple(labels),
     "ignore_fields": lambda fields: frozenset(several(fields)),
     "input_channels": _at_least(1, "input_channels"),
     "input_size": _input_size,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import click
 
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.options import file_name, fork_option, option_of, selection_options, size, text
-from caffe_fcn.cli.streams import STDIN, as_file
+from caffe_fcn.cli.streams import STDIN, as_file, print_page
 from caffe_fcn.report.options import InspectOptions
 
 if TYPE_CHECKING:
@@ -77,40 +75,18 @@ def inspect(
 
 def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
     """The page or the data to stdout, notes to stderr."""
-    from caffe_fcn.files.stdout import to_stdout
-
     if as_json or as_csv:
+        from caffe_fcn.files.stdout import to_stdout
         from caffe_fcn.report.inspect_document import to_csv, to_json
 
         text = to_json(found) if as_json else to_csv(found)
+        to_stdout(text.encode("utf-8", "replace"))
     else:
         from caffe_fcn.report.inspect_page import page
-        from caffe_fcn.report.tables import render
 
-        width = _width()
-        text = render(page(found, width), width, colour=_is_terminal() and _wants_colour())
-    to_stdout(text.encode("utf-8", "replace"))
+        print_page(lambda width: page(found, width))
     if not as_json:
         from caffe_fcn.display import visible
 
         for note in found.notes:
             click.echo(visible(f"note: {note}"), err=True)
-
-
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-def _wants_colour() -> bool:
-    """Whether a terminal is to be given styles (no-color.org)."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
-
-
-def _width() -> int | None:
-    """The cells there are: those of the terminal, or in a pipe what COLUMNS says, if it does."""
-    if _is_terminal():
-        import shutil  # here, because help does not need it
-
-        return shutil.get_terminal_size().columns
-    asked = os.environ.get("COLUMNS", "")
-    return int(asked) if asked.isdecimal() and 0 < int(asked) < 100_000 else None

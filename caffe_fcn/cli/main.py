@@ -33,6 +33,7 @@ _COMMANDS = {
     "export": "Write nets as ONNX.",
     "inspect": "Show nets and weights layer by layer.",
     "run": "Run nets on pictures: top classes, dense maps.",
+    "score": "Score segmentations: accuracy, IU, confusion matrix.",
     "upgrade": "Rewrite old files in the current format.",
     "verify": "Prove that a converted or folded net equals the original.",
 }

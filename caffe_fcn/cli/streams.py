@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caffe_fcn.errors import CaffeFcnError
+
+if TYPE_CHECKING:
+    from caffe_fcn.report.tables import Part
 
 _PIECES = 10_000
 """So many pieces of a JSON document are printed at a time, so that it takes little memory."""
@@ -60,3 +64,32 @@ def print_json(value: Any) -> None:
     pieces = chain(json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value), "\n")
     while part := "".join(islice(pieces, _PIECES)):
         to_stdout(visible_json(part).encode())
+
+
+def print_page(page: Callable[[int | None], Sequence[Part]]) -> None:
+    """Print to stdout what PAGE makes for the cells that there are, None for any number. Raises OutputError where that
+    is closed or full."""
+    from caffe_fcn.files.stdout import to_stdout
+    from caffe_fcn.report.tables import render
+
+    width = _width()
+    to_stdout(render(page(width), width, colour=_is_terminal() and _wants_colour()).encode("utf-8", "replace"))
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _wants_colour() -> bool:
+    """Whether a terminal is to be given styles (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _width() -> int | None:
+    """The cells there are: those of the terminal, or in a pipe what COLUMNS says, if it does."""
+    if _is_terminal():
+        import shutil  # here, because help does not need it
+
+        return shutil.get_terminal_size().columns
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isdecimal() and 0 < int(asked) < 100_000 else None

@@ -79,8 +79,9 @@ class Labels:
         )
 
 
-def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
-    """The names in the file PATH of the COUNT classes of a net; the numbers of WordNet before them are left out.
+def read_labels(path: str | os.PathLike[str], count: int | None) -> Labels:
+    """The names in the file PATH of the COUNT classes of a net, None for any number; the numbers of WordNet before them
+    are left out.
 
     Raises PictureError where it has another count or is no text; OSError where it cannot be read.
     """
@@ -102,11 +103,11 @@ def read_labels(path: str | os.PathLike[str], count: int) -> Labels:
         ) from error
     while lines and not lines[-1].strip():
         lines.pop()
-    if len(lines) != count:
+    if count is not None and len(lines) != count:
         raise PictureError(
             source=name,
             expected=f"{count} labels, one line for each class of the net",
             found=f"{len(lines)}",
             hint="give the net's own",
         )
-    return Labels(count, tuple(_SYNSET.sub("", line.strip(), count=1) for line in lines), name)
+    return Labels(len(lines), tuple(_SYNSET.sub("", line.strip(), count=1) for line in lines), name)

@@ -74,3 +74,14 @@ class ExportOptions:
         False, "Write LRN as a Convolution and a power, for runtimes whose LRN operator is slow or missing."
     )
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How predictions are compared with label images."""
+
+    classes: int | None = option_field(
+        None, "The number of classes.", "as many as there are names, else the largest number that is found, plus 1"
+    )
+    names: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
+    ignore: tuple[int, ...] = option_field((), "Leave out pixels with this label, such as 255.")

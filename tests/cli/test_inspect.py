@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from caffe_fcn.cli import inspect as command
+from caffe_fcn.cli import streams
 from caffe_fcn.cli.main import run
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.source import Source
@@ -206,7 +206,7 @@ def test_a_pipe_is_as_wide_as_columns_says(inspect: Inspect, monkeypatch: pytest
 
 
 def test_a_terminal_has_colours_and_its_own_width(inspect: Inspect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_is_terminal", lambda: True)
+    monkeypatch.setattr(streams, "_is_terminal", lambda: True)
     monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((62, 24)))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

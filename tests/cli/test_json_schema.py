@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from tests.cli.conftest import CommandLine
@@ -18,7 +19,7 @@ from tests.paths import GOLDEN, ROOT
 
 SCHEMAS = {
     name: json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_bytes())
-    for name in ("convert", "check", "deploy", "fold", "reduce", "segment")
+    for name in ("convert", "check", "deploy", "fold", "reduce", "score", "segment")
 }
 CASES = sorted(path.parent for path in (GOLDEN / "conversions").glob("*/net.prototxt"))
 POOL = layer("pool", "Pooling", "data", params="pooling_param { pool: AVE global_pooling: true }")
@@ -251,6 +252,19 @@ def test_a_segmentation_with_everything_in_it(cli: CommandLine) -> None:
     assert check("segment", again)["scores"] == {"blob": "fc8-conv", "classes": 5, "in_place_of": None}
 
 
+# ---- score ----
+
+
+def scored(cli: CommandLine) -> Any:
+    np.save(cli.path / "a.npy", np.array([[0, 0, 1, 255]]))
+    np.save(cli.path / "b.npy", np.array([[0, 1, 1, 0]]))
+    return cli.run("score", "a.npy", "b.npy", "--classes", "3", "--ignore", "255", "--json").document
+
+
+def test_a_score_with_everything_in_it(cli: CommandLine) -> None:
+    assert check("score", scored(cli))["classes"][2]["iu"] is None
+
+
 # ---- check ----
 
 
@@ -289,6 +303,7 @@ def documents(cli: CommandLine) -> dict[str, Any]:
         "fold": folded(cli),
         "reduce": reduced(cli),
         "deploy": deployed(cli),
+        "score": scored(cli),
         "segment": segmented(cli),
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -85,12 +85,12 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
         raise PictureError(source=name, expected="a picture", found="an empty file")
     if head == b"\x93NUMPY":
         return _in_place(name, stored.npy(name), channels, max_pixels)
-    with _opened(name) as image:
+    with opened(name) as image:
         if image.format == "TIFF":
             lies = stored.tiff(name, image.tag_v2, ">" if image.tag_v2.prefix == b"MM" else "<")
             if lies is not None:
                 return _in_place(name, lies, channels, max_pixels)
-        _check_size(name, image.height, image.width, max_pixels)
+        check_size(name, image.height, image.width, max_pixels)
         image.load()
         return _Decoded(name, image, channels)
 
@@ -139,7 +139,8 @@ class HeldPicture:
         return self._pixels[box.top : box.bottom : step, box.left : box.right : step]
 
 
-def _check_size(name: str, high: int, wide: int, most: int) -> None:
+def check_size(name: str, high: int, wide: int, most: int) -> None:
+    """Raise PictureError where a picture NAME of HIGH × WIDE pixels has more than MOST."""
     if high * wide > most:
         way = advise("accept it with ", Option("max_pixels", high * wide)) if offered("max_pixels") else None
         raise PictureError(source=name, expected=f"at most {most:,} pixels", found=show((high, wide)), hint=way)
@@ -192,7 +193,7 @@ def _float(path: str, pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]
 
 def _in_place(name: str, lies: StoredPixels, channels: int, max_pixels: int) -> Picture:
     _check_channels(name, lies.shape, channels)
-    _check_size(name, *lies.shape[:2], max_pixels)
+    check_size(name, *lies.shape[:2], max_pixels)
     return _Plain(name, lies, channels)
 
 
@@ -306,19 +307,20 @@ def pillow() -> Any:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[Any]:
-    """The picture NAME as pillow has it, not yet decoded. What it raises while that is done becomes a PictureError."""
+def opened(name: str, formats: Sequence[str] = _FORMATS) -> Iterator[Any]:
+    """The picture NAME, in one of FORMATS, as pillow has it, not yet decoded. What it raises while that is done becomes
+    a PictureError."""
     package = pillow()
     before, package.MAX_IMAGE_PIXELS = package.MAX_IMAGE_PIXELS, None  # ours is the limit, checked before decoding
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with package.open(name, formats=_FORMATS) as image:
+            with package.open(name, formats=formats) as image:
                 yield image
     except PictureError:
         raise
     except package.UnidentifiedImageError as error:
-        known = ", ".join(_FORMATS).replace("PPM", "PGM, PPM")
+        known = ", ".join(formats).replace("PPM", "PGM, PPM")
         raise PictureError(
             source=name, expected=f"a picture ({known} or .npy)", found="a file of another kind"
         ) from error
