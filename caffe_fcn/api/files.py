@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.files import prototxt
 from caffe_fcn.files.atomic import check_outputs
 from caffe_fcn.files.names import Kind, check_kind
-from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.model import Model
-from caffe_fcn.model.opening import NetAndWeights, open_model
-from caffe_fcn.model.writing import write_model
+from caffe_fcn.model.opening import open_model
 from caffe_fcn.net.options import Selection
-from caffe_fcn.net.source import interpret
 
 
 def open_files(
@@ -42,12 +37,3 @@ def output_names(
     inputs = [model.source.name, *([model.weights.path] if model.weights else [])]
     check_outputs([path for path in (text, weights) if path is not None], inputs, force=force)
     return text, weights
-
-
-def temporary_copy(model: Model, name: str) -> NetAndWeights:
-    """MODEL as engines can read it, its weights in a file that has no name any more; messages call it NAME."""
-    with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as folder:
-        path = os.path.join(folder, "net.caffemodel")
-        write_model(model, None, path)
-        weights = open_weights(path, name)
-    return NetAndWeights(interpret(prototxt.parse(bytes(model.document), model.source.name)), weights)

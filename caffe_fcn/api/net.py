@@ -11,7 +11,7 @@ from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.convolutionalize import convolutionalize
 from caffe_fcn.api.deploy import deploy
 from caffe_fcn.api.export import export
-from caffe_fcn.api.files import open_files, output_names, temporary_copy
+from caffe_fcn.api.files import open_files, output_names
 from caffe_fcn.api.fold import fold
 from caffe_fcn.api.inspect import inspect
 from caffe_fcn.api.load import load
@@ -27,6 +27,7 @@ from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.model.changes import Change, LeftAlone
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights, NetFiles
+from caffe_fcn.model.temporary import temporary_copy
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.convolutionalize.changes import ToConvolution

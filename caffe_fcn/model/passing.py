@@ -53,6 +53,14 @@ class Phase(NamedTuple):
     """The parameter blobs by layer name, in the shapes that the net defines; empty if the model has no weights."""
 
 
+class SharedMap(NamedTuple):
+    """A map that a new function shares with another net: its BLOB has the values that it has in MODEL, which takes the
+    same inputs."""
+
+    model: Model
+    blob: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a pass: the models before and after, and what changed."""
@@ -66,6 +74,9 @@ class Result:
     """The index of each new layer in the old net; None for a layer that the pass added."""
     phases: Mapping[str, Decision] = field(default_factory=dict)
     """The decision for each phase, if the pass decides on each separately."""
+
+    shared: SharedMap | None = None
+    """Of a new function: what else is claimed of a map of it."""
 
     def __repr__(self) -> str:
         return f"<Result {self.model.source.name}: {len(self.changes)} changes, {self.claim.value}>"

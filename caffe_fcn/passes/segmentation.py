@@ -126,7 +126,16 @@ def _segmented(
     )
     yield upsample(
         result.model,
-        Upsampled(scores, tuple(skips), options.pad, options.prefix, options.input_size, scoring, bilinear),
+        Upsampled(
+            scores,
+            tuple(skips),
+            options.pad,
+            options.prefix,
+            options.input_size,
+            scoring,
+            bilinear,
+            options.keep_classifier,
+        ),
     )
 
 

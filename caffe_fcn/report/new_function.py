@@ -14,6 +14,7 @@ from caffe_fcn.verify.records import (
     FitProof,
     LayerFate,
     LayersProof,
+    MapProof,
     NewFunctionProofs,
     RunProof,
     Status,
@@ -29,6 +30,8 @@ def told(proofs: NewFunctionProofs) -> Iterator[tuple[str, Status, Sequence[str]
     yield "weights", proofs.weights.status, _fit(proofs.weights)
     yield "layers", proofs.layers.status, _layers(proofs.layers)
     yield "run", proofs.run.status, _run(proofs.run)
+    if proofs.map is not None:
+        yield "map", proofs.map.status, [_map(proofs.map)]
 
 
 def failures(proofs: NewFunctionProofs) -> dict[str, list[str]]:
@@ -38,6 +41,7 @@ def failures(proofs: NewFunctionProofs) -> dict[str, list[str]]:
         "weights": [*proofs.weights.failures, *_missing(proofs.weights)],
         "layers": [*map(_unclaimed, proofs.layers.unclaimed), proofs.layers.not_shown],
         "run": [proofs.run.failure or proofs.run.not_shown],
+        "map": [] if proofs.map is None else [_map(proofs.map)],
     }
 
 
@@ -113,6 +117,13 @@ def _run(proof: RunProof) -> list[str]:
     return [f"random inputs {inputs} (seed {proof.seed}): finite values, {shapes}"]
 
 
+def _map(proof: MapProof) -> str:
+    if proof.difference is None:
+        return proof.not_shown
+    apart = f"off by {proof.difference.relative:.1e} of the scale (allowed {proof.difference.allowed:.1e})"
+    return f"{proof.blob} {show(proof.shape)}, compared with the converted net with the same padding: {apart}"
+
+
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
@@ -122,7 +133,7 @@ def _many(count: int, what: str) -> str:
 
 def document(proofs: NewFunctionProofs) -> dict[str, Any]:
     """The same for programs."""
-    acceptance, weights, layers, run = proofs
+    acceptance, weights, layers, run, made = proofs
     return {
         "acceptance": {"status": _status(acceptance.status), "refusals": [e._asdict() for e in acceptance.refusals]},
         "weights": {"status": _status(weights.status), **_lists(weights._asdict())},
@@ -140,6 +151,17 @@ def document(proofs: NewFunctionProofs) -> dict[str, Any]:
             "failure": run.failure or None,
             "not_shown": run.not_shown or None,
         },
+        "map": None if made is None else _map_document(made),
+    }
+
+
+def _map_document(proof: MapProof) -> dict[str, Any]:
+    return {
+        "status": _status(proof.status),
+        "blob": proof.blob,
+        "shape": list(proof.shape),
+        "difference": None if proof.difference is None else proof.difference._asdict(),
+        "not_shown": proof.not_shown or None,
     }
 
 

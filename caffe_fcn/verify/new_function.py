@@ -15,14 +15,16 @@ from caffe_fcn.errors import CaffeFcnError, EngineError, ExtraError, NetError, S
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.passing import Claim, Result
+from caffe_fcn.model.temporary import temporary_copy
 from caffe_fcn.model.tensors import Reshaped, Stored, Tensor
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import problems_by_layer
 from caffe_fcn.net.selection import known_to
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.pooling import is_global
+from caffe_fcn.verify.differences import difference
 from caffe_fcn.verify.fates import fates
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.meeting import fed_to, met, party_of, side_of_files
@@ -32,6 +34,7 @@ from caffe_fcn.verify.records import (
     FitProof,
     LayerFate,
     LayersProof,
+    MapProof,
     NewFunctionProofs,
     Refusal,
     RunProof,
@@ -41,6 +44,8 @@ from caffe_fcn.verify.same_size import draw
 from caffe_fcn.verify.weights import Side
 
 _SAME = (Fate.UNTOUCHED, Fate.CONVERTED)
+_LIMIT = 1e-5
+"""How far apart the values of one map may be in two nets, relative to the largest, if an engine sums otherwise."""
 _SAMPLES = 2
 """One random input of each of the two scales."""
 
@@ -102,7 +107,9 @@ def prove_new_function(
             AcceptanceProof(refusals), FitProof(0, (str(error),)), layers, RunProof({}, {}, seed, not_shown=nothing)
         )
     side = side_of_files(own, twin)
-    return NewFunctionProofs(AcceptanceProof(refusals), _fit(before, own), layers, _run(own, side, runner, phase, seed))
+    run = _run(own, side, runner, phase, seed)
+    made = _map(results, side, runner, phase, seed) if own.misfit is None else None
+    return NewFunctionProofs(AcceptanceProof(refusals), _fit(before, own), layers, run, made)
 
 
 # ---- Layers ----
@@ -227,3 +234,27 @@ def _run(own: Model, side: Side, runner: Runner, phase: str, seed: int) -> RunPr
     except CaffeFcnError as error:
         return nothing._replace(not_shown=str(error))
     return nothing
+
+
+def _map(results: Sequence[Result], side: Side, runner: Runner, phase: str, seed: int) -> MapProof | None:
+    """The map of SIDE that one of RESULTS says to be that of another net, on the inputs of SIDE. That net is written to
+    a temporary file, so that it is read as the new one is. None if nothing is said."""
+    shared = next((result.shared for result in results if result.shared is not None), None)
+    if shared is None:
+        return None
+    blob, model = shared.blob, shared.model
+    try:
+        party = party_of(side, phase)
+        sample = draw(party.inputs, _SAMPLES, seed, (), whole=not answers_items(party.scope, party.inputs))
+        found = party.run(runner, sample.items, [blob])[blob]
+        files = temporary_copy(model, model.source.name)
+        with files.weights:
+            other = party_of(side_of_files(met(files, model.selection), files), phase)
+            expected = other.run(runner, sample.items, [blob])[blob]
+    except ExtraError:
+        raise
+    except CaffeFcnError as error:
+        return MapProof(blob, not_shown=str(error))
+    if expected.shape != found.shape:
+        return MapProof(blob, not_shown=f"the map is {show(expected.shape)}, and here {show(found.shape)}")
+    return MapProof(blob, tuple(found.shape[1:]), difference(expected, found, _LIMIT, softmax=False))

@@ -316,13 +316,32 @@ class RunProof(NamedTuple):
         return Status.NOT_SHOWN if self.not_shown else Status.HOLDS
 
 
+class MapProof(NamedTuple):
+    """A `blob` of the twin, of a `shape`, on random inputs: it has the values of the map that the pass names, of the
+    converted original with the padding of the twin."""
+
+    blob: str
+    shape: Shape = ()
+    difference: Difference | None = None
+    not_shown: str = ""
+
+    @property
+    def status(self) -> Status:
+        """Whether the values are the same, within rounding."""
+        if self.difference is None:
+            return Status.NOT_SHOWN
+        return Status.HOLDS if self.difference.relative <= self.difference.allowed else Status.FAILS
+
+
 class NewFunctionProofs(NamedTuple):
-    """The proofs for a twin that computes another function than the original."""
+    """The proofs for a twin that computes another function than the original. `map` is None where no map of the twin is
+    said to be one of another net."""
 
     acceptance: AcceptanceProof
     weights: FitProof
     layers: LayersProof
     run: RunProof
+    map: MapProof | None = None
 
 
 class Verification(NamedTuple):
@@ -356,7 +375,8 @@ class Verification(NamedTuple):
     def statuses(self) -> dict[str, Status]:
         """The result of each requested proof, by name."""
         if self.new_function is not None:
-            return {name: proof.status for name, proof in self.new_function._asdict().items()}
+            parts = self.new_function._asdict().items()
+            return {name: proof.status for name, proof in parts if proof is not None}
         proofs = {"weights": self.weights_proof, "same size": self.same_size, "dense": self.dense}
         return {name: proof.status for name, proof in proofs.items() if proof is not None}
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 import caffe_fcn
+from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.model.opening import open_model
+from caffe_fcn.model.opening import NetAndWeights, open_model
+from caffe_fcn.verify.records import Status
+from caffe_fcn.verify.verify import VerifySettings, verify
 from tests.cli.conftest import CommandLine, listing, the_message
 from tests.files.test_diff import apply
 from tests.passes.segment.nets import SEGMENTS, VGG
@@ -167,3 +171,36 @@ def test_the_method_of_the_library(vgg: CommandLine) -> None:
         with pytest.raises(SurgeryError, match=r"pad=10: the last crop would have .*pad=33"):
             net.segment(3, pad=10)
     assert (vgg.path / "b").read_bytes() == (vgg.path / "net_segmented.caffemodel").read_bytes()
+
+
+# ---- The proof ----
+
+
+@pytest.mark.thorough
+def test_a_kept_classifier_is_proven_by_its_map(vgg: CommandLine) -> None:
+    words = ("segment", "net.prototxt", "net.caffemodel", "--verify", "--force")
+    result = vgg.run(*words, "--keep-classifier", "--skip", "pool4")
+    assert result.code == 0 and "map        holds      fc8-conv 4×4×4, compared with the converted net" in result.err
+    document = vgg.run(*words, "--keep-classifier", "--json").document["verification"]
+    assert document["claim"] == "new_function" and document["new_function"]["map"]["status"] == "holds"
+    document = vgg.run(*words, "--classes", "3", "--json").document["verification"]
+    assert document["holds"] and document["new_function"]["map"] is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("old", "new"), [("pad: 49", "pad: 48"), ("pool: MAX", "pool: AVE")])
+def test_another_map_is_found(vgg: CommandLine, old: str, new: str) -> None:
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        made = net.segment(keep_classifier=True)
+        made.save("a.prototxt", "a.caffemodel")
+        text = vgg.read("a.prototxt")
+        assert old in text
+        vgg.write(a=text.replace(old, new, 1).replace("offset: 16", "offset: 15" if "48" in new else "offset: 16"))
+        plan = made._plan
+        assert plan is not None and net.weights is not None
+        wrong = open_model("a.prototxt", "a.caffemodel")
+        assert wrong.weights is not None
+        files = NetAndWeights(net.model.source, net.weights), NetAndWeights(wrong.source, wrong.weights)
+        settings = VerifySettings(engine=engine(EngineOptions()))
+        found = verify(*files, options=settings, results=plan.results)
+    assert found.statuses["map"] in (Status.FAILS, Status.NOT_SHOWN) and not found.holds

@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.changes import Change, Decision, NewLayer
 from caffe_fcn.model.model import Model
-from caffe_fcn.model.passing import Claim, Phase, Result, agreed, carried_out
+from caffe_fcn.model.passing import Claim, Phase, Result, SharedMap, agreed, carried_out
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.passes.resize import image_channels, resized_inputs
 from caffe_fcn.passes.segment.changes import AddHead, SetPad, Stage
@@ -38,6 +39,8 @@ class Upsampled(NamedTuple):
     """The size of the image that the net is to declare, in pixels, if that is another one."""
     scoring: Scoring
     bilinear: Bilinear
+    kept: bool
+    """Whether the scores are those of the classifier that was there, which are proven to be so."""
 
 
 def upsample(model: Model, wanted: Upsampled) -> Result:
@@ -45,7 +48,12 @@ def upsample(model: Model, wanted: Upsampled) -> Result:
     padding lets the crops fit, and where a name is taken."""
     decision, phases = agreed(model, lambda phase: _decide(phase, wanted), "segment")
     resized = image_channels(model) if wanted.size is not None else None
-    return carried_out(model, decision, claim=Claim.NEW_FUNCTION, phases=phases, resized=resized)
+    made = carried_out(model, decision, claim=Claim.NEW_FUNCTION, phases=phases, resized=resized)
+    if not wanted.kept:
+        return made
+    before = tuple(change for change in decision.changes if not isinstance(change, AddHead))
+    padded = carried_out(model, Decision(before), claim=Claim.NEW_FUNCTION, resized=resized)
+    return replace(made, shared=SharedMap(padded.model, wanted.scores))
 
 
 def _decide(phase: Phase, wanted: Upsampled) -> Decision:
