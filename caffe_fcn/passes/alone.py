@@ -24,13 +24,17 @@ def alone(model: Model) -> Result:
     """The net of MODEL that its selection means, without the layers of other nets. Raises SurgeryError where the
     selection names no phase and the file has several."""
     if model.selection.phase is None:
-        refuse_others(model, "taking one net out of its file")
+        model = only_net(model, "taking one net out of its file")
     decision = Decision(tuple(_changes(model)))
     return carried_out(model, decision, claim=Claim.SAME_BITS)
 
 
-def refuse_others(model: Model, verb: str) -> None:
-    """Raise SurgeryError unless the file of MODEL holds one net, for TEST. VERB names the operation in the message."""
+def only_net(model: Model, verb: str) -> Model:
+    """MODEL in phase TEST alone. Raises SurgeryError if its file has layers for another net. VERB names the operation
+    in the message.
+
+    A net of which layers are for TEST only, such as the detections of a deploy net, is one net: nobody trains the rest.
+    """
     name, phases = model.source.name, list(model.graphs)
     if phases == ["TRAIN"]:
         raise SurgeryError(
@@ -39,13 +43,15 @@ def refuse_others(model: Model, verb: str) -> None:
             hint=advise("choose with ", Option("phase", "TEST")),
         )
     others = _others(model)
-    if len(phases) > 1 or others:
+    if others:
         found = f"{len(others)} layers" if len(others) > 1 else "layers"
         raise SurgeryError(
             f"{verb} needs a net for phase TEST only, found {found} for another phase or stage",
             source=name,
             hint=advise(Option("phase", "TEST"), " writes the TEST net alone"),
         )
+    test = model.phase
+    return replace(model, graphs={test: model.graphs[test]}, shapes={test: model.shapes[test]})
 
 
 def _others(model: Model) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
-from caffe_fcn.passes.alone import alone, refuse_others
+from caffe_fcn.passes.alone import alone, only_net
 from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.conversion import Settings, converted
 from caffe_fcn.passes.convolutionalize import renamed_outputs
@@ -69,7 +69,7 @@ class Segmentation:
             yield (one := alone(model))
             model = one.model
         else:
-            refuse_others(model, "segment")
+            model = only_net(model, "segment")
         skips = [parse_skip(text) for text in options.skip]
         blobs = asked(model.graph, skips)
         classifier = find(model.graph, options.at, blobs)

@@ -12,7 +12,7 @@ import pytest
 from caffe_fcn import schema
 from caffe_fcn.engines.nets import one_net
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import SurgeryError, WeightsError
 from caffe_fcn.files import prototxt
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet, open_model
@@ -208,7 +208,12 @@ def test_a_layer_without_weights_stays_where_there_are_weights(tmp_path: Path) -
     text = data() + conv("conv", "data", 3, 1) + layer("s", "Scale", "conv") + conv("other", "s", 3, 1)
     text += layer("t", "Scale", "other")
     blobs: dict[str, list[Any]] = {"conv": [np.ones((3, 2, 1, 1)), np.ones(3)], "t": [np.ones(3)]}
+    with pytest.raises(WeightsError, match=r"no weights for layers 's', 'other', without a filler.*nothing else is"):
+        fold(trained(text, blobs, tmp_path))
+    text += conv("last", "t", 3, 1) + layer("u", "Scale", "last")
+    blobs |= {"last": [np.ones((3, 3, 1, 1)), np.ones(3)], "u": [np.ones(3)]}
     made = fold(trained(text, blobs, tmp_path))
+    assert [change.layer for change in made.decision.of_kind("folded")] == ["u"]
     assert {entry.layer: entry.reason for entry in made.left_alone} == {
         "s": "the weights have no values for 's'",
         "t": "the weights have no values for 'other'",
@@ -410,3 +415,15 @@ def test_a_flatten_of_one_axis_is_no_matter() -> None:
     """Whatever is behind it folds as if it were not there, before a conversion, which drops it, as after it."""
     text = data() + fc("fc", "data", 3) + layer("flat", "Flatten", "fc") + layer("s", "Scale", "flat", "out", SCALE)
     assert wiring(fold(model_of(text)).model) == [("fc", ["data"], ["fc"]), ("flat", ["fc"], ["out"])]
+
+
+def test_a_net_of_which_layers_are_for_test_only_is_one_net(tmp_path: Path) -> None:
+    """As the detections of a deploy net. Layers for TRAIN make another net."""
+    text = data() + conv("conv", "data", 3, 1) + layer("s", "Scale", "conv")
+    text += layer("best", "ArgMax", "s", params="include { phase: TEST }")
+    blobs: dict[str, list[Any]] = {"conv": [np.ones((3, 2, 1, 1)), np.ones(3)], "s": [np.ones(3)]}
+    made = fold(trained(text, blobs, tmp_path))
+    assert [change.layer for change in made.decision.of_kind("folded")] == ["s"]
+    assert made.model.net.layer[-1].include
+    with pytest.raises(SurgeryError, match="found layers for another phase or stage"):
+        fold(trained(text + layer("quiet", "Silence", "s", "", "include { phase: TRAIN }"), blobs, tmp_path))

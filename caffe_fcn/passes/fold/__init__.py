@@ -21,25 +21,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import SurgeryError, WeightsError
 from caffe_fcn.model.changes import Change, Decision, LeftAlone, Rewire
+from caffe_fcn.model.filling import words_of
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.obstacles import Obstacle
-from caffe_fcn.passes.alone import refuse_others
+from caffe_fcn.passes.alone import only_net
 from caffe_fcn.passes.fold.affine import Why
 from caffe_fcn.passes.fold.survey import Folding
 
 
 def fold(model: Model) -> Result:
     """MODEL with layers that scale and shift folded into the weights before them, and layers that do nothing dropped:
-    the same function within rounding. Raises SurgeryError where the file holds several nets.
+    the same function within rounding. Raises SurgeryError where the file holds several nets, WeightsError where
+    nothing can be folded because weights are missing.
     """
-    refuse_others(model, "fold")
+    model = only_net(model, "fold")
     trained = model.weights is not None
     made = in_every_phase(model, lambda phase: decide(phase, trained=trained), claim=Claim.SAME_FUNCTION, verb="fold")
+    _check_weights(model, made.decision)
     before, after = ([blob.name for blob in each.graph.outputs] for each in (model, made.model))
     if sorted(before) != sorted(after):
         raise SurgeryError(
@@ -48,6 +51,17 @@ def fold(model: Model) -> Result:
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
     return made
+
+
+def _check_weights(model: Model, decision: Decision) -> None:
+    """Raise WeightsError where layers would be folded if they had weights, and no others are folded."""
+    lacking = {entry.obstacle.about[0] for entry in decision.left_alone if entry.obstacle.why is Why.NO_WEIGHTS}
+    if model.weights is not None and lacking and not decision.of_kind("into"):
+        raise WeightsError(
+            f"holds no weights for {words_of(each for each in model.supplies if each.node.name in lacking)}",
+            source=model.weights.path,
+            hint="nothing else is to be folded",
+        )
 
 
 def decide(phase: Phase, *, trained: bool) -> Decision:
