@@ -56,8 +56,6 @@ def convert(
     a proof does not hold; OSError if an input cannot be read.
     """
     selection, asked = given(Selection, locals()), given(ConvertOptions, locals())
-    if verify and input_channels is not None:
-        raise ValueError("verify: expected a net with the same inputs, found input_channels as well")
     with Net(open_files(net, weights, selection, fork)) as original:
         model = original.model
         if model.weights is not None:
@@ -72,5 +70,6 @@ def convert(
             write_model(made.model, text, trained, force=force)
         else:
             verifier = Verifier(model.source, model.weights, (text, trained), selection, engine)
+            verifier.results = made.results
             write_model(made.model, text, trained, force=force, check=verifier.check)
     return Net(made.model, made, document)

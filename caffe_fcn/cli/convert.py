@@ -99,8 +99,6 @@ def convert(
         raise click.UsageError("--names keep and --suffix exclude each other; choose one")
     if names == "keep":
         choices["suffix"] = ""
-    if choices["input_channels"] is not None and verify:
-        raise click.UsageError("--verify compares nets with the same inputs; leave it or --input-channels out")
     rewriting = _rewriting(ConvertOptions(**choices), selection)
     if out_dir is not None:
         check_names((*files, out_dir), output, output_weights, manner)

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from caffe_fcn.errors import SurgeryError
+from caffe_fcn.errors import NetError, ShapeError, SurgeryError
 from caffe_fcn.files.blobs import DType
 from caffe_fcn.model.changes import Change, Decision
+from caffe_fcn.model.computed import Computed
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, agreed, carried_out
 from caffe_fcn.model.tensors import Tensor
@@ -57,6 +58,18 @@ def change_channels(model: Model, channels: int) -> Result:
             if blob.name in inputs[phase] and {shape[1], declared_channels(node.layer) or channels} != {channels}:
                 raise _refused(node, "a layer whose channels the file can change", node.type)
     return made
+
+
+def retrace(model: Model, twin: Model) -> Result | None:
+    """MODEL with as many channels as TWIN has, if it has others."""
+    phases, others = _phases(model), _phases(twin)
+    try:
+        both = [(phases[phase], others[phase]) for phase in phases.keys() & others.keys()]
+        counts = {known_shape(new.shapes, _input(new))[1] for _, new in both}
+        changed = any({known_shape(old.shapes, _input(old))[1]} != counts for old, _ in both)
+        return change_channels(model, counts.pop()) if changed and len(counts) == 1 else None
+    except (NetError, ShapeError, SurgeryError):
+        return None
 
 
 def _phases(model: Model) -> Mapping[str, Phase]:
@@ -234,7 +247,7 @@ class ZeroPlanes(Tensor):
 
 
 @dataclass(frozen=True, repr=False)
-class SummedPlanes(Tensor):
+class SummedPlanes(Computed):
     """The weights OF a convolution with the planes of each filter summed, in a SHAPE of one channel."""
 
     of: Tensor
@@ -244,6 +257,16 @@ class SummedPlanes(Tensor):
     def dtype(self) -> DType:
         """Single precision, unless the old weights are in double."""
         return "float64" if self.of.dtype == "float64" else "float32"
+
+    @property
+    def roundings(self) -> float:
+        """Each plane is added in single precision, at most."""
+        return _COLOUR * 2.0**-24
+
+    def sizes(self, first: int, last: int) -> NDArray[Any]:
+        """The sums of the sizes of the weights first..last that are summed."""
+        made: NDArray[Any] = abs(self.of.rows(first, last)).sum(axis=1, keepdims=True, dtype="f8")
+        return made
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
         """The filters first..last, summed in double precision and rounded once."""

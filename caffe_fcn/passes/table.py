@@ -61,6 +61,12 @@ def _cut(model: Model, twin: Model) -> Result | None:
     return retrace(model, twin)
 
 
+def _channels(model: Model, twin: Model) -> Result | None:
+    from caffe_fcn.passes.channels import retrace  # here, because the program starts with this table
+
+    return retrace(model, twin)
+
+
 def _atrous(model: Model, twin: Model) -> Result | None:
     from caffe_fcn.passes.conversion import retrace  # here, because the program starts with this table
 
@@ -76,5 +82,6 @@ PASSES: Mapping[str, Row] = {
     "split": Row(retrace=_split),
     "cut": Row(retrace=_cut),
     "atrous": Row(retrace=_atrous),
+    "channels": Row(retrace=_channels),
 }
 """The passes, by the name of the command: its module in `cli/` has that name."""

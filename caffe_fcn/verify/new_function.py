@@ -139,11 +139,12 @@ def _layers(
 
 
 def _found(original: Side, twin: NetAndWeights, selection: Selection) -> Model:
-    """The model of TWIN, fed as the original is, or else on its own input."""
+    """The model of TWIN, fed as the original is, or on its own input if it does not take that of the original."""
     try:
-        return met(twin, selection, {phase: fed_to(original, phase) for phase in original.graphs}, lenient=True)
+        fed = met(twin, selection, {phase: fed_to(original, phase) for phase in original.graphs}, lenient=True)
     except (NetError, ShapeError):
         return met(twin, selection, lenient=True)
+    return fed if fed.misfit is None else met(twin, selection, lenient=True)
 
 
 def _converted(model: Model, twin: Model) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import stat
@@ -613,11 +614,28 @@ def test_input_channels_in_text_caffemodel_and_hdf5(cli: CommandLine) -> None:
 def test_input_channels_that_are_refused(cli: CommandLine) -> None:
     cli.write(net=data(shape="1 3 6 6") + conv("a", "data", 2))
     assert "expected more than the 3 channels of 'data'" in cli.refuses("net.prototxt", "--input-channels", "2")
-    assert "--verify compares nets with the same inputs" in cli.rejects(
-        "net.prototxt", "--input-channels", "1", "--verify"
-    )
     assert "0 is not in the range" in cli.rejects("net.prototxt", "--input-channels", "0")
     with pytest.raises(ValueError, match="input_channels: expected at least 1, found 0"):
         caffe_fcn.open("net.prototxt").convolutionalize(input_channels=0)
-    with pytest.raises(ValueError, match="expected a net with the same inputs"):
-        caffe_fcn.convert("net.prototxt", input_channels=1, verify=True)
+
+
+@pytest.mark.parametrize("channels", ["1", "5"])
+def test_other_channels_are_proven_as_a_new_function(cli: CommandLine, channels: str) -> None:
+    pytest.importorskip("onnxruntime")
+    text = data(shape="1 3 6 6") + conv("a", "data", 2) + fc("b", "a", 2)
+    net = model_of(text).net
+    for each, shapes in zip(net.layer[1:], ([(2, 3, 3, 3), (2,)], [(2, 32), (2,)]), strict=True):
+        for shape in shapes:
+            each.blobs.add(data=[0.1 * place % 1 for place in range(math.prod(shape))], shape={"dim": shape})
+    cli.write(net=text)
+    cli.write(net=net.SerializeToString())
+    options = ("--input-channels", channels, "--json", "--verify")
+    found = cli.converts("net.prototxt", "net.caffemodel", *options).document["verification"]
+    assert found["claim"] == "new_function" and found["holds"]
+    made = schema.NetParameter.FromString((cli.path / "net_fcn.caffemodel").read_bytes())
+    made.layer[1].blobs[0].data[1] += 0.25
+    cli.write(wrong=made.SerializeToString())
+    pair = ("net.prototxt", "net.caffemodel", "net_fcn.prototxt")
+    assert cli.run("verify", *pair, "net_fcn.caffemodel", "--claim", "new-function").code == 0
+    assert cli.run("verify", *pair, "wrong.caffemodel", "--claim", "new-function").code == 1
+    caffe_fcn.convert(*pair[:2], "again.prototxt", "again.caffemodel", input_channels=int(channels), verify=True)
