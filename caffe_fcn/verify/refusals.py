@@ -45,11 +45,11 @@ def refuse_swapped(original: Model, twin: Model) -> None:
 
 
 def seem_swapped(original: Model, twin: Model) -> bool:
-    """Whether ORIGINAL looks as if it was made from TWIN: it has fewer InnerProducts, or fewer layers that scale and
-    shift."""
+    """Whether ORIGINAL looks as if it was made from TWIN: it has fewer InnerProducts; or it has no layer that TWIN
+    lacks, and fewer that scale and shift."""
     phases = original.graphs.keys() & twin.graphs.keys()
     fewer = (_inner_products(original.graphs[phase]) < _inner_products(twin.graphs[phase]) for phase in phases)
-    return any(fewer) or lacks_layers(twin, original)
+    return any(fewer) or (original.types.keys() <= twin.types.keys() and lacks_layers(twin, original))
 
 
 def _inner_products(graph: Graph) -> int:
