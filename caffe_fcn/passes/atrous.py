@@ -6,9 +6,10 @@ read the same cells, and computes the cells between from the same weights:
 
     stride' = stride · D / D',  dilation' = dilation · D,  pad' = pad · D,
 
-where D' is that of its top. Only a Convolution can do that; a layer with any other window is refused behind a stride
-that went, because Caffe has no dilation for it. A Pooling can lose its own stride, unless its last window is partial:
-Caffe makes partial windows only of strides, so the finer map would lack that cell.
+where D' is that of its top. Only a Convolution or an Im2col can do that; a layer with any other window is refused
+behind a stride that went: Caffe has no dilation for Pooling, and a dilated Deconvolution would add new cells to the old
+ones. A Pooling can lose its own stride, unless its last window is partial: partial windows only come of strides, so the
+finer map would lack that cell.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import Command, Hint, Option, advise
 
-_CONVOLUTIONS = frozenset({"Convolution", "ConvolutionDepthwise", "DepthwiseConvolution"})
+_CONVOLUTIONS = frozenset({"Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "Im2col"})
 _POOLING = "Pooling"
 
 
@@ -220,11 +221,11 @@ def _changed(graph: Graph, shapes: Shapes, place: _MapLayer) -> SetWindows | Non
     if rule is None or node.type not in (*_CONVOLUTIONS, _POOLING):
         if was == now and all(way.move == KEEP for way, each in zip(ways, was, strict=True) if each > 1):
             return None
-        raise _refused(node, "has no dilation in Caffe")
+        raise _refused(node, "cannot be dilated")
     old = rule(node.layer, bottom)
     pools = node.type == _POOLING
     if pools and any(each > 1 and kernel > 1 for each, kernel in zip(was, old.kernel, strict=True)):
-        raise _refused(node, "has no dilation in Caffe")
+        raise _refused(node, "cannot be dilated")
     new = Windows(
         old.kernel,
         tuple(step * before // after for step, before, after in zip(old.stride, was, now, strict=True)),

@@ -113,7 +113,7 @@ def test_the_fields_that_are_there_are_set(written: str, expected: str) -> None:
 
 DECONVOLUTION = layer("d", "Deconvolution", "a", params="convolution_param { num_output: 2 kernel_size: 2 }")
 RESHAPE = layer("r", "Reshape", "a", params="reshape_param { shape { dim: 0 dim: 0 dim: 100 } }")
-NO_DILATION = "follows a stride that would go, and has no dilation in Caffe; `Net.run(stride=...)` gives the same"
+NO_DILATION = "follows a stride that would go, and cannot be dilated; `Net.run(stride=...)` gives the same"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,12 @@ def both(text: str, directory: Path, stride: tuple[int, int], size: tuple[int, i
 def check(text: str, directory: Path, stride: tuple[int, int], size: tuple[int, int]) -> None:
     old, new, every = both(text, directory, stride, size)
     np.testing.assert_array_equal(new[:, :, :: every[0], :: every[1]], old)
+
+
+def test_the_windows_of_an_im2col_are_dilated(tmp_path: Path) -> None:
+    text = data(shape="1 1 17 21") + conv("a", "data", 2, 2, "stride: 2")
+    text += layer("b", "Im2col", "a", params="convolution_param { kernel_size: 2 stride: 2 }") + conv("c", "b", 2, 2)
+    check(text, tmp_path, (1, 2), (17, 21))
 
 
 @pytest.mark.parametrize("size", [(17, 21), (33, 40), (34, 39)])
