@@ -1,1 +1,1 @@
-"""What a net means: upgrades of old formats, the graph of one phase, the shapes and geometry of its blobs."""
+"""The meaning of a net: upgrades of old formats, the graph of a phase, the shapes and the geometry of its blobs."""

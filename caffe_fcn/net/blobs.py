@@ -1,4 +1,4 @@
-"""The shapes that parameter blobs have today, for files of the time when every blob had four axes."""
+"""Converts the shapes of parameter blobs from old files, in which every blob had four axes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from caffe_fcn.net.shapes import Shape
 
 
 def current_shape(layer_type: str, position: int, shape: Shape) -> Shape:
-    """SHAPE, as a blob of four axes, without the leading ones that stand for axes it has not.
+    """SHAPE, of four axes, without the leading axes of length 1 that the blob does not have.
 
-    Blob POSITION of a layer of LAYER_TYPE. Such files fill up in front: an InnerProduct's weights are 1×1×O×K,
-    its bias 1×1×1×O. What is not known of a type stays as it is; a Scale over several axes has no old form.
+    It is that of blob POSITION of a layer of LAYER_TYPE. Old files add leading axes: an InnerProduct's weights are
+    1×1×O×K, its bias 1×1×1×O. The shape stays if the type does not say how many axes the blob has.
     """
     axes = row_of(layer_type).old_axes
     if position >= len(axes):

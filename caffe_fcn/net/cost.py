@@ -1,8 +1,7 @@
-"""What a layer costs: the values it learns and keeps, the multiplications it does, the memory of what it makes.
+"""Computes the cost of layers: parameters, multiplications, and the memory of their tops.
 
-A layer's price follows from the shapes alone, by the rule of its type (`net.layers`), and what the shapes do not tell
-is None: a sum says of how many layers it knows nothing, and never guesses. Counts are those of one forward pass over
-the batch that the net declares.
+The cost follows from the shapes, by the rule of the layer's type (`net.layers`). An unknown number is None, and a sum
+gives the number of layers that it does not include. Numbers are for one forward pass over the batch of the net.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ VALUE_BYTES = 4
 
 
 class ParameterBlob(NamedTuple):
-    """A parameter blob. LEARNED: by training, not measured; NAME is the one it is shared under, "" for none."""
+    """A parameter blob. LEARNED: by training, not measured. NAME: the name under which it is shared, "" for none."""
 
     shape: Shape
     learned: bool
@@ -29,18 +28,17 @@ class ParameterBlob(NamedTuple):
 
     @property
     def values(self) -> int:
-        """How many values it holds."""
+        """The number of values."""
         return prod(self.shape)
 
 
 class Cost(NamedTuple):
-    """What one layer costs; None is what its shapes do not tell.
+    """The cost of one layer; None for unknown numbers.
 
-    MACS are multiplications of a value by a learned weight whose product is added up: those of convolutions,
-    inner products and recurrent layers. Biases, scales, poolings and all that works value by value count nothing.
-    ACTIVATION_BYTES is the memory of its tops; one that is made in place, or that Caffe lets share the data of
-    another blob, takes none. REPEATS says that an earlier layer has one of its parameter blobs. SHARED_WITH names, for
-    each blob that it has in common with others, the first layer that has it, or where it is that one, all others.
+    MACS: multiply-adds of a value and a learned weight, in convolutions, inner products and recurrent layers. Biases,
+    scales, poolings and elementwise layers have none. ACTIVATION_BYTES: the memory of its tops; a top that is made in
+    place, or that shares the memory of another blob, needs none. REPEATS: an earlier layer has one of its parameter
+    blobs. SHARED_WITH: for each shared blob the first layer that has it, or all others if this is the first.
     """
 
     blobs: tuple[ParameterBlob, ...] | None
@@ -51,18 +49,18 @@ class Cost(NamedTuple):
 
     @property
     def parameters(self) -> int | None:
-        """How many values the layer learns."""
+        """The number of values that the layer learns."""
         return None if self.blobs is None else sum(blob.values for blob in self.blobs if blob.learned)
 
     @property
     def statistics(self) -> int | None:
-        """How many values the layer measures while it is trained: running means and variances."""
+        """The number of values that the layer measures in training: running means and variances."""
         return None if self.blobs is None else sum(blob.values for blob in self.blobs if not blob.learned)
 
 
 class Total(NamedTuple):
-    """The sum over LAYERS layers; what is shared among them counts once. The last three say how many layers are
-    not in a sum, because their shapes are not known: each sum is then a lower bound."""
+    """The sums over LAYERS layers; shared blobs count once. The last three fields are the numbers of layers that a sum
+    does not include, because their shapes are unknown: the sum is then a lower bound."""
 
     layers: int
     parameters: int
@@ -75,10 +73,10 @@ class Total(NamedTuple):
 
 
 def infer_costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
-    """What each node of GRAPH costs, in the order of the nodes.
+    """The cost of each node of GRAPH, in the order of the nodes.
 
-    The shapes of the parameter blobs that GRAPH is known to hold stand in where the net does not tell its own, because
-    the type or the input of a layer is not known.
+    If the net does not define the shapes of parameter blobs, because the type or the input of a layer is unknown, the
+    shapes in the weights are used.
     """
     blobs = [_blobs(node, shapes, graph.held) for node in graph.nodes]
     sharers: dict[str, list[Node]] = {}
@@ -88,7 +86,7 @@ def infer_costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
     costs = []
     for node, own in zip(graph.nodes, blobs, strict=True):
         groups = [sharers[name] for name in dict.fromkeys(blob.name for blob in own or () if blob.name)]
-        # Each naming all others would take the square of their number.
+        # If each blob named all others, the list would be quadratic.
         others = [other for group in groups for other in (group[1:] if group[0] is node else group[:1])]
         repeats = any(group[0] is not node for group in groups)
         names = tuple(dict.fromkeys(other.name for other in others))
@@ -97,7 +95,7 @@ def infer_costs(graph: Graph, shapes: Shapes) -> tuple[Cost, ...]:
 
 
 def total(costs: Iterable[Cost]) -> Total:
-    """The sum of COSTS, each blob that layers among them share counted once."""
+    """The sum of COSTS; a blob that several of the layers share counts once."""
     listed = list(costs)
     distinct: dict[object, ParameterBlob] = {}
     for layer, cost in enumerate(listed):
@@ -119,9 +117,9 @@ def total(costs: Iterable[Cost]) -> Total:
 
 
 def _blobs(node: Node, shapes: Shapes, held: Mapping[str, Sequence[Shape]]) -> tuple[ParameterBlob, ...] | None:
-    """The parameter blobs of NODE, as the net or else the weights tell them; None where neither does."""
+    """The parameter blobs of NODE, by the net or else by the weights; None if both are unknown."""
     told: Sequence[Shape] | None = shapes.params.get(node.index)
-    if told is None:  # a Python layer holds none, as a rule; its code decides
+    if told is None:  # a Python layer usually has none, but its code decides
         told = held.get(node.name, () if node.type == "Python" else None)
     if told is None:
         return None
@@ -158,7 +156,7 @@ def _known(blobs: Iterable[Blob], shapes: Shapes) -> list[Shape] | None:
 
 
 def shares_data(node: Node) -> bool:
-    """Whether Caffe lets the tops of NODE share the data of its bottom, or of its parameters, and copies nothing."""
+    """Whether the tops of NODE share the memory of its bottom or of its parameters in Caffe."""
     return row_of(node.type).shares(node.layer)
 
 

@@ -1,8 +1,8 @@
-"""What is done about Crop layers that give no offset: decided for a net of old, asked for another.
+"""Handles Crop layers without an offset.
 
-Layers of V1 have the type CROP only in forks that computed the offset from the net's geometry, so that this is meant
-there. A Crop of the current format without `crop_param` may have been written for those forks, or for BVLC Caffe,
-which takes 0: its user says which, or is told.
+In the V1 format only forks that computed the offset from the geometry of the net had a Crop, so the offset is computed
+there. In the current format, a Crop without `crop_param` may have been written for those forks or for BVLC Caffe, which
+uses 0: the user must choose.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from caffe_fcn.schema import Message
 from caffe_fcn.wording import Option, advise, option
 
 BOTH = "BVLC Caffe uses 0; forks before 2016 compute it from the geometry of the net: "
-"""What an offset is that is not given, up to the number."""
+"""The meaning of a missing offset, before the number."""
 
 
 def _without_auto() -> str:
-    """What the user can do where the geometry gives no offset for some Crop, so that "auto" is refused."""
+    """What the user can do if the geometry gives no offset for a Crop, so that "auto" is refused."""
     return f"use 0 with {option('crop_offset', 'zero')}, or write the offset in crop_param"
 
 
 def settled(source: SourceNet, selection: Selection, *, strict: bool = True) -> tuple[SourceNet, list[str]]:
-    """SOURCE with the offsets of its Crop layers written into its net, where SELECTION says that they are 0, or
-    SELECTION or the format of the file that the geometry of the net decides, else as it is; and notes on that.
+    """SOURCE with offsets in its Crop layers, and notes on them. The offsets are 0 if SELECTION says so; they follow
+    from the geometry if SELECTION or the format of the file says so; else the net does not change.
 
     Raises NetError where the geometry gives no offset; if not STRICT, only where SELECTION asks for it.
     """
@@ -47,9 +47,9 @@ def settled(source: SourceNet, selection: Selection, *, strict: bool = True) -> 
 
 
 def computed(net: Message, phases: Iterable[tuple[Graph, Shapes]], *, strict: bool = True) -> tuple[Message, list[str]]:
-    """NET with the offsets that its geometry, in all PHASES, gives to Crop layers without one, and notes on that.
+    """NET with offsets from its geometry in all PHASES in the Crop layers without one, and notes on them.
 
-    Raises NetError where there is none; if not STRICT, such layers stay.
+    Raises NetError where the geometry gives none; if not STRICT, such layers stay unchanged.
     """
     readings = _agreed([read_crops(*phase) for phase in phases])
     wrong = [each for each in readings if each.trouble is not None]
@@ -68,8 +68,8 @@ def computed(net: Message, phases: Iterable[tuple[Graph, Shapes]], *, strict: bo
 
 
 def _zeroed(net: Message, phases: Iterable[tuple[Graph, Shapes]]) -> tuple[Message, list[str]]:
-    """NET with the offset 0 in Crop layers without one, where its geometry in any of PHASES does not give 0 as well,
-    and notes on that."""
+    """NET with the offset 0 in Crop layers without one, if its geometry in one of PHASES gives another offset, and
+    notes on them."""
     readings = [each for each in _agreed([read_crops(*phase) for phase in phases]) if not each.is_zero]
     names = ", ".join(f'"{printable(each.name)}"' for each in readings)
     notes = [f"offset 0 in Crop layers, from {option('crop_offset', 'zero')}: {names}"] if readings else []
@@ -77,7 +77,7 @@ def _zeroed(net: Message, phases: Iterable[tuple[Graph, Shapes]]) -> tuple[Messa
 
 
 def settled_inside(net: Message, name: str, selection: Selection) -> tuple[Message, list[str]]:
-    """The same for NET, which was inside the weights NAME, where nobody knows forks' types of V1."""
+    """The same as `settled` for NET, which was inside the weights NAME, where types of forks in V1 are unknown."""
     if selection.crop_offset is None or not any(gives_no_offset(layer) for layer in net.layer):
         return net, []
     graph = build_graph(
@@ -88,12 +88,12 @@ def settled_inside(net: Message, name: str, selection: Selection) -> tuple[Messa
 
 
 def is_automatic(source: SourceNet, selection: Selection) -> bool:
-    """Whether the geometry decides on the Crop layers of SOURCE that give no offset."""
+    """Whether the geometry decides on the Crop layers of SOURCE without an offset."""
     return selection.crop_offset == "auto" or (selection.crop_offset is None and source.format != "V2")
 
 
 def _shapes(graph: Graph, selection: Selection) -> Shapes:
-    """The shapes of GRAPH, none where they are impossible as it is, with crops at 0."""
+    """The shapes of GRAPH; empty if they are impossible with crops at offset 0."""
     try:
         return infer_shapes(graph, given={name: shape for name, shape in selection.given.items() if graph.latest(name)})
     except ShapeError:
@@ -116,14 +116,14 @@ def _numbers(reading: Reading) -> tuple[tuple[Fraction, ...], ...]:
 
 
 def undecided(graph: Graph, shapes: Shapes) -> list[Reading]:
-    """What the geometry says of those Crop layers of GRAPH for which that is not what BVLC Caffe takes, and nobody has
-    decided between the two."""
+    """The readings of the Crop layers of GRAPH for which the geometry gives another offset than BVLC Caffe uses, if the
+    user has not decided between the two."""
     readings = () if graph.crops_at_zero else read_crops(graph, shapes)
     return [each for each in readings if not each.is_zero and each.trouble is not Trouble.UNCONNECTED]
 
 
 def notes(nets: Mapping[str, tuple[Graph, Shapes]]) -> list[str]:
-    """A note on Crop layers whose offset nobody has decided in any phase of a net."""
+    """A note on Crop layers with an undecided offset in any phase of a net."""
     readings = _agreed([undecided(*net) for net in nets.values()])
     if not readings:
         return []
@@ -134,7 +134,7 @@ def notes(nets: Mapping[str, tuple[Graph, Shapes]]) -> list[str]:
 
 
 def notes_on(source: SourceNet, selection: Selection) -> list[str]:
-    """The same for SOURCE; none where it cannot be built."""
+    """The same for SOURCE; no notes if it cannot be built."""
     if not any(gives_no_offset(layer) for layer in source.net.layer):
         return []
     try:
@@ -145,7 +145,7 @@ def notes_on(source: SourceNet, selection: Selection) -> list[str]:
 
 
 def refusal(graph: Graph, shapes: Shapes) -> str | None:
-    """Why GRAPH cannot be run before somebody decides on the offsets of its Crop layers, and how to; None if it can."""
+    """Why GRAPH cannot be run before the user decides on the offsets of its Crop layers, and how; None if it can."""
     readings = undecided(graph, shapes)
     if not readings:
         return None
@@ -161,7 +161,7 @@ def _both(readings: Sequence[Reading]) -> str:
 
 
 def _told(readings: Sequence[Reading]) -> str:
-    """Each of READINGS by the name of its layer, and by what it makes where that is not enough."""
+    """READINGS in words, each with the name of its layer, and with its top if the name is not unique."""
     several = len({each.name for each in readings}) < len(readings)
     tops = [f' ("{printable(each.top)}")' if several else "" for each in readings]
     return ", ".join(f'"{printable(each.name)}"{top} {told(each)}' for each, top in zip(readings, tops, strict=True))

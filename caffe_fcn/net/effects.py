@@ -1,9 +1,8 @@
-"""What the fields of forks do to shapes and answers: one table of all fields that a layer of a fork may have and BVLC
-Caffe does not know.
+"""The table of effects: what the fields of forks that BVLC Caffe does not know do to shapes and answers.
 
-A row is a message and the names of its fields; `*` stands for every other field of it, also for one that no fork is
-known to have. `name=value` says what a field is by default, where the schemas of forks (`caffe_fcn.schema.forks`) do
-not say it: a field that is set to its default does nothing.
+A row is a message and the names of its fields; `*` stands for every other field, also one that no known fork has.
+`name=value` gives the default of a field if the schemas of forks (`caffe_fcn.schema.forks`) do not: a field with its
+default value has no effect.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from caffe_fcn.schema.forks import ForkField, fork_fields
 
 
 class Effect(Enum):
-    """What a field does that BVLC Caffe does not know."""
+    """The effect of a field that BVLC Caffe does not know."""
 
     NONE = "none"
     """It changes neither shapes nor answers: training, engines, sources of data, logging, memory."""
     OWN = "own"
-    """It is a parameter of a layer type that BVLC Caffe lacks, and that is refused as a whole wherever it matters."""
+    """It is a parameter of a layer type that BVLC Caffe does not have; the type is refused where it matters."""
     APPLIED = "applied"
-    """It changes shapes or answers, and that is computed, if only by engines that have its layer's type."""
+    """It changes shapes or answers, and is supported, perhaps only by engines that support the layer's type."""
     VALUES = "values"
-    """It changes answers, but no shape, and that is not computed."""
+    """It changes answers but no shape, and is not supported."""
     SHAPES = "shapes"
-    """It changes shapes, and that is not computed."""
+    """It changes shapes, and is not supported."""
     UNKNOWN = "unknown"
-    """No fork that is known has it."""
+    """No known fork has it."""
 
 
 class _Row(NamedTuple):
@@ -218,7 +217,7 @@ LayerParameter: yolo_detection_output_param yolo_seg_param yolov3_detection_outp
 V1LayerParameter: type down_sampling_param eltwise_affine_param insanity_param local_param noise_param sub_region_param
 V1LayerParameter: triplet_loss_param
 """
-"""Parameters of layer types that are refused by their type where they matter."""
+"""Parameters of layer types that are refused where they matter."""
 
 _TABLES = {
     Effect.APPLIED: _APPLIED,
@@ -259,8 +258,8 @@ def effect_of(message: str, field: str) -> Effect:
 
 
 def readers_of(param: str) -> frozenset[str]:
-    """The layer types that read PARAM, such as "convolution_param": all of BVLC Caffe's, and those of forks that are
-    applied; none where it is not told."""
+    """The layer types that read PARAM, such as "convolution_param": all of BVLC Caffe's and the supported ones of
+    forks; empty if unknown."""
     return _readers().get(param, frozenset())
 
 
@@ -275,14 +274,14 @@ def _readers() -> dict[str, frozenset[str]]:
 
 
 def defaults_of(message: str, field: str) -> frozenset[str]:
-    """What FIELD of MESSAGE is where it is not set, as a prototxt writes it; forks may differ, and not all say it."""
+    """The defaults of FIELD of MESSAGE, as a prototxt writes them. Forks may differ; empty if unknown."""
     row = _rows().get(message, {}).get(field)
     told = [each.default for each in _in_forks().get((message, field), ())]
     return frozenset(default for default in (*told, row and row.default) if default is not None)
 
 
 def forks_with(message: str, field: str) -> tuple[str, ...]:
-    """The forks that are known to have FIELD in MESSAGE."""
+    """The known forks with FIELD in MESSAGE."""
     return tuple(dict.fromkeys(fork for each in _in_forks().get((message, field), ()) for fork in each.forks))
 
 

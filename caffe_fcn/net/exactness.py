@@ -1,12 +1,12 @@
-"""Whether each cell of a map is a function of its window alone, and what keeps it from being one.
+"""Exactness: whether each cell of a map depends only on its window, and the reasons why not.
 
 A cell is exact if it is the same function of its window, its receptive field, as all cells of its phase. A map is exact
-*everywhere* if all its cells are; *away from borders* if those are that see no border of the input or of a map between,
-however few of them a small input has; *nowhere* if cells depend on more than their windows. A twin is claimed to be
-more: to say of a larger input what its original says of windows; `nominal` adds what keeps it from that.
+*everywhere* if all its cells are; *away from borders* if those are that see no border of the input or of a map in
+between, however few there are on a small input; *nowhere* if cells depend on more than their windows. A converted net
+claims more: its answers on a larger input are those of its original on windows; `nominal` has the reasons against that.
 
-A reason is data: its cause, the layer, and what else the cause is about. The cause decides where the map is exact;
-words for people are made of a reason here and nowhere else.
+A reason is data: its cause, the layer, and what else the cause needs. The cause decides where the map is exact; the
+words are made here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 
 class Exactness(Enum):
-    """Where the cells of a map are the same function of their windows; of a twin, that which the original is."""
+    """Where the cells of a map are the same function of their windows; in a converted net, that of the original."""
 
     EVERYWHERE = "everywhere"
     AWAY_FROM_BORDERS = "away from borders"
@@ -26,7 +26,7 @@ class Exactness(Enum):
 
 
 class Cause(Enum):
-    """What a layer does that makes a map inexact."""
+    """Why a layer makes a map inexact."""
 
     PADS = "pads"
     PARTIAL_WINDOW = "partial window"
@@ -42,11 +42,11 @@ class Cause(Enum):
     NO_WINDOWS = "no windows"
     NOMINAL_BORDERS = "nominal borders"
 
-    __hash__ = object.__hash__  # that of an Enum is slow, and reasons are put together at each layer
+    __hash__ = object.__hash__  # the hash of Enum is slow, and reasons are merged at each layer
 
 
 _AT_BORDERS = frozenset({Cause.PADS, Cause.PARTIAL_WINDOW, Cause.FEWER_INPUTS})
-"""Causes that play a part only where a window reaches over the border of a map."""
+"""Causes that matter only where a window reaches over the border of a map."""
 
 _WORDS = {
     Cause.PADS: ("pads", "pad"),
@@ -69,12 +69,12 @@ _WORDS = {
     ),
     Cause.BY_SIZE: ("moves values by the size of the map", "move values by the size of the map"),
 }
-"""What is said of one layer, and of several."""
+"""The words for one layer, and for several."""
 
 
 class Reason(NamedTuple):
-    """Why a map is not exact everywhere: the CAUSE in LAYER; the BLOB or the AXIS of it that the cause is about; and
-    whether cells see the WHOLE axis of the input because of it, wherever they lie."""
+    """Why a map is not exact everywhere: the CAUSE in LAYER, its BLOB or AXIS, and whether all cells see the WHOLE axis
+    of the input because of it."""
 
     cause: Cause
     layer: str
@@ -84,12 +84,12 @@ class Reason(NamedTuple):
 
     @property
     def exactness(self) -> Exactness:
-        """Where a map is still exact for all of this reason."""
+        """Where a map with this reason only is exact."""
         return Exactness.AWAY_FROM_BORDERS if self.cause in _AT_BORDERS else Exactness.NOWHERE
 
 
 def exactness_of(reasons: Iterable[Reason]) -> Exactness:
-    """Where a map is exact that has these REASONS not to be."""
+    """Where a map with these REASONS is exact."""
     found = {reason.exactness for reason in reasons}
     worst = (Exactness.NOWHERE, Exactness.AWAY_FROM_BORDERS)
     return next((each for each in worst if each in found), Exactness.EVERYWHERE)
@@ -97,12 +97,12 @@ def exactness_of(reasons: Iterable[Reason]) -> Exactness:
 
 @lru_cache(maxsize=10_000)
 def words(reason: Reason) -> str:
-    """REASON for people."""
+    """REASON in words."""
     return f'layer "{reason.layer}" {_told(reason, 0)}'
 
 
 def summed_up(reasons: Iterable[Reason]) -> list[tuple[list[str], str]]:
-    """REASONS in fewer words: of which layers together the same is to be said, and what."""
+    """REASONS grouped: the layers with the same words, and the words."""
     layers: dict[Reason, list[str]] = {}
     for reason in reasons:
         layers.setdefault(reason._replace(layer="", whole=False), []).append(reason.layer)

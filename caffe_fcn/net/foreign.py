@@ -1,7 +1,7 @@
 """Finds the fields of a net that are unknown to BVLC Caffe: their layers, and their effect on shapes and answers.
 
-A field is judged by its name and its place, whether the schema has it or not. Its effect is data, and each command
-decides by that. The messages are made here.
+A field is judged by its name and its place, whether the schema has it or not. Its effect is data, on which each command
+decides. The messages are made here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 
 UNDECIDED = frozenset({Effect.VALUES, Effect.SHAPES, Effect.UNKNOWN})
-"""Effects that are not computed: the fork's answers, or shapes, may be others."""
+"""Effects that are not supported: answers or shapes may differ from the fork's."""
 RESHAPING = UNDECIDED - {Effect.VALUES}
-"""Those of them that may be on shapes."""
+"""Those of them that may change shapes."""
 _SHOWN, _MOST, _LONG = 6, 12, 100
 
 
@@ -32,33 +32,34 @@ class ForeignField(NamedTuple):
     """A field, or a value of one, that BVLC Caffe does not know."""
 
     layer: int | None
-    """The layer by its index in the net; None for a field of the net itself, or of a layer that the upgrade folds."""
+    """The index of the layer in the net; None for a field of the net itself, or of a layer that the upgrade merges."""
     name: str
     """The field without the layer, such as "convolution_param.relu": what `ignore_field` takes."""
     shown: str
-    """The same, with the value where it is that which is not known."""
+    """The same, with the value if only the value is unknown."""
     effect: Effect
     forks: tuple[str, ...]
-    """The forks that are known to have it; of a field that is lost, the Caffes that read all of the file."""
+    """The known forks that have it; for a lost field, the Caffes that can read the whole file."""
     value: str
-    """Its value as it is written, but for blanks."""
+    """Its value as written, without spaces."""
     offset: int
-    """Where it is in the text."""
+    """Its offset in the text."""
     ignored: bool = False
-    """Whether the user wants its effect to be ignored."""
+    """Whether the user asked to ignore its effect."""
     lost: str = ""
-    """Why it is not in the text, which was made from a caffemodel, in words that follow its name; "" if it is."""
+    """Why it is missing from the text, which was made from a caffemodel; the words follow its name. "" if it is
+    there."""
 
     @property
     def undecided(self) -> bool:
-        """Whether it changes shapes or answers, or may do so, in a way that is not computed."""
+        """Whether it has, or may have, an effect on shapes or answers that is not supported."""
         return self.effect in UNDECIDED
 
 
 def foreign_fields(
     document: Document, found: Sequence[Foreign], net: Message, origins: Sequence[int | None]
 ) -> tuple[ForeignField, ...]:
-    """What was FOUND in DOCUMENT, by the layers of NET, which come from those ORIGINS in the text."""
+    """The fields FOUND in DOCUMENT, with their layers in NET. ORIGINS: the place of each layer in the text."""
     if not found:
         return ()
     layers = {origin: index for index, origin in reversed(list(enumerate(origins))) if origin is not None}
@@ -85,8 +86,8 @@ def foreign_fields(
 def lost_fields(
     lost: Sequence[LostField], document: Document, origins: Sequence[int | None]
 ) -> tuple[ForeignField, ...]:
-    """The fields that the text in DOCUMENT does not have because they were LOST, by the layers of the net, which come
-    from those ORIGINS in the text."""
+    """The fields LOST from the text in DOCUMENT, with their layers in the net. ORIGINS: the place of each layer in the
+    text."""
     layers = {origin: index for index, origin in enumerate(origins) if origin is not None}
     starts = [field.start for field in document.root.fields if field.name in ("layer", "layers")]
     made = []
@@ -101,13 +102,13 @@ def lost_fields(
 
 
 def within_layer(path: str) -> str:
-    """PATH from the layer on; in the format of 2013 from the layer within the layer on."""
+    """PATH without the layer; in format V0 without the layer inside it, too."""
     found = (path.removeprefix(prefix) for prefix in ("layers.layer.", "layers.", "layer.") if path.startswith(prefix))
     return next(found, path)
 
 
 def _effect(found: Foreign, layer: Message | None) -> Effect:
-    """What a field does, which is in LAYER unless it is the net's own."""
+    """The effect of a field in LAYER, None for a field of the net itself."""
     effect = effect_of(found.message, found.field)
     if found.enumerator and found.known:
         effect = Effect.APPLIED
@@ -122,14 +123,13 @@ def _effect(found: Foreign, layer: Message | None) -> Effect:
 
 
 def _is_of_another_type(name: str, kind: str) -> bool:
-    """Whether the field NAME, from the layer on, is of a message that layers of type KIND do not read, though others
-    do."""
+    """Whether the field NAME, without the layer, is in a message that layers of type KIND do not read but others do."""
     readers = readers_of(name.partition(".")[0])
     return bool(readers) and row_of(kind).known and kind not in readers
 
 
 def _equal(literal: str, default: str) -> bool:
-    """Whether LITERAL, a value in a prototxt, is the DEFAULT."""
+    """Whether LITERAL, a value in a prototxt, equals DEFAULT."""
     if default in ("true", "false"):
         return truth(literal) == truth(default)
     number = real(default)
@@ -139,8 +139,8 @@ def _equal(literal: str, default: str) -> bool:
 def uncomputed_fields(
     fields: Iterable[ForeignField], ignored: Collection[str]
 ) -> dict[int | None, tuple[ForeignField, ...]]:
-    """Those FIELDS whose effect is not computed, by layer, with those of types that BVLC Caffe lacks; of some it is to
-    be IGNORED."""
+    """The FIELDS whose effect is not supported, by layer, including those of types that BVLC Caffe does not have. The
+    IGNORED ones are marked."""
     made: dict[int | None, list[ForeignField]] = {}
     for field in fields:
         if field.undecided or field.effect is Effect.OWN:
@@ -148,12 +148,12 @@ def uncomputed_fields(
     return {layer: tuple(found) for layer, found in made.items()}
 
 
-# ---- What is told ----
+# ---- Messages ----
 
 
 def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool = False) -> str:
-    """What FIELD does, and what becomes of that, in words that follow its name, or SEVERAL names, and the word "and";
-    the user wants some to be IGNORED."""
+    """The effect of FIELD and how it is handled, in words that follow its name, or SEVERAL names, and the word "and".
+    IGNORED: the fields that the user asked to ignore."""
     are, have = ("are", "have") if several else ("is", "has")
     if field.lost and field.undecided:
         return field.lost
@@ -171,7 +171,7 @@ def effect(field: ForeignField, ignored: Collection[str] = (), *, several: bool 
 
 
 def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str] = ()) -> list[str]:
-    """What is to be told of FIELDS of NET, of which the user wants some to be IGNORED."""
+    """The notes on FIELDS of NET. IGNORED: the fields that the user asked to ignore."""
     alike: dict[tuple[bool, str], list[ForeignField]] = {}
     for field in fields:
         if not is_told_by_type(net, field) and (field.name in ignored or not field.undecided):
@@ -185,20 +185,19 @@ def notes(net: Message, fields: Sequence[ForeignField], ignored: Collection[str]
     undecided = [field for field in fields if field.undecided and field.name not in ignored]
     names = {index: str(layer.name) for index, layer in enumerate(net.layer)}
     complaints = _complaints([(field, names.get(-1 if field.layer is None else field.layer)) for field in undecided])
-    made += [f"{each}; shapes and answers are computed without it" for each in complaints[:_MOST]]
+    made += [f"{each}; it is ignored in shapes and answers" for each in complaints[:_MOST]]
     if len(complaints) > _MOST:
-        made.append(f"{len(complaints) - _MOST:,} more fields whose effect is not computed")
+        made.append(f"{len(complaints) - _MOST:,} more fields whose effect is not supported")
     return made
 
 
 def kept_note(fields: Sequence[ForeignField]) -> list[str]:
-    """What is to be told of FIELDS where nothing is computed and the text stays."""
+    """A note on FIELDS for commands that compute nothing and keep the text."""
     return [f"unknown to BVLC Caffe, kept unchanged: {_some(fields)}"] if fields else []
 
 
 def is_told_by_type(net: Message, field: ForeignField) -> bool:
-    """Whether there is no more to say of FIELD than that BVLC Caffe does not have the type of its layer, of which it is
-    a field."""
+    """Whether FIELD is a parameter of a type that BVLC Caffe does not have, so a note on the type is enough."""
     if field.undecided or field.layer is None:
         return False
     kind = net.layer[field.layer].type
@@ -206,8 +205,8 @@ def is_told_by_type(net: Message, field: ForeignField) -> bool:
 
 
 def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = None) -> str | None:
-    """Why GRAPH cannot be run, and what to do about it, where it has fields of unknown effect that are not ignored.
-    With COUNTS, only those of layers for which it is true."""
+    """Why GRAPH cannot be run, and what to do, if it has fields of unknown effect that are not ignored; else None.
+    COUNTS selects the fields that matter."""
     found: list[tuple[ForeignField, str | None]] = [(field, None) for field in graph.uncomputed if counts is None]
     found += [
         (field, node.name) for node in graph.nodes for field in node.uncomputed if counts is None or counts(node, field)
@@ -225,7 +224,7 @@ def refusal(graph: Graph, counts: Callable[[Node, ForeignField], bool] | None = 
 
 
 def unknown_name(fields: Sequence[ForeignField], name: str) -> str | None:
-    """Why NAME is none of FIELDS whose effect could be ignored: mostly a typing mistake."""
+    """Why NAME is not one of FIELDS whose effect can be ignored, often a typing mistake; None if it is."""
     effects = {field.effect for field in fields if field.name == name}
     if Effect.APPLIED in effects:
         return (
@@ -239,7 +238,7 @@ def unknown_name(fields: Sequence[ForeignField], name: str) -> str | None:
 
 
 def _complaints(fields: Iterable[tuple[ForeignField, str | None]]) -> list[str]:
-    """Each of FIELDS once, with the names of its layers."""
+    """A line for each of FIELDS, with the names of its layers."""
     layers: dict[tuple[str, str], list[str | None]] = {}
     for field, name in fields:
         layers.setdefault((field.shown, effect(field)), []).append(name)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Blob(NamedTuple):
-    """One value of the net; version 0 comes first, each in-place layer makes the next."""
+    """A value of the net. Version 0 comes first; each in-place layer makes the next one."""
 
     name: str
     version: int
@@ -32,7 +32,7 @@ class Blob(NamedTuple):
 @dataclass(frozen=True)
 class Node:
     """A layer in the graph. INDEX is its place in `net.layer`, or -1 for the net's own `input` fields; UNCOMPUTED are
-    its fields whose effect is not computed."""
+    its fields whose effect is not supported."""
 
     index: int
     layer: schema.Message
@@ -52,7 +52,7 @@ class Node:
 
 
 class Graph(NamedTuple):
-    """The layers of one phase in file order, and who makes and who reads each blob."""
+    """The layers of one phase in file order, and the producer and the readers of each blob."""
 
     phase: str
     nodes: tuple[Node, ...]
@@ -61,13 +61,13 @@ class Graph(NamedTuple):
     outputs: tuple[Blob, ...]
     source: str = "net"
     held: Mapping[str, Sequence[tuple[int, ...]]] = MappingProxyType({})
-    """The shapes of the parameter blobs that the net has in its weights, by layer name, where that is known."""
+    """The shapes of the parameter blobs in the weights by layer name, if known."""
     uncomputed: tuple[ForeignField, ...] = ()
-    """Fields of the net itself whose effect is not computed."""
+    """Fields of the net itself whose effect is not supported."""
     channels: Mapping[str, int] = MappingProxyType({})
-    """The channels of images, by blob name, that a layer of the file tells, of whichever phase."""
+    """The channels of images by blob name, as a layer of the file, in any phase, defines them."""
     crops_at_zero: bool = False
-    """Whether somebody said that Crop layers without an offset begin at 0, as BVLC Caffe has it."""
+    """Whether the user chose the offset 0 for Crop layers without one, as in BVLC Caffe."""
 
     def before(self, nodes: Iterable[Node]) -> set[int]:
         """The indices of NODES and of all layers that they depend on."""
@@ -80,7 +80,7 @@ class Graph(NamedTuple):
         return wanted
 
     def made_of(self, nodes: Iterable[Node]) -> Graph:
-        """The same net with NODES in place of its layers."""
+        """The same net with NODES as its layers."""
         kept = tuple(nodes)
         producer = {blob: node for node in kept for blob in node.tops}
         readers: dict[Blob, list[Node]] = {}
@@ -114,7 +114,7 @@ def build_graph(
 
     As Caffe's tools do it, PHASE and LEVEL (0 unless it is given) replace those in the net's own `state`, and STAGES
     are added to the stages there. SOURCE names the file in messages; UNCOMPUTED are fields whose effect is not
-    computed, by the index of their layer, None for the net. Raises NetError for a bottom that no earlier layer makes,
+    supported, by the index of their layer, None for the net. Raises NetError for a bottom that no earlier layer makes,
     a top made twice, bad input fields or bad include rules.
     """
     state = _state(net, phase, stages, level)
@@ -177,7 +177,7 @@ class _Builder:
         return blob
 
     def _top(self, layer: schema.Message, index: int, position: int, bottoms: Sequence[str]) -> Blob:
-        """The blob that LAYER makes. Caffe takes a top for an in-place one only opposite a bottom of its name."""
+        """The blob of a top of LAYER. A top is in place only if the bottom at the same position has its name."""
         name = layer.top[position]
         before = self._current.get(name)
         in_place = position < len(bottoms) and bottoms[position] == name

@@ -12,9 +12,9 @@ _IMAGE_AXES = 4
 
 
 def image_inputs(graph: Graph, shapes: Shapes) -> list[Blob]:
-    """The blobs that come into the net as images: made by a layer without bottoms, more than one pixel large.
+    """The blobs that enter the net as images: tops of layers without bottoms, larger than one pixel.
 
-    Where none is, those with a height and a width at all: some nets say 1×1 and leave the size to whoever runs them.
+    If there are none, those of one pixel: some nets declare 1×1 and leave the size to the program that runs them.
     """
     sources = [blob for node in graph.nodes if not node.bottoms for blob in node.tops]
     maps = [blob for blob in sources if is_map(shapes, blob)]
@@ -28,6 +28,6 @@ def is_map(shapes: Shapes, blob: Blob) -> bool:
 
 
 def known_shape(shapes: Shapes, blob: Blob) -> tuple[int, ...]:
-    """The shape of BLOB; () where it is not known."""
+    """The shape of BLOB; () if it is unknown."""
     shape = shapes.blobs[blob]
     return shape if isinstance(shape, tuple) else ()

@@ -24,37 +24,37 @@ from caffe_fcn.wording import option
 
 _MOST_NAMES = 4
 _PARAMS = {"LSTM": "recurrent", "RNN": "recurrent"}
-"""Types of BVLC Caffe whose parameters are called otherwise, of those whose number a fork uses for others."""
+"""Types of BVLC Caffe whose parameters have another name, among those whose field number a fork uses for others."""
 _LAYERS = {"LayerParameter": 100, "V1LayerParameter": 2}
 _STRUCTURE = {"LayerParameter": (1, 2, 3, 4), "V1LayerParameter": (1, 2, 3, 4, 5)}
-"""The numbers of a layer's name, type, bottoms and tops, without which it is none; in V1 also of a layer of V0."""
+"""The field numbers that a layer must have: name, type, bottoms and tops; in V1 also that of a V0 layer."""
 
 
 def next_step(readers: Sequence[str]) -> str:
-    """What the user can do where fields of a caffemodel alone are not understood, of which READERS are the Caffes that
-    read all."""
+    """What the user can do if fields of a caffemodel are ambiguous. READERS: the Caffes that can read the whole
+    file."""
     if not readers:
         return "no known fork of Caffe can read the whole file; give the prototxt too"
     return f"give the prototxt too, or name the Caffe that wrote the file with {option('fork')}: {', '.join(readers)}"
 
 
 class LostField(NamedTuple):
-    """A field of a layer that is left out of the text, because its number does not tell what it is."""
+    """A field of a layer that is left out of the text, because its number is ambiguous or unknown."""
 
     layer: int
     """The layer, by its position in the text."""
     message: str
     """The message that the field is in, such as "PoolingParameter"."""
     names: tuple[str, ...]
-    """What it may be; none where nobody can read it."""
+    """The fields that it may be; empty if no known Caffe can read it."""
     shown: str
-    """What it is called: "field 13 of pooling_param"."""
+    """Its name in messages: "field 13 of pooling_param"."""
     why: str
-    """Why it is left out, in words that follow that."""
+    """Why it is left out, in words that follow the name."""
     value: str
-    """What it holds."""
+    """Its value."""
     readers: tuple[str, ...]
-    """The Caffes that read all of the file, each in its own way."""
+    """The Caffes that can read the whole file, each in its own way."""
 
 
 class Inside(NamedTuple):
@@ -73,7 +73,7 @@ class _HeaderPart(NamedTuple):
 
     @property
     def place(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return "the net" if self.record is None else f"layer {printable(self.record.name)!r}"
 
     @property
@@ -86,9 +86,9 @@ Reading = tuple[DecodedField, ...]
 
 
 def net_inside(weights: WeightFile, fork: str | None = None) -> Inside:
-    """The net in WEIGHTS as a prototxt, with every field of the file but what Caffe put there when it built the net
-    for training, and those whose number does not tell what they are. FORK is the Caffe that wrote the file, where that
-    is known. Raises NetError for a layer that cannot be read, ValueError where no Caffe is known as FORK."""
+    """The net in WEIGHTS as a prototxt, without fields that Caffe added to build the net for training, and without
+    ambiguous fields. FORK: the Caffe that wrote the file, if known. Raises NetError for a layer that cannot be read,
+    and ValueError for an unknown FORK."""
     parts = [_HeaderPart("NetParameter", weights.raw), *map(_part, weights.layers)]
     lost: list[LostField] = []
     head, *layers = _readings(weights, parts, None if fork is None else named(fork), lost)
@@ -111,7 +111,7 @@ def _part(record: LayerRecord) -> _HeaderPart:
 def _readings(
     weights: WeightFile, parts: Sequence[_HeaderPart], fork: str | None, lost: list[LostField]
 ) -> list[Reading]:
-    """What each of PARTS says; fields that are left out are added to LOST. Raises NetError."""
+    """The reading of each of PARTS; fields that are left out are added to LOST. Raises NetError."""
     plain = Decoder(layout(BVLC))
     readings: dict[int, Reading] = {}
     certain = {("NetParameter", _LAYERS[part.message]) for part in parts if part.record is not None}
@@ -121,7 +121,7 @@ def _readings(
             reading = plain.decode(part.data, part.message)
         except UnreadableError:
             continue
-        if not plain.seen & contested():  # every Caffe that knows these numbers reads them like this
+        if not plain.seen & contested():  # every Caffe with these numbers reads them in this way
             readings[index] = reading
             certain |= plain.seen
     doubtful = {index: part for index, part in enumerate(parts) if index not in readings}
@@ -131,8 +131,8 @@ def _readings(
 
 
 class _Inquiry:
-    """The search for the Caffe that wrote PARTS, which are not plainly BVLC's; CERTAIN are the numbers in the rest.
-    FORK is that Caffe where it is known. Fields that are left out are added to LOST."""
+    """The search for the Caffe that wrote PARTS, which may not be BVLC's. CERTAIN: the numbers in the other parts.
+    FORK: that Caffe, if known. Fields that are left out are added to LOST."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class _Inquiry:
         self.readers = tuple(caffe for caffe in able if self._reads_all(caffe))
 
     def readings(self) -> dict[int, Reading]:
-        """What each part says, by its index. Raises NetError where that cannot be told."""
+        """The reading of each part, by its index. Raises NetError where there is none."""
         left: Sequence[str] = self.able
         found: dict[int, dict[str, Reading]] = {}
         for index, part in self.parts.items():
@@ -169,7 +169,7 @@ class _Inquiry:
         return made
 
     def _by(self, writers: Iterable[str], part: _HeaderPart) -> dict[str, Reading]:
-        """What PART says by those WRITERS that can have written it."""
+        """The readings of PART by those WRITERS that can have written it."""
         found: dict[str, Reading] = {}
         for caffe in self._likely(writers, part):
             with suppress(UnreadableError):
@@ -186,12 +186,13 @@ class _Inquiry:
         return True
 
     def _likely(self, writers: Iterable[str], part: _HeaderPart) -> list[str]:
-        """Those WRITERS in which a field of PART is named like its type, if there are any such Caffes."""
+        """The WRITERS in which a field of PART is named like its type, if there are any such Caffes; else all."""
         named = () if self.fork else _named_like_type(part)
         return [caffe for caffe in writers if not named or caffe in named]
 
     def _in_part(self, writers: Iterable[str], index: int, part: _HeaderPart) -> dict[str, Reading]:
-        """What PART says without the fields that no Caffe can have written, by those WRITERS that leave out least."""
+        """The readings of PART without the fields that no Caffe can have written, by the WRITERS that leave out
+        least."""
         found: dict[str, tuple[Reading, list[Lost]]] = {}
         for caffe in self._likely(writers, part):
             decoder = Decoder(layout(caffe), lenient=True)
@@ -209,7 +210,7 @@ class _Inquiry:
         return {caffe: reading for caffe, (reading, lost) in found.items() if lost == least}
 
     def _agreed(self, found: Mapping[str, Reading], index: int, part: _HeaderPart) -> Reading:
-        """What all readings that were FOUND of PART say, without the fields that they read differently."""
+        """The common part of all readings FOUND for PART, without the fields that they read differently."""
         while True:
             caffe, first = next(iter(found.items()))
             other = next((reading for reading in found.values() if reading != first), None)
@@ -236,14 +237,14 @@ class _Inquiry:
     def _leave_out(
         self, part: _HeaderPart, index: int, field: Lost, names: tuple[str, ...], why: str, value: str
     ) -> None:
-        """Add FIELD of PART, at INDEX, to what is left out. Raises NetError where that must not be."""
+        """Add FIELD of PART, at INDEX, to the lost fields. Raises NetError if PART needs the field."""
         shown = _field(field.path, field.number)
         if part.record is None or (not field.path and field.number in _STRUCTURE[part.message]):
             raise self._error(part, f"{shown} {why}")
         self.lost.append(LostField(index - 1, field.message, names, shown, why, value, self.readers))
 
     def _contradiction(self, part: _HeaderPart, earlier: Sequence[_HeaderPart]) -> NetError:
-        """Why no Caffe can have written PART and EARLIER parts, which one can have written."""
+        """The error that no Caffe can have written PART and the EARLIER parts together."""
         found = self._by(caffes(), part)
         says = f"has fields of {_list(found)}, and"
         for other in earlier:
@@ -263,7 +264,7 @@ class _Inquiry:
 
 
 def _field(path: Sequence[str], number: int | None) -> str:
-    """What messages call a field: by its NUMBER, and the message that the names in PATH lead to."""
+    """The name of a field in messages: its NUMBER, and the message that the names in PATH lead to."""
     where = f" of {'.'.join(path)}" if path else ""
     return f"the contents{where}" if number is None else f"field {number}{where}"
 
@@ -307,7 +308,7 @@ def _named_like_type(part: _HeaderPart) -> list[str]:
 
 
 def _difference(one: Reading, other: Reading, path: tuple[str, ...] = ()) -> tuple[int, tuple[str, ...]]:
-    """The first field, by its number and the names on the way to it, that two readings of the same bytes differ in."""
+    """The first field in which two readings of the same bytes differ: its number, and the names that lead to it."""
     for left, right in zip(one, other, strict=False):
         if left == right:
             continue
@@ -318,7 +319,7 @@ def _difference(one: Reading, other: Reading, path: tuple[str, ...] = ()) -> tup
 
 
 def _at(reading: Reading, path: Sequence[str], number: int) -> Iterator[DecodedField]:
-    """How READING has the field NUMBER at the end of PATH, wherever it does."""
+    """The fields NUMBER at the end of PATH in READING."""
     for node in reading:
         if not path and node.number == number:
             yield node

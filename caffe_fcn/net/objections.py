@@ -1,8 +1,8 @@
-"""What Caffe has against a layer whose meaning is plain all the same, as data.
+"""Objections: why Caffe refuses a layer with valid shapes, as data.
 
-A net is often good for what is asked of it although a Caffe would refuse it: a loss that nobody needs has labels
-of another size, a field belongs to a fork. So most of what is wrong with a layer is not raised but collected:
-`check` tells all of it, and each command decides what concerns it.
+A net is often usable although a Caffe would refuse it: a loss that is not needed has labels of another size, or a field
+belongs to a fork. So most faults of a layer are collected and not raised: `check` reports all of them, and each command
+decides which ones matter.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 
 class Severity(Enum):
-    """How grave a finding is."""
+    """The severity of a finding."""
 
     ERROR = "error"
     """No Caffe could build the net."""
     BVLC = "bvlc"
     """BVLC Caffe refuses it; forks of Caffe, or other programs, may read it."""
     INFORMATION = "information"
-    """Every Caffe takes it; it is worth knowing."""
+    """Every Caffe accepts it; it is worth knowing."""
 
 
 class Objection(NamedTuple):

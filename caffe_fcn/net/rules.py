@@ -1,4 +1,4 @@
-"""Which layers belong to a net: the include and exclude rules of a file, and the states that they tell apart."""
+"""The include and exclude rules of a file: which layers belong to a net, and which stages and levels there are."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from caffe_fcn.schema import Message
 from caffe_fcn.wording import option
 
 _MOST = 6
-"""No more stages or levels than these are listed."""
+"""The most stages or levels that a message lists."""
 
 
 class Named(NamedTuple):
-    """What the rules of a file name, each once, in the order of the file."""
+    """The stages and levels that the rules of a file name, each once, in the order of the file."""
 
     stages: tuple[str, ...]
     levels: tuple[int, ...]
@@ -30,7 +30,7 @@ def named(net: Message) -> Named:
 
 
 def choices(net: Message) -> str:
-    """Which stages and levels the rules of NET name, to end a message on a net that they do not make; "" for none."""
+    """The end of a message about a missing net: the stages and levels that the rules of NET name; "" for none."""
     found = named(net)
     stages = _listed("stage", "stages", [repr(printable(stage)) for stage in found.stages])
     levels = _listed("level", "levels", [str(level) for level in found.levels])
@@ -40,7 +40,7 @@ def choices(net: Message) -> str:
 
 
 def in_words(state: Message) -> str:
-    """The stages and the level of STATE, a NetState, to follow the name of its phase."""
+    """The stages and the level of STATE, a NetState, in words that follow the name of its phase."""
     stages = _listed("stage", "stages", [repr(printable(stage)) for stage in state.stage])
     level = f" at level {state.level}" if state.level else ""
     return f" with {stages}{level}" if stages else f" without a stage{level}"
@@ -56,7 +56,7 @@ def _listed(one: str, many: str, names: Iterable[str]) -> str:
 
 
 def included(layer: Message, state: Message) -> bool:
-    """Whether LAYER is part of the net in STATE: any include rule lets it in, or no exclude rule keeps it out."""
+    """Whether LAYER belongs to the net in STATE: an include rule matches, or no exclude rule does."""
     if not layer.include and not layer.exclude:
         return True
     if layer.include:

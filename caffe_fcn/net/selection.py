@@ -1,8 +1,8 @@
-"""Which of the nets that a file describes is meant, and how its layers are read where the file leaves it open.
+"""Selects the nets of a file, and applies the user's choices about shapes, offsets and fields.
 
-A prototxt holds as many nets as there are phases, stages and levels in its include and exclude rules. A
-`Selection` picks among them; `graphs` builds those that it leaves open, one for each phase. Shapes that the file
-leaves out, offsets that forks of Caffe compute, and fields that no rule is known for are the user's to decide.
+A prototxt holds a net for each phase, stage and level in its include and exclude rules. A `Selection` picks among them;
+`graphs` builds the selected ones, one for each phase. The user decides on shapes that the file does not define, offsets
+that forks of Caffe compute, and fields of unknown effect.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def graphs(source: SourceNet, selection: Selection) -> dict[str, Graph]:
 
 
 def _check_stages(source: SourceNet, selection: Selection) -> None:
-    """Raise NetError for a stage in SELECTION that no rule of SOURCE names, and that therefore chooses nothing."""
+    """Raise NetError for a stage in SELECTION that no rule of SOURCE names, so that it has no effect."""
     known = named(source.net).stages
     unknown = [stage for stage in selection.stages if stage not in known]
     if unknown:
@@ -60,8 +60,7 @@ def _check_stages(source: SourceNet, selection: Selection) -> None:
 
 
 def known_to(source: SourceNet, selection: Selection) -> Selection:
-    """SELECTION, which is for several nets, without the shapes of blobs, the fields and the stages that SOURCE does not
-    have."""
+    """SELECTION, which was made for several nets, without the blobs, fields and stages that SOURCE does not have."""
     blobs = {*source.net.input, *(top for layer in source.net.layer for top in layer.top)}
     given = {name: shape for name, shape in selection.given.items() if name in blobs}
     ignored = {field.name for field in source.foreign} & {*selection.ignore_fields}
@@ -70,7 +69,7 @@ def known_to(source: SourceNet, selection: Selection) -> Selection:
 
 
 def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
-    """NET, which is SOURCE's or made of it, in PHASE. Raises NetError."""
+    """The graph of NET, which is the net of SOURCE or was made from it, in PHASE. Raises NetError."""
     uncomputed = uncomputed_fields(source.foreign, selection.ignore_fields) if net is source.net else {}
     stages, level = selection.stages, selection.level
     graph = build_graph(net, phase=phase, stages=stages, level=level, source=source.name, uncomputed=uncomputed)
@@ -78,15 +77,15 @@ def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) 
 
 
 def check_ignored(selection: Selection, *sources: SourceNet) -> None:
-    """Raise NetError for a field that is to be ignored, and that SOURCES do not have, or that is applied."""
+    """Raise NetError for a field to be ignored that SOURCES do not have, or whose effect is supported."""
     for name in sorted(selection.ignore_fields):
         if wrong := unknown_name([field for source in sources for field in source.foreign], name):
             raise NetError(wrong, source=", ".join(dict.fromkeys(source.name for source in sources)))
 
 
 def check_given(graph: Graph, given: Mapping[str, Shape]) -> None:
-    """Raise ShapeError for a shape in GIVEN that contradicts what the file says itself: of an input, or through a
-    layer that is known. What a data layer leaves out is no contradiction."""
+    """Raise ShapeError for a shape in GIVEN that contradicts the file: the shape of an input, or that from a known
+    layer. Axes that a data layer does not define are no contradiction."""
     if not given:
         return
     try:

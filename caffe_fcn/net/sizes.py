@@ -15,14 +15,14 @@ from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 
 _STEP = 128
-"""The steps that are looked for divide this number, or are smaller. In pixels."""
+"""The steps that are tried divide this number, or are smaller. In pixels."""
 
 Size = tuple[int, ...]
 
 
 class Along(NamedTuple):
-    """Along one axis, in pixels: the sizes BELOW and ABOVE the one asked for that fit, both the size itself if that
-    fits; from there on, sizes fit in steps of STEP, if that is known, and not 0."""
+    """The sizes that fit along one axis, in pixels: the nearest ones BELOW and ABOVE the requested size, both equal to
+    it if it fits. Further sizes fit in steps of STEP; 0 if the step is unknown."""
 
     below: int | None
     above: int
@@ -30,7 +30,7 @@ class Along(NamedTuple):
 
     @property
     def rule(self) -> str:
-        """Which sizes fit, in words; "" for all, or if it is not known."""
+        """The sizes that fit, in words; "" for all sizes, or if unknown."""
         if self.step == 1 and self.below is None:
             return f"of at least {self.above}"
         rest = self.above % self.step if self.step else 0
@@ -40,7 +40,7 @@ class Along(NamedTuple):
 
 
 def along(takes: Callable[[int], bool], nominal: int, size: int) -> Along | None:
-    """What fits near SIZE, where TAKES says whether a size does, and NOMINAL is one that does; None if nothing near."""
+    """The sizes near SIZE that TAKES accepts, as it does NOMINAL; None if there are none near."""
     if not takes(nominal + _STEP):
         return None
     above = list(islice(filter(takes, range(size, size + 3 * _STEP)), 3))
@@ -54,11 +54,11 @@ def along(takes: Callable[[int], bool], nominal: int, size: int) -> Along | None
 def advice(
     graph: Graph, shapes: Shapes, images: Mapping[str, Shape], size: Size, given: Mapping[str, Shape] | None = None
 ) -> str:
-    """Which sizes near SIZE the net takes, which does not take SIZE: the end of a message, or "" if nothing near.
+    """The end of a message that the net does not accept SIZE: the nearest sizes that it accepts; "" if there are none
+    near.
 
-    IMAGES are the shapes of the inputs that get the size, on which the blobs of GRAPH have their SHAPES; GIVEN those
-    of other inputs. Sizes are in pixels, height × width.
-    """
+    IMAGES: the shapes of the inputs that get the size, for which the blobs of GRAPH have their SHAPES. GIVEN: the
+    shapes of other inputs. Sizes are in pixels, height × width."""
 
     def takes(asked: Size) -> bool:
         resized = {name: (*shape[: -len(asked)], *asked) for name, shape in images.items()}
@@ -86,7 +86,7 @@ def _on_axis(takes: Callable[[Size], bool], nominal: Size, size: Size, axis: int
 
 
 def _rules(found: Sequence[Along]) -> str:
-    """Which sizes fit along all axes, before examples of them; "" if all do, or if it is not known."""
+    """The sizes that fit along all axes, in words before examples; "" if all do, or if unknown."""
     names = {1: ("lengths",), 2: ("heights", "widths")}.get(len(found), ("extents",) * len(found))
     rules = [each.rule for each in found]
     if len(set(rules)) == 1:
@@ -112,7 +112,7 @@ class Misfit(NamedTuple):
 
 
 def other_parameters(graph: Graph, nominal: Shapes, other: Shapes) -> Misfit | None:
-    """The first layer whose parameter blobs are of another shape in OTHER than in NOMINAL; None when all agree."""
+    """The first layer whose parameter blobs have another shape in OTHER than in NOMINAL; None if all agree."""
     for node in graph.nodes:
         before, after = nominal.params.get(node.index), other.params.get(node.index)
         if before is not None and after is not None and before != after:

@@ -1,9 +1,8 @@
-"""The layers of a net as a prototxt has them, from what they are in a caffemodel: what Caffe did when it built the net
-for one phase of the training is undone.
+"""Restores the layers of a prototxt from those in a caffemodel: undoes what Caffe did to build the net for training.
 
-The include and exclude rules have done their work. The phase stands in every layer; in a deploy net it would keep
-Dropout and the statistics of the batch at work. Where several layers read a blob there is a Split, which every Caffe
-puts in again.
+The include and exclude rules are removed, because they were applied. The phase in every layer is removed, because in a
+deploy net it would keep Dropout and batch statistics active. The Split where several layers read a blob is removed,
+because every Caffe adds it again.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ _OF_SPLITS = frozenset({"name", "type", "bottom", "top", "phase"})
 
 
 def as_written(layers: Sequence[Layer]) -> dict[int, Layer]:
-    """LAYERS, of V1 or of the current format, as the text of the net had them, by the positions that they have here."""
+    """LAYERS, of the V1 or the current format, as the text of the net had them, by their positions in LAYERS."""
     idle = _net_phase(layers)
     kept = _without_splits([tuple(node for node in layer if node.name not in _RULES) for layer in layers])
     return {at: tuple(node for node in layer if (node.name, node.value) != idle) for at, layer in kept.items()}
 
 
 def _net_phase(layers: Sequence[Layer]) -> tuple[str, str] | None:
-    """The phase that the net was built in, which Caffe gives every layer that has none; None where not all have one."""
+    """The phase of the built net, which Caffe writes into every layer; None if a layer has none."""
     phases = [node.value for layer in layers for node in layer if node.name == "phase"]
     return ("phase", str(Counter(phases).most_common(1)[0][0])) if len(phases) == len(layers) else None
 
 
 def _without_splits(layers: Sequence[Layer]) -> dict[int, Layer]:
-    """LAYERS by position, without the Splits that Caffe put in, the blob itself in place of a Split's tops."""
+    """LAYERS by position, without the Splits that Caffe added; their readers read the blob itself."""
     written = _positions(layers, "top")
     read = _positions(layers, "bottom")
     copies: dict[str, str] = {}
@@ -52,7 +51,7 @@ def _without_splits(layers: Sequence[Layer]) -> dict[int, Layer]:
 def _is_idle_split(
     position: int, layer: Layer, written: Mapping[str, list[int]], read: Mapping[str, list[int]]
 ) -> bool:
-    """Whether LAYER is a Split named as Caffe does, and its bottom is still the same blob wherever a top is read."""
+    """Whether LAYER is a Split that Caffe added, and its bottom is unchanged wherever a top is read."""
     if _values(layer, "type") not in _SPLIT or not {node.name for node in layer} <= _OF_SPLITS:
         return False
     name, bottoms, tops = (_values(layer, field) for field in ("name", "bottom", "top"))
@@ -65,7 +64,7 @@ def _is_idle_split(
 
 
 def _positions(layers: Sequence[Layer], field: str) -> dict[str, list[int]]:
-    """The layers, by position, that have a blob in FIELD, by the blob."""
+    """The positions of the layers that have a blob in FIELD, by the blob."""
     found: dict[str, list[int]] = {}
     for position, layer in enumerate(layers):
         for blob in _values(layer, field):
@@ -78,7 +77,7 @@ def _values(layer: Layer, field: str) -> list[str]:
 
 
 def _reading(node: DecodedField, copies: Mapping[str, str]) -> DecodedField:
-    """NODE with the blob that is copied in place of a copy."""
+    """NODE with copies replaced by the blob that they are copies of."""
     if node.name != "bottom" or not isinstance(node.value, str):
         return node
     return node._replace(value=copies.get(node.value, node.value))

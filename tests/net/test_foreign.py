@@ -161,9 +161,9 @@ def test_notes_say_what_is_made_of_each_field() -> None:
         "convolution_param.engine: MKLDNN, relu_param.fuse are unknown to BVLC Caffe, and have no effect on shapes and "
         "answers",
         'layer "c": convolution_param.odd is not in any known fork, so its effect is unknown; '
-        "shapes and answers are computed without it",
+        "it is ignored in shapes and answers",
         'layers "i", "j": inner_product_param.normalize changes answers in the fork happynear; this is not supported; '
-        "shapes and answers are computed without it",
+        "it is ignored in shapes and answers",
     ]
     ignored = notes(net.net, net.foreign, {"convolution_param.odd", "inner_product_param.normalize"})
     assert ignored[2:] == [
@@ -186,7 +186,7 @@ def test_a_file_of_nothing_but_strange_fields_is_told_of_in_a_few_lines() -> Non
     text = layer("a", "ReLU", " ".join(f"odd_{number}: 1" for number in range(20_000)))
     net = read(INPUT + text)
     told = notes(net.net, net.foreign)
-    assert len(told) == 13 and told[-1] == "19,988 more fields whose effect is not computed"
+    assert len(told) == 13 and told[-1] == "19,988 more fields whose effect is not supported"
     reason = refusal(graphs(net, Selection())["TEST"])
     assert reason is not None and len(reason) < 3000
     assert "so its effect is unknown and 19,988 more. Remove" in reason

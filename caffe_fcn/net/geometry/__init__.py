@@ -1,4 +1,4 @@
-"""Computes where each cell of a map is on the input, what it sees there, and where it is exactly a sliding window."""
+"""Computes where each cell of a map lies on the input, what it sees there, and where it is exactly a sliding window."""
 
 from caffe_fcn.net.exactness import Cause, Exactness, Reason, exactness_of, summed_up, words
 from caffe_fcn.net.geometry.inference import Geometry, ends_of_maps, infer_geometry, is_idle

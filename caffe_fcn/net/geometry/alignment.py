@@ -1,8 +1,7 @@
-"""Which layers join maps whose cells do not lie on each other, and how far they are apart.
+"""Finds layers that join maps whose cells do not coincide, and the distance between the cells.
 
-That is no error: many nets were trained so, a pooling of 3×3 with a stride beside a convolution that pads, say. But
-it is what a Crop with another offset than its net's geometry gives does by mistake.
-"""
+This is no error: many nets were trained in this way, for example with a strided 3×3 pooling beside a padded
+convolution. But it is also the effect of a Crop with a wrong offset."""
 
 from __future__ import annotations
 
@@ -21,9 +20,9 @@ from caffe_fcn.net.shapes import Shape, Shapes
 class Misaligned(NamedTuple):
     """A layer that joins the blobs FIRST and SECOND, whose cells do not coincide.
 
-    The first cell of the second lies DISTANCE behind that of the first along each axis, and their cells are as far
-    apart as STRIDES say: both in pixels, or in cells of ORIGIN where that is no input. ALIGNED is the offset of a
-    Crop with which they coincide.
+    DISTANCE: from the first cell of the first to that of the second along each axis. STRIDES: the distances between
+    neighbouring cells of both. Both are in pixels, or in cells of ORIGIN if that is no input. ALIGNED: the offset of a
+    Crop with which the cells coincide.
     """
 
     layer: int
@@ -41,7 +40,7 @@ class Misaligned(NamedTuple):
 def misaligned(graph: Graph, shapes: Shapes) -> tuple[Misaligned, ...]:
     """The layers of GRAPH that join maps whose cells do not coincide, each with the first bottom that lies elsewhere.
 
-    A Crop whose offset nobody has decided is none of them, and is taken as its geometry says for those behind it.
+    A Crop with an undecided offset is not included; for later layers it has the offset that the geometry gives.
     """
     readings = () if graph.crops_at_zero else read_crops(graph, shapes)
     undecided = {each.layer for each in readings if not each.is_zero}
@@ -55,7 +54,9 @@ def _judge(graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places
         if not _are_maps(shapes, first, second):
             continue
         ways = offsets_between(known[first], _places_of_labels(graph, shapes, known, first, second))
-        if len({(way.strides, way.offsets) for way in ways}) != 1:  # an earlier join is misaligned, or none is known
+        if (
+            len({(way.strides, way.offsets) for way in ways}) != 1
+        ):  # an earlier join is misaligned, or no origin is known
             continue
         way = min(ways, key=lambda each: bool(graph.producer[each.origin].bottoms))
         if any(way.offsets) or any(stride != 1 for stride in way.strides):
@@ -65,7 +66,7 @@ def _judge(graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places
 
 
 def _offsets(node: Node, axes: int) -> Sequence[int]:
-    """At which cell NODE cuts along each of so many spatial AXES, if it is a Crop."""
+    """The offset of NODE along each of AXES spatial axes if it is a Crop; else zeros."""
     if node.type != "Crop":
         return ()
     axis = node.layer.crop_param.axis % (axes + 2)
@@ -74,7 +75,7 @@ def _offsets(node: Node, axes: int) -> Sequence[int]:
 
 
 def _joined(node: Node) -> Iterator[tuple[Blob, Blob]]:
-    """The pairs of blobs that NODE lays on each other."""
+    """The pairs of blobs whose cells NODE joins."""
     if node.type == "Crop" and len(node.bottoms) > 1:
         yield node.tops[0], node.bottoms[1]
     elif row_of(node.type).joins:
@@ -85,14 +86,14 @@ def _joined(node: Node) -> Iterator[tuple[Blob, Blob]]:
 
 
 def _are_maps(shapes: Shapes, *blobs: Blob) -> bool:
-    """Whether BLOBS are maps of more than one cell, and of as many axes, as far as that is known."""
+    """Whether BLOBS are maps with more than one cell and the same number of axes, as far as known."""
     known = [shape[2:] for blob in blobs if isinstance(shape := shapes.blobs[blob], tuple)]
     return len(set(map(len, known))) < 2 and all(known) and not (known and all(set(size) == {1} for size in known))
 
 
 def _places_of_labels(graph: Graph, shapes: Shapes, known: Mapping[Blob, Places], first: Blob, second: Blob) -> Places:
-    """The places of SECOND; if it is an input as large as one that FIRST comes from, the labels of that one's pixels,
-    as which they lie on it."""
+    """The places of SECOND. If it is an input as large as one on which FIRST depends, its cells are taken for labels of
+    that input's pixels."""
     places = known[second]
     origin = next(iter(places), None)
     if len(places) != 1 or origin is None or graph.producer[origin].bottoms or origin in known[first]:
@@ -119,7 +120,7 @@ def _found(node: Node, way: Offset, pixels: bool, first: Blob, second: Blob, off
 
 
 def _aligned(node: Node, way: Offset, offsets: Sequence[int]) -> Shape | None:
-    """The offset along each spatial axis with which the Crop NODE, which has OFFSETS, lays one bottom on the other."""
+    """The offset along each spatial axis with which the bottoms of the Crop NODE, which has OFFSETS, coincide."""
     if any(stride != 1 for stride in way.strides) or any(offset.denominator != 1 for offset in way.offsets):
         return None
     wanted = tuple(now + int(more) for now, more in zip(offsets, way.offsets, strict=True))
@@ -131,7 +132,7 @@ def _aligned(node: Node, way: Offset, offsets: Sequence[int]) -> Shape | None:
 
 
 def told(found: Misaligned) -> str:
-    """What is to be said of FOUND."""
+    """FOUND in words."""
     unit, one = ("pixels", "pixel")
     if found.origin is not None:
         unit, one = (f'{each} of "{found.origin}"' for each in ("cells", "cell"))
@@ -148,6 +149,6 @@ def told(found: Misaligned) -> str:
 
 
 def _numbers(values: Sequence[Fraction | int]) -> str:
-    """One number where it is the same along all axes, in decimals where these are few."""
+    """VALUES in words: one number if all are equal, as decimals if these are short."""
     shown = [str(float(value)) if getattr(value, "denominator", 1) in (2, 4, 8) else str(value) for value in values]
     return "×".join(shown[:1] if len(set(shown)) == 1 else shown)

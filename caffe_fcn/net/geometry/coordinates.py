@@ -1,11 +1,11 @@
-"""Where the cells of a map lie in the coordinates of another blob, as Caffe's coordinate map has it.
+"""Coordinates: where the cells of a map lie in another blob, as in Caffe's python/caffe/coord_map.py.
 
-Every layer that makes cells of cells maps their coordinates: behind a window cell j lies in the middle of it, and a
-Deconvolution goes the other way. Such maps compose. They begin at an origin: an input, a blob whose layer maps no
-coordinates, or a blob that is joined from maps which do not lie on each other. Two blobs can be compared where they
-have an origin in common. This is python/caffe/coord_map.py in exact fractions, and knows more types of layers.
+Every layer with cells maps their coordinates: a cell lies in the middle of its window; a Deconvolution maps the other
+way. These mappings compose. They begin at an origin: an input, a blob whose layer maps no coordinates, or a blob joined
+from maps that do not coincide. Two blobs can be compared if they have a common origin. Fractions are exact, and more
+layer types are supported than in Caffe.
 
-Sizes play no part, so that nets whose data tells them only when it is read can be compared as well.
+Sizes are not used, so nets whose data defines them at run time only can be compared, too.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from caffe_fcn.net.layers.moves import Move, Site, Slide, Spread, Ways
 from caffe_fcn.net.shapes import Shapes
 
 _MOST_WAYS = 8
-"""No more different maps from one origin are kept; one that has so many agrees with nothing."""
+"""The most different mappings from one origin that are kept; a blob with more agrees with no other."""
 
 _HALF = Fraction(1, 2)
 _SOME = 1 << 20
-"""An extent for axes of which none is known, larger than what layers take away."""
+"""The extent assumed for unknown axes, larger than what layers remove."""
 
 
 class Coordinate(NamedTuple):
-    """Along one axis: cell i lies at OFFSET + i · STRIDE, in cells of the origin."""
+    """The mapping along one axis: cell i lies at OFFSET + i · STRIDE, in cells of the origin."""
 
     stride: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
 
     def moved(self, move: Move) -> Coordinate:
-        """That of the cells that MOVE makes."""
+        """The coordinate of the cells after MOVE."""
         if isinstance(move, Slide):
             return Coordinate(self.stride * move.stride, self.at(Fraction(move.extent - 1, 2) - move.before))
         if isinstance(move, Spread):
@@ -44,7 +44,7 @@ class Coordinate(NamedTuple):
         return Coordinate(self.stride / move.factor, self.at((1 / move.factor - 1) * _HALF))
 
     def at(self, cell: Fraction) -> Fraction:
-        """Where CELL lies."""
+        """The place of CELL."""
         return self.offset + cell * self.stride
 
 
@@ -52,14 +52,14 @@ Place: TypeAlias = "tuple[Coordinate, ...]"
 """A coordinate for each spatial axis."""
 
 Places: TypeAlias = "Mapping[Blob, tuple[Place, ...]]"
-"""By origin, the places that a map has in it: several where ways to it do not agree."""
+"""The places of a map by origin; several if the paths to it do not agree."""
 
 
 def infer_coordinates(
     graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None
 ) -> dict[Blob, Places]:
-    """The places of every blob of GRAPH; none for what is no map. OFFSETS are those of Crop layers that give none, for
-    each spatial axis, by the index of the layer."""
+    """The places of every blob of GRAPH; empty for a blob that is no map. OFFSETS: the offsets of Crop layers without
+    one, for each spatial axis, by the index of the layer."""
     known: dict[Blob, Places] = {}
     for node in graph.nodes:
         for position, blob in enumerate(node.tops):
@@ -75,7 +75,7 @@ def places_of_top(
     known: Mapping[Blob, Places],
     offsets: Sequence[int] | None = None,
 ) -> Places:
-    """The places of the top at POSITION of NODE, those of its bottoms being KNOWN."""
+    """The places of the top at POSITION of NODE, given the KNOWN places of its bottoms."""
     blob = node.tops[position]
     shape = shapes.blobs[blob]
     if isinstance(shape, tuple) and len(shape) < 3:
@@ -106,7 +106,7 @@ def _moved(place: Place, ways: Ways) -> Place:
 
 
 def _ways(graph: Graph, node: Node, shapes: Shapes, axes: int) -> Ways | None:
-    """What NODE does along each axis; None where it maps no coordinates."""
+    """What NODE does along each axis; None if it maps no coordinates."""
     row = row_of(node.type)
     if row.moves is None:
         return None

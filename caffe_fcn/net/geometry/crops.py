@@ -1,8 +1,7 @@
-"""The offset of a Crop that gives none, as forks of Caffe before 2016 computed it: from the geometry of the net.
+"""Computes the offset of a Crop without one from the geometry of the net, as forks of Caffe before 2016 did.
 
-The Crop is to lay its first bottom on its second: the first cell of the second lies at some cell of the first, and
-that is the offset. BVLC Caffe takes 0 instead. Either may be meant by a `Crop` without `crop_param`, so that where
-the two differ somebody has to decide.
+The offset is the cell of the first bottom at which the first cell of the second bottom lies. BVLC Caffe uses 0 instead.
+A `Crop` without `crop_param` may mean either, so if the two differ, the user must decide.
 """
 
 from __future__ import annotations
@@ -18,30 +17,29 @@ from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.schema import Message
 
 _SPATIAL = 2
-"""The first axis that a Crop cuts unless it says otherwise, and the first spatial one."""
+"""The first axis that a Crop cuts by default, which is the first spatial one."""
 
 
 class Trouble(Enum):
     """Why the geometry gives no offset."""
 
     UNCONNECTED = "unconnected"
-    """The bottoms have no blob in common that both are mapped from."""
+    """The bottoms have no common origin."""
     STRIDES = "strides"
-    """The cells of the bottoms are not equally far apart; the numbers are the steps of the first in steps of the
-    second."""
+    """The bottoms have different strides; the numbers are the strides of the first in strides of the second."""
     WAYS = "ways"
-    """Several ways lead to a bottom, and do not agree; the numbers are the offsets by each."""
+    """Several paths lead to a bottom and do not agree; the numbers are the offsets by each path."""
     FRACTION = "fraction"
     NEGATIVE = "negative"
     TOO_LARGE = "too large"
-    """The second bottom does not end within the first; the numbers are the offsets."""
+    """The second bottom ends beyond the first; the numbers are the offsets."""
     PHASES = "phases"
-    """The net has several phases, and the offset is not the same in them; the numbers are the offsets in each."""
+    """The offset differs between the phases of the net; the numbers are the offsets in each."""
 
 
 class Reading(NamedTuple):
-    """What the geometry says of a Crop without an offset, the LAYER by its `Node.index`, which makes the blob TOP: its
-    OFFSETS along each spatial axis, or the TROUBLE and the NUMBERS that show it, each along all axes."""
+    """The result for a Crop without an offset. LAYER is its `Node.index`, TOP its top. OFFSETS: along each spatial
+    axis; or TROUBLE: why there are none, with the NUMBERS that show it, each along all axes."""
 
     layer: int
     name: str
@@ -52,17 +50,17 @@ class Reading(NamedTuple):
 
     @property
     def is_zero(self) -> bool:
-        """Whether it says what BVLC Caffe takes."""
+        """Whether the offset is 0, as in BVLC Caffe."""
         return self.trouble is None and not any(self.offsets)
 
 
 def gives_no_offset(layer: Message) -> bool:
-    """Whether LAYER is a Crop of which forks before 2016 computed the offset."""
+    """Whether LAYER is a Crop whose offset forks before 2016 computed."""
     return layer.type == "Crop" and not layer.HasField("crop_param")
 
 
 def read_crops(graph: Graph, shapes: Shapes) -> tuple[Reading, ...]:
-    """What the geometry says of each Crop of GRAPH that gives no offset, those before it being cut as it says."""
+    """The readings of all Crop layers of GRAPH without an offset. Earlier crops have the offsets of their readings."""
     if not any(gives_no_offset(node.layer) for node in graph.nodes):
         return ()
     known: dict[Blob, Places] = {}
@@ -104,8 +102,8 @@ def _read(node: Node, shapes: Shapes, known: Mapping[Blob, Places]) -> Reading:
 
 
 class Offset(NamedTuple):
-    """Where the cells of a second map lie in those of a first, along each axis: its first cell at OFFSETS, and from
-    there on every STRIDES cells. SCALE is how large cells of the first are in the ORIGIN of both."""
+    """Where the cells of a second map lie in those of a first, along each axis: the first cell at OFFSETS, and then
+    every STRIDES cells. SCALE: the size of a cell of the first in the common ORIGIN."""
 
     strides: tuple[Fraction, ...]
     offsets: tuple[Fraction, ...]
@@ -114,8 +112,8 @@ class Offset(NamedTuple):
 
 
 def offsets_between(first: Places, second: Places) -> tuple[Offset, ...]:
-    """Where the cells of a map with the places SECOND lie in those of one with the places FIRST: by each origin that
-    both have, and by each way from there. Ways of which some do not agree count only where there are no others."""
+    """Where the cells of a map with the places SECOND lie in those of a map with the places FIRST, for each common
+    origin and each path from there. Paths that do not agree are used only if there are no others."""
     found: list[tuple[Offset, ...]] = []
     for origin in first.keys() & second.keys():
         ways = {
@@ -135,7 +133,7 @@ def offsets_between(first: Places, second: Places) -> tuple[Offset, ...]:
 
 
 def with_offsets(net: Message, readings: Iterable[Reading]) -> Message:
-    """NET with the offsets of READINGS written into its Crop layers: one where all axes have the same."""
+    """NET with the offsets of READINGS in its Crop layers; a single number if all axes have the same."""
     changed = type(net)()
     changed.CopyFrom(net)
     for reading in readings:
@@ -148,7 +146,7 @@ def with_offsets(net: Message, readings: Iterable[Reading]) -> Message:
 
 
 def told(reading: Reading) -> str:
-    """What the geometry says, in words: an offset, or why there is none."""
+    """READING in words: the offset, or why there is none."""
     if reading.trouble is None:
         return _numbers(tuple(map(Fraction, reading.offsets)))
     return _TROUBLES[reading.trouble].format(" and ".join(map(_numbers, reading.numbers)))
@@ -166,5 +164,5 @@ _TROUBLES = {
 
 
 def _numbers(values: tuple[Fraction, ...]) -> str:
-    """One number where it is the same along all axes."""
+    """VALUES in words; one number if all are equal."""
     return "×".join(map(str, values[:1] if len(set(values)) == 1 else values))

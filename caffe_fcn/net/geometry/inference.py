@@ -1,9 +1,7 @@
-"""The geometry of every blob: where each cell of a map lies on the input, what it sees, and how exact that is.
+"""Infers the geometry of every blob: where each cell of a map lies on the input, what it sees, and how exact that is.
 
-A layer composes with what is before it: the cells of its bottom are known, and its move (`net.layers`) says which of
-them make a cell of its top. What keeps a map from being exactly a sliding window over the image is collected as
-reasons.
-"""
+Given the cells of a layer's bottom, its move (`net.layers`) says on which of them a cell of its top depends. The
+reasons why a map is not exactly a sliding window over the image are collected."""
 
 from __future__ import annotations
 
@@ -27,46 +25,45 @@ class Geometry:
 
     @property
     def window(self) -> tuple[int | None, ...]:
-        """The extent that a cell sees; where that depends on its phase, the largest; None for all of the input."""
+        """The pixels that a cell sees along each axis, the largest of all phases; None for the whole input."""
         return tuple(axis.window for axis in self.axes)
 
     @property
     def stride(self) -> tuple[Fraction, ...]:
-        """The way from cell to cell."""
+        """The distance from cell to cell."""
         return tuple(axis.stride for axis in self.axes)
 
     @property
     def offset(self) -> tuple[Fraction, ...]:
-        """Where the first cell lies, the first pixel's middle being 0."""
+        """The place of the first cell; 0 is the middle of the first pixel."""
         return tuple(axis.offset for axis in self.axes)
 
     @property
     def step(self) -> tuple[int, ...]:
-        """By how much the input has to be moved that the map is the same, moved by whole cells: a multiple of the
-        stride."""
+        """The shift of the input that shifts the map by whole cells: a multiple of the stride."""
         return tuple(axis.step for axis in self.axes)
 
     @property
     def phases(self) -> tuple[tuple[CellPhase, ...], ...]:
-        """The phases of the cells along each axis; none where all cells of the map are alike."""
+        """The phases of the cells along each axis; empty if all cells of the map are alike."""
         return tuple(axis.phases for axis in self.axes) if any(len(axis.phases) > 1 for axis in self.axes) else ()
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """Why it is not exactly a sliding window everywhere."""
+        """Why the map is not exactly a sliding window everywhere."""
         return tuple(dict.fromkeys(reason for axis in self.axes for reason in axis.reasons))
 
     @property
     def exactness(self) -> Exactness:
-        """Where each cell is the same function of its window as the others of its phase."""
+        """Where each cell is the same function of its window as the other cells of its phase."""
         return exactness_of(self.reasons)
 
 
 def infer_geometry(graph: Graph, shapes: Shapes, *, in_place: bool = False) -> dict[Blob, Geometry | None]:
     """The geometry of every blob of GRAPH that is a map (N×C×spatial axes) over an input; None for the others.
 
-    With IN_PLACE the window of each cell also holds the cell's own place, counted by the strides from the first and
-    from the last pixel, and those of the cells that it is made of: what an input must hold that it makes all of them.
+    IN_PLACE: the window of each cell also includes the place of the cell, counted by the strides from the first and
+    from the last pixel, and those of the cells on which it depends: the pixels that an input needs to make all of them.
     """
     known: dict[Blob, Geometry | None] = {}
     for node in graph.nodes:
@@ -81,7 +78,7 @@ def infer_geometry(graph: Graph, shapes: Shapes, *, in_place: bool = False) -> d
 
 
 def ends_of_maps(graph: Graph, geometry: Mapping[Blob, Geometry | None], blob: Blob) -> list[Node]:
-    """The layers of GRAPH on the way to BLOB that make of maps what is none; GEOMETRY is that of all blobs."""
+    """The layers before BLOB in GRAPH whose bottoms are maps and whose tops are not. GEOMETRY: that of all blobs."""
     found: dict[int, Node] = {}
     seen: set[Blob] = set()
     queue = [blob]
@@ -125,7 +122,7 @@ def _geometry(
 def ways_of(
     graph: Graph, node: Node, maps: Iterable[Blob], shapes: Shapes, top: Shape, position: int = 0
 ) -> tuple[Way, ...] | None:
-    """What NODE does along each axis to make of MAPS a TOP, that at POSITION; None where that is no map."""
+    """What NODE does along each axis to make its TOP, at POSITION, from MAPS; None if the top is no map."""
     moves, bottom = row_of(node.type).moves, next((shapes.blobs[blob] for blob in maps), None)
     return moves(Site(node, graph, bottom, top, position)) if moves is not None and isinstance(bottom, tuple) else None
 
@@ -133,7 +130,7 @@ def ways_of(
 def maps_of(
     node: Node, position: int, shapes: Shapes, known: Mapping[Blob, Geometry | None], top: Shape
 ) -> dict[Blob, Geometry]:
-    """The bottoms that the cells of the top at POSITION are made of, and that are maps."""
+    """The bottoms that are maps and on which the cells of the top at POSITION depend."""
     row, found = row_of(node.type), {}
     for blob in row.maps(node.bottoms, position):
         geometry, shape = known[blob], shapes.blobs[blob]
@@ -146,7 +143,8 @@ def maps_of(
 def _with_others(
     graph: Graph, node: Node, ways: tuple[Way, ...], others: Sequence[Blob], shapes: Shapes, top: Shape
 ) -> tuple[Way, ...]:
-    """WAYS of a join with OTHERS, bottoms that are no maps: constants, or values that may depend on all pixels."""
+    """WAYS of a join that also has OTHERS, bottoms that are no maps: constants, or values that may depend on all
+    pixels."""
     for blob in others:
         if not row_of(graph.producer[blob].type).constant:
             reason = Reason(Cause.OTHER_INPUT, node.name, blob=blob.name, whole=True)
@@ -162,7 +160,7 @@ def _with_others(
 
 
 def _bound_axes(node: Node, shape: Shape | Unknown, top: Shape) -> Iterator[int]:
-    """The axes of TOP along which a constant of SHAPE has values of its own."""
+    """The axes of TOP along which a constant of SHAPE varies."""
     if isinstance(shape, Unknown):
         return
     axis = row_of(node.type).operand_axis
@@ -171,7 +169,7 @@ def _bound_axes(node: Node, shape: Shape | Unknown, top: Shape) -> Iterator[int]
 
 
 def is_idle(node: Node, blobs: Mapping[Blob, Shape | Unknown]) -> bool:
-    """Whether NODE of a net of these BLOBS moves no value of its bottom; not if their shapes are unknown.
+    """Whether NODE moves no value of its bottom, by the shapes of BLOBS; false if these are unknown.
 
     A Permute of axes of 1 does move values, because on a larger input these axes are longer.
     """
@@ -182,7 +180,7 @@ def is_idle(node: Node, blobs: Mapping[Blob, Shape | Unknown]) -> bool:
 
 
 def _moved(axis: AxisGeometry, way: Way) -> AxisGeometry | None:
-    """The cells of AXIS after a layer went that WAY."""
+    """The cells of AXIS after a layer with WAY."""
     move: Move = way.move
     if isinstance(move, Slide):
         return slide(axis, move).with_reasons(way.reasons)

@@ -1,12 +1,11 @@
-"""Which cells of a twin's map can be what the original says of a window.
+"""Finds the cells of a converted net's map that can equal the answers of the original for a window.
 
-The original sees a window as an input of the nominal size. The twin's layers from the first converted one on have on a
-larger input neighbours where those of the original have the border of a nominal map: padding, a window cut short, or
-nothing to add. So cells of the nominal map can be compared only if none of these layers reaches over a border of its
-bottom to make them. A classifier has one cell, which an InnerProduct made of all its input and no border. But behind an
-InnerProduct or a global pooling a 3×3 convolution that pads sees the border in its only cell; then the twin's answers
-are nowhere those of the original. Borders of the layers before are no matter: they are those of the whole input.
-"""
+The original reads a window as an input of the nominal size. From the first converted layer on, layers of the converted
+net have neighbours on a larger input where those of the original have the border of a nominal map: padding, a partial
+window, or fewer inputs. So only cells that depend on no such border can be compared. A classifier has one cell, which
+an InnerProduct computes from its whole input without a border. But a padded 3×3 convolution after an InnerProduct or a
+global pooling sees the border in its only cell; then the answers never equal those of the original. Borders of earlier
+layers do not matter: they are those of the whole input."""
 
 from __future__ import annotations
 
@@ -24,14 +23,14 @@ _NONE = range(0)
 
 
 class Inner(NamedTuple):
-    """The cells of a nominal map along each axis that see no border; the REASONS are those why others do."""
+    """The cells of a nominal map along each axis that see no border, and the REASONS why others do."""
 
     axes: tuple[range, ...]
     reasons: tuple[Reason, ...] = ()
 
     @property
     def lost(self) -> tuple[Reason, ...]:
-        """Why no cell is what the original says of a window; none where some are."""
+        """Why no cell can equal the original's answer for a window; empty if some can."""
         return () if all(self.axes) else self.reasons
 
     @property
@@ -43,8 +42,8 @@ class Inner(NamedTuple):
 def inner_cells(
     graph: Graph, shapes: Shapes, geometry: Mapping[Blob, Geometry | None], late: Callable[[Node], bool]
 ) -> dict[Blob, Inner]:
-    """The cells of each map in GRAPH, a twin of the nominal SHAPES and that GEOMETRY, that see no border of the bottoms
-    of layers for which LATE holds: the converted ones and those behind."""
+    """The cells of each map in GRAPH, a converted net with its nominal SHAPES and GEOMETRY, that see no border of the
+    bottoms of layers that LATE accepts: the converted ones and all after them."""
     found: dict[Blob, Inner] = {}
     for node in graph.nodes:
         for position, blob in enumerate(node.tops):
@@ -68,7 +67,7 @@ def inner_cells(
 
 
 def _moved(bottoms: Iterable[Inner], moves: Sequence[Move], whole: Inner) -> tuple[range, ...]:
-    """The cells, of the WHOLE top, that MOVES make of nothing but the cells that BOTTOMS have."""
+    """The cells of the WHOLE top that, by MOVES, depend only on the cells of BOTTOMS."""
     kept = list(whole.axes)
     for bottom in bottoms:
         for place, (cells, move) in enumerate(zip(bottom.axes, moves, strict=True)):
@@ -77,7 +76,7 @@ def _moved(bottoms: Iterable[Inner], moves: Sequence[Move], whole: Inner) -> tup
 
 
 def _made_of(cells: range, move: Move) -> range:
-    """The cells that MOVE makes of nothing but CELLS."""
+    """The cells that, by MOVE, depend on CELLS only."""
     if not cells:
         return _NONE
     if isinstance(move, Slide):

@@ -20,13 +20,13 @@ from caffe_fcn.net.exactness import Exactness, Reason, exactness_of
 from caffe_fcn.net.layers.moves import KEEP, Slide, Spread
 
 MOST_PHASES = 1024
-"""No map has cells of more phases; one that would is treated as no map."""
+"""The most phases of a map; one with more is treated as no map."""
 
 
 class CellPhase(NamedTuple):
-    """The cells of one phase: the FIRST and the LAST pixel that the first of them sees, LAST before FIRST where that is
-    none, and why such cells are not the same function of their windows everywhere. Where one of these REASONS makes
-    them see the whole axis, FIRST and LAST only say where they lie."""
+    """The cells of one phase: the FIRST and the LAST pixel that the first of them sees, with LAST before FIRST if it
+    sees none, and the REASONS why such cells are not the same function of their windows everywhere. If a reason makes
+    them see the whole axis, FIRST and LAST only give their place."""
 
     first: int
     last: int
@@ -34,23 +34,23 @@ class CellPhase(NamedTuple):
 
     @property
     def exactness(self) -> Exactness:
-        """Where such cells are the same function of their windows."""
+        """Where cells of this phase are the same function of their windows."""
         return exactness_of(self.reasons)
 
     @property
     def whole(self) -> bool:
-        """Whether such cells see the whole axis of the input, wherever they lie."""
+        """Whether all cells of this phase see the whole axis of the input."""
         return any(reason.whole for reason in self.reasons)
 
     @property
     def window(self) -> int | None:
-        """How many pixels a cell sees; None for all that there are."""
+        """The number of pixels that a cell sees; None for all."""
         return None if self.whole else max(0, self.last - self.first + 1)
 
     @property
     def offset(self) -> Fraction:
-        """Where the first of them lies, in pixels, 0 being the middle of the first pixel: the middle of what it sees,
-        unless that is the whole axis."""
+        """The place of the first of them in pixels; 0 is the middle of the first pixel. It is the middle of what the
+        cell sees, unless that is the whole axis."""
         return Fraction(self.first + self.last, 2)
 
 
@@ -63,19 +63,19 @@ class AxisGeometry(NamedTuple):
 
     @property
     def stride(self) -> Fraction:
-        """The way from cell to cell, in pixels."""
+        """The distance from cell to cell, in pixels."""
         return Fraction(self.step, len(self.phases))
 
     @property
     def offset(self) -> Fraction:
-        """Where the first cell lies: such that the cells of a period, a stride apart, lie in the middle of what they
-        see, on average."""
+        """The place of the first cell, chosen so that the cells of a period, one stride apart, lie in the middle of
+        what they see, on average."""
         many = len(self.phases)
         return sum((phase.offset for phase in self.phases), Fraction(0)) / many - self.stride * (many - 1) / 2
 
     @property
     def window(self) -> int | None:
-        """The most pixels that a cell sees; None where that is all of the axis."""
+        """The most pixels that a cell sees; None for the whole axis."""
         extents = [phase.window for phase in self.phases]
         known = [extent for extent in extents if extent is not None]
         return max(known) if len(known) == len(extents) else None
@@ -99,7 +99,7 @@ class AxisGeometry(NamedTuple):
         return self.phases[cell % len(self.phases)].last + self.step * (cell // len(self.phases))
 
     def with_reasons(self, reasons: tuple[Reason, ...]) -> AxisGeometry:
-        """The same with REASONS for cells of all phases."""
+        """The same cells with further REASONS in all phases."""
         if not reasons:
             return self
         phases = tuple(phase._replace(reasons=_together((phase.reasons, reasons))) for phase in self.phases)
@@ -107,12 +107,12 @@ class AxisGeometry(NamedTuple):
 
 
 def pixels(size: int) -> AxisGeometry:
-    """The pixels of an input, SIZE of them, seen as cells."""
+    """The SIZE pixels of an input as cells."""
     return AxisGeometry((CellPhase(0, 0),), 1, size)
 
 
 def slide(axis: AxisGeometry, move: Slide) -> AxisGeometry:
-    """The cells that MOVE makes of those of AXIS."""
+    """The cells after MOVE over those of AXIS."""
     if move == KEEP:
         return axis
     many = len(axis.phases)
@@ -127,8 +127,8 @@ def slide(axis: AxisGeometry, move: Slide) -> AxisGeometry:
 
 
 def spread(axis: AxisGeometry, move: Spread, border: tuple[Reason, ...]) -> AxisGeometry | None:
-    """The cells that MOVE makes of those of AXIS; None where they are of too many phases. BORDER are the reasons for
-    phases of which some cell lacks inputs that others have."""
+    """The cells after MOVE over those of AXIS; None if there are too many phases. BORDER: the reasons for phases in
+    which a cell has fewer inputs than others."""
     many = len(axis.phases)
     period = many * move.stride
     if period > MOST_PHASES:
@@ -145,13 +145,13 @@ def spread(axis: AxisGeometry, move: Spread, border: tuple[Reason, ...]) -> Axis
 
 
 def _gathered(move: Spread, cell: int) -> tuple[int, int]:
-    """The first and the last cell whose windows reach CELL of the finer map; a dilated one may leave gaps between."""
+    """The first and the last cell whose windows reach CELL of the finer map. With dilation, not all in between do."""
     return -((move.extent - 1 - cell - move.before) // move.stride), (cell + move.before) // move.stride
 
 
 def join(axes: Sequence[AxisGeometry]) -> AxisGeometry | None:
-    """The cells of several maps put together, each of which sees what any of them sees. None where they are not
-    equally far apart, or of too many phases together."""
+    """The cells of several joined maps; each cell sees what the joined ones see. None if the strides differ, or there
+    are too many phases together."""
     first = axes[0]
     period = lcm(*(len(axis.phases) for axis in axes))
     if any(axis.stride != first.stride for axis in axes) or period > MOST_PHASES:
@@ -170,7 +170,7 @@ def join(axes: Sequence[AxisGeometry]) -> AxisGeometry | None:
 
 
 def resample(axis: AxisGeometry, factor: Fraction) -> AxisGeometry | None:
-    """FACTOR times as many cells, each of which holds the one that is there at its place, rounded down."""
+    """FACTOR times as many cells; each has the value of the cell at its place, rounded down."""
     made, held = factor.numerator, factor.denominator
     many = len(axis.phases)
     if many * made > MOST_PHASES:
@@ -211,7 +211,7 @@ def widen(axis: AxisGeometry, cells: int) -> AxisGeometry:
 
 
 def _together(reasons: Iterable[tuple[Reason, ...]]) -> tuple[Reason, ...]:
-    """All REASONS, each once."""
+    """All REASONS, each only once."""
     found: tuple[Reason, ...] = ()
     for more in reasons:
         if more and more is not found and more != found:
@@ -220,7 +220,7 @@ def _together(reasons: Iterable[tuple[Reason, ...]]) -> tuple[Reason, ...]:
 
 
 def _reduced(axis: AxisGeometry) -> AxisGeometry:
-    """AXIS with the fewest phases that say the same."""
+    """AXIS with as few phases as possible."""
     many = len(axis.phases)
     for fewer in range(1, many):
         moved, rest = divmod(axis.step * fewer, many)
