@@ -111,8 +111,8 @@ def test_the_folded_net_given_first_is_said_to_be_swapped(residual: CommandLine)
         residual.path / files[2]
     ).read_text() + 'layer { name: "more" type: "Scale" bottom: "data" top: "more" }\n'
     residual.write(other=scaled.replace('name: "rs2"', 'name: "another"'))
-    result = residual.run("verify", *files[2:], "other", "net.caffemodel")
-    assert result.code == 1 and "swapped" not in result.err
+    result = residual.run("verify", *files[2:], "other.prototxt", "net.caffemodel")
+    assert result.code == 1 and b"is not equivalent" in result.out and "swapped" not in result.err
 
 
 def test_nothing_is_written_that_is_another_function(residual: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
