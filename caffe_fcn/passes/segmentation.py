@@ -20,6 +20,7 @@ from caffe_fcn.passes.segment import (
     Skip,
     Upsampled,
     asked,
+    check_before,
     find,
     of_style,
     parse_skip,
@@ -73,10 +74,13 @@ class Segmentation:
         skips = [parse_skip(text) for text in options.skip]
         blobs = asked(model.graph, skips)
         classifier = find(model.graph, options.at, blobs)
+        check_before(model.graph, classifier.head, skips, blobs)
         yield (trimmed := trim(model, classifier, blobs))
         made = _converted(trimmed.model)
         yield from made
         names = {old: new for result in made for old, new in result.decision.new_names.items()}
+        tops = {old: new for result in made for old, new in result.decision.new_tops.items()}
+        skips = [skip._replace(blob=tops.get(skip.blob, skip.blob)) for skip in skips]
         at = names.get(classifier.head.name, classifier.head.name)
         _check_head(classifier, made[-1])
         model = made[-1].model

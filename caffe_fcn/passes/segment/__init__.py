@@ -10,7 +10,7 @@ from caffe_fcn.passes.segment.changes import AddHead, SetPad, Stage
 from caffe_fcn.passes.segment.classifier import Classifier, find
 from caffe_fcn.passes.segment.layers import Bilinear, Scoring
 from caffe_fcn.passes.segment.rescoring import Rescored, rescore, trim
-from caffe_fcn.passes.segment.skips import Skip, asked, of_style, parse_skip
+from caffe_fcn.passes.segment.skips import Skip, asked, check_before, of_style, parse_skip
 from caffe_fcn.passes.segment.upsample import Upsampled, upsample
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Stage",
     "Upsampled",
     "asked",
+    "check_before",
     "find",
     "of_style",
     "parse_skip",

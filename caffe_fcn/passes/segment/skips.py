@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.net.graph import Blob, Graph
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.passes.segment.geometry import AXES, ScoreMaps
 from caffe_fcn.wording import Option, nearest
 
@@ -58,6 +58,18 @@ def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:
             raise SurgeryError(f"the blob {skip.blob!r} is given twice", place=Option("skip", [skip.text]))
         found.append(blob)
     return found
+
+
+def check_before(graph: Graph, head: Node, skips: Sequence[Skip], blobs: Sequence[Blob]) -> None:
+    """Raise SurgeryError where one of SKIPS, with its BLOBS, depends on the classifier, which ends in HEAD."""
+    for skip, blob in zip(skips, blobs, strict=True):
+        if head.index in graph.before([graph.producer[blob]]):
+            raise SurgeryError(
+                f"the blob {skip.blob!r} depends on the classifier {head.name!r}",
+                source=graph.source,
+                place=Option("skip", [skip.text]),
+                hint="name a finer blob before it",
+            )
 
 
 def of_style(maps: ScoreMaps, style: str) -> list[Blob]:

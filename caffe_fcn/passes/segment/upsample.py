@@ -118,7 +118,12 @@ def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
             )
         factor = factor_between(maps.place(coarse), maps.place(blob))
         if factor is None and skip is None and _stride(maps, coarse) == _stride(maps, blob):
-            raise SurgeryError(f"{coarse.name!r} has a score for each pixel already", source=maps.graph.source)
+            what = "the skip" if skips else "the map of the scores"
+            raise SurgeryError(
+                f"{what} {coarse.name!r} has the stride 1, so that nothing is left to upsample",
+                source=maps.graph.source,
+                place=Option("skip", [skips[-1].text]) if skips else None,
+            )
         if factor is None:
             strides = [_stride(maps, each) for each in (coarse, blob)]
             what = f"the skip {blob.name!r}" if skip else f"the image {blob.name!r}"
