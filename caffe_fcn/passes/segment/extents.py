@@ -24,6 +24,7 @@ from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.net.geometry.coordinates import Places
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.moves import keep
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, parameters_of
 
 MOST_PIXELS = 1 << 14
@@ -75,6 +76,21 @@ class Sized:
     def extents(self, axis: int) -> SizeTable:
         """The sizes along AXIS, 0 for the height. Raises SurgeryError for a net for which they cannot be told."""
         return _Table(self, axis).made()
+
+    @property
+    def square(self) -> bool:
+        """Whether all maps and windows are the same along both axes, so that one table serves both."""
+        return all(map(self._is_square, self.nodes))
+
+    def _is_square(self, node: Node) -> bool:
+        shapes = [shape for blob in node.tops if isinstance(shape := self.shapes.blobs[blob], tuple)]
+        if any(len(set(shape[2:])) > 1 for shape in shapes):
+            return False
+        row = row_of(node.type)
+        bottom = self.shapes.blobs[node.bottoms[0]] if node.bottoms else None
+        if row.windows is None or not isinstance(bottom, tuple):
+            return row.moves is keep or row.in_its_place or row.joins or not node.bottoms
+        return all(len(set(values)) == 1 for values in row.windows(node.layer, bottom))
 
     def strides(self, axis: int) -> dict[Blob, int]:
         """After how many pixels a blob has a whole number of cells more, along AXIS."""
@@ -172,12 +188,19 @@ class _Table:
             )
         try:
             tops = [tuple(int(extent or 0) for extent in top) for top in rule(node.layer, bottoms)]  # type: ignore[union-attr]
-            params = parameters_of(node, bottoms, self.sized.graph)
+            fits = self.fits(node, bottoms)
         except ShapeError:
             return None
-        expected = self.sized.shapes.params.get(node.index)
-        fits = params is None or expected is None or tuple(params) == tuple(expected)
         return tops if fits and not any(0 in top for top in tops) else None
+
+    def fits(self, node: Node, bottoms: tuple[Shape, ...]) -> bool:
+        """Whether NODE has the same parameters over BOTTOMS as over those of the nominal size; those of a layer with
+        windows depend on the channels alone."""
+        expected = self.sized.shapes.params.get(node.index)
+        if not expected or row_of(node.type).windows is not None:
+            return True
+        params = parameters_of(node, bottoms, self.sized.graph)
+        return params is None or tuple(params) == tuple(expected)
 
 
 def nominal(shapes: Shapes, blob: Blob) -> Shape:

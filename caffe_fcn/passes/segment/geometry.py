@@ -100,10 +100,12 @@ class ScoreMaps:
         )
         sizes = size or self.shape(self.image)[2:]
         made = []
-        for axis in range(AXES):
+        table = sized.extents(0)
+        tables = (table, table if sized.square else sized.extents(1))
+        for axis, extents in enumerate(tables):
             offsets = [step.offset[axis] for step in steps]
             offsets[-1] -= self.padding[axis][0]
-            made.append(Axis(sized.extents(axis), steps, tuple(offsets), sizes[axis]))
+            made.append(Axis(extents, steps, tuple(offsets), sizes[axis]))
         return tuple(made)
 
     @property
