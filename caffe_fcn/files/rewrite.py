@@ -17,7 +17,7 @@ from caffe_fcn.files.atomic import output_error
 from caffe_fcn.files.blobs import RAW_TYPES, DType
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
 from caffe_fcn.files.copying import Sink
-from caffe_fcn.files.headers import carry_unknown, merge_header
+from caffe_fcn.files.headers import as_forks_number_it, carry_unknown, merge_header
 from caffe_fcn.files.parts import Content, Kept, Part, Stretch, Tensor, joined, size_of, write_parts
 from caffe_fcn.files.wire import VARINT, encode_varint, prefix
 
@@ -139,7 +139,7 @@ def _header_bytes(entry: Entry) -> bytes:
     """The header of a layer in the current format."""
     header, record = entry.header, entry.record
     if record is None:
-        return b"" if header is None else header.SerializeToString()
+        return b"" if header is None else bytes(as_forks_number_it(header).SerializeToString())
     if record.names_only:
         return bytes(schema.LayerParameter(name=(header or record.header).name).SerializeToString())
     if record.format in ("V2", "HDF5"):

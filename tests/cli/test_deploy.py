@@ -12,6 +12,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.opening import open_model
 from tests.cli.conftest import CommandLine, listing, the_message
+from tests.cli.conftest import trained as trained_on
 from tests.engines.nets import blobs_of, net_of, weights_of
 from tests.files.test_diff import apply
 from tests.passes.nets import conv, data, fc, layer
@@ -175,3 +176,25 @@ def test_the_library_takes_the_first_phase(trained: CommandLine) -> None:
     trained.write(net=data() + layer("loss", "Silence", "data", ""))
     with caffe_fcn.open("net.prototxt") as net, pytest.raises(SurgeryError, match="outputs"):
         net.deploy()
+
+
+def test_input_fields_are_a_layer_in_the_weights(cli: CommandLine) -> None:
+    """As Caffe itself writes them, so that the net inside is whole."""
+    fields = 'input: "data" input_dim: 2 input_dim: 3 input_dim: 8 input_dim: 8\n'
+    text = fields + conv("conv", "data", 4) + layer("loss", "SoftmaxWithLoss", "conv conv")
+    cli.write(net=text)
+    with weights_of(net_of(text), cli.path / "net.caffemodel"):
+        pass
+    assert cli.run("deploy", "net.prototxt", "net.caffemodel").code == 0
+    assert cli.run("inspect", "net_deploy.caffemodel").out.decode().splitlines()[1] == "inputs   data 2×3×8×8"
+    assert 'input: "data"' in cli.read("net_deploy.prototxt")
+
+
+def test_fields_of_forks_have_the_numbers_of_the_fork_in_the_weights(cli: CommandLine) -> None:
+    order = "permute_param { order: 0 order: 2 order: 3 order: 1 }"
+    text = data() + layer("p", "Permute", "data", params=order) + fc("fc", "p", 3) + layer("s", "Silence", "data", "")
+    cli.write(net=text, weights=trained_on(("fc", "InnerProduct", [(3, 160), (3,)])))
+    assert cli.run("deploy", "net.prototxt", "weights.caffemodel").code == 0
+    inside = schema.NetParameter.FromString((cli.path / "weights_deploy.caffemodel").read_bytes())
+    assert [each.name for each in inside.layer] == ["data", "p", "fc"]
+    assert not any(field.number >= schema.FORKS for each in inside.layer for field, _ in each.ListFields())

@@ -253,6 +253,12 @@ def test_a_deploy_net_stays_as_it_is() -> None:
     assert plan.changes == () and plan.document.text == text
 
 
+def test_an_input_that_nothing_reads_stays() -> None:
+    text = data() + data("unread", "2 3") + conv("conv", "data", 3)
+    assert deployed(text).changes == ()
+    assert list(kinds(deployed(text + data("label", "1") + loss("conv")))) == ["data", "unread", "conv", "prob"]
+
+
 def test_a_net_of_measures_alone_is_refused() -> None:
     with pytest.raises(SurgeryError, match="expected a net with outputs, found none"):
         deployed(source() + layer("acc", "Accuracy", "label data"))

@@ -26,6 +26,7 @@ from caffe_fcn.model.passing import Claim, Result, carried_out
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.in_use import in_use, inputs, needed
 from caffe_fcn.net.obstacles import Obstacle
+from caffe_fcn.net.upgrade import input_layer
 from caffe_fcn.passes.deploy.changes import BecomeHead, BecomeInput, DropInputs, DropLossWeight, DropState
 from caffe_fcn.passes.deploy.feeding import INPUT, become_input
 from caffe_fcn.passes.deploy_options import DeployOptions
@@ -66,7 +67,7 @@ def deploy(model: Model, options: DeployOptions | None = None, *, as_fed: bool =
         made = _carried_out(model, whole)
     notes = tuple(objection_notes(made.model.graph, made.model.shapes[model.phase]))
     decision = replace(made.decision, notes=notes)
-    return replace(made, model=replace(made.model, held=tuple(_held(made.model))), decision=decision)
+    return replace(made, model=replace(made.model, held=tuple(_held(made))), decision=decision)
 
 
 class _Used(NamedTuple):
@@ -83,16 +84,17 @@ def _decide(model: Model, used: _Used, asked: DeployOptions, items: int | None) 
     names = {node.name for node in used.nodes}
     changes: list[Change] = [DropState(-1, "")] if model.net.HasField("state") else []
     for old in used.graph.nodes:
-        node = nodes.get(old.index)
-        blobs = tuple(blob for blob in old.tops if blob in fed)
+        node, idle = nodes.get(old.index), old.tops if old.type == INPUT else ()
+        blobs = tuple(blob for blob in old.tops if blob in fed or (blob in idle and blob not in used.graph.consumers))
         if old.index < 0:
             if gone := tuple(blob.name for blob in old.tops if blob not in blobs):
                 changes.append(DropInputs(-1, ", ".join(gone), gone))
+        elif blobs:
+            if old.type != INPUT or blobs != old.tops:
+                name = blobs[0].name if len(blobs) == 1 and blobs[0].name not in names - {old.name} else old.name
+                changes.append(become_input(old, blobs, model, items, name))
         elif node is None:
             changes.append(DropLayer(old.index, old.name, old.type))
-        elif blobs and (old.type != INPUT or blobs != old.tops):
-            name = blobs[0].name if len(blobs) == 1 and blobs[0].name not in names - {old.name} else old.name
-            changes.append(become_input(old, blobs, model, items, name))
         elif node.layer is not old.layer:
             layer = schema.LayerParameter()
             layer.CopyFrom(node.layer)
@@ -147,9 +149,16 @@ def _needed_for(node: Node, used: _Used) -> Obstacle | None:
     return Obstacle(Needed.IN_PLACE, (writer.name,)) if writer is not None else None
 
 
-def _held(model: Model) -> Iterator[Held]:
-    """The layers of the weights of MODEL: those of its net, in its order, each with its parameter blobs."""
-    entries = {entry.name: entry for entry in model.held if entry.tensors}
+def _held(made: Result) -> Iterator[Held]:
+    """The layers of the weights that were MADE: those of the net, in its order, each with its parameter blobs."""
+    model, entries = made.model, dict[str, Held]()
+    for entry in model.held:
+        if entry.tensors or entry.name not in entries:
+            entries[entry.name] = entry
+    fields = input_layer(model.net, model.source.name) if model.held else None
+    if fields is not None:
+        yield Held(fields, ())
+    replaced = {change.new_name for change in made.changes if change.replaces}
     for layer in model.net.layer if model.held else ():
-        entry = entries.pop(layer.name, None)
-        yield Held(layer, ()) if entry is None else replace(entry, header=layer)
+        entry = entries.pop(layer.name, Held(layer, ()))
+        yield Held(layer, ()) if layer.name in replaced else replace(entry, header=layer)
