@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 from tests.random.examining import Outcome, examined, outcomes_of
 from tests.random.nets import RandomNet, random_net
-from tests.random.sequences import Course, courses_of, followed, sequence_of
+from tests.random.sequences import Course, courses_of, followed, net_of, sequence_of
 from tests.random.shrink import shrink
 
 _BATCH = 20
@@ -53,7 +53,7 @@ def _replay(seed: int, mutants: int) -> int:
         outcome = examined(net, mutants)
     print(net.text)
     print("\n".join(outcome.faults) or outcome.refused or f"no fault; dense: {outcome.dense}")
-    return _replay_course(random_net(seed, folding=True)) or int(bool(kind))
+    return _replay_course(net_of(seed)) or int(bool(kind))
 
 
 def _replay_course(net: RandomNet) -> int:

@@ -111,13 +111,13 @@ class RandomNet:
         return net, weights
 
 
-def random_net(seed: int, *, folding: bool = False) -> RandomNet:
-    """The net of SEED; if FOLDING, with more layers that scale and shift."""
-    more = FOLDING if folding else {}
+def random_net(seed: int, *, folding: bool = False, cutting: bool = False) -> RandomNet:
+    """The net of SEED; if FOLDING, with more layers that scale and shift, if CUTTING, with a classifier of two maps."""
+    more, classifier = FOLDING if folding else {}, scores.grids if cutting else scores.classifier
     for attempt in range(100):
         d = Draft(np.random.default_rng((seed, attempt)), odd_names=False)
         try:
-            _grow(d, more)
+            _grow(d, more, classifier)
         except ImpossibleError:
             continue
         return RandomNet(seed, d.net, d.weights, d.inputs, chosen(d.net, d.random), _settings(d))
@@ -133,7 +133,7 @@ def _settings(d: Draft) -> Settings:
     return Settings(options=Options(naming, only, skip, keep_global_pooling=d.chance(0.05)))
 
 
-def _grow(d: Draft, more: dict[Step, float]) -> None:
+def _grow(d: Draft, more: dict[Step, float], classifier: Step) -> None:
     d._odd = d.chance(0.15)
     batch = d.pick([1, 2, 3], [6, 3, 1])
     axes = d.pick([2, 1, 3], [20, 1, 1])
@@ -145,7 +145,7 @@ def _grow(d: Draft, more: dict[Step, float]) -> None:
         d.input([batch, d.whole(1, 4), *size] if d.chance(0.7) else [batch, d.whole(2, 5)], "second")
     _take(d, EARLY | more, d.whole(0, 6))
     for _ in range(8):
-        if d.attempt(scores.classifier, _blob(d)):
+        if d.attempt(classifier, _blob(d)):
             break
     _take(d, LATE | more, d.whole(0, 5))
     for blob in d.unread:

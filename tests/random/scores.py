@@ -212,6 +212,20 @@ def heads(d: Draft, blob: str) -> list[str]:
     return first + second if d.chance(0.4) else join(d, second[0])
 
 
+def grids(d: Draft, blob: str) -> list[str]:
+    """A classifier of two maps of different grids, flattened and joined."""
+    shape = d.shape(blob)
+    need(len(shape) == 4 and min(shape[2:]) > 2, "no map")
+    flat: list[str] = []
+    for kernel in (1, d.whole(2, 3)):
+        weight = d.spread(d.whole(1, 3), shape[1], kernel, kernel)
+        made = d.add(
+            "Convolution", [blob], blobs=[weight], num_output=len(weight), kernel_size=[kernel], bias_term=False
+        )
+        flat += d.add("Flatten", made)
+    return inner_product(d, d.add("Concat", flat)[0])
+
+
 def gate(d: Draft, blob: str) -> list[str]:
     """Squeeze and excitation."""
     shape = d.shape(blob)

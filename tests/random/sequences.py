@@ -24,6 +24,7 @@ from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import Selection
 from caffe_fcn.passes.alone import alone
 from caffe_fcn.passes.convolutionalize import convolutionalize
+from caffe_fcn.passes.cut import cut
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.changes import TakeUp
 from caffe_fcn.passes.upgrade import upgrade
@@ -42,6 +43,8 @@ SEQUENCES: Mapping[str, Sequence[Pass]] = {
     "fold, convert": (fold, convolutionalize),
     "convert, fold": (convolutionalize, fold),
     "upgrade, fold, convert": (upgrade, fold, convolutionalize),
+    "fold, cut, convert": (fold, cut, convolutionalize),
+    "cut, convert, fold": (cut, convolutionalize, fold),
 }
 
 _TEST = Selection(phase="TEST")
@@ -51,13 +54,14 @@ _LEAST = 1e-3
 
 @dataclass
 class Course:
-    """What came of the net of SEED and a SEQUENCE: why it was REFUSED, whether something was FOLDED, how many MUTANTS
-    were verified, and all FAULTS."""
+    """What came of the net of SEED and a SEQUENCE: why it was REFUSED, whether something was FOLDED or CUT, how many
+    MUTANTS were verified, and all FAULTS."""
 
     seed: int
     sequence: str
     refused: str = ""
     folded: bool = False
+    cut: bool = False
     shown: bool = False
     mutants: int = 0
     faults: list[str] = field(default_factory=list)
@@ -70,7 +74,12 @@ class Course:
 
 def courses_of(seeds: Sequence[int]) -> list[Course]:
     """What comes of the nets of SEEDS, each with one of SEQUENCES in turn."""
-    return [followed(random_net(seed, folding=True), sequence_of(seed)) for seed in seeds]
+    return [followed(net_of(seed), sequence_of(seed)) for seed in seeds]
+
+
+def net_of(seed: int) -> RandomNet:
+    """The net of SEED, made for its sequence."""
+    return random_net(seed, folding=True, cutting=cut in SEQUENCES[sequence_of(seed)])
 
 
 def sequence_of(seed: int) -> str:
@@ -108,9 +117,10 @@ def _follow(net: RandomNet, directory: Path, course: Course) -> None:
         write_model(model, str(made.net), str(made.weights))
         taken = [change for result in results for change in result.changes if isinstance(change, TakeUp)]
         course.folded = bool(taken)
+        course.cut = any(result.decision.of_kind("cut") for result in results)
         course.faults += _answers(net, made)
         found = _verdict(files, made)
-        course.faults += _judged(found, folded=course.folded)
+        course.faults += _judged(found, computed=course.folded or course.cut)
         course.shown = isinstance(found, Verification) and found.holds
         if course.folded and not course.faults:
             names = {old: new for result in results for old, new in result.decision.new_names.items()}
@@ -161,11 +171,11 @@ def _verdict(original: Files, twin: Files) -> Verification | CaffeFcnError:
             return error
 
 
-def _judged(found: Verification | CaffeFcnError, *, folded: bool) -> Iterator[str]:
+def _judged(found: Verification | CaffeFcnError, *, computed: bool) -> Iterator[str]:
     if not isinstance(found, Verification):
         yield f"verify: refuses: {type(found).__name__}: {found}"
         return
-    claim = Claim.SAME_FUNCTION if folded else Claim.SAME_BITS
+    claim = Claim.SAME_FUNCTION if computed else Claim.SAME_BITS
     if found.claim is not claim:
         yield f"verify: claims the {found.claim.value}, not the {claim.value}"
     if Status.FAILS in found.statuses.values() or found.statuses["weights"] is not Status.HOLDS:
@@ -181,7 +191,9 @@ def _mutants(
     """What the folded net that was MADE would be with something wrong in one of the layers that have TAKEN others up,
     whose new NAMES are given."""
     change = taken[int(random.integers(len(taken)))]
-    name = names.get(change.layer, change.layer)
+    name = change.layer
+    while names.get(name, name) != name:
+        name = names[name]
     factors = change.values[0]
     for what in ("a weight", "a bias", "a factor twice"):
         net, weights = made.read()

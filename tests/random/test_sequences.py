@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.random.sequences import courses_of
+from tests.random.sequences import courses_of, sequence_of
 
 pytestmark = pytest.mark.thorough
 
@@ -19,9 +19,16 @@ FLATTENED = 218
 def test_folded_nets_answer_alike_and_are_proven(first: int) -> None:
     found = courses_of(range(first, first + CHUNK))
     assert {each.seed: each.faults for each in found if each.faults} == {}
-    assert sum(each.folded for each in found) > CHUNK // 5
+    assert sum(each.folded or each.cut for each in found) > CHUNK // 5
     assert sum(each.shown for each in found) > CHUNK // 2
-    assert sum(each.mutants for each in found) > CHUNK // 3
+    assert sum(each.mutants for each in found) >= CHUNK // 3
+
+
+def test_nets_with_cut_layers_answer_alike_and_are_proven() -> None:
+    found = courses_of([seed for seed in range(30) if "cut" in sequence_of(seed)])
+    assert {each.seed: each.faults for each in found if each.faults} == {}
+    assert sum(each.cut and each.shown for each in found) > len(found) // 2
+    assert any(each.cut and each.folded for each in found)
 
 
 def test_a_flatten_that_does_nothing_is_no_matter() -> None:
