@@ -1,0 +1,137 @@
+"""A net that gives scores for every pixel becomes the net that trains it.
+
+The inputs give way to layers that read pictures and label images, once for TRAIN and once for TEST, and a loss and the
+accuracy of each pixel follow the scores. The rest of the net stays, so that its weights start the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.errors import SurgeryError
+from caffe_fcn.files.literals import printable
+from caffe_fcn.model.changes import AddLayers, Change, Decision, DropLayer, NewLayer
+from caffe_fcn.model.model import Model
+from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
+from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.shapes import Shape
+from caffe_fcn.passes.training.data import IGNORED, LABEL, PHASES, DataBlobs, databases, image_lists, label_input
+from caffe_fcn.passes.training.options import TrainOptions
+from caffe_fcn.schema import Message
+from caffe_fcn.wording import Command, Option, advise
+
+_MAP = 4
+"""The axes of a batch of maps."""
+
+
+def training(model: Model, options: TrainOptions) -> Result:
+    """MODEL, whose one output are scores N×K×H×W for each pixel, as the net that trains it.
+
+    Raises SurgeryError where the output is another, or where the net has labels and losses already.
+    """
+    return in_every_phase(model, lambda phase: _decide(phase, options), claim=Claim.SAME_BITS, verb="train")
+
+
+class ScoreMap(NamedTuple):
+    """The output that is trained, its shape, and the layer that makes it."""
+
+    blob: Blob
+    shape: Shape
+    node: Node
+
+
+def scores_of(phase: Phase) -> ScoreMap:
+    """The scores of the net in PHASE. Raises SurgeryError unless it has one output of scores, and no loss."""
+    graph, shapes = phase.graph, phase.shapes.blobs
+    outputs = [blob for blob in graph.outputs if graph.producer[blob].bottoms]
+    maps = [(blob, shape) for blob in outputs if isinstance(shape := shapes[blob], tuple) and len(shape) == _MAP]
+    if len(outputs) != 1 or len(maps) != 1:
+        raise SurgeryError(
+            f"a training net needs one output with scores for each pixel, N×K×H×W; found {_names(outputs)}",
+            source=graph.source,
+            hint=advise("of a training net, ", Command("deploy"), " makes one that can be used here"),
+        )
+    blob, shape = maps[0]
+    return ScoreMap(blob, shape, graph.producer[blob])
+
+
+def _decide(phase: Phase, options: TrainOptions) -> Decision:
+    graph, scores = phase.graph, scores_of(phase)
+    inputs = [node for node in graph.nodes if not node.bottoms]
+    read = [blob for node in inputs for blob in node.tops if blob in graph.consumers]
+    if len(read) != 1 and options.data != "keep":
+        raise SurgeryError(
+            f"expected one input of pictures, found {_names(read)}",
+            source=graph.source,
+            hint=advise("write its data layers by hand, or keep the inputs with ", Option("data", "keep")),
+        )
+    pictures = read[0]
+    known = phase.shapes.blobs[pictures]
+    channels = known[1] if isinstance(known, tuple) and len(known) == _MAP else None
+    if options.data == "imagedata" and channels not in (None, 1, 3):
+        raise SurgeryError(
+            f"ImageData layers read pictures of 1 or 3 channels, but the net takes {channels}",
+            source=graph.source,
+            hint=advise("use ", Option("data", "lmdb")),
+        )
+    taken = {name for node in graph.nodes for name in (node.name, *(blob.name for blob in node.tops))}
+    changes: list[Change] = []
+    labels = LABEL
+    if options.data == "keep":
+        unread = [blob.name for node in inputs for blob in node.tops if blob not in graph.consumers]
+        labels = unread[0] if unread else _fresh(LABEL, taken)
+        if not unread:
+            count, _, *size = scores.shape
+            new = label_input(DataBlobs(pictures.name, channels, labels), (count, 1, *size))
+            changes.append(AddLayers(inputs[-1].index, inputs[-1].name, (new,)))
+    else:
+        make = image_lists if options.data == "imagedata" else databases
+        if any(node.index < 0 for node in inputs):
+            changes.append(ClearInputs(-1, ""))
+        changes.append(AddLayers(-1, "", tuple(make(DataBlobs(pictures.name, channels, labels)))))
+        changes += [DropLayer(node.index, node.name, node.type) for node in inputs if node.index >= 0]
+    judges = tuple(_judges(scores.blob.name, labels, options, taken))
+    changes.append(AddLayers(scores.node.index, scores.node.name, judges))
+    return Decision(tuple(sorted(changes, key=lambda change: change.index)))
+
+
+@dataclass(frozen=True, repr=False)
+class ClearInputs(Change):
+    """The net's own `input` fields go."""
+
+    kind: ClassVar[str] = "inputs"
+
+    def apply(self, target: Message) -> None:
+        for name in ("input", "input_dim", "input_shape"):
+            target.ClearField(name)
+
+    def describe(self) -> str:
+        return "the input fields of the net removed"
+
+
+def _judges(scores: str, labels: str, options: TrainOptions, taken: set[str]) -> Iterator[NewLayer]:
+    """The loss, and the accuracy in TEST."""
+    loss = schema.LayerParameter(name=_fresh("loss", taken), type="SoftmaxWithLoss", bottom=[scores, labels])
+    loss.top.append(loss.name)
+    loss.loss_param.ignore_label = IGNORED
+    loss.loss_param.normalize = options.normalize
+    how = "the mean over all labeled pixels" if options.normalize else "the sum over all pixels of a picture"
+    yield NewLayer(loss, comment=(f"normalize: {str(options.normalize).lower()} makes the loss {how}; see base_lr.",))
+    accuracy = schema.LayerParameter(name=_fresh("accuracy", taken), type="Accuracy", bottom=[scores, labels])
+    accuracy.top.append(accuracy.name)
+    accuracy.include.add().phase = PHASES.index("TEST")
+    accuracy.accuracy_param.ignore_label = IGNORED
+    yield NewLayer(accuracy)
+
+
+def _names(blobs: Sequence[Blob]) -> str:
+    return ", ".join(printable(blob.name) for blob in blobs) or "none"
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """NAME, or where it is TAKEN another like it."""
+    names = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each not in taken)

@@ -1,0 +1,112 @@
+"""The layers that feed pictures and label images to a training net.
+
+Both kinds come in two layers, one for the pictures and one for the label images, each for TRAIN and for TEST. Neither
+may shuffle: a picture and its labels have the same place in both lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from caffe_fcn import schema
+from caffe_fcn.model.changes import NewLayer
+
+LABEL = "label"
+"""The blob of the labels, batch×1×H×W: the class of each pixel."""
+IGNORED = 255
+"""The label of pixels that do not count, as in PASCAL VOC."""
+
+PHASES = ("TRAIN", "TEST")
+"""In the order of Caffe's numbers for them."""
+_FILES = {"TRAIN": "train", "TEST": "val"}
+_LABELS = (
+    "The labels: for each picture an image of the same height and width, whose values are the classes, from 0;",
+    f"{IGNORED} marks pixels that do not count.",
+)
+
+
+class DataBlobs(NamedTuple):
+    """The blobs that data layers make."""
+
+    pictures: str
+    channels: int | None
+    """The channels of the pictures, None where they are not known."""
+    labels: str = LABEL
+
+
+def image_lists(blobs: DataBlobs) -> Iterator[NewLayer]:
+    """ImageData layers, which read the files named in lists."""
+    for phase in PHASES:
+        name = _FILES[phase]
+        lines = (
+            f"{phase}: the pictures, one file and a number on each line: 'pictures/1.jpg 0'. The number is not used.",
+            "Fill in the list and the folder that its names begin in. With batch_size 1 each may have its own size.",
+            *_means(blobs),
+        )
+        yield NewLayer(_image_data(blobs.pictures, f"{name}_pictures.txt", phase, blobs.channels != 1), comment=lines)
+        lines = (
+            f"{phase}: the label images, in the same order.",
+            *_LABELS,
+            "Store them as grey 8-bit PNG: ImageData would read the colours of a palette, not its numbers.",
+        )
+        yield NewLayer(_image_data(blobs.labels, f"{name}_labels.txt", phase, False), comment=lines)
+    unused = schema.LayerParameter(name="unused", type="Silence")
+    unused.bottom[:] = [_unused(blobs.pictures), _unused(blobs.labels)]
+    yield NewLayer(unused, comment=("The numbers on the lines of the lists.",))
+
+
+def databases(blobs: DataBlobs) -> Iterator[NewLayer]:
+    """Data layers, which read LMDB databases as DIGITS makes them."""
+    for phase in PHASES:
+        name = _FILES[phase]
+        lines = (f"{phase}: the LMDB of the pictures. Fill in its folder.", *_means(blobs))
+        yield NewLayer(_database(blobs.pictures, f"{name}_pictures_lmdb", phase), comment=lines)
+        lines = (f"{phase}: the LMDB of the label images, with the same keys and one channel.", *_LABELS)
+        yield NewLayer(_database(blobs.labels, f"{name}_labels_lmdb", phase), comment=lines)
+
+
+def label_input(blobs: DataBlobs, shape: tuple[int, ...] | None) -> NewLayer:
+    """An Input layer for labels of a SHAPE, which the program around Caffe fills."""
+    layer = schema.LayerParameter(name=blobs.labels, type="Input", top=[blobs.labels])
+    layer.input_param.shape.add().dim[:] = shape if shape is not None else (1, 1, 1, 1)
+    unknown = () if shape is not None else ("Fill in the size of the pictures.",)
+    return NewLayer(layer, comment=(*_LABELS, *unknown))
+
+
+def _means(blobs: DataBlobs) -> Iterator[str]:
+    yield "Give the mean that the classifier was trained with, if it had one, as mean_value in transform_param:"
+    if blobs.channels == 3:
+        yield "for models of ImageNet that is often mean_value: 104 mean_value: 117 mean_value: 123 (blue, green, red)."
+    else:
+        yield "one mean_value for all channels, or one for each."
+
+
+def _image_data(top: str, source: str, phase: str, colour: bool) -> schema.Message:
+    layer = _layer(top, "ImageData", phase)
+    layer.top.append(_unused(top))
+    layer.image_data_param.source = source
+    layer.image_data_param.root_folder = "./"
+    layer.image_data_param.batch_size = 1
+    layer.image_data_param.shuffle = False
+    if not colour:
+        layer.image_data_param.is_color = False
+    return layer
+
+
+def _database(top: str, source: str, phase: str) -> schema.Message:
+    layer = _layer(top, "Data", phase)
+    layer.data_param.source = source
+    layer.data_param.batch_size = 1
+    layer.data_param.backend = schema.enum_number("DataParameter", "DB", "LMDB")
+    return layer
+
+
+def _layer(top: str, kind: str, phase: str) -> schema.Message:
+    layer = schema.LayerParameter(name=top, type=kind, top=[top])
+    layer.include.add().phase = PHASES.index(phase)
+    return layer
+
+
+def _unused(top: str) -> str:
+    return f"{top}_number"
