@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
@@ -33,6 +34,8 @@ class Files(NamedTuple):
     weights: str | None
     out: str
     out_weights: str | None
+    others: Mapping[str, str] = MappingProxyType({})
+    """Further texts that are written, by what they are called in the document."""
 
     @property
     def inputs(self) -> list[str]:
@@ -42,7 +45,7 @@ class Files(NamedTuple):
     @property
     def outputs(self) -> list[str]:
         """The files that are written."""
-        return [path for path in (self.out, self.out_weights) if path is not None and path != "-"]
+        return [path for path in (self.out, self.out_weights, *self.others.values()) if path is not None and path != "-"]
 
 
 class Report(Protocol):
@@ -66,6 +69,10 @@ class Rewriting(NamedTuple):
     plan: Callable[[Model], Plan]
     selection: Selection
     report: Report
+    others: Mapping[str, str] = MappingProxyType({})
+    """The names of further texts, which are written into the folder of the new net, by what the document calls them."""
+    texts: Callable[[Plan, Files], Mapping[str, bytes]] = lambda plan, files: {}
+    """These texts, by path."""
 
     @property
     def ending(self) -> str:
@@ -160,6 +167,8 @@ def rewrite(
             stack.enter_context(model.weights)
         alone = model.weights is not None and weights is None
         files = _files(str(net), weights, output, output_weights, rewriting.ending, alone=alone)
+        folder = os.path.dirname(files.out)
+        files = files._replace(others={key: os.path.join(folder, name) for key, name in rewriting.others.items()})
         to_stdout = not manner.dry_run and "-" in (files.out, files.out_weights)
         if to_stdout and (manner.diff or manner.as_json):
             raise click.UsageError("--diff and --json print to stdout, so the output cannot be '-'; name a file")
@@ -211,9 +220,9 @@ def rewrite_files(
     if verifier is not None:
         verifier.results = decided.results
     if not manner.dry_run:
-        _write(decided, files, manner, verifier)
+        _write(decided, files, rewriting.texts(decided, files), manner, verifier)
     _tell(decided, files, rewriting.report, manner, verifier)
-    outputs = {"net": files.out, "weights": files.out_weights}
+    outputs = {"net": files.out, "weights": files.out_weights, **files.others}
     return rewriting.report.document(decided, outputs, manner.dry_run, verifier.document if verifier else None)
 
 
@@ -228,12 +237,15 @@ def _verifier(model: Model, files: Files, engine: str) -> Verifier:
     return Verifier(model.source, model.weights, (files.out, files.out_weights), model.selection, engine)
 
 
-def _write(plan: Plan, files: Files, manner: WriteManner, verifier: Verifier | None) -> None:
+def _write(
+    plan: Plan, files: Files, others: Mapping[str, bytes], manner: WriteManner, verifier: Verifier | None
+) -> None:
     from caffe_fcn.model.writing import write_model
 
     check = verifier.check if verifier else None
     with copying(plan.weights.size if plan.weights else 0, manner.quiet) as progress:
-        write_model(plan.model, files.out, files.out_weights, force=manner.force, progress=progress, check=check)
+        names = files.out, files.out_weights
+        write_model(plan.model, *names, force=manner.force, progress=progress, check=check, others=others)
 
 
 def _tell(plan: Plan, files: Files, report: Report, manner: WriteManner, verifier: Verifier | None) -> None:

@@ -62,13 +62,17 @@ def write_model(
     force: bool = False,
     progress: Progress = None,
     check: Check = None,
+    others: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    """Write MODEL to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. Either both files are written or
-    none; stdout is written last, because it cannot be undone. If both are files, CHECK is called before."""
+    """Write MODEL to TEXT_PATH and WEIGHTS_PATH: "-" is stdout, None leaves one out. OTHERS are texts that belong to
+    it, by path. Either all files are written or none; stdout is written last, because it cannot be undone. If net and
+    weights are files, CHECK is called before."""
     weights = None
     if model.weights is not None:
         weights = WeightsOutput(model.weights, model.held, types=model.types, params=model.params)
-    write_outputs(model.document, text_path, weights, weights_path, force=force, progress=progress, check=check)
+    write_outputs(
+        model.document, text_path, weights, weights_path, force=force, progress=progress, check=check, others=others
+    )
 
 
 def write_outputs(
@@ -80,6 +84,7 @@ def write_outputs(
     force: bool = False,
     progress: Progress = None,
     check: Check = None,
+    others: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Write DOCUMENT to TEXT_PATH and WEIGHTS to WEIGHTS_PATH, as `write_model` does. Raises CaffeFcnError."""
     temps: list[str] = []
@@ -91,12 +96,15 @@ def write_outputs(
                 output.close()
                 _read_back_weights(weights, output.temp, output.path)
                 temps.append(output.temp)
+        texts = dict(others)
         if document is not None and text_path is not None and text_path != STDOUT:
-            output = outputs.add(text_path, overwrite=force)
-            output.write(bytes(document))
+            texts = {text_path: bytes(document), **texts}
+        for path, text in texts.items():
+            output = outputs.add(path, overwrite=force)
+            output.write(text)
             if output.temp is not None:
                 output.close()
-                _read_back_text(document, output.temp, output.path)
+                _read_back_text(text, output.temp, output.path)
                 temps.append(output.temp)
         if check is not None:
             _checked(check, temps)
@@ -133,10 +141,10 @@ def _write_caffemodel(weights: WeightsOutput, fd: int, name: str, progress: Prog
     write(weights.weights, fd, weights.layers, progress=progress, head=weights.head, name=name)
 
 
-def _read_back_text(document: Document, temp: str, name: str) -> None:
-    """Compare the new prototxt at TEMP with DOCUMENT. NAME is its name in messages. Raises OutputError."""
+def _read_back_text(text: bytes, temp: str, name: str) -> None:
+    """Compare the new file at TEMP with TEXT. NAME is its name in messages. Raises OutputError."""
     with reading(temp, name) as file:
-        if file.read() != bytes(document):
+        if file.read() != text:
             raise OutputError("the file differs from what was written to it", source=name, hint="check the disk")
 
 
