@@ -53,7 +53,7 @@ VerificationError WeightFile WeightsError __version__ check convert open open_we
 
 METHODS = """
 changes close converted convolutionalize diff export inspect left_alone load model name names notes report
-run save shapes text upgrade verify weights
+run save save_training shapes text upgrade verify weights
 """.split()
 """And what a net has, beside a method for each command of a pass."""
 

@@ -21,6 +21,7 @@ from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.table import PASSES
+from caffe_fcn.passes.training_options import TrainOptions
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions, ScoreOptions
 from caffe_fcn.report.options import CheckOptions, InspectOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
@@ -45,6 +46,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "inspect": (*ANY_NET, InspectOptions),
     "run": (*ANY_NET, RunOptions, PreparationOptions, EngineOptions, WriteOptions),
     "score": (ScoreOptions,),
+    "segment": (*ANY_NET, *own("segment"), TrainOptions, WriteOptions, EngineOptions, ProveOptions),
     "upgrade": (*ANY_NET, UpgradeOptions, WriteOptions),
     "verify": (*ANY_NET, VerifyOptions, PreparationOptions, EngineOptions),
 }
@@ -104,6 +106,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
         for name in PASS_COMMANDS
     },
     "check": (caffe_fcn.check,),
+    "segment": (caffe_fcn.open, caffe_fcn.Net.segment, caffe_fcn.Net.save, caffe_fcn.Net.save_training),
     "export": (caffe_fcn.open, caffe_fcn.Net.export),
     "inspect": (caffe_fcn.open, caffe_fcn.Net.inspect),
     "upgrade": (caffe_fcn.open, caffe_fcn.Net.upgrade, caffe_fcn.Net.save),
@@ -137,7 +140,7 @@ NOT_IN_LIBRARY = {
 """Fields that no function of LIBRARY has a keyword for, and why."""
 
 NOT_FIELDS = {
-    "files net weights output output_weights": "files",
+    "files net weights output output_weights directory": "files",
     "layers": "what is left of which layer, in a command LAYER=OUTPUTS:HxW",
     "original original_weights": "files of the other net",
     "labels predictions": "folders or files with label images",
@@ -182,6 +185,7 @@ COMMAND_ONLY = {
     "heatmap label_map overlay wanted top": "methods of a `Prediction`",
     "images": "files; `Net.verify` takes arrays",
     "benchmark": "a method, `Prediction.benchmark`",
+    "train": "a method, `Net.save_training`",
     "dry_run diff": "a `Net` is not written until it is saved, and has a `diff`",
     "as_json as_csv quiet verbose": "how it is printed; the library has `report`",
     "names": "keeping names is an empty `suffix` in the library",

@@ -19,6 +19,7 @@ from caffe_fcn.api.reduce import reduce
 from caffe_fcn.api.run import Predictor, run
 from caffe_fcn.api.segment import segment
 from caffe_fcn.api.shapes import NetShapes
+from caffe_fcn.api.training import save_training
 from caffe_fcn.api.upgrade import upgrade
 from caffe_fcn.api.verify import verify
 from caffe_fcn.errors import SurgeryError
@@ -141,6 +142,7 @@ class Net:
     deploy = deploy
     fold = fold
     segment = segment
+    save_training = save_training
     reduce = reduce
     upgrade = upgrade
     inspect = inspect

@@ -45,7 +45,9 @@ class Files(NamedTuple):
     @property
     def outputs(self) -> list[str]:
         """The files that are written."""
-        return [path for path in (self.out, self.out_weights, *self.others.values()) if path is not None and path != "-"]
+        return [
+            path for path in (self.out, self.out_weights, *self.others.values()) if path is not None and path != "-"
+        ]
 
 
 class Report(Protocol):
@@ -219,8 +221,9 @@ def rewrite_files(
     decided = rewriting.plan(model)
     if verifier is not None:
         verifier.results = decided.results
+    texts = rewriting.texts(decided, files)
     if not manner.dry_run:
-        _write(decided, files, rewriting.texts(decided, files), manner, verifier)
+        _write(decided, files, texts, manner, verifier)
     _tell(decided, files, rewriting.report, manner, verifier)
     outputs = {"net": files.out, "weights": files.out_weights, **files.others}
     return rewriting.report.document(decided, outputs, manner.dry_run, verifier.document if verifier else None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.options import (
@@ -21,6 +22,7 @@ from caffe_fcn.cli.options import (
 )
 from caffe_fcn.cli.rewriting import Rewriting, check_usage, output_options, proof_options, rewrite
 from caffe_fcn.passes.segment_options import PADS, SegmentOptions
+from caffe_fcn.passes.training_options import TrainOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
@@ -64,6 +66,9 @@ def _skip(value: str) -> str:
 @option_of(SegmentOptions, "prefix", type=text, metavar="TEXT")
 @input_channels_option(SegmentOptions)
 @option_of(SegmentOptions, "input_size", type=size, metavar="HxW")
+@click.option("--train", is_flag=True, help="Also write train_val.prototxt and solver.prototxt beside the new net.")
+@option_of(TrainOptions, "data", type=click.Choice(["imagedata", "lmdb", "keep"]))
+@option_of(TrainOptions, "normalize")
 @selection_options
 @fork_option
 @proof_options
@@ -76,6 +81,9 @@ def segment(
     fork: str | None,
     verify: str | None,
     manner: WriteManner,
+    train: bool,
+    data: Literal["imagedata", "lmdb", "keep"],
+    normalize: bool,
     **choices: Any,
 ) -> None:
     """Make a segmentation net of the classifier NET (prototxt) and WEIGHTS (caffemodel or HDF5).
@@ -85,18 +93,26 @@ def segment(
     are added, and Crop layers cut them to size: FCN-32s, 16s and 8s. Crop offsets are exact, and the first convolution
     pads as much as they need. Train the new scores, or keep the old classes with --keep-classifier, for dense labels
     without training. Without WEIGHTS only the text is written. A caffemodel alone is used with the net inside it. From
-    a training file, --phase test uses the TEST net.
+    a training file, --phase test uses the TEST net. --train also writes the net and the solver that
+    train the new scores.
 
     \b
     caffe-fcn segment deploy.prototxt net.caffemodel --classes 21 --style 8s
     caffe-fcn segment vgg16.prototxt --classes 21 --skip pool4:0.01 --skip pool3:0.0001 --pad 100
+    caffe-fcn segment deploy.prototxt net.caffemodel --classes 21 --train
     caffe-fcn segment deploy.prototxt net.caffemodel --keep-classifier --dry-run --diff
     """
     from caffe_fcn.passes.planning import planned
     from caffe_fcn.passes.segmentation import Segmentation
+    from caffe_fcn.passes.training.files import NAMES, training_files
     from caffe_fcn.report import segment as report
 
     check_usage(files, output, output_weights, manner)
+    source = click.get_current_context().get_parameter_source
+    for name in ("data", "normalize"):
+        if not train and source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is for --train; give that too")
+    options = TrainOptions(data=data, normalize=normalize)
     try:
         asked = Segmentation(SegmentOptions(**choices))
     except ValueError as error:
@@ -106,5 +122,7 @@ def segment(
         plan=lambda model: planned(model, asked.passes, resized=asked.resized),
         selection=selection,
         report=report,
+        others=NAMES if train else {},
+        texts=lambda plan, files: training_files(plan.model, files.others, files.out_weights, options) if train else {},
     )
     rewrite(files, output, output_weights, rewriting, manner, verify=verify, fork=fork)

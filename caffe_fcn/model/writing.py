@@ -115,6 +115,11 @@ def write_outputs(
         outputs.commit()
 
 
+def write_texts(texts: Mapping[str, bytes], *, force: bool = False) -> None:
+    """Write TEXTS, by path: all of them or none. Raises OutputError."""
+    write_outputs(None, None, None, None, force=force, others=texts)
+
+
 def _checked(check: Callable[[str, str], None], temps: list[str]) -> None:
     """Call CHECK with the files in TEMPS, which has the weights first. Raises OutputError unless there are both."""
     if len(temps) < 2:

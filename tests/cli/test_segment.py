@@ -6,8 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
 import caffe_fcn
+from caffe_fcn import schema
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import SurgeryError
@@ -150,6 +152,55 @@ def test_crops_that_fit_some_sizes(cli: CommandLine) -> None:
     assert cli.run(*words, "--pad", "100", "--input-size", "50", "--force").code == 0
     result = cli.run(*words, "--skip", "pool3", "--force")
     assert result.code == 1 and "the scores are larger than the skip 'pool3'" in the_message(result.err)
+
+
+# ---- Files for a training ----
+
+
+@pytest.mark.parametrize(
+    ("words", "rate"), [([], 1e-10), (["--style", "8s"], 1e-14), (["--skip", "pool4:0.01"], 1e-10)]
+)
+def test_training_files(vgg: CommandLine, words: list[str], rate: float) -> None:
+    """The rates are those of the published solvers."""
+    words = ["segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--train", *words]
+    result = vgg.run(*words, "-o", "out.prototxt", "--dry-run", "--json")
+    assert result.document["outputs"]["train_val"] == "train_val.prototxt"
+    assert result.document["outputs"]["solver"] == "solver.prototxt" and len(listing(vgg.path)) == 2
+    assert vgg.run(*words).err.endswith(
+        "wrote net_segmented.prototxt, net_segmented.caffemodel, train_val.prototxt, solver.prototxt\n"
+    )
+    checked = vgg.run("check", "--strict", "net_segmented.prototxt", "train_val.prototxt", "solver.prototxt")
+    assert (checked.code, checked.err) == (0, "")
+    solver = schema.SolverParameter()
+    text_format.Parse(vgg.read("solver.prototxt"), solver)
+    assert solver.base_lr == pytest.approx(rate) and solver.net == "train_val.prototxt"
+    assert "-solver solver.prototxt -weights net_segmented.caffemodel" in vgg.read("solver.prototxt")
+    with caffe_fcn.open("train_val.prototxt", "net_segmented.caffemodel") as net:  # all weights fit
+        assert not net.model.misfit and not net.model.missing
+    again = vgg.run(*words)
+    assert again.code == 1 and "exists" in again.err
+
+
+def test_files_for_a_training_are_written_together(vgg: CommandLine) -> None:
+    (vgg.path / "solver.prototxt").write_text("mine")
+    before = listing(vgg.path)
+    result = vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--train")
+    assert result.code == 1 and "solver.prototxt" in the_message(result.err)
+    assert listing(vgg.path) == before
+    assert vgg.run("segment", "net.prototxt", "--classes", "3", "--data", "lmdb").code == 2
+
+
+def test_training_files_of_the_library(vgg: CommandLine) -> None:
+    vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--train", "--normalize", "--data", "lmdb")
+    with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
+        made = net.segment(3)
+        (vgg.path / "t").mkdir()
+        made.save_training("t", "net_segmented.caffemodel", data="lmdb", normalize=True)
+        with pytest.raises(SurgeryError, match="needs one output with scores for each pixel"):
+            net.save_training("t", force=True)
+    assert vgg.read("t/train_val.prototxt") == vgg.read("train_val.prototxt")
+    weights = vgg.read("t/solver.prototxt").replace("../net", "net")
+    assert weights == vgg.read("solver.prototxt")
 
 
 # ---- The library ----

@@ -16,8 +16,8 @@ from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import examine
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.training import training
-from caffe_fcn.passes.training.options import TrainOptions
 from caffe_fcn.passes.training.solver import Task, solver_text
+from caffe_fcn.passes.training_options import TrainOptions
 from tests.passes.nets import conv, data, layer, model_of
 
 NET = "# the net\n" + data("data", "1 3 4 5") + conv("score", "data", 5, 1)

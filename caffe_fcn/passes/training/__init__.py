@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.display import printable
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.files.literals import printable
 from caffe_fcn.model.changes import AddLayers, Change, Decision, DropLayer, NewLayer
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
-from caffe_fcn.net.graph import Blob, Node
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.passes.training.data import IGNORED, LABEL, PHASES, DataBlobs, databases, image_lists, label_input
-from caffe_fcn.passes.training.options import TrainOptions
+from caffe_fcn.passes.training_options import TrainOptions
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import Command, Option, advise
 
@@ -43,11 +43,10 @@ class ScoreMap(NamedTuple):
     node: Node
 
 
-def scores_of(phase: Phase) -> ScoreMap:
-    """The scores of the net in PHASE. Raises SurgeryError unless it has one output of scores, and no loss."""
-    graph, shapes = phase.graph, phase.shapes.blobs
+def scores_of(graph: Graph, shapes: Shapes) -> ScoreMap:
+    """The scores of the net GRAPH with SHAPES. Raises SurgeryError unless it has one output of scores, and no loss."""
     outputs = [blob for blob in graph.outputs if graph.producer[blob].bottoms]
-    maps = [(blob, shape) for blob in outputs if isinstance(shape := shapes[blob], tuple) and len(shape) == _MAP]
+    maps = [(blob, shape) for blob in outputs if isinstance(shape := shapes.blobs[blob], tuple) and len(shape) == _MAP]
     if len(outputs) != 1 or len(maps) != 1:
         raise SurgeryError(
             f"a training net needs one output with scores for each pixel, N×K×H×W; found {_names(outputs)}",
@@ -59,7 +58,7 @@ def scores_of(phase: Phase) -> ScoreMap:
 
 
 def _decide(phase: Phase, options: TrainOptions) -> Decision:
-    graph, scores = phase.graph, scores_of(phase)
+    graph, scores = phase.graph, scores_of(phase.graph, phase.shapes)
     inputs = [node for node in graph.nodes if not node.bottoms]
     read = [blob for node in inputs for blob in node.tops if blob in graph.consumers]
     if len(read) != 1 and options.data != "keep":

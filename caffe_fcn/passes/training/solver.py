@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from caffe_fcn.files.literals import visible
-from caffe_fcn.passes.training.options import TrainOptions
+from caffe_fcn.display import visible
+from caffe_fcn.passes.training_options import TrainOptions
 
 _MEAN_RATE = 2.5e-5
 """The learning rate for a loss that is a mean over pixels. The published rate for a sum, 1e-10, is this one divided by
@@ -55,7 +55,7 @@ class Task(NamedTuple):
 
 
 def solver_text(path: str, task: Task, options: TrainOptions) -> str:
-    """The solver at PATH for TASK, as text. A relative path in it is one from the folder of the solver."""
+    """The solver at PATH for TASK, as text. Relative paths in it begin in the folder of the solver."""
     folder = os.path.dirname(path) or "."
     rate, lines = _rate(task, options)
     return _TEXT.format(

@@ -12,9 +12,8 @@ from caffe_fcn.options import option_field
 class TrainOptions:
     """Where the pictures and labels come from, and how the loss is normalized."""
 
-    train: bool = option_field(False, "Also write train_val.prototxt and solver.prototxt.")
     data: Literal["keep", "imagedata", "lmdb"] = option_field(
         "imagedata",
-        "Data of the training net: lists of picture files, LMDB databases, or the inputs of the net as they are.",
+        "Data of the training net: files named in lists, LMDB databases, or the inputs of the net as they are.",
     )
     normalize: bool = option_field(False, "Divide the loss by the number of labeled pixels; the learning rate follows.")
