@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from caffe_fcn.net.problems import examine
 from tests.paths import GOLDEN, ROOT
@@ -202,6 +203,103 @@ def test_the_exit_code_of_caffe_is_kept(tuning: Place) -> None:
 def test_help() -> None:
     done = subprocess.run([EXAMPLES / "finetune.sh", "-h"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.startswith("usage: finetune.sh ") and done.stderr == ""
+
+
+# ---- segment.sh ----
+
+DIGITS = ROOT / "models" / "digits"
+WRITTEN = {
+    f"segmentation/{name}"
+    for name in (
+        "deploy.prototxt",
+        "solver.prototxt",
+        "start.caffemodel",
+        "train_labels.txt",
+        "train_pictures.txt",
+        "train_val.prototxt",
+        "val_labels.txt",
+        "val_pictures.txt",
+    )
+}
+
+
+@pytest.fixture
+def labelled(place: Place) -> Place:
+    """A place with a classifier, twelve pictures, and label images of all but one."""
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copyfile(DIGITS / name.replace("net", "digits"), place.path / name)
+    for kind in ("pictures", "labels"):
+        (place.path / kind).mkdir()
+    for number in range(12):
+        Image.new("L", (24, 20)).save(place.path / "pictures" / f"a picture {number:02}.png")
+        if number != 5:
+            Image.new("L", (24, 20), number % 11).save(place.path / "labels" / f"a picture {number:02}.png")
+    return place
+
+
+FOUR = ("net.prototxt", "net.caffemodel", "pictures", "labels")
+
+
+def segment(place: Place, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return place.run(EXAMPLES / "segment.sh", *arguments, **variables)
+
+
+def test_a_classifier_becomes_a_segmentation_net_and_is_trained(labelled: Place) -> None:
+    before = labelled.names
+    done = segment(labelled, "-c", "11", "-m", "30", *FOUR, "-gpu", "all")
+    assert done.returncode == 0, done.stderr
+    assert labelled.calls("caffe") == ["train -solver solver.prototxt -weights start.caffemodel -gpu all"]
+    assert labelled.names == before | WRITTEN
+    lists = {
+        name: labelled.read(f"segmentation/{name}.txt").splitlines() for name in ("train_pictures", "train_labels")
+    }
+    tests = {name: labelled.read(f"segmentation/{name}.txt").splitlines() for name in ("val_pictures", "val_labels")}
+    assert [len(lines) for lines in (*lists.values(), *tests.values())] == [9, 9, 2, 2]
+    for one, other in (lists.values(), tests.values()):
+        assert [line.replace("/pictures/", "/labels/") for line in one] == other
+    assert "test_iter: 2\n" in labelled.read("segmentation/solver.prototxt")
+    net = labelled.read("segmentation/train_val.prototxt")
+    assert net.count("transform_param { mean_value: 30 }") == 2 and net.count('root_folder: ""') == 4
+    assert [call.split()[0] for call in labelled.calls("caffe-fcn")] == ["segment", "check"]
+    assert "1 pictures have no labels" in done.stderr and "--label-map" in done.stdout
+
+
+def test_without_caffe_all_but_the_training_is_done(labelled: Place) -> None:
+    done = segment(labelled, "-c", "11", "-d", "new", *FOUR, CAFFE="no-such-caffe")
+    assert done.returncode == 0, done.stderr
+    assert {name.replace("segmentation/", "new/") for name in WRITTEN} <= labelled.names
+    assert done.stdout.endswith("  cd 'new' && caffe train -solver solver.prototxt -weights start.caffemodel \n")
+
+
+def test_a_segmentation_goes_on_from_the_latest_snapshot(labelled: Place) -> None:
+    assert segment(labelled, "-c", "11", *FOUR).returncode == 0
+    for iterations in (900, 4000):
+        (labelled.path / f"segmentation/train_val_iter_{iterations}.solverstate").touch()
+    done = segment(labelled, "-c", "11", *FOUR)
+    assert labelled.calls("caffe") == ["train -solver solver.prototxt -snapshot train_val_iter_4000.solverstate"]
+    assert labelled.calls("caffe-fcn") == [] and "continuing from" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (FOUR, 2, "expected -c K, NET, WEIGHTS, PICTURES and LABELS"),
+        (("-c", "11", "-x", *FOUR), 2, "-x is no option"),
+        (("-c", "11", "-m", "a,b", *FOUR), 2, "expected values with commas between"),
+        (("-c", "11", "net.prototxt", "nothing", "pictures", "labels"), 1, "nothing: there is no such file"),
+        (("-c", "11", "net.prototxt", "net.caffemodel", "pictures", "net.prototxt"), 1, "expected a directory"),
+        (
+            ("-c", "11", "net.prototxt", "net.caffemodel", ".", "labels"),
+            1,
+            "at least two pictures with labels, found 0",
+        ),
+        (("-c", "1", *FOUR), 2, "--classes"),
+    ],
+)
+def test_what_segment_refuses(labelled: Place, arguments: tuple[str, ...], code: int, told: str) -> None:
+    done = segment(labelled, *arguments)
+    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+    assert labelled.calls("caffe") == []
 
 
 # ---- Makefile ----
