@@ -118,6 +118,20 @@ def test_what_is_refused_is_one_line_and_nothing_is_written(trained: CommandLine
     assert listing(trained.path) == before
 
 
+def test_a_reduction_is_proven_and_a_wrong_one_is_not(trained: CommandLine) -> None:
+    pytest.importorskip("onnxruntime")
+    pair = ("net.prototxt", "net.caffemodel")
+    result = trained.run("reduce", *pair, "fc1=2:3", "-o", "a", "-w", "a.caffemodel", "--verify", "--json")
+    found = result.document["verification"]
+    assert (result.code, found["claim"], found["holds"]) == (0, "new_function", True)
+    assert trained.run("verify", *pair, "a", "a.caffemodel").code == 0
+    made = schema.NetParameter.FromString((trained.path / "a.caffemodel").read_bytes())
+    changed = next(each for each in made.layer if each.name == "fc2-conv")
+    changed.blobs[0].data[0] += 0.25
+    trained.write(wrong=made.SerializeToString())
+    assert trained.run("verify", *pair, "a", "wrong.caffemodel", "--claim", "new-function").code == 1
+
+
 def test_a_file_with_an_equals_sign_is_a_file(cli: CommandLine) -> None:
     (cli.path / "a=4").write_text(NET)
     assert cli.run("reduce", "a=4", "fc1=4", "-o", "new").code == 0

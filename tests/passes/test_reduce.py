@@ -334,6 +334,7 @@ def _without_the_others(model: Model, bottom: str, kept: tuple[int, ...], direct
 
 TWO = A + conv("b", "data", 4)
 END = conv("classes", "j", 2, 1)
+ALL_OF_IT = "pooling_param { kernel_w: 4 kernel_h: 2 }"
 RESHAPE_192 = "reshape_param { shape { dim: 0 dim: 192 } }"
 TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in (("a", "data"), ("b", "a")))
 
@@ -367,6 +368,9 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
         (TIED + conv("classes", "b", 2, 1), ["a=1"], "the same values left of the parameters 'w' as in 'a'"),
         (layer("a", "Deconvolution", "data", params="convolution_param { num_output: 4 kernel_size: 3 }")
          + conv("classes", "a", 2), ["a=4:2"], "a Convolution, whose kernel can be dilated"),
+        (A.replace("size: 3", "size: 7") + layer("cut", "Pooling", "a", params=ALL_OF_IT)
+         + conv("classes", "cut", 3, 1) + layer("t", "Input", "", params="input_param { shape { dim: 1 } }")
+         + layer("loss", "SoftmaxWithLoss", "classes t"), ["a=4:3"], "Caffe would refuse the reduced net: layer"),
         (layer("d", "Data", "", "d") + conv("a", "d", 2), ["a=1"], "give it with shapes={'d': (N, C, H, W)}"),
         (A + layer("t", "SoftmaxWithLoss", "a data", "loss"), ["a=2"], "makes what layer 't' (SoftmaxWithLoss) reads"),
     ],

@@ -22,7 +22,7 @@ from caffe_fcn.model.changes import Decision
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.shapes import show
+from caffe_fcn.net.shapes import refusals_since, show
 from caffe_fcn.passes.reduce.amounts import Amount
 from caffe_fcn.passes.reduce.cutting import Decimation
 
@@ -37,6 +37,7 @@ def reduce(model: Model, amounts: Mapping[str, Amount], *, cut_outputs: bool = F
         verb="reduce",
     )
     _check_params(made)
+    _check_refusals(made)
     return replace(made, decision=replace(made.decision, notes=tuple(_grown(made))))
 
 
@@ -85,6 +86,19 @@ def _check_params(made: Result) -> None:
                     expected=f"weights {show(pairs[0][1])}, which are left of the old ones",
                     found=f"a net in which it needs {show(pairs[0][0])}",
                 )
+
+
+def _check_refusals(made: Result) -> None:
+    """Raise SurgeryError where Caffe would refuse the new net and not the old one: a map of another size no longer has
+    a label for each prediction."""
+    for phase, graph in made.model.graphs.items():
+        before = (made.before.graphs[phase], made.before.shapes[phase])
+        for refused in refusals_since(before, (graph, made.model.shapes[phase])):
+            raise SurgeryError(
+                f"Caffe would refuse the reduced net: {refused.message}",
+                index=refused.layer,
+                hint="reduce the deploy net, or remove the layers that read labels first",
+            )
 
 
 def _grown(made: Result) -> Iterator[str]:
