@@ -45,8 +45,8 @@ _ROUNDINGS = ("ceil_mode", "torch_pooling")
 
 
 class Said(NamedTuple):
-    """A layer in the text: the TEXT, the names of the blobs that it READS and MAKES, and the NODE that it says, None
-    for an input."""
+    """A layer in the text: the TEXT, the names of the blobs that it READS and MAKES, and its NODE, None for an
+    input."""
 
     text: str
     reads: tuple[str, ...]
@@ -66,9 +66,10 @@ class Written(NamedTuple):
 
 
 class ReaderDialect(NamedTuple):
-    """How a reader wants it: the types of values that it reads, the field and the value by which it rounds the size of
-    a pooling down, and those fields of forks that it knows. TOLD says a layer, whose first bottom has so many axes, in
-    its words, and returns those that our schema lacks. Without SCALARS a parameter blob has one axis at least."""
+    """What a reader of the files supports: the types of values, the field and the value by which it rounds the size of
+    a pooling down, and the fields of forks that it knows. TOLD writes a layer, whose first bottom has so many axes, for
+    the reader, and returns the fields that our schema does not have. Without SCALARS a parameter blob has at least one
+    axis."""
 
     dtypes: tuple[str, ...]
     rounds_down: tuple[str, Any]

@@ -1,4 +1,4 @@
-"""Why Caffe's Python module cannot be imported, in words, and what to do about it."""
+"""Explains why Caffe's Python module cannot be imported, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LIBRARY = "cannot open shared object file"
 _SYMBOL = "undefined symbol"
 _PYTHON_2 = "PyInit__caffe"
 _NUMPY = ("multiarray", "_ARRAY_API", "module compiled against", "compiled using NumPy")
-"""What the system's loader and NumPy say of a file that does not fit. They give nothing but words."""
+"""Words of the system's loader and of NumPy for a file that does not fit. They give no other data."""
 
 
 class Failure(NamedTuple):
-    """What Caffe's process tells of an import that failed."""
+    """What Caffe's process reports about an import that failed."""
 
     missing: str | None
     """The module that there is not, if that is why."""

@@ -22,7 +22,7 @@ _LENGTH = 8
 _MOST = 1 << 26
 """Bytes that a message has at most, without its arrays."""
 _LINK = 3
-"""Exceptions of a chain that are told."""
+"""The most exceptions of a chain that are reported."""
 
 
 def main(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -46,7 +46,7 @@ def main(requests: BinaryIO, replies: BinaryIO) -> None:
 
 
 def _import() -> tuple[Any, dict[str, Any]]:
-    """Caffe's module, and the layer types that it has; or why there is none."""
+    """Caffe's module and its layer types; or why it cannot be imported."""
     try:
         import caffe  # type: ignore[import-not-found]
 
@@ -115,7 +115,7 @@ def _run(net: Any, requests: BinaryIO, message: dict[str, Any]) -> list[tuple[st
 
 
 def read(pipe: BinaryIO) -> dict[str, Any] | None:
-    """The next message in PIPE, without its arrays; None where there is none, or no whole one."""
+    """The next message in PIPE, without its arrays; None if there is none, or it is incomplete."""
     head = pipe.read(_LENGTH)
     length = int.from_bytes(head, "little")
     body = pipe.read(length) if len(head) == _LENGTH and length <= _MOST else b""

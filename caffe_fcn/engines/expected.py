@@ -21,7 +21,7 @@ _KEPT = 9
 
 
 class Sizes:
-    """The shapes that a net makes of inputs of any size, as Caffe would."""
+    """The shapes of the outputs of a net for inputs of any size, as in Caffe."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope

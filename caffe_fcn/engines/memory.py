@@ -12,7 +12,7 @@ _KIB = 1024
 
 
 def free_memory(root: str = "/") -> int | None:
-    """Bytes that this process may still take, by the files of the system under ROOT; None where these do not tell."""
+    """The bytes that this process may still use, by the files of the system under ROOT; None if these do not say."""
     known = [_available(root), *_left_by_groups(root)]
     found = [each for each in known if each is not None]
     return max(0, min(found)) if found else None
@@ -49,7 +49,7 @@ def _left_along(root: str, mount: str, path: str, limit: str, usage: str, idle: 
 
 
 def _entry(text: str, name: str = "") -> int | None:
-    """The number in the line of TEXT that begins with the word NAME, or in its first; None where there is none."""
+    """The number in the line of TEXT that begins with NAME, or in its first line; None if there is none."""
     for line in text.splitlines():
         words = line.split()
         if words and (not name or words[0] == name):
@@ -59,7 +59,7 @@ def _entry(text: str, name: str = "") -> int | None:
 
 
 def _text(root: str, path: str) -> str:
-    """What the file PATH under ROOT says; nothing where it cannot be read."""
+    """The text of the file PATH under ROOT; empty if it cannot be read."""
     try:
         with open(os.path.join(root, path), encoding="ascii", errors="replace") as file:
             return file.read()

@@ -52,10 +52,10 @@ order, and the largest of them once more on the way. While it runs it keeps them
 
 
 def onnxruntime() -> Any:
-    """The package. Raises ExtraError where it is not installed.
+    """The onnxruntime package. Raises ExtraError if it is not installed.
 
-    From 1.29 on it reports each session to its makers, and keeps an identifier in the home directory and a file in that
-    for temporary ones. That is turned off, unless the environment says otherwise.
+    Version 1.29 and later report each session to its makers, and keep an identifier in the home directory and a file in
+    the temporary directory. That is turned off, unless the environment says otherwise.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -103,9 +103,10 @@ class OnnxRuntime:
         self.free = free
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
-        """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
+        """NET with WEIGHTS. Axes that the net leaves free may have another length in each run.
 
-        Raises LoweringError for layers that ONNX cannot say, ExtraError where a package is not installed.
+        Raises LoweringError for layers that the ONNX exporter does not support, ExtraError where a package is not
+        installed.
         """
         package = onnxruntime()
         try:

@@ -151,16 +151,16 @@ def _tried(cv2: Any, function: Callable[[], Any]) -> tuple[Any, str | None]:
 
 
 def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None:
-    """Raise EngineError, with its name, for the first layer of which OpenCV does not know what it makes.
+    """Raise EngineError with the name of the first layer that OpenCV cannot load.
 
-    OpenCV does not tell which one that is. So the net is WRITTEN again up to one layer and up to another, in the same
-    place, until it is found.
+    OpenCV does not say which layer that is. So parts of the net, up to one layer or another, are WRITTEN and loaded
+    until it is found.
     """
     fed = {name: _dims(scope, blob) for blob, name in written.blobs.items() if blob in scope.inputs}
     made = [each for each in written.said if each.node is not None]
 
     def told(many: int, net: Any = None) -> str | None:
-        """What OpenCV says of the first layers, so MANY; None if nothing."""
+        """OpenCV's error for the first MANY layers; None if there is none."""
         first = made[:many]
         read = {name for each in first for name in each.reads}
         inputs = [each for each in written.said if each.node is None and read.intersection(each.makes)]

@@ -22,7 +22,7 @@ COMPARED = frozenset(
     "ConvolutionDepthwise DepthwiseConvolution DetectionOutput "
     "Interp Mish Normalize Permute PriorBox PSROIPooling ReLU6 Reorg ROIPooling ShuffleChannel".split()
 )
-"""The layer types of forks that it computes as the fork does, but for what is refused below."""
+"""The layer types of forks that OpenCV computes as the fork does, except for what is refused below."""
 
 _DETECTED_FROM = 3
 """The bottoms of DetectionOutput."""
@@ -96,7 +96,7 @@ def _stochastic(node: Node, scope: Scope) -> str | None:
 
 
 def _of_one(node: Node, scope: Scope) -> str | None:
-    """What it does not expect: a single axis, of which it makes two, or a single bottom."""
+    """Why OpenCV does not support a single axis, of which it makes two, or a single bottom."""
     if node.type == "Softmax" and len(_extents(node, scope)) == 1:
         return "a blob with one axis is read as a column"
     return "a single bottom is not copied" if node.type == "Concat" and len(node.bottoms) == 1 else None

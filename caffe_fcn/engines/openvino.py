@@ -65,10 +65,10 @@ class OpenVino:
         self.threads = threads
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenVinoSession:
-        """NET with WEIGHTS. The axes that the net leaves free may be of another length at each run.
+        """NET with WEIGHTS. Axes that the net leaves free may have another length in each run.
 
-        Raises LoweringError for layers that ONNX cannot say, EngineError for a net that OpenVINO does not load,
-        ExtraError where a package is not installed.
+        Raises LoweringError for layers that the ONNX exporter does not support, EngineError for a net that OpenVINO
+        does not load, ExtraError where a package is not installed.
         """
         package = openvino()
         try:

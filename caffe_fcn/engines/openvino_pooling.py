@@ -1,8 +1,8 @@
-"""Poolings that round up, as OpenVINO reads them from ONNX, replaced by what ONNX, and Caffe, say.
+"""Corrects poolings that round up, because OpenVINO does not compute them as ONNX and Caffe define them.
 
-OpenVINO counts a window that begins behind the map, and divides an average of a padded map by the whole kernel, also
-where the last window goes beyond the padding. Its rounding "ceil_torch" counts as Caffe does. An average is taken of
-the map with its padding spelled out, where the divisor is cut to what is there.
+OpenVINO counts a window that begins beyond the map. It also divides an average over a padded map by the whole kernel
+where the last window goes beyond the padding. Its rounding "ceil_torch" counts as Caffe does. For an average, the
+padding is written out, so the divisor is the part of the window that exists.
 """
 
 from __future__ import annotations

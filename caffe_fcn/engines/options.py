@@ -1,4 +1,4 @@
-"""Options that say what runs a net, and with what."""
+"""The options for the engine that runs a net."""
 
 from __future__ import annotations
 

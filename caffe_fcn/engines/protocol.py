@@ -70,7 +70,7 @@ def temporary_copy(weights: WeightFile) -> str:
 
 
 def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> dict[str, Array]:
-    """GIVEN as contiguous arrays of float32, held against what a session expects. Raises EngineError."""
+    """GIVEN as contiguous arrays of float32, checked against what a session expects. Raises EngineError."""
     import numpy as np
 
     if not isinstance(given, Mapping):

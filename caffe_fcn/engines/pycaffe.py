@@ -59,8 +59,8 @@ class PyCaffe:
         self._ready = self._ready or _Caffe(self.threads)
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> PyCaffeSession:
-        """NET with WEIGHTS. Raises EngineError for layers that this Caffe does not have and for a net on which it ends
-        itself, ExtraError where there is none."""
+        """NET with WEIGHTS. Raises EngineError for layers that this Caffe does not have and for a net on which Caffe
+        aborts, ExtraError if there is no Caffe."""
         self.check()
         caffe, scope = self._ready, choose_scope(net.graph, net.shapes, outputs)
         assert caffe is not None, "check() has made it"
@@ -134,7 +134,7 @@ class _CaffeError(Exception):
 
 
 class _Caffe:
-    """A process that has imported Caffe. TYPES are the layer types that it has; None where it does not tell."""
+    """A process that has imported Caffe. TYPES: the layer types that it has; None if it does not say."""
 
     def __init__(self, threads: int | None) -> None:
         few = dict.fromkeys(_THREADS, str(threads)) if threads else {}
@@ -167,7 +167,7 @@ def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> Engin
 
 
 def _last(log: Sequence[str]) -> str:
-    """The last line of LOG that says something: glog's reason, if it gave one."""
+    """The last meaningful line of LOG: the reason that glog gives, if any."""
     fatal = [found for line in log if (found := _FATAL.match(line))]
     if fatal:
         return printable(f"{os.path.basename(fatal[-1][1])}: {fatal[-1][2]}", _LONG)

@@ -37,7 +37,7 @@ class EndedError(Exception):
 
     @property
     def how(self) -> str:
-        """How it ended, in words."""
+        """The end of the process in words."""
         if self.code >= 0:
             return f"with the exit code {self.code}"
         with suppress(ValueError):

@@ -29,7 +29,7 @@ _PLAIN: dict[str, tuple[str, Callable[[Message], dict[str, Attribute]]]] = {
 
 @lowering(*sorted(_PLAIN))
 def plain(site: LoweringSite) -> str:
-    """Layers that ONNX has a word for."""
+    """Layers that are a single ONNX operator."""
     op, attributes = _PLAIN[site.node.type]
     return site.build.node(op, site.inputs[0], **attributes(site.layer))
 
@@ -50,7 +50,7 @@ def dropout(site: LoweringSite) -> str:
 
 @lowering("ReLU")
 def relu(site: LoweringSite) -> str:
-    """ReLULayer, leaky where negative_slope says so."""
+    """ReLULayer, leaky if negative_slope is set."""
     return rectified(site.build, site.inputs[0], site.layer.relu_param.negative_slope)
 
 
@@ -68,7 +68,7 @@ def elu(site: LoweringSite) -> str:
 
 @lowering("ReLU6")
 def relu6(site: LoweringSite) -> str:
-    """ReLU6 of mobile nets: ReLU that stops at 6, leaky where negative_slope says so."""
+    """ReLU6 of mobile nets: a ReLU with the maximum 6, leaky if negative_slope is set."""
     slope = site.layer.relu6_param.negative_slope
     if slope:
         return site.build.node("Min", rectified(site.build, site.inputs[0], slope), site.build.number(6))

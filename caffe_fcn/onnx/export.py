@@ -165,7 +165,7 @@ def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[s
 
 
 def explained(keys: Iterable[str]) -> str:
-    """What the model's doc_string says: what the metadata_props of these KEYS mean."""
+    """The doc_string of the model: the meaning of the metadata_props KEYS."""
     return "\n".join(["Inputs are float32. metadata_props:", *(f"{key}: {MEANINGS[key]}" for key in keys)])
 
 

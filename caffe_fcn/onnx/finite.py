@@ -1,5 +1,8 @@
-"""Whether weights, and what layers compute with, are numbers at all. Weights are read once, a block at a time, before
-anything is made of them: an engine may well make numbers of NaN, and a ReLU zeros."""
+"""Checks that weights, and the numbers that layers compute with, are finite.
+
+Weights are read once, a block at a time, before the net is run: an engine may turn NaN into numbers, and a ReLU into
+zeros.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,7 @@ def check_finite(weights: WeightFile, graph: Graph) -> None:
 
 
 def no_number(graph: Graph) -> str | None:
-    """Why GRAPH cannot be run as Caffe runs it where a layer computes with NaN or infinity, in words; None where none
-    does."""
+    """Why GRAPH cannot be run as in Caffe, if a layer computes with NaN or infinity; else None."""
     for node in graph.nodes:
         for field, value in node.layer.ListFields():
             if node.type in readers_of(field.name):

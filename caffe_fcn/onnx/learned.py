@@ -64,7 +64,7 @@ def dummy_data(site: LoweringSite) -> list[str]:
 
 
 def _operand(site: LoweringSite, position: int, axis: int) -> str:
-    """The second bottom, or parameter blob POSITION if there is none, so shaped that it lies on AXIS of the first."""
+    """The second bottom, or parameter blob POSITION if there is none, reshaped so that it lies on AXIS of the first."""
     dims = site.bottoms[0]
     if len(site.inputs) == 1:
         return site.weight(position, _trailed(site.params[position], dims, axis))

@@ -1,8 +1,8 @@
-"""A net lowered to ONNX: the walk over its layers, each said by the function that the registry has for its type.
+"""Lowers a net to ONNX: calls the registered function for the type of each layer.
 
-Names of blobs are kept. Where layers work in place, the last version of a blob has its name, as it has in
-Caffe after a run, and those before have one with a suffix; but an input goes by the name it is fed by.
-What cannot be lowered is collected from the whole net and told at once.
+Names of blobs are kept. With in-place layers, the last version of a blob has its name, as in Caffe after a run, and
+earlier versions have a suffix; but an input keeps the name by which it is fed. All layers that cannot be lowered are
+reported together.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _REASONS = {
     "Python": "its function is in Python code",
     "RNN": "recurrent layers are not supported",
 }
-"""Why a type has no lowering, where more is to be said than that it has none."""
+"""The reasons why types have no lowering, where there is a special one."""
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A net in ONNX: the GRAPH and the SCOPE of the net that it is.
+    """A net in ONNX: the GRAPH, and the SCOPE of the net.
 
-    FREE are the axes that may be of any length; FIXED says why others may not, LEFT_OUT which layers a net in
-    use does without.
+    FREE: the axes that may have any length. FIXED: why others may not. LEFT_OUT: the layers that inference does not
+    need.
     """
 
     graph: OnnxGraph
@@ -255,7 +255,7 @@ def _same_values(graph: Graph) -> dict[Blob, Blob]:
 
 
 def _value_names(scope: Scope, same: Mapping[Blob, Blob]) -> dict[Blob, str]:
-    """What the value of each blob is called; those that are the SAME go by one name."""
+    """The name of the value of each blob; blobs that are the SAME share a name."""
     blobs = list(scope.graph.producer)
     versions: dict[str, list[Blob]] = {}
     for blob in blobs:

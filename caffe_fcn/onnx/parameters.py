@@ -1,4 +1,4 @@
-"""The parameter blobs of a net, found by name in its weights, which have been held against it before."""
+"""The parameter blobs of a net, found by name in its weights, which were checked before."""
 
 from __future__ import annotations
 

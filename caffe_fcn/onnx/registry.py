@@ -1,8 +1,8 @@
-"""The table of lowerings: layer type to the function that says it in ONNX. Installed packages add to it.
+"""The table of lowerings: layer type to the function that writes it in ONNX. Installed packages add to it.
 
-A lowering takes a `LoweringSite`, a layer in its surroundings, adds nodes, and returns the name of a value for
-each top; names are none of its business. An extent that differs from size to size is None: a lowering
-reads it from the value when the net runs, or raises `FixedSizeError`, and the caller holds the size still.
+A lowering takes a `LoweringSite`, a layer with its inputs, adds nodes, and returns the name of a value for each top. An
+extent that depends on the input size is None: a lowering reads it from the value at run time, or raises
+`FixedSizeError`, and the caller then fixes the size.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from caffe_fcn.schema import Message
 
 
 class FixedSizeError(Exception):
-    """A layer cannot be said for every size of the input; the message says why, without the layer's name."""
+    """A layer is supported for one input size only; the message says why, without the layer's name."""
 
 
 class RefusalError(Exception):
-    """A layer cannot be said in ONNX at all; the message says why, without the layer's name."""
+    """A layer is not supported by the ONNX exporter; the message says why, without the layer's name."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LoweringSite:
 Lowering: TypeAlias = Callable[[LoweringSite], "str | Sequence[str]"]
 
 LOWERINGS: dict[str, Lowering] = {}
-"""Layer type to lowering, filled by the modules beside this one."""
+"""The lowerings by layer type, filled by the other modules of this package."""
 
 
 def lowering(*types: str) -> Callable[[Lowering], Lowering]:

@@ -37,9 +37,9 @@ class Scope:
 
 
 def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Scope:
-    """The part of GRAPH that its outputs need, or, where names are WANTED, those blobs; ALL is for every blob.
+    """The part of GRAPH that its outputs need, or the blobs that are WANTED; ALL selects every blob.
 
-    Raises LoweringError where nothing is left or a wanted blob is none of the net's.
+    Raises LoweringError where nothing is left or a wanted blob is not in the net.
     """
     net = in_use(graph, shapes)
     outputs = _wanted(graph, net.nodes, wanted) if wanted and ALL not in wanted else net.outputs

@@ -37,7 +37,7 @@ _EXTERNAL = 1
 
 
 class ModelParts(NamedTuple):
-    """What goes into the .onnx file, and into the file of DATA beside it, if there is to be one."""
+    """The contents of the .onnx file, and of the file of DATA beside it, if there is one."""
 
     model: list[Part]
     data: list[Part]

@@ -163,7 +163,7 @@ def known_shapes(shapes: Mapping[Blob, Shape | Unknown], blobs: Iterable[Blob]) 
 
 
 def _agreed(dims: Dims, shape: Shape | Unknown) -> Dims:
-    """DIMS, with None wherever SHAPE says otherwise."""
+    """DIMS, with None where SHAPE differs."""
     if isinstance(shape, Unknown) or len(shape) != len(dims):
         return (None,) * len(dims)
     return tuple(known if known == other else None for known, other in zip(dims, shape, strict=True))

@@ -1,8 +1,8 @@
 """Layers that slide a window over the spatial axes: convolutions, Im2col, poolings and the pyramid of SPP.
 
-ONNX counts windows as Caffe does, but for two things. Caffe's channels may stand on any axis: what is
-before them is folded into one axis and unfolded again. And without padding Caffe keeps a pooling window
-that begins behind the map, which it can only have where the stride is above the kernel.
+ONNX counts windows as Caffe does, with two exceptions. Caffe's channels may be on any axis: the axes before them are
+joined into one and split again. And without padding Caffe keeps a pooling window that begins beyond the map, which is
+possible only if the stride is larger than the kernel.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A net on pictures: what it is fed, where its answers lie, and what is told and drawn of them."""
+"""Runs nets on pictures: preprocessing, answers and their places, reports and drawings."""

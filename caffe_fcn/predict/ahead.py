@@ -47,7 +47,7 @@ class Turn(Generic[Item, Read, Answer]):
         self._many.set_result(many)
 
     def step(self) -> None:
-        """Count a step. Raises StoppedError where nobody waits for the answer."""
+        """Count a step. Raises StoppedError if the answer is no longer needed."""
         if self._stop.is_set():
             raise StoppedError
         with self._lock:
@@ -56,7 +56,7 @@ class Turn(Generic[Item, Read, Answer]):
                 self._show()
 
     def steps(self) -> int:
-        """Wait until it is known how many steps the answer takes; 0 where there is none."""
+        """Wait until the number of steps of the answer is known, and return it; 0 if there is none."""
         assert self.answer is not None
         either: list[Future[Any]] = [self._many, self.answer]
         wait(either, return_when=FIRST_COMPLETED)

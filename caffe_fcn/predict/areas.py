@@ -1,6 +1,6 @@
-"""The area of each class in a picture: of how many pixels it is the top class.
+"""Computes the area of each class in a picture: the pixels in which it is the top class.
 
-It is told where a map has an answer for every pixel, as that of a segmentation net, or where a map is upsampled to the
+The area is known if a map has an answer for every pixel, as that of a segmentation net, or if a map is upsampled to the
 pixels of the picture.
 """
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class Area(NamedTuple):
-    """So many PIXELS of which LABEL is the top class, a SHARE of the picture; None for those without an answer."""
+    """The number of PIXELS in which LABEL is the top class, a SHARE of the picture; LABEL is None for pixels without an
+    answer."""
 
     label: int | None
     pixels: int
@@ -45,7 +46,7 @@ def _areas(pixels: Sequence[int], many: int) -> Iterator[Area]:
 
 
 def _counted(answer: Answer, result: BlobResult) -> list[int]:
-    """The pixels of which each class is the top one of the upsampled maps."""
+    """The number of pixels in which each class is the top one of the upsampled maps."""
     import numpy as np
 
     from caffe_fcn.predict.draw import view  # here, because few maps are upsampled

@@ -184,7 +184,7 @@ def _means(mean: Mean, channels: dict[str, int]) -> list[float]:
 
 
 def _classes(scope: Scope) -> int:
-    """How many classes the outputs tell apart. Raises LoweringError where they do not agree."""
+    """The number of classes of the outputs. Raises LoweringError if they do not agree."""
     found = {
         blob.name: shape[min(1, len(shape) - 1)]
         for blob in scope.outputs

@@ -67,7 +67,7 @@ def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
 
 
 def read_array(path: str) -> Array:
-    """The array in the .npy file at PATH as float32. Raises PictureError where it is none of finite numbers; OSError
+    """The array in the .npy file at PATH as float32. Raises PictureError unless all values are finite numbers; OSError
     where it cannot be read."""
     import numpy as np
 

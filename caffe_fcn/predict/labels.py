@@ -23,7 +23,7 @@ _SYNSET = re.compile(r"n[0-9]{8}\s+")
 """What WordNet calls a class, in front of its name."""
 
 _BACKGROUND = frozenset(("background", "__background__", "_background_", "bg"))
-"""Names of the class that says that there is nothing to be seen."""
+"""Names of the class for places without an object."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Labels:
 
     @property
     def background(self) -> int | None:
-        """The class that its name says to be the background."""
+        """The class whose name marks it as the background; None if there is none."""
         return next((index for index, name in enumerate(self.names) if name.lower() in _BACKGROUND), None)
 
     def find(self, wanted: str) -> int:

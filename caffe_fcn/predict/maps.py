@@ -66,7 +66,7 @@ class Map:
         return np.memmap(self._file, "<f4", mode, self._offset, self.shape)
 
     def write(self, row: int, column: int, block: NDArray[Any], step: tuple[int, int] = (1, 1)) -> None:
-        """Put BLOCK, K×h×w, where ROW and COLUMN say, and from there into every STEP-th row and column."""
+        """Write BLOCK, K×h×w, at ROW and COLUMN, and then into every STEP-th row and column."""
         (_, high, wide), (down, across) = block.shape, step
         rows, columns = slice(row, row + high * down, down), slice(column, column + wide * across, across)
         self._open("r+")[:, rows, columns] = block

@@ -116,7 +116,7 @@ class Mean(NamedTuple):
         return image[:, box.top : box.bottom, box.left : box.right]
 
     def note(self, frame: Frame) -> str | None:
-        """What to tell of it on FRAME: that the image is of another size."""
+        """A note if the mean image has another size than FRAME."""
         size = self.values.shape[1:]
         if not self.is_image or size in (frame.size, frame.shape):
             return None
@@ -151,9 +151,9 @@ def _transposition(shape: Shape, channels: int) -> str:
 
 
 def read_mean(text: str) -> Mean:
-    """The mean that TEXT says: numbers with commas between, or the name of a .npy or a binaryproto.
+    """The mean in TEXT: numbers with commas between them, or the name of a .npy or a binaryproto.
 
-    Raises PictureError where it says none; OSError where a file cannot be read.
+    Raises PictureError if it is neither; OSError where a file cannot be read.
     """
     import numpy as np
 
@@ -201,7 +201,7 @@ def _file(path: str) -> NDArray[Any]:
 
 
 def _binaryproto(path: str) -> NDArray[Any]:
-    """The values of the BlobProto at PATH, with four axes, or as many as it says."""
+    """The values of the BlobProto at PATH, with its axes, or four legacy ones."""
     import numpy as np
     from google.protobuf.message import DecodeError
 

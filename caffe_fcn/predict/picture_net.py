@@ -74,7 +74,7 @@ class PictureNet:
 
     @property
     def nominal(self) -> Size:
-        """The height and width that the file says."""
+        """The height and width that the file defines."""
         return self.fed[2], self.fed[3]
 
     @cached_property
@@ -127,7 +127,7 @@ class PictureNet:
         return ShapeError(told, source=self.source, layer=error.layer, index=error.index, hint=cure)
 
     def _along(self, axis: int, pixels: int) -> Shapes:
-        """The shapes on a picture of the nominal size, but for so many PIXELS along AXIS. Raises ShapeError."""
+        """The shapes for a picture of the nominal size, but with PIXELS along AXIS. Raises ShapeError."""
         shapes = self.shapes((pixels, self.nominal[1]) if axis == 0 else (self.nominal[0], pixels))
         for output in self.outputs:
             made = shapes.blobs[output.blob]

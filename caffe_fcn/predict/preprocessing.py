@@ -51,7 +51,7 @@ class Preprocessing(NamedTuple):
             self.mean.check(channels, size)
 
     def note(self, frame: Frame) -> str | None:
-        """What to tell of these steps on a picture of which the net is fed FRAME."""
+        """Notes on these steps for a picture; the net gets FRAME."""
         return None if self.mean is None else self.mean.note(frame)
 
 
@@ -134,7 +134,7 @@ def with_defaults(
 
 
 def stated_notes(stated: Transform, mean: Mean | None, scale: float | None) -> tuple[str, ...]:
-    """What to tell of the mean and the scale that a net has STATED, where MEAN and SCALE are not given."""
+    """Notes on the mean and the scale that a net has STATED, if MEAN and SCALE are not given."""
     layer = f"layer {printable(stated.layer)!r}"
     notes = []
     if mean is None and stated.means:

@@ -45,7 +45,7 @@ def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXEL
 
 
 def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
-    """Raise PictureError where a picture of SIZE, made of the one called NAME, is more than MOST pixels."""
+    """Raise PictureError if a picture of SIZE, made from the one called NAME, has more than MOST pixels."""
     if size[0] * size[1] > most:
         way = advise("make it smaller")
         if offered("max_pixels"):

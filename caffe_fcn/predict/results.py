@@ -41,8 +41,8 @@ class Heat(NamedTuple):
 
 
 def drawn_of(model: PictureNet, name: str) -> NetOutput:
-    """The map of MODEL that is drawn: the only one, or the only one that holds classes. Raises EngineError where there
-    is none, or more than one."""
+    """The map of MODEL to draw: the only one, or the only one with classes. Raises EngineError if there is none, or
+    more than one."""
     maps = model.maps
     if not maps:
         raise no_map(model, model.outputs[0], name)

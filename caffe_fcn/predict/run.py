@@ -39,7 +39,7 @@ from caffe_fcn.wording import Option, advise, option
 
 
 def as_they_are() -> str:
-    """The note where neither the net nor its user says anything."""
+    """The note if neither the net nor the user defines the preprocessing."""
     return (
         "pixels are used unchanged, from 0 to 255; if the net was trained on other values, "
         f"give {option('mean')} and {option('scale')}"
@@ -116,7 +116,7 @@ class BlobResult(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a net made of a picture, in all its outputs."""
+    """The answers of a net for a picture, in all its outputs."""
 
     plan: PicturePlan
     results: tuple[BlobResult, ...]
@@ -344,7 +344,7 @@ def carry_out(
 
 
 def average(made: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The means of the arrays that go by one name in all that was MADE."""
+    """The means of the arrays with the same name in MADE."""
     import numpy as np
 
     found = {name: np.stack([each[name] for each in made]) for name in made[0]}

@@ -167,7 +167,7 @@ def indexed_map(
 
 
 def _mixed(laid: ArrayLike, shares: ArrayLike) -> NDArray[Any]:
-    """The colours that come of the colours LAID over each level of grey, of which SHARES are their parts."""
+    """The colours for each level of grey under the colours LAID over it. SHARES: the parts of these."""
     import numpy as np
 
     grey = np.arange(_LEVELS, dtype=np.float32)[:, None]

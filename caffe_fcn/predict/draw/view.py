@@ -62,7 +62,7 @@ class Between(NamedTuple):
 
 
 class PictureView(NamedTuple):
-    """A picture of SIZE, of which every STEP-th pixel is drawn, ZOOM times as large. One of the two is 1."""
+    """How to draw a picture of SIZE: every STEP-th pixel, ZOOM times as large. One of the two is 1."""
 
     size: tuple[int, int]
     step: int

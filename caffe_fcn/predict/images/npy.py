@@ -1,6 +1,6 @@
-"""Arrays in .npy files: where their values lie, and these values.
+"""Arrays in .npy files: the place of their values, and the values.
 
-A header is not believed: what numpy makes of it is held against the size of the file before anything is read.
+A header is not trusted: it is compared with the size of the file before anything is read.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class NpyHeader(NamedTuple):
 
 
 def npy_header(path: str, role: str | None = None) -> NpyHeader:
-    """The header of the .npy at PATH, all of whose values are there and are numbers. Messages say what the file is for,
-    its ROLE. Raises PictureError where it is none; OSError where it cannot be read."""
+    """The header of the .npy at PATH, after checking that all values are there and are numbers. ROLE: the purpose of
+    the file, for messages. Raises PictureError if it is not such a file; OSError where it cannot be read."""
     from numpy.lib import format as numpy_format
 
     headers = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}

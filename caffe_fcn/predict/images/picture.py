@@ -223,7 +223,7 @@ def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
 
 
 class _Decoded:
-    """A picture that pillow has decoded; it is turned, as its EXIF says, a piece at a time."""
+    """A picture that pillow has decoded. It is turned as its EXIF says, piece by piece."""
 
     def __init__(self, path: str, image: Any, channels: int) -> None:
         self.path = path
