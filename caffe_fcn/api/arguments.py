@@ -1,7 +1,7 @@
-"""What the library's functions are called with, checked before anything is done, and said in their documentation.
+"""Checks the arguments of the library's functions, and documents their keywords.
 
-A function says in its signature what it takes: that is what an editor shows, and what is checked here. What its
-keywords mean is said where the options are (`caffe_fcn/options.py`), and stands below its docstring.
+The signature of a function says what it takes: editors show it, and it is checked here. The meaning of the keywords is
+defined with the options (`caffe_fcn/options.py`) and is added below the docstring.
 """
 
 from __future__ import annotations

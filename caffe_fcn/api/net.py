@@ -169,7 +169,7 @@ class Net:
         write_model(self.model, *paths, force=force)
 
     def _of(self, plan: Plan, report: Callable[..., dict[str, Any]]) -> Net:
-        """The net that PLAN makes, of which REPORT tells."""
+        """The net of PLAN, with its REPORT."""
         return Net(plan.model, plan, report)
 
     def _opened(self, net: str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Net:

@@ -270,7 +270,7 @@ class Predictor:
     """Loads the same into another engine."""
 
     def __call__(self, picture: str | os.PathLike[str] | Array | Image) -> Prediction:
-        """What the net says of PICTURE. Raises PictureError; OSError for a file that cannot be read."""
+        """The answer of the net for PICTURE. Raises PictureError; OSError for a file that cannot be read."""
         answer = running.carry_out(self.model, self.planned(picture), self.settings, ExitStack())
         return Prediction(answer, self.settings, self.model.source, self.notes, partial(_timed, self.again, picture))
 

@@ -1,8 +1,8 @@
-"""Tensors whose values are computed in sums of products, and how far such a value may be off.
+"""Tensors with computed values, and the possible error of these.
 
 `verify` compares the values of a converted net with those computed here. Another program may have added the same terms
-in another order, or in single precision. A tensor derived from `Computed` tells the sizes of its terms and the number
-of roundings; its `slack` follows, and a difference within it is none.
+in another order, or in single precision. A tensor derived from `Computed` gives the sizes of its terms and the number
+of roundings; its `slack` follows, and a difference within it is no error.
 """
 
 from __future__ import annotations

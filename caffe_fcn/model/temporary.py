@@ -1,4 +1,4 @@
-"""A model written where nobody sees it, so that engines can read it as they read files."""
+"""Writes a model to temporary files, so that engines can read it."""
 
 from __future__ import annotations
 

@@ -122,10 +122,10 @@ def _set(param: Message, name: str, values: Shape) -> None:
 
 
 def atrous(model: Model, stride: Sequence[int]) -> Result:
-    """MODEL with a map that has a cell at every pixel that STRIDE says, along each axis.
+    """MODEL with a map that has a cell at every STRIDE-th pixel along each axis.
 
-    Raises SurgeryError, naming the layer and a way round, where STRIDE divides the stride of no map, and where Caffe
-    has no layer that would give the old answers.
+    Raises SurgeryError, naming the layer and a way round, where STRIDE does not divide the stride of a map, and where
+    Caffe has no layer that would give the old answers.
     """
     asked = tuple(stride)
     try:
@@ -140,7 +140,7 @@ def _way_round() -> Hint:
 
 
 class _MapLayer(NamedTuple):
-    """A layer that reads maps, of which the old cells are every WAS-th, and makes one of which they are every IS-th."""
+    """A layer that reads maps in which the old cells are every WAS-th, and makes one in which they are every IS-th."""
 
     node: Node
     top: Shape
@@ -189,8 +189,8 @@ def _every(geometry: Geometry, stride: Shape) -> Shape:
 
 
 def _check_asked(graph: Graph, maps: dict[Blob, Geometry], stride: Shape) -> None:
-    """Raise SurgeryError where STRIDE is none for the last maps of GRAPH: some must get it, and others may have one
-    that is finer already."""
+    """Raise SurgeryError unless STRIDE suits the last maps of GRAPH: some must get it, and others may have a finer one
+    already."""
     place = Option("stride", stride if len(set(stride)) > 1 else stride[0])
     axes = {len(found.stride) for found in maps.values()} - {len(stride)}
     if axes:

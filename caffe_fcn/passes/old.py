@@ -81,7 +81,7 @@ def _write(net: Message, shapes: list[list[int]], *, legacy: bool) -> None:
 
 
 def _shapes(layer: Message, index: int, name: str) -> list[list[int]]:
-    """The shape of each top of the Input LAYER. Raises NetError where fields of the net cannot say the same."""
+    """The shape of each top of the Input LAYER. Raises NetError if input fields of the net cannot express it."""
     found = [[*shape.dim] for shape in layer.input_param.shape]
     if layer.include or layer.exclude:
         hint = advise(Command("deploy"), " writes the net of one phase")

@@ -41,7 +41,7 @@ class ConvertOptions:
 
 @dataclass(frozen=True)
 class UpgradeOptions:
-    """What a net is upgraded for, beside the current format."""
+    """What a net is upgraded for, apart from the current format."""
 
     target: Literal["bvlc", "old"] | None = option_field(
         None,

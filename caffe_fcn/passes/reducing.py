@@ -23,7 +23,7 @@ from caffe_fcn.wording import Command, advise, nearest
 
 @dataclass(frozen=True)
 class Reduction:
-    """What the user asks for: what is left of which layers, and how."""
+    """The user's choices: what to keep of which layers, and how."""
 
     amounts: Mapping[str, Amount]
     options: ReduceOptions = field(default_factory=ReduceOptions)

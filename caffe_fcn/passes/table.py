@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from caffe_fcn.model.passing import Result
 
 Retrace: TypeAlias = "Callable[[Model, Model], Result | None]"
-"""Gets a model and its twin: what the pass makes of the model, if the twin shows that it went through the pass; else
-None. What it raises means None, too."""
+"""Called with a model and a new net. Returns the result of the pass for the model if the new net shows that it went
+through the pass, else None. An error means None, too."""
 
 
 class Row(NamedTuple):
     """A pass, or the passes that a command runs one after the other."""
 
     help: str = ""
-    """What the list of commands says of it, in a line; "" for a pass that has no command of its own."""
+    """The line for the list of commands; "" for a pass without a command."""
     ending: str = ""
     """What the names of new files end in, where the user gives none."""
     retrace: Retrace | None = None
     prunes: bool = False
-    """Whether it takes layers with weights out of the net, that a twin need not have."""
+    """Whether it removes layers with weights, which the new net need not have."""
 
 
 def _deploy(model: Model, twin: Model) -> Result | None:

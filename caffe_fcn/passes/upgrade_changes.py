@@ -1,4 +1,4 @@
-"""What an upgrade changes in a net and in blobs, in words."""
+"""Describes what an upgrade changes in a net and in blobs."""
 
 from __future__ import annotations
 

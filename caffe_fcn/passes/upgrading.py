@@ -18,7 +18,7 @@ from caffe_fcn.passes.upgrade_changes import blob_changes
 
 
 def upgrading(options: UpgradeOptions) -> Callable[[Model], Iterator[Result]]:
-    """The passes that make a model one in the current format, as OPTIONS say."""
+    """The passes that bring a model to the current format, as OPTIONS say."""
 
     def passes(model: Model) -> Iterator[Result]:
         splits = _splits(model) if options.target == "bvlc" else {}

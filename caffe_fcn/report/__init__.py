@@ -1,1 +1,1 @@
-"""What the program tells: reports for people, documents for programs."""
+"""Reports for people and documents for programs."""

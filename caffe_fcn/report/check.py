@@ -75,7 +75,7 @@ def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Fi
 
 
 def lines(checked: Checked) -> Iterator[str]:
-    """The problems as compilers tell theirs, FILE:LINE:COLUMN: error or note, in the order of the text."""
+    """The problems as compilers print them, FILE:LINE:COLUMN: error or note, in the order of the text."""
     if checked.unreadable is not None:
         yield visible(f"{checked.file}: error: {checked.unreadable}")
     errors = set(checked.findings.errors)

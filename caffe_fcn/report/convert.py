@@ -10,7 +10,7 @@ from caffe_fcn.passes.conversion import ConversionPlan
 from caffe_fcn.report.rewriting import documented, table, told
 
 _KINDS = ("converted", "cut", "pooling", "dropped", "atrous")
-"""The kinds of changes of which the document has a list."""
+"""The kinds of changes that have a list in the document."""
 
 
 def lines(plan: ConversionPlan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:

@@ -78,7 +78,7 @@ def _fixed(found: ExportOutcome) -> list[str]:
 
 
 def _told(found: ExportOutcome) -> Iterator[str]:
-    """What the metadata says of pictures and classes."""
+    """The metadata about pictures and classes, in lines."""
     told = found.metadata
     parts = [f"channels {told.channels}"] if told.channels else []
     parts += [f"mean {', '.join(f'{value:g}' for value in told.mean)}"] if told.mean is not None else []

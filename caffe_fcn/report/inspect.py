@@ -156,7 +156,7 @@ def _check_patterns(file: str, patterns: Iterable[str], names: Iterable[str]) ->
 
 
 def _phase(source: SourceNet, settings: InspectSettings, built: str) -> str | None:
-    """The phase that is shown. A net inside a caffemodel is what one phase made of it, and rarely says which."""
+    """The phase that is shown. The net inside a caffemodel was built for one phase, and rarely says which."""
     if not source.from_weights or settings.selection.phase:
         return built
     state = source.net.state

@@ -186,7 +186,7 @@ def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
 
 
 def _below(found: Inspection) -> Iterator[str]:
-    """The sums in words, exactly, and what they leave out."""
+    """The exact sums in words, and what they do not include."""
     totals = found.totals
     if totals is None:
         return
@@ -239,7 +239,7 @@ class _Footnotes:
 
 
 def _geometry_table(found: Inspection, geometry: list[list[str]]) -> Table:
-    """The geometry by itself, where it has no place beside the costs."""
+    """A table of the geometry, if it does not fit beside the costs."""
     rows = [[shown(layer.name), _tops(layer), *cells] for layer, cells in zip(found.layers, geometry, strict=True)]
     return Table((_NAME, _SHAPE, *_GEOMETRY), rows)
 
@@ -258,7 +258,7 @@ def _windows(geometry: Geometry) -> list[str]:
 
 
 def _range(extents: Sequence[int | None]) -> str:
-    """The least and the most of EXTENTS, of which None are all pixels."""
+    """The smallest and the largest of EXTENTS; None stands for all pixels."""
     known = [extent for extent in extents if extent is not None]
     least = str(min(known)) if known else "all"
     most = str(max(known)) if len(known) == len(extents) else "all"
@@ -266,7 +266,7 @@ def _range(extents: Sequence[int | None]) -> str:
 
 
 def _periods(found: Inspection) -> str:
-    """Of which layers the cells are of several phases, and of how many, in words."""
+    """The layers whose cells have several phases, and how many phases, in words."""
     layers: dict[str, list[str]] = {}
     for layer in found.layers:
         if layer.geometry is not None and layer.geometry.phases:

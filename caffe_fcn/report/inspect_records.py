@@ -19,13 +19,13 @@ from caffe_fcn.report.options import InspectOptions
 
 @dataclass(frozen=True, kw_only=True)
 class InspectSettings(InspectOptions):
-    """What the user asks for, of which net."""
+    """The parts that the user wants, and the selection of the net."""
 
     selection: Selection = ANY_NET
 
 
 class InspectedFiles(NamedTuple):
-    """What the files hold: a net, weights, or both. WHY says what keeps the net out of the weights, where it does."""
+    """The contents of the files: a net, weights, or both. WHY: why there is no net in the weights, if so."""
 
     name: str
     source: SourceNet | None
@@ -61,7 +61,7 @@ class Group(NamedTuple):
 
 
 class BlobRow(NamedTuple):
-    """A blob in the weight file. VALUES is how many it holds, whatever its shape says; SIZE is their bytes."""
+    """A blob in the weight file. VALUES: the number of values that it holds, whatever its shape; SIZE: their bytes."""
 
     layer: str
     position: int

@@ -21,7 +21,7 @@ from caffe_fcn.verify.records import (
 )
 
 _SHOWN = 5
-"""How many of a kind are told to people; --json has them all."""
+"""How many entries of a kind the report shows; --json has all."""
 
 
 def told(proofs: NewFunctionProofs) -> Iterator[tuple[str, Status, Sequence[str]]]:

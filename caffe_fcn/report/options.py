@@ -1,4 +1,4 @@
-"""Options of what is told of a net."""
+"""The options of reports about a net."""
 
 from __future__ import annotations
 

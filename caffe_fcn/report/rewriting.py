@@ -1,4 +1,4 @@
-"""What is told of every rewriting of a net, for people (aligned lines) and for programs (a JSON document)."""
+"""The common parts of reports on a rewriting, for people (aligned lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 

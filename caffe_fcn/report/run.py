@@ -1,4 +1,4 @@
-"""What a net made of pictures, for people: the top classes, or the map, where it is surest, and of what it is full."""
+"""The report of `run` for people: the top classes, or the map with its highest and its most frequent classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXACT = {
 
 
 _FEW = 12
-"""So many numbers are all told."""
+"""The most numbers that are all printed."""
 
 
 def lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:

@@ -158,7 +158,7 @@ def _statistics(found: NumberSummary) -> dict[str, float]:
 
 
 def _number(score: float) -> float:
-    """SCORE in the fewest digits that say the same in single precision."""
+    """SCORE with the fewest digits that give the same number in single precision."""
     return float(f"{score:.9g}")
 
 

@@ -13,9 +13,9 @@ from caffe_fcn.passes.segment.padding import sizes_in_words
 from caffe_fcn.report.rewriting import documented, table, told
 
 _KINDS = ("cut", "pooling", "dropped", "left_out")
-"""The kinds of changes of which the document has a list."""
+"""The kinds of changes that have a list in the document."""
 _TOLD = ("cut", "pooling", "input_channels", "channels", "input_size")
-"""The kinds of changes that the report tells of in a line."""
+"""The kinds of changes that have a line in the report."""
 _HEADINGS = ("blob", "stride", "upsampling", "by", "kernel", "crop", "offset")
 
 
@@ -52,7 +52,7 @@ def head_of(plan: Plan) -> AddHead:
 
 
 def _first(plan: Plan, kind: str, key: str) -> Any:
-    """What the first change of a KIND says under KEY; None where there is none."""
+    """The value for KEY in the first change of a KIND; None if there is none."""
     return next((change.document()[key] for change in plan.of_kind(kind)), None)
 
 

@@ -34,7 +34,7 @@ _DEAR = 3
 """Columns whose SPARE is so high are left out only where folding texts does not do."""
 
 _STYLES = {"?": "yellow", "-": "dim", "in place": "dim", "shared": "dim"}
-"""Cells that say that there is no number."""
+"""The cells that mean that there is no number."""
 
 _CODES = {"bold": 1, "dim": 2, "yellow": 33}
 """What a terminal calls the styles (ECMA-48, Select Graphic Rendition)."""

@@ -12,7 +12,7 @@ from caffe_fcn.passes.upgrade import Upgrade
 
 
 def lines(upgrade: Upgrade, out: str, dry_run: bool) -> Iterator[str]:
-    """The report for people on an upgrade to OUT, safe to print whatever the model says."""
+    """The report for people on an upgrade to OUT, safe to print for any model."""
     headline = "upgraded" if upgrade.changes else "already up to date"
     yield visible(f"{upgrade.name}: {headline}")
     yield from (visible(f"  {change}") for change in upgrade.changes)

@@ -1,4 +1,4 @@
-"""A twin proven before its files get their names, and what is told of it."""
+"""Proves a new net before its files get their names, and reports the result."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 
 class Verifier:
-    """Proves that what is about to be called NAMES, net and weights, is the twin of SOURCE and its WEIGHTS, on the
-    engine called RUN_BY.
+    """Proves that the new net and weights, to be written to NAMES, match SOURCE and its WEIGHTS, on the engine RUN_BY.
 
-    Raises ExtraError at once where the engine is not installed.
+    Raises ExtraError at once if the engine is not installed.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class Verifier:
         self._engine: Engine = engine(EngineOptions(engine=run_by))
         self.found: Verification | None = None
         self.results: Sequence[Result] = ()
-        """What the passes made, which says what is claimed."""
+        """The result of the passes, with its claim."""
 
     def check(self, net: str, weights: str) -> None:
         """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails, or cannot be carried out."""
@@ -70,10 +69,10 @@ class Verifier:
 
     @property
     def lines(self) -> Sequence[str]:
-        """What to tell people of it."""
+        """The report for people."""
         return tuple(lines(self.found)) if self.found else ()
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """What to tell programs of it."""
+        """The JSON document."""
         return proofs(self.found) if self.found else None

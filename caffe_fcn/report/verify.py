@@ -26,7 +26,7 @@ from caffe_fcn.verify.records import (
 )
 
 _SHOWN = 5
-"""Failures of one kind that are told to people; --json has them all."""
+"""How many failures of a kind the report shows; --json has all."""
 
 
 def lines(found: Verification) -> Iterator[str]:
@@ -86,7 +86,7 @@ def summary(found: Verification) -> str:
 
 
 def _outputs(outputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What is told of each output, below its proof."""
+    """The lines about each output, below its proof."""
     width = max(map(len, outputs), default=0)
     for output, lines_of in outputs.items():
         for number, line in enumerate(lines_of):
@@ -158,7 +158,7 @@ def _reason(why: Inapplicable) -> str:
 
 
 def _dense_output(each: Dense, blob: str) -> list[str]:
-    """What is told of an output that was compared from BLOB on."""
+    """The words for an output that was compared from BLOB on."""
     if each.inapplicable is not None:
         return [f"does not apply: {_reason(each.inapplicable)}"]
     if each.crops is None:
@@ -227,7 +227,7 @@ def document(found: Verification) -> dict[str, Any]:
 
 
 def proofs(found: Verification) -> dict[str, Any]:
-    """The part of the document that says what was proven, and how."""
+    """The part of the document about what was proven, and how."""
     return {
         "engine": found.engine or None,
         "phase": found.phase,

@@ -35,7 +35,7 @@ _DROPOUT = "Dropout"
 
 
 class Needed(Enum):
-    """Why a Dropout stays that was to go, in words; {} stands for the name that a reason gives."""
+    """Why a Dropout stays that should be dropped; {} stands for the names of the reason."""
 
     OUTPUT = "its top {!r} is an output of the net"
     IN_PLACE = "{!r} works in place on its bottom"

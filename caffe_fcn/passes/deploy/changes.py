@@ -66,7 +66,7 @@ class DropInputs(Change):
 
 @dataclass(frozen=True, repr=False)
 class DropState(Change):
-    """The net no longer says in which phase and stage it is, because it is the same in all."""
+    """The net loses its own phase and stages, because it is now the same in all."""
 
     def apply(self, target: Message) -> None:
         target.ClearField("state")

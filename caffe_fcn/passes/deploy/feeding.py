@@ -61,8 +61,8 @@ def _asked_for(node: Node, blob: Blob, form: Collection[str], reason: str) -> Sh
 
 
 def transform_comment(layer: Message, shape: Shape) -> tuple[str, ...]:
-    """What the data LAYER, which feeds images of SHAPE, does to them, as the line of a comment; none where it says
-    nothing of it."""
+    """A line of a comment that says what the data LAYER, with images of SHAPE, does to them; none if it does
+    nothing."""
     if not layer.HasField("transform_param"):
         return ()
     param = layer.transform_param

@@ -1,15 +1,15 @@
-"""Decimation: of a layer every n-th filter is left, and of its kernel taps that lie m apart.
+"""Decimation: keeps every n-th filter of a layer, and every m-th tap of its kernel.
 
-Filters with the numbers 0, n, 2n, ... stay, each with its bias, and the layers that read them keep the inputs that
-belong to them. What is learned for each channel in between (BatchNorm, Scale, PReLU) is cut alike; joins, groups and
-flattenings are followed. So the VGG-16 of SSD and DeepLab was made: of 4096×512×7×7 of fc6 are left 1024×512×3×3. On
-one phase of a net, in its order:
+Filters 0, n, 2n, ... stay, each with its bias, and the layers that read them keep the inputs that belong to them.
+Parameters for each channel in between (BatchNorm, Scale, PReLU) are cut in the same way; joins, groups and flattenings
+are followed. In this way the VGG-16 of SSD and DeepLab was made: fc6 of 4096×512×7×7 became 1024×512×3×3. In one phase
+of a net, in its order:
 
-1. a layer that was named loses filters and taps, and gets the dilation and the padding of its new kernel (`windows`);
-2. a layer that reads it loses inputs (`linear`), or hands the loss on as its row says (`net.layers.keeping`);
-3. layers that share parameters lose the same values, or the net is refused (`_check_shared`).
+1. a named layer loses filters and taps, and gets the dilation and the padding of its new kernel (`windows`);
+2. a layer that reads it loses inputs (`linear`), or passes the loss on as its row says (`net.layers.keeping`);
+3. layers that share parameters must lose the same values, or the net is refused (`_check_shared`).
 
-Weights are never computed: each new value is an old one. The new net computes another function.
+No weight is computed: each new value is an old one. The new net computes another function.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Amount(NamedTuple):
 
 
 def parse_amount(text: str) -> Amount:
-    """The amount that TEXT says: OUTPUTS or OUTPUTS:HxW, such as 1024:3x3. Raises ValueError."""
+    """The amount in TEXT: OUTPUTS or OUTPUTS:HxW, such as 1024:3x3. Raises ValueError."""
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError(f"expected OUTPUTS or OUTPUTS:HxW in whole numbers, such as 1024:3x3, found {text!r}")

@@ -37,7 +37,7 @@ class Followed(Change):
     group: int | None = None
     """The new number of groups of a layer with one group for each channel."""
     outputs: int | None = None
-    """How many outputs are left of a layer that says their number."""
+    """The number of outputs that are left, for a layer that states their number."""
     kind: ClassVar[str] = "followed"
 
     @property
@@ -74,8 +74,8 @@ class Followed(Change):
 
 @dataclass(frozen=True, repr=False)
 class Reduced(Followed):
-    """The layer was named: every STEP-th of its filters is left, from the first on, and of its kernel what KERNEL
-    says, None for all of it."""
+    """A named layer: it keeps every STEP-th of its filters, from the first on, and KERNEL of its kernel, None for all
+    of it."""
 
     step: int = 1
     kernel: Kernel | None = None

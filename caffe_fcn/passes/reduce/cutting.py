@@ -19,8 +19,8 @@ from caffe_fcn.wording import Hint, Option, advise
 
 
 class Decimation:
-    """What is left of one PHASE where of some layers the AMOUNTS by name are left: the changes, by the index of the
-    layer. OUTPUTS says that outputs of the net may lose channels. Raises SurgeryError."""
+    """The changes in one PHASE, by the index of the layer, if some layers, by name, are reduced to AMOUNTS. OUTPUTS:
+    whether outputs of the net may lose channels. Raises SurgeryError."""
 
     def __init__(self, phase: Phase, amounts: Mapping[str, Amount], *, outputs: bool) -> None:
         self.phase = phase
@@ -39,7 +39,7 @@ class Decimation:
             self._check_outputs()
 
     def _visit(self, node: Node, amount: Amount | None) -> KeptChannels | None:
-        """What is left of the tops of NODE, of which the AMOUNT is asked for; None where all is left."""
+        """The part of the tops of NODE that is left if its AMOUNT is requested; None for all of it."""
         row = row_of(node.type)
         if node.uncomputed:
             raise _refused(node, "fields whose effect is known", node.uncomputed[0].name)
@@ -159,8 +159,8 @@ class Decimation:
 
 
 def _places(before: Shape, after: Shape, kept: Sequence[KeptChannels | None]) -> Places | None:
-    """Which values are left of a blob of the shape BEFORE that gets the shape AFTER, if what is left of the channels is
-    KEPT; None where that cannot be told."""
+    """The values that are left of a blob of the shape BEFORE that gets the shape AFTER, if the channels KEPT are left;
+    None if that is unknown."""
     axes = [axis for axis, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
     if not axes:
         return (None,) * len(before)

@@ -1,8 +1,8 @@
-"""The new kernel of a layer of which some taps are left.
+"""Computes the new kernel of a layer that keeps some of its taps.
 
-Taps m apart of a kernel of k are k' = (k - 1)/m + 1. They reach as far as before with the dilation m·D, where D is the
-product of the strides that were removed from layers before: a map that is finer by D has the same places D times as far
-apart. With pad = dilation·(k' - 1)/2 the map keeps its size.
+Of k taps, those m apart are k' = (k - 1)/m + 1. They reach as far as before with the dilation m·D, where D is the
+product of the strides that were removed from earlier layers: in a map that is finer by D, the same places are D times
+as far apart. With pad = dilation·(k' - 1)/2 the map keeps its size.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ class Classifier(NamedTuple):
 
 
 def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifier:
-    """The classifier of GRAPH, or the one that ends in the layer AT; outputs that are SKIPS are none. Raises
-    SurgeryError where there is none, or there are several."""
+    """The classifier of GRAPH, or the one that ends in the layer AT. Outputs that are SKIPS do not count. Raises
+    SurgeryError if there is none, or there are several."""
     found: dict[str, Classifier] = {}
     for output in graph.outputs:
         classifier = _before(graph, output) if output not in skips else None
@@ -82,7 +82,7 @@ def _ends(node: Node) -> bool:
 
 
 def _called(graph: Graph, name: str) -> Node:
-    """The Convolution or InnerProduct NAME. Raises SurgeryError where there is none."""
+    """The Convolution or InnerProduct NAME. Raises SurgeryError if there is none."""
     there = {node.name: node for node in graph.nodes if node.type in _CLASSIFIERS}
     if name not in there:
         near = nearest(name, there)

@@ -51,7 +51,7 @@ class SizeTable:
 
     @property
     def period(self) -> int:
-        """After so many pixels the sizes repeat, but for the growth."""
+        """The number of pixels after which the sizes repeat, apart from their growth."""
         return len(self.rows) + 1 - self.start
 
     def at(self, pixels: int) -> Row | None:
@@ -74,7 +74,7 @@ class Sized:
     places: Mapping[Blob, Places]
 
     def extents(self, axis: int) -> SizeTable:
-        """The sizes along AXIS, 0 for the height. Raises SurgeryError for a net for which they cannot be told."""
+        """The sizes along AXIS, 0 for the height. Raises SurgeryError for a net whose sizes are unknown."""
         return _Table(self, axis).made()
 
     @property
@@ -178,7 +178,7 @@ class _Table:
         return (*shape[: self.axis], pixels, *shape[self.axis + 1 :]) if blob == self.sized.image else shape
 
     def tops(self, node: Node, bottoms: tuple[Shape, ...]) -> Sequence[Shape] | None:
-        """What NODE makes of BOTTOMS; None where that is impossible, or no cell."""
+        """The sizes of the tops of NODE for BOTTOMS; None if they are impossible or empty."""
         rule = row_of(node.type).shape
         if rule is None:
             raise SurgeryError(

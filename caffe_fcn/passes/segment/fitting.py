@@ -88,7 +88,7 @@ class Axis:
         return _fits([self.holds(size, before, after) for size in sizes], start, self.extents.period)
 
     def serves(self, which: Which, pad: int) -> bool:
-        """Whether the crops fit the images that WHICH says, with PAD on each side."""
+        """Whether the crops fit the images that WHICH selects, with PAD on each side."""
         if which == "nominal":
             return self.holds(self.nominal, pad, pad)
         first = 1 if which == "every" else self.least_size(pad, pad)
@@ -117,7 +117,8 @@ def _fits(flags: Sequence[bool], start: int, period: int) -> Fits:
 
 
 def least_pad(axes: Sequence[Axis], which: Which) -> int | None:
-    """The least padding with which the crops fit the images that WHICH says, along all AXES; None where none does."""
+    """The least padding with which the crops fit the images that WHICH selects, along all AXES; None if there is
+    none."""
     most = max(axis.most + axis.extents.period for axis in axes)
     return next((pad for pad in range(most + 1) if all(axis.serves(which, pad) for axis in axes)), None)
 

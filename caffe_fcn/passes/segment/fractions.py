@@ -101,7 +101,7 @@ def _is_cause(mover: Mover, cells: Place) -> bool:
 
 
 def _mended(maps: ScoreMaps, mover: Mover, step: Upsampling, cells: Place) -> str | None:
-    """With which padding of MOVER the offset of STEP is a whole number, in words."""
+    """The padding of MOVER that makes the offset of STEP a whole number, in words."""
     if mover.node.type not in _PADS:
         return None
     windows = _windows(maps, mover.node)

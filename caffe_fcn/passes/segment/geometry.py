@@ -75,7 +75,7 @@ class ScoreMaps:
 
     @cached_property
     def padding(self) -> tuple[tuple[int, int], ...]:
-        """The padding of the first Convolution along each axis, before and after; 0 where there is none."""
+        """The padding of the first Convolution along each axis, before and after; 0 if there is none."""
         if self.first is None:
             return ((0, 0),) * AXES
         windows = convolution_windows(self.first.layer, AXES)
@@ -110,7 +110,7 @@ class ScoreMaps:
 
     @property
     def _unpadded_shapes(self) -> Shapes:
-        """The shapes, of which that of the image is as large as it is with padding."""
+        """The shapes for an image with the size that it has after padding."""
         shape = nominal(self.shapes, self.image)
         larger = tuple(size + sum(sides) for size, sides in zip(shape[2:], self.padding, strict=True))
         return replace(self.shapes, blobs={**self.shapes.blobs, self.image: (*shape[:2], *larger)})
@@ -133,8 +133,8 @@ def set_pad(param: Message, pad: int) -> None:
 
 
 def score_maps(graph: Graph, shapes: Shapes, coarse: Blob, skips: Sequence[Blob]) -> ScoreMaps:
-    """COARSE and SKIPS in GRAPH, of nominal SHAPES. Raises SurgeryError where the scores are no map of an
-    image, or a skip is none of the same."""
+    """The geometry of COARSE and SKIPS in GRAPH, with nominal SHAPES. Raises SurgeryError if the scores are no map of
+    an image, or a skip is not a map of the same image."""
     places = infer_coordinates(graph, shapes)
     origins = [blob for blob in places[coarse] if not graph.producer[blob].bottoms]
     if len(origins) != 1 or len(nominal(shapes, coarse)) != AXES + 2:

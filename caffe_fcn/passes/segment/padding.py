@@ -43,8 +43,8 @@ class Padding(NamedTuple):
 
 
 def choose(maps: ScoreMaps, axes: Sequence[Axis], wish: str | int) -> Padding:
-    """The padding that WISH says: a number, "auto", "least" or "keep". Raises SurgeryError where it makes an offset
-    negative, or where the crops do not fit the input that the net declares."""
+    """The padding for WISH: a number, "auto", "least" or "keep". Raises SurgeryError if an offset would be negative, or
+    the crops do not fit the input that the net declares."""
     own = maps.padding
     before, after = (tuple(sides[end] for sides in own) for end in (0, 1))
     if wish == "keep" or (maps.first is None and not isinstance(wish, int)):

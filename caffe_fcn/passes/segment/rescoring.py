@@ -40,8 +40,8 @@ def trim(model: Model, classifier: Classifier, skips: Sequence[Blob]) -> Result:
 
 
 class Rescored(NamedTuple):
-    """What becomes of a classifier: NAME is that of the new layer, SCORING says how it begins. Where SCORING is None,
-    the classifier stays."""
+    """How a classifier changes: NAME is the name of the new layer, SCORING its initial weights. If SCORING is None, the
+    classifier stays."""
 
     classifier: Classifier
     skips: tuple[Blob, ...]

@@ -29,7 +29,7 @@ class Skip(NamedTuple):
 
 
 def parse_skip(text: str) -> Skip:
-    """The skip that TEXT, BLOB or BLOB:SCALE, says. Raises ValueError for a scale that is 0 or not finite."""
+    """The skip in TEXT, BLOB or BLOB:SCALE. Raises ValueError for a scale that is 0 or not finite."""
     blob, colon, number = text.rpartition(":")
     try:
         scale = float(number) if blob and colon else None

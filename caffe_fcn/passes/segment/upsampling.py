@@ -36,7 +36,7 @@ class Upsampling(NamedTuple):
 
     @property
     def offset(self) -> tuple[int, ...]:
-        """The offset with that kernel, along each axis; () where there is none."""
+        """The offset for this kernel along each axis; () if there is none."""
         return () if self.kernel is None else tuple(map(int, self.tried[self.kernel]))
 
 
