@@ -44,6 +44,7 @@ def cases(name: str, skips: int) -> list[dict[str, Any]]:
 PAIRS = [(name, skips) for name in NETS for skips in range(3)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "skips"), PAIRS)
 def test_kernels_and_offsets_are_those_of_caffe(name: str, skips: int) -> None:
     made = head(name, skips)
@@ -61,6 +62,7 @@ def test_kernels_and_offsets_are_those_of_caffe(name: str, skips: int) -> None:
         assert offsets == [each["offset"] * (2 // len(each["offset"])) for each in expected]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "skips"), PAIRS)
 def test_the_sizes_at_which_crops_fit_are_those_of_caffe(name: str, skips: int) -> None:
     found = [case for case in cases(name, skips) if "null" not in case]
@@ -73,6 +75,7 @@ def test_the_sizes_at_which_crops_fit_are_those_of_caffe(name: str, skips: int) 
             assert all((size in fits) == axis.holds(size, case["pad"], case["pad"]) for size in range(1000, 1100))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "skips"), PAIRS)
 def test_the_least_pads_are_those_of_caffe(name: str, skips: int) -> None:
     expected = INDEX[name]["least_pad"][f"{skips} skips"]

@@ -41,6 +41,7 @@ def takes(plan: Segmented, size: tuple[int, int]) -> bool:
     return True
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(12))
 def test_what_fits_is_what_the_shapes_say(seed: int) -> None:
     text, draw = net(seed), random.Random(seed)
@@ -55,6 +56,7 @@ def test_what_fits_is_what_the_shapes_say(seed: int) -> None:
         assert found == {size: size in fits for size in sizes}
 
 
+@pytest.mark.thorough
 def test_every_size_is_taken_with_the_least_padding_and_no_less() -> None:
     for seed in range(4):
         plan = segmented(net(seed))
