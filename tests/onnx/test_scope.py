@@ -147,7 +147,7 @@ def test_the_input_that_no_layer_reads_is_not_fed() -> None:
     assert ends(IMAGES + layer("ReLU")) == (["data"], ["out"])
 
 
-@pytest.mark.parametrize(("blobs", "rest"), [(8, ""), (9, " and 1 more (see `caffe-fcn inspect`)")])
+@pytest.mark.parametrize(("blobs", "rest"), [(8, ""), (9, " and 1 more (see `Net.inspect(...)`)")])
 def test_a_list_of_blobs_that_is_cut_says_so(blobs: int, rest: str) -> None:
     names = ["data", *(f"b{number}" for number in range(blobs))]
     text = data(1, 2) + "".join(layer("ReLU", bottom=bottom, top=top, name=top) for bottom, top in pairwise(names))
