@@ -1,8 +1,8 @@
 """The table of effects: what the fields of forks that BVLC Caffe does not know do to shapes and answers.
 
 A row is a message and the names of its fields; `*` stands for every other field, also one that no known fork has.
-`name=value` gives the default of a field if the schemas of forks (`caffe_fcn.schema.forks`) do not: a field with its
-default value has no effect.
+A field that our schema adds is applied unless a row says otherwise. `name=value` gives the default of a field if the
+schemas of forks (`caffe_fcn.schema.forks`) do not: a field with its default value has no effect.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
+from caffe_fcn import schema
 from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.schema.forks import ForkField, fork_fields
 
@@ -253,8 +254,29 @@ def effect_of(message: str, field: str) -> Effect:
     for name in (message, "LayerParameter") if message == "V1LayerParameter" else (message,):
         fields = table().get(name, {})
         if field in fields or "*" in fields:
-            return fields.get(field) or fields["*"]
+            effect = fields.get(field) or fields["*"]
+            return Effect.APPLIED if effect is Effect.OWN and _is_ours(name, field) else effect
+        if _is_ours(name, field):
+            return Effect.APPLIED
     return Effect.UNKNOWN
+
+
+@cache
+def _is_ours(message: str, field: str) -> bool:
+    """Whether our schema adds FIELD of MESSAGE to that of BVLC Caffe, itself or with the parameters of a layer type."""
+    try:
+        found = schema.message_class(message).DESCRIPTOR.fields_by_name.get(field)
+    except AttributeError:
+        return False
+    return found is not None and (found.number >= schema.FORKS or message in _added_messages())
+
+
+@cache
+def _added_messages() -> frozenset[str]:
+    """The messages that only fields of forks have as parameters of a layer."""
+    fields = [each for each in schema.LayerParameter.DESCRIPTOR.fields if each.message_type is not None]
+    old = {each.message_type.name for each in fields if each.number < schema.FORKS}
+    return frozenset(each.message_type.name for each in fields) - old
 
 
 def readers_of(param: str) -> frozenset[str]:

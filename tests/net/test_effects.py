@@ -10,6 +10,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.files.textmessage import fields_of
+from caffe_fcn.net import effects as module
 from caffe_fcn.net.effects import Effect, defaults_of, effect_of, forks_with, readers_of, table
 from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.schema import FORKS, OLD
@@ -128,3 +129,16 @@ def test_defaults_are_those_of_the_forks() -> None:
     assert defaults_of("PoolingParameter", "pad_type") == {"0"}, "which no fork in the schemas has"
     assert defaults_of("ConvolutionParameter", "coeff") == frozenset()
     assert defaults_of("ConvolutionParameter", "new_to_all") == frozenset()
+
+
+def test_what_our_schema_adds_is_applied_without_a_row() -> None:
+    """A new type needs no row here for its parameters; an unknown value of a field of BVLC Caffe stays unknown."""
+    told = table()
+    added = [field.name for field in schema.LayerParameter.DESCRIPTOR.fields if FORKS <= field.number < OLD]
+    assert added
+    for message, name in [*(("LayerParameter", name) for name in added), ("BNParameter", "bn_mode")]:
+        without = {**told, message: {each: what for each, what in told[message].items() if each != name}}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "table", lambda rows=without: rows)
+            assert effect_of(message, name) is Effect.APPLIED, name
+    assert effect_of("LRNParameter", "norm_region") is Effect.UNKNOWN
