@@ -222,6 +222,26 @@ def test_a_slice_of_one_part_works_in_place() -> None:
     assert look(data() + layer("s", "Slice", "data", "data")).problems == ()
 
 
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (layer("a", "ReLU", "d") + layer("x", "ReLU", "d", "d"), 'layer "a" reads too'),
+        (layer("x", "ReLU", "d", "d") + layer("a", "ReLU", "d"), None),
+        (layer("x", "ReLU", "d", "d") + layer("y", "ReLU", "d", "d"), None),
+        (layer("x", "Eltwise", "d d", "d"), "it reads twice"),
+        (layer("x", "Eltwise", "d data", "d"), None),
+        (layer("x", "Slice", "d", "d"), None),
+        (layer("l", "ReLU", "d", "l", "loss_weight: 1") + layer("x", "ReLU", "l", "l"), "has a loss_weight in"),
+        (layer("l", "ReLU", "d", "l", "loss_weight: 0") + layer("x", "ReLU", "l", "l"), None),
+        (layer("l", "ReLU", "d", "l") + layer("x", "ReLU", "l", "l", "loss_weight: 1"), None),
+    ],
+)
+def test_only_the_one_use_of_a_blob_may_be_in_place(layers: str, expected: str | None) -> None:
+    found = look(data() + layer("d", "Power", "data", "d") + layers).errors
+    assert [expected is not None and expected in problem.message for problem in found] == [True] * bool(expected)
+    assert all(problem.message.startswith('layer "x" ') for problem in found)
+
+
 def test_an_empty_blob_is_information() -> None:
     text = data() + layer("p", "Pooling", "data", params="pooling_param { kernel_size: 9 }") + layer("r", "ReLU", "p")
     found = look(text).strictly()

@@ -1,7 +1,8 @@
 """What Caffe has against the layers of a net whose shapes are all plain.
 
 Some of it each layer type says itself, in its rule. The rest is the same for all types and stands here: counts of
-`loss_weight`, `propagate_down` and `param`, layers that cannot work in place, fillers, and shared parameters.
+`loss_weight`, `propagate_down` and `param`, layers that cannot work in place, fillers, blobs with several uses, and
+shared parameters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from caffe_fcn import schema
 from caffe_fcn.display import printable
 from caffe_fcn.errors import ShapeError
-from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.fillers import objections_to
 from caffe_fcn.net.layers.shape import Shape, Unknown, count, show
@@ -29,7 +30,7 @@ def objections(graph: Graph, shapes: Shapes) -> tuple[Objection, ...]:
     found = []
     for node in graph.nodes:
         found += [Objection(severity, node.index, _of(node, what)) for severity, what in _of_node(node, shapes)]
-    return (*found, *_sharing(graph, shapes))
+    return (*found, *_shared_in_place(graph), *_sharing(graph, shapes))
 
 
 def refusals_since(
@@ -108,6 +109,31 @@ def _empty(node: Node, bottoms: Sequence[Shape | Unknown], shapes: Shapes) -> It
         shape = shapes.blobs[blob]
         if isinstance(shape, tuple) and 0 in shape:
             yield Severity.INFORMATION, f'its top "{printable(blob.name)}" has no values ({show(shape)})'
+
+
+# ---- Layers in place ----
+
+
+def _shared_in_place(graph: Graph) -> Iterator[Objection]:
+    """Layers that work in place on a blob with another use. Caffe gives each use of such a blob a name of its own, by a
+    Split, so that the layer makes a blob that is there already."""
+    for node in graph.nodes:
+        for place, top in enumerate(node.tops):
+            use = _other_use(graph, node, node.bottoms[place]) if top.version else None
+            if use is not None:
+                what = f'it works in place on the blob "{printable(top.name)}", which {use}; give its top another name'
+                yield Objection(Severity.ERROR, node.index, _of(node, what))
+
+
+def _other_use(graph: Graph, node: Node, blob: Blob) -> str | None:
+    """Who uses BLOB, a bottom of NODE, besides one bottom of NODE: another reader, or a `loss_weight` of its own."""
+    for reader in graph.consumers[blob]:
+        if reader is not node:
+            return f'layer "{printable(reader.name)}" reads too'
+    maker = graph.producer[blob]
+    if any(weight for top, weight in zip(maker.tops, maker.layer.loss_weight, strict=False) if top == blob):
+        return f'has a loss_weight in layer "{printable(maker.name)}"'
+    return "it reads twice" if node.bottoms.count(blob) > 1 else None
 
 
 # ---- Shared parameters ----
