@@ -28,13 +28,14 @@ from caffe_fcn.net.geometry import Geometry, infer_geometry
 from caffe_fcn.net.geometry.inference import maps_of, ways_of
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.convolutions import DEPTHWISE
 from caffe_fcn.net.layers.moves import KEEP
 from caffe_fcn.net.layers.windows import SIDED_PADS, Windows, rounds_down
 from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import Command, Hint, Option, advise
 
-_CONVOLUTIONS = frozenset({"Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "Im2col"})
+_CONVOLUTIONS = DEPTHWISE | {"Convolution", "Im2col"}
 _POOLING = "Pooling"
 
 
