@@ -116,8 +116,7 @@ def _input_change(phase: Phase, blob: Blob, channels: int) -> Change:
 def _convolutions(phase: Phase, picture: Blob, old: int, channels: int) -> list[Change]:
     """The changes of the Convolutions that read the PICTURE, of OLD channels."""
     graph, shapes = phase.graph, phase.shapes
-    whole = KeptChannels(1, old, tuple(range(old)))
-    reached = {picture: whole}
+    reached = {picture: (some := KeptChannels(1, old, tuple(range(old - 1))))}  # where a channel would be missing
     changes: list[Change] = []
     for node in graph.nodes:
         kept = [reached.get(blob) for blob in node.bottoms]
@@ -129,10 +128,15 @@ def _convolutions(phase: Phase, picture: Blob, old: int, channels: int) -> list[
             continue
         bottoms, tops = ([known_shape(shapes, blob) for blob in blobs] for blobs in (node.bottoms, node.tops))
         left = row.keeps(node.layer, Blobs(bottoms, tops[0], kept)) if row.keeps and all(tops) else Unlike(0, 0)
-        if left is not None and (left != whole or params != ()):
+        apart = left is None or row.value_by_value or row.windows is not None
+        if left is not None and (left != some or params != () or not apart):
             raise _refused(node, f"a Convolution, or a layer without weights, that reads {picture.name!r}", node.type)
         if left is not None:
-            reached.update(dict.fromkeys(node.tops, whole))
+            reached.update(dict.fromkeys(node.tops, some))
+    for blob in graph.outputs:
+        if blob in reached:
+            found = "one that hands the picture on"
+            raise _refused(graph.producer[blob], f"a layer that makes the output {blob.name!r} of features", found)
     _check_shared(phase, changes)
     return changes
 

@@ -110,10 +110,14 @@ def test_the_same_number_changes_nothing() -> None:
         (COLOUR + fc("a", "data", 3), 4, "expected a Convolution without groups"),
         (COLOUR + layer("s", "Scale", "data") + conv("a", "s", 2), 4, "found Scale"),
         (COLOUR + layer("s", "Slice", "data", "x y z") + conv("a", "x", 2), 4, "found Slice"),
+        (COLOUR + layer("c", "Concat", "data data") + conv("a", "c", 2), 4, "found Concat"),
+        (COLOUR + layer("n", "LRN", "data") + conv("a", "n", 2), 4, "found LRN"),
+        (COLOUR + layer("n", "MVN", "data") + conv("a", "n", 2), 1, "found MVN"),
         (COLOUR + layer("f", "Flatten", "data") + fc("a", "f", 2), 4, "found Flatten"),
         (COLOUR + data("more", "1 3 6 6") + conv("a", "data", 2) + conv("b", "more", 2), 4, "found 'data', 'more'"),
         (data(shape="1 3") + fc("a", "data", 2), 4, "a net with one input for pictures, found none"),
-        (COLOUR + layer("r", "ReLU", "data"), 4, "no Convolution reads 'data'"),
+        (COLOUR + layer("t", "Silence", "data", ""), 4, "no Convolution reads 'data'"),
+        (COLOUR + layer("r", "ReLU", "data") + conv("a", "data", 2), 4, "found one that hands the picture on"),
         (
             "".join(
                 each[:-3] + ' param { name: "w" } }\n'

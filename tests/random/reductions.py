@@ -62,13 +62,13 @@ def _reduced(net: RandomNet) -> Reduced:
         files = net.write(Path(directory))
         made = Files(Path(directory) / "new.prototxt", Path(directory) / "new.caffemodel")
         try:
-            model = alone(_opened(Files(*files))).model
+            model = alone(opened(Files(*files))).model
             name, step, result = _asked(model, net.seed)
         except CaffeFcnError as error:
             found.refused = error.message
             return found
         write_model(result, str(made.net), str(made.weights))
-        again = retrace(model, _opened(made))
+        again = retrace(model, opened(made))
         if again is None or again.model.params != result.params:
             found.faults.append(f"retrace: not seen in the net: {name}")
         if not any(layer.type in _MIXING for layer in model.net.layer):
@@ -77,7 +77,8 @@ def _reduced(net: RandomNet) -> Reduced:
     return found
 
 
-def _opened(files: Files) -> Model:
+def opened(files: Files) -> Model:
+    """The TEST net in FILES, with its weights."""
     return open_model(str(files.net), str(files.weights), _TEST)
 
 
