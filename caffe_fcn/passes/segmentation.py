@@ -32,6 +32,7 @@ from caffe_fcn.passes.segment.geometry import score_maps
 from caffe_fcn.passes.segment_options import PADS, SegmentOptions
 from caffe_fcn.wording import Command, Hint, Option, advise, option
 
+_SEEDS = 1 << 32
 _FEWEST = 2
 """Classes, with the background."""
 
@@ -55,6 +56,8 @@ class Segmentation:
         pad = options.pad
         if pad not in PADS and not (isinstance(pad, int) and pad >= 0):
             raise ValueError(f"{option('pad')}: expected {', '.join(PADS)} or a number of pixels, found {pad!r}")
+        if not 0 <= options.seed < _SEEDS:
+            raise ValueError(f"{option('seed')}: expected 0 to {_SEEDS - 1}, found {options.seed}")
         for text in options.skip:
             parse_skip(text)
 
@@ -71,7 +74,8 @@ class Segmentation:
             model = one.model
         else:
             model = only_net(model, "segment")
-        skips = [parse_skip(text) for text in options.skip]
+        taken = {blob.name for blob in model.graph.producer}
+        skips = [Skip(text) if text in taken else parse_skip(text) for text in options.skip]
         blobs = asked(model.graph, skips)
         classifier = find(model.graph, options.at, blobs)
         check_before(model.graph, classifier.head, skips, blobs)

@@ -27,8 +27,10 @@ from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.moves import keep
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, parameters_of
 
-MOST_PIXELS = 1 << 14
-"""Tables are made for nets that take some image below this size."""
+_MOST_PIXELS, _MOST_STEPS = 1 << 14, 1 << 24
+"""Tables are made for nets that take some image below this size, and no more than so many layers are asked, times the
+sizes that are tried; but _FEWEST_PIXELS are."""
+_FEWEST_PIXELS = 1 << 10
 _MOST_PERIOD = 1 << 12
 _TRIES = 8
 """So many periods are looked at from the first size on that the net takes."""
@@ -110,9 +112,10 @@ class _Table:
     def made(self) -> SizeTable:
         if self.period > _MOST_PERIOD:
             raise SurgeryError(f"the sizes of the maps repeat only after {self.period:,} pixels of the image")
-        least = next((size for size in range(1, MOST_PIXELS) if self.row(size) is not None), None)
+        most = max(_FEWEST_PIXELS, min(_MOST_PIXELS, _MOST_STEPS // len(self.sized.nodes)))
+        least = next((size for size in range(1, most) if self.row(size) is not None), None)
         if least is None:
-            raise SurgeryError(f"the net takes no image of less than {MOST_PIXELS:,} pixels along an axis")
+            raise SurgeryError(f"the net takes no image of less than {most:,} pixels along an axis")
         for start in range(least, least + _TRIES * self.period, self.period):
             if self.repeats(start):
                 return self.from_start(start, least)

@@ -150,7 +150,7 @@ class Diagonal(Tensor):
 @dataclass(frozen=True, repr=False)
 class Xavier(Tensor):
     """Values of Caffe's xavier filler, uniform within sqrt(3 / fan_in), where fan_in is the count of a row. They follow
-    from the SEED, the NAME of the layer and the row."""
+    from the SEED, the NAME of the layer and the row, with every version of numpy."""
 
     shape: tuple[int, ...]
     seed: int
@@ -163,7 +163,7 @@ class Xavier(Tensor):
 
         limit = (3 / np.prod(self.shape[1:])) ** 0.5
         key = [self.seed, *self.name.encode()]
-        draws = (np.random.default_rng([*key, row]) for row in range(first, last))
+        draws = (np.random.RandomState([*key, row]) for row in range(first, last))  # its stream is frozen
         made = [draw.uniform(-limit, limit, self.shape[1:]) for draw in draws]
         return np.array(made, dtype=np.float32).reshape(last - first, *self.shape[1:])
 

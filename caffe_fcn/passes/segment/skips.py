@@ -29,15 +29,16 @@ class Skip(NamedTuple):
 
 
 def parse_skip(text: str) -> Skip:
-    """The skip in TEXT, BLOB or BLOB:SCALE. Raises ValueError for a scale that is 0 or not finite."""
+    """The skip in TEXT, BLOB or BLOB:SCALE; a blob may be called "conv:0". Raises ValueError for a scale that is not
+    finite."""
     blob, colon, number = text.rpartition(":")
     try:
         scale = float(number) if blob and colon else None
     except ValueError:
         return Skip(text)
-    if scale is not None and (scale == 0 or not math.isfinite(scale)):
-        raise ValueError(f"the scale of a skip: expected a number other than 0, such as pool4:0.01, found {text!r}")
-    return Skip(text) if scale is None else Skip(blob, scale)
+    if scale is not None and not math.isfinite(scale):
+        raise ValueError(f"the scale of a skip: expected a number, such as pool4:0.01, found {text!r}")
+    return Skip(blob, scale) if scale else Skip(text)
 
 
 def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:

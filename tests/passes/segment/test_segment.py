@@ -88,6 +88,11 @@ def test_skips_are_sorted_and_scaled() -> None:
     assert "scale_pool2" not in made
 
 
+def test_a_blob_may_have_a_colon_in_its_name() -> None:
+    plan = segmented(VGG.replace('"pool2"', '"pool2:1"'), skip=("pool2:1",))
+    assert (plan.head.stages[0].blob, plan.head.stages[0].scale) == ("pool2:1", None)
+
+
 def test_two_upsamplings_never_have_one_name() -> None:
     """Both are by 2, the first and the last; published names have the factor of either."""
     made = [stage.layer for stage in segmented(VGG, skip=("pool2", "pool1")).head.stages]
