@@ -244,7 +244,7 @@ def _check_whole(node: Node, windows: Windows, sizes: Shape, made: Shape) -> Non
     """Raise SurgeryError where the last window is partial: of a Pooling, or one that is larger than the map."""
     axes = zip(windows.padded(sizes), windows.extent, windows.stride, made, strict=True)
     if any((many - 1) * stride + extent > size for size, extent, stride, many in axes):
-        why = f"has a partial window at the end of {show(sizes)} cells, which it would lack without its stride"
+        why = f"has a partial window at the end of {show(sizes)} cells, which would be missing without its stride"
         raise _error(node, why)
 
 
@@ -258,7 +258,7 @@ def _rounding(node: Node, change: SetWindows) -> Iterator[str]:
 
 
 def _refused(node: Node, why: str) -> SurgeryError:
-    return _error(node, f"follows a stride that would go, and {why}")
+    return _error(node, f"follows a stride that would be removed, and {why}")
 
 
 def _error(node: Node, why: str) -> SurgeryError:

@@ -106,7 +106,7 @@ def _unclaimed(each: LayerFate) -> str:
         positions = ", ".join(str(blob.position) for blob in each.blobs if blob.differing)
         values = _many(each.other_values, "value")
         return f"layer {each.twin!r}, blob {positions}: {values} that the original does not have, in the same shape"
-    return f"layer {_name(each)} is {each.fate.value}, which the pass does not say"
+    return f"layer {_name(each)} is {each.fate.value}, but the pass does not report that"
 
 
 def _run(proof: RunProof) -> list[str]:

@@ -108,7 +108,10 @@ def test_wrong_usage(trained: CommandLine, words: list[str], told: str) -> None:
         (["fc11=4"], "there is no layer 'fc11'; did you mean 'fc1'?"),
         (["wholly_other=4"], "there is no layer 'wholly_other'; `caffe-fcn inspect` lists the layers"),
         (["pool=1"], "expected a Convolution, a Deconvolution or an InnerProduct, found Pooling, without filters"),
-        (["fc2=1"], "which would keep 1 of 3 channels; leave that layer out, or allow it with --cut-outputs"),
+        (
+            ["fc2=1"],
+            "because layer 'fc2' is reduced; leave that layer out, or allow it with --cut-outputs",
+        ),
     ],
 )
 def test_what_is_refused_is_one_line_and_nothing_is_written(trained: CommandLine, words: list[str], told: str) -> None:

@@ -113,7 +113,7 @@ def test_the_fields_that_are_there_are_set(written: str, expected: str) -> None:
 
 DECONVOLUTION = layer("d", "Deconvolution", "a", params="convolution_param { num_output: 2 kernel_size: 2 }")
 RESHAPE = layer("r", "Reshape", "a", params="reshape_param { shape { dim: 0 dim: 0 dim: 100 } }")
-NO_DILATION = "follows a stride that would go, and cannot be dilated; `Net.run(stride=...)` gives the same"
+NO_DILATION = "follows a stride that would be removed, and cannot be dilated; `Net.run(stride=...)` gives the same"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ NO_DILATION = "follows a stride that would go, and cannot be dilated; `Net.run(s
         (
             layer("m", "MVN", "a"),
             1,
-            "layer 'm' (MVN) follows a stride that would go, and does not slide a window over its input",
+            "layer 'm' (MVN) follows a stride that would be removed, and does not slide a window over its input",
         ),
         (layer("s", "Softmax", "a", params="softmax_param { axis: 2 }"), 1, "layer 's' (Softmax) follows"),
         (RESHAPE, 1, "layer 'r' (Reshape) follows"),

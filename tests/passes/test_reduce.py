@@ -350,7 +350,7 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
         (conv("a", "data", 4, 5) + conv("classes", "a", 2), ["a=4:3x3x3"], "a kernel with 2 extents, such as 3x3"),
         (A + conv("classes", "a", 2), ["aa=2"], "there is no layer 'aa'; did you mean 'a'?"),
         (A + layer("r", "ReLU", "a") + conv("classes", "r", 2), ["r=2"], "found ReLU, without filters"),
-        (A + conv("classes", "a", 2), ["classes=1"], "the output 'classes' of the net, which would keep 1 of 2"),
+        (A + conv("classes", "a", 2), ["classes=1"], "the output 'classes' of the net would keep 1 of 2"),
         (TWO + layer("j", "Eltwise", "a b") + END, ["a=2"], "found 2 of 4 (by 'a') of the first, all of the second"),
         (TWO + layer("j", "Eltwise", "a b") + END, ["a=2", "b=1"], "2 of 4 (by 'a') of the first, 1 of 4 (by 'b')"),
         (A + layer("j", "Slice", "a", "x j") + END, ["a=2"], "found Slice, which is not supported there"),
@@ -362,17 +362,17 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
         (
             A + layer("j", "Reshape", "a", params=RESHAPE_192) + fc("classes", "j", 2),
             ["a=2"],
-            "does not accept what 'a' has left",
+            "does not accept the remaining channels of 'a'",
         ),
-        (conv("a", "data", 4, 5) + fc("classes", "a", 2), ["a=4:3"], "in which it needs 2×320"),
-        (TIED + conv("classes", "b", 2, 1), ["a=1"], "the same values left of the parameters 'w' as in 'a'"),
+        (conv("a", "data", 4, 5) + fc("classes", "a", 2), ["a=4:3"], "a layer that needs 2×320"),
+        (TIED + conv("classes", "b", 2, 1), ["a=1"], "the same remaining values of the parameters 'w' as in 'a'"),
         (layer("a", "Deconvolution", "data", params="convolution_param { num_output: 4 kernel_size: 3 }")
          + conv("classes", "a", 2), ["a=4:2"], "a Convolution, whose kernel can be dilated"),
         (A.replace("size: 3", "size: 7") + layer("cut", "Pooling", "a", params=ALL_OF_IT)
          + conv("classes", "cut", 3, 1) + layer("t", "Input", "", params="input_param { shape { dim: 1 } }")
          + layer("loss", "SoftmaxWithLoss", "classes t"), ["a=4:3"], "Caffe would refuse the reduced net: layer"),
         (layer("d", "Data", "", "d") + conv("a", "d", 2), ["a=1"], "give it with shapes={'d': (N, C, H, W)}"),
-        (A + layer("t", "SoftmaxWithLoss", "a data", "loss"), ["a=2"], "makes what layer 't' (SoftmaxWithLoss) reads"),
+        (A + layer("t", "SoftmaxWithLoss", "a data", "loss"), ["a=2"], "the input of layer 't' (SoftmaxWithLoss)"),
     ],
 )  # fmt: skip
 def test_what_is_refused(text: str, layers: list[str], told: str) -> None:

@@ -60,7 +60,7 @@ def _check_shared(phase: Phase, found: Decimation) -> None:
                 raise SurgeryError(
                     layer=node.name,
                     layer_type=node.type,
-                    expected=f"the same values left of the parameters {name!r} as in {other.name!r}",
+                    expected=f"the same remaining values of the parameters {name!r} as in {other.name!r}",
                     found="others",
                     hint="reduce both layers alike",
                 )
@@ -68,7 +68,7 @@ def _check_shared(phase: Phase, found: Decimation) -> None:
 
 def _check_params(made: Result) -> None:
     """Raise SurgeryError where a layer of the new net needs parameters of other shapes than it has, as an InnerProduct
-    does behind a map of another size."""
+    after a map of another size does."""
     changed = {change.index: change for phase in made.phases.values() for change in phase.changes}
     for phase, graph in made.model.graphs.items():
         for node in graph.nodes:
@@ -83,8 +83,8 @@ def _check_params(made: Result) -> None:
                 raise SurgeryError(
                     layer=node.name,
                     layer_type=node.type,
-                    expected=f"weights {show(pairs[0][1])}, which are left of the old ones",
-                    found=f"a net in which it needs {show(pairs[0][0])}",
+                    expected=f"the remaining weights {show(pairs[0][1])}",
+                    found=f"a layer that needs {show(pairs[0][0])}",
                 )
 
 

@@ -51,7 +51,7 @@ class Decimation:
             return None
         if row.judges:
             cause, loss = self._cause(node), f"layer {node.name!r} ({node.type})"
-            told = f"layer {cause!r} makes what {loss} reads, which needs all channels"
+            told = f"layer {cause!r} makes the input of {loss}, which needs all channels"
             raise SurgeryError(told, layer=cause, hint="reduce layers before it")
         if row.keeps is None:
             raise self._unsupported(node)
@@ -96,7 +96,7 @@ class Decimation:
         try:
             found = list(shape(node.layer, bottoms)) if shape else []
         except ShapeError as error:
-            told = f"does not accept what {self._cause(node)!r} has left: {error.message}"
+            told = f"does not accept the remaining channels of {self._cause(node)!r}: {error.message}"
             raise SurgeryError(f"layer {node.name!r} ({node.type}) {told}", layer=node.name) from error
         if found[: len(expected)] != list(expected):
             raise self._unsupported(node)
@@ -116,7 +116,7 @@ class Decimation:
                 kept = self._kept[blob]
                 cause, left = self._causes[blob], f"{len(kept.places)} of {kept.extent} channels"
                 raise SurgeryError(
-                    f"layer {cause!r} makes the output {blob.name!r} of the net, which would keep {left}",
+                    f"the output {blob.name!r} of the net would keep {left}, because layer {cause!r} is reduced",
                     layer=cause,
                     hint=advise("leave that layer out, or allow it with ", Option("cut_outputs", True)),
                 )
@@ -127,7 +127,7 @@ class Decimation:
         first, second = (node.bottoms[each] for each in found)
         return _refused(
             node,
-            f"the same channels left of {first.name!r} and {second.name!r}",
+            f"the same remaining channels of {first.name!r} and {second.name!r}",
             f"{self._left(first)} of the first, {self._left(second)} of the second",
             "reduce the layers that make them alike",
         )

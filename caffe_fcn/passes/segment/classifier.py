@@ -42,7 +42,7 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
         return found.get(at) or Classifier(_called(graph, at))
     if not found:
         raise SurgeryError(
-            "found no classifier: behind the last Convolution or InnerProduct each layer must have one bottom",
+            "found no classifier: after the last Convolution or InnerProduct each layer must have one bottom",
             source=graph.source,
             hint=advise("name its last layer with weights with ", Option("at")),
         )

@@ -48,7 +48,7 @@ def no_whole_offset(maps: ScoreMaps, coarse: Blob, fine: Blob, step: Upsampling)
     why = f"; the layers that cause the fraction: {names}" if names else ""
     mended = next((told for each in causes if (told := _mended(maps, each, step, cells))), None)
     return SurgeryError(
-        f'the crop of "{fine.name}" would begin at no whole cell: at {tried}{why}',
+        f'the offset of the crop of "{fine.name}" would not be a whole number: {tried}{why}',
         source=maps.graph.source,
         hint=mended or "leave out this skip",
     )
@@ -62,8 +62,8 @@ def _needs_two_kernels(maps: ScoreMaps, fine: Blob, step: Upsampling) -> Surgery
     if not all(whole):
         return None
     return SurgeryError(
-        f'the crop of "{fine.name}" would begin at a whole cell with the kernel {whole[0][0]} along the height and '
-        f"with {whole[1][0]} along the width, but Caffe's bilinear filler needs a square kernel",
+        f'the offset of the crop of "{fine.name}" would be a whole number with the kernel {whole[0][0]} along the '
+        f"height and with {whole[1][0]} along the width, but Caffe's bilinear filler needs a square kernel",
         source=maps.graph.source,
     )
 
@@ -113,7 +113,7 @@ def _mended(maps: ScoreMaps, mover: Mover, step: Upsampling, cells: Place) -> st
     for wanted in sorted(range(most + 1), key=lambda each: abs(each - pad)):
         shift = [sign * (wanted - pad) * stride / cell.stride for stride, cell in zip(mover.stride, cells, strict=True)]
         if any(_all_whole(offsets, shift) for offsets in step.tried.values()):
-            return f'with pad {wanted} in place of {pad} in "{mover.node.name}" it would begin at one'
+            return f'with pad {wanted} instead of {pad} in "{mover.node.name}" it would be one'
     return None
 
 

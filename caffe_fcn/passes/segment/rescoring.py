@@ -145,7 +145,7 @@ class _Rescoring:
             )
         if tensors and tensors[0].count != classes * channels:
             raise SurgeryError(
-                f"the kernel of {head.name!r} is larger than 1×1, so that its weights are none of a 1×1 score",
+                f"the kernel of {head.name!r} is larger than 1×1, so its weights do not fit a 1×1 score layer",
                 layer=head.name,
                 layer_type=head.type,
                 place=Option("expand_score", True),

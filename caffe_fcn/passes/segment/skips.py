@@ -78,8 +78,7 @@ def of_style(maps: ScoreMaps, style: str) -> list[Blob]:
     stride, least = _stride(maps, maps.coarse), STYLES[style]
     if stride != (stride[0],) * AXES or stride[0] < least or math.log2(stride[0] / least) % 1:
         raise SurgeryError(
-            f"its scores have the stride {'×'.join(map(str, dict.fromkeys(stride)))}, from which halves do not lead to "
-            f"{least}",
+            f"the stride of its scores, {'×'.join(map(str, dict.fromkeys(stride)))}, cannot be halved down to {least}",
             source=maps.graph.source,
             place=Option("style", style),
             hint="name the blobs to add yourself",

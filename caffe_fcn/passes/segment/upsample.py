@@ -120,7 +120,7 @@ def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
         if factor is None and skip is None and _stride(maps, coarse) == _stride(maps, blob):
             what = "the skip" if skips else "the map of the scores"
             raise SurgeryError(
-                f"{what} {coarse.name!r} has the stride 1, so that nothing is left to upsample",
+                f"{what} {coarse.name!r} has the stride 1, so there is nothing to upsample",
                 source=maps.graph.source,
                 place=Option("skip", [skips[-1].text]) if skips else None,
             )

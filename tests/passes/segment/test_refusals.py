@@ -23,8 +23,8 @@ from tests.passes.segment.nets import VGG, golden, segmented
         (VGG, {"skip": ("pool2", "pool2")}, "the blob 'pool2' is given twice"),
         (VGG, {"skip": ("fc8",)}, "the blob 'fc8' depends on the classifier 'fc8'"),
         (VGG, {"skip": ("fc6",)}, "the skip 'fc6-conv' has the stride 8, and the scores before, 'score_fr', 8"),
-        (VGG, {"skip": ("pool2", "conv1")}, "the skip 'conv1' has the stride 1, so that nothing is left to upsample"),
-        (VGG, {"style": "32s"}, "its scores have the stride 8, from which halves do not lead to 32"),
+        (VGG, {"skip": ("pool2", "conv1")}, "the skip 'conv1' has the stride 1, so there is nothing to upsample"),
+        (VGG, {"style": "32s"}, "the stride of its scores, 8, cannot be halved down to 32"),
         (VGG, {"pad": 10}, r"the last crop would have the offset -\d+, which is negative; the least that fits is pad="),
         (VGG, {"pad": "keep"}, "which is negative"),
         (data(), {}, "found no classifier"),
@@ -49,8 +49,8 @@ SIDE = (
 
 def test_an_offset_that_is_no_whole_number() -> None:
     told = (
-        'the crop of "side" would begin at no whole cell: at 0.75 with the kernel 4, 1.25 with the kernel 3; '
-        'the layers that cause the fraction: "pool"; with pad 1 in place of 0 in "pool" it would begin at one'
+        'the offset of the crop of "side" would not be a whole number: 0.75 with the kernel 4, 1.25 with the kernel 3; '
+        'the layers that cause the fraction: "pool"; with pad 1 instead of 0 in "pool" it would be one'
     )
     with pytest.raises(SurgeryError) as raised:
         segmented(SIDE.replace("KERNEL", "3"), skip=("side",))
