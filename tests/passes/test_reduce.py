@@ -330,6 +330,24 @@ def _without_the_others(model: Model, bottom: str, kept: tuple[int, ...], direct
     (directory / "masked.caffemodel").write_bytes(net.SerializeToString())
 
 
+def test_a_dilated_kernel_is_the_old_one_without_the_taps_between(tmp_path: Path) -> None:
+    text = data() + conv("a", "data", 4, 5) + conv("classes", "a", 3, 1)
+    plan = reduced(trained(text, tmp_path), "a=4:3")
+    write_model(plan.model, str(tmp_path / "new.prototxt"), str(tmp_path / "new.caffemodel"))
+    net = schema.NetParameter.FromString((tmp_path / "net.caffemodel").read_bytes())
+    blob = next(each for each in net.layer if each.name == "a").blobs[0]
+    values = np.array(blob.data, np.float32).reshape(4, 2, 5, 5)
+    values[:, :, 1::2] = 0
+    values[:, :, :, 1::2] = 0
+    blob.data[:] = values.ravel()
+    (tmp_path / "masked.prototxt").write_text(text.replace("kernel_size: 5", "kernel_size: 5 pad: 2"))
+    (tmp_path / "masked.caffemodel").write_bytes(net.SerializeToString())
+    inputs = np.random.default_rng(2).normal(size=(1, 2, 8, 10)).astype(np.float32)
+    found, expected = (answers(tmp_path, name, inputs) for name in ("new", "masked"))
+    assert found.shape == (1, 3, 8, 10)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
 # ---- What is refused ----
 
 TWO = A + conv("b", "data", 4)
