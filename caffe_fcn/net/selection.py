@@ -68,6 +68,17 @@ def known_to(source: SourceNet, selection: Selection) -> Selection:
     return replace(selection, shapes=given, ignore_fields=frozenset(ignored), stages=stages)
 
 
+def as_written(source: SourceNet, selection: Selection) -> Selection:
+    """SELECTION without the shapes of inputs that SOURCE defines itself."""
+    written = source.net
+    defined = set(written.input if written.input_shape or written.input_dim else ())
+    defined |= {
+        top for layer in written.layer if layer.type == "Input" and layer.input_param.shape for top in layer.top
+    }
+    given = {name: shape for name, shape in selection.given.items() if name not in defined}
+    return replace(selection, shapes=given)
+
+
 def graph_of(net: Message, source: SourceNet, selection: Selection, phase: str) -> Graph:
     """The graph of NET, which is the net of SOURCE or was made from it, in PHASE. Raises NetError."""
     uncomputed = uncomputed_fields(source.foreign, selection.ignore_fields) if net is source.net else {}

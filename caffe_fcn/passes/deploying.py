@@ -15,7 +15,7 @@ from caffe_fcn.passes.deploy_options import DeployOptions
 
 
 def deploying(model: Model, options: DeployOptions | None = None, *, as_fed: bool = False) -> Iterator[Result]:
-    """The deploy net of MODEL, of the first of its phases. AS_FED: its inputs keep the number of items. Raises
+    """The deploy net of MODEL, of the first of its phases. AS_FED is as in `deploy`. Raises
     CaffeFcnError where that cannot be done."""
     phase = model.phase
     chosen = replace(model.selection, phase="TRAIN" if phase == "TRAIN" else "TEST")

@@ -20,7 +20,7 @@ from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.passing import Claim, Result, weakest
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.net.selection import check_ignored
+from caffe_fcn.net.selection import as_written, check_ignored
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.apart import alike
@@ -323,7 +323,7 @@ class _Work:
 def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
     """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
     try:
-        misfit = met(twin, selection, lenient=True).misfit
+        misfit = met(twin, as_written(twin.source, selection), lenient=True).misfit
         return "" if misfit is None else str(misfit)
     except ShapeError as error:
         return str(error)

@@ -113,6 +113,20 @@ def test_what_is_folded_after_that_is_proven(cli: CommandLine) -> None:
     assert result.code == 0 and "same function within rounding" in result.out.decode() + result.err
 
 
+@pytest.mark.parametrize("options", [[], ["--phase", "test", "--input-shape", "data=2,3,9,9"]])
+def test_a_deploy_net_of_ones_own_is_proven(cli: CommandLine, options: list[str]) -> None:
+    """It has another batch, and the training net leaves the size to the weights, which suit several."""
+    text = layer("d", "Data", "", "data label", "include { phase: TRAIN } data_param { batch_size: 8 }")
+    text += layer("d", "Data", "", "data label", "include { phase: TEST } data_param { batch_size: 4 }")
+    body = conv("conv", "data", 4, 3, "stride: 2") + fc("fc", "conv", 3)
+    cli.write(net=text + body + layer("loss", "SoftmaxWithLoss", "fc label"))
+    cli.write(own=data(shape="64 3 9 9") + body + layer("prob", "Softmax", "fc"))
+    with weights_of(net_of(cli.read("own.prototxt")), cli.path / "net.caffemodel"):
+        pass
+    result = cli.run("verify", "net.prototxt", "net.caffemodel", "own.prototxt", "net.caffemodel", *options)
+    assert result.code == 0 and "same bits" in result.out.decode()
+
+
 def test_a_wrong_deploy_net_is_not_proven(trained: CommandLine) -> None:
     trained.run("deploy", "net.prototxt", "net.caffemodel")
     text = trained.read("net_deploy.prototxt")

@@ -28,7 +28,7 @@ from caffe_fcn.net.in_use import in_use, inputs, needed
 from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.upgrade import input_layer
 from caffe_fcn.passes.deploy.changes import BecomeHead, BecomeInput, DropInputs, DropLossWeight, DropState
-from caffe_fcn.passes.deploy.feeding import INPUT, become_input
+from caffe_fcn.passes.deploy.feeding import INPUT, become_input, check_size
 from caffe_fcn.passes.deploy_options import DeployOptions
 
 _DROPOUT = "Dropout"
@@ -43,7 +43,7 @@ class Needed(Enum):
 
 def deploy(model: Model, options: DeployOptions | None = None, *, as_fed: bool = False) -> Result:
     """MODEL, a net of one phase, as the net in use: the same function of the same inputs, for the outputs that stay.
-    AS_FED: inputs keep the number of items that data layers feed.
+    AS_FED: inputs have the shapes that data layers feed to MODEL, even if it could be fed others.
 
     Raises SurgeryError where no outputs are left, ShapeError for an input whose shape is unknown.
     """
@@ -59,7 +59,10 @@ def deploy(model: Model, options: DeployOptions | None = None, *, as_fed: bool =
     ends = (*net.outputs, *(blob for node in net.sinks for blob in node.bottoms))
     kept = {id(node) for node in (*needed(net.nodes, ends), *net.sinks)}
     used = _Used(graph, tuple(node for node in net.nodes if id(node) in kept), net.outputs)
-    given = any(blob.name in model.selection.given for blob in inputs(used.nodes))
+    fed = inputs(used.nodes)
+    given = any(blob.name in model.selection.given for blob in fed)
+    for blob in () if as_fed else fed:
+        check_size(graph.producer[blob], blob, model)
     whole = _decide(model, used, asked, items=None)
     try:
         made = _carried_out(model, whole if given or as_fed else _decide(model, used, asked, items=1))

@@ -41,13 +41,24 @@ def _shape(node: Node, blob: Blob, model: Model, items: int | None) -> Shape:
     shape = shapes.blobs[blob]
     if isinstance(shape, Unknown):
         raise _asked_for(node, blob, "NCHW", shape.reason)
-    if blob.name not in model.selection.given and not tells_size(node.layer):
-        larger = (*shape[:-_SPATIAL], *(extent + 1 for extent in shape[-_SPATIAL:]))
-        other = infer_shapes(model.graph._replace(held={}), given={**given_to(model, model.phase), blob.name: larger})
-        if other.params == shapes.params:
-            reason = f"the weights suit images of {show(shape[-_SPATIAL:])}, and larger ones"
-            raise _asked_for(node, blob, ("1", *map(str, shape[1:-_SPATIAL]), "H", "W"), reason)
     return (items, *shape[1:]) if items is not None and shape else shape
+
+
+def check_size(node: Node, blob: Blob, model: Model) -> None:
+    """Raise ShapeError where NODE does not define the size of the images BLOB, and the weights suit several sizes."""
+    shapes = model.shapes[model.phase]
+    shape = shapes.blobs[blob]
+    if isinstance(shape, Unknown) or blob.name in model.selection.given or tells_size(node.layer):
+        return
+    larger = (*shape[:-_SPATIAL], *(extent + 1 for extent in shape[-_SPATIAL:]))
+    try:
+        given = {**given_to(model, model.phase), blob.name: larger}
+        other = infer_shapes(model.graph._replace(held={}), given=given)
+    except ShapeError:
+        return
+    if other.params == shapes.params:
+        reason = f"the weights suit images of {show(shape[-_SPATIAL:])}, and larger ones"
+        raise _asked_for(node, blob, ("1", *map(str, shape[1:-_SPATIAL]), "H", "W"), reason)
 
 
 def _asked_for(node: Node, blob: Blob, form: Collection[str], reason: str) -> ShapeError:
