@@ -12,6 +12,7 @@ from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.wording import Option, advise, nearest
 
 _CLASSIFIERS = ("Convolution", "InnerProduct")
+_SHOWN = 3
 
 
 class Classifier(NamedTuple):
@@ -31,20 +32,25 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     """The classifier of GRAPH, or the one that ends in the layer AT. Outputs that are SKIPS do not count. Raises
     SurgeryError if there is none, or there are several."""
     found: dict[str, Classifier] = {}
+    others: list[str] = []
     for output in graph.outputs:
-        classifier = _before(graph, output) if output not in skips else None
-        if classifier is None:
+        if output in skips:
             continue
-        known = found.get(classifier.head.name)
-        if known is None or len(known.behind) < len(classifier.behind):
-            found[classifier.head.name] = classifier
+        node, chain = _back_from(graph, output)
+        if node.type not in _CLASSIFIERS:
+            others.append(f"the output {output.name!r} leads back to {node.name!r} ({node.type})")
+            continue
+        ends = next((place for place, each in enumerate(chain) if _ends(each)), len(chain))
+        known = found.get(node.name)
+        if known is None or len(known.behind) < ends:
+            found[node.name] = Classifier(node, tuple(chain[:ends]))
     if at is not None:
         return found.get(at) or Classifier(_called(graph, at))
     if not found:
         raise SurgeryError(
-            "found no classifier: after the last Convolution or InnerProduct each layer must have one bottom",
+            f"found no Convolution or InnerProduct that ends a classifier: {'; '.join(others[:_SHOWN])}",
             source=graph.source,
-            hint=advise("name its last layer with weights with ", Option("at")),
+            hint=advise("name the last layer with weights with ", Option("at")),
         )
     if len(found) > 1:
         raise SurgeryError(
@@ -55,19 +61,14 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     return next(iter(found.values()))
 
 
-def _before(graph: Graph, output: Blob) -> Classifier | None:
-    """The classifier that ends in OUTPUT."""
+def _back_from(graph: Graph, output: Blob) -> tuple[Node, list[Node]]:
+    """The last layer before OUTPUT that has weights, joins maps or has no bottom, and the layers behind it."""
     chain: list[Node] = []
     node = graph.producer[output]
-    while not row_of(node.type).linear:
-        if not node.bottoms or _joins(node):
-            return None
+    while node.bottoms and not row_of(node.type).linear and not _joins(node):
         chain.insert(0, node)
         node = graph.producer[node.bottoms[0]]
-    if node.type not in _CLASSIFIERS:
-        return None
-    ends = next((place for place, each in enumerate(chain) if _ends(each)), len(chain))
-    return Classifier(node, tuple(chain[:ends]))
+    return node, chain
 
 
 def _joins(node: Node) -> bool:

@@ -9,6 +9,14 @@ from caffe_fcn.net.options import Selection
 from tests.passes.nets import conv, data, layer
 from tests.passes.segment.nets import VGG, golden, segmented
 
+FCN = (
+    data(shape="1 3 64 64")
+    + conv("conv", "data", 3, 4, "stride: 4")
+    + conv("up", "conv", 3, 8, "stride: 4").replace("Convolution", "Deconvolution")
+    + layer("score", "Crop", "up data")
+)
+"""A net that is one already."""
+
 
 @pytest.mark.parametrize(
     ("net", "options", "told"),
@@ -27,7 +35,12 @@ from tests.passes.segment.nets import VGG, golden, segmented
         (VGG, {"style": "32s"}, "the stride of its scores, 8, cannot be halved down to 32"),
         (VGG, {"pad": 10}, r"the last crop would have the offset -\d+, which is negative; the least that fits is pad="),
         (VGG, {"pad": "keep"}, "which is negative"),
-        (data(), {}, "found no classifier"),
+        (data(), {}, r"found no Convolution or InnerProduct .*: the output 'data' leads back to 'data' \(Input\)"),
+        (
+            FCN,
+            {},
+            r"the output 'score' leads back to 'up' \(Deconvolution\); name the last layer with weights",
+        ),
     ],
 )
 def test_one_clear_line(net: str, options: dict[str, object], told: str) -> None:
