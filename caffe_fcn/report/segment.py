@@ -10,6 +10,7 @@ from caffe_fcn.model.changes import Change
 from caffe_fcn.passes.planning import Plan
 from caffe_fcn.passes.segment.changes import AddHead, Stage
 from caffe_fcn.passes.segment.padding import sizes_in_words
+from caffe_fcn.passes.training.files import NAMES
 from caffe_fcn.report.rewriting import documented, table, told
 
 _KINDS = ("cut", "pooling", "dropped", "left_out")
@@ -43,7 +44,8 @@ def document(
         },
         "added": [{"layer": each.layer.name, "type": each.layer.type} for each in head.added],
     }
-    return documented(plan, {**made, **changes}, outputs, dry_run, verification)
+    written = {**dict.fromkeys(NAMES), **outputs}
+    return documented(plan, {**made, **changes}, written, dry_run, verification)
 
 
 def head_of(plan: Plan) -> AddHead:
