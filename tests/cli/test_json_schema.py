@@ -119,7 +119,7 @@ def test_options(cli: CommandLine, options: list[str]) -> None:
 
 def full(cli: CommandLine) -> Any:
     """A document in which nothing is empty, but what needs weights, or none."""
-    cli.write(net=FULL + layer("n", "Normalize", "data"))
+    cli.write(net=FULL + layer("n", "Normalize", "tokens"))
     document = cli.converts("net.prototxt", "--json", "--input-size", "40x50", "--input-channels", "3").document
     empty = [key for key, value in document.items() if value in (None, [], {})]
     assert empty == ["weights", "cut", "atrous", "missing_weights", "copied_layers", "verification"]
