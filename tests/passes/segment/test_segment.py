@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,36 @@ def test_the_layers_are_those_of_the_measured_nets(name: str, skips: int) -> Non
         assert window(made) == window(wanted)
         assert list(made.crop_param.offset) == list(wanted.crop_param.offset)
         assert made.input_param == wanted.input_param and pooling(made) == pooling(wanted)
+
+
+CASES = [
+    (name, case)
+    for name in NETS
+    for case in INDEX[name]["cases"]
+    if case["pad"] == 100 and "null" not in case and len(case["skips"]) != 1
+]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{len(case['skips'])}" for name, case in CASES])
+def test_the_shapes_are_those_of_caffe(name: str, case: dict[str, Any]) -> None:
+    net, skips = golden(name, weights=False), tuple(case["skips"])
+    for given, expected in case["outputs"].items():
+        plan = segmented(net, classes=3, skip=skips, pad=100, input_size=tuple(map(int, given.split("x")))[2:])
+        graph, shapes = plan.model.graph, plan.model.shapes[plan.model.phase]
+        found = {blob.name: shape for blob, shape in shapes.blobs.items() if isinstance(shape, tuple)}
+        assert list(found["score"]) == expected and list(found["score_fr"]) == case["score_fr"][given]
+        assert upsampling_weights(plan) == case["upsampling_weights"]["group 3"]
+        assert [blob.name for blob in graph.outputs] == ["score"]
+    dense = segmented(net, classes=3, skip=skips, pad=100, dense_upsampling=True)
+    assert upsampling_weights(dense) == case["upsampling_weights"]["group 1"]
+
+
+def upsampling_weights(plan: Segmented) -> list[list[int]]:
+    """The shapes of the weights of the Deconvolutions, in their order."""
+    params = plan.model.shapes[plan.model.phase].params
+    nodes = [node for node in plan.model.graph.nodes if node.type == "Deconvolution"]
+    return [list(shape) for node in nodes for shape in params[node.index]]
 
 
 def window(layer: Message) -> list[object]:
