@@ -11,6 +11,7 @@ import caffe_fcn
 from caffe_fcn import schema
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.opening import open_model
+from caffe_fcn.net.source import read_net
 from tests.cli.conftest import CommandLine, listing, the_message
 from tests.cli.conftest import trained as trained_on
 from tests.engines.nets import blobs_of, net_of, weights_of
@@ -212,3 +213,14 @@ def test_fields_of_forks_have_the_numbers_of_the_fork_in_the_weights(cli: Comman
     inside = schema.NetParameter.FromString((cli.path / "weights_deploy.caffemodel").read_bytes())
     assert [each.name for each in inside.layer] == ["data", "p", "fc"]
     assert not any(field.number >= schema.FORKS for each in inside.layer for field, _ in each.ListFields())
+
+
+def test_the_deploy_net_of_a_segmentation_in_training_is_the_segmentation_net(cli: CommandLine) -> None:
+    """And a Softmax of its scores: what `segment --train` adds goes again."""
+    pool = layer("pool", "Pooling", "conv", params="pooling_param { kernel_size: 2 stride: 2 }")
+    cli.write(net=data(shape="1 3 14 14") + conv("conv", "data", 4) + pool + fc("fc", "pool", 7))
+    assert cli.run("segment", "net.prototxt", "--classes", "3", "--train").code == 0
+    result = cli.run("deploy", "train_val.prototxt", "--input-shape", "data=1,3,14,14", "-o", "made.prototxt")
+    assert result.code == 0 and "outputs prob" in result.err
+    made, segmented = (read_net(cli.path / name).net for name in ("made.prototxt", "net_segmented.prototxt"))
+    assert list(made.layer)[:-1] == list(segmented.layer) and made.layer[-1].type == "Softmax"
