@@ -148,7 +148,12 @@ def test_crops_that_fit_some_sizes(cli: CommandLine) -> None:
     assert result.code == 0
     assert "note: the crops fit only for inputs of sizes 49 to 64, and so on every 32\n" in result.err
     result = cli.run(*words, "--pad", "100", "--force")
-    told = "--pad 100: the crops do not fit at the input size of the net, 64×64: they fit sizes 11 to 26, and so on"
+    assert result.code == 0
+    assert "note: the crops fit only for inputs of sizes 11 to 26, and so on every 32\n" in result.err
+    assert "so the new net has an input of 75×75\n" in result.err
+    assert cli.run("check", "--strict", "net_segmented.prototxt").code == 0
+    result = cli.run(*words, "--pad", "100", "--input-size", "64", "--force")
+    told = "--pad 100: the crops do not fit at 64×64: they fit sizes 11 to 26, and so on"
     assert result.code == 1 and told in the_message(result.err)
     assert cli.run(*words, "--pad", "100", "--input-size", "50", "--force").code == 0
     result = cli.run(*words, "--skip", "pool3", "--force")

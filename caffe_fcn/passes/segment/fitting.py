@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from caffe_fcn.passes.segment.extents import SizeTable
 from caffe_fcn.passes.segment.upsampling import Upsampling
 
-Which: TypeAlias = Literal["every", "least", "nominal"]
-"""Which images the crops are to fit: every one, those from the smallest on that the net takes, or the nominal one."""
+Which: TypeAlias = Literal["every", "least", "nominal", "some"]
+"""Which images the crops are to fit: all, those from the smallest on that the net takes, the nominal one, or some."""
 
 
 class Fits(NamedTuple):
@@ -37,6 +37,17 @@ class Fits(NamedTuple):
     def every(self) -> bool:
         """Whether it holds for images of every size."""
         return self.ranges == ((1, None),)
+
+    def nearest(self, size: int) -> int:
+        """The least size from SIZE on at which it holds, or else the largest below. There is one."""
+        above = range(size, max(size, self.start) + self.period + self._last + 1)
+        found: int = next(each for each in (*above, *range(size, 0, -1)) if each in self)
+        return found
+
+    @property
+    def _last(self) -> int:
+        """The last end of a range."""
+        return max((first if last is None else last for first, last in self.ranges), default=0)
 
     def __contains__(self, size: object) -> bool:
         if not isinstance(size, int):
@@ -89,6 +100,8 @@ class Axis:
 
     def serves(self, which: Which, pad: int) -> bool:
         """Whether the crops fit the images that WHICH selects, with PAD on each side."""
+        if which == "some":
+            return bool(self.fits(pad, pad).ranges)
         if which == "nominal":
             return self.holds(self.nominal, pad, pad)
         first = 1 if which == "every" else self.least_size(pad, pad)

@@ -20,15 +20,21 @@ class PadReason(Enum):
     EVERY = "the least with which every crop fits for every input size"
     LEAST = "the least with which every crop fits from the smallest input on that the net takes"
     NOMINAL = "the least with which every crop fits at the input size of the net"
+    SOME = "the least with which every crop fits for some input sizes"
     ASKED = "as asked"
     KEPT = "unchanged"
 
 
 _WISHES: dict[str | int, tuple[Which, ...]] = {
-    "auto": ("every", "least", "nominal"),
-    "least": ("least", "nominal"),
+    "auto": ("every", "least", "nominal", "some"),
+    "least": ("least", "nominal", "some"),
 }
-_REASONS: dict[Which, PadReason] = {"every": PadReason.EVERY, "least": PadReason.LEAST, "nominal": PadReason.NOMINAL}
+_REASONS: dict[Which, PadReason] = {
+    "every": PadReason.EVERY,
+    "least": PadReason.LEAST,
+    "nominal": PadReason.NOMINAL,
+    "some": PadReason.SOME,
+}
 
 
 class Padding(NamedTuple):
@@ -60,7 +66,7 @@ def choose(maps: ScoreMaps, axes: Sequence[Axis], wish: str | int) -> Padding:
     found = first_of(axes, _WISHES[wish])
     if found is None:
         raise SurgeryError(
-            f"no padding of {maps.first.name!r} lets the crops fit at the input size of the net",
+            f"no padding of {maps.first.name!r} lets the crops fit any input size",
             layer=maps.first.name,
             layer_type=maps.first.type,
             place=Option("pad", wish),
@@ -81,11 +87,24 @@ def _checked(maps: ScoreMaps, axes: Sequence[Axis], padding: Padding, wish: str 
     if min(offsets) < 0:
         raise _refused(maps, f"the last crop would have the offset {_numbers(offsets)}, which is negative", axes, wish)
     fits = tuple(axis.fits(before, after) for axis, before, after in sides)
-    if not all(axis.holds(axis.nominal, before, after) for axis, before, after in sides):
-        size = "×".join(str(axis.nominal) for axis in axes)
-        told = f"the crops do not fit at the input size of the net, {size}: they fit {sizes_in_words(fits)}"
-        raise _refused(maps, told, axes, wish)
+    if not all(each.ranges for each in fits):
+        raise _refused(maps, "the crops fit no input size", axes, wish)
     return padding._replace(fits=fits)
+
+
+def declared_size(
+    maps: ScoreMaps, axes: Sequence[Axis], padding: Padding, asked: Sequence[int] | None, wish: str | int
+) -> tuple[int, ...] | None:
+    """The size of the image that the new net is to declare, None for that which it has: the one that is ASKED for, or
+    the nearest at which the crops fit with PADDING. Raises SurgeryError if they do not fit the size that is asked
+    for."""
+    nominal = tuple(axis.nominal for axis in axes)
+    if all(size in fits for size, fits in zip(nominal, padding.fits, strict=True)):
+        return None if asked is None else nominal
+    if asked is None:
+        return tuple(fits.nearest(size) for size, fits in zip(nominal, padding.fits, strict=True))
+    size = "×".join(map(str, nominal))
+    raise _refused(maps, f"the crops do not fit at {size}: they fit {sizes_in_words(padding.fits)}", axes, wish)
 
 
 def _refused(maps: ScoreMaps, told: str, axes: Sequence[Axis], wish: str | int) -> SurgeryError:

@@ -22,7 +22,7 @@ from caffe_fcn.passes.segment.changes import AddHead, SetPad, Stage
 from caffe_fcn.passes.segment.fractions import no_whole_offset, numbers
 from caffe_fcn.passes.segment.geometry import ScoreMaps, score_maps
 from caffe_fcn.passes.segment.layers import Bilinear, Scoring, check_names, cropped, scaled, summed
-from caffe_fcn.passes.segment.padding import Padding, choose, sizes_in_words
+from caffe_fcn.passes.segment.padding import Padding, choose, declared_size, sizes_in_words
 from caffe_fcn.passes.segment.skips import Skip
 from caffe_fcn.passes.segment.upsampling import Upsampling, factor_between
 from caffe_fcn.wording import Option
@@ -47,7 +47,7 @@ def upsample(model: Model, wanted: Upsampled) -> Result:
     """MODEL with scores of every pixel, `score`. Raises SurgeryError where no kernel gives a whole offset, where no
     padding lets the crops fit, and where a name is taken."""
     decision, phases = agreed(model, lambda phase: _decide(phase, wanted), "segment")
-    resized = image_channels(model) if wanted.size is not None else None
+    resized = image_channels(model) if decision.of_kind("input_size") else None
     made = carried_out(model, decision, claim=Claim.NEW_FUNCTION, phases=phases, resized=resized)
     if not wanted.kept:
         return made
@@ -76,8 +76,9 @@ def _decide(phase: Phase, wanted: Upsampled) -> Decision:
     last = graph.nodes[-1]
     check_names(phase, [each.layer.name for each in layers])
     changes: list[Change] = []
-    if wanted.size is not None:
-        changes += resized_inputs(graph, phase.shapes, wanted.size)
+    size = declared_size(maps, axes, padding, wanted.size, wanted.pad)
+    if size is not None:
+        changes += resized_inputs(graph, phase.shapes, size)
     if (
         maps.first is not None
         and padding.pad is not None
@@ -94,7 +95,7 @@ def _decide(phase: Phase, wanted: Upsampled) -> Decision:
         padding=padding,
         first=maps.first.name if maps.first is not None else None,
     )
-    return Decision((*changes, head), notes=tuple(_notes(maps, padding, wanted)))
+    return Decision((*changes, head), notes=tuple(_notes(maps, padding, wanted, size)))
 
 
 def _latest(phase: Phase, name: str) -> Blob:
@@ -198,7 +199,7 @@ def _layers(phase: Phase, maps: ScoreMaps, wanted: Upsampled, stages: Sequence[S
         yield summed(scores, [stage.layer, stage.crop])
 
 
-def _notes(maps: ScoreMaps, padding: Padding, wanted: Upsampled) -> Iterator[str]:
+def _notes(maps: ScoreMaps, padding: Padding, wanted: Upsampled, size: Sequence[int] | None) -> Iterator[str]:
     unlike = [f'"{blob.name}"' for blob in (maps.coarse, *maps.skips) if len(maps.places[blob][maps.image]) > 1]
     if unlike:
         names = ", ".join(unlike)
@@ -206,5 +207,8 @@ def _notes(maps: ScoreMaps, padding: Padding, wanted: Upsampled) -> Iterator[str
         yield f"the net joins maps whose cells do not coincide; {what} aligned by the first bottom of each join"
     if not all(fits.every for fits in padding.fits):
         yield f"the crops fit only for inputs of {sizes_in_words(padding.fits)}"
+    if size is not None and wanted.size is None:
+        old, new = ("×".join(map(str, each)) for each in (maps.shape(maps.image)[2:], size))
+        yield f"they do not fit for {old}, the input size of the net, so the new net has an input of {new}"
     if wanted.bilinear.dense and not wanted.bilinear.trained:
         yield "no filler of Caffe makes the kernels of upsampling in one group; the net needs weights with them"

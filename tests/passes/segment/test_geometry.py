@@ -100,4 +100,11 @@ def test_sizes_that_come_again() -> None:
     assert fits.ranges == ((49, 64),)
     assert fits.period == 32 and not fits.every
     assert 10_000_000 * 32 + 49 in fits and 10_000_000 * 32 + 48 not in fits
+    assert [fits.nearest(size) for size in (3, 60, 65, 320_001)] == [49, 60, 81, 320_017]
     assert head("vgg", 0).axes[0].fits(49, 49) == Fits(((1, None),))
+    assert Fits(((5, 9),)).nearest(20) == 9
+
+
+def test_a_padding_for_some_sizes() -> None:
+    axes = head("vgg_fc2", 1).axes
+    assert [least_pad(axes, which) for which in ("every", "least", "nominal", "some")] == [None, None, 0, 0]

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from caffe_fcn.errors import ShapeError, SurgeryError
+from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import infer_shapes, refuse_empty
 from tests.passes.nets import conv, data, layer
 from tests.passes.segment.nets import Segmented, segmented
@@ -52,7 +53,8 @@ def test_what_fits_is_what_the_shapes_say(seed: int) -> None:
         plan = segmented(text)
     for axis, fits in enumerate(plan.head.padding.fits):
         sizes = [*range(1, 80), *draw.sample(range(80, 2000), 20)]
-        found = {size: takes(plan, (size, 75) if axis == 0 else (70, size)) for size in sizes}
+        height, width = plan.model.shapes["TEST"].blobs[Blob("data", 0)][2:]  # type: ignore[index]
+        found = {size: takes(plan, (size, width) if axis == 0 else (height, size)) for size in sizes}
         assert found == {size: size in fits for size in sizes}
 
 
