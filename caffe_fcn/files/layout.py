@@ -2,19 +2,23 @@
 
 A `Layout` is taken from the nearest message of the same name, and from those further away what that does not show: the
 indentation, one line or many, for the messages inside as well, the quotes, the spaces at colons and braces, and whether
-an empty line stands between two messages.
+an empty line stands between two messages. New fields of a message follow the message and those beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from caffe_fcn.files.prototxt import Block, Document, Field
 
 _EMPTY_LINE = re.compile(r"\n[ \t]*\r?\n")
 _FIELD = re.compile(r"(\s*)(\w+)(: | \{)(.*)")
+_NEAR = 8
+"""The messages before and behind a message that show how its fields are laid out."""
 
 
 class Layout(NamedTuple):
@@ -24,7 +28,9 @@ class Layout(NamedTuple):
     """What a field is indented by, beside the message that it is in."""
     one_line: bool = False
     inner_one_line: bool = False
-    """Whether the messages inside stand on one line each."""
+    """Whether the messages inside stand on one line each, but for those of NAMED."""
+    named: Mapping[str, bool] = MappingProxyType({})
+    """The same by their names, of those that are found."""
     quote: str = '"'
     colon: str = ": "
     brace: str = " {"
@@ -34,6 +40,11 @@ class Layout(NamedTuple):
     def lines(self, rendered: Sequence[str]) -> list[str]:
         """RENDERED, the lines of a message as protobuf prints it, in this layout."""
         return list(self._joined([self._line(line) for line in rendered]))
+
+    def inner_lines(self, rendered: Sequence[str]) -> list[str]:
+        """RENDERED, the lines of a field inside such a message, in this layout."""
+        lines = self._replace(one_line=False).lines(["x {", *(f"  {line}" for line in rendered), "}"])[1:-1]
+        return [line.removeprefix(self.indent) for line in lines]
 
     def _line(self, line: str) -> str:
         depth = (len(line) - len(line.lstrip())) // 2
@@ -48,16 +59,20 @@ class Layout(NamedTuple):
     def _joined(self, lines: Sequence[str]) -> Iterator[str]:
         """LINES, with those of a message that stands on one line as one."""
         pending: list[str] = []
-        depth = 0
+        depth, joined = 0, 0  # how many messages are open, and from which of them on all is one line, 0 for none
         for line in lines:
-            opens = line.endswith("{")
-            depth += opens - (line.strip() == "}")
+            if line.endswith("{"):
+                depth += 1  # 1 for the message itself, more for those inside
+                name = line.rstrip("{ ").lstrip()
+                inner = depth > 1 and self.named.get(name, self.inner_one_line)
+                joined = joined or (depth if inner or self.one_line else 0)
+            elif line.strip() == "}":
+                joined = 0 if joined == depth else joined
+                depth -= 1
             pending.append(line if not pending else line.strip())
-            # inside the message itself the depth is 1, inside one of its messages more
-            if (depth > 1 and self.inner_one_line) or (depth and self.one_line):
-                continue
-            yield " ".join(pending)
-            pending = []
+            if not joined:
+                yield " ".join(pending)
+                pending = []
 
 
 def layout_beside(document: Document, siblings: Sequence[Field], place: int) -> Layout:
@@ -67,13 +82,16 @@ def layout_beside(document: Document, siblings: Sequence[Field], place: int) -> 
     if not blocks:
         return Layout()
     text, (field, block) = document.text, blocks[0]
-    inner = next(_inner(blocks), None)
+    named: dict[str, bool] = {}
+    for name, value in _inner(blocks):
+        named.setdefault(name, "\n" not in text[value.start : value.end])
     strings = (text[each.values[0].start] for _, one in blocks for each in one.fields if _is_string(each))
     colon = next((text[each.start : each.values[0].start] for each in block.fields if _is_string(each)), "")
     return Layout(
         indent=next((lead for _, one in blocks if (lead := _lead(document, one))), "  "),
         one_line="\n" not in text[block.start : block.end],
-        inner_one_line=inner is not None and "\n" not in text[inner.start : inner.end],
+        inner_one_line=next(iter(named.values()), False),
+        named=named,
         quote="'" if next(strings, '"') == "'" else '"',
         colon=":" if colon.endswith(":") else ": ",
         brace="{" if text[field.start + len(field.name)] == "{" else " {",
@@ -81,11 +99,22 @@ def layout_beside(document: Document, siblings: Sequence[Field], place: int) -> 
     )
 
 
-def _inner(blocks: Sequence[tuple[Field, Block]]) -> Iterator[Block]:
-    """The messages inside BLOCKS that hold something."""
+def layout_within(document: Document, place: int) -> Layout:
+    """The layout of a new field at PLACE, inside a message at the top of DOCUMENT."""
+    fields = document.root.fields
+    around = fields[bisect_right(fields, place, key=lambda field: field.start) - 1]
+    siblings = [field for field in fields if field.name == around.name]
+    index = bisect_right(siblings, place, key=lambda field: field.start)
+    return layout_beside(document, siblings[max(0, index - _NEAR) : index + _NEAR], around.start)
+
+
+def _inner(blocks: Sequence[tuple[Field, Block]]) -> Iterator[tuple[str, Block]]:
+    """The messages inside BLOCKS that hold something, and inside these, by name."""
     for _, block in blocks:
         for field in block.fields:
-            yield from (value for value in field.values if isinstance(value, Block) and value.fields)
+            found = [(field, value) for value in field.values if isinstance(value, Block) and value.fields]
+            yield from ((field.name, value) for _, value in found)
+            yield from _inner(found)
 
 
 def _is_string(field: Field) -> bool:

@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from caffe_fcn.display import visible
-from caffe_fcn.files.layout import layout_beside
+from caffe_fcn.files.layout import layout_beside, layout_within
 from caffe_fcn.files.literals import enumerator
 from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, TextEdit
 from caffe_fcn.files.removal import REST_OF_LINE, kept_comments, without_fields, without_values
@@ -211,6 +211,8 @@ class _Writer:
                 place = min(owner.start for owner in siblings) if anchor is None else anchor
                 layout = layout_beside(self.document, siblings, place)
                 lines, apart = layout.lines(lines), layout.apart
+            elif not top:
+                lines = layout_within(self.document, block.start).inner_lines(lines)
             lines = [*map(_comment_line, comment), *lines]
             if several_lines:
                 indent = self._indent(block, top)

@@ -132,18 +132,18 @@ PAIRS = {
     ),
     "unknown fields stay": ("colour: RED\nname: 'a'\nlayer { fork: 1 }\n", "colour: RED\nlayer { fork: 1 }\n"),
     # a field comes
-    "a line comes": ("layer {\n  name: 'a'\n}\n", "layer {\n  name: 'a'\n  type: \"b\"\n}\n"),
+    "a line comes": ("layer {\n  name: 'a'\n}\n", "layer {\n  name: 'a'\n  type: 'b'\n}\n"),
     "a line comes behind a comment": (
         "layer {\n  name: 'a' # one\n  # two\n}\n",
-        "layer {\n  name: 'a' # one\n  type: \"b\"\n  # two\n}\n",
+        "layer {\n  name: 'a' # one\n  type: 'b'\n  # two\n}\n",
     ),
-    "with tabs": ("layer {\n\t\tname: 'a'\n}\n", "layer {\n\t\tname: 'a'\n\t\ttype: \"b\"\n}\n"),
+    "with tabs": ("layer {\n\t\tname: 'a'\n}\n", "layer {\n\t\tname: 'a'\n\t\ttype: 'b'\n}\n"),
     "with a line's own ending": (
         "layer {\r\n  name: 'a'\r\n}\nlayer {\n  name: 'b'\n}\r\n",
-        "layer {\r\n  name: 'a'\r\n  type: \"c\"\r\n}\nlayer {\n  name: 'b'\n  type: \"d\"\n}\r\n",
+        "layer {\r\n  name: 'a'\r\n  type: 'c'\r\n}\nlayer {\n  name: 'b'\n  type: 'd'\n}\r\n",
     ),
-    "on one line": ("layer { name: 'a' top: 'c' }\n", "layer { name: 'a' type: \"b\" top: 'c' }\n"),
-    "on one line with separators": ("layer { name: 'a'; top: 'c'; }\n", "layer { name: 'a'; type: \"b\" top: 'c'; }\n"),
+    "on one line": ("layer { name: 'a' top: 'c' }\n", "layer { name: 'a' type: 'b' top: 'c' }\n"),
+    "on one line with separators": ("layer { name: 'a'; top: 'c'; }\n", "layer { name: 'a'; type: 'b' top: 'c'; }\n"),
     "a message on one line": (
         "layer { name: 'a' }\n",
         "layer { name: 'a' pooling_param { pool: AVE kernel_size: 2 } }\n",
@@ -271,6 +271,33 @@ def test_new_layers_are_laid_out_as_their_neighbours(before: str, added: str, in
         origins = [*origins[1:], None]
     text = reconciled(document, new, origins).text.replace("\r\n", "\n")
     assert text == (added.lstrip("\n") + "\n" * added.startswith("\n") + before if in_front else before + added)
+
+
+INSIDE = {
+    "many lines": (
+        "layer {\n\tparam {\n\t\tlr_mult: 1\n\t}\n\tbias_param {\n\t\taxis: 1\n\t}\n}\n",
+        '\t\tfiller {\n\t\t\ttype: "constant"\n\t\t\tvalue: 2\n\t\t}\n',
+    ),
+    "as a neighbour has it": (
+        "layer {\n   bias_param {\n      axis: 1\n   }\n}\nlayer {\n   type: 'B'\n   bias_param {\n      axis: 1\n"
+        "      filler { value: 1 }\n   }\n}\n",
+        "      filler { type: 'constant' value: 2 }\n",
+    ),
+    "one line": (
+        "layer{type:'B' bias_param{axis:1}}\n",
+        " filler{ type:'constant' value:2 }",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "added"), INSIDE.values(), ids=INSIDE.keys())
+def test_new_fields_are_laid_out_as_their_neighbours(before: str, added: str) -> None:
+    document = parse(before)
+    new = read(document)
+    new.layer[0].bias_param.filler.type = "constant"
+    new.layer[0].bias_param.filler.value = 2
+    where = before.index("axis: 1\n") + 8 if added.endswith("\n") else before.index("axis:1") + 6
+    assert reconciled(document, new).text == before[:where] + added + before[where:]
 
 
 def test_a_string_that_needs_them_keeps_its_quotes() -> None:
