@@ -16,7 +16,7 @@ import pytest
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.layers import LAYERS, LayerType, channels, row_of
 from caffe_fcn.net.layers.installed import ENTRY_POINTS
-from caffe_fcn.onnx import elementwise
+from caffe_fcn.onnx.layers import elementwise
 from caffe_fcn.onnx.registry import LOWERINGS
 from tests.engines.nets import load, net_of, weights_of
 from tests.passes import nets

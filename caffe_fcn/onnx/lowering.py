@@ -19,24 +19,18 @@ from caffe_fcn.net.foreign import refusal
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes, Unknown, show
-from caffe_fcn.onnx import elementwise, learned, normalization, reductions, reshaping, windows
 from caffe_fcn.onnx.finite import no_number
 from caffe_fcn.onnx.graph import Builder, Dims, OnnxGraph, Value, unique
+from caffe_fcn.onnx.layers import find_lowering
 from caffe_fcn.onnx.parameters import Parameters
-from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, find_lowering
+from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.onnx.sizes import Extents, InputAxis, batch_of, extents_with, known_shapes, mixed_items, possible_axes
 from caffe_fcn.wording import Option, advise, offered
 
-FAMILIES = (elementwise, learned, normalization, reductions, reshaping, windows)
-"""The modules that fill the registry when they are imported."""
-
 _REASONS = {
     "Filter": "the number of items that it passes on is known only when it runs",
-    "LSTM": "recurrent layers are not supported",
-    "LSTMUnit": "recurrent layers are not supported",
     "Python": "its function is in Python code",
-    "RNN": "recurrent layers are not supported",
 }
 """The reasons why types have no lowering, where there is a special one."""
 
@@ -221,7 +215,8 @@ class _LoweringWalk:
         """Add what NODE becomes, its values called by the names of its tops; nothing where shapes are not known."""
         lowered = find_lowering(node.type)
         if lowered is None:
-            raise RefusalError(_REASONS.get(node.type, ""))
+            sequence = row_of(node.type).sequence
+            raise RefusalError("recurrent layers are not supported" if sequence else _REASONS.get(node.type, ""))
         if any(blob not in dims for blob in (*node.bottoms, *node.tops)):
             return
         blobs = self.scope.shapes.blobs

@@ -1,4 +1,4 @@
-"""The table of lowerings: layer type to the function that writes it in ONNX. Installed packages add to it.
+"""The lowerings by layer type: what one gets and returns. The modules in `onnx/layers/` register theirs here.
 
 A lowering takes a `LoweringSite`, a layer with its inputs, adds nodes, and returns the name of a value for each top. An
 extent that depends on the input size is None: a lowering reads it from the value at run time, or raises
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import prod
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Node
-from caffe_fcn.net.layers.installed import entry_points
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.graph import Builder, Dims
 from caffe_fcn.schema import Message
@@ -67,7 +65,7 @@ class LoweringSite:
 Lowering: TypeAlias = Callable[[LoweringSite], "str | Sequence[str]"]
 
 LOWERINGS: dict[str, Lowering] = {}
-"""The lowerings by layer type, filled by the other modules of this package."""
+"""The lowerings by layer type, filled by the modules in `onnx/layers/`."""
 
 
 def lowering(*types: str) -> Callable[[Lowering], Lowering]:
@@ -79,33 +77,6 @@ def lowering(*types: str) -> Callable[[Lowering], Lowering]:
         return function
 
     return register
-
-
-ENTRY_POINTS = "caffe_fcn.onnx"
-"""The group of entry points by which other packages add lowerings: NAME = function(site)."""
-
-
-def find_lowering(layer_type: str) -> Lowering | None:
-    """The lowering of LAYER_TYPE: ours, else that of an installed package, else None."""
-    return LOWERINGS.get(layer_type) or _installed_lowering(layer_type)
-
-
-@cache
-def _installed_lowering(layer_type: str) -> Lowering | None:
-    """The lowering that an installed package has for LAYER_TYPE; one that cannot be loaded refuses each layer."""
-    for entry_point in entry_points(ENTRY_POINTS, layer_type):
-        try:
-            return cast(Lowering, entry_point.load())
-        except (ImportError, AttributeError) as error:
-            return _refusing(f"the entry point {entry_point.value} for this type cannot be loaded: {error}")
-    return None
-
-
-def _refusing(why: str) -> Lowering:
-    def refuse(_site: LoweringSite) -> str:
-        raise RefusalError(why)
-
-    return refuse
 
 
 def axis_of(axis: int, dims: Dims) -> int:

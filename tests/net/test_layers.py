@@ -23,8 +23,7 @@ MOST = 3
 
 LISTS = {
     "engines/opencv_rules.py": "what OpenCV computes",
-    "onnx/elementwise.py": "lowerings",
-    "onnx/lowering.py": "reasons for no lowering",
+    "onnx/layers/elementwise.py": "lowerings",
     "passes/fold/affine.py": "functions for each type that the pass folds",
     "verify/columns.py": "functions for each type that need numpy",
 }

@@ -20,7 +20,7 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.onnx import export as export_module
 from caffe_fcn.onnx.export import MEANINGS, Exported, Metadata, explained, export, metadata_props
-from caffe_fcn.onnx.normalization import MAX_BAND
+from caffe_fcn.onnx.layers.normalization import MAX_BAND
 from caffe_fcn.onnx.scope import ALL
 from caffe_fcn.onnx.serialization import ALIGNMENT
 from tests.engines.nets import add_layer, case, difference, load, net_of, weights_of

@@ -12,7 +12,7 @@ import pytest
 
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.errors import LoweringError
-from caffe_fcn.onnx.normalization import MAX_BAND
+from caffe_fcn.onnx.layers.normalization import MAX_BAND
 from tests.engines.nets import blobs_of, load, net_of, weights_of
 from tests.net.nets import data, layer
 

@@ -1,45 +1,16 @@
 """The table of layer types: one row for each, in the module of its family, and the rows of installed packages.
 
 A row holds all that is known about a type (`row.LayerType`): shapes, parameters, formats, geometry, cost. Other modules
-ask for the row of a layer's type and have no lists of types of their own."""
+ask for the row of a layer's type and have no lists of types of their own. Each module here that has `ROWS` is a family;
+it is found by its place."""
 
 from __future__ import annotations
 
-from caffe_fcn.net.layers import (
-    channels,
-    convolutions,
-    cutting,
-    data,
-    elementwise,
-    joins,
-    losses,
-    normalization,
-    pooling,
-    reductions,
-    regions,
-    reshaping,
-    resizing,
-    weights,
-)
+from caffe_fcn.net.families import modules_of
 from caffe_fcn.net.layers.installed import installed_row
 from caffe_fcn.net.layers.row import LayerType
 
-FAMILIES = (
-    channels,
-    convolutions,
-    cutting,
-    data,
-    elementwise,
-    joins,
-    losses,
-    normalization,
-    pooling,
-    reductions,
-    regions,
-    reshaping,
-    resizing,
-    weights,
-)
+FAMILIES = tuple(module for module in modules_of(__name__, __path__) if hasattr(module, "ROWS"))
 """The modules that hold rows."""
 
 LAYERS: dict[str, LayerType] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}

@@ -20,9 +20,9 @@ from caffe_fcn.net.layers.windows import (
     windows_over,
 )
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.onnx.elementwise import rectified
 from caffe_fcn.onnx.extents import Extent, Wanted, extents, reshape, shape_from, vector
 from caffe_fcn.onnx.graph import Builder, Dims
+from caffe_fcn.onnx.layers.elementwise import rectified
 from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, axis_of, lowering
 
 MAX_TAPS = 1024

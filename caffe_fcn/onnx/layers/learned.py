@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from caffe_fcn.net.layers.normalization import BATCH_STATISTICS, stored_eps
 from caffe_fcn.net.shapes import Shape, batch_norm_blobs
-from caffe_fcn.onnx.elementwise import rectified
 from caffe_fcn.onnx.extents import extents, reshape
 from caffe_fcn.onnx.graph import Dims
+from caffe_fcn.onnx.layers.elementwise import rectified
 from caffe_fcn.onnx.registry import LoweringSite, RefusalError, axis_of, lowering
 
 _INT64 = 7

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from caffe_fcn.onnx.extents import extents, known_count, reshape, vector
 from caffe_fcn.onnx.graph import Dims
+from caffe_fcn.onnx.layers.reshaping import mirrored
 from caffe_fcn.onnx.registry import LoweringSite, axis_of, lowering
-from caffe_fcn.onnx.reshaping import mirrored
 
 _FLOAT = 1
 _REDUCTIONS = {1: "ReduceSum", 2: "ReduceL1", 3: "ReduceSumSquare", 4: "ReduceMean"}
