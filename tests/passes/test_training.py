@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import pytest
 
@@ -16,6 +17,7 @@ from caffe_fcn.net.options import Selection
 from caffe_fcn.net.problems import examine
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.training import training
+from caffe_fcn.passes.training.files import frozen, training_files
 from caffe_fcn.passes.training.solver import Task, solver_text
 from caffe_fcn.passes.training_options import TrainOptions
 from tests.passes.nets import conv, data, layer, model_of
@@ -118,6 +120,59 @@ def test_pictures_and_more_are_refused() -> None:
     with pytest.raises(SurgeryError, match=r"expected one input of pictures, found data, more; .*data='keep'"):
         trained(text)
     assert trained(text, data="keep").net.layer[-1].name == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        (layer("prob", "Softmax", "score", "prob"), "probabilities of a Softmax in 'prob'"),
+        (layer("p", "Pooling", "score", "p", "pooling_param { kernel_size: 2 }"), "a map of 3×4 cells in 'p'"),
+    ],
+)
+def test_what_is_no_score_for_each_pixel_is_refused(more: str, found: str) -> None:
+    with pytest.raises(SurgeryError, match=f"needs scores for each pixel; found {found}; .*Net.segment"):
+        trained(NET + more)
+
+
+DATA = (
+    'layer {{ name: "data" type: "Data" top: "data" top: "label" {} data_param {{ source: "a" batch_size: 2 }} }}\n'
+    + conv("score", "data", 5, 1).replace("{", "{{").replace("}", "}}")
+)
+GIVEN = Selection(shapes={"data": (2, 3, 4, 5), "label": (2,)})
+
+
+def model_of_data(transform: str = "") -> Model:
+    return meet(interpret(prototxt.parse(DATA.format(transform), "net.prototxt")), None, GIVEN)
+
+
+@pytest.mark.parametrize("kind", ["imagedata", "lmdb"])
+def test_means_and_scale_of_the_old_net_are_kept(kind: Literal["imagedata", "lmdb"]) -> None:
+    transform = "transform_param { mean_value: 7 mean_value: 8 mean_value: 9 scale: 0.5 crop_size: 4 mirror: true }"
+    made = training(model_of_data(transform), TrainOptions(data=kind)).model
+    found = {(*each.top[:1],): each.transform_param for each in made.net.layer if each.HasField("transform_param")}
+    assert found.keys() == {("data",)}  # labels have none
+    kept = found["data",]
+    assert (list(kept.mean_value), kept.scale) == ([7, 8, 9], 0.5)
+    assert not kept.HasField("crop_size") and not kept.HasField("mirror")  # labels would not follow
+
+
+def test_a_mean_image_is_named() -> None:
+    made = training(model_of_data('transform_param { mean_file: "m.binaryproto" }'), TrainOptions()).model
+    assert "# The old net subtracted the mean image m.binaryproto," in str(made.document.text)
+    assert not any(each.HasField("transform_param") for each in made.net.layer)
+
+
+def test_labels_of_whole_pictures_are_refused() -> None:
+    with pytest.raises(SurgeryError, match=r"'label', which are no labels for each pixel; `Net.deploy"):
+        training(model_of_data(), TrainOptions(data="keep"))
+
+
+def test_layers_that_do_not_learn_are_named() -> None:
+    text = NET.replace('type: "Convolution"', 'type: "Convolution" param { lr_mult: 0 } param { lr_mult: 0 }')
+    paths = {"train_val": "train_val.prototxt", "solver": "solver.prototxt"}
+    for net, names in ((NET, ()), (text, ("score",))):
+        solver = training_files(model_of(net), paths, None, TrainOptions())["solver.prototxt"].decode()
+        assert ("lr_mult: 0: score" in solver) == bool(names) and frozen(model_of(net).graph) == names
 
 
 # ---- The solver ----

@@ -6,7 +6,7 @@ accuracy of each pixel follow the scores. The rest of the net stays, so that its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -25,6 +25,7 @@ from caffe_fcn.wording import Command, Option, advise
 
 _MAP = 4
 """The axes of a batch of maps."""
+_PROBABILITIES = ("Softmax", "Sigmoid")
 
 
 def training(model: Model, options: TrainOptions) -> Result:
@@ -32,7 +33,8 @@ def training(model: Model, options: TrainOptions) -> Result:
 
     Raises SurgeryError where the output is another, or where the net has labels and losses already.
     """
-    return in_every_phase(model, lambda phase: _decide(phase, options), claim=Claim.SAME_BITS, verb="train")
+    comments = model.source.comments
+    return in_every_phase(model, lambda phase: _decide(phase, options, comments), claim=Claim.SAME_BITS, verb="train")
 
 
 class ScoreMap(NamedTuple):
@@ -44,7 +46,8 @@ class ScoreMap(NamedTuple):
 
 
 def scores_of(graph: Graph, shapes: Shapes) -> ScoreMap:
-    """The scores of the net GRAPH with SHAPES. Raises SurgeryError unless it has one output of scores, and no loss."""
+    """The scores of the net GRAPH with SHAPES. Raises SurgeryError unless it has one output of scores for each pixel of
+    its input, and no loss."""
     outputs = [blob for blob in graph.outputs if graph.producer[blob].bottoms]
     maps = [(blob, shape) for blob in outputs if isinstance(shape := shapes.blobs[blob], tuple) and len(shape) == _MAP]
     if len(outputs) != 1 or len(maps) != 1:
@@ -54,10 +57,26 @@ def scores_of(graph: Graph, shapes: Shapes) -> ScoreMap:
             hint=advise("of a training net, ", Command("deploy"), " makes one that can be used here"),
         )
     blob, shape = maps[0]
-    return ScoreMap(blob, shape, graph.producer[blob])
+    node = graph.producer[blob]
+    sizes = {known[2:] for each in graph.nodes if not each.bottoms for top in each.tops if (known := _map(shapes, top))}
+    if node.type in _PROBABILITIES or (sizes and shape[2:] not in sizes):
+        size = "×".join(map(str, shape[2:]))
+        found = f"probabilities of a {node.type}" if node.type in _PROBABILITIES else f"a map of {size} cells"
+        raise SurgeryError(
+            f"a training net needs scores for each pixel; found {found} in {printable(blob.name)!r}",
+            source=graph.source,
+            hint=advise(Command("segment"), " makes a net with scores for each pixel"),
+        )
+    return ScoreMap(blob, shape, node)
 
 
-def _decide(phase: Phase, options: TrainOptions) -> Decision:
+def _map(shapes: Shapes, blob: Blob) -> Shape | None:
+    """The shape of BLOB, if it is known and that of a batch of maps."""
+    shape = shapes.blobs[blob]
+    return shape if isinstance(shape, tuple) and len(shape) == _MAP else None
+
+
+def _decide(phase: Phase, options: TrainOptions, comments: Mapping[int, tuple[str, ...]]) -> Decision:
     graph, scores = phase.graph, scores_of(phase.graph, phase.shapes)
     inputs = [node for node in graph.nodes if not node.bottoms]
     read = [blob for node in inputs for blob in node.tops if blob in graph.consumers]
@@ -68,8 +87,8 @@ def _decide(phase: Phase, options: TrainOptions) -> Decision:
             hint=advise("write its data layers by hand, or keep the inputs with ", Option("data", "keep")),
         )
     pictures = read[0]
-    known = phase.shapes.blobs[pictures]
-    channels = known[1] if isinstance(known, tuple) and len(known) == _MAP else None
+    known = _map(phase.shapes, pictures)
+    channels = None if known is None else known[1]
     if options.data == "imagedata" and channels not in (None, 1, 3):
         raise SurgeryError(
             f"ImageData layers read pictures of 1 or 3 channels, but the net takes {channels}",
@@ -80,17 +99,26 @@ def _decide(phase: Phase, options: TrainOptions) -> Decision:
     changes: list[Change] = []
     labels = LABEL
     if options.data == "keep":
-        unread = [blob.name for node in inputs for blob in node.tops if blob not in graph.consumers]
-        labels = unread[0] if unread else _fresh(LABEL, taken)
+        unread = [blob for node in inputs for blob in node.tops if blob not in graph.consumers]
+        count, _, *size = scores.shape
+        labels = unread[0].name if unread else _fresh(LABEL, taken)
+        if unread and phase.shapes.blobs[unread[0]] not in ((count, 1, *size), (count, *size)):
+            raise SurgeryError(
+                f"the net reads {printable(labels)!r}, which are no labels for each pixel",
+                source=graph.source,
+                hint=advise(Command("deploy"), " makes a net without labels; segment that"),
+            )
         if not unread:
-            count, _, *size = scores.shape
             new = label_input(DataBlobs(pictures.name, channels, labels), (count, 1, *size))
             changes.append(AddLayers(inputs[-1].index, inputs[-1].name, (new,)))
     else:
         make = image_lists if options.data == "imagedata" else databases
         if any(node.index < 0 for node in inputs):
             changes.append(ClearInputs(-1, ""))
-        changes.append(AddLayers(-1, "", tuple(make(DataBlobs(pictures.name, channels, labels)))))
+        old = graph.producer[pictures]
+        prepared = old.layer.transform_param if old.layer.HasField("transform_param") else None
+        blobs = DataBlobs(pictures.name, channels, labels, prepared, comments.get(old.index, ()))
+        changes.append(AddLayers(-1, "", tuple(make(blobs))))
         changes += [DropLayer(node.index, node.name, node.type) for node in inputs if node.index >= 0]
     judges = tuple(_judges(scores.blob.name, labels, options, taken))
     changes.append(AddLayers(scores.node.index, scores.node.name, judges))

@@ -27,12 +27,16 @@ _LABELS = (
 
 
 class DataBlobs(NamedTuple):
-    """The blobs that data layers make."""
+    """The blobs that data layers make, and what they do to the pictures."""
 
     pictures: str
     channels: int | None
     """The channels of the pictures, None where they are not known."""
     labels: str = LABEL
+    prepared: schema.Message | None = None
+    """The `transform_param` of the layer that fed pictures before, if it had one."""
+    told: tuple[str, ...] = ()
+    """What another pass wrote in comments of that layer."""
 
 
 def image_lists(blobs: DataBlobs) -> Iterator[NewLayer]:
@@ -44,7 +48,8 @@ def image_lists(blobs: DataBlobs) -> Iterator[NewLayer]:
             "Fill in the list and the folder that its names begin in. With batch_size 1 each may have its own size.",
             *_means(blobs),
         )
-        yield NewLayer(_image_data(blobs.pictures, f"{name}_pictures.txt", phase, blobs.channels != 1), comment=lines)
+        reads = _image_data(blobs.pictures, f"{name}_pictures.txt", phase, blobs.channels != 1)
+        yield NewLayer(_prepare(reads, blobs), comment=lines)
         lines = (
             f"{phase}: the label images, in the same order.",
             *_LABELS,
@@ -61,7 +66,8 @@ def databases(blobs: DataBlobs) -> Iterator[NewLayer]:
     for phase in PHASES:
         name = _FILES[phase]
         lines = (f"{phase}: the LMDB of the pictures. Fill in its folder.", *_means(blobs))
-        yield NewLayer(_database(blobs.pictures, f"{name}_pictures_lmdb", phase), comment=lines)
+        reads = _database(blobs.pictures, f"{name}_pictures_lmdb", phase)
+        yield NewLayer(_prepare(reads, blobs), comment=lines)
         lines = (f"{phase}: the LMDB of the label images, with the same keys and one channel.", *_LABELS)
         yield NewLayer(_database(blobs.labels, f"{name}_labels_lmdb", phase), comment=lines)
 
@@ -75,11 +81,33 @@ def label_input(blobs: DataBlobs, shape: tuple[int, ...] | None) -> NewLayer:
 
 
 def _means(blobs: DataBlobs) -> Iterator[str]:
-    yield "Give the mean that the classifier was trained with, if it had one, as mean_value in transform_param:"
-    if blobs.channels == 3:
-        yield "for models of ImageNet that is often mean_value: 104 mean_value: 117 mean_value: 123 (blue, green, red)."
+    """Lines on the mean and the scale of the pictures."""
+    old = blobs.prepared
+    if old is not None and old.mean_file:
+        yield f"The old net subtracted the mean image {old.mean_file}, which fits pictures of one size only."
+        yield "Write the mean of each channel as mean_value in transform_param."
+    elif old is not None and (old.mean_value or old.HasField("scale")):
+        yield "The mean and the scale of the old net are kept."
+    elif blobs.told:
+        yield from blobs.told
+        yield "Write the mean as mean_value and the scale as scale in transform_param."
     else:
-        yield "one mean_value for all channels, or one for each."
+        yield "Give the mean and the scale that the classifier was trained with in transform_param, if there were any:"
+        if blobs.channels == 3:
+            yield "for models of ImageNet often mean_value: 104 mean_value: 117 mean_value: 123 (blue, green, red)."
+        else:
+            yield "mean_value for all channels or for each, and scale, such as 0.00392157 for 1/255."
+
+
+def _prepare(layer: schema.Message, blobs: DataBlobs) -> schema.Message:
+    """LAYER, which reads pictures, with the means and the scale of the old net. Crops and mirrored pictures are left
+    out, because the labels would not follow."""
+    old = blobs.prepared
+    if old is not None and old.mean_value:
+        layer.transform_param.mean_value.extend(old.mean_value)
+    if old is not None and old.HasField("scale"):
+        layer.transform_param.scale = old.scale
+    return layer
 
 
 def _image_data(top: str, source: str, phase: str, colour: bool) -> schema.Message:

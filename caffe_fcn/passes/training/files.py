@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from caffe_fcn.model.model import Model
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.passes.training import scores_of, training
 from caffe_fcn.passes.training.solver import Task, solver_text
 from caffe_fcn.passes.training_options import TrainOptions
@@ -28,7 +29,7 @@ def training_files(
     made = training(model, options).model
     shape = scores_of(model.graph, model.shapes[model.phase]).shape
     size = (shape[-2], shape[-1]) if options.data == "keep" else None
-    task = Task(paths["train_val"], weights, size, unscaled_skips(model.graph))
+    task = Task(paths["train_val"], weights, size, unscaled_skips(model.graph), frozen(model.graph))
     solver = solver_text(paths["solver"], task, options)
     return {paths["train_val"]: bytes(made.document), paths["solver"]: solver.encode()}
 
@@ -58,3 +59,10 @@ def _arm(graph: Graph, blob: Blob) -> list[Node]:
 
 def _is_fixed_scale(node: Node) -> bool:
     return node.type == "Scale" and all(param.HasField("lr_mult") and not param.lr_mult for param in node.layer.param)
+
+
+def frozen(graph: Graph) -> tuple[str, ...]:
+    """The names of the Convolutions and InnerProducts of GRAPH that do not learn, because each `lr_mult` is 0."""
+    linear = [node for node in graph.nodes if row_of(node.type).linear and node.type != "Deconvolution"]
+    fixed = [node for node in linear if node.layer.param and not any(param.lr_mult for param in node.layer.param)]
+    return tuple(node.name for node in fixed)

@@ -52,6 +52,8 @@ class Task(NamedTuple):
     """Height and width of the pictures in pixels, None where each may have its own."""
     skips: int = 0
     """The skips that join without a fixed factor."""
+    frozen: tuple[str, ...] = ()
+    """The layers of the net that do not learn, because their `lr_mult` is 0."""
 
 
 def solver_text(path: str, task: Task, options: TrainOptions) -> str:
@@ -62,7 +64,7 @@ def solver_text(path: str, task: Task, options: TrainOptions) -> str:
         net=_quoted(os.path.relpath(task.net, folder)),
         solver=_quoted(os.path.basename(path)),
         weights="WEIGHTS" if task.weights is None else _quoted(os.path.relpath(task.weights, folder)),
-        rate="\n".join(f"# {line}" for line in lines),
+        rate="\n".join(f"# {visible(line)}" for line in lines),
         base_lr=f"{rate:.3g}",
         prefix=_quoted(os.path.splitext(os.path.basename(task.net))[0]),
     )
@@ -95,6 +97,8 @@ def _rate(task: Task, options: TrainOptions) -> tuple[float, list[str]]:
             f"As published it is a hundredth for each skip without a fixed scale; the net has {times} of these."
         )
         lines.append("Train the net with one skip less first, and begin with its weights.")
+    if task.frozen:
+        lines.append(f"These layers do not learn, because the net gives them lr_mult: 0: {', '.join(task.frozen)}")
     return rate, lines
 
 
