@@ -58,8 +58,8 @@ docs: $(DEV) ## write the reference pages docs/cli.md and docs/api.md
 
 schema: $(DEV) ## compile proto/*.proto into the descriptor sets of the package
 	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/caffe.binpb proto/caffe.proto
-	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/forks.binpb proto/forks.proto
-	$(BIN)/python -m caffe_fcn.schema.merge
+	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=/dev/stdout proto/forks.proto \
+		| $(BIN)/python -m caffe_fcn.schema.merge
 
 clean: ## remove all generated files, also .venv
 	rm -rf $(VENV) $(DEMO) build dist caffe_fcn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -39,58 +39,18 @@ class _Row(NamedTuple):
 
 
 _APPLIED = """
-AddParameter: add_shape
 AnnotatedDataParameter: label_map_file
-BNParameter: bn_mode momentum eps frozen scale_filler shift_filler
-BatchNormParameter: relu scale_bias scale_filler bias_filler use_weight_bias bias_term
-Convolution3DParameter: num_output bias_term pad kernel_size group kernel_depth stride temporal_stride temporal_pad
-ConvolutionParameter: hole hole_h hole_w relu negative_slope kernel_depth temporal_stride temporal_pad
 ConvolutionParameter: pad_l=0 pad_r=0 pad_t=0 pad_b=0
 DataParameter: new_height new_width
 DenseImageDataParameter: batch_size new_height new_width is_color crop_size crop_width crop_height
 DenseImageDataParameter: label_divide_factor=1
 DetectNetGroundTruthParameter: stride image_size_x image_size_y
-DetectionOutputParameter: num_classes keep_top_k share_location background_label_id nms_param code_type
-DetectionOutputParameter: variance_encoded_in_target confidence_threshold
-DropoutParameter: scale_train
-ELUParameter: lambda
-FlipParameter: flip_width flip_height
 ImageDataParameter: new_length
-InnerProductParameter: relu negative_slope
-InterpParameter: height width zoom_factor shrink_factor pad_beg pad_end
-LayerParameter: add_param annotated_data_param bn_param convolution3d_param dense_image_data_param
-LayerParameter: detection_output_param detectnet_groundtruth_param flip_param interp_param margin_inner_product_param
-LayerParameter: mul_param norm_param normalize_param pad_param padding_param permute_param pooling3d_param
-LayerParameter: prior_box_param proposal_param psroi_pooling_param relu6_param reorg_param resize_bilinear_param
-LayerParameter: resize_nearest_neighbor_param roi_pooling_param shuffle_channel_param squeeze_param transpose_param
-LayerParameter: upsample_darknet_param upsample_param video_data_param
-MarginInnerProductParameter: num_output axis
-MulParameter: mul_shape
-NonMaximumSuppressionParameter: nms_threshold top_k eta
-NormalizeParameter: across_spatial channel_shared eps scale_filler
-PSROIPoolingParameter: spatial_scale output_dim group_size
-PadParameter: paddings pad_l pad_r pad_t pad_b
-PaddingParameter: pad pad_h pad_w pad_l pad_r pad_t pad_b
-PermuteParameter: order
-Pooling3DParameter: pool kernel_size stride pad kernel_depth temporal_stride
-PoolingParameter: avg_include_pad ceil_mode=true torch_pooling kernel_depth temporal_stride
-PoolingParameter: pad_l=0 pad_r=0 pad_t=0 pad_b=0
-PriorBoxParameter: min_size max_size aspect_ratio flip clip variance img_size img_h img_w step step_h step_w offset
-ProposalParameter: feat_stride base_size min_size ratio scale pre_nms_topn post_nms_topn nms_thresh
-ROIPoolingParameter: pooled_h pooled_w spatial_scale
-ReorgParameter: stride reverse
-ResizeBilinearParameter: output_height output_width data_format scale_height scale_width
-ResizeNearestNeighborParameter: output_height output_width data_format scale_height scale_width
+PoolingParameter: ceil_mode=true pad_l=0 pad_r=0 pad_t=0 pad_b=0
 ResizeParameter: height width
-ShuffleChannelParameter: group
-SqueezeParameter: axis
-TransformationParameter: crop_h crop_w crop_height crop_width resize_param
-TransposeParameter: dim
-UpsampleDarknetParameter: stride
-UpsampleParameter: scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w
-V1LayerParameter: bn_param crop_param prelu_param relu6_param roi_pooling_param
 VideoDataParameter: batch_size crop_size new_height new_width is_color new_length num_segments=1 modality=RGB
 """
+"""Fields of our schema with a default, or of messages whose other fields have no effect."""
 
 _VALUES = """
 ArgMaxParameter: min_first=false
@@ -268,15 +228,20 @@ def _is_ours(message: str, field: str) -> bool:
         found = schema.message_class(message).DESCRIPTOR.fields_by_name.get(field)
     except AttributeError:
         return False
-    return found is not None and (found.number >= schema.FORKS or message in _added_messages())
+    return found is not None and (found.number >= schema.FORKS or message not in _messages_of_bvlc())
 
 
 @cache
-def _added_messages() -> frozenset[str]:
-    """The messages that only fields of forks have as parameters of a layer."""
-    fields = [each for each in schema.LayerParameter.DESCRIPTOR.fields if each.message_type is not None]
-    old = {each.message_type.name for each in fields if each.number < schema.FORKS}
-    return frozenset(each.message_type.name for each in fields) - old
+def _messages_of_bvlc() -> frozenset[str]:
+    """The messages that a net of BVLC Caffe can hold."""
+    found = {"NetParameter": schema.NetParameter.DESCRIPTOR}
+    waiting = list(found.values())
+    while waiting:
+        held = [each.message_type for each in waiting.pop().fields if each.message_type and each.number < schema.FORKS]
+        new = {each.name: each for each in held if each.name not in found}
+        found |= new
+        waiting += new.values()
+    return frozenset(found)
 
 
 def readers_of(param: str) -> frozenset[str]:

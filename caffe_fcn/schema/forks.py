@@ -1,8 +1,9 @@
 """The schemas of seventeen forks of Caffe: which fields they add to BVLC Caffe's, change in it, and lack.
 
-They are read at first use from `forks.txt` beside this file, which says how it is laid out. It covers all that a net
-can hold: the NetParameter and what stands in it, not solvers and data sets. In a prototxt the name of a field decides;
-in a caffemodel there are numbers only, and forks give one number to different fields.
+They are read at first use from `forks.txt` beside this file, which says how it is laid out. Another fork may have a
+file of its own, `forks_NAME.txt`. They cover all that a net can hold: the NetParameter and what stands in it, not
+solvers and data sets. In a prototxt the name of a field decides; in a caffemodel there are numbers only, and forks give
+one number to different fields.
 """
 
 from __future__ import annotations
@@ -84,12 +85,17 @@ def forks() -> tuple[str, ...]:
 @cache
 def table() -> ForkTable:
     """The whole table."""
-    with open(os.path.join(os.path.dirname(__file__), "forks.txt"), encoding="utf-8") as file:
-        return _parse(file.read())
+    here = os.path.dirname(__file__)
+    texts = []
+    for name in sorted(os.listdir(here)):
+        if name.startswith("forks") and name.endswith(".txt"):
+            with open(os.path.join(here, name), encoding="utf-8") as file:
+                texts.append(file.read())
+    return _parse("\n".join(texts))
 
 
 def _parse(text: str) -> ForkTable:
-    """The table in TEXT, a file in the form that `forks.txt` describes."""
+    """The table in TEXT, of the form that `forks.txt` describes."""
     fields: list[ForkField] = []
     enumerators: list[Enumerator] = []
     lacks: list[MissingField] = []

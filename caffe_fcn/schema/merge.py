@@ -1,8 +1,12 @@
-"""Makes `schema.binpb`, which the package loads, of the descriptor sets compiled from `proto/`: BVLC's schema
-with the fields of forks added. It is done once, by `make schema`, because every start would pay for it."""
+"""Makes `schema.binpb`, which the package loads, of BVLC's schema, `caffe.binpb`, and the fields of forks.
+
+`make schema` does it once, because each start would take longer. It gives the descriptor set compiled from
+`proto/forks.proto` as the standard input.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
@@ -12,17 +16,22 @@ _OURS = ".caffe."
 
 
 def load_file(name: str) -> FileDescriptorProto:
-    """The file descriptor compiled from proto/NAME.proto: "caffe" or "forks"."""
-    data = Path(__file__).with_name(f"{name}.binpb").read_bytes()
-    return FileDescriptorSet.FromString(data).file[0]
+    """The file in the descriptor set NAME.binpb beside this module."""
+    return only_file(Path(__file__).with_name(f"{name}.binpb").read_bytes())
 
 
-def merged() -> FileDescriptorProto:
-    """BVLC's schema and what forks add to it, as one file; messages that forks alone have join it whole."""
+def only_file(data: bytes) -> FileDescriptorProto:
+    """The one file in the descriptor set DATA."""
+    (file,) = FileDescriptorSet.FromString(data).file
+    return file
+
+
+def merged(forks: FileDescriptorProto) -> FileDescriptorProto:
+    """BVLC's schema and what FORKS add to it, as one file; messages that forks alone have join it whole."""
     schema = load_file("caffe")
     schema.name = "caffe_fcn/caffe.proto"
     messages = {message.name: message for message in schema.message_type}
-    for addition in load_file("forks").message_type:
+    for addition in forks.message_type:
         for field in addition.field:
             if field.type_name.startswith(_FORKS):
                 field.type_name = _OURS + field.type_name.removeprefix(_FORKS)
@@ -42,4 +51,5 @@ def _extend(message: DescriptorProto, addition: DescriptorProto) -> None:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("schema.binpb").write_bytes(merged().SerializeToString(deterministic=True))
+    made = merged(only_file(sys.stdin.buffer.read()))
+    Path(__file__).with_name("schema.binpb").write_bytes(made.SerializeToString(deterministic=True))

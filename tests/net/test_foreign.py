@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from caffe_fcn import schema
 from caffe_fcn.errors import NetError
 from caffe_fcn.files import prototxt
-from caffe_fcn.net.effects import Effect, readers_of, table
+from caffe_fcn.net.effects import Effect, readers_of
 from caffe_fcn.net.foreign import ForeignField, effect, is_told_by_type, kept_note, notes, refusal
 from caffe_fcn.net.layers import LAYERS
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.selection import graphs
 from caffe_fcn.net.source import SourceNet, interpret
-from caffe_fcn.schema import Message
+from caffe_fcn.schema import FORKS, OLD, Message
 
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
-PARAMS = [name for name, does in table()["LayerParameter"].items() if does is Effect.APPLIED]
+PARAMS = [field.name for field in schema.LayerParameter.DESCRIPTOR.fields if FORKS <= field.number < OLD]
 """The parameters of forks' types that are applied."""
 
 

@@ -124,33 +124,42 @@ def test_a_message_nobody_knows_is_an_attribute_error() -> None:
 # ---- The descriptor sets that are checked in ----
 
 
+def loaded() -> FileDescriptorProto:
+    """The schema of the package."""
+    return FileDescriptorProto.FromString(Path(merge.__file__).with_name("schema.binpb").read_bytes())
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["caffe", "forks"])
-def test_the_descriptor_set_is_what_the_proto_compiles_to(name: str, tmp_path: Path) -> None:
+def test_the_descriptor_sets_are_what_the_protos_compile_to(tmp_path: Path) -> None:
     # grpcio-tools is in the `dev` extra: only somebody's own environment may lack it.
     if importlib.util.find_spec("grpc_tools") is None and not os.environ.get("CI"):
         pytest.skip("grpcio-tools is not installed")
-    target = tmp_path / f"{name}.binpb"
+    target = tmp_path / "both.binpb"
     command = [sys.executable, "-m", "grpc_tools.protoc", "-Iproto", f"--descriptor_set_out={target}"]
-    done = subprocess.run([*command, f"proto/{name}.proto"], cwd=ROOT, capture_output=True, text=True)
+    protos = ["proto/caffe.proto", "proto/forks.proto"]
+    done = subprocess.run([*command, *protos], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    fresh = FileDescriptorSet.FromString(target.read_bytes())
-    assert len(fresh.file) == 1
-    assert fresh.file[0] == compiled(name), "run `make schema`"
-
-
-def test_what_is_loaded_is_the_two_descriptor_sets_merged() -> None:
-    checked_in = Path(merge.__file__).with_name("schema.binpb").read_bytes()
-    assert FileDescriptorProto.FromString(checked_in) == merge.merged(), "run `make schema`"
+    caffe, forks = FileDescriptorSet.FromString(target.read_bytes()).file
+    assert caffe == compiled("caffe"), "run `make schema`"
+    assert merge.merged(forks) == loaded(), "run `make schema`"
 
 
 # ---- What forks add ----
 
 
 def additions() -> list[tuple[DescriptorProto, DescriptorProto]]:
-    """Each message of forks.proto that extends one of Caffe's, and that one."""
-    ours = messages_of(compiled("caffe"))
-    return [(added, ours[name]) for name, added in messages_of(compiled("forks")).items() if name in ours]
+    """What forks add to each message of BVLC Caffe's, and that message. It comes before additions in both schemas."""
+    made = []
+    for name, ours in messages_of(compiled("caffe")).items():
+        added = DescriptorProto()
+        added.CopyFrom(messages_of(loaded())[name])
+        assert added.field[: len(ours.field)] == list(ours.field)
+        del added.field[: len(ours.field)]
+        for enum, old in zip(added.enum_type, ours.enum_type, strict=True):
+            del enum.value[: len(old.value)]
+        if added.field or any(enum.value for enum in added.enum_type):
+            made.append((added, ours))
+    return made
 
 
 def test_fields_of_forks_have_numbers_of_their_own() -> None:
@@ -187,10 +196,10 @@ def test_no_fork_uses_our_numbers() -> None:
             assert taken.isdisjoint((f"{added.name}.{enum.name}", value.number) for value in enum.value)
 
 
-@pytest.mark.parametrize("added", [added.name for added, _ in additions()])
-def test_the_classes_have_the_fields_of_forks(added: str) -> None:
-    by_name = schema.message_class(added).DESCRIPTOR.fields_by_name
-    for field in messages_of(compiled("forks"))[added].field:
+@pytest.mark.parametrize("message", loaded().message_type, ids=lambda message: message.name)
+def test_the_classes_have_the_fields_of_forks(message: DescriptorProto) -> None:
+    by_name = schema.message_class(message.name).DESCRIPTOR.fields_by_name
+    for field in message.field:
         assert by_name[field.name].number == field.number
         if field.type_name:
             kind = by_name[field.name].message_type or by_name[field.name].enum_type
