@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 _RUN = 1000
 """The repeats in a match: re remembers each while it matches, so longer runs are matched in several steps."""
@@ -75,3 +76,15 @@ def _as_escape(match: re.Match[str]) -> str:
 def printable(text: str, length: int = _LONG) -> str:
     """TEXT, visible and on one line, shortened to LENGTH characters."""
     return visible(text if len(text) <= length else f"{text[: length - 1]}…")
+
+
+def first_of(texts: Sequence[str], most: int) -> list[str]:
+    """The first MOST of TEXTS, and how many more there are."""
+    more = len(texts) - most
+    return [*texts[:most], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def some(texts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The same in a line."""
+    more = len(texts) - most
+    return separator.join(texts[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -19,6 +19,7 @@ Value = bool | int | float | str | Collection[int] | Collection[str] | Mapping[s
 KEYWORDS: Mapping[str, str] = {
     "blob": "blobs",
     "class": "wanted",
+    "for": "target",
     "heatmap": "heat_map",
     "ignore_field": "ignore_fields",
     "input_shape": "shapes",
@@ -41,6 +42,9 @@ METHODS: Mapping[str, str] = {
     "verify": "Net.verify",
 }
 """What the library has for a command; of the others messages name the command."""
+
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = {"upgrade": ("NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS",)}
+"""What a command is given to rewrite a net with its weights, where NET and WEIGHTS alone mean something else."""
 
 _TYPED = 200
 """The characters of the longest name in which a typing mistake is looked for."""
@@ -76,17 +80,21 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command, and the names of OPTIONS that it has, whatever command runs."""
+    """A command, and OPTIONS that it has, whatever command runs: by name, or with a value."""
 
     name: str
-    options: tuple[str, ...] = ()
+    options: tuple[str | Option, ...] = ()
 
     def __str__(self) -> str:
         """`caffe-fcn verify --tolerance`, in the library `Net.verify(tolerance=...)`, each in backquotes."""
         if _options is None and self.name in METHODS:
-            keywords = (f"{KEYWORDS.get(each, each)}=..." for each in self.options)
+            keywords = (
+                _keyword(KEYWORDS.get(name, name), value) if value is not None else f"{KEYWORDS.get(name, name)}=..."
+                for name, value in map(_named, self.options)
+            )
             return f"`{METHODS[self.name]}({', '.join(keywords) or '...'})`"
-        return f"`{' '.join(['caffe-fcn', self.name, *map(option, self.options)])}`"
+        given = [*_ARGUMENTS.get(self.name, ()), *map(str, map(_named, self.options))]
+        return f"`{' '.join(['caffe-fcn', self.name, *given])}`"
 
 
 class Hint(NamedTuple):
@@ -129,6 +137,10 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     from difflib import get_close_matches  # here, because importing it costs every run
 
     return next(iter(get_close_matches(name, names, n=1, cutoff=cutoff)), None) if len(name) <= _TYPED else None
+
+
+def _named(each: str | Option) -> Option:
+    return each if isinstance(each, Option) else Option(each)
 
 
 def _words(value: Value | None) -> list[str]:

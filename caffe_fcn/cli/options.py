@@ -123,8 +123,13 @@ def rename_rule(value: str) -> str:
     """PATTERN=REPLACEMENT, a regular expression."""
     from caffe_fcn.passes.convolutionalize.naming import parse_rule
 
+    return parsable(value, parse_rule)
+
+
+def parsable(value: str, parse: Callable[[str], object]) -> str:
+    """VALUE as it is. Raises BadParameter if PARSE raises ValueError for it."""
     try:
-        parse_rule(text(value))
+        parse(text(value))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     return value

@@ -15,6 +15,7 @@ from caffe_fcn.cli.options import (
     fork_option,
     input_channels_option,
     option_of,
+    parsable,
     selection_options,
     size,
     text,
@@ -41,11 +42,7 @@ def _skip(value: str) -> str:
     """BLOB or BLOB:SCALE."""
     from caffe_fcn.passes.segment.skips import parse_skip
 
-    try:
-        parse_skip(text(value))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    return value
+    return parsable(value, parse_skip)
 
 
 @click.command(epilog=exit_codes("done", "the net cannot become a segmentation net"))

@@ -12,6 +12,7 @@ from math import ceil, prod
 from typing import NamedTuple
 
 from caffe_fcn import schema
+from caffe_fcn.display import some
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BlobRecord, repeated
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
@@ -152,11 +153,11 @@ def notes(weights: WeightFile, found: Sequence[Supply]) -> Iterator[str]:
     """The notes on layers that are filled."""
     filled = [each for each in found if each.fillers and each.lack is None]
     if filled:
-        told = _some([f"{each.node.name} ({', '.join(each.fillers)})" for each in filled])
+        told = some([f"{each.node.name} ({', '.join(each.fillers)})" for each in filled], _SHOWN)
         yield f"{weights.path} holds no weights for {told}; the values are those of the fillers in the net"
     old = [each.node.name for each in filled if _differs_by_version(each)]
     if old:
-        yield f"BVLC Caffe before October 2017 fills the bilinear kernels of {_some(old)} with other values"
+        yield f"BVLC Caffe before October 2017 fills the bilinear kernels of {some(old, _SHOWN)} with other values"
 
 
 def words_of(found: Iterable[Supply]) -> str:
@@ -164,8 +165,8 @@ def words_of(found: Iterable[Supply]) -> str:
     alike: dict[str, list[str]] = {}
     for each in found:
         alike.setdefault(each.reason, []).append(repr(each.node.name))
-    told = [f"layer{'s' * (len(names) > 1)} {_some(names)}, {reason}" for reason, names in alike.items()]
-    return _some(told, "; ")
+    told = [f"layer{'s' * (len(names) > 1)} {some(names, _SHOWN)}, {reason}" for reason, names in alike.items()]
+    return some(told, _SHOWN, "; ")
 
 
 def refuse_lacking(weights: WeightFile, nodes: Iterable[tuple[Node, Sequence[Shape]]]) -> None:
@@ -190,8 +191,3 @@ def completed(weights: WeightFile, found: Iterable[Supply]) -> WeightFile:
     if not more:
         return weights
     return WeightFile(weights.source, (*weights.layers, *more), weights.net_header, weights.raw)
-
-
-def _some(texts: Sequence[str], separator: str = ", ") -> str:
-    more = len(texts) - _SHOWN
-    return separator.join(texts[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -11,6 +11,7 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
+from caffe_fcn.display import some
 from caffe_fcn.errors import WeightsError, located
 from caffe_fcn.files.blobs import BlobRecord
 from caffe_fcn.files.caffemodel import LayerRecord, WeightFile
@@ -18,8 +19,11 @@ from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.shape import matching
 from caffe_fcn.net.shapes import Shape, Shapes, bare, layouts_of, show
+from caffe_fcn.wording import Command, Option
 
 _SHOWN = 4
+TO_SPLIT = Command("upgrade", (Option("for", "bvlc"),))
+"""Splits BatchNorm layers that have a scale, or a ReLU."""
 _BATCH_NORM = 3
 """The number of blobs of BVLC Caffe's BatchNorm."""
 
@@ -37,14 +41,13 @@ class Fit(NamedTuple):
         found = []
         if self.other_axes:
             found.append(
-                f"BVLC Caffe refuses the stored weights of {some(self.other_axes)}, because axes of length 1 differ: "
-                f"{next(iter(self.other_axes.values()))}"
+                f"BVLC Caffe refuses the stored weights of {some([*self.other_axes], _SHOWN)}, because axes of length "
+                f"1 differ: {next(iter(self.other_axes.values()))}"
             )
         if self.scaled:
             found.append(
-                f"BVLC Caffe refuses the weights of {some(self.scaled)}: these BatchNorm layers have a scale and a "
-                "shift, as in some forks; to split them: "
-                "`caffe-fcn upgrade NET WEIGHTS -o NEW_NET -w NEW_WEIGHTS --for bvlc`"
+                f"BVLC Caffe refuses the weights of {some(self.scaled, _SHOWN)}: these BatchNorm layers have a scale "
+                f"and a shift, as in some forks; {TO_SPLIT} splits them"
             )
         return tuple(found)
 
@@ -106,7 +109,7 @@ def _check_belong(
         raise WeightsError(source=weights.path, expected="trained weights", found="layers without any blobs")
     if records.keys().isdisjoint(node.name for graph, _ in graphs for node in graph.nodes):
         raise WeightsError(
-            f"none of the layers of this file ({some(records)}) is in the net",
+            f"none of the layers of this file ({some([*records], _SHOWN)}) is in the net",
             source=weights.path,
             hint="are these the weights of another net?",
         )
@@ -165,9 +168,3 @@ def _other_axes(record: LayerRecord, expected: Sequence[Shape]) -> Iterator[tupl
 
 def _all(shapes: Sequence[Shape]) -> str:
     return ", ".join(map(show, shapes)) or "none"
-
-
-def some(names: Iterable[str]) -> str:
-    """The first few of NAMES, in a line."""
-    listed = list(names)
-    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.display import printable
+from caffe_fcn.display import printable, some
 from caffe_fcn.files.literals import real, truth
 from caffe_fcn.files.prototxt import Document
 from caffe_fcn.files.textmessage import Foreign
@@ -247,13 +247,8 @@ def _complaints(fields: Iterable[tuple[ForeignField, str | None]]) -> list[str]:
 
 def _places(names: Sequence[str | None]) -> str:
     shown = [f'"{printable(name)}"' for name in dict.fromkeys(names) if name]
-    return ("layer " if len(shown) == 1 else "layers ") + _first(shown, 3) if shown else "the net"
+    return ("layer " if len(shown) == 1 else "layers ") + some(shown, 3) if shown else "the net"
 
 
 def _some(fields: Sequence[ForeignField]) -> str:
-    return _first([printable(name, _LONG) for name in dict.fromkeys(field.shown for field in fields)], _SHOWN)
-
-
-def _first(texts: Sequence[str], most: int) -> str:
-    more = len(texts) - most
-    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
+    return some([printable(name, _LONG) for name in dict.fromkeys(field.shown for field in fields)], _SHOWN)

@@ -24,6 +24,7 @@ from caffe_fcn.files.weights import open_weights
 from caffe_fcn.files.wire import prefix
 from caffe_fcn.model.changes import Change, Decision
 from caffe_fcn.model.entries import Held, held_in, with_current_headers, with_current_shapes
+from caffe_fcn.model.fitting import TO_SPLIT
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet, unbuilt
 from caffe_fcn.model.passing import Claim, Result, with_net
@@ -44,6 +45,7 @@ from caffe_fcn.passes.splitting import TYPE as BATCH_NORM
 from caffe_fcn.passes.splitting import Split, asks, find_splits, holds, split_batch_norms
 from caffe_fcn.passes.upgrade_changes import blob_changes, net_changes
 from caffe_fcn.schema import Message
+from caffe_fcn.wording import advise
 
 _LAYER = 100
 """The number of the field NetParameter.layer."""
@@ -129,10 +131,9 @@ def check_alone(opened: SourceNet | WeightFile) -> tuple[str, ...]:
         name, layer = opened.path, holds(opened)
     if layer is not None:
         raise NetError(
-            f"layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, which BVLC Caffe does not support; "
-            "to split it, upgrade the net and its weights together: `caffe-fcn upgrade NET WEIGHTS "
-            "-o NEW_NET -w NEW_WEIGHTS --for bvlc`",
+            f"layer {layer!r} (BatchNorm) has a scale or a ReLU of its own, which BVLC Caffe does not support",
             source=name,
+            hint=advise("upgrade the net and its weights together with ", TO_SPLIT, ", which splits it"),
         )
     if isinstance(opened, SourceNet) and any(each.type == BATCH_NORM for each in opened.net.layer):
         return ("only the weights show whether its BatchNorm layers have a scale of their own, as in Intel's fork",)

@@ -7,9 +7,10 @@ possible; the rest is reported in a note.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from caffe_fcn.display import some
 from caffe_fcn.engines.nets import one_net
 from caffe_fcn.errors import LoweringError, PictureError
 from caffe_fcn.files.atomic import check_outputs
@@ -28,7 +29,7 @@ from caffe_fcn.predict.preprocessing import mean_stated, stated_notes, transform
 from caffe_fcn.wording import Option, advise, option
 
 _COLOURS = 3
-_SHOWN = 4
+SHOWN = 4
 
 
 class ExportSettings(NamedTuple):
@@ -221,10 +222,4 @@ def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: ExportSe
     names = {layer.name for layer in source.net.layer}
     foreign = [record.name for record in weights.layers if record.blobs and record.name not in names]
     if foreign:
-        yield f"weights of layers that are not in the net are left out: {some(foreign)}"
-
-
-def some(texts: Sequence[str]) -> str:
-    """The first of TEXTS, and how many more there are."""
-    more = len(texts) - _SHOWN
-    return ", ".join(texts[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+        yield f"weights of layers that are not in the net are left out: {some(foreign, SHOWN)}"

@@ -20,6 +20,7 @@ from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
+from caffe_fcn.net.shapes.completion import least
 from caffe_fcn.net.sizes import advice, other_parameters
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.finite import check_finite
@@ -160,7 +161,7 @@ class PictureNet:
     def least(self) -> Size:
         """The least height and width that the net can be run on, if only with partial windows."""
         high, wide = self.nominal
-        return _least(high, lambda size: self.takes((size, wide))), _least(wide, lambda size: self.takes((high, size)))
+        return least(high, lambda size: self.takes((size, wide))), least(wide, lambda size: self.takes((high, size)))
 
     @cached_property
     def reach(self) -> Callable[[NetOutput, Size], tuple[Reach, Reach] | None]:
@@ -216,15 +217,6 @@ class PictureNet:
             if held < batch and array.ndim and array.shape[0] % batch == 0 and not output.counted:
                 made[output.name] = array[: array.shape[0] // batch * held]
         return made
-
-
-def _least(enough: int, takes: Callable[[int], bool]) -> int:
-    """The least extent that TAKES accepts, ENOUGH being one."""
-    low, high = 0, enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if takes(middle) else (middle, high)
-    return high
 
 
 def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:

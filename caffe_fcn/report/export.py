@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.display import visible
+from caffe_fcn.display import some, visible
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.onnx.export import metadata_props
 from caffe_fcn.onnx.graph import Value
 from caffe_fcn.onnx.lowering import Lowered
 from caffe_fcn.onnx.serialization import OPSET
-from caffe_fcn.predict.export import ExportOutcome, some
+from caffe_fcn.predict.export import SHOWN, ExportOutcome
 from caffe_fcn.wording import option
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
@@ -44,7 +44,7 @@ def _lines(found: ExportOutcome) -> Iterator[str]:
     for old, new in found.replaced:
         yield f"  layer {old.name!r} ({old.type}) is replaced by its {new.type}, which makes {new.tops[0].name!r}"
     if found.left_out:
-        yield f"  left out: {some([f'{node.name} ({node.type})' for node in found.left_out])}"
+        yield f"  left out: {some([f'{node.name} ({node.type})' for node in found.left_out], SHOWN)}"
     yield from (f"note: {note}" for note in found.notes)
     files = [f"{name} ({size:,} bytes)" for name, size in found.exported.files.items() if name != "-"]
     if files:
@@ -67,7 +67,7 @@ def _place(known: dict[str, Any] | None) -> str:
         "×".join("all" if extent is None else f"{extent:g}" for extent in known[key])
         for key in ("window", "stride", "offset")
     )
-    exact = f"exact {known['exactness']}" + (f": {some(known['inexact'])}" if known["inexact"] else "")
+    exact = f"exact {known['exactness']}" + (f": {some(known['inexact'], SHOWN)}" if known["inexact"] else "")
     return f"window {window}, stride {stride}, offset {offset}, {exact}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import groupby
 
+from caffe_fcn.display import some
 from caffe_fcn.net.cost import VALUE_BYTES, Cost, Total
 from caffe_fcn.net.geometry import Exactness, Geometry, words
 from caffe_fcn.net.geometry.alignment import told
@@ -75,8 +76,7 @@ def _suits(match: Match) -> str:
 
 
 def _some(names: Sequence[str], most: int = _MOST_NAMES) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(shown, names[:most])) + more
+    return some([*map(shown, names)], most)
 
 
 def _count(number: int, thing: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from caffe_fcn.display import first_of
 from caffe_fcn.net.shapes import show
 from caffe_fcn.verify.records import (
     AcceptanceProof,
@@ -45,16 +46,14 @@ def failures(proofs: NewFunctionProofs) -> dict[str, list[str]]:
     }
 
 
-def _some(found: Sequence[str]) -> list[str]:
-    more = len(found) - _SHOWN
-    return [*found[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
-
-
 def _acceptance(proof: AcceptanceProof) -> list[str]:
     own = [f"{_place(each.layer)}{each.message}" for each in proof.refusals if not each.inherited]
     inherited = len(proof.refusals) - len(own)
     also = f"; {inherited} findings on untouched layers, as in the original" if inherited else ""
-    return [f"{'BVLC Caffe accepts the net' if not own else 'BVLC Caffe refuses the net'}{also}", *_some(own)]
+    return [
+        f"{'BVLC Caffe accepts the net' if not own else 'BVLC Caffe refuses the net'}{also}",
+        *first_of(own, _SHOWN),
+    ]
 
 
 def _place(layer: str | None) -> str:
@@ -62,11 +61,11 @@ def _place(layer: str | None) -> str:
 
 
 def _fit(proof: FitProof) -> list[str]:
-    return [f"weights of {_many(proof.layers, 'layer')}", *_some([*proof.failures, *_missing(proof)])]
+    return [f"weights of {_many(proof.layers, 'layer')}", *first_of([*proof.failures, *_missing(proof)], _SHOWN)]
 
 
 def _missing(proof: FitProof) -> list[str]:
-    return [f"no weights for {', '.join(_some(proof.missing))}"] if proof.missing else []
+    return [f"no weights for {', '.join(first_of(proof.missing, _SHOWN))}"] if proof.missing else []
 
 
 def _layers(proof: LayersProof) -> list[str]:
@@ -76,10 +75,10 @@ def _layers(proof: LayersProof) -> list[str]:
     first = ", ".join(f"{counts[fate]} {fate.value}" for fate in Fate if counts[fate]) or "no layers"
     same = sum(each.identical for each in proof.layers)
     lines = [f"{first}; {same} with the same blobs as in the original, for any input"]
-    lines += _some([_unclaimed(each) for each in proof.unclaimed])
+    lines += first_of([_unclaimed(each) for each in proof.unclaimed], _SHOWN)
     for fate in (Fate.CHANGED, Fate.REPLACED, Fate.NEW, Fate.GONE):
         names = [_name(each) for each in proof.layers if each.fate is fate and each not in proof.unclaimed]
-        lines += [f"{fate.value}: {', '.join(_some(names))}"] if names else []
+        lines += [f"{fate.value}: {', '.join(first_of(names, _SHOWN))}"] if names else []
     return lines
 
 

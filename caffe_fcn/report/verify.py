@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.display import visible
+from caffe_fcn.display import first_of, visible
 from caffe_fcn.net.geometry import Reason, exactness_of, summed_up, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.report import new_function
@@ -93,11 +93,6 @@ def _outputs(outputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
             yield f"    {'' if number else output:<{width}}  {line}"
 
 
-def _some(failures: Sequence[str]) -> list[str]:
-    more = len(failures) - _SHOWN
-    return [*failures[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
-
-
 def _weights(proof: WeightsProof) -> list[str]:
     if proof.not_shown:
         return [proof.not_shown]
@@ -107,10 +102,10 @@ def _weights(proof: WeightsProof) -> list[str]:
     parts += [f"columns reordered: {', '.join(proof.reordered)}"] if proof.reordered else []
     if proof.computed:
         otherwise = f" ({proof.rounded:,} values rounded otherwise)" if proof.rounded else ""
-        parts.append(f"folded, within rounding: {', '.join(_some(proof.computed))}{otherwise}")
+        parts.append(f"folded, within rounding: {', '.join(first_of(proof.computed, _SHOWN))}{otherwise}")
     parts += [f"not in the net: {', '.join(proof.foreign)}"] if proof.foreign else []
     parts += [f"not in the weights: {', '.join(proof.untrained)}"] if proof.untrained else []
-    return ["; ".join(parts), *_some([*proof.failures, *map(_field, proof.fields)])]
+    return ["; ".join(parts), *first_of([*proof.failures, *map(_field, proof.fields)], _SHOWN)]
 
 
 def _field(each: FieldDifference) -> str:
@@ -120,12 +115,12 @@ def _field(each: FieldDifference) -> str:
 
 def _same_size(proof: SameSizeProof) -> list[str]:
     if proof.not_shown or (proof.failures and not proof.samples):
-        return _some([*proof.failures, *([proof.not_shown] if proof.not_shown else [])])
+        return first_of([*proof.failures, *([proof.not_shown] if proof.not_shown else [])], _SHOWN)
     if not proof.samples:
         return ["the same layers with the same weights in both"]
     inputs = " and ".join(f"{name} {show(shape[1:])}" for name, shape in proof.inputs.items())
     given = f" and {proof.given} given" if proof.given else ""
-    return [f"{proof.samples} random inputs (seed {proof.seed}){given}, {inputs}", *_some(proof.failures)]
+    return [f"{proof.samples} random inputs (seed {proof.seed}){given}, {inputs}", *first_of(proof.failures, _SHOWN)]
 
 
 def _same_size_output(each: SameSize) -> list[str]:
@@ -145,7 +140,7 @@ def _dense(proof: DenseProof) -> list[str]:
 
 def _reason(why: Inapplicable) -> str:
     """Why the dense proof does not apply."""
-    names = ", ".join(_some([*map(repr, why.names)]))
+    names = ", ".join(first_of([*map(repr, why.names)], _SHOWN))
     match why.cause:
         case Exemption.NOTHING_CONVERTED:
             return "nothing was converted"
@@ -182,7 +177,7 @@ def _dense_output(each: Dense, blob: str) -> list[str]:
 
 
 def _because(reasons: Sequence[Reason]) -> Iterator[str]:
-    yield from (f"{', '.join(_some(names))} {what}" for names, what in summed_up(reasons))
+    yield from (f"{', '.join(first_of(names, _SHOWN))} {what}" for names, what in summed_up(reasons))
 
 
 def _told(gap: Difference, limit: bool = True) -> str:

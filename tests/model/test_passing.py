@@ -225,10 +225,7 @@ REPLACED = """layer {
   type: 'Convolution'
   bottom: 'c'
   top: 'score'
-  convolution_param {
-    num_output: 2
-    kernel_size: 1
-  }
+  convolution_param { num_output: 2 kernel_size: 1 }
   # of the weights
   # as many as there are classes
 }

@@ -144,18 +144,18 @@ def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -
             return -1
         return (count(made[0]) > held) - (count(made[0]) < held) if made else 0
 
-    steps = _least(compare, MAX_CHANNELS)
+    steps = least(MAX_CHANNELS, lambda steps: compare(steps) >= 0)
     if compare(steps) != 0 or compare(steps, _TRIAL_SIZE + _FAR) != 0:
         return None
     return ANY if compare(2 * steps) == 0 else step * steps
 
 
-def _least(compare: Callable[[int], int], most: int) -> int:
-    """The least number up to MOST at which COMPARE is not below 0, by bisection; MOST if there is none."""
+def least(most: int, fits: Callable[[int], bool]) -> int:
+    """The least number up to MOST that FITS, by bisection; MOST, which is not tried, if no other does."""
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if compare(middle) < 0 else (low, middle)
+        low, high = (low, middle) if fits(middle) else (middle, high)
     return high
 
 
@@ -191,7 +191,7 @@ def _solve(search: Search, blob: Blob, shape: PartialShape) -> tuple[int, str] |
         signs = {_judge(node, shapes.blobs[node.bottoms[0]], weights[node.name][0]) for node in judges}
         return 1 if 1 in signs else -1 if -1 in signs else 0
 
-    size = _least(compare, MAX_SIZE)
+    size = least(MAX_SIZE, lambda size: compare(size) >= 0)
     if compare(size) != 0 or compare(min(MAX_SIZE, 2 * size + _FAR)) == 0:
         return None  # behind global pooling every size fits, so none is told
     return size, ", ".join(f'"{node.name}"' for node in judges)

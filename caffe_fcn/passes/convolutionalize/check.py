@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from math import lcm, prod
 
-from caffe_fcn.display import printable
+from caffe_fcn.display import printable, some
 from caffe_fcn.errors import ShapeError, SurgeryError
 from caffe_fcn.model.changes import Decision
 from caffe_fcn.net.geometry import (
@@ -93,13 +93,8 @@ def _inexact(
             reasons.update((Reason(Cause.NO_WINDOWS, node.name), None) for node in lost)
     nowhere = [reason for reason in reasons if reason.exactness is Exactness.NOWHERE]
     if nowhere and graph.phase == "TEST":
-        told = "; ".join(f"{_some(names)} {what}" for names, what in summed_up(nowhere))
+        told = "; ".join(f"{some([*map(printable, names)], _NAMED)} {what}" for names, what in summed_up(nowhere))
         yield f"on a larger input each answer depends on more than its window, because {told}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(map(printable, names[:_NAMED])) + more
 
 
 def _check_convolution(node: Node, edit: ToConvolution, shapes: Shapes) -> None:
