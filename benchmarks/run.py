@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +45,7 @@ CAFFE_FCN = Path(sys.executable).parent / "caffe-fcn"
 """The console script of the environment that runs this one."""
 
 CP, CONVERT, PLAIN, HELP, NOTHING = "cp", "caffe-fcn convert", "plain protobuf", "caffe-fcn --help", "python -c pass"
-FOLD = "caffe-fcn fold"
+FOLD, SEGMENT, REDUCE = "caffe-fcn fold", "caffe-fcn segment", "caffe-fcn reduce"
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,15 @@ class Case:
 class Model:
     """A net whose weights, some SIZE bytes of them, are made on the spot.
 
-    KERNELS tells the plain script what it cannot find out; without them it does not take part. COMMAND is what
-    rewrites them.
+    KERNELS tells the plain script what it cannot find out; without them it does not take part. COMMAND rewrites them,
+    with WORDS behind the files.
     """
 
     prototxt: Callable[[], str]
     size: int
     kernels: Mapping[str, int]
     command: str = CONVERT
+    words: tuple[str, ...] = ()
 
     def __call__(self, bench: Bench) -> list[Series]:
         """Compare copying, rewriting and the plain script on this model."""
@@ -97,7 +98,19 @@ class Model:
         bench.progress("making weights")
         measure([sys.executable, HERE / "make_weights.py", net, weights])
         name = self.command.split()[-1]
-        rewrite: Command = [CAFFE_FCN, name, net, weights, "-o", new_net, "-w", new_weights, "--force", "--quiet"]
+        rewrite: Command = [
+            CAFFE_FCN,
+            name,
+            net,
+            weights,
+            *self.words,
+            "-o",
+            new_net,
+            "-w",
+            new_weights,
+            "--force",
+            "--quiet",
+        ]
         contenders = [Contender(CP, ["cp", weights, new_weights], outputs), Contender(self.command, rewrite, outputs)]
         if self.kernels:
             kernels = [f"{name}={size}" for name, size in self.kernels.items()]
@@ -184,6 +197,16 @@ CASES: dict[str, Case] = {
         "ResNet-50, 102 MB, folded",
         Model(nets.resnet50, 103_000_000, {}, FOLD),
         (Target("fold: peak memory", 64, "{:.0f} MiB", lambda series: series[FOLD].peak / MIB),),
+    ),
+    "vgg16-segment": Case(
+        "VGG-16, 553 MB, as FCN-8s of 21 classes",
+        replace(VGG16, kernels={}, command=SEGMENT, words=("--classes", "21", "--style", "8s")),
+        (Target("segment: peak memory", 64, "{:.0f} MiB", lambda series: series[SEGMENT].peak / MIB),),
+    ),
+    "vgg16-reduce": Case(
+        "VGG-16, 553 MB, reduced as in SSD",
+        replace(VGG16, kernels={}, command=REDUCE, words=("fc6=1024:3x3", "fc7=1024")),
+        (Target("reduce: peak memory", 64, "{:.0f} MiB", lambda series: series[REDUCE].peak / MIB),),
     ),
     "5gb": Case(
         "wide VGG, 5.1 GB (no plain protobuf: it cannot serialise 2 GiB)",
