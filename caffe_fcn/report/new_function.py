@@ -104,6 +104,8 @@ def _unclaimed(each: LayerFate) -> str:
     if each.other_values:
         positions = ", ".join(str(blob.position) for blob in each.blobs if blob.differing)
         values = _many(each.other_values, "value")
+        if each.fate in (Fate.NEW, Fate.REPLACED):
+            return f"layer {each.twin!r}, blob {positions}: {values} that the pass does not make"
         return f"layer {each.twin!r}, blob {positions}: {values} that the original does not have, in the same shape"
     return f"layer {_name(each)} is {each.fate.value}, but the pass does not report that"
 

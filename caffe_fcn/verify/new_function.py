@@ -1,17 +1,19 @@
 """Proves the claim "new function": what can be said of a net that a pass made to answer otherwise than its original.
 
 Four proofs: BVLC Caffe accepts the new net; its weights have the shapes that it gives them; every layer that the pass
-did not change is untouched, bit by bit; and the net runs, with the inferred shapes and finite values. If layers were
-folded, cut or converted as well, the original is folded, cut and converted before it is compared.
+did not change is untouched, bit by bit, and the others have the values that the pass made, if it is known; and the net
+runs, with the inferred shapes and finite values. If layers were folded, cut or converted as well, the original is
+folded, cut and converted before it is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from glob import escape
 from typing import NamedTuple
 
 from caffe_fcn.errors import CaffeFcnError, EngineError, ExtraError, NetError, ShapeError, SurgeryError
+from caffe_fcn.model.changes import Change
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.passing import Claim, Result
@@ -30,6 +32,7 @@ from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.meeting import fed_to, met, party_of, side_of_files
 from caffe_fcn.verify.records import (
     AcceptanceProof,
+    BlobDifference,
     Fate,
     FitProof,
     LayerFate,
@@ -41,7 +44,7 @@ from caffe_fcn.verify.records import (
 )
 from caffe_fcn.verify.retracing import retraced, side_of
 from caffe_fcn.verify.same_size import draw
-from caffe_fcn.verify.weights import Side
+from caffe_fcn.verify.weights import Side, differing_values
 
 _SAME = (Fate.UNTOUCHED, Fate.CONVERTED)
 _LIMIT = 1e-5
@@ -67,7 +70,7 @@ def claimed_by(results: Sequence[Result]) -> Claimed:
     for result in results:
         old = [layer.name for layer in result.before.net.layer]
         made = [(layer.name, origin) for layer, origin in zip(result.model.net.layer, result.origins, strict=True)]
-        changed.update(name for change in result.changes if (name := names.get(change.layer)) is not None)
+        changed.update(name for each in result.changes if (name := _name(each, names)) is not None)
         computed = {name for name, origin in made if origin is not None and old[origin] in computed}
         if result.claim is Claim.NEW_FUNCTION:  # of the others, the values are followed or computed here as well
             before, after = result.before.tensors, result.model.tensors
@@ -75,6 +78,11 @@ def claimed_by(results: Sequence[Result]) -> Claimed:
             computed.update(now for now, was in moved if _values(after.get(now, ())) != _values(before.get(was, ())))
         names = {name: None if origin is None else names.get(old[origin]) for name, origin in made}
     return Claimed(frozenset(changed), frozenset(n for n, was in names.items() if was is None), frozenset(computed))
+
+
+def _name(change: Change, names: Mapping[str, str | None]) -> str | None:
+    """The name in the original of the layer of CHANGE; the net's own `input` fields are no layer and keep theirs."""
+    return names.get(change.layer) if change.index >= 0 else change.layer
 
 
 def _values(tensors: Sequence[Tensor]) -> list[object]:
@@ -96,7 +104,7 @@ def prove_new_function(
     """Prove what can be proven of TWIN, made of the model BEFORE, whose side is ORIGINAL. RESULTS are those of the
     passes that made it, if they are known. Raises WeightsError where weights hold NaN."""
     phase = before.phase
-    layers = _layers(before, original, twin, selection, phase, claimed_by(results) if results else None)
+    layers = _layers(before, original, twin, selection, phase, results)
     untouched = {each.twin for each in layers.layers if each.fate in _SAME}
     refusals = tuple(_refusals(twin, selection, untouched))
     try:
@@ -116,7 +124,7 @@ def prove_new_function(
 
 
 def _layers(
-    before: Model, original: Side, twin: NetAndWeights, selection: Selection, phase: str, claimed: Claimed | None
+    before: Model, original: Side, twin: NetAndWeights, selection: Selection, phase: str, results: Sequence[Result]
 ) -> LayersProof:
     try:
         found = _found(original, twin, selection)
@@ -127,13 +135,18 @@ def _layers(
     new = side_of_files(found, twin)
     base = _converted(retraced(before, found, same=True).steps, found)
     layers = tuple(fates(side_of(base, before, original), new, phase, _names(before, base), _types(before, base)))
+    claimed = claimed_by(results) if results else None
     wrong = [each for each in layers if not _is_claimed(each, claimed)]
+    if results:
+        told = {each.twin for each in wrong}
+        wrong += _other_values(results[-1].model, new, [each for each in layers if each.twin not in told])
     known = retraced(before, found)
     if known.claim is Claim.NEW_FUNCTION:  # the values of what changed are known as well
-        base = known.steps
+        base = _converted(known.steps, found)
         made = fates(side_of(base, before, original), new, phase, _names(before, base), {})
         right = {each.twin: not each.blobs for each in made}
-        wrong += [each for each in layers if each.blobs and not right.get(each.twin, True) and each not in wrong]
+        told = {each.twin for each in wrong}
+        wrong += [each for each in layers if each.blobs and not right.get(each.twin, True) and each.twin not in told]
         layers = tuple(each._replace(known=bool(each.blobs) and right.get(each.twin, False)) for each in layers)
     return LayersProof(layers, tuple(wrong))
 
@@ -187,6 +200,20 @@ def _is_claimed(each: LayerFate, claimed: Claimed | None) -> bool:
         return each.twin in claimed.new
     only_rewired = each.fate is Fate.CHANGED and not each.fields and not each.blobs  # by what is new before it
     return each.layer in claimed.changed or only_rewired
+
+
+def _other_values(made: Model, twin: Side, layers: Sequence[LayerFate]) -> Iterator[LayerFate]:
+    """Those of LAYERS, with the blobs that differ, that have other values in TWIN than the passes MADE for them."""
+    for each in layers:
+        name = each.twin or ""
+        pairs = zip(made.tensors.get(name, ()), twin.tensors.get(name, ()), strict=False)
+        blobs = [
+            BlobDifference(position, one.shape, other.shape, differing_values(one, other, (twin.weights.path, name))[0])
+            for position, (one, other) in enumerate(pairs)
+            if one.count == other.count
+        ]
+        if any(blob.differing for blob in blobs):
+            yield each._replace(blobs=tuple(blob for blob in blobs if blob.differing))
 
 
 # ---- Caffe's rules, weights, and a run ----

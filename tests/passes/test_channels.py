@@ -113,6 +113,7 @@ def test_the_same_number_changes_nothing() -> None:
         (COLOUR + layer("c", "Concat", "data data") + conv("a", "c", 2), 4, "found Concat"),
         (COLOUR + layer("n", "LRN", "data") + conv("a", "n", 2), 4, "found LRN"),
         (COLOUR + layer("n", "MVN", "data") + conv("a", "n", 2), 1, "found MVN"),
+        (COLOUR + layer("j", "Concat", "data data") + conv("a", "data", 2) + fc("b", "j", 2), 4, "found Concat"),
         (COLOUR + layer("f", "Flatten", "data") + fc("a", "f", 2), 4, "found Flatten"),
         (COLOUR + data("more", "1 3 6 6") + conv("a", "data", 2) + conv("b", "more", 2), 4, "found 'data', 'more'"),
         (data(shape="1 3") + fc("a", "data", 2), 4, "a net with one input for pictures, found none"),

@@ -14,6 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from caffe_fcn import schema
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.model.opening import NetAndWeights, open_inputs
+from caffe_fcn.model.passing import Result
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Verification
@@ -50,9 +51,11 @@ class Files(NamedTuple):
         return made
 
 
-def verdict(original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET) -> Verification:
-    """What verify says of TWIN, on one thread. Raises CaffeFcnError."""
-    return verify(original, twin, selection, VerifySettings(engine=OnnxRuntime(1), samples=4, windows=8))
+def verdict(
+    original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET, results: Sequence[Result] = ()
+) -> Verification:
+    """What verify says of TWIN, on one thread, where RESULTS are known to have made it. Raises CaffeFcnError."""
+    return verify(original, twin, selection, VerifySettings(engine=OnnxRuntime(1), samples=4, windows=8), results)
 
 
 def blobs_of(weights: Message, like: Weights) -> Weights:

@@ -111,13 +111,14 @@ class RandomNet:
         return net, weights
 
 
-def random_net(seed: int, *, folding: bool = False, cutting: bool = False) -> RandomNet:
-    """The net of SEED; if FOLDING, with more layers that scale and shift, if CUTTING, with a classifier of two maps."""
+def random_net(seed: int, *, folding: bool = False, cutting: bool = False, training: bool = False) -> RandomNet:
+    """The net of SEED; if FOLDING, with more layers that scale and shift, if CUTTING, with a classifier of two maps, if
+    TRAINING, one that trains wherever it has scores."""
     more, classifier = FOLDING if folding else {}, scores.grids if cutting else scores.classifier
     for attempt in range(100):
         d = Draft(np.random.default_rng((seed, attempt)), odd_names=False)
         try:
-            _grow(d, more, classifier)
+            _grow(d, more, classifier, 1 if training else 0.2)
         except ImpossibleError:
             continue
         return RandomNet(seed, d.net, d.weights, d.inputs, chosen(d.net, d.random), _settings(d))
@@ -133,7 +134,7 @@ def _settings(d: Draft) -> Settings:
     return Settings(options=Options(naming, only, skip, keep_global_pooling=d.chance(0.05)))
 
 
-def _grow(d: Draft, more: dict[Step, float], classifier: Step) -> None:
+def _grow(d: Draft, more: dict[Step, float], classifier: Step, training: float) -> None:
     d._odd = d.chance(0.15)
     batch = d.pick([1, 2, 3], [6, 3, 1])
     axes = d.pick([2, 1, 3], [20, 1, 1])
@@ -152,7 +153,7 @@ def _grow(d: Draft, more: dict[Step, float], classifier: Step) -> None:
         if np.ptp(d.values[blob]) < 1e-4:
             raise ImpossibleError("an answer that never moves")
     _check_growth(d)
-    if d.chance(0.2):
+    if d.chance(training):
         for_training(d)
     _choose_input(d)
 

@@ -7,21 +7,17 @@ answer as the new one, without these channels. Nets whose layers mix channels in
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import open_model
-from caffe_fcn.model.writing import write_model
+from caffe_fcn.model.passing import Result
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.windows import linear_param
 from caffe_fcn.net.options import Selection
-from caffe_fcn.passes.alone import alone
 from caffe_fcn.passes.reduce import Amount, reduce
 from caffe_fcn.passes.reducing import retrace
 from caffe_fcn.schema import Message
@@ -30,6 +26,7 @@ from tests.random.caffe import forward
 from tests.random.files import Files, blobs_of
 from tests.random.nets import RandomNet, random_net
 from tests.random.running import Weights, in_phase, run
+from tests.random.trials import Case
 
 _TEST = Selection(phase="TEST")
 _MIXING = frozenset({"LRN", "MVN", "Normalize", "Softmax"})
@@ -41,49 +38,29 @@ _VARIANTS = 6
 _ROUNDING = 1e-9
 
 
-@dataclass
-class Reduced:
-    """What came of the net of SEED: why it was REFUSED, or what could not be compared, and all FAULTS."""
-
-    seed: int
-    refused: str = ""
-    compared: bool = False
-    faults: list[str] = field(default_factory=list)
+def reducible(seed: int) -> RandomNet:
+    """The net of SEED."""
+    return random_net(seed, folding=seed % 2 == 0)
 
 
-def reductions_of(seeds: range) -> list[Reduced]:
-    """What comes of the nets of SEEDS, of each of which one layer is reduced."""
-    return [_reduced(random_net(seed, folding=seed % 2 == 0)) for seed in seeds]
+def reduced(model: Model, net: RandomNet, draw: np.random.Generator) -> list[Result]:
+    """MODEL with one layer reduced."""
+    return [_asked(model, net.seed)[2]]
 
 
-def _reduced(net: RandomNet) -> Reduced:
-    found = Reduced(net.seed)
-    with tempfile.TemporaryDirectory(prefix="caffe-fcn-random-") as directory:
-        files = net.write(Path(directory))
-        made = Files(Path(directory) / "new.prototxt", Path(directory) / "new.caffemodel")
-        try:
-            model = alone(opened(Files(*files))).model
-            name, step, result = _asked(model, net.seed)
-        except CaffeFcnError as error:
-            found.refused = error.message
-            return found
-        write_model(result, str(made.net), str(made.weights))
-        again = retrace(model, opened(made))
-        if again is None or again.model.params != result.params:
-            found.faults.append(f"retrace: not seen in the net: {name}")
-        if not any(layer.type in _MIXING for layer in model.net.layer):
-            found.compared = True
-            found.faults += _compare(net, made, name, step)
-    return found
+def check(case: Case) -> Iterator[str]:
+    """What is wrong with the reduced net of CASE."""
+    model = case.opened()
+    name, step, result = _asked(model, case.net.seed)
+    again = retrace(model, open_model(str(case.made.net), str(case.made.weights), _TEST))
+    if again is None or again.model.params != result.model.params:
+        yield f"retrace: not seen in the net: {name}"
+    elif not any(layer.type in _MIXING for layer in model.net.layer):
+        yield from _compare(case.net, case.made, name, step)
 
 
-def opened(files: Files) -> Model:
-    """The TEST net in FILES, with its weights."""
-    return open_model(str(files.net), str(files.weights), _TEST)
-
-
-def _asked(model: Model, seed: int) -> tuple[str, int, Model]:
-    """A layer of MODEL that can be reduced, of how many filters one is kept, and the new model. Raises CaffeFcnError
+def _asked(model: Model, seed: int) -> tuple[str, int, Result]:
+    """A layer of MODEL that can be reduced, of how many filters one is kept, and what came of it. Raises CaffeFcnError
     where none can, that of the last."""
     draw = np.random.default_rng((seed, 17))
     nodes = [node for node in model.graph.nodes if row_of(node.type).linear]
@@ -96,7 +73,7 @@ def _asked(model: Model, seed: int) -> tuple[str, int, Model]:
             except CaffeFcnError as refused:
                 error = refused
             else:
-                return nodes[place].name, step, made.model
+                return nodes[place].name, step, made
     raise error
 
 

@@ -46,6 +46,26 @@ def run(
     return known
 
 
+def unread(layers: Iterable[Message]) -> list[str]:
+    """The blobs that LAYERS make last, and that none of them reads."""
+    found: dict[str, None] = {}
+    for layer in layers:
+        for name in layer.bottom:
+            found.pop(name, None)
+        found.update(dict.fromkeys(layer.top))
+    return list(found)
+
+
+def before(layers: Sequence[Message], blob: str) -> list[Message]:
+    """Those of LAYERS that BLOB depends on."""
+    wanted, found = {blob}, []
+    for layer in reversed(layers):
+        if not wanted.isdisjoint(layer.top):
+            wanted.update(layer.bottom)
+            found.append(layer)
+    return found[::-1]
+
+
 class Answer:
     """What a net should answer in one blob: the CLEAN values, and NOISY ones."""
 

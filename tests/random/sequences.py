@@ -29,12 +29,11 @@ from caffe_fcn.passes.fold import fold
 from caffe_fcn.passes.fold.changes import TakeUp
 from caffe_fcn.passes.upgrade import upgrade
 from caffe_fcn.report.verify import summary
-from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Status, Verification
 from tests.random.basics import Array
 from tests.random.files import Files, blobs_of, verdict
 from tests.random.nets import RandomNet, random_net
-from tests.random.running import Answer, answers, in_phase, run
+from tests.random.running import Answer, answers, in_phase, run, unread
 
 Pass = Callable[[Model], Result]
 
@@ -139,9 +138,9 @@ def _answers(net: RandomNet, made: Files) -> Iterator[str]:
     for sample in range(2):
         draw = np.random.default_rng((net.seed, 7, sample))
         fed = {name: draw.standard_normal(value.shape) * 3**sample for name, value in net.inputs.items()}
-        expected = answers(layers, net.weights, fed, _unread(layers))
+        expected = answers(layers, net.weights, fed, unread(layers))
         found = run(others, blobs, fed)
-        ends: list[Array] = [found[name] for name in _unread(others)]
+        ends: list[Array] = [found[name] for name in unread(others)]
         if len(ends) != len(expected):
             yield f"passes: {len(ends)} outputs in place of {len(expected)}"
         for name, answer in expected.items():
@@ -151,16 +150,6 @@ def _answers(net: RandomNet, made: Files) -> Iterator[str]:
 
 def _nearest(answer: Answer, ends: Sequence[Array]) -> float:
     return min((answer.gap(each) for each in ends if each.size == answer.clean.size), default=float("inf"))
-
-
-def _unread(layers: Sequence[Message]) -> list[str]:
-    """The blobs that LAYERS make last, and that none of them reads."""
-    unread: dict[str, None] = {}
-    for layer in layers:
-        for name in layer.bottom:
-            unread.pop(name, None)
-        unread.update(dict.fromkeys(layer.top))
-    return list(unread)
 
 
 def _verdict(original: Files, twin: Files) -> Verification | CaffeFcnError:

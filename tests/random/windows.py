@@ -31,6 +31,16 @@ def _window(param: Message, axes: int) -> tuple[list[int], list[int], list[int],
     return kernel, stride, pad, per_axis(param.dilation, axes, 1)
 
 
+def window(layer: Message) -> tuple[Sequence[int], ...] | None:
+    """Kernel, stride, padding and dilation of LAYER over two axes, if it slides a window."""
+    if layer.type in ("Convolution", "Deconvolution"):
+        return _window(layer.convolution_param, 2)
+    if layer.type == "Pooling":
+        param = layer.pooling_param
+        return _pair(param, "kernel"), _pair(param, "stride"), _pair(param, "pad"), (1, 1)
+    return None
+
+
 def _columns(x: Array, kernel: list[int], stride: list[int], pad: list[int], dilation: list[int]) -> Array:
     """The windows of X, B×C×spatial, as B×C×places×kernel."""
     extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -48,6 +58,7 @@ def convolution(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]
     param, tops = layer.convolution_param, []
     for x in bottoms:
         axis = axis_of(param.axis, x.ndim)
+        need(x.size > 0, "no values")
         folded = x.reshape(-1, *x.shape[axis:])
         spatial, weight = x.ndim - axis - 1, blobs[0]
         group = param.group

@@ -18,6 +18,7 @@ from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.model.tensors import Repeating
 from caffe_fcn.model.writing import write_model
 from caffe_fcn.net.options import ANY_NET
+from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.report.verify import document, lines, summary
@@ -101,14 +102,11 @@ class Made:
             add_layer(weights, name, blobs)
         self.files[1].write_bytes(weights.SerializeToString())
         self.results: list[Result] = []
-        with ExitStack() as stack:
-            model = open_model(str(self.files[0]), str(self.files[1]))
-            assert model.weights is not None
-            stack.enter_context(model.weights)
-            for each in passes:
-                self.results.append(each(model))
-                model = self.results[-1].model
-            write_model(model, str(self.files[2]), str(self.files[3]), force=True)
+        model = open_model(str(self.files[0]), str(self.files[1]))  # open as long as the results are
+        for each in passes:
+            self.results.append(each(model))
+            model = self.results[-1].model
+        write_model(model, str(self.files[2]), str(self.files[3]), force=True)
 
     def text(self, old: str, new: str) -> Made:
         text = self.files[2].read_text()
@@ -190,6 +188,27 @@ def test_a_weight_that_is_off_by_one_bit(name: str, tmp_path: Path) -> None:
     for found in (made.verify(), made.verify("auto", made.results)):
         assert statuses(found)["layers"] is FAILS and not found.holds
         assert f"layer {name!r}, blob {int(name == 'bn')}: 1 value that the original does not have" in summary(found)
+
+
+@pytest.mark.parametrize("name", ["score", "up"])
+def test_a_new_weight_that_is_off_by_one_bit(name: str, tmp_path: Path) -> None:
+    made = Made(tmp_path, convolutionalize, head).blobs(bit(name))
+    found = made.verify("auto", made.results)
+    assert statuses(found)["layers"] is FAILS and not found.holds
+    assert f"layer {name!r}, blob 0: 1 value that the pass does not make" in summary(found)
+
+
+def test_a_net_whose_own_input_fields_change(tmp_path: Path) -> None:
+    text = NET.replace(data(shape="1 3 12 12"), 'input: "data" input_dim: [1, 3, 12, 12]\n')
+    made = Made(tmp_path, convolutionalize, lambda model: change_channels(model, 5), net=text)
+    found = made.verify("auto", made.results)
+    assert found.holds and found.claim is Claim.NEW_FUNCTION, summary(found)
+
+
+def test_a_layer_that_is_converted_and_changed_is_compared_bit_by_bit(tmp_path: Path) -> None:
+    made = Made(tmp_path, convolutionalize, lambda model: change_channels(model, 5)).blobs(bit("fc1-conv"))
+    for found in (made.verify(), made.verify("auto", made.results)):
+        assert statuses(found)["layers"] is FAILS
 
 
 def test_only_what_is_folded_may_be_rounded_otherwise(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from caffe_fcn.net.geometry.coordinates import Places
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.moves import keep
-from caffe_fcn.net.shapes import Shape, Shapes, Unknown, parameters_of
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes, parameters_of, show
+from caffe_fcn.net.sizes import other_parameters
 
 _MOST_PIXELS, _MOST_STEPS = 1 << 14, 1 << 24
 """Tables are made for nets that take some image below this size, and no more than so many layers are asked, times the
@@ -78,6 +79,24 @@ class Sized:
     def extents(self, axis: int) -> SizeTable:
         """The sizes along AXIS, 0 for the height. Raises SurgeryError for a net whose sizes are unknown."""
         return _Table(self, axis).made()
+
+    def refuse_one_size(self) -> None:
+        """Raise SurgeryError where parameters have the size of a map, which padding and other images change."""
+        shape = nominal(self.shapes, self.image)
+        more = min(lcm(*self.strides(0).values(), *self.strides(1).values()), _MOST_PERIOD)
+        larger = (*shape[:2], *(size + more for size in shape[2:]))
+        try:
+            other = infer_shapes(self.graph, given={self.image.name: larger})
+        except ShapeError:
+            return  # the tables say which sizes the net takes
+        found = other_parameters(self.graph, self.shapes, other)
+        if found is not None:
+            raise SurgeryError(
+                f"layer {found.node.name!r} ({found.node.type}) has parameters for each place of its map, "
+                f"{show(found.held)}, so the net takes images of one size only, and no other padding",
+                layer=found.node.name,
+                layer_type=found.node.type,
+            )
 
     @property
     def square(self) -> bool:

@@ -88,8 +88,8 @@ class ScoreMaps:
 
     def axes(self, steps: tuple[Upsampling, ...], size: Sequence[int] | None = None) -> tuple[Axis, ...]:
         """Both axes of the image, with the offsets of STEPS, the last one for no padding. SIZE is that of the image
-        which the net is to declare, if it is another one. Raises SurgeryError where the sizes of the maps cannot be
-        told."""
+        which the net is to declare, if it is another one. Raises SurgeryError where the net takes one size only, or the
+        sizes of the maps cannot be told."""
         sized = Sized(
             graph=self.graph,
             nodes=tuple(_unpadded(node) if node is self.first else node for node in self.nodes),
@@ -98,6 +98,7 @@ class ScoreMaps:
             maps=(self.coarse, *self.skips),
             places=self.places,
         )
+        sized.refuse_one_size()
         sizes = size or self.shape(self.image)[2:]
         made = []
         table = sized.extents(0)

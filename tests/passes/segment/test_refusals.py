@@ -17,6 +17,15 @@ FCN = (
 )
 """A net that is one already."""
 
+ONE_SIZE = (
+    data(shape="1 3 16 16")
+    + conv("c", "data", 4, 1)
+    + layer("s", "Scale", "c", params="scale_param { axis: %d num_axes: 1 }")
+    + layer("p", "Pooling", "s", params="pooling_param { kernel_size: 2 stride: 2 }")
+    + conv("f", "p", 4, 1)
+)
+ONE_SIZE_TOLD = r"layer 's' \(Scale\) has parameters for each place of its map, 16, so the net takes images of one size"
+
 
 @pytest.mark.parametrize(
     ("net", "options", "told"),
@@ -41,6 +50,7 @@ FCN = (
             {},
             r"the output 'score' leads back to 'up' \(Deconvolution\); name the last layer with weights",
         ),
+        *[(ONE_SIZE % axis, {"pad": pad}, ONE_SIZE_TOLD) for axis in (2, 3) for pad in ("auto", "keep", 20)],
     ],
 )
 def test_one_clear_line(net: str, options: dict[str, object], told: str) -> None:
