@@ -17,6 +17,8 @@ from tests.random.examining import Outcome, examined, outcomes_of
 from tests.random.nets import RandomNet, random_net
 from tests.random.sequences import Course, courses_of, followed, net_of, sequence_of
 from tests.random.shrink import shrink
+from tests.random.tasks import TASKS, trials_of
+from tests.random.trials import Trial, tried
 
 _BATCH = 20
 
@@ -38,9 +40,10 @@ def main() -> int:
     end = float("inf") if options.nets else time.monotonic() + options.seconds
     found = list(_run(first, end, options))
     outcomes = [each for each in found if isinstance(each, Outcome)]
-    courses = [each for each in found if isinstance(each, Course)]
     _summary(first, outcomes, options.reasons)
-    _summary_of_courses(courses)
+    _summary_of_courses([each for each in found if isinstance(each, Course)])
+    for name in TASKS:
+        _summary_of_trials(name, [each for each in found if isinstance(each, Trial) and each.task == name])
     return int(any(each.faults for each in found))
 
 
@@ -53,10 +56,11 @@ def _replay(seed: int, mutants: int) -> int:
         outcome = examined(net, mutants)
     print(net.text)
     print("\n".join(outcome.faults) or outcome.refused or f"no fault; dense: {outcome.dense}")
-    return _replay_course(net_of(seed)) or int(bool(kind))
+    faulty = [kind, _replay_course(net_of(seed)), *(_replay_task(seed, name) for name in TASKS)]
+    return int(any(faulty))
 
 
-def _replay_course(net: RandomNet) -> int:
+def _replay_course(net: RandomNet) -> bool:
     """The same for the net of the seed that is made to be folded."""
     sequence = sequence_of(net.seed)
     course = followed(net, sequence)
@@ -65,14 +69,27 @@ def _replay_course(net: RandomNet) -> int:
         course = followed(net, sequence)
         print(net.text)
     print(f"{sequence}:", "\n".join(course.faults) or course.refused or "no fault")
-    return int(bool(kind))
+    return bool(kind)
 
 
-def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcome | Course]:
+def _replay_task(seed: int, name: str) -> bool:
+    """The same for the net of the seed that is made for the task NAME."""
+    task = TASKS[name]
+    net = task.net(seed)
+    trial = tried(net, name, task)
+    if kind := trial.kind:
+        net = shrink(net, lambda smaller: tried(smaller, name, task).kind == kind)
+        trial = tried(net, name, task)
+        print(net.text)
+    print(f"{name}:", "\n".join(trial.faults) or trial.refused or "no fault")
+    return bool(kind)
+
+
+def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcome | Course | Trial]:
     """What comes of the nets from seed FIRST on, until END or until there are so many; faults are told at once."""
     seeds = iter(range(first, first + options.nets)) if options.nets else count(first)
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        running: set[Future[Sequence[Outcome | Course]]] = set()
+        running: set[Future[Sequence[Outcome | Course | Trial]]] = set()
         while True:
             while (
                 len(running) < 2 * options.processes
@@ -81,12 +98,14 @@ def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcom
             ):
                 running.add(pool.submit(outcomes_of, batch, options.mutants))
                 running.add(pool.submit(courses_of, batch))
+                running.update(pool.submit(trials_of, batch, name) for name in TASKS)
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for outcome in (each for future in done for each in future.result()):
                 for fault in outcome.faults:
-                    print(f"seed {outcome.seed}: {fault}", flush=True)
+                    task = f" ({outcome.task})" if isinstance(outcome, Trial) else ""
+                    print(f"seed {outcome.seed}{task}: {fault}", flush=True)
                 yield outcome
 
 
@@ -116,6 +135,16 @@ def _summary_of_courses(courses: list[Course]) -> None:
         f"{len(courses)} nets in sequences of passes: {sum(each.folded for each in courses)} folded, "
         f"{sum(each.shown for each in courses)} proven, {sum(bool(each.refused) for each in courses)} refused; "
         f"{sum(each.mutants for each in courses)} mutants of folded nets verified; {len(faults)} with faults{told}"
+    )
+
+
+def _summary_of_trials(name: str, trials: list[Trial]) -> None:
+    faults = [each.seed for each in trials if each.faults]
+    told = f" (seeds {', '.join(map(str, faults[:20]))})" if faults else ""
+    print(
+        f"{name}: {len(trials)} nets, {sum(bool(each.refused) for each in trials)} refused, "
+        f"{sum(each.proven for each in trials)} proven, {sum(each.mutants for each in trials)} mutants verified; "
+        f"{len(faults)} with faults{told}"
     )
 
 
