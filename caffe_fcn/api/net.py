@@ -55,9 +55,8 @@ class Net:
         self._predictor: tuple[object, Predictor] | None = None
 
     def __repr__(self) -> str:
-        told = repr(self.model).removeprefix("<Model ").removesuffix(">")
         changed = {change.layer for change in self.changes if change.kind}
-        return f"<Net {told}{f'; {len(changed)} changed' if self._plan else ''}>"
+        return f"<Net {self.model.summary}{f'; {len(changed)} changed' if self._plan else ''}>"
 
     def __enter__(self) -> Net:
         return self

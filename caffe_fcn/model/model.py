@@ -57,9 +57,14 @@ class Model:
     """The fields of forks that passes have removed from layers that stay."""
 
     def __repr__(self) -> str:
+        return f"<Model {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """The name of the net, and how many layers it has."""
         count = len(self.net.layer)
         weights = f", {sum(map(bool, self.tensors.values()))} with weights" if self.weights is not None else ""
-        return f"<Model {self.source.name}: {count} layer{'s' * (count != 1)}{weights}>"
+        return f"{self.source.name}: {count} layer{'s' * (count != 1)}{weights}"
 
     @property
     def net(self) -> Message:

@@ -76,12 +76,13 @@ def _offsets(node: Node, axes: int) -> Sequence[int]:
 
 def _joined(node: Node) -> Iterator[tuple[Blob, Blob]]:
     """The pairs of blobs whose cells NODE joins."""
+    row = row_of(node.type)
     if node.type == "Crop" and len(node.bottoms) > 1:
         yield node.tops[0], node.bottoms[1]
-    elif row_of(node.type).joins:
-        first, *others = row_of(node.type).maps(node.bottoms, 0)
+    elif row.joins:
+        first, *others = row.maps(node.bottoms, 0)
         yield from ((first, other) for other in others)
-    elif (node.type.endswith("Loss") or node.type == "Accuracy") and len(node.bottoms) > 1:
+    elif row.judges and row.tops[1] != 0 and len(node.bottoms) > 1:  # scores and labels
         yield node.bottoms[0], node.bottoms[1]
 
 
