@@ -1,1 +1,1 @@
-"""Bytes to documents and back: prototxt, caffemodel. Nothing here knows what a net means."""
+"""Reads and writes prototxt and caffemodel files. The code here does not know what a net means."""

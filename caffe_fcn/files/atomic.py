@@ -1,7 +1,7 @@
 """Writes one or several output files together: all of them appear, or none.
 
-Everything is written to hidden files in the directories of the outputs, which get their names when all are complete. A
-failure before that, Ctrl-C included, leaves nothing behind.
+All bytes are written to hidden files in the directories of the outputs. The hidden files get their final names when all
+are complete. A failure before that, Ctrl-C included, leaves nothing behind.
 
 While several names change, signals wait, and the files that are overwritten are kept under hidden names. If one rename
 fails, all earlier ones are undone: the same files are put back, not copies of them. Only an end of the process that
@@ -23,28 +23,29 @@ from caffe_fcn.files.interruption import uninterrupted
 from caffe_fcn.wording import Option, advise
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-"""What to tell of the errors of a file system that takes no more."""
+"""The messages for the errors of a file system that is full."""
 
 
 @dataclass
 class OutputFile:
-    """One file on its way. Bytes go to `fd`, or to `temp` by name, and are at `path` after the commit."""
+    """An output file while it is written. Bytes go to `fd`, or to the file `temp`; after the commit they are at
+    `path`."""
 
     path: str
-    """The name asked for, used in errors."""
+    """The path that the caller gave; errors name it."""
     final: str
     """The file that gets the bytes: `path` with links followed."""
     temp: str | None
-    """Where the bytes are until the commit; None for a pipe or a device, which takes them at once."""
+    """The hidden file that has the bytes until the commit; None for a pipe or a device, which gets them at once."""
     overwrite: bool
     fd: int = field(default=-1, repr=False)
     aside: str | None = field(default=None, repr=False)
-    """Where the file that was at `final` is while names change."""
+    """The hidden name of the old file at `final` while names change."""
     placed: bool = field(default=False, repr=False)
-    """Whether what is at `final` is ours."""
+    """Whether the file at `final` is the new one."""
 
     def write(self, data: bytes) -> None:
-        """Append DATA. Raises OutputError where it cannot be written."""
+        """Append DATA. Raises OutputError if it cannot be written."""
         view = memoryview(data)
         try:
             while view:
@@ -55,7 +56,7 @@ class OutputFile:
             raise output_error(self.path, error, needed=len(data)) from error
 
     def close(self) -> None:
-        """Close the descriptor; a second time does nothing. Raises OutputError: some file systems write only now."""
+        """Close the descriptor; a second call does nothing. Raises OutputError: some file systems write only now."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             try:
@@ -67,8 +68,8 @@ class OutputFile:
 class OutputFiles:
     """A context for outputs: `add` each, write them, `commit`. Leaving without a commit discards all.
 
-    Nothing is synchronised to the disk, as `cp` does not: a file is whole to every process, not proof
-    against a power cut.
+    Nothing is synchronised to the disk, as with `cp`: other processes never see half a file, but a power failure can
+    lose it.
     """
 
     def __init__(self) -> None:
@@ -81,13 +82,14 @@ class OutputFiles:
         self._discard()
 
     def add(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> OutputFile:
-        """A new output that will be PATH. Raises OutputError where it exists, unless OVERWRITE, or cannot be made."""
+        """Return a new output for PATH. Raises OutputError if it cannot be made, or if it exists and OVERWRITE is
+        false."""
         name = os.fspath(path)
         check_outputs([name], force=overwrite)
         final = os.path.realpath(name)
         temp = None if _is_special(name) else _hidden_name(final, ".tmp")
         output = OutputFile(name, final, temp, overwrite)
-        # Listed before it is there, so that an interrupt in between cannot leave it behind.
+        # It is listed before it exists, so that an interrupt in between cannot leave it behind.
         self._outputs.append(output)
         flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
         try:
@@ -102,14 +104,13 @@ class OutputFiles:
         return output
 
     def commit(self) -> None:
-        """Give every output its name, or none: where one fails, all files are again what they were. Raises
-        OutputError."""
+        """Give every output its name. If one fails, put all old files back and raise OutputError."""
         files = [output for output in self._outputs if output.temp is not None]
         with uninterrupted():
             for output in self._outputs:
                 output.close()
             try:
-                # Those that must not exist come first: they are the most likely to fail.
+                # Outputs that must not exist come first: they are the most likely to fail.
                 for output in sorted(files, key=lambda output: output.overwrite):
                     _place(output, keep=len(files) > 1)
             except BaseException as error:
@@ -124,7 +125,7 @@ class OutputFiles:
             self._outputs.clear()
 
     def _discard(self) -> None:
-        """Remove all that has no name yet."""
+        """Remove all outputs that do not have their name yet."""
         with uninterrupted():
             while self._outputs:
                 output = self._outputs.pop()
@@ -136,16 +137,16 @@ class OutputFiles:
 
 
 def _hidden_name(final: str, ending: str) -> str:
-    """A hidden name beside FINAL, no longer than names may be."""
+    """Return a hidden name beside FINAL that is not longer than the file system allows."""
     directory, base = os.path.split(final)
     start = os.fsdecode(os.fsencode(base)[:200])
     return os.path.join(directory, f".{start}.{os.urandom(4).hex()}{ending}")
 
 
 def _place(output: OutputFile, keep: bool) -> None:
-    """Move a finished output to its place; KEEP the file that it overwrites."""
+    """Move a finished output to its place. If KEEP, keep the file that it overwrites."""
     assert output.temp is not None
-    # What is going to be done is noted before: whatever happens in between, it can be taken back.
+    # Each step is noted before it is done, so that it can be undone at any time.
     if output.overwrite:
         if keep:
             _set_aside(output)
@@ -153,14 +154,14 @@ def _place(output: OutputFile, keep: bool) -> None:
         os.replace(output.temp, output.final)
         return
     try:
-        os.link(output.temp, output.final)  # fails, unlike a rename, where the name is taken
+        os.link(output.temp, output.final)  # unlike a rename, this fails if the name exists
         output.placed = True
     except OSError as error:
-        output.placed = _is_one_file(output.temp, output.final)  # over a network a link may be made and be said to fail
+        output.placed = _is_one_file(output.temp, output.final)  # a network may lose the answer
         if not output.placed:
             if isinstance(error, FileExistsError):
                 raise
-            # A file system without links: take the name first, then put the file there.
+            # The file system has no links: create the name first, then move the file there.
             fd = os.open(output.final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             output.placed = True
             os.close(fd)
@@ -170,15 +171,16 @@ def _place(output: OutputFile, keep: bool) -> None:
 
 
 def _set_aside(output: OutputFile) -> None:
-    """Keep what is at the place of OUTPUT, if that is a file, under a hidden name too."""
+    """Keep the file at the place of OUTPUT, if there is one, under a hidden name too."""
     try:
         status = os.lstat(output.final)
     except FileNotFoundError:
         return
-    if stat.S_ISDIR(status.st_mode):  # which a rename of the output will refuse
+    if stat.S_ISDIR(status.st_mode):  # the rename of the output will fail
         return
     output.aside = _hidden_name(output.final, ".old")
-    # A second name leaves no moment in which there is no file. Of another's file it might be impossible to remove.
+    # With a second name there is no moment without a file. A link to a file of another user can be impossible to
+    # remove.
     if status.st_uid == os.geteuid():
         try:
             os.link(output.final, output.aside, follow_symlinks=False)
@@ -189,7 +191,7 @@ def _set_aside(output: OutputFile) -> None:
 
 
 def _put_back(output: OutputFile) -> bool:
-    """Undo what `_place` did, as far as it came. Whether that was possible."""
+    """Undo `_place`, as far as it got. Return whether that was possible."""
     try:
         if output.aside is not None:
             if _is_one_file(output.aside, output.final):  # nothing was replaced
@@ -205,7 +207,7 @@ def _put_back(output: OutputFile) -> bool:
 
 
 def _is_one_file(one: str, other: str) -> bool:
-    """Whether two paths are names of one file; links are not followed."""
+    """Return whether two paths are names of one file; links are not followed."""
     try:
         return os.path.samestat(os.lstat(one), os.lstat(other))
     except FileNotFoundError:
@@ -213,7 +215,7 @@ def _is_one_file(one: str, other: str) -> bool:
 
 
 def _failed(output: OutputFile, error: BaseException, lost: Collection[OutputFile]) -> OutputError:
-    """The error of OUTPUT that got no name; LOST are those that could not be put back."""
+    """Return the error for OUTPUT, which got no name; LOST are the outputs whose old files could not be put back."""
     failed = OutputError(f"{error!r}", source=output.path)
     if isinstance(error, OSError):
         failed = output_error(output.path, error)
@@ -230,10 +232,10 @@ def check_outputs(
     *,
     force: bool = False,
 ) -> None:
-    """Raise OutputError where OUTPUTS cannot be written, before any work is done.
+    """Raise OutputError if OUTPUTS cannot be written. Call it before any work is done.
 
-    An output must not be one of INPUTS, by whatever name and even with FORCE, nor another output, nor a
-    directory; its directory must exist and be writable; and it must not exist, unless FORCE.
+    An output must not be one of INPUTS, under any name and even with FORCE. It must not be another output or a
+    directory. Its directory must exist and be writable. Without FORCE the output must not exist.
     """
     names = [os.fspath(output) for output in outputs]
     for position, name in enumerate(names):
@@ -251,7 +253,7 @@ def check_outputs(
 
 
 def _check_place(name: str, force: bool) -> None:
-    """Refuse an output that cannot be made where it belongs."""
+    """Raise OutputError if the output NAME cannot be created in its directory."""
     final = os.path.realpath(name)
     if not name or os.path.isdir(final) or name.endswith(os.sep):
         source = name or "the output"
@@ -280,7 +282,7 @@ def _check_place(name: str, force: bool) -> None:
 
 
 def _is_special(path: str) -> bool:
-    """Whether PATH is a pipe, a socket or a character device, which are written to and never replaced."""
+    """Return whether PATH is a pipe, a socket or a character device; these are written to and never replaced."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -289,7 +291,7 @@ def _is_special(path: str) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two paths are one regular file, or would be if it existed."""
+    """Return whether two paths are one regular file, or would be if it existed."""
     try:
         return os.path.samefile(one, other) and not _is_special(one)
     except (OSError, ValueError):
@@ -297,7 +299,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def output_error(name: str, error: OSError, needed: int | None = None) -> OutputError:
-    """What to tell about an OSError of writing NAME, which NEEDED so many bytes in all."""
+    """Return the OutputError for an OSError of writing NAME; NEEDED is the size of the whole file in bytes."""
     if error.errno in FULL:
         return OutputError(
             f"{FULL[error.errno]}{_room(needed)}", source=name, hint="free some space or choose another place"
@@ -315,6 +317,6 @@ def output_error(name: str, error: OSError, needed: int | None = None) -> Output
 
 
 def _room(needed: int | None) -> str:
-    """How much room it takes, for a message about too little. What is free tells nothing: the start of the file
-    itself fills the disk by now."""
+    """Return the room that the file needs, for the message about a full disk. The free space would be misleading,
+    because the start of the file itself fills the disk."""
     return "" if needed is None else f": {needed:,} bytes are needed"

@@ -33,22 +33,22 @@ _NUMPY: Mapping[DType, str] = {
     "bool": "u1",
 }
 RAW_TYPES: tuple[DType, ...] = ("float64", "float32", "float16", "int32", "uint32", "bool")
-"""NVCaffe's types of raw values, by the number that it writes for them."""
+"""The types of NVCaffe's raw values, by NVCaffe's number."""
 _MAX_AXES = 32
 _SCAN = 1 << 20
 
 
 class Dialect(NamedTuple):
-    """Which field of a blob holds what, by number; `data` names those that a net reads, first choice first."""
+    """The field numbers of a blob; `data` has the fields that a net reads, the first choice first."""
 
     dims: tuple[int, ...]
     shape: int | None
     data: tuple[int, ...]
     types: Mapping[int, DType]
     raw: Mapping[int, int]
-    """Fields of bytes, with the field that says what type of values the bytes are."""
+    """Fields of bytes; each with the field that has the type of the values."""
     renumbered: Mapping[int, int]
-    """Fields of values that Caffe reads under another number; where there are any, Caffe cannot read the blob."""
+    """Fields of values that Caffe reads under another number. If a blob has one, Caffe cannot read the blob."""
 
 
 BVLC = Dialect(
@@ -56,10 +56,10 @@ BVLC = Dialect(
     shape=7,
     data=(8, 5, 12),
     types={5: "float32", 6: "float32", 8: "float64", 9: "float64"},
-    raw={12: 10, 13: 11},  # NVCaffe's, which it prefers to data; it never writes both
+    raw={12: 10, 13: 11},  # NVCaffe prefers it to data; it never writes both
     renumbered={},
 )
-# C3D 1.0 put the length of a video in between, so its fifth dimension stands where others have data.
+# C3D 1.0 inserted the length of a video, so its fifth dimension has the field number that others use for data.
 C3D = Dialect(
     dims=(1, 2, 3, 4, 5),
     shape=None,
@@ -68,7 +68,7 @@ C3D = Dialect(
     raw={},
     renumbered={6: 5, 7: 6},
 )
-# An HDF5 file has no such fields: these are the ones that its values take in a caffemodel.
+# An HDF5 file has no such fields: these are the fields of its values in a caffemodel.
 HDF5 = Dialect(
     dims=(),
     shape=None,
@@ -80,7 +80,7 @@ HDF5 = Dialect(
 
 
 class Piece(NamedTuple):
-    """A field of a blob, or neighbouring unpacked values of one field; the span is with tags."""
+    """A field of a blob, or neighbouring unpacked values of one field; the span includes tags."""
 
     number: int
     wire: int
@@ -89,7 +89,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """Evenly spaced values: each takes `stride` bytes, of which the first `lead` are a tag."""
+    """Evenly spaced values: each takes `stride` bytes, and the first `lead` of them are a tag."""
 
     span: Span
     stride: int
@@ -97,13 +97,13 @@ class Run:
 
     @property
     def count(self) -> int:
-        """How many values these are."""
+        """The number of values."""
         return self.span.size // self.stride
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """Values that are in no file: those of a PATTERN over and over, COUNT in all."""
+    """Values that are in no file: PATTERN is repeated until there are COUNT values."""
 
     pattern: tuple[float, ...]
     count: int
@@ -111,7 +111,7 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Values:
-    """All that one field of a blob holds, in order."""
+    """All values of one field of a blob, in order."""
 
     number: int
     dtype: DType
@@ -119,23 +119,23 @@ class Values:
 
     @property
     def spans(self) -> tuple[Span, ...] | None:
-        """Where in the file the values lie side by side; None where they do not, or are in no file."""
+        """The places of the values in the file, if they are contiguous; None if they are not, or are in no file."""
         runs = [run for run in self.runs if isinstance(run, Run) and not run.lead]
         return tuple(run.span for run in runs) if len(runs) == len(self.runs) else None
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """The index of the first value of each run, and behind the last run the count of all."""
+        """The index of the first value of each run; the last element is the number of all values."""
         return tuple(accumulate((run.count for run in self.runs), initial=0))
 
     @property
     def count(self) -> int:
-        """How many values these are."""
+        """The number of values."""
         return self.starts[-1]
 
     @property
     def size(self) -> int:
-        """How many bytes these are when packed."""
+        """The size of the packed values in bytes."""
         return self.count * ITEM_SIZE[self.dtype]
 
 
@@ -152,7 +152,7 @@ class BlobRecord:
     """The shape is given as num, channels, height, width, not in `shape`."""
     dialect: Dialect
     stored: tuple[Values, ...]
-    """Every field that holds values, data as well as diff; Caffe reads the first of those that hold data."""
+    """All fields that hold values, data and diff; Caffe reads the first of those that hold data."""
     span: Span
     pieces: tuple[Piece, ...]
 
@@ -161,7 +161,7 @@ class BlobRecord:
 
     @property
     def values(self) -> Values:
-        """The values that Caffe would read; none where there are none."""
+        """The values that Caffe reads; no values if the blob has none."""
         found = {values.number: values for values in self.stored}
         return next((found[number] for number in self.dialect.data if number in found), _NO_VALUES)
 
@@ -177,7 +177,7 @@ class BlobRecord:
 
     @property
     def data(self) -> tuple[Span, ...]:
-        """Where the values lie, with the tags between them."""
+        """The places of the values, with the tags between them."""
         return tuple(run.span for run in self.values.runs if isinstance(run, Run))
 
     @property
@@ -192,7 +192,7 @@ class BlobRecord:
 
 
 def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
-    """The blob whose message lies at SPAN. Raises WireError where it is no such message."""
+    """Return the blob whose message is at SPAN. Raises WireError if there is no such message."""
     pieces, fields = [], []
     start = span.start
     while start < span.end:
@@ -203,7 +203,7 @@ def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
         start = end
     dialect = C3D if any(field.number == 5 and field.wire == VARINT for field in fields) else BVLC
     dims = {field.number: field.value for field in fields if field.number in dialect.dims and field.wire == VARINT}
-    if dims:  # they outweigh `shape` in Caffe too
+    if dims:  # in Caffe too they take precedence over `shape`
         shape = tuple(signed(dims.get(number, 0), 32) for number in dialect.dims)
     else:
         shape = _read_shape(source, reader, [f for f in fields if f.number == dialect.shape and f.wire == LEN])
@@ -214,7 +214,7 @@ def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
 
 
 def _run_end(source: Source, field: WireField, end: int) -> int:
-    """Where FIELD ends, with the values of the same field that follow it when it is an unpacked value."""
+    """Return the end of FIELD. If FIELD is an unpacked value, the values of the same field that follow belong to it."""
     stride = field.end - field.start
     if field.wire not in (I32, I64) or field.payload - field.start != 1:
         return field.end
@@ -230,7 +230,7 @@ def _run_end(source: Source, field: WireField, end: int) -> int:
 
 
 def _read_shape(source: Source, reader: Reader, shapes: list[WireField]) -> tuple[int, ...]:
-    """The dimensions in a blob's `shape` fields, which add up when there are several."""
+    """Return the dimensions in a blob's `shape` fields; if there are several fields, they are joined."""
     dims: list[int] = []
     for shape in shapes:
         for field in reader.fields(shape.payload, shape.end):
@@ -244,7 +244,7 @@ def _read_shape(source: Source, reader: Reader, shapes: list[WireField]) -> tupl
 
 
 def _stored(dialect: Dialect, fields: list[WireField], pieces: list[Piece]) -> tuple[Values, ...]:
-    """The values in each field that holds any, in the order of the fields' numbers."""
+    """Return the values of each field that has some, in the order of the field numbers."""
     types = {field.number: field.value for field in fields if field.wire == VARINT}
     runs: dict[int, list[Run]] = {}
     dtypes: dict[int, DType] = dict(dialect.types)
@@ -252,7 +252,7 @@ def _stored(dialect: Dialect, fields: list[WireField], pieces: list[Piece]) -> t
         number = field.number
         if number in dialect.raw and field.wire == LEN and dialect.raw[number] in types:
             dtypes[number] = _raw_type(types[dialect.raw[number]], field)
-            runs[number] = []  # bytes do not add up: the last ones count
+            runs[number] = []  # several fields of bytes are not joined: the last one counts
         if number not in dtypes or field.wire == VARINT:
             continue
         size = ITEM_SIZE[dtypes[number]]
@@ -277,14 +277,14 @@ def _raw_type(value: int, field: WireField) -> DType:
 
 
 def empty(dtype: DType, count: int) -> NDArray[Any]:
-    """An array of COUNT values, yet to be filled, of the type that values of DTYPE are stored in."""
+    """Return an empty array for COUNT values of the type in which values of DTYPE are stored."""
     import numpy as np
 
     return np.empty(count, dtype=_NUMPY[dtype])
 
 
 def read_stored(source: Source, values: Values, start: int, stop: int) -> NDArray[Any]:
-    """Values start..stop, as they are stored, in an array of one axis. Its memory is that of the slice."""
+    """Return values start..stop as they are stored, in an array with one axis. It needs memory only for this slice."""
     out = empty(values.dtype, stop - start)
     index = bisect_right(values.starts, start) - 1
     done = 0
@@ -298,13 +298,13 @@ def read_stored(source: Source, values: Values, start: int, stop: int) -> NDArra
 
 
 def repeated(shape: tuple[int, ...], pattern: tuple[float, ...]) -> BlobRecord:
-    """A blob of SHAPE that no file holds, with the values of PATTERN over and over."""
+    """Return a blob of SHAPE that is in no file and repeats the values of PATTERN."""
     values = Values(5, "float32", (Repeated(pattern, prod(shape)),))
     return BlobRecord(shape, False, HDF5, (values,), Span(0, 0), (Piece(5, LEN, Span(0, 0)),))
 
 
 def _read_run(source: Source, run: Run | Repeated, skip: int, out: NDArray[Any]) -> None:
-    """Fill OUT with the values of RUN behind the first SKIP."""
+    """Fill OUT with the values of RUN; the first SKIP values are left out."""
     import numpy as np
 
     if isinstance(run, Repeated):

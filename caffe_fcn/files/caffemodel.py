@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 Format = Literal["V2", "V1", "V0", "HDF5"]
 
 MAX_HEADERS = 64 << 20
-"""The most bytes that everything but the blobs may take."""
+"""The maximum size in bytes of all parts of a caffemodel except the blobs."""
 
 _DAMAGED = "the file is damaged or incomplete; download it again"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class _Place(NamedTuple):
-    """Where a layer of one format keeps its name and its blobs."""
+    """The fields in which a layer of one format has its name and its blobs."""
 
     message: str
     name: int
@@ -64,15 +64,15 @@ class LayerRecord:
     name: str
     """The layer's name."""
     format: Format
-    """The format it is in."""
+    """The format of the layer."""
     header: schema.Message
     """The layer as a message, without its blobs."""
     blobs: tuple[BlobRecord, ...]
     """The parameter blobs, in Caffe's order: weights first, then the bias."""
     span: Span
-    """All of the layer, with the tag and the length before it."""
+    """The whole layer, with its tag and length."""
     raw: bytes = field(repr=False)
-    """The header as it lies in the file, in V0 without the `layer` inside."""
+    """The bytes of the header in the file; in V0 without the inner `layer`."""
     names_only: bool = False
     """Whether only the name is written as the header, because the other fields have no field numbers."""
 
@@ -97,7 +97,7 @@ class WeightFile:
         self.layers = layers
         self.net_header = net_header
         self.raw = raw
-        """The same as it lies in the file."""
+        """The bytes of the net header in the file."""
 
     def __repr__(self) -> str:
         held = sum(bool(layer.blobs) for layer in self.layers)
@@ -134,7 +134,7 @@ class WeightFile:
         return {record.name: record.blobs for record in self.layers if record.blobs}
 
     def read_values(self, blob: BlobRecord, start: int, stop: int) -> NDArray[Any]:
-        """Values start..stop of BLOB as a flat array: float64 if the file has doubles or integers, else float32.
+        """Return values start..stop of BLOB as a flat array: float64 if the file has doubles or integers, else float32.
 
         It needs memory only for that slice. Raises ValueError if the shape of the blob has no such values,
         CaffemodelError if the file has fewer values.
@@ -161,8 +161,8 @@ class WeightFile:
 def open_caffemodel(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
     """Open and index the binary caffemodel at PATH, of any format from V0 to the current one. Messages call it NAME.
 
-    Reads headers only. Raises CaffemodelError where PATH is no readable file, no caffemodel, truncated or
-    damaged; the message gives the byte offset and, within a layer, its name.
+    Only headers are read. Raises CaffemodelError if PATH is not a readable caffemodel, or is truncated or damaged. The
+    message gives the byte offset and, within a layer, the name of the layer.
     """
     with ExitStack() as stack:
         source = stack.enter_context(Source(path, name))
@@ -173,7 +173,7 @@ def open_caffemodel(path: str | os.PathLike[str], name: str | None = None) -> We
 
 
 def _check_kind(source: Source) -> None:
-    """Refuse, by their first bytes, files that are surely something else."""
+    """Refuse files whose first bytes show another format."""
     if not source.size:
         raise CaffemodelError(
             source=source.path, expected="a caffemodel", found="an empty file", hint="download it again"
@@ -185,16 +185,16 @@ def _check_kind(source: Source) -> None:
 
 
 def _guess_kind(source: Source) -> str | None:
-    """What a file that is no caffemodel might be, judging by its beginning; None when nothing comes to mind."""
+    """Guess from the first bytes what kind of file SOURCE is, if it is not a caffemodel; None if it is unknown."""
     start = source.read(0, min(source.size, 1024))
     if re.search(rb"[^\t\n\v\f\r\x20-\xff]", start):
-        # A number in field 1, where a net has its name, is how solver states and mean images begin.
+        # Solver states and mean images begin with a number in field 1, where a net has its name.
         return "a solverstate or a binaryproto; give the .caffemodel instead" if start[0] == 1 << 3 else None
     return "text; this is a prototxt; are the arguments swapped?"
 
 
 class _Indexer:
-    """The walk over a file, from the net down to the fields of its blobs."""
+    """Walks over a file, from the net down to the fields of its blobs."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -202,10 +202,10 @@ class _Indexer:
         self.headers = 0
         self.layers: list[LayerRecord] = []
         self.layer: str | None = None
-        """The name of the layer that is being read, as far as it is known; "" before its name is."""
+        """The name of the layer that is being read; "" before its name is known."""
 
     def index(self) -> WeightFile:
-        """The index of the whole file."""
+        """Return the index of the whole file."""
         others: list[Span] = []
         try:
             for part in self.reader.fields(0, self.source.size):
@@ -223,12 +223,12 @@ class _Indexer:
         except WireError as error:
             raise self._error(error) from error
         layers = tuple(self.layers)
-        if any(blob.dialect is C3D for layer in layers for blob in layer.blobs):  # which numbers headers otherwise too
+        if any(blob.dialect is C3D for layer in layers for blob in layer.blobs):  # its headers use other numbers
             layers = tuple(replace(layer, names_only=True) for layer in layers)
         return WeightFile(self.source, layers, net_header, raw)
 
     def _error(self, error: WireError) -> CaffemodelError:
-        """What to tell about bytes that are not as expected."""
+        """Return the CaffemodelError for bytes that are not as expected."""
         if not self.layers and (kind := _guess_kind(self.source)):
             return CaffemodelError(source=self.source.path, expected="a binary caffemodel", found=kind)
         nameless = f"offset {error.offset} (layer {len(self.layers) + 1})"
@@ -242,7 +242,7 @@ class _Indexer:
         )
 
     def _layer(self, record: WireField) -> LayerRecord:
-        """The layer in field RECORD of the net."""
+        """Return the layer in field RECORD of the net."""
         self.layer = ""
         form = _LAYERS[record.number]
         headers, blobs = self._split(form, Span(record.payload, record.end))
@@ -261,9 +261,10 @@ class _Indexer:
         return LayerRecord(name, form, header, tuple(blobs), Span(record.start, record.end), raw)
 
     def _split(self, form: Format, span: Span) -> tuple[list[tuple[Span, bool]], list[BlobRecord]]:
-        """The fields of the layer message at SPAN that are not blobs, neighbours as one, and its blobs.
+        """Return the fields of the layer message at SPAN that are not blobs, joined if they are neighbours, and its
+        blobs.
 
-        A field that is the V0 layer inside a V1 layer is marked True, its span without tag and length.
+        A field that is the V0 layer inside a V1 layer is marked True; its span has no tag and length.
         """
         headers: list[tuple[Span, bool]] = []
         blobs: list[BlobRecord] = []
@@ -283,12 +284,12 @@ class _Indexer:
         return headers, blobs
 
     def _remember_name(self, part: WireField) -> None:
-        """Keep a layer's name for errors within it, however garbled or long it is."""
+        """Remember a layer's name for errors within the layer, even if it is damaged or long."""
         name = self.source.read(part.payload, min(part.end, part.payload + 80)).decode("utf-8", "backslashreplace")
         self.layer = visible(name)
 
     def _header(self, spans: Iterable[Span]) -> bytes:
-        """The bytes at SPANS, which all headers together may not have too many of."""
+        """Return the bytes at SPANS. Raises an error if all headers together are too large."""
         spans = list(spans)
         self.headers += sum(span.size for span in spans)
         if self.headers > MAX_HEADERS:
@@ -299,7 +300,7 @@ class _Indexer:
         return b"".join(self.source.read(*span) for span in spans)
 
     def _parse(self, message: str, data: bytes, offset: int) -> schema.Message:
-        """The header in DATA as a message of the schema."""
+        """Parse the header in DATA as a message of the schema."""
         parsed = parse_header(message, data)
         if parsed is None:
             raise WireError(offset, f"a {message}", "other bytes")
@@ -309,7 +310,7 @@ class _Indexer:
 
 
 def _is_text(message: schema.Message) -> bool:
-    """Whether every string of MESSAGE is one; protobuf hands out those that are not UTF-8 as bytes."""
+    """Return whether all strings of MESSAGE are UTF-8; protobuf returns other strings as bytes."""
     for descriptor, value in message.ListFields():
         items = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
         if descriptor.message_type is not None:

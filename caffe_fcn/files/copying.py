@@ -1,7 +1,7 @@
 """Copies bytes from one file to another, in the fastest way that the two files allow.
 
-Some ways stay in the kernel; the last one, reading and writing blocks, always works. If the system refuses one way,
-the next is used; the last one reports errors.
+Some ways stay in the kernel; the last one, reading and writing blocks, always works. If the system refuses one way, the
+next is used. Only the last one reports errors.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any
 from caffe_fcn.files.source import Source
 
 KERNEL_CHUNK = 32 << 20
-"""Bytes per call that stays in the kernel, so that Ctrl-C and progress come through."""
+"""Bytes per copy in the kernel. Between two copies, Ctrl-C and progress are handled."""
 
 BLOCK = 2 << 20
-"""Bytes per block that is read and written here."""
+"""Bytes per block that is read and written by this process."""
 
 _PAGE = 4096
 
 
 class Sink:
-    """A file, a pipe or a terminal that bytes of open files and others are written to, in order, at its position.
+    """A file, a pipe or a terminal to which bytes are written in order, at its position.
 
-    `progress` is called with the count of bytes written so far. OSErrors of writing come through as they are.
+    `progress` is called with the number of bytes written so far. OSErrors of writing are not changed.
     """
 
     def __init__(self, fd: int, progress: Callable[[int], None] | None = None) -> None:
@@ -46,14 +46,14 @@ class Sink:
         while view:
             try:
                 count = os.write(self._fd, view)
-            except BlockingIOError:  # a pipe that another process has made non-blocking
+            except BlockingIOError:  # another process has made the pipe non-blocking
                 select.select([], [self._fd], [])
                 continue
             view = view[count:]
             self._advance(count)
 
     def copy(self, source: Source, start: int, end: int) -> None:
-        """Write bytes start..end of SOURCE. Raises CaffemodelError where that has become shorter."""
+        """Write bytes start..end of SOURCE. Raises CaffemodelError if the file has become shorter."""
         while start < end and (count := self._copy_in_kernel(source, start, end)):
             start += count
         with closing(_read_ahead(source, list(self._blocks(start, end)))) as blocks:
@@ -61,9 +61,9 @@ class Sink:
                 self.write(block)
 
     def _copy_in_kernel(self, source: Source, start: int, end: int) -> int:
-        """Copy a chunk without its bytes coming by here; how many bytes that were, 0 when there is no way."""
-        # The kernel copies page by page. Where source and target are not at the same place of a page that
-        # takes half as long again as large blocks do, and file systems that share extents cannot share any.
+        """Copy a chunk in the kernel. Return the number of bytes; 0 if the kernel cannot copy them."""
+        # The kernel copies page by page. If source and target are at different offsets within a page, this takes 1.5
+        # times as long as large blocks, and file systems that share extents cannot share any.
         if self._regular and (self._start + self.written - start) % _PAGE:
             return 0
         while self._ways:
@@ -78,7 +78,7 @@ class Sink:
         return 0
 
     def _blocks(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Ranges that make up start..end; all but the last end on a page of the target, which is faster."""
+        """Return ranges that make up start..end; all but the last end on a page of the target, which is faster."""
         stop = start + BLOCK - (self._start + self.written) % _PAGE
         while start < end:
             yield start, min(stop, end)
@@ -90,7 +90,7 @@ class Sink:
 
 
 def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Generator[memoryview, None, None]:
-    """The bytes of each of RANGES, of at most BLOCK; the next one is read while the last is in use."""
+    """Return the bytes of each of RANGES, at most BLOCK each; the next range is read while the last is in use."""
     if len(ranges) < 3:
         yield from (memoryview(source.read(*bounds)) for bounds in ranges)
         return
@@ -105,7 +105,7 @@ def _read_ahead(source: Source, ranges: list[tuple[int, int]]) -> Generator[memo
                     return
                 source.read_into(buffer[: end - start], start)
                 full.put(buffer[: end - start])
-        except BaseException as error:  # whatever it is: whoever waits for the block must get it
+        except BaseException as error:  # any error: the thread that waits for the block must get it
             full.put(error)
 
     reader = Thread(target=fill, daemon=True)

@@ -1,8 +1,8 @@
 """Decodes a binary message by the field numbers of one Caffe, into a tree of fields and text.
 
 The decoder is strict. It accepts only what a writer with that layout writes: known fields of the right type, values in
-range, single fields once, packed lists only where the layout has them. So bytes from another Caffe fail to decode
-wherever that can be detected, instead of becoming something else.
+range, single fields once, packed lists only where the layout has them. So bytes from another Caffe are refused wherever
+the difference can be detected, and are not decoded as something else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WIDTH = 80
 
 
 class DecodedField(NamedTuple):
-    """A field of a message: its value as it is written in text, or the fields of the message that it holds."""
+    """A field of a message: its value as text, or the fields of the message that it holds."""
 
     number: int
     name: str
@@ -44,8 +44,8 @@ class DecodedField(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """A field that a layout does not explain: the names on the way to the message it is in, and its number; the number
-    is None where the bytes are no message at all."""
+    """A field that a layout does not explain: the names of the fields that enclose it, and its number. The number is
+    None if the bytes are not a message."""
 
     def __init__(self, path: tuple[str, ...], number: int | None) -> None:
         super().__init__(".".join((*path, str(number))))
@@ -54,19 +54,19 @@ class UnreadableError(Exception):
 
 
 class Lost(NamedTuple):
-    """A field that is left out of a reading."""
+    """A field that was left out while reading."""
 
     message: str
-    """The message that it is in, such as "LossParameter"."""
+    """The type of the message that has the field, such as "LossParameter"."""
     path: tuple[str, ...]
-    """The names on the way to that message."""
+    """The names of the fields that enclose the message."""
     number: int
     data: bytes
-    """The field as it stands in the file."""
+    """The bytes of the field in the file."""
 
 
 class Decoder:
-    """Reads the messages of one file by one LAYOUT; `seen` collects the numbers that occur, as (message or enum,
+    """Reads the messages of one file by one LAYOUT. `seen` collects the numbers that occur, as (message or enum,
     number). If LENIENT, fields that the layout does not explain are left out, and collected in `lost`."""
 
     def __init__(self, layout: ForkLayout, *, lenient: bool = False) -> None:
@@ -77,7 +77,7 @@ class Decoder:
         self.lost: list[Lost] = []
 
     def decode(self, data: bytes, message: str, path: tuple[str, ...] = ()) -> tuple[DecodedField, ...]:
-        """The fields of the MESSAGE in DATA, in the order of their numbers. Raises UnreadableError."""
+        """Return the fields of the MESSAGE in DATA, in the order of their numbers. Raises UnreadableError."""
         slots = self._layout.messages[message]
         nodes: list[DecodedField] = []
         found: set[int] = set()
@@ -101,7 +101,8 @@ class Decoder:
         return tuple(sorted(nodes, key=lambda node: node.number))
 
     def _nodes(self, slot: Slot | None, field: WireField, payload: bytes, path: tuple[str, ...]) -> list[DecodedField]:
-        """FIELD as SLOT has it, once for each value. Raises UnreadableError where there is no slot, or another one."""
+        """Return FIELD as described by SLOT, one node for each value. Raises UnreadableError if there is no slot, or
+        the field does not fit it."""
         values: Sequence[str | tuple[DecodedField, ...]] | None = None
         if slot is not None and slot.type not in self._layout.messages:
             values = self._scalars(slot, field, payload)
@@ -122,7 +123,7 @@ class Decoder:
             raise UnreadableError(path, None) from error
 
     def _scalars(self, slot: Slot, field: WireField, payload: bytes) -> list[str] | None:
-        """The values of FIELD in text; None where it is not what SLOT says."""
+        """Return the values of FIELD as text; None if the field does not fit SLOT."""
         if field.wire == _WIRES.get(slot.type, VARINT):
             values = [self._scalar(slot.type, field.value, payload)]
         elif field.wire == LEN and slot.packed:
@@ -133,7 +134,7 @@ class Decoder:
         return found if len(found) == len(values) else None
 
     def _unpacked(self, kind: str, payload: bytes) -> list[str | None]:
-        """The values that are packed in PAYLOAD."""
+        """Return the values that are packed in PAYLOAD."""
         if kind in _FORMATS:
             size = struct.calcsize(_FORMATS[kind])
             return [self._scalar(kind, 0, payload[at : at + size]) for at in range(0, len(payload), size)]
@@ -143,7 +144,7 @@ class Decoder:
             return [None]
 
     def _scalar(self, kind: str, number: int, payload: bytes) -> str | None:
-        """The value of type KIND, in a varint's NUMBER or in PAYLOAD, as text; None where it is none."""
+        """Return the value of type KIND as text, from a varint's NUMBER or from PAYLOAD; None if it is not valid."""
         if kind in _FORMATS:
             whole = len(payload) == struct.calcsize(_FORMATS[kind])
             return _real(struct.unpack(_FORMATS[kind], payload)[0], kind) if whole else None
@@ -164,7 +165,7 @@ def _signed_range(bits: int) -> tuple[int, int]:
 
 
 def _real(value: float, kind: str) -> str:
-    """VALUE in the fewest digits that give it back."""
+    """Return VALUE with the fewest digits from which the same value is read."""
     if kind == "double" or not math.isfinite(value):
         return repr(value)
     for digits in (6, 7, 8):
@@ -175,7 +176,7 @@ def _real(value: float, kind: str) -> str:
 
 
 def _quoted(data: bytes, kind: str) -> str | None:
-    """DATA between quotes; None where it should be text and is not UTF-8."""
+    """Return DATA in quotes; None if it must be text and is not UTF-8."""
     try:
         return f'"{_SPECIAL.sub(_escape, data.decode())}"'
     except UnicodeDecodeError:
@@ -187,8 +188,8 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def as_text(nodes: Iterable[DecodedField], indent: str = "") -> str:
-    """NODES as the text of a prototxt, one field a line. A list alone in its message, such as the dims of a shape,
-    stays on the line of the message where it is short."""
+    """Return NODES as the text of a prototxt, one field per line. A message that has only a short list, such as the
+    dims of a shape, is written on one line."""
     lines: list[str] = []
     for node in nodes:
         if isinstance(node.value, str):
@@ -206,6 +207,6 @@ def as_text(nodes: Iterable[DecodedField], indent: str = "") -> str:
 
 
 def _listed(nodes: tuple[DecodedField, ...]) -> list[str]:
-    """NODES one by one, where all are plain values; else none."""
+    """Return NODES one by one if all are plain values; else none."""
     plain = all(isinstance(node.value, str) for node in nodes)
     return [f"{node.name}: {node.value}" for node in nodes] if plain else []

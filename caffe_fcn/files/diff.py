@@ -1,7 +1,7 @@
-"""A unified diff of a document and its edits.
+"""Makes a unified diff of a document and its edits.
 
-The edits already say which lines change, so nothing is searched for: exact, and linear in the length
-of the file, where a general diff is neither on the repetitive lines of a net.
+The edits already give the lines that change, so no search is needed. The result is exact, and the time is linear in the
+size of the file. A general diff is neither, because the lines of a net repeat.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass
 class _Hunk:
-    """Lines [first, last) of the old text become the lines `new`."""
+    """Lines [first, last) of the old text are replaced by the lines `new`."""
 
     first: int
     last: int
@@ -27,7 +27,7 @@ class _Hunk:
 
 
 def unified_diff(document: Document, edits: Sequence[TextEdit], old_name: str, new_name: str) -> str:
-    """The change in the format of `diff -u`, with three lines of context; empty when nothing changes."""
+    """Return the change in the format of `diff -u`, with three lines of context; empty if nothing changes."""
     lines = _lines(document.text)
     out: list[str] = []
     grown = 0
@@ -50,7 +50,7 @@ def unified_diff(document: Document, edits: Sequence[TextEdit], old_name: str, n
 
 
 def _quoted(name: str) -> str:
-    """NAME; in quotes and with escapes, as diff and patch have it, where it would not stay on its line."""
+    """Return NAME. If it would not stay on one line, it is in quotes and with escapes, as in diff and patch."""
     if not _CONTROL.search(name):
         return name
     text = re.sub(r'["\\]', r"\\\g<0>", name)
@@ -58,19 +58,19 @@ def _quoted(name: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines, newlines kept; a carriage return is part of its line."""
+    """Split TEXT into lines and keep the newlines; a carriage return is part of its line."""
     lines = [line + "\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]
 
 
 def _hunks(document: Document, lines: Sequence[str], edits: Sequence[TextEdit]) -> list[_Hunk]:
-    """The lines that the edits touch, neighbouring ones together, without the lines that stay the same."""
+    """Return the lines that the edits touch, neighbouring ones as one hunk, without the lines that stay the same."""
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
     groups: list[tuple[int, int, list[TextEdit]]] = []
-    before, done = "", 0  # what comes before the end of the last edit, and where that is
+    before, done = "", 0  # the text up to the end of the last edit, and the offset of that end
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         first = min(document.position(edit.start)[0] - 1, len(lines))
         last = min(document.position(max(edit.start, edit.end - 1))[0], len(lines))
@@ -96,7 +96,7 @@ def _hunks(document: Document, lines: Sequence[str], edits: Sequence[TextEdit]) 
 
 
 def _refined(lines: Sequence[str], hunk: _Hunk) -> list[_Hunk]:
-    """The hunk without the lines in it that stay the same: neighbouring edits leave some between them."""
+    """Remove the lines that stay the same from a hunk: there can be some between neighbouring edits."""
     matcher = SequenceMatcher(None, lines[hunk.first : hunk.last], hunk.new, autojunk=False)
     return [
         _Hunk(hunk.first + first, hunk.first + last, hunk.new[begin:end])
@@ -106,7 +106,7 @@ def _refined(lines: Sequence[str], hunk: _Hunk) -> list[_Hunk]:
 
 
 def _grouped(hunks: Sequence[_Hunk]) -> list[list[_Hunk]]:
-    """Hunks so close together that their context would overlap."""
+    """Group hunks whose contexts would overlap."""
     groups: list[list[_Hunk]] = []
     for hunk in hunks:
         if groups and hunk.first - groups[-1][-1].last <= 2 * _CONTEXT:
@@ -117,6 +117,6 @@ def _grouped(hunks: Sequence[_Hunk]) -> list[list[_Hunk]]:
 
 
 def _range(start: int, size: int) -> str:
-    """A hunk's line range: from 1, and an empty one names the line before it."""
+    """Return the line range of a hunk, counted from 1; an empty range names the line before it."""
     first = start + 1 if size else start
     return str(first) if size == 1 else f"{first},{size}"

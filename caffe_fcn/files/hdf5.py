@@ -31,19 +31,19 @@ from caffe_fcn.files.wire import LEN
 _DATA = "data"
 _MAX_AXES = 32
 _POSITIONS = {str(index): index for index in range(256)}
-"""What datasets are called, for more blobs than any layer has; any index would ask for as many placeholders."""
+"""The names of datasets, for more blobs than any layer has. An unlimited index would need as many placeholders."""
 _MAX_OBJECTS = 20_000
 _MAX_DEPTH = 16
 _MAX_RATIO = 1100
-"""HDF5's filters do not compress better than this; who claims so has no values, only a large shape."""
+"""The maximum compression ratio of HDF5's filters. A file with a higher ratio has a large shape but no values."""
 _MAX_CHUNK = 64 << 20
 _MAX_READS = 32
-"""How often a chunk is unpacked at most, for the slabs that it reaches over."""
+"""The maximum number of times that a chunk may be unpacked, because several slabs use it."""
 _NO_SPAN = Span(0, 0)
 
 
 def _h5py(name: str) -> Any:
-    """The package that knows HDF5, needed for the file NAME."""
+    """Import and return h5py, which is needed for the file NAME. Raises ExtraError."""
     try:
         import h5py  # type: ignore[import-untyped]
     except Exception as error:
@@ -56,8 +56,8 @@ def _h5py(name: str) -> Any:
 
 
 class _Found(NamedTuple):
-    """A dataset: blob POSITION of LAYER, whose values take ITEM bytes each. OFFSET is where they lie side by side as
-    a caffemodel has them, None where they have to be unpacked first."""
+    """A dataset: blob POSITION of LAYER; each value takes ITEM bytes. OFFSET is the place of the values if they are
+    contiguous and stored as in a caffemodel; None if they have to be unpacked first."""
 
     layer: str
     position: int
@@ -67,16 +67,17 @@ class _Found(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where in the file it is. Opened when it is needed: each open dataset takes memory."""
+        """The path in the file. The dataset is opened only when it is needed, because each open dataset takes
+        memory."""
         return f"{_DATA}/{self.layer}/{self.position}"
 
 
 def open_hdf5(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
     """Open and index the HDF5 weights at PATH. Messages call it NAME.
 
-    Layers are in the order of their names. A blob that the file leaves out before others of its layer, because
-    it is shared, is `absent`. Raises CaffemodelError where the file is damaged, holds no weights of Caffe, or
-    points to other files; ExtraError where h5py is not installed.
+    Layers are in the order of their names. If the file leaves out a shared blob before other blobs of its layer, that
+    blob is `absent`. Raises CaffemodelError if the file is damaged, has no weights of Caffe, or refers to other files;
+    ExtraError if h5py is not installed.
     """
     shown = name or os.fspath(path)
     h5py = _h5py(shown)
@@ -97,7 +98,7 @@ def open_hdf5(path: str | os.PathLike[str], name: str | None = None) -> WeightFi
 
 @contextmanager
 def _damage_told(name: str) -> Iterator[None]:
-    """Turn what the library says of a damaged file into a CaffemodelError."""
+    """Turn errors of h5py for a damaged file into a CaffemodelError."""
     try:
         yield
     except BlockingIOError as error:
@@ -112,14 +113,14 @@ def _damage_told(name: str) -> Iterator[None]:
 
 
 class _GroupWalk:
-    """The groups of a file, walked without following any link out of it."""
+    """Walks over the groups of a file and does not follow links out of it."""
 
     def __init__(self, h5py: Any, name: str, size: int) -> None:
         self.h5py, self.name, self.size = h5py, name, size
         self.seen = self.values = 0
 
     def datasets(self, file: Any) -> tuple[list[str], list[_Found]]:
-        """The names of all layers, and the datasets that hold their blobs."""
+        """Return the names of all layers, and the datasets that hold their blobs."""
         data = self._item(file, _DATA, _DATA) if _DATA in file else None
         if not isinstance(data, self.h5py.Group):
             inside = ", ".join(map(str, itertools.islice(file, 4))) or "nothing"
@@ -131,7 +132,7 @@ class _GroupWalk:
         return layers, found
 
     def _groups(self, group: Any, layer: str, depth: int, found: list[_Found]) -> Iterator[str]:
-        """LAYER, whose group this is, and the layers in groups within it: names may have a slash in them."""
+        """Return LAYER, which is this group, and the layers in groups within it: a name of a layer can have a slash."""
         if depth > _MAX_DEPTH:
             raise self._error(expected=f"at most {_MAX_DEPTH} nested groups", found=f"more at {layer[:80]!r}")
         groups = []
@@ -155,7 +156,7 @@ class _GroupWalk:
             yield from self._groups(group[key], f"{layer}/{key}" if layer else key, depth + 1, found)
 
     def _item(self, group: Any, key: str, path: str) -> Any:
-        """What GROUP holds as KEY, which messages call PATH, if it is there and nowhere else."""
+        """Return the item KEY of GROUP if it is in this file; messages call it PATH."""
         if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
             raise self._error(
                 f"{path[:80]!r} is a link to another place; links are not followed", hint="repack the file"
@@ -163,7 +164,7 @@ class _GroupWalk:
         return group[key]
 
     def _dataset(self, layer: str, key: str, dataset: Any) -> _Found:
-        """DATASET as blob KEY of LAYER, checked."""
+        """Check DATASET and return it as blob KEY of LAYER."""
         if key not in _POSITIONS:
             raise self._error(layer=layer[:80], expected="blobs called 0, 1, ...", found=f"{key[:80]!r}")
         with located(layer=layer[:80], place=f"blob {key}"):
@@ -178,7 +179,8 @@ class _GroupWalk:
         size = prod(shape) * dtype.itemsize
         layout = dataset.id.get_create_plist()
         self._check_storage(dataset, layout, size)
-        # Not by dtype: that is the one which numbers of any kind are read as, bfloat16 included.
+        # Do not use dtype here: h5py gives the type that the numbers are read as, for all number formats, even
+        # bfloat16.
         kinds = (self.h5py.h5t.IEEE_F32LE, self.h5py.h5t.IEEE_F64LE)
         like_caffe = any(dataset.id.get_type().equal(kind) for kind in kinds)
         plain = like_caffe and layout.get_layout() == self.h5py.h5d.CONTIGUOUS
@@ -189,7 +191,7 @@ class _GroupWalk:
         return _Found(layer, position, shape, item, 0 if plain and not size else offset)
 
     def _check_storage(self, dataset: Any, layout: Any, size: int) -> None:
-        """Refuse SIZE bytes of values that are elsewhere, or nowhere, or cost more to read than a file can mean."""
+        """Refuse values of SIZE bytes that are in another file, are missing, or need too much work to read."""
         if layout.get_layout() == self.h5py.h5d.VIRTUAL or layout.get_external_count():
             raise self._error("its values are in another file, which is not opened", hint="repack the file")
         for code in (layout.get_filter(index)[0] for index in range(layout.get_nfilters())):
@@ -217,7 +219,7 @@ class _GroupWalk:
 
 
 def _record(found: _Found, offset: int) -> BlobRecord:
-    """The blob of a dataset whose values lie at OFFSET."""
+    """Return the blob of a dataset whose values are at OFFSET."""
     number = 8 if found.item == 8 else 5
     span = Span(offset, offset + prod(found.shape) * found.item)
     stored = (Values(number, HDF5.types[number], (Run(span, found.item, 0),)),) if span.size else ()
@@ -225,7 +227,7 @@ def _record(found: _Found, offset: int) -> BlobRecord:
 
 
 def _layers(names: list[str], found: list[_Found], blobs: list[BlobRecord]) -> tuple[LayerRecord, ...]:
-    """A record for each of the layers NAMES, with its blobs in order."""
+    """Return a record for each layer of NAMES, with its blobs in order."""
     by_layer: dict[str, dict[int, BlobRecord]] = {name: {} for name in names}
     for each, blob in zip(found, blobs, strict=True):
         by_layer[each.layer][each.position] = blob
@@ -239,7 +241,7 @@ def _layers(names: list[str], found: list[_Found], blobs: list[BlobRecord]) -> t
 
 
 def _unpacked(file: Any, found: list[_Found], name: str) -> tuple[Source, list[int]]:
-    """All values side by side in a temporary file that has no name any more, and where each dataset's begin."""
+    """Unpack all values into a temporary file without a name; return it and the offset of each dataset."""
     offsets, end = [], 0
     try:
         with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as copy:
@@ -255,7 +257,7 @@ def _unpacked(file: Any, found: list[_Found], name: str) -> tuple[Source, list[i
 
 
 def _values(file: Any, found: _Found, name: str) -> Iterator[Any]:
-    """The values of the dataset FOUND in FILE, in arrays of bounded size and in order."""
+    """Return the values of the dataset FOUND in FILE, as arrays of bounded size and in order."""
     with _damage_told(name):
         dataset = file[found.path]
     for slab in slabs(found.shape, dataset.chunks):
@@ -268,7 +270,7 @@ def _values(file: Any, found: _Found, name: str) -> Iterator[Any]:
 
 
 class _Planned(NamedTuple):
-    """A dataset to be: blob POSITION of LAYER."""
+    """A dataset to be written: blob POSITION of LAYER."""
 
     layer: str
     position: int
@@ -283,11 +285,12 @@ def write_hdf5(
     progress: Callable[[int], None] | None = None,
     name: str | None = None,
 ) -> None:
-    """Write LAYERS, what became of those of WEIGHTS, to PATH as HDF5. Headers are left out but for their names.
+    """Write LAYERS to PATH as HDF5; they are the layers of WEIGHTS after the changes. Of the headers only names are
+    written.
 
-    `progress` gets the count of bytes written so far. NAME is what errors call PATH. Raises WeightsError where
-    HDF5 cannot hold the weights or a tensor has other values than its shape asks for; CaffemodelError where a file
-    cannot be read; OutputError where PATH cannot be written; ExtraError where h5py is not installed.
+    `progress` gets the number of bytes written so far. Errors call PATH by NAME. Raises WeightsError if HDF5 cannot
+    hold the weights, or if the number of values of a tensor does not fit its shape; CaffemodelError if a file cannot be
+    read; OutputError if PATH cannot be written; ExtraError if h5py is not installed.
     """
     name = name or os.fspath(path)
     h5py = _h5py(name)
@@ -306,7 +309,7 @@ def write_hdf5(
 
 @contextmanager
 def _system_errors() -> Iterator[None]:
-    """Turn the library's errors of writing into the system's: of a full disk it may tell in words only."""
+    """Turn h5py's errors of writing into OSErrors: for a full disk it sometimes gives only a text."""
     try:
         yield
     except (RuntimeError, ValueError, KeyError) as error:
@@ -316,7 +319,7 @@ def _system_errors() -> Iterator[None]:
 
 
 def _plan(weights: WeightFile, layers: Sequence[Entry], name: str) -> tuple[list[str], list[_Planned]]:
-    """The groups and the datasets to be."""
+    """Return the groups and the datasets to be written."""
     groups: dict[str, None] = {}
     holders: set[str] = set()
     planned: list[_Planned] = []
@@ -341,7 +344,7 @@ def _plan(weights: WeightFile, layers: Sequence[Entry], name: str) -> tuple[list
 
 
 def _check_tensor(tensor: Tensor) -> None:
-    """Raise WeightsError where TENSOR cannot be a dataset."""
+    """Raise WeightsError if TENSOR cannot be a dataset."""
     check_count(tensor)
     if not tensor.dtype.startswith("float"):
         raise WeightsError(expected="floating point numbers for HDF5", found=tensor.dtype)
@@ -352,7 +355,7 @@ def _check_tensor(tensor: Tensor) -> None:
 
 
 def _check_name(name: str, layer: str) -> None:
-    """Raise WeightsError for a layer whose name cannot be a group's."""
+    """Raise WeightsError for a layer whose name cannot be the name of a group."""
     if "/" in layer:
         raise WeightsError(
             f"the slash in the layer name {layer!r} would make nested groups in HDF5, which Caffe does not find",
@@ -370,7 +373,7 @@ def _check_name(name: str, layer: str) -> None:
 
 
 def _lay_out(h5py: Any, path: str | os.PathLike[str], layers: list[str], blobs: list[_Planned]) -> list[int]:
-    """Make the file with room for all BLOBS, and return where each one's values go."""
+    """Create the file with room for all BLOBS, and return the offset of each one's values."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -391,7 +394,7 @@ def _lay_out(h5py: Any, path: str | os.PathLike[str], layers: list[str], blobs: 
 
 
 def _fill(fd: int, blobs: list[_Planned], offsets: list[int], progress: Callable[[int], None] | None) -> None:
-    """Write the values where the file has room for them."""
+    """Write the values at their OFFSETS in the file."""
     written = 0
     for blob, offset in zip(blobs, offsets, strict=True):
         os.lseek(fd, offset, os.SEEK_SET)

@@ -1,8 +1,8 @@
 """Parses and changes the headers of layers, and keeps all other bytes unchanged.
 
-Forks use numbers of the schema for fields of their own, which could be misread or lost. So fields unknown to BVLC
-Caffe are left out of the message, and a changed header is not serialized as a whole: fields with the same value keep
-their bytes, and only the others are written again.
+Forks use field numbers of the schema for their own fields, so these could be misread or lost. Therefore fields unknown
+to BVLC Caffe are left out of the message, and a changed header is not serialized as a whole: fields with the same value
+keep their bytes, and only the others are written again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from caffe_fcn.schema.layouts import caffes, contested, layout
 
 
 def parse_header(message: str, data: bytes) -> schema.Message | None:
-    """DATA as a MESSAGE of the schema, without fields that only a fork can have written; None where it is none."""
+    """Parse DATA as a MESSAGE of the schema, without fields that only a fork can have written. Return None if it is
+    invalid."""
     from google.protobuf.message import DecodeError
 
     kind = schema.message_class(message)
@@ -24,7 +25,7 @@ def parse_header(message: str, data: bytes) -> schema.Message | None:
         return kind.FromString(data)
     except DecodeError:
         pass
-    except UnicodeDecodeError:  # of protobuf in pure Python; others give bytes in place of such a string
+    except UnicodeDecodeError:  # raised by protobuf in pure Python; others return bytes
         return None
     parsed = kind()
     for part in reader_of(data).fields(0, len(data)):
@@ -37,7 +38,8 @@ def parse_header(message: str, data: bytes) -> schema.Message | None:
 
 
 def merge_header(raw: bytes, new: schema.Message) -> bytes:
-    """The header RAW, of the type of NEW, with the fields of NEW that differ; fields unknown to both stay."""
+    """Return the header RAW with the fields that differ in NEW, a message of the same type; unknown fields of both
+    stay."""
     before = _known_fields(parse_header(type(new).DESCRIPTOR.name, raw))
     after = _known_fields(as_forks_number_it(new))
     changed = {number for number in before | after if before.get(number) != after.get(number)}
@@ -51,8 +53,8 @@ def merge_header(raw: bytes, new: schema.Message) -> bytes:
 
 
 def carry_unknown(raw: bytes, header: schema.Message) -> bytes:
-    """HEADER serialised, with the fields of RAW, a header in a legacy format, that neither format knows; where it is
-    known which number the current format gives such a field, under that."""
+    """Return HEADER serialized, with the unknown fields of RAW, a header in a legacy format. If the number of such a
+    field in the current format is known, the field gets this number."""
     legacy = schema.message_class("V1LayerParameter").DESCRIPTOR.fields_by_number
     known = set(legacy) | set(type(header).DESCRIPTOR.fields_by_number)
     parts = [as_forks_number_it(header).SerializePartialToString()]
@@ -64,8 +66,8 @@ def carry_unknown(raw: bytes, header: schema.Message) -> bytes:
 
 
 def as_forks_number_it(message: schema.Message) -> schema.Message:
-    """A copy of MESSAGE whose fields of forks have the numbers that the forks give them; without those of which forks
-    differ, and for which only a prototxt has a word."""
+    """Return a copy of MESSAGE in which the fields of forks have the numbers of the forks. Fields whose number differs
+    between forks are left out; only a prototxt can contain them."""
     made = type(message)()
     made.CopyFrom(message)
     _renumber(made)
@@ -88,7 +90,7 @@ def _renumber(message: schema.Message) -> None:
 
 
 def _under(number: int, data: bytes) -> bytes:
-    """The fields in DATA under another NUMBER."""
+    """Change the number of the fields in DATA to NUMBER."""
     parts = reader_of(data).fields(0, len(data))
     tags = ((part, encode_varint(part.number << 3 | part.wire)) for part in parts)
     return b"".join(
@@ -97,7 +99,7 @@ def _under(number: int, data: bytes) -> bytes:
 
 
 def _current_number(legacy: int) -> int:
-    """The number that the field LEGACY of a fork's V1 layers has in its current ones; the same where nobody knows."""
+    """Return the number in current layers of the fork field LEGACY of V1 layers; LEGACY itself if it is unknown."""
     found = set()
     for caffe in caffes():
         slot = layout(caffe).messages["V1LayerParameter"].get(legacy)
@@ -107,7 +109,7 @@ def _current_number(legacy: int) -> int:
 
 
 def _known_fields(message: schema.Message) -> dict[int, bytes]:
-    """Each field of MESSAGE that is set and known to the schema, serialised by itself, by number."""
+    """Return each field of MESSAGE that is set and known to the schema, serialized separately, by number."""
     fields: dict[int, bytes] = {}
     for descriptor, value in message.ListFields():
         fields[descriptor.number] = _alone(message, descriptor.name, value)
@@ -115,7 +117,7 @@ def _known_fields(message: schema.Message) -> dict[int, bytes]:
 
 
 def _alone(message: schema.Message, name: str, value: Any) -> bytes:
-    """The field NAME of MESSAGE, which is VALUE, serialised by itself."""
+    """Serialize only the field NAME of MESSAGE, which has VALUE."""
     alone = type(message)()
     target = getattr(alone, name)
     if hasattr(target, "MergeFrom"):  # a message or a repeated field

@@ -1,4 +1,4 @@
-"""Signals that wait: what must not be left half done is done before a signal is handled."""
+"""Delays signals while work is done that must not be interrupted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP wait until the end of the block; there the first that came takes effect.
+    """Delay SIGINT, SIGTERM and SIGHUP until the end of the block; there the first signal takes effect.
 
-    Only the main thread can do that. On another thread the block runs as it is: Python raises no KeyboardInterrupt
-    there, but a signal that has no handler still ends the process at once.
+    Only the main thread can do that. On another thread the signals are not delayed: Python raises no KeyboardInterrupt
+    there, but a signal without a handler still ends the process at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -23,7 +23,7 @@ def uninterrupted() -> Iterator[None]:
     came: list[int] = []
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    # A signal that is ignored stays ignored; None is a handler that was not installed by Python and cannot be put back.
+    # A signal that is ignored stays ignored. None is a handler that Python did not install and cannot put back.
     held = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     try:
         for number in held:

@@ -1,8 +1,9 @@
-"""How new messages of a prototxt are laid out: as the messages beside them are.
+"""Lays out new messages of a prototxt like the messages beside them.
 
-A `Layout` is taken from the nearest message of the same name, and from those further away what that does not show: the
-indentation, one line or many, for the messages inside as well, the quotes, the spaces at colons and braces, and whether
-an empty line stands between two messages. New fields of a message follow the message and those beside it.
+A `Layout` is taken from the nearest message of the same name. If that does not show a property, messages further away
+are used. The properties are the indentation, one line or several (also for the inner messages), the quotes, the spaces
+at colons and braces, and an empty line between two messages. New fields of a message follow the message and its
+neighbours.
 """
 
 from __future__ import annotations
@@ -18,31 +19,31 @@ from caffe_fcn.files.prototxt import Block, Document, Field
 _EMPTY_LINE = re.compile(r"\n[ \t]*\r?\n")
 _FIELD = re.compile(r"(\s*)(\w+)(: | \{)(.*)")
 _NEAR = 8
-"""The messages before and behind a message that show how its fields are laid out."""
+"""The number of messages before and after a message that show how its fields are laid out."""
 
 
 class Layout(NamedTuple):
-    """How a message is written."""
+    """The layout of a message."""
 
     indent: str = "  "
-    """What a field is indented by, beside the message that it is in."""
+    """The indentation of a field, relative to its message."""
     one_line: bool = False
     inner_one_line: bool = False
-    """Whether the messages inside stand on one line each, but for those of NAMED."""
+    """Whether each inner message is on one line, except for those in NAMED."""
     named: Mapping[str, bool] = MappingProxyType({})
-    """The same by their names, of those that are found."""
+    """Whether inner messages of a name are on one line, by name, for the names that were found."""
     quote: str = '"'
     colon: str = ": "
     brace: str = " {"
     apart: bool = False
-    """Whether an empty line stands between two messages."""
+    """Whether there is an empty line between two messages."""
 
     def lines(self, rendered: Sequence[str]) -> list[str]:
-        """RENDERED, the lines of a message as protobuf prints it, in this layout."""
+        """Return RENDERED, the lines of a message as protobuf prints it, in this layout."""
         return list(self._joined([self._line(line) for line in rendered]))
 
     def inner_lines(self, rendered: Sequence[str]) -> list[str]:
-        """RENDERED, the lines of a field inside such a message, in this layout."""
+        """Return RENDERED, the lines of a field inside such a message, in this layout."""
         lines = self._replace(one_line=False).lines(["x {", *(f"  {line}" for line in rendered), "}"])[1:-1]
         return [line.removeprefix(self.indent) for line in lines]
 
@@ -57,12 +58,12 @@ class Layout(NamedTuple):
         return self.indent * depth + name + (self.colon if sign == ": " else self.brace) + value
 
     def _joined(self, lines: Sequence[str]) -> Iterator[str]:
-        """LINES, with those of a message that stands on one line as one."""
+        """Return LINES; the lines of a message that is on one line are joined."""
         pending: list[str] = []
-        depth, joined = 0, 0  # how many messages are open, and from which of them on all is one line, 0 for none
+        depth, joined = 0, 0  # the number of open messages, and the depth from which on all is one line; 0 for none
         for line in lines:
             if line.endswith("{"):
-                depth += 1  # 1 for the message itself, more for those inside
+                depth += 1  # 1 for the message itself, more for inner messages
                 name = line.rstrip("{ ").lstrip()
                 inner = depth > 1 and self.named.get(name, self.inner_one_line)
                 joined = joined or (depth if inner or self.one_line else 0)
@@ -76,7 +77,7 @@ class Layout(NamedTuple):
 
 
 def layout_beside(document: Document, siblings: Sequence[Field], place: int) -> Layout:
-    """The layout of a new message at PLACE of DOCUMENT, beside SIBLINGS of the same name."""
+    """Return the layout for a new message at PLACE of DOCUMENT, beside SIBLINGS of the same name."""
     near = sorted(siblings, key=lambda field: min(abs(field.start - place), abs(field.end - place)))
     blocks = [(field, value) for field in near for value in field.values if isinstance(value, Block)]
     if not blocks:
@@ -100,7 +101,7 @@ def layout_beside(document: Document, siblings: Sequence[Field], place: int) -> 
 
 
 def layout_within(document: Document, place: int) -> Layout:
-    """The layout of a new field at PLACE, inside a message at the top of DOCUMENT."""
+    """Return the layout for a new field at PLACE, inside a message at the top of DOCUMENT."""
     fields = document.root.fields
     around = fields[bisect_right(fields, place, key=lambda field: field.start) - 1]
     siblings = [field for field in fields if field.name == around.name]
@@ -109,7 +110,7 @@ def layout_within(document: Document, place: int) -> Layout:
 
 
 def _inner(blocks: Sequence[tuple[Field, Block]]) -> Iterator[tuple[str, Block]]:
-    """The messages inside BLOCKS that hold something, and inside these, by name."""
+    """Yield the messages inside BLOCKS that are not empty, and the messages inside these, by name."""
     for _, block in blocks:
         for field in block.fields:
             found = [(field, value) for value in field.values if isinstance(value, Block) and value.fields]
@@ -123,7 +124,7 @@ def _is_string(field: Field) -> bool:
 
 
 def _lead(document: Document, block: Block) -> str:
-    """What the fields of BLOCK are indented by, if they have lines of their own."""
+    """Return the indentation of the fields of BLOCK, if they are on their own lines."""
     for field in block.fields:
         start = document.line_start(field.start)
         lead = document.text[start : field.start]
@@ -134,7 +135,7 @@ def _lead(document: Document, block: Block) -> str:
 
 
 def _apart(text: str, siblings: Sequence[Field], place: int) -> bool:
-    """Whether an empty line stands between those two of SIBLINGS, in the order of TEXT, that are nearest to PLACE."""
+    """Return whether an empty line is between the two of SIBLINGS that are nearest to PLACE, in the order of TEXT."""
     index = sum(field.end <= place for field in siblings)
     first = max(0, min(index - 1, len(siblings) - 2))
     pair = siblings[first : first + 2]

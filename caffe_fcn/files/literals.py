@@ -1,7 +1,7 @@
-"""What a literal of the text format stands for: strings, numbers, enumerators.
+"""Reads literals of the text format: strings, numbers, enumerators.
 
-Each function takes the literal as it is written, comments between its parts included, and returns None
-for one that does not fit.
+Each function takes the literal as it is written, comments between its parts included, and returns None for a literal
+that does not fit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 _BETWEEN = re.compile(r"#[^\n]*|[^#\"']+")
 _RUN = 1000
-"""The repeats in a match: re remembers each while it matches, so that longer runs are matched in several steps."""
+"""The maximum number of repeats in one match: `re` keeps each in memory, so longer runs are matched in several
+steps."""
 _INSIDE = {quote: re.compile(rf"(?:[^{quote}\\\n]+|\\[^\n]){{1,{_RUN}}}") for quote in "\"'"}
 _SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _ESCAPES = re.compile(rb"(?:\\.[^\\]*){1,%d}" % _RUN, re.DOTALL)
@@ -24,7 +25,7 @@ _ESCAPE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-"""Runs of escapes with the text behind them, and single ones of other kinds: a step of Python for each escape of a
+"""Runs of escapes with the text after them, and single escapes of other kinds. A step of Python for each escape of a
 long string would take seconds."""
 _KNOWN_ESCAPE = r"""\\(?:[abfnrtv\\?'"0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"""
 _KNOWN = re.compile(rf"(?:[^\\]+|{_KNOWN_ESCAPE}){{1,{_RUN}}}")
@@ -34,24 +35,25 @@ _FLOAT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fF]?")
 _WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
 _TRUTH = {"true": True, "t": True, "false": False, "f": False}
 _NOT_TEXT = b"\xff"
-"""A byte that no UTF-8 text has: what escapes stand for that mean no character."""
+"""A byte that is never in UTF-8 text; it replaces escapes that are not a character."""
 
 
 def string_end(text: str, start: int, end: int) -> int | None:
-    """Where the string that begins with the quote at START ends, None if not on its line and before END."""
+    """Return the end of the string that begins with the quote at START; None if it is not on the same line and before
+    END."""
     last = _run_end(_INSIDE[text[start]], text, start + 1, end)
     return last + 1 if last < end and text[last] == text[start] else None
 
 
 def _run_end(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
-    """Where the matches of PATTERN that follow each other from START on end."""
+    """Return the end of consecutive matches of PATTERN from START on."""
     while match := pattern.match(text, start, end):
         start = match.end()
     return start
 
 
 def _bodies(literal: str) -> Iterator[str]:
-    """What stands in each of several adjacent strings, between its quotes."""
+    """Return the contents of adjacent strings, without quotes."""
     at, end = 0, len(literal)
     while at < end:
         if literal[at] in _INSIDE:
@@ -64,19 +66,19 @@ def _bodies(literal: str) -> Iterator[str]:
 
 
 def string_bytes(literal: str) -> bytes:
-    """The bytes of one or several adjacent strings."""
+    """Return the bytes of one or several adjacent strings."""
     return b"".join(map(_unescaped, _bodies(literal)))
 
 
 def has_unknown_escapes(literal: str) -> bool:
-    """Whether one of several adjacent strings has an escape that stands for nothing, as `\\z`."""
+    """Return whether one of several adjacent strings has an invalid escape, such as `\\z`."""
     if "\\" not in literal:
         return False
     return any(_run_end(_KNOWN, part, 0, len(part)) < len(part) for part in _bodies(literal))
 
 
 def integer(literal: str) -> int | None:
-    """A decimal, octal or hexadecimal number."""
+    """Return a decimal, octal or hexadecimal integer."""
     digits = _SIGN.sub("", literal)
     if not _INTEGER.fullmatch(digits):
         return None
@@ -86,7 +88,7 @@ def integer(literal: str) -> int | None:
 
 
 def real(literal: str) -> float | None:
-    """A number, with a suffix f or not, or inf or nan."""
+    """Return a real number, with or without the suffix f, or inf or nan."""
     digits = _SIGN.sub("", literal)
     match = _FLOAT.fullmatch(digits)
     number = float(match.group(1)) if match else _WORDS.get(digits.lower())
@@ -97,22 +99,23 @@ def real(literal: str) -> float | None:
 
 
 def is_decimal(literal: str) -> bool:
-    """Whether a number is decimal, as Caffe's parser wants real numbers to be."""
+    """Return whether a number is decimal; Caffe's parser needs decimal real numbers."""
     return not re.match(r"0[0-7xX]", _SIGN.sub("", literal))
 
 
 def truth(literal: str) -> bool | None:
-    """true, t, 1, false, f or 0."""
+    """Return the truth value of true, t, 1, false, f or 0."""
     number = integer(literal)
     return _TRUTH.get(literal.lower()) if number is None else {0: False, 1: True}.get(number)
 
 
 def enumerator(enumeration: Any, literal: str) -> int | None:
-    """The number of the value of ENUMERATION that LITERAL, in quotes or not, names or is; None for no such value."""
+    """Return the number of the value of ENUMERATION that LITERAL is, by name or number, in quotes or not; None if none
+    is."""
     word = literal[1:-1] if literal[0] in "\"'" else literal
     number = integer(word)
     if number is not None:
-        value = enumeration.values_by_number.get(number)  # looks at the low 32 bits only
+        value = enumeration.values_by_number.get(number)  # Caffe looks at the low 32 bits only
         return number if value is not None and value.number == number else None
     value = enumeration.values_by_name.get(word)
     return None if value is None else int(value.number)
@@ -121,7 +124,7 @@ def enumerator(enumeration: Any, literal: str) -> int | None:
 def _unescaped(body: str) -> bytes:
     try:
         data = body.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, which no file can hold, but a str can
+    except UnicodeEncodeError:  # half a character: a str can hold it, a file cannot
         data = _NOT_TEXT
     if b"\\" not in data:
         return data
@@ -129,7 +132,7 @@ def _unescaped(body: str) -> bytes:
 
 
 def _paired(match: re.Match[bytes]) -> bytes:
-    """The character that a pair of UTF-16 surrogates stands for."""
+    """Return the character for a pair of UTF-16 surrogates."""
     high, low = (int(part, 16) for part in match.groups())
     return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00).encode()
 

@@ -1,6 +1,6 @@
-"""What the name of a file says of its kind: one table of endings, for every command and for the library.
+"""Tells the kind of a file by its name: one table of endings, for every command and for the library.
 
-An ending that is not in the table says nothing, and any file may have it.
+Other endings are allowed for every kind of file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """A kind of file. The value is what messages call it."""
+    """A kind of file. The value is its name in messages."""
 
     TEXT = "a prototxt"
     WEIGHTS = "weights"
@@ -20,7 +20,7 @@ class Kind(Enum):
 
 
 HDF5_ENDINGS = (".h5", ".hdf5")
-"""What the name of weights in HDF5 ends in."""
+"""The endings of names of HDF5 weights."""
 
 ENDINGS: dict[Kind, tuple[str, ...]] = {
     Kind.TEXT: (".prototxt", ".pbtxt"),
@@ -32,13 +32,13 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind | None:
-    """The kind that the name PATH is one of, in any case of letters; None where it says nothing."""
+    """Return the kind of file for the name PATH, in any case of letters; None if the ending is not in the table."""
     name = os.fspath(path).lower()
     return next((kind for kind, endings in ENDINGS.items() if name.endswith(endings)), None)
 
 
 def check_kind(path: str | os.PathLike[str], *kinds: Kind) -> None:
-    """Raise ValueError where PATH, the name of an output, is a name for another kind of file than KINDS."""
+    """Raise ValueError if the name PATH of an output is for a kind of file that is not in KINDS."""
     found = kind_of(path)
     if found is not None and found not in kinds:
         expected = " or ".join(kind.value for kind in kinds)
@@ -50,5 +50,5 @@ def check_kind(path: str | os.PathLike[str], *kinds: Kind) -> None:
 
 
 def is_hdf5_name(path: str | os.PathLike[str]) -> bool:
-    """Whether an output called PATH is to be an HDF5 file."""
+    """Return whether an output with the name PATH will be an HDF5 file."""
     return os.fspath(path).lower().endswith(HDF5_ENDINGS)

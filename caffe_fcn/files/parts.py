@@ -1,8 +1,8 @@
-"""What files are written of: bytes, stretches of open files, and contents that are made while they are written.
+"""The parts of a file to be written: bytes, stretches of open files, and contents that are computed during writing.
 
-Every part has a size that is known before it is written, so that sizes can be summed first and a file be written once,
-front to back. A writer of weights is given tensors, of which it needs what `Tensor` says and nothing more: where the
-values come from, and whether they are computed, is the business of others.
+The size of each part is known before it is written. So sizes can be added first, and a file is written once, front to
+back. A writer of weights gets tensors and uses only what `Tensor` declares: it does not know where the values come from
+and whether they are computed.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ class Stretch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes these are."""
+        """The size in bytes."""
         return self.end - self.start
 
 
 Chunk: TypeAlias = Any
-"""A `Stretch`, which is copied without being looked at, or a contiguous buffer."""
+"""A `Stretch`, which is copied without being read by this process, or a contiguous buffer."""
 
 
 class Content(Protocol):
-    """Bytes that are made, or found, chunk by chunk."""
+    """Bytes that are computed or read chunk by chunk."""
 
     @property
     def size(self) -> int:
-        """How many bytes they are."""
+        """The size in bytes."""
         ...
 
     def chunks(self) -> Iterator[Chunk]:
-        """All of them, in order."""
+        """Return all chunks in order."""
         ...
 
 
 class Kept(NamedTuple):
-    """The message of a blob in a file, which is kept but for its shape and some of its values."""
+    """The message of a blob in a file. It is kept except for its shape and some of its values."""
 
     blob: BlobRecord
     source: Source
     values: Mapping[int, Content] | None
-    """What stands in its fields of values, by number, where that is something else; None: all stays, the shape too."""
+    """The new contents of the fields of values, by number; None if everything stays, the shape too."""
 
 
 class Tensor(Content, Protocol):
@@ -70,12 +70,12 @@ class Tensor(Content, Protocol):
 
     @property
     def counts(self) -> Set[int]:
-        """How many values there are: one number, that which the shape asks for, unless a file holds something else."""
+        """The possible numbers of values: only the number that fits the shape, unless a file has another number."""
         ...
 
     @property
     def kept(self) -> Kept | None:
-        """The message in a caffemodel that it stands for; None where it is new."""
+        """The message in a caffemodel from which the tensor comes; None if it is new."""
         ...
 
 
@@ -83,17 +83,17 @@ Part: TypeAlias = "bytes | Stretch | Content"
 
 
 def size_of(parts: Iterable[Part]) -> int:
-    """How many bytes PARTS are."""
+    """Return the size of PARTS in bytes."""
     return sum(len(part) if isinstance(part, bytes) else part.size for part in parts)
 
 
 def stretches(source: Source, spans: Iterable[Span]) -> Iterator[Stretch]:
-    """The SPANS of SOURCE."""
+    """Return the SPANS of SOURCE as stretches."""
     return (Stretch(source, *span) for span in spans)
 
 
 def joined(parts: Iterable[Part]) -> list[Part]:
-    """PARTS with neighbours of one kind as one, and none empty."""
+    """Join neighbours of one kind in PARTS, and leave out empty parts."""
     out: list[Part] = []
     for made, group in groupby(parts, lambda part: isinstance(part, bytes)):
         if made:
@@ -109,7 +109,7 @@ def joined(parts: Iterable[Part]) -> list[Part]:
 
 
 def write_parts(sink: Sink, parts: Iterable[Part]) -> None:
-    """Write PARTS to SINK. OSErrors of writing come through as they are."""
+    """Write PARTS to SINK. OSErrors of writing are not changed."""
     for part in parts:
         for chunk in [part] if isinstance(part, bytes | Stretch) else part.chunks():
             if isinstance(chunk, Stretch):

@@ -1,10 +1,9 @@
-"""A prototxt as a lossless document: the text itself, and a tree of fields that only point into it.
+"""Parses a prototxt as a lossless document: the text itself, and a tree of fields that only point into it.
 
-Nothing is ever printed back from the tree. A change is a list of `TextEdit`s, and all that no edit names
-stays as it is, to the byte: comments, blank lines, CRLF, quote style, the order of fields, fields that
-no schema knows. The grammar is protobuf's text format as found in the wild: `a {` and `a: {`, `<` and
-`>`, `;` and `,` after values, either quote, adjacent strings, lists, a byte-order mark, and bytes in
-comments that are not UTF-8.
+The tree is never printed. A change is a list of `TextEdit`s, and everything outside the edits stays the same, byte for
+byte: comments, blank lines, CRLF, quote style, the order of fields, fields that no schema has. The grammar is
+protobuf's text format as real files use it: `a {` and `a: {`, `<` and `>`, `;` and `,` after values, either quote,
+adjacent strings, lists, a byte-order mark, and bytes in comments that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from caffe_fcn.files.reading import reading
 from caffe_fcn.files.recognition import kind_of
 
 HEAD = 4096
-"""The bytes that a file is told by."""
+"""The number of bytes from which the kind of a file is recognized."""
 
 MAX_DEPTH = 64
 """Nesting deeper than this is refused; Caffe's own schema needs five levels."""
@@ -43,9 +42,10 @@ _TOKEN = re.compile(
 )
 _CLOSING = {"{": "}", "<": ">"}
 _BINARY_NET = re.compile(rb"(?:\n|\x12|\x1a|\xa2\x06).*?[\x01-\x08\x0e-\x1f]", re.DOTALL)
-"""The beginning of a NetParameter: the tag of its name, an input or a layer, and tags or lengths that no text has."""
+"""The beginning of a NetParameter: the tag of its name, an input or a layer, and tags or lengths that a text cannot
+have."""
 _CONFLICT = re.compile(r"^(?:<{7}|>{7}|={7}|\|{7})(?=\s|\Z)", re.MULTILINE)
-"""What git writes at the start of a line into a file that it cannot merge; no prototxt has such a line."""
+"""The line starts of a merge conflict of git; no prototxt has such a line."""
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|%\(?\w|@\w")
 
 
@@ -59,7 +59,7 @@ class TextEdit(NamedTuple):
 
 @dataclass(slots=True)
 class Scalar:
-    """A value that is not a message: its span, and what it looks like ("word", "number" or "string")."""
+    """A value that is not a message: its span, and its kind of token ("word", "number" or "string")."""
 
     start: int
     end: int
@@ -77,7 +77,7 @@ class Block:
 
 @dataclass(slots=True)
 class Field:
-    """NAME: VALUE. A list in brackets gives one field several values. The separator is not in the span."""
+    """NAME: VALUE. A list in brackets gives one field several values. The span does not include the separator."""
 
     name: str
     start: int
@@ -87,9 +87,9 @@ class Field:
 
 
 class Document:
-    """A parsed prototxt: `text`, the tree under `root`, and places in it as people count them.
+    """A parsed prototxt: `text`, the tree under `root`, and functions for lines and columns.
 
-    str(document) is the text as it was read; bytes(document) the very bytes.
+    str(document) is the text that was read; bytes(document) are the same bytes as in the file.
     """
 
     def __init__(self, text: str, name: str = "<string>") -> None:
@@ -106,18 +106,19 @@ class Document:
 
     @property
     def start(self) -> int:
-        """Where the text begins: behind a byte-order mark."""
+        """The start of the text, after a byte-order mark."""
         return 1 if self.text.startswith("\ufeff") else 0
 
     def line_start(self, offset: int) -> int:
-        """Where the line of a character begins."""
+        """Return the start of the line that has the character at OFFSET."""
         return max(self.text.rfind("\n", 0, offset) + 1, self.start)
 
     def __bytes__(self) -> bytes:
         return encode(self.text)
 
     def newline_at(self, offset: int) -> str:
-        """The line ending in use at a place: that of its line, or of the one before at the end of the file."""
+        """Return the line ending used at a place: that of its line, or at the end of the file that of the line
+        before."""
         end = self.text.find("\n", offset)
         end = self.text.rfind("\n", 0, offset) if end < 0 else end
         return "\r\n" if end > 0 and self.text[end - 1] == "\r" else "\n"
@@ -127,14 +128,14 @@ class Document:
         return [0, *(match.end() for match in re.finditer("\n", self.text))]
 
     def position(self, offset: int) -> tuple[int, int]:
-        """The line and column, from 1, of a character."""
+        """Return the line and column of a character, both from 1."""
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
     def fail(
         self, offset: int, told: str | None = None, *, expected: str | None = None, found: str | None = None
     ) -> NoReturn:
-        """Raise PrototxtError: file:line:column, what is TOLD, or else what was EXPECTED and what was FOUND, the line
+        """Raise PrototxtError with the place (file:line:column), the message TOLD or else EXPECTED and FOUND, the line
         itself and a caret."""
         line, column = self.position(offset)
         start = self._line_starts[line - 1]
@@ -154,7 +155,7 @@ class Document:
         )
 
     def with_edits(self, edits: Iterable[TextEdit]) -> Document:
-        """The document after EDITS, which must not overlap; those at one place apply in the order given."""
+        """Return the document after EDITS, which must not overlap; edits at one place apply in the order given."""
         pieces: list[str] = []
         done = 0
         for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
@@ -166,21 +167,21 @@ class Document:
 
 
 def parse(text: str | bytes, name: str = "<string>") -> Document:
-    """The document of a prototxt's text. Raises PrototxtError, located in NAME."""
+    """Parse the text of a prototxt. Raises PrototxtError, which names the file NAME."""
     if isinstance(text, bytes):
         text = decode(text, name)
     return Document(text, name)
 
 
 def read(path: str | os.PathLike[str]) -> Document:
-    """The document of the prototxt at PATH. Raises PrototxtError; OSError when it cannot be read."""
+    """Read and parse the prototxt at PATH. Raises PrototxtError; OSError if it cannot be read."""
     with reading(path) as file:
         return parse(file.read(), os.fspath(path))
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text of a file; bytes that are not UTF-8 survive as surrogates. Raises PrototxtError for what is no text, or
-    surely another one."""
+    """Return the text of a file; bytes that are not UTF-8 become surrogates. Raises PrototxtError if DATA is not text,
+    or is text of a kind that is not a prototxt."""
     kind = kind_of(data[:HEAD])
     if kind is not None:
         raise PrototxtError(source=name, expected="a prototxt (text)", found=kind)
@@ -191,30 +192,30 @@ def decode(data: bytes, name: str) -> str:
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether DATA, the beginning of a file, is not that of a text."""
+    """Return whether DATA, the beginning of a file, is binary and not text."""
     return b"\0" in data[:HEAD] or _BINARY_NET.match(data[:HEAD]) is not None
 
 
 def is_text_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the file at PATH holds text. Raises OSError where it cannot be read."""
+    """Return whether the file at PATH holds text. Raises OSError if it cannot be read."""
     with reading(path) as file:
         return not is_binary(file.read(HEAD))
 
 
 def encode(text: str) -> bytes:
-    """The bytes of a document's text, those that were not UTF-8 included."""
+    """Return the bytes of a document's text; surrogates become the original bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def comments(text: str, start: int, end: int) -> Iterator[str]:
-    """The comments, "#" included, between two offsets that lie outside any string."""
+    """Return the comments, "#" included, between two offsets that are not inside a string."""
     for kind, first, last in _tokens(text, start, end):
         if kind == "comment":
             yield text[first:last].strip()
 
 
 def _tokens(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-    """Kind, start and end of all that stands in a part of TEXT; at what is no token, kind "" and nothing more."""
+    """Yield kind, start and end of each token in a part of TEXT; at an invalid token yield kind "" and stop."""
     match_at = _TOKEN.match
     while start < end:
         match = match_at(text, start, end)
@@ -229,13 +230,13 @@ def _tokens(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
 
 
 def _window(source: str, at: int, width: int = 120) -> tuple[str, int]:
-    """What to show of a long line, and where the column AT is in it."""
+    """Return the part of a long line to show, and the column AT in it."""
     first = max(0, at - width // 2) if len(source) > width else 0
     return source[first : first + width], at - first
 
 
 class _Parser:
-    """Recursive descent over the tokens; one token of lookahead."""
+    """A recursive descent parser with one token of lookahead."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -282,7 +283,7 @@ class _Parser:
         return Block(0, len(self.text), fields)
 
     def fields(self, closing: str | None, opened_at: int, depth: int) -> list[Field]:
-        """Fields up to the CLOSING brace, which is left to the caller, or to the end of the file."""
+        """Parse fields up to the CLOSING brace, which is not consumed, or up to the end of the file."""
         if depth > MAX_DEPTH:
             self.document.fail(opened_at, expected=f"at most {MAX_DEPTH} nested levels", found="more")
         fields: list[Field] = []
@@ -360,7 +361,7 @@ class _Parser:
     def scalar(self) -> Scalar:
         start = self.start
         if self.kind == "string":
-            while self.kind == "string":  # adjacent strings are one
+            while self.kind == "string":  # adjacent strings are one value
                 self.take()
             return Scalar(start, self.previous_end, "string")
         if self.at_symbol("-"):

@@ -1,4 +1,4 @@
-"""Files that are read whole or from their beginning: whatever goes wrong names the file."""
+"""Opens files for reading, so that every error names the file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from io import BufferedReader
 
 @contextmanager
 def reading(path: str | os.PathLike[str], name: str | None = None) -> Iterator[BufferedReader]:
-    """The file at PATH, open to be read in the block. An OSError that comes of it, also of a read, holds the file's
-    name, which is NAME where messages call it so."""
+    """Open the file at PATH for reading in the block. OSErrors of opening and reading get the name of the file: NAME,
+    or PATH if NAME is None."""
     try:
         with open(path, "rb") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Files that are surely something else than a model, told by their first bytes, whatever their names say."""
+"""Recognizes files that are certainly not a model by their first bytes; their names are not used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from caffe_fcn.errors import CaffemodelError
 
 HEAD = 1024
-"""The bytes that are looked at."""
+"""The number of bytes that are looked at."""
 
 _SIGNATURES = {
     b"\x89PNG\r\n": "a picture",
@@ -23,7 +23,7 @@ _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|html|head|body|\?xml)
 
 
 def kind_of(head: bytes) -> str | None:
-    """What a file that begins with HEAD is, with the next step where there is one; None where it may be a model."""
+    """Return what a file that begins with HEAD is, with the next step if there is one; None if it may be a model."""
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind
@@ -31,8 +31,8 @@ def kind_of(head: bytes) -> str | None:
 
 
 def refuse_others(head: bytes, name: str) -> None:
-    """Raise CaffemodelError where a file that begins with HEAD, and is called NAME, is surely no prototxt and no
-    weights."""
+    """Raise CaffemodelError if a file that begins with HEAD is certainly not a prototxt or weights. Messages call it
+    NAME."""
     kind = kind_of(head)
     if kind is not None:
         raise CaffemodelError(source=name, expected="a prototxt or weights", found=kind)

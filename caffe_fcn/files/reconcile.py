@@ -1,10 +1,9 @@
-"""Make a prototxt's text say what a changed message says, touching nothing else.
+"""Changes the text of a prototxt so that it reads as a changed message, and nothing else in the text.
 
-Whoever changes a net changes its message; this module compares the message that the text was read as
-with the one it should be read as, walks both along the text's tree, and returns the `TextEdit`s of the
-differences: a literal replaced, a field deleted, a line added beside its neighbours. It knows nothing
-of what is being changed. Comments outlive the fields they stand by; indentation, line endings and
-quotes follow the surroundings.
+A pass changes the message of a net. This module compares the message that was read from the text with the new one,
+walks over both along the tree of the text, and returns the `TextEdit`s for the differences: a literal is replaced, a
+field is deleted, a line is added beside its neighbours. It does not know what a change means. Comments stay when their
+fields go; indentation, line endings and quotes follow the surrounding text.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ from caffe_fcn.schema import Message, is_repeated
 
 _WHOLE_FLOAT = re.compile(r"^(\s*\w+: -?[0-9]+)\.0$")
 _UNREAD: Any = object()
-"""The value of an enumerator that the schema does not know: unlike any other."""
+"""The value for an enumerator that the schema does not have: it is not equal to any other value."""
 _SEPARATOR = re.compile(r"[ \t]*[;,]")
 
 
 @dataclass(frozen=True)
 class Moves:
-    """What a plain comparison by name cannot see.
+    """Changes that a comparison by name cannot see.
 
-    `names`: fields that took another name, old to new, where the old is gone and the new was absent.
-    `elements`: for a repeated field at the top of the net, by its new name, the index in the old list
-    of each new element, or None for an element that is new. Others are compared in order.
-    `gone`: where in the text fields begin that go, although neither message may have them.
+    `names`: fields that were renamed, old name to new name; the old field is gone, and the new one did not exist.
+    `elements`: for a repeated field at the top of the net, by its new name: for each new element its index in the old
+    list, or None if it is new. Other lists are compared in order. `gone`: offsets in the text of fields to be removed,
+    even if no message has them.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     elements: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     gone: Collection[int] = ()
     comments: Mapping[str, Mapping[int, Sequence[str]]] = field(default_factory=dict)
-    """For a repeated field at the top of the net, the lines of the comments that come in front of its new elements, by
-    index, without their "#"."""
+    """Comments for new elements of a repeated field at the top of the net: lines without "#", by the index of the
+    element."""
 
 
 def reconcile(document: Document, old: Message, new: Message, moves: Moves | None = None) -> list[TextEdit]:
-    """The edits after which the document reads as NEW; OLD is what it reads as now."""
+    """Return the edits after which DOCUMENT reads as NEW; it now reads as OLD."""
     writer = _Writer(document, moves or Moves())
     writer.message(document.root, old, new, top=True)
     removed = [*writer.removed, *_fields_at(document.root, writer.moves.gone)]
@@ -58,7 +57,7 @@ def reconcile(document: Document, old: Message, new: Message, moves: Moves | Non
 
 
 def _fields_at(block: Block, places: Collection[int]) -> Iterator[Field]:
-    """The fields in BLOCK that begin at PLACES."""
+    """Return the fields in BLOCK that begin at PLACES."""
     for each in block.fields if places else ():
         if each.start in places:
             yield each
@@ -69,7 +68,7 @@ def _fields_at(block: Block, places: Collection[int]) -> Iterator[Field]:
 
 
 class _Value(NamedTuple):
-    """One value of a field in the text: the field that holds it, and which of its values it is."""
+    """One value of a field in the text: the field that holds it, and the index of the value."""
 
     field: Field
     node: Scalar | Block
@@ -84,7 +83,7 @@ class _Writer:
         self.removed: list[Field] = []
 
     def message(self, block: Block, old: Message, new: Message, top: bool = False) -> None:
-        """The edits inside BLOCK, which reads as OLD and shall read as NEW (maybe of another type)."""
+        """Make the edits inside BLOCK, which reads as OLD and must read as NEW (possibly of another type)."""
         if old.DESCRIPTOR is new.DESCRIPTOR and old == new:
             return
         before, after = fields_of(old.DESCRIPTOR), fields_of(new.DESCRIPTOR)
@@ -96,7 +95,7 @@ class _Writer:
             if name in before and _present(old, before[name]) and renames.get(name, name) not in after:
                 self._remove(nodes[name])
         for name, descriptor in after.items():
-            if name in renames:  # its nodes are another field's now
+            if name in renames:  # its nodes belong to another field now
                 continue
             source = next((was for was, now in renames.items() if now == name), name)
             old_values = _values(old, before[source]) if source in before and source in nodes else []
@@ -145,7 +144,8 @@ class _Writer:
     def _read_as(
         self, descriptor: FieldDescriptor, nodes: list[_Value], values: list[Any]
     ) -> tuple[list[_Value], list[Any]]:
-        """The nodes that were read as VALUES: of a list all but unknown enumerators, else the last one, alone."""
+        """Return the nodes from which VALUES were read: of a list all but unknown enumerators, else only the last
+        node."""
         if is_repeated(descriptor):
             enumeration = descriptor.enum_type
             if enumeration is not None and len(nodes) > len(values):
@@ -169,7 +169,7 @@ class _Writer:
             self.edits.append(TextEdit(node.start, node.end, literal + comment))
 
     def _remove(self, values: Sequence[_Value]) -> None:
-        """Take VALUES out of the text: whole fields once all is known, values of a list at once."""
+        """Remove VALUES from the text: whole fields at the end, values of a list at once."""
         gone = {id(value.node) for value in values}
         for owner in {id(value.field): value.field for value in values}.values():
             if all(id(node) in gone for node in owner.values):
@@ -180,7 +180,7 @@ class _Writer:
     # ---- inserting ----
 
     def _comment(self, owner: Field, lines: Sequence[str]) -> None:
-        """Write the LINES of a comment in front of OWNER, a field at the top of the net."""
+        """Write the LINES of a comment before OWNER, a field at the top of the net."""
         if lines:
             newline = self.document.newline_at(owner.start)
             first = "" if self.text[: owner.start].endswith(("\n", "\r")) or not owner.start else newline
@@ -194,14 +194,14 @@ class _Writer:
         kept: Sequence[tuple[int, Field]],
         top: bool,
     ) -> None:
-        """Add fields, each behind the neighbour that the schema's numbers put before it."""
+        """Add fields, each after the neighbour that comes before it by the numbers of the schema."""
         several_lines = top or "\n" in self.text[block.start : block.end]
         for descriptor, value, after, comment in inserts:
             before = [owner for number, owner in kept if number <= descriptor.number]
-            if not _is_message(descriptor):  # values stand before messages, fillers above all
+            if not _is_message(descriptor):  # values come before messages, especially fillers
                 before = [owner for owner in before if isinstance(owner.values[0], Scalar)] or before
             following = [owner for number, owner in kept if number >= descriptor.number]
-            if after is None and top and is_repeated(descriptor) and following:  # a layer in front of all others
+            if after is None and top and is_repeated(descriptor) and following:  # a layer before all others
                 first = min(owner.start for owner in following)
                 before = [owner for owner in before if owner.end <= first]
             anchor = after if after is not None else max((owner.end for owner in before), default=None)
@@ -231,8 +231,7 @@ class _Writer:
     def _insert_lines(
         self, block: Block, anchor: int | None, following: Sequence[Field], body: Sequence[str], top: bool, apart: bool
     ) -> None:
-        """Add BODY behind ANCHOR, or where that is None in front of those FOLLOWING; with an empty line between if they
-        are APART."""
+        """Add BODY after ANCHOR, or before FOLLOWING if ANCHOR is None. If APART, leave an empty line between."""
         if anchor is None and top:
             body = [*body, ""] if apart else body
             self._insert_in_front(min((owner.start for owner in following), default=None), body)
@@ -258,7 +257,7 @@ class _Writer:
         self.edits.append(TextEdit(at, at, (newline if unfinished else "") + "".join(line + newline for line in body)))
 
     def _indent(self, block: Block, top: bool) -> str:
-        """The indentation of the block's own fields."""
+        """Return the indentation of the block's own fields."""
         if top:
             return ""
         for owner in block.fields:
@@ -283,7 +282,7 @@ def _is_message(descriptor: FieldDescriptor) -> bool:
 
 
 def _same(was: FieldDescriptor | None, old: list[Any], now: FieldDescriptor, new: list[Any]) -> bool:
-    """Whether a field's values stay as they are, in kind and in number."""
+    """Return whether the values of a field stay the same, in type and in number."""
     if was is None or len(old) != len(new) or was.message_type is not now.message_type:
         return was is None and not new
     if _is_message(now):
@@ -309,14 +308,15 @@ def _values(message: Message, descriptor: FieldDescriptor) -> list[Any]:
 
 
 def _pair(old: Sequence[Any], new: Sequence[Any], order: Sequence[int | None] | None) -> list[tuple[int | None, int]]:
-    """(old index or None, new index) for every new value; in order, unless ORDER says where each came from."""
+    """Return (old index or None, new index) for every new value. ORDER gives the old index of each; without it, by
+    position."""
     if order is not None:
         return [(origin, position) for position, origin in enumerate(order)]
     return [(position if position < len(old) else None, position) for position in range(len(new))]
 
 
 def _comparable(descriptor: FieldDescriptor, value: Any) -> tuple[str, Any]:
-    """A value such that two of different types are equal only if they are written alike."""
+    """Return a value to compare: values of different types are equal only if their text is the same."""
     if descriptor.enum_type is not None:
         return "word", _literal(descriptor, value)
     if descriptor.cpp_type == FieldDescriptor.CPPTYPE_STRING:
@@ -325,7 +325,7 @@ def _comparable(descriptor: FieldDescriptor, value: Any) -> tuple[str, Any]:
 
 
 def _on_one_line(lines: Sequence[str]) -> str:
-    """LINES in one line, without comments, which would hide what follows."""
+    """Join LINES in one line, without comments, which would hide the text after them."""
     return " ".join(line.strip() for line in lines if not line.startswith("#"))
 
 
@@ -338,7 +338,7 @@ def _literal(descriptor: FieldDescriptor, value: Any) -> str:
 
 
 def _render(descriptor: FieldDescriptor, value: Any) -> list[str]:
-    """The lines of `name: value` or of a whole message in braces."""
+    """Return the lines of `name: value`, or of a whole message in braces."""
     out = text_format.TextWriter(as_utf8=True)
     text_format.PrintField(descriptor, value, out, as_utf8=True)
     lines = out.getvalue().removesuffix("\n").split("\n")

@@ -1,7 +1,7 @@
-"""Taking fields out of a prototxt: what goes with them, and what stays.
+"""Removes fields from a prototxt, with their separators.
 
-A field that stands alone on its lines takes the lines along; its separator always goes. Comments, inside
-it or behind it, always stay, and never come to swallow what follows.
+If a field has its lines for itself, the lines are removed too. Comments inside the field or after it always stay, and
+the text after a comment never becomes part of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from caffe_fcn.files.prototxt import Document, Field, TextEdit, comments
 
 REST_OF_LINE = re.compile(r"[ \t]*[;,]?[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)")
-"""What may stand behind a field that is the last on its line."""
+"""The text that may follow a field that is the last on its line."""
 
 _SEPARATOR = re.compile(r"(?:\s|#[^\n]*\n)*[;,]")
 _BLANKS = re.compile(r"[ \t]*")
@@ -20,7 +20,7 @@ _NEWLINE = re.compile(r"\r?\n")
 
 
 def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[TextEdit]:
-    """The edits that remove FIELDS, in any order; some may stand inside others."""
+    """Return the edits that remove FIELDS, in any order; some may be inside others."""
     spans: list[tuple[int, int]] = []
     for field in sorted(fields, key=lambda field: field.start):
         if spans and field.start < spans[-1][1]:
@@ -28,7 +28,7 @@ def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[Text
         separator = _SEPARATOR.match(document.text, field.end)
         end = separator.end() if separator else field.end
         if spans and not document.text[spans[-1][1] : field.start].strip(" \t"):
-            spans[-1] = spans[-1][0], end  # neighbours on one line go together
+            spans[-1] = spans[-1][0], end  # neighbours on one line are removed together
         else:
             spans.append((field.start, end))
     for start, end in spans:
@@ -36,8 +36,8 @@ def without_fields(document: Document, fields: Sequence[Field]) -> Iterator[Text
 
 
 def without_values(document: Document, field: Field, gone: set[int]) -> Iterator[TextEdit]:
-    """The edits that take values, by id, out of a list that keeps some of them: each with the comma before it,
-    those in front of all that stay with the comma behind."""
+    """Return the edits that remove some values, by id, from a list. Each is removed with the comma before it; values
+    before all that stay are removed with the comma after them."""
     values = field.values
     first = next(index for index, node in enumerate(values) if id(node) not in gone)
     for index, node in enumerate(values):
@@ -48,7 +48,7 @@ def without_values(document: Document, field: Field, gone: set[int]) -> Iterator
 
 
 def kept_comments(document: Document, start: int, end: int) -> str:
-    """The comments between two places, each ending its line, to stand behind what replaces the place."""
+    """Return the comments between two places, each with its line end, to put after the replacement."""
     newline = document.newline_at(start)
     return "".join(f" {comment}{newline}" for comment in comments(document.text, start, end))
 
@@ -66,7 +66,7 @@ def _without(document: Document, start: int, end: int) -> TextEdit:
     tail = REST_OF_LINE.match(text, end)
     if inner:
         newline = document.newline_at(start) + (indent if alone else "")
-        if tail is None:  # what follows on the line must not become part of the comment
+        if tail is None:  # the text that follows must not become part of the comment
             return TextEdit(start, _blanks(text, end), newline.join(inner) + newline)
         return TextEdit(start, end, newline.join(inner))
     if alone and tail:

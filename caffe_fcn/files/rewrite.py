@@ -1,7 +1,7 @@
-"""A caffemodel written in a stream: layers with headers and tensors, without loading any value.
+"""Writes a caffemodel as a stream: layers with headers and tensors, without loading the values.
 
-The new file is a list of parts, each of a size known beforehand. Sizes are summed first, then the parts are written
-once, front to back, so a pipe will do. What did not change is one range of the old file, unlooked at.
+The new file is a list of parts, and the size of each is known. Sizes are added first, then the parts are written once,
+front to back, so the output can be a pipe. Unchanged parts are copied as ranges of the old file.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from caffe_fcn.files.parts import Content, Kept, Part, Stretch, Tensor, joined, 
 from caffe_fcn.files.wire import VARINT, encode_varint, prefix
 
 _LAYER, _BLOBS, _SHAPE, _RAW_TYPE, _RAW = 100, 7, 7, 10, 12
-"""The fields, by number, that a written layer, its blobs, and what is in these stand in."""
+"""The field numbers of a written layer, its blobs, and the fields in these."""
 _DATA: dict[DType, int] = {"float32": 5, "float64": 8}
-"""The fields for new values of these types; others are NVCaffe's raw bytes."""
+"""The fields for new values of these types; other types are written as NVCaffe's raw bytes."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """A layer to be written: its HEADER, a LayerParameter without blobs, and its TENSORS.
 
-    RECORD is the layer of the old file that it was, of whose header all is kept that HEADER does not change; without
-    HEADER it keeps all of it.
+    RECORD is the layer in the old file. Its header is kept except for the changes in HEADER; without HEADER all of it
+    is kept.
     """
 
     header: schema.Message | None
@@ -45,14 +45,14 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The layer's name, as it is written."""
+        """The name of the layer in the new file."""
         if self.header is not None:
             return str(self.header.name)
         return "" if self.record is None else self.record.name
 
     @property
     def unchanged(self) -> bool:
-        """Whether the layer is the record, byte for byte."""
+        """Whether the layer is the same as the record, byte for byte."""
         if self.record is None or self.header is not None or len(self.tensors) != len(self.record.blobs):
             return False
         kept = [tensor.kept for tensor in self.tensors]
@@ -69,15 +69,15 @@ def write(
     head: bytes | None = None,
     name: str | None = None,
 ) -> int:
-    """Write LAYERS, what became of those of WEIGHTS, to OUT, an open descriptor or a path to be created or emptied;
-    return the bytes.
+    """Write LAYERS to OUT, an open descriptor or a path to be created or emptied, and return the number of bytes.
+    LAYERS are the layers of WEIGHTS after the changes.
 
-    Where a file in a legacy format changes at all, each of its layers needs a header in the current one; and what comes
-    from HDF5 is written anew. HEAD are the fields to stand in front of the layers in place of all that are no layers.
-    `progress` gets the count of bytes written so far. NAME is what errors call OUT.
+    If a file in a legacy format is changed, each of its layers needs a header in the current format. Weights from HDF5
+    are always written anew. HEAD has the fields before the layers; it replaces all fields that are not layers.
+    `progress` gets the number of bytes written so far. Errors call OUT by NAME.
 
-    Raises WeightsError where a tensor has other values than its shape asks for, CaffemodelError where the source cannot
-    be read, OutputError where OUT cannot be written; a reader that left a pipe is a BrokenPipeError.
+    Raises WeightsError if the number of values of a tensor does not fit its shape, CaffemodelError if the source cannot
+    be read, OutputError if OUT cannot be written, BrokenPipeError if the reader of a pipe has ended.
     """
     parts = joined(_parts(weights, layers, head))
     name = name or (os.fspath(out) if not isinstance(out, int) else "the output")
@@ -98,13 +98,13 @@ def write(
 
 
 def _parts(weights: WeightFile, layers: Sequence[Entry], head: bytes | None) -> Iterator[Part]:
-    """The parts of the new file."""
+    """Return the parts of the new file."""
     places = {id(record): place for place, record in enumerate(weights.layers)}
     if any(entry.record is not None and id(entry.record) not in places for entry in layers):
         raise ValueError("layers of another file")
     unchanged = {id(entry) for entry in layers if entry.unchanged}
     afresh = weights.hdf5 or (weights.legacy and not len(unchanged) == len(layers) == len(weights.layers))
-    rest = not (weights.hdf5 or head is not None)  # whether what lies between the layers is kept
+    rest = not (weights.hdf5 or head is not None)  # whether the bytes between the layers are kept
     yield weights.raw if head is None and weights.hdf5 else head or b""
     start = passed = 0
     for entry in layers:
@@ -125,7 +125,7 @@ def _parts(weights: WeightFile, layers: Sequence[Entry], head: bytes | None) -> 
 
 
 def _layer_parts(weights: WeightFile, entry: Entry) -> list[Part]:
-    """A layer, as field `layer` of the net: the header, then the blobs."""
+    """Return the parts of a layer, as field `layer` of the net: the header, then the blobs."""
     parts: list[Part] = [_header_bytes(entry)]
     name = entry.name if entry.record is None else entry.record.name
     for position, tensor in enumerate(entry.tensors):
@@ -136,7 +136,7 @@ def _layer_parts(weights: WeightFile, entry: Entry) -> list[Part]:
 
 
 def _header_bytes(entry: Entry) -> bytes:
-    """The header of a layer in the current format."""
+    """Return the header of a layer in the current format."""
     header, record = entry.header, entry.record
     if record is None:
         return b"" if header is None else bytes(as_forks_number_it(header).SerializeToString())
@@ -150,7 +150,7 @@ def _header_bytes(entry: Entry) -> bytes:
 
 
 def blob_parts(tensor: Tensor) -> list[Part]:
-    """The message of a blob."""
+    """Return the parts of the message of a blob."""
     kept = tensor.kept
     if kept is None:
         check_count(tensor)
@@ -168,7 +168,7 @@ def blob_parts(tensor: Tensor) -> list[Part]:
 
 
 def _fields(kept: Kept, values: Mapping[int, Content]) -> Iterator[Part]:
-    """The fields of a blob's message but for its shape, with VALUES in the place of those of the same number."""
+    """Return the fields of a blob's message without its shape; VALUES replace fields of the same number."""
     dialect = kept.blob.dialect
     written: set[int] = set()
     for piece in kept.blob.pieces:
@@ -176,7 +176,7 @@ def _fields(kept: Kept, values: Mapping[int, Content]) -> Iterator[Part]:
             continue
         if piece.number not in values or piece.wire == VARINT:
             yield Stretch(kept.source, *piece.span)
-        elif piece.number not in written:  # further pieces of the same values go with the first
+        elif piece.number not in written:  # further pieces of the same values belong to the first
             written.add(piece.number)
             content = values[piece.number]
             yield prefix(dialect.renumbered.get(piece.number, piece.number), content.size)
@@ -194,7 +194,7 @@ def _varint_field(number: int, value: int) -> bytes:
 
 
 def check_count(tensor: Tensor) -> None:
-    """Raise WeightsError unless TENSOR has as many values as its shape asks for."""
+    """Raise WeightsError if the number of values of TENSOR does not fit its shape."""
     expected = math.prod(tensor.shape)
     if tensor.counts != {expected}:
         shape = "×".join(map(str, tensor.shape))

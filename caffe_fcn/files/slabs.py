@@ -12,11 +12,11 @@ from math import prod
 from typing import Any
 
 SLAB = 4 << 20
-"""The most values of a slab; a chunk that it takes apart counts besides."""
+"""The maximum number of values in a slab, without the rest of a chunk that it divides."""
 
 
 def slabs(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> Iterator[tuple[Any, ...]]:
-    """Indices that take an array of SHAPE, stored in CHUNKS, apart in C order."""
+    """Return indices that divide an array of SHAPE, stored in CHUNKS, into slabs in C order."""
     if not prod(shape):
         return
     if not shape:
@@ -29,7 +29,7 @@ def slabs(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> Iterator[tu
 
 
 def reads(shape: tuple[int, ...], chunks: tuple[int, ...]) -> int:
-    """How many slabs a chunk reaches over at most: so often it is unpacked."""
+    """Return how many slabs a chunk overlaps at most: it is unpacked this many times."""
     if not prod(shape):
         return 0
     axis, rows = _extent(shape, chunks)
@@ -37,7 +37,7 @@ def reads(shape: tuple[int, ...], chunks: tuple[int, ...]) -> int:
 
 
 def _extent(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[int, int]:
-    """The axis that a slab has several rows of, and how many."""
+    """Return the axis along which a slab has several rows, and the number of rows."""
     axis = next(axis for axis in range(len(shape)) if prod(shape[axis + 1 :]) <= SLAB)
     rows = max(1, SLAB // prod(shape[axis + 1 :]))
     if chunks and rows > chunks[axis]:

@@ -25,22 +25,22 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes these are."""
+        """The size in bytes."""
         return self.end - self.start
 
 
 class Source:
-    """A regular file, open for reading, of a size taken when it was opened.
+    """A regular file, open for reading; its size is taken when it is opened.
 
-    NAME is what messages call it. Raises CaffemodelError where PATH is not a readable regular file, and wherever
-    it turns out shorter.
+    Messages call it NAME. Raises CaffemodelError if PATH is not a readable regular file, or if the file has become
+    shorter.
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         self.path = name or os.fspath(path)
         self._at, self._block = 0, b""
         try:
-            # Without O_NONBLOCK a named pipe would be waited for here, before it can be refused.
+            # Without O_NONBLOCK, opening a named pipe would wait, before the pipe can be refused.
             self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
@@ -59,30 +59,30 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Close the file; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             os.close(fd)
 
     def __del__(self) -> None:
-        if getattr(self, "fd", -1) >= 0:  # a net of the library that is forgotten
+        if getattr(self, "fd", -1) >= 0:  # a net of the library that the caller did not close
             self.close()
 
     def peek(self, offset: int, end: int) -> bytes:
-        """The HEAD bytes at OFFSET, or those before END if fewer."""
+        """Return the HEAD bytes at OFFSET, or those before END if fewer."""
         stop = min(offset + HEAD, end)
         if not self._at <= offset <= stop <= self._at + len(self._block):
             self._at, self._block = offset, self.read(offset, min(offset + _BLOCK, self.size))
         return self._block[offset - self._at : stop - self._at]
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes start..end, which lie within the file."""
+        """Return the bytes start..end, which are inside the file."""
         data = bytearray(end - start)
         self.read_into(memoryview(data), start)
         return bytes(data)
 
     def read_into(self, view: memoryview, offset: int) -> None:
-        """Fill VIEW, of bytes, with what the file holds from OFFSET on."""
+        """Fill VIEW, a view of bytes, with the contents of the file from OFFSET on."""
         if self.fd < 0:
             raise CaffemodelError(
                 "its values cannot be read, because the file has been closed", source=self.path, hint="open it again"
@@ -97,6 +97,6 @@ class Source:
             view, offset = view[count:], offset + count
 
     def shrunk(self, offset: int) -> CaffemodelError:
-        """The error of a file that ends at OFFSET, before the size it had when it was opened."""
+        """Return the error for a file that ends at OFFSET and was longer when it was opened."""
         found = f"its end; it had {self.size:,} bytes when it was opened"
         return CaffemodelError(source=self.path, place=offset, expected="more data", found=str(found), hint="try again")

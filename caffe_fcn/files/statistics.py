@@ -19,8 +19,8 @@ BLOCK = 1 << 18
 
 
 class Statistics(NamedTuple):
-    """Of so many VALUES the least, the greatest and the mean, all of the finite ones, None where there are none; and
-    how many are zero, NaN, infinite."""
+    """Statistics of VALUES values. Minimum, maximum and mean are those of the finite values, None if there are none. It
+    also has the numbers of zeros, NaN and infinite values."""
 
     values: int
     minimum: float | None
@@ -32,7 +32,8 @@ class Statistics(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Some values: how many are finite, their least, greatest, sum and mean, and how many are zero, NaN, infinite."""
+    """Statistics of one block: the number of finite values, their minimum, maximum, sum and mean, and the numbers of
+    zeros, NaN and infinite values."""
 
     finite: int
     minimum: float
@@ -45,9 +46,9 @@ class _Block(NamedTuple):
 
 
 def blob_statistics(weights: WeightFile, blob: BlobRecord, block: int = BLOCK) -> Statistics:
-    """The statistics of BLOB, of which BLOCK values are read at a time; the mean is taken in double precision.
+    """Return the statistics of BLOB, reading BLOCK values at a time; the mean is computed in double precision.
 
-    Raises CaffemodelError where the file cannot be read.
+    Raises CaffemodelError if the file cannot be read.
     """
     starts = range(0, blob.count, block)
     blocks = [_look(weights.read_values(blob, start, min(start + block, blob.count))) for start in starts]
@@ -69,7 +70,7 @@ def _look(values: NDArray[Any]) -> _Block:
     import numpy as np
 
     zeros, nan, inf = len(values) - int(np.count_nonzero(values)), 0, 0
-    if not (math.isfinite(values.min()) and math.isfinite(values.max())):  # both are NaN where one value is
+    if not (math.isfinite(values.min()) and math.isfinite(values.max())):  # both are NaN if one value is NaN
         nan, inf = int(np.isnan(values).sum()), int(np.isinf(values).sum())
         values = values[np.isfinite(values)]
     if not len(values):
@@ -81,7 +82,7 @@ def _look(values: NDArray[Any]) -> _Block:
 
 
 def _mean(blocks: list[_Block]) -> float:
-    """The mean over BLOCKS of finite values, also of doubles so large that their sum is none."""
+    """Return the mean of the finite values of BLOCKS; it also works for doubles whose sum would overflow."""
     count = sum(each.finite for each in blocks)
     if sum(abs(each.total) for each in blocks) < math.inf:
         return math.fsum(each.total for each in blocks) / count

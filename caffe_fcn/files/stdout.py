@@ -1,4 +1,4 @@
-"""Standard output as a place to write to: what goes wrong there is told as for a file."""
+"""Writes to standard output; errors are reported as for a file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from caffe_fcn.errors import OutputError
 from caffe_fcn.files.atomic import output_error
 
 STDOUT = "-"
-"""The name that stands for it."""
+"""The name for standard output."""
 
 
 def write_stdout(write: Callable[[int], None], needed: int) -> None:
-    """Let WRITE write NEEDED bytes to the descriptor of stdout. Raises OutputError where that is closed or full."""
+    """Let WRITE write NEEDED bytes to the descriptor of stdout. Raises OutputError if stdout is closed or full."""
     out = stdout()
     try:
         write(out.fileno())
@@ -25,7 +25,7 @@ def write_stdout(write: Callable[[int], None], needed: int) -> None:
 
 
 def to_stdout(data: bytes) -> None:
-    """Write DATA to stdout. Raises OutputError where that is closed or full."""
+    """Write DATA to stdout. Raises OutputError if stdout is closed or full."""
     out = stdout().buffer
     try:
         out.write(data)
@@ -37,7 +37,7 @@ def to_stdout(data: bytes) -> None:
 
 
 def stdout() -> TextIO:
-    """Stdout, with nothing left in Python's buffer. Raises OutputError where it is closed."""
+    """Return stdout after Python's buffer is flushed. Raises OutputError if stdout is closed."""
     if sys.stdout is None:
         raise OutputError("stdout: expected an open stream, found it closed", hint="name a file instead")
     sys.stdout.flush()

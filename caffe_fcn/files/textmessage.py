@@ -1,10 +1,9 @@
-"""From a prototxt's tree to a message of the schema: the typed view of a document.
+"""Converts the tree of a prototxt to a message of the schema: the typed view of a document.
 
-Every value is checked against the field's type, and errors are located. What BVLC Caffe's schema does not
-know, fields and enumerators of forks, is listed in `foreign`; what our schema does not know either is left out
-of the message, and stays in the text.
-What Caffe itself would refuse although its meaning is plain (an enumerator in quotes, a string
-without) is read and listed in `irregular`.
+Every value is checked against the type of its field, and errors have a place. Fields and enumerators of forks, which
+BVLC Caffe's schema does not have, are listed in `foreign`. Those that our schema does not have either are left out of
+the message, and stay in the text. Values that Caffe refuses although their meaning is clear (an enumerator in quotes, a
+string without quotes) are read and listed in `irregular`.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ _LIMITS = {
 
 
 class Foreign(NamedTuple):
-    """A field that BVLC Caffe's schema does not have, or a value of a field that is no enumerator there."""
+    """A field that BVLC Caffe's schema does not have, or a field with an enumerator that it does not have."""
 
     path: str
-    """The names from the root of the document on, with dots between."""
+    """The names from the root of the document, joined by dots."""
     message: str
-    """The type of the message that the field is in, e.g. "ConvolutionParameter"."""
+    """The type of the message that has the field, such as "ConvolutionParameter"."""
     value: str
-    """The value as it is written, but for blanks."""
+    """The value as it is written, without blanks."""
     enumerator: bool
-    """Whether the field is BVLC's, and its value is not."""
+    """Whether BVLC has the field but not its value."""
     known: bool
-    """Whether our schema has it, so that the message says it."""
+    """Whether our schema has it; then the message has the value."""
     offset: int
-    """Where it is in the text."""
+    """The offset in the text."""
 
     @property
     def field(self) -> str:
@@ -50,14 +49,14 @@ class Foreign(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The path, and the value where it is what is not known."""
+        """The path; with the value if the value is unknown."""
         return f"{self.path}: {printable(self.value)}" if self.enumerator else self.path
 
 
 class Typed(NamedTuple):
-    """The message of a document, and what else is to be told of its text, in the order of the text: what is FOREIGN to
-    BVLC Caffe, and as (dotted path, offset) what is IRREGULAR, and what is REPEATED of fields of forks that the message
-    says once, of which the first one counts."""
+    """The message of a document, and notes on its text, in the order of the text. FOREIGN is unknown to BVLC Caffe.
+    IRREGULAR is what Caffe refuses, as (dotted path, offset). REPEATED are single fields of forks that occur several
+    times; the message has the first one."""
 
     message: Message
     foreign: tuple[Foreign, ...]
@@ -66,12 +65,12 @@ class Typed(NamedTuple):
 
     @property
     def unknown(self) -> tuple[tuple[str, int], ...]:
-        """What the message does not say, because our schema does not have it, as (dotted path, offset)."""
+        """The fields that our schema does not have, as (dotted path, offset); they are not in the message."""
         return tuple((each.shown, each.offset) for each in self.foreign if not each.known)
 
 
 def to_message(document: Document, message_class: Any) -> Typed:
-    """The document as a message of MESSAGE_CLASS. Raises PrototxtError at the first value that does not fit."""
+    """Return the document as a message of MESSAGE_CLASS. Raises PrototxtError at the first value that does not fit."""
     message = message_class()
     reader = _Reader(document)
     reader.fill(message, document.root.fields, "")
@@ -80,18 +79,18 @@ def to_message(document: Document, message_class: Any) -> Typed:
 
 @cache
 def fields_of(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
-    """The fields of a message type by name."""
+    """Return the fields of a message type by name."""
     return dict(descriptor.fields_by_name)
 
 
 @cache
 def required_fields(descriptor: Descriptor) -> tuple[str, ...]:
-    """The names of the fields that a message of this type must have."""
+    """Return the names of the required fields of a message type."""
     return tuple(name for name, field in fields_of(descriptor).items() if is_required(field))
 
 
 def _type_name(descriptor: Descriptor | None) -> str:
-    """The name of a message type within Caffe's schema."""
+    """Return the name of a message type within Caffe's schema."""
     return "" if descriptor is None else str(descriptor.full_name).removeprefix("caffe.")
 
 
@@ -102,7 +101,7 @@ class _Reader:
         self.irregular: list[tuple[str, int]] = []
         self.repeated: list[tuple[str, int]] = []
         self.inside = 0
-        """How many fields of forks are open."""
+        """The number of fields of forks that are open."""
 
     def fill(self, message: Message, fields: list[Field], path: str) -> None:
         known = fields_of(message.DESCRIPTOR)
@@ -138,11 +137,13 @@ class _Reader:
         )
 
     def value(self, message: Message, descriptor: FieldDescriptor) -> Any:
-        """A single field's value; None when it is not there, or was an enumerator that the schema does not know."""
+        """Return the value of a single field; None if it is not set, or was an enumerator that the schema does not
+        have."""
         return getattr(message, descriptor.name) if message.HasField(descriptor.name) else None
 
     def repeat(self, message: Message, descriptor: FieldDescriptor, field: Field, path: str) -> None:
-        """A single field given twice: Caffe refuses it, and the meaning is plain only if it says the same."""
+        """Handle a single field that is given twice: Caffe refuses it, and it is accepted only if both values are the
+        same."""
         before = self.value(message, descriptor)
         if descriptor.message_type is None:
             message.ClearField(field.name)
@@ -177,7 +178,7 @@ class _Reader:
                 setattr(message, field.name, converted)
 
     def complete(self, message: Message, offset: int, path: str) -> None:
-        """Refuse a message that lacks a required field."""
+        """Raise PrototxtError if a required field of the message is missing."""
         for name in required_fields(message.DESCRIPTOR):
             if not message.HasField(name):
                 self.document.fail(offset, f"{path}.{name} is missing, but is required")
@@ -190,7 +191,7 @@ class _Reader:
         return value.fields
 
     def scalar(self, descriptor: FieldDescriptor, field: Field, value: Scalar | Block, path: str) -> Any:
-        """The value in Python; None when it is an enumerator that the schema does not know."""
+        """Return the value in Python; None if it is an enumerator that the schema does not have."""
         if isinstance(value, Block):
             self.document.fail(value.start, f"{field.name} is a single value, found a message in braces")
         literal = self.document.text[value.start : value.end]

@@ -1,4 +1,4 @@
-"""Trained weights in either of Caffe's files, told apart by the first bytes: binary caffemodels and HDF5."""
+"""Opens trained weights in both file formats of Caffe, caffemodels and HDF5; the first bytes tell the format."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def open_weights(path: str | os.PathLike[str], name: str | None = None) -> WeightFile:
-    """Open and index the weights at PATH, a caffemodel of any age or an HDF5 file. Messages call it NAME.
+    """Open and index the weights at PATH, a caffemodel of any format or an HDF5 file. Messages call it NAME.
 
-    Values stay on disk. Raises CaffemodelError where it is neither, or damaged; ExtraError where an HDF5 file
-    needs a package that is not there.
+    Values stay on disk. Raises CaffemodelError if the file has neither format, or is damaged; ExtraError if an HDF5
+    file needs a package that is not installed.
     """
     if _is_hdf5(path, name):
         from caffe_fcn.files.hdf5 import open_hdf5  # here, because few weights are in HDF5

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 VARINT, I64, LEN, I32 = 0, 1, 2, 5
-"""The wire types that Caffe's messages use. 3 and 4 are groups, 6 and 7 are nothing."""
+"""The wire types that Caffe's messages use. 3 and 4 are groups; 6 and 7 do not exist."""
 
 HEAD = 20
-"""The most bytes that a tag and a length, or a tag and a varint, can take."""
+"""The maximum size in bytes of a tag and a length, or a tag and a varint."""
 
 MAX_FIELDS = 300_000
-"""More fields than a file of any real net has, many times over."""
+"""The maximum number of fields; it is many times larger than in any real net."""
 
 _FIXED = {I64: 8, I32: 4}
 _MAX_NUMBER = (1 << 29) - 1
 
 
 class WireError(Exception):
-    """Bytes that are not the wire format: at which offset, what was expected and what found."""
+    """Bytes that are not in the wire format: the offset, what was expected and what was found."""
 
     def __init__(self, offset: int, expected: str, found: str) -> None:
         super().__init__(f"offset {offset}: expected {expected}, found {found}")
@@ -41,13 +41,13 @@ class WireField(NamedTuple):
     payload: int
     end: int
     value: int
-    """What a varint holds, as 64 unsigned bits; 0 for other wire types."""
+    """The value of a varint, as 64 unsigned bits; 0 for other wire types."""
 
 
 class Reader:
-    """Reads fields; `peek(offset, end)` gives the HEAD bytes at an offset, or those before END if fewer.
+    """Reads fields. `peek(offset, end)` returns the HEAD bytes at an offset, or those before END if fewer.
 
-    One reader serves a whole file, so that MAX_FIELDS bounds the work that any file can ask for.
+    One reader is used for a whole file, so that MAX_FIELDS limits the work for any file.
     """
 
     def __init__(self, peek: Callable[[int, int], bytes]) -> None:
@@ -55,14 +55,14 @@ class Reader:
         self._left = MAX_FIELDS
 
     def fields(self, start: int, end: int) -> Iterator[WireField]:
-        """The fields of the message at bytes start..end. Raises WireError."""
+        """Yield the fields of the message at bytes start..end. Raises WireError."""
         while start < end:
             field = self.field(start, end)
             yield field
             start = field.end
 
     def field(self, start: int, end: int) -> WireField:
-        """The field at START of a message that ends at END. Raises WireError."""
+        """Return the field at START of a message that ends at END. Raises WireError."""
         if not self._left:
             raise WireError(start, f"a net of at most {MAX_FIELDS:,} fields", "more")
         self._left -= 1
@@ -83,12 +83,12 @@ class Reader:
 
 
 def reader_of(data: bytes) -> Reader:
-    """A reader of a message in memory."""
+    """Return a reader of a message in memory."""
     return Reader(lambda offset, end: data[offset : min(offset + HEAD, end)])
 
 
 def _varint(head: bytes, index: int, offset: int) -> tuple[int, int]:
-    """The varint at head[index] and the index behind it; OFFSET is where HEAD lies, for the error."""
+    """Return the varint at head[index] and the index after it; OFFSET is the offset of HEAD, for the error."""
     value = shift = 0
     for place in range(index, min(index + 10, len(head))):
         value |= (head[place] & 0x7F) << shift
@@ -100,7 +100,7 @@ def _varint(head: bytes, index: int, offset: int) -> tuple[int, int]:
 
 
 def packed_varints(data: bytes, offset: int) -> list[int]:
-    """The varints that fill DATA, as 64 unsigned bits; OFFSET is where it lies, for the error."""
+    """Return the varints in DATA, as 64 unsigned bits; OFFSET is its offset, for the error."""
     values, index = [], 0
     while index < len(data):
         value, index = _varint(data, index, offset)
@@ -109,13 +109,13 @@ def packed_varints(data: bytes, offset: int) -> list[int]:
 
 
 def signed(value: int, bits: int) -> int:
-    """The low BITS of a varint as a two's complement number: how int32 and int64 fields are read."""
+    """Return the low BITS of a varint as a two's complement number, as int32 and int64 fields are read."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
 def encode_varint(value: int) -> bytes:
-    """VALUE, not negative, as a varint."""
+    """Return VALUE, which is not negative, as a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -125,5 +125,5 @@ def encode_varint(value: int) -> bytes:
 
 
 def prefix(number: int, length: int) -> bytes:
-    """The tag and the length that begin field NUMBER of LENGTH bytes."""
+    """Return the tag and the length of field NUMBER with LENGTH bytes."""
     return encode_varint(number << 3 | LEN) + encode_varint(length)
