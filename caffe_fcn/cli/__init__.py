@@ -1,1 +1,1 @@
-"""The command line: one command a file, no logic of its own. Importing it must stay cheap."""
+"""The command line: one command per file, without logic of its own. Importing it must stay cheap."""

@@ -1,7 +1,7 @@
-"""`@FILE` on the command line: the words in FILE stand in its place, for lists too long for a command line.
+"""Replaces `@FILE` on the command line by the words in FILE, for lists too long for a command line.
 
-Words are separated and quoted as in a shell, nothing is expanded in them, and a # where a word could begin
-starts a comment. A file's words are taken as they are: an @ in them means nothing more.
+Words are separated and quoted as in a shell, without expansion; a # at the start of a word starts a comment. An @ in
+the file has no special meaning.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 import click
 
 _TOKEN = r"""\s+ | \\\r?\n | \#[^\n]* | (?P<word>(?: [^\s"'\\] | \\[^\n] | "(?:[^"\\]|\\.)*" | '[^']*' )+)"""
-"""White space, a line that goes on in the next, a comment, or a word."""
+"""White space, an escaped line end, a comment, or a word."""
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
-    """ARGUMENTS with the words of the file in place of each `@FILE`. Raises UsageError where one cannot be read."""
+    """Return ARGUMENTS with each `@FILE` replaced by the words of the file. Raises UsageError if a file cannot be
+    read."""
     words: list[str] = []
     for argument in arguments:
         words += _words_of(argument[1:]) if argument.startswith("@") else [argument]
@@ -39,7 +40,7 @@ def _words_of(path: str) -> Iterator[str]:
 
 
 def _split(text: str, path: str) -> Iterator[str]:
-    """The words in TEXT. shlex alone would cut one at a # in it."""
+    """Return the words in TEXT. shlex alone would end a word at a # in it."""
     token = re.compile(_TOKEN, re.ASCII | re.DOTALL | re.VERBOSE)
     at = 0
     while at < len(text):

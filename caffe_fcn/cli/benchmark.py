@@ -1,4 +1,4 @@
-"""`run --benchmark`: every engine on one picture, and which of them to use; and a net prepared as `run` has it."""
+"""`run --benchmark`: times every engine on one picture and recommends one; and prepares a net for `run`."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def prepared(
     preparation: PreparationOptions,
     options: RunOptions,
 ) -> PreparedNet:
-    """The net SOURCE with weights TRAINED, loaded by RUNNER for pictures as PICTURE is one, how it is to look at them,
-    and notes. Raises CaffeFcnError; OSError for a file that cannot be read."""
+    """Load the net SOURCE with weights TRAINED into RUNNER, for pictures like PICTURE. Return it with its preprocessing
+    and notes. Raises CaffeFcnError; OSError if a file cannot be read."""
 
     def first(channels: int) -> tuple[int, int] | None:
         return size_of(picture, channels, options.max_pixels)
@@ -75,9 +75,9 @@ def time_all(
     selection: Selection,
     fork: str | None,
 ) -> int:
-    """Time all engines on the only one of PATHS, with NET open until STACK closes, print what they took, and return the
-    exit code. All engines may USE the same but for their names. Raises UsageError where there are several pictures,
-    CaffeFcnError where no engine runs the net."""
+    """Time all engines on the only picture in PATHS, print the times and return the exit code. NET stays open until
+    STACK closes. USE has the options for all engines; the name in it is ignored. Raises UsageError if there are several
+    pictures, CaffeFcnError if no engine runs the net."""
     if len(paths) != 1:
         raise click.UsageError(f"--benchmark takes one picture, found {len(paths)}; give one")
     (path,) = paths

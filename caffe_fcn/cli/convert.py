@@ -110,7 +110,7 @@ def convert(
 
 
 def _rewriting(options: ConvertOptions, selection: Selection) -> Rewriting:
-    """What is done to each net."""
+    """Return the rewriting for each net."""
     from caffe_fcn.passes import conversion
     from caffe_fcn.report import convert as report
 

@@ -1,6 +1,6 @@
-"""`convert --out-dir`: which files belong together, and each net converted for itself.
+"""`convert --out-dir`: finds out which files belong together, and converts each net separately.
 
-A net that fails does not keep the others from being done; only Ctrl-C and a reader that has left do.
+A net that fails does not stop the others; only Ctrl-C and a closed pipe do.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def convert_all(
     verify: str | None,
     fork: str | None,
 ) -> int:
-    """Convert the nets and weights in PATHS, of any order, into OUT_DIR, those without a prototxt as FORK has written
-    them, and return the exit code. Raises UsageError
-    before anything is written, OutputError where the directory cannot be made."""
+    """Convert the nets and weights in PATHS, in any order, into OUT_DIR, and return the exit code. FORK is the Caffe
+    that wrote caffemodels without a prototxt. Raises UsageError before anything is written, OutputError if the
+    directory cannot be made."""
     jobs = pair(paths, out_dir)
     _check_names(jobs)
     check_fork(fork, alone=any(holds_weights(files.net) for files in jobs))
@@ -43,7 +43,7 @@ def convert_all(
                 documents.append(_convert(files, paths, rewriting, manner, verify=verify, fork=fork))
             except (click.ClickException, BrokenPipeError):
                 raise
-            except Exception as error:  # whatever it is, it is this net's, and not the others'
+            except Exception as error:  # any error belongs to this net and must not stop the others
                 documents.append({"net": files.net, "error": _failure(files, error)})
                 failed += 1
     if manner.as_json:
@@ -71,17 +71,17 @@ def _convert(
 
 
 def _failure(files: Files, error: Exception) -> str:
-    """Tell of ERROR, and return it in one line."""
+    """Print ERROR, and return it on one line."""
     name = "" if is_about(error, files.inputs) else f"{files.net}: "
     tell(f"{name}{explain(error)}")
     return f"{name}{in_one_line(error)}"
 
 
 def pair(paths: Sequence[str], out_dir: str) -> list[Files]:
-    """The nets in PATHS, each with its weights if there are any, and the files in OUT_DIR that they become.
+    """Return the nets in PATHS, each with its weights if any, and the output files in OUT_DIR.
 
-    Weights belong to the net that is called like them; else to the net directly before them, if it has none yet;
-    else they are converted alone, with the net inside them.
+    Weights belong to the net with the same name; else to the net directly before them, if it has no weights yet; else
+    they are converted alone, with the net inside them.
     """
     trained = [holds_weights(path) for path in paths]
     by_stem: dict[str, int] = {}
@@ -103,7 +103,7 @@ def pair(paths: Sequence[str], out_dir: str) -> list[Files]:
 
 
 def _files(net: str, weights: str | None, alone: bool, out_dir: str) -> Files:
-    """The job of NET and WEIGHTS. ALONE: NET is a caffemodel, and both net and weights."""
+    """Return the job of NET and WEIGHTS. If ALONE, NET is a caffemodel, and is both net and weights."""
     text, trained = (f"{_stem(net)}.prototxt", net) if alone else (net, weights)
     out = os.path.join(out_dir, os.path.basename(text))
     out_weights = None if trained is None else os.path.join(out_dir, os.path.basename(trained))
@@ -111,7 +111,7 @@ def _files(net: str, weights: str | None, alone: bool, out_dir: str) -> Files:
 
 
 def _stem(path: str) -> str:
-    """PATH without what says of which kind the file is."""
+    """Return PATH without the endings that show the kind of the file."""
     from caffe_fcn.files.names import ENDINGS, Kind
 
     path = os.path.normpath(path)
@@ -121,7 +121,7 @@ def _stem(path: str) -> str:
 
 
 def _check_names(jobs: Sequence[Files]) -> None:
-    """Raise UsageError where two outputs would have one name."""
+    """Raise UsageError if two outputs would have one name."""
     makers: dict[str, str] = {}
     for files in jobs:
         for maker, output in ((files.net, files.out), (files.weights or files.net, files.out_weights)):

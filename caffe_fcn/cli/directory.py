@@ -1,4 +1,4 @@
-"""The directory of `--out-dir`: made where it is missing."""
+"""The directory of `--out-dir`; it is made if it does not exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def directory(name: str) -> Iterator[None]:
-    """The directory NAME, made where it is missing, and gone again if nothing came into it. Raises OutputError."""
+    """Make the directory NAME if it does not exist; remove it again if it stays empty. Raises OutputError."""
     from pathlib import Path  # here, because help does not need it
 
     from caffe_fcn.errors import OutputError

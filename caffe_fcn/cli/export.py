@@ -83,7 +83,7 @@ def export(
 
 
 def _output(net: str, weights: str | None, output: str | None, as_json: bool) -> str:
-    """Where the model goes. Raises UsageError for names that go nowhere."""
+    """Return the path of the model. Raises UsageError if names are missing or do not fit."""
     if "" in (net, weights, output):
         raise click.UsageError("a file's name is empty")
     if net == weights == "-":
@@ -97,7 +97,7 @@ def _output(net: str, weights: str | None, output: str | None, as_json: bool) ->
 
 
 def _tell(found: ExportOutcome, as_json: bool, quiet: bool) -> None:
-    """The document to stdout, the report to stderr."""
+    """Print the document to stdout, the report to stderr."""
     from caffe_fcn.report.export import document, lines
 
     if as_json:

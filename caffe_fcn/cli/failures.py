@@ -1,4 +1,4 @@
-"""Errors in words, for stderr. A command that goes on after a failure tells it as the program's end would."""
+"""Error messages for stderr. A command that continues after a failure prints the same message as one that ends."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ import click
 from caffe_fcn.errors import CaffeFcnError
 
 DONE, FAILED, BY_SIGNAL = 0, 1, 128
-"""Exit codes; wrong usage is click's, 2. A signal ends the program with BY_SIGNAL and its number, as in a shell."""
+"""Exit codes; click uses 2 for wrong usage. A signal ends the program with BY_SIGNAL plus its number, as in a shell."""
 
 INTERRUPTED, READER_GONE = BY_SIGNAL + 2, BY_SIGNAL + 13
 """The exit codes for SIGINT (Ctrl-C) and SIGPIPE."""
 
 
 def exit_codes(done: str, failed: str) -> str:
-    """The line at the end of a command's help, with what 0 and 1 mean there."""
+    """Return the last line of a command's help, with the meaning of exit codes 0 and 1."""
     signals = f"{INTERRUPTED} interrupted, {READER_GONE} the reader of a pipe is gone"
     return f"Exit codes: {DONE} {done}, {FAILED} {failed}, 2 wrong usage, {signals}."
 
 
 DEBUG = "CAFFE_FCN_DEBUG"
-"""The variable of the environment that shows where an error comes from."""
+"""The environment variable that turns on tracebacks."""
 
 
 def explain(error: Exception) -> str:
-    """What to tell of ERROR. An error at a place in a text has more lines than one, which show it."""
+    """Return the message of ERROR. For an error at a place in a text, it has several lines that show the place."""
     excerpt = error.excerpt if isinstance(error, CaffeFcnError) else None
     return in_one_line(error) if excerpt is None else f"{in_one_line(error)}\n{excerpt}"
 
 
 def in_one_line(error: Exception) -> str:
-    """What to tell of ERROR, on one line, whatever names of a model it quotes."""
+    """Return the message of ERROR on one line, even if it quotes names of a model."""
     from caffe_fcn.display import visible
 
     return visible(_words(error))
 
 
 def is_about(error: Exception, files: Collection[str]) -> bool:
-    """Whether ERROR names the file that it is about, and that is called like one of FILES, wherever it is."""
+    """Return whether ERROR names a file of FILES; only the last part of the path is compared."""
     named = error.source if isinstance(error, CaffeFcnError) else getattr(error, "filename", None)
     return isinstance(named, str) and os.path.basename(named) in map(os.path.basename, files)
 
 
 def _words(error: Exception) -> str:
-    """What ERROR says itself if it is meant for people, else that it is a defect."""
+    """Return the message of ERROR if it is meant for users; else a message that it is a defect."""
     from caffe_fcn.files.atomic import FULL, output_error
 
     if isinstance(error, CaffeFcnError):
         return error.line
     if isinstance(error, OSError):
-        if error.filename is None and error.errno in FULL:  # of what has no name, only stdout is written to
+        if error.filename is None and error.errno in FULL:  # only stdout has no name here
             return str(output_error("stdout", error))
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}"
@@ -63,7 +63,7 @@ def _words(error: Exception) -> str:
 
 
 def tell(message: str) -> None:
-    """Print MESSAGE, which may quote a model, to stderr; for debugging, the traceback of the error in hand too."""
+    """Print MESSAGE, which may quote a model, to stderr; for debugging, also the traceback of the current error."""
     if os.environ.get(DEBUG):
         import traceback  # here, because only debugging needs it
 

@@ -74,7 +74,7 @@ def inspect(
 
 
 def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
-    """The page or the data to stdout, notes to stderr."""
+    """Print the page or the data to stdout, notes to stderr."""
     if as_json or as_csv:
         from caffe_fcn.files.stdout import to_stdout
         from caffe_fcn.report.inspect_document import to_csv, to_json

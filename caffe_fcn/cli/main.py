@@ -1,7 +1,7 @@
-"""`caffe-fcn`: the group of commands, and the one place where errors become exit codes.
+"""`caffe-fcn`: the group of commands, and the only place where errors become exit codes.
 
-0 done; 1 the model cannot be processed; 2 wrong usage; 128 + N signal N, as in a shell: 130 for Ctrl-C, 141 where the
-reader of a pipe is gone. Nothing but click is imported until a command runs.
+0: done; 1: the model cannot be processed; 2: wrong usage; 128 + N: signal N, as in a shell: 130 for Ctrl-C, 141 if the
+reader of a pipe has ended. Only click is imported until a command runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from caffe_fcn.wording import as_command
 
 _NAME = "caffe-fcn"
 _COMPLETE = "_CAFFE_FCN_COMPLETE"
-"""The variable by which a shell asks for completions, whatever the program was started as."""
+"""The variable by which a shell asks for completions, for every name of the program."""
 
 
 _COMMANDS = {
@@ -37,12 +37,12 @@ _COMMANDS = {
     "upgrade": "Rewrite old files in the current format.",
     "verify": "Prove that a converted or folded net equals the original.",
 }
-"""The commands, and what the help says of each in a line; those that make a net of a net are in the table of passes."""
+"""The commands, each with its line of help. Commands that make a net from a net are in the table of passes."""
 
 
 class _Commands(Mapping[str, click.Command]):
-    """The commands by name. Each is the function called like the module in `cli/` that it stands in, which is loaded
-    when it is asked for: the help of the program needs none of them, and a command none of the others."""
+    """The commands by name. Each is the function with the name of its module in `cli/`. A module is loaded when its
+    command is needed: the help of the program needs none of them, and a command only its own."""
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in _COMMANDS:
@@ -59,7 +59,7 @@ class _Commands(Mapping[str, click.Command]):
 
 
 class _ReaderGoneError(Exception):
-    """A pipe that is written to has no reader. click, too, looks for the error of the system, and makes it exit code
+    """A pipe that is written to has no reader. This replaces BrokenPipeError, which click would turn into exit code
     1."""
 
 
@@ -72,10 +72,10 @@ def _readers_watched() -> Iterator[None]:
 
 
 class _App(click.Group):
-    """The group of commands, under which click sees no BrokenPipeError."""
+    """The group of commands; it hides BrokenPipeError from click."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what the commands do, without loading them."""
+        """Write the help lines of the commands without loading the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
 
@@ -126,7 +126,7 @@ def app() -> None:
 
 
 def options_of(command: click.Command) -> frozenset[str]:
-    """The options of COMMAND, by the names that messages have for them."""
+    """Return the options of COMMAND, by their names in messages."""
     flags = [flag for parameter in command.params for flag in parameter.opts]
     return frozenset(flag[2:].replace("-", "_") for flag in flags if flag.startswith("--"))
 
@@ -138,11 +138,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(code)  # all files are closed; taking the interpreter apart would take as long as starting it
+    os._exit(code)  # all files are closed; ending the interpreter normally would take as long as starting it
 
 
 def _end_like_an_interrupt(*names: str) -> None:
-    """Let the signals called NAMES end the program as Ctrl-C does, with nothing half written left behind."""
+    """Let the signals NAMES end the program as Ctrl-C does, so that no half-written files stay."""
     for name in names:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
@@ -170,17 +170,17 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         from caffe_fcn.display import visible
 
-        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # which is the help
-            vars(error)["message"] = visible(error.message)  # quotes words of the command line
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # this shows the help
+            vars(error)["message"] = visible(error.message)  # click quotes words of the command line
         with suppress(OSError):
             error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         tell("interrupted; no file is half written")
-        number = (error.__cause__ or error).args[:1]  # click makes an Abort of an interrupt
+        number = (error.__cause__ or error).args[:1]  # click turns an interrupt into an Abort
         return BY_SIGNAL + number[0] if number and isinstance(number[0], int) else INTERRUPTED
     except (_ReaderGoneError, BrokenPipeError):
         return READER_GONE
-    except Exception as error:  # the last line of defence: no traceback reaches a user
+    except Exception as error:  # no traceback must reach a user
         tell(explain(error))
     return FAILED

@@ -1,6 +1,6 @@
-"""Nets with weights on a command line: a prototxt and behind it its weights, or a caffemodel alone, with its own net.
+"""Nets with weights on a command line: a prototxt followed by its weights, or a caffemodel alone, with its own net.
 
-The contents of the files tell which is which.
+The contents of the files decide which it is.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 class File(NamedTuple):
-    """A file to be read: where it lies, and what messages call it if that is not its path."""
+    """A file to be read: its path, and its name in messages if that is not the path."""
 
     path: str
     name: str | None = None
 
     @property
     def is_text(self) -> bool:
-        """Whether it holds text. Raises OSError where it cannot be read."""
+        """Return whether it holds text. Raises OSError if it cannot be read."""
         from caffe_fcn.files.prototxt import is_text_file
 
         return is_text_file(self.path)
 
 
 def files_of(stack: ExitStack, words: Sequence[str]) -> list[File]:
-    """The files that WORDS name, "-" as a temporary one until STACK closes."""
+    """Return the files that WORDS name; "-" becomes a temporary file that exists until STACK closes."""
     return [File(stack.enter_context(as_file(word)), STDIN if word == "-" else None) for word in words]
 
 
 def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = None) -> NetAndWeights:
-    """The net in FILES, which are one or two, and its weights, open until STACK closes. FORK is the Caffe that wrote a
-    caffemodel alone, where that is known. Raises UsageError for a
-    prototxt alone, CaffeFcnError; OSError where a prototxt cannot be read."""
+    """Open the net in FILES, one or two, and its weights, until STACK closes. FORK is the Caffe that wrote a caffemodel
+    without a prototxt, if known. Raises UsageError for a prototxt alone, CaffeFcnError; OSError if a prototxt cannot be
+    read."""
     from caffe_fcn.model.opening import NetAndWeights, open_inputs
 
     alone = len(files) == 1
@@ -52,8 +52,8 @@ def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = Non
 
 
 def two_nets(files: Sequence[File]) -> list[Sequence[File]]:
-    """FILES net by net: a prototxt with its weights after it, or a caffemodel alone. Raises UsageError unless they are
-    two nets in this order, CaffemodelError for a file that is neither; OSError where one cannot be read."""
+    """Group FILES by nets: a prototxt with the weights after it, or a caffemodel alone. Raises UsageError unless they
+    are two nets in this order, CaffemodelError for a file that is neither; OSError if a file cannot be read."""
     from caffe_fcn.files.reading import reading
     from caffe_fcn.files.recognition import HEAD, refuse_others
 
@@ -75,8 +75,8 @@ def two_nets(files: Sequence[File]) -> list[Sequence[File]]:
 
 
 def holds_weights(path: str) -> bool:
-    """Whether the file at PATH is one of weights: its contents say so, and its name where they cannot, or where it
-    is damaged weights that it must be."""
+    """Return whether the file at PATH has weights, by its contents. The name decides if the contents cannot, or if the
+    weights are damaged."""
     from caffe_fcn.files.names import Kind, kind_of
     from caffe_fcn.files.prototxt import is_text_file
 
@@ -85,20 +85,20 @@ def holds_weights(path: str) -> bool:
         return named
     try:
         return not is_text_file(path)
-    except OSError:  # told when it is opened in earnest
+    except OSError:  # the error is reported when the file is opened for use
         return False
 
 
 def is_another_net(path: str) -> bool:
-    """Whether PATH, where weights belong, is a prototxt by its name and by its contents."""
+    """Return whether PATH, in the place of weights, is a prototxt by its name and by its contents."""
     from caffe_fcn.files.names import Kind, kind_of
 
     return kind_of(path) is Kind.TEXT and os.path.isfile(path) and not holds_weights(path)
 
 
 def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File], Sequence[str]]:
-    """The files of the net that WORDS begin with, and the words that name pictures. Raises UsageError where there are
-    none; OSError where the net cannot be read."""
+    """Return the files of the net at the start of WORDS, and the words that name pictures. Raises UsageError if there
+    are no pictures; OSError if the net cannot be read."""
     net = files_of(stack, words[:1])
     if not net[0].is_text and words[0] != "-" and not _is_model(words[0]):
         raise click.UsageError(f"{words[0]} is neither a prototxt nor weights; the order is NET [WEIGHTS] IMAGE...")
@@ -115,7 +115,7 @@ def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File]
 
 
 def _is_model(word: str) -> bool:
-    """Whether WORD, in a place for a picture or for weights, is a prototxt or weights."""
+    """Return whether WORD, in the place of a picture or of weights, is a prototxt or weights."""
     from caffe_fcn.errors import CaffemodelError
     from caffe_fcn.files.reading import reading
     from caffe_fcn.files.weights import open_weights

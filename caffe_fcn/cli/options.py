@@ -1,5 +1,5 @@
-"""What the commands' arguments and options accept: names of files, sizes, shapes, rename rules, each an option's
-type; and the options that several commands share."""
+"""The types of arguments and options (names of files, sizes, shapes, rename rules), and the options that several
+commands share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from caffe_fcn.options import meanings
 
 
 class _Path(click.types.UnprocessedParamType):
-    """A name that a shell completes as one of a file or directory; whether there is such a thing, others say."""
+    """A path that a shell can complete. Whether the file exists is checked elsewhere."""
 
     def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
         self.name = name
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """What tells the shell to look itself."""
+        """Return a completion that lets the shell complete the path."""
         from click.shell_completion import CompletionItem  # here, because only completion needs it
 
         return [CompletionItem(incomplete, type=self.kind)]
@@ -35,8 +35,8 @@ directory_name = _Path("dir", "directory")
 
 
 def check_name(option: str, path: str | None, *kinds: str) -> None:
-    """Raise UsageError where PATH, given to OPTION as the name of an output, is a name for another kind of file than
-    KINDS, which are names of a `files.names.Kind`; None and "-" are no names."""
+    """Raise UsageError if PATH, an output given to OPTION, has the ending of a kind of file not in KINDS, names of
+    `files.names.Kind`. None and "-" are always accepted."""
     from caffe_fcn.files.names import Kind, check_kind
 
     if path is None or path == "-":
@@ -48,7 +48,7 @@ def check_name(option: str, path: str | None, *kinds: str) -> None:
 
 
 def size(value: str) -> tuple[int, ...]:
-    """HxW, in pixels; one number for a square."""
+    """Parse HxW, in pixels; one number for a square."""
     if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", value.lower()):
         raise click.BadParameter(f"expected HxW in pixels, such as 451x451, found {value!r}")
     extents = tuple(int(extent) for extent in value.lower().split("x"))
@@ -56,7 +56,7 @@ def size(value: str) -> tuple[int, ...]:
 
 
 def blob_shape(value: str) -> tuple[str, tuple[int, ...]]:
-    """BLOB=N,C,H,W."""
+    """Parse BLOB=N,C,H,W."""
     blob, _, dims = value.rpartition("=")
     if not blob or not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", dims):
         raise click.BadParameter(f"expected BLOB=N,C,H,W, such as data=1,3,224,224, found {value!r}")
@@ -64,14 +64,14 @@ def blob_shape(value: str) -> tuple[str, tuple[int, ...]]:
 
 
 def level(value: str) -> int:
-    """A whole number of 32 bits."""
+    """Parse a whole number of 32 bits."""
     if not re.fullmatch(r"[+-]?[0-9]{1,10}", value) or not -(2**31) <= int(value) < 2**31:
         raise click.BadParameter(f"expected a whole number of 32 bits, found {value!r}")
     return int(value)
 
 
 def fraction(value: str) -> float:
-    """A number from 0 to 1; click's own range lets NaN pass."""
+    """Parse a number from 0 to 1; click's own range accepts NaN."""
     try:
         number = float(value)
     except ValueError:
@@ -82,7 +82,7 @@ def fraction(value: str) -> float:
 
 
 def scale(value: str) -> float:
-    """A finite number other than 0, or a fraction of two."""
+    """Parse a finite number other than 0, or a fraction of two numbers."""
     above, _, below = value.partition("/")
     try:
         number = float(above) / (float(below) if "/" in value else 1)
@@ -94,7 +94,7 @@ def scale(value: str) -> float:
 
 
 def text(value: str) -> str:
-    """A text that can stand in a model."""
+    """Check a text that will be part of a model."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -103,14 +103,14 @@ def text(value: str) -> str:
 
 
 def field_name(value: str) -> str:
-    """PARAM.FIELD, a field of a layer's parameters."""
+    """Parse PARAM.FIELD, a field of a layer's parameters."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", value):
         raise click.BadParameter(f"expected PARAM.FIELD, such as convolution_param.relu, found {value!r}")
     return value
 
 
 def fork_name(value: str) -> str:
-    """A fork of Caffe whose format is known, or BVLC."""
+    """Parse the name of a fork of Caffe whose format is known, or BVLC."""
     from caffe_fcn.schema.layouts import named
 
     try:
@@ -120,7 +120,7 @@ def fork_name(value: str) -> str:
 
 
 def rename_rule(value: str) -> str:
-    """PATTERN=REPLACEMENT, a regular expression."""
+    """Parse PATTERN=REPLACEMENT, a regular expression."""
     from caffe_fcn.passes.convolutionalize.naming import parse_rule
 
     return parsable(value, parse_rule)
@@ -140,8 +140,8 @@ Options = TypeVar("Options")
 
 
 def option_of(options: type, name: str, *flags: str, **how: Any) -> Callable[[Command], Command]:
-    """The click option that sets the field NAME of OPTIONS, with its default and its meaning from there. It is called
-    as the field is, or else as FLAGS say; HOW is handed to click."""
+    """Return the click option that sets the field NAME of OPTIONS, with the field's default and meaning. Its name is
+    that of the field, or that in FLAGS; HOW is passed to click."""
     default = getattr(options, name)
     text, by_default = meanings(options)[name]
     if how.get("multiple"):
@@ -154,51 +154,51 @@ def option_of(options: type, name: str, *flags: str, **how: Any) -> Callable[[Co
 
 
 def taken(options: type[Options], choices: dict[str, Any]) -> Options:
-    """OPTIONS with the fields that are among CHOICES, which go from there."""
+    """Move the fields of OPTIONS from CHOICES into OPTIONS."""
     return options(**{name: choices.pop(name) for name in meanings(options) if name in choices})
 
 
 fork_option = option_of(OpenOptions, "fork", type=fork_name, metavar="NAME")
-"""The option that says by whose numbers a caffemodel alone is read."""
+"""The option for the fork whose field numbers a caffemodel without a prototxt has."""
 
 
-# The dataclasses of options that only some commands have are loaded with these commands: each takes half a millisecond.
+# Dataclasses of options that only some commands have are loaded with these commands: each takes half a millisecond.
 
 
 def force_option(command: Command) -> Command:
-    """The option that lets files be overwritten."""
+    """Return the option that allows files to be overwritten."""
     from caffe_fcn.files.options import WriteOptions
 
     return option_of(WriteOptions, "force")(command)
 
 
 def input_channels_option(options: type) -> Callable[[Command], Command]:
-    """The option of OPTIONS that changes the channels of the input."""
+    """Return the option of OPTIONS that changes the channels of the input."""
     return option_of(options, "input_channels", type=click.IntRange(1, 65535), metavar="N")
 
 
 def engine_option(command: Command) -> Command:
-    """The option that says what runs a net."""
+    """Return the option that chooses the engine."""
     from caffe_fcn.engines.options import ENGINES, EngineOptions
 
     return option_of(EngineOptions, "engine", type=click.Choice(ENGINES))(command)
 
 
 def threads_option(command: Command) -> Command:
-    """The option that says on how many threads."""
+    """Return the option for the number of threads."""
     from caffe_fcn.engines.options import EngineOptions
 
     return option_of(EngineOptions, "threads", type=click.IntRange(1, 1024), metavar="N")(command)
 
 
 def check_fork(fork: str | None, *, alone: bool) -> None:
-    """Raise UsageError where FORK is given, and no caffemodel stands ALONE."""
+    """Raise UsageError if FORK is given, but no caffemodel is used ALONE, without a prototxt."""
     if fork is not None and not alone:
         raise click.UsageError("--fork is for a caffemodel without its prototxt; found none")
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which net of a file is meant, handed to COMMAND as one `selection`."""
+    """Add the options that choose the net in a file. COMMAND gets them as one `selection`."""
 
     @click.option(
         "--input-shape",
@@ -233,7 +233,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class WriteManner(NamedTuple):
-    """How files are written, and told of."""
+    """How files are written and reported."""
 
     dry_run: bool
     diff: bool
@@ -243,7 +243,7 @@ class WriteManner(NamedTuple):
 
 
 def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how files are written, handed to COMMAND as one `manner`."""
+    """Add the options for writing files. COMMAND gets them as one `manner`."""
 
     @click.option("--dry-run", is_flag=True, help="Report only; write nothing.")
     @click.option("--diff", is_flag=True, help="Print a unified diff of the prototxt.")
@@ -258,7 +258,7 @@ def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how pictures become a net's input, handed to COMMAND as one `preparation`."""
+    """Add the options for the preprocessing of pictures. COMMAND gets them as one `preparation`."""
     from caffe_fcn.predict.options import PreparationOptions
 
     @option_of(PreparationOptions, "mean", type=file_name, metavar="B,G,R|FILE")

@@ -1,4 +1,4 @@
-"""A progress bar for what takes long enough for someone to wonder. It goes when the work is done."""
+"""Progress bars for long work. A bar is erased when the work is done."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import click
 from caffe_fcn.display import visible
 
 _FROM = 128 << 20
-"""A copy of fewer bytes is over before a progress bar could be read."""
+"""The least number of bytes of a copy for a progress bar; a smaller copy is too fast to show one."""
 
 _RUNS = 2
-"""So is a picture that is looked at in one piece, if it is the only one."""
+"""The least number of runs for a progress bar on a single picture."""
 
 _LABEL = 28
 _BAR = 20
-"""The characters of the label and of the bar: with the numbers behind them they fit into 80."""
+"""The width of the label and of the bar, in characters: with the numbers after them they fit into 80."""
 
 _ERASE = "\033[A\033[2K"
-"""What takes away the line above the cursor, where a bar that is closed stands."""
+"""The escape codes that erase the line above the cursor, where a closed bar is."""
 
 
 @contextmanager
 def copying(size: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """What takes the count of bytes written so far, of SIZE, and shows it; None if nobody is looking."""
+    """Return a callback that shows the number of bytes written so far, of SIZE; None if no terminal shows it."""
     if quiet or size < _FROM or not _is_watched():
         yield None
         return
@@ -37,7 +37,8 @@ def copying(size: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
 
 @contextmanager
 def looking(name: str, runs: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """What is called after each of the RUNS that the picture NAME takes, and shows it if anybody is looking."""
+    """Return a callback to be called after each of the RUNS for the picture NAME; on a terminal it shows the
+    progress."""
     if quiet or runs < _RUNS or not _is_watched():
         yield lambda: None
         return
@@ -53,14 +54,14 @@ def looking(name: str, runs: int, quiet: bool) -> Iterator[Callable[[], None]]:
 
 
 def _is_watched() -> bool:
-    """Whether stderr is a terminal on which a line can be drawn again."""
+    """Return whether stderr is a terminal on which a line can be redrawn."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextmanager
 def _bar(label: str, length: int, told: Callable[[int], str]) -> Iterator[Callable[[int], None]]:
-    """What takes the steps done so far, of LENGTH, and shows them, in the words of TOLD. With the last step the bar
-    goes, so that what is printed next begins a line."""
+    """Return a callback that shows the steps done so far, of LENGTH, as the text that TOLD returns. The last step
+    erases the bar, so that the next output begins on a new line."""
     label = visible(label)
     label = label if len(label) <= _LABEL else "…" + label[1 - _LABEL :]
 

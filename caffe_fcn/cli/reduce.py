@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _layer_dilation(value: str) -> tuple[str, int]:
-    """LAYER=N."""
+    """Parse LAYER=N."""
     layer, _, number = text(value).rpartition("=")
     if not layer or not re.fullmatch("[1-9][0-9]{0,4}", number):
         raise click.BadParameter(f"expected LAYER=N, such as fc6=6, found {value!r}")

@@ -1,4 +1,4 @@
-"""What commands have in common that make a new net of a net: from files to files, and what is told of it."""
+"""The common part of commands that make a new net from a net: reading, verifying, writing and reporting."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 class Files(NamedTuple):
-    """Where things are read from and written to; "-" is stdin or stdout, None is not at all."""
+    """The paths of inputs and outputs; "-" is stdin or stdout, None means that there is none."""
 
     net: str
     weights: str | None
     out: str
     out_weights: str | None
     others: Mapping[str, str] = MappingProxyType({})
-    """Further texts that are written, by what they are called in the document."""
+    """Further texts that are written, by their keys in the document."""
 
     @property
     def inputs(self) -> list[str]:
@@ -51,39 +51,39 @@ class Files(NamedTuple):
 
 
 class Report(Protocol):
-    """The module that tells of a rewriting."""
+    """The interface of a module that reports on a rewriting."""
 
     def lines(self, plan: Any, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-        """For people."""
+        """Return the report for people."""
         ...
 
     def document(
         self, plan: Any, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document for programs."""
         ...
 
 
 class Rewriting(NamedTuple):
-    """What a COMMAND does to a net: the PLAN that it makes, of the net that the SELECTION means, and the REPORT."""
+    """How a COMMAND rewrites a net: it makes a PLAN for the net chosen by SELECTION, and a REPORT of it."""
 
     command: str
     plan: Callable[[Model], Plan]
     selection: Selection
     report: Report
     others: Mapping[str, str] = MappingProxyType({})
-    """The names of further texts, which are written into the folder of the new net, by what the document calls them."""
+    """The names of further texts, by their keys in the document; they are written into the folder of the new net."""
     texts: Callable[[Plan, Files], Mapping[str, bytes]] = lambda plan, files: {}
-    """These texts, by path."""
+    """Return these texts by path."""
 
     @property
     def ending(self) -> str:
-        """What the names of new files end in where the user gives none."""
+        """The ending of the names of new files, if the user gives no names."""
         return PASSES[self.command].ending
 
 
 def output_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that say where a new net of the command called NAME goes."""
+    """Return the options for the outputs of the command NAME."""
     ending = PASSES[name].ending
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,8 +103,8 @@ def output_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., An
 
 
 def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say whether what is written is verified first, handed to COMMAND as `verify`, the engine that
-    does it, or None. It stands above `writing_options`."""
+    """Add the options for verification before writing. COMMAND gets the engine, or None, as `verify`. Use it above
+    `writing_options`."""
 
     @option_of(ProveOptions, "verify")
     @engine_option
@@ -121,7 +121,7 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_usage(files: Sequence[str], output: str | None, output_weights: str | None, manner: WriteManner) -> None:
-    """Raise UsageError for FILES and outputs that do not go together, or are no names of such files."""
+    """Raise UsageError if FILES and outputs do not fit together, or have endings of other kinds of files."""
     check_names(files, output, output_weights, manner)
     if len(files) > 2 or (len(files) == 2 and is_another_net(files[1]) and is_another_net(files[0])):
         found = f"found {len(files)} files" if len(files) > 2 else f"{files[1]} is another net"
@@ -136,7 +136,8 @@ def check_usage(files: Sequence[str], output: str | None, output_weights: str | 
 
 
 def check_names(files: Sequence[str], output: str | None, output_weights: str | None, manner: WriteManner) -> None:
-    """Raise UsageError where a name is empty or one of another kind of file, and for two documents on stdout."""
+    """Raise UsageError if a name is empty or has the ending of another kind of file, or if two documents go to
+    stdout."""
     if "" in (*files, output, output_weights):
         raise click.UsageError("a file's name is empty")
     check_name("-o", output, "TEXT")
@@ -155,8 +156,8 @@ def rewrite(
     verify: str | None,
     fork: str | None,
 ) -> None:
-    """Rewrite the net NAMED, with its weights or without, from and to wherever it is said, and prove it by the engine
-    VERIFY if one is named. One without a prototxt is of FORK."""
+    """Rewrite the net in the files NAMED, with or without weights, and write it. If VERIFY names an engine, verify the
+    new net first. FORK is the Caffe that wrote a caffemodel without a prototxt."""
     from caffe_fcn.model.opening import open_model
 
     net, weights = (*named, None)[:2]
@@ -186,8 +187,8 @@ def rewrite(
 def _files(
     net: str, weights: str | None, output: str | None, output_weights: str | None, ending: str, *, alone: bool
 ) -> Files:
-    """Where everything is and goes, by default under names with ENDING. ALONE: NET is a caffemodel without a prototxt,
-    and both net and weights."""
+    """Return the paths of inputs and outputs; default names of outputs end in ENDING. If ALONE, NET is a caffemodel
+    without a prototxt, and is both net and weights."""
     from caffe_fcn.model.writing import beside
 
     if alone and net == "-" and output_weights is None:
@@ -211,8 +212,8 @@ def rewrite_files(
     verify: str | None = None,
     inputs: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Rewrite MODEL, read from FILES, prove the result by the engine VERIFY if one is named, tell of it,
-    and return the JSON document. No output may be one of the INPUTS, nor those of FILES. Raises CaffeFcnError."""
+    """Rewrite MODEL, read from FILES, verify the result if VERIFY names an engine, report, and return the JSON
+    document. No output may be one of the INPUTS or an input in FILES. Raises CaffeFcnError."""
     from caffe_fcn.files.atomic import check_outputs
 
     verifier = _verifier(model, files, verify) if verify else None
@@ -252,7 +253,7 @@ def _write(
 
 
 def _tell(plan: Plan, files: Files, report: Report, manner: WriteManner, verifier: Verifier | None) -> None:
-    """The diff to stdout, the report to stderr."""
+    """Print the diff to stdout, the report to stderr."""
     if manner.diff:
         print_diff(plan.diff(files.out))
     if not manner.quiet and not manner.as_json:

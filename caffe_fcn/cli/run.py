@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def scales(value: str | tuple[float, ...]) -> tuple[float, ...]:
-    """Scales with commas between, each above 0 and given once. The default is what it is."""
+    """Parse comma-separated scales; each is above 0 and given once. The default is returned unchanged."""
     if isinstance(value, tuple):
         return value
     try:
@@ -49,7 +49,7 @@ def scales(value: str | tuple[float, ...]) -> tuple[float, ...]:
 
 
 def new_size(value: str) -> tuple[int, ...] | int | str:
-    """HxW; one number for the shorter side; "net" for the size of the net."""
+    """Parse HxW, one number for the shorter side, or "net" for the size of the net."""
     if value == "net":
         return value
     found = size(value)
@@ -59,7 +59,7 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
 
 
 def stride(value: str) -> tuple[int, ...]:
-    """HxW; one number for both."""
+    """Parse HxW, or one number for both."""
     found = size(value)
     if len(found) != 2:
         raise click.BadParameter(f"expected pixels, N or HxW, found {value!r}")
@@ -67,7 +67,7 @@ def stride(value: str) -> tuple[int, ...]:
 
 
 _MANY, _LARGE = 4, 4 << 20
-"""From so many pictures on, or so many bytes of them, it pays to prepare the large weights of a net."""
+"""The number of pictures, or of their bytes, from which on it is faster to prepare the large weights of a net."""
 
 
 @click.command(
@@ -198,14 +198,14 @@ def run(
 
 
 def _is_brief(paths: Sequence[str]) -> bool:
-    """Whether the pictures at PATHS are few and small, as far as their files tell."""
+    """Return whether the pictures at PATHS are few and small, by the sizes of their files."""
     return len(paths) < _MANY and sum(os.path.getsize(path) for path in paths if os.path.isfile(path)) < _LARGE
 
 
 def _check_usage(
     words: tuple[str, ...], asked: Targets, wanted: str | None, out_dir: str | None, options: RunOptions
 ) -> None:
-    """Raise UsageError for options that do not go together."""
+    """Raise UsageError for options that do not fit together."""
     if "" in (*words, *asked, out_dir):
         raise click.UsageError("a file's name is empty")
     if words[:2] == ("-", "-"):
@@ -241,7 +241,7 @@ def _job(
     asked: Targets,
     wanted: str | None,
 ) -> Job:
-    """What NET is to do. Raises CaffeFcnError."""
+    """Return the job for NET. Raises CaffeFcnError."""
     from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.errors import EngineError
     from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of

@@ -1,4 +1,4 @@
-"""Which pictures `run` is given, folders and globs taken apart, and what the files made of each are called."""
+"""The pictures of `run`, with folders and globs expanded, and the names of the files made from each picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = ("output", "heatmap", "label_map", "overlay")
 
 
 class Targets(NamedTuple):
-    """The files to be made, of one picture or, as endings of their names, of many; None for none."""
+    """The files to be made from one picture, or the endings of their names for many pictures; None for none."""
 
     output: str | None = None
     heatmap: str | None = None
@@ -21,13 +21,13 @@ class Targets(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """Those that are files."""
+        """The targets that are files."""
         return [path for path in self if path is not None and path != "-"]
 
 
 def expanded(words: Sequence[str]) -> list[str]:
-    """The pictures that WORDS name: files, folders of pictures, and globs that no shell has expanded. Raises
-    PictureError where a folder or a glob holds none."""
+    """Return the pictures that WORDS name: files, folders of pictures, and globs that the shell did not expand. Raises
+    PictureError if a folder or a glob has no pictures."""
     return [path for word in words for path in _pictures(word)]
 
 
@@ -43,7 +43,7 @@ def _pictures(word: str) -> Iterator[str]:
             )
         yield from (os.path.join(word, name) for name in names)
     elif any(each in word for each in "*?[") and not os.path.lexists(word):
-        import glob  # here, because few pictures are named by patterns
+        import glob  # here, because pictures are rarely named by patterns
 
         found = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
         if not found:
@@ -54,8 +54,8 @@ def _pictures(word: str) -> Iterator[str]:
 
 
 def targets_of(paths: Sequence[str], wanted: Targets, out_dir: str | None) -> list[Targets]:
-    """The files to be made of each of PATHS: those WANTED of a single picture, or in OUT_DIR, where their names follow
-    the picture's. Raises UsageError where two would have one name."""
+    """Return the files to be made from each of PATHS: the WANTED ones for a single picture; in OUT_DIR their names
+    follow from the picture's name. Raises UsageError if two files would have one name."""
     if out_dir is None:
         if len(paths) > 1 and any(wanted):
             option = next(kind for kind, path in zip(KINDS, wanted, strict=True) if path is not None)
@@ -74,7 +74,7 @@ def targets_of(paths: Sequence[str], wanted: Targets, out_dir: str | None) -> li
 
 
 def _named(path: str, ending: str | None, out_dir: str) -> str | None:
-    """The file in OUT_DIR for the picture PATH: cat.npy or cat_heat.png for the endings .npy and heat.png."""
+    """Return the file in OUT_DIR for the picture PATH: cat.npy or cat_heat.png for the endings .npy and heat.png."""
     if ending is None:
         return None
     stem = os.path.splitext(os.path.basename(path))[0]

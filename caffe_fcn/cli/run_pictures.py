@@ -1,6 +1,6 @@
-"""`run` carried out: picture after picture, the files made of each, and what is told of it.
+"""Carries out `run`: runs the net on each picture, writes the files for it, and reports.
 
-A picture that fails does not keep the others from being looked at; only Ctrl-C and a reader that has left do.
+A picture that fails does not stop the others; only Ctrl-C and a closed pipe do.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 
 _AHEAD = 32_000_000
-"""Pictures of more pixels are not read before their turn: each takes a hundred megabytes."""
+"""Larger pictures, in pixels, are not read ahead: each takes a hundred megabytes."""
 
 
 class Job(NamedTuple):
-    """What pictures are looked at with: a net, its WEIGHTS' file, the engine's name, settings, whose HEAT is drawn if
-    any is, of which output the label map is, if one is drawn, and NOTES on the net."""
+    """What all pictures have in common: the net, the file of its WEIGHTS, the name of the engine and the settings. HEAT
+    is the class for the heat map, if one is drawn; the label map has its output; NOTES are about the net."""
 
     model: PictureNet
     weights: str
@@ -51,7 +51,7 @@ class Job(NamedTuple):
 
 
 class TellManner(NamedTuple):
-    """How it is told: the TOP classes, as JSON, or not at all; with FORCE files are overwritten."""
+    """How results are reported: the TOP classes, as JSON, or not at all. With FORCE files are overwritten."""
 
     top: int
     as_json: bool
@@ -60,7 +60,7 @@ class TellManner(NamedTuple):
 
 
 def size_of(path: str, channels: int, max_pixels: int) -> tuple[int, int] | None:
-    """Height and width of the picture PATH, None where it cannot be read, which is told when its turn comes."""
+    """Return height and width of the picture PATH; None if it cannot be read, which is reported later, in its turn."""
     try:
         return open_picture(path, channels, max_pixels).size
     except (CaffeFcnError, OSError):
@@ -68,8 +68,8 @@ def size_of(path: str, channels: int, max_pixels: int) -> tuple[int, int] | None
 
 
 def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: TellManner) -> int:
-    """Look at the pictures PATHS, make the files TARGETS of each, and return the exit code. A single picture's failure
-    is raised."""
+    """Run the net on the pictures PATHS, write the files TARGETS for each, and return the exit code. The error of a
+    single picture is raised."""
     document = _Document(job)
     notes = _Notes(manner)
     untold = job.notes
@@ -91,7 +91,7 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
                 _tell(job, looked.answer, target, manner, document)
             except (click.ClickException, BrokenPipeError):
                 raise
-            except Exception as error:  # whatever it is, it is this picture's, and not the others'
+            except Exception as error:  # any error belongs to this picture and must not stop the others
                 if len(paths) == 1:
                     raise
                 failed += 1
@@ -107,13 +107,13 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
 
 
 class _Document:
-    """The JSON on stdout, which begins with its first entry."""
+    """The JSON document on stdout; nothing is printed before its first entry."""
 
     def __init__(self, job: Job) -> None:
         self._before = run_document.head(job.model, job.weights, job.engine, job.settings, job.notes) + "\n"
 
     def add(self, entry: Iterable[str]) -> None:
-        """Print ENTRY, which comes in pieces. Raises OutputError."""
+        """Print ENTRY piece by piece. Raises OutputError."""
         pieces, size = [self._before], 0
         for piece in entry:
             pieces.append(piece)
@@ -125,20 +125,20 @@ class _Document:
         self._before = ",\n"
 
     def end(self) -> None:
-        """Print what comes after the last entry."""
+        """Print the end of the document."""
         to_stdout(run_document.END.encode())
 
 
 class _Asked(NamedTuple):
-    """A picture, and the files to be made of it."""
+    """A picture, and the files to be made from it."""
 
     path: str
     targets: Targets
 
 
 class _Looked(NamedTuple):
-    """What the net made of a picture; the FILES to be made of it, OUTPUTS by their kinds, of which that of the kind
-    DONE is written."""
+    """The result of the net for a picture. FILES are the files to be made from it, OUTPUTS by their kinds; the file of
+    the kind DONE is written already."""
 
     answer: Answer
     files: OutputFiles
@@ -147,8 +147,8 @@ class _Looked(NamedTuple):
 
 
 def _read(job: Job, path: str) -> PicturePlan | None:
-    """What there is to do for the picture PATH; None where it is large, or cannot be looked at, which is told when its
-    turn comes."""
+    """Plan the runs for the picture PATH. Return None if it is large, or cannot be processed, which is reported in its
+    turn."""
     try:
         return _plan(job, path, min(_AHEAD, job.settings.max_pixels))
     except (CaffeFcnError, OSError):
@@ -160,7 +160,7 @@ def _plan(job: Job, path: str, most: int) -> PicturePlan:
 
 
 def _look(job: Job, turn: Turn[_Asked, PicturePlan | None, _Looked], force: bool) -> _Looked:
-    """What the net makes of the picture whose TURN it is. Raises CaffeFcnError; OSError where it cannot be read."""
+    """Run the net on the picture of TURN. Raises CaffeFcnError; OSError if it cannot be read."""
     path, target = turn.item
     work = turn.read.result() or _plan(job, path, job.settings.max_pixels)
     turn.expect(work.runs)
@@ -186,7 +186,7 @@ def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> No
 
 
 def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellManner) -> None:
-    """Draw into OUTPUT what KIND says."""
+    """Draw the picture of KIND into OUTPUT."""
     if kind == "heatmap" and job.heat is not None:
         drawing = draw_heat(answer, job.heat, job.settings)
     elif kind == "label_map" and job.labelled is not None:
@@ -201,7 +201,7 @@ def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellM
 
 
 def _tell(job: Job, answer: Answer, target: Targets, manner: TellManner, document: _Document) -> None:
-    """The answer to stdout, or to stderr where the map goes to stdout; names of files to stderr."""
+    """Print the answer to stdout, or to stderr if the map goes to stdout; names of files to stderr."""
     if manner.as_json:
         document.add(run_document.entry(answer, job.settings, manner.top, dict(zip(KINDS, target, strict=True))))
     elif not manner.quiet:
@@ -212,27 +212,27 @@ def _tell(job: Job, answer: Answer, target: Targets, manner: TellManner, documen
 
 
 class _Notes:
-    """What there is to note of pictures: of several that have the same note, it is told of the first, and then how
-    many others have it."""
+    """The notes on pictures. If several pictures have the same note, it is printed for the first, and later the number
+    of the others."""
 
     def __init__(self, manner: TellManner) -> None:
         self._manner = manner
         self._others: dict[str, int] = {}
 
     def tell(self, path: str, notes: Sequence[str]) -> None:
-        """Tell NOTES on the picture PATH, and count those that were told before."""
+        """Print NOTES on the picture PATH, and count those that were printed before."""
         _note(f"{path}: ", [note for note in notes if note not in self._others], self._manner)
         for note in notes:
             self._others[note] = self._others.get(note, -1) + 1
 
     def end(self) -> None:
-        """Tell of how many others each note is true."""
+        """Print for each note how many other pictures have it."""
         for note, others in self._others.items():
             if others:
                 _note(f"{others} other picture{'s' if others > 1 else ''}: ", [note], self._manner)
 
 
 def _note(place: str, notes: Sequence[str], manner: TellManner) -> None:
-    """NOTES to stderr; the document has them too."""
+    """Print NOTES to stderr; the document has them too."""
     for note in notes if not manner.quiet and not manner.as_json else ():
         click.echo(visible(f"note: {place}{note}"), err=True)

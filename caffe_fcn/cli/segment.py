@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _pad(value: str) -> str | int:
-    """A word, or a number of pixels."""
+    """Parse a word, or a number of pixels."""
     if value in PADS:
         return value
     if not re.fullmatch("[0-9]{1,5}", value):
@@ -39,7 +39,7 @@ def _pad(value: str) -> str | int:
 
 
 def _skip(value: str) -> str:
-    """BLOB or BLOB:SCALE."""
+    """Parse BLOB or BLOB:SCALE."""
     from caffe_fcn.passes.segment.skips import parse_skip
 
     return parsable(value, parse_skip)

@@ -1,4 +1,4 @@
-"""The standard streams: stdin as a file, because weights are read at random, and documents on stdout."""
+"""The standard streams: stdin as a file, because weights need random access, and documents on stdout."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from caffe_fcn.report.tables import Part
 
 _PIECES = 10_000
-"""So many pieces of a JSON document are printed at a time, so that it takes little memory."""
+"""The number of pieces of a JSON document that are printed at a time; this limits the memory."""
 
 STDIN = "<stdin>"
-"""What messages call it."""
+"""The name of stdin in messages."""
 
 
 @contextmanager
 def as_file(path: str) -> Iterator[str]:
-    """PATH, or for "-" a temporary file with all of stdin: weights are read at random."""
+    """Return PATH, or for "-" the path of a temporary file with all of stdin, because weights need random access."""
     if path != "-":
         yield path
         return
@@ -44,8 +44,8 @@ def as_file(path: str) -> Iterator[str]:
 
 
 def print_diff(diff: str) -> None:
-    """Print DIFF to stdout: to a pipe or a file the very bytes, so that it can be applied; to a terminal what that can
-    show. Raises OutputError where stdout is closed or full."""
+    """Print DIFF to stdout: unchanged bytes to a pipe or a file, so that it can be applied; visible text to a terminal.
+    Raises OutputError if stdout is closed or full."""
     from caffe_fcn.display import visible_lines
     from caffe_fcn.files.stdout import to_stdout
 
@@ -55,7 +55,7 @@ def print_diff(diff: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print VALUE to stdout as a JSON document. Raises OutputError where that is closed or full."""
+    """Print VALUE to stdout as a JSON document. Raises OutputError if stdout is closed or full."""
     import json  # here, because help does not need it
 
     from caffe_fcn.display import visible_json
@@ -67,8 +67,8 @@ def print_json(value: Any) -> None:
 
 
 def print_page(page: Callable[[int | None], Sequence[Part]]) -> None:
-    """Print to stdout what PAGE makes for the cells that there are, None for any number. Raises OutputError where that
-    is closed or full."""
+    """Print to stdout what PAGE returns for the width in cells; None means any width. Raises OutputError if stdout is
+    closed or full."""
     from caffe_fcn.files.stdout import to_stdout
     from caffe_fcn.report.tables import render
 
@@ -81,12 +81,12 @@ def _is_terminal() -> bool:
 
 
 def _wants_colour() -> bool:
-    """Whether a terminal is to be given styles (no-color.org)."""
+    """Return whether output to a terminal has styles (no-color.org)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _width() -> int | None:
-    """The cells there are: those of the terminal, or in a pipe what COLUMNS says, if it does."""
+    """Return the width in cells: that of the terminal, in a pipe that in COLUMNS, if it is set."""
     if _is_terminal():
         import shutil  # here, because help does not need it
 

@@ -85,7 +85,7 @@ def upgrade(
 
 
 class _Wanted(NamedTuple):
-    """What becomes of the files."""
+    """The outputs that the user asked for."""
 
     bvlc: bool
     old: bool
@@ -94,7 +94,7 @@ class _Wanted(NamedTuple):
 
 
 def _check_usage(source: str, second: str, outputs: Sequence[str], manner: WriteManner) -> None:
-    """Raise UsageError for files and options that do not go together."""
+    """Raise UsageError if files and options do not fit together."""
     if "" in (source, second, *outputs):
         raise click.UsageError("a file's name is empty")
     if len(outputs) == 1:
@@ -167,8 +167,8 @@ def _closing(opened: SourceNet | WeightFile) -> Iterator[SourceNet | WeightFile]
 
 
 def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: WriteManner, *, bvlc: bool) -> None:
-    """Write the document of NET and the weights of TRAINED, where there are any, to OUTPUTS. BVLC: it is
-    checked that nothing is left in them that they were to be rid of."""
+    """Write the document of NET and the weights of TRAINED, if any, to OUTPUTS. If BVLC, check that they have no layers
+    and fields of forks left."""
     from caffe_fcn.model.writing import write_outputs
     from caffe_fcn.passes.upgrade import check_for_bvlc
 
@@ -181,7 +181,7 @@ def _write(net: Upgrade, trained: Upgrade, outputs: tuple[str, str], manner: Wri
 
 
 def _tell(upgrades: Sequence[tuple[Upgrade, str]], manner: WriteManner) -> None:
-    """Data to stdout, the report to stderr: of each upgrade, and where it goes."""
+    """Print data to stdout and the report to stderr: each upgrade, and its output."""
     from caffe_fcn.report.upgrade import document, lines
 
     for upgraded, out in upgrades:

@@ -128,7 +128,8 @@ def verify(
 
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:
-    """The two nets in the files WORDS, open until STACK closes; FORK has written those that are caffemodels alone."""
+    """Open the two nets in the files WORDS until STACK closes; FORK is the Caffe that wrote caffemodels without a
+    prototxt."""
     groups = two_nets(files_of(stack, words))
     check_fork(fork, alone=any(len(files) == 1 for files in groups))
     return [open_trained(stack, files, fork if len(files) == 1 else None) for files in groups]

@@ -1,6 +1,7 @@
 """`caffe-fcn --version`: the versions that a bug report needs.
 
-They are read from what was installed, not by importing it, so that a package that is broken can be named too.
+They are read from the metadata of installed packages, without importing these, so that a broken package is listed
+too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import click
 from caffe_fcn import __version__
 
 _PACKAGES = ("click", "numpy", "protobuf", "h5py", "onnx", "onnxruntime", "pillow")
-"""What the program works with; from h5py on they are optional."""
+"""The packages that the program uses; from h5py on they are optional."""
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
