@@ -7,10 +7,10 @@ from caffe_fcn.net.shapes import Shape
 
 
 def current_shape(layer_type: str, position: int, shape: Shape) -> Shape:
-    """SHAPE, of four axes, without the leading axes of length 1 that the blob does not have.
+    """Return SHAPE, of four axes, without the leading axes of length 1 that the blob does not have.
 
-    It is that of blob POSITION of a layer of LAYER_TYPE. Old files add leading axes: an InnerProduct's weights are
-    1×1×O×K, its bias 1×1×1×O. The shape stays if the type does not say how many axes the blob has.
+    SHAPE is that of blob POSITION of a layer of LAYER_TYPE. Old files add leading axes: an InnerProduct's weights are
+    1×1×O×K, its bias 1×1×1×O. The shape stays if the type does not define how many axes the blob has.
     """
     axes = row_of(layer_type).old_axes
     if position >= len(axes):

@@ -22,7 +22,7 @@ class Effect(Enum):
     NONE = "none"
     """It changes neither shapes nor answers: training, engines, sources of data, logging, memory."""
     OWN = "own"
-    """It is a parameter of a layer type that BVLC Caffe does not have; the type is refused where it matters."""
+    """It is a parameter of a layer type that BVLC Caffe does not have; commands that need the type refuse it."""
     APPLIED = "applied"
     """It changes shapes or answers, and is supported, perhaps only by engines that support the layer's type."""
     VALUES = "values"
@@ -178,7 +178,7 @@ LayerParameter: yolo_detection_output_param yolo_seg_param yolov3_detection_outp
 V1LayerParameter: type down_sampling_param eltwise_affine_param insanity_param local_param noise_param sub_region_param
 V1LayerParameter: triplet_loss_param
 """
-"""Parameters of layer types that are refused where they matter."""
+"""Parameters of layer types that are refused by commands that need them."""
 
 _TABLES = {
     Effect.APPLIED: _APPLIED,

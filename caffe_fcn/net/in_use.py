@@ -1,9 +1,9 @@
-"""The net in use, of one that trains: what its outputs need, without losses, measures and labels.
+"""Finds the net in use in a training net: the layers that its outputs need, without losses, measures and labels.
 
-A net as trained also reads labels and ends in losses. Its outputs, as a deploy net has them, are what a loss
-contains (the Softmax in a SoftmaxWithLoss, the Sigmoid in a SigmoidCrossEntropyLoss), and the scores that a loss or a
-measure was the last to read. A blob that depends on nothing learned, and only losses read it, is a label; nothing asks
-for it then, nor for the input that it comes from.
+A training net also reads labels and ends in losses. The outputs of its deploy net are the functions inside the losses
+(the Softmax in a SoftmaxWithLoss, the Sigmoid in a SigmoidCrossEntropyLoss), and scores that only a loss or a measure
+reads. A blob is a label if it depends on no learned layer and only losses read it; it is left out, and so is its
+input.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ _CONTAINED = frozenset(row.contains for row in LAYERS.values() if row.contains)
 
 
 class InUse(NamedTuple):
-    """The layers of the net in use, NODES, losses replaced by what they contain, and SHAPES with the blobs so made."""
+    """The net in use: its layers NODES, with losses replaced by the layers that they contain, and SHAPES with the new
+    blobs."""
 
     nodes: tuple[Node, ...]
     shapes: Shapes
     left_out: tuple[str, ...]
-    """The names of the layers that a net in use does without."""
+    """The names of the layers that are left out."""
     outputs: tuple[Blob, ...]
     sinks: tuple[Node, ...]
-    """Layers without tops that read what is learned, and are no losses or measures."""
+    """Layers without tops that read learned blobs, and are not losses or measures."""
 
 
 def in_use(graph: Graph, shapes: Shapes, *, keep_heads: bool = False) -> InUse:
-    """The net in use of GRAPH, whose blobs have SHAPES; with KEEP_HEADS, those of its heads too that only help the
-    training."""
+    """Return the net in use of GRAPH, whose blobs have SHAPES; with KEEP_HEADS also its auxiliary heads, which only
+    help the training."""
     learned = _depends_on_learned(graph.nodes, shapes)
     losses = [_loss(node, graph, learned) for node in graph.nodes if _is_loss(node, graph)]
     first = _main(losses)
@@ -70,7 +71,7 @@ def in_use(graph: Graph, shapes: Shapes, *, keep_heads: bool = False) -> InUse:
 
 
 def needed(nodes: Sequence[Node], outputs: Iterable[Blob]) -> list[Node]:
-    """The NODES that OUTPUTS depend on, in file order."""
+    """Return the NODES that OUTPUTS depend on, in file order."""
     wanted = set(outputs)
     kept = []
     for node in reversed(nodes):
@@ -81,7 +82,7 @@ def needed(nodes: Sequence[Node], outputs: Iterable[Blob]) -> list[Node]:
 
 
 def inputs(nodes: Sequence[Node]) -> tuple[Blob, ...]:
-    """What is fed to NODES. DummyData feeds where its values are random, or where nothing else does."""
+    """Return the inputs of NODES. DummyData counts if its values are random, or if there is no other input."""
     read = {blob for node in nodes for blob in node.bottoms}
     sources = [node for node in nodes if not node.bottoms and (not row_of(node.type).constant or _is_random(node))]
     sources = sources or [node for node in nodes if node.type == "DummyData"]
@@ -89,18 +90,18 @@ def inputs(nodes: Sequence[Node]) -> tuple[Blob, ...]:
 
 
 def trains(graph: Graph) -> bool:
-    """Whether GRAPH has layers that only a net that trains has: losses, measures, and layers that read data."""
+    """Return whether GRAPH has layers that only training nets have: losses, measures, and layers that read data."""
     return any(row_of(node.type).judges or reads_data(node) for node in graph.nodes)
 
 
 def reads_data(node: Node) -> bool:
-    """Whether NODE feeds the net from outside, in whose place a net in use has an Input."""
+    """Return whether NODE reads data; a net in use has an Input in its place."""
     return not node.bottoms and node.type != "Input" and not row_of(node.type).constant
 
 
 class _Loss(NamedTuple):
-    """A loss: the SCORES that it judges, the LABELS that it judges them by, and its WEIGHT in the sum of all losses.
-    JUDGING are the indices of the layers that do so, itself and those that only compare for it."""
+    """A loss: its SCORES, the LABELS that it compares them with, and its WEIGHT in the sum of all losses. JUDGING has
+    the indices of its layers: the loss itself, and layers that only compare scores for it."""
 
     node: Node
     scores: tuple[Blob, ...]
@@ -110,14 +111,15 @@ class _Loss(NamedTuple):
 
 
 def _is_loss(node: Node, graph: Graph) -> bool:
-    """Whether NODE is a loss: by its type, or because it says so and nothing reads it."""
+    """Return whether NODE is a loss: by its type, or because it has a `loss_weight` and no layer reads it."""
     says = any(node.layer.loss_weight) and not any(graph.consumers.get(top) for top in node.tops)
     return bool(node.bottoms) and (row_of(node.type).weighs or says)
 
 
 def _loss(node: Node, graph: Graph, learned: Collection[Blob]) -> _Loss:
-    """NODE as a loss. It judges its first bottom, or, of a type that treats bottoms alike, those that are LEARNED. One
-    of another type, such as a Reduction, may have a layer before it that compares scores with labels."""
+    """Return NODE as a loss. Its scores are the first bottom or, if the type treats all bottoms alike, those that are
+    LEARNED. A layer of another type, such as a Reduction, may have a layer before it that compares scores with
+    labels."""
     judge, judging = node, [node.index]
     while not row_of(node.type).judges and len(judge.bottoms) == 1:
         before = graph.producer[judge.bottoms[0]]
@@ -127,22 +129,22 @@ def _loss(node: Node, graph: Graph, learned: Collection[Blob]) -> _Loss:
         judging.append(judge.index)
     scores = () if row_of(judge.type).contains else tuple(blob for blob in judge.bottoms if blob in learned)
     labels = tuple(blob for blob in judge.bottoms if blob not in (scores or judge.bottoms[:1]))
-    if not labels:  # nothing is compared
+    if not labels:  # there is no comparison
         judge, judging, scores = node, [node.index], node.bottoms
     weight = node.layer.loss_weight[0] if node.layer.loss_weight else 1.0
     return _Loss(node, scores or judge.bottoms[:1], labels, weight, tuple(judging))
 
 
 def _with_contained(scores: Iterable[Blob], nodes: Iterable[Node]) -> set[Blob]:
-    """SCORES, and what those of NODES make of them that losses contain."""
+    """Return SCORES, and the blobs that NODES make from them by layers that losses contain."""
     found = set(scores)
     found.update(top for node in nodes if node.type in _CONTAINED and node.bottoms[0] in found for top in node.tops)
     return found
 
 
 def _main(losses: Sequence[_Loss]) -> list[_Loss]:
-    """The losses that judge what a net is used for. Of several that judge by the same labels those of less weight than
-    another only help the training, as in GoogLeNet."""
+    """Return the main losses. If several losses have the same labels, those with less weight than another only help the
+    training, as in GoogLeNet."""
     heaviest: dict[tuple[Blob, ...], float] = {}
     for loss in losses:
         heaviest[loss.labels] = max(loss.weight, heaviest.get(loss.labels, 0))
@@ -150,7 +152,7 @@ def _main(losses: Sequence[_Loss]) -> list[_Loss]:
 
 
 def _contained(loss: Message, bottom: str, top: str) -> Message:
-    """The layer within LOSS, which makes the blob TOP of the scores BOTTOM."""
+    """Return the layer that LOSS contains; it makes the blob TOP from the scores BOTTOM."""
     kind = row_of(loss.type).contains
     layer = schema.LayerParameter(name=loss.name, type=kind, bottom=[bottom], top=[top])
     if kind == "Softmax" and loss.HasField("softmax_param"):
@@ -159,8 +161,8 @@ def _contained(loss: Message, bottom: str, top: str) -> Message:
 
 
 def _probabilities(losses: Iterable[_Loss], taken: Collection[str]) -> dict[int, Blob]:
-    """The blobs of the probabilities in LOSSES, by the index of the loss, under names that are not TAKEN: as deploy
-    nets call them, or after the loss."""
+    """Return names for the probabilities in LOSSES, by the index of the loss: the names that deploy nets use, or else
+    names made from the loss. They are not in TAKEN."""
     made: dict[int, Blob] = {}
     names = set(taken)
     for loss in losses:
@@ -173,8 +175,8 @@ def _probabilities(losses: Iterable[_Loss], taken: Collection[str]) -> dict[int,
 
 
 def _outputs(graph: Graph, nodes: Sequence[Node], shapes: Shapes, unwanted: Collection[Blob]) -> Iterator[Blob]:
-    """The blobs that nothing of NODES reads, but for labels and what is made of them, what the net itself throws away,
-    and what is UNWANTED."""
+    """Return the blobs that no layer of NODES reads, without labels and blobs made from labels, blobs that the net
+    itself discards, and UNWANTED blobs."""
     hidden = {*unwanted, *(blob for node in nodes for blob in node.bottoms)}
     learned = _depends_on_learned(nodes, shapes)
     ends = []
@@ -190,13 +192,14 @@ def _outputs(graph: Graph, nodes: Sequence[Node], shapes: Shapes, unwanted: Coll
 
 
 def _is_label(graph: Graph, nodes: Sequence[Node], blob: Blob, read: Collection[Blob]) -> bool:
-    """Whether BLOB, which nothing learned has a part in, is made of what data layers feed beside what is READ."""
+    """Return whether BLOB, which depends on no learned layer, is made from outputs of data layers that also feed READ
+    blobs."""
     fed = [each for node in needed(nodes, [blob]) for each in node.bottoms if not graph.producer[each].bottoms]
     return all(reads_data(graph.producer[each]) and each not in read for each in fed) and bool(fed)
 
 
 def _depends_on_learned(nodes: Sequence[Node], shapes: Shapes) -> set[Blob]:
-    """The blobs that a layer with parameters, or one of which nobody knows whether it has any, had a part in."""
+    """Return the blobs that depend on a layer with parameters, or on a layer for which this is unknown."""
     found: set[Blob] = set()
     for node in nodes:
         learned = node.index not in shapes.params or shapes.params[node.index]

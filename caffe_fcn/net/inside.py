@@ -153,7 +153,7 @@ class _Inquiry:
         self.readers = tuple(caffe for caffe in able if self._reads_all(caffe))
 
     def readings(self) -> dict[int, Reading]:
-        """The reading of each part, by its index. Raises NetError where there is none."""
+        """Return the reading of each part, by its index. Raises NetError if there is none."""
         left: Sequence[str] = self.able
         found: dict[int, dict[str, Reading]] = {}
         for index, part in self.parts.items():

@@ -1,4 +1,4 @@
-"""Options that say which net of a file is meant, and how it is read."""
+"""Options that choose a net in a file, and that control how it is read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 from caffe_fcn.options import option_field
 
 CropOffset: TypeAlias = Literal["auto", "zero"]
-"""How the offset of a Crop layer that gives none is read: computed from the geometry of the net, or 0."""
+"""The offset of a Crop layer that has none: computed from the geometry of the net, or 0."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user says about the net in a file."""
+    """The user's choices about the net in a file."""
 
     phase: Literal["TRAIN", "TEST"] | None = option_field(
         None,
@@ -36,7 +36,7 @@ class Selection:
 
     @property
     def given(self) -> Mapping[str, tuple[int, ...]]:
-        """The shapes, none or more."""
+        """The given shapes, by blob."""
         return self.shapes or {}
 
 
@@ -45,7 +45,7 @@ ANY_NET = Selection()
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """How the files of a net are opened."""
+    """Options for opening the files of a net."""
 
     fork: str | None = option_field(
         None, "The Caffe that wrote a caffemodel without its prototxt: BVLC, SSD, NVIDIA ...", "detected from the file"

@@ -1,8 +1,8 @@
-"""A net as it was read, whatever its format: the document, what the document says, and the net it means.
+"""A net that was read from a file: the document, its message, and the net in the current format.
 
-The three differ. The document is text in a format of any age; `written` is the message it spells;
-`net` is that message in the current format, on which all the rest of the program works. `origins` ties
-each layer of `net` to the one in the text it came from, so that changes find their way back.
+The document is text in any format of Caffe. `written` is the message in the text. `net` is that message in the current
+format; all other code uses it. `origins` has for each layer of `net` the layer in the text from which it was made, so
+that changes can be written back to the text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UPGRADED = {"layers": "layer"}
 
 @dataclass(frozen=True, repr=False)
 class SourceNet:
-    """A net and the text it stands in."""
+    """A net and its text."""
 
     document: Document
     written: Message
@@ -48,13 +48,13 @@ class SourceNet:
     format: str
     """The format of the file: "V0" of 2013, "V1" of 2014, or the current "V2"."""
     notes: tuple[str, ...] = ()
-    """What is written in a way that Caffe would not take."""
+    """Notes on text that Caffe would not accept."""
     foreign: tuple[ForeignField, ...] = ()
-    """The fields that BVLC Caffe does not know."""
+    """The fields that BVLC Caffe does not have."""
     from_weights: bool = False
     """Whether the text was made from the net inside a caffemodel."""
     comments: Mapping[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """The lines of comments that are not in the text yet, each without its "#", by the layer of `net` behind them."""
+    """Comments to be added to the text: lines without "#", by the index of the layer in `net` that follows them."""
 
     def __repr__(self) -> str:
         return f"<SourceNet {self.name}: {len(self.net.layer)} layers>"
@@ -71,11 +71,11 @@ class SourceNet:
         moved: Mapping[str, str] = MappingProxyType({}),
         gone: Iterable[ForeignField] = (),
     ) -> list[TextEdit]:
-        """The edits of the text after which it reads as CHANGED, whose layers come from those ORIGINS in `net`, None
-        for a new one.
+        """Return the edits of the text after which it reads as CHANGED. ORIGINS has for each of its layers the index in
+        `net`, None for a new layer.
 
-        MOVED names the fields, old to new, whose contents stand in another field of CHANGED than of `net`. GONE are
-        fields of forks that go from the text.
+        MOVED has fields, old name to new name, whose contents are in another field of CHANGED than of `net`. GONE are
+        fields of forks to be removed from the text.
         """
         in_text = [None if origin is None else self.origins[origin] for origin in origins]
         places = {each.offset for each in gone}
@@ -83,14 +83,14 @@ class SourceNet:
         return reconcile(self.document, self.written, changed, moves)
 
     def diff(self, edits: Sequence[TextEdit], new_name: str) -> str:
-        """The unified diff that the EDITS make."""
+        """Return the unified diff of EDITS."""
         from caffe_fcn.files.diff import unified_diff  # here, because most runs show no diff
 
         return unified_diff(self.document, edits, self.name, new_name)
 
 
 def read_net(path: str | os.PathLike[str], *, fork: str | None = None) -> SourceNet:
-    """The net in the file at PATH, which FORK has written where that is known."""
+    """Read the net in the file at PATH. FORK is the Caffe that wrote it, if known."""
     opened = open_either(os.fspath(path))
     if isinstance(opened, SourceNet):
         return unforked(opened, fork)
@@ -99,7 +99,7 @@ def read_net(path: str | os.PathLike[str], *, fork: str | None = None) -> Source
 
 
 def unforked(source: SourceNet, fork: str | None) -> SourceNet:
-    """SOURCE, which is a prototxt. Raises NetError where somebody said which FORK has written it."""
+    """Return SOURCE, which is a prototxt. Raises NetError if a FORK is given, because field numbers are not used."""
     if fork is not None:
         raise NetError(
             f"{option('fork')} applies only to a caffemodel without its prototxt, found a prototxt",
@@ -111,8 +111,8 @@ def unforked(source: SourceNet, fork: str | None) -> SourceNet:
 
 
 def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
-    """The net in a prototxt, or the weights, whichever PATH holds. Messages call it NAME. Raises CaffeFcnError;
-    OSError where it cannot be read."""
+    """Open PATH and return the net if it is a prototxt, or the weights. Messages call it NAME. Raises CaffeFcnError;
+    OSError if it cannot be read."""
     with reading(path, name) as file:
         data = file.read(prototxt.HEAD)
         if not prototxt.is_binary(data):
@@ -122,12 +122,11 @@ def open_either(path: str, name: str | None = None) -> SourceNet | WeightFile:
 
 
 def net_of_weights(weights: WeightFile, fork: str | None = None) -> SourceNet:
-    """The net that a caffemodel brings along, which has no text of its own and is given one. FORK is the Caffe that
-    wrote it, where that is known.
+    """Return the net inside a caffemodel, with a text made for it. FORK is the Caffe that wrote it, if known.
 
-    It is what one phase of the training made of the file, so its rules have done their work and go. Fields that no
-    known Caffe has, or that several read differently, are not in the text: they are among the foreign ones. Raises
-    NetError where there is no net, as in HDF5, and for a layer that cannot be read.
+    Caffe wrote the net of one training phase after it applied the include and exclude rules, so these are removed.
+    Fields that no known Caffe has, or that several read differently, are not in the text; they are in `foreign`. Raises
+    NetError if there is no net, as in HDF5, and for a layer that cannot be read.
     """
     if weights.bare:
         kind = "an HDF5 file" if weights.hdf5 else "this caffemodel"
@@ -139,7 +138,7 @@ def net_of_weights(weights: WeightFile, fork: str | None = None) -> SourceNet:
 
 
 def refuse_lost(source: SourceNet) -> None:
-    """Raise NetError where SOURCE, of which a net is to be written, lacks fields that it has in the caffemodel."""
+    """Raise NetError if fields of the caffemodel are missing in SOURCE, from which a net is to be written."""
     field = next((each for each in source.foreign if each.lost), None)
     if field is not None:
         place = "the net" if field.layer is None else f"layer {printable(source.net.layer[field.layer].name)!r}"
@@ -148,7 +147,7 @@ def refuse_lost(source: SourceNet) -> None:
 
 
 def interpret(document: Document) -> SourceNet:
-    """The net that DOCUMENT spells. V0 and V1 layers are upgraded; what current Caffe reads stays as it is."""
+    """Return the net in DOCUMENT. V0 and V1 layers are upgraded; what current Caffe accepts is not changed."""
     check_words(document)
     typed = to_message(document, schema.NetParameter)
     written = typed.message
@@ -165,7 +164,7 @@ def interpret(document: Document) -> SourceNet:
 
 
 def check_words(document: Document) -> None:
-    """Raise PrototxtError where layers of the current format stand under the word of the format of 2014."""
+    """Raise PrototxtError if layers of the current format are in the field `layers` of the format of 2014."""
     for field in document.root.fields:
         blocks = [value for value in field.values if field.name == "layers" and isinstance(value, Block)]
         if any(_is_current(document, inner) for block in blocks for inner in block.fields):
@@ -174,7 +173,7 @@ def check_words(document: Document) -> None:
 
 
 def _check_types(document: Document, typed: Typed) -> None:
-    """Raise PrototxtError where a layer of the format of 2014 has a type that no Caffe is known to have."""
+    """Raise PrototxtError if a layer of the format of 2014 has a type that no known Caffe has."""
     for each in typed.foreign:
         if each.enumerator and not each.known and (each.message, each.field) == ("V1LayerParameter", "type"):
             what = f"unknown layer type {printable(each.value)!r}"
@@ -182,7 +181,8 @@ def _check_types(document: Document, typed: Typed) -> None:
 
 
 def _is_current(document: Document, field: Field) -> bool:
-    """Whether FIELD, of a layer, is one that only the current format has: a type in quotes, parameters as messages."""
+    """Return whether FIELD of a layer exists only in the current format: a type in quotes, or a message for
+    parameters."""
     for value in field.values:
         if isinstance(value, Block):
             return field.name == "param"
@@ -192,13 +192,13 @@ def _is_current(document: Document, field: Field) -> bool:
 
 
 def foreign_types(types: Iterable[str]) -> list[str]:
-    """A note on those of the layer TYPES that BVLC Caffe does not have: of forks, or mistyped."""
+    """Return a note on the layer TYPES that BVLC Caffe does not have: types of forks, or typing mistakes."""
     foreign = dict.fromkeys(name for name in types if not row_of(name).bvlc)
     return [f"layer types that BVLC Caffe does not have: {', '.join(map(printable, foreign))}"] if foreign else []
 
 
 def _check_is_net(document: Document, typed: Typed) -> None:
-    """Refuse, with the place, a file that is no net or that mixes two formats."""
+    """Raise PrototxtError, with the place, for a file that is not a net or that mixes two formats."""
     message = typed.message
     if message.layer and message.layers:
         first = document.root.fields
@@ -220,7 +220,7 @@ def _check_is_net(document: Document, typed: Typed) -> None:
 
 
 def _notes(document: Document, typed: Typed) -> tuple[str, ...]:
-    """What a reader should know of a file that Caffe would not take."""
+    """Return notes on text that Caffe would not accept."""
     notes = []
     for path, offset in typed.irregular[:3]:
         line, column = document.position(offset)

@@ -1,12 +1,13 @@
-"""What the cells of a map see of the input along one axis, by their phase.
+"""Describes which part of the input the cells of a map see along one axis, by their phase.
 
-Behind a convolution or a pooling all cells are alike: the next one sees the same window, a stride further. Behind a
-deconvolution they are not: with a stride of 2 even cells gather other inputs than odd ones. So cells are of as many
-phases as there are cells in a period, and cell i is of phase i modulo that. Windows of one phase are STEP pixels apart.
+After a convolution or a pooling all cells are alike: the next cell sees the same window, shifted by the stride. After a
+deconvolution they are not: with a stride of 2, even cells gather other inputs than odd ones. So there is a phase for
+each cell of a period; cell i has phase i modulo the number of phases. Windows of one phase are STEP pixels apart.
 
-Windows never go back from one cell to the next, so that what several cells see begins where the first one begins and
-ends where the last one ends. Windows are said as if maps had no borders; they may reach over the input's. Where a cell
-sees a whole axis of the input, a reason says so (`Reason.whole`): reasons go with the cells wherever these are used.
+Windows never move back from one cell to the next. So the region that several cells see begins where the window of the
+first begins, and ends where that of the last ends. Windows are given as if maps had no borders; they may extend over
+the border of the input. If a cell sees a whole axis of the input, a reason records it (`Reason.whole`); reasons stay
+with the cells through all layers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from caffe_fcn.net.exactness import Exactness, Reason, exactness_of
 from caffe_fcn.net.layers.moves import KEEP, Slide, Spread
 
 MOST_PHASES = 1024
-"""The most phases of a map; one with more is treated as no map."""
+"""The maximum number of phases of a map; a map with more phases is not treated as a map."""
 
 
 class CellPhase(NamedTuple):
@@ -181,9 +182,9 @@ def resample(axis: AxisGeometry, factor: Fraction) -> AxisGeometry | None:
 
 
 def stitch(axes: Sequence[AxisGeometry], every: int) -> AxisGeometry:
-    """The cells of the maps of one input put together, of which each map begins EVERY pixels later than the one before:
-    first the first cell of each, then the second, and so on. AXES are their cells on what is left of the input; they
-    are alike but for their reasons, and all cells have those of any."""
+    """Put the cells of the maps of one input together: first the first cell of each, then the second, and so on. Each
+    map begins EVERY pixels later than the one before. AXES are their cells on the rest of the input; they differ only
+    in their reasons, and all cells get all reasons."""
     first = axes[0]
     reasons = _together(axis.reasons for axis in axes)
     phases = (

@@ -1,9 +1,9 @@
-"""What is wrong with a prototxt, each problem with its place: what a compiler would say of it.
+"""Checks a prototxt, and returns problems with their places, as a compiler does.
 
-Findings are of three kinds, see `Severity`. An error is what no Caffe could build. What BVLC Caffe refuses and other
-programs read is a note: fields and layers of forks, values written in a way that its parser does not take, and a
-phase that has no data and cannot be built, which matters only to who builds it. So is what is only worth knowing.
-What a file cannot tell, such as the size of images in a database, is no finding.
+There are three severities, see `Severity`. An error is what no Caffe can build. What only BVLC Caffe refuses is a note:
+fields and layers of forks, values that its parser does not accept, and a phase that has no data and cannot be built,
+which matters only for that phase. Other useful information is a note too. Facts that are not in the file, such as the
+size of images in a database, give no finding.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["Findings", "Problem", "Severity", "examine", "examine_weights", "pro
 
 _MESSAGES = {"net": "NetParameter", "solver": "SolverParameter"}
 _LABELS = "labelmap"
-"""The names of SSD's classes, in files that lie beside its nets; no more than their syntax is looked at."""
+"""The field of SSD's class names, in files beside its nets; only their syntax is checked."""
 
 
 def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
-    """What is wrong with the prototxt DATA, a net of any age or a solver. NAME is what its errors would call it."""
+    """Return the findings in the prototxt DATA, a net of any format or a solver. Errors call it NAME."""
     try:
         return _examine(prototxt.parse(data, name), name, selection)
     except PrototxtError as error:
@@ -41,8 +41,8 @@ def examine(data: bytes, name: str, selection: Selection = ANY_NET) -> Findings:
 
 
 def examine_weights(weights: WeightFile, selection: Selection = ANY_NET, fork: str | None = None) -> Findings:
-    """What is wrong with the net inside the caffemodel WEIGHTS, which FORK has written where that is known. Problems
-    name the layer, as there is no text."""
+    """Return the findings in the net inside the caffemodel WEIGHTS. FORK is the Caffe that wrote it, if known. Problems
+    name the layer, because there is no text."""
     try:
         source = net_of_weights(weights, fork)
     except (PrototxtError, NetError) as error:
@@ -55,7 +55,7 @@ def examine_weights(weights: WeightFile, selection: Selection = ANY_NET, fork: s
 
 
 def problems_by_layer(source: SourceNet, selection: Selection = ANY_NET) -> list[tuple[Problem, str | None]]:
-    """What is wrong with SOURCE: each problem, and the name of the layer that it stands in, None for the net itself."""
+    """Return the problems of SOURCE, each with the name of its layer, None for the net itself."""
     typed = to_message(source.document, schema.message_class("NetParameter"))
     found = _of_net(source, selection, irregularities(source.document, typed))
     layers = sorted((place, source.net.layer[index].name) for index, place in layer_places(source).items())
@@ -89,12 +89,12 @@ def _examine(document: Document, name: str, selection: Selection) -> Findings:
 
 
 def _of_net(source: SourceNet, selection: Selection, notes: Iterable[Problem]) -> tuple[Problem, ...]:
-    """What is wrong with SOURCE, with NOTES on its text."""
+    """Return the findings in SOURCE, with NOTES on its text."""
     return in_order([*notes, *foreign_fields(source, selection), *problems_of(source, selection)])
 
 
 def _kind(document: Document) -> str:
-    """What DOCUMENT holds, by its fields. Raises PrototxtError for what is none of Caffe's."""
+    """Return what DOCUMENT is, by its fields. Raises PrototxtError if it is not a file of Caffe."""
     found = {field.name: field for field in reversed(document.root.fields)}
     if found.keys() == {"item"}:
         return _LABELS

@@ -1,4 +1,4 @@
-"""What was found in a prototxt, as data: each finding with its place and its severity."""
+"""Findings in a prototxt, as data: each with its place and its severity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caffe_fcn.net.objections import Severity
 
 
 class Problem(NamedTuple):
-    """One finding, and where: line and column from 1."""
+    """One finding, and its place: line and column from 1."""
 
     line: int
     column: int
@@ -20,8 +20,8 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What a prototxt is, and what is wrong with it. KIND is "net", "solver" or "labelmap", None for none of them;
-    FORMAT that of a net, "V0", "V1" or "V2"."""
+    """The result of a check. KIND is "net", "solver" or "labelmap", None for other files; FORMAT is that of a net:
+    "V0", "V1" or "V2"."""
 
     kind: str | None
     format: str | None
@@ -30,20 +30,20 @@ class Findings:
     placed: bool = True
     """Whether the places are in the file, and not in the text made of the net inside a caffemodel."""
     strict: bool = False
-    """Whether what BVLC Caffe refuses is an error."""
+    """Whether text that BVLC Caffe refuses is an error."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """What must be mended."""
+        """The problems that are errors."""
         return tuple(filter(self._is_error, self.problems))
 
     @property
     def notes(self) -> tuple[Problem, ...]:
-        """The rest."""
+        """The other problems."""
         return tuple(problem for problem in self.problems if not self._is_error(problem))
 
     def strictly(self) -> Findings:
-        """The same with all that BVLC Caffe refuses an error."""
+        """Return the same findings with everything that BVLC Caffe refuses as an error."""
         return replace(self, strict=True)
 
     def _is_error(self, problem: Problem) -> bool:
@@ -51,5 +51,5 @@ class Findings:
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """PROBLEMS in the order of the text, each once."""
+    """Return PROBLEMS in the order of the text, each once."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem[:3]))

@@ -1,4 +1,4 @@
-"""Where maps that are joined lie on each other, and where a Crop cuts that does not say so: information, mostly."""
+"""Reports joined maps whose cells do not coincide, and Crop layers without an offset. Most of it is information."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from caffe_fcn.wording import option
 
 
 def joins(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes) -> Iterator[Problem]:
-    """What is to be known of the Crop layers of GRAPH that give no offset, and of maps that lie beside each other."""
+    """Return problems of the Crop layers of GRAPH without an offset, and of joined maps whose cells do not coincide."""
     readings = () if graph.crops_at_zero else read_crops(graph, shapes)
     decided = crops.is_automatic(source, selection)
     impossible = any(each.trouble is not None for each in readings)

@@ -1,4 +1,4 @@
-"""What is wrong with the nets that a file describes: with each phase, stage and level that its rules tell apart."""
+"""Checks the nets that a file describes: each phase, stage and level in its rules."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from caffe_fcn.wording import nearest
 
 _PHASES = {"TRAIN": 0, "TEST": 1}
 _VARIANTS = 8
-"""As many stages and levels of a file are looked at, one by one."""
+"""The maximum number of stages and levels of a file that are checked, one by one."""
 
 
 class _Phases(NamedTuple):
-    """The graphs that a file describes, by phase, stage and level; why some PHASES cannot be built with any stage or
-    level; and why others cannot UNTOLD, that is at level 0 and without a stage."""
+    """The graphs that a file describes, by phase, stage and level. PHASES cannot be built with any stage or level, with
+    the reason. UNTOLD cannot be built at level 0 without a stage, with the reason."""
 
     built: list[Graph]
     failures: dict[str, NetError]
     untold: dict[str, tuple[NetError, Selection]]
-    """With a choice that can be built."""
+    """Each with a selection that can be built."""
 
 
 def problems_of(source: SourceNet, selection: Selection) -> Iterator[Problem]:
-    """What is wrong with the nets that SOURCE describes, those that SELECTION leaves open."""
+    """Return the problems of the nets that SOURCE describes, for all choices that SELECTION does not make."""
     phases = _phases(source, selection)
     for name in sorted(selection.ignore_fields):
         if wrong := unknown_name(source.foreign, name):
@@ -77,7 +77,7 @@ def _phases(source: SourceNet, selection: Selection) -> _Phases:
 
 
 def _variants(net: Message, selection: Selection) -> Iterator[Selection]:
-    """SELECTION, and where it leaves stages and levels open, one with each that the rules of NET name."""
+    """Return SELECTION, and if it chooses no stage and level, further selections with each one in the rules of NET."""
     yield selection
     if selection.stages or selection.level is not None:
         return
@@ -89,8 +89,8 @@ def _variants(net: Message, selection: Selection) -> Iterator[Selection]:
 
 
 def _unbuilt(source: SourceNet, phases: _Phases) -> Iterator[Problem]:
-    """What is wrong with phases that cannot be built. Where one can, another that no layer is made for need not, and
-    one that no data is for may not be wanted."""
+    """Return the problems of phases that cannot be built. If one phase can be built, another without layers of its own
+    is no problem, and one without data is only a note."""
     for phase, error in phases.failures.items():
         problem = located(error, source.name, place_of(source, error.index))
         if not phases.built:
@@ -108,7 +108,7 @@ def _unbuilt(source: SourceNet, phases: _Phases) -> Iterator[Problem]:
 
 
 def _has_layers(net: Message, phase: str) -> bool:
-    """Whether a layer of NET is made for PHASE, and not for both."""
+    """Return whether a layer of NET is for PHASE only, not for both."""
     number = _PHASES[phase]
     included = {rule.phase for layer in net.layer for rule in layer.include if rule.HasField("phase")}
     excluded = {rule.phase for layer in net.layer for rule in layer.exclude if rule.HasField("phase")}
@@ -116,7 +116,7 @@ def _has_layers(net: Message, phase: str) -> bool:
 
 
 def _has_data(net: Message, phase: str) -> bool:
-    """Whether a layer without bottoms, or the net's own input, is in PHASE, as far as phases decide."""
+    """Return whether a layer without bottoms, or an input field of the net, is in PHASE, as far as phases decide."""
     number = _PHASES[phase]
     for layer in net.layer:
         included = not layer.include or any(not r.HasField("phase") or r.phase == number for r in layer.include)
@@ -127,7 +127,7 @@ def _has_data(net: Message, phase: str) -> bool:
 
 
 def _errors_in_shapes(source: SourceNet, selection: Selection, built: Sequence[Graph]) -> Iterator[Problem]:
-    """What is impossible in the shapes of the nets that were BUILT."""
+    """Return errors in the shapes of the nets in BUILT."""
     for name in selection.given:
         if built and not any(graph.latest(name) for graph in built):
             yield Problem(*START, f"a shape was given for {printable(name)!r}, but the net has no such blob")
@@ -140,7 +140,7 @@ def _errors_in_shapes(source: SourceNet, selection: Selection, built: Sequence[G
 
 
 def _in_graph(source: SourceNet, graph: Graph, selection: Selection) -> Iterator[Problem]:
-    """What is impossible in the shapes of one net, or else what Caffe has against its layers."""
+    """Return errors in the shapes of one net; if there are none, Caffe's objections to its layers."""
     try:
         check_given(graph, selection.given)
         shapes = infer_shapes(graph, given=selection.given)
@@ -154,7 +154,8 @@ def _in_graph(source: SourceNet, graph: Graph, selection: Selection) -> Iterator
 
 
 def _shapeless(source: SourceNet, graph: Graph, selection: Selection, shapes: Shapes) -> Iterator[Problem]:
-    """Inputs without a shape: Caffe drops an input field, and takes what an Input layer makes for a blob of no axes."""
+    """Return problems of inputs without a shape: Caffe drops an input field, and gives a top of an Input layer no
+    axes."""
     inputs = [node for node in graph.nodes if node.type == "Input" and not node.layer.input_param.shape]
     blobs = [(node, blob) for node in inputs for blob in node.tops if isinstance(shapes.blobs[blob], Unknown)]
     for node, blob in blobs:
@@ -177,7 +178,7 @@ def _in_phase(problem: Problem, phase: str) -> Problem:
 
 
 def _old_types(source: SourceNet) -> Iterator[Problem]:
-    """The layer types that a current layer gives by their names of 2014."""
+    """Return problems of current layers whose type has its name of 2014."""
     places = layer_places(source)
     types = old_types()
     old = [(layer.type, index) for index, layer in enumerate(source.written.layer) if layer.type in types]
@@ -187,7 +188,8 @@ def _old_types(source: SourceNet) -> Iterator[Problem]:
 
 
 def _foreign_types(source: SourceNet, judged: Collection[int]) -> Iterator[Problem]:
-    """The types of the layers JUDGED, by index, that BVLC Caffe does not have: those of forks, and typing mistakes."""
+    """Return problems of layers in JUDGED, by index, with types that BVLC Caffe does not have: of forks, or
+    mistyped."""
     places = layer_places(source)
     foreign = [
         (layer.type, index)

@@ -1,4 +1,4 @@
-"""Where things stand in the text of a net, for problems that know only a layer or only a message."""
+"""Finds the places of layers in the text of a net, for problems that have only a layer or a message."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ START = (1, 1)
 
 
 def located(error: CaffeFcnError, name: str, place: tuple[int, int] = START) -> Problem:
-    """ERROR in the file NAME; where it has no place in the text of its own, it is at PLACE."""
+    """Return ERROR as a problem in the file NAME; if it has no place in the text itself, it is at PLACE."""
     if isinstance(error.place, TextPlace):
         return Problem(error.place.line, error.place.column or 1, visible(error.message))
     return Problem(*place, visible(error.within(name)))
 
 
 def layer_places(source: SourceNet) -> Mapping[int, tuple[int, int]]:
-    """Line and column of each layer, by its index in `net.layer`; those that the upgrade made have none."""
+    """Return line and column of each layer, by its index in `net.layer`; layers made by the upgrade are missing."""
     written = written_places(source.document)
     return {
         index: written[origin]
@@ -31,14 +31,14 @@ def layer_places(source: SourceNet) -> Mapping[int, tuple[int, int]]:
 
 
 def written_places(document: Document) -> list[tuple[int, int]]:
-    """Line and column of each layer of DOCUMENT, in whatever format."""
+    """Return line and column of each layer of DOCUMENT, in any format."""
     fields = [field for field in document.root.fields if field.name in ("layer", "layers")]
     offsets = [value.start if field.listed else field.start for field in fields for value in field.values]
     return [document.position(offset) for offset in offsets]
 
 
 def place_of(source: SourceNet, index: int | None) -> tuple[int, int]:
-    """Where the layer at INDEX stands; the net's own inputs for -1; the beginning where nothing is known."""
+    """Return the place of the layer at INDEX; that of the net's own inputs for -1; the start of the text if unknown."""
     if index == -1:
         inputs: Iterable[Field] = (field for field in source.document.root.fields if field.name.startswith("input"))
         return next((source.document.position(field.start) for field in inputs), START)

@@ -1,4 +1,4 @@
-"""What BVLC Caffe's parser does not take of a text, whatever the net or the solver means."""
+"""Finds text that BVLC Caffe's parser does not accept, independent of the meaning of the net or the solver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Thing = TypeVar("_Thing", bound=Hashable)
 
 
 def irregularities(document: Document, typed: Typed) -> Iterator[Problem]:
-    """What is written otherwise than BVLC Caffe's parser takes it, each kind once, where it is first met."""
+    """Return text that BVLC Caffe's parser does not accept; each kind once, at its first place."""
     for path, (offset, more) in first_of_each(typed.irregular).items():
         what = f"{printable(path, _LONG)} is written in a form that Caffe refuses{more}"
         yield Problem(*document.position(offset), what, Severity.BVLC)
@@ -29,12 +29,12 @@ def irregularities(document: Document, typed: Typed) -> Iterator[Problem]:
 
 
 def unknown_fields(document: Document, typed: Typed) -> Iterator[Problem]:
-    """The fields that BVLC Caffe does not know, in a text that may be no net."""
+    """Return the fields that BVLC Caffe does not have, in a text that may not be a net."""
     yield from _unknown(document, ((within_layer(each.shown), "", each.offset) for each in typed.foreign))
 
 
 def foreign_fields(source: SourceNet, selection: Selection) -> Iterator[Problem]:
-    """The fields of a net that BVLC Caffe does not know, and what they do to shapes and answers."""
+    """Return the fields of a net that BVLC Caffe does not have, with their effects on shapes and answers."""
     told = [each for each in source.foreign if not is_told_by_type(source.net, each) and not each.lost]
     ignored = selection.ignore_fields
     yield from _unknown(source.document, ((each.shown, f", and {effect(each, ignored)}", each.offset) for each in told))
@@ -50,7 +50,7 @@ def _unknown(document: Document, fields: Iterable[tuple[str, str, int]]) -> Iter
 
 
 def first_of_each(places: Iterable[tuple[_Thing, int]]) -> dict[_Thing, tuple[int, str]]:
-    """The first place of each thing, and in words how many there are more."""
+    """Return the first place of each thing, and the number of further places in words."""
     found: dict[_Thing, list[int]] = {}
     for what, offset in places:
         found.setdefault(what, []).append(offset)

@@ -1,6 +1,6 @@
-"""The shape of every blob and of every parameter blob, layer by layer, without running Caffe.
+"""Infers the shape of every blob and of every parameter blob, layer by layer, without running Caffe.
 
-The rules are those of the layer types (`net.layers`); `infer_shapes` asks them in file order.
+The rules are those of the layer types (`net.layers`); `infer_shapes` applies them in file order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What a data layer leaves out of its shape, found elsewhere: in the weights, in another phase, or in what the data
-must be.
+"""Completes the shapes of data layers from other sources: the weights, another phase, or the layers that use the data.
 
-A net that trains from a database says neither how many channels its images have nor, without cropping,
-how large they are. The weights of the first layers know the first, an InnerProduct's the second.
+A net that trains from a database does not define the channels of its images or, without cropping, their size. The
+channels follow from the weights of the first layers, the size from those of an InnerProduct.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ from caffe_fcn.schema import Message
 Infer: TypeAlias = Callable[..., Any]
 
 MAX_SIZE = 4096
-"""No larger square image is tried."""
+"""The largest square image that is tried, in pixels per side."""
 MAX_CHANNELS = 2**16
-"""No more channels, or multiples of what they must be divisible by, are tried."""
+"""The maximum number of channels, or of multiples of their divisor, that is tried."""
 _TRIAL_SIZE = 256
-"""The size on which channels are looked for where it is not known."""
+"""The size used to search for the channels, if the size is unknown, in pixels."""
 _FAR = 256
-"""A size that much larger than twice the smallest that fits still fits only where the size does not matter."""
+"""If a size fits that is this much larger than twice the smallest that fits, the size does not matter."""
 _RGB = 3
 _IMAGE_AXES = 4
 ANY: Literal["any"] = "any"
-"""Whatever there is, it fits."""
+"""Every value fits."""
 
 
 class Search(NamedTuple):
-    """Where to look for what a data layer leaves out: INFER is `infer_shapes`, the rest are its arguments."""
+    """The arguments of a search for missing axes: INFER is `infer_shapes`, the rest are its arguments."""
 
     graph: Graph
     given: Mapping[str, Shape]
@@ -54,10 +53,10 @@ class Search(NamedTuple):
 def complete(
     search: Search, node: Node, blob: Blob, shape: PartialShape
 ) -> tuple[PartialShape | Missing, tuple[str, ...]]:
-    """SHAPE of BLOB, a top of the data layer NODE, with its None axes filled in, and notes on what was assumed.
+    """Fill in the None axes in SHAPE of BLOB, a top of the data layer NODE. Return it with notes on assumptions.
 
-    Axis 1 holds the channels, the last two the size of the image. Missing if that cannot be found; the length
-    of a clip is never guessed.
+    Axis 1 has the channels, the last two axes have the size of the image. Returns Missing if they cannot be found. The
+    length of a clip is never guessed.
     """
     notes: tuple[str, ...] = ()
     if shape[1] is None:
@@ -82,8 +81,8 @@ def complete(
 
 
 def channels_told(net: Message) -> dict[str, int]:
-    """The channels of the images that NET takes in, by blob name, where a layer tells them itself, whatever its phase,
-    and no other tells of others."""
+    """Return the channels of the input images of NET, by blob name, if a layer of any phase defines them and no other
+    layer defines another number."""
     told: dict[str, set[int]] = {}
     for layer in net.layer:
         for name, top in zip(layer.top, () if layer.bottom else _tops(layer), strict=False):
@@ -94,7 +93,7 @@ def channels_told(net: Message) -> dict[str, int]:
 
 
 def _tops(layer: Message) -> Sequence[Top]:
-    """What the rule of LAYER, which has no bottoms, says of its tops."""
+    """Return the shapes of the tops of LAYER, which has no bottoms, by its rule."""
     try:
         row = row_of(layer.type)
         return row.shape(layer, ()) if row.shape is not None and row.bottoms[0] == 0 else ()
@@ -103,7 +102,7 @@ def _tops(layer: Message) -> Sequence[Top]:
 
 
 def _channels_of_weights(search: Search, blob: Blob, shape: PartialShape) -> int | None:
-    """The channels of BLOB at which the first layers with weights that depend on it are as large as their weights."""
+    """Return the channels of BLOB for which the first layers that depend on it fit their weights."""
     weights = search.graph.held
     pending, seen = [blob] if weights else [], set[Blob]()
     while pending:
@@ -119,22 +118,23 @@ def _channels_of_weights(search: Search, blob: Blob, shape: PartialShape) -> int
 
 
 def _learns_nothing(node: Node) -> bool:
-    """Whether NODE has no parameters, and what it makes depends on the channels that go in."""
+    """Return whether NODE has no parameters, and its tops depend on the channels of its bottoms."""
     row = row_of(node.type)
     return row.params is no_params and row.layouts is None
 
 
 def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -> int | Literal["any"] | None:
-    """The channels of BLOB at which the layer JUDGE is as large as its weights; "any" if all will do, None if none.
+    """Return the channels of BLOB for which the layer JUDGE fits its weights; "any" if all do, None if none does.
 
-    Bisection: more channels never make a layer smaller. Groups and equal slices need a multiple of their number.
+    The search is a bisection: more channels never make a layer smaller. Groups and equal slices need a multiple of
+    their number.
     """
     part = _above(search.graph, [judge])._replace(held={})
     step = lcm(*(row_of(node.type).parts(node.layer) for node in part.nodes))
     held = count(search.graph.held[judge.name][0])
 
     def compare(steps: int, size: int = _TRIAL_SIZE) -> int:
-        """Below 0: so many channels are too few. Above 0: too many. 0: they fit."""
+        """Return a negative number for too few channels, a positive one for too many, 0 if they fit."""
         trial = (1, step * steps, *(size if extent is None else extent for extent in shape[2:]))
         try:
             made = search.infer(part, given={**search.given, blob.name: trial}).params.get(judge.index)
@@ -151,7 +151,7 @@ def _channels_at(search: Search, judge: Node, blob: Blob, shape: PartialShape) -
 
 
 def least(most: int, fits: Callable[[int], bool]) -> int:
-    """The least number up to MOST that FITS, by bisection; MOST, which is not tried, if no other does."""
+    """Return the least number up to MOST that FITS, by bisection; MOST, which is not tried, if no other does."""
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
@@ -160,7 +160,8 @@ def least(most: int, fits: Callable[[int], bool]) -> int:
 
 
 def _columns(node: Node, weight: Shape) -> int | None:
-    """The inputs of an InnerProduct, whichever way round and with however many axes its weights are stored."""
+    """Return the number of inputs of an InnerProduct, whether its weights are transposed or not, with any number of
+    axes."""
     outputs: int = node.layer.inner_product_param.num_output
     if not outputs or count(weight) % outputs:
         return None
@@ -168,9 +169,10 @@ def _columns(node: Node, weight: Shape) -> int | None:
 
 
 def _solve(search: Search, blob: Blob, shape: PartialShape) -> tuple[int, str] | None:
-    """The smallest square size of BLOB at which all InnerProducts below it fit their weights, and their names.
+    """Return the smallest square size of BLOB for which all InnerProducts after it fit their weights, and their names.
 
-    Bisection: a larger image never gives an InnerProduct fewer inputs. None if no size fits, or if any does.
+    The search is a bisection: a larger image never gives an InnerProduct fewer inputs. Returns None if no size fits, or
+    if every size does.
     """
     weights = search.graph.held
     below = _below(search.graph, blob) if weights else []
@@ -180,7 +182,7 @@ def _solve(search: Search, blob: Blob, shape: PartialShape) -> tuple[int, str] |
     part = _above(search.graph, judges)._replace(held={})
 
     def compare(size: int) -> int:
-        """Below 0: SIZE is too small. Above 0: too large. 0: it fits."""
+        """Return a negative number if SIZE is too small, a positive one if it is too large, 0 if it fits."""
         trial = (1, *(size if extent is None else extent for extent in shape[1:]))
         try:
             shapes = search.infer(part, given={**search.given, blob.name: trial})
@@ -193,12 +195,12 @@ def _solve(search: Search, blob: Blob, shape: PartialShape) -> tuple[int, str] |
 
     size = least(MAX_SIZE, lambda size: compare(size) >= 0)
     if compare(size) != 0 or compare(min(MAX_SIZE, 2 * size + _FAR)) == 0:
-        return None  # behind global pooling every size fits, so none is told
+        return None  # after global pooling every size fits, so none is returned
     return size, ", ".join(f'"{node.name}"' for node in judges)
 
 
 def _judge(node: Node, bottom: Shape | Unknown, weight: Shape) -> int:
-    """How the inputs of the InnerProduct NODE compare with what its WEIGHT holds; 0 if that cannot be told."""
+    """Compare the inputs of the InnerProduct NODE with those of its WEIGHT: negative, 0 or positive; 0 if unknown."""
     columns = _columns(node, weight)
     if isinstance(bottom, Unknown) or columns is None:
         return 0
@@ -207,7 +209,7 @@ def _judge(node: Node, bottom: Shape | Unknown, weight: Shape) -> int:
 
 
 def _below(graph: Graph, blob: Blob) -> list[Node]:
-    """The layers that depend on BLOB, in file order."""
+    """Return the layers that depend on BLOB, in file order."""
     reached = {blob}
     nodes = []
     for node in graph.nodes:
@@ -218,7 +220,7 @@ def _below(graph: Graph, blob: Blob) -> list[Node]:
 
 
 def _above(graph: Graph, nodes: Sequence[Node]) -> Graph:
-    """GRAPH without the layers that NODES do not depend on."""
+    """Return GRAPH without the layers that NODES do not depend on."""
     wanted = {blob for node in nodes for blob in (*node.bottoms, *node.tops)}
     kept = []
     for node in reversed(graph.nodes):

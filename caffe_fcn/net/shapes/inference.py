@@ -33,14 +33,14 @@ from caffe_fcn.net.layers.shape import (
 from caffe_fcn.net.shapes.completion import Search, complete
 
 MAX_AXES = 32
-"""Caffe refuses blobs of more axes."""
+"""The maximum number of axes of a blob in Caffe."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The shape of every blob, those of the parameter blobs by Node.index, and what had to be assumed.
+    """The shape of every blob, the shapes of the parameter blobs by Node.index, and notes on assumptions.
 
-    `params` has () for a layer without parameters and lacks a layer whose parameters cannot be known.
+    In `params`, a layer without parameters has (), and a layer with unknown parameters is missing.
     """
 
     blobs: dict[Blob, Shape | Unknown]
@@ -53,11 +53,11 @@ def infer_shapes(
     *,
     given: Mapping[str, Shape] = MappingProxyType({}),
 ) -> Shapes:
-    """The shapes of all blobs and parameter blobs of GRAPH, as Caffe's layers would set them up.
+    """Return the shapes of all blobs and parameter blobs of GRAPH, as Caffe's layers would set them up.
 
-    GIVEN overrides the shape of a blob by name, before layers work on it in place. From the blobs that GRAPH is known
-    to hold come the channels, and where possible the size, of images that a data layer does not describe, and which of
-    the forks' layers one is. Raises ShapeError where Caffe would refuse the net.
+    GIVEN overrides the shape of a blob by name, before layers work on it in place. The shapes in the weights of GRAPH,
+    if known, give the channels, and if possible the size, of images that a data layer does not define. They also decide
+    which fork's version of a layer type it is. Raises ShapeError if Caffe would refuse the net.
     """
     search = Search(graph, given, infer_shapes)
     shapes = Shapes({}, {}, ())
@@ -72,7 +72,7 @@ def infer_shapes(
 
 
 def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
-    """Add to SHAPES what NODE makes and holds; the notes that this gives."""
+    """Add the shapes of the tops and parameters of NODE to SHAPES. Return notes."""
     bottoms = [shapes.blobs[blob] for blob in node.bottoms]
     row = row_of(node.type)
     notes: tuple[str, ...] = ()
@@ -89,8 +89,8 @@ def _infer_node(node: Node, shapes: Shapes, search: Search) -> tuple[str, ...]:
 
 
 def parameters_of(node: Node, bottoms: Sequence[Shape | Unknown], graph: Graph) -> Sequence[Shape] | None:
-    """The shapes of the parameter blobs of NODE over BOTTOMS, of several layouts the one that GRAPH is known to hold;
-    None where they cannot be known."""
+    """Return the shapes of the parameter blobs of NODE over BOTTOMS; None if they are unknown. If there are several
+    layouts, the one in the weights of GRAPH is used."""
     row = row_of(node.type)
     if row.params is no_params and row.layouts is None:
         return ()
@@ -101,7 +101,7 @@ def parameters_of(node: Node, bottoms: Sequence[Shape | Unknown], graph: Graph) 
 
 
 def layouts_of(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Shape]]:
-    """The layouts that the parameter blobs of LAYER may have, the likeliest first; none where they cannot be known."""
+    """Return the possible layouts of the parameter blobs of LAYER, the most likely first; none if they are unknown."""
     row = row_of(layer.type)
     if row.layouts is not None:
         return row.layouts(layer, bottoms)
@@ -109,10 +109,10 @@ def layouts_of(layer: schema.Message, bottoms: Bottoms) -> Sequence[Sequence[Sha
 
 
 def _tops(node: Node, row: LayerType, bottoms: list[Shape | Unknown], given: Mapping[str, Shape]) -> list[Top]:
-    """What ROW says of each top of NODE, or what is GIVEN in its place."""
+    """Return the shape of each top of NODE by ROW, or the one in GIVEN."""
     _need_number("bottoms", len(bottoms), "take", row.bottoms)
     _need_number("tops", len(node.tops), "make", row.tops)
-    # What is given for a name is the shape it begins with; layers that work in place on it have rules of their own.
+    # A shape in GIVEN is the first one of its name; layers that work in place on it have their own rules.
     overrides = [given.get(blob.name) if blob.version == 0 or not row.known else None for blob in node.tops]
     if node.tops and None not in overrides:
         return list(overrides)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def _tops(node: Node, row: LayerType, bottoms: list[Shape | Unknown], given: Map
 
 
 def _need_number(what: str, found: int, verb: str, limits: Limits) -> None:
-    """Raise ShapeError unless a layer has as many bottoms or tops as the LIMITS of its type allow."""
+    """Raise ShapeError unless the number of bottoms or tops of a layer is within the LIMITS of its type."""
     least, most = limits
     if found < least or (most is not None and found > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
@@ -151,7 +151,7 @@ def _unknown_type(node: Node) -> Missing:
 
 
 def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:
-    """TOP as it is kept: checked if a shape, with its origin if it is missing."""
+    """Return TOP checked if it is a shape, or with its origin if it is missing."""
     if isinstance(top, Unknown):
         return top
     if isinstance(top, Missing):
@@ -160,13 +160,13 @@ def _settled(node: Node, blob: Blob, top: Top) -> Shape | Unknown:
 
 
 def _checked(what: str, shape: PartialShape) -> Shape:
-    """SHAPE, if a blob of Caffe can have it."""
+    """Return SHAPE if a blob of Caffe can have it; else raise ShapeError."""
     full: Shape = tuple(-1 if extent is None else int(extent) for extent in shape)
     if any(extent < 0 for extent in full):
         raise ShapeError(f"{what} would have the shape {show(shape)}", hint="no extent can be negative")
     if len(full) > MAX_AXES:
         raise ShapeError(f"{what} would have {len(full)} axes, more than the {MAX_AXES} that a blob of Caffe can have")
-    largest = max((*full, *accumulate(full, mul)), default=0)  # Caffe counts from the front, a 0 behind saves nothing
+    largest = max((*full, *accumulate(full, mul)), default=0)  # Caffe multiplies from the front: a last 0 is too late
     if largest > MAX_COUNT:
         raise TooLargeError(
             f"{what} would have the shape {show(full)}: {largest:,} elements, more than the {MAX_COUNT:,} "

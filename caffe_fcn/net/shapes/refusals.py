@@ -1,6 +1,6 @@
-"""What Caffe has against the layers of a net whose shapes are all plain.
+"""Finds objections of Caffe to the layers of a net whose shapes are all valid.
 
-Some of it each layer type says itself, in its rule. The rest is the same for all types and stands here: counts of
+Objections of one layer type are in its rule. The others are the same for all types and are here: numbers of
 `loss_weight`, `propagate_down` and `param`, layers that cannot work in place, fillers, blobs with several uses, and
 shared parameters.
 """
@@ -26,7 +26,7 @@ _PERMISSIVE = 1
 
 
 def objections(graph: Graph, shapes: Shapes) -> tuple[Objection, ...]:
-    """What Caffe has against the layers of GRAPH, whose SHAPES were inferred, in file order."""
+    """Return the objections of Caffe to the layers of GRAPH with the inferred SHAPES, in file order."""
     found = []
     for node in graph.nodes:
         found += [Objection(severity, node.index, _of(node, what)) for severity, what in _of_node(node, shapes)]
@@ -36,8 +36,8 @@ def objections(graph: Graph, shapes: Shapes) -> tuple[Objection, ...]:
 def refusals_since(
     before: tuple[Graph, Shapes], after: tuple[Graph, Shapes], origins: Sequence[int | None] | None = None
 ) -> list[Objection]:
-    """What no Caffe takes of the layers of the net AFTER, where it took those that they come from BEFORE. ORIGINS are
-    their indices there, if these are others."""
+    """Return the errors in the net AFTER whose layers had none in the net BEFORE. ORIGINS are the indices of the layers
+    in BEFORE, if these differ."""
     errors = [[each for each in objections(*net) if each.severity is Severity.ERROR] for net in (before, after)]
     known = {each.layer for each in errors[0]}
     origin = {} if origins is None else dict(enumerate(origins))
@@ -45,7 +45,7 @@ def refusals_since(
 
 
 def refuse_empty(graph: Graph, shapes: Shapes) -> None:
-    """Raise ShapeError for the first blob of GRAPH without values, which no engine can compute."""
+    """Raise ShapeError for the first blob of GRAPH without values, because no engine can compute it."""
     for node in graph.nodes:
         for blob in (*node.bottoms, *node.tops):
             shape = shapes.blobs[blob]
@@ -75,12 +75,12 @@ def _of_node(node: Node, shapes: Shapes) -> Iterator[tuple[Severity, str]]:
 
 
 def _counts(node: Node, params: Sequence[Shape] | None) -> Iterator[tuple[Severity, str]]:
-    """Fields that are given once for each top, bottom or parameter blob, and work in place."""
+    """Check fields that are given once for each top, bottom or parameter blob, and layers that work in place."""
     layer = node.layer
     if layer.propagate_down and len(layer.propagate_down) != len(layer.bottom):
         found = f"{len(layer.propagate_down)} for {len(layer.bottom)} bottoms"
         yield Severity.ERROR, f"expected one propagate_down for each bottom or none, found {found}"
-    tops = max(len(layer.top), "Loss" in node.type)  # Caffe gives a loss without a top one of its own
+    tops = max(len(layer.top), "Loss" in node.type)  # Caffe adds a top to a loss that has none
     if layer.loss_weight and len(layer.loss_weight) != tops:
         found = f"{len(layer.loss_weight)} for {tops} tops"
         yield Severity.ERROR, f"expected one loss_weight for each top or none, found {found}"
@@ -92,7 +92,7 @@ def _counts(node: Node, params: Sequence[Shape] | None) -> Iterator[tuple[Severi
 
 
 def _fillers(node: Node, params: Sequence[Shape]) -> Iterator[tuple[Severity, str]]:
-    """What Caffe has against the fillers of NODE, whose parameter blobs have the shapes PARAMS."""
+    """Return the objections of Caffe to the fillers of NODE, whose parameter blobs have the shapes PARAMS."""
     row, seen = row_of(node.type), set[str]()
     for path, shape in zip(row.fillers(node.layer, params) if row.bvlc else (), params, strict=False):
         if path not in seen:
@@ -102,7 +102,7 @@ def _fillers(node: Node, params: Sequence[Shape]) -> Iterator[tuple[Severity, st
 
 
 def _empty(node: Node, bottoms: Sequence[Shape | Unknown], shapes: Shapes) -> Iterator[tuple[Severity, str]]:
-    """Tops without values, which Caffe builds and cannot run."""
+    """Return the objections to tops without values: Caffe builds them, but cannot run them."""
     if any(isinstance(bottom, tuple) and 0 in bottom for bottom in bottoms):
         return
     for blob in node.tops:
@@ -115,8 +115,8 @@ def _empty(node: Node, bottoms: Sequence[Shape | Unknown], shapes: Shapes) -> It
 
 
 def _shared_in_place(graph: Graph) -> Iterator[Objection]:
-    """Layers that work in place on a blob with another use. Caffe gives each use of such a blob a name of its own, by a
-    Split, so that the layer makes a blob that is there already."""
+    """Return objections to layers that work in place on a blob with another use. Caffe adds a Split, which gives each
+    use of such a blob a new name, so the layer would make a blob that exists already."""
     for node in graph.nodes:
         for place, top in enumerate(node.tops):
             use = _other_use(graph, node, node.bottoms[place]) if top.version else None
@@ -126,7 +126,7 @@ def _shared_in_place(graph: Graph) -> Iterator[Objection]:
 
 
 def _other_use(graph: Graph, node: Node, blob: Blob) -> str | None:
-    """Who uses BLOB, a bottom of NODE, besides one bottom of NODE: another reader, or a `loss_weight` of its own."""
+    """Return another user of BLOB, a bottom of NODE: another reader, or a `loss_weight` of the blob itself."""
     for reader in graph.consumers[blob]:
         if reader is not node:
             return f'layer "{printable(reader.name)}" reads too'
@@ -140,7 +140,7 @@ def _other_use(graph: Graph, node: Node, blob: Blob) -> str | None:
 
 
 class _Owner(NamedTuple):
-    """The first layer that has a parameter of one name, and what its sharers have said of it so far."""
+    """The first layer with a parameter of one name, and the settings of its sharers so far."""
 
     node: Node
     shape: Shape | None
@@ -148,7 +148,7 @@ class _Owner(NamedTuple):
 
 
 def _sharing(graph: Graph, shapes: Shapes) -> Iterator[Objection]:
-    """Parameters of one name that disagree, in shape or in their rates."""
+    """Return objections to parameters with one name that differ in shape or rates."""
     owners: dict[str, _Owner] = {}
     for node in graph.nodes:
         blobs = shapes.params.get(node.index)

@@ -1,8 +1,7 @@
-"""Bring a net in any of Caffe's old formats to the current one, as Caffe does when it loads the net.
+"""Upgrades a net in any of Caffe's old formats to the current format, as Caffe does when it loads the net.
 
-An upgrade is a row of small steps, each from one format to the next: V0 layers become V1 layers, V1
-layers become current ones, the net's own input fields become an Input layer. What differs between two
-formats stands in tables, in the modules of this package.
+An upgrade is a sequence of small steps: V0 layers become V1 layers, V1 layers become current layers, and the input
+fields of the net become an Input layer. Tables in the modules of this package have the differences between formats.
 """
 
 from __future__ import annotations
@@ -48,34 +47,34 @@ __all__ = [
 
 
 def is_v0(net: Message) -> bool:
-    """Whether a layer of NET is in the format of 2013: one flat message inside a `layers` entry."""
+    """Return whether a layer of NET is in the format of 2013: one flat message inside a `layers` entry."""
     return any(layer.HasField("layer") for layer in net.layers)
 
 
 def is_v1(net: Message) -> bool:
-    """Whether the layers of NET are in the format of 2014, the type an enum."""
+    """Return whether the layers of NET are in the format of 2014, with an enum as type."""
     return len(net.layers) > 0 and not is_v0(net)
 
 
 def needs_upgrade(net: Message) -> bool:
-    """Whether `upgrade` would change anything in NET."""
+    """Return whether `upgrade` would change NET."""
     return len(net.layers) > 0 or is_halfway(net) or has_legacy_inputs(net) or has_legacy_batch_norm(net)
 
 
 def upgrade(net: Message, *, source: str = "net") -> Message:
-    """NET in the current format, as a new NetParameter; blobs are carried over.
+    """Return NET in the current format, as a new NetParameter; blobs are kept.
 
-    Raises NetError, its place beginning with SOURCE, where Caffe refuses the net: `layer` and `layers`
-    side by side, a layer without a known type, misused padding layers, inputs without dimensions.
+    Raises NetError if Caffe refuses the net: both `layer` and `layers`, a layer without a known type, misused padding
+    layers, inputs without dimensions. The place in the error begins with SOURCE.
     """
     return upgrade_with_origins(net, source=source)[0]
 
 
 def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message, tuple[int | None, ...]]:
-    """The upgraded NET, and for each of its layers the index of the one in NET that it came from.
+    """Return the upgraded NET, and for each of its layers the index of the layer in NET from which it was made.
 
-    The index counts in `net.layers` or `net.layer`, whichever NET uses; None is for the Input layer
-    that took the place of the input fields. V0's padding layers have no successor. Raises as `upgrade`.
+    The index is that in `net.layers` or `net.layer`, whichever NET uses. It is None for the Input layer that replaces
+    input fields. V0's padding layers have no layer in the upgraded net. Raises the same errors as `upgrade`.
     """
     if net.layer and net.layers:
         found = f"{len(net.layer)} in 'layer' and {len(net.layers)} in 'layers'"
@@ -102,11 +101,11 @@ def upgrade_with_origins(net: Message, *, source: str = "net") -> tuple[Message,
 
 
 def upgrade_layer_header(layers: Message, *, type_name: str | None = None, source: str = "net") -> Message:
-    """One V1 layer, or the V0 layer inside it, as a LayerParameter: for weights, read record by record.
+    """Return one V1 layer, or the V0 layer inside it, as a LayerParameter. It is used for weights, record by record.
 
-    TYPE_NAME is the prototxt's word for the type, where there is one: forks give the numbers of V1's
-    types different meanings. A V0 padding layer becomes a layer of type "Padding", since folding it
-    takes the whole net; `upgrade` does so. Raises NetError if the type is not known.
+    TYPE_NAME is the type in the prototxt, if there is one, because forks use the numbers of V1's types for different
+    types. A V0 padding layer becomes a layer of type "Padding", because folding it needs the whole net; `upgrade` folds
+    it. Raises NetError if the type is unknown.
     """
     with names_checked(source), at(source, layers):
         layer = schema.V1LayerParameter()

@@ -1,4 +1,4 @@
-"""What all steps of an upgrade do with messages and errors."""
+"""Helper functions for all steps of an upgrade: setting fields and locating errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caffe_fcn.schema import Message
 
 
 def put(message: Message, name: str, value: Message) -> None:
-    """Set a field of MESSAGE to VALUE, whatever its kind; a repeated field gains it, or all of a list."""
+    """Set a field of MESSAGE to VALUE. VALUE is added to a repeated field; all elements of a list are added."""
     slot = getattr(message, name)
     if hasattr(slot, "extend"):
         slot.extend(value if hasattr(value, "extend") else [value])
@@ -22,7 +22,7 @@ def put(message: Message, name: str, value: Message) -> None:
 
 @contextmanager
 def at(source: str, layer: Message, index: int | None = None) -> Iterator[None]:
-    """Let errors tell where they are: in the file SOURCE, the LAYER by its name, or if it has none by INDEX, its
+    """Add the place to errors: the file SOURCE, and the LAYER by name, or by INDEX if it has no name. INDEX is its
     position from 0 in the net as it was written."""
     name = layer.layer.name or layer.name
     nameless = "a layer without a name" if index is None else f"layer {index}, which has no name"
@@ -32,7 +32,7 @@ def at(source: str, layer: Message, index: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def names_checked(source: str) -> Iterator[None]:
-    """Turn protobuf's complaint about a string that is no text, in a binary file, into a NetError."""
+    """Turn protobuf's error for a string that is not UTF-8, in a binary file, into a NetError."""
     try:
         yield
     except UnicodeDecodeError as error:

@@ -1,7 +1,8 @@
-"""The format of 2013, V0, one flat message inside a `layers` entry, becomes that of 2014, V1.
+"""Upgrades layers of the format of 2013, V0, to the format of 2014, V1. A V0 layer is a flat message in a `layers`
+entry.
 
-Tables say which of the flat fields go into which message. The layers of type padding go: those they feed take their
-pad over.
+Tables give the message for each of the flat fields. Layers of type padding are removed: the layers after them get their
+pad.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _V0_TYPES = {
     "pool": "POOLING",
 }
 PADDING = "padding"
-"""The one V0 type without a successor: the layers it feeds take its pad over."""
+"""The only V0 type that no longer exists: its pad moves to the layers after it."""
 
 _DETECTION = ("det_fg_threshold", "det_bg_threshold", "det_fg_fraction", "det_context_pad", "det_crop_mode")
 _V0_PARAMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -47,7 +48,7 @@ _V0_PARAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pool": ("pooling_param", ("pool", "pad", "kernelsize", "stride")),
     "window_data": ("window_data_param", ("source", "batchsize", *_DETECTION)),
 }
-"""V0 type -> the V1 message for its parameters, and which of V0's flat fields go there."""
+"""V0 type -> the V1 message for its parameters, and V0's flat fields that become its fields."""
 
 _V0_LAYER = ("name", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param")
 _V0_TRANSFORM = ("scale", "meanfile", "cropsize", "mirror")
@@ -63,7 +64,7 @@ _V0_RENAMED = {
 
 
 def upgrade_v0_layers(net: Message, source: str) -> list[int]:
-    """Replace the V0 layers of NET by V1 layers; return the index that each one left over had."""
+    """Replace the V0 layers of NET by V1 layers; return the old index of each remaining layer."""
     kept = _fold_padding(net, source)
     layers = []
     for index in kept:
@@ -75,7 +76,7 @@ def upgrade_v0_layers(net: Message, source: str) -> list[int]:
 
 
 def _fold_padding(net: Message, source: str) -> list[int]:
-    """Give the pad of each padding layer to the layers it feeds; return the indices of the other layers."""
+    """Move the pad of each padding layer to the layers after it; return the indices of the other layers."""
     producers: dict[str, Message] = {}
     for index, layer in enumerate(net.layers):
         for position, bottom in enumerate(layer.bottom):
@@ -94,7 +95,7 @@ def _fold_padding(net: Message, source: str) -> list[int]:
 
 
 def upgrade_v0_layer(connection: Message, type_name: str | None = None) -> Message:
-    """The V1 layer for the V0 layer inside CONNECTION; a connection that holds none is a V1 layer itself."""
+    """Return the V1 layer for the V0 layer inside CONNECTION; a connection without a V0 layer is a V1 layer itself."""
     layer = schema.V1LayerParameter()
     layer.CopyFrom(connection)
     if not connection.HasField("layer"):
@@ -115,7 +116,7 @@ def upgrade_v0_layer(connection: Message, type_name: str | None = None) -> Messa
 
 
 def _carry(old: Message, new: Message, names: Iterable[str]) -> None:
-    """Give NEW the fields of OLD called NAMES that are set, under the names they have now."""
+    """Copy the fields NAMES of OLD that are set to NEW, under their current names."""
     for field, value in old.ListFields():
         if field.name in names:
             try:

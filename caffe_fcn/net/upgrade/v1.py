@@ -1,7 +1,7 @@
-"""The format of 2014, V1, the type an enum and rates in parallel lists, becomes the current one.
+"""Upgrades layers of the format of 2014, V1, to the current format. In V1 the type is an enum, and rates are lists.
 
-Fields that both formats have under one name are carried over through their descriptors, those of forks included.
-Words of the old format that stand in layers of the current one are read as what they mean.
+Fields with the same name in both formats, also those of forks, are copied by their descriptors. Field names of the old
+format in layers of the current format are understood too.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ _V1_PARAM_SPECS = {
     "blobs_lr": "lr_mult",
     "weight_decay": "decay_mult",
 }
-"""V1's parallel lists, one value a blob -> the field of ParamSpec."""
+"""V1's lists with one value per blob -> the field of ParamSpec."""
 
 _OLD_SPECS = ("blob_share_mode", "blobs_lr", "weight_decay")
-"""Those of the lists that are read in a current layer too, in which no Caffe takes them."""
+"""Those of the lists that are also read in a current layer, where no Caffe accepts them."""
 
 _V1_DATA_PARAMS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 _TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def has_legacy_transforms(net: Message) -> bool:
-    """Whether a V1 data layer keeps scale, mean, crop or mirror among its source's parameters."""
+    """Return whether a V1 data layer has scale, mean, crop or mirror among the parameters of its source."""
     return any(list(_legacy_transform(layer)) for layer in net.layers)
 
 
 def is_halfway(net: Message) -> bool:
-    """Whether a current layer of NET has a type, rates or sharing in the words of the format of 2014."""
+    """Return whether a current layer of NET has its type, rates or sharing in the fields of the format of 2014."""
     types = old_types()
     return any(layer.type in types or any(map(len, _old_specs(layer))) for layer in net.layer)
 
 
 def finished(net: Message) -> Message:
-    """NET, in the current format, as a new NetParameter without words of the format of 2014; blobs are carried over."""
+    """Return NET, in the current format, as a new NetParameter without fields of the format of 2014; blobs are kept."""
     made = schema.NetParameter()
     made.CopyFrom(net)
     for layer in made.layer:
@@ -59,13 +59,13 @@ def _old_specs(layer: Message) -> Iterator[Sequence[float]]:
 
 @cache
 def old_types() -> dict[str, str]:
-    """The types of the format of 2014 that have another name now, by their old name."""
+    """Return the types of the format of 2014 that have another name now, by their old name."""
     names = {name: _current_type(name) for name in _type_names().values()}
     return {old: new for old, new in names.items() if new and new != old}
 
 
 def _legacy_transform(layer: Message) -> Iterator[str]:
-    """The fields of a V1 data layer that belong in its transform_param."""
+    """Return the fields of a V1 data layer that belong in its transform_param."""
     param = _V1_DATA_PARAMS.get(_type_name(layer))
     if param is not None:
         yield from (name for name in _TRANSFORM if getattr(layer, param).HasField(name))
@@ -74,7 +74,7 @@ def _legacy_transform(layer: Message) -> Iterator[str]:
 def move_transform(layer: Message) -> None:
     """Move the transform of a V1 data layer to its transform_param.
 
-    Caffe leaves both messages behind even where they are empty, in all data layers once one has a transform.
+    Caffe keeps both messages even if they are empty, in all data layers if one has a transform.
     """
     param = _V1_DATA_PARAMS.get(_type_name(layer))
     if param is None:
@@ -88,7 +88,7 @@ def move_transform(layer: Message) -> None:
 
 
 def upgrade_v1_layer(old: Message, new: Message, type_name: str | None = None) -> None:
-    """Fill NEW, a LayerParameter, with what OLD says. TYPE_NAME overrules the type."""
+    """Fill NEW, a LayerParameter, from OLD. TYPE_NAME replaces the type of OLD."""
     new.type = type_name or _current_type(_type_name(old))
     if not new.type:
         raise NetError(
@@ -103,7 +103,7 @@ def upgrade_v1_layer(old: Message, new: Message, type_name: str | None = None) -
 
 
 def _put_specs(old: Message, new: Message) -> None:
-    """Give the `param` of NEW what the parallel lists of OLD say."""
+    """Set the `param` of NEW from the lists of OLD."""
     for name, part in _V1_PARAM_SPECS.items():
         if name == "param" and old.DESCRIPTOR is new.DESCRIPTOR:
             continue
@@ -114,19 +114,20 @@ def _put_specs(old: Message, new: Message) -> None:
 
 
 def _current_type(v1_type: str) -> str:
-    """The current name of a V1 type: "INNER_PRODUCT" -> "InnerProduct"."""
+    """Return the current name of a V1 type: "INNER_PRODUCT" -> "InnerProduct"."""
     return _new_types().get(v1_type, "".join(word.capitalize() for word in v1_type.split("_")))
 
 
 @cache
 def _new_types() -> dict[str, str]:
-    """V1 type -> current type, where that is not just V1's words with a capital each."""
+    """Return V1 type -> current type, for types whose current name is not just V1's words in capitals and lower
+    case."""
     return {"NONE": "", **{old: name for name, row in LAYERS.items() for old in row.v1.split()}}
 
 
 @cache
 def _common_fields() -> frozenset[str]:
-    """The names of the fields that V1 layers and current layers have alike, those of forks included."""
+    """Return the names of the fields that are the same in V1 layers and current layers, also those of forks."""
     current = schema.LayerParameter.DESCRIPTOR.fields_by_name
     return frozenset(
         name
@@ -145,5 +146,5 @@ def _type_names() -> dict[int, str]:
 
 
 def _type_name(layer: Message) -> str:
-    """The name of a V1 layer's type; "NONE" if it has none."""
+    """Return the name of a V1 layer's type; "NONE" if it has none."""
     return _type_names()[layer.type]

@@ -1,5 +1,5 @@
-"""What an upgrade changes in a net of any format: its own input fields become an Input layer, and the rates of
-statistics, which are measured, become 0."""
+"""Upgrades that concern a net of any format: its input fields become an Input layer, and the learning rates of
+statistics become 0, because these are measured."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from caffe_fcn.errors import NetError
 from caffe_fcn.schema import Message
 
 _LEGACY_INPUT_AXES = 4
-"""`input_dim` lists num, channels, height and width of one input after the other."""
+"""The numbers per input in `input_dim`: num, channels, height and width, for one input after the other."""
 
 SHAPE_HINT = "add input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }, with the extents of the net, after it"
-"""How to give the shape of an input field."""
+"""The hint how to give the shape of an input field."""
 
 _BATCH_NORM_BLOBS = 3
 
 
 def has_legacy_inputs(net: Message) -> bool:
-    """Whether NET declares its inputs itself instead of in an Input layer."""
+    """Return whether NET declares its inputs in its own fields, not in an Input layer."""
     return len(net.input) > 0
 
 
 def has_legacy_batch_norm(net: Message) -> bool:
-    """Whether a BatchNorm layer lets the solver train or decay its three statistics."""
+    """Return whether the solver would train or decay one of the three statistics of a BatchNorm layer."""
     return any(_trains_statistics(layer) for layer in net.layer)
 
 
 def input_layer(net: Message, source: str) -> Message | None:
-    """The Input layer that says what the `input` fields of NET say, with their shapes where NET gives any; None if
-    nothing is left of them. Raises NetError, its place beginning with SOURCE, where shapes are given for some only.
+    """Return the Input layer for the `input` fields of NET, with their shapes if NET gives them; None if no input is
+    left. Raises NetError if only some have shapes; its place begins with SOURCE.
 
-    Caffe drops inputs without a shape. Here those stay that no layer makes, so that their shape can be told.
+    Caffe drops inputs without a shape. Here those that no layer makes are kept, so that the caller can give their
+    shape.
     """
     names = list(net.input)
     shapes = [[*shape.dim] for shape in net.input_shape]
@@ -50,13 +51,13 @@ def input_layer(net: Message, source: str) -> Message | None:
     if not names:
         return None
     layer = schema.LayerParameter(name="input", type="Input", top=names)
-    for shape in shapes[: len(names)]:  # Caffe does not look at what is left over
+    for shape in shapes[: len(names)]:  # Caffe ignores further values
         layer.input_param.shape.add(dim=shape)
     return layer
 
 
 def upgrade_inputs(net: Message, source: str) -> bool:
-    """Replace the input fields by an Input layer in front, if anything is left of them; whether there is one."""
+    """Replace the input fields by an Input layer at the front, if an input is left; return whether there is one."""
     layer = input_layer(net, source)
     for name in ("input", "input_shape", "input_dim"):
         net.ClearField(name)
@@ -72,7 +73,7 @@ def _trains_statistics(layer: Message) -> bool:
 
 
 def freeze_statistics(net: Message) -> None:
-    """Set the rates of BatchNorm's mean, variance and factor to 0: they are measured, not learned."""
+    """Set the learning rates of BatchNorm's mean, variance and factor to 0: they are measured, not learned."""
     for layer in filter(_trains_statistics, net.layer):
         for param in layer.param:
             param.lr_mult = param.decay_mult = 0
