@@ -1,1 +1,1 @@
-"""Runs nets on pictures: preprocessing, answers and their places, reports and drawings."""
+"""Runs nets on pictures: preprocessing, answers and their positions, reports and drawings."""

@@ -21,15 +21,15 @@ Answer = TypeVar("Answer")
 
 _READ = 3
 _ANSWERED = 2
-"""Turns that are begun at a time, the one that the caller handles included."""
+"""The number of turns that are begun at a time, with the one that the caller handles."""
 
 
 class StoppedError(Exception):
-    """Nobody waits for the answer any more."""
+    """The caller no longer waits for the answer."""
 
 
 class Turn(Generic[Item, Read, Answer]):
-    """The turn of an ITEM: what is READ of it, and the ANSWER, which is there until STACK closes."""
+    """The turn of an ITEM: READ is the result of reading it, ANSWER exists until STACK closes."""
 
     def __init__(self, item: Item, read: Future[Read], stop: Event) -> None:
         self.item = item
@@ -43,7 +43,7 @@ class Turn(Generic[Item, Read, Answer]):
         self._show: Callable[[], None] | None = None
 
     def expect(self, many: int) -> None:
-        """Say how MANY steps the answer takes."""
+        """Set the number of steps of the answer to MANY."""
         self._many.set_result(many)
 
     def step(self) -> None:
@@ -63,8 +63,8 @@ class Turn(Generic[Item, Read, Answer]):
         return self._many.result() if self._many.done() else 0
 
     def result(self, show: Callable[[], None] = lambda: None) -> Answer:
-        """Wait for the answer, and call SHOW for each step, also for those that were made before. Raises what kept the
-        answer from being made."""
+        """Wait for the answer, and call SHOW for each step, also for earlier ones. Raises the error that prevented the
+        answer."""
         assert self.answer is not None
         with self._lock:
             for _ in range(self._done):
@@ -82,8 +82,8 @@ Turns: TypeAlias = Generator[Turn[Item, Read, Answer], None, None]
 def ahead(
     items: Iterable[Item], read: Callable[[Item], Read], answer: Callable[[Turn[Item, Read, Answer]], Answer]
 ) -> Turns[Item, Read, Answer]:
-    """The turns of ITEMS, in their order. READ and ANSWER run in threads; what ANSWER needs until the end of the turn
-    it enters into `Turn.stack`. The iterator is to be closed: then it waits for the step that is being made."""
+    """Yield the turns of ITEMS, in their order. READ and ANSWER run in threads; ANSWER puts into `Turn.stack` what it
+    needs until the end of the turn. Close the iterator: it then waits for the end of the current step."""
     stop, coming = Event(), iter(items)
     turns: deque[Turn[Item, Read, Answer]] = deque()
     reader, runner = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
@@ -98,7 +98,7 @@ def ahead(
             yield turns[0]
             turns.popleft().stack.close()
     finally:
-        for pool in (reader, runner):  # before the step at hand ends, or the next item would begin
+        for pool in (reader, runner):  # before the current step ends, or the next item would begin
             pool.shutdown(wait=False, cancel_futures=True)
         stop.set()
         for pool in (reader, runner):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class Area(NamedTuple):
-    """The number of PIXELS in which LABEL is the top class, a SHARE of the picture; LABEL is None for pixels without an
-    answer."""
+    """The number of PIXELS in which LABEL is the top class, and their SHARE of the picture; LABEL is None for pixels
+    without an answer."""
 
     label: int | None
     pixels: int
@@ -25,8 +25,8 @@ class Area(NamedTuple):
 
 
 def areas(answer: Answer, result: BlobResult, counts: Sequence[Sequence[int]], *, upsample: bool) -> tuple[Area, ...]:
-    """The areas of the classes in RESULT of ANSWER, in their order, and of the pixels without an answer; none where it
-    has no areas. COUNTS are the cells of each level of which each class is the top one."""
+    """Return the areas of the classes in RESULT of ANSWER, in their order, and of the pixels without an answer; nothing
+    if it has no areas. COUNTS has for each level the number of cells in which each class is the top class."""
     if not result.output.of_classes or not result.levels:
         return ()
     if len(result.levels) == 1 and result.levels[0].cells.are_pixels:
@@ -46,7 +46,7 @@ def _areas(pixels: Sequence[int], many: int) -> Iterator[Area]:
 
 
 def _counted(answer: Answer, result: BlobResult) -> list[int]:
-    """The number of pixels in which each class is the top one of the upsampled maps."""
+    """Return the number of pixels in which each class is the top one of the upsampled maps."""
     import numpy as np
 
     from caffe_fcn.predict.draw import view  # here, because few maps are upsampled

@@ -1,4 +1,4 @@
-"""Where the cells of a dense map lie on a picture, in its pixels."""
+"""The positions of the cells of a dense map on a picture, in its pixels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _HALF = Fraction(1, 2)
 
 
 class CellAxis(NamedTuple):
-    """The cells along one axis of a picture of SIZE pixels: how many there are, and what each SEES of the picture that
-    the net is fed, of which this one is FACTOR times as large. A picture that is part of a larger one begins at its
-    pixel START, and places are told in the larger one."""
+    """The cells along one axis of a picture of SIZE pixels: their number, and the geometry SEES on the picture that is
+    the input of the net; this picture is FACTOR times as large. If the picture is part of a larger one, it begins at
+    pixel START of it, and positions are in the larger one."""
 
     size: int
     cells: int
@@ -26,28 +26,28 @@ class CellAxis(NamedTuple):
 
     @property
     def window(self) -> int | None:
-        """The most pixels that a cell sees; None where that is all of the axis."""
+        """The largest number of pixels that a cell sees; None for the whole axis."""
         return None if self.sees.window is None else ceil(self.sees.window * self.factor)
 
     @property
     def stride(self) -> Fraction:
-        """The way from cell to cell."""
+        """The distance from cell to cell."""
         return self.sees.stride * self.factor
 
     @property
     def offset(self) -> Fraction:
-        """Where the first cell lies, the first pixel's middle being 0."""
+        """The position of the first cell; 0 is the middle of the first pixel."""
         return (self.sees.offset + _HALF) * self.factor - _HALF + self.start
 
     def window_of(self, cell: int) -> tuple[int, int]:
-        """The pixels that CELL sees, without those that padding adds: the first, and the one behind the last."""
+        """Return the pixels that CELL sees, without padding: the first, and the one after the last."""
         first, last = self.sees.seen(cell)
         start, end = floor(first * self.factor), ceil((last + 1) * self.factor)
         start = min(max(0, start), self.size)
         return self.start + start, self.start + max(start, min(end, self.size))
 
     def scaled(self, size: int) -> CellAxis:
-        """The same cells on a picture of another SIZE, from which this one was made."""
+        """Return the same cells on a picture of another SIZE, from which this one was made."""
         return CellAxis(size, self.cells, self.sees, self.factor * Fraction(size, self.size))
 
 
@@ -64,32 +64,32 @@ class Cells(NamedTuple):
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """Why they are not exactly a window sliding over the picture."""
+        """The reasons why they are not exactly a sliding window over the picture."""
         return tuple(dict.fromkeys((*self.rows.sees.reasons, *self.columns.sees.reasons)))
 
     def window_of(self, row: int, column: int) -> Box:
-        """The pixels that a cell sees."""
+        """Return the pixels that a cell sees."""
         top, bottom = self.rows.window_of(row)
         left, right = self.columns.window_of(column)
         return Box(top, left, bottom, right)
 
     @property
     def are_pixels(self) -> bool:
-        """Whether there is one for each pixel of the picture, as a segmentation net has them."""
+        """Whether there is one cell for each pixel of the picture, as in a segmentation net."""
         return all(axis.stride == 1 and axis.cells == axis.size for axis in self)
 
     @property
     def drawn(self) -> Cells:
-        """Where they are drawn on the picture that the net was fed. Those that are pixels are drawn there: training
-        compares each with the label of that pixel, whatever it sees."""
+        """The positions for drawing on the input picture. If there is one cell for each pixel, a cell is drawn at its
+        pixel, because training compares it with the label of that pixel, whatever it sees."""
         if self.are_pixels:
             return Cells(*(CellAxis(axis.size, axis.cells, pixels(axis.size)) for axis in self))
         return self.starting(0, 0)
 
     def scaled(self, size: tuple[int, int]) -> Cells:
-        """The same cells on a picture of another SIZE."""
+        """Return the same cells on a picture of another SIZE."""
         return Cells(self.rows.scaled(size[0]), self.columns.scaled(size[1]))
 
     def starting(self, row: int, column: int) -> Cells:
-        """The same cells on a part of a picture that begins at the pixel ROW, COLUMN of it."""
+        """Return the same cells on a part of a picture that begins at pixel ROW, COLUMN of it."""
         return Cells(self.rows._replace(start=row), self.columns._replace(start=column))

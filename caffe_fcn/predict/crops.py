@@ -1,4 +1,4 @@
-"""The parts of pictures that a net is fed: the centre, or ten crops. A part of a picture is a picture."""
+"""The parts of pictures that are the input of a net: the centre, or ten crops. A part of a picture is a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Crop(Enum):
-    """Which parts of a picture a net is fed."""
+    """The choice of parts of a picture."""
 
     NONE = "none"
     CENTER = "center"
@@ -45,19 +45,19 @@ class Cropped:
 
 
 def frame_of(picture: Picture) -> Frame:
-    """Which part of a whole picture PICTURE is."""
+    """Return the part of the whole picture that PICTURE is."""
     return picture.frame if isinstance(picture, Cropped) else whole(picture.size)
 
 
 def center(picture: Picture, size: Size) -> Picture:
-    """The centre of PICTURE, of SIZE, which is not larger. A pixel that is left over stays at the end."""
+    """Return the centre of PICTURE, of SIZE, which is not larger. An odd pixel is left over at the end."""
     top, left = (picture.size[0] - size[0]) // 2, (picture.size[1] - size[1]) // 2
     window = Box(top, left, top + size[0], left + size[1])
     return picture if picture.size == size else Cropped(picture, Frame(picture.size, window))
 
 
 def ten(picture: Picture, size: Size) -> tuple[Picture, ...]:
-    """The four corners and the centre of PICTURE, of SIZE, which is not larger; then all of them mirrored."""
+    """Return the four corners and the centre of PICTURE, of SIZE, which is not larger; then all of them mirrored."""
     high, wide = picture.size[0] - size[0], picture.size[1] - size[1]
     corners = [(top, left) for top in (0, high) for left in (0, wide)]
     windows = [Box(top, left, top + size[0], left + size[1]) for top, left in (*corners, (high // 2, wide // 2))]

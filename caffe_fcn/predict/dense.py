@@ -1,4 +1,4 @@
-"""A net run on a picture: the scores of a classifier, or a dense map, whole or tile by tile."""
+"""Runs a net on a picture, whole or tile by tile, for the scores of a classifier or a dense map."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BUDGET = 256 << 20
-"""The most bytes that the largest layer of a tile may read and make, if windows are not too large for that."""
+"""The maximum bytes of the bottoms and tops of the largest layer of a tile, unless windows need more."""
 
 COMFORTABLE = 64 << 20
-"""So many bytes of the largest layer are soon computed, and as quickly as more at once."""
+"""A run with these bytes in its largest layer is fast, and larger runs are not faster per pixel."""
 
 _FEWEST = 64
-"""No tile is cut smaller for want of memory."""
+"""Tiles are not made smaller than this to save memory, in pixels per side."""
 
 
 Tile: TypeAlias = tuple[TileSpan, TileSpan]
-"""A part of a picture that the net is fed, down and across."""
+"""A part of a picture that is the input of a run, along rows and columns."""
 
 Batch: TypeAlias = tuple[Tile, ...]
-"""Tiles of one size that the net is fed together."""
+"""Tiles of one size that are run together."""
 
 
 class Tiles(NamedTuple):
-    """How a picture is cut: ROWS and COLUMNS of tiles; WHY says, for one in one piece that is large, why."""
+    """How a picture is cut: ROWS and COLUMNS of tiles. WHY is the reason if a large picture is in one piece."""
 
     rows: tuple[TileSpan, ...]
     columns: tuple[TileSpan, ...]
@@ -50,22 +50,22 @@ class Tiles(NamedTuple):
 
     @property
     def many(self) -> int:
-        """How many tiles there are."""
+        """The number of tiles."""
         return len(self.rows) * len(self.columns)
 
     @property
     def batches(self) -> tuple[Batch, ...]:
-        """The tiles, row by row, each in a run of its own."""
+        """The tiles, row by row, each in its own run."""
         return tuple(((row, column),) for row in self.rows for column in self.columns)
 
 
 def in_one_piece(rows: tuple[int, int], columns: tuple[int, int]) -> Tiles:
-    """A picture in one piece, of so many pixels and cells down and across."""
+    """Return a picture in one piece; ROWS and COLUMNS have the number of pixels and of cells."""
     return Tiles((whole_axis(*rows),), (whole_axis(*columns),))
 
 
 def check_size(model: PictureNet, name: str, size: Size) -> None:
-    """Raise PictureError where the net does not take a picture of SIZE, which messages call NAME."""
+    """Raise PictureError if the net does not accept a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
         if model.fits(size):
             way = Option("input_shape", {model.feed: (*model.fed[:2], *size)})
@@ -99,9 +99,9 @@ def _pixels(size: Size) -> str:
 
 
 def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None, *, automatic: bool = True) -> Tiles:
-    """How to cut the picture under CELLS, those of each map of the net: into tiles of SIDE pixels at most, or where
-    AUTOMATIC such that memory suffices, if need be. Raises EngineError where SIDE is asked for, and the net or SIDE
-    does not allow it."""
+    """Return how to cut the picture; CELLS are those of each map of the net. Tiles have at most SIDE pixels; if
+    AUTOMATIC, they are as small as the memory needs. Raises EngineError if SIDE is given, and the net or SIDE does not
+    allow it."""
     first = cells[0]
     cut = cut_of(model, cells, side, automatic=automatic)
     if cut.reach is None:
@@ -113,8 +113,8 @@ def tiles_of(model: PictureNet, cells: Sequence[Cells], side: int | None = None,
 
 
 class Cutting(NamedTuple):
-    """Whether a picture is cut: into tiles of at most so many pixels along a side, whose cells have that REACH. Without
-    it the picture stays in one piece, and WHY says why, where it is large."""
+    """Whether a picture is cut: the maximum pixels of a tile along a side, and the REACH of its cells. Without a reach
+    the picture stays in one piece; WHY is the reason if it is large."""
 
     most: int = 0
     reach: tuple[Reach, Reach] | None = None
@@ -122,7 +122,7 @@ class Cutting(NamedTuple):
 
 
 def cut_of(model: PictureNet, cells: Sequence[Cells], side: int | None, *, automatic: bool = True) -> Cutting:
-    """Whether and how the picture under CELLS is cut; arguments and errors are those of `tiles_of`."""
+    """Return whether and how the picture under CELLS is cut; arguments and errors are those of `tiles_of`."""
     first = cells[0]
     size = first.rows.size, first.columns.size
     needed = model.bytes_per_pixel * size[0] * size[1]
@@ -149,7 +149,7 @@ def cut_of(model: PictureNet, cells: Sequence[Cells], side: int | None, *, autom
 def obstacle_of(
     model: PictureNet, cells: Sequence[Cells], size: Size
 ) -> tuple[str, None] | tuple[None, tuple[Reach, Reach]]:
-    """Why the maps under CELLS cannot be put together from tiles, or else what their cells need of a picture of
+    """Return why the maps with CELLS cannot be put together from tiles, or else what their cells need of a picture of
     SIZE."""
     if model.fixed is not None:
         return f"the net accepts only pictures of {_pixels(model.fixed)}", None
@@ -167,13 +167,13 @@ def obstacle_of(
 
 
 def _reached(reach: Reach) -> int:
-    """Pixels in which a cell has its window wherever it lies."""
+    """Return the number of pixels that contain the window of a cell at any position."""
     return reach.window + 2 * reach.align
 
 
 def _side(model: PictureNet, reached: int) -> int:
-    """The pixels along the side of a tile: a comfortable size; or a larger one within the budget, of which less is
-    seen by two tiles, which do that part of the work twice."""
+    """Return the pixels along the side of a tile: a fast size, or a larger one within the budget, which has less
+    overlap that is computed twice."""
     comfortable, most = (int((size / model.bytes_per_pixel) ** 0.5) for size in (COMFORTABLE, BUDGET))
     return max(comfortable, min(most, 4 * reached), 2 * reached, _FEWEST, *model.least)
 
@@ -186,8 +186,8 @@ def dense(
     into: Mapping[str, Map],
     done: Callable[[], None],
 ) -> dict[str, Array]:
-    """Write INTO its maps, by the names of blobs, what the net makes of PICTURE, in BATCHES of tiles, each of which is
-    told by DONE. Returns the outputs that are no maps, of which there are none where there are several tiles."""
+    """Run the net on PICTURE in BATCHES of tiles and write its maps, by the names of blobs, INTO maps. DONE is called
+    after each batch. Return the outputs that are not maps; there are none if there are several tiles."""
     import numpy as np
 
     def read(batch: Batch) -> NDArray[Any]:
@@ -215,7 +215,7 @@ def dense(
 
 
 def _take(model: PictureNet, picture: Picture, name: str, made: Array, tile: Tile, into: Map, alone: bool) -> None:
-    """Write INTO the map called NAME the part of MADE that is wanted of a TILE; all of it where that is ALONE."""
+    """Write the needed part of MADE, the map NAME of a TILE, INTO the whole map; all of it if the tile is ALONE."""
     row, column = tile
     entire = alone and row.step == column.step == 1
     expected = into.shape[1:] if entire else (row.cells, column.cells)

@@ -33,9 +33,9 @@ SHOWN = 4
 
 
 class ExportSettings(NamedTuple):
-    """What the user asks for: the BLOBS to put out in place of the net's own outputs, whether all sizes are FIXED and
-    values EXTERNAL, in a file of their own; whether to EXPAND_LRN, as for `lower`; and what to say of the pictures and
-    classes. LABELS is a file."""
+    """The user's choices: the BLOBS that replace the net's own outputs, whether all sizes are FIXED and values
+    EXTERNAL, in their own file; whether to EXPAND_LRN, as in `lower`; and the data on pictures and classes. LABELS is a
+    file."""
 
     blobs: tuple[str, ...]
     fixed: bool
@@ -48,8 +48,8 @@ class ExportSettings(NamedTuple):
 
 
 class ExportOutcome(NamedTuple):
-    """What was written: the net of the file called NET, in one PHASE, and the METADATA with it; LEFT_OUT are the layers
-    that are not there, REPLACED those in whose place another type is."""
+    """The result of an export: the file name NET, the PHASE, and the METADATA. LEFT_OUT are layers that are not
+    exported, REPLACED are layers that another type replaces."""
 
     net: str
     weights: str
@@ -75,8 +75,8 @@ def export_net(
 ) -> ExportOutcome:
     """Write SOURCE with WEIGHTS to OUT_PATH as ONNX, in the phase of SELECTION, by default TEST.
 
-    Raises LoweringError for layers that ONNX cannot say, PictureError for a mean or labels that do not suit the net,
-    ShapeError and WeightsError as `convert` does, OutputError where a file cannot be written.
+    Raises LoweringError for layers that the ONNX exporter does not support, PictureError for a mean or labels that do
+    not fit the net, ShapeError and WeightsError as `convert` does, OutputError if a file cannot be written.
     """
     asked = _settings(options or ExportOptions(), preparation or PreparationOptions())
     others = [asked.labels, None if asked.mean is None else asked.mean.name]
@@ -128,11 +128,11 @@ def _settings(options: ExportOptions, preparation: PreparationOptions) -> Export
     )
 
 
-# ---- What is told in the file ----
+# ---- Metadata in the file ----
 
 
 def _stated(scope: Scope, asked: ExportSettings) -> ExportSettings:
-    """ASKED, with the mean and the scale that the net itself states where none is given."""
+    """Return ASKED, with the mean and the scale that the net itself defines if none is given."""
     stated = transform_of(scope.graph)
     if stated is None:
         return asked
@@ -163,7 +163,7 @@ def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Expor
 
 
 def _channels(scope: Scope) -> dict[str, int]:
-    """The inputs of SCOPE that are pictures or videos, and how many channels they have."""
+    """Return the inputs of SCOPE that are pictures or videos, with their numbers of channels."""
     shapes = {blob.name: scope.shapes.blobs[blob] for blob in scope.inputs}
     return {name: shape[1] for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) > 3}
 
@@ -178,14 +178,14 @@ def _check_mean(mean: Mean, channels: dict[str, int]) -> None:
 
 
 def _means(mean: Mean, channels: dict[str, int]) -> list[float]:
-    """A value for each channel, of an image its average."""
+    """Return a value for each channel; for a mean image the average."""
     values: list[float] = mean.of_channels().reshape(-1).tolist()
     counts = set(channels.values())
     return values * counts.pop() if len(values) == len(counts) == 1 else values
 
 
 def _classes(scope: Scope) -> int:
-    """The number of classes of the outputs. Raises LoweringError if they do not agree."""
+    """Return the number of classes of the outputs. Raises LoweringError if they do not agree."""
     found = {
         blob.name: shape[min(1, len(shape) - 1)]
         for blob in scope.outputs
@@ -202,7 +202,7 @@ def _classes(scope: Scope) -> int:
     return next(iter(found.values()))
 
 
-# ---- What is told beside ----
+# ---- Notes ----
 
 
 def _notes(source: SourceNet, weights: WeightFile, scope: Scope, asked: ExportSettings) -> Iterator[str]:

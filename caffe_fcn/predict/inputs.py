@@ -1,5 +1,5 @@
-"""What a user gives to compare the nets on, as arrays of numbers ready to be fed: such arrays themselves, and pictures,
-which are prepared as they are to be run."""
+"""Reads inputs that a user gives for a comparison of nets: arrays, which are used unchanged, and pictures, which are
+preprocessed as in `run`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from caffe_fcn.predict.resizing import resampled
 
 
 class GivenInputs(NamedTuple):
-    """Inputs that the user gave, as ARRAYS, and NOTES on how they were prepared."""
+    """Inputs given by the user, as ARRAYS, and NOTES on their preprocessing."""
 
     arrays: list[Array]
     notes: tuple[str, ...] = ()
 
 
 def read_inputs(paths: Sequence[str], net: ShapedNet, preparation: PreparationOptions) -> GivenInputs:
-    """The files PATHS as inputs of NET, and notes: a .npy as it stands, a picture at the nominal size, after
+    """Return the files PATHS as inputs of NET, and notes: a .npy unchanged; a picture at the nominal size, after
     PREPARATION, as with `run`.
 
-    Raises EngineError for a net that takes no pictures and for arrays that are none of numbers, PictureError for
-    pictures and means that suit neither the net nor each other; OSError where a file cannot be read.
+    Raises EngineError if the net takes no pictures or an array has no numbers, PictureError if pictures and means do
+    not fit the net or each other; OSError if a file cannot be read.
     """
     if all(path.lower().endswith(".npy") for path in paths):
         return GivenInputs([read_array(path) for path in paths])
@@ -47,7 +47,7 @@ def read_inputs(paths: Sequence[str], net: ShapedNet, preparation: PreparationOp
 
 
 def _fed(net: ShapedNet) -> tuple[str, Shape]:
-    """The one input of NET that pictures go into, and its shape."""
+    """Return the only input of NET for pictures, and its shape."""
     shapes = {blob.name: net.shapes.blobs[blob] for blob in choose_scope(*net).inputs}
     pictures = {name: shape for name, shape in shapes.items() if isinstance(shape, tuple) and len(shape) == 4}
     if len(shapes) != 1 or not pictures:
@@ -59,7 +59,7 @@ def _fed(net: ShapedNet) -> tuple[str, Shape]:
 
 
 def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
-    """The picture at PATH as one input of SHAPE, C×H×W."""
+    """Return the picture at PATH as one input of SHAPE, C×H×W."""
     size = shape[2], shape[3]
     picture = resampled(open_picture(path, shape[1]), size)
     box = Box(0, 0, *size)
@@ -67,8 +67,8 @@ def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
 
 
 def read_array(path: str) -> Array:
-    """The array in the .npy file at PATH as float32. Raises PictureError unless all values are finite numbers; OSError
-    where it cannot be read."""
+    """Return the array in the .npy file at PATH as float32. Raises PictureError unless all values are finite numbers;
+    OSError if it cannot be read."""
     import numpy as np
 
     numbers: Array = npy_array(path).astype(np.float32)

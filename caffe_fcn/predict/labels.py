@@ -17,10 +17,10 @@ from caffe_fcn.wording import Option, advise, nearest
 
 _MOST_BYTES = 64 << 20
 _TOLD = 5
-"""Classes of one name that a message lists."""
+"""The maximum number of classes with one name that a message lists."""
 
 _SYNSET = re.compile(r"n[0-9]{8}\s+")
-"""What WordNet calls a class, in front of its name."""
+"""The identifier of WordNet before the name of a class."""
 
 _BACKGROUND = frozenset(("background", "__background__", "_background_", "bg"))
 """Names of the class for places without an object."""
@@ -28,18 +28,18 @@ _BACKGROUND = frozenset(("background", "__background__", "_background_", "bg"))
 
 @dataclass(frozen=True)
 class Labels:
-    """The names of COUNT classes; without a file none has one."""
+    """The names of COUNT classes; without a file they have no names."""
 
     count: int
     names: tuple[str, ...] = ()
     source: str = ""
 
     def name(self, index: int) -> str | None:
-        """The name of class INDEX."""
+        """Return the name of class INDEX."""
         return self.names[index] if self.names else None
 
     def title(self, index: int) -> str:
-        """The name of class INDEX, or else its number."""
+        """Return the name of class INDEX, or its number if it has no name."""
         return self.name(index) or f"class {index}"
 
     @property
@@ -48,7 +48,7 @@ class Labels:
         return next((index for index, name in enumerate(self.names) if name.lower() in _BACKGROUND), None)
 
     def find(self, wanted: str) -> int:
-        """The class WANTED, by number, name, or one of the names between commas. Raises PictureError."""
+        """Return the class WANTED, by number, name, or one of the names between commas. Raises PictureError."""
         if re.fullmatch(r"[0-9]{1,9}", wanted):
             if int(wanted) < self.count:
                 return int(wanted)
@@ -80,10 +80,10 @@ class Labels:
 
 
 def read_labels(path: str | os.PathLike[str], count: int | None) -> Labels:
-    """The names in the file PATH of the COUNT classes of a net, None for any number; the numbers of WordNet before them
-    are left out.
+    """Return the names in the file PATH of the COUNT classes of a net, None for any number; the numbers of WordNet
+    before them are left out.
 
-    Raises PictureError where it has another count or is no text; OSError where it cannot be read.
+    Raises PictureError if the number of names is another or the file is not text; OSError if it cannot be read.
     """
     name = os.fspath(path)
     with reading(name) as file:

@@ -27,8 +27,8 @@ _FLOAT = 4
 
 
 class Map:
-    """A map K×rows×columns in float32; a context that lets it go. At PATH, which messages call NAME, it is a .npy and
-    stays; without one it is in memory, or in a temporary file where it is large."""
+    """A map K×rows×columns in float32; a context that releases it. At PATH, which messages call NAME, it is a .npy and
+    stays. Without a path it is in memory, or in a temporary file if it is large."""
 
     def __init__(self, shape: tuple[int, int, int], path: str | None = None, name: str = "the map") -> None:
         import numpy as np
@@ -41,7 +41,7 @@ class Map:
             self._array = np.zeros(shape, np.float32)
             return
         try:
-            # Open from here on, so that it may get another name.
+            # It is open from here on, so that the file can be renamed.
             self._file = self._stack.enter_context(_opened(path))
             self._offset = _lay_out(self._file, shape, size)
         except OSError as error:
@@ -55,7 +55,7 @@ class Map:
         self.close()
 
     def close(self) -> None:
-        """Let go of the memory, or the file."""
+        """Release the memory, or the file."""
         self._stack.close()
 
     def _open(self, mode: Any) -> NDArray[Any]:
@@ -66,13 +66,13 @@ class Map:
         return np.memmap(self._file, "<f4", mode, self._offset, self.shape)
 
     def write(self, row: int, column: int, block: NDArray[Any], step: tuple[int, int] = (1, 1)) -> None:
-        """Write BLOCK, K×h×w, at ROW and COLUMN, and then into every STEP-th row and column."""
+        """Write BLOCK, K×h×w, at ROW and COLUMN, into every STEP-th row and column."""
         (_, high, wide), (down, across) = block.shape, step
         rows, columns = slice(row, row + high * down, down), slice(column, column + wide * across, across)
         self._open("r+")[:, rows, columns] = block
 
     def bands(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The map by bands of whole rows, each with its first row."""
+        """Yield the map in bands of whole rows, each with its first row."""
         import numpy as np
 
         classes, rows, columns = self.shape
@@ -81,11 +81,11 @@ class Map:
             yield row, np.ascontiguousarray(self._open("r")[:, row : row + step])
 
     def values(self) -> NDArray[Any]:
-        """All of it; where it lies in a file, mapped anew at each call."""
+        """Return the whole map; if it is in a file, it is mapped anew at each call."""
         return self._open("r")
 
     def npy(self) -> Iterator[bytes]:
-        """The bytes of a .npy of it, a piece at a time."""
+        """Yield the bytes of the map as a .npy, piece by piece."""
         yield npy_header(self.shape)
         classes, rows, columns = self.shape
         step = max(1, _BAND // (_FLOAT * max(1, columns)))
@@ -95,7 +95,7 @@ class Map:
 
 
 def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
-    """What stands before the values in a .npy of SHAPE."""
+    """Return the bytes before the values in a .npy of SHAPE."""
     from numpy.lib import format as npy
 
     head = io.BytesIO()
@@ -105,13 +105,13 @@ def npy_header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
 
 @contextmanager
 def _opened(path: str | None) -> Iterator[IO[bytes]]:
-    """The file at PATH, or a temporary one."""
+    """Open the file at PATH, or a temporary one."""
     with tempfile.TemporaryFile(prefix="caffe-fcn-") if path is None else open(path, "r+b") as file:
         yield file
 
 
 def _lay_out(file: IO[bytes], shape: tuple[int, ...], size: int) -> int:
-    """Make FILE a .npy with room for an array of SHAPE, of SIZE bytes, and return where its values begin."""
+    """Make FILE a .npy with room for an array of SHAPE, of SIZE bytes, and return the offset of its values."""
     head = npy_header(shape)
     file.write(head)
     file.flush()

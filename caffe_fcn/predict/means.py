@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MOST_BYTES = 1 << 30
-"""No image of a mean is larger."""
+"""The maximum size of a mean image in bytes."""
 
 _IMAGE = 3
 """The axes of an image, C×H×W."""
 
 
 class Frame(NamedTuple):
-    """The part of a picture that a net is fed: the pixels in WINDOW of a picture of SIZE; MIRRORED, its last column
-    comes first."""
+    """The part of a picture that is the input of a net: the pixels in WINDOW of a picture of SIZE. If MIRRORED, its
+    last column comes first."""
 
     size: tuple[int, int]
     window: Box
@@ -45,13 +45,13 @@ class Frame(NamedTuple):
 
 
 def whole(size: tuple[int, int]) -> Frame:
-    """The frame of a picture of SIZE that is fed as a whole."""
+    """Return the frame for the whole picture of SIZE."""
     return Frame(size, Box(0, 0, *size))
 
 
 class Mean(NamedTuple):
-    """What is subtracted, called NAME in messages: VALUES are one number for all channels, without an axis; one for
-    each channel of the net in its order, C; or an image of them, C×H×W. SHAPE is that of the array in the file."""
+    """The mean that is subtracted; messages call it NAME. VALUES are one number for all channels, without an axis; one
+    for each channel of the net in its order, C; or a mean image, C×H×W. SHAPE is that of the array in the file."""
 
     name: str
     values: NDArray[Any]
@@ -59,7 +59,7 @@ class Mean(NamedTuple):
 
     @property
     def is_image(self) -> bool:
-        """Whether each pixel has a mean of its own."""
+        """Whether each pixel has its own mean."""
         return self.values.ndim == _IMAGE
 
     def of_channels(self) -> NDArray[Any]:
@@ -70,8 +70,8 @@ class Mean(NamedTuple):
         return np.asarray(averages, np.float32)
 
     def check(self, channels: int, size: tuple[int, int] | None = None) -> None:
-        """Raise PictureError where it is none for a net of so many CHANNELS, which takes pictures of SIZE alone, if
-        that is given."""
+        """Raise PictureError if the mean does not fit a net with CHANNELS; SIZE is the only size of pictures that the
+        net accepts, if given."""
         held = self.values.shape[0] if self.values.ndim else channels
         if held != channels or self.values.ndim == _IMAGE - 1:
             if self.shape:
@@ -97,10 +97,10 @@ class Mean(NamedTuple):
         )
 
     def part(self, frame: Frame, box: Box) -> NDArray[Any]:
-        """What to subtract from the pixels at BOX of what the net is fed, which is FRAME: C×h×w, or C×1×1.
+        """Return the mean for the pixels at BOX of FRAME, the input of the net: C×h×w, or C×1×1.
 
-        Of an image of the whole picture it is the part at the same place, as in Caffe's data layers, which mirror the
-        difference; of a larger one than the net is fed it is the centre; of a smaller one the means of its channels.
+        For an image of the whole picture it is the part at the same place, as in Caffe's data layers, which mirror the
+        difference; for an image larger than the input it is the centre; for a smaller one the means of its channels.
         """
         if not self.is_image:
             return self.values[..., None, None]
@@ -125,12 +125,12 @@ class Mean(NamedTuple):
 
 
 def _smaller(size: tuple[int, ...], other: tuple[int, int]) -> bool:
-    """Whether an image of SIZE does not cover one of the OTHER size."""
+    """Return whether an image of SIZE is smaller than the OTHER size along an axis."""
     return size[0] < other[0] or size[1] < other[1]
 
 
 def _centre(size: tuple[int, ...], part: tuple[int, int]) -> tuple[int, int]:
-    """Where the centre PART of SIZE begins. An odd pixel is left over at the end, as in Caffe."""
+    """Return where the centre PART of SIZE begins. An odd pixel is left over at the end, as in Caffe."""
     return (size[0] - part[0]) // 2, (size[1] - part[1]) // 2
 
 
@@ -139,7 +139,8 @@ def _count(channels: int) -> str:
 
 
 def _transposition(shape: Shape, channels: int) -> str:
-    """What makes C×H×W of an array of SHAPE, if its axes stand in another order; what to do else."""
+    """Return the next step for an array of SHAPE that is not C×H×W: the transposition, if its axes have another
+    order."""
     if len(shape) == 2 and channels == 1:
         return ", which is H×W; add the axis of the channels: mean[None]"
     if len(shape) == _IMAGE and shape[2] == channels:
@@ -151,9 +152,9 @@ def _transposition(shape: Shape, channels: int) -> str:
 
 
 def read_mean(text: str) -> Mean:
-    """The mean in TEXT: numbers with commas between them, or the name of a .npy or a binaryproto.
+    """Return the mean in TEXT: numbers with commas between them, or the name of a .npy or a binaryproto.
 
-    Raises PictureError if it is neither; OSError where a file cannot be read.
+    Raises PictureError if it is neither; OSError if a file cannot be read.
     """
     import numpy as np
 
@@ -173,7 +174,7 @@ def read_mean(text: str) -> Mean:
 
 
 def _single(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """VALUES in single precision. Raises PictureError for NaN."""
+    """Return VALUES in single precision. Raises PictureError for NaN."""
     import numpy as np
 
     with np.errstate(over="ignore"):
@@ -184,7 +185,7 @@ def _single(name: str, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _file(path: str) -> NDArray[Any]:
-    """The values in the file at PATH, C, C×H×W or 1×C×H×W, or in another order."""
+    """Return the values in the file at PATH: C, C×H×W or 1×C×H×W, or in another order."""
     size = os.path.getsize(path)
     if size > _MOST_BYTES:
         raise PictureError(source=path, role="mean", expected=f"at most {_MOST_BYTES:,} bytes", found=f"{size:,}")
@@ -201,7 +202,7 @@ def _file(path: str) -> NDArray[Any]:
 
 
 def _binaryproto(path: str) -> NDArray[Any]:
-    """The values of the BlobProto at PATH, with its axes, or four legacy ones."""
+    """Return the values of the BlobProto at PATH, with its axes, or the four old ones."""
     import numpy as np
     from google.protobuf.message import DecodeError
 

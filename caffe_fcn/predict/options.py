@@ -1,4 +1,4 @@
-"""Options of nets that look at pictures, and of nets written as ONNX."""
+"""Options of nets for pictures, and of nets written as ONNX."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal
 from caffe_fcn.options import option_field
 
 MAX_PIXELS = 500_000_000
-"""The most pixels that a picture may have unless it is said otherwise: a small file can unpack to any size."""
+"""The maximum number of pixels of a picture by default: a small file can unpack to any size."""
 
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """How pictures become a net's input. What is left open is as the net itself states it."""
+    """How pictures become the input of a net. Defaults are those of the net itself."""
 
     mean: str | None = option_field(
         None, "Subtract this from pixels of 0 to 255: a number, one for each channel, or a .npy or .binaryproto."
@@ -25,7 +25,7 @@ class PreparationOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How pictures are looked at."""
+    """How the net is run on pictures."""
 
     resize: tuple[int, int] | int | Literal["net"] | None = option_field(
         None,
@@ -63,7 +63,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is written as ONNX."""
+    """How a net is exported to ONNX."""
 
     blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
     fixed: bool = option_field(False, "Fix the batch and the size of the input.")

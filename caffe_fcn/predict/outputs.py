@@ -1,7 +1,7 @@
 """Describes the outputs of a net: each chosen blob, and whether its values are scores of classes.
 
-Values count as scores of classes only where the net shows it, or where the user gives names: a Softmax or a Sigmoid
-made them, or only such a layer, a loss or a measure reads them. Everything else is reported as numbers with a shape.
+Values are scores of classes only if the net shows it, or if the user gives names: a Softmax or a Sigmoid made them, or
+only such a layer, a loss or a measure reads them. All other values are reported as numbers with a shape.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from caffe_fcn.net.shapes import Shape
 
 
 class Holds(Enum):
-    """What the numbers of a blob are: scores of classes; what may be that, or an embedding, for the net does not show
-    it; or anything else."""
+    """The meaning of the numbers in a blob: scores of classes; possibly scores, or an embedding, because the net does
+    not show it; or anything else."""
 
     CLASSES = "classes"
     SCORES = "scores"
@@ -28,8 +28,9 @@ class Holds(Enum):
 
 @dataclass(frozen=True)
 class NetOutput:
-    """A blob that is looked at, of a SHAPE at the nominal size, and what it HOLDS. GEOMETRY says where the cells of a
-    map lie; None for what is no map of the picture. COUNTED: an axis is as long as there are detections or regions."""
+    """An output blob, with its SHAPE at the nominal size and the meaning of its numbers, HOLDS. GEOMETRY has the
+    positions of the cells of a map; None if it is not a map of the picture. COUNTED: the length of an axis is the
+    number of detections or regions."""
 
     blob: Blob
     shape: Shape
@@ -39,12 +40,12 @@ class NetOutput:
 
     @property
     def name(self) -> str:
-        """What the blob is called."""
+        """The name of the blob."""
         return self.blob.name
 
     @property
     def channels(self) -> int:
-        """How many numbers there are for each item, or for each cell of its map."""
+        """The number of values for each item, or for each cell of the map."""
         return channels_of(self.shape)
 
     @property
@@ -54,21 +55,21 @@ class NetOutput:
 
     @property
     def of_classes(self) -> bool:
-        """Whether the numbers are scores of classes, or may be."""
+        """Whether the numbers are, or may be, scores of classes."""
         return self.holds is not Holds.VALUES
 
 
 def channels_of(shape: Shape) -> int:
-    """How many channels a blob of SHAPE has, or numbers, if it has no channels."""
+    """Return the number of channels of a blob of SHAPE; of values if it has no channels."""
     return shape[1] if len(shape) > 1 else prod(shape)
 
 
 def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_map: bool) -> Holds:
-    """What BLOB of GRAPH, of SHAPE, holds; OUTPUTS are those of the whole net.
+    """Return the meaning of the numbers in BLOB of GRAPH, of SHAPE; OUTPUTS are the outputs of the whole net.
 
-    Scores of classes are two channels or more of an item, or of the cells of a map, that a Softmax or a Sigmoid has
-    made, or that something reads that makes such of them or judges them, and nothing else. Those that nothing reads may
-    be; but what a net has beside its probabilities, as a detector the places of its boxes, is none.
+    Scores of classes are two or more channels of an item, or of the cells of a map, if a Softmax or a Sigmoid made
+    them, or if only layers read them that do so or that judge scores. Blobs that no layer reads may be scores. But if a
+    net also has probabilities, its other outputs are not scores, for example the boxes of a detector.
     """
     vector = len(shape) >= 2 and prod(shape[2:]) == 1
     if shape[1:2] < (2,) or not (is_map or vector):
@@ -83,7 +84,7 @@ def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_ma
 
 
 def _made(graph: Graph, blob: Blob) -> str:
-    """What the numbers of BLOB are by the layer that made them, and not only their order."""
+    """Return the meaning of the numbers of BLOB by the layer that made them; layers that only reorder are skipped."""
     node = graph.producer[blob]
     while row_of(node.type).makes == "same" and node.bottoms:
         node = graph.producer[node.bottoms[0]]
@@ -91,12 +92,12 @@ def _made(graph: Graph, blob: Blob) -> str:
 
 
 def _readers(graph: Graph, blob: Blob) -> set[str]:
-    """The types of the layers that read the numbers of BLOB, also in another order."""
+    """Return the types of the layers that read the numbers of BLOB, also after reordering."""
     found: set[str] = set()
     for node in graph.consumers.get(blob, ()):
         if row_of(node.type).makes != "same":
             found.add(node.type)
-        elif node.bottoms[0] == blob:  # a Crop reads its second bottom for the size alone
+        elif node.bottoms[0] == blob:  # a Crop uses only the size of its second bottom
             for top in node.tops:
                 found |= _readers(graph, top)
     return found

@@ -33,16 +33,16 @@ from caffe_fcn.wording import Command, Option, advise, option
 
 _FLOAT = 4
 _KEPT = 64
-"""Sizes of pictures for which the places of cells are kept."""
+"""The number of picture sizes for which the positions of cells are kept."""
 
 _LARGER = 512
-"""So many pixels larger than its nominal size a net is, when its need of memory is estimated."""
+"""The memory of a net is estimated for a picture this many pixels larger than the nominal size."""
 
 
 @dataclass(frozen=True)
 class PictureNet:
-    """A net that takes pictures. FEED is the blob that they go into, FED its shape at the nominal size, OUTPUTS the
-    blobs that are looked at; NOTES are on the net and its weights."""
+    """A net loaded for pictures. FEED is its input blob, FED the shape of it at the nominal size, OUTPUTS the blobs to
+    be returned; NOTES are on the net and its weights."""
 
     net: ShapedNet
     session: Session
@@ -58,11 +58,11 @@ class PictureNet:
 
     @property
     def channels(self) -> int:
-        """How many channels pictures have."""
+        """The number of channels of a picture."""
         return self.fed[1]
 
     def fits(self, size: Size) -> bool:
-        """Whether the net has the parameters that it has also for pictures of SIZE, if it was loaded for these."""
+        """Return whether the parameters of the net fit pictures of SIZE, if it was loaded for these."""
         try:
             return other_parameters(self.net.graph, self.net.shapes, self.shapes(size)) is None
         except ShapeError:
@@ -70,7 +70,7 @@ class PictureNet:
 
     @property
     def maps(self) -> tuple[NetOutput, ...]:
-        """Those of the outputs that are maps."""
+        """The outputs that are maps."""
         return tuple(output for output in self.outputs if output.is_map)
 
     @property
@@ -80,26 +80,26 @@ class PictureNet:
 
     @cached_property
     def fixed(self) -> Size | None:
-        """The only height and width of pictures that the net takes; None where it takes others, along both axes."""
+        """The only height and width of pictures that the net accepts; None if it accepts others, along both axes."""
         dims = self.session.inputs[self.feed][2:]
         if any(extent is not None for extent in dims):
             return self.nominal
         try:
             larger = self.shapes((self.nominal[0] + _LARGER, self.nominal[1] + _LARGER))
-        except ShapeError:  # it takes some sizes, if not this
+        except ShapeError:  # it accepts some sizes, even if not this one
             return None
         return self.nominal if other_parameters(self.net.graph, self.net.shapes, larger) else None
 
     def shapes(self, size: Size) -> Shapes:
-        """The shapes of all blobs on one picture of SIZE. Raises ShapeError where the net does not take it."""
+        """Return the shapes of all blobs on one picture of SIZE. Raises ShapeError if the net does not accept it."""
         shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
         refuse_empty(self.net.graph, shapes)
         return shapes
 
     @cached_property
     def cells(self) -> Callable[[NetOutput, Size], Cells]:
-        """Gives the cells of a map on a picture of a size; kept, since many pictures have the same. Raises ShapeError
-        where the net does not take it."""
+        """A function that returns the cells of a map on a picture of a size. Results are kept, because many pictures
+        have the same size. It raises ShapeError if the net does not accept the size."""
         return lru_cache(_KEPT)(self._cells)
 
     def _cells(self, output: NetOutput, size: Size) -> Cells:
@@ -117,7 +117,7 @@ class PictureNet:
         return Cells(axes[0], axes[1])
 
     def _misfit(self, size: Size, error: ShapeError) -> ShapeError:
-        """What to raise for a picture of SIZE, of which ERROR says what the net has against it along one axis."""
+        """Return the error for a picture of SIZE; ERROR is the error along one axis."""
         try:
             self.shapes(size)
         except ShapeError as whole:
@@ -128,7 +128,7 @@ class PictureNet:
         return ShapeError(told, source=self.source, layer=error.layer, index=error.index, hint=cure)
 
     def _along(self, axis: int, pixels: int) -> Shapes:
-        """The shapes for a picture of the nominal size, but with PIXELS along AXIS. Raises ShapeError."""
+        """Return the shapes for a picture of the nominal size, but with PIXELS along AXIS. Raises ShapeError."""
         shapes = self.shapes((pixels, self.nominal[1]) if axis == 0 else (self.nominal[0], pixels))
         for output in self.outputs:
             made = shapes.blobs[output.blob]
@@ -137,7 +137,7 @@ class PictureNet:
         return shapes
 
     def takes(self, size: Size) -> bool:
-        """Whether pictures of SIZE are large enough."""
+        """Return whether pictures of SIZE are large enough."""
         try:
             for axis, pixels in enumerate(size):
                 self._along(axis, pixels)
@@ -147,7 +147,7 @@ class PictureNet:
 
     @cached_property
     def smallest(self) -> Size:
-        """The least height and width of a picture: a whole window, unless borders are padded."""
+        """The minimum height and width of a picture: a whole window, unless borders are padded."""
         if self.fixed is not None:
             return self.fixed
         high, wide = self.least
@@ -159,14 +159,14 @@ class PictureNet:
 
     @cached_property
     def least(self) -> Size:
-        """The least height and width that the net can be run on, if only with partial windows."""
+        """The minimum height and width on which the net can run, even if only with partial windows."""
         high, wide = self.nominal
         return least(high, lambda size: self.takes((size, wide))), least(wide, lambda size: self.takes((high, size)))
 
     @cached_property
     def reach(self) -> Callable[[NetOutput, Size], tuple[Reach, Reach] | None]:
-        """Gives what the cells of a map need of a picture of a size, for tiles; None where their places move with it.
-        It is kept as well."""
+        """A function that returns what the cells of a map need of a picture of a size, for tiles; None if their
+        positions depend on the size. Results are kept."""
         return lru_cache(_KEPT)(self._reach)
 
     def _reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
@@ -180,7 +180,7 @@ class PictureNet:
 
     @cached_property
     def bytes_per_pixel(self) -> float:
-        """The memory that a run takes, about, for each pixel of the picture: what its largest layer reads and makes."""
+        """The approximate memory of a run per pixel of the picture, in bytes: bottoms and tops of its largest layer."""
         high, wide = self.nominal
         for size in ((high + _LARGER, wide + _LARGER), self.nominal):
             try:
@@ -192,14 +192,14 @@ class PictureNet:
 
     @property
     def batch(self) -> int | None:
-        """The only number of pictures that the net takes together; None where it takes any."""
+        """The only number of pictures that the net accepts in one run; None if it accepts any."""
         return self.session.inputs[self.feed][0]
 
     def run(self, pictures: Array) -> dict[str, Array]:
-        """All outputs by name for PICTURES, N×C×H×W, from one run; a net with a fixed batch is fed at most that many,
-        again and again until it is full, and of what comes out the first part is returned.
+        """Return all outputs by name for PICTURES, N×C×H×W, from one run. If the net has a fixed batch, PICTURES, at
+        most that many, are repeated to fill it, and only their outputs are returned.
 
-        Raises ShapeError or EngineError where the net does not take them, or makes no numbers of them.
+        Raises ShapeError or EngineError if the net does not accept them, or its outputs are not numbers.
         """
         import numpy as np
 
@@ -220,7 +220,7 @@ class PictureNet:
 
 
 def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:
-    """The bytes of BLOBS together."""
+    """Return the bytes of BLOBS together."""
     known = (shapes.blobs[blob] for blob in dict.fromkeys(blobs))
     return sum(_FLOAT * prod(shape) for shape in known if isinstance(shape, tuple))
 
@@ -234,12 +234,12 @@ def load_picture_net(
     selection: Selection = ANY_NET,
     like: Callable[[int], Size | None] | None = None,
 ) -> PictureNet:
-    """The net SOURCE with its WEIGHTS, ready to look at pictures by its outputs, or by BLOBS; of the size LIKE where it
-    does not tell its own, as `one_net_for` has it.
+    """Load the net SOURCE with its WEIGHTS for pictures, with its outputs, or BLOBS. If it does not define its size,
+    the size is LIKE, as in `one_net_for`.
 
-    What only the training needs is left out, as `choose_scope` has it. Raises EngineError for a net that takes no
-    pictures; LoweringError for a blob that is not made; WeightsError where weights are NaN or infinite; what ENGINE
-    raises for a net that it cannot run.
+    Layers that are only for training are left out, as in `choose_scope`. Raises EngineError if the net takes no
+    pictures; LoweringError for a blob that no layer makes; WeightsError if weights are NaN or infinite; the errors of
+    ENGINE for a net that it cannot run.
     """
     found = one_net_for(source, weights, selection, blobs, like)
     whole = found.net
@@ -267,8 +267,8 @@ def load_picture_net(
 
 
 def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
-    """That OUTPUT of MODEL is no map, which the option NAME is for, and what to do: convert the net, where that changes
-    it, or look at a map that the output is made of."""
+    """Return the error that OUTPUT of MODEL is not a map, which the option NAME needs. The next step is to convert the
+    net, if that changes it, or to use a map from which the output is made."""
     told = f"{output.name!r} is {show(output.shape)}, but {option(name)} needs a map"
     way = None
     if prod(output.shape[2:]) == 1 and _convertible(model.net):
@@ -279,7 +279,7 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
 
 
 def _convertible(net: ShapedNet) -> bool:
-    """Whether a conversion of NET changes anything."""
+    """Return whether a conversion changes NET."""
     try:
         return bool(decide(net.graph, net.shapes).changes)
     except CaffeFcnError:
@@ -287,7 +287,7 @@ def _convertible(net: ShapedNet) -> bool:
 
 
 def _maps_behind(net: ShapedNet, output: Blob) -> list[Blob]:
-    """The maps of several cells that OUTPUT is made of, in the order of the layers."""
+    """Return the maps of several cells on which OUTPUT depends, in the order of the layers."""
     geometry, needed, found = infer_geometry(net.graph, net.shapes), {output}, []
     for node in reversed(net.graph.nodes):
         if node.bottoms and not needed.isdisjoint(node.tops):
@@ -298,7 +298,7 @@ def _maps_behind(net: ShapedNet, output: Blob) -> list[Blob]:
 
 
 def _own_outputs(whole: ShapedNet) -> Scope | None:
-    """The part of the net WHOLE that its own outputs need; None if it has none."""
+    """Return the part of the net WHOLE that its own outputs need; None if it has no outputs."""
     try:
         return choose_scope(*whole)
     except LoweringError:
@@ -306,13 +306,15 @@ def _own_outputs(whole: ShapedNet) -> Scope | None:
 
 
 def _with_measures(whole: Graph, *used: Graph) -> Graph:
-    """The parts of the net WHOLE that are USED, and behind them what reads their blobs in the whole net."""
+    """Return the part of the net WHOLE with the layers of USED, and the layers of the whole net that read their
+    blobs."""
     nodes = {(node.index, node.tops): node for graph in (whole, *used) for node in graph.nodes}
     return whole.made_of(nodes.values())
 
 
 def _map_of(model: PictureNet, blob: Blob, shape: Shape, found: Geometry | None) -> Geometry | None:
-    """Where the cells of BLOB lie, of which FOUND is known; None if it is no map, but one answer for the picture."""
+    """Return the geometry of BLOB as a map, of which FOUND is known; None if it is not a map, but one answer for the
+    picture."""
     if found is None or len(shape) != len(model.fed):
         return None
     if found.exactness is not Exactness.NOWHERE or prod(shape[2:]) != 1:
@@ -325,7 +327,7 @@ def _map_of(model: PictureNet, blob: Blob, shape: Shape, found: Geometry | None)
 
 
 def _feed(net: ShapedNet, session: Session) -> tuple[str, Shape]:
-    """The one input of the net, and its shape. Raises EngineError where it is not a picture."""
+    """Return the only input of the net, and its shape. Raises EngineError if it is not a picture."""
     source = net.graph.source
     if len(session.inputs) != 1:
         found = ", ".join(map(repr, session.inputs)) or "none"

@@ -24,14 +24,14 @@ _COLOURS = 3
 
 
 class Preprocessing(NamedTuple):
-    """The steps from pixels to a net's input. With RGB the net takes red first, by default blue."""
+    """The steps from pixels to the input of a net. With RGB the net takes red first; by default blue."""
 
     mean: Mean | None = None
     scale: float = 1.0
     rgb: bool = False
 
     def blob(self, pixels: NDArray[Any], box: Box, frame: Frame) -> NDArray[Any]:
-        """The input C×H×W, in float32, for PIXELS, H×W×C in RGB, which lie at BOX in what the net is fed, FRAME."""
+        """Return the input C×H×W, in float32, for PIXELS, H×W×C in RGB, which are at BOX in the input picture FRAME."""
         import numpy as np
 
         channels = pixels.shape[2]
@@ -45,21 +45,21 @@ class Preprocessing(NamedTuple):
         return made
 
     def check(self, channels: int, size: tuple[int, int] | None = None) -> None:
-        """Raise PictureError where the mean is none for a net of so many CHANNELS, which takes pictures of SIZE alone,
-        if that is given."""
+        """Raise PictureError if the mean does not fit a net with CHANNELS; SIZE is the only size of pictures that the
+        net accepts, if given."""
         if self.mean is not None:
             self.mean.check(channels, size)
 
     def note(self, frame: Frame) -> str | None:
-        """Notes on these steps for a picture; the net gets FRAME."""
+        """Return notes on these steps for a picture; FRAME is the input of the net."""
         return None if self.mean is None else self.mean.note(frame)
 
 
-# ---- What the net says ----
+# ---- The preprocessing that the net defines ----
 
 
 class Transform(NamedTuple):
-    """What a data layer of a net does to its pictures: it subtracts the MEANS, or else those in a file, and scales."""
+    """The preprocessing in a data layer of a net: it subtracts the MEANS, or those in a file, and scales."""
 
     layer: str
     means: tuple[float, ...] = ()
@@ -68,9 +68,9 @@ class Transform(NamedTuple):
 
 
 def transform_of(graph: Graph, feed: str | None = None) -> Transform | None:
-    """What the data layer that makes the blob FEED says in its transform_param, or the first layer that says anything.
+    """Return the transform_param of the data layer that makes the blob FEED, or of the first layer that has one.
 
-    Raises PictureError for a mean or a scale that is no number.
+    Raises PictureError for a mean or a scale that is not a number.
     """
     for node in graph.nodes:
         param = node.layer.transform_param
@@ -87,8 +87,8 @@ def transform_of(graph: Graph, feed: str | None = None) -> Transform | None:
 
 
 class StatedSize(NamedTuple):
-    """How the data LAYER of a net brings pictures to the size of its input: RESIZED to a height and width, if any, and
-    then CROPPED or not."""
+    """How the data LAYER of a net changes the size of pictures: RESIZED to a height and width, if any, and then CROPPED
+    or not."""
 
     layer: str
     resized: tuple[int, int] | None
@@ -96,7 +96,7 @@ class StatedSize(NamedTuple):
 
 
 def size_of(graph: Graph, feed: str) -> StatedSize | None:
-    """What the data layer that makes the blob FEED does to the size of pictures; None if nothing."""
+    """Return how the data layer that makes the blob FEED changes the size of pictures; None if it does not."""
     for node in graph.nodes:
         if not node.bottoms and feed in [blob.name for blob in node.tops]:
             found = StatedSize(node.name, resizes(node.layer), crops(node.layer))
@@ -105,7 +105,7 @@ def size_of(graph: Graph, feed: str) -> StatedSize | None:
 
 
 def mean_stated(transform: Transform) -> Mean:
-    """The mean whose numbers TRANSFORM states; a single one is for all channels, as in Caffe."""
+    """Return the mean with the numbers in TRANSFORM; a single one is for all channels, as in Caffe."""
     import numpy as np
 
     values = transform.means if len(transform.means) > 1 else transform.means[0]
@@ -113,7 +113,7 @@ def mean_stated(transform: Transform) -> Mean:
 
 
 class ChosenSteps(NamedTuple):
-    """The steps that a picture goes through, and notes on those that come from the net."""
+    """The steps for a picture, and notes on those that come from the net."""
 
     steps: Preprocessing
     notes: tuple[str, ...]
@@ -122,9 +122,9 @@ class ChosenSteps(NamedTuple):
 def with_defaults(
     transform: Transform | None, mean: Mean | None, scale: float | None, rgb: bool = False
 ) -> ChosenSteps:
-    """The steps by MEAN and SCALE where these are given, else by TRANSFORM, with notes on what comes from there.
+    """Return the steps with MEAN and SCALE if given, else those in TRANSFORM, with notes on what the net defines.
 
-    No file that a net names is opened.
+    Files named in a net are not opened.
     """
     stated = transform or Transform("")
     notes = stated_notes(stated, mean, scale)
@@ -134,7 +134,7 @@ def with_defaults(
 
 
 def stated_notes(stated: Transform, mean: Mean | None, scale: float | None) -> tuple[str, ...]:
-    """Notes on the mean and the scale that a net has STATED, if MEAN and SCALE are not given."""
+    """Return notes on the mean and the scale in STATED, from the net, if MEAN and SCALE are not given."""
     layer = f"layer {printable(stated.layer)!r}"
     notes = []
     if mean is None and stated.means:

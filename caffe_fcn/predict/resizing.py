@@ -1,9 +1,9 @@
-"""Pictures of another size, of which there are two kinds.
+"""Resizes pictures, in two ways.
 
-The net's input is made as Caffe's tools make it (`resampled`): by bilinear interpolation between the centres of the
-four nearest pixels, as by OpenCV's `resize` in `convert_imageset` and by pycaffe's `resize_image`. No pixel further
-away counts, however much smaller the picture becomes. The levels of a pyramid are made by pillow's bilinear filter
-(`resized`), which takes all pixels into account where it makes a picture smaller. Bytes stay bytes in both.
+The input of a net is resized as Caffe's tools do it (`resampled`): by bilinear interpolation between the centres of the
+four nearest pixels, as in OpenCV's `resize` in `convert_imageset` and in pycaffe's `resize_image`. Pixels further away
+have no effect, even if the picture becomes much smaller. The levels of a pyramid are made by pillow's bilinear filter
+(`resized`), which uses all pixels when it makes a picture smaller. Bytes stay bytes in both.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 
 _BILINEAR = 2
-"""pillow's number of the filter."""
+"""The number of the filter in pillow."""
 
 _BAND = 1 << 22
-"""Values that are interpolated at once."""
+"""The number of values that are interpolated at once."""
 
 
 def resized(picture: Picture, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> Picture:
-    """PICTURE with the height and width SIZE. Raises PictureError, also where that is more than MAX_PIXELS."""
+    """Return PICTURE with the height and width SIZE. Raises PictureError, also if SIZE is more than MAX_PIXELS."""
     import numpy as np
 
     if size == picture.size:
@@ -59,19 +59,19 @@ def check_pixels(name: str, size: tuple[int, int], most: int) -> None:
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """SIZE, SCALE times as large, rounded to whole pixels."""
+    """Return SIZE, SCALE times as large, rounded to whole pixels."""
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def shorter_side(size: Size, side: int) -> Size:
-    """SIZE with its shorter side brought to SIDE, the longer one in proportion, rounded to whole pixels."""
+    """Return SIZE with its shorter side changed to SIDE and the longer one in proportion, rounded to whole pixels."""
     high, wide = (max(side, (2 * side * extent + min(size)) // (2 * min(size))) for extent in size)
     return high, wide
 
 
 def resampled(picture: Picture, size: Size, max_pixels: int = MAX_PIXELS) -> Picture:
-    """PICTURE with the height and width SIZE; bytes are rounded to bytes. Raises PictureError, also where that is more
-    than MAX_PIXELS."""
+    """Return PICTURE with the height and width SIZE; bytes are rounded to bytes. Raises PictureError, also if SIZE is
+    more than MAX_PIXELS."""
     import numpy as np
 
     if size == picture.size:
@@ -91,8 +91,8 @@ def resampled(picture: Picture, size: Size, max_pixels: int = MAX_PIXELS) -> Pic
 
 
 def _places(held: int, wanted: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """For each of the WANTED places along an axis of so many pixels as are HELD: the pixels before and behind it, and
-    how far it lies from the first to the second. At the ends both are the last pixel."""
+    """Return for each of the WANTED positions along an axis of HELD pixels: the pixel before it, the pixel after it,
+    and its position between the two, from 0 to 1. At the ends both are the last pixel."""
     import numpy as np
 
     place = ((np.arange(wanted) + 0.5) * (held / wanted) - 0.5).clip(0, held - 1)
@@ -103,12 +103,12 @@ def _places(held: int, wanted: int) -> tuple[NDArray[Any], NDArray[Any], NDArray
 def _between(
     pixels: NDArray[Any], rows: NDArray[Any], left: NDArray[Any], right: NDArray[Any], part: NDArray[Any]
 ) -> NDArray[Any]:
-    """PIXELS in ROWS at places across, which are PART of the way from LEFT to RIGHT."""
+    """Interpolate PIXELS in ROWS across; PART is the position from LEFT to RIGHT, from 0 to 1."""
     import numpy as np
 
     picked = pixels.take(rows, 0)
     found, second = (picked.take(columns, 1).astype(np.float32) for columns in (left, right))
-    found *= 1 - part[:, None]  # in place: the arrays are large, and this is most of what a photograph costs
+    found *= 1 - part[:, None]  # in place: the arrays are large, and this is most of the time for a photograph
     second *= part[:, None]
     found += second
     return found

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 Write = Callable[[bytes], None]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of everything in an archive, so that its bytes are the same each time."""
+"""The time of all members of an archive; it is fixed, so that the bytes are always the same."""
 
 
 class Heat(NamedTuple):
-    """Whose scores a heat map of BLOB shows: the highest of CLASSES, together called TITLE."""
+    """The scores that a heat map of BLOB shows: the highest of CLASSES; TITLE is their name."""
 
     blob: str
     classes: tuple[int, ...]
@@ -41,8 +41,8 @@ class Heat(NamedTuple):
 
 
 def drawn_of(model: PictureNet, name: str) -> NetOutput:
-    """The map of MODEL to draw: the only one, or the only one with classes. Raises EngineError if there is none, or
-    more than one."""
+    """Return the map of MODEL to draw: the only one, or the only one with classes. Raises EngineError if there is none,
+    or more than one."""
     maps = model.maps
     if not maps:
         raise no_map(model, model.outputs[0], name)
@@ -60,7 +60,7 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
 
 
 def check_labelled(model: PictureNet, output: NetOutput, name: str, palette: Palette | None = None) -> None:
-    """Raise EngineError where OUTPUT of MODEL has no top class in its cells, PictureError where PALETTE has too few
+    """Raise EngineError if OUTPUT of MODEL has no top class in its cells, PictureError if PALETTE has too few
     colours."""
     if not output.of_classes:
         raise EngineError(
@@ -74,8 +74,8 @@ def check_labelled(model: PictureNet, output: NetOutput, name: str, palette: Pal
 
 
 def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) -> Heat:
-    """The class WANTED of the map OUTPUT by name or number; where none is, all but the background. Raises EngineError
-    where it is not plain what that is."""
+    """Return the class WANTED of the map OUTPUT, by name or number; if None, all but the background. Raises EngineError
+    if the choice is not clear."""
     if wanted is not None:
         if not output.of_classes and not (wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count):
             raise EngineError(
@@ -104,7 +104,7 @@ def _title(output: NetOutput, labels: Labels, index: int) -> str:
 
 
 class _Sink:
-    """A file that is only written to."""
+    """A file that can only be written to."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -115,20 +115,21 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""
 
 
 def write_npy(answer: Answer, write: Write) -> None:
-    """WRITE the only array of ANSWER as a .npy: a map K×rows×columns, anything else in Caffe's shape."""
+    """WRITE the only array of ANSWER as a .npy: a map K×rows×columns, other values in Caffe's shape."""
     (result,) = answer.results
     for piece in _pieces(result, result.levels[0] if result.levels else None):
         write(piece)
 
 
 def write_npz(answer: Answer, write: Write) -> None:
-    """WRITE all arrays of ANSWER as a .npz, by the names of their blobs; and for each map where its cells lie in the
-    picture: `NAME.window`, `NAME.stride`, `NAME.offset`. A window of all pixels is infinite. With several scales, or
-    another than 1, names end in the scale: `NAME_0.5`. Raises EngineError where two would be called the same."""
+    """WRITE all arrays of ANSWER as a .npz, by the names of their blobs; and for each map the geometry of its cells in
+    the picture: `NAME.window`, `NAME.stride`, `NAME.offset`. A window of all pixels is infinite. With several scales,
+    or a scale other than 1, names end in the scale: `NAME_0.5`. Raises EngineError if two arrays would have one
+    name."""
     taken: set[str] = set()
     with zipfile.ZipFile(_Sink(write), "w") as archive:  # type: ignore[call-overload]
         for name, pieces in (each for result in answer.results for each in _arrays(result)):
@@ -144,7 +145,7 @@ def write_npz(answer: Answer, write: Write) -> None:
 
 
 def _arrays(result: BlobResult) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """The arrays of RESULT by name, each as the pieces of a .npy."""
+    """Return the arrays of RESULT by name, each as the pieces of a .npy."""
     name = result.output.name
     if not result.levels:
         yield name, _pieces(result, None)
@@ -159,7 +160,7 @@ def _arrays(result: BlobResult) -> Iterator[tuple[str, Iterator[bytes]]]:
 
 
 def _pieces(result: BlobResult, level: Level | None) -> Iterator[bytes]:
-    """The bytes of a .npy of the map at LEVEL, or of the values of RESULT."""
+    """Return the bytes of a .npy of the map at LEVEL, or of the values of RESULT."""
     if level is not None:
         yield from level.scores.npy()
     elif result.values is not None:
@@ -173,7 +174,7 @@ def _pair(values: Sequence[float]) -> Iterator[bytes]:
 
 
 def draw_heat(answer: Answer, heat: Heat, settings: RunSettings) -> Drawing:
-    """How high HEAT is where. Raises PictureError, ExtraError."""
+    """Draw the scores of HEAT over the picture. Raises PictureError, ExtraError."""
     from caffe_fcn.predict.draw.render import heat_map  # here, because few pictures are drawn on
 
     maps = _drawn(answer, heat.blob)
@@ -181,7 +182,7 @@ def draw_heat(answer: Answer, heat: Heat, settings: RunSettings) -> Drawing:
 
 
 def draw_overlay(answer: Answer, output: NetOutput, settings: RunSettings) -> Drawing:
-    """The top class of each cell of the map OUTPUT, over the picture. Raises PictureError, ExtraError."""
+    """Draw the top class of each cell of the map OUTPUT over the picture. Raises PictureError, ExtraError."""
     from caffe_fcn.predict.draw.render import label_map  # here, because few pictures are drawn on
 
     return label_map(
@@ -194,7 +195,7 @@ def draw_overlay(answer: Answer, output: NetOutput, settings: RunSettings) -> Dr
 
 
 def draw_labels(answer: Answer, output: NetOutput, settings: RunSettings) -> Drawing:
-    """The top class of each pixel as an indexed image, if there is a palette; else as `draw_overlay` draws it. Raises
+    """Draw the top class of each pixel as an indexed image, if there is a palette; else like `draw_overlay`. Raises
     PictureError, ExtraError."""
     from caffe_fcn.predict.draw.render import indexed_map  # here, because few pictures are drawn on
 
@@ -205,7 +206,7 @@ def draw_labels(answer: Answer, output: NetOutput, settings: RunSettings) -> Dra
 
 
 def _drawn(answer: Answer, blob: str) -> list[view.DrawnMap]:
-    """The maps of BLOB on the picture that is drawn, which is the part that the net was fed."""
+    """Return the maps of BLOB on the picture to draw, the part that is the input of the net."""
     from caffe_fcn.predict.draw import view  # here, because few pictures are drawn on
 
     levels = next(result.levels for result in answer.results if result.output.name == blob)

@@ -1,7 +1,7 @@
-"""Runs a net on a picture: plans the work from sizes alone, then does it tile by tile.
+"""Runs a net on a picture: plans the work from sizes only, then does it tile by tile.
 
-A chosen blob is either a map of the picture, which is made and stored piece by piece, so that neither pictures nor
-maps need to be in memory; or one array for the whole picture, in Caffe's shape.
+A chosen blob is either a map of the picture, which is made and stored piece by piece, so that neither pictures nor maps
+need to be in memory; or one array for the whole picture, in Caffe's shape.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from caffe_fcn.wording import Option, advise, option
 
 
 def as_they_are() -> str:
-    """The note if neither the net nor the user defines the preprocessing."""
+    """Return the note if neither the net nor the user defines the preprocessing."""
     return (
         "pixels are used unchanged, from 0 to 255; if the net was trained on other values, "
         f"give {option('mean')} and {option('scale')}"
@@ -47,10 +47,10 @@ def as_they_are() -> str:
 
 
 class RunSettings(NamedTuple):
-    """How pictures are looked at: brought to the size RESIZE, or their shorter side to it if it is one number, CROPPED,
-    then at each of SCALES, with a cell at every pixel that STRIDE says, if any, in tiles of TILE pixels, or where that
-    is None in such as memory needs. NAMES are those of the classes, where they are known. Label maps are indexed PNG in
-    the colours of PALETTE, if any; UPSAMPLE: drawings are interpolated between cells."""
+    """The settings for pictures. A picture is resized to RESIZE, or its shorter side if that is one number, then
+    CROPPED, then used at each of SCALES. STRIDE: the distance of cells in pixels, if given. TILE: the size of tiles in
+    pixels; if None it depends on the memory. NAMES are those of the classes, if known. Label maps are indexed PNG in
+    the colours of PALETTE, if given; UPSAMPLE: drawings are interpolated between cells."""
 
     steps: Preprocessing
     names: Labels | None = None
@@ -64,13 +64,13 @@ class RunSettings(NamedTuple):
     upsample: bool = RunOptions.upsample
 
     def labels(self, output: NetOutput) -> Labels:
-        """The names of the classes in OUTPUT; where it holds none, there are none."""
+        """Return the names of the classes in OUTPUT; no names if it has no classes."""
         return self.names if self.names is not None and output.of_classes else Labels(output.channels)
 
 
 class PlannedScale(NamedTuple):
-    """A picture at one SCALE: the CELLS of each map on it, of how many SHIFTS of the picture and how many TILES it is
-    made, and the BATCHES in which the net is run."""
+    """A picture at one SCALE: the CELLS of each map on it, the numbers of SHIFTS of the picture and of TILES, and the
+    BATCHES in which the net is run."""
 
     scale: float
     cells: tuple[Cells, ...]
@@ -80,8 +80,8 @@ class PlannedScale(NamedTuple):
 
 
 class PicturePlan(NamedTuple):
-    """What there is to do for a PICTURE, which had the size ORIGINAL in its file, before it was RESIZED and cropped. Of
-    several CROPS the answers are averaged."""
+    """The work for a PICTURE, which had the size ORIGINAL in its file, before it was RESIZED and cropped. The answers
+    of several CROPS are averaged."""
 
     picture: Picture
     original: Size
@@ -92,13 +92,13 @@ class PicturePlan(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """How often the net is run."""
+        """The number of runs of the net."""
         return len(self.crops) * sum(len(part.batches) for part in self.parts)
 
 
 class Level(NamedTuple):
-    """The SCORES of a picture at one SCALE, K×rows×columns. CELLS are where they lie on the whole picture as it was
-    given, or as it was resized, also where the net was fed a part of it. TILES and SHIFTS are those of the plan."""
+    """The SCORES of a picture at one SCALE, K×rows×columns. CELLS has their positions on the whole picture as given, or
+    as resized, even if only a part of it was the input. TILES and SHIFTS are those of the plan."""
 
     scale: float
     cells: Cells
@@ -108,7 +108,8 @@ class Level(NamedTuple):
 
 
 class BlobResult(NamedTuple):
-    """What a net made in one of its OUTPUTS: a map at each scale, its LEVELS; or else the VALUES, in Caffe's shape."""
+    """The values of one of the OUTPUTS of a net: for a map LEVELS, one for each scale; else VALUES, in Caffe's
+    shape."""
 
     output: NetOutput
     levels: tuple[Level, ...]
@@ -128,7 +129,7 @@ class Answer(NamedTuple):
 
 
 class PreparedNet(NamedTuple):
-    """A net that is ready to look at pictures, how it is to do it, and NOTES on both and what they state."""
+    """A net that is loaded for pictures, its settings, and NOTES on both."""
 
     model: PictureNet
     settings: RunSettings
@@ -145,9 +146,8 @@ def prepare(
     *,
     first: Callable[[int], Size | None] | None = None,
 ) -> PreparedNet:
-    """The net SOURCE with its WEIGHTS, ready to look at pictures. FIRST gives the size of the first picture, for
-    so many channels, to load a net for that does not tell its own. Raises CaffeFcnError; OSError for a file that cannot
-    be read."""
+    """Load the net SOURCE with its WEIGHTS for pictures. FIRST returns the size of the first picture, for a number of
+    channels, for a net that does not define its own. Raises CaffeFcnError; OSError if a file cannot be read."""
     prepared, asked = preparation or PreparationOptions(), options or RunOptions()
     given = None if prepared.mean is None else read_mean(prepared.mean)
     wanted = None if asked.crop is None else Crop(asked.crop)
@@ -171,8 +171,8 @@ def prepare(
 def _like(
     resize: Size | int | Literal["net"] | None, first: Callable[[int], Size | None] | None
 ) -> Callable[[int], Size | None] | None:
-    """What gives the size of pictures once they are brought to RESIZE, where that is known before the net is; FIRST
-    gives it before they are."""
+    """Return a function for the size of pictures after RESIZE, if that is known before the net is loaded. FIRST returns
+    the size before."""
     if isinstance(resize, tuple):
         return lambda channels: resize
     if resize == "net" or first is None:
@@ -186,8 +186,8 @@ def _like(
 
 
 def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNet, Labels]:
-    """MODEL, and the names of its classes in the file LABELS. Who names the channels of the only output says that they
-    are classes. Raises PictureError where they are others."""
+    """Return MODEL, and the names of its classes in the file LABELS. If the user names the channels of the only output,
+    they are classes. Raises PictureError if they cannot be."""
     found = [output for output in model.outputs if output.of_classes]
     if not found and len(model.outputs) == 1:
         found = [each for each in model.outputs if each.is_map or prod(each.shape) == prod(each.shape[:2])]
@@ -208,8 +208,8 @@ def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNe
 def _brought_to_size(
     model: PictureNet, resize: Size | int | None, crop: Crop | None
 ) -> tuple[Size | int | None, Crop, tuple[str, ...]]:
-    """RESIZE and CROP, or where they are None what the net states, and notes on that. A dense net is to see the whole
-    picture, whatever it states."""
+    """Return RESIZE and CROP, or if they are None those that the net defines, and notes on that. A dense net gets the
+    whole picture, whatever it defines."""
     stated = size_of(model.net.graph, model.feed)
     if stated is None or (model.maps and model.fixed is None):
         return resize, crop or Crop.NONE, ()
@@ -227,7 +227,7 @@ def _brought_to_size(
 
 
 def check_settings(model: PictureNet, settings: RunSettings) -> None:
-    """Raise CaffeFcnError where SETTINGS are none for MODEL, whatever the picture."""
+    """Raise CaffeFcnError if SETTINGS do not fit MODEL, for any picture."""
     settings.steps.check(model.channels, model.fixed if settings.crop is Crop.NONE else model.nominal)
     if settings.tile is not None:
         check_maps(model, "tile")
@@ -249,14 +249,14 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
 
 
 def check_maps(model: PictureNet, name: str) -> None:
-    """Raise EngineError where MODEL has an output that is no map, which the option NAME is for."""
+    """Raise EngineError if an output of MODEL is not a map, which the option NAME needs."""
     found = next((output for output in model.outputs if not output.is_map), None)
     if found is not None:
         raise no_map(model, found, name)
 
 
 def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PicturePlan:
-    """What there is to do for PICTURE. Raises CaffeFcnError."""
+    """Return the work for PICTURE. Raises CaffeFcnError."""
     original, notes = picture.size, []
     if settings.resize is not None:
         size = shorter_side(original, settings.resize) if isinstance(settings.resize, int) else settings.resize
@@ -281,7 +281,7 @@ def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PictureP
 
 
 def _planned(model: PictureNet, scale: float, size: Size, settings: RunSettings) -> tuple[PlannedScale, str | None]:
-    """What there is to do at SCALE, at which the picture has SIZE; and why it is in one piece, if it is large."""
+    """Return the work at SCALE, where the picture has SIZE; and the reason if it is in one piece and large."""
     cells = tuple(model.cells(output, size) for output in model.maps)
     if not cells:
         return PlannedScale(scale, (), 1, 1, in_one_piece((size[0], 0), (size[1], 0)).batches), None
@@ -293,7 +293,8 @@ def _planned(model: PictureNet, scale: float, size: Size, settings: RunSettings)
 
 
 def _crops(model: PictureNet, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
-    """The parts of PICTURE that the net is fed, and notes on them. Raises PictureError where it is too small."""
+    """Return the parts of PICTURE that are inputs of the net, and notes on them. Raises PictureError if it is too
+    small."""
     size = model.nominal
     if crop is Crop.NONE or (crop is Crop.CENTER and picture.size == size):
         return (picture,), []
@@ -319,8 +320,8 @@ def carry_out(
     file: tuple[str, str] | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> Answer:
-    """Do what a plan says. The maps are there until STACK closes; the only one lies at FILE, if given, as a .npy: its
-    place and what messages call it. DONE is called after each run of the net. Raises CaffeFcnError."""
+    """Do the WORK of a plan. The maps exist until STACK closes. If FILE is given, the only map is there as a .npy: its
+    path, and its name in messages. DONE is called after each run of the net. Raises CaffeFcnError."""
     levels: dict[str, list[Level]] = {output.name: [] for output in model.outputs}
     values: dict[str, Array] = {}
     for part in work.parts:
@@ -344,7 +345,7 @@ def carry_out(
 
 
 def average(made: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The means of the arrays with the same name in MADE."""
+    """Return the means of the arrays with the same name in MADE."""
     import numpy as np
 
     found = {name: np.stack([each[name] for each in made]) for name in made[0]}

@@ -1,4 +1,4 @@
-"""Scores of segmentations: label images beside predictions, pixel by pixel, as in the papers on FCNs.
+"""Scores segmentations: compares predictions with label images, pixel by pixel, as in the papers on FCNs.
 
 With n[i, j] the pixels of class i that are predicted as class j, t[i] the pixels of class i, and K classes:
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CLASSES = 4096
-"""The confusion matrix of so many takes 128 MB."""
+"""The maximum number of classes; its confusion matrix takes 128 MB."""
 
 _BLOCK = 1 << 20
-"""Pixels counted at a time."""
+"""The number of pixels that are counted at a time."""
 _VOID = 255
-"""What label images call a pixel of no class, as those of PASCAL VOC do."""
+"""The label of pixels without a class, as in the label images of PASCAL VOC."""
 _TOLD = 3
 
 
@@ -48,16 +48,17 @@ class ImagePair(NamedTuple):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class SegmentationScore:
-    """How well predictions agree with label images. Fractions are None where nothing defines them."""
+    """How well predictions agree with label images. Fractions are None if they are not defined."""
 
     labels: str
     """The label images, a folder or a file."""
     predictions: str
     """The predictions."""
     confusion: NDArray[Any]
-    """How many pixels of the class of the row are predicted as the class of the column, K×K whole numbers."""
+    """The numbers of pixels of the class of the row that are predicted as the class of the column, K×K whole
+    numbers."""
     names: tuple[str, ...]
-    """The names of the classes, none where they are unknown."""
+    """The names of the classes; empty if they are unknown."""
     images: int
     """The number of pairs of images."""
     ignored: int
@@ -128,12 +129,12 @@ def score_images(
     options: ScoreOptions,
     progress: Callable[[int], Callable[[], None]] | None = None,
 ) -> SegmentationScore:
-    """The score of PREDICTIONS against LABELS, two folders or two files. PROGRESS gets the number of images and returns
-    what is called after each.
+    """Return the score of PREDICTIONS against LABELS, two folders or two files. PROGRESS gets the number of images and
+    returns a function that is called after each.
 
-    Raises PictureError for images that do not belong together, that are no label images, or that hold numbers of no
-    class, and for names that are not as many as the classes; ExtraError where pillow is not installed; OSError where a
-    file cannot be read.
+    Raises PictureError if images do not belong together, are not label images, or have numbers that are not classes,
+    and if the number of names is not the number of classes; ExtraError if pillow is not installed; OSError if a file
+    cannot be read.
     """
     if options.classes is not None and not 1 < options.classes <= MOST_CLASSES:
         raise ValueError(f"classes: expected 2 to {MOST_CLASSES}, found {options.classes}")
@@ -160,8 +161,8 @@ def score_images(
 
 
 def paired(labels: str, predictions: str) -> Iterator[ImagePair]:
-    """The files LABELS and PREDICTIONS, or, where both are folders, the files in them that have the same name but for
-    its ending. Raises PictureError where one has no partner."""
+    """Return the files LABELS and PREDICTIONS. If both are folders, return the files in them with the same name,
+    without its ending. Raises PictureError if a file has no partner."""
     folders = os.path.isdir(labels), os.path.isdir(predictions)
     if not any(folders):
         yield ImagePair(labels, predictions)
@@ -176,7 +177,7 @@ def paired(labels: str, predictions: str) -> Iterator[ImagePair]:
 
 
 def _in_folder(folder: str) -> dict[str, str]:
-    """The paths of the label images in FOLDER by their names without ending."""
+    """Return the paths of the label images in FOLDER by their names without ending."""
     found: dict[str, str] = {}
     for name in sorted(os.listdir(folder)):
         stem, ending = os.path.splitext(name)
@@ -205,8 +206,8 @@ def _check_partners(folder: str, names: Collection[str], other: str, others: Col
 
 
 class _PixelCount:
-    """The confusion matrix of images. CLASSES is their number, None for as many as are found; pixels whose label is in
-    IGNORE do not count."""
+    """The confusion matrix of images. CLASSES is their number, None for the number that is found; pixels whose label is
+    in IGNORE do not count."""
 
     def __init__(self, classes: int | None, ignore: Collection[int]) -> None:
         import numpy as np
@@ -229,7 +230,7 @@ class _PixelCount:
             self._block(pair, first, labels[first : first + rows], predictions[first : first + rows])
 
     def _block(self, pair: ImagePair, first: int, labels: NDArray[Any], predictions: NDArray[Any]) -> None:
-        """Count the rows of PAIR from FIRST on, which are LABELS and PREDICTIONS."""
+        """Count the rows of PAIR from FIRST on: LABELS and PREDICTIONS."""
         import numpy as np
 
         counts = ~np.isin(labels, self._ignore)
@@ -250,14 +251,14 @@ class _PixelCount:
             self.matrix = np.pad(self.matrix, (0, more))
 
     def _check(self, path: str, values: NDArray[Any], counts: NDArray[Any], first: int, *, of_labels: bool) -> None:
-        """Raise PictureError where a number in VALUES that COUNTS is none of a class. FIRST is the row of the first in
-        the image at PATH."""
+        """Raise PictureError if a counted number in VALUES is not a class; COUNTS marks the counted ones. FIRST is the
+        row of the first in the image at PATH."""
         import numpy as np
 
         most = MOST_CLASSES if self._classes is None else self._classes
         wrong = counts & ((values < 0) | (values >= most))
         if self._classes is None and of_labels:
-            wrong |= counts & (values == _VOID)  # rarely the 256th class
+            wrong |= counts & (values == _VOID)  # 255 is rarely the 256th class
         if not wrong.any():
             return
         row, column = (int(place) for place in np.argwhere(wrong)[0])

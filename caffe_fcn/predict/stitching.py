@@ -1,14 +1,14 @@
-"""Answers at more pixels than a net's map has cells: shift and stitch.
+"""Computes a map with more cells than the net gives: shift and stitch.
 
-A map has a cell at every s-th pixel, s its stride. On the picture without its first d rows the cells lie d pixels
-further down. So the maps of s/N shifted pictures along each axis, put together cell by cell, have a cell at every N-th
-pixel, at the cost of s/N · s/N runs. Each cell is what the net gives for its window. Where layers pad, a shifted
-picture has its border inside the picture, and cells that see it differ, as cells at borders do.
+A map has a cell at every s-th pixel, its stride s. If the first d rows of the picture are removed, the cells are d
+pixels further down. So the maps of s/N shifted pictures along each axis, put together cell by cell, have a cell at
+every N-th pixel, at the cost of s/N · s/N runs. Each cell is the answer of the net for its window. If layers pad, a
+shifted picture has its border inside the picture, and cells that see it differ, as cells at borders do.
 
-A map may end in partial windows, which some shifted pictures have and others do not. Where these are all that keeps
-the map from being exact, the pixels behind the last whole window are left out. Then every cell is a function of its
-window alone, and pictures are of two sizes along each axis, so that they can be run in batches. Otherwise cells are
-taken up to the first that one of the pictures lacks.
+A map may end in partial windows, which only some of the shifted pictures have. If these are the only reason why the map
+is not exact, the pixels after the last whole window are left out. Then every cell is a function of its window only, and
+pictures have two sizes along each axis, so that they can be run in batches. Otherwise cells are used up to the first
+one that a shifted picture does not have.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ _BY_SIZE = "its strides depend on the size of the picture"
 
 
 class Stitched(NamedTuple):
-    """The CELLS of the finer map, the same for each map of the net; how many SHIFTS of the picture it is made of, how
-    many TILES these are cut into, the BATCHES in which they are run; WHY says, where the picture is in one piece and
-    large, why."""
+    """The CELLS of the finer map, the same for each map of the net; the number of SHIFTS of the picture, the number of
+    TILES of these, and the BATCHES in which they are run. WHY is the reason if a large picture is in one piece."""
 
     cells: Cells
     shifts: int
@@ -44,8 +43,8 @@ class Stitched(NamedTuple):
 
 
 class _Shift(NamedTuple):
-    """Along one axis, the picture from pixel START on: the cells that are taken of its map, none where it is too small,
-    are put at every STEP-th place of the finer map from PLACE on."""
+    """A shifted picture along one axis, from pixel START on. Its cells (none if it is too small) go to every STEP-th
+    position of the finer map from PLACE on."""
 
     start: int
     axis: CellAxis
@@ -54,7 +53,7 @@ class _Shift(NamedTuple):
 
 
 def stride_of(asked: Sequence[int]) -> Size:
-    """The stride that is ASKED for, down and across. Raises EngineError for another number of axes."""
+    """Return the stride ASKED for, height and width. Raises EngineError for another number of axes."""
     down, *across = asked
     if len(across) != 1:
         raise EngineError("expected one number, or two, for height and width", place=Option("stride", asked))
@@ -62,8 +61,8 @@ def stride_of(asked: Sequence[int]) -> Size:
 
 
 def check_stride(model: PictureNet, stride: Size) -> None:
-    """Raise EngineError where the maps of MODEL cannot have a cell at every pixel that STRIDE says, along each axis,
-    whatever the picture."""
+    """Raise EngineError if the maps of MODEL cannot have STRIDE pixels from cell to cell along each axis, on any
+    picture."""
     for output in model.maps:
         if output.geometry is None:
             continue
@@ -96,8 +95,8 @@ def _refused(model: PictureNet, stride: Size, why: str) -> EngineError:
 
 
 def stitched(model: PictureNet, cells: Sequence[Cells], stride: Size, side: int | None) -> Stitched:
-    """How MODEL is run on the picture under CELLS, those of each of its maps, for a cell at every pixel that STRIDE
-    says, along each axis, in tiles of SIDE pixels at most. Raises EngineError where that cannot be."""
+    """Return how to run MODEL on a picture for cells STRIDE pixels apart along each axis, in tiles of at most SIDE
+    pixels. CELLS are those of each of its maps. Raises EngineError if that is impossible."""
     size = cells[0].rows.size, cells[0].columns.size
     why, _ = obstacle_of(model, cells, size)
     if why is not None:
@@ -117,7 +116,7 @@ def stitched(model: PictureNet, cells: Sequence[Cells], stride: Size, side: int 
 
 
 class _Line(NamedTuple):
-    """One axis, ALONG, of a picture of SIZE for MODEL; STRIDE is what is asked for, for messages."""
+    """One axis, ALONG, of a picture of SIZE for MODEL; messages name the STRIDE asked for."""
 
     model: PictureNet
     size: Size
@@ -125,11 +124,11 @@ class _Line(NamedTuple):
     stride: Size
 
     def _sized(self, pixels: int) -> Size:
-        """The size of the picture with so many PIXELS along the axis."""
+        """Return the size of the picture with PIXELS along the axis."""
         return (pixels, self.size[1]) if self.along == 0 else (self.size[0], pixels)
 
     def _cells(self, pixels: int) -> CellAxis | None:
-        """The cells on so many PIXELS; None where these are too few. Raises EngineError."""
+        """Return the cells on PIXELS pixels; None if these are too few. Raises EngineError."""
         if pixels < self.model.smallest[self.along]:
             return None
         try:
@@ -141,7 +140,8 @@ class _Line(NamedTuple):
         return found.pop()
 
     def _exact(self, axis: CellAxis) -> CellAxis:
-        """AXIS without the pixels behind the last whole window, if all its cells are exact then; else as it is."""
+        """Return AXIS without the pixels after the last whole window, if all its cells are exact then; else
+        unchanged."""
         sees = axis.sees
         whole = axis.cells
         while whole and sees.last(whole - 1) >= axis.size:
@@ -153,7 +153,7 @@ class _Line(NamedTuple):
         return found if same and found is not None and not found.sees.reasons else axis
 
     def shifts(self, every: int) -> list[_Shift]:
-        """The shifted pictures, EVERY pixels apart. Raises EngineError."""
+        """Return the shifted pictures, EVERY pixels apart. Raises EngineError."""
         pixels = self.size[self.along]
         first = self._cells(pixels)
         assert first is not None  # the picture was checked
@@ -170,7 +170,7 @@ class _Line(NamedTuple):
         return [_Shift(shift * every, each, shift, step) for shift, each in enumerate(taken)]
 
     def spans(self, shift: _Shift, cut: Cutting) -> list[TileSpan]:
-        """The tiles of the picture that SHIFT is, in the pixels of the whole one. Raises EngineError."""
+        """Return the tiles of the picture of SHIFT, in pixels of the whole picture. Raises EngineError."""
         axis = shift.axis
         if not axis.cells:
             return []
@@ -185,12 +185,12 @@ class _Line(NamedTuple):
 
 
 def _moves(axis: AxisGeometry) -> object:
-    """What is the same in all shifted pictures."""
+    """Return the properties of AXIS that are the same in all shifted pictures."""
     return axis.step, [(phase.first, phase.last) for phase in axis.phases]
 
 
 def _batches(model: PictureNet, tiles: Sequence[Tile]) -> Iterator[Batch]:
-    """TILES in batches of one size, of as many as are computed as quickly together."""
+    """Group TILES of one size in batches; a batch has as many as are computed quickly together."""
     alike: dict[Size, list[Tile]] = {}
     for tile in tiles:
         alike.setdefault((tile[0].size, tile[1].size), []).append(tile)

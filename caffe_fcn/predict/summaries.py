@@ -28,7 +28,7 @@ class Found(NamedTuple):
 
 
 def tops(scores: Map) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]]]:
-    """The top class of each cell, and its score, by bands of rows, each with its first row."""
+    """Yield the top class of each cell, and its score, in bands of rows, each with its first row."""
     import numpy as np
 
     for row, band in scores.bands():
@@ -37,15 +37,15 @@ def tops(scores: Map) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]]]:
 
 
 class Summary(NamedTuple):
-    """Of how many cells of each level each class is the top one; and where each class that is one has its highest
-    score, the highest first. There the background is left out."""
+    """For each level, the number of cells in which each class is the top class; and the highest score of each such
+    class, with its position, the highest first. The background has no position."""
 
     counts: tuple[tuple[int, ...], ...]
     best: tuple[Found, ...]
 
 
 def summarize(levels: Sequence[Level], background: int | None = None) -> Summary:
-    """The `Summary` of LEVELS."""
+    """Return the `Summary` of LEVELS."""
     import numpy as np
 
     counts = []
@@ -66,12 +66,12 @@ def summarize(levels: Sequence[Level], background: int | None = None) -> Summary
 
 
 def highest(levels: Sequence[Level]) -> Found:
-    """Where the map of one channel, at one of the LEVELS, is highest."""
+    """Return the cell with the highest value in the one-channel maps at LEVELS."""
     return max(summarize(levels).best, key=lambda each: each.score)
 
 
 def best_classes(values: Array, most: int) -> list[Found]:
-    """The MOST classes that score highest in VALUES, one for each class."""
+    """Return the MOST classes with the highest scores in VALUES, each class once."""
     import numpy as np
 
     scores = values.reshape(-1)
@@ -79,7 +79,7 @@ def best_classes(values: Array, most: int) -> list[Found]:
 
 
 class NumberSummary(NamedTuple):
-    """What numbers are, taken together; NORM is the root of the sum of their squares."""
+    """Statistics of numbers; NORM is the square root of the sum of their squares."""
 
     least: float
     most: float
@@ -88,7 +88,7 @@ class NumberSummary(NamedTuple):
 
 
 def statistics(result: BlobResult, level: Level | None = None) -> NumberSummary:
-    """The `NumberSummary` of RESULT, or of the map at one LEVEL of it."""
+    """Return the `NumberSummary` of RESULT, or of its map at one LEVEL."""
     import numpy as np
 
     pieces = iter((result.values,)) if level is None else (band for _, band in level.scores.bands())

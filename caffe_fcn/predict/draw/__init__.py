@@ -1,1 +1,1 @@
-"""Maps drawn over the pictures that they are of."""
+"""Draws maps over their pictures."""

@@ -21,27 +21,28 @@ _ANCHORS: Sequence[Colour] = (
 """From black by violet, red and orange to a light yellow, at equal distances."""
 
 _SHARES = 0.5, 0.75
-"""How much of a pixel the lowest and the highest colour are."""
+"""The weights of the lowest and the highest colour in a pixel."""
 
 _HUES: Sequence[Colour] = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)),
 )
-"""Orange, sky blue, bluish green, yellow, blue, vermillion, reddish purple: Okabe and Ito's without their black."""
+"""Orange, sky blue, bluish green, yellow, blue, vermillion, reddish purple: the colours of Okabe and Ito without
+black."""
 
 _TOWARDS: Sequence[tuple[int, float]] = ((0, 0.0), (255, 0.5), (0, 0.45))
-"""How the hues go on: as they are, towards white, towards black."""
+"""The variants of the hues: unchanged, towards white, towards black."""
 
 DISTINCT = len(_HUES) * len(_TOWARDS)
-"""How many classes have a colour of their own."""
+"""The number of classes that have their own colour."""
 
 BACKGROUND: Colour = (0, 0, 0)
 OTHERS: Colour = (128, 128, 128)
-"""The colour of all the classes that have none of their own."""
+"""The colour of all classes that have no colour of their own."""
 
 
 def sequential() -> tuple[NDArray[Any], NDArray[Any]]:
-    """The colours of 256 numbers from the lowest to the highest, 256×3 of 0..255, and how much of a pixel each is when
-    it is laid over a picture. The mixture grows lighter with the number whatever the pixel."""
+    """Return the colours of 256 numbers from the lowest to the highest, 256×3 of 0..255, and the weight of each over a
+    picture. The mixture becomes lighter with the number, for every pixel of the picture."""
     import numpy as np
 
     anchors = np.array(_ANCHORS, np.float64)
@@ -51,10 +52,10 @@ def sequential() -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def of_classes(ranked: Sequence[int], count: int, background: int | None) -> Mapping[int, Colour]:
-    """The colours of the classes in RANKED, the most frequent first, of a net that has COUNT.
+    """Return the colours of the classes in RANKED, the most frequent first, for a net with COUNT classes.
 
-    Where there are colours for all COUNT, a class has the same in every picture; otherwise the most frequent have
-    one. Those without are not in the mapping.
+    If there are colours for all COUNT, a class has the same colour in every picture; otherwise the most frequent
+    classes have one. Classes without a colour are not in the mapping.
     """
     seen = [index for index in ranked if index != background]
     if count - (background is not None) <= DISTINCT:
@@ -68,7 +69,7 @@ def of_classes(ranked: Sequence[int], count: int, background: int | None) -> Map
 
 
 def _numbered(place: int) -> Colour:
-    """The colour number PLACE of those that differ."""
+    """Return the colour at PLACE in the list of distinct colours."""
     end, share = _TOWARDS[place // len(_HUES)]
     red, green, blue = (round(value + (end - value) * share) for value in _HUES[place % len(_HUES)])
     return red, green, blue

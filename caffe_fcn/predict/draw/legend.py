@@ -23,20 +23,20 @@ _TEXT: Colour = (240, 240, 240)
 _QUIET: Colour = (165, 165, 172)
 
 _LEAST_WIDE = 24
-"""The panel is at least so many times as wide as its text is high."""
+"""The minimum width of the panel, in heights of its text."""
 
 _LEAST_TEXT, _PART = 15, 48
-"""Text is at least so many pixels high, and at least that part of what is drawn."""
+"""The minimum height of the text, in pixels, and as a fraction of the drawing (1 / this number)."""
 
 _LONGEST = 200
-"""Characters of a name that are looked at."""
+"""The maximum number of characters of a name that are used."""
 
 _WIDEST = 16
-"""The width of a column of classes, in heights of the text, at most."""
+"""The maximum width of a column of classes, in heights of the text."""
 
 
 class LegendEntry(NamedTuple):
-    """A class in the legend: its name, its colour, if there is one, and its share of the cells drawn."""
+    """A class in the legend: its name, its colour, if it has one, and its share of the drawn cells."""
 
     name: str
     colour: Colour | None
@@ -44,7 +44,7 @@ class LegendEntry(NamedTuple):
 
 
 class _Style(NamedTuple):
-    """How wide the panel is, how high its text, and its font."""
+    """The width of the panel, the height of its text, and its font."""
 
     width: int
     unit: int
@@ -52,12 +52,12 @@ class _Style(NamedTuple):
 
     @property
     def margin(self) -> int:
-        """Left free at both sides."""
+        """The free space at both sides."""
         return self.unit
 
     @property
     def inner(self) -> int:
-        """What is between the margins."""
+        """The width between the margins."""
         return self.width - 2 * self.margin
 
 
@@ -69,8 +69,8 @@ def heat_legend(
     ramp: NDArray[Any],
     shares: NDArray[Any],
 ) -> Any:
-    """The panel beneath a heat map of the size SHOWN, as an image: TITLE, the colours of RAMP, which are SHARES of a
-    pixel, with the numbers of SPAN, and what is TOLD of the picture."""
+    """Return the panel below a heat map of the size SHOWN, as an image. It has TITLE, the colours of RAMP with the
+    numbers of SPAN, and the line TOLD on the picture. SHARES are the weights of the colours in a pixel."""
     style = _style(shown)
     low, high = span
     numbers = [_number(value, high - low) for value in dict.fromkeys((low, low + (high - low) / 2, high))]
@@ -79,27 +79,27 @@ def heat_legend(
 
 
 def label_legend(shown: tuple[int, int], entries: Sequence[LegendEntry], told: str, share: float) -> Any:
-    """The panel beneath a label map of the size SHOWN, as an image: ENTRIES, with colours of which a pixel has the
-    SHARE, and what is TOLD of the picture."""
+    """Return the panel below a label map of the size SHOWN, as an image. It has ENTRIES, and the line TOLD on the
+    picture. SHARE is the weight of a colour in a pixel."""
     style = _style(shown)
     return _stacked(style, [_table(style, entries, share), _line(style, told, _QUIET)])
 
 
 def _style(shown: tuple[int, int]) -> _Style:
-    pillow()  # says what to install
+    pillow()  # its error says what to install
     from PIL import ImageFont
 
     unit = max(_LEAST_TEXT, max(shown) // _PART)
     try:
         font = ImageFont.load_default(unit)
-    except (ImportError, OSError, TypeError):  # pillow without FreeType, or before 10.1: a font of one size
+    except (ImportError, OSError, TypeError):  # pillow without FreeType, or before 10.1: a font with one size
         font = ImageFont.load_default()
         unit = _LEAST_TEXT
     return _Style(max(shown[1], _LEAST_WIDE * unit), unit, font)
 
 
 def _strip(style: _Style, high: float) -> tuple[Any, Any]:
-    """An empty strip, HIGH in heights of the text, and what draws on it."""
+    """Return an empty strip, HIGH in heights of the text, and the object that draws on it."""
     from PIL import ImageDraw
 
     image = pillow().new("RGB", (style.width, round(high * style.unit)), GROUND)
@@ -107,7 +107,7 @@ def _strip(style: _Style, high: float) -> tuple[Any, Any]:
 
 
 def _stacked(style: _Style, strips: Sequence[Any]) -> Any:
-    """STRIPS one below the other, with some room above and beneath."""
+    """Put STRIPS one below the other, with some space above and below."""
     top = style.unit // 2
     image = pillow().new("RGB", (style.width, 2 * top + sum(strip.height for strip in strips)), GROUND)
     for strip in strips:
@@ -123,7 +123,7 @@ def _line(style: _Style, text: str, colour: Colour) -> Any:
 
 
 def _bar(style: _Style, ramp: NDArray[Any], shares: NDArray[Any]) -> Any:
-    """All colours of RAMP, at the top as over black and at the bottom as over white."""
+    """Draw all colours of RAMP, at the top as over black and at the bottom as over white."""
     import numpy as np
 
     image, _ = _strip(style, 1.2)
@@ -135,7 +135,7 @@ def _bar(style: _Style, ramp: NDArray[Any], shares: NDArray[Any]) -> Any:
 
 
 def _spread(style: _Style, words: Sequence[str]) -> Any:
-    """WORDS over the whole width, the first at its beginning and the last at its end."""
+    """Write WORDS over the whole width, the first at the left end and the last at the right end."""
     image, draw = _strip(style, 1.4)
     for place, word in enumerate(words):
         free = style.inner - _width(style, word)
@@ -145,7 +145,7 @@ def _spread(style: _Style, words: Sequence[str]) -> Any:
 
 
 def _table(style: _Style, entries: Sequence[LegendEntry], share: float) -> Any:
-    """ENTRIES in columns, to be read down."""
+    """Draw ENTRIES in columns."""
     percents = [_percent(entry.share) for entry in entries]
     beside = round(1.6 * style.unit), style.unit // 2
     taken = sum(beside) + max((_width(style, percent) for percent in percents), default=0) + round(1.5 * style.unit)
@@ -166,7 +166,7 @@ def _table(style: _Style, entries: Sequence[LegendEntry], share: float) -> Any:
 
 
 def _swatch(image: Any, style: _Style, left: int, middle: float, colour: Colour, share: float) -> None:
-    """A square of COLOUR, half of it over black and half over white."""
+    """Draw a square of COLOUR, half of it over black and half over white."""
     side = style.unit
     top = round(middle - side / 2)
     for part, beneath in enumerate((0, 255)):
@@ -175,14 +175,14 @@ def _swatch(image: Any, style: _Style, left: int, middle: float, colour: Colour,
 
 
 def _number(value: float, span: float) -> str:
-    """VALUE with three digits; less than a thousandth of SPAN counts as nothing."""
+    """Return VALUE with three digits; less than a thousandth of SPAN becomes 0."""
     if span > 0:
         value = round(value, 3 - math.floor(math.log10(span))) + 0.0
     return f"{value:.3g}"
 
 
 def _percent(share: float) -> str:
-    """SHARE in percent, as a person would write it."""
+    """Return SHARE in percent, with few digits."""
     percent = 100 * share
     if percent == 0 or percent >= 10:
         return f"{percent:.0f}%"
@@ -193,7 +193,7 @@ def _percent(share: float) -> str:
 
 
 def _clean(text: str) -> str:
-    """TEXT in ASCII, which is about all that pillow's own font has: without accents, and ? for other letters."""
+    """Return TEXT in ASCII, because pillow's own font has little else: without accents, and ? for other letters."""
     plain = normalize("NFKD", visible(text[:_LONGEST]).replace("×", "x"))
     letters = (letter for letter in plain if not combining(letter))
     return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
@@ -204,7 +204,7 @@ def _width(style: _Style, text: str) -> int:
 
 
 def _fit(style: _Style, text: str, width: int) -> str:
-    """TEXT, or as much of its beginning as WIDTH has room for."""
+    """Return TEXT, or its beginning if WIDTH has no room for all."""
     whole = _clean(text)
     if _width(style, whole) <= width:
         return whole

@@ -1,7 +1,7 @@
-"""Palettes: the colours of classes in an indexed PNG, which holds the number of a class in each pixel.
+"""Palettes: the colours of classes in an indexed PNG, in which each pixel is the number of a class.
 
-The palette of the PASCAL VOC challenge gives class i a colour by the bits of i: from the lowest on, three at a time are
-the next lower bits of red, green and blue, from the highest on. Index 255 means that a pixel has no class.
+The palette of the PASCAL VOC challenge gives class i a colour by the bits of i: three bits at a time, from the lowest
+on, are the next lower bits of red, green and blue, from the highest on. Index 255 means that a pixel has no class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VOC = "voc"
 """The name of the palette of PASCAL VOC."""
 
 VOID = 255
-"""The index of pixels without a class, and of those that are not judged in VOC's label images."""
+"""The index of pixels without a class; in label images of PASCAL VOC also of pixels that are not scored."""
 
 _SIZE = 256
 _MOST_BYTES = 1 << 20
@@ -30,14 +30,15 @@ _COLOUR = re.compile(r"([0-9]{1,3})[\s,;]+([0-9]{1,3})[\s,;]+([0-9]{1,3})(?:[\s,
 
 
 class Palette(NamedTuple):
-    """The colours of the first classes, of a palette called SOURCE in messages."""
+    """The colours of the first classes; messages call the palette SOURCE."""
 
     colours: tuple[Colour, ...]
     source: str
 
     @property
     def table(self) -> bytes:
-        """The 256 colours of a PNG, three bytes each; those that the palette lacks are black, and VOID is VOC's."""
+        """Return the 256 colours of a PNG, three bytes each; colours that the palette lacks are black, and VOID is
+        VOC's."""
         rest = ((0, 0, 0),) * (VOID - len(self.colours)) + (voc_colour(VOID),)
         return bytes(value for colour in (*self.colours, *rest)[:_SIZE] for value in colour)
 
@@ -59,7 +60,7 @@ class Palette(NamedTuple):
 
 
 def voc_colour(index: int) -> Colour:
-    """The colour of class INDEX in PASCAL VOC."""
+    """Return the colour of class INDEX in PASCAL VOC."""
     channels = [0, 0, 0]
     for place in range(8):
         for channel in range(3):
@@ -68,10 +69,10 @@ def voc_colour(index: int) -> Colour:
 
 
 def read_palette(name: str | os.PathLike[str]) -> Palette:
-    """The palette NAME: VOC, or a file: a text with a colour in each line, as "R G B" from 0 to 255 or as #RRGGBB, or
-    an indexed PNG, whose palette is taken.
+    """Return the palette NAME: VOC, or a file. The file is a text with a colour in each line, as "R G B" from 0 to 255
+    or as #RRGGBB; or an indexed PNG, whose palette is used.
 
-    Raises PictureError if the file holds no palette; OSError if it cannot be read.
+    Raises PictureError if the file has no palette; OSError if it cannot be read.
     """
     path = os.fspath(name)
     if path == VOC:

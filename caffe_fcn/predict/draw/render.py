@@ -32,34 +32,34 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 MOST = 4096
-"""The most pixels per side of what is drawn; larger pictures are shown smaller."""
+"""The maximum number of pixels per side of a drawing; larger pictures are drawn smaller."""
 
 _CLASS = 0.6
-"""How much of a pixel is the colour of its class; the rest is the picture."""
+"""The weight of the class colour in a pixel; the rest is the picture."""
 
 _PIXEL = 64
-"""The bytes that a pixel takes while it is coloured, about."""
+"""The approximate memory per pixel while it is coloured, in bytes."""
 
 _LEVELS = 256
-"""Of grey, and of the colours of numbers."""
+"""The number of grey levels, and of colours for numbers."""
 
 _COMPRESSION = 2
-"""Of zlib, as PNG has it: its default takes four times as long, for a sixth of the size."""
+"""The compression level of zlib for PNG: the default takes four times as long, for a file smaller by a sixth."""
 
 _NAMED = 12
-"""Classes that the legend names."""
+"""The maximum number of classes in the legend."""
 
 
 class Drawing(NamedTuple):
-    """What was drawn: a pillow image whose upper left part is the picture, every STEP-th pixel of it, ZOOM times as
-    large. One of the two is 1."""
+    """A drawing: a pillow image whose upper left part is the picture, every STEP-th pixel of it, ZOOM times as large.
+    STEP or ZOOM is 1."""
 
     image: Any
     step: int
     zoom: int
 
     def png(self) -> bytes:
-        """The image as PNG; the same bytes each time."""
+        """Return the image as PNG; the bytes are always the same."""
         file = io.BytesIO()
         self.image.save(file, "PNG", compress_level=_COMPRESSION)
         return file.getvalue()
@@ -75,14 +75,14 @@ def heat_map(
     most: int = MOST,
     upsample: bool = False,
 ) -> Drawing:
-    """PICTURE in grey, and over it the score of CLASSES, which is the highest of them and of all LEVELS.
+    """Draw PICTURE in grey, and over it the score of CLASSES: the highest of them and of all LEVELS.
 
-    TITLE is what the legend calls the classes. The darkest and the lightest colour stand for the numbers of SPAN: if
-    not given, for 0 and 1 where no score is outside, else for the lowest and highest score drawn. Where MOST pixels
-    per side are too few to draw each cell, the highest of those that fall together is drawn. UPSAMPLE: scores are
-    interpolated between the centres of cells.
+    TITLE is the name of the classes in the legend. The darkest and the lightest colour are the numbers of SPAN; by
+    default 0 and 1 if no score is outside, else the lowest and highest score drawn. If there are more cells than
+    pixels, up to MOST per side, the highest score in a pixel is drawn. UPSAMPLE: scores are interpolated between the
+    centres of cells.
 
-    Raises PictureError where the picture cannot be read.
+    Raises PictureError if the picture cannot be read.
     """
     import numpy as np
 
@@ -117,13 +117,14 @@ def label_map(
     upsample: bool = False,
     palette: Sequence[colours.Colour] = (),
 ) -> Drawing:
-    """PICTURE in grey, and over it each cell in the colour of its top class, of the LEVEL where that scores highest.
+    """Draw PICTURE in grey, and over it each cell in the colour of its top class, from the LEVEL with the highest
+    score.
 
-    The class BACKGROUND, by default the one that LABELS call so, is dark. The legend names the classes that cover
-    most. Where MOST pixels per side are too few to draw each cell, one of those that fall together is drawn. UPSAMPLE:
-    scores are interpolated between the centres of cells. PALETTE has the colours of the classes, if there are any.
+    The class BACKGROUND, by default the background of LABELS, is dark. The legend names the classes with the largest
+    areas. If there are more cells than pixels, up to MOST per side, one of the cells in a pixel is drawn. UPSAMPLE:
+    scores are interpolated between the centres of cells. PALETTE has the colours of the classes, if given.
 
-    Raises PictureError where the picture cannot be read.
+    Raises PictureError if the picture cannot be read.
     """
     import numpy as np
 
@@ -135,7 +136,7 @@ def label_map(
     own = {index: palette[index] for index in ranked} if palette else None
     chosen = own or colours.of_classes(ranked, labels.count, dark)
     others = len(chosen)
-    table = np.full(len(counts) + 1, others, np.intp)  # the last is where there is no cell
+    table = np.full(len(counts) + 1, others, np.intp)  # the last is for pixels without a cell
     table[list(chosen)], table[-1] = range(others), others + 1
     mixed = _mixed([*chosen.values(), colours.OTHERS, colours.BACKGROUND], [_CLASS] * (others + 1) + [0])
 
@@ -156,18 +157,18 @@ def label_map(
 def indexed_map(
     levels: Sequence[DrawnMap], palette: Palette, size: tuple[int, int], *, upsample: bool = False
 ) -> Drawing:
-    """The top class of each pixel of a picture of SIZE as an image that holds its number, in the colours of PALETTE;
+    """Return the top class of each pixel of a picture of SIZE as an image of class numbers, in the colours of PALETTE;
     VOID where there is no cell."""
     import numpy as np
 
     top = labelled(levels, every_pixel(size), upsample=upsample)
     image = pillow().fromarray(np.where(top < 0, VOID, top).astype(np.uint8))
-    image.putpalette(palette.table)  # which makes it an indexed one
+    image.putpalette(palette.table)  # this makes it an indexed image
     return Drawing(image, 1, 1)
 
 
 def _mixed(laid: ArrayLike, shares: ArrayLike) -> NDArray[Any]:
-    """The colours for each level of grey under the colours LAID over it. SHARES: the parts of these."""
+    """Return the colours for each level of grey under the colours LAID over it. SHARES are the weights of these."""
     import numpy as np
 
     grey = np.arange(_LEVELS, dtype=np.float32)[:, None]
@@ -178,8 +179,8 @@ def _mixed(laid: ArrayLike, shares: ArrayLike) -> NDArray[Any]:
 def _drawing(
     picture: Picture, view: PictureView, laid: Callable[[slice], NDArray[Any]], mixed: NDArray[Any], legend: Any
 ) -> Drawing:
-    """PICTURE in grey as VIEW shows it, with LEGEND beneath, and over it what LAID says for rows of it: which entry of
-    those that are MIXED with each level of grey."""
+    """Draw PICTURE in grey as VIEW shows it, with LEGEND below. LAID returns for rows which colour of MIXED each pixel
+    has; MIXED has the colours for each level of grey."""
     high, wide = view.shown
     grey = brightness(picture, view)
     image = pillow().new("RGB", (max(wide, legend.width), high + legend.height), GROUND)
@@ -191,7 +192,7 @@ def _drawing(
 
 
 def _span(heat: NDArray[Any]) -> tuple[float, float]:
-    """The numbers from which to which the colours of HEAT go; it is -inf where nothing is drawn."""
+    """Return the numbers at the ends of the colours of HEAT; HEAT is -inf where nothing is drawn."""
     import numpy as np
 
     drawn = heat > -np.inf
@@ -201,7 +202,7 @@ def _span(heat: NDArray[Any]) -> tuple[float, float]:
 
 
 def _told(picture: Picture, levels: Sequence[DrawnMap], view: PictureView, upsample: bool) -> str:
-    """What is drawn, in a line."""
+    """Return a line that describes the drawing."""
     size = f"{show(view.size)} pixels" + (f", shown 1:{view.step}" if view.step > 1 else "")
     cells = " and ".join(show((level.rows.cells, level.columns.cells)) for level in levels)
     between = ", interpolated" if upsample and any(is_coarse(level, view) for level in levels) else ""

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.cells import CellAxis
 
 _FEW = 768
-"""Smaller pictures are shown as many times larger as stay within these."""
+"""Smaller pictures are enlarged as long as they are within this number of pixels per side."""
 
 _BAND = 16 << 20
-"""The bytes of a picture or a map that are read together, if a single row of what is drawn needs no more."""
+"""The bytes of a picture or a map that are read together, if one row of the drawing does not need more."""
 
 _FLOAT = 4
 _PIXEL = 16
-"""The bytes that a pixel takes while it becomes grey, about."""
+"""The approximate memory per pixel while it becomes grey, in bytes."""
 
 _INTERPOLATED = 40
-"""The bytes that a pixel takes while scores are interpolated, about."""
+"""The approximate memory per pixel while scores are interpolated, in bytes."""
 
 _BILINEAR = 2
-"""pillow's number of the filter."""
+"""The number of the filter in pillow."""
 
 
 class Scores(Protocol):
@@ -40,11 +40,11 @@ class Scores(Protocol):
     shape: tuple[int, int, int]
 
     def values(self) -> NDArray[Any]:
-        """All of it; where it lies in a file, mapped anew at each call."""
+        """Return the whole map; if it is in a file, it is mapped anew at each call."""
 
 
 class DrawnMap(NamedTuple):
-    """A map, and where its cells lie on the picture that is drawn; for a scaled one see `CellAxis.scaled`."""
+    """A map, and the positions of its cells on the drawn picture; for a scaled picture see `CellAxis.scaled`."""
 
     scores: Scores
     rows: CellAxis
@@ -52,8 +52,8 @@ class DrawnMap(NamedTuple):
 
 
 class Between(NamedTuple):
-    """Of pixels drawn along an axis, which lie at cells; of each the cell before it and the one behind it, and how far
-    it lies from the first to the second. At the ends both are the same."""
+    """The drawn pixels along an axis that have cells: for each the cell before it, the cell after it, and its position
+    between the two, from 0 to 1. At the ends both cells are the same."""
 
     drawn: slice
     before: NDArray[Any]
@@ -62,7 +62,7 @@ class Between(NamedTuple):
 
 
 class PictureView(NamedTuple):
-    """How to draw a picture of SIZE: every STEP-th pixel, ZOOM times as large. One of the two is 1."""
+    """How to draw a picture of SIZE: every STEP-th pixel, ZOOM times as large. STEP or ZOOM is 1."""
 
     size: tuple[int, int]
     step: int
@@ -70,17 +70,17 @@ class PictureView(NamedTuple):
 
     @property
     def shown(self) -> tuple[int, int]:
-        """Height and width as it is drawn."""
+        """Height and width of the drawing."""
         high, wide = (-(-pixels // self.step) * self.zoom for pixels in self.size)
         return high, wide
 
     def shares(self, axis: CellAxis) -> bool:
-        """Whether cells along AXIS lie so close together that each pixel drawn has several."""
+        """Return whether cells along AXIS are so close together that each drawn pixel has several."""
         return axis.stride * self.zoom < self.step
 
     def cells(self, axis: CellAxis, first: int, end: int) -> tuple[slice, NDArray[Any], NDArray[Any]]:
-        """The cells along AXIS of the pixels drawn from FIRST to before END: which pixels have any, and of each of
-        them the first and the last."""
+        """Return the cells along AXIS of the drawn pixels from FIRST to before END: which pixels have cells, and for
+        each of these its first and last cell."""
         import numpy as np
 
         drawn = np.arange(first, end)
@@ -88,7 +88,7 @@ class PictureView(NamedTuple):
         for pixels in (drawn * self.step, np.minimum((drawn + 1) * self.step, axis.size * self.zoom) - 1):
             middles = (pixels + 0.5) / self.zoom - 0.5
             nearest.append(np.floor((middles - float(axis.offset)) / float(axis.stride) + 0.5).astype(np.int64))
-        if self.shares(axis):  # of many cells in each pixel, all whose middles lie between its edges
+        if self.shares(axis):  # all cells whose centres are between the edges of the pixel
             edges = np.minimum(np.stack((drawn, drawn + 1)) * self.step, axis.size * self.zoom) / self.zoom - 0.5
             found = np.ceil((edges - float(axis.offset)) / float(axis.stride)).astype(np.int64)
             nearest = [found[0], np.maximum(*found - [[0], [1]])]
@@ -98,8 +98,8 @@ class PictureView(NamedTuple):
         return slice(start, start + len(inside)), low, high
 
     def between(self, axis: CellAxis, first: int, end: int) -> Between:
-        """Between which cells along AXIS the pixels drawn from FIRST to before END lie. A cell reaches half a stride
-        beyond its centre."""
+        """Return the cells along AXIS between which the drawn pixels from FIRST to before END are. A cell extends half
+        a stride beyond its centre."""
         import numpy as np
 
         middles = (np.arange(first, end) + 0.5) * (self.step / self.zoom) - 0.5
@@ -112,19 +112,20 @@ class PictureView(NamedTuple):
         return Between(slice(start, start + len(inside)), before, behind, (places - before).astype(np.float32))
 
     def bands(self, bytes_per_row: float) -> Iterator[tuple[int, int]]:
-        """The rows that are drawn, a few at a time, each needing so many bytes."""
+        """Yield bands of rows to be drawn; each row needs BYTES_PER_ROW bytes."""
         rows = max(1, int(_BAND / max(1.0, bytes_per_row)))
         for first in range(0, self.shown[0], rows):
             yield first, min(first + rows, self.shown[0])
 
 
 def every_pixel(size: tuple[int, int]) -> PictureView:
-    """All pixels of a picture of SIZE, as large as they are."""
+    """Return the view with all pixels of a picture of SIZE, at their size."""
     return PictureView(size, 1, 1)
 
 
 def labelled(levels: Sequence[DrawnMap], view: PictureView, *, upsample: bool = False) -> NDArray[Any]:
-    """The top class of each pixel drawn, of that of LEVELS where it scores highest; -1 where there is no cell."""
+    """Return the top class of each drawn pixel, from the level of LEVELS with the highest score; -1 where there is no
+    cell."""
     import numpy as np
 
     best = np.full(view.shown, -np.inf, np.float32)
@@ -138,15 +139,16 @@ def labelled(levels: Sequence[DrawnMap], view: PictureView, *, upsample: bool = 
 
 
 def view_of(picture: Picture, most: int) -> PictureView:
-    """PICTURE with MOST pixels per side."""
+    """Return the view of PICTURE with at most MOST pixels per side."""
     longest = max(picture.size)
     return PictureView(picture.size, -(-longest // most), max(1, min(_FEW, most) // longest))
 
 
 def brightness(picture: Picture, view: PictureView) -> NDArray[Any]:
-    """PICTURE as VIEW shows it, in grey, a byte a pixel. Raises PictureError where it cannot be read.
+    """Return PICTURE as VIEW shows it, in grey, one byte per pixel. Raises PictureError if it cannot be read.
 
-    Values that are not of 0 to 255 are brought there: from 0 to 1, or else from the lowest to the highest.
+    Values outside of 0 to 255 are rescaled: from 0 to 1 if they are within these, else from the lowest to the
+    highest.
     """
     import numpy as np
 
@@ -171,8 +173,8 @@ def brightness(picture: Picture, view: PictureView) -> NDArray[Any]:
 def highest(
     level: DrawnMap, classes: Sequence[int], view: PictureView, *, upsample: bool = False
 ) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
-    """The highest score of CLASSES in LEVEL for each pixel drawn, by bands: which rows, which columns, the scores.
-    UPSAMPLE: interpolated, where cells are not smaller than the pixels drawn."""
+    """Yield the highest score of CLASSES in LEVEL for each drawn pixel, in bands: the rows, the columns, the scores.
+    UPSAMPLE: scores are interpolated if cells are not smaller than the drawn pixels."""
     import numpy as np
 
     if upsample and is_coarse(level, view):
@@ -191,25 +193,25 @@ def highest(
 
 
 def _pooled(values: NDArray[Any], first: NDArray[Any], last: NDArray[Any], axis: int) -> NDArray[Any]:
-    """The highest of VALUES along AXIS from FIRST to LAST."""
+    """Return the highest of VALUES along AXIS from FIRST to LAST."""
     import numpy as np
 
     if (first == last).all():
         return values.take(first, axis)
-    behind = np.full_like(values.take([0], axis), -np.inf)  # since reduceat takes no end after the last value
+    behind = np.full_like(values.take([0], axis), -np.inf)  # reduceat takes no end after the last value
     ends = np.stack((first, last + 1), 1).ravel()
     return np.maximum.reduceat(np.concatenate((values, behind), axis), ends, axis).take(range(0, len(ends), 2), axis)
 
 
 def is_coarse(level: DrawnMap, view: PictureView) -> bool:
-    """Whether no pixel drawn has several cells of LEVEL."""
+    """Return whether no drawn pixel has several cells of LEVEL."""
     return not view.shares(level.rows) and not view.shares(level.columns)
 
 
 def _interpolated(
     level: DrawnMap, classes: Sequence[int], view: PictureView
 ) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
-    """The highest of the interpolated scores of CLASSES for each pixel drawn, and which class has it, by bands."""
+    """Yield the highest interpolated score of CLASSES for each drawn pixel, and its class, in bands."""
     import numpy as np
 
     across = view.between(level.columns, 0, view.shown[1])
@@ -232,9 +234,9 @@ def _interpolated(
 def top_classes(
     level: DrawnMap, view: PictureView, *, upsample: bool = False
 ) -> Iterator[tuple[slice, slice, NDArray[Any], NDArray[Any]]]:
-    """The highest score in LEVEL of the cell in the middle of each pixel drawn, and which class has it, by bands: which
-    rows, which columns, the scores, the classes. UPSAMPLE: of the interpolated scores, where cells are not smaller than
-    the pixels drawn."""
+    """Yield for each drawn pixel the highest score in LEVEL of the cell in its middle, and the class, in bands: the
+    rows, the columns, the scores, the classes. UPSAMPLE: scores are interpolated if cells are not smaller than the
+    drawn pixels."""
     import numpy as np
 
     if upsample and is_coarse(level, view):
@@ -243,7 +245,7 @@ def top_classes(
     across, left, right = view.cells(level.columns, 0, view.shown[1])
     columns, of_columns = np.unique((left + right) // 2, return_inverse=True)  # a cell is drawn as many pixels
     classes, high, held = level.scores.shape
-    # of a file, whole rows come into memory
+    # for a map in a file, whole rows are read
     for band in view.bands(_FLOAT * classes * held * min(1.0, high / view.shown[0])):
         down, first, last = view.cells(level.rows, *band)
         if not len(first) or not len(columns):

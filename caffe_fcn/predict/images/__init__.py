@@ -1,1 +1,1 @@
-"""Pictures read from files, a piece at a time."""
+"""Reads pictures from files, one piece at a time."""

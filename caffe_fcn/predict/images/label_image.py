@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENDINGS = (".png", ".npy")
-"""What the names of label images in a folder end in."""
+"""The endings of names of label images in a folder."""
 
 _ROLE = "label image"
 _AXES = 2
 _MODES = frozenset(("1", "L", "P", "I", "I;16", "I;16B", "I;16L"))
-"""The modes of pillow whose pixels are one whole number each: of a palette the index, and not its colour."""
+"""The modes of pillow with one whole number per pixel; with a palette it is the index, not the colour."""
 _LARGEST = 2**31
 
 
 def read_label_image(path: str) -> NDArray[Any]:
-    """The numbers in the label image at PATH, H×W, of an integer type.
+    """Return the numbers in the label image at PATH, H×W, of an integer type.
 
-    A .npy may hold further axes of 1, and floating point if all its values are whole. Raises PictureError for what is
-    no label image; ExtraError where pillow is needed and not installed; OSError where the file cannot be read.
+    A .npy may have further axes of 1, and floating point values if all are whole. Raises PictureError if it is not a
+    label image; ExtraError if pillow is needed and not installed; OSError if the file cannot be read.
     """
     import numpy as np
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAGIC = b"\x93NUMPY"
-"""What such a file begins with."""
+"""The first bytes of a .npy file."""
 
 _NUMBERS = "buif"
-"""Truth values, integers and floating point, as numpy calls the kinds of its types."""
+"""Truth values, integers and floating point, by numpy's letters for kinds of types."""
 
 
 class NpyHeader(NamedTuple):
-    """Where the values of an array begin in its file, their type, and its shape; FORTRAN: the first axis varies
+    """The start of the values of an array in its file, their type, and its shape; FORTRAN: the first axis varies
     fastest."""
 
     offset: int
@@ -35,8 +35,8 @@ class NpyHeader(NamedTuple):
 
 
 def npy_header(path: str, role: str | None = None) -> NpyHeader:
-    """The header of the .npy at PATH, after checking that all values are there and are numbers. ROLE: the purpose of
-    the file, for messages. Raises PictureError if it is not such a file; OSError where it cannot be read."""
+    """Return the header of the .npy at PATH, after checking that all values are there and are numbers. Messages name
+    the ROLE of the file. Raises PictureError if it is not such a file; OSError if it cannot be read."""
     from numpy.lib import format as numpy_format
 
     headers = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
@@ -48,7 +48,7 @@ def npy_header(path: str, role: str | None = None) -> NpyHeader:
             held = os.fstat(file.fileno()).st_size - offset
     except OSError:
         raise
-    except Exception as error:  # numpy has Python parse the header, which fails in many ways
+    except Exception as error:  # numpy parses the header with Python's parser, which raises many errors
         reason = " ".join(str(error).split())[:80]
         raise PictureError(
             source=path,
@@ -75,7 +75,7 @@ def npy_header(path: str, role: str | None = None) -> NpyHeader:
 
 
 def npy_array(path: str, role: str | None = None) -> NDArray[Any]:
-    """The array in the .npy at PATH. Raises what `npy_header` raises."""
+    """Return the array in the .npy at PATH. Raises the errors of `npy_header`."""
     import numpy as np
 
     header = npy_header(path, role)

@@ -27,20 +27,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = frozenset((*ENDINGS[Kind.PICTURE], ".npy"))
-"""What the names of pictures in a folder end in."""
+"""The endings of names of pictures in a folder."""
 
 GREY = (0.299, 0.587, 0.114)
-"""The share of red, green and blue in grey, of ITU-R 601, as OpenCV and pillow have it."""
+"""The weights of red, green and blue in grey, of ITU-R 601, as in OpenCV and pillow."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-"""What pillow may take a file for. Of the others, some run programs, and some are not even pictures."""
+"""The formats that pillow may read. Some readers for other formats start programs, and some formats are not
+pictures."""
 
 _TO_BYTE = 257
 _ORIENTATION = 0x0112
 
 
 class Box(NamedTuple):
-    """Pixels of a picture, from the first row and column to before the last."""
+    """A region of a picture, from the first row and column to before the last."""
 
     top: int
     left: int
@@ -49,7 +50,7 @@ class Box(NamedTuple):
 
 
 class Picture(Protocol):
-    """Pixels that can be read by the box."""
+    """A picture whose pixels are read by the box."""
 
     path: str
 
@@ -58,21 +59,22 @@ class Picture(Protocol):
         """Height and width in pixels."""
 
     def read(self, box: Box, step: int = 1) -> NDArray[Any]:
-        """The pixels in BOX as H×W×C, in bytes or float32; with STEP only every so manieth, for a small view.
+        """Return the pixels in BOX as H×W×C, in bytes or float32; with STEP only every STEP-th pixel, for a small view.
 
         Raises PictureError.
         """
 
 
 def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The picture at PATH for a net of CHANNELS: 1 makes it grey, 3 RGB, any other number must be the picture's own.
+    """Open the picture at PATH for a net with CHANNELS: 1 makes it grey, 3 makes it RGB; any other number must be that
+    of the picture.
 
-    A .npy holds H×W or H×W×C; its values count as they stand. So do the numbers in a TIFF of 32 bits. Others go by
-    0..255, 16 bits being brought to that. A picture stands as its EXIF says, as viewers, OpenCV and so Caffe have it;
-    of several the first is taken; transparency is ignored.
+    A .npy has shape H×W or H×W×C; its values are used unchanged, and so are the numbers in a TIFF of 32 bits. Other
+    values are from 0 to 255; 16 bits are scaled to this range. The picture is turned as its EXIF says, as in viewers,
+    OpenCV and so Caffe. Of several pictures the first is used; transparency is ignored.
 
-    Raises PictureError for what is no picture, or one of more than MAX_PIXELS; ExtraError where pillow is needed and
-    not installed; OSError where the file cannot be read.
+    Raises PictureError if the file is not a picture, or has more than MAX_PIXELS; ExtraError if pillow is needed and
+    not installed; OSError if the file cannot be read.
     """
     name = os.fspath(path)
     mode = os.stat(name).st_mode
@@ -96,14 +98,14 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
 
 
 def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Picture:
-    """What is GIVEN, an array H×W or H×W×C and RGB or a pillow image, as a picture for a net of CHANNELS, as
-    `open_picture` has it of a file.
+    """Return GIVEN, an array H×W or H×W×C in RGB, or a pillow image, as a picture for a net with CHANNELS. It is
+    handled as `open_picture` handles a file.
 
-    Raises PictureError for what is none.
+    Raises PictureError if it is neither.
     """
     import numpy as np
 
-    if hasattr(given, "tobitmap"):  # of pillow's images alone
+    if hasattr(given, "tobitmap"):  # only pillow's images have it
         return _Decoded(name, given, channels)
     values = np.asarray(given)
     if values.dtype.kind not in "buif" or values.ndim not in (2, 3) or 0 in values.shape:
@@ -123,7 +125,7 @@ def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Pict
 
 
 class HeldPicture:
-    """A picture in memory: PIXELS as `Picture.read` gives them, of a file called PATH in messages."""
+    """A picture in memory: PIXELS as `Picture.read` returns them; messages call the file PATH."""
 
     def __init__(self, path: str, pixels: NDArray[Any]) -> None:
         self.path = path
@@ -140,7 +142,7 @@ class HeldPicture:
 
 
 def check_size(name: str, high: int, wide: int, most: int) -> None:
-    """Raise PictureError where a picture NAME of HIGH × WIDE pixels has more than MOST."""
+    """Raise PictureError if a picture NAME of HIGH × WIDE pixels has more than MOST pixels."""
     if high * wide > most:
         way = advise("accept it with ", Option("max_pixels", high * wide)) if offered("max_pixels") else None
         raise PictureError(source=name, expected=f"at most {most:,} pixels", found=show((high, wide)), hint=way)
@@ -178,7 +180,7 @@ class _Plain:
 
 
 def _float(path: str, pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]:
-    """PIXELS as float32, which are those in BOX, or every so manieth of them. Raises PictureError for NaN."""
+    """Return PIXELS, the pixels in BOX or every STEP-th of them, as float32. Raises PictureError for NaN."""
     import numpy as np
 
     with np.errstate(over="ignore"):
@@ -198,7 +200,7 @@ def _in_place(name: str, lies: StoredPixels, channels: int, max_pixels: int) -> 
 
 
 def _check_channels(name: str, shape: Shape, channels: int) -> None:
-    """Raise PictureError where pixels H×W×C make no picture of CHANNELS."""
+    """Raise PictureError if pixels H×W×C cannot be a picture with CHANNELS."""
     held = shape[2]
     if held != channels and not (channels in (1, 3) and held in (1, 2, 3, 4)):
         raise PictureError(
@@ -207,7 +209,7 @@ def _check_channels(name: str, shape: Shape, channels: int) -> None:
 
 
 def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
-    """PIXELS, H×W×C, as grey or RGB."""
+    """Return PIXELS, H×W×C, as grey or RGB."""
     import numpy as np
 
     held = pixels.shape[2]
@@ -223,7 +225,7 @@ def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
 
 
 class _Decoded:
-    """A picture that pillow has decoded. It is turned as its EXIF says, piece by piece."""
+    """A picture that pillow has decoded. Each piece is turned as the EXIF says."""
 
     def __init__(self, path: str, image: Any, channels: int) -> None:
         self.path = path
@@ -237,7 +239,7 @@ class _Decoded:
                 hint="give it as a .npy of H×W×C",
             )
         self._turned = _turned(image)
-        self.read(Box(0, 0, 1, 1))  # shows whether pillow can make grey or RGB of it
+        self.read(Box(0, 0, 1, 1))  # shows whether pillow can convert it to grey or RGB
 
     @property
     def size(self) -> tuple[int, int]:
@@ -261,7 +263,7 @@ class _Decoded:
         return pixels if pixels.dtype == np.uint8 else _float(self.path, pixels, box, step)
 
     def _pixels(self, part: Any) -> NDArray[Any]:
-        """PART of the picture, as it lies, as an array."""
+        """Return PART of the picture, not turned, as an array."""
         import numpy as np
 
         if part.mode == "F" or part.mode.startswith("I"):
@@ -276,8 +278,8 @@ class _Decoded:
 
 
 class _Turned(NamedTuple):
-    """How a picture lies in its file: what is to be seen comes of it by being TRANSPOSED, then turned UPSIDE_DOWN, so
-    that the last row comes first, then MIRRORED, so that the last column does."""
+    """The orientation of a picture in its file. To get the picture that is seen, it is TRANSPOSED, then turned
+    UPSIDE_DOWN, so that the last row comes first, then MIRRORED, so that the last column comes first."""
 
     transposed: bool = False
     upside_down: bool = False
@@ -285,19 +287,19 @@ class _Turned(NamedTuple):
 
 
 def _turned(image: Any) -> _Turned:
-    """What the EXIF of IMAGE, which is decoded, says. A TIFF pillow has turned while decoding; whether it then still
-    says so depends on pillow's version."""
+    """Return the orientation by the EXIF of IMAGE, which is decoded. pillow turns a TIFF while decoding; whether the
+    EXIF then still has the orientation depends on pillow's version."""
     if image.format == "TIFF":
         return _Turned()
     known = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
     try:
         return _Turned(*map(bool, known.get(image.getexif().get(_ORIENTATION), ())))
-    except Exception:  # EXIF that cannot be read says nothing, as OpenCV has it
+    except Exception:  # EXIF that cannot be read is ignored, as in OpenCV
         return _Turned()
 
 
 def pillow() -> Any:
-    """pillow's Image module. Raises ExtraError where it is not installed."""
+    """Return pillow's Image module. Raises ExtraError if it is not installed."""
     try:
         from PIL import Image
     except Exception as error:
@@ -308,10 +310,10 @@ def pillow() -> Any:
 
 @contextmanager
 def opened(name: str, formats: Sequence[str] = _FORMATS) -> Iterator[Any]:
-    """The picture NAME, in one of FORMATS, as pillow has it, not yet decoded. What it raises while that is done becomes
-    a PictureError."""
+    """Open the picture NAME, in one of FORMATS, by pillow, without decoding it. Errors of pillow in the block become
+    PictureErrors."""
     package = pillow()
-    before, package.MAX_IMAGE_PIXELS = package.MAX_IMAGE_PIXELS, None  # ours is the limit, checked before decoding
+    before, package.MAX_IMAGE_PIXELS = package.MAX_IMAGE_PIXELS, None  # our limit is checked before decoding
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -324,7 +326,7 @@ def opened(name: str, formats: Sequence[str] = _FORMATS) -> Iterator[Any]:
         raise PictureError(
             source=name, expected=f"a picture ({known} or .npy)", found="a file of another kind"
         ) from error
-    except Exception as error:  # damage shows in the readers of pillow in many ways
+    except Exception as error:  # the readers of pillow raise many errors for damaged files
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = name
             raise

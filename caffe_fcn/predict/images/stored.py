@@ -23,15 +23,15 @@ _ORIENTATION, _SAMPLES, _ROWS, _COUNTS, _PLANAR, _FORMAT = 274, 277, 278, 279, 2
 """Tags of TIFF."""
 
 _KINDS = {1: "u", 3: "f"}
-"""What TIFF's SampleFormat calls unsigned and floating point."""
+"""The numbers of TIFF's SampleFormat for unsigned integers and floating point."""
 
 _SHORT = 2
 _TO_BYTE = 257
-"""65535, the brightest of 16 bits, is 255 of 8."""
+"""65535, the maximum of 16 bits, divided by 255, the maximum of 8."""
 
 
 class StoredPixels(NamedTuple):
-    """Where an array of pixels, H×W×C, begins in a file, what its values are, and by what they are to be divided."""
+    """The start of an array of pixels, H×W×C, in a file, the type of its values, and their divisor."""
 
     offset: int
     dtype: str
@@ -41,7 +41,7 @@ class StoredPixels(NamedTuple):
 
 
 def read(path: str, stored: StoredPixels, rows: range, columns: range) -> NDArray[Any]:
-    """The pixels of ROWS and COLUMNS, H×W×C. Raises PictureError where they are there no longer."""
+    """Return the pixels of ROWS and COLUMNS, H×W×C. Raises PictureError if the file has become shorter."""
     import numpy as np
 
     high, wide, channels = stored.shape
@@ -69,7 +69,7 @@ def read(path: str, stored: StoredPixels, rows: range, columns: range) -> NDArra
 
 
 def npy(path: str) -> StoredPixels:
-    """Where the array in the .npy PATH lies. Raises PictureError where it is damaged, or no picture."""
+    """Locate the array in the .npy PATH. Raises PictureError if it is damaged, or not a picture."""
     offset, dtype, shape, fortran = npy_header(path)
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise PictureError(
@@ -80,8 +80,8 @@ def npy(path: str) -> StoredPixels:
 
 
 def tiff(path: str, tags: Any, byte_order: str) -> StoredPixels | None:
-    """Where the pixels of the TIFF at PATH lie, by the TAGS that pillow has read; None if not in one piece, as plain
-    values, upright and in grey or RGB."""
+    """Locate the pixels of the TIFF at PATH by the TAGS that pillow has read; None unless they are plain values in one
+    piece, upright and in grey or RGB."""
     high, wide, channels = (int(tags.get(tag, default)) for tag, default in ((_HEIGHT, 0), (_WIDTH, 0), (_SAMPLES, 1)))
     bits, formats = (set(tags.get(tag, (1,))) for tag in (_BITS, _FORMAT))
     plain = {_COMPRESSION: 1, _FILL_ORDER: 1, _ORIENTATION: 1, _PLANAR: 1, _PHOTOMETRIC: 1 if channels < 3 else 2}
