@@ -46,7 +46,8 @@ def verify(
 
     For a net that computes a new function there are four other proofs. *acceptance*: Caffe accepts the net. *weights*:
     all weights fit it. *layers*: what the pass did not change is untouched. *run*: the net runs, and its outputs have
-    the inferred shapes. A net that a pass with this claim made of ORIGINAL is proven so by itself.
+    the inferred shapes. This claim has to be given for nets that were opened from files; a net that a method made of
+    ORIGINAL itself is proven by the claim of that method.
 
     Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
     engine is needed and not installed.

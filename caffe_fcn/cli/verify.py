@@ -82,8 +82,8 @@ def verify(
                must equal the result of the original's last layers on the maps of the whole picture.
 
     The dense proof does not apply if the net has several inputs, if both nets accept only one input size, if nothing
-    was converted, or if no answer depends on a window alone. For a net with other answers, as `reduce` and `segment`
-    make it, --claim new-function carries out other proofs.
+    was converted, or if no answer depends on a window alone. A net with other answers, as `reduce`, `segment` and
+    `convert --input-channels` make it, is not equivalent; --claim new-function carries out the proofs for such nets.
 
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel

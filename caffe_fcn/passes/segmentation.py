@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
+from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
 from caffe_fcn.passes.alone import alone, only_net
 from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.conversion import Settings, converted
@@ -156,3 +158,12 @@ def _check_head(classifier: Classifier, made: Result) -> None:
                 layer=entry.layer,
                 layer_type=entry.type,
             )
+
+
+def shows(model: Model, twin: Model) -> bool:
+    """Whether TWIN upsamples maps, and MODEL does not."""
+    return any(map(_upsamples, twin.graphs.values())) and not any(map(_upsamples, model.graphs.values()))
+
+
+def _upsamples(graph: Graph) -> bool:
+    return any(node.type in DECONVOLUTIONS for node in graph.nodes)

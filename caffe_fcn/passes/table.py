@@ -18,6 +18,9 @@ Retrace: TypeAlias = "Callable[[Model, Model], Result | None]"
 """Called with a model and a new net. Returns the result of the pass for the model if the new net shows that it went
 through the pass, else None. An error means None, too."""
 
+Shows: TypeAlias = "Callable[[Model, Model], bool]"
+"""Called with a model and a new net."""
+
 
 class Row(NamedTuple):
     """A pass, or the passes that a command runs one after the other."""
@@ -29,6 +32,10 @@ class Row(NamedTuple):
     retrace: Retrace | None = None
     prunes: bool = False
     """Whether it removes layers with weights, which the new net need not have."""
+    shows: Shows | None = None
+    """Of a pass with a new function that is not retraced: whether a new net shows that it was made by it."""
+    option: str = ""
+    """The option of `convert` that runs a pass without a command."""
 
 
 def _deploy(model: Model, twin: Model) -> Result | None:
@@ -47,6 +54,12 @@ def _reduce(model: Model, twin: Model) -> Result | None:
     from caffe_fcn.passes.reducing import retrace  # here, because the program starts with this table
 
     return retrace(model, twin)
+
+
+def _segment(model: Model, twin: Model) -> bool:
+    from caffe_fcn.passes.segmentation import shows  # here, because the program starts with this table
+
+    return shows(model, twin)
 
 
 def _split(model: Model, twin: Model) -> Result | None:
@@ -75,13 +88,13 @@ def _atrous(model: Model, twin: Model) -> Result | None:
 
 PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
-    "segment": Row("Make segmentation nets of classifiers.", "_segmented"),
+    "segment": Row("Make segmentation nets of classifiers.", "_segmented", shows=_segment),
     "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced", _reduce),
     "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
     "deploy": Row("Make deploy nets of training nets.", "_deploy", _deploy, prunes=True),
     "split": Row(retrace=_split),
     "cut": Row(retrace=_cut),
-    "atrous": Row(retrace=_atrous),
-    "channels": Row(retrace=_channels),
+    "atrous": Row(retrace=_atrous, option="stride"),
+    "channels": Row(retrace=_channels, option="input_channels"),
 }
 """The passes, by the name of the command: its module in `cli/` has that name."""

@@ -8,9 +8,10 @@ from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.errors import LoweringError, ShapeError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights, meet
+from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.selection import known_to
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.verify.outputs import Party
 from caffe_fcn.verify.weights import Side, tensors_of
@@ -37,9 +38,29 @@ def side_of_files(found: Model, files: NetAndWeights) -> Side:
 
 def fed_to(side: Side, phase: str) -> dict[str, Shape]:
     """The shapes of what comes into the net in PHASE."""
-    known = side.shapes[phase].blobs
-    sources = [blob for node in side.graphs[phase].nodes if not node.bottoms for blob in node.tops]
-    return {blob.name: shape for blob in sources if isinstance(shape := known[blob], tuple)}
+    return _known(side.graphs[phase], side.shapes[phase])
+
+
+def differing_inputs(original: Model, twin: Model) -> tuple[str, ...]:
+    """What both nets take in the same phase under the same name, and with other channels or another size."""
+    told = []
+    for phase in original.graphs.keys() & twin.graphs.keys():
+        ours, theirs = (_inputs(each, phase) for each in (original, twin))
+        for name in ours.keys() & theirs.keys():
+            if ours[name][1:] != theirs[name][1:]:
+                expected, found = show(ours[name]), show(theirs[name])
+                told.append(f"input {name!r}: expected {expected}, as in the original, found {found}")
+    return tuple(dict.fromkeys(told))
+
+
+def _inputs(model: Model, phase: str) -> dict[str, Shape]:
+    """The shapes of what comes into MODEL in PHASE, by name."""
+    return _known(model.graphs[phase], model.shapes[phase])
+
+
+def _known(graph: Graph, shapes: Shapes) -> dict[str, Shape]:
+    sources = [blob for node in graph.nodes if not node.bottoms for blob in node.tops]
+    return {blob.name: shape for blob in sources if isinstance(shape := shapes.blobs[blob], tuple)}
 
 
 def party_of(side: Side, phase: str) -> Party:

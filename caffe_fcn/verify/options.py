@@ -25,7 +25,7 @@ class VerifyOptions:
         "auto",
         "What to prove: the same weights, bit by bit; the same function within rounding; or, for a net with other "
         "answers, that Caffe accepts it, that its weights fit, that it runs, and which layers are untouched. auto: one "
-        "of the first two, which follows from the nets.",
+        "of the first two, which follows from the nets; a net with other answers fails.",
     )
     proofs: tuple[str, ...] = option_field((), "Carry out only this proof: weights, same-size or dense.", "all")
     samples: int = option_field(8, "Number of random inputs for both nets.")

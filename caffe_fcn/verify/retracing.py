@@ -23,6 +23,7 @@ from caffe_fcn.passes.table import PASSES, Retrace
 from caffe_fcn.verify.identity import Stored, identify
 from caffe_fcn.verify.outputs import Pairs, judged
 from caffe_fcn.verify.weights import Side
+from caffe_fcn.wording import Command
 
 
 class Retraced(NamedTuple):
@@ -54,6 +55,16 @@ def retraced(model: Model, twin: Model, *, same: bool = False) -> Retraced:
     return Retraced(values, _last(course, model) if finer else values, claim)
 
 
+def new_functions(model: Model, twin: Model) -> list[Command]:
+    """The commands that compute a new function of MODEL and that TWIN seems to be made by."""
+    return [
+        Command(name) if row.help else Command("convert", (row.option,))
+        for name, row in PASSES.items()
+        if (row.shows is not None and row.shows(model, twin))
+        or ((result := _result(row.retrace, model, twin)) is not None and result.claim is Claim.NEW_FUNCTION)
+    ]
+
+
 class _Step(NamedTuple):
     """A pass by its NAME, and what it made."""
 
@@ -81,11 +92,7 @@ def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator
     """The orders in which the passes of ROWS can have made TWIN of MODEL, each pass once."""
     shown = False
     for name, retrace in rows.items():
-        try:
-            result = retrace(model, twin)
-        except CaffeFcnError:  # it did not make the twin of this model
-            result = None
-        if result is not None:
+        if (result := _result(retrace, model, twin)) is not None:
             shown = True
             others = {other: rows[other] for other in rows if other != name}
             yield from ((_Step(name, result), *rest) for rest in _courses(result.model, twin, others))
@@ -93,6 +100,14 @@ def _courses(model: Model, twin: Model, rows: Mapping[str, Retrace]) -> Iterator
                 yield from _courses(model, twin, others)
     if not shown:
         yield ()
+
+
+def _result(retrace: Retrace | None, model: Model, twin: Model) -> Result | None:
+    """What RETRACE returns."""
+    try:
+        return None if retrace is None else retrace(model, twin)
+    except CaffeFcnError:  # the pass did not make the twin of this model
+        return None
 
 
 def _last(course: tuple[_Step, ...], model: Model) -> Model:

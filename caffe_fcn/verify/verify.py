@@ -16,6 +16,7 @@ from typing import TypeVar
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.protocol import Engine
 from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError
+from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.passing import Claim, Result, weakest
 from caffe_fcn.net.graph import Node
@@ -30,14 +31,14 @@ from caffe_fcn.verify.finer import with_finer_maps
 from caffe_fcn.verify.identity import Stored
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.layers import compare_layers
-from caffe_fcn.verify.meeting import fed_to, met, party_of, scope_of, side_of_files
+from caffe_fcn.verify.meeting import differing_inputs, fed_to, met, party_of, scope_of, side_of_files
 from caffe_fcn.verify.new_function import prove_new_function
 from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
 from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained, seem_swapped
 from caffe_fcn.verify.remainder import remainders, seen_from_the_input
-from caffe_fcn.verify.retracing import Retraced, of_the_original, retraced, side_of
+from caffe_fcn.verify.retracing import Retraced, new_functions, of_the_original, retraced, side_of
 from caffe_fcn.verify.same_size import draw, prove_same_size
 from caffe_fcn.verify.scene import SceneSettings
 from caffe_fcn.verify.weights import Side, prove_weights
@@ -64,7 +65,8 @@ def verify(
     results: Sequence[Result] = (),
 ) -> Verification:
     """Prove that TWIN is what becomes of ORIGINAL when it is made fully convolutional, folded, or both; or what can be
-    proven of it if it is to compute a new function, as OPTIONS or the RESULTS of the passes that made it say.
+    proven of it if it is to compute a new function, as OPTIONS or the RESULTS of the passes that made it say. A net
+    that only shows that it computes a new function is not equivalent, and a note says what it seems to be.
 
     SELECTION says which of the nets in the files is meant; answers are compared in its phase, by default in phase
     TEST. What does not hold, and what cannot be carried out, is a value; raised is CaffeFcnError for files that cannot
@@ -76,13 +78,11 @@ def verify(
     if Claim.NEW_FUNCTION in (asked, weakest(result.claim for result in results)):
         return _verify_new_function(original, twin, selection, options, results)
     work = _Work(original, twin, selection, options)
-    if work.claim is Claim.NEW_FUNCTION:
-        return _verify_new_function(original, twin, selection, options, results)
     refuse_unexplained(work.original.graphs[work.phase])
     wanted = work.options.proofs or PROOFS
     same_size = work.same_size() if SAME_SIZE in wanted else None
     dense = work.dense() if DENSE in wanted else None
-    return Verification(
+    found = Verification(
         original.source.name,
         original.weights.path,
         twin.source.name,
@@ -97,6 +97,7 @@ def verify(
         work.claim,
         asked=asked,
     )
+    return found if found.holds else found._replace(notes=(*found.notes, *work.advice))
 
 
 def _verify_new_function(
@@ -142,7 +143,8 @@ class _Work:
         self.refused: tuple[str, ...] = ()
         self.claim = Claim.SAME_BITS
         self.runner = Runner(options.engine)
-        before = met(original, selection)
+        self.before = before = met(original, selection)
+        self.own, self.own_fault = _at_own_input(twin, selection)
         self.original = self.compared = self.checked = side_of_files(before, original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
@@ -157,7 +159,7 @@ class _Work:
             self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
         self.twin = side_of_files(found, twin)
-        made = Retraced(before, before, self.claim) if found.misfit else retraced(before, found)
+        made = Retraced(before, before, self.claim) if found.misfit else retraced(before, found, same=True)
         self.claim = made.claim
         if made.values is not before:
             self.compared, self.twin = alike(side_of(made.values, before, self.original), self.twin)
@@ -186,15 +188,27 @@ class _Work:
             if name not in before.fit.other_axes  # else the original's own fault
         )
         refuse_swapped(before, found)
-        if found.misfit:
+        if found.misfit and self.own and (inputs := differing_inputs(before, self.own)):
+            self.refused, self.misfit = inputs, "the converted net does not accept the nominal input"
+        elif found.misfit:
             self.refused, self.misfit = (str(found.misfit),), "the weights of the converted net do not fit its prototxt"
-        elif own := _fault_at_own_input(twin, selection):
-            self.refused += (f"Caffe cannot load the converted net with the input in its own prototxt: {own}",)
+        elif self.own is None:
+            told = f"Caffe cannot load the converted net with the input in its own prototxt: {self.own_fault}"
+            self.refused += (told,)
         self.notes.update(dict.fromkeys(self.twin.notes))
         if self.phase not in self.twin.graphs:
             raise NetError(
                 f"has no net in phase {self.phase}, but {original.source.name} has one", source=twin.source.name
             )
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The note for a twin that seems to compute a new function on purpose; empty for another."""
+        made = new_functions(self.before, self.own) if self.own else []
+        if not made:
+            return ()
+        by, proves = " and ".join(map(str, made)), option("claim", "new-function")
+        return (f"the converted net seems to be made by {by}, which changes the answers; {proves} proves such a net",)
 
     @cached_property
     def weights(self) -> WeightsProof:
@@ -320,10 +334,11 @@ class _Work:
         return partial(stored, False), partial(stored, True)
 
 
-def _fault_at_own_input(twin: NetAndWeights, selection: Selection) -> str:
-    """Why Caffe does not load TWIN as it is written, which is before it is fed anything; "" where it does."""
+def _at_own_input(twin: NetAndWeights, selection: Selection) -> tuple[Model | None, str]:
+    """The model of TWIN as it is written, which is before it is fed anything; None, and why Caffe does not load it,
+    where it does not."""
     try:
-        misfit = met(twin, as_written(twin.source, selection), lenient=True).misfit
-        return "" if misfit is None else str(misfit)
+        found = met(twin, as_written(twin.source, selection), lenient=True)
     except ShapeError as error:
-        return str(error)
+        return None, str(error)
+    return (found, "") if found.misfit is None else (None, str(found.misfit))

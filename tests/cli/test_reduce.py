@@ -127,7 +127,7 @@ def test_a_reduction_is_proven_and_a_wrong_one_is_not(trained: CommandLine) -> N
     result = trained.run("reduce", *pair, "fc1=2:3", "-o", "a", "-w", "a.caffemodel", "--verify", "--json")
     found = result.document["verification"]
     assert (result.code, found["claim"], found["holds"]) == (0, "new_function", True)
-    assert trained.run("verify", *pair, "a", "a.caffemodel").code == 0
+    assert trained.run("verify", *pair, "a", "a.caffemodel", "--claim", "new-function").code == 0
     made = schema.NetParameter.FromString((trained.path / "a.caffemodel").read_bytes())
     changed = next(each for each in made.layer if each.name == "fc2-conv")
     changed.blobs[0].data[0] += 0.25

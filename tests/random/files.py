@@ -52,10 +52,18 @@ class Files(NamedTuple):
 
 
 def verdict(
-    original: NetAndWeights, twin: NetAndWeights, selection: Selection = ANY_NET, results: Sequence[Result] = ()
+    original: NetAndWeights,
+    twin: NetAndWeights,
+    selection: Selection = ANY_NET,
+    results: Sequence[Result] = (),
+    *,
+    new: bool = False,
 ) -> Verification:
-    """What verify says of TWIN, on one thread, where RESULTS are known to have made it. Raises CaffeFcnError."""
-    return verify(original, twin, selection, VerifySettings(engine=OnnxRuntime(1), samples=4, windows=8), results)
+    """What verify says of TWIN, on one thread, where RESULTS are known to have made it; NEW: whether a new function is
+    claimed. Raises CaffeFcnError."""
+    engine = OnnxRuntime(1)
+    settings = VerifySettings(claim="new-function" if new else "auto", engine=engine, samples=4, windows=8)
+    return verify(original, twin, selection, settings, results)
 
 
 def blobs_of(weights: Message, like: Weights) -> Weights:

@@ -149,11 +149,11 @@ def _new_objections(original: Files, made: Files, model: Model) -> Iterator[str]
 
 def _prove(case: Case, task: Task, trial: Trial) -> None:
     claim = weakest(result.claim for result in case.results)
-    results = case.results if task.told else ()
+    results, new = case.results if task.told else (), claim is Claim.NEW_FUNCTION
     with ExitStack() as stack:
         original, made = case.original.opened(stack), case.made.opened(stack)
         try:
-            found = verdict(original, made, TEST, results)
+            found = verdict(original, made, TEST, results, new=new)
         except CaffeFcnError as error:
             trial.faults.append(f"verify: refuses: {type(error).__name__}: {error}")
             return
@@ -167,7 +167,7 @@ def _prove(case: Case, task: Task, trial: Trial) -> None:
         for what, mutant in _mutants(case):
             trial.mutants += 1
             try:
-                seen = verdict(original, mutant.opened(stack), TEST, results)
+                seen = verdict(original, mutant.opened(stack), TEST, results, new=new)
             except CaffeFcnError:
                 continue
             if Status.FAILS not in seen.statuses.values():
