@@ -106,7 +106,7 @@ def prove_new_function(
     phase = before.phase
     layers = _layers(before, original, twin, selection, phase, results)
     untouched = {each.twin for each in layers.layers if each.fate in _SAME}
-    refusals = tuple(_refusals(twin, selection, untouched))
+    refusals = tuple(_refusals(twin, before, selection, untouched))
     try:
         own = met(twin, selection, lenient=True)
     except (NetError, ShapeError) as error:
@@ -219,11 +219,15 @@ def _other_values(made: Model, twin: Side, layers: Sequence[LayerFate]) -> Itera
 # ---- Caffe's rules, weights, and a run ----
 
 
-def _refusals(twin: NetAndWeights, selection: Selection, untouched: set[str | None]) -> Iterator[Refusal]:
-    """What `check --strict` has against TWIN, of which these layers are UNTOUCHED."""
+def _refusals(
+    twin: NetAndWeights, before: Model, selection: Selection, untouched: set[str | None]
+) -> Iterator[Refusal]:
+    """What `check --strict` has against TWIN, of which these layers are UNTOUCHED. What it has against the model BEFORE
+    as well is inherited, such as the type of a layer that is changed."""
+    known = {problem.message for problem, _ in problems_by_layer(before.source, known_to(before.source, selection))}
     for problem, layer in problems_by_layer(twin.source, known_to(twin.source, selection)):
         if problem.severity is not Severity.INFORMATION:
-            inherited = problem.severity is Severity.BVLC and layer in untouched
+            inherited = problem.severity is Severity.BVLC and (layer in untouched or problem.message in known)
             yield Refusal(layer, problem.line, problem.column, problem.message, inherited)
 
 

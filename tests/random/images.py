@@ -27,6 +27,8 @@ _STAGE: dict[Step, float] = {
     scores.concat: 0.4,
 }
 
+_WILD = frozenset({"Exp", "Log", "Power"})
+
 
 def image_net(seed: int, *, plain: bool = False) -> RandomNet:
     """The classifier of SEED; if PLAIN, without layers that may hinder a finer map: its windows are convolutions."""
@@ -65,8 +67,16 @@ def _grow(d: Draft, plain: bool) -> None:
 
 
 def _on(d: Draft, step: Step, blob: str) -> str:
-    made = d.attempt(step, blob)
+    made = d.attempt(_tame, step, blob)
     return made[0] if made and len(d.shape(made[0])) == len(d.shape(blob)) else blob
+
+
+def _tame(d: Draft, step: Step, blob: str) -> list[str]:
+    """What STEP makes, if that is finite for any image."""
+    many = len(d.net.layer)
+    made = step(d, blob)
+    need(_WILD.isdisjoint(layer.type for layer in d.net.layer[many:]), "it may overflow")
+    return made
 
 
 def _halved(d: Draft, blob: str) -> list[str]:

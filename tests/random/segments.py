@@ -139,15 +139,10 @@ def _shape(layers: Sequence[Message], weights: Weights, values: dict[str, Array]
 
 
 def _image(case: Case, message: Message) -> Array:
-    """Random values for the input of MESSAGE, which may have other channels than the random net."""
-    (value,) = case.net.inputs.values()
-    channels = value.shape[1]
+    """Random values for the input of MESSAGE, which may have another shape than that of the random net."""
     inner = [layer for layer in message.layer if layer.type == "Input"]
-    dims = inner[0].input_param.shape[0].dim if inner else message.input_shape[0].dim if message.input_shape else ()
-    if dims or message.input_dim:
-        channels = (dims or message.input_dim)[1]
-    draw = np.random.default_rng((case.net.seed, 31))
-    return draw.standard_normal((value.shape[0], channels, *value.shape[2:]))
+    dims = inner[0].input_param.shape[0].dim if inner else [*message.input_dim] or message.input_shape[0].dim
+    return np.random.default_rng((case.net.seed, 31)).standard_normal(tuple(dims))
 
 
 def _dense(case: Case, head: AddHead, fed: Array) -> Answer:

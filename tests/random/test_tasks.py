@@ -26,6 +26,7 @@ def test_nets_are_right_and_proven(name: str, chunk: int) -> None:
     ("name", "seed"),
     [
         ("segment", 128),  # a Scale along the width: refused
+        ("reduce", 5_000_050),  # a layer of a fork is changed
         ("segment", 44),  # another head, which a larger image does not suit, goes
         ("channels", 35),  # a Concat of the picture with itself: refused
         ("channels", 17),  # the input is a field of the net

@@ -177,9 +177,9 @@ def _prove(case: Case, task: Task, trial: Trial) -> None:
 def _mutants(case: Case) -> Iterator[tuple[str, Files]]:
     """The new net with one other bit in a weight."""
     net, weights = case.made.read()
-    model = case.results[-1].model
+    model, folded = case.results[-1].model, any(result.claim is Claim.SAME_FUNCTION for result in case.results)
     stored = [
-        (layer, blob, tensor.slack is not None)
+        (layer, blob, folded or tensor.slack is not None)
         for layer in _stored(net, weights)
         for blob, tensor in zip(layer.blobs, model.tensors.get(layer.name, ()), strict=False)
         if len(blob.data)

@@ -249,11 +249,20 @@ def test_a_net_that_caffe_refuses(tmp_path: Path) -> None:
     assert "BVLC Caffe has no layer type 'CReLU'" in summary(found)
     text = NET.replace('"Softmax" bottom: "fc2"', '"Mish" bottom: "fc2"')
     found = Made(tmp_path, convolutionalize, head, net=text).verify()
-    assert statuses(found)["acceptance"] is FAILS  # the layer reads another blob
+    assert statuses(found)["acceptance"] is HOLDS  # the layer reads another blob, but the original has it
     text = NET.replace('name: "r1" type: "ReLU"', 'name: "r1" type: "Mish"')
     found = Made(tmp_path, convolutionalize, head, net=text).verify()
     assert statuses(found)["acceptance"] is HOLDS and found.new_function is not None
     assert [each.inherited for each in found.new_function.acceptance.refusals] == [True]
+
+
+def test_what_the_original_was_refused_for_already(tmp_path: Path) -> None:
+    shuffled = layer("mix", "ShuffleChannel", "c1", "c1", "shuffle_channel_param { group: 2 }")
+    made = Made(tmp_path, convolutionalize, head, net=NET.replace(conv("c2", "c1", 5), shuffled + conv("c2", "c1", 5)))
+    found = made.text("group: 2", "group: 4").verify()
+    assert fates(found)["mix"].fate is Fate.CHANGED and found.new_function is not None
+    assert [each.inherited for each in found.new_function.acceptance.refusals] == [True]
+    assert statuses(found)["acceptance"] is HOLDS
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
