@@ -116,7 +116,7 @@ def _segmented(
     """The passes that give MODEL, converted, scores of every pixel."""
     maps = score_maps(model.graph, model.shapes[model.phase], classifier.scores, ())
     if options.style is not None:
-        skips = [Skip(blob.name) for blob in of_style(maps, options.style)]
+        skips = [Skip(blob.name, style=options.style) for blob in of_style(maps, options.style)]
     classes, trained = options.classes, model.weights is not None
     if classes is None:
         classes = maps.shape(classifier.scores)[1]

@@ -10,7 +10,7 @@ Sizes are not used, so nets whose data defines them at run time only can be comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
@@ -56,13 +56,17 @@ Places: TypeAlias = "Mapping[Blob, tuple[Place, ...]]"
 
 
 def infer_coordinates(
-    graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None
+    graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None, fed: Collection[Blob] = ()
 ) -> dict[Blob, Places]:
     """The places of every blob of GRAPH; empty for a blob that is no map. OFFSETS: the offsets of Crop layers without
-    one, for each spatial axis, by the index of the layer."""
+    one, for each spatial axis, by the index of the layer. FED: blobs that are inputs, although their layer makes
+    constant values."""
     known: dict[Blob, Places] = {}
     for node in graph.nodes:
         for position, blob in enumerate(node.tops):
+            if blob in fed and row_of(node.type).constant:
+                known[blob] = _itself(blob, shapes)
+                continue
             known[blob] = places_of_top(graph, node, position, shapes, known, (offsets or {}).get(node.index))
     return known
 
@@ -77,18 +81,17 @@ def places_of_top(
 ) -> Places:
     """The places of the top at POSITION of NODE, given the KNOWN places of its bottoms."""
     blob = node.tops[position]
-    shape = shapes.blobs[blob]
-    if isinstance(shape, tuple) and len(shape) < 3:
+    alone = _itself(blob, shapes)
+    if not alone:
         return {}
-    axes = len(shape) - 2 if isinstance(shape, tuple) else 2
-    itself: Place = (Coordinate(),) * axes
     row = row_of(node.type)
     if not node.bottoms:
-        return {} if row.constant else {blob: (itself,)}
+        return {} if row.constant else alone
+    axes = len(alone[blob][0])
     ways = _ways(graph, node, shapes, axes)
     maps = [places for each in row.maps(node.bottoms, position) if (places := known.get(each))]
     if ways is None or not maps:
-        return {blob: (itself,)}
+        return alone
     if offsets is not None:
         ways = tuple(way._replace(move=Slide(1, 1, -offset)) for way, offset in zip(ways, offsets, strict=True))
     found: dict[Blob, tuple[Place, ...]] = {}
@@ -97,8 +100,15 @@ def places_of_top(
             moved = [_moved(place, ways) for place in several if len(place) == axes]
             found[origin] = tuple(dict.fromkeys((*found.get(origin, ()), *moved)))[:_MOST_WAYS]
     if any(len(each) > 1 for each in found.values()) and row.joins:
-        found[blob] = (itself,)
+        found.update(alone)
     return found
+
+
+def _itself(blob: Blob, shapes: Shapes) -> dict[Blob, tuple[Place, ...]]:
+    """The places of BLOB as an origin; none if it is no map."""
+    shape = shapes.blobs[blob]
+    axes = len(shape) - 2 if isinstance(shape, tuple) else 2
+    return {blob: ((Coordinate(),) * axes,)} if axes > 0 else {}
 
 
 def _moved(place: Place, ways: Ways) -> Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
@@ -33,14 +33,12 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     SurgeryError if there is none, or there are several."""
     found: dict[str, Classifier] = {}
     others: list[str] = []
-    for output in graph.outputs:
-        if output in skips:
-            continue
-        node, chain = _back_from(graph, output)
+    for what, last in _ends(graph, skips):
+        node, chain = _back_from(graph, last)
         if node.type not in _CLASSIFIERS:
-            others.append(f"the output {output.name!r} leads back to {node.name!r} ({node.type})")
+            others.append(f"{what} leads back to {node.name!r} ({node.type})")
             continue
-        ends = next((place for place, each in enumerate(chain) if _ends(each)), len(chain))
+        ends = next((place for place, each in enumerate(chain) if _is_behind_scores(each)), len(chain))
         known = found.get(node.name)
         if known is None or len(known.behind) < ends:
             found[node.name] = Classifier(node, tuple(chain[:ends]))
@@ -48,7 +46,7 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
         return found.get(at) or Classifier(_called(graph, at))
     if not found:
         raise SurgeryError(
-            f"found no Convolution or InnerProduct that ends a classifier: {'; '.join(others[:_SHOWN])}",
+            f"found no Convolution or InnerProduct that ends a classifier: {'; '.join(others[:_SHOWN]) or 'no output'}",
             source=graph.source,
             hint=advise("name the last layer with weights with ", Option("at")),
         )
@@ -61,10 +59,22 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     return next(iter(found.values()))
 
 
-def _back_from(graph: Graph, output: Blob) -> tuple[Node, list[Node]]:
-    """The last layer before OUTPUT that has weights, joins maps or has no bottom, and the layers behind it."""
+def _ends(graph: Graph, skips: Collection[Blob]) -> Iterator[tuple[str, Node]]:
+    """The last layers of GRAPH, in words and as nodes: those that make its outputs, apart from SKIPS, and losses that
+    have no top, as in old nets."""
+    for output in graph.outputs:
+        if output not in skips:
+            yield f"the output {output.name!r}", graph.producer[output]
+    for node in graph.nodes:
+        if row_of(node.type).judges and not node.tops:
+            yield f"the loss {node.name!r}", node
+
+
+def _back_from(graph: Graph, last: Node) -> tuple[Node, list[Node]]:
+    """The layer with weights that LAST is or depends on, or one that joins maps or has no bottom, and the layers behind
+    it."""
     chain: list[Node] = []
-    node = graph.producer[output]
+    node = last
     while node.bottoms and not row_of(node.type).linear and not _joins(node):
         chain.insert(0, node)
         node = graph.producer[node.bottoms[0]]
@@ -76,7 +86,7 @@ def _joins(node: Node) -> bool:
     return len(node.bottoms) > 1 and row_of(node.type).joins
 
 
-def _ends(node: Node) -> bool:
+def _is_behind_scores(node: Node) -> bool:
     """Whether NODE makes probabilities of scores, or judges them."""
     row = row_of(node.type)
     return row.judges or row.reads_scores or row.makes == "probabilities"

@@ -12,6 +12,7 @@ from caffe_fcn.model.changes import NewLayer
 from caffe_fcn.model.filling import bilinear_kernel
 from caffe_fcn.model.passing import Phase
 from caffe_fcn.model.tensors import Repeating, Tensor
+from caffe_fcn.net.layers.shape import MAX_COUNT
 from caffe_fcn.passes.segment.geometry import set_pad
 from caffe_fcn.schema import Message
 from caffe_fcn.wording import Option, advise
@@ -67,7 +68,15 @@ class Bilinear:
     trained: bool
 
     def layer(self, name: str, bottom: str, kernel: int, factor: int) -> NewLayer:
-        """The Deconvolution NAME with a bilinear KERNEL."""
+        """The Deconvolution NAME with a bilinear KERNEL. Raises SurgeryError if a blob of Caffe cannot hold the kernels
+        of one group."""
+        if self.dense and (count := (self.channels * kernel) ** 2) > MAX_COUNT:
+            raise SurgeryError(
+                f"the kernels of {name!r}, {self.channels}×{self.channels}×{kernel}×{kernel}, would have {count:,} "
+                f"elements, more than the {MAX_COUNT:,} of a blob of Caffe",
+                place=Option("dense_upsampling", True),
+                hint="leave that out",
+            )
         made = _layer(name, "Deconvolution", [bottom])
         if not self.learned:
             made.param.add(lr_mult=0)

@@ -21,11 +21,15 @@ class Skip(NamedTuple):
 
     blob: str
     scale: float | None = None
+    style: str | None = None
+    """The style that chose it, where the user did not name it."""
 
     @property
-    def text(self) -> str:
-        """As the user gives it."""
-        return self.blob if self.scale is None else f"{self.blob}:{self.scale:g}"
+    def option(self) -> Option:
+        """The option that asked for it, as the user gave it."""
+        if self.style is not None:
+            return Option("style", self.style)
+        return Option("skip", [self.blob if self.scale is None else f"{self.blob}:{self.scale:g}"])
 
 
 def parse_skip(text: str) -> Skip:
@@ -52,11 +56,11 @@ def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:
             raise SurgeryError(
                 f"no blob is called {skip.blob!r}",
                 source=graph.source,
-                place=Option("skip", [skip.text]),
+                place=skip.option,
                 hint=f"did you mean {near!r}?" if near else None,
             )
         if blob in found:
-            raise SurgeryError(f"the blob {skip.blob!r} is given twice", place=Option("skip", [skip.text]))
+            raise SurgeryError(f"the blob {skip.blob!r} is given twice", place=skip.option)
         found.append(blob)
     return found
 
@@ -68,7 +72,7 @@ def check_before(graph: Graph, head: Node, skips: Sequence[Skip], blobs: Sequenc
             raise SurgeryError(
                 f"the blob {skip.blob!r} depends on the classifier {head.name!r}",
                 source=graph.source,
-                place=Option("skip", [skip.text]),
+                place=skip.option,
                 hint="name a finer blob before it",
             )
 

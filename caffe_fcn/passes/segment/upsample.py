@@ -25,7 +25,10 @@ from caffe_fcn.passes.segment.layers import Bilinear, Scoring, check_names, crop
 from caffe_fcn.passes.segment.padding import Padding, choose, declared_size, sizes_in_words
 from caffe_fcn.passes.segment.skips import Skip
 from caffe_fcn.passes.segment.upsampling import Upsampling, factor_between
-from caffe_fcn.wording import Option
+from caffe_fcn.wording import Option, advise, option
+
+_MOST_BYTES = (1 << 31) - 1
+"""Caffe reads no larger caffemodel, because it counts the bytes in an int."""
 
 
 class Upsampled(NamedTuple):
@@ -95,7 +98,8 @@ def _decide(phase: Phase, wanted: Upsampled) -> Decision:
         padding=padding,
         first=maps.first.name if maps.first is not None else None,
     )
-    return Decision((*changes, head), notes=tuple(_notes(maps, padding, wanted, size)))
+    notes = (*_notes(maps, padding, wanted, size), *_size_notes(phase, layers))
+    return Decision((*changes, head), notes=notes)
 
 
 def _latest(phase: Phase, name: str) -> Blob:
@@ -123,7 +127,7 @@ def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
             raise SurgeryError(
                 f"{what} {coarse.name!r} has the stride 1, so there is nothing to upsample",
                 source=maps.graph.source,
-                place=Option("skip", [skips[-1].text]) if skips else None,
+                place=skips[-1].option if skips else None,
             )
         if factor is None:
             strides = [_stride(maps, each) for each in (coarse, blob)]
@@ -132,7 +136,7 @@ def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
                 f"{what} has the stride {strides[1]}, and the scores before, {coarse.name!r}, {strides[0]}; expected a "
                 "multiple of it, the same along height and width",
                 source=maps.graph.source,
-                place=Option("skip", [skip.text]) if skip else None,
+                place=skip.option if skip else None,
             )
         made.append(factor)
         coarse = blob
@@ -154,8 +158,8 @@ def _check_offsets(maps: ScoreMaps, steps: Sequence[Upsampling], skips: Sequence
                 f"the scores are larger than the skip {blob.name!r}: its crop would have the offset "
                 f"{numbers(step.offset)}, whatever the padding",
                 source=maps.graph.source,
-                place=Option("skip", [skips[place].text]),
-                hint="leave out this skip",
+                place=skips[place].option,
+                hint=advise("choose the skips with ", Option("skip")) if skips[place].style else "leave out this skip",
             )
 
 
@@ -212,3 +216,14 @@ def _notes(maps: ScoreMaps, padding: Padding, wanted: Upsampled, size: Sequence[
         yield f"they do not fit for {old}, the input size of the net, so the new net has an input of {new}"
     if wanted.bilinear.dense and not wanted.bilinear.trained:
         yield "no filler of Caffe makes the kernels of upsampling in one group; the net needs weights with them"
+
+
+def _size_notes(phase: Phase, layers: Sequence[NewLayer]) -> Iterator[str]:
+    """A note where the kernels of LAYERS, in one group, make the weights too large for a caffemodel of Caffe."""
+    before = sum(tensor.size for tensors in phase.tensors.values() for tensor in tensors)
+    after = before + sum(tensor.size for layer in layers for tensor in layer.tensors)
+    if before <= _MOST_BYTES < after:
+        yield (
+            f"the weights have {after / 1e9:.1f} GB, but Caffe reads only caffemodels of less than 2 GiB; write them "
+            f"as HDF5, with a name that ends in .h5, or leave out {option('dense_upsampling')}"
+        )

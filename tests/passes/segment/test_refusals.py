@@ -6,6 +6,7 @@ import pytest
 
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.options import Selection
+from caffe_fcn.wording import Option
 from tests.passes.nets import conv, data, layer
 from tests.passes.segment.nets import VGG, golden, segmented
 
@@ -110,3 +111,17 @@ def test_options_that_are_none() -> None:
 def test_a_phase_is_chosen() -> None:
     model = golden("lenet", selection=Selection(phase="TEST"))
     assert segmented(model).head.stages[-1].crop == "score"
+
+
+def test_skips_of_a_style_are_refused_by_its_name() -> None:
+    with pytest.raises(SurgeryError) as raised:
+        segmented(golden("vgg_fc2", weights=False), style="8s")
+    assert raised.value.place == Option("style", "8s")
+    assert str(raised.value.hint) == "choose the skips with `skip`"
+
+
+def test_kernels_that_a_blob_cannot_hold() -> None:
+    told = "'upscore', 1000×1000×64×64, would have 4,096,000,000 elements, .*; leave that out"
+    with pytest.raises(SurgeryError, match=told) as raised:
+        segmented(golden("vgg", weights=False), classes=1000, dense_upsampling=True)
+    assert raised.value.place == Option("dense_upsampling", True)

@@ -226,6 +226,32 @@ def test_labels_and_losses_go() -> None:
     assert {change.layer for change in plan.of_kind("dropped")} == {"prob", "label", "loss", "accuracy"}
 
 
+def test_a_loss_without_a_top_ends_a_classifier() -> None:
+    """So end the training nets of old formats."""
+    prob = layer("prob", "Softmax", "fc8")
+    label = layer("label", "Input", "", "label", "input_param { shape { dim: 1 } }")
+    net = VGG.replace(prob, label + layer("loss", "SoftmaxWithLoss", "fc8 label", ""))
+    plan = segmented(net)
+    assert plan.head.stages == segmented(VGG).head.stages
+    assert {change.layer for change in plan.of_kind("dropped")} == {"label", "loss"}
+
+
+def test_dummy_data_is_the_image_where_nothing_else_is() -> None:
+    image = data(shape="1 3 96 96")
+    net = VGG.replace(
+        image, layer("data", "DummyData", "", "data", "dummy_data_param { shape { dim: 1 dim: 3 dim: 96 dim: 96 } }")
+    )
+    assert net != VGG and segmented(net).head.stages == segmented(VGG).head.stages
+
+
+def test_weights_that_caffe_cannot_read_are_noted() -> None:
+    """400 classes in one group have 400×400×64×64 values, 2.6 GB."""
+    told = "the weights have 2.6 GB, but Caffe reads only caffemodels of less than 2 GiB; write them as HDF5"
+    net = golden("vgg")
+    assert any(note.startswith(told) for note in segmented(net, classes=400, dense_upsampling=True).notes)
+    assert segmented(net, classes=300, dense_upsampling=True).notes == ()
+
+
 def test_one_net_of_several_in_a_file() -> None:
     net = VGG.replace('"data" type', '"data" include { phase: TEST } type', 1) + data(shape="8 3 96 96").replace(
         "type", "include { phase: TRAIN } type"
