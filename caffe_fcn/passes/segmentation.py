@@ -77,7 +77,7 @@ class Segmentation:
         else:
             model = only_net(model, "segment")
         taken = {blob.name for blob in model.graph.producer}
-        skips = [Skip(text) if text in taken else parse_skip(text) for text in options.skip]
+        skips = [Skip(text, Option("skip", [text])) if text in taken else parse_skip(text) for text in options.skip]
         blobs = asked(model.graph, skips)
         classifier = find(model.graph, options.at, blobs)
         check_before(model.graph, classifier.head, skips, blobs)
@@ -116,7 +116,7 @@ def _segmented(
     """The passes that give MODEL, converted, scores of every pixel."""
     maps = score_maps(model.graph, model.shapes[model.phase], classifier.scores, ())
     if options.style is not None:
-        skips = [Skip(blob.name, style=options.style) for blob in of_style(maps, options.style)]
+        skips = [Skip(blob.name, Option("style", options.style)) for blob in of_style(maps, options.style)]
     classes, trained = options.classes, model.weights is not None
     if classes is None:
         classes = maps.shape(classifier.scores)[1]

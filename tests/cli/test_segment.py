@@ -124,7 +124,7 @@ def test_wrong_usage(vgg: CommandLine, words: list[str], told: str) -> None:
     ("words", "told"),
     [
         (["--skip", "pol4"], "--skip pol4: no blob is called 'pol4'; did you mean 'pool4'?"),
-        (["--skip", "fc6"], "--skip fc6-conv: the skip 'fc6-conv' has the stride 32"),
+        (["--skip", "fc6"], "--skip fc6: the skip 'fc6-conv' has the stride 32"),
         (
             ["--pad", "10"],
             "--pad 10: the last crop would have the offset -23, which is negative; the least that fits is",

@@ -17,32 +17,25 @@ STYLES = {"32s": 32, "16s": 16, "8s": 8}
 
 
 class Skip(NamedTuple):
-    """A finer blob whose scores are added, multiplied by a fixed SCALE before, if there is one."""
+    """A finer blob whose scores are added, multiplied by a fixed SCALE before, if there is one. OPTION asked for it."""
 
     blob: str
+    option: Option
     scale: float | None = None
-    style: str | None = None
-    """The style that chose it, where the user did not name it."""
-
-    @property
-    def option(self) -> Option:
-        """The option that asked for it, as the user gave it."""
-        if self.style is not None:
-            return Option("style", self.style)
-        return Option("skip", [self.blob if self.scale is None else f"{self.blob}:{self.scale:g}"])
 
 
 def parse_skip(text: str) -> Skip:
     """The skip in TEXT, BLOB or BLOB:SCALE; a blob may be called "conv:0". Raises ValueError for a scale that is not
     finite."""
     blob, colon, number = text.rpartition(":")
+    option = Option("skip", [text])
     try:
         scale = float(number) if blob and colon else None
     except ValueError:
-        return Skip(text)
+        return Skip(text, option)
     if scale is not None and not math.isfinite(scale):
         raise ValueError(f"the scale of a skip: expected a number, such as pool4:0.01, found {text!r}")
-    return Skip(blob, scale) if scale else Skip(text)
+    return Skip(blob, option, scale) if scale else Skip(text, option)
 
 
 def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:

@@ -119,7 +119,7 @@ def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
             raise SurgeryError(
                 f"the skip {blob.name!r} is not a map of the image {maps.image.name!r}",
                 source=maps.graph.source,
-                place=Option("skip", [skip.text] if skip else None),
+                place=skip.option if skip else None,
             )
         factor = factor_between(maps.place(coarse), maps.place(blob))
         if factor is None and skip is None and _stride(maps, coarse) == _stride(maps, blob):
@@ -159,7 +159,9 @@ def _check_offsets(maps: ScoreMaps, steps: Sequence[Upsampling], skips: Sequence
                 f"{numbers(step.offset)}, whatever the padding",
                 source=maps.graph.source,
                 place=skips[place].option,
-                hint=advise("choose the skips with ", Option("skip")) if skips[place].style else "leave out this skip",
+                hint=advise("choose the skips with ", Option("skip"))
+                if skips[place].option.name == "style"
+                else "leave out this skip",
             )
 
 
