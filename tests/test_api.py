@@ -254,6 +254,7 @@ def test_closed_weights_say_so(net: caffe_fcn.Net) -> None:
     assert not Path("a.prototxt").exists() and not Path("a.caffemodel").exists()
 
 
+@pytest.mark.thorough
 def test_a_net_that_is_forgotten_leaves_no_file_open(lenet: Path) -> None:
     before = {*os.listdir("/proc/self/fd")}
     fcn = caffe_fcn.open("net.prototxt", "net.caffemodel").convolutionalize()

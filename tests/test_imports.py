@@ -145,6 +145,7 @@ def found_in(rooms: Container[str], wrong: Callable[[str, Import], bool]) -> dic
 ROOMS = {room_of(module) for module in SOURCES}
 
 
+@pytest.mark.thorough
 def test_imports_run_one_way() -> None:
     found = found_in(ROOMS, lambda module, each: is_under(each.name, "caffe_fcn") and not may_import(module, each.name))
     assert found == {}

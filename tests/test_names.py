@@ -6,6 +6,8 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from tests.paths import ROOT
 
 PACKAGE = ROOT / "caffe_fcn"
@@ -24,6 +26,7 @@ def classes_in(package: Path) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.thorough
 def test_no_class_has_the_name_of_another() -> None:
     several = {name: places for name, places in classes_in(PACKAGE).items() if len(places) > 1}
     assert {name: places for name, places in several.items() if name not in ALLOWED} == {}

@@ -139,6 +139,7 @@ def spelling_options(path: Path) -> list[str]:
     return [text for text in texts if SPELT.search(text)]
 
 
+@pytest.mark.thorough
 def test_no_string_below_the_command_line_spells_an_option() -> None:
     found = {str(path.relative_to(ROOT)): spelling_options(path) for path in BELOW}
     assert found
@@ -157,6 +158,7 @@ def hints(tree: ast.AST) -> Iterator[ast.expr]:
                 yield from node.args
 
 
+@pytest.mark.thorough
 def test_hints_hold_options_as_data() -> None:
     """Or else they would be spelt for who makes them, and no program could take them up."""
     spelt = []

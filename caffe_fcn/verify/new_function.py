@@ -138,15 +138,17 @@ def _layers(
     claimed = claimed_by(results) if results else None
     wrong = [each for each in layers if not _is_claimed(each, claimed)]
     if results:
-        told = {each.twin for each in wrong}
-        wrong += _other_values(results[-1].model, new, [each for each in layers if each.twin not in told])
+        found_wrong = {each.twin for each in wrong}
+        wrong += _other_values(results[-1].model, new, [each for each in layers if each.twin not in found_wrong])
     known = retraced(before, found)
     if known.claim is Claim.NEW_FUNCTION:  # the values of what changed are known as well
         base = _converted(known.steps, found)
         made = fates(side_of(base, before, original), new, phase, _names(before, base), {})
         right = {each.twin: not each.blobs for each in made}
-        told = {each.twin for each in wrong}
-        wrong += [each for each in layers if each.blobs and not right.get(each.twin, True) and each.twin not in told]
+        found_wrong = {each.twin for each in wrong}
+        wrong += [
+            each for each in layers if each.blobs and not right.get(each.twin, True) and each.twin not in found_wrong
+        ]
         layers = tuple(each._replace(known=bool(each.blobs) and right.get(each.twin, False)) for each in layers)
     return LayersProof(layers, tuple(wrong))
 

@@ -584,6 +584,7 @@ def test_an_input_size_that_a_decoder_does_not_take_names_sizes_that_fit(cli: Co
     cli.converts("net.prototxt", "--input-size", "20x24")
 
 
+@pytest.mark.thorough
 def test_a_finer_map_is_written_and_proven(lenet: CommandLine) -> None:
     pytest.importorskip("onnxruntime")
     document = lenet.converts("net.prototxt", "net.caffemodel", "--stride", "2", "--json", "--verify").document
@@ -619,6 +620,7 @@ def test_input_channels_that_are_refused(cli: CommandLine) -> None:
         caffe_fcn.open("net.prototxt").convolutionalize(input_channels=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("channels", ["1", "5"])
 def test_other_channels_are_proven_as_a_new_function(cli: CommandLine, channels: str) -> None:
     pytest.importorskip("onnxruntime")

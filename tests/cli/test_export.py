@@ -206,6 +206,7 @@ def test_a_map_tells_where_its_cells_lie(cli: CommandLine) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_report_json_and_file_agree_on_the_batch(cli: CommandLine) -> None:
     folder = GOLDEN / "conversions" / "rnet"
     cli.converts(*(folder / file for file in FILES), "-o", "f.prototxt", "-w", "f.caffemodel")

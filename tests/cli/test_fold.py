@@ -94,12 +94,14 @@ def test_pipes(residual: CommandLine) -> None:
     assert (residual.path / "out").read_bytes() == text
 
 
+@pytest.mark.thorough
 def test_what_is_verified_is_the_same_function(residual: CommandLine) -> None:
     result = residual.run("fold", "net.prototxt", "net.caffemodel", "--verify")
     assert result.code == 0 and "same size  holds" in result.err
     assert (residual.path / "net_folded.prototxt").exists()
 
 
+@pytest.mark.thorough
 def test_the_folded_net_given_first_is_said_to_be_swapped(residual: CommandLine) -> None:
     assert residual.run("fold", "net.prototxt", "net.caffemodel").code == 0
     files = ["net_folded.prototxt", "net_folded.caffemodel", "net.prototxt", "net.caffemodel"]
@@ -115,6 +117,7 @@ def test_the_folded_net_given_first_is_said_to_be_swapped(residual: CommandLine)
     assert result.code == 1 and b"is not equivalent" in result.out and "swapped" not in result.err
 
 
+@pytest.mark.thorough
 def test_nothing_is_written_that_is_another_function(residual: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     from caffe_fcn.passes.fold import affine
 
@@ -156,6 +159,7 @@ def test_a_net_for_training(cli: CommandLine) -> None:
 # ---- The library ----
 
 
+@pytest.mark.thorough
 def test_the_method_of_the_library(residual: CommandLine) -> None:
     residual.run("fold", "net.prototxt", "net.caffemodel")
     printed = residual.run("fold", "net.prototxt", "net.caffemodel", "--json", "--dry-run").document

@@ -299,6 +299,7 @@ def test_tiles_that_cannot_be(digits: CommandLine) -> None:
         assert f"but {option[0]} needs a map; make the net fully conv" in refuses(digits, *NET, "window.png", *option)
 
 
+@pytest.mark.thorough
 def test_a_finer_map_says_where_its_cells_lie(digits: CommandLine) -> None:
     files = ("-o", "fine.npz", "--heatmap", "heat.png", "--label-map", "labels.png")
     (picture,) = checked(runs(digits, *FCN, "scattered.png", *NAMED, *files, "--stride", "4x2", "--json").document)[
@@ -316,6 +317,7 @@ def test_a_finer_map_says_where_its_cells_lie(digits: CommandLine) -> None:
     assert "expected pixels, N or HxW, found '1x2x3'" in rejects(digits, *FCN, "scattered.png", "--stride", "1x2x3")
 
 
+@pytest.mark.thorough
 def test_label_maps_are_indexed_and_areas_are_told(digits: CommandLine) -> None:
     files = ("--label-map", "l.png", "--overlay", "o.png", "--palette", "voc")
     result = runs(digits, *FCN, "scattered.png", *NAMED, *files, "--upsample")

@@ -93,6 +93,7 @@ def test_new_scores_begin_at_zero(vgg: CommandLine) -> None:
     assert found.shape == (1, 3, 33, 41) and not found.any()
 
 
+@pytest.mark.thorough
 def test_the_text_alone_and_with_weights_are_the_same(vgg: CommandLine) -> None:
     vgg.run("segment", "net.prototxt", "--classes", "3", "-o", "alone")
     vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "-o", "both")
@@ -140,6 +141,7 @@ def test_one_clear_line_and_nothing_written(vgg: CommandLine, words: list[str], 
     assert listing(vgg.path) == before
 
 
+@pytest.mark.thorough
 def test_crops_that_fit_some_sizes(cli: CommandLine) -> None:
     for name in ("net.prototxt", "net.caffemodel"):
         shutil.copy(SEGMENTS / "vgg_fc2" / name, cli.path / name)
@@ -163,6 +165,7 @@ def test_crops_that_fit_some_sizes(cli: CommandLine) -> None:
 # ---- Files for a training ----
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("words", "rate"), [([], 1e-10), (["--style", "8s"], 1e-14), (["--skip", "pool4:0.01"], 1e-10)]
 )
@@ -196,6 +199,7 @@ def test_files_for_a_training_are_written_together(vgg: CommandLine) -> None:
     assert vgg.run("segment", "net.prototxt", "--classes", "3", "--data", "lmdb").code == 2
 
 
+@pytest.mark.thorough
 def test_training_files_of_the_library(vgg: CommandLine) -> None:
     vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--train", "--normalize", "--data", "lmdb")
     with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
@@ -212,6 +216,7 @@ def test_training_files_of_the_library(vgg: CommandLine) -> None:
 # ---- The library ----
 
 
+@pytest.mark.thorough
 def test_the_method_of_the_library(vgg: CommandLine) -> None:
     vgg.run("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--style", "8s")
     words = ("segment", "net.prototxt", "net.caffemodel", "--classes", "3", "--style", "8s", "--json", "--dry-run")

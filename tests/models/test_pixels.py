@@ -22,6 +22,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return segmented(tmp_path_factory.mktemp("pixels"))
 
 
+@pytest.mark.thorough
 def test_the_matrices_are_the_layers(net: tuple[Path, Path], tmp_path: Path) -> None:
     """What the trainer multiplies is what the net computes, for scores that are not zero."""
     random = np.random.default_rng(0)
@@ -64,6 +65,7 @@ def test_the_truth() -> None:
     assert judged.right == judged.counted - judged.ink and not judged.inked
 
 
+@pytest.mark.thorough
 def test_training_learns(net: tuple[Path, Path], tmp_path: Path) -> None:
     samples, _ = load_samples()
     told: list[str] = []

@@ -43,6 +43,7 @@ def types_listed(tree: ast.AST) -> Iterator[list[str]]:
         yield [part.value for part in parts if isinstance(part, ast.Constant) and part.value in LAYERS]
 
 
+@pytest.mark.thorough
 def test_no_module_has_a_list_of_layer_types_of_its_own() -> None:
     package = ROOT / "caffe_fcn"
     found = {

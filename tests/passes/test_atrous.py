@@ -210,6 +210,7 @@ def test_every_so_manieth_cell_is_the_old_one(
     check(text, tmp_path, stride, size)
 
 
+@pytest.mark.thorough
 def test_the_map_is_that_of_shifted_pictures() -> None:
     digits = ROOT / "models" / "digits"
     with caffe_fcn.open(digits / "digits.prototxt", digits / "digits.caffemodel") as net:

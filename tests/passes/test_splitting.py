@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     "fields", ["scale_bias: true", "scale_filler { value: 1 }", "relu: true", "use_weight_bias: true"]
 )
 def test_one_file_alone_is_refused_with_the_way_round(tmp_path: Path, fields: str) -> None:
-    way = "-o NEW_NET -w NEW_WEIGHTS --for bvlc"
+    way = re.escape("`Net.upgrade(target='bvlc')`")
     with pytest.raises(NetError, match=way):
         check_alone(interpret(prototxt.parse(bn(fields), "in.prototxt")))
     for layout in LAYOUTS:

@@ -136,6 +136,7 @@ def test_a_map_of_pixels_lies_on_the_pixels() -> None:
     assert not short.are_pixels and [float(each.offset) for each in short.drawn] == [4, 4]
 
 
+@pytest.mark.thorough
 def test_pixels_without_a_cell_are_void() -> None:
     with caffe_fcn.open(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel") as net:
         fcn = net.convolutionalize()
@@ -152,6 +153,7 @@ def test_pixels_without_a_cell_are_void() -> None:
             net.run(DIGITS / "scattered.png", resize="net", upsample=True)
 
 
+@pytest.mark.thorough
 def test_a_segmentation_net_upsamples_as_a_drawing_does() -> None:
     """The bilinear Deconvolution and the exact Crop of FCN make what the coarse scores are drawn as."""
     options: dict[str, Any] = {"scale": 1 / 255, "labels": DIGITS / "labels.txt", "palette": "voc"}

@@ -77,6 +77,7 @@ def check(model: PictureNet, found: Picture, every: tuple[int, int], **how: Any)
 # ---- The digits ----
 
 
+@pytest.mark.thorough
 def test_the_digits_are_read_at_every_pixel() -> None:
     """All 41,001 windows of the demo's picture, by the converted net and by the classifier itself."""
     net, weights = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"

@@ -34,6 +34,7 @@ def test_a_cut_layer_holds(net: str, weights: str, tmp_path: Path) -> None:
     assert ends(found) == [HOLDS] * 3 and failures(found) == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change",
     [
@@ -49,6 +50,7 @@ def test_what_is_wrong_in_a_part_is_found(change: Callable[[dict[str, Message]],
     assert ends(found)[:2] == [FAILS, FAILS]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change",
     [

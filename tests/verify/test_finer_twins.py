@@ -58,6 +58,7 @@ def test_windows_show_nothing_where_a_dilated_layer_pads(tmp_path: Path) -> None
     assert found.holds and ends(found) == [HOLDS, HOLDS, DOES_NOT_APPLY]
 
 
+@pytest.mark.thorough
 def test_the_digits_at_every_second_pixel(tmp_path: Path) -> None:
     digits = ROOT / "models" / "digits"
     found = Pair(digits / "digits.prototxt", digits / "digits.caffemodel", tmp_path, Settings(stride=(2, 2))).verify()

@@ -220,6 +220,7 @@ def test_only_what_is_folded_may_be_rounded_otherwise(tmp_path: Path) -> None:
 MORE = 'layer { name: "more" type: "AbsVal" bottom: "c1" top: "c1" }'
 
 
+@pytest.mark.thorough
 def test_what_the_passes_do_not_say(tmp_path: Path) -> None:
     """A field, a layer, and one that is gone: seen without the passes, wrong with them."""
     for old, new, name in (
@@ -239,6 +240,7 @@ def test_what_the_passes_do_not_say(tmp_path: Path) -> None:
         assert name in summary(found)
 
 
+@pytest.mark.thorough
 def test_a_net_that_caffe_refuses(tmp_path: Path) -> None:
     """A type of a fork is refused, unless the original has the layer too; a shape is impossible."""
     made = Made(tmp_path, convolutionalize, head)
@@ -296,6 +298,7 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
 # ---- The claim that is asked for ----
 
 
+@pytest.mark.thorough
 def test_claims_that_are_not_met(tmp_path: Path) -> None:
     made = Made(tmp_path, fold, convolutionalize)
     assert made.verify("auto").claim is Claim.SAME_FUNCTION and made.verify("same-function").holds
