@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caffe_fcn.files.blobs import ITEM_SIZE, DType
-from caffe_fcn.model.tensors import PANEL, Tensor
+from caffe_fcn.model.tensors import PANEL, Moving, Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +18,7 @@ Places: TypeAlias = tuple[tuple[int, ...] | None, ...]
 
 
 @dataclass(frozen=True, repr=False)
-class Picked(Tensor):
+class Picked(Moving):
     """The values OF another tensor at some PLACES of each axis. Only the rows that are taken are read."""
 
     of: Tensor

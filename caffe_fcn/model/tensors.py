@@ -105,6 +105,19 @@ class Tensor(ABC):
             yield np.ascontiguousarray(panel, dtype=_NUMPY.get(self.dtype, panel.dtype))
 
 
+class Moving(Tensor):
+    """Values of another tensor, OF, at other places. A tensor derived from it is a frozen dataclass with this field."""
+
+    if TYPE_CHECKING:
+        of: Tensor
+
+    @property
+    def slack(self) -> Tensor | None:
+        """That of the other, at the same places."""
+        slack = self.of.slack
+        return None if slack is None else replace(self, of=slack)  # type: ignore[type-var]
+
+
 class _Flat(Tensor):
     """A tensor with random access to its values."""
 
@@ -220,7 +233,7 @@ class Reshaped(_Flat):
 
 
 @dataclass(frozen=True, repr=False)
-class Reordered(_Flat):
+class Reordered(Moving, _Flat):
     """The values of another tensor in another order, in a shape with as many values."""
 
     of: Tensor
@@ -287,7 +300,7 @@ class Repeating(_Flat):
 
 
 @dataclass(frozen=True, repr=False)
-class Columns(_Flat):
+class Columns(Moving, _Flat):
     """The columns FIRST..LAST of a matrix, OF, with COLUMNS columns, in a SHAPE with as many values."""
 
     of: Tensor

@@ -22,7 +22,7 @@ from caffe_fcn.model.changes import Change, Decision
 from caffe_fcn.model.computed import Computed
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, agreed, carried_out
-from caffe_fcn.model.tensors import Tensor
+from caffe_fcn.model.tensors import Moving, Tensor
 from caffe_fcn.net.graph import Blob, Node
 from caffe_fcn.net.images import image_inputs, known_shape
 from caffe_fcn.net.layers import row_of
@@ -229,7 +229,7 @@ class GreyFilters(WidenedFilters):
 
 
 @dataclass(frozen=True, repr=False)
-class ZeroPlanes(Tensor):
+class ZeroPlanes(Moving):
     """The weights OF a convolution in a SHAPE with more channels, which are zero."""
 
     of: Tensor

@@ -49,7 +49,7 @@ def failures(proofs: NewFunctionProofs) -> dict[str, list[str]]:
 def _acceptance(proof: AcceptanceProof) -> list[str]:
     own = [f"{_place(each.layer)}{each.message}" for each in proof.refusals if not each.inherited]
     inherited = len(proof.refusals) - len(own)
-    also = f"; {inherited} findings on untouched layers, as in the original" if inherited else ""
+    also = f"; {inherited} findings as in the original" if inherited else ""
     return [
         f"{'BVLC Caffe accepts the net' if not own else 'BVLC Caffe refuses the net'}{also}",
         *first_of(own, _SHOWN),

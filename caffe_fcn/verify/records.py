@@ -264,7 +264,7 @@ class LayersProof(NamedTuple):
 
 class Refusal(NamedTuple):
     """What BVLC Caffe refuses in the twin, as `check --strict` finds it. `layer` is None for the net itself.
-    `inherited`: the layer is untouched, so the original is refused as well."""
+    `inherited`: the original is refused for it as well."""
 
     layer: str | None
     line: int

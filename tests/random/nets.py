@@ -149,6 +149,8 @@ def _grow(d: Draft, more: dict[Step, float], classifier: Step, training: float) 
         if d.attempt(classifier, _blob(d)):
             break
     _take(d, LATE | more, d.whole(0, 5))
+    if not d.weights:
+        raise ImpossibleError("a file without weights")
     for blob in d.unread:
         if np.ptp(d.values[blob]) < 1e-4:
             raise ImpossibleError("an answer that never moves")
