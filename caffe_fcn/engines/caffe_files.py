@@ -1,7 +1,7 @@
 """Writes a part of a net as a prototxt and a caffemodel, for engines that read only these files.
 
-Such readers often fail on the way in which a net is written, not on the net. So it is written in a simple form: no
-rules, no data layers, no in-place layers, each layer named like its top, and weights with that name.
+Such readers often fail because of the form of a net, not because of the net. So it is written in a simple form: no
+rules, no data layers, no in-place layers; each layer has the name of its top, and the weights have that name too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from caffe_fcn.schema import Message
 from caffe_fcn.wording import Option, advise
 
 _IMAGE = 4
-"""The axes that a blob of images has."""
+"""The number of axes of a blob of images."""
 
 NET, WEIGHTS = "net.prototxt", "net.caffemodel"
 
@@ -45,7 +45,7 @@ _ROUNDINGS = ("ceil_mode", "torch_pooling")
 
 
 class Said(NamedTuple):
-    """A layer in the text: the TEXT, the names of the blobs that it READS and MAKES, and its NODE, None for an
+    """A layer in the text: its TEXT, the names of the blobs that it READS and MAKES, and its NODE, None for an
     input."""
 
     text: str
@@ -55,8 +55,8 @@ class Said(NamedTuple):
 
 
 class Written(NamedTuple):
-    """The two files, the text of the first by layers, what blobs are called in them, and what the layers that make them
-    are."""
+    """The two files, the layers of the first as text, the names of blobs in them, and the types of the layers that make
+    them."""
 
     net: str
     weights: str
@@ -66,10 +66,10 @@ class Written(NamedTuple):
 
 
 class ReaderDialect(NamedTuple):
-    """What a reader of the files supports: the types of values, the field and the value by which it rounds the size of
-    a pooling down, and the fields of forks that it knows. TOLD writes a layer, whose first bottom has so many axes, for
-    the reader, and returns the fields that our schema does not have. Without SCALARS a parameter blob has at least one
-    axis."""
+    """What a reader of the files supports: the types of values; the field and the value by which it rounds the size of
+    a pooling down; and the fields of forks that it has. TOLD changes a layer, with the number of axes of its first
+    bottom, for the reader, and returns text for fields that our schema does not have. Without SCALARS a parameter blob
+    has at least one axis."""
 
     dtypes: tuple[str, ...]
     rounds_down: tuple[str, Any]
@@ -80,7 +80,7 @@ class ReaderDialect(NamedTuple):
 
 def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: ReaderDialect) -> Written:
     """Write the net in SCOPE with its parameter blobs in WEIGHTS to DIRECTORY, in the DIALECT of the reader. Raises
-    WeightsError where blobs are missing, EngineError where they hold values of a type that is not read."""
+    WeightsError if blobs are missing, EngineError if their type of values is not supported."""
     blobs = _names(scope)
     said: list[Said] = []
     for blob in scope.inputs:
@@ -116,7 +116,7 @@ def write_files(scope: Scope, weights: WeightFile, directory: str, dialect: Read
 
 
 def _said(layer: Message, also: str, node: Node | None) -> Said:
-    """LAYER, with ALSO in it, as text."""
+    """Return LAYER as text, with the text ALSO in it."""
     from google.protobuf import text_format
 
     text = f"layer {{\n{text_format.MessageToString(layer, as_utf8=True)}{also}}}\n"
@@ -124,7 +124,7 @@ def _said(layer: Message, also: str, node: Node | None) -> Said:
 
 
 def _names(scope: Scope) -> dict[Blob, str]:
-    """What each blob is called: its last version by its name, those before by their number too."""
+    """Return the name of each blob: the last version has its own name, earlier ones have a number too."""
     taken = {blob.name for blob in scope.graph.producer}
     names: dict[Blob, str] = {}
     for blob in scope.graph.producer:
@@ -139,8 +139,8 @@ def _names(scope: Scope) -> dict[Blob, str]:
 
 
 class _WrittenLayer(NamedTuple):
-    """A layer in the net that is written, the number of AXES of its first bottom, and which of the blobs of the old one
-    it takes; None for all."""
+    """A layer of the written net, the number of AXES of its first bottom, and the indices of the old layer's blobs that
+    it gets; None for all."""
 
     layer: Message
     axes: int
@@ -148,8 +148,8 @@ class _WrittenLayer(NamedTuple):
 
 
 def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: ReaderDialect) -> list[_WrittenLayer]:
-    """NODE as it is written. A BatchNorm of a fork, with a scale or a ReLU of its own, is several layers, the last one
-    called like the top."""
+    """Return NODE as written layers. A BatchNorm of a fork, with its own scale or ReLU, becomes several layers; the
+    last one has the name of the top."""
     bottom = shapes.blobs[node.bottoms[0]] if node.bottoms else ()
     axes = len(bottom) if isinstance(bottom, tuple) else 0
     layer = _plain(node, blobs, axes, dialect)
@@ -171,8 +171,7 @@ def _parts(node: Node, blobs: dict[Blob, str], shapes: Shapes, dialect: ReaderDi
 
 
 def _plain(node: Node, blobs: dict[Blob, str], axes: int, dialect: ReaderDialect) -> Message:
-    """The layer of NODE, on a blob of so many AXES, with BLOBS as they are called now, and nothing that a reader may
-    take amiss."""
+    """Return the layer of NODE on a blob of AXES axes, with new names of BLOBS, in a form that readers accept."""
     layer = schema.LayerParameter()
     layer.CopyFrom(node.layer)
     layer.bottom[:] = [blobs[blob] for blob in node.bottoms]
@@ -192,20 +191,20 @@ def _plain(node: Node, blobs: dict[Blob, str], axes: int, dialect: ReaderDialect
         if added.name not in dialect.fields:
             getattr(layer, param.name).ClearField(added.name)
     if layer.HasField("pooling_param"):
-        layer.pooling_param.ClearField("round_mode")  # which not all of them know
+        layer.pooling_param.ClearField("round_mode")  # some readers do not have these fields
     if down:
         setattr(layer.pooling_param, *dialect.rounds_down)
     return layer
 
 
 def _say_dilation(param: Message) -> None:
-    """Call DeepLab's holes what all others call them."""
+    """Write DeepLab's holes as dilation, the name in all other Caffes."""
     if any(map(param.HasField, _HOLES)):
         param.dilation[:] = dilation(param, 2)
 
 
 def _of_forks(layer: ProtobufMessage) -> list[tuple[FieldDescriptor, FieldDescriptor]]:
-    """The fields that forks add to BVLC's messages, as far as LAYER has them, each with its message's field."""
+    """Return the fields of forks in LAYER that BVLC's messages do not have, each with the field of its message."""
     params = [(param, value) for param, value in layer.ListFields() if isinstance(value, ProtobufMessage)]
     return [
         (param, field)
@@ -217,8 +216,8 @@ def _of_forks(layer: ProtobufMessage) -> list[tuple[FieldDescriptor, FieldDescri
 
 
 def _spell_out(param: Message, axes: int) -> None:
-    """Give for each of so many AXES what PARAM, a ConvolutionParameter, gives once for all: OpenCV reads on behind
-    the end of shorter lists."""
+    """Write the value of PARAM, a ConvolutionParameter, once for each of AXES axes: OpenCV reads beyond the end of
+    shorter lists."""
     for name in ("kernel_size", "stride", "pad", "dilation"):
         values = getattr(param, name)
         if len(values) == 1:
@@ -228,8 +227,8 @@ def _spell_out(param: Message, axes: int) -> None:
 def _write_weights(
     weights: WeightFile, path: str, parts: Mapping[str, Sequence[_WrittenLayer]], dialect: ReaderDialect
 ) -> None:
-    """Write the blobs of layers to PATH, under the names of those that they become in the new net, their PARTS, in the
-    DIALECT of the reader."""
+    """Write the blobs of layers to PATH, under the names of their PARTS in the new net, in the DIALECT of the
+    reader."""
     last = {record.name: position for position, record in enumerate(weights.layers) if record.blobs}
     layers: list[Held] = []
     for position, record in enumerate(weights.layers):
@@ -254,11 +253,11 @@ def _write_weights(
     write(weights, path, layers, name=temporary_copy(weights))
 
 
-# ---- What a reader does not know ----
+# ---- What a reader does not support ----
 
 
 def of_forks(dialect: ReaderDialect) -> Callable[[Node, Scope], str | None]:
-    """The rule that refuses what forks alone have and DIALECT has no words for."""
+    """Return the rule that refuses fields and types of forks that DIALECT does not support."""
     known = dialect.fields.union(_HOLES, _ROUNDINGS)
 
     def rule(node: Node, scope: Scope) -> str | None:
@@ -266,7 +265,7 @@ def of_forks(dialect: ReaderDialect) -> Callable[[Node, Scope], str | None]:
         found += [
             f"{param.name}.{field.name} is not supported"
             for param, field in _of_forks(node.layer)
-            if node.type != TYPE  # which is written as layers that every Caffe has
+            if node.type != TYPE  # it is written as layers that every Caffe has
             and getattr(getattr(node.layer, param.name), field.name) != field.default_value
             and field.name not in known
         ]
@@ -276,7 +275,7 @@ def of_forks(dialect: ReaderDialect) -> Callable[[Node, Scope], str | None]:
 
 
 def _values_of_forks(layer: ProtobufMessage) -> list[str]:
-    """The enumerators that forks add to BVLC's enums, as far as LAYER has them, each with its field."""
+    """Return the enumerators in LAYER that forks add to BVLC's enums, each with its field."""
     params = [(param, value) for param, value in layer.ListFields() if isinstance(value, ProtobufMessage)]
     return [
         f"{param.name}.{field.name}: {field.enum_type.values_by_number[value].name}"
@@ -287,7 +286,7 @@ def _values_of_forks(layer: ProtobufMessage) -> list[str]:
 
 
 def refuse(engine: str, scope: Scope, rules: Sequence[Callable[[Node, Scope], str | None]]) -> None:
-    """Raise EngineError, naming every layer, where ENGINE would run the net in SCOPE otherwise than Caffe does."""
+    """Raise EngineError, naming every layer, if ENGINE would not run the net in SCOPE as Caffe does."""
     if reason := refusal(scope.graph) or no_number(scope.graph) or crops.refusal(scope.graph, scope.shapes):
         raise EngineError(reason, source=scope.graph.source)
     found = []

@@ -10,45 +10,46 @@ from caffe_fcn.display import printable
 from caffe_fcn.wording import option
 
 _PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
-"""What packages are called where they are installed from, by the module that they hold."""
+"""The names under which packages are installed, by the module that they contain."""
 _LONG = 300
 
 _LIBRARY = "cannot open shared object file"
 _SYMBOL = "undefined symbol"
 _PYTHON_2 = "PyInit__caffe"
 _NUMPY = ("multiarray", "_ARRAY_API", "module compiled against", "compiled using NumPy")
-"""Words of the system's loader and of NumPy for a file that does not fit. They give no other data."""
+"""Words in errors of the system's loader and of NumPy for a file that does not fit. There are no other data to decide
+on."""
 
 
 class Failure(NamedTuple):
-    """What Caffe's process reports about an import that failed."""
+    """The report of Caffe's process on a failed import."""
 
     missing: str | None
-    """The module that there is not, if that is why."""
+    """The missing module, if that is the reason."""
     file: str | None
-    """The file that the loader refused, if that is why."""
+    """The file that the loader refused, if that is the reason."""
     texts: tuple[str, ...]
-    """The exception, and those that led to it."""
+    """The texts of the exception, and of those that caused it."""
     place: str
     """The line that raised it."""
     directories: tuple[str, ...]
-    """Where the module is."""
+    """The directories of the module."""
     compiled: tuple[str, ...]
     """The files there that may be its compiled part."""
     numpy: str | None
-    """The version of NumPy that it got."""
+    """The version of the imported NumPy."""
     other: bool
-    """Whether there is a module of that name that lacks what Caffe's has."""
+    """Whether there is a module of that name that lacks functions of Caffe's."""
 
 
 def failure(told: Mapping[str, Any]) -> Failure:
-    """What the process TOLD."""
+    """Return the failure in the report TOLD of the process."""
     lists = {name: tuple(told[name]) for name in ("texts", "directories", "compiled")}
     return Failure(**{**told, **lists})
 
 
 def cause(found: Failure) -> str:
-    """Why there is no Caffe, and what to do."""
+    """Return the reason why there is no Caffe, and the next step."""
     if found.missing == "caffe":
         return (
             "running a net with Caffe needs its Python module, which is part of Caffe and not on PyPI: build it with "

@@ -1,8 +1,8 @@
-"""What Caffe's own process runs: it imports Caffe, loads one net, and runs it as often as it is asked to.
+"""The script of Caffe's process: it imports Caffe, loads one net, and runs it for each request.
 
-It is started as a file, by `worker.py`, and knows nothing of the rest of the package. A message is its length in 8
-bytes, a JSON object, and the values of the arrays that the object lists, float32. To every request there is one reply.
-The process ends when no more requests can come, and at once when the one that started it is gone.
+`worker.py` starts it as a file; it does not import the rest of the package. A message is its length in 8 bytes, a JSON
+object, and the values of the arrays that the object lists, float32. There is one reply to every request. The process
+ends when no more requests can come, and at once when its parent process ends.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 
 _LENGTH = 8
 _MOST = 1 << 26
-"""Bytes that a message has at most, without its arrays."""
+"""The maximum size of a message in bytes, without its arrays."""
 _LINK = 3
-"""The most exceptions of a chain that are reported."""
+"""The maximum number of exceptions of a chain that are reported."""
 
 
 def main(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -46,19 +46,19 @@ def main(requests: BinaryIO, replies: BinaryIO) -> None:
 
 
 def _import() -> tuple[Any, dict[str, Any]]:
-    """Caffe's module and its layer types; or why it cannot be imported."""
+    """Return Caffe's module and its layer types; or the reason why it cannot be imported."""
     try:
         import caffe  # type: ignore[import-not-found]
 
         caffe.set_mode_cpu()
-    except BaseException as error:  # a module may raise anything, SystemExit too
+    except BaseException as error:  # a module may raise anything, even SystemExit
         return None, {"failure": _failure(error)}
     listed = getattr(caffe, "layer_type_list", None)
     return caffe, {"types": [str(name) for name in listed()] if listed else None}
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    """What is known of ERROR, raised by the import of Caffe."""
+    """Return the data on ERROR, raised by the import of Caffe."""
     from importlib.util import find_spec  # here, because only an error needs it
 
     texts: list[str] = []
@@ -91,15 +91,15 @@ def _failure(error: BaseException) -> dict[str, Any]:
 
 
 def _load(caffe: Any, net: str, weights: str) -> Any:
-    """The NET with its WEIGHTS. Pycaffe takes them by keyword since 2016, and before that in the second place."""
+    """Load NET with its WEIGHTS. Pycaffe takes them by keyword since 2016, and as the second argument before."""
     try:
         return caffe.Net(net, caffe.TEST, weights=weights)
-    except TypeError:  # Boost's ArgumentError is one
+    except TypeError:  # ArgumentError of Boost is one
         return caffe.Net(net, weights, caffe.TEST)
 
 
 def _run(net: Any, requests: BinaryIO, message: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The outputs for the arrays that follow MESSAGE."""
+    """Return the outputs for the arrays that follow MESSAGE."""
     import numpy as np
 
     given = read_arrays(requests, message, np)
@@ -115,7 +115,7 @@ def _run(net: Any, requests: BinaryIO, message: dict[str, Any]) -> list[tuple[st
 
 
 def read(pipe: BinaryIO) -> dict[str, Any] | None:
-    """The next message in PIPE, without its arrays; None if there is none, or it is incomplete."""
+    """Return the next message in PIPE, without its arrays; None if there is none, or it is incomplete."""
     head = pipe.read(_LENGTH)
     length = int.from_bytes(head, "little")
     body = pipe.read(length) if len(head) == _LENGTH and length <= _MOST else b""
@@ -126,7 +126,7 @@ def read(pipe: BinaryIO) -> dict[str, Any] | None:
 
 
 def read_arrays(pipe: BinaryIO, message: dict[str, Any], np: ModuleType) -> dict[str, Any]:
-    """The arrays that follow MESSAGE in PIPE. Raises EOFError where values are missing."""
+    """Return the arrays that follow MESSAGE in PIPE. Raises EOFError if values are missing."""
     found = {}
     for name, shape in message["arrays"]:
         values = np.empty(math.prod(shape), np.float32)
@@ -153,8 +153,8 @@ def write(pipe: BinaryIO, message: dict[str, Any], arrays: list[tuple[str, Any]]
 
 
 def _end_with(life: int) -> None:
-    """End this process when the other end of the pipe LIFE is closed, in the middle of a run too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it, which ends this
+    """End this process when the other end of the pipe LIFE is closed, even during a run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process, which ends this one
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | getattr(os, "O_ASYNC", 0))
@@ -165,7 +165,7 @@ def _end_with(life: int) -> None:
 
 
 def _without_core() -> None:
-    """Let an abort leave no file behind."""
+    """Prevent a core file on abort."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
@@ -175,4 +175,4 @@ if __name__ == "__main__":
     _end_with(ends[2])
     with os.fdopen(ends[0], "rb") as asked, os.fdopen(ends[1], "wb") as told:
         main(asked, told)
-    os._exit(0)  # nothing is open; what the modules do at their end may take long, or hang
+    os._exit(0)  # no file is open; the modules may take long to end, or hang

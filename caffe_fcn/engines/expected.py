@@ -17,7 +17,7 @@ from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.wording import Option, advise
 
 _KEPT = 9
-"""Sizes of inputs whose shapes are kept: tiles of a picture at its corners, along its sides and inside."""
+"""The number of input sizes whose shapes are kept: tiles of a picture at its corners, along its sides and inside."""
 
 
 class Sizes:
@@ -29,7 +29,7 @@ class Sizes:
 
     @property
     def inputs(self) -> dict[str, Dims]:
-        """What is fed: any number of items, and of any size if it is a map."""
+        """The shapes of the inputs: any number of items, and any size if the input is a map."""
         dims: dict[str, Dims] = {}
         for blob in self._scope.inputs:
             shape = self._scope.shapes.blobs[blob]
@@ -38,7 +38,8 @@ class Sizes:
         return dims
 
     def outputs(self, arrays: Mapping[str, Array]) -> dict[Blob, Shape]:
-        """The shapes of the outputs for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
+        """Return the shapes of the outputs for ARRAYS. Raises ShapeError or EngineError for a size that the net does
+        not accept."""
         found = self.shapes(arrays).blobs
         made: dict[Blob, Shape] = {}
         for blob in self._scope.outputs:
@@ -53,7 +54,7 @@ class Sizes:
         return made
 
     def shapes(self, arrays: Mapping[str, Array]) -> Shapes:
-        """All shapes for ARRAYS. Raises ShapeError or EngineError for a size that does not suit."""
+        """Return all shapes for ARRAYS. Raises ShapeError or EngineError for a size that the net does not accept."""
         given = {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
         key = tuple(given.items())
         if key not in self._made:
@@ -69,7 +70,8 @@ class Sizes:
 
 
 def counted(graph: Graph) -> dict[Blob, int]:
-    """The blobs of GRAPH with an axis, here numbered, as long as the data decide: that of detections, or of regions."""
+    """Return the blobs of GRAPH with an axis, here numbered, whose length depends on the data: detections, or
+    regions."""
     found: dict[Blob, int] = {}
     for node in graph.nodes:
         own = row_of(node.type).counted
@@ -80,8 +82,8 @@ def counted(graph: Graph) -> dict[Blob, int]:
 
 
 def as_caffe_makes_it(engine: str, blob: Blob, array: Array, expected: Shape, counted: int | None = None) -> Array:
-    """ARRAY, which ENGINE made of BLOB, in the shape EXPECTED; axes of one may be missing. The axis COUNTED may have
-    any length. Raises EngineError."""
+    """Return ARRAY, the result of ENGINE for BLOB, in the shape EXPECTED; axes of one may be missing. The axis COUNTED
+    may have any length. Raises EngineError."""
     if counted is not None and array.ndim == len(expected):
         expected = (*expected[:counted], array.shape[counted], *expected[counted + 1 :])
     if [extent for extent in array.shape if extent != 1] != [extent for extent in expected if extent != 1]:

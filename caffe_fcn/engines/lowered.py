@@ -1,4 +1,4 @@
-"""What the sessions of engines that run a net lowered to ONNX have in common: what is fed, and what comes out."""
+"""The common part of sessions of engines that run a net lowered to ONNX: the inputs and the outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caffe_fcn.onnx.lowering import Lowered
 
 
 class LoweredSession(ABC):
-    """A net that an engine has loaded as LOWERED; NAME is what messages call the engine."""
+    """A net that an engine has loaded as LOWERED; NAME is the engine's name in messages."""
 
     name: ClassVar[str]
 
@@ -23,18 +23,18 @@ class LoweredSession(ABC):
 
     @property
     def inputs(self) -> Mapping[str, Dims]:
-        """What is fed, by name; None for an axis that may be of any length."""
+        """The shapes of the inputs, by name; None for an axis of any length."""
         fed = self.lowered.inputs.items()
         return {name: tuple(size if isinstance(size, int) else None for size in value.dims) for name, value in fed}
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out."""
+        """The names of the outputs."""
         return tuple(self.lowered.outputs)
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS, by Caffe's names.
+        """Return the outputs for INPUTS, by Caffe's names.
 
-        Raises EngineError for inputs that the net does not take, ShapeError for a size that does not suit it.
+        Raises EngineError for inputs that the net does not accept, ShapeError for a size that it does not accept.
         """

@@ -1,6 +1,6 @@
-"""Determines how much memory this process may still use on Linux: of the machine, and within its control groups.
+"""Determines how much memory this process may still use on Linux: on the machine, and within its control groups.
 
-Memory that the kernel can give back at once, such as cached pages of files, counts as free.
+Memory that the kernel can free at once, such as cached pages of files, counts as free.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ _KIB = 1024
 
 
 def free_memory(root: str = "/") -> int | None:
-    """The bytes that this process may still use, by the files of the system under ROOT; None if these do not say."""
+    """Return the number of bytes that this process may still use, by the files of the system under ROOT; None if
+    unknown."""
     known = [_available(root), *_left_by_groups(root)]
     found = [each for each in known if each is not None]
     return max(0, min(found)) if found else None
 
 
 def _available(root: str) -> int | None:
-    """What the machine has, by /proc/meminfo."""
+    """Return the available memory of the machine, by /proc/meminfo."""
     kib = _entry(_text(root, "proc/meminfo"), "MemAvailable:")
     return None if kib is None else kib * _KIB
 
 
 def _left_by_groups(root: str) -> Iterator[int]:
-    """What the limit of each control group leaves that the process is in, directly or by a group around it."""
+    """Return what is left within the limit of each control group of the process, and of the groups around it."""
     for line in _text(root, "proc/self/cgroup").splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if not controllers:  # version 2
@@ -37,8 +38,8 @@ def _left_by_groups(root: str) -> Iterator[int]:
 
 
 def _left_along(root: str, mount: str, path: str, limit: str, usage: str, idle: str) -> Iterator[int]:
-    """What is left in the group at PATH under MOUNT and in those around it, by the files LIMIT and USAGE and the entry
-    IDLE of memory.stat. In a container the path may be another's, and the group is at MOUNT itself."""
+    """Return what is left in the group at PATH under MOUNT and in those around it, by the files LIMIT and USAGE and the
+    entry IDLE of memory.stat. In a container the path may be that outside of it, and the group is at MOUNT itself."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for depth in range(len(parts), -1, -1):
         group = os.path.join(mount, *parts[:depth])
@@ -49,7 +50,7 @@ def _left_along(root: str, mount: str, path: str, limit: str, usage: str, idle: 
 
 
 def _entry(text: str, name: str = "") -> int | None:
-    """The number in the line of TEXT that begins with NAME, or in its first line; None if there is none."""
+    """Return the number in the line of TEXT that begins with NAME, or in its first line; None if there is none."""
     for line in text.splitlines():
         words = line.split()
         if words and (not name or words[0] == name):
@@ -59,7 +60,7 @@ def _entry(text: str, name: str = "") -> int | None:
 
 
 def _text(root: str, path: str) -> str:
-    """The text of the file PATH under ROOT; empty if it cannot be read."""
+    """Return the text of the file PATH under ROOT; "" if it cannot be read."""
     try:
         with open(os.path.join(root, path), encoding="ascii", errors="replace") as file:
             return file.read()

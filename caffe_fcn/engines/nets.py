@@ -1,4 +1,4 @@
-"""The one net of a file that is meant to be run: in one phase, with its weights and all its shapes."""
+"""Selects the net of a file to be run: in one phase, with its weights and all its shapes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from caffe_fcn.onnx.scope import Scope, choose_scope
 Size = tuple[int, int]
 
 _IMAGE = 4
-"""The axes that a blob of images has."""
+"""The number of axes of a blob of images."""
 
 _LARGER = 512
-"""So many pixels larger a net is looked at, to see whether it takes pictures of any size."""
+"""A net is tried this many pixels larger, to find out whether it accepts pictures of any size."""
 
 
 class OneNet(NamedTuple):
-    """A net to be run, its weights, with headers if they had none, and NOTES on the two."""
+    """A net to be run, its weights, with headers added if they had none, and NOTES on both."""
 
     net: ShapedNet
     weights: WeightFile
@@ -35,7 +35,7 @@ class OneNet(NamedTuple):
 
 
 def one_net(source: SourceNet, weights: WeightFile, selection: Selection = ANY_NET) -> OneNet:
-    """The net of SOURCE in the phase of SELECTION, by default TEST, and its WEIGHTS.
+    """Return the net of SOURCE in the phase of SELECTION, by default TEST, and its WEIGHTS.
 
     Raises NetError or ShapeError for a net that Caffe could not build.
     """
@@ -50,10 +50,10 @@ def one_net_for(
     blobs: Sequence[str],
     like: Callable[[int], Size | None] | None,
 ) -> OneNet:
-    """The net as `one_net` has it; where it does not tell the size of its pictures, and its weights fit several, of the
-    size LIKE, which is asked with their channels, if they fit that.
+    """Return the same as `one_net`. If the net does not define the size of its pictures, and several sizes fit its
+    weights, the size is that of LIKE, if it fits. LIKE gets the number of channels.
 
-    LeNet's train_test, as an example, has the same weights for 25 to 28 pixels, because its pooling rounds.
+    For example, LeNet's train_test has the same weights for 25 to 28 pixels, because its pooling rounds.
     """
     found = one_net(source, weights, selection)
     if like is None:
@@ -80,12 +80,12 @@ def one_net_for(
 
 
 def _fixed(scope: Scope, fed: str, shape: Shape) -> bool:
-    """Whether the net in SCOPE, which is FED a blob of SHAPE, has other parameters where that is much larger."""
+    """Return whether the net in SCOPE, with input FED of SHAPE, has other parameters for a much larger input."""
     return not _fits(scope, {fed: (*shape[:2], shape[2] + _LARGER, shape[3] + _LARGER)})
 
 
 def _fits(scope: Scope, given: Mapping[str, Shape]) -> bool:
-    """Whether the net in SCOPE has the parameters that it has also where it is fed blobs of the shapes GIVEN."""
+    """Return whether the parameters of the net in SCOPE stay the same for inputs of the shapes GIVEN."""
     try:
         return other_parameters(scope.graph, scope.shapes, infer_shapes(scope.graph, given=given)) is None
     except ShapeError:

@@ -1,17 +1,18 @@
 """Runs a net with onnxruntime, the default engine: the net is lowered to ONNX and run on the CPU or the GPU.
 
-Weights reach onnxruntime through a temporary file beside the model. It maps the file into memory, so it does not have
-to parse and copy a message. The file is removed when the session exists; the mapping stays valid.
+Weights are passed to onnxruntime in a temporary file beside the model. It maps the file into memory, so it does not
+have to parse and copy a message. The file is removed when the session exists; the mapping stays valid.
 
 onnxruntime repacks large weights, which makes convolutions about a quarter faster. While it loads them it needs up to
 3.3 times the size of the model (the file, the copy and the largest weights once more). It uses the weights without
-repacking, in at most twice the size, with `low_memory`, where less than four times the size is free (`memory`), and
-where so little is run that the work would not pay. LRN, which is slow there, becomes a convolution and square roots.
+repacking, in at most twice the size, with `low_memory`, if less than four times the size is free (`memory`), and for so
+few runs that repacking would take longer than it saves. LRN, which is slow there, becomes a convolution and square
+roots.
 
 The other settings were measured. The memory pattern is off: it costs up to a third more memory and saves no time. The
-arena is on: without it each run takes an eighth longer. Spinning, denormals and the division of work among threads
-make no difference, and neither do batches of tiles larger than 300 pixels a side. onnxruntime 1.29 and later report
-each session to its makers; this is turned off, unless ORT_DISABLE_TELEMETRY is set.
+arena is on: without it each run takes an eighth longer. Spinning, denormals and the division of work among threads make
+no difference, and neither do batches of tiles larger than 300 pixels a side. onnxruntime 1.29 and later report each
+session to its makers; this is turned off, unless ORT_DISABLE_TELEMETRY is set.
 """
 
 from __future__ import annotations
@@ -37,29 +38,29 @@ from caffe_fcn.wording import Option, advise
 
 _CPU = "CPUExecutionProvider"
 _GPU = tuple(f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "MIGraphX", "Dml", "CoreML"))
-"""What runs nets on a GPU, the first that there is."""
+"""The providers for GPUs, in order of preference."""
 
 _ERRORS_ONLY = 3
-"""onnxruntime's level of logging."""
+"""The level of onnxruntime's logging."""
 
 LEFT_IN_PLACE = 32 << 20
-"""Where memory is short, weights of so many bytes are used where they lie. Otherwise onnxruntime puts them into an
-order of its own, in which a convolution takes a quarter less time."""
+"""If there is little memory, weights of at least so many bytes are used without repacking. Repacked weights make a
+convolution a quarter faster."""
 
 LOADING = 4
-"""onnxruntime takes less than so many times the size of a net to load it: the mapped file, the weights in another
-order, and the largest of them once more on the way. While it runs it keeps them once."""
+"""The factor from the size of a net to the memory for loading it: the mapped file, the repacked weights, and the
+largest of them once more. While it runs, it keeps them once."""
 
 
 def onnxruntime() -> Any:
-    """The onnxruntime package. Raises ExtraError if it is not installed.
+    """Return the onnxruntime module. Raises ExtraError if it is not installed.
 
     Version 1.29 and later report each session to its makers, and keep an identifier in the home directory and a file in
-    the temporary directory. That is turned off, unless the environment says otherwise.
+    the temporary directory. This is turned off, unless the environment sets it.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        with uninterrupted():  # torn apart in its middle, it would look like one that is not installed
+        with uninterrupted():  # an interrupted import would look like a missing package
             import onnxruntime  # type: ignore[import-untyped]
     except Exception as error:
         told = "running a net with onnxruntime needs more packages: pip install 'caffe-fcn[run]'"
@@ -68,7 +69,7 @@ def onnxruntime() -> Any:
 
 
 def gpu_provider() -> str:
-    """What runs nets on this machine's GPU, by onnxruntime's name. Raises EngineError where nothing does."""
+    """Return the provider for this machine's GPU, by onnxruntime's name. Raises EngineError if there is none."""
     there = onnxruntime().get_available_providers()
     found = next((name for name in _GPU if name in there), None)
     if found is None:
@@ -81,9 +82,9 @@ def gpu_provider() -> str:
 
 
 class OnnxRuntime:
-    """The engine. THREADS is how many work on one operation; None for as many as there are cores. With FIXED, a
-    net takes its nominal size alone. PROVIDER is what runs it instead of the CPU. With LOW_MEMORY, or where FREE tells
-    that memory is short, large weights are used where they lie, which takes more time."""
+    """The engine. THREADS is the number of threads for one operation; None for the number of cores. If FIXED, a net
+    accepts only its nominal size. PROVIDER runs it instead of the CPU. If LOW_MEMORY, or if FREE returns too little
+    memory, large weights are used without repacking, which is slower."""
 
     name = "onnxruntime"
 
@@ -103,9 +104,9 @@ class OnnxRuntime:
         self.free = free
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
-        """NET with WEIGHTS. Axes that the net leaves free may have another length in each run.
+        """Load NET with WEIGHTS. Free axes of the net may have another length in each run.
 
-        Raises LoweringError for layers that the ONNX exporter does not support, ExtraError where a package is not
+        Raises LoweringError for layers that the ONNX exporter does not support, ExtraError if a package is not
         installed.
         """
         package = onnxruntime()
@@ -123,9 +124,9 @@ class OnnxRuntime:
         providers = [*([self.provider] if self.provider else []), _CPU]
         graph, loading = self._laid_out(lowered.graph), f"load {net.graph.source}"
         with written(graph, weights) as path, _failures_told(loading), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a provider that cannot be had, which is told below
+            warnings.simplefilter("ignore")  # about a provider that is not available; an error follows
             session = package.InferenceSession(path, options, providers)
-        if self.provider and self.provider not in session.get_providers():  # it falls back to the CPU without a word
+        if self.provider and self.provider not in session.get_providers():  # it uses the CPU instead without a message
             raise EngineError(
                 f"onnxruntime cannot use {self.provider} here",
                 place=Option("gpu", True),
@@ -134,7 +135,7 @@ class OnnxRuntime:
         return OnnxRuntimeSession(lowered, session)
 
     def _laid_out(self, graph: OnnxGraph) -> OnnxGraph:
-        """GRAPH, its largest weights in place where memory is short."""
+        """Return GRAPH, with its largest weights as inputs if there is little memory."""
         needed = LOADING * sum(constant.size for constant in graph.constants)
         short = self.low_memory or ((free := self.free()) is not None and free < needed)
         return _with_weights_in_place(graph) if short else graph
@@ -142,11 +143,11 @@ class OnnxRuntime:
 
 @contextmanager
 def _failures_told(what: str) -> Iterator[None]:
-    """Turn what onnxruntime raises while it is to do WHAT into an EngineError."""
+    """Turn errors of onnxruntime while it does WHAT into an EngineError."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
 
     found = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    kinds: tuple[type[Exception], ...] = (*found, RuntimeError, ValueError)  # it raises those that Python has as well
+    kinds: tuple[type[Exception], ...] = (*found, RuntimeError, ValueError)  # it raises some of Python's own exceptions
     try:
         yield
     except kinds as error:
@@ -155,8 +156,8 @@ def _failures_told(what: str) -> Iterator[None]:
 
 
 def _with_weights_in_place(graph: OnnxGraph) -> OnnxGraph:
-    """GRAPH with its largest weights as inputs that have a default: what may be fed is no constant to onnxruntime,
-    which then lets it be."""
+    """Return GRAPH with its largest weights as inputs with a default. onnxruntime does not repack inputs, because they
+    are not constants."""
     weights = {node.inputs[1] for node in graph.nodes if node.op in ("Conv", "Gemm")}
     large = [each for each in graph.constants if each.name in weights and each.size >= LEFT_IN_PLACE]
     return graph._replace(inputs=(*graph.inputs, *(Value(each.name, each.dims) for each in large)))
@@ -173,7 +174,7 @@ class OnnxRuntimeSession(LoweredSession):
         self._sizes = Sizes(lowered.scope)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS."""
+        """Return the outputs for INPUTS."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
         names = [value.name for value in self.lowered.graph.outputs]

@@ -1,7 +1,7 @@
 """The engine `opencv`: OpenCV 4.x with its own reader of Caffe files.
 
-It is an independent implementation of every layer. What it is known to compute wrongly without an error is refused by
-name before the net is loaded (`opencv_rules.py`); it reports other unsupported layers itself.
+It is an independent implementation of every layer. Layers that it computes wrongly without an error are refused by name
+before the net is loaded (`opencv_rules.py`). It reports other unsupported layers itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BOX = 7
 
 
 def opencv() -> Any:
-    """The package. Raises ExtraError where it is not installed, or of a version that cannot read Caffe's nets."""
+    """Return the cv2 module. Raises ExtraError if it is not installed, or its version cannot read Caffe's nets."""
     try:
         import cv2
     except Exception as error:
@@ -39,7 +39,7 @@ def opencv() -> Any:
 
 
 class OpenCv:
-    """The engine. THREADS is how many work on one operation; None for as many as OpenCV takes."""
+    """The engine. THREADS is the number of threads for one operation; None for OpenCV's default."""
 
     name = "opencv"
 
@@ -47,8 +47,8 @@ class OpenCv:
         self.threads = threads
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenCvSession:
-        """NET with WEIGHTS. Raises EngineError for what OpenCV would get wrong or does not know, ExtraError where it
-        is not installed."""
+        """Load NET with WEIGHTS. Raises EngineError for layers that OpenCV computes wrongly or does not support,
+        ExtraError if it is not installed."""
         cv2 = opencv()
         scope = choose_scope(net.graph, net.shapes, outputs)
         refuse("OpenCV", scope, RULES)
@@ -76,16 +76,16 @@ class OpenCvSession:
 
     @property
     def inputs(self) -> Mapping[str, Dims]:
-        """What is fed, by name; None for an axis that may be of any length."""
+        """The shapes of the inputs, by name; None for an axis of any length."""
         return self._sizes.inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out."""
+        """The names of the outputs."""
         return tuple(blob.name for blob in self._scope.outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS. Raises EngineError or ShapeError for inputs that the net does not take."""
+        """Return the outputs for INPUTS. Raises EngineError or ShapeError for inputs that the net does not accept."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
         names, layers = self._written.blobs, self._written.layers
@@ -113,8 +113,8 @@ class OpenCvSession:
         return found
 
     def _detections(self, blob: Blob, rows: Array, arrays: Mapping[str, Array]) -> Array:
-        """ROWS, the detections in BLOB, as Caffe has them: without the zeros behind them, by class and then by score,
-        and where there are none, one row for each of the items in ARRAYS."""
+        """Return ROWS, the detections in BLOB, as Caffe gives them: without the zeros after them, by class and then by
+        score; if there are no detections, one row for each item in ARRAYS."""
         import numpy as np
 
         boxes = rows.reshape(-1, _BOX)
@@ -128,7 +128,7 @@ class OpenCvSession:
 
 
 def _call(scope: Scope, what: str, cv2: Any, function: Callable[[], Any]) -> Any:
-    """What FUNCTION returns. Raises EngineError where OpenCV does not do WHAT it is to do."""
+    """Return the result of FUNCTION. Raises EngineError if OpenCV fails to do WHAT."""
     made, told = _tried(cv2, function)
     if told is not None:
         raise EngineError(
@@ -138,7 +138,7 @@ def _call(scope: Scope, what: str, cv2: Any, function: Callable[[], Any]) -> Any
 
 
 def _tried(cv2: Any, function: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What FUNCTION returns, or what OpenCV says instead, which it would print as well."""
+    """Return the result of FUNCTION, or the error of OpenCV, which it would also print."""
     logging = getattr(getattr(cv2, "utils", None), "logging", None)
     before = logging.setLogLevel(_SILENT) if logging else None
     try:
@@ -153,14 +153,14 @@ def _tried(cv2: Any, function: Callable[[], Any]) -> tuple[Any, str | None]:
 def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None:
     """Raise EngineError with the name of the first layer that OpenCV cannot load.
 
-    OpenCV does not say which layer that is. So parts of the net, up to one layer or another, are WRITTEN and loaded
-    until it is found.
+    OpenCV does not report the layer. So parts of the net in WRITTEN, each with more or fewer of its first layers, are
+    loaded until the layer is found.
     """
     fed = {name: _dims(scope, blob) for blob, name in written.blobs.items() if blob in scope.inputs}
     made = [each for each in written.said if each.node is not None]
 
     def told(many: int, net: Any = None) -> str | None:
-        """OpenCV's error for the first MANY layers; None if there is none."""
+        """Return OpenCV's error for the first MANY layers; None if there is none."""
         first = made[:many]
         read = {name for each in first for name in each.reads}
         inputs = [each for each in written.said if each.node is None and read.intersection(each.makes)]
@@ -176,7 +176,7 @@ def _check_layers(scope: Scope, written: Written, cv2: Any, loaded: Any) -> None
 
         return _tried(cv2, shapes)[1]
 
-    if not fed or told(len(made), loaded) is None:  # without any input it would end the process
+    if not fed or told(len(made), loaded) is None:  # without inputs OpenCV would end the process
         return
     good, bad = 0, len(made)
     while bad - good > 1:

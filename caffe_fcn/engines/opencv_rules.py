@@ -1,8 +1,8 @@
-"""The dialect of OpenCV's reader of Caffe files, and what OpenCV is known to compute wrongly without an error.
+"""The dialect of OpenCV's reader of Caffe files, and rules for what OpenCV computes wrongly without an error.
 
-A field is effective only where OpenCV reads it. So required fields are always written, with Caffe's default, and
-fields that it ignores or misreads are refused by name. Layer types of forks are supported only where OpenCV was
-compared with the results of the fork.
+A field has an effect only if OpenCV reads it. So required fields are always written, with Caffe's default, and fields
+that it ignores or misreads are refused by name. Layer types of forks are supported only if OpenCV was compared with the
+results of the fork.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ COMPARED = frozenset(
 """The layer types of forks that OpenCV computes as the fork does, except for what is refused below."""
 
 _DETECTED_FROM = 3
-"""The bottoms of DetectionOutput."""
+"""The number of bottoms of DetectionOutput."""
 _VARIANCE = 0.1
-"""PriorBox's, where the net gives none."""
+"""The variance of PriorBox if the net gives none."""
 _REQUIRED = {
     "prior_box_param": ("flip", "clip", "offset"),
     "detection_output_param": ("share_location", "background_label_id", "code_type", "keep_top_k"),
 }
-"""Fields that are always given, by message: it requires them, or its own default is another."""
+"""Fields that are always written, by message: OpenCV requires them, or its default is another."""
 
 
-# ---- How a net is told ----
+# ---- How a net is written ----
 
 
 def _told(layer: Message, axes: int) -> str:
-    """Bring LAYER, whose first bottom has so many AXES, into the words of its schema; returns what our schema has no
-    words for."""
+    """Change LAYER, whose first bottom has AXES axes, to the fields that OpenCV reads. Return text for fields that our
+    schema does not have."""
     if layer.type == "LRN":
         layer.lrn_param.alpha = layer.lrn_param.alpha  # its default is not Caffe's
     for message, names in _REQUIRED.items():
@@ -55,7 +55,7 @@ def _told(layer: Message, axes: int) -> str:
         param.nms_threshold = param.nms_threshold
     if layer.HasField("permute_param"):
         order = layer.permute_param.order
-        order.extend([axis for axis in range(axes) if axis not in order])  # as the layer does; OpenCV wants all
+        order.extend([axis for axis in range(axes) if axis not in order])  # as the layer does; OpenCV needs all
     if layer.type == "DepthwiseConvolution":
         layer.type = "ConvolutionDepthwise"
     if layer.type != "Reorg":
@@ -65,7 +65,7 @@ def _told(layer: Message, axes: int) -> str:
     return f"reorg_param {{ reorg_stride: {stride} }}\n"
 
 
-# ---- What it gets wrong without a word ----
+# ---- What it computes wrongly without an error ----
 
 
 _ALL_BUT_DEFAULT: tuple[tuple[str, str, str], ...] = (
@@ -77,7 +77,7 @@ _ALL_BUT_DEFAULT: tuple[tuple[str, str, str], ...] = (
     ("MVN", "mvn_param", "eps"),
     ("Swish", "swish_param", "beta"),
 )
-"""Fields that it does not look at, so that only their defaults are safe: type of the layer, message, field."""
+"""Fields that OpenCV ignores, so that only their defaults are correct: type of the layer, message, field."""
 
 
 def _ignored(node: Node, scope: Scope) -> str | None:
@@ -96,7 +96,7 @@ def _stochastic(node: Node, scope: Scope) -> str | None:
 
 
 def _of_one(node: Node, scope: Scope) -> str | None:
-    """Why OpenCV does not support a single axis, of which it makes two, or a single bottom."""
+    """Return why OpenCV does not support a single spatial axis, of which it makes two, or a single bottom."""
     if node.type == "Softmax" and len(_extents(node, scope)) == 1:
         return "a blob with one axis is read as a column"
     return "a single bottom is not copied" if node.type == "Concat" and len(node.bottoms) == 1 else None
@@ -112,7 +112,8 @@ def _scaled_elsewhere(node: Node, scope: Scope) -> str | None:
 
 
 def _window_outside(node: Node, scope: Scope) -> str | None:
-    """At one size or another; that is not looked at, since a net is loaded for all."""
+    """Return why a window outside of the map is not supported. The check is for all sizes, because a net is loaded
+    once."""
     extents = _extents(node, scope)
     if node.type != "Pooling" or rounds_down(node.layer) or node.layer.pooling_param.global_pooling or not extents:
         return None
@@ -123,7 +124,7 @@ def _window_outside(node: Node, scope: Scope) -> str | None:
 
 
 def _writes_past_the_end(node: Node, scope: Scope) -> str | None:
-    """With one tap it forgets that padding takes something away from the map, and has no room for what it writes."""
+    """Return why a padding is not supported with one tap: OpenCV computes a wrong size and writes past its end."""
     extents = _extents(node, scope)
     if node.type != "Deconvolution" or len(extents) < 3:
         return None
@@ -194,7 +195,8 @@ def _detections(node: Node, scope: Scope) -> str | None:
 
 
 def _reorganized(node: Node, scope: Scope) -> str | None:
-    """Only one direction; and channels that the square of the stride does not divide are read past their end."""
+    """Return why a reorganization is not supported: only one direction is, and if the square of the stride does not
+    divide the channels, OpenCV reads past their end."""
     if node.type != "Reorg":
         return None
     if node.layer.reorg_param.reverse:
@@ -210,7 +212,7 @@ def _leaky(node: Node, scope: Scope) -> str | None:
 
 
 def _others(param: Message, message: str, safe: dict[str, int]) -> str | None:
-    """The fields of PARAM, called MESSAGE, that are not as it takes them."""
+    """Return the fields of PARAM, in the field MESSAGE, that differ from the values that OpenCV assumes."""
     found = [f"{message}.{name} is ignored" for name, value in safe.items() if getattr(param, name) != value]
     return ", ".join(found) or None
 
@@ -235,7 +237,7 @@ RULES = (
 
 
 def or_opencv(error: LoweringError) -> LoweringError:
-    """ERROR; where OpenCV has all layer types that are lacking, its hint names that too."""
+    """Return ERROR; if OpenCV has all the missing layer types, its hint names OpenCV too."""
     if error.lacking and COMPARED.issuperset(error.lacking):
         *first, last = sorted(error.lacking)
         types = f"{', '.join(first)} and {last}" if first else last

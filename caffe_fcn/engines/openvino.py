@@ -1,8 +1,8 @@
 """The engine `openvino`: the net lowered to ONNX, run by OpenVINO on the CPU.
 
-The model is that of the default engine, so the two engines differ only in arithmetic. Where OpenVINO reads an operator
-differently from ONNX, the operator is replaced in the model that it has read (`openvino_pooling.py`). The results are
-compared with the shapes in Caffe.
+The model is that of the default engine, so the two engines differ only in arithmetic. If OpenVINO computes an operator
+not as ONNX defines it, the operator is replaced after reading the model (`openvino_pooling.py`). The shapes of results
+are compared with those in Caffe.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _INSTALL = "pip install 'caffe-fcn[openvino]'"
 _TELEMETRY = "openvino_telemetry"
 
 _SETTINGS = {
-    "INFERENCE_PRECISION_HINT": "f32",  # without it, a CPU that has bfloat16 may compute in that
+    "INFERENCE_PRECISION_HINT": "f32",  # without it, a CPU with bfloat16 may compute in that type
     "PERFORMANCE_HINT": "LATENCY",
-    "ENABLE_CPU_PINNING": False,  # several processes would be held on the same cores
+    "ENABLE_CPU_PINNING": False,  # several processes would run on the same cores
 }
 
 
 def openvino() -> Any:
-    """The package. Raises ExtraError where it is not installed, or too old.
+    """Return the OpenVINO module. Raises ExtraError if it is not installed, or too old.
 
-    Its import reports itself to its makers through a package of its own, and keeps an identifier in the home directory.
-    That package is hidden meanwhile, which OpenVINO provides for.
+    Its import reports to its makers through a separate package, and keeps an identifier in the home directory. That
+    package is hidden during the import; OpenVINO supports this.
     """
     hidden = _TELEMETRY not in sys.modules
     if hidden:
@@ -57,7 +57,7 @@ def openvino() -> Any:
 
 
 class OpenVino:
-    """The engine. THREADS is how many work on one operation; None for as many as OpenVINO takes."""
+    """The engine. THREADS is the number of threads for one operation; None for OpenVINO's default."""
 
     name = "openvino"
 
@@ -65,10 +65,10 @@ class OpenVino:
         self.threads = threads
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OpenVinoSession:
-        """NET with WEIGHTS. Axes that the net leaves free may have another length in each run.
+        """Load NET with WEIGHTS. Free axes of the net may have another length in each run.
 
         Raises LoweringError for layers that the ONNX exporter does not support, EngineError for a net that OpenVINO
-        does not load, ExtraError where a package is not installed.
+        does not load, ExtraError if a package is not installed.
         """
         package = openvino()
         try:
@@ -88,7 +88,7 @@ class OpenVino:
 
 @contextmanager
 def _failures_told(what: str) -> Iterator[None]:
-    """Turn what OpenVINO raises while it is to do WHAT into an EngineError."""
+    """Turn errors of OpenVINO while it does WHAT into an EngineError."""
     try:
         yield
     except (RuntimeError, ValueError, MemoryError) as error:
@@ -110,7 +110,7 @@ class OpenVinoSession(LoweredSession):
         self._counted = counted(lowered.scope.graph)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS."""
+        """Return the outputs for INPUTS."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
         feed = {place: arrays[name] for place, name in enumerate(self.lowered.inputs)}

@@ -15,7 +15,7 @@ ENGINES: tuple[EngineName, ...] = ("onnxruntime", "opencv", "openvino", "caffe")
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What runs a net."""
+    """The choice of the engine, and its options."""
 
     engine: str = option_field(DEFAULT_ENGINE, "Engine that runs the net.")
     threads: int | None = option_field(None, "Number of threads of the engine.", "as many as it takes")

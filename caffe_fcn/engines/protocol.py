@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "NDArray[Any]"
 Dims: TypeAlias = tuple["int | None", ...]
-"""The extents of an input, N×C×spatial axes; None where any will do."""
+"""The extents of an input, N×C×spatial axes; None if any extent is accepted."""
 
 
 class ShapedNet(NamedTuple):
@@ -43,7 +43,8 @@ class Session(Protocol):
         """The names of the outputs."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS, both by name and in float32. Raises EngineError or ShapeError for wrong inputs."""
+        """Return the outputs for INPUTS, both by name and in float32. Raises EngineError or ShapeError for wrong
+        inputs."""
 
 
 class Engine(Protocol):
@@ -52,25 +53,27 @@ class Engine(Protocol):
     name: str
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> Session:
-        """NET with WEIGHTS, ready to run. OUTPUTS names the blobs that come out; none for the net's own.
+        """Load NET with WEIGHTS and return a session. OUTPUTS names the blobs to be returned; empty for the net's own
+        outputs.
 
-        Raises CaffeFcnError for a net that the engine cannot run, or would run otherwise than Caffe does.
+        Raises CaffeFcnError for a net that the engine cannot run, or would not run as Caffe does.
         """
 
 
 def described(session: Session, engine: str) -> str:
-    """SESSION of ENGINE in a line."""
+    """Return a line that describes SESSION of ENGINE."""
     fed, made = (", ".join(map(repr, names)) or "nothing" for names in (session.inputs, session.outputs))
     return f"<Session of {engine}: {fed} → {made}>"
 
 
 def temporary_copy(weights: WeightFile) -> str:
-    """What messages call the file into which WEIGHTS are copied for an engine."""
+    """Return the name in messages of the file into which WEIGHTS are copied for an engine."""
     return f"a temporary copy of {weights.path} in {tempfile.gettempdir()} (set TMPDIR to choose another place)"
 
 
 def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> dict[str, Array]:
-    """GIVEN as contiguous arrays of float32, checked against what a session expects. Raises EngineError."""
+    """Return GIVEN as contiguous arrays of float32, checked against the inputs that a session expects. Raises
+    EngineError."""
     import numpy as np
 
     if not isinstance(given, Mapping):
@@ -103,5 +106,5 @@ def checked_inputs(expected: Mapping[str, Dims], given: Mapping[str, Array]) -> 
 
 
 def _fits(shape: tuple[int, ...], dims: Dims) -> bool:
-    """Whether an input of SHAPE is one of DIMS."""
+    """Return whether an input of SHAPE fits DIMS."""
     return len(shape) == len(dims) and all(want in (None, size) for size, want in zip(shape, dims, strict=True))

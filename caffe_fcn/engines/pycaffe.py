@@ -1,8 +1,8 @@
 """The engine `caffe`: Caffe itself, through its Python module.
 
-Caffe is the reference, but on an error it logs a message and aborts the process. So each net runs in a process of its
-own (`caffe_worker.py`). Layer types that this Caffe does not have are refused beforehand, and so are layers that run
-code or open files.
+Caffe is the reference, but on an error it logs a message and aborts the process. So each net runs in its own process
+(`caffe_worker.py`). Layer types that this Caffe does not have are refused before, and so are layers that run code or
+open files.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _DIALECT = ReaderDialect(
     ("float32", "float64"), ("round_mode", schema.enum_number("PoolingParameter", "RoundMode", "FLOOR"))
 )
 _LOGGING = {"GLOG_logtostderr": "1", "GLOG_minloglevel": "0"}
-"""Into the log of the process, and not into files."""
+"""Log to stderr of the process, not to files."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LONG = 300
 
 _INSTEAD = Option("engine", "onnxruntime")
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ ([^\]]+)\] (.*)$")
-"""A line by which glog ends a program: where, and why."""
+"""A line by which glog ends a program: the place and the reason."""
 _NO_REASON = re.compile(r"^(\s*@ |\*\*\*|\s*$|I\d{4,8} )")
-"""A line of the stack that follows it, or of what is only to be known."""
+"""A line of the stack after it, or of information only."""
 _CREATED = re.compile(r"^I.*\] Creating Layer (.*)$")
 _BUILT = re.compile(r"^I.*\] Network initialization done")
 
 
 class PyCaffe:
-    """The engine. THREADS are those of Caffe's BLAS; None for as many as it takes."""
+    """The engine. THREADS is the number of threads of Caffe's BLAS; None for its default."""
 
     name = "caffe"
 
@@ -55,12 +55,12 @@ class PyCaffe:
         self._ready: _Caffe | None = None
 
     def check(self) -> None:
-        """Raise ExtraError where Caffe cannot be imported, with the reason."""
+        """Raise ExtraError with the reason if Caffe cannot be imported."""
         self._ready = self._ready or _Caffe(self.threads)
 
     def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> PyCaffeSession:
-        """NET with WEIGHTS. Raises EngineError for layers that this Caffe does not have and for a net on which Caffe
-        aborts, ExtraError if there is no Caffe."""
+        """Load NET with WEIGHTS. Raises EngineError for layers that this Caffe does not have and for a net on which
+        Caffe aborts, ExtraError if there is no Caffe."""
         self.check()
         caffe, scope = self._ready, choose_scope(net.graph, net.shapes, outputs)
         assert caffe is not None, "check() has made it"
@@ -99,17 +99,17 @@ class PyCaffeSession:
 
     @property
     def inputs(self) -> Mapping[str, Dims]:
-        """What is fed, by name; None for an axis that may be of any length."""
+        """The shapes of the inputs, by name; None for an axis of any length."""
         return self._sizes.inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out."""
+        """The names of the outputs."""
         return tuple(blob.name for blob in self._scope.outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for INPUTS. Raises EngineError or ShapeError for inputs that the net does not take, EngineError
-        where Caffe ends itself."""
+        """Return the outputs for INPUTS. Raises EngineError or ShapeError for inputs that the net does not accept,
+        EngineError if Caffe aborts."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
         names = self._written.blobs
@@ -130,11 +130,11 @@ class PyCaffeSession:
 
 
 class _CaffeError(Exception):
-    """What pycaffe raises."""
+    """An exception of pycaffe."""
 
 
 class _Caffe:
-    """A process that has imported Caffe. TYPES: the layer types that it has; None if it does not say."""
+    """A process that has imported Caffe. TYPES: the layer types that it has; None if it does not report them."""
 
     def __init__(self, threads: int | None) -> None:
         few = dict.fromkeys(_THREADS, str(threads)) if threads else {}
@@ -152,7 +152,7 @@ class _Caffe:
         self.types = None if reply["types"] is None else frozenset(reply["types"])
 
     def call(self, message: Mapping[str, Any], arrays: Sequence[tuple[str, Array]] = ()) -> dict[str, Array]:
-        """The arrays that come back for MESSAGE and ARRAYS. Raises EndedError, or _CaffeError for an exception."""
+        """Return the arrays of the reply to MESSAGE and ARRAYS. Raises EndedError, or _CaffeError for an exception."""
         reply, made = self._worker.call(message, arrays)
         if "error" in reply:
             raise _CaffeError(printable(reply["error"], _LONG))
@@ -160,14 +160,14 @@ class _Caffe:
 
 
 def _ended(scope: Scope, what: str, error: EndedError, place: str = "") -> EngineError:
-    """Caffe ended itself while it did WHAT to the net in SCOPE, at the layer PLACE if that is known."""
+    """Return the error that Caffe aborted while it did WHAT with the net in SCOPE, at the layer PLACE if known."""
     last = _last(error.log)
     told = f"{place}Caffe aborted while it {what}, {error.how}{last and f': {last}'}"
     return EngineError(told, source=scope.graph.source, hint=advise("use ", _INSTEAD))
 
 
 def _last(log: Sequence[str]) -> str:
-    """The last meaningful line of LOG: the reason that glog gives, if any."""
+    """Return the last meaningful line of LOG: the reason that glog gives, if any."""
     fatal = [found for line in log if (found := _FATAL.match(line))]
     if fatal:
         return printable(f"{os.path.basename(fatal[-1][1])}: {fatal[-1][2]}", _LONG)
@@ -175,7 +175,7 @@ def _last(log: Sequence[str]) -> str:
 
 
 def _at_work(scope: Scope, written: Written, log: Sequence[str]) -> str:
-    """The layer in SCOPE, as it was WRITTEN, that Caffe was building by its LOG; nothing if it was at none."""
+    """Return the layer in SCOPE, as in WRITTEN, that Caffe was building by its LOG; "" if there is none."""
     name = None
     for line in log:
         if found := _CREATED.match(line):

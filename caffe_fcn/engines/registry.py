@@ -1,4 +1,4 @@
-"""The engines by name, and whether they can be had."""
+"""The engines by name. An engine is imported when it is used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _caffe(use: EngineOptions) -> Engine:
 
 
 def _refuse_others(name: str, use: EngineOptions) -> None:
-    """Raise EngineError where the engine NAME is to USE what only onnxruntime can."""
+    """Raise EngineError if the engine NAME gets options in USE that only onnxruntime supports."""
     for asked, flag, reason in (
         (use.gpu, "gpu", "runs only on the CPU"),
         (use.low_memory, "low_memory", "has no setting for less memory"),
@@ -66,14 +66,14 @@ ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {
     "openvino": _openvino,
     "caffe": _caffe,
 }
-"""Name to what makes the engine, the default first."""
+"""The function that makes each engine, by name, the default first."""
 
 
 def engine(use: EngineOptions, *, brief: bool = False) -> Engine:
-    """The engine that USE says; BRIEF: so little is run that to prepare large weights would take longer than it saves.
+    """Return the engine in USE. BRIEF: there are so few runs that preparing large weights would take longer than it
+    saves.
 
-    Raises EngineError for a name that is none and where there is no GPU, ExtraError where a package is not
-    installed."""
+    Raises EngineError for an unknown name and if there is no GPU, ExtraError if a package is not installed."""
     if use.engine not in ENGINES:
         raise EngineError(expected=f"an engine, one of {', '.join(ENGINES)}", found=f"{use.engine!r}")
     if brief and use.engine == EngineOptions.engine:

@@ -24,9 +24,10 @@ _MODEL, _DATA = "net.onnx", "net.data"
 
 @contextmanager
 def written(graph: OnnxGraph, weights: WeightFile) -> Iterator[str]:
-    """The path of GRAPH as an ONNX model, its values copied from WEIGHTS; the files go when the context ends.
+    """Return the path of GRAPH as an ONNX model, with values copied from WEIGHTS; the files are removed when the
+    context ends.
 
-    Raises OutputError where they cannot be written, ExtraError where the onnx package is not installed.
+    Raises OutputError if they cannot be written, ExtraError if the onnx package is not installed.
     """
     parts = lay_out(graph, {}, _DATA)
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-") as directory:

@@ -1,7 +1,7 @@
 """Measures how long each engine takes for one picture on this machine.
 
-The engines take turns, A B C A B C, so that other load on the machine slows all of them alike. The result is a
-recommendation; the user chooses the engine.
+The engines take turns, A B C A B C, so that other load on the machine slows all of them in the same way. The result is
+a recommendation; the user chooses the engine.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from caffe_fcn.errors import EngineError, ExtraError, LoweringError
 from caffe_fcn.net.shapes import Shape
 
 RUNS = 5
-"""Runs of each engine that count."""
+"""The number of runs of each engine that count."""
 
 _WARMING = 2
-"""Runs before them: the first makes what is kept for others, and OpenCV plans its memory in two."""
+"""The number of runs before them: the first makes data that are kept, and OpenCV plans its memory in two."""
 
 _ALIKE = 1.05
-"""An engine that is no more than so much faster than the default is no reason to leave that."""
+"""The least ratio of times for which another engine is recommended instead of the default."""
 
 _APART = frozenset({"caffe"})
-"""Engines with a process of their own, whose memory is not this one's."""
+"""Engines that run in their own process, so their memory is not that of this process."""
 
 
 class Timed(NamedTuple):
-    """What an ENGINE took: SECONDS for each run, and the MEMORY that the process grew by in bytes when the engine was
-    loaded and ran first, with its libraries; None where that is not known."""
+    """The times of an ENGINE: SECONDS for each run, and the MEMORY in bytes by which the process grew when the engine
+    was loaded and ran first, with its libraries; None if unknown."""
 
     engine: str
     seconds: tuple[float, ...]
@@ -49,8 +49,8 @@ class LeftOut(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What the engines TIMED took for the net NET with WEIGHTS on a PICTURE of SIZE, height and width, as it lies in
-    its file; and which are LEFT_OUT."""
+    """The times of the engines TIMED for the net NET with WEIGHTS on a PICTURE; SIZE is its height and width in the
+    file. The engines LEFT_OUT did not run."""
 
     net: str
     weights: str
@@ -61,19 +61,18 @@ class Timing(NamedTuple):
 
     @property
     def megapixels(self) -> float:
-        """How many millions of pixels the picture has."""
+        """The number of pixels of the picture in millions."""
         return self.size[0] * self.size[1] / 1e6
 
     @property
     def best(self) -> Timed:
-        """What is to be used: the fastest, or the default, the first, where that is as good as the fastest."""
+        """The recommended engine: the fastest, or the default, the first, if it is about as fast."""
         fastest = min(self.timed, key=lambda each: each.median)
         return self.timed[0] if self.timed[0].median <= _ALIKE * fastest.median else fastest
 
 
 class Ready(NamedTuple):
-    """An engine that is loaded: what RUNs it once, and the WEIGHTS' file and the PICTURE with its SIZE, for which it
-    is."""
+    """A loaded engine: RUN runs it once. It also has the files of the WEIGHTS and the PICTURE, and the SIZE of that."""
 
     run: Callable[[], object]
     net: str
@@ -89,8 +88,9 @@ def time_engines(
     runs: int = RUNS,
     done: Callable[[], None] = lambda: None,
 ) -> Timing:
-    """What the ENGINES take that LOAD loads by name. DONE is called after each run. Raises what LOAD and the first run
-    of the first engine raise, if there is none that runs; all else that is not an engine's own failure."""
+    """Return the times of ENGINES, which LOAD loads by name. DONE is called after each run. If no engine runs, raises
+    the error of LOAD or of the first run of the first engine. Other errors that are not those of an engine are always
+    raised."""
     loaded: list[tuple[str, Ready, int | None]] = []
     left_out: list[LeftOut] = []
     errors: list[Exception] = []
@@ -121,12 +121,12 @@ def time_engines(
 
 
 def rounds(engines: Sequence[str], runs: int = RUNS) -> int:
-    """How often `time_engines` calls DONE if all ENGINES run."""
+    """Return how often `time_engines` calls DONE if all ENGINES run."""
     return len(engines) * (_WARMING + runs)
 
 
 def _memory() -> int | None:
-    """The memory of this process in bytes, whose peak counts from here on; None where the system does not tell."""
+    """Return the memory of this process in bytes, and reset its peak; None if the system does not report it."""
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
@@ -136,13 +136,13 @@ def _memory() -> int | None:
 
 
 def _growth(before: int | None) -> int | None:
-    """How much the peak is above the memory BEFORE."""
+    """Return how far the peak is above the memory BEFORE."""
     peak = None if before is None else _status("VmHWM:")
     return None if before is None or peak is None else max(0, peak - before)
 
 
 def _status(field: str) -> int | None:
-    """The FIELD of the kernel's account of this process, in bytes."""
+    """Return the FIELD in the kernel's status of this process, in bytes."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         found = [line.split()[1] for line in file if line.startswith(field)]
     return int(found[0]) << 10 if found else None

@@ -1,7 +1,7 @@
-"""Runs code that may abort in a process of its own, and keeps the last lines of its log.
+"""Runs code that may abort in a separate process, and keeps the last lines of its log.
 
-If that process ends, the caller gets an error with the last line of its log. The output goes into a file without a
-name, so nothing is left behind; when this process ends, the other one ends too.
+If that process ends, the caller gets an error with the last line of its log. The log is a file without a name, so
+nothing is left behind. When this process ends, the other one ends too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.wording import Option, advise
 
 _PATIENCE = 2.0
-"""Seconds that a process has to end by itself."""
+"""The seconds that a process has to end by itself."""
 _TAIL = 1 << 16
-"""Bytes of the log that are looked at."""
+"""The number of bytes at the end of the log that are used."""
 
 
 class EndedError(Exception):
-    """The process has ended. CODE is that of its end, below 0 for a signal, and LOG the last that it said."""
+    """The process has ended. CODE is its exit code, negative for a signal, and LOG has the last lines of its log."""
 
     def __init__(self, code: int, log: tuple[str, ...]) -> None:
         super().__init__(code, log)
@@ -47,8 +47,8 @@ class EndedError(Exception):
 
 
 class Worker:
-    """A process that runs the file SCRIPT, with ENVIRONMENT added to the one here. It answers one request at a time,
-    from whatever thread. It ends with this object."""
+    """A process that runs the file SCRIPT, with ENVIRONMENT added to the current environment. It answers one request at
+    a time, from any thread. It ends with this object."""
 
     def __init__(self, script: str, environment: Mapping[str, str]) -> None:
         if not sys.executable:
@@ -86,7 +86,7 @@ class Worker:
     def call(
         self, message: Mapping[str, Any], arrays: Sequence[tuple[str, Array]] = ()
     ) -> tuple[dict[str, Any], dict[str, Array]]:
-        """The reply to MESSAGE and ARRAYS. Raises EndedError where the process ends instead."""
+        """Return the reply to MESSAGE and ARRAYS. Raises EndedError if the process ends instead."""
         import numpy as np
 
         with self._lock:
@@ -97,7 +97,7 @@ class Worker:
                     return reply, read_arrays(self._replies, reply, np)
             except (OSError, EOFError, ValueError):
                 pass
-            except BaseException:  # an interrupt: the reply would be taken for that to another request
+            except BaseException:  # an interrupt: the next request would get this reply
                 self._process.kill()
                 self._end()
                 raise
@@ -108,7 +108,7 @@ class Worker:
 
     @property
     def log(self) -> tuple[str, ...]:
-        """The last lines of what the process said."""
+        """Return the last lines of the log of the process."""
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - _TAIL))
         return tuple(self._log.read().decode("utf-8", "replace").splitlines())
@@ -119,7 +119,7 @@ class Worker:
 
 
 def _end(process: subprocess.Popen[bytes], requests: BinaryIO, replies: BinaryIO, life: int) -> None:
-    """Close the pipes, whereupon PROCESS ends, or make it end."""
+    """Close the pipes, which ends PROCESS; kill it if it does not end."""
     for pipe in (requests, replies):
         with suppress(OSError):
             pipe.close()
