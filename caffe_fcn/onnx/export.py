@@ -1,7 +1,8 @@
-"""A net as an .onnx file, whole or not at all: the model, what a user of it needs to know, and the weights.
+"""Writes a net as an .onnx file: the model, metadata for its users, and the weights. If an error occurs, no file is
+left.
 
-Weights go from their file to the new one without coming by here, so memory does not grow with the model.
-A model too large for one protobuf message has its values in a second file beside the first.
+Weights are copied from their file to the new one, so memory does not grow with the model. A model too large for one
+protobuf message has its values in a second file beside the first.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from caffe_fcn.onnx.lowering import Lowered, lower
 from caffe_fcn.onnx.serialization import LIMIT, lay_out, onnx_package
 
 DATA_SUFFIX = ".data"
-"""What the file of values is called behind the name of the model."""
+"""The ending of the file of values, after the name of the model."""
 
 
 class Metadata(NamedTuple):
-    """What a user of the model needs to know and the net does not say.
+    """Data for users of the model that are not in the net.
 
-    SOURCE says where it comes from; CHANNELS is the order of a picture's, "BGR" or "RGB"; MEAN is what to subtract from
-    each channel before multiplying by SCALE, as Caffe does it; LABELS names the classes.
+    SOURCE has the names of its files; CHANNELS is the order of a picture's, "BGR" or "RGB"; MEAN is subtracted from
+    each channel before multiplying by SCALE, as in Caffe; LABELS names the classes.
     """
 
     source: str | None = None
@@ -61,11 +62,11 @@ MEANINGS: Mapping[str, str] = {
     "same kind is n * stride further. `exactness`: where a cell depends only on its window: everywhere, "
     "away from borders or nowhere. `inexact`: the reasons why a cell depends on more",
 }
-"""What the keys of metadata_props mean; the inputs themselves are float32, N×C×H×W."""
+"""The meanings of the keys of metadata_props; the inputs are float32, N×C×H×W."""
 
 
 class Exported(NamedTuple):
-    """What was written: the net as it was LOWERED, and the files with their sizes in bytes."""
+    """The result of an export: the LOWERED net, and the files with their sizes in bytes."""
 
     lowered: Lowered
     files: dict[str, int]
@@ -87,10 +88,10 @@ def export(
 ) -> Exported:
     """Write GRAPH, of the nominal SHAPES, with its parameter blobs in WEIGHTS, to OUT_PATH as ONNX; "-" is stdout.
 
-    OUTPUTS, FIXED and EXPAND_LRN are as for `lower`. Values go to a file beside it, OUT_PATH.data, where the model is
-    too large for one, or with EXTERNAL. `progress` gets the count of bytes written so far. Raises what `lower` does,
-    WeightsError where weights are NaN or infinite, ExtraError where the onnx package is not installed, OutputError
-    where a file cannot be written or, without FORCE, exists.
+    OUTPUTS, FIXED and EXPAND_LRN are as in `lower`. Values are written to a file beside it, OUT_PATH.data, if the model
+    is too large for one file, or with EXTERNAL. `progress` gets the number of bytes written so far. Raises the errors
+    of `lower`, WeightsError if weights are NaN or infinite, ExtraError if the onnx package is not installed,
+    OutputError if a file cannot be written or, without FORCE, exists.
     """
     path = os.fspath(out_path)
     onnx_package(f"{path}: writing ONNX")
@@ -146,12 +147,12 @@ def _write(
 
 
 def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[str, str]:
-    """The entries of the model's metadata_props: texts, and lists and tables in JSON. Blobs go by their names in the
-    file.
+    """Return the entries of the model's metadata_props: texts, and lists and tables in JSON. Blobs have their names in
+    the file.
 
-    `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a
-    cell sees, the stride from cell to cell, the offset of the first cell, the window and the offset of each phase where
-    cells are of several, how exact it is at every size that the model takes, and why it is not.
+    `geometry` has for each output that is a map, per spatial axis and in pixels of the input: the window that a cell
+    sees, the stride from cell to cell, the offset of the first cell, the window and the offset of each phase if there
+    are several, how exact it is at every size that the model accepts, and the reasons why it is not.
     """
     props = {
         "source": metadata.source or os.path.basename(lowered.scope.graph.source),
@@ -165,7 +166,7 @@ def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[s
 
 
 def explained(keys: Iterable[str]) -> str:
-    """The doc_string of the model: the meaning of the metadata_props KEYS."""
+    """Return the doc_string of the model: the meaning of the metadata_props KEYS."""
     return "\n".join(["Inputs are float32. metadata_props:", *(f"{key}: {MEANINGS[key]}" for key in keys)])
 
 
@@ -195,8 +196,8 @@ def _phase(phase: CellPhase) -> dict[str, object]:
 
 
 def _reasons(lowered: Lowered) -> dict[Blob, tuple[Reason, ...]]:
-    """Why maps are not exact at the nominal size, or at others, where the model takes them: an input longer by the
-    stride of a layer is longer by one to that layer, whose windows may then be cut short."""
+    """Return why maps are not exact at the nominal size, or at other sizes that the model accepts. For a layer, an
+    input that is longer by its stride has one more position, so its windows may be partial at another size."""
     graph, shapes = lowered.scope.graph, lowered.scope.shapes
     free = {
         name: [axis for axis, extent in enumerate(value.dims) if axis > 1 and not isinstance(extent, int)]
@@ -213,7 +214,7 @@ def _reasons(lowered: Lowered) -> dict[Blob, tuple[Reason, ...]]:
         }
         try:
             larger = infer_geometry(graph, infer_shapes(graph, given=given))
-        except ShapeError:  # not every size suits every net
+        except ShapeError:  # some nets do not accept every size
             continue
         for blob in lowered.scope.outputs:
             if (each := larger.get(blob)) is not None:

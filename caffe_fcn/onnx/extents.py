@@ -16,7 +16,7 @@ from caffe_fcn.onnx.graph import Builder, Dims
 
 
 class Extent(NamedTuple):
-    """How far VALUE goes along AXIS."""
+    """The extent of VALUE along AXIS."""
 
     value: str
     axis: int
@@ -26,19 +26,19 @@ Wanted: TypeAlias = Sequence["int | Extent"]
 
 
 def extents(value: str, dims: Dims, start: int = 0, stop: int | None = None) -> list[int | Extent]:
-    """The extents of VALUE, of the shape DIMS, along the axes START to STOP."""
+    """Return the extents of VALUE, of shape DIMS, along the axes START to STOP."""
     axes = range(len(dims))[start:stop]
     return [Extent(value, axis) if (known := dims[axis]) is None else known for axis in axes]
 
 
 def known_count(dims: Dims) -> int | None:
-    """How many elements a value of DIMS has, None where that differs."""
+    """Return the number of elements of a value of DIMS; None if it is not fixed."""
     fixed = [extent for extent in dims if extent is not None]
     return prod(fixed) if len(fixed) == len(dims) else None
 
 
 def reshape(build: Builder, value: str, wanted: Wanted) -> str:
-    """VALUE in the shape WANTED, in which one -1 takes what is left."""
+    """Add a reshape of VALUE to the shape WANTED; one -1 in it is computed from the rest."""
     dims = [0 if extent == Extent(value, axis) else extent for axis, extent in enumerate(wanted)]
     open_axes = [axis for axis, extent in enumerate(dims) if isinstance(extent, Extent)]
     if len(open_axes) == 1 and -1 not in dims:
@@ -47,7 +47,7 @@ def reshape(build: Builder, value: str, wanted: Wanted) -> str:
 
 
 def vector(build: Builder, wanted: Wanted) -> str:
-    """A list of int64: numbers as they are, extents read when the net runs."""
+    """Return a list of int64: numbers are constants, extents are read when the net runs."""
     if all(isinstance(extent, int) for extent in wanted):
         return build.ints([extent for extent in wanted if isinstance(extent, int)])
     parts = []
@@ -65,5 +65,5 @@ def _read(build: Builder, extent: Extent) -> str:
 
 
 def shape_from(build: Builder, value: str, start: int = 0) -> str:
-    """The extents of VALUE from axis START on, as a list of int64."""
+    """Return the extents of VALUE from axis START on, as a list of int64."""
     return build.node("Shape", value, start=start)

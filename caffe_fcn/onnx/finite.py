@@ -1,7 +1,6 @@
 """Checks that weights, and the numbers that layers compute with, are finite.
 
-Weights are read once, a block at a time, before the net is run: an engine may turn NaN into numbers, and a ReLU into
-zeros.
+Weights are read once, in blocks, before the net is run: an engine may turn NaN into numbers, and a ReLU into zeros.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.schema import Message
 
 _VALUES = 1 << 20
-"""How many weights are looked at together."""
+"""The number of weights that are checked together."""
 
 _LARGEST = 3.4028235e38
-"""Of float32, which is what nets are run with; a double beyond it would be infinite."""
+"""The maximum of float32, the type in which nets are run; a larger double would be infinite."""
 
 
 def check_finite(weights: WeightFile, graph: Graph) -> None:
-    """Raise WeightsError where WEIGHTS of a layer in GRAPH are NaN, or infinite as float32."""
+    """Raise WeightsError if WEIGHTS of a layer in GRAPH are NaN, or infinite as float32."""
     names = {node.name for node in graph.nodes}
     for record in weights.layers:
         for position, blob in enumerate(record.blobs if record.name in names else ()):
             for start in range(0, blob.count if not blob.absent else 0, _VALUES):
                 values = weights.read_values(blob, start, min(start + _VALUES, blob.count))
-                # Both are NaN where one value is, and then no comparison holds.
+                # Both are NaN if one value is NaN, and then all comparisons are false.
                 if not (float(values.min()) >= -_LARGEST and float(values.max()) <= _LARGEST):
                     raise WeightsError(
                         source=weights.path,
@@ -44,7 +43,7 @@ def check_finite(weights: WeightFile, graph: Graph) -> None:
 
 
 def no_number(graph: Graph) -> str | None:
-    """Why GRAPH cannot be run as in Caffe, if a layer computes with NaN or infinity; else None."""
+    """Return why GRAPH cannot be run as in Caffe, if a layer computes with NaN or infinity; else None."""
     for node in graph.nodes:
         for field, value in node.layer.ListFields():
             if node.type in readers_of(field.name):
@@ -56,7 +55,7 @@ def no_number(graph: Graph) -> str | None:
 
 
 def _numbers(message: Message, prefix: str) -> Iterator[tuple[str, float]]:
-    """The numbers in MESSAGE, whose fields have paths that begin with PREFIX, without those of fillers."""
+    """Return the numbers in MESSAGE without those of fillers; paths of its fields begin with PREFIX."""
     for field, value in message.ListFields():
         values = value if schema.is_repeated(field) else [value]
         for each in values:
@@ -67,7 +66,7 @@ def _numbers(message: Message, prefix: str) -> Iterator[tuple[str, float]]:
 
 
 def _is_used(node: Node, path: str) -> bool:
-    """Whether NODE computes with its field PATH, not in training alone."""
+    """Return whether NODE computes with its field PATH in inference, not only in training."""
     param, _, name = path.partition(".")
     if name == "negative_slope" and param != "relu_param":
         return bool(getattr(getattr(node.layer, param), "relu", True))

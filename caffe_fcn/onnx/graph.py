@@ -18,11 +18,11 @@ FLOAT, INT64 = 1, 7
 """TensorProto.DataType: float32 and int64, the only types of constants."""
 
 _TOO_LARGE = 3.4028235677973366e38
-"""From here on, numbers do not round to a float32."""
+"""Numbers from here on are rounded to infinity in float32."""
 
 Attribute: TypeAlias = int | float | str | tuple[int, ...]
 Dims: TypeAlias = tuple["int | None", ...]
-"""The extents of a value, outermost first; None where they differ with the size of the input."""
+"""The extents of a value, outermost first; None for those that depend on the size of the input."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class OnnxNode:
 
 
 class Constant(NamedTuple):
-    """A value that is known beforehand: bytes made here, little-endian, or those of a tensor."""
+    """A constant value: its bytes, little-endian, or a tensor."""
 
     name: str
     kind: int
@@ -46,13 +46,13 @@ class Constant(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it takes in an ONNX file."""
+        """The size in an ONNX file in bytes."""
         return prod(self.dims) * (8 if self.kind == INT64 else 4)
 
 
 class Value(NamedTuple):
-    """An input or output of the graph. An axis that is free has a name; of an output, the batch
-    has the input's, and others that are not fixed are None."""
+    """An input or output of the graph. A free axis has a name. In an output, the batch has the name of the input's
+    batch, and other axes that are not fixed are None."""
 
     name: str
     dims: tuple[int | str | None, ...]
@@ -69,9 +69,9 @@ class OnnxGraph(NamedTuple):
 
 
 class Builder:
-    """Collects nodes and constants, layer by layer, and gives every value a name of its own.
+    """Collects nodes and constants, layer by layer, and gives each value a unique name.
 
-    RESERVED are names that only `give` hands out: those of the net's blobs.
+    RESERVED are names that only `give` uses: those of the net's blobs.
     """
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
@@ -85,51 +85,51 @@ class Builder:
         self._first = 0
 
     def enter(self, layer: str) -> None:
-        """Begin LAYER, after which the nodes and values that follow are named."""
+        """Begin LAYER; the names of the following nodes and values begin with its name."""
         self._layer, self._first = layer, len(self.nodes)
 
     def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
-        """Add a node of one output; the name of that."""
+        """Add a node with one output, and return the name of that."""
         return self.split(op, *inputs, outputs=1, **attributes)[0]
 
     def split(self, op: str, *inputs: str, outputs: int, **attributes: Attribute) -> tuple[str, ...]:
-        """Add a node of several OUTPUTS; their names."""
+        """Add a node with several OUTPUTS, and return their names."""
         made = tuple(self._new(f"{self._layer}/{op}") for _ in range(outputs))
         name = unique(f"{self._layer}/{op}", self._node_names)
         self.nodes.append(OnnxNode(op, name, inputs, made, attributes))
         return made
 
     def floats(self, values: Sequence[float], dims: tuple[int, ...] | None = None) -> str:
-        """A constant of float32 VALUES; by default a list of them."""
+        """Add a constant of float32 VALUES, by default a list of them."""
         return self._constant(FLOAT, (len(values),) if dims is None else dims, _packed(values))
 
     def packed(self, data: bytes, dims: tuple[int, ...]) -> str:
-        """A constant of float32 values, little-endian in DATA."""
+        """Add a constant of float32 values, little-endian in DATA."""
         return self._constant(FLOAT, dims, data)
 
     def number(self, value: float) -> str:
-        """A constant of a single float32."""
+        """Add a constant with a single float32."""
         return self.floats((value,), ())
 
     def ints(self, values: Sequence[int], dims: tuple[int, ...] | None = None) -> str:
-        """A constant of int64 VALUES; by default a list of them."""
+        """Add a constant of int64 VALUES, by default a list of them."""
         data = struct.pack(f"<{len(values)}q", *values)
         return self._constant(INT64, (len(values),) if dims is None else dims, data)
 
     def computed(self, label: str, values: Sequence[float]) -> str:
-        """A constant of float32 VALUES, made from blobs, in a list."""
+        """Add a constant of float32 VALUES, computed from blobs, in a list."""
         return self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, (len(values),), _packed(values)))
 
     def stored(self, label: str, tensor: Tensor, dims: tuple[int, ...]) -> str:
-        """A constant that holds, in the shape DIMS, the float32 of TENSOR; one for all that want the same."""
+        """Add a constant with the float32 values of TENSOR, in the shape DIMS; equal requests share one constant."""
         key = (id(tensor), dims)
         if key not in self._stored:
             self._stored[key] = self._add(Constant(self._new(f"{self._layer}/{label}"), FLOAT, dims, tensor))
         return self._stored[key]
 
     def give(self, names: Iterable[tuple[str, str]]) -> None:
-        """Call each value, of (value, reserved name), by its name from now on. What other layers made is kept, and
-        copied, and so is what gets a second name."""
+        """Rename each value to its reserved name, in pairs (value, reserved name). A value that another layer made, or
+        that gets a second name, is copied."""
         own = range(self._first, len(self.nodes))
         made = {value for index in own for value in self.nodes[index].outputs}
         given: dict[str, str] = {}
@@ -162,7 +162,7 @@ class Builder:
 
 
 def _packed(values: Sequence[float]) -> bytes:
-    """VALUES as float32, infinite where they are too large for it, as Caffe would have them."""
+    """Return VALUES as float32; too large values are infinite, as in Caffe."""
     try:
         return struct.pack(f"<{len(values)}f", *values)
     except OverflowError:
@@ -171,7 +171,7 @@ def _packed(values: Sequence[float]) -> bytes:
 
 
 def unique(wanted: str, taken: dict[str, int]) -> str:
-    """WANTED, or where that is TAKEN already, the same with a number behind it; it is TAKEN from now on."""
+    """Return WANTED, or if that is TAKEN, WANTED with a number; add the result to TAKEN."""
     number, name = taken.get(wanted, 0), wanted
     while name in taken:
         number += 1

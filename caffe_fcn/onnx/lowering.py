@@ -32,7 +32,7 @@ _REASONS = {
     "Filter": "the number of items that it passes on is known only when it runs",
     "Python": "its function is in Python code",
 }
-"""The reasons why types have no lowering, where there is a special one."""
+"""The reasons why types have no lowering, if there is a special one."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Lowered:
 
     @property
     def inputs(self) -> dict[str, Value]:
-        """What is fed, by Caffe's name."""
+        """The inputs, by Caffe's name."""
         return {blob.name: value for blob, value in zip(self.scope.inputs, self.graph.inputs, strict=True)}
 
     @property
     def outputs(self) -> dict[str, Value]:
-        """What comes out, by Caffe's name."""
+        """The outputs, by Caffe's name."""
         return {blob.name: value for blob, value in zip(self.scope.outputs, self.graph.outputs, strict=True)}
 
 
@@ -70,14 +70,14 @@ def lower(
     expand_lrn: bool = False,
     separate: bool = False,
 ) -> Lowered:
-    """GRAPH, of the nominal SHAPES, in ONNX, with the parameter blobs in WEIGHTS.
+    """Lower GRAPH, of the nominal SHAPES, to ONNX, with the parameter blobs in WEIGHTS.
 
-    OUTPUTS names the blobs to put out, ALL among them stands for every one; none for the net's own outputs. With
-    FIXED, all sizes are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. With SEPARATE, the batch
-    is free only where every output made of it has one axis for its items: a net with a Reshape to one item takes a
-    larger batch too, and makes one item of it. Raises LoweringError naming every layer that cannot be lowered, or that
-    has fields of unknown effect, ShapeError where the net does not define the shape of an input, WeightsError where
-    WEIGHTS are another net's.
+    OUTPUTS names the output blobs; ALL means every blob, and an empty list the net's own outputs. With FIXED, all sizes
+    are the nominal ones; with EXPAND_LRN, ONNX's operator LRN is not used. With SEPARATE, the batch is free only if
+    every output that depends on it has one axis for its items: a net with a Reshape to one item also accepts a larger
+    batch, and makes one item of it. Raises LoweringError, which names every layer that cannot be lowered, or that has
+    fields of unknown effect; ShapeError if the net does not define the shape of an input; WeightsError if WEIGHTS
+    belong to another net.
     """
     scope = choose_scope(graph, shapes, outputs)
     if reason := no_number(scope.graph):
@@ -95,8 +95,8 @@ def lower(
 def _with_free_axes(
     walk: _LoweringWalk, nominal: OnnxGraph
 ) -> tuple[tuple[InputAxis, ...], OnnxGraph, tuple[str, ...]]:
-    """As many of the possible axes as the net allows to be free, the graph with these, which is the NOMINAL one where
-    there are none, and why others are not."""
+    """Return as many possible axes as the net allows to be free, the graph with these (the NOMINAL one if there are
+    none), and why other axes are not free."""
     possible = possible_axes(walk.scope)
     made = walk.attempt(possible) if possible else nominal
     if isinstance(made, OnnxGraph):
@@ -114,14 +114,14 @@ def _with_free_axes(
 
 
 class _SizeError(Exception):
-    """A layer of the net cannot be lowered for the axes that are to be free."""
+    """A layer of the net cannot be lowered with the axes that should be free."""
 
 
 def _check_shapes(scope: Scope) -> None:
-    """Raise ShapeError where the shape of a blob is not known, or holds nothing."""
+    """Raise ShapeError if the shape of a blob is unknown, or the blob is empty."""
     for node in scope.graph.nodes:
         fed = [blob for blob in node.tops if blob in scope.inputs]
-        for blob in fed or node.tops:  # of what is fed, only what is read
+        for blob in fed or node.tops:  # of the inputs, only those that are read
             shape = scope.shapes.blobs[blob]
             source, place = scope.graph.source, f'blob "{blob.name}"'
             with located(source=source, layer=node.name, layer_type=node.type, index=node.index, place=place):
@@ -134,7 +134,7 @@ def _check_shapes(scope: Scope) -> None:
 
 
 def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str]:
-    """A layer of each type that is REFUSED for one reason, and how many more there are."""
+    """Return a layer of each type that is REFUSED for one reason, and the number of others."""
     alike: dict[tuple[str, str], list[str]] = {}
     for place, reason in refused.items():
         alike.setdefault((nodes[place].type, reason), []).append(nodes[place].name)
@@ -144,7 +144,8 @@ def _refusals(refused: Mapping[int, str], nodes: Sequence[Node]) -> Iterator[str
 
 
 def _error(scope: Scope, refused: Mapping[int, str], nodes: Sequence[Node]) -> LoweringError:
-    """Why the layers of SCOPE cannot be lowered that are REFUSED: by their place in NODES, the reason."""
+    """Return the error that the layers in REFUSED of SCOPE cannot be lowered; REFUSED has the reasons by position in
+    NODES."""
     many = "a layer is" if len(refused) == 1 else f"{len(refused)} layers are"
     way = advise("cut the net there")
     if offered("blob"):
@@ -176,7 +177,7 @@ class _LoweringWalk:
         self.names = _value_names(scope, _same_values(scope.graph))
 
     def attempt(self, free: Sequence[InputAxis]) -> OnnxGraph | str:
-        """The graph in which the axes in FREE may be of any length, or why they may not."""
+        """Return the graph in which the axes in FREE may have any length, or the reason why they may not."""
         extents = extents_with(self.scope, free)
         if isinstance(extents, str):
             return extents
@@ -188,8 +189,8 @@ class _LoweringWalk:
             return str(error)
 
     def run(self, extents: Extents, free: Sequence[InputAxis]) -> OnnxGraph:
-        """The graph for blobs of these EXTENTS. Raises LoweringError; _SizeError for what FREE axes stand in the
-        way of."""
+        """Return the graph for blobs of these EXTENTS. Raises LoweringError; _SizeError if FREE axes are not
+        possible."""
         build = Builder(self.names.values())
         refused: dict[int, str] = {}
         nodes, dims = self.scope.graph.nodes, extents.dims
@@ -212,7 +213,7 @@ class _LoweringWalk:
         return OnnxGraph(scope.graph.source, tuple(build.nodes), tuple(build.constants), inputs, outputs)
 
     def _lower(self, build: Builder, node: Node, dims: Mapping[Blob, Dims]) -> None:
-        """Add what NODE becomes, its values called by the names of its tops; nothing where shapes are not known."""
+        """Add the lowering of NODE; its values have the names of its tops. Add nothing if shapes are unknown."""
         lowered = find_lowering(node.type)
         if lowered is None:
             sequence = row_of(node.type).sequence
@@ -240,7 +241,7 @@ class _LoweringWalk:
 
 
 def _same_values(graph: Graph) -> dict[Blob, Blob]:
-    """Each blob that a layer made in place without changing it, and the one that it is the same as."""
+    """Return each blob that a layer made in place without changing it, with the blob that has the same values."""
     same: dict[Blob, Blob] = {}
     for node in graph.nodes:
         for top, bottom in zip(node.tops, node.bottoms, strict=False):
@@ -250,7 +251,7 @@ def _same_values(graph: Graph) -> dict[Blob, Blob]:
 
 
 def _value_names(scope: Scope, same: Mapping[Blob, Blob]) -> dict[Blob, str]:
-    """The name of the value of each blob; blobs that are the SAME share a name."""
+    """Return the name of the value of each blob; blobs in SAME share a name."""
     blobs = list(scope.graph.producer)
     versions: dict[str, list[Blob]] = {}
     for blob in blobs:
@@ -270,7 +271,8 @@ def _value_names(scope: Scope, same: Mapping[Blob, Blob]) -> dict[Blob, str]:
 
 
 def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[InputAxis]) -> tuple[int | str | None, ...]:
-    """DIMS of the input BLOB, the axes in FREE by name: one name for axes that are equally long in the file."""
+    """Return DIMS of the input BLOB, with the axes in FREE by name: one name for axes that are equally long in the
+    file."""
     shapes = scope.shapes.blobs
     named: list[int | str | None] = list(dims)
     for axis in free:
@@ -285,7 +287,7 @@ def _input_dims(scope: Scope, blob: Blob, dims: Dims, free: Sequence[InputAxis])
 
 
 def _output_dims(blob: Blob, extents: Extents, free: Sequence[InputAxis]) -> tuple[int | str | None, ...]:
-    """The extents of the output BLOB, the axis of the items by the name that the batch in FREE has."""
+    """Return the extents of the output BLOB; the axis of the items has the name of the batch in FREE."""
     named: list[int | str | None] = list(extents.dims[blob])
     batch = batch_of(free)
     if batch is not None and blob in extents.items:

@@ -1,4 +1,4 @@
-"""The parameter blobs of a net, found by name in its weights, which were checked before."""
+"""Gives access to the parameter blobs of a net, by name in its weights, which were checked before."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from caffe_fcn.model.tensors import Cast, Tensor, stored
 from caffe_fcn.net.graph import Node
 
 MAX_READ = 1 << 20
-"""More values than any blob has that is looked at here: statistics, a value for each channel."""
+"""The maximum number of values in a blob that is read here: statistics, with a value for each channel."""
 
 
 class Parameters:
-    """Gives layers their blobs in WEIGHTS. As in Caffe, of layers of one name in the file the last counts."""
+    """The blobs of layers in WEIGHTS. If several layers in the file have one name, the last counts, as in Caffe."""
 
     def __init__(self, weights: WeightFile) -> None:
         self._weights = weights
@@ -23,7 +23,7 @@ class Parameters:
         self._tensors: dict[int, Tensor] = {}
 
     def tensor(self, node: Node, position: int) -> Tensor:
-        """Parameter blob POSITION of NODE, as float32; one and the same for all layers that share it."""
+        """Return parameter blob POSITION of NODE, as float32; layers that share it get the same tensor."""
         blob = self._blob(node, position)
         if id(blob) not in self._tensors:
             self._tensors[id(blob)] = Cast(stored(self._weights.source, blob), "float32")
@@ -33,7 +33,7 @@ class Parameters:
         return self._held[node.name][position]
 
     def read(self, node: Node, position: int) -> Sequence[float]:
-        """The values of such a blob, which is small. Raises WeightsError."""
+        """Return the values of such a blob, which is small. Raises WeightsError."""
         blob = self._blob(node, position)
         if blob.count > MAX_READ:
             raise WeightsError(

@@ -1,4 +1,4 @@
-"""The lowerings by layer type: what one gets and returns. The modules in `onnx/layers/` register theirs here.
+"""The lowerings by layer type, and their arguments and results. The modules in `onnx/layers/` register theirs here.
 
 A lowering takes a `LoweringSite`, a layer with its inputs, adds nodes, and returns the name of a value for each top. An
 extent that depends on the input size is None: a lowering reads it from the value at run time, or raises
@@ -29,11 +29,11 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class LoweringSite:
-    """A layer about to be lowered: what it is, the values it reads, and where to put what it becomes.
+    """A layer to be lowered: its node, its input values, and the builder of the graph.
 
-    PARAMS are the shapes that the net gives its parameter blobs; TENSOR and READ give the blobs themselves,
-    by position: as float32, yet to be read, and as a list of numbers, for those that are small. NOMINAL are the shapes
-    of the bottoms at the size that the file gives. With EXPAND_LRN, ONNX's operator LRN is not used.
+    PARAMS are the shapes of its parameter blobs by the net; TENSOR and READ return the blobs by position: as a float32
+    tensor that is not read yet, and as a list of numbers, for small blobs. NOMINAL are the shapes of the bottoms at the
+    size in the file. With EXPAND_LRN, ONNX's operator LRN is not used.
     """
 
     node: Node
@@ -53,7 +53,7 @@ class LoweringSite:
         return self.node.layer
 
     def weight(self, position: int, dims: tuple[int, ...] | None = None) -> str:
-        """Parameter blob POSITION as a constant, of its own shape or of DIMS."""
+        """Return parameter blob POSITION as a constant, of its own shape or of DIMS."""
         shape = self.params[position]
         if dims is not None and prod(dims) != prod(shape):
             raise RefusalError(
@@ -80,5 +80,5 @@ def lowering(*types: str) -> Callable[[Lowering], Lowering]:
 
 
 def axis_of(axis: int, dims: Dims) -> int:
-    """AXIS counted from the front; that it exists has been seen to when shapes were inferred."""
+    """Return AXIS counted from the front; shape inference has checked that it exists."""
     return axis % len(dims)

@@ -1,4 +1,4 @@
-"""Which part of a net is lowered: what the outputs of the net in use need, and no more, or the blobs asked for."""
+"""Selects the part of a net to be lowered: the layers that the outputs of the net in use, or the chosen blobs, need."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.wording import command
 
 ALL: Final = "*"
-"""Asks for every blob as an output."""
+"""Selects every blob as an output."""
 
 _COMPARED = 200
-"""The characters of a name that are compared with those of another."""
+"""The number of characters of a name that are compared with another name."""
 _TOLD = 8
-"""Blobs that a message lists."""
+"""The maximum number of blobs in a message."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The part of a net to be lowered: GRAPH and the SHAPES of its blobs, what is fed and what is wanted.
+    """The part of a net to be lowered: GRAPH and the SHAPES of its blobs, its inputs and its outputs.
 
-    LEFT_OUT are the names of the layers that a net in use does without.
+    LEFT_OUT are the names of the layers that a net in use does not need.
     """
 
     graph: Graph
@@ -37,9 +37,9 @@ class Scope:
 
 
 def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Scope:
-    """The part of GRAPH that its outputs need, or the blobs that are WANTED; ALL selects every blob.
+    """Return the part of GRAPH that its outputs need, or the blobs in WANTED; ALL selects every blob.
 
-    Raises LoweringError where nothing is left or a wanted blob is not in the net.
+    Raises LoweringError if no layer is left or a wanted blob is not in the net.
     """
     net = in_use(graph, shapes)
     outputs = _wanted(graph, net.nodes, wanted) if wanted and ALL not in wanted else net.outputs
@@ -60,7 +60,7 @@ def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Sc
 
 
 def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> tuple[Blob, ...]:
-    """The last version of each blob called one of NAMES."""
+    """Return the last version of each blob in NAMES."""
     made = {blob.name: blob for node in nodes if node.bottoms or row_of(node.type).constant for blob in node.tops}
     for name in names:
         if name not in made:
@@ -76,7 +76,7 @@ def _wanted(graph: Graph, nodes: Sequence[Node], names: Sequence[str]) -> tuple[
 
 
 def _nearest(name: str, candidates: Collection[str]) -> list[str]:
-    """The CANDIDATES that are spelled most like NAME, the nearest first."""
+    """Return the CANDIDATES that are spelled most like NAME, the nearest first."""
     from difflib import SequenceMatcher  # here, because only an error needs it
 
     def likeness(other: str) -> float:

@@ -1,8 +1,8 @@
-"""An ONNX file as a list of parts: bytes made here, and tensors whose values go in between.
+"""Serializes an ONNX file as a list of parts: bytes, and tensors whose values are inserted.
 
-All of a model but its weights is small and is serialised by the onnx package; a weight is the header of a tensor,
-serialised too, and the values behind it. Protobuf takes the fields of a message in any order, so the parts only need to
-be put together, with their sizes, which are known beforehand.
+Everything in a model except its weights is small and is serialized by the onnx package. A weight is the header of a
+tensor, serialized too, and the values after it. Protobuf accepts the fields of a message in any order, so the parts are
+only put together with their sizes, which are known.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from caffe_fcn.files.wire import prefix
 from caffe_fcn.onnx.graph import FLOAT, Constant, OnnxGraph, Value
 
 OPSET = 19
-"""The oldest operator set whose poolings, rounding up, divide by what Caffe divides by; the older, the more read it."""
+"""The oldest operator set whose poolings that round up divide as Caffe does; older sets are supported by more
+programs."""
 
 IR_VERSION = 9
-"""The version of ONNX's file format that came with that operator set; onnxruntime reads it from 1.15 on."""
+"""The version of ONNX's file format of that operator set; onnxruntime reads it from 1.15 on."""
 
 LIMIT = 2**31 - 1
-"""Protobuf reads no larger message."""
+"""The maximum size of a protobuf message in bytes."""
 
 ALIGNMENT = 4096
-"""Where values in a file of their own begin, so that they can be mapped into memory; smaller ones stay inside."""
+"""The alignment of values in a separate file, in bytes, so that they can be mapped; smaller values stay in the
+model."""
 
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 """The fields ModelProto.graph, GraphProto.initializer and TensorProto.raw_data."""
@@ -44,7 +46,7 @@ class ModelParts(NamedTuple):
 
 
 def onnx_package(what: str) -> Any:
-    """The onnx package, without which WHAT cannot be done. Raises ExtraError."""
+    """Return the onnx package, which is needed for WHAT. Raises ExtraError."""
     try:
         import onnx
     except Exception as error:
@@ -55,10 +57,10 @@ def onnx_package(what: str) -> Any:
 def lay_out(
     graph: OnnxGraph, metadata: Mapping[str, str], data_name: str | None = None, *, doc: str = ""
 ) -> ModelParts:
-    """The parts of the model of GRAPH, which DOC describes. Where DATA_NAME is given, large values go to a file of that
-    name.
+    """Return the parts of the model of GRAPH, which DOC describes. If DATA_NAME is given, large values go to a file of
+    that name.
 
-    Raises ExtraError where the onnx package is not installed.
+    Raises ExtraError if the onnx package is not installed.
     """
     onnx = onnx_package("ONNX")
     data: list[Part] = []
@@ -76,17 +78,17 @@ def lay_out(
 
 
 def _framed(number: int, parts: list[Part]) -> list[Part]:
-    """PARTS as field NUMBER of a message."""
+    """Return PARTS as field NUMBER of a message."""
     return [prefix(number, size_of(parts)), *parts]
 
 
 def _inline(onnx: Any, constant: Constant) -> list[Part]:
-    """An initializer that holds its values."""
+    """Return an initializer with its values."""
     return _framed(_INITIALIZER, [_tensor_header(onnx, constant), prefix(_RAW_DATA, constant.size), constant.data])
 
 
 def _tensor_header(onnx: Any, constant: Constant, place: tuple[str, int, int] | None = None) -> bytes:
-    """A tensor without its values; PLACE is the file, offset and length where they are."""
+    """Return a tensor without its values; PLACE is the file, offset and length of the values."""
     tensor = onnx.TensorProto(name=constant.name, data_type=constant.kind, dims=constant.dims)
     if place is not None:
         tensor.data_location = _EXTERNAL
@@ -96,7 +98,7 @@ def _tensor_header(onnx: Any, constant: Constant, place: tuple[str, int, int] | 
 
 
 def _graph_bytes(onnx: Any, graph: OnnxGraph) -> bytes:
-    """A graph without its initializers."""
+    """Return a graph without its initializers."""
     message = onnx.GraphProto(name=as_utf8(os.path.basename(graph.name)) or "net")
     for node in graph.nodes:
         message.node.append(
@@ -112,7 +114,7 @@ def _value_info(onnx: Any, value: Value) -> Any:
 
 
 def _model_bytes(onnx: Any, metadata: Mapping[str, str], doc: str) -> bytes:
-    """A model without its graph."""
+    """Return a model without its graph."""
     model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="caffe-fcn", producer_version=__version__)
     model.doc_string = doc
     model.opset_import.add(domain="", version=OPSET)

@@ -20,19 +20,19 @@ from caffe_fcn.onnx.graph import Dims
 from caffe_fcn.onnx.scope import Scope
 
 _MAX_STEP = 4096
-"""Maps whose cells lie further apart are not tried at a larger size."""
+"""The maximum step of the cells of maps for which a larger size is tried."""
 _USUAL_STEP = 32
-"""A multiple of the strides of most nets, for inputs over which no geometry is known, such as those of DummyData."""
+"""A multiple of the strides of most nets. It is used for inputs without geometry, such as those of DummyData."""
 _BATCH = "batch"
 _TRIALS = 2
-"""So many lengths of each axis are tried."""
+"""The number of lengths that are tried for each axis."""
 _SPATIAL = {1: ("length",), 2: ("height", "width"), 3: ("length", "height", "width")}
-"""What the axes of an image or a video are called."""
+"""The names of the spatial axes of an image or a video."""
 
 
 class InputAxis(NamedTuple):
-    """An axis of the inputs that may be free: AXES are the axis of each input that goes with it, STEPS how much
-    longer it is tried."""
+    """An axis of the inputs that may be free: AXES has the axis of each input that belongs to it, STEPS by how much it
+    is made longer in trials."""
 
     name: str
     axes: tuple[tuple[Blob, int], ...]
@@ -40,7 +40,8 @@ class InputAxis(NamedTuple):
 
 
 def possible_axes(scope: Scope) -> list[InputAxis]:
-    """The axes that could be free: the batch of all inputs that have the first one's, and each spatial axis."""
+    """Return the axes that could be free: the batch of all inputs with the same batch as the first, and each spatial
+    axis."""
     shapes = {blob: shape for blob in scope.inputs if isinstance(shape := scope.shapes.blobs[blob], tuple) and shape}
     if not shapes:
         return []
@@ -53,14 +54,14 @@ def possible_axes(scope: Scope) -> list[InputAxis]:
         alike = [blob for blob, shape in images.items() if len(shape) == rank]
         for place, axis in enumerate(range(2, rank)):
             name = _SPATIAL[rank - 2][place] if rank - 2 in _SPATIAL else f"axis{axis}"
-            # Each axis grows by another amount, so that none passes for another.
+            # Each axis grows by another amount, so that they can be told apart.
             steps = ((place + 1) * step, (place + rank) * step)
             found.append(InputAxis(name, tuple((blob, axis) for blob in alike), steps))
     return found
 
 
 def _step(scope: Scope) -> int:
-    """A multiple of the strides of all maps, 0 where there is none to be had."""
+    """Return a multiple of the strides of all maps; 0 if there is none within the limit."""
     geometry = infer_geometry(scope.graph, scope.shapes)
     steps = {step for known in geometry.values() if known is not None for step in known.step}
     step = lcm(*steps) if steps else _USUAL_STEP
@@ -68,8 +69,8 @@ def _step(scope: Scope) -> int:
 
 
 class Extents(NamedTuple):
-    """The extents of every blob, DIMS, and the axis along which the items of a free batch lie, ITEMS, of the blobs that
-    have one. LONGER are the shapes at the first size tried."""
+    """The extents of every blob, DIMS, and the axis of the items of a free batch, ITEMS, for blobs that have one.
+    LONGER has the shapes at the first size tried."""
 
     dims: dict[Blob, Dims]
     items: dict[Blob, int]
@@ -77,7 +78,7 @@ class Extents(NamedTuple):
 
 
 def extents_with(scope: Scope, free: Sequence[InputAxis]) -> Extents | str:
-    """The extents of every blob where the axes in FREE may be of any length, or why they may not."""
+    """Return the extents of every blob if the axes in FREE may have any length, or the reason why they may not."""
     nominal = scope.shapes
     dims: dict[Blob, Dims] = dict(known_shapes(nominal.blobs, nominal.blobs))
     tried = []
@@ -97,7 +98,7 @@ def extents_with(scope: Scope, free: Sequence[InputAxis]) -> Extents | str:
 
 
 def _item_axes(free: Sequence[InputAxis], tried: Sequence[Mapping[Blob, Shape | Unknown]]) -> dict[Blob, int]:
-    """The axis of each blob that was as long as the batch in all shapes TRIED, if the batch is FREE."""
+    """Return the axis of each blob that was as long as the batch in all shapes TRIED, if the batch is FREE."""
     batch = batch_of(free)
     if batch is None:
         return {}
@@ -115,13 +116,13 @@ def _item_axes(free: Sequence[InputAxis], tried: Sequence[Mapping[Blob, Shape | 
 
 
 def batch_of(free: Sequence[InputAxis]) -> InputAxis | None:
-    """The batch, if it is among the axes in FREE."""
+    """Return the batch, if it is among the axes in FREE."""
     return next((axis for axis in free if axis.name == _BATCH), None)
 
 
 def mixed_items(scope: Scope, free: Sequence[InputAxis], extents: Extents) -> str:
-    """Which layer leaves the items of the batch no axis of their own in an output, and what it makes; "" if none does,
-    or the batch is not FREE."""
+    """Return which layer makes an output without its own axis for the items of the batch, and its output; "" if none
+    does, or the batch is not FREE."""
     batch = batch_of(free)
     if batch is None:
         return ""
@@ -143,7 +144,7 @@ def mixed_items(scope: Scope, free: Sequence[InputAxis], extents: Extents) -> st
 
 
 def _longer(scope: Scope, free: Sequence[InputAxis], trial: int) -> dict[str, Shape]:
-    """The shapes of what comes into the net, in the given TRIAL of each axis in FREE."""
+    """Return the shapes of the inputs of the net, with the length of each axis in FREE for the given TRIAL."""
     given = _fed(scope)
     for axis in free:
         for blob, place in axis.axes:
@@ -158,12 +159,12 @@ def _fed(scope: Scope) -> dict[Blob, Shape]:
 
 
 def known_shapes(shapes: Mapping[Blob, Shape | Unknown], blobs: Iterable[Blob]) -> dict[Blob, Shape]:
-    """The shapes of those of BLOBS whose shape is known."""
+    """Return the shapes of BLOBS, for those whose shape is known."""
     return {blob: shape for blob in blobs if isinstance(shape := shapes[blob], tuple)}
 
 
 def _agreed(dims: Dims, shape: Shape | Unknown) -> Dims:
-    """DIMS, with None where SHAPE differs."""
+    """Return DIMS, with None where SHAPE differs."""
     if isinstance(shape, Unknown) or len(shape) != len(dims):
         return (None,) * len(dims)
     return tuple(known if known == other else None for known, other in zip(dims, shape, strict=True))

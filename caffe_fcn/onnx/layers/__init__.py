@@ -1,6 +1,7 @@
 """The table of lowerings: one for each layer type, in the module of its family, and those of installed packages.
 
-The modules here register their functions in `onnx.registry` when they are imported. They are found by their place."""
+The modules in this directory register their functions in `onnx.registry` when they are imported. All of them are
+imported."""
 
 from __future__ import annotations
 
@@ -18,13 +19,13 @@ modules_of(__name__, __path__)
 
 
 def find_lowering(layer_type: str) -> Lowering | None:
-    """The lowering of LAYER_TYPE: ours, else that of an installed package, else None."""
+    """Return the lowering of LAYER_TYPE: ours, else that of an installed package, else None."""
     return LOWERINGS.get(layer_type) or _installed_lowering(layer_type)
 
 
 @cache
 def _installed_lowering(layer_type: str) -> Lowering | None:
-    """The lowering that an installed package has for LAYER_TYPE; one that cannot be loaded refuses each layer."""
+    """Return the lowering of an installed package for LAYER_TYPE; one that cannot be loaded refuses each layer."""
     for entry_point in entry_points(ENTRY_POINTS, layer_type):
         try:
             return cast(Lowering, entry_point.load())

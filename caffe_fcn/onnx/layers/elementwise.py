@@ -1,4 +1,4 @@
-"""Layers that work on each value, and those that join several blobs value by value."""
+"""Lowers layers that work on each value, and layers that combine several blobs value by value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLOAT = 1
 _PROD, _SUM = 0, 1
 """EltwiseParameter.EltwiseOp; the third is MAX."""
 _E = -1
-"""What Exp and Log call the base e."""
+"""The number for the base e in Exp and Log."""
 
 _PLAIN: dict[str, tuple[str, Callable[[Message], dict[str, Attribute]]]] = {
     "AbsVal": ("Abs", lambda layer: {}),
@@ -24,51 +24,51 @@ _PLAIN: dict[str, tuple[str, Callable[[Message], dict[str, Attribute]]]] = {
     "Sigmoid": ("Sigmoid", lambda layer: {}),
     "TanH": ("Tanh", lambda layer: {}),
 }
-"""Layer type to the one operation that it is, and its attributes."""
+"""Layer type to its single operation, and the attributes of that."""
 
 
 @lowering(*sorted(_PLAIN))
 def plain(site: LoweringSite) -> str:
-    """Layers that are a single ONNX operator."""
+    """Lower layers that are a single ONNX operator."""
     op, attributes = _PLAIN[site.node.type]
     return site.build.node(op, site.inputs[0], **attributes(site.layer))
 
 
 @lowering("Split")
 def split(site: LoweringSite) -> list[str]:
-    """SplitLayer: the bottom, several times."""
+    """Lower SplitLayer: the bottom, several times."""
     return [site.inputs[0]] * len(site.tops)
 
 
 @lowering("Dropout")
 def dropout(site: LoweringSite) -> str:
-    """DropoutLayer does nothing but in training. With Fast R-CNN's scale_train: false, what the training did not
-    scale is scaled here, by the part that training kept."""
+    """Lower DropoutLayer, which has an effect in training only. With Fast R-CNN's scale_train: false, training did not
+    scale, so values are scaled here, by the fraction that training kept."""
     kept = 1.0 if site.layer.dropout_param.scale_train else 1 - site.layer.dropout_param.dropout_ratio
     return _affine(site.build, site.inputs[0], kept, 0)
 
 
 @lowering("ReLU")
 def relu(site: LoweringSite) -> str:
-    """ReLULayer, leaky if negative_slope is set."""
+    """Lower ReLULayer, leaky if negative_slope is set."""
     return rectified(site.build, site.inputs[0], site.layer.relu_param.negative_slope)
 
 
 def rectified(build: Builder, value: str, slope: float = 0) -> str:
-    """VALUE where it is positive, and else SLOPE times VALUE."""
+    """Return VALUE where it is positive, and else SLOPE times VALUE."""
     return build.node("LeakyRelu", value, alpha=slope) if slope else build.node("Relu", value)
 
 
 @lowering("ELU")
 def elu(site: LoweringSite) -> str:
-    """ELULayer; NVCaffe's has a factor, `lambda`."""
+    """Lower ELULayer; NVCaffe's has a factor, `lambda`."""
     param = site.layer.elu_param
     return _affine(site.build, site.build.node("Elu", site.inputs[0], alpha=param.alpha), getattr(param, "lambda"), 0)
 
 
 @lowering("ReLU6")
 def relu6(site: LoweringSite) -> str:
-    """ReLU6 of mobile nets: a ReLU with the maximum 6, leaky if negative_slope is set."""
+    """Lower ReLU6 of mobile nets: a ReLU with the maximum 6, leaky if negative_slope is set."""
     slope = site.layer.relu6_param.negative_slope
     if slope:
         return site.build.node("Min", rectified(site.build, site.inputs[0], slope), site.build.number(6))
@@ -77,7 +77,7 @@ def relu6(site: LoweringSite) -> str:
 
 @lowering("Clip")
 def clip(site: LoweringSite) -> str:
-    """ClipLayer: to between min and max."""
+    """Lower ClipLayer: limits values to min and max."""
     return _clip(site, site.layer.clip_param.min, site.layer.clip_param.max)
 
 
@@ -87,7 +87,7 @@ def _clip(site: LoweringSite, least: float, most: float) -> str:
 
 @lowering("Threshold")
 def threshold(site: LoweringSite) -> str:
-    """ThresholdLayer: 1 above the threshold, else 0."""
+    """Lower ThresholdLayer: 1 above the threshold, else 0."""
     build = site.build
     above = build.node("Greater", site.inputs[0], build.number(site.layer.threshold_param.threshold))
     return build.node("Cast", above, to=_FLOAT)
@@ -95,20 +95,20 @@ def threshold(site: LoweringSite) -> str:
 
 @lowering("Swish")
 def swish(site: LoweringSite) -> str:
-    """SwishLayer: x · sigmoid(beta · x)."""
+    """Lower SwishLayer: x · sigmoid(beta · x)."""
     gate = _affine(site.build, site.inputs[0], site.layer.swish_param.beta, 0)
     return site.build.node("Mul", site.inputs[0], site.build.node("Sigmoid", gate))
 
 
 def _affine(build: Builder, value: str, factor: float, summand: float) -> str:
-    """factor · VALUE + summand."""
+    """Return factor · VALUE + summand."""
     scaled = value if factor == 1 else build.node("Mul", value, build.number(factor))
     return scaled if summand == 0 else build.node("Add", scaled, build.number(summand))
 
 
 @lowering("Power")
 def power(site: LoweringSite) -> str:
-    """PowerLayer: (shift + scale · x) ^ power, a constant where the bottom does not count."""
+    """Lower PowerLayer: (shift + scale · x) ^ power; a constant if the bottom has no effect."""
     build, value, param = site.build, site.inputs[0], site.layer.power_param
     if param.scale * param.power == 0:
         constant = 1.0 if param.power == 0 else _raised(param.shift, param.power)
@@ -120,7 +120,7 @@ def power(site: LoweringSite) -> str:
 
 
 def _raised(base: float, exponent: float) -> float:
-    """BASE to the EXPONENT, as float arithmetic has it, where that is a number."""
+    """Return BASE to the EXPONENT in float arithmetic, if that is a number."""
     try:
         return pow(base, exponent)
     except OverflowError:
@@ -131,7 +131,7 @@ def _raised(base: float, exponent: float) -> float:
 
 @lowering("Exp")
 def exponential(site: LoweringSite) -> str:
-    """ExpLayer: base ^ (shift + scale · x)."""
+    """Lower ExpLayer: base ^ (shift + scale · x)."""
     param = site.layer.exp_param
     rate = 1.0 if param.base == _E else log(param.base)
     inner = _affine(site.build, site.inputs[0], rate * param.scale, 0)
@@ -141,7 +141,7 @@ def exponential(site: LoweringSite) -> str:
 
 @lowering("Log")
 def logarithm(site: LoweringSite) -> str:
-    """LogLayer: the logarithm, to the base given, of shift + scale · x."""
+    """Lower LogLayer: the logarithm, to the given base, of shift + scale · x."""
     param = site.layer.log_param
     inner = _affine(site.build, site.inputs[0], param.scale, param.shift)
     made = site.build.node("Log", inner)
@@ -153,7 +153,7 @@ def logarithm(site: LoweringSite) -> str:
 
 @lowering("Eltwise")
 def eltwise(site: LoweringSite) -> str:
-    """EltwiseLayer: the product, the sum with a coefficient for each, or the maximum, from left to right."""
+    """Lower EltwiseLayer: the product, the sum with a coefficient for each, or the maximum, from left to right."""
     build, param = site.build, site.layer.eltwise_param
     coefficients = list(param.coeff)
     if param.operation == _SUM and coefficients:
@@ -176,7 +176,7 @@ def eltwise(site: LoweringSite) -> str:
 
 @lowering("Axpy")
 def axpy(site: LoweringSite) -> str:
-    """Axpy of squeeze-and-excitation nets: a · x + y, a with one factor for each channel."""
+    """Lower Axpy of squeeze-and-excitation nets: a · x + y, where a has one factor for each channel."""
     build, (factor, x, y) = site.build, site.inputs
     if any(extent != 1 for extent in site.bottoms[0][2:]):
         reason = "it has one factor for each position instead of each channel"

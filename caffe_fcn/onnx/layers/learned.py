@@ -1,4 +1,5 @@
-"""Layers with values of their own: matrices, tables, factors and summands per channel, stored statistics, constants."""
+"""Lowers layers with their own values: matrices, tables, factors and summands per channel, stored statistics,
+constants."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _INFERENCE = 1
 
 @lowering("InnerProduct")
 def inner_product(site: LoweringSite) -> str:
-    """InnerProductLayer: what is before `axis` is a batch, the rest is one row of it."""
+    """Lower InnerProductLayer: the axes before `axis` are a batch, the rest is one row of it."""
     build, dims, value = site.build, site.bottoms[0], site.inputs[0]
     param = site.layer.inner_product_param
     axis = axis_of(param.axis, dims)
@@ -34,7 +35,7 @@ def inner_product(site: LoweringSite) -> str:
 
 @lowering("Embed")
 def embed(site: LoweringSite) -> str:
-    """EmbedLayer: a row of the table for each index."""
+    """Lower EmbedLayer: a row of the table for each index."""
     build = site.build
     rows = build.node("Gather", site.weight(0), build.node("Cast", site.inputs[0], to=_INT64), axis=0)
     return build.node("Add", rows, site.weight(1)) if len(site.params) > 1 else rows
@@ -42,13 +43,13 @@ def embed(site: LoweringSite) -> str:
 
 @lowering("Parameter")
 def parameter(site: LoweringSite) -> str:
-    """ParameterLayer: the blob itself."""
+    """Lower ParameterLayer: the blob itself."""
     return site.weight(0)
 
 
 @lowering("DummyData")
 def dummy_data(site: LoweringSite) -> list[str]:
-    """DummyDataLayer where it makes constants; one filler is for all tops."""
+    """Lower DummyDataLayer with constants; one filler is for all tops."""
     build, fillers = site.build, site.layer.dummy_data_param.data_filler
     if any(filler.type != "constant" for filler in fillers):
         raise RefusalError("its values are random")
@@ -64,7 +65,7 @@ def dummy_data(site: LoweringSite) -> list[str]:
 
 
 def _operand(site: LoweringSite, position: int, axis: int) -> str:
-    """The second bottom, or parameter blob POSITION if there is none, reshaped so that it lies on AXIS of the first."""
+    """Return the second bottom, or parameter blob POSITION if there is none, reshaped to begin at AXIS of the first."""
     dims = site.bottoms[0]
     if len(site.inputs) == 1:
         return site.weight(position, _trailed(site.params[position], dims, axis))
@@ -74,13 +75,13 @@ def _operand(site: LoweringSite, position: int, axis: int) -> str:
 
 
 def _trailed(shape: Shape, dims: Dims, axis: int) -> Shape:
-    """SHAPE, which lies on AXIS of DIMS, with axes of 1 for all that follow: ONNX aligns the last axes."""
+    """Return SHAPE, which begins at AXIS of DIMS, with axes of 1 for all that follow: ONNX aligns the last axes."""
     return (*shape, *[1] * (len(dims) - axis - len(shape))) if shape else ()
 
 
 @lowering("Scale")
 def scale(site: LoweringSite) -> str:
-    """ScaleLayer: the factors first; its bias, if it has one, is the last parameter blob."""
+    """Lower ScaleLayer: the factors first; its bias, if it has one, is the last parameter blob."""
     axis = axis_of(site.layer.scale_param.axis, site.bottoms[0])
     made = site.build.node("Mul", site.inputs[0], _operand(site, 0, axis))
     if not site.layer.scale_param.bias_term:
@@ -91,20 +92,20 @@ def scale(site: LoweringSite) -> str:
 
 @lowering("Bias")
 def bias(site: LoweringSite) -> str:
-    """BiasLayer: the summands."""
+    """Lower BiasLayer: the summands."""
     axis = axis_of(site.layer.bias_param.axis, site.bottoms[0])
     return site.build.node("Add", site.inputs[0], _operand(site, 0, axis))
 
 
 @lowering("PReLU")
 def prelu(site: LoweringSite) -> str:
-    """PReLULayer: a slope for each channel, or one for all."""
+    """Lower PReLULayer: a slope for each channel, or one for all."""
     return site.build.node("PRelu", site.inputs[0], site.weight(0, _trailed(site.params[0], site.bottoms[0], 1)))
 
 
 @lowering("Mul", "Add")
 def broadcast(site: LoweringSite) -> str:
-    """Mul and Add of Synopsys, whose only bottom is joined with an operand of the layer's own."""
+    """Lower Mul and Add of Synopsys, whose only bottom is combined with an operand of the layer."""
     op = site.node.type
     operands = list(site.inputs) if len(site.inputs) > 1 else [site.inputs[0], site.weight(0)]
     made = operands[0]
@@ -118,14 +119,14 @@ def broadcast(site: LoweringSite) -> str:
 
 @lowering("BatchNorm")
 def batch_norm(site: LoweringSite) -> str:
-    """BatchNormLayer, and Intel's with a ReLU of its own."""
+    """Lower BatchNormLayer, and Intel's with its own ReLU."""
     made = _batch_norm(site)
     return rectified(site.build, made) if site.layer.batch_norm_param.relu else made
 
 
 def _batch_norm(site: LoweringSite) -> str:
-    """BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks have a scale
-    and a shift as well."""
+    """Lower BatchNormLayer: mean and variance are stored times a factor, which is 0 before any training. Forks have a
+    scale and a shift as well."""
     param, blobs = site.layer.batch_norm_param, batch_norm_blobs(site.params)
     if param.HasField("use_global_stats") and not param.use_global_stats:
         if blobs.scale is not None:
@@ -141,7 +142,8 @@ def _batch_norm(site: LoweringSite) -> str:
 
 @lowering("BN")
 def batch_norm_of_forks(site: LoweringSite) -> str:
-    """BN of PSPNet holds slope, bias, mean and variance; that of SegNet, when merged, slope and bias alone."""
+    """Lower BN of PSPNet, with slope, bias, mean and variance; and that of SegNet, which has only slope and bias when
+    merged."""
     if len(site.tops) > 1:
         raise RefusalError("its statistics as additional tops are for training only")
     if len(site.params) == 2:
@@ -154,7 +156,7 @@ def batch_norm_of_forks(site: LoweringSite) -> str:
 
 
 def _normalized(site: LoweringSite, blobs: Sequence[list[float]], eps: float) -> str:
-    """ONNX's BatchNormalization by BLOBS: slope, bias, mean and variance."""
+    """Add ONNX's BatchNormalization with BLOBS: slope, bias, mean and variance."""
     build, dims, value = site.build, site.bottoms[0], site.inputs[0]
     labels = ("scale", "bias", "mean", "variance")
     stored = [build.computed(label, values) for label, values in zip(labels, blobs, strict=True)]
@@ -165,7 +167,7 @@ def _normalized(site: LoweringSite, blobs: Sequence[list[float]], eps: float) ->
 
 
 def _by_batch(site: LoweringSite, eps: float) -> str:
-    """BatchNormLayer with use_global_stats: false: by the statistics of what is fed."""
+    """Lower BatchNormLayer with use_global_stats: false, by the statistics of the input."""
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     axes = build.ints([axis for axis in range(len(dims)) if axis != 1])
     centred = build.node("Sub", value, build.node("ReduceMean", value, axes, keepdims=1))

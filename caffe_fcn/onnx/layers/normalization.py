@@ -1,4 +1,4 @@
-"""Layers that normalise a value by those around it: LRN, MVN, Softmax, and Normalize of SSD."""
+"""Lowers layers that normalize a value by those around it: LRN, MVN, Softmax, and Normalize of SSD."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ _ACROSS_CHANNELS = 0
 """LRNParameter.NormRegion."""
 
 _LARGEST = 1023
-"""The largest LRN: onnxruntime takes minutes for one that is much larger, and gigabytes."""
+"""The largest local_size of LRN: for a much larger one onnxruntime takes minutes, and gigabytes."""
 
 MAX_BAND = 512
-"""The most channels whose sums of neighbours are a 1×1 Convolution. Its time and its matrix grow with the square of the
-channels: with 96 channels it takes half the time of a Convolution along them, with 512 as long, in 1 MiB."""
+"""The maximum number of channels for which sums of neighbours are a 1×1 Convolution. Its time and its matrix grow with
+the square of the channels: with 96 channels it takes half the time of a Convolution along them, with 512 the same, in 1
+MiB."""
 
 
 @lowering("LRN")
 def lrn(site: LoweringSite) -> str:
-    """LRNLayer: x / (k + alpha · mean of squares) ^ beta, over neighbouring channels or a square in the map.
+    """Lower LRNLayer: x / (k + alpha · mean of squares) ^ beta, over neighbouring channels or a square in the map.
 
     Within a channel, Caffe leaves k out and counts the padding. Across channels, ONNX has an operator for an alpha and
-    a beta above 0. It is slow in onnxruntime, so EXPAND_LRN writes a Convolution and a power in its place, as is done
-    for other values too. A beta of 0 leaves every value as it is.
+    a beta above 0. It is slow in onnxruntime, so EXPAND_LRN replaces it by a Convolution and a power, as is done for
+    other values too. A beta of 0 leaves every value unchanged.
     """
     build, value, param = site.build, site.inputs[0], site.layer.lrn_param
     size = param.local_size
@@ -44,8 +45,8 @@ def lrn(site: LoweringSite) -> str:
 
 
 def _across_channels(site: LoweringSite, squares: str) -> str:
-    """k + alpha / size · the sum of SQUARES over neighbouring channels, by a Convolution: 1×1 with a banded matrix, or
-    where there are many channels along an axis of these."""
+    """Return k + alpha / size · the sum of SQUARES over neighbouring channels, by a Convolution: 1×1 with a banded
+    matrix, or for many channels along the axis of channels."""
     build, dims, param = site.build, site.bottoms[0], site.layer.lrn_param
     channels, reach, factor = dims[1], param.local_size // 2, param.alpha / param.local_size
     if channels is not None and channels <= MAX_BAND:
@@ -63,7 +64,7 @@ def _across_channels(site: LoweringSite, squares: str) -> str:
 
 
 def _over_power(build: Builder, value: str, base: str, exponent: float) -> str:
-    """VALUE / BASE ^ EXPONENT. Square roots take a fraction of the time of a power."""
+    """Return VALUE / BASE ^ EXPONENT. Square roots take a fraction of the time of a power."""
     if exponent == 0.75:
         root = build.node("Sqrt", base)
         return build.node("Div", value, build.node("Mul", root, build.node("Sqrt", root)))
@@ -74,10 +75,10 @@ def _over_power(build: Builder, value: str, base: str, exponent: float) -> str:
 
 @lowering("MVN")
 def mvn(site: LoweringSite) -> str:
-    """MVNLayer: less the mean, and by default over the deviation plus eps, of each map or of each item."""
+    """Lower MVNLayer: minus the mean, and by default divided by the deviation plus eps, of each map or of each item."""
     build, dims, param = site.build, site.bottoms[0], site.layer.mvn_param
     value = site.inputs[0]
-    if len(dims) < 4:  # Caffe gives the top four axes
+    if len(dims) < 4:  # Caffe's top has four axes
         value = reshape(build, value, [*extents(value, dims), *[1] * (4 - len(dims))])
     axes = build.ints((1, 2, 3) if param.across_channels else (2, 3))
     centred = build.node("Sub", value, build.node("ReduceMean", value, axes, keepdims=1))
@@ -90,13 +91,14 @@ def mvn(site: LoweringSite) -> str:
 
 @lowering("Softmax")
 def softmax(site: LoweringSite) -> str:
-    """SoftmaxLayer."""
+    """Lower SoftmaxLayer."""
     return site.build.node("Softmax", site.inputs[0], axis=axis_of(site.layer.softmax_param.axis, site.bottoms[0]))
 
 
 @lowering("Normalize")
 def normalize(site: LoweringSite) -> str:
-    """Normalize of SSD: over the length of the channels at each place or of the whole item, times learned factors."""
+    """Lower Normalize of SSD: divided by the norm of the channels at each position or of the whole item, times learned
+    factors."""
     if not site.layer.HasField("norm_param") or len(site.tops) > 1:
         raise RefusalError("only the Normalize of SSD, with a norm_param and one top, is supported")
     build, value, dims, param = site.build, site.inputs[0], site.bottoms[0], site.layer.norm_param

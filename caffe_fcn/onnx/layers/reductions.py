@@ -1,4 +1,4 @@
-"""Layers that make one value of many: ArgMax and Reduction."""
+"""Lowers layers that reduce many values to one: ArgMax and Reduction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _REDUCTIONS = {1: "ReduceSum", 2: "ReduceL1", 3: "ReduceSumSquare", 4: "ReduceMe
 
 @lowering("ArgMax")
 def argmax(site: LoweringSite) -> str:
-    """ArgMaxLayer: the places of the top_k largest values, or the values, or without an axis on demand both.
+    """Lower ArgMaxLayer: the positions of the top_k largest values, or the values, or without an axis optionally both.
 
-    Of equal values Caffe takes the last first.
+    Among equal values Caffe takes the last first.
     """
     build, value, dims, param = site.build, site.inputs[0], site.bottoms[0], site.layer.argmax_param
     if param.HasField("axis"):
@@ -31,13 +31,13 @@ def argmax(site: LoweringSite) -> str:
 
 
 def _largest(site: LoweringSite, value: str, dims: Dims, axis: int) -> tuple[str, str]:
-    """The top_k largest of VALUE along AXIS, largest first, and their places as numbers of Caffe's only type."""
+    """Add the top_k largest of VALUE along AXIS, largest first, and their positions as float32, Caffe's only type."""
     build, top_k = site.build, int(site.layer.argmax_param.top_k)
     if top_k == 1:
         values = build.node("ReduceMax", value, build.ints([axis]), keepdims=1)
         places = build.node("ArgMax", value, axis=axis, keepdims=1, select_last_index=1)
         return values, build.node("Cast", places, to=_FLOAT)
-    # TopK takes the first of equal values, so it looks at them back to front.
+    # TopK takes the first of equal values, so the values are reversed before.
     values, turned = build.split("TopK", mirrored(build, value, [axis]), build.ints([top_k]), outputs=2, axis=axis)
     last = build.node("Sub", vector(build, extents(value, dims, axis, axis + 1)), build.ints([1]))
     return values, build.node("Cast", build.node("Sub", last, turned), to=_FLOAT)
@@ -45,7 +45,7 @@ def _largest(site: LoweringSite, value: str, dims: Dims, axis: int) -> tuple[str
 
 @lowering("Reduction")
 def reduction(site: LoweringSite) -> str:
-    """ReductionLayer: the sum, the sum of absolute values or squares, or the mean, of all axes from `axis` on."""
+    """Lower ReductionLayer: the sum, the sum of absolute values or squares, or the mean, of all axes from `axis` on."""
     build, dims, param = site.build, site.bottoms[0], site.layer.reduction_param
     axes = build.ints(range(axis_of(param.axis, dims), len(dims)))
     made = build.node(_REDUCTIONS[param.operation], site.inputs[0], axes, keepdims=0)

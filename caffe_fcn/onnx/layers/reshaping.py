@@ -1,4 +1,4 @@
-"""Layers that move values about: join, cut, flatten, reshape, permute, crop, repeat, pick."""
+"""Lowers layers that move values: join, cut, flatten, reshape, permute, crop, repeat, select."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, 
 
 _INT64 = 7
 _END = 2**63 - 1
-"""To ONNX's Slice: as far as the value goes."""
+"""The end in ONNX's Slice that means the end of the value."""
 
 
 def _sized(dims: Dims) -> tuple[int, ...]:
-    """DIMS for a shape rule that only counts axes: what is not known is 1."""
+    """Return DIMS for a shape rule that only counts axes: unknown extents become 1."""
     return tuple(1 if extent is None else extent for extent in dims)
 
 
@@ -26,13 +26,13 @@ def _sized(dims: Dims) -> tuple[int, ...]:
 
 @lowering("Concat")
 def concat(site: LoweringSite) -> str:
-    """ConcatLayer."""
+    """Lower ConcatLayer."""
     return site.build.node("Concat", *site.inputs, axis=joined_axis(site.layer, _sized(site.bottoms[0])))
 
 
 @lowering("Slice")
 def slice_(site: LoweringSite) -> Sequence[str]:
-    """SliceLayer: at the points given, or in equal parts."""
+    """Lower SliceLayer: at the points given, or in equal parts."""
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     axis = joined_axis(site.layer, _sized(dims))
     points = list(site.layer.slice_param.slice_point)
@@ -47,7 +47,7 @@ def _cut(build: Builder, value: str, axis: int, start: int, end: int) -> str:
 
 @lowering("Crop")
 def crop(site: LoweringSite) -> str:
-    """CropLayer: the first bottom, from its offset on, as far as the second goes."""
+    """Lower CropLayer: the first bottom from its offset on, with the size of the second."""
     build, (value, reference), dims = site.build, site.inputs, site.bottoms[0]
     axis = axis_of(site.layer.crop_param.axis, dims)
     offsets = crop_offsets(site.layer, len(dims) - axis)
@@ -62,7 +62,7 @@ def crop(site: LoweringSite) -> str:
 
 @lowering("BatchReindex")
 def batch_reindex(site: LoweringSite) -> str:
-    """BatchReindexLayer: the items of the first bottom that the second lists."""
+    """Lower BatchReindexLayer: the items of the first bottom that the second lists."""
     items, indices = site.inputs
     return site.build.node("Gather", items, site.build.node("Cast", indices, to=_INT64), axis=0)
 
@@ -72,7 +72,7 @@ def batch_reindex(site: LoweringSite) -> str:
 
 @lowering("Flatten")
 def flatten(site: LoweringSite) -> str:
-    """FlattenLayer: the axes from `axis` to `end_axis` become one."""
+    """Lower FlattenLayer: the axes from `axis` to `end_axis` become one."""
     value, dims = site.inputs[0], site.bottoms[0]
     start, end = (axis_of(axis, dims) for axis in (site.layer.flatten_param.axis, site.layer.flatten_param.end_axis))
     if start == 1 and end == len(dims) - 1:
@@ -82,7 +82,7 @@ def flatten(site: LoweringSite) -> str:
 
 @lowering("Reshape")
 def reshape_(site: LoweringSite) -> str:
-    """ReshapeLayer: among the axes it replaces, 0 copies an extent and -1 takes what is left."""
+    """Lower ReshapeLayer: among the axes it replaces, 0 copies an extent and -1 is computed from the rest."""
     value, dims, param = site.inputs[0], site.bottoms[0], site.layer.reshape_param
     start = param.axis if param.axis >= 0 else len(dims) + param.axis + 1
     end = len(dims) if param.num_axes == -1 else start + param.num_axes
@@ -93,7 +93,7 @@ def reshape_(site: LoweringSite) -> str:
 
 @lowering("Squeeze")
 def squeeze(site: LoweringSite) -> str:
-    """Squeeze of Synopsys: the axes named, or all of extent 1, are dropped."""
+    """Lower Squeeze of Synopsys: the axes named, or all of extent 1, are dropped."""
     value, dims = site.inputs[0], site.bottoms[0]
     named = {axis_of(axis, dims) for axis in site.layer.squeeze_param.axis}
     if not named and None in dims:
@@ -104,13 +104,13 @@ def squeeze(site: LoweringSite) -> str:
 
 @lowering("Permute")
 def permute(site: LoweringSite) -> str:
-    """Permute of SSD: the axes in a new order; those not named follow."""
+    """Lower Permute of SSD: the axes in a new order; those not named follow."""
     return _permuted(site, list(site.layer.permute_param.order))
 
 
 @lowering("Transpose")
 def transpose(site: LoweringSite) -> str | list[str]:
-    """Transpose of CRNN, as Permute; another fork's has no bottom, and nothing to do here."""
+    """Lower Transpose of CRNN like Permute; another fork's has no bottom, and nothing is done."""
     return _permuted(site, list(site.layer.transpose_param.dim)) if site.inputs else []
 
 
@@ -121,7 +121,7 @@ def _permuted(site: LoweringSite, order: list[int]) -> str:
 
 @lowering("ShuffleChannel")
 def shuffle_channel(site: LoweringSite) -> str:
-    """ShuffleChannel: the channels of the groups are dealt out in turn."""
+    """Lower ShuffleChannel: the channels of the groups are interleaved."""
     build, value, dims = site.build, site.inputs[0], site.bottoms[0]
     groups, channels = site.layer.shuffle_channel_param.group, dims[1]
     if channels is None:
@@ -136,7 +136,7 @@ def shuffle_channel(site: LoweringSite) -> str:
 
 @lowering("Tile")
 def tile(site: LoweringSite) -> str:
-    """TileLayer: the bottom several times along one axis."""
+    """Lower TileLayer: the bottom several times along one axis."""
     repeats = [1] * len(site.bottoms[0])
     repeats[axis_of(site.layer.tile_param.axis, site.bottoms[0])] = site.layer.tile_param.tiles
     return site.build.node("Tile", site.inputs[0], site.build.ints(repeats))
@@ -144,7 +144,7 @@ def tile(site: LoweringSite) -> str:
 
 @lowering("Pad", "Padding")
 def pad(site: LoweringSite) -> str:
-    """Pad and Padding of forks: zeros around the map."""
+    """Lower Pad and Padding of forks: zeros around the map."""
     sides = paddings(site.layer, _sized(site.bottoms[0]))
     wanted = [before for before, _ in sides] + [after for _, after in sides]
     return site.build.node("Pad", site.inputs[0], site.build.ints(wanted))
@@ -152,7 +152,7 @@ def pad(site: LoweringSite) -> str:
 
 @lowering("UpsampleDarknet")
 def upsample_darknet(site: LoweringSite) -> str:
-    """UpsampleDarknet of Synopsys: each place becomes a square of places."""
+    """Lower UpsampleDarknet of Synopsys: each position becomes a square of positions."""
     build, stride = site.build, float(site.layer.upsample_darknet_param.stride)
     scales = build.floats((1, 1, stride, stride))
     attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -161,7 +161,7 @@ def upsample_darknet(site: LoweringSite) -> str:
 
 @lowering("Interp")
 def interp(site: LoweringSite) -> str:
-    """Interp of DeepLab: linear interpolation in which corners stay corners."""
+    """Lower Interp of DeepLab: linear interpolation that keeps the corners."""
     build, value, dims, top = site.build, site.inputs[0], site.bottoms[0], site.tops[0]
     param = site.layer.interp_param
     if max(param.pad_beg, param.pad_end) > 0:
@@ -183,14 +183,14 @@ def interp(site: LoweringSite) -> str:
 
 @lowering("Flip")
 def flip(site: LoweringSite) -> str:
-    """Flip of face nets: mirrored along width, height or both."""
+    """Lower Flip of face nets: mirrored along width, height or both."""
     build, param, axes = site.build, site.layer.flip_param, len(site.bottoms[0])
     turned = [axes - 1] * bool(param.flip_width) + [axes - 2] * bool(param.flip_height)
     return mirrored(build, site.inputs[0], turned) if turned else site.inputs[0]
 
 
 def mirrored(build: Builder, value: str, axes: Sequence[int]) -> str:
-    """VALUE back to front along AXES."""
+    """Return VALUE reversed along AXES."""
     each = len(axes)
     return build.node(
         "Slice", value, build.ints([-1] * each), build.ints([-_END] * each), build.ints(axes), build.ints([-1] * each)

@@ -26,10 +26,10 @@ from caffe_fcn.onnx.layers.elementwise import rectified
 from caffe_fcn.onnx.registry import FixedSizeError, LoweringSite, RefusalError, axis_of, lowering
 
 MAX_TAPS = 1024
-"""More values in a window of Im2col than any net has; the kernel that picks them out has the square of it."""
+"""The maximum number of values in a window of Im2col; the kernel that selects them has the square of it."""
 
 _LOWEST = -3.4028234663852886e38
-"""What Caffe's maximum of nothing is."""
+"""Caffe's maximum of an empty window."""
 _MAX, _AVE, _AVE_EXC_PAD, _AVE_TF = 0, 1, 60000, 60001
 """PoolingParameter.PoolMethod, and SPPParameter's."""
 
@@ -39,7 +39,7 @@ _MAX, _AVE, _AVE_EXC_PAD, _AVE_TF = 0, 1, 60000, 60001
 
 @lowering("Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution")
 def convolution(site: LoweringSite) -> Sequence[str]:
-    """ConvolutionLayer, with one or several bottoms."""
+    """Lower ConvolutionLayer, with one or several bottoms."""
     weight = site.params[0]
     channels = site.bottoms[0][_channel_axis(site)]
     groups = (channels or 1) // weight[1]
@@ -50,7 +50,7 @@ def convolution(site: LoweringSite) -> Sequence[str]:
 
 @lowering("Deconvolution", "Deconvolution3D")
 def deconvolution(site: LoweringSite) -> Sequence[str]:
-    """DeconvolutionLayer: weights are C×(O/group)×kernel in both worlds."""
+    """Lower DeconvolutionLayer: weights are C×(O/group)×kernel in Caffe and in ONNX."""
     if site.layer.convolution_param.relu:
         raise RefusalError(
             "convolution_param.relu is a field of Intel's Convolution; its effect in this layer type is unknown"
@@ -68,7 +68,7 @@ def _convolve(site: LoweringSite, op: str, value: str, groups: int) -> str:
     build, dims, weight = site.build, site.bottoms[0], site.params[0]
     axis, spatial = _channel_axis(site), len(weight) - 2
     windows = _windows(site, axis) if op == "Conv" else convolution_windows(site.layer, spatial)
-    tail = () if spatial else (1,)  # ONNX convolves along one axis at least
+    tail = () if spatial else (1,)  # ONNX needs at least one spatial axis
     folded = value
     if axis != 1 or tail:
         folded = reshape(build, value, [-1 if axis else 1, *extents(value, dims, axis), *tail])
@@ -83,8 +83,8 @@ def _convolve(site: LoweringSite, op: str, value: str, groups: int) -> str:
 
 
 def _windows(site: LoweringSite, axis: int) -> Windows:
-    """The window of a Convolution or Im2col whose channels stand on AXIS, with the zeros behind a map that is smaller
-    than the kernel."""
+    """Return the window of a Convolution or Im2col whose channels are on AXIS, and add zeros after a map that is
+    smaller than the kernel."""
     windows = windows_over(site.layer, site.nominal[0][axis + 1 :])
     plain = convolution_windows(site.layer, len(site.nominal[0]) - axis - 1)
     after = zip(windows.after, plain.after, site.bottoms[0][axis + 1 :], strict=True)
@@ -94,7 +94,7 @@ def _windows(site: LoweringSite, axis: int) -> Windows:
 
 
 def _window_attributes(windows: Windows, tail: Shape = ()) -> dict[str, tuple[int, ...]]:
-    """The attributes of ONNX's convolutions for WINDOWS, and for axes of extent 1 behind them, as in TAIL."""
+    """Return the attributes of ONNX's convolutions for WINDOWS, and for axes of extent 1 after them, as in TAIL."""
     none = (0,) * len(tail)
     return {
         "kernel_shape": (*windows.kernel, *tail),
@@ -105,13 +105,13 @@ def _window_attributes(windows: Windows, tail: Shape = ()) -> dict[str, tuple[in
 
 
 def _behind(value: str, dims: Dims, start: int) -> list[int | Extent]:
-    """DIMS as extents of VALUE, in which they begin at axis START."""
+    """Return DIMS as extents of VALUE, in which they begin at axis START."""
     return [Extent(value, start + place) if extent is None else extent for place, extent in enumerate(dims)]
 
 
 @lowering("Im2col")
 def im2col(site: LoweringSite) -> Sequence[str]:
-    """Im2colLayer, as a convolution: tap t of every channel becomes a channel by a kernel that is 1 at t alone."""
+    """Lower Im2colLayer as a convolution: tap t of every channel becomes a channel by a kernel that is 1 only at t."""
     build, made = site.build, []
     for value, dims, top in zip(site.inputs, site.bottoms, site.tops, strict=True):
         axis = axis_of(site.layer.convolution_param.axis, dims)
@@ -139,7 +139,7 @@ def _channels(extent: int | None) -> list[int]:
 
 @lowering("Pooling", "Pooling3D")
 def pooling(site: LoweringSite) -> Sequence[str]:
-    """PoolingLayer; a second top holds, for each maximum, its place within the map."""
+    """Lower PoolingLayer; a second top has the position of each maximum within the map."""
     value, sizes = site.inputs[0], site.bottoms[0][2:]
     own = site.layer.pooling3d_param if site.layer.HasField("pooling3d_param") else site.layer.pooling_param
     method, everywhere = _method(own), site.layer.pooling_param.global_pooling
@@ -157,7 +157,8 @@ def pooling(site: LoweringSite) -> Sequence[str]:
 
 
 def _method(param: schema.Message) -> int:
-    """MAX, AVE or AVE_EXC_PAD, which is what Synopsys, once AVE_TF, calls AVE with Intel's avg_include_pad: false."""
+    """Return MAX, AVE or AVE_EXC_PAD. The last is Synopsys's name (once AVE_TF) for AVE with Intel's avg_include_pad:
+    false."""
     if param.pool == _AVE_TF or (param.pool == _AVE and not getattr(param, "avg_include_pad", True)):
         return _AVE_EXC_PAD
     if param.pool not in (_MAX, _AVE, _AVE_EXC_PAD):
@@ -170,10 +171,10 @@ def _pool_everywhere(build: Builder, value: str, method: int) -> str:
 
 
 def pool(build: Builder, value: str, method: int, windows: Windows, sizes: Dims, *, down: bool) -> str:
-    """VALUE, a map of the spatial SIZES, pooled by METHOD as PoolingLayer does it.
+    """Add the pooling of VALUE, a map of the spatial SIZES, by METHOD as PoolingLayer does it.
 
-    MAX clips a window to the map. AVE divides by the window clipped to the map and its padding, AVE_EXC_PAD by
-    the window clipped to the map.
+    MAX clips a window to the map. AVE divides by the window clipped to the map and its padding, AVE_EXC_PAD by the
+    window clipped to the map.
     """
     if _may_lie_outside(windows, sizes, down):
         if method != _MAX:
@@ -189,8 +190,8 @@ def pool(build: Builder, value: str, method: int, windows: Windows, sizes: Dims,
 
 
 def _averages(build: Builder, value: str, windows: Windows, sizes: Dims, down: bool) -> str:
-    """Averages as sums over counts, both by convolution with ones. Where paddings differ, onnxruntime's AveragePool,
-    up to 1.23 at least, divides by a window clipped to the padding of another axis."""
+    """Add averages as sums divided by counts, both by convolutions with ones. If paddings differ, onnxruntime's
+    AveragePool, up to 1.23 at least, divides by a window clipped to the padding of another axis."""
     kernels, strides, before, after = windows[:4]
     if not down:
         for size, kernel, stride, pad in zip(sizes, kernels, strides, after, strict=True):
@@ -217,7 +218,7 @@ def _no_average(sizes: Dims) -> Exception:
 
 
 def _may_lie_outside(windows: Windows, sizes: Dims, down: bool) -> bool:
-    """Whether a window may begin behind the map: nothing pads, and a stride is above the kernel."""
+    """Return whether a window may begin beyond the map: there is no padding, and a stride is larger than the kernel."""
     if down or any(windows.before + windows.after):
         return False
     for size, kernel, stride in zip(sizes, windows.kernel, windows.stride, strict=True):
@@ -227,8 +228,8 @@ def _may_lie_outside(windows: Windows, sizes: Dims, down: bool) -> bool:
 
 
 def _max_with_outside(build: Builder, value: str, windows: Windows) -> str:
-    """Maxima where Caffe keeps windows that begin behind the map: the map is made longer by what is maximal of
-    nothing, so much that rounding down then counts what rounding up counted."""
+    """Add maxima including windows that begin beyond the map, as in Caffe: the map is extended by Caffe's maximum of an
+    empty window, so that rounding down gives the size that rounding up gave."""
     axes = len(windows.kernel)
     more = [0] * (2 + axes + 2) + [stride - 1 for stride in windows.stride]
     padded = build.node("Pad", value, build.ints(more), build.number(_LOWEST))
@@ -236,7 +237,7 @@ def _max_with_outside(build: Builder, value: str, windows: Windows) -> str:
 
 
 def _pool_attributes(windows: Windows, sizes: Dims, down: bool) -> dict[str, int | tuple[int, ...]]:
-    """The attributes of ONNX's poolings, rounding up only where that makes a difference."""
+    """Return the attributes of ONNX's poolings; they round up only if that makes a difference."""
     if any(pad >= kernel for pad, kernel in zip(windows.before + windows.after, windows.kernel * 2, strict=True)):
         raise RefusalError("its padding is not smaller than its kernel")
     kernels, strides, before, after = windows[:4]
@@ -251,10 +252,10 @@ def _pool_attributes(windows: Windows, sizes: Dims, down: bool) -> dict[str, int
 
 
 def _end(size: int | None, before: int, after: int, kernel: int, stride: int) -> tuple[int, int]:
-    """How far a map of SIZE is padded behind, and how far, at most, the last window goes beyond that.
+    """Return the padding after a map of SIZE, and how far, at most, the last window extends beyond it.
 
-    Caffe, where anything pads, and onnxruntime drop a window that begins behind the map. Other tools count it, so
-    where the size is known the padding that it lies in is left out.
+    Caffe, if there is any padding, and onnxruntime drop a window that begins beyond the map. Other tools count it, so
+    if the size is known, the padding under it is left out.
     """
     if size is None:
         return after, stride - 1
@@ -266,7 +267,7 @@ def _end(size: int | None, before: int, after: int, kernel: int, stride: int) ->
 
 
 def _masked(build: Builder, value: str, windows: Windows, sizes: Dims, *, down: bool) -> Sequence[str]:
-    """Maxima and where they are. ONNX counts places through all of the blob, Caffe within a map."""
+    """Add maxima and their positions. ONNX counts positions in the whole blob, Caffe within a map."""
     if _may_lie_outside(windows, sizes, down):
         reason = "its stride is larger than its kernel and it has a mask"
         raise FixedSizeError(reason) if None in sizes else RefusalError(reason)
@@ -281,7 +282,7 @@ def _masked(build: Builder, value: str, windows: Windows, sizes: Dims, *, down: 
 
 @lowering("SPP", "SpatialPyramidPooling")
 def spp(site: LoweringSite) -> str:
-    """SPPLayer: poolings into 1, 4, 16 ... bins, flattened and joined. Its windows come from the size of the map."""
+    """Lower SPPLayer: poolings into 1, 4, 16 ... bins, flattened and joined. The size of the map gives its windows."""
     build, value, sizes = site.build, site.inputs[0], site.bottoms[0][2:]
     param = site.layer.spp_param
     method = _method(param)
