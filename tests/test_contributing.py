@@ -75,6 +75,61 @@ def test_a_layer_takes_one_row_and_one_golden_case(checkout: Path) -> None:
     assert linted.returncode == 0, linted.stdout
 
 
+CEILED = """
+from pathlib import Path
+import numpy as np
+from caffe_fcn.schema.layouts import layout
+from tests.engines.nets import blobs_of, load, net_of, weights_of
+
+assert layout("other").messages["LayerParameter"][199].name == "channel_ceiling_param"
+shape, path = "input_param { shape { dim: 1 dim: 3 dim: 2 dim: 4 } }", Path("net.caffemodel")
+net = net_of(f'''
+layer {{ name: "data" type: "Input" top: "data" {shape} }}
+layer {{ name: "layer" type: "ChannelCeiling" bottom: "data" top: "out" channel_ceiling_param {{ floor: -0.25 }} }}
+''')
+value = np.linspace(-2, 2, 24, dtype=np.float32).reshape(1, 3, 2, 4)
+with weights_of(net, path) as weights:
+    made = load(net, weights).run({"data": value})["out"]
+(ceilings,) = blobs_of(path)["layer"]
+np.testing.assert_array_equal(made, np.maximum(np.minimum(value, ceilings[:, None, None]), np.float32(-0.25)))
+"""
+"""A program that runs the layer with parameters, and says so if a value is wrong."""
+
+
+def test_a_layer_with_parameters_changes_two_files(checkout: Path) -> None:
+    pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed")
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    shutil.copytree(ROOT / "proto", checkout / "proto")
+    (checkout / "tests" / "engines").mkdir()
+    for name in ("engines/__init__.py", "engines/nets.py"):
+        shutil.copy(ROOT / "tests" / name, checkout / "tests" / name)
+    package = checkout / "caffe_fcn"
+    before = {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()}
+
+    proto = checkout / "proto" / "forks.proto"
+    head = "message LayerParameter {\n"
+    field, message = code("proto", "  optional"), code("proto", "message")
+    proto.write_text(proto.read_text().replace(head, head + field) + message)
+    (package / "net" / "layers" / "ceilings.py").write_text(code("python", '"""ChannelCeiling, of a fork'))
+    (package / "onnx" / "layers" / "ceilings.py").write_text(code("python", '"""ChannelCeiling in ONNX'))
+    fork = "message LayerParameter\n  channel_ceiling_param 199 optional ChannelCeilingParameter : other\n"
+    (package / "schema" / "forks_other.txt").write_text(fork)
+    shutil.copy(ROOT / "Makefile", checkout)
+    make = ["make", "schema", "DEV=", f"BIN={Path(sys.executable).parent}"]
+    made = subprocess.run(make, cwd=checkout, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+
+    done = run("-c", CEILED, at=checkout)
+    assert done.returncode == 0, done.stderr
+    new = [str(path) for path in package.rglob("ceilings.py")]
+    linted = run("-m", "ruff", "check", "--select", "E,F,I,D1", "--line-length", "120", *new, at=checkout)
+    assert len(new) == 2 and linted.returncode == 0, linted.stdout
+    changed = {str(path.relative_to(checkout)) for path, data in before.items() if path.read_bytes() != data}
+    assert changed == {"proto/forks.proto", "caffe_fcn/schema/schema.binpb"}
+    assert all(f"`{name}`" in PAGE for name in changed)
+
+
 @pytest.fixture
 def crelu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The layer of the page among the layer types of this process."""
