@@ -40,8 +40,9 @@ def segment(
 
     The net becomes fully convolutional. New scores take the place of its last classifier layer, or that stays with
     KEEP_CLASSIFIER; bilinear Deconvolutions upsample them, the scores of finer blobs are added, and exact crops cut
-    them to the size of the input. The new scores have to be trained. Raises SurgeryError, ShapeError or NetError, with
-    the name of the layer, if that cannot be done; ValueError for options that exclude each other.
+    them to the size of the input. The new scores have to be trained. A training net first becomes its deploy net, as in
+    `deploy`. Raises SurgeryError, ShapeError or NetError, with the name of the layer, if that cannot be done;
+    ValueError for options that exclude each other.
     """
     asked = Segmentation(given(SegmentOptions, locals()))
-    return self._of(planned(self.model, asked.passes, resized=asked.resized), document)
+    return self._of(planned(self.model, asked.passes, resized=True), document)

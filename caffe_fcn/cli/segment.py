@@ -89,9 +89,9 @@ def segment(
     classifier layer. Bilinear Deconvolutions upsample the scores to the size of the input, the scores of finer blobs
     are added, and Crop layers cut them to size: FCN-32s, 16s and 8s. Crop offsets are exact, and the first convolution
     pads as much as they need. Train the new scores, or keep the old classes with --keep-classifier, for dense labels
-    without training. Without WEIGHTS only the text is written. A caffemodel alone is used with the net inside it. From
-    a training file, --phase test uses the TEST net. --train also writes the net and the solver that
-    train the new scores.
+    without training. Without WEIGHTS only the text is written. A caffemodel alone is used with the net inside it. A
+    training net first becomes its deploy net, as in `deploy`. --train also writes the net and the solver that train
+    the new scores.
 
     \b
     caffe-fcn segment deploy.prototxt net.caffemodel --classes 21 --style 8s
@@ -116,7 +116,7 @@ def segment(
         raise click.UsageError(str(error)) from error
     rewriting = Rewriting(
         command="segment",
-        plan=lambda model: planned(model, asked.passes, resized=asked.resized),
+        plan=lambda model: planned(model, asked.passes, resized=True),
         selection=selection,
         report=report,
         others=NAMES if train else {},

@@ -91,7 +91,7 @@ def planned(model: Model, passes: Callable[[Model], Iterable[Result]], *, resize
 def _notes(before: Model, results: Sequence[Result], *, resized: bool) -> list[str]:
     stale = before.objected if resized else ()  # they hold for the old inputs only
     notes = [note for note in before.notes if note not in stale]
-    notes += [*before.lacking, *foreign_types(layer.type for layer in before.net.layer)]
+    notes += [*before.lacking, *foreign_types(layer.type for layer in results[-1].model.net.layer)]
     if before.weights is not None and any(record.names_only for record in before.weights.layers):
         notes.append(f"{before.weights.path}: {_NAMES_ONLY}")
     return notes + [note for result in results for note in result.decision.notes]

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.model import Model
+from caffe_fcn.model.opening import objection_notes
 from caffe_fcn.model.passing import Result
 from caffe_fcn.net.graph import Graph
+from caffe_fcn.net.in_use import inputs, trains
 from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
 from caffe_fcn.passes.alone import alone, only_net
 from caffe_fcn.passes.channels import change_channels
 from caffe_fcn.passes.conversion import Settings, converted
 from caffe_fcn.passes.convolutionalize import renamed_outputs
+from caffe_fcn.passes.deploy_options import DeployOptions
+from caffe_fcn.passes.deploying import deploying
 from caffe_fcn.passes.segment import (
     Bilinear,
     Classifier,
@@ -55,6 +59,10 @@ class Segmentation:
             raise ValueError(f"{option('style')} chooses the skips; leave out {option('skip')}")
         if options.keep_classifier and options.expand_score:
             raise ValueError(f"{option('keep_classifier')} keeps the old classes; leave out {option('expand_score')}")
+        if options.seed and options.init != "xavier":
+            raise ValueError(f"{option('seed')} is for random scores; give {option('init', 'xavier')} too")
+        if options.init == "xavier" and options.keep_classifier and not options.skip and options.style in (None, "32s"):
+            raise ValueError(f"{option('init')}: no scores are new with {option('keep_classifier')} and without skips")
         pad = options.pad
         if pad not in PADS and not (isinstance(pad, int) and pad >= 0):
             raise ValueError(f"{option('pad')}: expected {', '.join(PADS)} or a number of pixels, found {pad!r}")
@@ -63,19 +71,16 @@ class Segmentation:
         for text in options.skip:
             parse_skip(text)
 
-    @property
-    def resized(self) -> bool:
-        """Whether the input gets another size."""
-        return self.options.input_size is not None
-
     def passes(self, model: Model) -> Iterator[Result]:
         """The passes that make a segmentation net of MODEL."""
         options = self.options
-        if model.selection.phase is not None:
-            yield (one := alone(model))
-            model = one.model
-        else:
-            model = only_net(model, "segment")
+        if options.expand_score and model.weights is None:
+            raise SurgeryError(
+                "there are no old classes without weights", source=model.source.name, place=Option("expand_score", True)
+            )
+        alone_in_file = tuple(_one_net(model, options))
+        yield from alone_in_file
+        model = alone_in_file[-1].model if alone_in_file else only_net(model, "segment")
         taken = {blob.name for blob in model.graph.producer}
         skips = [Skip(text, Option("skip", [text])) if text in taken else parse_skip(text) for text in options.skip]
         blobs = asked(model.graph, skips)
@@ -94,6 +99,15 @@ class Segmentation:
             yield (changed := change_channels(model, options.input_channels))
             model = changed.model
         yield from _segmented(model, find(model.graph, at), skips, options)
+
+
+def _one_net(model: Model, options: SegmentOptions) -> Iterator[Result]:
+    """The passes that make MODEL one net with inputs: of a net that trains, its deploy net."""
+    graph = model.graph
+    if trains(graph) or any(graph.producer[blob].type != "Input" for blob in inputs(graph.nodes)):
+        yield from deploying(model, DeployOptions(keep_heads=options.at is not None))
+    elif model.selection.phase is not None:
+        yield alone(model)
 
 
 def _converted(model: Model) -> list[Result]:
@@ -134,7 +148,7 @@ def _segmented(
     bilinear = Bilinear(
         channels=classes, learned=options.learn_upsampling, dense=options.dense_upsampling, trained=trained
     )
-    yield upsample(
+    made = upsample(
         result.model,
         Upsampled(
             scores,
@@ -147,6 +161,8 @@ def _segmented(
             options.keep_classifier,
         ),
     )
+    objected = objection_notes(made.model.graph, made.model.shapes[made.model.phase])
+    yield replace(made, decision=replace(made.decision, notes=(*made.decision.notes, *objected)))
 
 
 def _check_head(classifier: Classifier, made: Result) -> None:

@@ -24,7 +24,7 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.images.label_image import ENDINGS, read_label_image
 from caffe_fcn.predict.labels import read_labels
 from caffe_fcn.predict.options import ScoreOptions
-from caffe_fcn.wording import Hint, Option, advise
+from caffe_fcn.wording import Command, Hint, Option, advise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ MOST_CLASSES = 4096
 _BLOCK = 1 << 20
 """The number of pixels that are counted at a time."""
 _VOID = 255
-"""The label of pixels without a class, as in the label images of PASCAL VOC."""
+"""The label of pixels without a class, as in the label images of PASCAL VOC and of `run --palette`."""
 _TOLD = 3
 
 
@@ -169,6 +169,7 @@ def paired(labels: str, predictions: str) -> Iterator[ImagePair]:
         return
     if not all(folders):
         other = predictions if folders[0] else labels
+        os.stat(other)  # OSError where there is none
         raise PictureError(source=other, expected="a folder, because the other one is a folder", found="a file")
     ours, theirs = _in_folder(labels), _in_folder(predictions)
     _check_partners(labels, ours, predictions, theirs)
@@ -235,8 +236,8 @@ class _PixelCount:
 
         counts = ~np.isin(labels, self._ignore)
         self.ignored += int(counts.size - counts.sum())
-        self._check(pair.label, labels, counts, first, of_labels=True)
-        self._check(pair.prediction, predictions, counts, first, of_labels=False)
+        self._check(pair.label, labels, counts, first, self._of_labels)
+        self._check(pair.prediction, predictions, counts, first, _of_predictions)
         true, predicted = labels[counts].astype(np.int64), predictions[counts].astype(np.int64)
         if self._classes is None and true.size:
             self._grow(int(max(true.max(), predicted.max())) + 1)
@@ -250,27 +251,36 @@ class _PixelCount:
         if more > 0:
             self.matrix = np.pad(self.matrix, (0, more))
 
-    def _check(self, path: str, values: NDArray[Any], counts: NDArray[Any], first: int, *, of_labels: bool) -> None:
+    def _check(
+        self, path: str, values: NDArray[Any], counts: NDArray[Any], first: int, advised: Callable[[int], Hint | None]
+    ) -> None:
         """Raise PictureError if a counted number in VALUES is not a class; COUNTS marks the counted ones. FIRST is the
-        row of the first in the image at PATH."""
+        row of the first in the image at PATH. ADVISED gives the hint for a number."""
         import numpy as np
 
         most = MOST_CLASSES if self._classes is None else self._classes
         wrong = counts & ((values < 0) | (values >= most))
-        if self._classes is None and of_labels:
+        if self._classes is None:
             wrong |= counts & (values == _VOID)  # 255 is rarely the 256th class
         if not wrong.any():
             return
         row, column = (int(place) for place in np.argwhere(wrong)[0])
         found = int(values[row, column])
-        hint: Hint | None = None
-        if of_labels:
-            more = () if self._classes is not None else (", or say how many classes there are with ", Option("classes"))
-            hint = advise("leave such pixels out with ", Option("ignore", found), *more)
+        void = found == _VOID
         raise PictureError(
             source=path,
             place=f"row {first + row}, column {column}",
-            expected=f"a class from 0 to {most - 1}",
-            found=str(found),
-            hint=hint,
+            expected="a class" if void and self._classes is None else f"a class from 0 to {most - 1}",
+            found=f"{found}, which marks pixels without a class" if void else str(found),
+            hint=advised(found),
         )
+
+    def _of_labels(self, found: int) -> Hint:
+        """The hint for a label FOUND that is not a class."""
+        more = () if self._classes is not None else (", or say how many classes there are with ", Option("classes"))
+        return advise("leave such pixels out with ", Option("ignore", found), *more)
+
+
+def _of_predictions(found: int) -> Hint | None:
+    """The hint for a prediction FOUND that is not a class."""
+    return advise("a net made by ", Command("segment"), " labels every pixel") if found == _VOID else None

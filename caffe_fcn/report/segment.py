@@ -13,9 +13,9 @@ from caffe_fcn.passes.segment.padding import sizes_in_words
 from caffe_fcn.passes.training.files import NAMES
 from caffe_fcn.report.rewriting import documented, table, told
 
-_KINDS = ("cut", "pooling", "dropped", "left_out")
+_KINDS = ("inputs", "cut", "pooling", "left_out")
 """The kinds of changes that have a list in the document."""
-_TOLD = ("cut", "pooling", "input_channels", "channels", "input_size")
+_TOLD = ("inputs", "cut", "pooling", "input_channels", "channels", "input_size")
 """The kinds of changes that have a line in the report."""
 _HEADINGS = ("blob", "stride", "upsampling", "by", "kernel", "crop", "offset")
 
@@ -38,6 +38,7 @@ def document(
     changes = {
         "converted": [change.document() for change in _converted(plan)],
         **{kind: [change.document() for change in plan.of_kind(kind)] for kind in _KINDS},
+        "dropped": [{key: change.document()[key] for key in ("layer", "type")} for change in dropped(plan)],
         **{
             kind: _first(plan, kind, key)
             for kind, key in (("input_size", "input_size"), ("input_channels", "channels"))
@@ -64,6 +65,15 @@ def _replaced(plan: Plan) -> dict[str, str]:
     return {change.layer: names.get(change.layer, change.layer) for change in plan.of_kind("replaced")}
 
 
+def dropped(plan: Plan) -> list[Change]:
+    """The layers of the file that were dropped, in its order; a loss that became the layer in it, which then went, is
+    one."""
+    heads = {change.new_name: change for change in plan.of_kind("heads")}
+    places = {layer.name: place for place, layer in enumerate(plan.before.net.layer)}
+    gone = [heads.get(change.layer, change) for change in plan.of_kind("dropped")]
+    return sorted(gone, key=lambda change: places.get(change.layer, len(places)))
+
+
 def _converted(plan: Plan) -> list[Change]:
     """What became a Convolution and stays."""
     gone = _replaced(plan).values()
@@ -87,8 +97,11 @@ def _rows(plan: Plan, head: AddHead) -> Iterator[str]:
         yield f"the crops fit for inputs of {sizes_in_words(head.padding.fits)}"
     if converted := _converted(plan):
         yield f"converted to Convolutions: {', '.join(change.layer for change in converted)}"
-    for kind, what in (("dropped", "dropped"), ("left_out", "left out, of other phases and stages")):
-        if gone := plan.of_kind(kind):
+    for gone, what in (
+        (dropped(plan), "dropped"),
+        (plan.of_kind("left_out"), "left out, of other phases and stages"),
+    ):
+        if gone:
             yield f"{what}: {', '.join(change.layer for change in gone)}"
 
 

@@ -99,11 +99,13 @@ class _Ancestry:
         yield from ((node, theirs.layers[number]) for number, node in ours.layers.items() if number in theirs.layers)
 
     def _reading_the_same(self) -> Iterator[tuple[Node, Node]]:
-        """The layers that are gone and the new ones whose first bottom is the same blob."""
+        """The layers that are gone and the new ones whose first bottom is the same blob, both linear or neither: a
+        Softmax that goes is not replaced by the Deconvolution that reads the scores now."""
         for other in self.new.nodes:
             if other.index not in self.pairs and other.bottoms and (read := self._counterpart(other.bottoms[0])):
                 for node in list(self.gone.values()):
-                    if node.bottoms and _settled(self.old, node.bottoms[0]) == read:
+                    alike = row_of(node.type).linear == row_of(other.type).linear
+                    if alike and node.bottoms and _settled(self.old, node.bottoms[0]) == read:
                         yield node, other
 
     def _counterpart(self, blob: Blob) -> Blob | None:

@@ -237,7 +237,10 @@ def test_a_deploy_net_with_everything_in_it(cli: CommandLine) -> None:
 
 
 def segmented(cli: CommandLine) -> Any:
-    cli.write(net=VGG + layer("t", "Silence", "fc8", "", "include { phase: TRAIN }"))
+    fed = layer("in", "Data", "", "data", "transform_param { crop_size: 96 }")
+    cli.write(
+        net=VGG.replace(data(shape="1 3 96 96"), fed) + layer("t", "Silence", "fc8", "", "include { phase: TRAIN }")
+    )
     words = ("--classes", "3", "--skip", "pool2:0.5", "--pad", "least", "--phase", "test", "--json", "--dry-run")
     more = ("--input-size", "100x120", "--input-channels", "4")
     document = cli.run("segment", "net.prototxt", *words, *more).document

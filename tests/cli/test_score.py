@@ -74,7 +74,9 @@ def test_what_cannot_be_scored_is_one_line(cli: CommandLine) -> None:
     files(cli)
     result = cli.run("score", "a.npy", "b.npy", "--classes", "3")
     assert (result.code, result.out) == (1, b"")
-    assert "found 255; leave such pixels out with --ignore 255" in the_message(result.err)
+    assert "found 255, which marks pixels without a class; leave such pixels out with --ignore 255" in the_message(
+        result.err
+    )
     assert cli.run("score", "a.npy", "missing.npy").code == 1
     for words in (("--classes", "1"), ("--classes", "5000"), ("--ignore", "x")):
         assert cli.run("score", "a.npy", "b.npy", *words).code == 2

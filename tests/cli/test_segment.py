@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -18,7 +19,9 @@ from caffe_fcn.verify.records import Status
 from caffe_fcn.verify.verify import VerifySettings, verify
 from tests.cli.conftest import CommandLine, listing, the_message
 from tests.files.test_diff import apply
+from tests.passes.nets import layer
 from tests.passes.segment.nets import SEGMENTS, VGG
+from tests.passes.test_deploy import TEST, TRAIN
 
 REPORT = """\
 net.prototxt: 3 classes for every pixel, from scores of stride 8
@@ -243,10 +246,34 @@ def test_a_kept_classifier_is_proven_by_its_map(vgg: CommandLine) -> None:
     words = ("segment", "net.prototxt", "net.caffemodel", "--verify", "--force")
     result = vgg.run(*words, "--keep-classifier", "--skip", "pool4")
     assert result.code == 0 and "map        holds      fc8-conv 4×4×4, compared with the converted net" in result.err
+    assert "gone: prob (Softmax)" in result.err and "replaced" not in result.err
     document = vgg.run(*words, "--keep-classifier", "--json").document["verification"]
     assert document["claim"] == "new_function" and document["new_function"]["map"]["status"] == "holds"
     document = vgg.run(*words, "--classes", "3", "--json").document["verification"]
     assert document["holds"] and document["new_function"]["map"] is None
+
+
+@pytest.mark.thorough
+def test_a_training_net_is_proven_as_its_deploy_net(vgg: CommandLine) -> None:
+    text = vgg.read("net.prototxt")
+    places = [each.start() for each in re.finditer("^layer", text, re.MULTILINE)]
+    first, second, last = places[0], places[1], places[-1]
+    fed = layer("in", "Data", "", "data label", f"{TEST} transform_param {{ crop_size: 128 mean_value: 9 }}")
+    fed += layer("in", "Data", "", "data label", f"{TRAIN} data_param {{ batch_size: 8 }}")
+    ends = layer("loss", "SoftmaxWithLoss", "fc8 label") + layer("accuracy", "Accuracy", "fc8 label", params=TEST)
+    vgg.write(train=text[:first] + fed + text[second:last] + ends)
+    result = vgg.run(
+        "segment", "train.prototxt", "net.caffemodel", "--keep-classifier", "--verify", "-w", "a.caffemodel"
+    )
+    assert result.code == 0 and "\ndropped: loss, accuracy\n" in result.err
+    assert "in       Data becomes the input data 1×3×128×128" in result.err
+    vgg.run("segment", "net.prototxt", "net.caffemodel", "--keep-classifier")
+    made, expected = vgg.read("train_segmented.prototxt"), vgg.read("net_segmented.prototxt")
+    assert made.startswith(text[:first] + "# The layer in (Data) fed images:")
+    conv = text[second:].split('"')[1]
+    assert made.partition(f'"{conv}"')[2] == expected.partition(f'"{conv}"')[2] != ""
+    words = ("train.prototxt", "net.caffemodel", "train_segmented.prototxt", "a.caffemodel", "--claim", "new-function")
+    assert vgg.run("verify", *words).code == 0
 
 
 @pytest.mark.thorough

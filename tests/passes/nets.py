@@ -8,6 +8,7 @@ from caffe_fcn import schema
 from caffe_fcn.files import prototxt
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import meet
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.conversion import ConversionPlan, Settings, plan
 from caffe_fcn.passes.convolutionalize import Options
@@ -46,9 +47,9 @@ def planned(text: str, settings: Settings | None = None, **options: Any) -> Conv
     return plan(meet(interpret(prototxt.parse(text, "net.prototxt")), None, settings.selection), settings)
 
 
-def model_of(text: str) -> Model:
+def model_of(text: str, selection: Selection = ANY_NET) -> Model:
     """The model of the net TEXT, without weights."""
-    return meet(interpret(prototxt.parse(text, "net.prototxt")), None)
+    return meet(interpret(prototxt.parse(text, "net.prototxt")), None, selection)
 
 
 def layers(plan: ConversionPlan) -> dict[str, Message]:

@@ -185,17 +185,32 @@ def test_colours_are_no_class_numbers(tmp_path: Path) -> None:
 def test_labels_of_no_class_are_told_with_the_way_round(tmp_path: Path) -> None:
     png(tmp_path / "a.png", [[0, 1], [VOID, 1]])
     png(tmp_path / "b.png", [[0, 1], [1, 1]])
-    with pytest.raises(PictureError, match=r"row 1, column 0.*found 255; leave such pixels out with ignore=255"):
+    with pytest.raises(
+        PictureError, match=r"row 1, column 0.*found 255, which marks .*; leave such pixels out with ignore=255"
+    ):
         caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png", classes=2)
     with pytest.raises(PictureError, match=r"ignore=255, or say how many classes there are with `classes`"):
         caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png")
     assert caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png", ignore=255).pixels == 3
     assert caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png", classes=256).pixels == 4
-    with pytest.raises(PictureError, match=r"b\.png.*found 255$"):
-        png(tmp_path / "b.png", [[VOID, 1], [1, 1]])
-        caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png", classes=2, ignore=255)
+    png(tmp_path / "b.png", [[VOID, 1], [1, 1]])
+    for classes, expected in ((2, "a class from 0 to 1"), (None, "a class")):
+        told = rf"b\.png: row 0, .*: expected {expected}, found 255, .*; a net made by `Net\.segment\(.*` labels every"
+        with pytest.raises(PictureError, match=told):
+            caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png", classes=classes, ignore=255)
+    assert caffe_fcn.score(tmp_path / "b.png", tmp_path / "a.png", classes=256).pixels == 4
     with pytest.raises(PictureError, match="expected pixels to compare, found only ignored labels"):
         caffe_fcn.score(tmp_path / "a.png", tmp_path / "b.png", ignore=[0, 1, 255])
+
+
+def test_a_folder_without_its_partner(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    png(tmp_path / "b.png", [[0]])
+    for names in (("a", "missing"), ("missing", "a"), ("missing", "b.png")):
+        with pytest.raises(FileNotFoundError, match="missing"):
+            caffe_fcn.score(*(tmp_path / name for name in names))
+    with pytest.raises(PictureError, match="expected a folder, because the other one is a folder, found a file"):
+        caffe_fcn.score(tmp_path / "a", tmp_path / "b.png")
 
 
 def test_a_number_of_classes_out_of_range(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ Sizes are not used, so nets whose data defines them at run time only can be comp
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
@@ -56,17 +56,13 @@ Places: TypeAlias = "Mapping[Blob, tuple[Place, ...]]"
 
 
 def infer_coordinates(
-    graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None, fed: Collection[Blob] = ()
+    graph: Graph, shapes: Shapes, offsets: Mapping[int, Sequence[int]] | None = None
 ) -> dict[Blob, Places]:
     """The places of every blob of GRAPH; empty for a blob that is no map. OFFSETS: the offsets of Crop layers without
-    one, for each spatial axis, by the index of the layer. FED: blobs that are inputs, although their layer makes
-    constant values."""
+    one, for each spatial axis, by the index of the layer."""
     known: dict[Blob, Places] = {}
     for node in graph.nodes:
         for position, blob in enumerate(node.tops):
-            if blob in fed and row_of(node.type).constant:
-                known[blob] = _itself(blob, shapes)
-                continue
             known[blob] = places_of_top(graph, node, position, shapes, known, (offsets or {}).get(node.index))
     return known
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.layers.convolutions import DECONVOLUTIONS
 from caffe_fcn.net.shapes import Shape, Shapes, show
 from caffe_fcn.wording import Option, advise, nearest
 
@@ -32,11 +33,13 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     """The classifier of GRAPH, or the one that ends in the layer AT. Outputs that are SKIPS do not count. Raises
     SurgeryError if there is none, or there are several."""
     found: dict[str, Classifier] = {}
-    others: list[str] = []
-    for what, last in _ends(graph, skips):
-        node, chain = _back_from(graph, last)
+    others: list[tuple[Blob, Node]] = []
+    for output in graph.outputs:
+        if output in skips:
+            continue
+        node, chain = _back_from(graph, output)
         if node.type not in _CLASSIFIERS:
-            others.append(f"{what} leads back to {node.name!r} ({node.type})")
+            others.append((output, node))
             continue
         ends = next((place for place, each in enumerate(chain) if _is_behind_scores(each)), len(chain))
         known = found.get(node.name)
@@ -45,11 +48,7 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     if at is not None:
         return found.get(at) or Classifier(_called(graph, at))
     if not found:
-        raise SurgeryError(
-            f"found no Convolution or InnerProduct that ends a classifier: {'; '.join(others[:_SHOWN]) or 'no output'}",
-            source=graph.source,
-            hint=advise("name the last layer with weights with ", Option("at")),
-        )
+        raise _none(graph, skips, others)
     if len(found) > 1:
         raise SurgeryError(
             f"the net has several classifiers: {', '.join(found)}",
@@ -59,22 +58,34 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
     return next(iter(found.values()))
 
 
-def _ends(graph: Graph, skips: Collection[Blob]) -> Iterator[tuple[str, Node]]:
-    """The last layers of GRAPH, in words and as nodes: those that make its outputs, apart from SKIPS, and losses that
-    have no top, as in old nets."""
-    for output in graph.outputs:
-        if output not in skips:
-            yield f"the output {output.name!r}", graph.producer[output]
-    for node in graph.nodes:
-        if row_of(node.type).judges and not node.tops:
-            yield f"the loss {node.name!r}", node
+def _none(graph: Graph, skips: Collection[Blob], others: Sequence[tuple[Blob, Node]]) -> SurgeryError:
+    """The error for a GRAPH whose outputs lead back to OTHERS, layers that end no classifier. SKIPS do not count."""
+    ends = [blob for blob in graph.outputs if blob in skips]
+    if ends and not others:
+        return SurgeryError(
+            f"the blob {ends[0].name!r} is an output of the net",
+            source=graph.source,
+            place=Option("skip", [ends[0].name]),
+            hint="name a finer blob before the classifier",
+        )
+    told = [f"the output {blob.name!r} leads back to {node.name!r} ({node.type})" for blob, node in others[:_SHOWN]]
+    upsampled = any(node.type in DECONVOLUTIONS for _, node in others)
+    return SurgeryError(
+        f"found no Convolution or InnerProduct that ends a classifier: {'; '.join(told) or 'no output'}",
+        source=graph.source,
+        hint=advise(
+            "this seems to be a segmentation net already; if not, " if upsampled else "",
+            "name the last layer with weights with ",
+            Option("at"),
+        ),
+    )
 
 
-def _back_from(graph: Graph, last: Node) -> tuple[Node, list[Node]]:
-    """The layer with weights that LAST is or depends on, or one that joins maps or has no bottom, and the layers behind
+def _back_from(graph: Graph, output: Blob) -> tuple[Node, list[Node]]:
+    """The layer with weights that OUTPUT depends on, or one that joins maps or has no bottom, and the layers behind
     it."""
     chain: list[Node] = []
-    node = last
+    node = graph.producer[output]
     while node.bottoms and not row_of(node.type).linear and not _joins(node):
         chain.insert(0, node)
         node = graph.producer[node.bottoms[0]]

@@ -9,7 +9,6 @@ from functools import cached_property
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.net.geometry.coordinates import Coordinate, Place, Places, infer_coordinates
 from caffe_fcn.net.graph import Blob, Graph, Node
-from caffe_fcn.net.in_use import inputs
 from caffe_fcn.net.layers.windows import SIDED_PADS, convolution_windows
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.passes.segment.extents import Sized, nominal
@@ -137,7 +136,7 @@ def set_pad(param: Message, pad: int) -> None:
 def score_maps(graph: Graph, shapes: Shapes, coarse: Blob, skips: Sequence[Blob]) -> ScoreMaps:
     """The geometry of COARSE and SKIPS in GRAPH, with nominal SHAPES. Raises SurgeryError if the scores are no map of
     an image, or a skip is not a map of the same image."""
-    places = infer_coordinates(graph, shapes, fed=inputs(graph.nodes))
+    places = infer_coordinates(graph, shapes)
     origins = [blob for blob in places[coarse] if not graph.producer[blob].bottoms]
     if len(origins) != 1 or len(nominal(shapes, coarse)) != AXES + 2:
         maker = graph.producer[coarse]

@@ -59,7 +59,7 @@ def segmented(net: str | Model, **options: Any) -> Segmented:
         options.setdefault("classes", 2)
     asked = Segmentation(SegmentOptions(**options))
     model = model_of(net) if isinstance(net, str) else net
-    return Segmented(*planned(model, asked.passes, resized=asked.resized))
+    return Segmented(*planned(model, asked.passes, resized=True))
 
 
 def layers_of(plan: Segmented) -> dict[str, Message]:

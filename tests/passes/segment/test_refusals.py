@@ -45,13 +45,16 @@ ONE_SIZE_TOLD = r"layer 's' \(Scale\) has parameters for each place of its map, 
         (VGG, {"style": "32s"}, "the stride of its scores, 8, cannot be halved down to 32"),
         (VGG, {"pad": 10}, r"the last crop would have the offset -\d+, which is negative; the least that fits is pad="),
         (VGG, {"pad": "keep"}, "which is negative"),
+        (VGG, {"expand_score": True}, "expand_score=True: there are no old classes without weights"),
         (data(), {}, r"found no Convolution or InnerProduct .*: the output 'data' leads back to 'data' \(Input\)"),
         (
             FCN,
             {},
-            r"the output 'score' leads back to 'up' \(Deconvolution\); name the last layer with weights",
+            r"the output 'score' leads back to 'up' \(Deconvolution\); this seems to be a segmentation net already; "
+            "if not, name the last layer with weights",
         ),
         *[(ONE_SIZE % axis, {"pad": pad}, ONE_SIZE_TOLD) for axis in (2, 3) for pad in ("auto", "keep", 20)],
+        (VGG, {"skip": ("prob",)}, "skip='prob': the blob 'prob' is an output of the net; name a finer blob before"),
     ],
 )
 def test_one_clear_line(net: str, options: dict[str, object], told: str) -> None:
@@ -99,7 +102,9 @@ def test_options_that_are_none() -> None:
         ({"classes": None}, "expected either `classes` or `keep_classifier`"),
         ({"classes": 3, "keep_classifier": True}, "expected either `classes` or `keep_classifier`"),
         ({"skip": ("pool2:inf",)}, "expected a number, such as pool4:0.01"),
-        ({"seed": -1}, "expected 0 to 4294967295"),
+        ({"seed": 4}, r"`seed` is for random scores; give init='xavier' too"),
+        ({"init": "xavier", "classes": None, "keep_classifier": True}, "no scores are new with `keep_classifier`"),
+        ({"seed": -1, "init": "xavier"}, "expected 0 to 4294967295"),
         ({"skip": ("pool2",), "style": "8s"}, "leave out `skip`"),
         ({"pad": -1}, "a number of pixels"),
         ({"pad": "most"}, "auto, least, keep or a number"),

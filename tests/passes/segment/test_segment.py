@@ -10,11 +10,13 @@ import pytest
 from caffe_fcn.api.net import Net
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.files import prototxt
+from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.source import interpret
 from caffe_fcn.passes.segment.changes import Stage
 from caffe_fcn.passes.segment.padding import PadReason
+from caffe_fcn.report.segment import dropped
 from caffe_fcn.schema import Message
-from tests.passes.nets import conv, data, fc, layer
+from tests.passes.nets import conv, data, fc, layer, model_of
 from tests.passes.segment.nets import INDEX, NETS, SEGMENTS, VGG, Segmented, golden, layers_of, segmented
 
 VALUES = [(name, int(key[0])) for name in NETS for key in INDEX[name]["values"]]
@@ -233,7 +235,7 @@ def test_a_loss_without_a_top_ends_a_classifier() -> None:
     net = VGG.replace(prob, label + layer("loss", "SoftmaxWithLoss", "fc8 label", ""))
     plan = segmented(net)
     assert plan.head.stages == segmented(VGG).head.stages
-    assert {change.layer for change in plan.of_kind("dropped")} == {"label", "loss"}
+    assert {change.layer for change in dropped(plan)} == {"label", "loss"}
 
 
 def test_dummy_data_is_the_image_where_nothing_else_is() -> None:
@@ -258,6 +260,40 @@ def test_one_net_of_several_in_a_file() -> None:
     )
     with pytest.raises(SurgeryError, match="segment needs a net for phase TEST only"):
         segmented(net)
+
+
+FED = VGG.replace(data(shape="1 3 96 96"), "").replace(layer("prob", "Softmax", "fc8"), "")
+"""The net without its input and its output."""
+TRAINING = (
+    layer("in", "Data", "", "data label", "include { phase: TRAIN } data_param { batch_size: 8 }")
+    + layer("in", "Data", "", "data label", "include { phase: TEST } transform_param { crop_size: 96 }")
+    + FED
+    + layer("aux", "InnerProduct", "pool2", params="inner_product_param { num_output: 5 }")
+    + layer("loss", "SoftmaxWithLoss", "fc8 label")
+    + layer("loss2", "SoftmaxWithLoss", "aux label", params="loss_weight: 0.3")
+    + layer("accuracy", "Accuracy", "fc8 label", params="include { phase: TEST }")
+)
+
+
+@pytest.mark.parametrize(
+    "selection", [ANY_NET, Selection(phase="TEST"), Selection(phase="TRAIN", shapes={"data": (1, 3, 96, 96)})]
+)
+def test_a_training_net_gives_what_its_deploy_net_gives(selection: Selection) -> None:
+    plan = segmented(model_of(TRAINING, selection))
+    assert plan.net == segmented(VGG).net and not plan.notes[1:]
+    gone = {"aux", "loss", "loss2"} | ({"accuracy"} if selection.phase != "TRAIN" else set())
+    assert {change.layer for change in dropped(plan)} == gone
+
+
+def test_a_head_that_only_trains_can_be_named() -> None:
+    plan = segmented(model_of(TRAINING, Selection(phase="TEST")), at="aux")
+    assert plan.head.stages[0].factor == 4 and "fc6" not in layers_of(plan)
+
+
+def test_notes_on_layers_that_go_are_left_out() -> None:
+    more = layer("label", "Input", "", "label", "input_param { shape { dim: 64 } }") + layer("n", "Normalize", "pool1")
+    plan = segmented(VGG + more + layer("loss", "SoftmaxWithLoss", "fc8 label"), at="fc8")
+    assert plan.notes == () and plan.before.notes
 
 
 # ---- The classifier's own answers ----
