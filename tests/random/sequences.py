@@ -34,6 +34,7 @@ from tests.random.basics import Array
 from tests.random.files import Files, blobs_of, verdict
 from tests.random.nets import RandomNet, random_net
 from tests.random.running import Answer, answers, in_phase, run, unread
+from tests.random.trials import new_objections
 
 Pass = Callable[[Model], Result]
 
@@ -117,7 +118,7 @@ def _follow(net: RandomNet, directory: Path, course: Course) -> None:
         taken = [change for result in results for change in result.changes if isinstance(change, TakeUp)]
         course.folded = bool(taken)
         course.cut = any(result.decision.of_kind("cut") for result in results)
-        course.faults += _answers(net, made)
+        course.faults += [*new_objections(files, made, model), *_answers(net, made)]
         found = _verdict(files, made)
         course.faults += _judged(found, computed=course.folded or course.cut)
         course.shown = isinstance(found, Verification) and found.holds

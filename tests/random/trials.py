@@ -115,7 +115,7 @@ def _try(net: RandomNet, directory: Path, task: Task, trial: Trial) -> None:
         return
     write_model(model, str(made.net), str(made.weights))
     trial.faults += _read_back(model, _open(made))
-    trial.faults += _new_objections(original, made, model)
+    trial.faults += new_objections(original, made, model)
     case = Case(net, original, made, results, draw)
     trial.faults += task.check(case)
     _prove(case, task, trial)
@@ -139,7 +139,7 @@ def _bytes(tensors: Sequence[Tensor]) -> list[bytes]:
     return [each.read(0, each.count).tobytes() for each in tensors]
 
 
-def _new_objections(original: Files, made: Files, model: Model) -> Iterator[str]:
+def new_objections(original: Files, made: Files, model: Model) -> Iterator[str]:
     """What Caffe refuses of the new net, unless the passes told it, or the original had it."""
     had, has = (examine(files.net.read_bytes(), "net").strictly() for files in (original, made))
     told = [note for note in model.notes if note.startswith("Caffe does not build")]
