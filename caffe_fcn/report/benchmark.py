@@ -1,4 +1,4 @@
-"""What the engines took for a picture, for people (a line for each) and for programs (JSON)."""
+"""The report on the times of the engines for a picture, for people (a line for each) and for programs (JSON)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIB = 1 << 20
 
 
 def lines(found: Timing) -> Iterator[str]:
-    """The report for people, safe to print whatever the files are called."""
+    """Return the report for people, safe to print with any names of files."""
     yield from map(visible, _lines(found))
 
 
@@ -34,7 +34,7 @@ def _lines(found: Timing) -> Iterator[str]:
 
 
 def _advice(found: Timing) -> str:
-    """Which engine to use, and the option for it."""
+    """Return the recommended engine, and the option for it."""
     best, default = found.best, next(iter(ENGINES))
     if best.engine == default:
         return f"use {default}, the default: no other available engine is clearly faster"
@@ -44,7 +44,7 @@ def _advice(found: Timing) -> str:
 
 
 def document(found: Timing) -> dict[str, Any]:
-    """All of it as JSON has it."""
+    """Return the report as a JSON document."""
     return {
         "caffe_fcn": __version__,
         "net": found.net,

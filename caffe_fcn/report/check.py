@@ -1,4 +1,4 @@
-"""Checks files, and reports what is wrong with them: lines that editors and CI understand, or a JSON document."""
+"""Checks files, and reports the findings: lines that editors and CI understand, or a JSON document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from caffe_fcn.net.problems import Findings, Problem, Severity, examine, examine
 
 
 class Checked(NamedTuple):
-    """What `check` found in a file or a net."""
+    """The findings of `check` in a file or a net."""
 
     file: str
     """The name of the file."""
@@ -33,12 +33,13 @@ class Checked(NamedTuple):
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """What no Caffe can build, or with `strict` what BVLC Caffe refuses, in the order of the text."""
+        """Findings for which no Caffe can build the net, or with `strict` BVLC Caffe refuses it, in the order of the
+        text."""
         return self.findings.errors
 
     @property
     def notes(self) -> tuple[Problem, ...]:
-        """What BVLC Caffe refuses but forks may accept, and other information."""
+        """Findings that BVLC Caffe refuses but forks may accept, and other information."""
         return self.findings.notes
 
     def report(self) -> dict[str, Any]:
@@ -49,8 +50,8 @@ class Checked(NamedTuple):
 def check_file(
     path: str, name: str, selection: Selection = ANY_NET, fork: str | None = None, *, strict: bool = False
 ) -> Checked:
-    """Check the file at PATH, which messages call NAME. SELECTION says which of its nets is meant, FORK which Caffe
-    wrote a caffemodel, STRICT whether what BVLC Caffe refuses is an error."""
+    """Check the file at PATH, which messages call NAME. SELECTION chooses one of its nets. FORK is the Caffe that wrote
+    a caffemodel. STRICT: everything that BVLC Caffe refuses is an error."""
     try:
         findings = _examine(path, name, selection, fork)
     except OSError as error:
@@ -61,12 +62,12 @@ def check_file(
 
 
 def unreadable(name: str, reason: str) -> Checked:
-    """What is found in the file NAME where it cannot be read for a REASON."""
+    """Return the finding that the file NAME cannot be read for a REASON."""
     return Checked(name, Findings(None, None), reason)
 
 
 def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Findings:
-    with reading(path, name) as file:  # once, because it may be a pipe
+    with reading(path, name) as file:  # it is read once, because it may be a pipe
         data = file.read(HEAD)
         if not is_binary(data):
             return examine(data + file.read(), name, selection)
@@ -75,7 +76,7 @@ def _examine(path: str, name: str, selection: Selection, fork: str | None) -> Fi
 
 
 def lines(checked: Checked) -> Iterator[str]:
-    """The problems as compilers print them, FILE:LINE:COLUMN: error or note, in the order of the text."""
+    """Return the problems as compilers print them, FILE:LINE:COLUMN: error or note, in the order of the text."""
     if checked.unreadable is not None:
         yield visible(f"{checked.file}: error: {checked.unreadable}")
     errors = set(checked.findings.errors)
@@ -86,7 +87,7 @@ def lines(checked: Checked) -> Iterator[str]:
 
 
 def summary(checked: Sequence[Checked]) -> Iterator[str]:
-    """A line for every file, and one for all."""
+    """Return a line for every file, and one for all."""
     for each in checked:
         what = " ".join(filter(None, (each.findings.kind, each.findings.format))) or "neither net nor solver"
         yield visible(f"{each.file}: {what}, {'ok' if each.ok else 'not ok'}")
@@ -95,7 +96,7 @@ def summary(checked: Sequence[Checked]) -> Iterator[str]:
 
 
 def document(checked: Sequence[Checked]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """Return the findings as a JSON document."""
     return [_document(each) for each in checked]
 
 

@@ -1,4 +1,4 @@
-"""What a conversion did, for people (aligned lines) and for programs (a JSON document)."""
+"""The report of a conversion, for people (aligned lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _KINDS = ("converted", "cut", "pooling", "dropped", "atrous")
 
 
 def lines(plan: ConversionPlan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers: every layer that changed and how, what
-    was left alone and why, and what was written."""
+    """Return the report for people, safe to print with any names of layers: every layer that changed and how, the
+    layers that were left alone and why, and the files that were written."""
     return told(plan, _headline(plan), _rows(plan), outputs, dry_run)
 
 
 def document(
     plan: ConversionPlan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
+    """Return the JSON document; VERIFICATION is the result of the verification, if there was one."""
     resized = plan.of_kind("input_size")
     widened = plan.of_kind("input_channels")
     changes = {
@@ -58,12 +58,12 @@ def _headline(plan: ConversionPlan) -> str:
 
 
 def _suffix(plan: ConversionPlan) -> str:
-    """What all new names of layers end in, if they are the old ones and that."""
+    """Return the suffix of all new names of layers, if they are the old names with one suffix."""
     suffixes = {new[len(old) :] if new.startswith(old) else "" for old, new in plan.new_names.items()}
     return suffixes.pop() if len(suffixes) == 1 else ""
 
 
 def _row(change: Change, suffix: str) -> list[str]:
-    """CHANGE, of a layer that becomes a Convolution, as the cells of a table."""
+    """Return CHANGE, of a layer that becomes a Convolution, as the cells of a table."""
     *cells, name, how = change.cells
     return [change.layer, *cells, f"now {name}" if name != change.layer and not suffix else "", how]

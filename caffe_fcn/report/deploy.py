@@ -1,4 +1,4 @@
-"""What became of a training net, for people (aligned lines) and for programs (a JSON document)."""
+"""The report of `deploy`, for people (aligned lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from caffe_fcn.report.rewriting import documented, table, told
 
 
 def dropped_weights(plan: Plan) -> list[str]:
-    """The layers whose weights the new net does not use."""
+    """Return the layers whose weights the new net does not use."""
     left = plan.model.tensors
     return list(dict.fromkeys(entry.name for entry in plan.before.held if entry.tensors and entry.name not in left))
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers."""
+    """Return the report for people, safe to print with any names of layers."""
     return told(plan, _headline(plan), _rows(plan), outputs, dry_run)
 
 
 def document(
     plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
+    """Return the JSON document; VERIFICATION is the result of the verification, if there was one."""
     kinds = ("inputs", "heads", "dropped", "left_out")
     changes: dict[str, Any] = {kind: [change.document() for change in plan.of_kind(kind)] for kind in kinds}
     changes["net_outputs"] = list(_ends(plan))
@@ -32,7 +32,7 @@ def document(
 
 
 def _ends(plan: Plan) -> Iterator[str]:
-    """The names of the outputs of the new net."""
+    """Return the names of the outputs of the new net."""
     yield from (blob.name for blob in plan.model.graph.outputs)
 
 

@@ -1,4 +1,4 @@
-"""What an export wrote, for people (lines) and for programs (a JSON document)."""
+"""The report of an export, for people (lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from caffe_fcn.wording import option
 
 _LETTERS = {"batch": "N", "length": "L", "height": "H", "width": "W"}
 _MAPS = {3: "l", 4: "hw", 5: "lhw"}
-"""Letters for the spatial axes of an output, which are not as long as the input's."""
+"""Letters for the spatial axes of an output, whose lengths are not those of the input."""
 _JSON_PROPS = ("input_mean", "input_scale", "classes", "geometry")
 
 
 def lines(found: ExportOutcome) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers."""
+    """Return the report for people, safe to print with any names of layers."""
     yield from map(visible, _lines(found))
 
 
@@ -52,7 +52,7 @@ def _lines(found: ExportOutcome) -> Iterator[str]:
 
 
 def _dims(value: Value) -> str:
-    """The extents of VALUE, a letter for each that is free."""
+    """Return the extents of VALUE, with a letter for each free one."""
     shown = [_LETTERS.get(dim.rpartition("_")[2], dim) if isinstance(dim, str) else dim for dim in value.dims]
     rank = len(shown)
     letters = "N?" + _MAPS.get(rank, "?" * rank) if shown[:1] == ["N"] else "?" * rank
@@ -60,7 +60,8 @@ def _dims(value: Value) -> str:
 
 
 def _place(known: dict[str, Any] | None) -> str:
-    """Where the cells of an output lie; KNOWN is its geometry in the metadata, None where it is no map."""
+    """Return the positions of the cells of an output; KNOWN is its geometry in the metadata, None if it is not a
+    map."""
     if known is None:
         return ""
     window, stride, offset = (
@@ -78,7 +79,7 @@ def _fixed(found: ExportOutcome) -> list[str]:
 
 
 def _told(found: ExportOutcome) -> Iterator[str]:
-    """The metadata about pictures and classes, in lines."""
+    """Return the metadata on pictures and classes, in lines."""
     told = found.metadata
     parts = [f"channels {told.channels}"] if told.channels else []
     parts += [f"mean {', '.join(f'{value:g}' for value in told.mean)}"] if told.mean is not None else []
@@ -89,7 +90,7 @@ def _told(found: ExportOutcome) -> Iterator[str]:
 
 
 def document(found: ExportOutcome) -> dict[str, Any]:
-    """The same for programs, as docs/schema/export.json describes it."""
+    """Return the JSON document, as described in docs/schema/export.json."""
     lowered = found.exported.lowered
     props = metadata_props(lowered, found.metadata)
     return {

@@ -1,4 +1,4 @@
-"""What a fold did, for people (aligned lines) and for programs (a JSON document)."""
+"""The report of a fold, for people (aligned lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from caffe_fcn.report.rewriting import documented, table, told
 
 
 class Gain(NamedTuple):
-    """What inference gains, for the inputs of the shapes that the net declares. Layers whose shapes are unknown count
-    nothing, so that the last two are lower bounds."""
+    """The savings in inference, for inputs of the shapes in the net. Layers with unknown shapes are not counted, so the
+    last two numbers are lower bounds."""
 
     layers_before: int
     layers_after: int
     multiply_adds: int
-    """How many values are no longer scaled and shifted."""
+    """The number of values that are no longer scaled and shifted."""
     values_moved: int
-    """How many values are no longer read and written."""
+    """The number of values that are no longer read and written."""
 
 
 def gain_of(plan: Plan) -> Gain:
-    """What inference gains by PLAN, in the net that was folded."""
+    """Return the savings of PLAN, in the folded net."""
     before = plan.results[-1].before
     gone = {change.index: change for change in plan.results[-1].changes if change.drops}
     scaled = moved = 0
@@ -40,14 +40,14 @@ def gain_of(plan: Plan) -> Gain:
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers."""
+    """Return the report for people, safe to print with any names of layers."""
     return told(plan, _headline(plan), _rows(plan), outputs, dry_run)
 
 
 def document(
     plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
+    """Return the JSON document; VERIFICATION is the result of the verification, if there was one."""
     kinds = ("folded", "into", "dropped", "left_out")
     changes = {kind: [change.document() for change in plan.of_kind(kind)] for kind in kinds}
     return documented(plan, {**changes, "gain": gain_of(plan)._asdict()}, outputs, dry_run, verification)

@@ -40,7 +40,7 @@ from caffe_fcn.schema import Message
 from caffe_fcn.wording import Command, Option, advise, option
 
 _MOST_NOTES = 6
-"""No more shapes than these are explained one by one."""
+"""The maximum number of shapes that are explained one by one."""
 
 
 def open_inspected(
@@ -49,9 +49,9 @@ def open_inspected(
     names: tuple[str | None, str | None] = (None, None),
     fork: str | None = None,
 ) -> InspectedFiles:
-    """The prototxt NET with its WEIGHTS, or a weight file alone with the net inside it, if it has one, which FORK has
-    written where that is known. NAMES is what messages call the two. Raises CaffeFcnError; OSError where a file cannot
-    be read. The weights are to be closed."""
+    """Open the prototxt NET with its WEIGHTS, or a file of weights alone with the net inside it, if it has one. FORK is
+    the Caffe that wrote it, if known. Messages call the two by NAMES. Raises CaffeFcnError; OSError if a file cannot be
+    read. The caller must close the weights."""
     if weights is not None:
         files = open_inputs(net, weights, names, fork)
         return InspectedFiles(files.source.name, *files)
@@ -65,8 +65,8 @@ def open_inspected(
 
 
 def inspect(model: InspectedFiles, settings: InspectSettings) -> Inspection:
-    """Look into MODEL. Raises CaffeFcnError where the net is impossible, the weights are another net's, or the
-    settings do not suit; a net that came inside the weights and is not whole gives way to their blobs."""
+    """Inspect MODEL. Raises CaffeFcnError if the net is impossible, the weights belong to another net, or the settings
+    do not fit. If the net inside the weights is incomplete, only their blobs are returned."""
     if model.source is None:
         return _without_net(model, settings)
     try:
@@ -113,8 +113,7 @@ def _with_net(model: InspectedFiles, source: SourceNet, settings: InspectSetting
 
 
 def _without_net(model: InspectedFiles, settings: InspectSettings) -> Inspection:
-    """The blobs of a weight file that brings no net, or none that holds together. Raises NetError where SETTINGS
-    speak of one."""
+    """Return the blobs of a file of weights without a usable net. Raises NetError if SETTINGS need a net."""
     weights = model.weights
     if weights is None or settings.input_size or settings.selection.given:
         raise NetError(str(model.why), source=model.name)
@@ -156,7 +155,8 @@ def _check_patterns(file: str, patterns: Iterable[str], names: Iterable[str]) ->
 
 
 def _phase(source: SourceNet, settings: InspectSettings, built: str) -> str | None:
-    """The phase that is shown. The net inside a caffemodel was built for one phase, and rarely says which."""
+    """Return the phase that is shown. The net inside a caffemodel was built for one phase, which it often does not
+    name."""
     if not source.from_weights or settings.selection.phase:
         return built
     state = source.net.state
@@ -179,13 +179,13 @@ def _told(shape: Shape | Unknown) -> Shape | None:
 
 
 def _inputs(graph: Graph, shapes: Shapes) -> dict[str, Shape | None]:
-    """The blobs that come into the net, by name; what a layer learns is no input."""
+    """Return the input blobs of the net, by name; learned blobs are not inputs."""
     makers = [node for node in graph.nodes if not node.bottoms and node.type != "Parameter"]
     return {blob.name: _told(shapes.blobs[blob]) for node in makers for blob in node.tops}
 
 
 def _batch(graph: Graph, shapes: Shapes) -> int | None:
-    """How many images the net takes at a time: the first extent of its images, or else of all its inputs."""
+    """Return the number of images in a batch: the first extent of its images, or else of all its inputs."""
     if any(row_of(node.type).time_first for node in graph.nodes):
         return None
     inputs = _inputs(graph, shapes)
@@ -195,7 +195,7 @@ def _batch(graph: Graph, shapes: Shapes) -> int | None:
 
 
 def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes:
-    """The shapes on images of the size asked for. Raises SurgeryError where the net does not take them."""
+    """Return the shapes for images of the size in SETTINGS. Raises SurgeryError if the net does not accept them."""
     size = settings.input_size or ()
     shown = Option("input_size", size)
     constants = {blob for node in graph.nodes if node.type == "Parameter" for blob in node.tops}
@@ -237,7 +237,7 @@ def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes
 
 
 def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
-    """The layers by what stands before the first slash of their names; none where no two begin alike."""
+    """Group the layers by the part of their names before the first slash; no groups if no two layers share one."""
     found: dict[str | None, list[Cost]] = {}
     for layer in layers:
         prefix, slash, _ = layer.name.partition("/")
@@ -250,7 +250,7 @@ def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
 
 
 def _notes(net: Message, graph: Graph, shapes: Shapes, settings: InspectSettings, phase: str) -> list[str]:
-    """Why something is not known, and what else the net makes one ask."""
+    """Return the reasons for unknown values, and other notes on the net."""
     notes = foreign_types(node.type for node in graph.nodes)
     if phase == "TRAIN" and settings.selection.phase is None:
         notes.append(f"shown in phase TRAIN, because the file has no net in phase TEST{choices(net)}")
@@ -280,13 +280,13 @@ def _summary(weights: WeightFile, wanted: int | None, missing: tuple[str, ...], 
 
 
 def _format(weights: WeightFile) -> str:
-    """The oldest format of the file's layers: it is a file of that."""
+    """Return the oldest format of the layers in the file, which is the format of the file."""
     found = {record.format for record in weights.layers}
     return next((form for form in ("HDF5", "V0", "V1") if form in found), "V2")
 
 
 def _blob_rows(weights: WeightFile, settings: InspectSettings) -> tuple[BlobRow, ...]:
-    """Every blob in WEIGHTS; the values of those that are listed are read if they are asked for."""
+    """Return every blob in WEIGHTS; values of listed blobs are read if requested."""
     rows = []
     for record in weights.layers:
         read = settings.statistics and _asked(record.name, settings)

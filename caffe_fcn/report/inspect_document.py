@@ -1,6 +1,6 @@
-"""An inspection for programs: one JSON document, which docs/schema/inspect.json describes, or rows of CSV.
+"""Writes an inspection for programs: one JSON document, described in docs/schema/inspect.json, or rows of CSV.
 
-Numbers are exact there, what is not known is null or an empty cell, and every key is present whatever was asked.
+Numbers are exact, unknown values are null or an empty cell, and every key is always present.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from caffe_fcn.net.shapes import Shape
 from caffe_fcn.report.inspect_records import BlobRow, Group, Inspection, Layer, Match
 
 _NUMBERS = re.compile(r"\[\n[-0-9.e+,\s]+\]")
-"""A list of numbers, on lines that no text within quotes can have."""
+"""A list of numbers on several lines; text in quotes cannot look like this."""
 
 
 def to_json(found: Inspection) -> str:
-    """FOUND as a JSON document with each shape on one line and no character that steers a terminal."""
+    """Return FOUND as a JSON document with each shape on one line and without control characters."""
     text = json.dumps(document(found), indent=2, ensure_ascii=False, allow_nan=False)
     text = _NUMBERS.sub(lambda match: "[" + ", ".join(match[0][1:-1].replace(",", " ").split()) + "]", text)
     return visible_json(text) + "\n"
 
 
 def document(found: Inspection) -> dict[str, Any]:
-    """FOUND as docs/schema/inspect.json describes it."""
+    """Return FOUND as described in docs/schema/inspect.json."""
     size = found.settings.input_size
     return {
         "caffe_fcn": __version__,
@@ -56,8 +56,8 @@ def document(found: Inspection) -> dict[str, Any]:
 
 
 def to_csv(found: Inspection) -> str:
-    """FOUND as CSV with a line of titles: its layers, or its blobs where statistics were asked for or there is no
-    net. Several values in a cell are parted by semicolons."""
+    """Return FOUND as CSV with a line of titles: its layers, or its blobs if statistics were requested or there is no
+    net. Several values in a cell are separated by semicolons."""
     if found.settings.statistics or found.totals is None:
         titles = _BLOB_TITLES + (_STATISTICS if found.settings.statistics else ())
         rows = [_blob_cells(row) for row in found.blobs]

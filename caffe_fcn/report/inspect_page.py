@@ -1,4 +1,4 @@
-"""An inspection for people: a page with the net's name at the top, a table, and what the table leaves open below."""
+"""Shows an inspection to people: a page with the name of the net, a table, and further information below it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _GEOMETRY = (Column("window", True), Column("stride", True), Column("offset", Tr
 _EXACT = {Exactness.EVERYWHERE: "yes", Exactness.AWAY_FROM_BORDERS: "inside", Exactness.NOWHERE: "no"}
 _MOST_NAMES = 4
 _MOST_BOTTOMS = 32
-"""More bottoms than any layer has that a person wrote."""
+"""The maximum number of bottoms of a layer that are shown."""
 
 
 def page(found: Inspection, width: int | None) -> list[Part]:
-    """FOUND in parts to be rendered for a place of WIDTH cells, None being one without bounds."""
+    """Return FOUND as parts to be rendered for a width of WIDTH cells; None means any width."""
     parts: list[Part] = [*_head(found), ""]
     if found.settings.statistics or found.totals is None:
         return [*parts, *_blob_page(found)]
@@ -35,7 +35,7 @@ def page(found: Inspection, width: int | None) -> list[Part]:
 
 
 def human(value: int, units: Sequence[str] = ("", " k", " M", " G", " T", " P"), step: int = 1000) -> str:
-    """VALUE for people, with one decimal and the unit that suits."""
+    """Return VALUE for people, with one decimal and a suitable unit."""
     scaled, unit = float(value), 0
     while round(scaled, 1 if unit else 0) >= step and unit < len(units) - 1:
         scaled, unit = scaled / step, unit + 1
@@ -43,7 +43,7 @@ def human(value: int, units: Sequence[str] = ("", " k", " M", " G", " T", " P"),
 
 
 def human_bytes(value: int) -> str:
-    """So many bytes, for people."""
+    """Return VALUE bytes for people."""
     return human(value, (" B", " KiB", " MiB", " GiB", " TiB"), 1024)
 
 
@@ -65,7 +65,7 @@ def _head(found: Inspection) -> Iterator[Part]:
 
 
 def _suits(match: Match) -> str:
-    """For which layers the weights are."""
+    """Return for which layers the file has weights."""
     if match.wanted is None:
         return _count(match.held, "layer") + " with blobs"
     found = match.wanted - len(match.missing)
@@ -118,7 +118,7 @@ def _layer_page(found: Inspection, width: int | None) -> Iterator[Part]:
 
 
 def _costs(found: Inspection) -> Table:
-    """The layers and what they cost. Statistics have a column only where a layer has any."""
+    """Return the layers and their costs. Statistics have a column only if a layer has some."""
     selected = found.selected or found.totals
     measured = bool(selected and selected.statistics)
     columns = [
@@ -137,7 +137,7 @@ def _costs(found: Inspection) -> Table:
 
 
 def _tops(layer: Layer) -> str:
-    """The shape of what LAYER makes; where that is several blobs, a line for each, or one if they are all alike."""
+    """Return the shapes of the tops of LAYER: a line for each, or one line if all are equal."""
     made = [_shape(top.shape) for top in layer.tops]
     if len(made) > 1 and len(set(made)) == 1:
         return f"{made[0]}, {len(made)} tops"
@@ -170,7 +170,7 @@ def _sums(found: Inspection, selected: Total, measured: bool) -> list[str]:
 
 
 def _amounts(total: Total, measured: bool) -> list[str]:
-    """Parameters, statistics if there are any, multiply-accumulates and memory: sums, or their lower bounds."""
+    """Return parameters, statistics if there are any, multiply-accumulates and memory: sums, or their lower bounds."""
     parameters = _sum(total.parameters, total.without_parameters, _number)
     statistics = [_sum(total.statistics, total.without_parameters, _number)] if measured else []
     macs = _sum(total.macs, total.without_macs, lambda value: _amount(value, human))
@@ -179,14 +179,14 @@ def _amounts(total: Total, measured: bool) -> list[str]:
 
 
 def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
-    """A sum from which something may be MISSING."""
+    """Return a sum that does not include MISSING values."""
     if missing:
         return f"≥ {spell(value)}" if value else "?"
     return spell(value)
 
 
 def _below(found: Inspection) -> Iterator[str]:
-    """The exact sums in words, and what they do not include."""
+    """Return the exact sums in words, and what they do not include."""
     totals = found.totals
     if totals is None:
         return
@@ -229,7 +229,7 @@ def _group_table(found: Inspection) -> Table:
 
 
 class _Footnotes:
-    """Reasons, numbered in the order in which they are met."""
+    """Numbers reasons in the order of their first use."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, int] = {}
@@ -239,7 +239,7 @@ class _Footnotes:
 
 
 def _geometry_table(found: Inspection, geometry: list[list[str]]) -> Table:
-    """A table of the geometry, if it does not fit beside the costs."""
+    """Return a table of the geometry, if it does not fit beside the costs."""
     rows = [[shown(layer.name), _tops(layer), *cells] for layer, cells in zip(found.layers, geometry, strict=True)]
     return Table((_NAME, _SHAPE, *_GEOMETRY), rows)
 
@@ -253,12 +253,13 @@ def _geometry_cells(geometry: Geometry | None, notes: _Footnotes) -> list[str]:
 
 
 def _windows(geometry: Geometry) -> list[str]:
-    """What a cell sees along each axis: the least and the most where that depends on its phase, or all of it."""
+    """Return the pixels that a cell sees along each axis: minimum and maximum if they depend on its phase, or all
+    pixels."""
     return [_range([phase.window for phase in axis.phases]) for axis in geometry.axes]
 
 
 def _range(extents: Sequence[int | None]) -> str:
-    """The smallest and the largest of EXTENTS; None stands for all pixels."""
+    """Return the smallest and the largest of EXTENTS; None stands for all pixels."""
     known = [extent for extent in extents if extent is not None]
     least = str(min(known)) if known else "all"
     most = str(max(known)) if len(known) == len(extents) else "all"
@@ -266,7 +267,7 @@ def _range(extents: Sequence[int | None]) -> str:
 
 
 def _periods(found: Inspection) -> str:
-    """The layers whose cells have several phases, and how many phases, in words."""
+    """Return the layers whose cells have several phases, with the number of phases, in words."""
     layers: dict[str, list[str]] = {}
     for layer in found.layers:
         if layer.geometry is not None and layer.geometry.phases:
@@ -275,19 +276,19 @@ def _periods(found: Inspection) -> str:
 
 
 def _axes(values: Sequence[int | Fraction | str]) -> str:
-    """One number where it is the same along all axes."""
+    """Return one number if it is the same along all axes, else all."""
     return "×".join(_short(value) for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 def _short(value: int | Fraction | str) -> str:
-    """A number in decimals where these are few."""
+    """Return a number with decimals if these are few, else as a fraction."""
     if isinstance(value, Fraction) and value.denominator in (2, 4, 8):
         return str(float(value))
     return str(value)
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """1,2,3,5 as 1-3,5."""
+    """Return 1,2,3,5 as 1-3,5."""
     spans = []
     for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
         found = [number for _, number in run]
@@ -299,7 +300,7 @@ def _ranges(numbers: Iterable[int]) -> str:
 
 
 def _blob_page(found: Inspection) -> Iterator[Part]:
-    several = len({row.dtype for row in found.blobs}) > 1  # the head names one type, not which blob has which
+    several = len({row.dtype for row in found.blobs}) > 1  # the first line names one type, not which blob has it
     columns = [_NAME, Column("blob", True), Column("shape", least=8), Column("type", spare=0 if several else 1)]
     columns += [Column("values", True)]
     if found.settings.statistics:

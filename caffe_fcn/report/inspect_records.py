@@ -1,4 +1,4 @@
-"""The records of an inspection: what was found, and nothing of how it is shown."""
+"""The records of an inspection, independent of the output format."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from caffe_fcn.report.options import InspectOptions
 
 @dataclass(frozen=True, kw_only=True)
 class InspectSettings(InspectOptions):
-    """The parts that the user wants, and the selection of the net."""
+    """The user's choice of parts, and the selection of the net."""
 
     selection: Selection = ANY_NET
 
 
 class InspectedFiles(NamedTuple):
-    """The contents of the files: a net, weights, or both. WHY: why there is no net in the weights, if so."""
+    """The contents of the files: a net, weights, or both. WHY is the reason if the weights contain no net."""
 
     name: str
     source: SourceNet | None
@@ -34,7 +34,7 @@ class InspectedFiles(NamedTuple):
 
 
 class Top(NamedTuple):
-    """A blob that a layer makes; SHAPE is None where it is not known."""
+    """A top of a layer; SHAPE is None if it is unknown."""
 
     name: str
     shape: Shape | None
@@ -42,7 +42,7 @@ class Top(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A layer of the net. SHARES: its tops are another view of data that is there already."""
+    """A layer of the net. SHARES: its tops are another view of data in memory."""
 
     name: str
     type: str
@@ -73,8 +73,9 @@ class BlobRow(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A weight file beside the net: HELD layers of it have blobs, and of the WANTED layers of the net with
-    parameters some are MISSING there; FOREIGN ones the net lacks. WANTED is None where there is no net."""
+    """The comparison of a file of weights with the net. HELD layers of the file have blobs. WANTED is the number of
+    layers with parameters in the net, None without a net; some of them are MISSING in the file. FOREIGN layers are not
+    in the net."""
 
     file: str
     format: str
@@ -88,11 +89,12 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Inspection:
-    """All that was found. Without a net, `layers` is empty and `totals` None; `blobs` are those of the weights.
+    """The result of an inspection. Without a net, `layers` is empty and `totals` None; `blobs` are those of the
+    weights.
 
-    `misaligned` are layers that join maps which do not lie on each other, where geometry was asked for.
-    `totals` is of the whole net, `selected` and `groups` are of the layers listed. `batch` is the extent that the
-    images of all inputs have first, None where that is not one number.
+    `misaligned` are layers that join maps whose cells do not coincide, if geometry was requested. `totals` is for the
+    whole net, `selected` and `groups` are for the listed layers. `batch` is the first extent of the images of all
+    inputs, None if they differ.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""What the proofs of a new function found, for people and for programs."""
+"""The report on the proofs of a new function, for people and for programs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from caffe_fcn.verify.records import (
 )
 
 _SHOWN = 5
-"""How many entries of a kind the report shows; --json has all."""
+"""The maximum number of entries of a kind in the report; --json has all."""
 
 
 def told(proofs: NewFunctionProofs) -> Iterator[tuple[str, Status, Sequence[str]]]:
-    """The lines of each proof, by its name, with its status; the failures first."""
+    """Return the lines of each proof, by its name, with its status; the failures first."""
     yield "acceptance", proofs.acceptance.status, _acceptance(proofs.acceptance)
     yield "weights", proofs.weights.status, _fit(proofs.weights)
     yield "layers", proofs.layers.status, _layers(proofs.layers)
@@ -36,7 +36,7 @@ def told(proofs: NewFunctionProofs) -> Iterator[tuple[str, Status, Sequence[str]
 
 
 def failures(proofs: NewFunctionProofs) -> dict[str, list[str]]:
-    """Why each proof does not hold, by its name."""
+    """Return why each proof does not hold, by its name."""
     return {
         "acceptance": [each.message for each in proofs.acceptance.refusals if not each.inherited],
         "weights": [*proofs.weights.failures, *_missing(proofs.weights)],
@@ -133,7 +133,7 @@ def _many(count: int, what: str) -> str:
 
 
 def document(proofs: NewFunctionProofs) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the JSON document."""
     acceptance, weights, layers, run, made = proofs
     return {
         "acceptance": {"status": _status(acceptance.status), "refusals": [e._asdict() for e in acceptance.refusals]},

@@ -9,7 +9,7 @@ from caffe_fcn.options import option_field
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """What is shown of a net and its weights."""
+    """The choice of what is shown of a net and its weights."""
 
     input_size: tuple[int, ...] | None = option_field(None, "Show the net for images of this size, H×W in pixels.")
     geometry: bool = option_field(False, "Add the receptive field of each cell: window, stride, offset.")
@@ -19,6 +19,6 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What counts as wrong."""
+    """The choice of what is an error."""
 
     strict: bool = option_field(False, "Report what BVLC Caffe refuses as an error too.")

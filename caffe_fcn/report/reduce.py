@@ -1,4 +1,4 @@
-"""What a reduction did, for people (aligned lines) and for programs (a JSON document)."""
+"""The report of a reduction, for people (aligned lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from caffe_fcn.report.rewriting import documented, table, told
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers."""
+    """Return the report for people, safe to print with any names of layers."""
     reduced = len(plan.of_kind("reduced"))
     layers = "1 layer" if reduced == 1 else f"{reduced} layers"
     before, after = _parameters(plan.before), _parameters(plan.model)
@@ -23,7 +23,7 @@ def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
 def document(
     plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
+    """Return the JSON document; VERIFICATION is the result of the verification, if there was one."""
     changes: dict[str, Any] = {
         kind: [change.document() for change in plan.of_kind(kind)] for kind in ("converted", "reduced", "followed")
     }
@@ -41,5 +41,6 @@ def _rows(plan: Plan) -> Iterator[str]:
 
 
 def _parameters(model: Model) -> int:
-    """How many values MODEL learns, in the phase that is meant; layers of unknown shapes count nothing."""
+    """Return the number of values that MODEL learns, in the selected phase; layers with unknown shapes are not
+    counted."""
     return total(infer_costs(model.graph, model.shapes[model.phase])).parameters

@@ -11,8 +11,8 @@ from caffe_fcn.passes.planning import Plan
 
 
 def told(plan: Plan, headline: str, rows: Iterable[str], outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers: HEADLINE, ROWS on what changed, what
-    was left alone and why, and the OUTPUTS that were written."""
+    """Return the report for people, safe to print with any names of layers: HEADLINE, ROWS on what changed, the layers
+    that were left alone and why, and the OUTPUTS that were written."""
     yield visible(f"{plan.source.name}: {headline}")
     yield from map(visible, rows)
     if plan.left_alone:
@@ -31,8 +31,8 @@ def documented(
     dry_run: bool,
     verification: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The same for programs: CHANGES are what the command tells of them, VERIFICATION is what was proven, where that
-    was asked for."""
+    """Return the JSON document: CHANGES are the keys of the command; VERIFICATION is the result of the verification, if
+    there was one."""
     return {
         "caffe_fcn": __version__,
         "net": plan.source.name,
@@ -50,7 +50,7 @@ def documented(
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows indented, columns aligned."""
+    """Return ROWS indented, with aligned columns."""
     if not rows:
         return
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -22,11 +22,11 @@ _EXACT = {
 
 
 _FEW = 12
-"""The most numbers that are all printed."""
+"""The maximum number of values for which all are printed."""
 
 
 def lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
-    """The report on one picture, with the TOP classes, safe to print whatever things are called."""
+    """Return the report on one picture, with the TOP classes, safe to print with any names."""
     yield from map(visible, _lines(answer, settings, top))
 
 
@@ -47,7 +47,7 @@ def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
 
 
 def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[str]:
-    """The TOP classes of VALUES."""
+    """Return lines with the TOP classes of VALUES."""
     rows = [(_score(each.score), str(each.label)) for each in best_classes(values, top)]
     wide = max((len(index) for _, index in rows), default=0)
     for score, index in rows:
@@ -55,7 +55,7 @@ def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[st
 
 
 def _numbers(result: BlobResult, values: Array) -> str:
-    """What VALUES are: all of them where there are few."""
+    """Return lines on VALUES: all of them if they are few."""
     if values.size <= _FEW:
         return ", ".join(f"{value:.6g}" for value in values.reshape(-1).tolist()) or "no numbers"
     return _together(statistics(result))
@@ -66,7 +66,7 @@ def _together(found: NumberSummary) -> str:
 
 
 def _maps(answer: Answer, result: BlobResult, labels: Labels, top: int, upsample: bool) -> Iterator[str]:
-    """What the maps of RESULT show, at each scale."""
+    """Return lines on the maps of RESULT, at each scale."""
     output, levels = result.output, result.levels
     found = summarize(levels, labels.background) if output.of_classes else None
     told = areas(answer, result, found.counts, upsample=upsample) if found is not None else ()
@@ -112,7 +112,7 @@ def _pair(high: Fraction, wide: Fraction) -> str:
 
 
 def _shares(counts: Sequence[int], labels: Labels, top: int) -> str:
-    """Of how much of the map each class is the top one, the largest shares first."""
+    """Return the share of the map in which each class is the top class, the largest first."""
     order = sorted((index for index, count in enumerate(counts) if count), key=lambda index: -counts[index])
     told = [f"{labels.title(index)} {_percent(counts[index], sum(counts))}" for index in order[:top]]
     rest = sum(counts[index] for index in order[top:])
@@ -120,7 +120,7 @@ def _shares(counts: Sequence[int], labels: Labels, top: int) -> str:
 
 
 def _areas(found: Sequence[Area], labels: Labels, top: int) -> str:
-    """How many pixels each class has, the largest areas first."""
+    """Return the number of pixels of each class, the largest areas first."""
     order = sorted((each for each in found if each.label is not None), key=lambda each: -each.pixels)
     told = [f"{labels.title(each.label)} {_area(each)}" for each in order[:top] if each.label is not None]
     if rest := order[top:]:
@@ -146,7 +146,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _surest(levels: Sequence[Level], best: Sequence[Found], labels: Labels | None) -> Iterator[str]:
-    """Where the BEST classes score highest, or where a map without classes is highest."""
+    """Return the positions where the BEST classes score highest, or where a map without classes is highest."""
     rows = []
     for each in best:
         level = levels[each.level]

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MANY = 4096
-"""So many values are all in the document."""
+"""The maximum number of values that are all in the document."""
 
 END = "\n  ]\n}\n"
-"""What ends the document."""
+"""The end of the document."""
 
 
 def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, notes: Sequence[str]) -> str:
-    """The beginning of the document, up to its pictures."""
+    """Return the beginning of the document, up to its pictures."""
     steps = settings.steps
     mean = steps.mean
     return _opened(
@@ -59,12 +59,12 @@ def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, no
 
 
 def failure(path: str, message: str) -> str:
-    """The entry of a picture that could not be looked at."""
+    """Return the entry of a picture that could not be processed."""
     return _indented(json.dumps({"picture": path, "error": message}, indent=2, ensure_ascii=False), 4)
 
 
 def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str, str | None]) -> Iterator[str]:
-    """The entry of one picture, with the TOP classes, or places; OUTPUTS are the files written."""
+    """Yield the entry of one picture, with the TOP classes, or positions; OUTPUTS are the files written."""
     plan, first = answer.plan, 0
     best: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ def _resize(resize: tuple[int, int] | int | None) -> list[int] | int | None:
 
 
 def _best(result: BlobResult, found: Found, labels: Labels, first: int) -> dict[str, Any]:
-    """FOUND in RESULT, whose maps come from number FIRST on."""
+    """Return FOUND in RESULT, whose maps are numbered from FIRST on."""
     place = None
     if result.levels:
         place = {
@@ -143,7 +143,7 @@ def _area(result: BlobResult, area: Area, labels: Labels) -> dict[str, Any]:
 
 
 def _values(result: BlobResult, values: Array) -> dict[str, Any]:
-    """VALUES that are no scores of classes; all of them where they are not many."""
+    """Return VALUES that are not scores of classes; all of them if they are few."""
     numbers = [_number(value) for value in values.reshape(-1).tolist()] if values.size <= _MANY else None
     return {
         "blob": result.output.name,
@@ -158,7 +158,7 @@ def _statistics(found: NumberSummary) -> dict[str, float]:
 
 
 def _number(score: float) -> float:
-    """SCORE with the fewest digits that give the same number in single precision."""
+    """Return SCORE with the fewest digits that give the same number in single precision."""
     return float(f"{score:.9g}")
 
 
@@ -184,7 +184,7 @@ def _level(result: BlobResult, level: Level, counts: Sequence[int], labels: Labe
 
 
 def _cells(output: NetOutput, level: Level, labels: Labels, indent: str) -> Iterator[str]:
-    """A line for each cell of LEVEL; none for a map of several numbers a cell that are no classes."""
+    """Yield a line for each cell of LEVEL; none for a map with several numbers per cell that are not classes."""
     cells = level.cells
     if not output.of_classes and output.channels > 1:
         return
@@ -217,7 +217,7 @@ def _row(
 
 
 def _opened(fields: Mapping[str, Any], array: str) -> str:
-    """The object FIELDS, without its end, and after them the beginning of ARRAY."""
+    """Return the object FIELDS without its end, and then the beginning of ARRAY."""
     return json.dumps(fields, indent=2, ensure_ascii=False).removesuffix("\n}") + f',\n  "{array}": ['
 
 

@@ -1,4 +1,4 @@
-"""The score of a segmentation, for people (tables) and for programs (a JSON document)."""
+"""The report on the score of a segmentation, for people (tables) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from caffe_fcn.predict.scoring import SegmentationScore
 from caffe_fcn.report.tables import Column, Heading, Part, Table, shown
 
 _SHOWN = 12
-"""A confusion matrix of more classes is too wide to be read."""
+"""The maximum number of classes for which the confusion matrix is shown."""
 
 
 def page(found: SegmentationScore) -> Iterator[Part]:
-    """The report for people."""
+    """Return the report for people."""
     left_out = f", {found.ignored:,} ignored" if found.ignored else ""
     images = "1 image" if found.images == 1 else f"{found.images:,} images"
     yield Heading(f"{found.predictions} against {found.labels}: {images}, {found.pixels:,} pixels{left_out}")
@@ -71,7 +71,7 @@ def _fraction(value: float | None) -> str:
 
 
 def document(found: SegmentationScore) -> dict[str, Any]:
-    """The report for programs."""
+    """Return the JSON document."""
     predicted = found.confusion.sum(0).tolist()
     return {
         "caffe_fcn": __version__,

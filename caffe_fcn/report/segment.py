@@ -1,4 +1,4 @@
-"""What a segmentation did, for people (aligned lines) and for programs (a JSON document)."""
+"""The report of a segmentation, for people (aligned lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADINGS = ("blob", "stride", "upsampling", "by", "kernel", "crop", "offset")
 
 
 def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers."""
+    """Return the report for people, safe to print with any names of layers."""
     head = head_of(plan)
     stride = prod(each.factor for each in head.stages)
     headline = f"{head.classes} classes for every pixel, from scores of stride {stride}"
@@ -31,7 +31,7 @@ def lines(plan: Plan, outputs: Sequence[str], dry_run: bool) -> Iterator[str]:
 def document(
     plan: Plan, outputs: dict[str, str | None], dry_run: bool, verification: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same for programs; VERIFICATION is what was proven, where that was asked for."""
+    """Return the JSON document; VERIFICATION is the result of the verification, if there was one."""
     head = head_of(plan)
     made = head.document()
     made["scores"]["in_place_of"] = next(iter(_replaced(plan).values()), None)
@@ -50,17 +50,17 @@ def document(
 
 
 def head_of(plan: Plan) -> AddHead:
-    """What was added to the net."""
+    """Return the layers that were added to the net."""
     return next(change for change in plan.changes if isinstance(change, AddHead))
 
 
 def _first(plan: Plan, kind: str, key: str) -> Any:
-    """The value for KEY in the first change of a KIND; None if there is none."""
+    """Return the value for KEY in the first change of a KIND; None if there is none."""
     return next((change.document()[key] for change in plan.of_kind(kind)), None)
 
 
 def _replaced(plan: Plan) -> dict[str, str]:
-    """The name in the file of the classifier that new scores replace, by its name after the conversion."""
+    """Return the name in the file of the classifier that new scores replace, by its name after the conversion."""
     names = {new: old for result in plan.results for old, new in result.decision.new_names.items()}
     return {change.layer: names.get(change.layer, change.layer) for change in plan.of_kind("replaced")}
 
@@ -75,7 +75,7 @@ def dropped(plan: Plan) -> list[Change]:
 
 
 def _converted(plan: Plan) -> list[Change]:
-    """What became a Convolution and stays."""
+    """Return the layers that became Convolutions and stay."""
     gone = _replaced(plan).values()
     return [change for change in plan.of_kind("converted") if change.layer not in gone]
 
@@ -106,7 +106,7 @@ def _rows(plan: Plan, head: AddHead) -> Iterator[str]:
 
 
 def _row(stage: Stage, stride: int) -> list[str]:
-    """STAGE as the cells of a table."""
+    """Return STAGE as the cells of a table."""
     offset = "×".join(map(str, dict.fromkeys(stage.offset)))
     scale = f"{stage.scale:g}" if stage.scale is not None else ""
     return [stage.blob, str(stride), stage.layer, str(stage.factor), str(stage.kernel), stage.crop, offset, scale]

@@ -1,8 +1,8 @@
 """Formats tables for terminals of any width and for pipes.
 
 Numbers and words are never cut. A table that is too wide first folds the columns that allow it, then leaves some out,
-then folds the text of the others, then leaves out more, and names the columns that are left out. What is still too
-wide stays so.
+then folds the text of the others, then leaves out more, and names the columns that are left out. If the table is still
+too wide, it stays so.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from unicodedata import category, east_asian_width
 from caffe_fcn.display import visible
 
 GAP = 2
-"""Cells between two columns."""
+"""The space between two columns, in cells."""
 
 LONGEST = 200
-"""Characters of a name that are shown."""
+"""The maximum number of characters of a name that are shown."""
 
 _WORDS = re.compile(r" *[^ ]+ *")
 _AFTER = re.compile(r"(?<=[/_\-,;:×])")
-"""Where a word is best folded."""
+"""The characters after which a word is folded."""
 
 _NOT_SHAPES = re.compile(r"(?<=[/_\-,;:])")
-"""Where a word of a table is folded: no shape is."""
+"""The characters after which a word in a table is folded; shapes are not folded."""
 
 _LONGEST_WORD = 40
-"""A word of more cells, which only a machine can have made, is folded anywhere."""
+"""A longer word, in cells, is folded anywhere; only programs make such words."""
 
 _DEAR = 3
-"""Columns whose SPARE is so high are left out only where folding texts does not do."""
+"""Columns with at least this SPARE are left out only if folding texts is not enough."""
 
 _STYLES = {"?": "yellow", "-": "dim", "in place": "dim", "shared": "dim"}
-"""The cells that mean that there is no number."""
+"""The cells that mean that there is no number, with their styles."""
 
 _CODES = {"bold": 1, "dim": 2, "yellow": 33}
-"""What a terminal calls the styles (ECMA-48, Select Graphic Rendition)."""
+"""The codes for the styles in a terminal (ECMA-48, Select Graphic Rendition)."""
 
 
 _NARROW = re.compile(r"[ -~×≥…─]*")
@@ -46,8 +46,8 @@ _ON_TOP = ("Mn", "Me", "Cf")
 
 
 class Column(NamedTuple):
-    """A column of a table. It may be folded to LEAST cells, where that is not 0, but to no fewer than SOFT as long
-    as columns can be left out instead: those that are SPARE, lowest first, 0 being never."""
+    """A column of a table. It may be folded to LEAST cells, if that is not 0. While columns can be left out instead, it
+    is not folded below SOFT cells. Columns with the lowest SPARE are left out first, those with 0 never."""
 
     title: str
     number: bool = False
@@ -58,7 +58,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows of texts, and perhaps one at the foot. A text may have several lines."""
+    """Rows of texts, optionally with a foot. A text may have several lines."""
 
     columns: tuple[Column, ...]
     rows: list[list[str]]
@@ -66,17 +66,17 @@ class Table(NamedTuple):
 
 
 class Heading(NamedTuple):
-    """A line that names what follows."""
+    """A line that names the following part."""
 
     text: str
 
 
 Part: TypeAlias = "Table | Heading | str"
-"""A piece of a page; a str is a line of prose, to be folded with what follows its first two spaces aligned."""
+"""A part of a page; a str is a paragraph, folded so that the text after its first two spaces is aligned."""
 
 
 def shown(text: str) -> str:
-    """TEXT from a model, safe to print on one line."""
+    """Return TEXT from a model, safe to print on one line."""
     text = visible(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
@@ -85,14 +85,14 @@ def shown(text: str) -> str:
 
 
 class Placed(NamedTuple):
-    """A column that is shown: its position in the table, and how many cells it takes."""
+    """A column that is shown: its position in the table, and its width in cells."""
 
     position: int
     width: int
 
 
 def fit(table: Table, width: int | None) -> list[Placed]:
-    """The columns of TABLE to show within WIDTH cells, None being all there is."""
+    """Return the columns of TABLE to show within WIDTH cells; None means any width."""
     natural = [_natural(table, position) for position in range(len(table.columns))]
     everything = [Placed(position, wide) for position, wide in enumerate(natural)]
     if width is None:
@@ -112,7 +112,7 @@ def fit(table: Table, width: int | None) -> list[Placed]:
 
 
 def fits(table: Table, width: int | None) -> bool:
-    """Whether TABLE, without what can be left out easily, fits into WIDTH cells with nothing folded."""
+    """Return whether TABLE, without columns that can be left out easily, fits into WIDTH cells without folding."""
     if width is None:
         return True
     kept = [Placed(p, _natural(table, p)) for p, each in enumerate(table.columns) if not 0 < each.spare < _DEAR]
@@ -120,19 +120,19 @@ def fits(table: Table, width: int | None) -> bool:
 
 
 def _texts(table: Table, position: int) -> Iterator[str]:
-    """The lines of all texts of a column."""
+    """Return the lines of all texts of a column."""
     texts = [table.columns[position].title, *(row[position] for row in table.rows)]
     texts += [table.foot[position]] if table.foot else []
     return (line for text in texts for line in text.split("\n"))
 
 
 def _natural(table: Table, position: int) -> int:
-    """The cells that the widest text of a column takes."""
+    """Return the width of the widest text of a column, in cells."""
     return max(map(cells, _texts(table, position)))
 
 
 def _widest_word(table: Table, position: int) -> int:
-    """The cells that the widest part of a text takes that is not to be folded."""
+    """Return the width of the widest part of a text that is not folded, in cells."""
     parts = (part for text in _texts(table, position) for word in text.split() for part in _NOT_SHAPES.split(word))
     return min(_LONGEST_WORD, max(map(cells, parts), default=0))
 
@@ -142,8 +142,8 @@ def _total(places: Sequence[Placed]) -> int:
 
 
 def _narrowed(places: Sequence[Placed], least: Sequence[int], width: int) -> list[Placed]:
-    """PLACES with the widest of those that may be folded made narrower, down to their LEAST cells (0: not at all),
-    until all fit into WIDTH."""
+    """Return PLACES with the widest foldable columns made narrower, down to their LEAST cells (0: not at all), until
+    all fit into WIDTH."""
     widths = [place.width for place in places]
     while sum(widths) + GAP * (len(widths) - 1) > width:
         wide = [index for index, limit in enumerate(least) if 0 < limit < widths[index]]
@@ -154,14 +154,14 @@ def _narrowed(places: Sequence[Placed], least: Sequence[int], width: int) -> lis
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal TEXT takes: two for a wide character, none for a mark on the one before."""
+    """Return the width of TEXT in a terminal: two cells for a wide character, none for a combining mark."""
     if _NARROW.fullmatch(text):
         return len(text)
     return sum(_WIDE.get(east_asian_width(c), 1) if category(c) not in _ON_TOP else 0 for c in text)
 
 
 def folded(text: str, width: int) -> list[str]:
-    """The lines of TEXT, none of them wider than WIDTH cells, broken at a space, else behind a punctuation mark."""
+    """Return the lines of TEXT, at most WIDTH cells wide, broken at a space, else after a punctuation mark."""
     lines: list[str] = []
     for whole in text.split("\n"):
         line = ""
@@ -176,7 +176,7 @@ def folded(text: str, width: int) -> list[str]:
 
 
 def _pieces(word: str, width: int) -> list[str]:
-    """WORD, with the spaces behind it, in parts that each fit into WIDTH cells."""
+    """Return WORD, with the spaces after it, in parts that each fit into WIDTH cells."""
     if cells(word.rstrip()) <= width:
         return [word]
     parts = [part for part in _AFTER.split(word) if part]
@@ -192,8 +192,7 @@ _Line: TypeAlias = list[tuple[str, str]]
 
 
 def render(parts: Sequence[Part], width: int | None, colour: bool = False) -> str:
-    """PARTS as text for a place of WIDTH cells, None being one without bounds; with COLOUR in the styles of a
-    terminal."""
+    """Return PARTS as text for a width of WIDTH cells, None for any width; with COLOUR in the styles of a terminal."""
     lines = [line for part in parts for line in _lines(part, width)]
     if not colour:
         return "".join(f"{''.join(text for text, _ in line).rstrip()}\n" for line in lines)
@@ -222,7 +221,7 @@ def _lines(part: Part, width: int | None) -> Iterator[_Line]:
 
 
 def _prose(text: str, width: int | None) -> Iterator[str]:
-    """The lines of TEXT, all but the first indented to where its second column begins, if it has two."""
+    """Return the lines of TEXT; if it has a second column, all but the first are indented to that."""
     if width is None or cells(text) <= width:
         yield text
         return
@@ -234,7 +233,7 @@ def _prose(text: str, width: int | None) -> Iterator[str]:
 
 
 def _table_lines(table: Table, places: Sequence[Placed]) -> Iterator[_Line]:
-    """The titles, the rows and the foot, with a rule between them."""
+    """Return the titles, the rows and the foot, with a rule between them."""
     rule = [("─" * _total(places), "dim")]
     yield from _row_lines(table, places, [column.title for column in table.columns], "bold")
     yield rule
@@ -246,7 +245,8 @@ def _table_lines(table: Table, places: Sequence[Placed]) -> Iterator[_Line]:
 
 
 def _row_lines(table: Table, places: Sequence[Placed], row: Sequence[str], style: str = "") -> Iterator[_Line]:
-    """A row, which is as high as the highest of its texts. A STYLE goes before those of columns and texts."""
+    """Return a row as lines, as many as its highest text has. A STYLE takes precedence over those of columns and
+    texts."""
     texts = [folded(row[position], width) for position, width in places]
     for height in range(max(map(len, texts))):
         line: _Line = []

@@ -1,4 +1,4 @@
-"""What an upgrade did, for people (lines) and for programs (a JSON document)."""
+"""The report of an upgrade, for people (lines) and for programs (a JSON document)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from caffe_fcn.passes.upgrade import Upgrade
 
 
 def lines(upgrade: Upgrade, out: str, dry_run: bool) -> Iterator[str]:
-    """The report for people on an upgrade to OUT, safe to print for any model."""
+    """Return the report for people on an upgrade to OUT, safe to print for any model."""
     headline = "upgraded" if upgrade.changes else "already up to date"
     yield visible(f"{upgrade.name}: {headline}")
     yield from (visible(f"  {change}") for change in upgrade.changes)
@@ -22,13 +22,13 @@ def lines(upgrade: Upgrade, out: str, dry_run: bool) -> Iterator[str]:
 
 
 def plan_document(plan: Plan, outputs: dict[str, str | None], dry_run: bool) -> dict[str, Any]:
-    """The document on the upgrade of a net and its weights together that PLAN makes: with the changes of both."""
+    """Return the document on PLAN, the upgrade of a net and its weights together, with the changes of both."""
     changes = tuple(dict.fromkeys(change.describe() for change in plan.changes))
     return document(Upgrade(plan.source.name, plan.source.format, changes, plan.notes), outputs["net"], dry_run)
 
 
 def document(upgrade: Upgrade, out: str | None, dry_run: bool) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the JSON document."""
     return {
         "caffe_fcn": __version__,
         "input": upgrade.name,

@@ -39,10 +39,10 @@ class Verifier:
         self._engine: Engine = engine(EngineOptions(engine=run_by))
         self.found: Verification | None = None
         self.results: Sequence[Result] = ()
-        """The result of the passes, with its claim."""
+        """The results of the passes; they have the claim."""
 
     def check(self, net: str, weights: str) -> None:
-        """Verify the files NET and WEIGHTS. Raises VerificationError where a proof fails, or cannot be carried out."""
+        """Verify the files NET and WEIGHTS. Raises VerificationError if a proof fails, or cannot be carried out."""
         with reading(net, self._names[0]) as file:
             twin = interpret(prototxt.parse(file.read(), self._names[0]))
         with open_weights(weights, self._names[1]) as opened:
@@ -69,10 +69,10 @@ class Verifier:
 
     @property
     def lines(self) -> Sequence[str]:
-        """The report for people."""
+        """Return the report for people."""
         return tuple(lines(self.found)) if self.found else ()
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """The JSON document."""
+        """Return the JSON document."""
         return proofs(self.found) if self.found else None

@@ -1,4 +1,4 @@
-"""What a verification found, for people (a line for each proof, and one for each output) and for programs (JSON)."""
+"""The report of a verification, for people (a line for each proof, and one for each output) and for programs (JSON)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from caffe_fcn.verify.records import (
 )
 
 _SHOWN = 5
-"""How many failures of a kind the report shows; --json has all."""
+"""The maximum number of failures of a kind in the report; --json has all."""
 
 
 def lines(found: Verification) -> Iterator[str]:
-    """The report for people, safe to print whatever the model calls its layers."""
+    """Return the report for people, safe to print with any names of layers."""
     yield from map(visible, _lines(found))
 
 
 def _lines(found: Verification) -> Iterator[str]:
-    """Each proof on its line: how it ended, and by what numbers."""
+    """Return a line for each proof: its result, and the numbers."""
     how = f"run by {found.engine}" if found.engine else "nothing was run"
     yield f"{found.fcn}: {_verdict(found)} ({how})"
     told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
@@ -71,7 +71,7 @@ def _verdict(found: Verification) -> str:
 
 
 def summary(found: Verification) -> str:
-    """The proofs that fail or could not be carried out, and the first reason of each, in one line."""
+    """Return the proofs that fail or could not be carried out, and the first reason of each, in one line."""
     reasons = {
         "weights": _weights_failures(found.weights_proof) if found.weights_proof else (),
         "same size": _same_size_failures(found.same_size) if found.same_size else (),
@@ -86,7 +86,7 @@ def summary(found: Verification) -> str:
 
 
 def _outputs(outputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """The lines about each output, below its proof."""
+    """Return the lines about each output, below its proof."""
     width = max(map(len, outputs), default=0)
     for output, lines_of in outputs.items():
         for number, line in enumerate(lines_of):
@@ -139,7 +139,7 @@ def _dense(proof: DenseProof) -> list[str]:
 
 
 def _reason(why: Inapplicable) -> str:
-    """Why the dense proof does not apply."""
+    """Return why the dense proof does not apply."""
     names = ", ".join(first_of([*map(repr, why.names)], _SHOWN))
     match why.cause:
         case Exemption.NOTHING_CONVERTED:
@@ -153,7 +153,7 @@ def _reason(why: Inapplicable) -> str:
 
 
 def _dense_output(each: Dense, blob: str) -> list[str]:
-    """The words for an output that was compared from BLOB on."""
+    """Return the words for an output that was compared from BLOB on."""
     if each.inapplicable is not None:
         return [f"does not apply: {_reason(each.inapplicable)}"]
     if each.crops is None:
@@ -209,7 +209,7 @@ def _dense_failures(proof: DenseProof) -> list[str]:
 
 
 def document(found: Verification) -> dict[str, Any]:
-    """The same for programs, as docs/schema/verify.json describes it."""
+    """Return the JSON document, as described in docs/schema/verify.json."""
     return {
         "caffe_fcn": __version__,
         "net": found.net,
@@ -222,7 +222,7 @@ def document(found: Verification) -> dict[str, Any]:
 
 
 def proofs(found: Verification) -> dict[str, Any]:
-    """The part of the document about what was proven, and how."""
+    """Return the part of the document with the proofs and their results."""
     return {
         "engine": found.engine or None,
         "phase": found.phase,
