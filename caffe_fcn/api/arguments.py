@@ -1,6 +1,6 @@
 """Checks the arguments of the library's functions, and documents their keywords.
 
-The signature of a function says what it takes: editors show it, and it is checked here. The meaning of the keywords is
+The signature of a function gives its arguments: editors show it, and it is checked here. The meaning of the keywords is
 defined with the options (`caffe_fcn/options.py`) and is added below the docstring.
 """
 
@@ -22,18 +22,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _UNIONS = (Union, UnionType)
 
 _NUMBERS: Mapping[Any, type] = {int: Integral, float: Real}
-"""What is as good as one of Python's, such as a number of numpy's."""
+"""Types that are accepted like one of Python's, such as a number of numpy's."""
 
 _LATE = {"NDArray": Sequence, "Array": Any, "Image": Any, "Any": Any}
-"""Types that annotations name, and that are not loaded for a check."""
+"""Types in annotations that are not imported for a check."""
 
 
 def checked(*options: type) -> Callable[[Function], Function]:
-    """What lets a function check the types of its arguments, and tell below its docstring what those of its keywords
-    mean that are fields of OPTIONS.
+    """Return a decorator that checks the types of a function's arguments, and adds to its docstring the meaning of
+    keywords that are fields of OPTIONS.
 
-    The function raises TypeError for an argument that it does not have or that is of another type than its annotation
-    says, ValueError for a word that it does not know.
+    The function raises TypeError for an argument that it does not have or that has another type than its annotation,
+    ValueError for a word that it does not know.
     """
 
     def decorate(function: Function) -> Function:
@@ -51,7 +51,7 @@ def checked(*options: type) -> Callable[[Function], Function]:
 
 
 def _keywords(signature: inspect.Signature, options: Collection[type]) -> list[str]:
-    """What the keywords of SIGNATURE mean that are fields of OPTIONS, as a list in Markdown."""
+    """Return the meanings of the keywords in SIGNATURE that are fields of OPTIONS, as a list in Markdown."""
     known = {name: meaning for each in options for name, meaning in meanings(each).items()}
     lines = []
     for name in signature.parameters:
@@ -64,7 +64,7 @@ def _keywords(signature: inspect.Signature, options: Collection[type]) -> list[s
 def _check(
     function: Callable[..., Any], signature: inspect.Signature, given: Sequence[Any], named: Mapping[str, Any]
 ) -> None:
-    """Raise what the call of FUNCTION with what is GIVEN and NAMED deserves."""
+    """Raise TypeError or ValueError if the arguments GIVEN and NAMED do not fit FUNCTION."""
     name = function.__name__
     keywords = [each for each in signature.parameters if each != "self"]
     for each in named:
@@ -96,12 +96,12 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _expected(annotation: str) -> str:
-    """ANNOTATION as messages have it."""
+    """Return ANNOTATION as it is shown in messages."""
     return annotation.replace("str | os.PathLike[str]", "a path").removesuffix(" | None")
 
 
 def _words(hint: Any) -> tuple[str, ...]:
-    """The words that the type HINT allows, if it allows no other text."""
+    """Return the words that the type HINT allows, if it allows no other text."""
     if get_origin(hint) is Literal:
         return get_args(hint)
     others = [each for each in get_args(hint) if each is not type(None)] if get_origin(hint) in _UNIONS else []
@@ -109,7 +109,7 @@ def _words(hint: Any) -> tuple[str, ...]:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether VALUE is of the type HINT. Which words a Literal allows is for others to say."""
+    """Return whether VALUE is of the type HINT. The words of a Literal are checked elsewhere."""
     kind, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
@@ -132,6 +132,6 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _told(value: object) -> str:
-    """VALUE, in few words."""
+    """Return VALUE in a few words."""
     shown = isinstance(value, str | os.PathLike | int | float)
     return repr(value) if shown else f"a {type(value).__name__}"

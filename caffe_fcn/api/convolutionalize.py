@@ -31,10 +31,10 @@ def convolutionalize(
 ) -> Net:
     """Return the fully convolutional net, with its weights. Nothing is written.
 
-    Every InnerProduct over C×H×W becomes a Convolution with the kernel H×W and the same parameters. On the same
-    input, the new net gives the same output; on a larger input, one output for each window. With STRIDE, a divisor of
-    the stride of its map, the map has more cells: the last strides go, and the layers behind are dilated. Raises
-    SurgeryError, ShapeError or NetError, with the name of the layer, if the net cannot be converted.
+    Every InnerProduct over C×H×W becomes a Convolution with the kernel H×W and the same parameters. On the same input,
+    the new net gives the same output; on a larger input, one output for each window. With STRIDE, a divisor of the
+    stride of its map, the map has more cells: the last strides are removed, and the layers after them are dilated.
+    Raises SurgeryError, ShapeError or NetError, with the name of the layer, if the net cannot be converted.
     """
     settings = settings_of(given(ConvertOptions, locals()), self.model.selection)
     return self._of(plan(self.model, settings), document)

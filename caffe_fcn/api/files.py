@@ -1,4 +1,4 @@
-"""The library: the files of a net, as they are given and as engines need them."""
+"""The library: the files of a net, as given by the caller and as needed by engines."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ def open_files(
     selection: Selection,
     fork: str | None = None,
 ) -> Model:
-    """The model in the files NET and WEIGHTS. Raises CaffeFcnError; OSError where a file cannot be read."""
+    """Return the model in the files NET and WEIGHTS. Raises CaffeFcnError; OSError if a file cannot be read."""
     return open_model(os.fspath(net), None if weights is None else os.fspath(weights), selection, fork=fork)
 
 
 def output_names(
     model: Model, output: str | os.PathLike[str] | None, output_weights: str | os.PathLike[str] | None, *, force: bool
 ) -> tuple[str | None, str | None]:
-    """The names of the files that MODEL is to be written to, as text. Raises OutputError for one that is taken, unless
-    FORCE is given, SurgeryError for one of weights where there are none, ValueError for one of another kind of file."""
+    """Return the names of the output files of MODEL as text. Raises OutputError if a file exists, unless FORCE is
+    given; SurgeryError for a file of weights if there are no weights; ValueError for the ending of another kind of
+    file."""
     if output is not None:
         check_kind(output, Kind.TEXT)
     if output_weights is not None:

@@ -168,22 +168,22 @@ class Net:
         write_model(self.model, *paths, force=force)
 
     def _of(self, plan: Plan, report: Callable[..., dict[str, Any]]) -> Net:
-        """The net of PLAN, with its REPORT."""
+        """Return the net of PLAN, with its REPORT."""
         return Net(plan.model, plan, report)
 
     def _opened(self, net: str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Net:
-        """The net in the files NET and WEIGHTS, by the selection of this one."""
+        """Return the net in the files NET and WEIGHTS, with the selection of this one."""
         return Net(open_files(net, weights, self.model.selection))
 
     def _files(self) -> NetFiles:
-        """The net and its weights, if it has any, as files that it was opened from, or else as temporary ones."""
+        """Return the net and its weights, if any, as the files from which it was opened, or as temporary files."""
         if self.weights is not None:
             return NetFiles(*self._runnable())
         return NetFiles(self.model.source if self._plan is None else interpret(self.model.document), None)
 
     def _runnable(self) -> NetAndWeights:
-        """The net and its weights as files that engines can read: those that it was opened from, or else temporary
-        ones. Raises SurgeryError where there are no weights."""
+        """Return the net and its weights as files that engines can read: the files from which it was opened, or
+        temporary files. Raises SurgeryError if there are no weights."""
         if self.weights is None:
             raise SurgeryError(
                 source=self.name, expected="a net with weights", found="none", hint="give these to `caffe_fcn.open` too"

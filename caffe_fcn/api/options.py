@@ -1,4 +1,4 @@
-"""Brings what the library's functions are called with into the form of the option dataclasses."""
+"""Converts the arguments of the library's functions to the option dataclasses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Options = TypeVar("Options")
 
 
 def given(options: type[Options], arguments: Mapping[str, Any]) -> Options:
-    """OPTIONS with those ARGUMENTS, the local variables of a function with its keywords, that are fields of it.
+    """Return OPTIONS with those of ARGUMENTS, the local variables of a function, that are fields of it.
 
-    A field of several words may be given as one. Raises ValueError for a number out of its range.
+    A field with several words may be given as one word. Raises ValueError for a number out of range.
     """
     kinds = options.__dataclass_fields__  # type: ignore[attr-defined]
     values = {name: arguments[name] for name in meanings(options) if name in arguments}
@@ -28,7 +28,7 @@ def given(options: type[Options], arguments: Mapping[str, Any]) -> Options:
 
 
 def several(names: str | Collection[str]) -> tuple[str, ...]:
-    """NAMES, or the one name that they are, in a tuple."""
+    """Return NAMES as a tuple; a single name becomes a tuple of one."""
     return (names,) if isinstance(names, str) else tuple(names)
 
 
@@ -53,7 +53,7 @@ def _input_size(size: int | Sequence[int] | None) -> tuple[int, ...] | None:
 
 
 def _extents(name: str, value: int | Sequence[int] | None, example: str) -> tuple[int, ...] | None:
-    """VALUE of the keyword NAME for each axis; one number is for height and width. Raises ValueError."""
+    """Return VALUE of the keyword NAME for each axis; one number is for height and width. Raises ValueError."""
     extents = (value, value) if isinstance(value, int) else value
     if extents is not None and (not extents or not all(isinstance(each, int) and each > 0 for each in extents)):
         raise ValueError(f"{name}: expected pixels, such as {example}, found {value!r}")
@@ -61,7 +61,7 @@ def _extents(name: str, value: int | Sequence[int] | None, example: str) -> tupl
 
 
 def _mean(mean: float | Sequence[float] | str | os.PathLike[str] | None) -> str | None:
-    """MEAN as the command line has it: numbers with commas between, or a file."""
+    """Return MEAN in the form of the command line: numbers with commas between them, or a file."""
     if mean is None or isinstance(mean, str | os.PathLike):
         return None if mean is None else os.fspath(mean)
     values = [mean] if isinstance(mean, int | float) else mean
@@ -129,4 +129,4 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "tolerance": _tolerance,
     "windows": _at_least(1, "windows"),
 }
-"""What brings a value into the form that the code takes, by the name of the field."""
+"""The functions that convert a value to the form of the option, by the name of the field."""

@@ -26,13 +26,13 @@ def reduce(
     suffix: str = ReduceOptions.suffix,
     cut_outputs: bool = ReduceOptions.cut_outputs,
 ) -> Net:
-    """Return the net with fewer filters in LAYERS: the number of filters to keep by the name of the layer, or a
-    text such as "1024:3x3", which also says how many taps of the kernel to keep. Nothing is written.
+    """Return the net with fewer filters in LAYERS: the number of filters to keep by the name of the layer, or a text
+    such as "1024:3x3", which also has the number of taps of the kernel to keep. Nothing is written.
 
-    Every n-th filter is kept, from the first on, with its bias, and taps that are evenly spaced; the layers behind
-    keep the inputs that belong to them. An InnerProduct that loses taps becomes a Convolution first, and with it
-    all others. The new net computes another function. Raises SurgeryError, with the name of the layer, if the net
-    cannot be reduced; ValueError for numbers that are none.
+    Every n-th filter is kept, from the first on, with its bias, and evenly spaced taps; the layers after it keep the
+    matching inputs. If an InnerProduct loses taps, all InnerProducts become Convolutions first. The new net computes
+    another function. Raises SurgeryError, with the name of the layer, if the net cannot be reduced; ValueError for
+    invalid numbers.
     """
     amounts = parse_layers(f"{name}={amount}" for name, amount in layers.items())
     reduction = Reduction(amounts, given(ReduceOptions, locals()))

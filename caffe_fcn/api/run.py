@@ -218,7 +218,7 @@ class Prediction:
 
     @property
     def _result(self) -> running.BlobResult:
-        """The output that is meant where one has to be: the only one, or the only one of classes."""
+        """Return the output to use if one is needed: the only one, or the only one with classes."""
         results = self.answer.results
         found = results if len(results) == 1 else [each for each in results if each.output.of_classes]
         if len(found) != 1:
@@ -232,7 +232,7 @@ class Prediction:
         return found[0]
 
     def _classes(self) -> Array:
-        """The values of the output, if these are scores of classes. Raises EngineError."""
+        """Return the values of the output, if these are scores of classes. Raises EngineError."""
         output = self._result.output
         if not output.of_classes:
             raise EngineError(
@@ -241,7 +241,7 @@ class Prediction:
         return self.blobs[output.name]
 
     def _labelled(self, what: str) -> NetOutput:
-        """The output whose top classes are drawn. Raises EngineError, PictureError."""
+        """Return the output whose top classes are drawn. Raises EngineError, PictureError."""
         self._check_map(what)
         self._classes()
         output = self._result.output
@@ -258,8 +258,7 @@ class Prediction:
 
 @dataclass(frozen=True, repr=False)
 class Predictor:
-    """A net that looks at pictures: loaded into an engine, with all that was said of how it is to look, and NOTES on
-    that."""
+    """A net for pictures: loaded into an engine, with all settings, and NOTES on these."""
 
     model: PictureNet
     settings: running.RunSettings
@@ -267,15 +266,15 @@ class Predictor:
     weights: str
     """The file of the weights."""
     again: Callable[[str], Predictor]
-    """Loads the same into another engine."""
+    """Loads the same net into another engine."""
 
     def __call__(self, picture: str | os.PathLike[str] | Array | Image) -> Prediction:
-        """The answer of the net for PICTURE. Raises PictureError; OSError for a file that cannot be read."""
+        """Return the answer of the net for PICTURE. Raises PictureError; OSError if a file cannot be read."""
         answer = running.carry_out(self.model, self.planned(picture), self.settings, ExitStack())
         return Prediction(answer, self.settings, self.model.source, self.notes, partial(_timed, self.again, picture))
 
     def planned(self, picture: str | os.PathLike[str] | Array | Image) -> running.PicturePlan:
-        """What there is to do for PICTURE. Raises PictureError; OSError for a file that cannot be read."""
+        """Return the work for PICTURE. Raises PictureError; OSError if a file cannot be read."""
         channels = self.model.channels
         if isinstance(picture, str | os.PathLike):
             opened = open_picture(picture, channels, self.settings.max_pixels)
@@ -287,7 +286,7 @@ class Predictor:
 def predictor(
     files: NetAndWeights, selection: Selection, use: EngineOptions, preparation: PreparationOptions, options: RunOptions
 ) -> Predictor:
-    """The net in FILES that SELECTION means, ready to look at any number of pictures."""
+    """Load the net in FILES, chosen by SELECTION, for any number of pictures."""
 
     def again(name: str) -> Predictor:
         return predictor(files, selection, replace(use, engine=name), preparation, options)
@@ -297,7 +296,7 @@ def predictor(
 
 
 def _timed(load: Callable[[str], Predictor], picture: str | os.PathLike[str] | Array | Image) -> Benchmark:
-    """The engines timed on PICTURE; LOAD loads the net into the one of a name."""
+    """Time the engines on PICTURE; LOAD loads the net into the engine of a name."""
 
     def ready(name: str) -> Ready:
         predict = load(name)

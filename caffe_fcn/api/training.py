@@ -26,11 +26,11 @@ def save_training(
     normalize: bool = TrainOptions.normalize,
     force: bool = WriteOptions.force,
 ) -> None:
-    """Write train_val.prototxt and solver.prototxt into DIRECTORY, which train this segmentation net from WEIGHTS, the
+    """Write train_val.prototxt and solver.prototxt into DIRECTORY. They train this segmentation net from WEIGHTS, the
     path of the weights that `save` writes.
 
     The net gets data layers, a loss and an accuracy for every pixel; comments say what to fill in. Raises SurgeryError
-    for a net with another output than scores of every pixel, or with several inputs; OutputError if a file cannot be
+    for a net whose output is not scores of every pixel, or with several inputs; OutputError if a file cannot be
     written.
     """
     paths = {key: os.path.join(directory, name) for key, name in NAMES.items()}
