@@ -215,7 +215,8 @@ def _changed(graph: Graph, shapes: Shapes, place: _MapLayer) -> SetWindows | Non
     bottom = next((shapes.blobs[each] for each in place.maps), None)
     if ways is None or not isinstance(bottom, tuple):
         raise _refused(node, "does not slide a window over its input")
-    reasons = [reason for way in ways for reason in way.reasons if reason.cause is not Cause.BATCH]
+    training = graph.phase == "TRAIN"  # where the statistics are those of the batch, and a finer map has others
+    reasons = [reason for way in ways for reason in way.reasons if not (training and reason.cause is Cause.BATCH)]
     if any(reason.exactness is Exactness.NOWHERE for reason in reasons):
         raise _refused(node, "does not slide a window over its input")
     rule = row_of(node.type).windows

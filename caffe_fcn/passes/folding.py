@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from caffe_fcn.model.model import Model
@@ -30,12 +31,14 @@ def retrace(model: Model, twin: Model) -> Result | None:
 
 
 def lacks_layers(model: Model, twin: Model) -> bool:
-    """Whether TWIN has fewer layers that may scale and shift than MODEL."""
-    return any(_many(model, phase) > _many(twin, phase) for phase in model.graphs.keys() & twin.graphs.keys())
+    """Whether TWIN has fewer layers of a type that may scale and shift than MODEL. Those of other types may be new."""
+    return any(_many(model, phase) - _many(twin, phase) for phase in model.graphs.keys() & twin.graphs.keys())
 
 
-def _many(model: Model, phase: str) -> int:
-    """How many layers of MODEL may scale and shift in PHASE; a BatchNorm with a scale of its own counts as two."""
+def _many(model: Model, phase: str) -> Counter[str]:
+    """How many layers of each type that may scale and shift MODEL has in PHASE; a BatchNorm with a scale of its own
+    counts as a Scale as well."""
     forks = of_forks(model.graphs, model.shapes)
     scales = {name for name, blobs in forks.items() if blobs.scale is not None}
-    return sum((node.type in AFFINE) + (node.name in scales) for node in model.graphs[phase].nodes)
+    nodes = model.graphs[phase].nodes
+    return Counter([node.type for node in nodes if node.type in AFFINE] + ["Scale" for n in nodes if n.name in scales])

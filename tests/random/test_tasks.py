@@ -26,6 +26,9 @@ def test_nets_are_right_and_proven(name: str, chunk: int) -> None:
     ("name", "seed"),
     [
         ("segment", 128),  # a Scale along the width: refused
+        ("segment", 8_000_037),  # a skip that is no map
+        ("segment", 8_000_040),  # a BatchNorm was folded, and a skip has a Scale
+        ("finer map", 8_000_001),  # statistics of the batch: refused
         ("reduce", 5_000_050),  # a layer of a fork is changed
         ("segment", 44),  # another head, which a larger image does not suit, goes
         ("channels", 35),  # a Concat of the picture with itself: refused

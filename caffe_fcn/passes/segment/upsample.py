@@ -63,6 +63,7 @@ def _decide(phase: Phase, wanted: Upsampled) -> Decision:
     graph = phase.graph
     blobs = [_latest(phase, name) for name in (wanted.scores, *(skip.blob for skip in wanted.skips))]
     maps = score_maps(graph, phase.shapes, blobs[0], blobs[1:])
+    _check_maps(maps, wanted.skips)
     order = sorted(zip(maps.skips, wanted.skips, strict=True), key=lambda pair: -maps.place(pair[0])[0].stride)
     maps = score_maps(graph, phase.shapes, blobs[0], [blob for blob, _ in order])
     skips = [skip for _, skip in order]
@@ -109,18 +110,23 @@ def _latest(phase: Phase, name: str) -> Blob:
     return blob
 
 
+def _check_maps(maps: ScoreMaps, skips: Sequence[Skip]) -> None:
+    """Raise SurgeryError where one of SKIPS is not a map of the image."""
+    for blob, skip in zip(maps.skips, skips, strict=True):
+        if maps.image not in maps.places[blob] or len(maps.place(blob)) != len(maps.place(maps.coarse)):
+            raise SurgeryError(
+                f"the skip {blob.name!r} is not a map of the image {maps.image.name!r}",
+                source=maps.graph.source,
+                place=skip.option,
+            )
+
+
 def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
     """The factor to each of SKIPS, coarsest first, and to the image. Raises SurgeryError where one is no whole number
     above 1."""
     made: list[int] = []
     coarse = maps.coarse
     for blob, skip in [*zip(maps.skips, skips, strict=True), (maps.image, None)]:
-        if maps.image not in maps.places[blob] or len(maps.place(blob)) != len(maps.place(coarse)):
-            raise SurgeryError(
-                f"the skip {blob.name!r} is not a map of the image {maps.image.name!r}",
-                source=maps.graph.source,
-                place=skip.option if skip else None,
-            )
         factor = factor_between(maps.place(coarse), maps.place(blob))
         if factor is None and skip is None and _stride(maps, coarse) == _stride(maps, blob):
             what = "the skip" if skips else "the map of the scores"
