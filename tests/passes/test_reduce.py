@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,29 @@ def test_kernels_that_are_not_square() -> None:
     text = data() + layer(
         "c", "Convolution", "data", params="convolution_param { num_output: 4 kernel_h: 5 kernel_w: 3 }"
     )
-    plan = reduced(model_of(text + conv("classes", "c", 2, 1)), "c=2:3x3")
+    plan = reduced(model_of(text + conv("classes", "c", 2, 1)), "c=2:3x3", dilation={"c": 2})
+    param = layers_of(plan)["c"].convolution_param
+    assert ([*param.kernel_size], [*param.dilation], [*param.pad]) == ([3], [2], [2])
+    plan = reduced(model_of(text.replace("8 dim: 10", "5 dim: 3") + conv("classes", "c", 2, 1)), "c=2:3x3")
     param = layers_of(plan)["c"].convolution_param
     assert ([*param.kernel_size], [*param.dilation], param.pad_h, param.pad_w) == ([3], [2, 1], 2, 1)
+
+
+@pytest.mark.parametrize("pad", ["", "pad: 1", "pad: 2", "pad_h: 3 pad_w: 1"])
+def test_a_convolution_keeps_its_map(pad: str) -> None:
+    """Its extent is the same, so the same padding gives a map of the same size, with an even kernel, too."""
+    for taps in (2, 3):
+        text = data() + conv("a", "data", 4, 5, pad) + fc("classes", "a", 2)
+        plan = reduced(model_of(text), f"a=2:{taps}")
+        sizes = [shapes(each)["classes"] for each in (plan, reduced(plan.before, "a=2"))]
+        assert sizes[0] == sizes[1]
+        was, now = (each.layer[1].convolution_param for each in (plan.before.net, plan.net))
+        assert ([*was.pad], was.pad_h, was.pad_w) == ([*now.pad], now.pad_h, now.pad_w)
+
+
+def test_all_taps_change_nothing() -> None:
+    net = data() + conv("a", "data", 4, 6) + conv("classes", "a", 2, 1)
+    assert reduced(model_of(net), "a=2:6").net == reduced(model_of(net), "a=2").net
 
 
 # ---- Values ----
@@ -330,8 +351,9 @@ def _without_the_others(model: Model, bottom: str, kept: tuple[int, ...], direct
     (directory / "masked.caffemodel").write_bytes(net.SerializeToString())
 
 
-def test_a_dilated_kernel_is_the_old_one_without_the_taps_between(tmp_path: Path) -> None:
-    text = data() + conv("a", "data", 4, 5) + conv("classes", "a", 3, 1)
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_a_dilated_kernel_is_the_old_one_without_the_taps_between(tmp_path: Path, pad: int) -> None:
+    text = data() + conv("a", "data", 4, 5, f"pad: {pad}") + conv("classes", "a", 3, 1)
     plan = reduced(trained(text, tmp_path), "a=4:3")
     write_model(plan.model, str(tmp_path / "new.prototxt"), str(tmp_path / "new.caffemodel"))
     net = schema.NetParameter.FromString((tmp_path / "net.caffemodel").read_bytes())
@@ -340,11 +362,11 @@ def test_a_dilated_kernel_is_the_old_one_without_the_taps_between(tmp_path: Path
     values[:, :, 1::2] = 0
     values[:, :, :, 1::2] = 0
     blob.data[:] = values.ravel()
-    (tmp_path / "masked.prototxt").write_text(text.replace("kernel_size: 5", "kernel_size: 5 pad: 2"))
+    (tmp_path / "masked.prototxt").write_text(text)
     (tmp_path / "masked.caffemodel").write_bytes(net.SerializeToString())
     inputs = np.random.default_rng(2).normal(size=(1, 2, 8, 10)).astype(np.float32)
     found, expected = (answers(tmp_path, name, inputs) for name in ("new", "masked"))
-    assert found.shape == (1, 3, 8, 10)
+    assert found.shape == (1, 3, 4 + 2 * pad, 6 + 2 * pad)
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
 
 
@@ -364,7 +386,6 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
         (A + conv("classes", "a", 2), ["a=8"], "a divisor of the 4 outputs, such as 4, found 8"),
         (conv("a", "data", 4, 6) + conv("classes", "a", 2), ["a=4:4"], "expected 2 or 6 taps"),
         (conv("a", "data", 4, 6) + conv("classes", "a", 2), ["a=4:1"], "expected 2 or 6 taps"),
-        (conv("a", "data", 4, 6) + conv("classes", "a", 2), ["a=4:2"], "dilation·(kernel - 1)/2, found 5·1/2"),
         (conv("a", "data", 4, 5) + conv("classes", "a", 2), ["a=4:3x3x3"], "a kernel with 2 extents, such as 3x3"),
         (A + conv("classes", "a", 2), ["aa=2"], "there is no layer 'aa'; did you mean 'a'?"),
         (A + layer("r", "ReLU", "a") + conv("classes", "r", 2), ["r=2"], "found ReLU, without filters"),
@@ -382,19 +403,32 @@ TIED = "".join(conv(*names, 2, 1)[:-3] + ' param { name: "w" } }\n' for names in
             ["a=2"],
             "does not accept the remaining channels of 'a'",
         ),
-        (conv("a", "data", 4, 5) + fc("classes", "a", 2), ["a=4:3"], "a layer that needs 2×320"),
         (TIED + conv("classes", "b", 2, 1), ["a=1"], "the same remaining values of the parameters 'w' as in 'a'"),
         (layer("a", "Deconvolution", "data", params="convolution_param { num_output: 4 kernel_size: 3 }")
          + conv("classes", "a", 2), ["a=4:2"], "a Convolution, whose kernel can be dilated"),
-        (A.replace("size: 3", "size: 7") + layer("cut", "Pooling", "a", params=ALL_OF_IT)
-         + conv("classes", "cut", 3, 1) + layer("t", "Input", "", params="input_param { shape { dim: 1 } }")
-         + layer("loss", "SoftmaxWithLoss", "classes t"), ["a=4:3"], "Caffe would refuse the reduced net: layer"),
         (layer("d", "Data", "", "d") + conv("a", "d", 2), ["a=1"], "give it with shapes={'d': (N, C, H, W)}"),
         (A + layer("t", "SoftmaxWithLoss", "a data", "loss"), ["a=2"], "the input of layer 't' (SoftmaxWithLoss)"),
     ],
 )  # fmt: skip
 def test_what_is_refused(text: str, layers: list[str], told: str) -> None:
     assert told in refusal(data() + text, *layers)
+
+
+@pytest.mark.parametrize(
+    ("text", "taps", "dilation", "told"),
+    [
+        (conv("a", "data", 4, 6) + conv("classes", "a", 2), 2, 3, "2, found 3·1/2; give an even dilation$"),
+        (conv("a", "data", 4, 7) + conv("classes", "a", 2, 1), 2, 3, "; give an odd kernel, or an even dilation$"),
+        (conv("a", "data", 4, 5) + fc("classes", "a", 2), 3, 4, "a layer that needs 2×320"),
+        (A.replace("size: 3", "size: 7") + layer("cut", "Pooling", "a", params=ALL_OF_IT)
+         + conv("classes", "cut", 3, 1) + layer("t", "Input", "", params="input_param { shape { dim: 1 } }")
+         + layer("loss", "SoftmaxWithLoss", "classes t"), 3, 2, "Caffe would refuse the reduced net: layer"),
+    ],
+)  # fmt: skip
+def test_dilations_that_are_refused(text: str, taps: int, dilation: int, told: str) -> None:
+    assert re.search(
+        told.replace("dilation$", "`dilation`$"), refusal(data() + text, f"a=4:{taps}", dilation={"a": dilation})
+    )
 
 
 def test_outputs_lose_channels_where_that_is_allowed() -> None:

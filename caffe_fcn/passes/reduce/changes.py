@@ -24,6 +24,8 @@ class Kernel(NamedTuple):
     dilation: Shape
     pad: Shape
     behind: tuple[str, ...] = ()
+    keeps_pad: bool = False
+    """Whether the layer keeps the padding that it has."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,16 +128,11 @@ def _one(extents: Shape) -> str:
 def _set_window(param: Message, kernel: Kernel) -> None:
     """Set the window of PARAM, a ConvolutionParameter. DeepLab's `hole` stays where the layer has it."""
     holes = any(map(param.HasField, ("hole", "hole_h", "hole_w")))
-    for name in ("kernel_h", "kernel_w", "pad_h", "pad_w", "hole", "hole_h", "hole_w", *SIDED_PADS):
-        param.ClearField(name)
-    for name in ("kernel_size", "pad", "dilation"):
+    for name in ("kernel_h", "kernel_w", "kernel_size", "hole", "hole_h", "hole_w", "dilation"):
         param.ClearField(name)
     set_kernel(param, kernel.extent)
-    square = len(set(kernel.pad)) == 1
-    if any(kernel.pad) and len(kernel.pad) == 2 and not square:
-        param.pad_h, param.pad_w = kernel.pad
-    elif any(kernel.pad):
-        param.pad[:] = kernel.pad[:1] if square else kernel.pad
+    if not kernel.keeps_pad:
+        _set_pad(param, kernel.pad)
     if set(kernel.dilation) == {1}:
         return
     even = len(set(kernel.dilation)) == 1
@@ -145,3 +142,13 @@ def _set_window(param: Message, kernel: Kernel) -> None:
         param.hole_h, param.hole_w = kernel.dilation
     else:
         param.dilation[:] = kernel.dilation[:1] if even else kernel.dilation
+
+
+def _set_pad(param: Message, pad: Shape) -> None:
+    for name in ("pad", "pad_h", "pad_w", *SIDED_PADS):
+        param.ClearField(name)
+    square = len(set(pad)) == 1
+    if any(pad) and len(pad) == 2 and not square:
+        param.pad_h, param.pad_w = pad
+    elif any(pad):
+        param.pad[:] = pad[:1] if square else pad

@@ -2,7 +2,12 @@
 
 Of k taps, those m apart are k' = (k - 1)/m + 1. They reach as far as before with the dilation m·D, where D is the
 product of the strides that were removed from earlier layers: in a map that is finer by D, the same places are D times
-as far apart. With pad = dilation·(k' - 1)/2 the map keeps its size.
+as far apart.
+
+The extent of the kernel is the same, so a Convolution keeps its padding, and with it the size of its map. Two kinds of
+layers get pad = dilation·(k' - 1)/2 instead, with which the map is as large as the one before the layer: those that see
+the whole map before them, as InnerProducts do, and those behind removed strides, whose old padding was for the coarse
+map. That is how SSD and DeepLab reduced fc6. Where a Convolution padded so before, both rules give the same.
 """
 
 from __future__ import annotations
@@ -45,13 +50,25 @@ def kernel_of(node: Node, amount: Amount, phase: Phase) -> Kernel | None:
             found=show(taps),
         )
     step = tuple(_step(node, old, new) for old, new in zip(windows.kernel, taps, strict=True))
-    behind = tuple(_removed(phase, node)) if amount.dilation is None and set(windows.dilation) == {1} else ()
+    behind = tuple(_removed(phase, node)) if set(windows.dilation) == {1} else ()
     factor = 2 ** len(behind)
     dilation = tuple(each * old * factor for each, old in zip(step, windows.dilation, strict=True))
-    if amount.dilation is not None:
-        dilation = (amount.dilation,) * axes
-    pad = tuple(_pad(node, extent, apart) for extent, apart in zip(taps, dilation, strict=True))
+    if amount.dilation is not None and set(dilation) != {amount.dilation}:
+        dilation, behind = (amount.dilation,) * axes, ()
+    elif (taps, dilation) == (windows.kernel, windows.dilation):
+        return None
+    elif not behind and set(windows.dilation) == {1} and not _sees_all(phase, node):
+        return Kernel(taps, step, dilation, windows.before, keeps_pad=True)
+    pad = tuple(
+        _pad(node, old, extent, apart) for old, extent, apart in zip(windows.kernel, taps, dilation, strict=True)
+    )
     return Kernel(taps, step, dilation, pad, behind)
+
+
+def _sees_all(phase: Phase, node: Node) -> bool:
+    """Whether NODE sees the whole map before it at the nominal size, so that its own map has one cell."""
+    shape = phase.shapes.blobs[node.tops[0]]
+    return isinstance(shape, tuple) and set(shape[2:]) == {1}
 
 
 def _step(node: Node, old: int, new: int) -> int:
@@ -59,7 +76,7 @@ def _step(node: Node, old: int, new: int) -> int:
     if old == new:
         return 1
     if new == 1 or new > old or (old - 1) % (new - 1):
-        possible = [str(taps) for taps in range(2, old + 1) if (old - 1) % (taps - 1) == 0] or ["1"]
+        possible = [*map(str, _possible(old))]
         last = f" or {possible[-1]}" if len(possible) > 1 else possible[-1]
         raise SurgeryError(
             layer=node.name,
@@ -70,7 +87,12 @@ def _step(node: Node, old: int, new: int) -> int:
     return (old - 1) // (new - 1)
 
 
-def _pad(node: Node, extent: int, dilation: int) -> int:
+def _possible(old: int) -> list[int]:
+    """How many of OLD taps can stay."""
+    return [taps for taps in range(2, old + 1) if (old - 1) % (taps - 1) == 0] or [1]
+
+
+def _pad(node: Node, old: int, extent: int, dilation: int) -> int:
     pad, half = divmod(dilation * (extent - 1), 2)
     if half:
         raise SurgeryError(
@@ -78,7 +100,10 @@ def _pad(node: Node, extent: int, dilation: int) -> int:
             layer_type=node.type,
             expected="a padding in whole numbers, dilation·(kernel - 1)/2",
             found=f"{dilation}·{extent - 1}/2",
-            hint=advise("give an odd kernel, or an even ", Option("dilation", [f"{node.name}=N"])),
+            hint=advise(
+                "give an odd kernel, or an even " if any(taps % 2 for taps in _possible(old)) else "give an even ",
+                Option("dilation"),
+            ),
         )
     return pad
 
