@@ -1,4 +1,4 @@
-"""Checks the arguments of the library's functions, and documents their keywords.
+"""Checks the arguments of the library's functions, brings numbers of numpy to Python's, and documents the keywords.
 
 The signature of a function gives its arguments: editors show it, and it is checked here. The meaning of the keywords is
 defined with the options (`caffe_fcn/options.py`) and is added below the docstring.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from numbers import Integral, Real
@@ -33,7 +34,7 @@ def checked(*options: type) -> Callable[[Function], Function]:
     keywords that are fields of OPTIONS.
 
     The function raises TypeError for an argument that it does not have or that has another type than its annotation,
-    ValueError for a word that it does not know.
+    ValueError for a word that it does not know. It gets Python's numbers where it is called with numpy's.
     """
 
     def decorate(function: Function) -> Function:
@@ -41,8 +42,8 @@ def checked(*options: type) -> Callable[[Function], Function]:
 
         @wraps(function)
         def call(*given: Any, **named: Any) -> Any:
-            _check(function, signature, given, named)
-            return function(*given, **named)
+            bound = _checked(function, signature, given, named)
+            return function(*bound.args, **bound.kwargs)
 
         call.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), *_keywords(signature, options)])
         return call  # type: ignore[return-value]
@@ -61,10 +62,10 @@ def _keywords(signature: inspect.Signature, options: Collection[type]) -> list[s
     return ["", *lines] if lines else []
 
 
-def _check(
+def _checked(
     function: Callable[..., Any], signature: inspect.Signature, given: Sequence[Any], named: Mapping[str, Any]
-) -> None:
-    """Raise TypeError or ValueError if the arguments GIVEN and NAMED do not fit FUNCTION."""
+) -> inspect.BoundArguments:
+    """The arguments GIVEN and NAMED of FUNCTION, by name. Raises TypeError or ValueError if they do not fit it."""
     name = function.__name__
     keywords = [each for each in signature.parameters if each != "self"]
     for each in named:
@@ -81,11 +82,14 @@ def _check(
         if each not in hints:
             continue
         if not _fits(value, hints[each]):
-            expected = _expected(str(function.__annotations__[each]))
-            raise TypeError(f"{name}: {each}: expected {expected}, found {_told(value)}")
+            place, wrong, hint = _misfit(each, value, hints[each])
+            expected = function.__annotations__[each] if wrong is value else _spelt(hint)
+            raise TypeError(f"{name}: {place}: expected {_expected(str(expected))}, found {_told(wrong)}")
         words = _words(hints[each])
         if isinstance(value, str) and words and value not in words:
             raise ValueError(f"{each}: expected {' or '.join(map(repr, words))}, found {value!r}")
+        bound.arguments[each] = _plain(value, hints[each])
+    return bound
 
 
 @cache
@@ -114,12 +118,14 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint in _NUMBERS:
-        return isinstance(value, _NUMBERS[hint])
+        return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
+    if hint is bool:
+        return isinstance(value, bool) or _is_numpy_bool(value)
     if kind is Literal:
         return isinstance(value, type(inner[0]))
-    if isinstance(kind, type) and issubclass(kind, Mapping):
+    if _is_of(kind, Mapping):
         return isinstance(value, Mapping) and all(_fits(each, inner[1]) for each in value.values())
-    if isinstance(kind, type) and issubclass(kind, Collection):
+    if _is_of(kind, Collection):
         return (
             isinstance(value, Collection)
             and not isinstance(value, Mapping | bytes)
@@ -129,6 +135,53 @@ def _fits(value: object, hint: Any) -> bool:
         return any(_fits(value, each) for each in inner)
     wanted = kind or hint
     return not isinstance(wanted, type) or isinstance(value, wanted)
+
+
+def _is_numpy_bool(value: object) -> bool:
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    return getattr(dtype, "kind", "") == "b" and shape == ()
+
+
+def _plain(value: Any, hint: Any) -> Any:
+    """VALUE, which fits HINT, with numbers of Python in it, and collections of them, in place of numpy's."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if hint in _NUMBERS:
+        return value if isinstance(value, int | float) else int(value) if isinstance(value, Integral) else float(value)
+    if hint is bool:
+        return bool(value)
+    if kind in _UNIONS:
+        return _plain(value, next(each for each in inner if _fits(value, each)))
+    if _is_of(kind, Mapping):
+        return {name: _plain(each, inner[1]) for name, each in value.items()}
+    if _is_of(kind, Collection) and not isinstance(value, str) and inner[0] is not Any:
+        made = [_plain(each, inner[0]) for each in value]
+        return type(value)(made) if type(value) in (list, set, frozenset) else tuple(made)
+    return value
+
+
+def _misfit(place: str, value: Any, hint: Any) -> tuple[str, Any, Any]:
+    """What of VALUE, at PLACE, does not fit HINT: an element of it where VALUE is a collection as HINT wants one."""
+    choices = get_args(hint) if get_origin(hint) in _UNIONS else (hint,)
+    for each in choices:
+        kind, inner = get_origin(each), get_args(each)
+        if _is_of(kind, Mapping) and isinstance(value, Mapping):
+            name, wrong = next((name, wrong) for name, wrong in value.items() if not _fits(wrong, inner[1]))
+            return _misfit(f"{place}[{name!r}]", wrong, inner[1])
+        if _is_of(kind, Collection) and isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            at, wrong = next((at, wrong) for at, wrong in enumerate(value) if not _fits(wrong, inner[0]))
+            return _misfit(f"{place}[{at}]", wrong, inner[0])
+    return place, value, hint
+
+
+def _is_of(kind: Any, base: type) -> bool:
+    """Whether KIND, the origin of a hint, is a BASE. A Mapping is no Collection here."""
+    wanted = isinstance(kind, type) and issubclass(kind, base)
+    return wanted and (base is Mapping or not issubclass(kind, Mapping))
+
+
+def _spelt(hint: Any) -> str:
+    """HINT as annotations spell it."""
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else re.sub(r"[\w.]+\.(?=\w)", "", str(hint))
 
 
 def _told(value: object) -> str:

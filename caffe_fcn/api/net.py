@@ -162,7 +162,7 @@ class Net:
 
         Weights are written as HDF5 if the name ends in .h5, else as a caffemodel. Both files appear, complete, or
         neither does. Raises OutputError if a file cannot be written, SurgeryError if there are no weights, ValueError
-        for a name with the wrong ending.
+        for a name with the ending of another kind of file, such as weights called x.prototxt; other endings are free.
         """
         paths = output_names(self.model, output, output_weights, force=force)
         write_model(self.model, *paths, force=force)

@@ -78,7 +78,7 @@ def _resize(resize: Any) -> tuple[int, int] | int | Literal["net"] | None:
     if resize is None or resize == "net":
         return None if resize is None else "net"
     sides = tuple(resize) if isinstance(resize, Sequence) else (resize, resize)
-    if len(sides) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
+    if len(sides) != 2 or not all(isinstance(each, int) and each > 0 for each in sides):
         raise ValueError(f'resize: expected (height, width) in pixels, the shorter side, or "net", found {resize!r}')
     return resize if isinstance(resize, int) else (sides[0], sides[1])
 

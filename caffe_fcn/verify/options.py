@@ -31,7 +31,9 @@ class VerifyOptions:
     samples: int = option_field(8, "Number of random inputs for both nets.")
     windows: int = option_field(16, "Number of windows of the larger input to compare.")
     seed: int = option_field(0, "Seed of the random inputs.")
-    pictures: Sequence[Array] = option_field((), "More inputs to compare on, arrays C×H×W or N×C×H×W, fed unchanged.")
+    pictures: Sequence[Array] = option_field(
+        (), "More inputs to compare on, arrays N×C×H×W, C×H×W or, if C is 1, H×W, fed unchanged."
+    )
     tolerance: float | None = option_field(
         None,
         "Allowed difference relative to the largest score; for a Softmax, to that of its logarithms.",
