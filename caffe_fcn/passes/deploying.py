@@ -26,9 +26,10 @@ def deploying(model: Model, options: DeployOptions | None = None, *, as_fed: boo
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """The deploy net of MODEL, with the heads that TWIN has, if MODEL has losses, measures or data layers and TWIN has
-    none."""
-    if not trains(model.graph) or trains(twin.graph):
+    """The deploy net of MODEL, with the heads that TWIN has, if MODEL has losses, measures or data layers, or a phase
+    beside the first, and TWIN has none."""
+    more = len(model.graphs) > 1 and model.graphs.keys() - twin.graphs.keys()
+    if not (trains(model.graph) or more) or trains(twin.graph):
         return None
     for options in (DeployOptions(), DeployOptions(keep_heads=True)):
         try:

@@ -28,6 +28,7 @@ NET = (
     + layer("acc", "Accuracy", "fc label", params="include { phase: TEST }")
     + layer("loss", "SoftmaxWithLoss", "fc label")
 )
+DUMMY = "dummy_data_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } }"
 REPORT = """\
 net.prototxt: 4 layers of 8 left; outputs prob
   d     Data becomes the input data 1×3×8×8
@@ -126,6 +127,30 @@ def test_a_deploy_net_of_ones_own_is_proven(cli: CommandLine, options: list[str]
         pass
     result = cli.run("verify", "net.prototxt", "net.caffemodel", "own.prototxt", "net.caffemodel", *options)
     assert result.code == 0 and "same bits" in result.out.decode()
+
+
+@pytest.mark.parametrize("feeds", [data(shape="1 3 8 8"), layer("data", "DummyData", "", "data", DUMMY)])
+@pytest.mark.parametrize("measures", [True, False])
+def test_a_net_that_is_a_deploy_net_in_phase_test_is_proven(cli: CommandLine, feeds: str, measures: bool) -> None:
+    """No phase has to be named, although the net trains in the other one."""
+    test, train = (f"include {{ phase: {phase} }}" for phase in ("TEST", "TRAIN"))
+    text = layer("d", "Data", "", "data label", f"{train} transform_param {{ crop_size: 8 }}")
+    text += feeds.replace(" }\n", f" {test} }}\n") + conv("conv", "data", 4) + fc("fc", "conv", 3)
+    text += layer("loss", "SoftmaxWithLoss", "fc label", params=train)
+    text += layer("acc", "Accuracy", "fc label", params=train) * measures
+    cli.write(net=text + layer("prob", "Softmax", "fc", params=test))
+    with weights_of(net_of(cli.read("net.prototxt")), cli.path / "net.caffemodel"):
+        pass
+    files = ("net.prototxt", "net.caffemodel", "net_deploy.prototxt", "net_deploy.caffemodel")
+    assert cli.run("deploy", *files[:2], "--verify").code == 0
+    result = cli.run("verify", *files)
+    assert result.code == 0 and "same bits" in result.out.decode(), result
+    cli.write(
+        own=data(shape="1 3 8 8") + conv("conv", "data", 4) + fc("fc", "conv", 3) + layer("prob", "Softmax", "fc")
+    )
+    assert cli.run("verify", *files[:2], "own.prototxt", "net.caffemodel").code == 0
+    cli.write(own=cli.read("own.prototxt").replace("kernel_size: 3", "kernel_size: 3 dilation: 2 pad: 1"))
+    assert cli.run("verify", *files[:2], "own.prototxt", "net.caffemodel").code == 1
 
 
 def test_a_wrong_deploy_net_is_not_proven(trained: CommandLine) -> None:
