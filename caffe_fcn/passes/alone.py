@@ -30,10 +30,11 @@ def alone(model: Model) -> Result:
 
 
 def only_net(model: Model, verb: str) -> Model:
-    """MODEL in phase TEST alone. Raises SurgeryError if its file has layers for another net. VERB names the operation
-    in the message.
+    """Return MODEL in phase TEST alone. Raises SurgeryError if its file has layers for another net. VERB names the
+    operation in the message.
 
-    A net of which layers are for TEST only, such as the detections of a deploy net, is one net: nobody trains the rest.
+    A file with layers only for TEST, such as the detections of a deploy net, has one net, because the rest is not
+    trained.
     """
     name, phases = model.source.name, list(model.graphs)
     if phases == ["TRAIN"]:
@@ -92,8 +93,8 @@ def _changes(model: Model) -> Iterator[Change]:
 
 
 def with_losses(model: Model) -> Result:
-    """MODEL with the losses of phase TRAIN in phase TEST, where that has none of its own and their bottoms: what a net
-    is for stands in its losses. Their rules go."""
+    """Return MODEL with the losses of phase TRAIN in phase TEST, if TEST has no losses but their bottoms: the losses
+    contain the outputs of the net. Their rules are removed."""
     rules: list[Change] = []
     if list(model.graphs) == ["TEST"] and not any(row_of(node.type).weighs for node in model.graph.nodes):
         rules = [DropRules(node.index, node.name) for node in _training(model) if _fits(node, model.graph)]
@@ -110,7 +111,7 @@ def _training(model: Model) -> Iterator[Node]:
 
 
 def _fits(node: Node, graph: Graph) -> bool:
-    """Whether NODE, of another phase, can be a layer of GRAPH."""
+    """Return whether NODE, of another phase, can be a layer of GRAPH."""
     return all(graph.latest(blob.name) for blob in node.bottoms) and not any(
         graph.latest(top) for top in node.layer.top
     )

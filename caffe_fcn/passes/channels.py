@@ -61,7 +61,7 @@ def change_channels(model: Model, channels: int) -> Result:
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """MODEL with as many channels as TWIN has, if it has others."""
+    """Return MODEL with as many channels as the new net TWIN has, if it has others."""
     phases, others = _phases(model), _phases(twin)
     try:
         both = [(phases[phase], others[phase]) for phase in phases.keys() & others.keys()]

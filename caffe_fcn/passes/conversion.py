@@ -132,8 +132,8 @@ def _check_strict(model: Model, left_alone: Sequence[LeftAlone]) -> None:
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """MODEL converted, with the finer map that TWIN has, if windows of TWIN have other steps than those of MODEL. What
-    is an InnerProduct in TWIN is left alone."""
+    """Return MODEL converted, with the finer map of the new net TWIN, if windows of TWIN have other steps than those of
+    MODEL. Layers that are InnerProducts in TWIN are left alone."""
     stride = _finer(model, twin)
     if stride is None:
         return None
@@ -147,7 +147,7 @@ def retrace(model: Model, twin: Model) -> Result | None:
 
 
 def _finer(model: Model, twin: Model) -> tuple[int, ...] | None:
-    """The stride of the last maps of TWIN, if its windows have other steps than those of MODEL."""
+    """Return the stride of the last maps of the new net TWIN, if its windows have other steps than those of MODEL."""
     phase = model.phase
     if phase not in twin.graphs or _steps(model, phase) == _steps(twin, phase):
         return None

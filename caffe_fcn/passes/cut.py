@@ -103,7 +103,7 @@ def cut(model: Model, wanted: Callable[[str], bool] = lambda name: True) -> Resu
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """MODEL cut, if TWIN has more sums, and if something of it is cut."""
+    """Return MODEL cut, if the new net TWIN has more sums, and if a layer is cut."""
     phases = model.graphs.keys() & twin.graphs.keys()
     if not any(_sums(model.graphs[phase]) < _sums(twin.graphs[phase]) for phase in phases):
         return None

@@ -1,4 +1,4 @@
-"""The whole way from a training net to a deploy net: the passes of `caffe-fcn deploy`, and how they show in a net."""
+"""Makes a deploy net from a training net: the passes of `caffe-fcn deploy`, and how they can be recognized in a net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole fold: the passes of `caffe-fcn fold`, and how they show in a net."""
+"""Folds a net: the passes of `caffe-fcn fold`, and how they can be recognized in a net."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from caffe_fcn.passes.splitting import of_forks
 
 
 def folding(model: Model) -> Iterator[Result]:
-    """MODEL folded; where its selection names a phase, the layers of others are left out before. Raises CaffeFcnError
-    where that cannot be done."""
+    """Return MODEL folded. If its selection names a phase, the layers of others are left out before. Raises
+    CaffeFcnError if that cannot be done."""
     if model.selection.phase is not None:
         yield (one := alone(model))
         model = one.model
@@ -23,7 +23,7 @@ def folding(model: Model) -> Iterator[Result]:
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """MODEL folded, if TWIN lacks layers that scale and shift, and if something of it folds."""
+    """Return MODEL folded, if the new net TWIN lacks layers that scale and shift, and if some layers of MODEL fold."""
     if not lacks_layers(model, twin):
         return None
     *_, made = folding(model)

@@ -87,7 +87,7 @@ class Reduction:
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """MODEL reduced as TWIN is, if layers of TWIN have fewer filters or taps."""
+    """Return MODEL reduced like the new net TWIN, if layers of TWIN have fewer filters or taps."""
     try:
         base = _converted_as(model, twin)
         amounts = amounts_between(base, twin)
@@ -97,7 +97,8 @@ def retrace(model: Model, twin: Model) -> Result | None:
 
 
 def _converted_as(model: Model, twin: Model) -> Model:
-    """MODEL with its InnerProducts converted, if one is a Convolution in TWIN, under its name or one that begins so."""
+    """Return MODEL with its InnerProducts converted, if one is a Convolution in the new net TWIN, under its name or a
+    name that begins with it."""
     for name, type_ in model.types.items():
         for other, now in twin.types.items() if type_ == "InnerProduct" and twin.types.get(name) != type_ else ():
             if now == "Convolution" and other.startswith(name) and other not in model.types.keys() - {name}:

@@ -40,12 +40,12 @@ from caffe_fcn.wording import Command, Hint, Option, advise, option
 
 _SEEDS = 1 << 32
 _FEWEST = 2
-"""Classes, with the background."""
+"""The minimum number of classes, with the background."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What the user asks for. Raises ValueError for options that exclude each other, and for values that are none."""
+    """The user's choices. Raises ValueError for options that exclude each other, and for invalid values."""
 
     options: SegmentOptions
 
@@ -111,8 +111,8 @@ def _one_net(model: Model, options: SegmentOptions) -> Iterator[Result]:
 
 
 def _converted(model: Model) -> list[Result]:
-    """MODEL, fully convolutional. Where that is refused, `convert` has options that help. Outputs have other names, but
-    are none of the segmentation net."""
+    """Return MODEL, fully convolutional. If that is refused, the error names the options of `convert` that help.
+    Outputs have other names, but are not outputs of the segmentation net."""
     try:
         made = converted(model, Settings())
     except SurgeryError as error:
@@ -127,7 +127,7 @@ def _converted(model: Model) -> list[Result]:
 def _segmented(
     model: Model, classifier: Classifier, skips: Sequence[Skip], options: SegmentOptions
 ) -> Iterator[Result]:
-    """The passes that give MODEL, converted, scores of every pixel."""
+    """Return the results of the passes that give MODEL, converted, scores of every pixel."""
     maps = score_maps(model.graph, model.shapes[model.phase], classifier.scores, ())
     if options.style is not None:
         skips = [Skip(blob.name, Option("style", options.style)) for blob in of_style(maps, options.style)]
@@ -166,7 +166,7 @@ def _segmented(
 
 
 def _check_head(classifier: Classifier, made: Result) -> None:
-    """Raise SurgeryError where the classifier is one that could not be converted."""
+    """Raise SurgeryError if the classifier could not be converted."""
     for entry in made.left_alone:
         if entry.layer == classifier.head.name and classifier.head.type == "InnerProduct":
             raise SurgeryError(
@@ -177,7 +177,7 @@ def _check_head(classifier: Classifier, made: Result) -> None:
 
 
 def shows(model: Model, twin: Model) -> bool:
-    """Whether TWIN upsamples maps, and MODEL does not."""
+    """Return whether the new net TWIN upsamples maps, and MODEL does not."""
     return any(map(_upsamples, twin.graphs.values())) and not any(map(_upsamples, model.graphs.values()))
 
 

@@ -86,7 +86,7 @@ def of_forks(graphs: Mapping[str, Graph], shapes: Mapping[str, Shapes]) -> dict[
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """MODEL with the BatchNorm layers of forks split, if TWIN has fewer of these."""
+    """Return MODEL with the BatchNorm layers of forks split, if the new net TWIN has fewer of these."""
     many, others = (len(of_forks(each.graphs, each.shapes)) for each in (model, twin))
     if model.weights is None or many <= others:
         return None

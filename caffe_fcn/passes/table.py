@@ -1,8 +1,9 @@
-"""The table of passes: a row for each command that makes a new net of a net, and for each pass that `verify` retraces.
+"""The table of passes: a row for each command that makes a new net from a net, and for each pass that `verify`
+retraces.
 
-The start of the program reads the names here, so a row loads its pass when that is asked for. What is `retraced` is
-what a net lacks or has that was made by the pass, and its other passes may have come before or after it. A pass that
-moves weights without computing any, such as convolutionalize, needs no such function: `verify` follows the values.
+The start of the program reads the names here, so a row loads its pass only when it is used. A pass is retraced by what
+is missing or added in a new net; the net may have gone through other passes before or after it. A pass that moves
+weights without computing any, such as convolutionalize, needs no such function: `verify` follows the values.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ class Row(NamedTuple):
     help: str = ""
     """The line for the list of commands; "" for a pass without a command."""
     ending: str = ""
-    """What the names of new files end in, where the user gives none."""
+    """The ending of the names of new files, if the user gives no names."""
     retrace: Retrace | None = None
     prunes: bool = False
-    """Whether it removes layers with weights, which the new net need not have."""
+    """Whether the pass removes layers with weights, so that the new net may lack them."""
     shows: Shows | None = None
-    """Of a pass with a new function that is not retraced: whether a new net shows that it was made by it."""
+    """For a pass with a new function that is not retraced: whether a new net shows that the pass made it."""
     option: str = ""
     """The option of `convert` that runs a pass without a command."""
 

@@ -1,12 +1,12 @@
-"""A net that trains becomes the net in use: data layers become inputs, and losses what they contain.
+"""Makes the net in use from a training net: data layers become inputs, and losses become the layers that they contain.
 
 On a net of one phase:
 
-1. the net in use is found (`net/in_use.py`): a loss becomes the Softmax or Sigmoid in it, or leaves the scores that it
-   judges; heads that only help the training go, and so do labels and measures;
-2. a layer that feeds it becomes an Input of the shape that is known, for one item where the net takes any number; what
-   the data layer does to images is kept in a comment (`feeding.py`);
-3. the weights are those of the layers that stay, and no others, so that the net inside a caffemodel is the new one.
+1. the net in use is found (`net/in_use.py`): a loss becomes the Softmax or Sigmoid in it, or its scores become an
+   output; auxiliary heads, labels and measures are removed;
+2. a data layer becomes an Input of the known shape, for one item if the net accepts any number; a comment keeps what
+   the data layer does to images (`feeding.py`);
+3. only the weights of layers that stay are kept, so that the net inside a caffemodel is the new one.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _DROPOUT = "Dropout"
 
 
 class Needed(Enum):
-    """Why a Dropout stays that should be dropped; {} stands for the names of the reason."""
+    """Why a Dropout stays although it should be dropped; {} stands for the names in the reason."""
 
     OUTPUT = "its top {!r} is an output of the net"
     IN_PLACE = "{!r} works in place on its bottom"
 
 
 def deploy(model: Model, options: DeployOptions | None = None, *, as_fed: bool = False) -> Result:
-    """MODEL, a net of one phase, as the net in use: the same function of the same inputs, for the outputs that stay.
-    AS_FED: inputs have the shapes that data layers feed to MODEL, even if it could be fed others.
+    """Return MODEL, a net of one phase, as the net in use: the same function of the same inputs, for the outputs that
+    stay. AS_FED: inputs have the shapes of the data layers in MODEL, even if the net accepts others.
 
-    Raises SurgeryError where no outputs are left, ShapeError for an input whose shape is unknown.
+    Raises SurgeryError if no outputs are left, ShapeError for an input whose shape is unknown.
     """
     asked = options or DeployOptions()
     graph, shapes = model.graph, model.shapes[model.phase]
@@ -66,7 +66,7 @@ def deploy(model: Model, options: DeployOptions | None = None, *, as_fed: bool =
     whole = _decide(model, used, asked, items=None)
     try:
         made = _carried_out(model, whole if given or as_fed else _decide(model, used, asked, items=1))
-    except ShapeError:  # a layer counts the items, such as a Reshape to a fixed shape
+    except ShapeError:  # a layer depends on the number of items, such as a Reshape to a fixed shape
         made = _carried_out(model, whole)
     notes = tuple(objection_notes(made.model.graph, made.model.shapes[model.phase]))
     decision = replace(made.decision, notes=notes)
@@ -74,7 +74,7 @@ def deploy(model: Model, options: DeployOptions | None = None, *, as_fed: bool =
 
 
 class _Used(NamedTuple):
-    """The net in use of a GRAPH: its layers, some of them in place of losses, and its OUTPUTS."""
+    """The net in use of a GRAPH: its layers, with replacements for losses, and its OUTPUTS."""
 
     graph: Graph
     nodes: tuple[Node, ...]
@@ -122,7 +122,7 @@ def _carried_out(model: Model, decision: Decision) -> Result:
 
 
 def _without_dropout(used: _Used) -> tuple[list[Change], tuple[LeftAlone, ...]]:
-    """The changes that take the Dropout layers of USED out, and those that stay."""
+    """Return the changes that remove the Dropout layers of USED, and the Dropout layers that stay."""
     changes: list[Change] = []
     left: list[LeftAlone] = []
     held: dict[Blob, Blob] = {}
@@ -141,7 +141,7 @@ def _without_dropout(used: _Used) -> tuple[list[Change], tuple[LeftAlone, ...]]:
 
 
 def _needed_for(node: Node, used: _Used) -> Obstacle | None:
-    """Why NODE, which hands its values on, has to stay."""
+    """Return why NODE, which does not change values, has to stay."""
     bottom, top = node.bottoms[0], node.tops[0]
     if top.name == bottom.name:
         return None
@@ -153,7 +153,7 @@ def _needed_for(node: Node, used: _Used) -> Obstacle | None:
 
 
 def _held(made: Result) -> Iterator[Held]:
-    """The layers of the weights that were MADE: those of the net, in its order, each with its parameter blobs."""
+    """Return the layers of the weights in MADE: those of the net, in its order, each with its parameter blobs."""
     model, entries = made.model, dict[str, Held]()
     for entry in model.held:
         if entry.tensors or entry.name not in entries:

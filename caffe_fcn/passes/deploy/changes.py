@@ -1,4 +1,4 @@
-"""What becomes of the layers of a net that trains, in the net in use: the changes of `deploy`."""
+"""The changes of `deploy`: how the layers of a training net become those of the net in use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.schema import Message
 
 _AXES = 4
-"""`input_dim` lists num, channels, height and width of one input after the other."""
+"""The numbers per input in `input_dim`: num, channels, height and width, for one input after the other."""
 
 
 @dataclass(frozen=True, repr=False)
 class BecomeInput(ReplaceLayer):
-    """A layer that feeds the net becomes an Input of those of its tops that are read, BLOBS by name with their
+    """A layer that feeds the net becomes an Input with those of its tops that are read: BLOBS by name with their
     shapes."""
 
     blobs: Mapping[str, Shape] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class BecomeHead(ReplaceLayer):
 
 @dataclass(frozen=True, repr=False)
 class DropInputs(Change):
-    """Inputs that the net's own fields declare go, because nothing in use reads them."""
+    """Inputs in the net's own fields are removed, because the net in use does not read them."""
 
     names: tuple[str, ...]
     kind: ClassVar[str] = "dropped"
@@ -77,7 +77,7 @@ class DropState(Change):
 
 @dataclass(frozen=True, repr=False)
 class DropLossWeight(Change):
-    """The layer is no loss."""
+    """The layer is no longer a loss."""
 
     def apply(self, target: Message) -> None:
         target.ClearField("loss_weight")

@@ -1,4 +1,4 @@
-"""The inputs of the net in use: their shapes, and in comments what the data layers did to images."""
+"""Makes the inputs of the net in use: their shapes, and comments on what the data layers did to images."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INPUT = "Input"
 _GREY, _COLOURS = 1, 3
 _IMAGE_AXES, _SPATIAL = 4, 2
 _LONGEST = 80
-"""The characters of a file's name that a comment holds."""
+"""The maximum number of characters of a file name in a comment."""
 
 
 def become_input(node: Node, blobs: tuple[Blob, ...], model: Model, items: int | None, name: str) -> BecomeInput:
-    """NODE, which feeds BLOBS, as an Input called NAME, of so many ITEMS, None for as many as NODE feeds. Raises
-    ShapeError where a shape is not known."""
+    """Return NODE, which feeds BLOBS, as an Input called NAME, with ITEMS items; None keeps the number. Raises
+    ShapeError if a shape is unknown."""
     items = None if node.type == INPUT else items
     found = {blob.name: _shape(node, blob, model, items) for blob in blobs}
     layer = schema.LayerParameter(name=name, type=INPUT, top=list(found))
@@ -45,7 +45,7 @@ def _shape(node: Node, blob: Blob, model: Model, items: int | None) -> Shape:
 
 
 def check_size(node: Node, blob: Blob, model: Model) -> None:
-    """Raise ShapeError where NODE does not define the size of the images BLOB, and the weights suit several sizes."""
+    """Raise ShapeError if NODE does not define the size of the images BLOB, and the weights fit several sizes."""
     shapes = model.shapes[model.phase]
     shape = shapes.blobs[blob]
     if isinstance(shape, Unknown) or blob.name in model.selection.given or tells_size(node.layer):
@@ -72,7 +72,7 @@ def _asked_for(node: Node, blob: Blob, form: Collection[str], reason: str) -> Sh
 
 
 def transform_comment(layer: Message, shape: Shape) -> tuple[str, ...]:
-    """A line of a comment that says what the data LAYER, with images of SHAPE, does to them; none if it does
+    """Return a line of a comment that says what the data LAYER does to its images of SHAPE; no line if it does
     nothing."""
     if not layer.HasField("transform_param"):
         return ()

@@ -28,8 +28,8 @@ from caffe_fcn.passes.reduce.cutting import Decimation
 
 
 def reduce(model: Model, amounts: Mapping[str, Amount], *, cut_outputs: bool = False) -> Result:
-    """MODEL with the AMOUNTS left of the layers that they name. CUT_OUTPUTS: outputs of the net may lose channels.
-    Raises SurgeryError where that cannot be done, naming the layer."""
+    """Return MODEL with the AMOUNTS left of the layers that they name. CUT_OUTPUTS: outputs of the net may lose
+    channels. Raises SurgeryError, naming the layer, if that cannot be done."""
     made = in_every_phase(
         model,
         lambda phase: _decide(phase, amounts, outputs=cut_outputs),
@@ -48,7 +48,7 @@ def _decide(phase: Phase, amounts: Mapping[str, Amount], *, outputs: bool) -> De
 
 
 def _check_shared(phase: Phase, found: Decimation) -> None:
-    """Raise SurgeryError where layers that share parameters would not lose the same values."""
+    """Raise SurgeryError if layers that share parameters would not lose the same values."""
     first: dict[str, tuple[Node, object]] = {}
     for node in phase.graph.nodes:
         change = found.changes.get(node.index)
@@ -67,8 +67,8 @@ def _check_shared(phase: Phase, found: Decimation) -> None:
 
 
 def _check_params(made: Result) -> None:
-    """Raise SurgeryError where a layer of the new net needs parameters of other shapes than it has, as an InnerProduct
-    after a map of another size does."""
+    """Raise SurgeryError if a layer of the new net needs parameters of other shapes than it has, such as an
+    InnerProduct after a map of another size."""
     changed = {change.index: change for phase in made.phases.values() for change in phase.changes}
     for phase, graph in made.model.graphs.items():
         for node in graph.nodes:
@@ -89,8 +89,8 @@ def _check_params(made: Result) -> None:
 
 
 def _check_refusals(made: Result) -> None:
-    """Raise SurgeryError where Caffe would refuse the new net and not the old one: a map of another size no longer has
-    a label for each prediction."""
+    """Raise SurgeryError if Caffe would refuse the new net and not the old one, for example because a map of another
+    size has no label for each prediction."""
     for phase, graph in made.model.graphs.items():
         before = (made.before.graphs[phase], made.before.shapes[phase])
         for refused in refusals_since(before, (graph, made.model.shapes[phase])):
@@ -102,7 +102,7 @@ def _check_refusals(made: Result) -> None:
 
 
 def _grown(made: Result) -> Iterator[str]:
-    """Notes on outputs of the net that have another size, because a kernel was given padding."""
+    """Return notes on outputs of the net whose size changes because a kernel was given padding."""
     before, after = (
         {
             blob.name: shape

@@ -1,4 +1,4 @@
-"""How much is left of a layer: what the user asks for, as data."""
+"""The amounts that are left of layers, as the user gives them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AMOUNT = re.compile(r"([1-9][0-9]{0,8})(?::([1-9][0-9]{0,4}(?:x[1-9][0-9]{0,4})
 
 class Amount(NamedTuple):
     """The OUTPUTS that are left of a layer, and the extent of its kernel, TAPS: one number for all axes or one for
-    each, None for the old kernel. DILATION is the one that the user wants; None takes it from the net."""
+    each, None for the old kernel. DILATION is given by the user; None takes it from the net."""
 
     outputs: int
     taps: tuple[int, ...] | None = None
@@ -19,7 +19,7 @@ class Amount(NamedTuple):
 
 
 def parse_amount(text: str) -> Amount:
-    """The amount in TEXT: OUTPUTS or OUTPUTS:HxW, such as 1024:3x3. Raises ValueError."""
+    """Return the amount in TEXT: OUTPUTS or OUTPUTS:HxW, such as 1024:3x3. Raises ValueError."""
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError(f"expected OUTPUTS or OUTPUTS:HxW in whole numbers, such as 1024:3x3, found {text!r}")
@@ -28,7 +28,7 @@ def parse_amount(text: str) -> Amount:
 
 
 def parse_layer(text: str) -> tuple[str, Amount]:
-    """The layer and its amount in TEXT, LAYER=OUTPUTS:HxW. Raises ValueError."""
+    """Return the layer and its amount in TEXT, LAYER=OUTPUTS:HxW. Raises ValueError."""
     layer, equals, amount = text.rpartition("=")
     if not equals or not layer:
         raise ValueError(f"expected LAYER=OUTPUTS or LAYER=OUTPUTS:HxW, such as fc6=1024:3x3, found {text!r}")
@@ -39,7 +39,7 @@ def parse_layer(text: str) -> tuple[str, Amount]:
 
 
 def parse_layers(texts: Iterable[str]) -> dict[str, Amount]:
-    """The layers and their amounts in TEXTS, each as `parse_layer` takes it. Raises ValueError."""
+    """Return the layers and their amounts in TEXTS, each as for `parse_layer`. Raises ValueError."""
     amounts: dict[str, Amount] = {}
     for text in texts:
         layer, amount = parse_layer(text)

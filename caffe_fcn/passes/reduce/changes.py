@@ -1,4 +1,4 @@
-"""What a reduction changes: layers with fewer filters, fewer taps or fewer inputs, and their parameter blobs."""
+"""The changes of a reduction: layers with fewer filters, fewer taps or fewer inputs, and their parameter blobs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from caffe_fcn.schema import Message
 
 
 class Kernel(NamedTuple):
-    """The new kernel of a layer: its EXTENT in taps, how far apart the taps lie in the old kernel (STEP), the dilation,
-    and the padding; each for every spatial axis. BEHIND are the poolings whose stride was removed before, which the
-    dilation makes up for."""
+    """The new kernel of a layer: its EXTENT in taps, their distance in the old kernel (STEP), the dilation, and the
+    padding; each for every spatial axis. BEHIND are the earlier poolings whose stride was removed, which the dilation
+    compensates."""
 
     extent: Shape
     step: Shape
@@ -30,8 +30,8 @@ class Kernel(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Followed(Change):
-    """The layer loses the inputs that are gone, and keeps of its parameter blobs, of the shapes BEFORE, those PLACES
-    that belong to what is left."""
+    """The layer loses the inputs that were removed. Of its parameter blobs, of the shapes BEFORE, the values at PLACES
+    are kept."""
 
     type: str
     before: tuple[Shape, ...]
@@ -90,7 +90,7 @@ class Reduced(Followed):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As cells of a table: the weights, what of them is left, and the new window."""
+        """Return the cells of a table: the weights, what is left of them, and the new window."""
         how = [f"1 of {self.step} filters"] * (self.step > 1)
         if self.kernel is None:
             return _changed(self.before[:1], self.after[:1])[0], ", ".join(how), ""
@@ -115,18 +115,18 @@ class Reduced(Followed):
 
 
 def _changed(before: Sequence[Shape], after: Sequence[Shape]) -> list[str]:
-    """The shapes that changed, in words."""
+    """Return the shapes that changed, in words."""
     pairs = dict.fromkeys((one, other) for one, other in zip(before, after, strict=True) if one != other)
     return [f"{show(one)} → {show(other)}" for one, other in pairs] or [show(shape) for shape in before[:1]]
 
 
 def _one(extents: Shape) -> str:
-    """EXTENTS, or the one number that all of them are."""
+    """Return EXTENTS, or one number if all are equal."""
     return show(extents if len(set(extents)) > 1 else extents[:1])
 
 
 def _set_window(param: Message, kernel: Kernel) -> None:
-    """Set the window of PARAM, a ConvolutionParameter. DeepLab's `hole` stays where the layer has it."""
+    """Set the window of PARAM, a ConvolutionParameter. DeepLab's `hole` stays if the layer has it."""
     holes = any(map(param.HasField, ("hole", "hole_h", "hole_w")))
     for name in ("kernel_h", "kernel_w", "kernel_size", "hole", "hole_h", "hole_w", "dilation"):
         param.ClearField(name)

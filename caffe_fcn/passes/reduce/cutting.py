@@ -1,4 +1,4 @@
-"""Which channels, filters and values of parameter blobs are left in one phase of a net, layer by layer."""
+"""Determines which channels, filters and values of parameter blobs are left in one phase of a net, layer by layer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Decimation:
             self._check_outputs()
 
     def _visit(self, node: Node, amount: Amount | None) -> KeptChannels | None:
-        """The part of the tops of NODE that is left if its AMOUNT is requested; None for all of it."""
+        """Return the part of the tops of NODE that is left for its AMOUNT; None for all of it."""
         row = row_of(node.type)
         if node.uncomputed:
             raise _refused(node, "fields whose effect is known", node.uncomputed[0].name)
@@ -58,7 +58,7 @@ class Decimation:
         return self._follow(node)
 
     def _cut(self, node: Node, amount: Amount | None) -> KeptChannels | None:
-        """The same for a layer with filters."""
+        """Return the same for a layer with filters."""
         kept = self._kept.get(node.bottoms[0])
         for position, blob in enumerate(node.bottoms):
             if self._kept.get(blob) != kept:
@@ -70,7 +70,7 @@ class Decimation:
         return left
 
     def _follow(self, node: Node) -> KeptChannels | None:
-        """The same for a layer that hands channels on."""
+        """Return the same for a layer that passes channels on."""
         bottoms = [self._shape(node, blob) for blob in node.bottoms]
         tops = [self._shape(node, blob) for blob in node.tops]
         kept = [self._kept.get(blob) for blob in node.bottoms]
@@ -91,7 +91,7 @@ class Decimation:
         return found
 
     def _check_tops(self, node: Node, bottoms: Sequence[Shape], expected: Sequence[Shape]) -> None:
-        """Raise SurgeryError where NODE would not make tops of the EXPECTED shapes of BOTTOMS."""
+        """Raise SurgeryError unless NODE makes tops of the EXPECTED shapes from BOTTOMS."""
         shape = row_of(node.type).shape
         try:
             found = list(shape(node.layer, bottoms)) if shape else []
@@ -102,7 +102,8 @@ class Decimation:
             raise self._unsupported(node)
 
     def _new_params(self, node: Node, bottoms: Sequence[Shape], left: Sequence[Shape]) -> tuple[Shape, ...]:
-        """The shapes of the parameter blobs of NODE over what is LEFT of its BOTTOMS, in the same layout as before."""
+        """Return the shapes of the parameter blobs of NODE over what is LEFT of its BOTTOMS, in the same layout as
+        before."""
         before = self._params(node)
         old, new = layouts_of(node.layer, bottoms), layouts_of(node.layer, left)
         layouts = [after for one, after in zip(old, new, strict=True) if tuple(map(tuple, one)) == before]
@@ -159,8 +160,8 @@ class Decimation:
 
 
 def _places(before: Shape, after: Shape, kept: Sequence[KeptChannels | None]) -> Places | None:
-    """The values that are left of a blob of the shape BEFORE that gets the shape AFTER, if the channels KEPT are left;
-    None if that is unknown."""
+    """Return the values that are left of a blob of the shape BEFORE that gets the shape AFTER, if the channels KEPT are
+    left; None if that is unknown."""
     axes = [axis for axis, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
     if not axes:
         return (None,) * len(before)

@@ -1,4 +1,5 @@
-"""What is left of a layer whose outputs are sums of weighted inputs: of its filters, and of their weights."""
+"""Determines what is left of a layer whose outputs are weighted sums of inputs: of its filters, and of their
+weights."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from caffe_fcn.passes.reduce.amounts import Amount
 from caffe_fcn.passes.reduce.changes import Followed, Kernel, Reduced
 
 _Marks = list[list[tuple[int, ...] | None]]
-"""For each parameter blob and each of its axes what is left; None for all."""
+"""For each parameter blob and each of its axes the indices that are left; None for all."""
 
 
 class Weighted(NamedTuple):
@@ -36,12 +37,12 @@ class Weighted(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """How many filters there are."""
+        """The number of filters."""
         return int(linear_param(self.node.layer).num_output)
 
     @property
     def is_product(self) -> bool:
-        """Whether it is an InnerProduct, which has no groups, and reads all axes from its own on as one."""
+        """Whether it is an InnerProduct, which has no groups, and reads all axes from its `axis` on as one."""
         return self.node.type == "InnerProduct"
 
     @property
@@ -52,7 +53,7 @@ class Weighted(NamedTuple):
 
     @property
     def groups(self) -> int:
-        """How many groups there are, by the shape of the weights."""
+        """The number of groups, by the shape of the weights."""
         if self.is_product:
             return 1
         whole = self.outputs if self.inputs_first else self.bottom[self.axis]
@@ -60,8 +61,8 @@ class Weighted(NamedTuple):
 
 
 def cut(layer: Weighted, amount: Amount | None, kernel: Kernel | None) -> tuple[Followed, KeptChannels | None]:
-    """What becomes of LAYER, and what is left of its tops, where of its filters the AMOUNT is left, or all if it is
-    None, and of their taps the KERNEL. Raises SurgeryError."""
+    """Return the change of LAYER, and what is left of its tops, if AMOUNT is left of its filters (None: all) and KERNEL
+    of their taps. Raises SurgeryError."""
     if layer.kept is not None and layer.kept.axis == layer.axis and layer.groups == layer.bottom[layer.axis] > 1:
         return _of_each_channel(layer, amount, layer.kept)
     marks: _Marks = [[None] * len(shape) for shape in layer.params]
@@ -92,7 +93,7 @@ def cut(layer: Weighted, amount: Amount | None, kernel: Kernel | None) -> tuple[
 
 
 def _step(layer: Weighted, outputs: int) -> int:
-    """Of how many filters one is left, if OUTPUTS are."""
+    """Return the step with which OUTPUTS filters are kept."""
     if layer.outputs % outputs:
         divisors = (each for each in range(1, layer.outputs + 1) if layer.outputs % each == 0)
         near = min(divisors, key=lambda each: (abs(each - outputs), each))
@@ -127,7 +128,7 @@ def _mark_inputs(layer: Weighted, kept: KeptChannels, marks: _Marks) -> None:
 
 
 def _of_each_channel(layer: Weighted, amount: Amount | None, kept: KeptChannels) -> tuple[Followed, KeptChannels]:
-    """LAYER, which has a group for each channel, without the groups of the channels that are gone."""
+    """Return LAYER, which has a group for each channel, without the groups of removed channels."""
     if amount is not None:
         raise _refused(layer, "a layer that mixes channels", "a group for each channel", "reduce the layer before it")
     outputs = spread(kept, 1, layer.outputs // kept.extent)

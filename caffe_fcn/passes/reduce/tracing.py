@@ -1,4 +1,4 @@
-"""How a reduction shows in a net: layers of one name that have fewer filters or taps than before."""
+"""Recognizes a reduction in a net: layers of one name with fewer filters or taps than before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe_fcn.passes.reduce.amounts import Amount
 
 
 def amounts_between(model: Model, twin: Model) -> Mapping[str, Amount]:
-    """What is left in TWIN of layers of MODEL, by name; of those that have fewer filters or taps there."""
+    """Return what is left in the new net TWIN of layers of MODEL, by name, for layers with fewer filters or taps."""
     found: dict[str, Amount] = {}
     for phase in model.graphs.keys() & twin.graphs.keys():
         others = {node.name: node for node in twin.graphs[phase].nodes}

@@ -27,7 +27,7 @@ from caffe_fcn.wording import Option, advise
 
 
 def kernel_of(node: Node, amount: Amount, phase: Phase) -> Kernel | None:
-    """The kernel that NODE gets, of the AMOUNT that is asked for; None where it keeps its own. Raises SurgeryError."""
+    """Return the new kernel of NODE for AMOUNT; None if it keeps its own. Raises SurgeryError."""
     if amount.taps is None and amount.dilation is None:
         return None
     dilated = node.type not in (DECONVOLUTIONS | {"InnerProduct"}) and not node.type.endswith("3D")
@@ -72,7 +72,7 @@ def _sees_all(phase: Phase, node: Node) -> bool:
 
 
 def _step(node: Node, old: int, new: int) -> int:
-    """How far apart NEW of OLD taps lie, the first and the last among them."""
+    """Return the distance of NEW taps among OLD ones, with the first and the last included."""
     if old == new:
         return 1
     if new == 1 or new > old or (old - 1) % (new - 1):
@@ -109,8 +109,8 @@ def _pad(node: Node, old: int, extent: int, dilation: int) -> int:
 
 
 def _removed(phase: Phase, node: Node) -> Iterator[str]:
-    """The poolings before NODE whose stride was removed: on every way from the inputs to it, with an odd kernel, stride
-    1 and the padding that keeps the size, as in published nets."""
+    """Return the poolings before NODE whose stride was removed: on every path from the inputs to it, with an odd
+    kernel, stride 1 and the padding that keeps the size, as in published nets."""
     for each in _on_every_way(phase.graph, node):
         shape = phase.shapes.blobs[each.bottoms[0]]
         if isinstance(shape, tuple) and _keeps_size(each, shape):
@@ -131,7 +131,7 @@ def _keeps_size(node: Node, shape: Shape) -> bool:
 
 
 def _on_every_way(graph: Graph, node: Node) -> list[Node]:
-    """The layers before NODE through which every way to it leads, in the order of the net."""
+    """Return the layers before NODE that are on every path to it, in the order of the net."""
     pending = set(node.bottoms)
     found = []
     for each in reversed(graph.nodes):

@@ -1,7 +1,7 @@
-"""A classifier becomes a segmentation net: a label for each pixel, in the published way (FCN-32s, 16s and 8s).
+"""Makes a segmentation net from a classifier: a label for each pixel, in the published way (FCN-32s, 16s and 8s).
 
-The net is fully convolutional already. `rescore` puts new scores in the place of its classifier, or keeps these, and
-`upsample` brings them to the size of the image. Both look at one phase of a net that is alone in its file.
+The net is already fully convolutional. `rescore` replaces its classifier by new scores, or keeps it. `upsample` brings
+the scores to the size of the image. Both work on one phase of a net that is alone in its file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a segmentation adds to a net: the padding of its first Convolution, and the layers that upsample its scores."""
+"""The changes of a segmentation: the padding of the first Convolution, and the layers that upsample the scores."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from caffe_fcn.schema import Message
 
 class Stage(NamedTuple):
     """One upsampling: the LAYER with its KERNEL and stride FACTOR, and the CROP with its OFFSET along height and width.
-    BLOB is the skip whose scores are cropped and added, or the image to which the scores are cropped; SCALE the factor
-    by which a skip is multiplied before."""
+    BLOB is the skip to which the scores are added, or the image to which they are cropped; SCALE is the factor by which
+    a skip is multiplied before."""
 
     layer: str
     kernel: int
@@ -28,11 +28,11 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class SetPad(Change):
-    """The first Convolution pads otherwise."""
+    """The first Convolution gets another padding."""
 
     pad: int
     before: tuple[int, ...]
-    """What it padded, along height and width."""
+    """The old padding, along height and width."""
     kind: ClassVar[str] = "padding"
 
     def apply(self, target: Message) -> None:
@@ -79,5 +79,5 @@ class AddHead(AddLayers):
         }
 
     def stride_of(self, stage: Stage) -> int:
-        """The stride of the map that STAGE makes, in pixels."""
+        """Return the stride of the map that STAGE makes, in pixels."""
         return prod(each.factor for each in self.stages[self.stages.index(stage) + 1 :])

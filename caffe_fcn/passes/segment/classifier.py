@@ -1,4 +1,4 @@
-"""Finds what a net classifies with: its last layer with weights, and the blob that holds the scores."""
+"""Finds the classifier of a net: its last layer with weights, and the blob of the scores."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SHOWN = 3
 
 
 class Classifier(NamedTuple):
-    """The last layer with weights, HEAD, and those BEHIND it that a score goes through, in order: not the layers that
-    make probabilities or losses of scores."""
+    """The last layer with weights, HEAD, and the layers BEHIND it that scores pass through, in order, without the
+    layers that make probabilities or losses of scores."""
 
     head: Node
     behind: tuple[Node, ...] = ()
@@ -30,7 +30,7 @@ class Classifier(NamedTuple):
 
 
 def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifier:
-    """The classifier of GRAPH, or the one that ends in the layer AT. Outputs that are SKIPS do not count. Raises
+    """Return the classifier of GRAPH, or the one that ends in the layer AT. Outputs in SKIPS do not count. Raises
     SurgeryError if there is none, or there are several."""
     found: dict[str, Classifier] = {}
     others: list[tuple[Blob, Node]] = []
@@ -93,7 +93,7 @@ def _back_from(graph: Graph, output: Blob) -> tuple[Node, list[Node]]:
 
 
 def _joins(node: Node) -> bool:
-    """Whether NODE makes its top of several maps; a Scale or a Bias does so only where its factors are a bottom."""
+    """Return whether NODE joins several maps; a Scale or a Bias does so only if its factors are a bottom."""
     return len(node.bottoms) > 1 and row_of(node.type).joins
 
 
@@ -104,7 +104,7 @@ def _is_behind_scores(node: Node) -> bool:
 
 
 def _called(graph: Graph, name: str) -> Node:
-    """The Convolution or InnerProduct NAME. Raises SurgeryError if there is none."""
+    """Return the Convolution or InnerProduct NAME. Raises SurgeryError if there is none."""
     there = {node.name: node for node in graph.nodes if node.type in _CLASSIFIERS}
     if name not in there:
         near = nearest(name, there)
@@ -120,8 +120,8 @@ def _called(graph: Graph, name: str) -> Node:
 
 
 def last_poolings(graph: Graph, shapes: Shapes, classifier: Classifier) -> tuple[Node, ...]:
-    """The poolings that see the whole nominal map: the last one before the head, with only layers of one bottom between
-    that have no weights, and those behind it."""
+    """Return the poolings that see the whole nominal map: the last one before the head, if only layers with one bottom
+    and without weights are between, and those after it."""
     found = [node for node in classifier.behind if node.type == "Pooling" and _is_one(shapes, node.tops[0])]
     node = classifier.head
     while len(node.bottoms) == 1:
@@ -136,13 +136,14 @@ def last_poolings(graph: Graph, shapes: Shapes, classifier: Classifier) -> tuple
 
 
 def _is_one(shapes: Shapes, blob: Blob) -> bool:
-    """Whether BLOB is a map of one cell at the nominal size."""
+    """Return whether BLOB is a map of one cell at the nominal size."""
     shape = shapes.blobs[blob]
     return isinstance(shape, tuple) and set(shape[2:]) == {1}
 
 
 def check_map(classifier: Classifier, shapes: Mapping[Blob, object]) -> Shape:
-    """The shape of what the head of CLASSIFIER reads. Raises SurgeryError unless it is a Convolution over a map."""
+    """Return the shape of the bottom of the head of CLASSIFIER. Raises SurgeryError unless it is a Convolution over a
+    map."""
     head = classifier.head
     shape = shapes[head.bottoms[0]]
     if head.type != "Convolution" or not isinstance(shape, tuple):

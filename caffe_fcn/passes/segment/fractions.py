@@ -1,7 +1,8 @@
-"""Why an offset is no whole number: the layers that move a map by fractions of a cell, and the padding that mends it.
+"""Explains why an offset is not a whole number: finds the layers that move a map by fractions of a cell, and a padding
+that corrects it.
 
-Each layer on the way from the image to a map moves its first cell by some pixels. What the ways to two maps have in
-common moves both. A layer on one way alone makes no fraction that a bilinear kernel could not undo where it moves by a
+Each layer between the image and a map moves its first cell by some pixels. Layers on the paths to both maps move both.
+A layer on one path only makes a fraction that no bilinear kernel can compensate, if it moves the map by other than a
 multiple of half a cell of the finer map.
 """
 
@@ -22,13 +23,13 @@ from caffe_fcn.passes.segment.upsampling import Offsets, Upsampling
 
 _SHOWN = 4
 _MOST_MORE = 16
-"""Paddings are tried up to so many pixels above that of the layer."""
+"""The largest number of pixels by which tried paddings exceed that of the layer."""
 _PADS = ("Convolution", "Pooling")
 
 
 class Mover(NamedTuple):
-    """A layer on the way to one of two maps alone, the COARSE one or the finer, which moves that by MOVED pixels along
-    each axis. The cells of its bottom lie STRIDE pixels apart."""
+    """A layer on the path to only one of two maps, the COARSE one or the finer, which moves that map by MOVED pixels
+    along each axis. The cells of its bottom are STRIDE pixels apart."""
 
     node: Node
     coarse: bool
@@ -37,7 +38,7 @@ class Mover(NamedTuple):
 
 
 def no_whole_offset(maps: ScoreMaps, coarse: Blob, fine: Blob, step: Upsampling) -> SurgeryError:
-    """What to raise where neither kernel of STEP gives a whole offset between the map of COARSE and that of FINE."""
+    """Return the error that neither kernel of STEP gives a whole offset between the map of COARSE and that of FINE."""
     if (square := _needs_two_kernels(maps, fine, step)) is not None:
         return square
     movers = [*_movers(maps, coarse, fine, coarse=True), *_movers(maps, fine, coarse, coarse=False)]
@@ -55,7 +56,7 @@ def no_whole_offset(maps: ScoreMaps, coarse: Blob, fine: Blob, step: Upsampling)
 
 
 def _needs_two_kernels(maps: ScoreMaps, fine: Blob, step: Upsampling) -> SurgeryError | None:
-    """What to raise where each axis has a kernel, but not the same one; None where an axis has none."""
+    """Return the error that the axes need different kernels; None if an axis has no kernel."""
     whole = [
         [kernel for kernel, offsets in step.tried.items() if offsets[axis].denominator == 1] for axis in range(AXES)
     ]
@@ -69,7 +70,7 @@ def _needs_two_kernels(maps: ScoreMaps, fine: Blob, step: Upsampling) -> Surgery
 
 
 def _movers(maps: ScoreMaps, end: Blob, other: Blob, *, coarse: bool) -> Iterator[Mover]:
-    """The layers on the way to END, and not on that to OTHER, from the last one on."""
+    """Return the layers on the path to END, and not on that to OTHER, from the last one on."""
     shared = set(_way(maps, other))
     for top in _way(maps, end):
         node = maps.graph.producer[top]
@@ -82,7 +83,7 @@ def _movers(maps: ScoreMaps, end: Blob, other: Blob, *, coarse: bool) -> Iterato
 
 
 def _way(maps: ScoreMaps, blob: Blob) -> Iterator[Blob]:
-    """BLOB and the maps that it is made of, back to the image: of joined maps the first."""
+    """Return BLOB and the maps on which it depends, back to the image; for joined maps the first."""
     found: Blob | None = blob
     while found is not None:
         yield found
@@ -96,12 +97,12 @@ def _bottom(maps: ScoreMaps, top: Blob) -> Blob | None:
 
 
 def _is_cause(mover: Mover, cells: Place) -> bool:
-    """Whether MOVER moves by no multiple of half of CELLS."""
+    """Return whether MOVER moves by other than a multiple of half of CELLS."""
     return any((2 * moved / cell.stride).denominator != 1 for moved, cell in zip(mover.moved, cells, strict=True))
 
 
 def _mended(maps: ScoreMaps, mover: Mover, step: Upsampling, cells: Place) -> str | None:
-    """The padding of MOVER that makes the offset of STEP a whole number, in words."""
+    """Return the padding of MOVER for which the offset of STEP is a whole number, in words."""
     if mover.node.type not in _PADS:
         return None
     windows = _windows(maps, mover.node)
@@ -130,5 +131,5 @@ def _all_whole(offsets: Offsets, shift: Sequence[Fraction]) -> bool:
 
 
 def numbers(values: Sequence[Fraction | int]) -> str:
-    """VALUES along the axes, as one number where they are the same."""
+    """Return VALUES along the axes, as one number if they are equal."""
     return "×".join(str(float(each)) if each != int(each) else str(each) for each in dict.fromkeys(values))

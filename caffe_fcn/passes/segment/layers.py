@@ -1,4 +1,4 @@
-"""The layers of a segmentation head, as the published nets have them, and the values of their parameter blobs."""
+"""Makes the layers of a segmentation head, as in the published nets, and the values of their parameter blobs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ _SUM = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """How new scores begin: of so many CLASSES, at zero, or at random by SEED. TRAINED: the model has weights."""
+    """How new scores are initialized: CLASSES classes, with zeros, or at random by SEED. TRAINED: the model has
+    weights."""
 
     classes: int
     seed: int | None
     trained: bool
 
     def layer(self, name: str, bottom: str, channels: int, old: Sequence[Tensor] = (), *, pad: int = 0) -> NewLayer:
-        """The 1×1 Convolution NAME over a map of CHANNELS, whose first classes are those of the blobs OLD."""
+        """Return the 1×1 Convolution NAME over a map of CHANNELS, whose first classes are those of the blobs OLD."""
         made = _layer(name, "Convolution", [bottom])
         for rate, decay in _MULTIPLIERS:
             made.param.add(lr_mult=rate, decay_mult=decay)
@@ -59,8 +60,8 @@ class Scoring:
 
 @dataclass(frozen=True, kw_only=True)
 class Bilinear:
-    """How scores of so many CHANNELS are upsampled. LEARNED: training changes the kernels; DENSE: in one group, in
-    which only the diagonal is not zero, as the papers' scripts have it. TRAINED: the model has weights."""
+    """How scores with CHANNELS are upsampled. LEARNED: training changes the kernels; DENSE: in one group, in which only
+    the diagonal is not zero, as in the scripts of the papers. TRAINED: the model has weights."""
 
     channels: int
     learned: bool
@@ -83,7 +84,7 @@ class Bilinear:
         param = made.convolution_param
         param.num_output, param.bias_term = self.channels, False
         param.kernel_size[:], param.stride[:] = [kernel], [factor]
-        if not self.dense:  # Caffe's filler would fill the other pairs of channels as well
+        if not self.dense:  # Caffe's filler would also fill the other pairs of channels
             param.group = self.channels
             param.weight_filler.type = "bilinear"
         pattern = bilinear_kernel(kernel)
@@ -94,7 +95,7 @@ class Bilinear:
 
 
 def scaled(name: str, bottom: str, factor: float, channels: int, *, trained: bool) -> NewLayer:
-    """The Scale layer NAME that multiplies a map of CHANNELS by a FACTOR which training does not change."""
+    """Return the Scale layer NAME that multiplies a map of CHANNELS by a FACTOR which training does not change."""
     made = _layer(name, "Scale", [bottom])
     made.param.add(lr_mult=0)
     made.scale_param.filler.type = "constant"
@@ -103,7 +104,7 @@ def scaled(name: str, bottom: str, factor: float, channels: int, *, trained: boo
 
 
 def cropped(name: str, bottom: str, reference: str, offset: Sequence[int]) -> NewLayer:
-    """The Crop layer NAME that cuts BOTTOM to the size of REFERENCE, from OFFSET on along height and width."""
+    """Return the Crop layer NAME that cuts BOTTOM to the size of REFERENCE, from OFFSET on along height and width."""
     made = _layer(name, "Crop", [bottom, reference])
     made.crop_param.axis = 2
     made.crop_param.offset[:] = offset[:1] if len(set(offset)) == 1 else offset
@@ -111,7 +112,7 @@ def cropped(name: str, bottom: str, reference: str, offset: Sequence[int]) -> Ne
 
 
 def summed(name: str, bottoms: Sequence[str]) -> NewLayer:
-    """The Eltwise layer NAME that sums BOTTOMS."""
+    """Return the Eltwise layer NAME that sums BOTTOMS."""
     made = _layer(name, "Eltwise", bottoms)
     made.eltwise_param.operation = _SUM
     return NewLayer(made)
@@ -122,8 +123,8 @@ def _layer(name: str, kind: str, bottoms: Sequence[str]) -> Message:
 
 
 def check_names(phase: Phase, names: Sequence[str], gone: Collection[str] = ()) -> None:
-    """Raise SurgeryError where one of the new NAMES is that of a layer or of a blob in PHASE, or of a layer in the
-    weights; those GONE, layers that are dropped with their tops, do not count."""
+    """Raise SurgeryError if one of the new NAMES is that of a layer or of a blob in PHASE, or of a layer in the
+    weights. Layers in GONE, which are dropped with their tops, do not count."""
     kept = [node for node in phase.graph.nodes if node.name not in gone]
     taken = {node.name for node in kept} | {blob.name for node in kept for blob in node.tops}
     clash = next((name for name in names if name in taken or (name in phase.tensors and name not in gone)), None)
@@ -140,14 +141,15 @@ def check_names(phase: Phase, names: Sequence[str], gone: Collection[str] = ()) 
 
 @dataclass(frozen=True, repr=False)
 class Diagonal(Tensor):
-    """A PATTERN where both first axes have the same index, zeros elsewhere: SHAPE is channels × channels × pattern."""
+    """A PATTERN for pairs of channels with the same index, zeros for all others: SHAPE is channels × channels ×
+    pattern."""
 
     shape: tuple[int, ...]
     pattern: tuple[float, ...]
     dtype: Any = "float32"
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The values at first..last of the first axis."""
+        """Return the values at first..last of the first axis."""
         import numpy as np
 
         made = np.zeros((last - first, *self.shape[1:]), dtype=np.float32)
@@ -158,8 +160,8 @@ class Diagonal(Tensor):
 
 @dataclass(frozen=True, repr=False)
 class Xavier(Tensor):
-    """Values of Caffe's xavier filler, uniform within sqrt(3 / fan_in), where fan_in is the count of a row. They follow
-    from the SEED, the NAME of the layer and the row, with every version of numpy."""
+    """Values of Caffe's xavier filler, uniform within sqrt(3 / fan_in), where fan_in is the count of a row. They depend
+    on the SEED, the NAME of the layer and the row, not on the version of numpy."""
 
     shape: tuple[int, ...]
     seed: int
@@ -167,35 +169,35 @@ class Xavier(Tensor):
     dtype: Any = "float32"
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The values at first..last of the first axis."""
+        """Return the values at first..last of the first axis."""
         import numpy as np
 
         limit = (3 / np.prod(self.shape[1:])) ** 0.5
         key = [self.seed, *self.name.encode()]
-        draws = (np.random.RandomState([*key, row]) for row in range(first, last))  # its stream is frozen
+        draws = (np.random.RandomState([*key, row]) for row in range(first, last))  # its stream never changes
         made = [draw.uniform(-limit, limit, self.shape[1:]) for draw in draws]
         return np.array(made, dtype=np.float32).reshape(last - first, *self.shape[1:])
 
 
 @dataclass(frozen=True, repr=False)
 class FirstRows(Tensor):
-    """The values of REST, of which the first rows are those of another tensor, FIRST."""
+    """The values of REST, with the first rows replaced by those of another tensor, FIRST."""
 
     rest: Tensor
     first: Tensor
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the rest."""
+        """The shape of the rest."""
         return self.rest.shape
 
     @property
     def dtype(self) -> Any:
-        """That of the other tensor."""
+        """The type of the other tensor."""
         return self.first.dtype
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
-        """The values at first..last of the first axis."""
+        """Return the values at first..last of the first axis."""
         import numpy as np
 
         old = self.first.shape[0]

@@ -1,11 +1,12 @@
-"""New scores in the place of a classifier: on one phase of a converted net,
+"""Replaces a classifier by new scores, on one phase of a converted net:
 
 1. the last layer with weights becomes `score_fr`, a 1×1 Convolution over the same map, or it stays;
-2. behind it stay the poolings alone, which new scores go through as the old ones did; a ReLU would keep scores that
-   begin at zero from ever learning. A classifier that stays keeps all layers up to its scores;
-3. where that is asked for, the pooling over the whole map goes, and its readers take its bottom.
+2. of the layers after it only the poolings stay, which new scores pass through as the old ones did; a ReLU would
+   prevent scores that begin at zero from learning. A classifier that stays keeps all layers up to its scores;
+3. if requested, the pooling over the whole map is removed, and its readers read its bottom.
 
-Before the conversion all goes that neither the scores nor the skips need, so that it cannot stand in the way.
+Before the conversion, all layers that neither the scores nor the skips need are removed, so that they cannot prevent
+it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from caffe_fcn.wording import Option
 
 
 def trim(model: Model, classifier: Classifier, skips: Sequence[Blob]) -> Result:
-    """MODEL without the layers that neither the scores of CLASSIFIER nor SKIPS need: probabilities, losses, other
-    heads."""
+    """Return MODEL without the layers that neither the scores of CLASSIFIER nor SKIPS need: probabilities, losses,
+    other heads."""
     ends = {classifier.scores, *skips}
 
     def decide(phase: Phase) -> Decision:
@@ -52,8 +53,8 @@ class Rescored(NamedTuple):
 
 
 def rescore(model: Model, wanted: Rescored) -> tuple[Result, str]:
-    """MODEL, a converted net, with new scores and without what they do not need; and the blob of the scores. Raises
-    SurgeryError where there is no map to score, or no pooling to drop."""
+    """Return MODEL, a converted net, with new scores and without the layers that they do not need; and the blob of the
+    scores. Raises SurgeryError if there is no map to score, or no pooling to drop."""
     made = _Rescoring(model.graph, wanted)
     made_of = in_every_phase(model, made.decide, claim=Claim.NEW_FUNCTION, verb="segment")
     return made_of, made.scores
@@ -66,7 +67,7 @@ class _Rescoring:
         self.scores = wanted.classifier.scores.name
 
     def decide(self, phase: Phase) -> Decision:
-        """What changes in PHASE."""
+        """Return the changes in PHASE."""
         shape = check_map(self.wanted.classifier, phase.shapes.blobs)
         gone = self._poolings(phase) if self.wanted.drop_pooling else set[int]()
         if self.wanted.scoring is not None:
@@ -92,7 +93,7 @@ class _Rescoring:
         return Decision(tuple(changes))
 
     def _needed(self) -> set[int]:
-        """The layers that the scores and the skips need."""
+        """Return the layers that the scores and the skips need."""
         ends = {self.wanted.classifier.scores, *self.wanted.skips}
         return self.graph.before(node for node in self.graph.nodes if not ends.isdisjoint(node.tops))
 
@@ -108,7 +109,7 @@ class _Rescoring:
         return {node.index for node in found}
 
     def _moved(self, gone: set[int]) -> Mapping[Blob, str]:
-        """What blobs are read under another name, those that layers make which are GONE or replaced."""
+        """Return the blobs that get another name in their readers: tops of layers that are GONE or replaced."""
         moved: dict[Blob, str] = {}
         new = self.wanted.name if self.wanted.scoring is not None else None
         for node in self.graph.nodes:
@@ -131,7 +132,7 @@ class _Rescoring:
         return ReplaceLayer(head.index, head.name, head.type, by, {old: name} if old != name else {})
 
     def _old(self, head: Node, channels: int, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The blobs whose rows go over into the new scores."""
+        """Return the blobs whose rows are copied into the new scores."""
         scoring = self.wanted.scoring
         if not self.wanted.expand or scoring is None:
             return ()
@@ -154,8 +155,8 @@ class _Rescoring:
 
 
 def _pad(head: Node) -> int:
-    """The padding of new scores: that of a 1×1 HEAD, as SqueezeNet has one, so that what follows meets a map of the
-    same size."""
+    """Return the padding of new scores: that of a 1×1 HEAD, as in SqueezeNet, so that the following layers get a map of
+    the same size."""
     windows = convolution_windows(head.layer, AXES)
     same = len({*windows.before, *windows.after}) == 1 and set(windows.kernel) == {1}
     return windows.before[0] if same else 0

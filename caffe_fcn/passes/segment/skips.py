@@ -1,4 +1,4 @@
-"""Which blobs are skips: those that the user names, or those of the papers, by their strides."""
+"""Selects the skips: the blobs that the user names, or those of the papers, by their strides."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Skip(NamedTuple):
 
 
 def parse_skip(text: str) -> Skip:
-    """The skip in TEXT, BLOB or BLOB:SCALE; a blob may be called "conv:0". Raises ValueError for a scale that is not
-    finite."""
+    """Return the skip in TEXT, BLOB or BLOB:SCALE; the name of a blob may be "conv:0". Raises ValueError for a scale
+    that is not finite."""
     blob, colon, number = text.rpartition(":")
     option = Option("skip", [text])
     try:
@@ -39,8 +39,8 @@ def parse_skip(text: str) -> Skip:
 
 
 def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:
-    """The blobs of SKIPS in GRAPH, after all layers that work on them in place. Raises SurgeryError for a name that no
-    blob has, and for one that is given twice."""
+    """Return the blobs of SKIPS in GRAPH, after all layers that work on them in place. Raises SurgeryError for a name
+    that no blob has, and for a name that is given twice."""
     found: list[Blob] = []
     for skip in skips:
         blob = graph.latest(skip.blob)
@@ -59,7 +59,7 @@ def asked(graph: Graph, skips: Sequence[Skip]) -> list[Blob]:
 
 
 def check_before(graph: Graph, head: Node, skips: Sequence[Skip], blobs: Sequence[Blob]) -> None:
-    """Raise SurgeryError where one of SKIPS, with its BLOBS, depends on the classifier, which ends in HEAD."""
+    """Raise SurgeryError if one of SKIPS, with its BLOBS, depends on the classifier, which ends in HEAD."""
     for skip, blob in zip(skips, blobs, strict=True):
         if head.index in graph.before([graph.producer[blob]]):
             raise SurgeryError(
@@ -71,7 +71,8 @@ def check_before(graph: Graph, head: Node, skips: Sequence[Skip], blobs: Sequenc
 
 
 def of_style(maps: ScoreMaps, style: str) -> list[Blob]:
-    """The skips of a STYLE of the papers: one for each stride that is half the one before, down to the style's."""
+    """Return the skips of a STYLE of the papers: one for each stride that is half the one before, down to the
+    style's."""
     stride, least = _stride(maps, maps.coarse), STYLES[style]
     if stride != (stride[0],) * AXES or stride[0] < least or math.log2(stride[0] / least) % 1:
         raise SurgeryError(
@@ -93,8 +94,8 @@ def _stride(maps: ScoreMaps, blob: Blob) -> tuple[Fraction, ...]:
 
 
 def _typical(maps: ScoreMaps, stride: Fraction, style: str) -> Blob:
-    """The blob of this STRIDE that papers take: the output of the pooling that makes this stride; where a convolution
-    does, the last blob of it that all the scores are made of."""
+    """Return the blob of this STRIDE that papers use: the output of the pooling that makes this stride; if a
+    convolution makes it, the last blob of it on which all the scores depend."""
     there = [
         (node, blob)
         for node in maps.nodes
@@ -116,7 +117,8 @@ def _typical(maps: ScoreMaps, stride: Fraction, style: str) -> Blob:
 
 
 def _passed_by_all(maps: ScoreMaps) -> set[Blob]:
-    """The blobs that are on every way from the image to the scores: nothing behind them reads a blob before them."""
+    """Return the blobs that are on every path from the image to the scores: no layer after them reads a blob before
+    them."""
     made = {blob: place for place, node in enumerate(maps.nodes) for blob in node.tops}
     found: set[Blob] = set()
     first_read = len(maps.nodes)

@@ -22,15 +22,15 @@ Offsets: TypeAlias = tuple[Fraction, ...]
 
 
 class Upsampling(NamedTuple):
-    """A Deconvolution, and a Crop behind it that lays its cells on those of a finer map, or on the pixels."""
+    """A Deconvolution, and a Crop after it that aligns its cells with those of a finer map, or with the pixels."""
 
     factor: int
     tried: Mapping[int, Offsets]
-    """The offset of the Crop along each axis with each kernel that was tried, in cells of what is cropped."""
+    """The offset of the Crop along each axis for each kernel that was tried, in cells of the cropped map."""
 
     @property
     def kernel(self) -> int | None:
-        """The kernel with which the offset is a whole number; None where neither does."""
+        """The kernel for which the offset is a whole number; None if neither kernel gives one."""
         whole = (kernel for kernel, offsets in self.tried.items() if all(each.denominator == 1 for each in offsets))
         return next(whole, None)
 
@@ -41,21 +41,21 @@ class Upsampling(NamedTuple):
 
 
 def factor_between(coarse: Place, fine: Place) -> int | None:
-    """How many cells of FINE there are for each cell of COARSE, along each axis; None where that is no whole number
-    above 1, or another one for each axis."""
+    """Return the number of cells of FINE for each cell of COARSE, along each axis; None if it is not a whole number
+    above 1, or differs between the axes."""
     factors = {a.stride / b.stride for a, b in zip(coarse, fine, strict=True)}
     factor = factors.pop()
     return int(factor) if not factors and factor.denominator == 1 and factor > 1 else None
 
 
 def upsampled(coarse: Place, factor: int, kernel: int) -> Place:
-    """The place of COARSE behind a Deconvolution of this FACTOR and KERNEL that does not pad."""
+    """Return the place of COARSE after a Deconvolution of this FACTOR and KERNEL that does not pad."""
     return tuple(each.moved(Spread(kernel, factor, 0, 0, 0)) for each in coarse)
 
 
 def onto(coarse: Place, fine: Place, factor: int, *, crops_fine: bool) -> Upsampling:
-    """How the map COARSE is upsampled by FACTOR to the cells of FINE. CROPS_FINE: the finer map is cropped to it, as
-    those of skips are, and not it to the finer one."""
+    """Return how the map COARSE is upsampled by FACTOR to the cells of FINE. CROPS_FINE: the finer map is cropped to
+    it, as for skips; otherwise it is cropped to the finer map."""
     tried: dict[int, Offsets] = {}
     for kernel in (2 * factor, 2 * factor - 1):
         made = upsampled(coarse, factor, kernel)
@@ -65,8 +65,8 @@ def onto(coarse: Place, fine: Place, factor: int, *, crops_fine: bool) -> Upsamp
 
 
 def upsamplings(coarse: Place, skips: Sequence[tuple[int, Place]], final: int, image: Place) -> tuple[Upsampling, ...]:
-    """The upsamplings of COARSE to each of SKIPS, with its factor, one after another, and by FINAL to the IMAGE. They
-    end at one that has no kernel."""
+    """Return the upsamplings of COARSE to each of SKIPS, with its factor, one after another, and by FINAL to the IMAGE.
+    The list ends at one that has no kernel."""
     made: list[Upsampling] = []
     for factor, fine in skips:
         made.append(onto(coarse, fine, factor, crops_fine=True))

@@ -1,7 +1,8 @@
-"""A net that gives scores for every pixel becomes the net that trains it.
+"""Makes the training net from a net that gives scores for every pixel.
 
-The inputs give way to layers that read pictures and label images, once for TRAIN and once for TEST, and a loss and the
-accuracy of each pixel follow the scores. The rest of the net stays, so that its weights start the training.
+The inputs are replaced by layers that read pictures and label images, once for TRAIN and once for TEST. A loss and the
+accuracy of each pixel are added after the scores. The rest of the net stays, so that training starts from its
+weights.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _PROBABILITIES = ("Softmax", "Sigmoid")
 
 
 def training(model: Model, options: TrainOptions) -> Result:
-    """MODEL, whose one output are scores N×K×H×W for each pixel, as the net that trains it.
+    """Return the training net for MODEL, whose only output is scores N×K×H×W for each pixel.
 
-    Raises SurgeryError where the output is another, or where the net has labels and losses already.
+    Raises SurgeryError if the output is another, or if the net already has labels and losses.
     """
     comments = model.source.comments
     return in_every_phase(model, lambda phase: _decide(phase, options, comments), claim=Claim.SAME_BITS, verb="train")
@@ -46,8 +47,8 @@ class ScoreMap(NamedTuple):
 
 
 def scores_of(graph: Graph, shapes: Shapes) -> ScoreMap:
-    """The scores of the net GRAPH with SHAPES. Raises SurgeryError unless it has one output of scores for each pixel of
-    its input, and no loss."""
+    """Return the scores of the net GRAPH with SHAPES. Raises SurgeryError unless it has one output with scores for each
+    pixel of its input, and no loss."""
     outputs = [blob for blob in graph.outputs if graph.producer[blob].bottoms]
     maps = [(blob, shape) for blob in outputs if isinstance(shape := shapes.blobs[blob], tuple) and len(shape) == _MAP]
     if len(outputs) != 1 or len(maps) != 1:
@@ -71,7 +72,7 @@ def scores_of(graph: Graph, shapes: Shapes) -> ScoreMap:
 
 
 def _map(shapes: Shapes, blob: Blob) -> Shape | None:
-    """The shape of BLOB, if it is known and that of a batch of maps."""
+    """Return the shape of BLOB, if it is known and that of a batch of maps."""
     shape = shapes.blobs[blob]
     return shape if isinstance(shape, tuple) and len(shape) == _MAP else None
 
@@ -127,7 +128,7 @@ def _decide(phase: Phase, options: TrainOptions, comments: Mapping[int, tuple[st
 
 @dataclass(frozen=True, repr=False)
 class ClearInputs(Change):
-    """The net's own `input` fields go."""
+    """The net's own `input` fields are removed."""
 
     kind: ClassVar[str] = "inputs"
 
@@ -140,7 +141,7 @@ class ClearInputs(Change):
 
 
 def _judges(scores: str, labels: str, options: TrainOptions, taken: set[str]) -> Iterator[NewLayer]:
-    """The loss, and the accuracy in TEST."""
+    """Return the loss, and the accuracy in TEST."""
     loss = schema.LayerParameter(name=_fresh("loss", taken), type="SoftmaxWithLoss", bottom=[scores, labels])
     loss.top.append(loss.name)
     loss.loss_param.ignore_label = IGNORED
@@ -159,6 +160,6 @@ def _names(blobs: Sequence[Blob]) -> str:
 
 
 def _fresh(name: str, taken: set[str]) -> str:
-    """NAME, or where it is TAKEN another like it."""
+    """Return NAME, or if it is TAKEN a similar name."""
     names = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
     return next(each for each in names if each not in taken)

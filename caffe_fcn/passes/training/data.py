@@ -1,7 +1,7 @@
-"""The layers that feed pictures and label images to a training net.
+"""Makes the layers that feed pictures and label images to a training net.
 
-Both kinds come in two layers, one for the pictures and one for the label images, each for TRAIN and for TEST. Neither
-may shuffle: a picture and its labels have the same place in both lists.
+There are two layers for each phase, TRAIN and TEST: one for the pictures and one for the label images. They must not
+shuffle, because a picture and its labels have the same position in both lists.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class DataBlobs(NamedTuple):
 
     pictures: str
     channels: int | None
-    """The channels of the pictures, None where they are not known."""
+    """The channels of the pictures; None if unknown."""
     labels: str = LABEL
     prepared: schema.Message | None = None
     """The `transform_param` of the layer that fed pictures before, if it had one."""
     told: tuple[str, ...] = ()
-    """What another pass wrote in comments of that layer."""
+    """Comments of another pass in that layer."""
 
 
 def image_lists(blobs: DataBlobs) -> Iterator[NewLayer]:
-    """ImageData layers, which read the files named in lists."""
+    """Return ImageData layers, which read the files named in lists."""
     for phase in PHASES:
         name = _FILES[phase]
         lines = (
@@ -62,7 +62,7 @@ def image_lists(blobs: DataBlobs) -> Iterator[NewLayer]:
 
 
 def databases(blobs: DataBlobs) -> Iterator[NewLayer]:
-    """Data layers, which read LMDB databases as DIGITS makes them."""
+    """Return Data layers, which read LMDB databases as DIGITS makes them."""
     for phase in PHASES:
         name = _FILES[phase]
         lines = (f"{phase}: the LMDB of the pictures. Fill in its folder.", *_means(blobs))
@@ -73,7 +73,7 @@ def databases(blobs: DataBlobs) -> Iterator[NewLayer]:
 
 
 def label_input(blobs: DataBlobs, shape: tuple[int, ...] | None) -> NewLayer:
-    """An Input layer for labels of a SHAPE, which the program around Caffe fills."""
+    """Return an Input layer for labels of a SHAPE, which the program that calls Caffe fills."""
     layer = schema.LayerParameter(name=blobs.labels, type="Input", top=[blobs.labels])
     layer.input_param.shape.add().dim[:] = shape if shape is not None else (1, 1, 1, 1)
     unknown = () if shape is not None else ("Fill in the size of the pictures.",)
@@ -81,7 +81,7 @@ def label_input(blobs: DataBlobs, shape: tuple[int, ...] | None) -> NewLayer:
 
 
 def _means(blobs: DataBlobs) -> Iterator[str]:
-    """Lines on the mean and the scale of the pictures."""
+    """Return lines on the mean and the scale of the pictures."""
     old = blobs.prepared
     if old is not None and old.mean_file:
         yield f"The old net subtracted the mean image {old.mean_file}, which fits pictures of one size only."
@@ -100,8 +100,8 @@ def _means(blobs: DataBlobs) -> Iterator[str]:
 
 
 def _prepare(layer: schema.Message, blobs: DataBlobs) -> schema.Message:
-    """LAYER, which reads pictures, with the means and the scale of the old net. Crops and mirrored pictures are left
-    out, because the labels would not follow."""
+    """Return LAYER, which reads pictures, with the means and the scale of the old net. Crops and mirrored pictures are
+    left out, because the labels would not match."""
     old = blobs.prepared
     if old is not None and old.mean_value:
         layer.transform_param.mean_value.extend(old.mean_value)

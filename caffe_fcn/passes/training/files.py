@@ -1,4 +1,4 @@
-"""The files for a training: the net and its solver."""
+"""Makes the files for training: the net and its solver."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NAMES: Mapping[str, str] = {"train_val": "train_val.prototxt", "solver": "solver
 """The names of the files, by what they are."""
 
 _LONGEST = 3
-"""The layers of a skip behind its Scale, at most: scores and crops."""
+"""The maximum number of layers of a skip after its Scale: scores and crops."""
 
 
 def training_files(
     model: Model, paths: Mapping[str, str], weights: str | None, options: TrainOptions
 ) -> dict[str, bytes]:
-    """The contents of the files that train MODEL, whose output are scores for each pixel, by path. PATHS has a path for
-    each of `NAMES`. WEIGHTS is the path of the caffemodel that the training begins with.
+    """Return the contents of the files that train MODEL, whose output is scores for each pixel, by path. PATHS has a
+    path for each of `NAMES`. WEIGHTS is the path of the caffemodel with which the training begins.
 
-    Raises SurgeryError where the net has another output, or several inputs.
+    Raises SurgeryError if the net has another output, or several inputs.
     """
     made = training(model, options).model
     shape = scores_of(model.graph, model.shapes[model.phase]).shape
@@ -35,8 +35,8 @@ def training_files(
 
 
 def unscaled_skips(graph: Graph) -> int:
-    """How many skips of GRAPH join the upsampled scores without a fixed factor, a Scale before theirs that does not
-    learn."""
+    """Return the number of skips of GRAPH that are added to the upsampled scores without a fixed factor, a Scale before
+    their scores that does not learn."""
     joins = [node for node in graph.nodes if node.type == "Eltwise" and len(node.bottoms) > 1]
     arms = [[_arm(graph, blob) for blob in node.bottoms] for node in joins]
     skips = [
@@ -50,7 +50,8 @@ def unscaled_skips(graph: Graph) -> int:
 
 
 def _arm(graph: Graph, blob: Blob) -> list[Node]:
-    """The layers that make BLOB of a skip, the last one first: what comes before its scores is left out. Crops too."""
+    """Return the layers that make BLOB of a skip, the last one first, without Crops and without layers before its
+    scores."""
     nodes = [graph.producer[blob]]
     while nodes[-1].type in ("Crop", "Convolution") and len(nodes) <= _LONGEST:
         nodes.append(graph.producer[nodes[-1].bottoms[0]])
@@ -62,7 +63,8 @@ def _is_fixed_scale(node: Node) -> bool:
 
 
 def frozen(graph: Graph) -> tuple[str, ...]:
-    """The names of the Convolutions and InnerProducts of GRAPH that do not learn, because each `lr_mult` is 0."""
+    """Return the names of the Convolutions and InnerProducts of GRAPH that do not learn, because each `lr_mult` is
+    0."""
     linear = [node for node in graph.nodes if row_of(node.type).linear and node.type != "Deconvolution"]
     fixed = [node for node in linear if node.layer.param and not any(param.lr_mult for param in node.layer.param)]
     return tuple(node.name for node in fixed)

@@ -13,7 +13,7 @@ _MEAN_RATE = 2.5e-5
 the pixels of a picture of PASCAL VOC, 500×500."""
 _PIXELS = 500 * 500
 _STAGE = 0.01
-"""What the published rates are multiplied by for each skip that joins without a Scale: 1e-10, 1e-12, 1e-14."""
+"""The factor on the published rates for each skip that is added without a Scale: 1e-10, 1e-12, 1e-14."""
 
 _TEXT = """\
 # Trains {net}. Run in this folder:
@@ -42,22 +42,22 @@ snapshot_prefix: "{prefix}"
 
 
 class Task(NamedTuple):
-    """What a solver is written for."""
+    """The data for a solver."""
 
     net: str
     """The path of the training net."""
     weights: str | None
-    """The path of the weights that it begins with, None where there are none."""
+    """The path of the weights with which training begins; None without weights."""
     size: tuple[int, int] | None
-    """Height and width of the pictures in pixels, None where each may have its own."""
+    """Height and width of the pictures in pixels; None if they may differ."""
     skips: int = 0
-    """The skips that join without a fixed factor."""
+    """The number of skips that are added without a fixed factor."""
     frozen: tuple[str, ...] = ()
     """The layers of the net that do not learn, because their `lr_mult` is 0."""
 
 
 def solver_text(path: str, task: Task, options: TrainOptions) -> str:
-    """The solver at PATH for TASK, as text. Relative paths in it begin in the folder of the solver."""
+    """Return the solver at PATH for TASK, as text. Relative paths in it begin in the folder of the solver."""
     folder = os.path.dirname(path) or "."
     rate, lines = _rate(task, options)
     return _TEXT.format(
@@ -71,7 +71,7 @@ def solver_text(path: str, task: Task, options: TrainOptions) -> str:
 
 
 def _rate(task: Task, options: TrainOptions) -> tuple[float, list[str]]:
-    """The learning rate, and the lines that explain it."""
+    """Return the learning rate, and the lines that explain it."""
     rate = _MEAN_RATE * _STAGE**task.skips
     lines = []
     if options.normalize:
@@ -103,5 +103,5 @@ def _rate(task: Task, options: TrainOptions) -> tuple[float, list[str]]:
 
 
 def _quoted(text: str) -> str:
-    """TEXT inside a string of a prototxt, or in a comment."""
+    """Return TEXT for a string of a prototxt, or for a comment."""
     return visible(text.replace("\\", "\\\\").replace('"', '\\"'))
