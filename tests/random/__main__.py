@@ -1,4 +1,4 @@
-"""Random nets until the time is over: `python -m tests.random SECONDS`, or one again with `--seed N`."""
+"""Checks random nets until the time is over: `python -m tests.random SECONDS`, or one net again with `--seed N`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BATCH = 20
 
 
 def main() -> int:
-    """Run it; the exit code is 1 where a fault was found."""
+    """Run the checks; the exit code is 1 if a fault was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.random", description=__doc__)
     parser.add_argument("seconds", nargs="?", type=float, default=60, help="how long to go on (60)")
     parser.add_argument("--seed", type=int, help="examine the net of this seed alone, and show it")
@@ -61,7 +61,7 @@ def _replay(seed: int, mutants: int) -> int:
 
 
 def _replay_course(net: RandomNet) -> bool:
-    """The same for the net of the seed that is made to be folded."""
+    """Repeat the check of the net of the seed that is made to be folded."""
     sequence = sequence_of(net.seed)
     course = followed(net, sequence)
     if kind := course.kind:
@@ -73,7 +73,7 @@ def _replay_course(net: RandomNet) -> bool:
 
 
 def _replay_task(seed: int, name: str) -> bool:
-    """The same for the net of the seed that is made for the task NAME."""
+    """Repeat the check of the net of the seed that is made for the task NAME."""
     task = TASKS[name]
     net = task.net(seed)
     trial = tried(net, name, task)
@@ -86,7 +86,7 @@ def _replay_task(seed: int, name: str) -> bool:
 
 
 def _run(first: int, end: float, options: argparse.Namespace) -> Iterator[Outcome | Course | Trial]:
-    """What comes of the nets from seed FIRST on, until END or until there are so many; faults are told at once."""
+    """Return the outcomes of the nets from seed FIRST on, until END or the given number; faults are printed at once."""
     seeds = iter(range(first, first + options.nets)) if options.nets else count(first)
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         running: set[Future[Sequence[Outcome | Course | Trial]]] = set()

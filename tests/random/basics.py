@@ -1,4 +1,4 @@
-"""What the rules of Caffe's layers in numpy share."""
+"""Common parts of the rules of Caffe's layers in numpy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Array: TypeAlias = NDArray[Any]
 
 
 class ImpossibleError(Exception):
-    """A layer that Caffe would refuse, or whose answer is no number."""
+    """A layer that Caffe would refuse, or whose output is not a number."""
 
 
 def need(condition: bool, message: str) -> None:
@@ -20,6 +20,6 @@ def need(condition: bool, message: str) -> None:
 
 
 def axis_of(axis: int, axes: int) -> int:
-    """AXIS of so many AXES, counted from the front."""
+    """Return AXIS of AXES axes, counted from the front."""
     need(-axes <= axis < axes, f"axis {axis} of {axes}")
     return axis % axes

@@ -1,8 +1,8 @@
 """Caffe's layers in numpy, written from Caffe's documentation and docs/caffe-facts.md, in double precision.
 
-Nothing of the package computes here: neither its shape rules nor its lowering. So what a net should answer is known
-from a second source. `tests/random/test_caffe.py` holds each rule against values that the reference Caffe measured.
-A layer that Caffe would refuse raises `ImpossibleError`.
+No code of the package computes here, neither its shape rules nor its lowering, so the expected outputs of a net come
+from a second source. `tests/random/test_caffe.py` compares each rule with values measured in the reference Caffe. A
+layer that Caffe would refuse raises `ImpossibleError`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rule: TypeAlias = Callable[[Message, Sequence[Array], Sequence[Array]], "list[Ar
 
 
 def forward(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
-    """The tops of LAYER, of whatever type, for BOTTOMS, with the parameter BLOBS."""
+    """Return the tops of LAYER, of any type, for BOTTOMS, with the parameter BLOBS."""
     rule = RULES.get(layer.type)
     if rule is None:
         raise ImpossibleError(f"no rule for {layer.type}")
@@ -52,13 +52,13 @@ def embed(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> l
 
 
 def _on_axis(x: Array, operand: Array, axis: int) -> Array:
-    """OPERAND so shaped that it lies on AXIS of X."""
+    """Return OPERAND reshaped to begin at AXIS of X."""
     need(x.shape[axis : axis + operand.ndim] == operand.shape, "the operand does not lie in the bottom")
     return operand.reshape(*operand.shape, *[1] * (x.ndim - axis - operand.ndim))
 
 
 def scale(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
-    """ScaleLayer, with a second bottom or values of its own."""
+    """ScaleLayer, with a second bottom or its own values."""
     param, x = layer.scale_param, bottoms[0]
     operand = bottoms[1] if len(bottoms) > 1 else blobs[0]
     axis = axis_of(param.axis, x.ndim) if operand.ndim else 0
@@ -67,14 +67,15 @@ def scale(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> l
 
 
 def bias(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
-    """BiasLayer, with a second bottom or values of its own."""
+    """BiasLayer, with a second bottom or its own values."""
     operand = bottoms[1] if len(bottoms) > 1 else blobs[0]
     axis = axis_of(layer.bias_param.axis, bottoms[0].ndim) if operand.ndim else 0
     return [bottoms[0] + _on_axis(bottoms[0], operand, axis)]
 
 
 def prelu(layer: Message, bottoms: Sequence[Array], blobs: Sequence[Array]) -> list[Array]:
-    """PReLULayer. On five axes Caffe aborts; a twin has it there as convert has told, and the rule is the same."""
+    """PReLULayer. Caffe aborts on five axes. A converted net can have it there, with a note of convert, and the rule is
+    the same."""
     x, slope = bottoms[0], blobs[0]
     need(x.ndim >= 2, "PReLU takes two axes at least")
     return [np.where(x > 0, x, x * (slope if layer.prelu_param.channel_shared else _on_axis(x, slope, 1)))]

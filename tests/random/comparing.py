@@ -1,4 +1,4 @@
-"""A net and its twin, run by the engine and held against numpy, at the nominal size and on a larger input."""
+"""Runs a net and the new net on the engine and compares both with numpy, at the nominal size and on a larger input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAMPLES = 2
 
 
 class Loaded:
-    """A NET and its WEIGHTS as they are meant, and as the engine has loaded them from the files of MODEL."""
+    """A NET and its WEIGHTS as generated, and as the engine has loaded them from the files of MODEL."""
 
     def __init__(self, model: NetAndWeights, net: Message, weights: Weights) -> None:
         graph = build_graph(model.source.net)
@@ -44,9 +44,11 @@ class Loaded:
         self.weights = weights
 
     def exactness(self, sizes: Mapping[str, Shape], step: int) -> dict[str, Exactness | None]:
-        """Where each blob is exact, by its name, at the nominal size and at SIZES, which are MANY times STEP larger.
+        """Return where each blob is exact, by its name, at the nominal size and at SIZES, which are MANY times STEP
+        larger.
 
-        None for what is no map, and for a map that grows otherwise, so that it has no cell for each window.
+        The value is None if the blob is not a map, or if the map grows in another way, so that it has no cell for each
+        window.
         """
         shapes = [infer_shapes(self.graph, given=given) for given in ({}, sizes)]
         both = [infer_geometry(self.graph, each) for each in shapes]
@@ -65,7 +67,7 @@ class Loaded:
 
 
 def _contained(net: Message, layers: Sequence[Message], outputs: Sequence[str]) -> list[Message]:
-    """The Softmax in a loss, which puts out what none of LAYERS makes, if that is among OUTPUTS."""
+    """Return the Softmax in a loss whose output is made by none of LAYERS, if it is among OUTPUTS."""
     more = set(outputs) - {top for layer in layers for top in layer.top}
     losses = [layer for layer in net.layer if layer.type == "SoftmaxWithLoss"]
     return [
@@ -76,7 +78,7 @@ def _contained(net: Message, layers: Sequence[Message], outputs: Sequence[str]) 
 
 @dataclass(frozen=True)
 class Pair:
-    """The original NET, how both are loaded, and the EDITS between them."""
+    """The original NET, both loaded nets, and the EDITS between them."""
 
     net: RandomNet
     original: Loaded
@@ -85,13 +87,13 @@ class Pair:
 
     @cached_property
     def changed(self) -> set[str]:
-        """The layers of the original that are others in the twin, or that one of its layers does not read any more; but
-        for those that did nothing."""
+        """Return the layers of the original that differ in the new net, or that a layer of the new net no longer reads;
+        layers without an effect are left out."""
         edits = [edit for edit in self.edits if isinstance(edit, (ToConvolution, WindowPooling, DropLayer))]
         return {edit.layer for edit in edits if edit.layer not in self.idle} | self._passed_by() - self.idle
 
     def _passed_by(self) -> set[str]:
-        """The layers between what a layer read and what it reads in the twin."""
+        """Return the layers between the bottom of a layer in the original and its bottom in the new net."""
         tops = {old: new for edit in self.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
         layers, found = self.original.all_layers, set[str]()
         for edit in self.edits:
@@ -106,8 +108,8 @@ class Pair:
 
     @cached_property
     def idle(self) -> set[str]:
-        """The layers that are gone in the twin, and did nothing to a blob of the nominal size, whatever its values. To
-        a larger one they may do what the twin does not, as a Permute of axes of 1."""
+        """Return the layers that the new net lacks, and that did not change a blob of the nominal size, whatever its
+        values. On a larger blob they may have an effect that the new net lacks, for example a Permute of axes of 1."""
         gone = {edit.layer for edit in self.edits if isinstance(edit, DropLayer)}
         values = run(self.original.layers, self.original.weights, self.net.inputs)
         found = set()
@@ -121,7 +123,8 @@ class Pair:
 
     @cached_property
     def inner(self) -> dict[str, Inner]:
-        """The cells of the twin's nominal maps that are claimed to be what the original says of a window."""
+        """Return the cells of the new net's nominal maps that are claimed to equal the original's answer for a
+        window."""
         renamed = {edit.layer: edit.name for edit in self.edits if isinstance(edit, RenameLayer)}
         late = {renamed.get(name, name) for name in behind(self.original.layers, self.changed)}
         graph, shapes = self.twin.graph, infer_shapes(self.twin.graph)
@@ -130,7 +133,7 @@ class Pair:
 
     @property
     def names(self) -> dict[str, str]:
-        """What each output of the original is called in the twin, by the edits."""
+        """Return the name of each output of the original in the new net, by the edits."""
         layers = self.original.all_layers
         renamed = {old: new for edit in self.edits if isinstance(edit, Rewire) for old, new in edit.tops.items()}
         gone = {edit.layer for edit in self.edits if isinstance(edit, DropLayer)}
@@ -143,7 +146,7 @@ class Pair:
         return made
 
     def feeds(self) -> list[dict[str, Array]]:
-        """Inputs of the nominal size, of growing values."""
+        """Return inputs of the nominal size, with growing values."""
         draws = [np.random.default_rng((self.net.seed, 7, sample)) for sample in range(_SAMPLES)]
         return [
             {
@@ -154,8 +157,8 @@ class Pair:
         ]
 
     def windows(self, starts: Collection[str]) -> Sliding | str:
-        """A larger input, and what numpy makes of its windows where the layers named in STARTS, and all behind, see one
-        at a time; or why there is none."""
+        """Return a larger input, and the outputs of numpy for its windows; the layers in STARTS, and all after them,
+        see one window at a time. Or return why there is none."""
         layers, fed = [self._without_idle(layer) for layer in self.original.layers], list(self.original.session.inputs)
         return sliding(layers, self.original.weights, self.net, fed, starts, list(self.names))
 
@@ -165,12 +168,12 @@ class Pair:
 
 
 def _maker(layers: Sequence[Message], blob: str) -> int | None:
-    """The place of the last of LAYERS that makes BLOB."""
+    """Return the index of the last of LAYERS that makes BLOB."""
     return next((place for place in reversed(range(len(layers))) if blob in layers[place].top), None)
 
 
 def misfits(net: RandomNet, model: NetAndWeights) -> list[str]:
-    """The blobs of NET whose shapes are inferred otherwise than numpy makes them."""
+    """Return the blobs of NET whose inferred shapes differ from those in numpy."""
     made = run(in_phase(net.net), net.weights, net.inputs)
     shapes = infer_shapes(build_graph(model.source.net))
     inferred = {blob.name: shape for blob, shape in shapes.blobs.items() if blob.name in made}
@@ -182,7 +185,7 @@ def misfits(net: RandomNet, model: NetAndWeights) -> list[str]:
 
 
 def same_size(pair: Pair) -> list[str]:
-    """What is wrong at the nominal size, where both are held against what numpy makes of the original."""
+    """Return the faults at the nominal size, where both nets are compared with the original in numpy."""
     faults = []
     for fed in pair.feeds():
         expected = answers(pair.original.layers, pair.original.weights, fed, pair.names)
@@ -200,12 +203,11 @@ def same_size(pair: Pair) -> list[str]:
 
 
 def larger(pair: Pair) -> tuple[str, list[str]]:
-    """How far the twin's answer to a larger input could be compared with the original's to each window, and what is
-    wrong with it.
+    """Return how far the new net could be compared with the original on each window of a larger input, and the faults.
 
-    What is exact everywhere must be the answer to the crops; what is so away from borders, the answer of the last
-    layers to the windows of the maps, in the cells that see no border of these windows; what is exact nowhere may be
-    either or none.
+    Maps that are exact everywhere must equal the answers for the crops. Maps that are exact away from borders must
+    equal the last layers on the windows of the maps, in the cells that see no border of these windows. Maps that are
+    exact nowhere may equal either or none.
     """
     made = pair.windows(pair.changed) if pair.changed else "nothing converted"
     if isinstance(made, str):
@@ -238,8 +240,8 @@ def larger(pair: Pair) -> tuple[str, list[str]]:
 
 
 def _gap(made: Sliding, name: str, values: Array, nominal: Shape, inner: Inner | None = None) -> float | None:
-    """How far VALUES are from the answers NAME to the windows, at most, in the INNER cells; None where VALUES, of the
-    NOMINAL shape at the nominal size, are no map."""
+    """Return the largest difference of VALUES from the answers NAME for the windows, in the INNER cells; None if
+    VALUES, of the NOMINAL shape at the nominal size, are not a map."""
     worst = 0.0
     for place, answer in made.windows:
         found = cells(nominal, values, place)
@@ -250,7 +252,7 @@ def _gap(made: Sliding, name: str, values: Array, nominal: Shape, inner: Inner |
 
 
 def _inside(answer: Answer, found: Array, inner: Inner) -> float:
-    """How far FOUND, a part of a map, is from ANSWER in its INNER cells."""
+    """Return the largest difference of FOUND, a part of a map, from ANSWER in its INNER cells."""
     if answer.gap(found) == float("inf"):
         return float("inf")
     gaps = answer.gaps(found).reshape(found.shape)[(slice(None), slice(None), *inner.slices)]

@@ -1,7 +1,7 @@
-"""One random net examined: converted, run by the engine beside its twin, and both held against numpy.
+"""Examines one random net: converts it, runs it and the converted net on the engine, and compares both with numpy.
 
-A conversion that is refused, or an original that the engine refuses, is an answer. Everything else that is not equal is
-a fault, and so is any other exception, and a verdict of `verify` that is not what was found here.
+A refused conversion, or an original that the engine refuses, is a valid outcome. Every other difference is a fault, and
+so is any other exception, and a verdict of `verify` that differs from what was found here.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from tests.random.surviving import survivors
 
 @dataclass
 class Outcome:
-    """What came of the net of SEED: whether it was CONVERTED, or by whom it was REFUSED and why, all FAULTS, how far
-    it could be compared on a larger input (DENSE), how many MUTANTS of its twin were verified, and how many of them
-    are HARMLESS."""
+    """The outcome for the net of SEED: whether it was CONVERTED, or by whom it was REFUSED and why, all FAULTS, how far
+    it could be compared on a larger input (DENSE), how many MUTANTS of the converted net were verified, and how many of
+    them are HARMLESS."""
 
     seed: int
     converted: bool = False
@@ -45,12 +45,12 @@ class Outcome:
 
     @property
     def kind(self) -> str:
-        """The first word of the first fault: where it is to be looked for."""
+        """The first word of the first fault, which shows where to look."""
         return self.faults[0].partition(":")[0] if self.faults else ""
 
 
 def examined(net: RandomNet, mutants: int = 0) -> Outcome:
-    """What comes of NET, and of so many MUTANTS of its twin; whatever is raised is a fault."""
+    """Return the outcome for NET, and for MUTANTS mutants of the converted net; every exception is a fault."""
     outcome = Outcome(net.seed)
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-random-") as directory:
         try:
@@ -64,7 +64,7 @@ def examined(net: RandomNet, mutants: int = 0) -> Outcome:
 
 
 def outcomes_of(seeds: Sequence[int], mutants: int = 0) -> list[Outcome]:
-    """What comes of the nets of SEEDS."""
+    """Return the outcomes for the nets of SEEDS."""
     return [examined(random_net(seed), mutants) for seed in seeds]
 
 
@@ -105,7 +105,8 @@ def _examine(net: RandomNet, directory: Path, outcome: Outcome, mutants: int) ->
 
 
 def _larger(pair: Pair, *, refused: bool) -> tuple[str, list[str]]:
-    """What `larger` says of PAIR; of a twin that Caffe refuses, as convert has told, there need be no answers."""
+    """Return the result of `larger` for PAIR; if Caffe refuses the converted net, as convert noted, there may be no
+    answers."""
     try:
         return larger(pair)
     except ImpossibleError:
@@ -115,14 +116,14 @@ def _larger(pair: Pair, *, refused: bool) -> tuple[str, list[str]]:
 
 
 def _objections(net: RandomNet, files: Files) -> list[str]:
-    """What `check` finds wrong with a net that Caffe takes, strictly if NET has nothing of forks."""
+    """Return what `check` reports for a net that Caffe accepts, strictly if NET has nothing of forks."""
     found = examine(files.net.read_bytes(), files.net.name)
     strict = FORKS.isdisjoint(layer.type for layer in net.net.layer)
     return [f"check: {each.message}" for each in (found.strictly() if strict else found).errors]
 
 
 def _judge(model: NetAndWeights, twin: NetAndWeights, outcome: Outcome) -> Verification | None:
-    """The verdict of verify, held against what was found."""
+    """Compare the verdict of verify with what was found."""
     wrong = [fault for fault in outcome.faults if fault.startswith(("convert", "dense"))]
     try:
         found = verdict(model, twin)
@@ -139,7 +140,7 @@ def _judge(model: NetAndWeights, twin: NetAndWeights, outcome: Outcome) -> Verif
 
 
 def _general(error: Exception | str, net: RandomNet) -> str:
-    """The message of ERROR without what is particular to NET."""
+    """Return the message of ERROR without the details of NET."""
     message = re.sub(r"\S*(net|fcn)\.(prototxt|caffemodel): ", "", str(error))
     names = {layer.name for layer in net.net.layer} | {top for layer in net.net.layer for top in layer.top}
     for name in sorted(names, key=len, reverse=True):

@@ -1,4 +1,4 @@
-"""The two files of a net, as the project opens them and as protobuf alone reads them."""
+"""The two files of a net, as the package opens them and as protobuf alone reads them."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Files(NamedTuple):
     weights: Path
 
     def opened(self, stack: ExitStack) -> NetAndWeights:
-        """Both opened, until STACK is closed."""
+        """Open both files until STACK is closed."""
         source, weights = open_inputs(str(self.net), str(self.weights))
         assert weights is not None
         return NetAndWeights(source, stack.enter_context(weights))
 
     def read(self) -> tuple[Message, Message]:
-        """Both as protobuf reads them."""
+        """Return both as protobuf reads them."""
         net = text_format.Parse(self.net.read_text(encoding="utf-8"), schema.NetParameter())
         return net, schema.NetParameter.FromString(self.weights.read_bytes())
 
     def write(self, net: Message, weights: Message) -> Files:
-        """Write NET and WEIGHTS beside them, and say where."""
+        """Write NET and WEIGHTS beside them, and return the paths."""
         made = Files(self.net.with_name("mutant.prototxt"), self.weights.with_name("mutant.caffemodel"))
         made.net.write_text(text_format.MessageToString(net, as_utf8=True), encoding="utf-8")
         made.weights.write_bytes(weights.SerializeToString())
@@ -59,15 +59,15 @@ def verdict(
     *,
     new: bool = False,
 ) -> Verification:
-    """What verify says of TWIN, on one thread, where RESULTS are known to have made it; NEW: whether a new function is
-    claimed. Raises CaffeFcnError."""
+    """Return the verdict of verify on the new net TWIN, on one thread, with the RESULTS of the passes that made it, if
+    known. NEW: whether a new function is claimed. Raises CaffeFcnError."""
     engine = OnnxRuntime(1)
     settings = VerifySettings(claim="new-function" if new else "auto", engine=engine, samples=4, windows=8)
     return verify(original, twin, selection, settings, results)
 
 
 def blobs_of(weights: Message, like: Weights) -> Weights:
-    """The blobs of each layer in WEIGHTS; one without a shape in that of its name and size in LIKE."""
+    """Return the blobs of each layer in WEIGHTS; a blob without a shape gets that of its name and size in LIKE."""
     layers = (*weights.layer, *weights.layers)
     return {
         layer.name: [_array(blob, like.get(layer.name, ())[place:]) for place, blob in enumerate(layer.blobs)]

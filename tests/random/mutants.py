@@ -1,7 +1,7 @@
-"""Twins with something wrong: a weight, a field, a wire or a name is another one.
+"""Makes wrong variants of converted nets: one weight, field, bottom or name is changed.
 
-Each mutant must fail `verify`, unless numpy shows that it changes no answer. That is looked at on several
-inputs, at the nominal size and on a larger one, since a field may matter at one of them only.
+Each mutant must fail `verify`, unless numpy shows that it changes no answer. This is tried on several inputs, at the
+nominal size and on a larger one, because a field may matter at only one of them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FIELDS = {
 
 
 class Mutant(NamedTuple):
-    """A net and its weights, both as messages, and what is changed in them."""
+    """A net and its weights, both as messages, and the change in them."""
 
     what: str
     net: Message
@@ -60,7 +60,7 @@ class Mutant(NamedTuple):
 
 
 def mutants(net: Message, weights: Message, random: np.random.Generator, many: int) -> list[Mutant]:
-    """So MANY mutants of NET with WEIGHTS, or fewer where there is little to change."""
+    """Return MANY mutants of NET with WEIGHTS, or fewer if there is little to change."""
     made = []
     for _ in range(4 * many):
         change = _CHANGES[int(random.choice(len(_CHANGES), p=_SHARES))]
@@ -88,7 +88,7 @@ def _any(values: Sequence[Message], random: np.random.Generator) -> Message:
 
 
 def _weight(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """Another value, in a layer that TEST has."""
+    """Change a value in a layer that is in TEST."""
     names = {layer.name for layer in in_phase(net)}
     layer = _any([each for each in weights.layer if each.blobs and each.name in names], random)
     position = int(random.integers(len(layer.blobs)))
@@ -100,7 +100,7 @@ def _weight(net: Message, weights: Message, random: np.random.Generator) -> str:
 
 
 def _field(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """Another value of a field, or one where there was none."""
+    """Change the value of a field, or set a field."""
     layer = _any([each for each in in_phase(net) if each.type in FIELDS], random)
     param = getattr(layer, PARAMS.get(layer.type, f"{layer.type.lower()}_param"))
     name = FIELDS[layer.type].split()[int(random.integers(len(FIELDS[layer.type].split())))]
@@ -131,7 +131,7 @@ def _repeated(param: Message, name: str, random: np.random.Generator) -> None:
 
 
 def _wire(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """Another bottom that an earlier layer makes, or two in turn."""
+    """Change a bottom to one that an earlier layer makes, or exchange two."""
     layer = _any(in_phase(net), random)
     place = next(index for index, each in enumerate(net.layer) if each is layer or each == layer)
     earlier = {top for each in net.layer[:place] for top in each.top} | set(net.input)
@@ -143,14 +143,14 @@ def _wire(net: Message, weights: Message, random: np.random.Generator) -> str:
 
 
 def _turned(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """The bottoms of a join in another order."""
+    """Reorder the bottoms of a join."""
     layer = _any([each for each in in_phase(net) if len(set(each.bottom)) > 1], random)
     layer.bottom[:] = list(layer.bottom)[::-1]
     return f"the order of the bottoms of {layer.name!r}"
 
 
 def _bypass(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """A layer that is missing."""
+    """Leave out a layer."""
     layer = _any([each for each in in_phase(net) if len(each.top) == 1], random)
     place, top, bottom = list(net.layer).index(layer), layer.top[0], layer.bottom[0]
     for each in net.layer[place + 1 :]:
@@ -161,7 +161,7 @@ def _bypass(net: Message, weights: Message, random: np.random.Generator) -> str:
 
 
 def _type(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """Another function of each value."""
+    """Change the function that is applied to each value."""
     kinds = ["ReLU", "Sigmoid", "TanH", "AbsVal", "BNLL", "ELU", "Dropout", "Threshold"]
     layer = _any([each for each in in_phase(net) if each.type in kinds], random)
     what = f"the type of {layer.name!r} ({layer.type})"
@@ -170,7 +170,7 @@ def _type(net: Message, weights: Message, random: np.random.Generator) -> str:
 
 
 def _name(net: Message, weights: Message, random: np.random.Generator) -> str:
-    """A layer whose weights are not found any more, or are those of another."""
+    """Rename a layer, so that its weights are not found, or are those of another."""
     stored = {layer.name for layer in weights.layer if layer.blobs}
     layer = _any([each for each in in_phase(net) if each.name in stored], random)
     others = sorted(stored - {layer.name})
@@ -192,7 +192,7 @@ _SHARES = [0.1, 0.45, 0.15, 0.05, 0.1, 0.05, 0.1]
 
 
 def renamed(net: Message) -> Message:
-    """NET with other names for all blobs but its inputs: the same net."""
+    """Return NET with other names for all blobs except its inputs: the same net."""
     copy = _copy(net)
     inputs = {top for layer in net.layer if not layer.bottom for top in layer.top} | set(net.input)
     for layer in copy.layer:
@@ -204,13 +204,13 @@ def renamed(net: Message) -> Message:
 def same_answers(
     net: Message, mutant: Message, weights: Weights, others: Weights, feeds: Sequence[dict[str, Array]]
 ) -> bool:
-    """Whether MUTANT with the weights OTHERS answers as NET with WEIGHTS does, to each of FEEDS, as numpy has it,
-    whatever the answers are called."""
+    """Return whether MUTANT with the weights OTHERS gives the same answers as NET with WEIGHTS for each of FEEDS, in
+    numpy, with any names of the answers."""
     for fed in feeds:
         try:
             expected = _put_out(net, weights, fed)
         except ImpossibleError:
-            continue  # a size that the twin does not take
+            continue  # a size that the new net does not accept
         try:
             found = _put_out(mutant, others, fed)
         except (ImpossibleError, IndexError, KeyError, ValueError):

@@ -1,8 +1,8 @@
-"""Random nets folded, alone and before, after and between other passes: held against numpy, and proven by `verify`.
+"""Folds random nets, alone and before, after and between other passes; compares them with numpy and verifies them.
 
-The generator takes more layers that scale and shift than otherwise. What a sequence of passes makes must answer as the
-original does in numpy, and `verify` must come to the claim that was carried out. With a weight, a bias, an eps or a
-scale that is wrong, the folded net must fail.
+The generator uses more layers that scale and shift. The result of a sequence of passes must give the answers of the
+original in numpy, and `verify` must find the right claim. With a wrong weight, bias, eps or scale, the folded net must
+fail.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ SEQUENCES: Mapping[str, Sequence[Pass]] = {
 
 _TEST = Selection(phase="TEST")
 _LEAST = 1e-3
-"""A mutant changes a value by so much of itself."""
+"""The relative change of a value in a mutant."""
 
 
 @dataclass
 class Course:
-    """What came of the net of SEED and a SEQUENCE: why it was REFUSED, whether something was FOLDED or CUT, how many
+    """The outcome for the net of SEED and a SEQUENCE: why it was REFUSED, whether layers were FOLDED or CUT, how many
     MUTANTS were verified, and all FAULTS."""
 
     seed: int
@@ -68,27 +68,27 @@ class Course:
 
     @property
     def kind(self) -> str:
-        """The first word of the first fault: where it is to be looked for."""
+        """The first word of the first fault, which shows where to look."""
         return self.faults[0].partition(":")[0] if self.faults else ""
 
 
 def courses_of(seeds: Sequence[int]) -> list[Course]:
-    """What comes of the nets of SEEDS, each with one of SEQUENCES in turn."""
+    """Return the outcomes for the nets of SEEDS, each with one of SEQUENCES in turn."""
     return [followed(net_of(seed), sequence_of(seed)) for seed in seeds]
 
 
 def net_of(seed: int) -> RandomNet:
-    """The net of SEED, made for its sequence."""
+    """Return the net of SEED, made for its sequence."""
     return random_net(seed, folding=True, cutting=cut in SEQUENCES[sequence_of(seed)])
 
 
 def sequence_of(seed: int) -> str:
-    """Which of SEQUENCES the net of SEED goes through."""
+    """Return the sequence of SEQUENCES for the net of SEED."""
     return list(SEQUENCES)[seed % len(SEQUENCES)]
 
 
 def followed(net: RandomNet, sequence: str) -> Course:
-    """What comes of NET and SEQUENCE; whatever is raised is a fault."""
+    """Return the outcome for NET and SEQUENCE; every exception is a fault."""
     course = Course(net.seed, sequence)
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-random-") as directory:
         try:

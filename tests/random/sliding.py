@@ -1,8 +1,8 @@
-"""What a net says of each window of a larger input: the truth that a dense map is held against.
+"""Computes the answers of a net for each window of a larger input: the expected values of a dense map.
 
-The layers before the first one that the conversion changed see the whole input, as in the converted net;
-all that follows is run for each window by itself, on the windows of the maps. Where nothing pads, that is the whole net
-on crops of the input.
+The layers before the first one that the conversion changed see the whole input, as in the converted net. All following
+layers are run for each window separately, on the windows of the maps. Without padding, this is the whole net on crops
+of the input.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tests.random.nets import RandomNet
 from tests.random.running import Answer, Weights, run
 
 MANY = 2
-"""Windows beyond the first, along each axis."""
+"""The number of windows after the first, along each axis."""
 _MOST = 30_000
-"""Values of a larger input."""
+"""The maximum number of values of a larger input."""
 
 
 class Sliding(NamedTuple):
-    """A larger input FED, and the answers to WINDOWS of it by their place, 0 to MANY along each axis,
-    STEP pixels apart."""
+    """A larger input FED, and the answers to WINDOWS of it by their position, 0 to MANY along each axis, STEP pixels
+    apart."""
 
     fed: Mapping[str, Array]
     windows: Sequence[tuple[tuple[int, ...], Mapping[str, Answer]]]
@@ -35,7 +35,7 @@ class Sliding(NamedTuple):
 
 
 def step_of(layers: Sequence[Message]) -> int:
-    """A multiple of all strides of LAYERS together."""
+    """Return a multiple of all strides of LAYERS together."""
     step = 1
     for layer in layers:
         strides = [1]
@@ -56,8 +56,8 @@ def sliding(
     starts: Collection[str],
     outputs: Sequence[str],
 ) -> Sliding | str:
-    """The answers of LAYERS in OUTPUTS to windows of a larger input; the layers named in STARTS, and all behind them,
-    see one window at a time. Or why there are none."""
+    """Return the answers of LAYERS in OUTPUTS for windows of a larger input; the layers in STARTS, and all after them,
+    see one window at a time. Or return why there are none."""
     step = step_of(layers)
     axes = max(random.inputs[name].ndim for name in inputs) - 2
     larger = {name: _grown(random.inputs[name].shape, axes, MANY * step) for name in inputs}
@@ -95,12 +95,12 @@ def sliding(
 
 
 def _grown(shape: Sequence[int], axes: int, more: int) -> tuple[int, ...]:
-    """SHAPE with so many MORE cells along each of its spatial axes, if it has as many AXES."""
+    """Return SHAPE with MORE more cells along each of its spatial axes, if it has AXES axes."""
     return (*shape[:2], *(extent + more for extent in shape[2:])) if len(shape) == 2 + axes else tuple(shape)
 
 
 def _parts(layers: Sequence[Message], starts: Collection[str]) -> tuple[list[Message], list[Message]]:
-    """The LAYERS before those named in STARTS, and these with all behind them."""
+    """Return the LAYERS before those in STARTS, and these with all after them."""
     trunk: list[Message] = []
     head: list[Message] = []
     behind: set[str] = set()
@@ -117,7 +117,8 @@ def _places(axes: int) -> list[tuple[int, ...]]:
 
 
 def _window(values: Array, nominal: Sequence[int], place: Sequence[int]) -> Array | None:
-    """The window at PLACE of VALUES, of the NOMINAL shape; all of what does not grow; None if it cannot be cut."""
+    """Return the window at PLACE of VALUES, of the NOMINAL shape; all of a blob that does not grow; None if it cannot
+    be cut."""
     if values.shape == tuple(nominal):
         return values
     if values.ndim != 2 + len(place) or values.shape[:2] != tuple(nominal[:2]):
@@ -126,13 +127,13 @@ def _window(values: Array, nominal: Sequence[int], place: Sequence[int]) -> Arra
 
 
 def behind(layers: Sequence[Message], starts: Collection[str]) -> set[str]:
-    """The names of those of LAYERS that are named in STARTS, and of all behind them."""
+    """Return the names of the layers in STARTS, and of all LAYERS after them."""
     return {layer.name for layer in _parts(layers, starts)[1]}
 
 
 def cells(nominal: Sequence[int], values: Array, place: Sequence[int]) -> Array | None:
-    """The cells in VALUES, a map of the twin of the NOMINAL shape at the nominal size, that stand for the original's
-    answer to the window at PLACE; None where VALUES are no such map."""
+    """Return the cells in VALUES, a map of the new net with the NOMINAL shape at the nominal size, that correspond to
+    the original's answer for the window at PLACE; None if VALUES are not such a map."""
     return _cut(values, nominal[2:], place) if values.ndim == 2 + len(place) == len(nominal) else None
 
 

@@ -1,4 +1,4 @@
-"""Mutants of a twin held against `verify`: which of them it takes for the twin although they answer otherwise."""
+"""Checks mutants of a converted net: which of them `verify` accepts although their answers differ."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.random.nets import RandomNet
 
 
 class Verified(NamedTuple):
-    """How many mutants were VERIFIED, how many of them are HARMLESS, so that verify takes them for the twin and is
-    right, and the FAULTS of its verdicts. All others it caught."""
+    """How many mutants were VERIFIED, how many of them are HARMLESS, so that verify accepts them correctly, and the
+    FAULTS of its verdicts. It refused all others."""
 
     verified: int
     harmless: int
@@ -26,9 +26,9 @@ class Verified(NamedTuple):
 
 
 def survivors(original: Files, twin: Files, about: RandomNet, feeds: Sequence[dict[str, Array]], many: int) -> Verified:
-    """The verdicts on MANY mutants of TWIN, or fewer, and on TWIN with other names for its blobs.
+    """Return the verdicts on MANY mutants of TWIN, or fewer, and on TWIN with other names for its blobs.
 
-    ABOUT is the original, and FEEDS are what goes into TWIN."""
+    TWIN is the converted net, ABOUT is the original, and FEEDS are the inputs of TWIN."""
     net, weights = twin.read()
     faults, harmless = [], 0
     again = _verdict(original, twin.write(renamed(net), weights))
@@ -48,7 +48,7 @@ def survivors(original: Files, twin: Files, about: RandomNet, feeds: Sequence[di
 
 
 def _verdict(original: Files, twin: Files) -> Verification | None:
-    """The verdict on TWIN; None where verify refuses to give one."""
+    """Return the verdict on the converted net TWIN; None if verify refuses to give one."""
     with ExitStack() as stack:
         try:
             return verdict(original.opened(stack), twin.opened(stack))

@@ -16,10 +16,10 @@ CHUNKS = (
 WITH_MUTANTS = (10_200, pytest.param(10_220, marks=pytest.mark.slow))
 
 FIXED = (1_000_106, 1_005_475, 1_005_808, 1_005_851, 1_007_548, 1_020_806)
-"""Nets of whose answers most are fixed, so that a measure of what rounding does may miss it."""
+"""Nets whose answers are mostly fixed, so that the measure of rounding may miss it."""
 
 FIVE_AXES = 1_000_784
-"""Of whose twin Caffe refuses a layer."""
+"""Caffe refuses a layer of its converted net."""
 
 
 @pytest.mark.parametrize("first", CHUNKS)

@@ -1,7 +1,7 @@
-"""Layer types along each axis of a map that is reshaped: refused by name, or right at every size.
+"""Checks layer types along each axis of a map that is reshaped: refused by name, or right at every size.
 
-Where the net is converted, the answers of the twin are held against numpy's of the original, at the nominal size and,
-window by window, on a larger input. A fixed part of all combinations is run here, and all of them by
+If the net is converted, the answers of the converted net are compared with those of the original in numpy, at the
+nominal size and, window by window, on a larger input. A fixed part of all combinations is run here, and all of them by
 `python -m tests.random.test_reshapings`.
 """
 
@@ -26,7 +26,7 @@ from tests.random.nets import RandomNet
 
 @dataclass(frozen=True)
 class Combination:
-    """A map from SOURCE, reshaped to SHAPES one after the other, a layer with its FIELDS, and what comes behind."""
+    """A map from SOURCE, reshaped to SHAPES one after the other, a layer with its FIELDS, and the layers after it."""
 
     source: str
     shapes: tuple[tuple[int, ...], ...]
@@ -54,7 +54,7 @@ SOURCES = {"map": MAPS, "turned": MAPS, "single": MAPS[:5], "fc": VECTORS, "wind
 
 
 def combinations() -> Iterator[Combination]:
-    """All of them; those that Caffe would refuse are left out when they are built."""
+    """Yield all combinations; those that Caffe would refuse are left out when they are built."""
     for source, reshapings in SOURCES.items():
         for shapes in reshapings:
             for kind, fields in _layers():
@@ -81,7 +81,7 @@ def _layers() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def built(each: Combination, seed: int) -> RandomNet:
-    """The net of a combination. Raises ImpossibleError where Caffe would refuse it."""
+    """Return the net of a combination. Raises ImpossibleError if Caffe would refuse it."""
     d = Draft(np.random.default_rng(seed), odd_names=False)
     data = d.input((2, 3, 4, 5))
     blob = _reshaped(d, each, _start(d, each.source, data))
@@ -158,7 +158,7 @@ def _layer(d: Draft, each: Combination, data: str, blob: str) -> Sequence[str]:
 
 
 def outcomes(part: int, parts: int) -> Iterator[tuple[Combination, Outcome]]:
-    """What comes of every PARTS-th combination that Caffe takes, from the one with the number PART on."""
+    """Return the outcomes of every PARTS-th combination that Caffe accepts, beginning with the number PART."""
     for number, each in enumerate(combinations()):
         if number % parts != part:
             continue

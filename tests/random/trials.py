@@ -1,8 +1,8 @@
-"""One random net through passes, whatever they are: what is asked of all of them.
+"""Runs one random net through any passes, and checks what must hold for all of them.
 
-The pair is written and read back, has nothing that Caffe refuses unless the original had it, is proven by `verify` with
-the claim of its passes, and fails when one weight has one other bit. What the new net should answer is known to each
-`Task`.
+The new net is written and read back, has nothing that Caffe refuses unless the original had it, is verified with the
+claim of its passes, and fails if one bit of one weight is changed. Each `Task` checks the expected answers of the new
+net.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from tests.random.nets import RandomNet
 
 TEST = Selection(phase="TEST")
 _LOW, _HIGH = 0, 19
-"""The bit of a weight that is another one: the lowest, or where weights are computed one that no rounding explains."""
+"""The bit of a weight that is changed: the lowest, or for computed weights one that rounding does not explain."""
 
 
 class Case(NamedTuple):
-    """A random NET in the files ORIGINAL, and the files that were MADE of it by passes with these RESULTS."""
+    """A random NET in the files ORIGINAL, and the files MADE from it by passes with these RESULTS."""
 
     net: RandomNet
     original: Files
@@ -48,31 +48,31 @@ class Case(NamedTuple):
     draw: np.random.Generator
 
     def opened(self) -> Model:
-        """The original, of phase TEST alone."""
+        """Return the original, of phase TEST alone."""
         return alone(_open(self.original)).model
 
     def written(self, name: str, model: Model) -> Files:
-        """MODEL, written to files with this NAME beside the others."""
+        """Write MODEL to files with this NAME beside the others, and return them."""
         files = Files(*(path.with_stem(name) for path in self.made))
         write_model(model, str(files.net), str(files.weights), force=True)
         return files
 
 
 class Task(NamedTuple):
-    """A random net, the PASSES that it goes through, and how to CHECK what they made."""
+    """The PASSES for a random net, and the function to CHECK the result."""
 
     net: Callable[[int], RandomNet]
     passes: Callable[[Model, RandomNet, np.random.Generator], Sequence[Result]]
     check: Callable[[Case], Iterator[str]]
     told: bool = False
-    """Whether the new function shows only to `verify` that knows the results of the passes."""
+    """Whether `verify` recognizes the new function only from the results of the passes."""
     whole: bool = False
-    """Whether the passes take the file as it is, with all its phases."""
+    """Whether the passes get the file with all its phases."""
 
 
 @dataclass
 class Trial:
-    """What came of the net of SEED and a TASK: why it was REFUSED, whether it was PROVEN, how many MUTANTS were
+    """The outcome for the net of SEED and a TASK: why it was REFUSED, whether it was PROVEN, how many MUTANTS were
     verified, and all FAULTS."""
 
     seed: int
@@ -84,12 +84,12 @@ class Trial:
 
     @property
     def kind(self) -> str:
-        """The first word of the first fault: where it is to be looked for."""
+        """The first word of the first fault, which shows where to look."""
         return self.faults[0].partition(":")[0] if self.faults else ""
 
 
 def tried(net: RandomNet, name: str, task: Task) -> Trial:
-    """What comes of NET and TASK, which has this NAME; whatever is raised is a fault."""
+    """Return the outcome for NET and TASK, which has this NAME; every exception is a fault."""
     trial = Trial(net.seed, name)
     with tempfile.TemporaryDirectory(prefix="caffe-fcn-random-") as directory:
         try:
@@ -126,7 +126,7 @@ def _open(files: Files) -> Model:
 
 
 def _read_back(model: Model, again: Model) -> Iterator[str]:
-    """Where the files say something else than the MODEL that was written."""
+    """Return where the files differ from the MODEL that was written."""
     if again.net != model.net:
         yield "written: another net is read back"
     for name, tensors in model.tensors.items():
@@ -175,7 +175,7 @@ def _prove(case: Case, task: Task, trial: Trial) -> None:
 
 
 def _mutants(case: Case) -> Iterator[tuple[str, Files]]:
-    """The new net with one other bit in a weight."""
+    """Yield the new net with one bit changed in a weight."""
     net, weights = case.made.read()
     model, folded = case.results[-1].model, any(result.claim is Claim.SAME_FUNCTION for result in case.results)
     stored = [
@@ -196,6 +196,6 @@ def _mutants(case: Case) -> Iterator[tuple[str, Files]]:
 
 
 def _stored(net: Message, weights: Message) -> list[Message]:
-    """The layers with weights that NET has."""
+    """Return the layers of NET with weights."""
     names = {layer.name for layer in (*net.layer, *net.layers)}
     return [layer for layer in (*weights.layer, *weights.layers) if layer.name in names]
