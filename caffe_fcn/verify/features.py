@@ -35,7 +35,7 @@ def features(
     runner: Runner, original: Party, windowed: frozenset[str], outputs: Sequence[ComparedOutput], scene: Scene
 ) -> dict[str, Features | str]:
     """What ORIGINAL's last layers make, for each of OUTPUTS, of the windows of the maps that its first layers make of
-    the whole picture of SCENE; or why that cannot be told. WINDOWED are its layers for which the twin has other
+    the whole picture of SCENE; or why that cannot be told. WINDOWED are its layers for which the new net has other
     windows."""
     found = _of_all(runner, original, windowed, outputs, scene)
     if not isinstance(found, str) or len(outputs) < 2:

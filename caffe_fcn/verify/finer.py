@@ -1,6 +1,6 @@
-"""Outputs of a twin whose map has more cells than the original has answers: which of its cells are the original's.
+"""Pairs the cells of a new net's finer map with those of the original.
 
-Where the last strides of a net went and the layers behind them are dilated, the old cells are every D-th cell of the
+If the last strides of a net are removed and the layers after them are dilated, the old cells are every D-th cell of the
 new map, D the quotient of the strides. Those are compared with the answers of the original at the nominal size. On a
 larger input the windows lie as close together as the new cells, and so the cells between are compared as well.
 """
@@ -36,7 +36,7 @@ def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:
 
 
 def with_finer_maps(pairs: Pairs, original: Scope, twin: Scope) -> Pairs:
-    """PAIRS of outputs of ORIGINAL and TWIN, with which cells of the twin are the original's."""
+    """PAIRS of outputs of ORIGINAL and TWIN, with which cells of the new net are the original's."""
     coarse, fine = strides(original.graph, original.shapes), infer_geometry(twin.graph, twin.shapes)
     outputs = []
     for output in pairs.outputs:

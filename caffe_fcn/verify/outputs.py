@@ -36,13 +36,13 @@ class Party(NamedTuple):
 
 
 class ComparedOutput(NamedTuple):
-    """An output of the original, its blob, and its counterpart in the twin.
+    """An output of the original, its blob, and its counterpart in the new net.
 
     Where it says at which places values are the greatest (ArgMax), the values themselves are JUDGED, along AXIS,
     counted from the last one, or ALL of an item; in other cases JUDGED is the blob itself, and AXIS None. SOFTMAX:
     whether the judged values are probabilities. IDENTICAL: whether the same layers with the same blobs make it in both
-    nets. CONVERTED: whether the layers that make it differ in more than their blobs. Of the cells of
-    the twin's map EVERY so manieth along each axis is one of the original's; without it all are.
+    nets. CONVERTED: whether the layers that make it differ in more than their blobs. Of the cells of the new net's map
+    EVERY so manieth along each axis is one of the original's; without it all are.
     """
 
     pair: OutputPair
@@ -56,7 +56,7 @@ class ComparedOutput(NamedTuple):
     every: Shape = ()
 
     def of_original(self, values: Array) -> Array:
-        """Of VALUES of the twin, whose last axes are cells, those that the original has as well."""
+        """Of VALUES of the new net, whose last axes are cells, those that the original has as well."""
         if max(self.every, default=1) == 1:
             return values
         places: Any = (..., *(slice(None, None, step) for step in self.every))
@@ -100,8 +100,8 @@ class Pairs(NamedTuple):
     values: tuple[Mapping[Blob, int], Mapping[Blob, int]]
     """The numbers of the blobs of both nets; equal numbers mean equal values."""
     windowed: frozenset[str]
-    """The layers of the original, by name, for which the twin has other windows: global poolings that became windows,
-    and layers whose windows have other steps."""
+    """The layers of the original, by name, for which the new net has other windows: global poolings that became
+    windows, and layers whose windows have other steps."""
 
 
 def pair_outputs(original: Scope, twin: Scope, stored: tuple[Stored, Stored]) -> Pairs:

@@ -31,7 +31,7 @@ class Cut(NamedTuple):
 
 
 def cut(scope: Scope, windows: frozenset[str]) -> Cut | str:
-    """SCOPE in two parts, or why it cannot be cut. WINDOWS are the layers for which the twin has other windows."""
+    """SCOPE in two parts, or why it cannot be cut. WINDOWS are the layers for which the new net has other windows."""
     geometry = infer_geometry(scope.graph, scope.shapes)
     last: dict[int, Node] = {}
     behind: set[Blob] = set()
@@ -58,7 +58,7 @@ def cut(scope: Scope, windows: frozenset[str]) -> Cut | str:
 
 
 def _judges(node: Node, geometry: Mapping[Blob, Geometry | None], windows: frozenset[str]) -> bool:
-    """Whether NODE makes no map, or has other WINDOWS in the twin."""
+    """Whether NODE makes no map, or has other WINDOWS in the new net."""
     return any(geometry.get(top) is None for top in node.tops) or node.name in windows
 
 

@@ -220,7 +220,7 @@ class BlobDifference(NamedTuple):
 
 
 class LayerFate(NamedTuple):
-    """What became of `layer`, of `type`, in the twin: the layer `twin`, of `twin_type`. None if there is none.
+    """What became of `layer`, of `type`, in the new net: the layer `twin`, of `twin_type`. None if there is none.
 
     `identical`: it makes the same blobs for any input. `rewired`: it reads other blobs. `fields` and `blobs` differ;
     `known`: the new values are those that the pass computes from the original.
@@ -244,7 +244,7 @@ class LayerFate(NamedTuple):
 
 
 class LayersProof(NamedTuple):
-    """What became of all layers: those of the twin in order, then the layers that are gone.
+    """What became of all layers: those of the new net in order, then the layers that are gone.
 
     `unclaimed`: the layers that differ although the pass does not say so. If no pass is known, these are layers with
     other values in parameter blobs of the same shape.
@@ -263,7 +263,7 @@ class LayersProof(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What BVLC Caffe refuses in the twin, as `check --strict` finds it. `layer` is None for the net itself.
+    """What BVLC Caffe refuses in the new net, as `check --strict` finds it. `layer` is None for the net itself.
     `inherited`: the original is refused for it as well."""
 
     layer: str | None
@@ -274,18 +274,18 @@ class Refusal(NamedTuple):
 
 
 class AcceptanceProof(NamedTuple):
-    """The twin by the rules of BVLC Caffe. Refusals that are inherited from the original do not count."""
+    """The new net by the rules of BVLC Caffe. Refusals that are inherited from the original do not count."""
 
     refusals: tuple[Refusal, ...]
 
     @property
     def status(self) -> Status:
-        """Whether Caffe accepts the twin."""
+        """Whether Caffe accepts the new net."""
         return Status.HOLDS if all(each.inherited for each in self.refusals) else Status.FAILS
 
 
 class FitProof(NamedTuple):
-    """The weights of the twin and its net: `layers` have parameter blobs, with the shapes that the net gives them.
+    """The new weights and the new net: `layers` have parameter blobs, with the shapes that the net gives them.
     `missing`: layers without weights, which are not missing in the original."""
 
     layers: int
@@ -299,7 +299,7 @@ class FitProof(NamedTuple):
 
 
 class RunProof(NamedTuple):
-    """The twin run on random `inputs`: the `outputs` have the inferred shapes, and all values are finite. A shape is
+    """The new net run on random `inputs`: the `outputs` have the inferred shapes, and all values are finite. A shape is
     None if it is unknown."""
 
     inputs: dict[str, Shape]
@@ -317,8 +317,8 @@ class RunProof(NamedTuple):
 
 
 class MapProof(NamedTuple):
-    """A `blob` of the twin, of a `shape`, on random inputs: it has the values of the map that the pass names, of the
-    converted original with the padding of the twin."""
+    """A `blob` of the new net, of a `shape`, on random inputs: it has the values of the map that the pass names, of the
+    converted original with the padding of the new net."""
 
     blob: str
     shape: Shape = ()
@@ -334,8 +334,8 @@ class MapProof(NamedTuple):
 
 
 class NewFunctionProofs(NamedTuple):
-    """The proofs for a twin that computes another function than the original. `map` is None where no map of the twin is
-    said to be one of another net."""
+    """The proofs for a new net that computes another function than the original. `map` is None where no map of the new
+    net is said to be one of another net."""
 
     acceptance: AcceptanceProof
     weights: FitProof

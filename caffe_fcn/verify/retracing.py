@@ -1,10 +1,11 @@
-"""The original of a twin, made by the passes that the twin went through: what its layers and weights are compared with.
+"""Repeats on the original the passes that a new net went through, to compare layers and weights with the result.
 
 Files do not say what was done to a net, but it shows in the net: folded, it lacks layers that scale and shift; cut at
 the joints of columns, it has sums that the original has not. Then the pass decides on the original once more, and the
-twin has to be what it makes, but for rounding. Its arithmetic is not taken on trust: the answers of the twin are
+new net has to be what it makes, but for rounding. Its arithmetic is not taken on trust: the answers of the new net are
 compared with those of the original itself. Passes that move weights and compute none are not retraced: the comparison
-follows the values. Where a pass gave windows other steps, the fields and the weights are compared with what it makes.
+follows the values. Where a pass gave windows other steps, the fields and the weights are compared with what it
+makes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from caffe_fcn.wording import Command
 
 
 class Retraced(NamedTuple):
-    """What a model is once it has gone through the passes that a twin shows, and what they CLAIM of it.
+    """What a model is once it has gone through the passes that a new net shows, and what they CLAIM of it.
 
     VALUES are its layers and weights as passes leave them that compute weights or take heads out; the model itself, the
     same bits, where there are none. STEPS is the same where no windows have other steps, else what all passes make.
@@ -106,7 +107,7 @@ def _result(retrace: Retrace | None, model: Model, twin: Model) -> Result | None
     """What RETRACE returns."""
     try:
         return None if retrace is None else retrace(model, twin)
-    except CaffeFcnError:  # the pass did not make the twin of this model
+    except CaffeFcnError:  # the pass did not make the new net of this model
         return None
 
 
@@ -142,7 +143,7 @@ def side_of(made: Model, model: Model, original: Side) -> Side:
 
 
 def of_the_original(pairs: Pairs, original: Scope, twin: Scope, tell: tuple[Stored, Stored]) -> Pairs:
-    """PAIRS of the outputs of a folded net and of a twin, as pairs of those of ORIGINAL, of which the folded one was
+    """PAIRS of the outputs of a folded net and of a new net, as pairs of those of ORIGINAL, of which the folded one was
     made, and of TWIN; these may be parts of the two nets. Folding keeps the names of outputs. TELL is as STORED of
     `pair_outputs`, of these two."""
     before, after = identify((original.graph, original.shapes, tell[0]), (twin.graph, twin.shapes, tell[1]))

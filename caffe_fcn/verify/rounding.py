@@ -15,7 +15,7 @@ next to nothing, and is off by a rounding of one.
 So s is the logarithm of that many roundings, and of GAIN. Whatever the layers do with such errors (a product adds
 relative errors, a power multiplies them, a difference, a logarithm or a division by a small deviation magnifies them, a
 Sigmoid damps them), the coarse net does with errors that are GAIN times as large. How far it is from the original,
-divided by GAIN, is what rounding does to the original; _SURE times that is allowed between it and its twin. How
+divided by GAIN, is what rounding does to the original; _SURE times that is allowed between it and its new net. How
 often that is measured is said in `limits`.
 """
 
@@ -51,7 +51,8 @@ net do not count beside them, and small enough that they act as small errors do.
 
 _SURE = 32.0
 """How many times the difference measured is allowed: both nets round, each in its own order, and the largest of a few
-differences is no bound. In 1,063 comparisons of random nets the twin's was at most six times as large, and once 17."""
+differences is no bound. In 1,063 comparisons of random nets the new net's was at most six times as large, and once
+17."""
 
 _ENOUGH, _FEWEST = 512, 2
 """At first, so many values of each group are enough, of so many items at least."""

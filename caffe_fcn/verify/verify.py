@@ -131,9 +131,9 @@ def _verify_new_function(
 class _Work:
     """Both nets, made ready as far as the proofs need them.
 
-    MISFIT is what keeps the twin from being looked at, "" if nothing does; REFUSED is what Caffe would not load of it.
-    COMPARED is what the twin stands for: the original, folded or cut where the twin is. CHECKED is what its layers and
-    weights are held against: the same, with the steps of windows that the twin has.
+    MISFIT is what keeps the new net from being looked at, "" if nothing does; REFUSED is what Caffe would not load of
+    it. COMPARED is what the new net stands for: the original, folded or cut where the new net is. CHECKED is what its
+    layers and weights are held against: the same, with the steps of windows that the new net has.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class _Work:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """The note for a twin that seems to compute a new function on purpose; empty for another."""
+        """The note for a new net that seems to compute a new function on purpose; empty for another."""
         made = new_functions(self.before, self.own) if self.own else []
         if not made:
             return ()
@@ -296,14 +296,14 @@ class _Work:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """The outputs of the net that is compared and of the twin in pairs."""
+        """The outputs of the net that is compared and of the new net in pairs."""
         compared = scope_of(self.compared, self.phase)
         found = pair_outputs(compared, self.scopes[1], self._stored(self.compared))
         return with_finer_maps(found, compared, self.scopes[1]) if self.finer else found
 
     @property
     def finer(self) -> bool:
-        """Whether windows of the twin have other steps than those of the original."""
+        """Whether windows of the new net have other steps than those of the original."""
         return self.checked is not self.compared
 
     @cached_property
@@ -320,8 +320,8 @@ class _Work:
         return of_the_original(self.pairs, original, twin, stored)
 
     def _stored(self, original: Side) -> tuple[Stored, Stored]:
-        """What tells the parameter blobs of a layer of ORIGINAL, folded or not, and of one of the twin, from those of
-        others."""
+        """What tells the parameter blobs of a layer of ORIGINAL, folded or not, and of one of the new net, from those
+        of others."""
         unchanged = dict(self.weights.unchanged)
         held = {name for side in (original, self.twin) for name in side.tensors}
 
