@@ -1,6 +1,6 @@
 """The channels of the pictures that a net takes: a pass that widens the first convolutions, or makes them grey.
 
-The first convolutions are those that read the picture, be it through layers that keep channels apart. Where the picture
+The first convolutions read the picture, directly or through layers that keep channels apart. Where the picture
 gets more channels, each filter gets planes of zeros behind its own: whatever the new channels hold, the net answers as
 before. Where a picture of three channels becomes grey, the three planes of each filter are summed,
 

@@ -25,7 +25,7 @@ class _Step(NamedTuple):
     bottom: Array
     top: Array
     wanted: bool
-    """Whether somebody needs the gradient of the bottom; nobody needs that of the image."""
+    """Whether the gradient of the bottom is needed; that of the image is not."""
 
 
 _Gradients = tuple[Array | None, Params]

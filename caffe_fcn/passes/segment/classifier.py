@@ -59,7 +59,8 @@ def find(graph: Graph, at: str | None, skips: Collection[Blob] = ()) -> Classifi
 
 
 def _none(graph: Graph, skips: Collection[Blob], others: Sequence[tuple[Blob, Node]]) -> SurgeryError:
-    """The error for a GRAPH whose outputs lead back to OTHERS, layers that end no classifier. SKIPS do not count."""
+    """Return the error for a GRAPH whose outputs lead back to OTHERS, layers that are no classifier. SKIPS do not
+    count."""
     ends = [blob for blob in graph.outputs if blob in skips]
     if ends and not others:
         return SurgeryError(
@@ -82,8 +83,8 @@ def _none(graph: Graph, skips: Collection[Blob], others: Sequence[tuple[Blob, No
 
 
 def _back_from(graph: Graph, output: Blob) -> tuple[Node, list[Node]]:
-    """The layer with weights that OUTPUT depends on, or one that joins maps or has no bottom, and the layers behind
-    it."""
+    """Return the layer with weights on which OUTPUT depends, or one that joins maps or has no bottom, and the layers
+    after it."""
     chain: list[Node] = []
     node = graph.producer[output]
     while node.bottoms and not row_of(node.type).linear and not _joins(node):
@@ -98,7 +99,7 @@ def _joins(node: Node) -> bool:
 
 
 def _is_behind_scores(node: Node) -> bool:
-    """Whether NODE makes probabilities of scores, or judges them."""
+    """Return whether NODE makes probabilities of scores, or judges scores."""
     row = row_of(node.type)
     return row.judges or row.reads_scores or row.makes == "probabilities"
 

@@ -1,16 +1,16 @@
-"""The sizes of maps along one axis of the image, for every size of the image from one pixel to infinity.
+"""Computes the sizes of maps along one axis of the image, for every size of the image from one pixel to infinity.
 
-The rules of the layers say the size of a map for one size of the image. Behind a first Convolution that pads by p, all
-sizes depend on the padded image only, n + 2p pixels: one table of them serves every p. Layers are asked once for each
-size of their bottoms, so that a table takes as long as a few inferences of all shapes.
+The rules of the layers give the size of a map for one size of the image. After a first Convolution that pads by p, all
+sizes depend only on the padded image, n + 2p pixels, so one table of them serves every p. Layers are evaluated once for
+each size of their bottoms, so a table takes as long as a few inferences of all shapes.
 
-The table ends, and yet says all. A window slides over x cells with floor((x - k)/s) + 1 results, or with ceil; where
-the bottom has s cells more, it has one result more, if only a window fits at all. A map of stride S on the image so has
-D/S cells more when the image has D pixels more, D being a multiple of all strides. Sizes only grow with the image, so
-that what fits at one size fits at all above. From the first size on that the net takes, one period D of the image is
-held against the next one, map by map: where each has D/S cells more, every layer is in its regular range, and by
-induction over the layers all later periods repeat. Where it has not, since Caffe cuts C++ divisions towards zero and
-so makes a result of a window that does not fit, the next period is tried.
+The table is finite and yet covers all sizes. A window slides over x cells with floor((x - k)/s) + 1 results, or with
+ceil. If the bottom has s more cells, there is one more result, provided that a window fits. So a map of stride S on the
+image has D/S more cells if the image has D more pixels, where D is a multiple of all strides. Sizes only grow with the
+image, so a window that fits at one size fits at all larger sizes. From the first size that the net accepts, one period
+D of the image is compared with the next one, map by map. If each map has D/S more cells, every layer is in its regular
+range, and by induction over the layers all later periods repeat. If not, the next period is tried: C++ division rounds
+towards zero, so Caffe gives a result for a window that does not fit.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes, parameter
 from caffe_fcn.net.sizes import other_parameters
 
 _MOST_PIXELS, _MOST_STEPS = 1 << 14, 1 << 24
-"""Tables are made for nets that take some image below this size, and no more than so many layers are asked, times the
-sizes that are tried; but _FEWEST_PIXELS are."""
+"""Tables are made for nets that accept some image below this size. The second number limits layers times sizes that are
+tried; but at least _FEWEST_PIXELS sizes are tried."""
 _FEWEST_PIXELS = 1 << 10
 _MOST_PERIOD = 1 << 12
 _TRIES = 8
-"""So many periods are looked at from the first size on that the net takes."""
+"""The number of periods that are tried from the first size that the net accepts."""
 
 Row = tuple[int, ...]
-"""The sizes of the maps that are asked for."""
+"""The sizes of the requested maps."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class SizeTable:
     """The sizes of some maps along one axis, for padded images of 1, 2, ... pixels."""
 
     rows: tuple[Row | None, ...]
-    """For each size from 1 on; None where the net does not take it. From START on they are a period."""
+    """For each size from 1 on; None if the net does not accept it. From START on they are a period."""
     start: int
     growth: Row
-    """How many cells each of the maps has more in the next period."""
+    """The number of cells by which each map grows in the next period."""
     least: int
-    """The first size that the net takes."""
+    """The first size that the net accepts."""
 
     @property
     def period(self) -> int:
@@ -58,7 +58,7 @@ class SizeTable:
         return len(self.rows) + 1 - self.start
 
     def at(self, pixels: int) -> Row | None:
-        """The sizes for a padded image of so many PIXELS; None where the net does not take it."""
+        """Return the sizes for a padded image of PIXELS pixels; None if the net does not accept it."""
         times = max(0, (pixels - self.start) // self.period)
         row = self.rows[pixels - times * self.period - 1]
         return None if row is None else tuple(size + times * more for size, more in zip(row, self.growth, strict=True))
@@ -66,8 +66,8 @@ class SizeTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """What sizes are asked of: the NODES that the MAPS need, on which blobs have nominal SHAPES, over the IMAGE.
-    STRIDES are those of their maps, by blob, along each axis, of those that have a place on the image."""
+    """The data for a table: the NODES that the MAPS need, whose blobs have nominal SHAPES, over the IMAGE. STRIDES are
+    those of their maps, by blob, along each axis, for maps that have a place on the image."""
 
     graph: Graph
     nodes: tuple[Node, ...]
@@ -77,18 +77,18 @@ class Sized:
     places: Mapping[Blob, Places]
 
     def extents(self, axis: int) -> SizeTable:
-        """The sizes along AXIS, 0 for the height. Raises SurgeryError for a net whose sizes are unknown."""
+        """Return the sizes along AXIS, 0 for the height. Raises SurgeryError for a net whose sizes are unknown."""
         return _Table(self, axis).made()
 
     def refuse_one_size(self) -> None:
-        """Raise SurgeryError where parameters have the size of a map, which padding and other images change."""
+        """Raise SurgeryError if parameters depend on the size of a map, which padding and other images change."""
         shape = nominal(self.shapes, self.image)
         more = min(lcm(*self.strides(0).values(), *self.strides(1).values()), _MOST_PERIOD)
         larger = (*shape[:2], *(size + more for size in shape[2:]))
         try:
             other = infer_shapes(self.graph, given={self.image.name: larger})
         except ShapeError:
-            return  # the tables say which sizes the net takes
+            return  # the tables have the sizes that the net accepts
         found = other_parameters(self.graph, self.shapes, other)
         if found is not None:
             raise SurgeryError(
@@ -114,13 +114,13 @@ class Sized:
         return all(len(set(values)) == 1 for values in row.windows(node.layer, bottom))
 
     def strides(self, axis: int) -> dict[Blob, int]:
-        """After how many pixels a blob has a whole number of cells more, along AXIS."""
+        """Return the number of pixels after which each blob has a whole number of additional cells, along AXIS."""
         found = ((blob, self.places[blob].get(self.image)) for node in self.nodes for blob in node.tops)
         return {blob: places[0][axis].stride.numerator for blob, places in found if places}
 
 
 class _Table:
-    """The sizes of all maps along one axis, as they become known."""
+    """The sizes of all maps along one axis, computed when they are needed."""
 
     def __init__(self, sized: Sized, axis: int) -> None:
         self.sized, self.axis = sized, axis + 2
@@ -148,13 +148,13 @@ class _Table:
         return SizeTable(tuple(made), start, growth, least)
 
     def growth(self, start: int) -> dict[Blob, int]:
-        """By how many cells each map grows in the period that begins at START."""
+        """Return by how many cells each map grows in the period that begins at START."""
         first = next(size for size in count(start) if self.row(size) is not None)
         before, after = self.row(first) or {}, self.row(first + self.period) or {}
         return {blob: after.get(blob, 0) - size for blob, size in before.items()}
 
     def repeats(self, start: int) -> bool:
-        """Whether the period that begins at START is a regular one."""
+        """Return whether the period that begins at START is a regular one."""
         sizes = range(start, start + self.period)
         if not any(self.row(size) for size in sizes):
             return False
@@ -166,14 +166,14 @@ class _Table:
         return all(self._alike(size, growth) for size in sizes)
 
     def _alike(self, size: int, growth: Mapping[Blob, int]) -> bool:
-        """Whether the maps grow by GROWTH from this SIZE of the image to that a period later."""
+        """Return whether the maps grow by GROWTH from this SIZE of the image to that a period later."""
         before, after = self.row(size), self.row(size + self.period)
         if before is None or after is None:
             return before is after
         return all(after[blob] - cells == growth[blob] for blob, cells in before.items())
 
     def row(self, pixels: int) -> dict[Blob, int] | None:
-        """The sizes of all maps for an image of so many PIXELS; None where the net does not take it."""
+        """Return the sizes of all maps for an image of PIXELS pixels; None if the net does not accept it."""
         while len(self.rows) < pixels:
             self.rows.append(self.computed(len(self.rows) + 1))
         return self.rows[pixels - 1]
@@ -195,12 +195,12 @@ class _Table:
         return {blob: shape[self.axis] for blob, shape in known.items() if len(shape) > self.axis}
 
     def source(self, blob: Blob, pixels: int) -> Shape:
-        """The shape of BLOB, which comes into the net."""
+        """Return the shape of BLOB, an input of the net."""
         shape = nominal(self.sized.shapes, blob)
         return (*shape[: self.axis], pixels, *shape[self.axis + 1 :]) if blob == self.sized.image else shape
 
     def tops(self, node: Node, bottoms: tuple[Shape, ...]) -> Sequence[Shape] | None:
-        """The sizes of the tops of NODE for BOTTOMS; None if they are impossible or empty."""
+        """Return the sizes of the tops of NODE for BOTTOMS; None if they are impossible or empty."""
         rule = row_of(node.type).shape
         if rule is None:
             raise SurgeryError(
@@ -216,8 +216,8 @@ class _Table:
         return tops if fits and not any(0 in top for top in tops) else None
 
     def fits(self, node: Node, bottoms: tuple[Shape, ...]) -> bool:
-        """Whether NODE has the same parameters over BOTTOMS as over those of the nominal size; those of a layer with
-        windows depend on the channels alone."""
+        """Return whether NODE has the same parameters over BOTTOMS as over those of the nominal size; those of a layer
+        with windows depend on the channels only."""
         expected = self.sized.shapes.params.get(node.index)
         if not expected or row_of(node.type).windows is not None:
             return True
@@ -226,7 +226,7 @@ class _Table:
 
 
 def nominal(shapes: Shapes, blob: Blob) -> Shape:
-    """The shape of BLOB at the nominal size. Raises SurgeryError where it is not known."""
+    """Return the shape of BLOB at the nominal size. Raises SurgeryError if it is unknown."""
     shape = shapes.blobs[blob]
     if isinstance(shape, Unknown):
         raise SurgeryError(f"the shape of the blob {blob.name!r} is not known: {shape.reason}")

@@ -21,13 +21,14 @@ from caffe_fcn.passes.segment.extents import SizeTable
 from caffe_fcn.passes.segment.upsampling import Upsampling
 
 Which: TypeAlias = Literal["every", "least", "nominal", "some"]
-"""Which images the crops are to fit: all, those from the smallest on that the net takes, the nominal one, or some."""
+"""The images that the crops must fit: all, those from the smallest that the net accepts on, the nominal one, or
+some."""
 
 
 class Fits(NamedTuple):
     """The sizes of the image along one axis at which something holds: RANGES of them, first and last, in pixels. The
-    last range has no end where it goes on for ever. Where PERIOD is not 0, the ranges that begin at START or later
-    come again after so many pixels, and so on."""
+    last range may have no end. If PERIOD is not 0, the ranges that begin at START or later repeat after that many
+    pixels."""
 
     ranges: tuple[tuple[int, int | None], ...]
     start: int = 0
@@ -39,7 +40,7 @@ class Fits(NamedTuple):
         return self.ranges == ((1, None),)
 
     def nearest(self, size: int) -> int:
-        """The least size from SIZE on at which it holds, or else the largest below. There is one."""
+        """Return the least size from SIZE on at which it holds, or else the largest below. There is always one."""
         above = range(size, max(size, self.start) + self.period + self._last + 1)
         found: int = next(each for each in (*above, *range(size, 0, -1)) if each in self)
         return found
@@ -66,11 +67,11 @@ class Axis:
     upsamplings: tuple[Upsampling, ...]
     offsets: tuple[int, ...]
     nominal: int
-    """The size of the image that the net declares, in pixels."""
+    """The nominal size of the image, in pixels."""
 
     def reach(self, pixels: int) -> int | None:
-        """How many cells the upsampled scores have over a padded image of so many PIXELS; None where the net does not
-        take it, or a skip is too small for the scores."""
+        """Return how many cells the upsampled scores have over a padded image of PIXELS pixels; None if the net does
+        not accept it, or a skip is too small for the scores."""
         row = self.extents.at(pixels)
         if row is None:
             return None
@@ -84,22 +85,22 @@ class Axis:
         return last.factor * (cells - 1) + (last.kernel or 0)
 
     def holds(self, size: int, before: int, after: int) -> bool:
-        """Whether all crops fit an image of so many pixels, padded BEFORE and AFTER."""
+        """Return whether all crops fit an image of SIZE pixels, padded BEFORE and AFTER."""
         offset, cells = self.offsets[-1] + before, self.reach(size + before + after)
         return offset >= 0 and cells is not None and cells >= offset + size
 
     def least_size(self, before: int, after: int) -> int:
-        """The smallest image that the net takes with this padding."""
+        """Return the smallest image that the net accepts with this padding."""
         return max(1, self.extents.least - before - after)
 
     def fits(self, before: int, after: int) -> Fits:
-        """The sizes at which all crops fit, with this padding."""
+        """Return the sizes at which all crops fit, with this padding."""
         start = max(1, self.extents.start - before - after)
         sizes = range(1, start + self.extents.period)
         return _fits([self.holds(size, before, after) for size in sizes], start, self.extents.period)
 
     def serves(self, which: Which, pad: int) -> bool:
-        """Whether the crops fit the images that WHICH selects, with PAD on each side."""
+        """Return whether the crops fit the images that WHICH selects, with PAD on each side."""
         if which == "some":
             return bool(self.fits(pad, pad).ranges)
         if which == "nominal":
@@ -110,14 +111,15 @@ class Axis:
 
     @property
     def most(self) -> int:
-        """A padding above which nothing changes: the padded image is in its last period, and the scores reach."""
+        """A padding above which nothing changes: the padded image is in its last period, and the scores are large
+        enough."""
         periods = range(self.extents.start, self.extents.start + self.extents.period)
         short = [pixels - cells for pixels in periods if (cells := self.reach(pixels)) is not None]
         return max(self.extents.start, -self.offsets[-1], *(self.offsets[-1] + more for more in short), 0)
 
 
 def _fits(flags: Sequence[bool], start: int, period: int) -> Fits:
-    """What FLAGS, for each size from 1 on, the last PERIOD from START on, say."""
+    """Return the sizes for FLAGS, one for each size from 1 on; the last PERIOD from START on repeats."""
     last = flags[start - 1 :]
     ranges: list[tuple[int, int | None]] = []
     for good, group in groupby(enumerate((*flags, *last), 1), key=lambda pair: pair[1]):
@@ -130,13 +132,13 @@ def _fits(flags: Sequence[bool], start: int, period: int) -> Fits:
 
 
 def least_pad(axes: Sequence[Axis], which: Which) -> int | None:
-    """The least padding with which the crops fit the images that WHICH selects, along all AXES; None if there is
+    """Return the least padding with which the crops fit the images that WHICH selects, along all AXES; None if there is
     none."""
     most = max(axis.most + axis.extents.period for axis in axes)
     return next((pad for pad in range(most + 1) if all(axis.serves(which, pad) for axis in axes)), None)
 
 
 def first_of(axes: Sequence[Axis], wishes: Iterable[Which]) -> tuple[Which, int] | None:
-    """The first of WISHES for which there is a padding, and the least one."""
+    """Return the first of WISHES for which there is a padding, and the least one."""
     found = ((which, least_pad(axes, which)) for which in wishes)
     return next(((which, pad) for which, pad in found if pad is not None), None)

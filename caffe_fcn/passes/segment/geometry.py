@@ -1,4 +1,5 @@
-"""Where the coarse scores, the skips and the image lie on each other, and what follows: kernels, offsets, paddings."""
+"""The geometry of a segmentation head: the places of the coarse scores, the skips and the image; kernels, offsets,
+paddings."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ from caffe_fcn.passes.segment.upsampling import Upsampling, upsamplings
 from caffe_fcn.schema import Message
 
 AXES = 2
-"""Height and width: Caffe's bilinear filler is for these."""
+"""Height and width: Caffe's bilinear filler needs both."""
 _PIXEL = Coordinate()
-"""Where the cells of a map lie that are the pixels."""
+"""The place of a map whose cells are the pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreMaps:
-    """A converted net and what is upsampled in it: the map COARSE, then each of SKIPS, coarsest first, and last to the
+    """A converted net and its maps to upsample: the map COARSE, then each of SKIPS, coarsest first, and last to the
     pixels of the IMAGE. All blobs have a place on the image."""
 
     graph: Graph
@@ -35,11 +36,12 @@ class ScoreMaps:
     places: Mapping[Blob, Places]
 
     def place(self, blob: Blob) -> Place:
-        """Where the cells of BLOB lie on the image. Of several ways that do not agree, the first bottom's counts."""
+        """Return where the cells of BLOB lie on the image. If several paths do not agree, that of the first bottom
+        counts."""
         return self.places[blob][self.image][0]
 
     def shape(self, blob: Blob) -> Shape:
-        """The shape of BLOB at the nominal size. Raises SurgeryError where it is not known."""
+        """Return the shape of BLOB at the nominal size. Raises SurgeryError if it is unknown."""
         return nominal(self.shapes, blob)
 
     @cached_property
@@ -51,8 +53,8 @@ class ScoreMaps:
 
     @cached_property
     def first(self) -> Node | None:
-        """The Convolution whose padding shifts and enlarges all that follows: it alone reads the image, or the image
-        value by value. None where there is no such layer."""
+        """The Convolution whose padding shifts and enlarges all later maps: it alone reads the image, or the image
+        after layers that work on each value. None if there is no such layer."""
         behind = {self.image}
         readers: list[Node] = []
         for node in self.nodes:
@@ -66,7 +68,7 @@ class ScoreMaps:
         return readers[0] if alone and readers[0].bottoms[0] in behind else None
 
     def _keeps(self, node: Node) -> bool:
-        """Whether the tops of NODE are the image, pixel by pixel."""
+        """Return whether the tops of NODE are the image, pixel by pixel."""
         sizes = {nominal(self.shapes, blob)[2:] for blob in (self.image, *node.tops)}
         there = [self.places[blob].get(self.image) for blob in node.tops]
         return len(sizes) == 1 and all(
@@ -82,14 +84,15 @@ class ScoreMaps:
         return tuple(zip(windows.before, windows.after, strict=True))
 
     def upsamplings(self, skips: Sequence[int], final: int) -> tuple[Upsampling, ...]:
-        """The upsampling to each skip by these factors, and that to the image; they end at one without a kernel."""
+        """Return the upsampling to each skip by these factors, and that to the image; the list ends at one without a
+        kernel."""
         fine = [(factor, self.place(blob)) for factor, blob in zip(skips, self.skips, strict=True)]
         return upsamplings(self.place(self.coarse), fine, final, self.place(self.image))
 
     def axes(self, steps: tuple[Upsampling, ...], size: Sequence[int] | None = None) -> tuple[Axis, ...]:
-        """Both axes of the image, with the offsets of STEPS, the last one for no padding. SIZE is that of the image
-        which the net is to declare, if it is another one. Raises SurgeryError where the net takes one size only, or the
-        sizes of the maps cannot be told."""
+        """Return both axes of the image, with the offsets of STEPS, the last one for no padding. SIZE is the new
+        nominal size of the image, if it changes. Raises SurgeryError if the net accepts one size only, or the sizes of
+        the maps are unknown."""
         sized = Sized(
             graph=self.graph,
             nodes=tuple(_unpadded(node) if node is self.first else node for node in self.nodes),
@@ -111,14 +114,14 @@ class ScoreMaps:
 
     @property
     def _unpadded_shapes(self) -> Shapes:
-        """The shapes for an image with the size that it has after padding."""
+        """Return the shapes for an image with the size that it has after padding."""
         shape = nominal(self.shapes, self.image)
         larger = tuple(size + sum(sides) for size, sides in zip(shape[2:], self.padding, strict=True))
         return replace(self.shapes, blobs={**self.shapes.blobs, self.image: (*shape[:2], *larger)})
 
 
 def _unpadded(node: Node) -> Node:
-    """NODE, a Convolution, without padding."""
+    """Return NODE, a Convolution, without padding."""
     layer = type(node.layer)()
     layer.CopyFrom(node.layer)
     set_pad(layer.convolution_param, 0)
@@ -126,7 +129,7 @@ def _unpadded(node: Node) -> Node:
 
 
 def set_pad(param: Message, pad: int) -> None:
-    """Let the convolution of PARAM pad by PAD on each side."""
+    """Set the padding of the convolution of PARAM to PAD on each side."""
     for field in ("pad", "pad_h", "pad_w", *SIDED_PADS):
         param.ClearField(field)
     if pad:
@@ -134,8 +137,8 @@ def set_pad(param: Message, pad: int) -> None:
 
 
 def score_maps(graph: Graph, shapes: Shapes, coarse: Blob, skips: Sequence[Blob]) -> ScoreMaps:
-    """The geometry of COARSE and SKIPS in GRAPH, with nominal SHAPES. Raises SurgeryError if the scores are no map of
-    an image, or a skip is not a map of the same image."""
+    """Return the geometry of COARSE and SKIPS in GRAPH, with nominal SHAPES. Raises SurgeryError if the scores are not
+    a map of an image, or a skip is not a map of the same image."""
     places = infer_coordinates(graph, shapes)
     origins = [blob for blob in places[coarse] if not graph.producer[blob].bottoms]
     if len(origins) != 1 or len(nominal(shapes, coarse)) != AXES + 2:

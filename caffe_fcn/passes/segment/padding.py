@@ -1,4 +1,4 @@
-"""The padding of the first Convolution: what was asked for, what is there, and at which sizes of the image all fits."""
+"""Chooses the padding of the first Convolution, and determines the sizes of the image at which all crops fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDES = ("heights", "widths")
 
 
 class PadReason(Enum):
-    """Why a padding was taken."""
+    """Why a padding was chosen."""
 
     EVERY = "the least with which every crop fits for every input size"
     LEAST = "the least with which every crop fits from the smallest input on that the net takes"
@@ -38,8 +38,8 @@ _REASONS: dict[Which, PadReason] = {
 
 
 class Padding(NamedTuple):
-    """What the first Convolution pads, BEFORE and AFTER each axis, WHY, and the sizes of the input at which all crops
-    FIT, along each axis. PAD is the value of its field, None where it stays."""
+    """The padding of the first Convolution, BEFORE and AFTER each axis, WHY it was chosen, and the sizes of the input
+    at which all crops FIT, along each axis. PAD is the new value of its field, None if it stays."""
 
     pad: int | None
     before: tuple[int, ...]
@@ -49,8 +49,8 @@ class Padding(NamedTuple):
 
 
 def choose(maps: ScoreMaps, axes: Sequence[Axis], wish: str | int) -> Padding:
-    """The padding for WISH: a number, "auto", "least" or "keep". Raises SurgeryError if an offset would be negative, or
-    the crops do not fit the input that the net declares."""
+    """Return the padding for WISH: a number, "auto", "least" or "keep". Raises SurgeryError if an offset would be
+    negative, or the crops do not fit the nominal input."""
     own = maps.padding
     before, after = (tuple(sides[end] for sides in own) for end in (0, 1))
     if wish == "keep" or (maps.first is None and not isinstance(wish, int)):
@@ -81,7 +81,7 @@ def _of(pad: int, why: PadReason, axes: int) -> Padding:
 
 
 def _checked(maps: ScoreMaps, axes: Sequence[Axis], padding: Padding, wish: str | int) -> Padding:
-    """PADDING with the sizes at which all fits."""
+    """Return PADDING with the sizes at which all crops fit."""
     sides = list(zip(axes, padding.before, padding.after, strict=True))
     offsets = [axis.offsets[-1] + before for axis, before, _ in sides]
     if min(offsets) < 0:
@@ -95,9 +95,8 @@ def _checked(maps: ScoreMaps, axes: Sequence[Axis], padding: Padding, wish: str 
 def declared_size(
     maps: ScoreMaps, axes: Sequence[Axis], padding: Padding, asked: Sequence[int] | None, wish: str | int
 ) -> tuple[int, ...] | None:
-    """The size of the image that the new net is to declare, None for that which it has: the one that is ASKED for, or
-    the nearest at which the crops fit with PADDING. Raises SurgeryError if they do not fit the size that is asked
-    for."""
+    """Return the new nominal size of the image, None if it stays: the size ASKED for, or the nearest at which the crops
+    fit with PADDING. Raises SurgeryError if they do not fit the size asked for."""
     nominal = tuple(axis.nominal for axis in axes)
     if all(size in fits for size, fits in zip(nominal, padding.fits, strict=True)):
         return None if asked is None else nominal
@@ -121,7 +120,7 @@ def _refused(maps: ScoreMaps, told: str, axes: Sequence[Axis], wish: str | int) 
 
 
 def _least(axes: Sequence[Axis]) -> Hint | None:
-    """The paddings that would do."""
+    """Return the paddings with which the crops fit."""
     every, least, nominal = (least_pad(axes, which) for which in ("every", "least", "nominal"))
     parts: list[str | Option] = []
     for pad, what in (
@@ -135,7 +134,7 @@ def _least(axes: Sequence[Axis]) -> Hint | None:
 
 
 def sizes_in_words(fits: Sequence[Fits]) -> str:
-    """The sizes along both axes, in words that follow a verb."""
+    """Return the sizes along both axes, in words that follow a verb."""
     if len(set(fits)) == 1:
         return _in_words(fits[0], "sizes")
     return " and ".join(_in_words(each, side) for each, side in zip(fits, SIDES, strict=True))

@@ -1,7 +1,7 @@
-"""The scores of a map become scores of every pixel: on one phase of a net whose coarse scores are a map,
+"""Upsamples scores to every pixel, on one phase of a net whose coarse scores are a map:
 
 1. the map is upsampled by bilinear Deconvolutions, stride by stride, and each skip, scored and cropped to it, is added;
-2. the kernels are those that make the offsets of the crops whole (`upsampling`);
+2. the kernels are those for which the offsets of the crops are whole numbers (`upsampling`);
 3. the first Convolution pads as much as the crops need (`padding`);
 4. the last Crop has the size of the image, and its top is `score`.
 """
@@ -28,27 +28,27 @@ from caffe_fcn.passes.segment.upsampling import Upsampling, factor_between
 from caffe_fcn.wording import Option, advise, option
 
 _MOST_BYTES = (1 << 31) - 1
-"""Caffe reads no larger caffemodel, because it counts the bytes in an int."""
+"""The maximum size of a caffemodel in Caffe, which counts the bytes in an int."""
 
 
 class Upsampled(NamedTuple):
-    """What is upsampled, and how: the map SCORES, with SKIPS added."""
+    """The map SCORES to upsample, the SKIPS to add, and how."""
 
     scores: str
     skips: tuple[Skip, ...]
     pad: str | int
     prefix: str
     size: tuple[int, ...] | None
-    """The size of the image that the net is to declare, in pixels, if that is another one."""
+    """The new nominal size of the image, in pixels, if it changes."""
     scoring: Scoring
     bilinear: Bilinear
     kept: bool
-    """Whether the scores are those of the classifier that was there, which are proven to be so."""
+    """Whether the scores are those of the old classifier; these are verified."""
 
 
 def upsample(model: Model, wanted: Upsampled) -> Result:
-    """MODEL with scores of every pixel, `score`. Raises SurgeryError where no kernel gives a whole offset, where no
-    padding lets the crops fit, and where a name is taken."""
+    """Return MODEL with scores of every pixel, `score`. Raises SurgeryError if no kernel gives a whole offset, if the
+    crops fit with no padding, or if a name is taken."""
     decision, phases = agreed(model, lambda phase: _decide(phase, wanted), "segment")
     resized = image_channels(model) if decision.of_kind("input_size") else None
     made = carried_out(model, decision, claim=Claim.NEW_FUNCTION, phases=phases, resized=resized)
@@ -111,7 +111,7 @@ def _latest(phase: Phase, name: str) -> Blob:
 
 
 def _check_maps(maps: ScoreMaps, skips: Sequence[Skip]) -> None:
-    """Raise SurgeryError where one of SKIPS is not a map of the image."""
+    """Raise SurgeryError if one of SKIPS is not a map of the image."""
     for blob, skip in zip(maps.skips, skips, strict=True):
         if maps.image not in maps.places[blob] or len(maps.place(blob)) != len(maps.place(maps.coarse)):
             raise SurgeryError(
@@ -122,8 +122,8 @@ def _check_maps(maps: ScoreMaps, skips: Sequence[Skip]) -> None:
 
 
 def _factors(maps: ScoreMaps, skips: Sequence[Skip]) -> list[int]:
-    """The factor to each of SKIPS, coarsest first, and to the image. Raises SurgeryError where one is no whole number
-    above 1."""
+    """Return the factor to each of SKIPS, coarsest first, and to the image. Raises SurgeryError if one is not a whole
+    number above 1."""
     made: list[int] = []
     coarse = maps.coarse
     for blob, skip in [*zip(maps.skips, skips, strict=True), (maps.image, None)]:
@@ -154,7 +154,7 @@ def _stride(maps: ScoreMaps, blob: Blob) -> str:
 
 
 def _check_offsets(maps: ScoreMaps, steps: Sequence[Upsampling], skips: Sequence[Skip]) -> None:
-    """Raise SurgeryError where an offset is no whole number, or that of a skip is negative."""
+    """Raise SurgeryError if an offset is not a whole number, or that of a skip is negative."""
     for place, step in enumerate(steps):
         blob = maps.skips[place] if place < len(maps.skips) else maps.image
         if step.kernel is None:
@@ -172,7 +172,7 @@ def _check_offsets(maps: ScoreMaps, steps: Sequence[Upsampling], skips: Sequence
 
 
 class _Names:
-    """The names of the new layers, which are those of the published nets."""
+    """The names of the new layers, as in the published nets."""
 
     def __init__(self, wanted: Upsampled, skips: Sequence[Skip], factors: Sequence[int]) -> None:
         self.prefix, self.skips = wanted.prefix, skips
@@ -181,7 +181,7 @@ class _Names:
         self.upsamplings = [*inner, "upscore" if last in inner else last]
 
     def stages(self, steps: Sequence[Upsampling], offsets: Sequence[tuple[int, ...]], image: str) -> Iterator[Stage]:
-        """What STEPS are called, with their OFFSETS."""
+        """Return STEPS with names and OFFSETS."""
         crops = [*(f"score_{skip.blob}c" for skip in self.skips), "score"]
         blobs = [*(skip.blob for skip in self.skips), image]
         scales = [*(skip.scale for skip in self.skips), None]
@@ -192,7 +192,7 @@ class _Names:
 
 
 def _layers(phase: Phase, maps: ScoreMaps, wanted: Upsampled, stages: Sequence[Stage]) -> Iterator[NewLayer]:
-    """The new layers, in the order of the published nets."""
+    """Return the new layers, in the order of the published nets."""
     scores, prefix, trained = wanted.scores, wanted.prefix, wanted.bilinear.trained
     for stage in stages:
         yield wanted.bilinear.layer(stage.layer, scores, stage.kernel, stage.factor)
@@ -227,7 +227,7 @@ def _notes(maps: ScoreMaps, padding: Padding, wanted: Upsampled, size: Sequence[
 
 
 def _size_notes(phase: Phase, layers: Sequence[NewLayer]) -> Iterator[str]:
-    """A note where the kernels of LAYERS, in one group, make the weights too large for a caffemodel of Caffe."""
+    """Return a note if the kernels of LAYERS, in one group, make the weights too large for a caffemodel of Caffe."""
     before = sum(tensor.size for tensors in phase.tensors.values() for tensor in tensors)
     after = before + sum(tensor.size for layer in layers for tensor in layer.tensors)
     if before <= _MOST_BYTES < after:
