@@ -19,6 +19,7 @@ from caffe_fcn.cli.options import (
     rename_rule,
     selection_options,
     size,
+    stride,
     text,
     writing_options,
 )
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     help="Write all converted nets and weights into this directory, under their own names.",
 )
 @option_of(ConvertOptions, "input_size", type=size, metavar="HxW")
-@option_of(ConvertOptions, "stride", type=size, metavar="N|HxW")
+@option_of(ConvertOptions, "stride", type=stride, metavar="N|HxW")
 @input_channels_option(ConvertOptions)
 @selection_options
 @fork_option

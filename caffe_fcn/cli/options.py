@@ -49,8 +49,17 @@ def check_name(option: str, path: str | None, *kinds: str) -> None:
 
 def size(value: str) -> tuple[int, ...]:
     """Parse HxW, in pixels; one number for a square."""
+    return _extents(value, "HxW in pixels, such as 451x451")
+
+
+def stride(value: str) -> tuple[int, ...]:
+    """Parse N or HxW, in pixels."""
+    return _extents(value, "a stride in pixels, N or HxW, such as 4")
+
+
+def _extents(value: str, expected: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", value.lower()):
-        raise click.BadParameter(f"expected HxW in pixels, such as 451x451, found {value!r}")
+        raise click.BadParameter(f"expected {expected}, found {value!r}")
     extents = tuple(int(extent) for extent in value.lower().split("x"))
     return extents * 2 if len(extents) == 1 else extents
 

@@ -22,6 +22,7 @@ from caffe_fcn.cli.options import (
     preparation_options,
     selection_options,
     size,
+    stride,
     taken,
     text,
     threads_option,
@@ -58,11 +59,11 @@ def new_size(value: str) -> tuple[int, ...] | int | str:
     return found if "x" in value.lower() else found[0]
 
 
-def stride(value: str) -> tuple[int, ...]:
-    """Parse HxW, or one number for both."""
-    found = size(value)
+def _stride(value: str) -> tuple[int, ...]:
+    """Parse N or HxW, of a picture."""
+    found = stride(value)
     if len(found) != 2:
-        raise click.BadParameter(f"expected pixels, N or HxW, found {value!r}")
+        raise click.BadParameter(f"expected a stride in pixels, N or HxW, found {value!r}")
     return found
 
 
@@ -113,7 +114,7 @@ _MANY, _LARGE = 4, 4 << 20
     "--top", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Number of top classes to show."
 )
 @option_of(RunOptions, "blobs", "--blob", type=text, multiple=True, metavar="NAME")
-@option_of(RunOptions, "stride", type=stride, metavar="N|HxW")
+@option_of(RunOptions, "stride", type=_stride, metavar="N|HxW")
 @option_of(RunOptions, "tile", type=click.IntRange(1, 1 << 20), metavar="N")
 @option_of(RunOptions, "max_pixels", type=click.IntRange(1), metavar="N")
 @engine_option

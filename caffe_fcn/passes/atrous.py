@@ -137,7 +137,9 @@ def atrous(model: Model, stride: Sequence[int]) -> Result:
 
 
 def _way_round() -> Hint:
-    return advise(Command("run", ("stride",)), " gives the same answers from shifted pictures")
+    return advise(
+        Command("run", ("stride",)), " gives such answers from shifted pictures, where borders do not change them"
+    )
 
 
 class _MapLayer(NamedTuple):
@@ -157,7 +159,8 @@ def _decide(phase: Phase, stride: Shape) -> Decision:
     maps = {blob: found for blob, found in known.items() if found is not None}
     if len(set(stride)) == 1:
         stride = stride[:1] * max((len(found.stride) for found in maps.values()), default=1)
-    _check_asked(graph, maps, stride)
+    if _is_as_fine(graph, maps, stride):
+        return Decision(())
     every = {blob: _every(found, stride) for blob, found in maps.items()}
     changes: list[Change] = []
     notes: list[str] = []
@@ -189,9 +192,9 @@ def _every(geometry: Geometry, stride: Shape) -> Shape:
     )
 
 
-def _check_asked(graph: Graph, maps: dict[Blob, Geometry], stride: Shape) -> None:
-    """Raise SurgeryError unless STRIDE suits the last maps of GRAPH: some must get it, and others may have a finer one
-    already."""
+def _is_as_fine(graph: Graph, maps: dict[Blob, Geometry], stride: Shape) -> bool:
+    """Whether all last maps of GRAPH have STRIDE or a finer one already. Raises SurgeryError unless STRIDE suits them:
+    some must get it, or have it."""
     place = Option("stride", stride if len(set(stride)) > 1 else stride[0])
     axes = {len(found.stride) for found in maps.values()} - {len(stride)}
     if axes:
@@ -202,6 +205,7 @@ def _check_asked(graph: Graph, maps: dict[Blob, Geometry], stride: Shape) -> Non
     if not any(divided) or not all(map(max, divided, finer)):
         found = ", ".join(f"{blob.name!r} {'×'.join(f'{float(s):g}' for s in each)}" for blob, each in ends.items())
         raise SurgeryError(f"expected a divisor of the stride of the map: {found or 'there is no map'}", place=place)
+    return all(finer)
 
 
 def _makes_map(graph: Graph, maps: dict[Blob, Geometry], blob: Blob) -> bool:

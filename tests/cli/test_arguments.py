@@ -132,3 +132,11 @@ def test_no_glob_in_a_file_of_words_is_expanded(lenet: CommandLine) -> None:
     assert "*.prototxt" in lenet.run("check", "@list").err
     told = " ".join(lenet.run("--help").out.decode().split())
     assert "globs in it are expanded only for the pictures of `run`" in told
+
+
+@pytest.mark.parametrize("command", ["run", "convert"])
+@pytest.mark.parametrize("value", ["0", "x", "4x", "-4", "2.5"])
+def test_a_stride_that_is_none(cli: CommandLine, command: str, value: str) -> None:
+    result = cli.run(command, "net.prototxt", "net.caffemodel", "a.png", f"--stride={value}")
+    assert result.code == 2
+    assert result.err.endswith(f"expected a stride in pixels, N or HxW, such as 4, found {value!r}\n")

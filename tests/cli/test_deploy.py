@@ -174,7 +174,12 @@ def test_a_wrong_deploy_net_is_not_proven(trained: CommandLine) -> None:
 def test_a_shape_that_nothing_tells(cli: CommandLine) -> None:
     cli.write(net=NET.replace("crop_size: 8", ""))
     result = cli.run("deploy", "net.prototxt")
-    assert result.code == 1 and "give it with --input-shape data=N,C,H,W" in the_message(result.err)
+    assert result.code == 1 and the_message(result.err).endswith("give it with --input-shape data=N,C,H,W")
+    others = net_of(data(shape="1 2 5 5") + conv("conv", "data", 9) + fc("fc", "conv", 3))
+    with weights_of(others, cli.path / "net.caffemodel"):
+        pass
+    told = the_message(cli.run("deploy", "net.prototxt", "net.caffemodel").err)
+    assert told.endswith("give it with --input-shape data=N,C,H,W, if these are the weights of this net")
     result = cli.run("deploy", "net.prototxt", "--input-shape", "data=1,3,8,8")
     assert result.code == 0 and "note" not in result.err
     assert "dim: 1 dim: 3 dim: 8 dim: 8" in cli.read("net_deploy.prototxt")

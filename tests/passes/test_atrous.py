@@ -113,7 +113,7 @@ def test_the_fields_that_are_there_are_set(written: str, expected: str) -> None:
 
 DECONVOLUTION = layer("d", "Deconvolution", "a", params="convolution_param { num_output: 2 kernel_size: 2 }")
 RESHAPE = layer("r", "Reshape", "a", params="reshape_param { shape { dim: 0 dim: 0 dim: 100 } }")
-NO_DILATION = "follows a stride that would be removed, and cannot be dilated; `Net.run(stride=...)` gives the same"
+NO_DILATION = "follows a stride that would be removed, and cannot be dilated; `Net.run(stride=...)` gives such"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,13 @@ def test_what_caffe_cannot_do_is_refused_by_name(text: str, stride: int, told: s
         assert finer(text, stride, stride).changes
     else:
         assert told in refused(text, stride, stride)
+
+
+def test_a_map_that_is_as_fine_already_stays() -> None:
+    up = layer("d", "Deconvolution", "a", params="convolution_param { num_output: 2 kernel_size: 4 stride: 2 }")
+    net = data(shape="1 1 20 20") + conv("a", "data", 2, 2, "stride: 2") + pool("p", "a", "kernel_size: 3 stride: 1")
+    assert not finer(net + up.replace('"a"', '"p"'), 1, 1).changes
+    assert not finer(net, 2, 2).changes
 
 
 def test_a_partial_window_cannot_go_on_without_its_stride() -> None:

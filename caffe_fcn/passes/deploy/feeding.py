@@ -40,7 +40,7 @@ def _shape(node: Node, blob: Blob, model: Model, items: int | None) -> Shape:
     shapes = model.shapes[model.phase]
     shape = shapes.blobs[blob]
     if isinstance(shape, Unknown):
-        raise _asked_for(node, blob, "NCHW", shape.reason)
+        raise _asked_for(node, blob, "NCHW", shape.reason, trained=model.weights is not None)
     return (items, *shape[1:]) if items is not None and shape else shape
 
 
@@ -61,13 +61,18 @@ def check_size(node: Node, blob: Blob, model: Model) -> None:
         raise _asked_for(node, blob, ("1", *map(str, shape[1:-_SPATIAL]), "H", "W"), reason)
 
 
-def _asked_for(node: Node, blob: Blob, form: Collection[str], reason: str) -> ShapeError:
+def _asked_for(node: Node, blob: Blob, form: Collection[str], reason: str, *, trained: bool = False) -> ShapeError:
+    """The error for an unknown shape of BLOB. TRAINED: there are weights, which do not determine it."""
     return ShapeError(
         f"the shape of the input {blob.name!r} is unknown: {reason}",
         layer=node.name,
         layer_type=node.type,
         index=node.index,
-        hint=advise("give it with ", Option("input_shape", {blob.name: form})),
+        hint=advise(
+            "give it with ",
+            Option("input_shape", {blob.name: form}),
+            ", if these are the weights of this net" if trained else "",
+        ),
     )
 
 
