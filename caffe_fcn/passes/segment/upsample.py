@@ -47,8 +47,8 @@ class Upsampled(NamedTuple):
 
 
 def upsample(model: Model, wanted: Upsampled) -> Result:
-    """Return MODEL with scores of every pixel, `score`. Raises SurgeryError if no kernel gives a whole offset, if the
-    crops fit with no padding, or if a name is taken."""
+    """Return MODEL with scores of every pixel, `score`. Raises SurgeryError if no kernel gives a whole offset, if
+    there is no padding with which the crops fit, or if a name is taken."""
     decision, phases = agreed(model, lambda phase: _decide(phase, wanted), "segment")
     resized = image_channels(model) if decision.of_kind("input_size") else None
     made = carried_out(model, decision, claim=Claim.NEW_FUNCTION, phases=phases, resized=resized)
