@@ -163,6 +163,8 @@ class _Work:
         self.claim = made.claim
         if made.values is not before:
             self.compared, self.twin = alike(side_of(made.values, before, self.original), self.twin)
+            if made.claim is Claim.SAME_BITS and not self._original_has_outputs():
+                self.original = self.compared  # the losses that become outputs are in phase TRAIN only
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
@@ -300,6 +302,11 @@ class _Work:
         compared = scope_of(self.compared, self.phase)
         found = pair_outputs(compared, self.scopes[1], self._stored(self.compared))
         return with_finer_maps(found, compared, self.scopes[1]) if self.finer else found
+
+    def _original_has_outputs(self) -> bool:
+        """Whether the original itself has outputs of the net that is compared."""
+        ours, theirs = (scope_of(side, self.phase).outputs for side in (self.original, self.compared))
+        return not {blob.name for blob in ours}.isdisjoint(blob.name for blob in theirs)
 
     @property
     def finer(self) -> bool:

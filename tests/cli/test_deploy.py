@@ -153,6 +153,24 @@ def test_a_net_that_is_a_deploy_net_in_phase_test_is_proven(cli: CommandLine, fe
     assert cli.run("verify", *files[:2], "own.prototxt", "net.caffemodel").code == 1
 
 
+def test_losses_of_phase_train_alone_become_outputs_that_are_proven(cli: CommandLine) -> None:
+    text = NET.replace(layer("aux_loss", "SoftmaxWithLoss", "aux label", params="loss_weight: 0.3"), "")
+    text = text.replace(fc("aux", "conv", 3), "").replace('top: "loss"', 'top: "loss" include { phase: TRAIN }')
+    cli.write(net=text)
+    with weights_of(net_of(text), cli.path / "net.caffemodel"):
+        pass
+    files = ["net.prototxt", "net.caffemodel", "net_deploy.prototxt", "net_deploy.caffemodel"]
+    assert cli.run("deploy", *files[:2], "--verify").code == 0
+    assert cli.run("verify", *files).code == 0
+    assert cli.run("convert", *files[2:]).code == 0
+    files[2:] = ["net_deploy_fcn.prototxt", "net_deploy_fcn.caffemodel"]
+    assert cli.run("verify", *files).code == 0
+    weights = schema.NetParameter.FromString((cli.path / files[3]).read_bytes())
+    next(each for each in weights.layer if each.name == "fc-conv").blobs[0].data[3] += 1
+    (cli.path / files[3]).write_bytes(weights.SerializeToString())
+    assert cli.run("verify", *files).code == 1
+
+
 def test_a_wrong_deploy_net_is_not_proven(trained: CommandLine) -> None:
     trained.run("deploy", "net.prototxt", "net.caffemodel")
     text = trained.read("net_deploy.prototxt")
