@@ -9,6 +9,7 @@ from caffe_fcn.errors import NetError, ShapeError, SurgeryError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Result
 from caffe_fcn.net.in_use import trains
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.passes.alone import alone, with_losses
 from caffe_fcn.passes.deploy import deploy
 from caffe_fcn.passes.deploy_options import DeployOptions
@@ -26,10 +27,11 @@ def deploying(model: Model, options: DeployOptions | None = None, *, as_fed: boo
 
 
 def retrace(model: Model, twin: Model) -> Result | None:
-    """The deploy net of MODEL, with the heads that TWIN has, if MODEL has losses, measures or data layers, or a phase
-    beside the first, and TWIN has none."""
-    more = len(model.graphs) > 1 and model.graphs.keys() - twin.graphs.keys()
-    if not (trains(model.graph) or more) or trains(twin.graph):
+    """The deploy net of MODEL, with the heads that TWIN has, if MODEL has losses, measures or data layers, or losses in
+    a phase that TWIN lacks, and TWIN has none."""
+    lacking = [graph for name, graph in model.graphs.items() if name not in twin.graphs]
+    learns = any(row_of(node.type).weighs for graph in lacking for node in graph.nodes)
+    if not (trains(model.graph) or learns) or trains(twin.graph):
         return None
     for options in (DeployOptions(), DeployOptions(keep_heads=True)):
         try:
