@@ -141,11 +141,10 @@ def _answers(net: RandomNet, made: Files) -> Iterator[str]:
         fed = {name: draw.standard_normal(value.shape) * 3**sample for name, value in net.inputs.items()}
         expected = answers(layers, net.weights, fed, unread(layers))
         found = run(others, blobs, fed)
-        ends: list[Array] = [found[name] for name in unread(others)]
-        if len(ends) != len(expected):
-            yield f"passes: {len(ends)} outputs in place of {len(expected)}"
+        if (ends := len(unread(others))) > len(expected):  # what only a loss read may be read by others, too
+            yield f"passes: {ends} outputs in place of {len(expected)}"
         for name, answer in expected.items():
-            if (gap := _nearest(answer, ends)) > 1:
+            if (gap := _nearest(answer, list(found.values()))) > 1:
                 yield f"passes: {name!r} is off by {gap:.3g}"
 
 
