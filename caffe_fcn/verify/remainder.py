@@ -7,12 +7,12 @@ exactness of cells are still those of the whole net.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from caffe_fcn.errors import CaffeFcnError, ShapeError
 from caffe_fcn.net import crops
 from caffe_fcn.net.geometry import Cause, Geometry, Reason, infer_geometry
-from caffe_fcn.net.graph import Blob, Node
+from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.verify.grid import lay_out
@@ -28,10 +28,15 @@ def remainders(original: tuple[Side, Scope], twin: tuple[Side, Scope], pairs: Pa
     wanted = [output for output in pairs.outputs if not output.identical]
     blobs = [output.blob for output in wanted], [output.twin for output in wanted]
     common = set(pairs.values[0].values()) & set(pairs.values[1].values())
-    found = [
-        _behind(scope, outputs, numbers, common)
-        for (_, scope), outputs, numbers in zip((original, twin), blobs, pairs.values, strict=True)
-    ]
+    while True:
+        found = [
+            _behind(scope, outputs, numbers, common)
+            for (_, scope), outputs, numbers in zip((original, twin), blobs, pairs.values, strict=True)
+        ]
+        later = _later(original[1].graph, pairs.values[0], found[0][1].keys(), found[1][1].keys())
+        if not later:
+            break
+        common -= later
     fed = list(dict.fromkeys(number for _, numbers in found for number in numbers))
     if not fed or len(found[0][0]) == sum(bool(node.bottoms) for node in original[1].graph.nodes):
         return None
@@ -62,6 +67,14 @@ def _behind(
             needed.add(id(node))
             queue.extend(node.bottoms)
     return [node for node in scope.graph.nodes if id(node) in needed], fed
+
+
+def _later(graph: Graph, numbers: Mapping[Blob, int], ours: Set[int], theirs: Set[int]) -> set[int]:
+    """Of the numbers that one net reads and the other does not, OURS or THEIRS, those of blobs made of others that are
+    read: the values of both cannot be chosen."""
+    made = {number: graph.producer[_one(numbers, number)] for number in ours | theirs}
+    before = {number: graph.before([made[number]]) - {made[number].index} for number in ours ^ theirs}
+    return {number for number, nodes in before.items() if any(made[each].index in nodes for each in ours | theirs)}
 
 
 def _one(numbers: Mapping[Blob, int], number: int) -> Blob:

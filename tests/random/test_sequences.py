@@ -11,6 +11,9 @@ pytestmark = pytest.mark.thorough
 CHUNK = 10
 CHUNKS = (0, 10, *(pytest.param(first, marks=pytest.mark.slow) for first in range(20, 120, CHUNK)))
 
+READ_TWICE = 9_000_081
+"""It cannot be run as a whole, and a Flatten that the conversion leaves for one reader goes for the other."""
+
 FLATTENED = 218
 """Converted, it loses a Flatten that did nothing, before a Scale."""
 
@@ -34,3 +37,8 @@ def test_nets_with_cut_layers_answer_alike_and_are_proven() -> None:
 def test_a_flatten_that_does_nothing_is_no_matter() -> None:
     (found,) = courses_of([FLATTENED])
     assert found.folded and found.shown and not found.faults
+
+
+def test_parts_of_nets_are_fed_values_that_can_be_together() -> None:
+    (found,) = courses_of([READ_TWICE])
+    assert found.shown and not found.faults
