@@ -16,6 +16,7 @@ import pytest
 import caffe_fcn
 from caffe_fcn.cli.main import app, options_of
 from caffe_fcn.errors import CaffeFcnError, PictureError, SurgeryError
+from caffe_fcn.passes.table import PASSES
 from caffe_fcn.predict.images.picture import check_size
 from caffe_fcn.predict.resizing import check_pixels
 from caffe_fcn.wording import KEYWORDS, Command, Option, Value, advise, as_command, command, offered, option
@@ -112,7 +113,9 @@ def named() -> Iterator[tuple[str, str]]:
                         yield from (
                             (ast.literal_eval(name.args[0] if isinstance(name, ast.Call) else name), path.name)
                             for name in each.elts
+                            if not isinstance(name, ast.Attribute)  # of a row, below
                         )
+    yield from ((row.option, "table.py") for row in PASSES.values() if row.option)
 
 
 @pytest.mark.thorough

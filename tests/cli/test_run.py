@@ -314,7 +314,9 @@ def test_a_finer_map_says_where_its_cells_lie(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", "--stride", "3")
     assert told.endswith("--stride 3: expected a divisor of 4, the stride of the map 'prob': 1, 2, 4")
     assert "but --stride needs a map; make the net fully conv" in refuses(digits, *NET, "window.png", "--stride", "1")
-    assert "expected pixels, N or HxW, found '1x2x3'" in rejects(digits, *FCN, "scattered.png", "--stride", "1x2x3")
+    assert "expected a stride in pixels, N or HxW, found '1x2x3'" in rejects(
+        digits, *FCN, "scattered.png", "--stride", "1x2x3"
+    )
 
 
 @pytest.mark.thorough
