@@ -13,6 +13,8 @@ from caffe_fcn.report.verify import lines
 from tests.engines.nets import net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
 
+pytestmark = pytest.mark.thorough
+
 BODY = conv("conv", "data", 4) + layer("relu", "ReLU", "conv", "conv")
 BODY += layer("pool", "Pooling", "conv", params="pooling_param { kernel_size: 2 stride: 2 }")
 BODY += fc("fc", "pool", 3) + layer("prob", "Softmax", "fc")
