@@ -30,6 +30,7 @@ def test_nets_are_right_and_proven(name: str, chunk: int) -> None:
         ("segment", 8_000_040),  # a BatchNorm was folded, and a skip has a Scale
         ("finer map", 8_000_001),  # statistics of the batch: refused
         ("reduce", 5_000_050),  # a layer of a fork is changed
+        ("segment", 531_051_658_732),  # another head cannot be converted, and goes
         ("segment", 44),  # another head, which a larger image does not suit, goes
         ("channels", 35),  # a Concat of the picture with itself: refused
         ("channels", 17),  # the input is a field of the net
