@@ -8,7 +8,8 @@ shifted picture has its border inside the picture, and cells that see it differ,
 A map may end in partial windows, which only some of the shifted pictures have. If these are the only reason why the map
 is not exact, the pixels after the last whole window are left out. Then every cell is a function of its window only, and
 pictures have two sizes along each axis, so that they can be run in batches. Otherwise cells are used up to the first
-one that a shifted picture does not have.
+one that a shifted picture does not have. A picture is refused if cells of its own would be lost, because the net does
+not accept a shifted one.
 """
 
 from __future__ import annotations
@@ -166,8 +167,18 @@ class _Line(NamedTuple):
                 raise _refused(self.model, self.stride, _BY_SIZE)
             found.append(CellAxis(0, 0, first.sees) if cells is None else self._exact(cells))
         end = min(each.cells * step + shift for shift, each in enumerate(found))
+        if end <= (first.cells - 1) * step:  # cells of the picture itself would be lost
+            raise self._too_small(self.model.smallest[self.along] + (step - 1) * every)
         taken = [each._replace(cells=-((shift - end) // step)) for shift, each in enumerate(found)]
         return [_Shift(shift * every, each, shift, step) for shift, each in enumerate(taken)]
+
+    def _too_small(self, least: int) -> EngineError:
+        """Return the error for a picture with less than LEAST pixels along the axis."""
+        axis = ("height", "width")[self.along]
+        told = f"expected at least {least} pixels along the {axis}, so that the net accepts all shifted pictures"
+        way = advise("leave ", Option("stride"), " out, or pad the picture")
+        found = f"{told}; found {self.size[self.along]}"
+        return EngineError(found, source=self.model.source, place=_option(self.stride), hint=way)
 
     def spans(self, shift: _Shift, cut: Cutting) -> list[TileSpan]:
         """Return the tiles of the picture of SHIFT, in pixels of the whole picture. Raises EngineError."""

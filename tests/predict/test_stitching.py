@@ -65,10 +65,9 @@ def check(model: PictureNet, found: Picture, every: tuple[int, int], **how: Any)
                     continue
                 _, (shifted,) = looked(model, behind(found, down * every[0], across * every[1]), stack)
                 np.testing.assert_array_equal(part, shifted.scores.values()[:, : part.shape[1], : part.shape[2]])
-        for axis, one, each, step, least in zip(fine.cells, coarse.cells, every, steps, model.smallest, strict=True):
+        for axis, one, each, step in zip(fine.cells, coarse.cells, every, steps, strict=True):
             assert (int(axis.stride), axis.offset, axis.size) == (each, one.offset, one.size)
-            small = axis.size - (step - 1) * each < least  # the net does not take the picture that is shifted most
-            assert small or axis.cells > (one.cells - 2) * step
+            assert axis.cells > (one.cells - 2) * step
             assert step == 1 or [axis.window_of(cell * step) for cell in range(axis.cells // step)] == [
                 one.window_of(cell) for cell in range(axis.cells // step)
             ]
@@ -141,6 +140,31 @@ def test_the_smallest_picture_has_one_cell(tmp_path: Path) -> None:
     with model_of(data(shape="1 1 9 9") + conv("score", "data", 2, 5, "stride: 3"), tmp_path) as model:
         fine = check(model, picture(tmp_path, (5, 6)), (1, 1))
         assert fine.scores.shape == (2, 1, 2) and fine.shifts == 2
+
+
+DECODER = (
+    data(shape="1 1 48 48")
+    + layer("p", "Pooling", "data", params="pooling_param { kernel_size: 8 stride: 8 }")
+    + layer("q", "Pooling", "p", params="pooling_param { kernel_size: 2 stride: 2 }")
+    + layer("d", "Deconvolution", "q", params="convolution_param { num_output: 1 kernel_size: 2 stride: 2 }")
+    + layer("score", "Eltwise", "d p")
+)
+"""It accepts 41 to 48 pixels, but not 40: then the map that was halved and doubled is larger than the other one."""
+
+
+@pytest.mark.parametrize(("size", "told"), [((41, 48), "height"), ((48, 47), "width"), ((48, 48), "")])
+def test_no_cell_of_the_picture_is_lost(tmp_path: Path, size: tuple[int, int], told: str) -> None:
+    with model_of(DECODER, tmp_path) as model, ExitStack() as stack:
+        _, (coarse,) = looked(model, picture(tmp_path, size), stack)
+        assert coarse.scores.shape == (1, 6, 6)
+        if not told:
+            _, (fine,) = looked(model, picture(tmp_path, size), stack, stride=(1, 1))
+            assert fine.scores.shape[1] > 5 * 8
+            return
+        with pytest.raises(EngineError) as caught:
+            looked(model, picture(tmp_path, size), stack, stride=(1, 1))
+    assert f"stride=1: expected at least 48 pixels along the {told}" in str(caught.value)
+    assert f"found {min(size)}" in str(caught.value)
 
 
 def test_a_mean_image_stays_where_it_is(tmp_path: Path) -> None:
