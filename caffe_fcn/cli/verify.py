@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -97,16 +97,7 @@ def verify(
     from caffe_fcn.verify.verify import VerifySettings
     from caffe_fcn.verify.verify import verify as prove
 
-    if "" in files:
-        raise click.UsageError("a file's name is empty")
-    if not 2 <= len(files) <= 4:
-        raise click.UsageError(
-            f"expected two nets, each with its weights, found {len(files)} file{'s'[: len(files) != 1]}"
-        )
-    if files.count("-") > 1:
-        raise click.UsageError("only one file can come from stdin")
-    if choices["claim"] == "new-function" and (choices["proofs"] or images):
-        raise click.UsageError("--proof and --image do not go with --claim new-function, which has proofs of its own")
+    _check_usage(files, images, choices)
     runner = engine_called(taken(EngineOptions, choices), brief=True)
     options = VerifySettings(engine=runner, **choices)
     notes: tuple[str, ...] = ()
@@ -125,6 +116,20 @@ def verify(
         for line in lines(found):
             click.echo(line)
     return DONE if found.holds else FAILED
+
+
+def _check_usage(files: Sequence[str], images: Sequence[str], choices: Mapping[str, Any]) -> None:
+    """Raise UsageError for FILES that are not two nets, and for options that do not fit together."""
+    if "" in files:
+        raise click.UsageError("a file's name is empty")
+    if not 2 <= len(files) <= 4:
+        raise click.UsageError(
+            f"expected two nets, each with its weights, found {len(files)} file{'s'[: len(files) != 1]}"
+        )
+    if files.count("-") > 1:
+        raise click.UsageError("only one file can come from stdin")
+    if choices["claim"] == "new-function" and (choices["proofs"] or images):
+        raise click.UsageError("--proof and --image do not go with --claim new-function, which has proofs of its own")
 
 
 def _models(stack: ExitStack, words: Sequence[str], fork: str | None) -> list[NetAndWeights]:

@@ -159,6 +159,17 @@ class _Work:
             self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
         self.twin = side_of_files(found, twin)
+        self._follow(found)
+        self._judge(found)
+        self.notes.update(dict.fromkeys(self.twin.notes))
+        if self.phase not in self.twin.graphs:
+            raise NetError(
+                f"has no net in phase {self.phase}, but {original.source.name} has one", source=twin.source.name
+            )
+
+    def _follow(self, found: Model) -> None:
+        """Take the original through the passes that the new net shows, which is FOUND."""
+        before = self.before
         made = Retraced(before, before, self.claim) if found.misfit else retraced(before, found, same=True)
         self.claim = made.claim
         if made.values is not before:
@@ -183,6 +194,11 @@ class _Work:
             self.notes[
                 "the map is finer; at the nominal size its cells at the places of the original's are compared"
             ] = None
+
+    def _judge(self, found: Model) -> None:
+        """Find what Caffe would not load of the new net, which is FOUND, and what keeps it from being compared. Raises
+        NetError if the nets cannot be compared at all."""
+        before = self.before
         refuse_other_crops(self.original, self.twin)
         self.refused = tuple(
             f"{each}, which Caffe refuses"
@@ -197,11 +213,6 @@ class _Work:
         elif self.own is None:
             told = f"Caffe cannot load the converted net with the input in its own prototxt: {self.own_fault}"
             self.refused += (told,)
-        self.notes.update(dict.fromkeys(self.twin.notes))
-        if self.phase not in self.twin.graphs:
-            raise NetError(
-                f"has no net in phase {self.phase}, but {original.source.name} has one", source=twin.source.name
-            )
 
     @property
     def advice(self) -> tuple[str, ...]:

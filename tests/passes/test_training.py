@@ -163,7 +163,7 @@ def test_a_mean_image_is_named() -> None:
 
 
 def test_labels_of_whole_pictures_are_refused() -> None:
-    with pytest.raises(SurgeryError, match=r"'label', which are no labels for each pixel; `Net.deploy"):
+    with pytest.raises(SurgeryError, match=r"'label', which are not labels for each pixel; `Net.deploy"):
         training(model_of_data(), TrainOptions(data="keep"))
 
 

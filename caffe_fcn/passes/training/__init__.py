@@ -18,6 +18,7 @@ from caffe_fcn.model.changes import AddLayers, Change, Decision, DropLayer, NewL
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.passes.training.data import IGNORED, LABEL, PHASES, DataBlobs, databases, image_lists, label_input
 from caffe_fcn.passes.training_options import TrainOptions
@@ -26,7 +27,6 @@ from caffe_fcn.wording import Command, Option, advise
 
 _MAP = 4
 """The axes of a batch of maps."""
-_PROBABILITIES = ("Softmax", "Sigmoid")
 
 
 def training(model: Model, options: TrainOptions) -> Result:
@@ -60,9 +60,10 @@ def scores_of(graph: Graph, shapes: Shapes) -> ScoreMap:
     blob, shape = maps[0]
     node = graph.producer[blob]
     sizes = {known[2:] for each in graph.nodes if not each.bottoms for top in each.tops if (known := _map(shapes, top))}
-    if node.type in _PROBABILITIES or (sizes and shape[2:] not in sizes):
+    probabilities = row_of(node.type).makes == "probabilities"
+    if probabilities or (sizes and shape[2:] not in sizes):
         size = "×".join(map(str, shape[2:]))
-        found = f"probabilities of a {node.type}" if node.type in _PROBABILITIES else f"a map of {size} cells"
+        found = f"probabilities of a {node.type}" if probabilities else f"a map of {size} cells"
         raise SurgeryError(
             f"a training net needs scores for each pixel; found {found} in {printable(blob.name)!r}",
             source=graph.source,
@@ -80,14 +81,47 @@ def _map(shapes: Shapes, blob: Blob) -> Shape | None:
 def _decide(phase: Phase, options: TrainOptions, comments: Mapping[int, tuple[str, ...]]) -> Decision:
     graph, scores = phase.graph, scores_of(phase.graph, phase.shapes)
     inputs = [node for node in graph.nodes if not node.bottoms]
+    taken = {name for node in graph.nodes for name in (node.name, *(blob.name for blob in node.tops))}
+    if options.data == "keep":
+        labels, changes = _with_labels(phase, inputs, scores, taken)
+    else:
+        labels, changes = LABEL, _with_data(phase, inputs, options, comments)
+    judges = tuple(_judges(scores.blob.name, labels, options, taken))
+    changes.append(AddLayers(scores.node.index, scores.node.name, judges))
+    return Decision(tuple(sorted(changes, key=lambda change: change.index)))
+
+
+def _with_labels(phase: Phase, inputs: Sequence[Node], scores: ScoreMap, taken: set[str]) -> tuple[str, list[Change]]:
+    """Return the name of the labels of a net that keeps its INPUTS, and the changes that add them if they are missing.
+    Raises SurgeryError if the labels are not those of pixels."""
+    count, _, *size = scores.shape
+    unread = [blob for node in inputs for blob in node.tops if blob not in phase.graph.consumers]
+    if not unread:
+        name = _fresh(LABEL, taken)
+        return name, [AddLayers(inputs[-1].index, inputs[-1].name, (label_input(name, (count, 1, *size)),))]
+    if phase.shapes.blobs[unread[0]] not in ((count, 1, *size), (count, *size)):
+        raise SurgeryError(
+            f"the net reads {printable(unread[0].name)!r}, which are not labels for each pixel",
+            source=phase.graph.source,
+            hint=advise(Command("deploy"), " makes a net without labels; segment that"),
+        )
+    return unread[0].name, []
+
+
+def _with_data(
+    phase: Phase, inputs: Sequence[Node], options: TrainOptions, comments: Mapping[int, tuple[str, ...]]
+) -> list[Change]:
+    """Return the changes that put data layers in place of INPUTS. Raises SurgeryError if the net reads several, or
+    pictures that the layers cannot read."""
+    graph = phase.graph
     read = [blob for node in inputs for blob in node.tops if blob in graph.consumers]
-    if len(read) != 1 and options.data != "keep":
+    if len(read) != 1:
         raise SurgeryError(
             f"expected one input of pictures, found {_names(read)}",
             source=graph.source,
             hint=advise("write its data layers by hand, or keep the inputs with ", Option("data", "keep")),
         )
-    pictures = read[0]
+    (pictures,) = read
     known = _map(phase.shapes, pictures)
     channels = None if known is None else known[1]
     if options.data == "imagedata" and channels not in (None, 1, 3):
@@ -96,34 +130,14 @@ def _decide(phase: Phase, options: TrainOptions, comments: Mapping[int, tuple[st
             source=graph.source,
             hint=advise("use ", Option("data", "lmdb")),
         )
-    taken = {name for node in graph.nodes for name in (node.name, *(blob.name for blob in node.tops))}
-    changes: list[Change] = []
-    labels = LABEL
-    if options.data == "keep":
-        unread = [blob for node in inputs for blob in node.tops if blob not in graph.consumers]
-        count, _, *size = scores.shape
-        labels = unread[0].name if unread else _fresh(LABEL, taken)
-        if unread and phase.shapes.blobs[unread[0]] not in ((count, 1, *size), (count, *size)):
-            raise SurgeryError(
-                f"the net reads {printable(labels)!r}, which are no labels for each pixel",
-                source=graph.source,
-                hint=advise(Command("deploy"), " makes a net without labels; segment that"),
-            )
-        if not unread:
-            new = label_input(DataBlobs(pictures.name, channels, labels), (count, 1, *size))
-            changes.append(AddLayers(inputs[-1].index, inputs[-1].name, (new,)))
-    else:
-        make = image_lists if options.data == "imagedata" else databases
-        if any(node.index < 0 for node in inputs):
-            changes.append(ClearInputs(-1, ""))
-        old = graph.producer[pictures]
-        prepared = old.layer.transform_param if old.layer.HasField("transform_param") else None
-        blobs = DataBlobs(pictures.name, channels, labels, prepared, comments.get(old.index, ()))
-        changes.append(AddLayers(-1, "", tuple(make(blobs))))
-        changes += [DropLayer(node.index, node.name, node.type) for node in inputs if node.index >= 0]
-    judges = tuple(_judges(scores.blob.name, labels, options, taken))
-    changes.append(AddLayers(scores.node.index, scores.node.name, judges))
-    return Decision(tuple(sorted(changes, key=lambda change: change.index)))
+    old = graph.producer[pictures]
+    prepared = old.layer.transform_param if old.layer.HasField("transform_param") else None
+    blobs = DataBlobs(pictures.name, channels, LABEL, prepared, comments.get(old.index, ()))
+    new = image_lists(blobs) if options.data == "imagedata" else databases(blobs)
+    gone: list[Change] = [
+        ClearInputs(-1, "") if node.index < 0 else DropLayer(node.index, node.name, node.type) for node in inputs
+    ]
+    return [*gone, AddLayers(-1, "", tuple(new))]
 
 
 @dataclass(frozen=True, repr=False)

@@ -72,12 +72,11 @@ def databases(blobs: DataBlobs) -> Iterator[NewLayer]:
         yield NewLayer(_database(blobs.labels, f"{name}_labels_lmdb", phase), comment=lines)
 
 
-def label_input(blobs: DataBlobs, shape: tuple[int, ...] | None) -> NewLayer:
-    """Return an Input layer for labels of a SHAPE, which the program that calls Caffe fills."""
-    layer = schema.LayerParameter(name=blobs.labels, type="Input", top=[blobs.labels])
-    layer.input_param.shape.add().dim[:] = shape if shape is not None else (1, 1, 1, 1)
-    unknown = () if shape is not None else ("Fill in the size of the pictures.",)
-    return NewLayer(layer, comment=(*_LABELS, *unknown))
+def label_input(name: str, shape: tuple[int, ...]) -> NewLayer:
+    """Return an Input layer with this NAME for labels of a SHAPE, which the program that calls Caffe fills."""
+    layer = schema.LayerParameter(name=name, type="Input", top=[name])
+    layer.input_param.shape.add().dim[:] = shape
+    return NewLayer(layer, comment=_LABELS)
 
 
 def _means(blobs: DataBlobs) -> Iterator[str]:
