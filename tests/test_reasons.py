@@ -32,7 +32,7 @@ ALLOWED = {
     # An annotation of Python, as a message shows it.
     "api/arguments.py: annotation.replace('str | os.PathLike[str]', 'a path').removesuffix(' | None')",
     # The message of HDF5 on a full disk is all that it tells; it quotes the system's number.
-    r"files/hdf5.py: re.search('errno = (\\d+)', str(error))",
+    r"files/hdf5_writing.py: re.search('errno = (\\d+)', str(error))",
 }
 
 

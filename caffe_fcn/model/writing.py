@@ -136,7 +136,7 @@ def _write_weights(weights: WeightsOutput, output: OutputFile, progress: Progres
         return
     if output.temp is None:
         raise OutputError("HDF5 cannot be written to a pipe", source=output.path, hint="name a file")
-    from caffe_fcn.files.hdf5 import write_hdf5  # here, because few weights are in HDF5
+    from caffe_fcn.files.hdf5_writing import write_hdf5  # here, because few weights are in HDF5
 
     layers = weights.layers_for(output.path)
     write_hdf5(weights.weights, output.temp, layers, progress=progress, name=output.path)

@@ -12,14 +12,14 @@ from caffe_fcn.engines.onnxruntime import onnxruntime
 from caffe_fcn.engines.opencv import opencv
 from caffe_fcn.engines.openvino import openvino
 from caffe_fcn.errors import ExtraError
-from caffe_fcn.files.hdf5 import _h5py
+from caffe_fcn.files.hdf5 import h5py_for
 from caffe_fcn.onnx.serialization import onnx_package
 from caffe_fcn.predict.images.picture import pillow
 
 PACKAGES: dict[str, Callable[[], Any]] = {
     "PIL": pillow,
     "cv2": opencv,
-    "h5py": lambda: _h5py("a.h5"),
+    "h5py": lambda: h5py_for("a.h5"),
     "onnx": lambda: onnx_package("this"),
     "onnxruntime": onnxruntime,
     "openvino": openvino,

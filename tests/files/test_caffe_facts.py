@@ -12,7 +12,7 @@ from caffe_fcn import schema
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.blobs import BVLC, C3D
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.hdf5 import write_hdf5
+from caffe_fcn.files.hdf5_writing import write_hdf5
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.entries import held_in
 from tests.files.encodings import ENCODINGS, layer, matrix, model

@@ -14,9 +14,10 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ExtraError, OutputError, WeightsError
-from caffe_fcn.files import hdf5, slabs
+from caffe_fcn.files import hdf5_writing, slabs
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.hdf5 import open_hdf5, write_hdf5
+from caffe_fcn.files.hdf5 import open_hdf5
+from caffe_fcn.files.hdf5_writing import write_hdf5
 from caffe_fcn.files.rewrite import write
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model.entries import held_in
@@ -332,7 +333,7 @@ def test_what_the_library_tells_of_a_full_disk(
     def fail(*arguments: object) -> list[int]:
         raise error
 
-    monkeypatch.setattr(hdf5, "_lay_out", fail)
+    monkeypatch.setattr(hdf5_writing, "_lay_out", fail)
     with (
         open_caffemodel(model(tmp_path / "m", layer("fc", [FC]))) as weights,
         pytest.raises(OutputError, match=expected),
@@ -366,7 +367,7 @@ READ = """
 WRITE = """
     import sys
     from caffe_fcn import schema
-    from caffe_fcn.files.hdf5 import write_hdf5
+    from caffe_fcn.files.hdf5_writing import write_hdf5
     from caffe_fcn.files.weights import open_weights
     from tests.model.entries import Change, changed
     with open_weights(sys.argv[1]) as weights:

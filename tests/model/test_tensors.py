@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from caffe_fcn import schema
 from caffe_fcn.files.blobs import DType
 from caffe_fcn.files.caffemodel import open_caffemodel
-from caffe_fcn.files.hdf5 import write_hdf5
+from caffe_fcn.files.hdf5_writing import write_hdf5
 from caffe_fcn.files.parts import Stretch
 from caffe_fcn.files.rewrite import Entry, write
 from caffe_fcn.files.weights import open_weights

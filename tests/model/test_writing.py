@@ -12,7 +12,7 @@ import pytest
 
 from caffe_fcn import schema
 from caffe_fcn.errors import CaffeFcnError, CaffemodelError, OutputError, WeightsError
-from caffe_fcn.files import hdf5, prototxt
+from caffe_fcn.files import hdf5_writing, prototxt
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.weights import open_weights
 from caffe_fcn.model import writing
@@ -118,14 +118,14 @@ def tampered(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], object]) -
     """Let the disk hold something else than what was written, as HDF5 that CHANGE has been at."""
     import h5py  # type: ignore[import-untyped]
 
-    real = hdf5.write_hdf5
+    real = hdf5_writing.write_hdf5
 
     def wrong(weights: WeightFile, path: str, *arguments: Any, **options: Any) -> None:
         real(weights, path, *arguments, **options)
         with h5py.File(path, "r+") as file:
             change(file["data"])
 
-    monkeypatch.setattr(hdf5, "write_hdf5", wrong)
+    monkeypatch.setattr(hdf5_writing, "write_hdf5", wrong)
 
 
 def reshaped(group: Any) -> None:
