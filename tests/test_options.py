@@ -69,6 +69,12 @@ def fields(command: str) -> Iterator[tuple[type, str]]:
     yield from ((options, name) for options in OPTIONS[command] for name in meanings(options))
 
 
+@pytest.mark.parametrize("name", PASSES)
+def test_the_module_of_a_pass_shows_how_verify_knows_it(name: str) -> None:
+    row = PASSES[name]
+    assert bool(row.module) == ((row.retrace is None) != (row.shows is None))
+
+
 def test_every_command_says_what_it_takes() -> None:
     assert set(OPTIONS) == set(app.commands)
     taken = [(command, name) for command in OPTIONS for _, name in fields(command)]

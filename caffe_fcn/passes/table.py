@@ -9,7 +9,8 @@ weights without computing any, such as convolutionalize, needs no such function:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 if TYPE_CHECKING:
     from caffe_fcn.model.model import Model
@@ -20,7 +21,7 @@ Retrace: TypeAlias = "Callable[[Model, Model], Result | None]"
 through the pass, else None. An error means None, too."""
 
 Shows: TypeAlias = "Callable[[Model, Model], bool]"
-"""Called with a model and a new net."""
+"""Called with a model and a new net. Returns whether the new net shows that the pass made it."""
 
 
 class Row(NamedTuple):
@@ -30,72 +31,37 @@ class Row(NamedTuple):
     """The line for the list of commands; "" for a pass without a command."""
     ending: str = ""
     """The ending of the names of new files, if the user gives no names."""
-    retrace: Retrace | None = None
+    module: str = ""
+    """The module in `passes/` whose function `retrace` retraces the pass; for a pass with a new function that cannot be
+    retraced, its function `shows`. "" if there is neither."""
     prunes: bool = False
     """Whether the pass removes layers with weights, so that the new net may lack them."""
-    shows: Shows | None = None
-    """For a pass with a new function that is not retraced: whether a new net shows that the pass made it."""
     option: str = ""
     """The option of `convert` that runs a pass without a command."""
 
+    @property
+    def retrace(self) -> Retrace | None:
+        """The function that retraces the pass, if there is one. The module is loaded."""
+        return cast("Retrace | None", self._function("retrace"))
 
-def _deploy(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.deploying import retrace  # here, because the program starts with this table
+    @property
+    def shows(self) -> Shows | None:
+        """The function that recognises the pass in a new net, if there is one. The module is loaded."""
+        return cast("Shows | None", self._function("shows"))
 
-    return retrace(model, twin)
-
-
-def _fold(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.folding import retrace  # here, because the program starts with this table
-
-    return retrace(model, twin)
-
-
-def _reduce(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.reducing import retrace  # here, because the program starts with this table
-
-    return retrace(model, twin)
-
-
-def _segment(model: Model, twin: Model) -> bool:
-    from caffe_fcn.passes.segmentation import shows  # here, because the program starts with this table
-
-    return shows(model, twin)
-
-
-def _split(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.splitting import retrace  # here, because the program starts with this table
-
-    return retrace(model, twin)
-
-
-def _cut(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.cut import retrace  # here, because the program starts with this table
-
-    return retrace(model, twin)
-
-
-def _channels(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.channels import retrace  # here, because the program starts with this table
-
-    return retrace(model, twin)
-
-
-def _atrous(model: Model, twin: Model) -> Result | None:
-    from caffe_fcn.passes.conversion import retrace  # here, because the program starts with this table
-
-    return retrace(model, twin)
+    def _function(self, name: str) -> object:
+        return getattr(import_module(f"caffe_fcn.passes.{self.module}"), name, None) if self.module else None
 
 
 PASSES: Mapping[str, Row] = {
     "convert": Row("Make nets fully convolutional.", "_fcn"),
-    "segment": Row("Make segmentation nets of classifiers.", "_segmented", shows=_segment),
-    "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced", _reduce),
-    "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", _fold),
-    "deploy": Row("Make deploy nets of training nets.", "_deploy", _deploy, prunes=True),
-    "split": Row(retrace=_split),
-    "cut": Row(retrace=_cut),
-    "atrous": Row(retrace=_atrous, option="stride"),
-    "channels": Row(retrace=_channels, option="input_channels"),
+    "segment": Row("Make segmentation nets of classifiers.", "_segmented", "segmentation"),
+    "reduce": Row("Keep every n-th filter of layers, and some taps.", "_reduced", "reducing"),
+    "fold": Row("Fold BatchNorm, Scale, Bias and Power layers into weights.", "_folded", "folding"),
+    "deploy": Row("Make deploy nets of training nets.", "_deploy", "deploying", prunes=True),
+    "split": Row(module="splitting"),
+    "cut": Row(module="cut"),
+    "atrous": Row(module="conversion", option="stride"),
+    "channels": Row(module="channels", option="input_channels"),
 }
 """The passes, by the name of the command: its module in `cli/` has that name."""
