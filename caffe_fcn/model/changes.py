@@ -17,6 +17,9 @@ from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.schema import Message
 
+_INPUT_DIMS = 4
+"""The numbers per input in `input_dim`: num, channels, height and width, for one input after the other."""
+
 
 class NewLayer(NamedTuple):
     """A new layer and its parameter blobs; there are none where the model has no weights."""
@@ -122,6 +125,29 @@ class DropLayer(Change):
 
     def document(self) -> dict[str, Any]:
         return {"layer": self.layer, "type": self.type}
+
+
+@dataclass(frozen=True, repr=False)
+class DropInputs(Change):
+    """Inputs with these NAMES in the net's own fields are removed."""
+
+    names: tuple[str, ...]
+    kind: ClassVar[str] = "dropped"
+
+    def apply(self, target: Message) -> None:
+        for place in reversed(range(len(target.input))):
+            if target.input[place] in self.names:
+                del target.input[place]
+                if target.input_shape:
+                    del target.input_shape[place]
+                else:
+                    del target.input_dim[_INPUT_DIMS * place : _INPUT_DIMS * (place + 1)]
+
+    def describe(self) -> str:
+        return "Input dropped"
+
+    def document(self) -> dict[str, Any]:
+        return {"layer": self.layer, "type": "Input"}
 
 
 @dataclass(frozen=True, repr=False)

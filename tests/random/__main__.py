@@ -128,23 +128,27 @@ def _summary(first: int, outcomes: list[Outcome], reasons: int) -> None:
     )
 
 
+def _faulty(found: Sequence[Course] | Sequence[Trial]) -> tuple[int, str]:
+    """Return how many of FOUND have faults, and the seeds of the first of these."""
+    seeds = [each.seed for each in found if each.faults]
+    return len(seeds), f" (seeds {', '.join(map(str, seeds[:20]))})" if seeds else ""
+
+
 def _summary_of_courses(courses: list[Course]) -> None:
-    faults = [each.seed for each in courses if each.faults]
-    told = f" (seeds {', '.join(map(str, faults[:20]))})" if faults else ""
+    faults, told = _faulty(courses)
     print(
         f"{len(courses)} nets in sequences of passes: {sum(each.folded for each in courses)} folded, "
         f"{sum(each.shown for each in courses)} proven, {sum(bool(each.refused) for each in courses)} refused; "
-        f"{sum(each.mutants for each in courses)} mutants of folded nets verified; {len(faults)} with faults{told}"
+        f"{sum(each.mutants for each in courses)} mutants of folded nets verified; {faults} with faults{told}"
     )
 
 
 def _summary_of_trials(name: str, trials: list[Trial]) -> None:
-    faults = [each.seed for each in trials if each.faults]
-    told = f" (seeds {', '.join(map(str, faults[:20]))})" if faults else ""
+    faults, told = _faulty(trials)
     print(
         f"{name}: {len(trials)} nets, {sum(bool(each.refused) for each in trials)} refused, "
         f"{sum(each.proven for each in trials)} proven, {sum(each.mutants for each in trials)} mutants verified; "
-        f"{len(faults)} with faults{told}"
+        f"{faults} with faults{told}"
     )
 
 

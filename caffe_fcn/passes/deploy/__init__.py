@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.errors import ShapeError, SurgeryError
-from caffe_fcn.model.changes import Change, Decision, DropLayer, LeftAlone, NewLayer, Rewire
+from caffe_fcn.model.changes import Change, Decision, DropInputs, DropLayer, LeftAlone, NewLayer, Rewire
 from caffe_fcn.model.entries import Held
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import objection_notes
@@ -27,7 +27,7 @@ from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.in_use import in_use, inputs, needed
 from caffe_fcn.net.obstacles import Obstacle
 from caffe_fcn.net.upgrade import input_layer
-from caffe_fcn.passes.deploy.changes import BecomeHead, BecomeInput, DropInputs, DropLossWeight, DropState
+from caffe_fcn.passes.deploy.changes import BecomeHead, BecomeInput, DropLossWeight, DropState
 from caffe_fcn.passes.deploy.feeding import INPUT, become_input, check_size
 from caffe_fcn.passes.deploy_options import DeployOptions
 

@@ -10,9 +10,6 @@ from caffe_fcn.model.changes import Change, ReplaceLayer
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.schema import Message
 
-_AXES = 4
-"""The numbers per input in `input_dim`: num, channels, height and width, for one input after the other."""
-
 
 @dataclass(frozen=True, repr=False)
 class BecomeInput(ReplaceLayer):
@@ -39,29 +36,6 @@ class BecomeHead(ReplaceLayer):
 
     def describe(self) -> str:
         return f"{self.type} becomes {self.by.layer.name} ({self.by.layer.type})"
-
-
-@dataclass(frozen=True, repr=False)
-class DropInputs(Change):
-    """Inputs in the net's own fields are removed, because the net in use does not read them."""
-
-    names: tuple[str, ...]
-    kind: ClassVar[str] = "dropped"
-
-    def apply(self, target: Message) -> None:
-        for place in reversed(range(len(target.input))):
-            if target.input[place] in self.names:
-                del target.input[place]
-                if target.input_shape:
-                    del target.input_shape[place]
-                else:
-                    del target.input_dim[_AXES * place : _AXES * (place + 1)]
-
-    def describe(self) -> str:
-        return "Input dropped"
-
-    def document(self) -> dict[str, Any]:
-        return {"layer": self.layer, "type": "Input"}
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,13 +8,12 @@ weights.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.display import printable
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.model.changes import AddLayers, Change, Decision, DropLayer, NewLayer
+from caffe_fcn.model.changes import AddLayers, Change, Decision, DropInputs, DropLayer, NewLayer
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.passing import Claim, Phase, Result, in_every_phase
 from caffe_fcn.net.graph import Blob, Graph, Node
@@ -22,7 +21,6 @@ from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.passes.training.data import IGNORED, LABEL, PHASES, DataBlobs, databases, image_lists, label_input
 from caffe_fcn.passes.training_options import TrainOptions
-from caffe_fcn.schema import Message
 from caffe_fcn.wording import Command, Option, advise
 
 _MAP = 4
@@ -135,23 +133,12 @@ def _with_data(
     blobs = DataBlobs(pictures.name, channels, LABEL, prepared, comments.get(old.index, ()))
     new = image_lists(blobs) if options.data == "imagedata" else databases(blobs)
     gone: list[Change] = [
-        ClearInputs(-1, "") if node.index < 0 else DropLayer(node.index, node.name, node.type) for node in inputs
+        DropInputs(-1, "", tuple(blob.name for blob in node.tops))
+        if node.index < 0
+        else DropLayer(node.index, node.name, node.type)
+        for node in inputs
     ]
     return [*gone, AddLayers(-1, "", tuple(new))]
-
-
-@dataclass(frozen=True, repr=False)
-class ClearInputs(Change):
-    """The net's own `input` fields are removed."""
-
-    kind: ClassVar[str] = "inputs"
-
-    def apply(self, target: Message) -> None:
-        for name in ("input", "input_dim", "input_shape"):
-            target.ClearField(name)
-
-    def describe(self) -> str:
-        return "the input fields of the net removed"
 
 
 def _judges(scores: str, labels: str, options: TrainOptions, taken: set[str]) -> Iterator[NewLayer]:
