@@ -14,6 +14,7 @@ import click
 from caffe_fcn.cli.failures import DONE, FAILED, explain, in_one_line, is_about, tell
 from caffe_fcn.cli.progress import looking
 from caffe_fcn.cli.run_files import KINDS, Targets
+from caffe_fcn.cli.run_options import TellManner
 from caffe_fcn.display import visible, visible_json
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.files.atomic import OutputFile, OutputFiles
@@ -48,15 +49,6 @@ class Job(NamedTuple):
     heat: Heat | None
     labelled: NetOutput | None
     notes: tuple[str, ...]
-
-
-class TellManner(NamedTuple):
-    """How results are reported: the TOP classes, as JSON, or not at all. With FORCE files are overwritten."""
-
-    top: int
-    as_json: bool
-    force: bool
-    quiet: bool
 
 
 def size_of(path: str, channels: int, max_pixels: int) -> tuple[int, int] | None:
