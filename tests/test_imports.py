@@ -30,6 +30,7 @@ RANKS = {
     "engines": 6,
     "verify": 7,
     "predict": 7,
+    "inspection": 7,
     "report": 8,
     "cli": 9,
 }
@@ -169,7 +170,7 @@ def test_numpy_is_loaded_only_when_values_are_touched() -> None:
     assert found_in(rooms, lambda _, each: is_under(each.name, "numpy") and each.when == "start") == {}
 
 
-LATE = ("numpy", "google", "onnx", "PIL", "h5py", "onnxruntime", "cv2", "openvino", "caffe")
+LATE = ("numpy", "google", "onnx", "PIL", "jinja2", "h5py", "onnxruntime", "cv2", "openvino", "caffe")
 """Packages that a function imports, because not every run needs them: they take long, or may not be there."""
 
 REASON = "# here, because "

@@ -17,13 +17,14 @@ from caffe_fcn.cli.main import app
 from caffe_fcn.engines import registry
 from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.files.options import WriteOptions
+from caffe_fcn.inspection.options import InspectOptions
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.table import PASSES
 from caffe_fcn.passes.training_options import TrainOptions
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions, ScoreOptions
-from caffe_fcn.report.options import CheckOptions, InspectOptions
+from caffe_fcn.report.options import CheckOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
 
 ANY_NET = (Selection, OpenOptions)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.options import given
 from caffe_fcn.errors import SurgeryError
-from caffe_fcn.report.inspect import inspect as look
+from caffe_fcn.inspection.inspect import inspect as look
+from caffe_fcn.inspection.options import InspectOptions
+from caffe_fcn.inspection.records import InspectedFiles, Inspection, InspectSettings
+from caffe_fcn.report.inspect import page
 from caffe_fcn.report.inspect_document import document, to_csv
-from caffe_fcn.report.inspect_page import page
-from caffe_fcn.report.inspect_records import InspectedFiles, Inspection, InspectSettings
-from caffe_fcn.report.options import InspectOptions
 from caffe_fcn.report.tables import render
 
 if TYPE_CHECKING:

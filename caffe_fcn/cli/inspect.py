@@ -10,11 +10,11 @@ import click
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.options import file_name, fork_option, option_of, selection_options, size, text
 from caffe_fcn.cli.streams import STDIN, as_file, print_page
-from caffe_fcn.report.options import InspectOptions
+from caffe_fcn.inspection.options import InspectOptions
 
 if TYPE_CHECKING:
+    from caffe_fcn.inspection.records import Inspection
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.report.inspect_records import Inspection
 
 
 @click.command(
@@ -49,9 +49,9 @@ def inspect(
     caffe-fcn inspect deploy.prototxt net.caffemodel --geometry
     caffe-fcn inspect net.caffemodel --weights --layers 'fc*'
     """
-    from caffe_fcn.report.inspect import inspect as look
-    from caffe_fcn.report.inspect import open_inspected
-    from caffe_fcn.report.inspect_records import InspectSettings
+    from caffe_fcn.inspection.inspect import inspect as look
+    from caffe_fcn.inspection.inspect import open_inspected
+    from caffe_fcn.inspection.records import InspectSettings
 
     if "" in (net, weights):
         raise click.UsageError("a file's name is empty")
@@ -82,7 +82,7 @@ def _tell(found: Inspection, as_json: bool, as_csv: bool) -> None:
         text = to_json(found) if as_json else to_csv(found)
         to_stdout(text.encode("utf-8", "replace"))
     else:
-        from caffe_fcn.report.inspect_page import page
+        from caffe_fcn.report.inspect import page
 
         print_page(lambda width: page(found, width))
     if not as_json:

@@ -1,298 +1,277 @@
-"""Collects what is known about a net and its weights without running it.
-
-Everything is computed once, for one phase, and kept in records that do not depend on the output format; the table, the
-JSON document and the CSV file show the same values. An unknown value is None, with a note that gives the reason.
-"""
+"""Shows an inspection to people: a page with the name of the net, a table, and further information below it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
-from caffe_fcn.display import printable
-from caffe_fcn.errors import CaffeFcnError, NetError, ShapeError, SurgeryError
-from caffe_fcn.files.blobs import ITEM_SIZE
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.files.statistics import blob_statistics
-from caffe_fcn.model.fitting import foreign_layers
-from caffe_fcn.model.opening import meet, open_inputs
-from caffe_fcn.net.cost import Cost, infer_costs, shares_data, total
-from caffe_fcn.net.geometry import infer_geometry
-from caffe_fcn.net.geometry.alignment import misaligned
-from caffe_fcn.net.graph import Graph
-from caffe_fcn.net.images import image_inputs
-from caffe_fcn.net.layers import row_of
-from caffe_fcn.net.rules import choices
-from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes
-from caffe_fcn.net.sizes import advice, other_parameters
-from caffe_fcn.net.source import SourceNet, foreign_types, net_of_weights, open_either, unforked
-from caffe_fcn.passes.convolutionalize.survey import matches
-from caffe_fcn.report.inspect_records import (
-    BlobRow,
-    Group,
-    InspectedFiles,
-    Inspection,
-    InspectSettings,
-    Layer,
-    Match,
-    Top,
-)
-from caffe_fcn.schema import Message
-from caffe_fcn.wording import Command, Option, advise, option
+from caffe_fcn.display import some
+from caffe_fcn.inspection.records import BlobRow, Inspection, Layer, Match
+from caffe_fcn.inspection.words import FORMATS, axes, count_of, human, human_bytes, shape_of, windows
+from caffe_fcn.net.cost import VALUE_BYTES, Cost, Total
+from caffe_fcn.net.geometry import Exactness, Geometry, words
+from caffe_fcn.net.geometry.alignment import told
+from caffe_fcn.report.tables import Column, Heading, Part, Table, fits, shown
+from caffe_fcn.wording import option
 
-_MOST_NOTES = 6
-"""The maximum number of shapes that are explained one by one."""
+_NAME = Column("layer", least=14)
+_TYPE = Column("type", least=8)
+_SHAPE = Column("output", least=11)
+_GEOMETRY = (Column("window", True), Column("stride", True), Column("offset", True), Column("exact", least=6))
+_EXACT = {Exactness.EVERYWHERE: "yes", Exactness.AWAY_FROM_BORDERS: "inside", Exactness.NOWHERE: "no"}
+_MOST_NAMES = 4
+_MOST_BOTTOMS = 32
+"""The maximum number of bottoms of a layer that are shown."""
 
 
-def open_inspected(
-    net: str,
-    weights: str | None = None,
-    names: tuple[str | None, str | None] = (None, None),
-    fork: str | None = None,
-) -> InspectedFiles:
-    """Open the prototxt NET with its WEIGHTS, or a file of weights alone with the net inside it, if it has one. FORK is
-    the Caffe that wrote it, if known. Messages call the two by NAMES. Raises CaffeFcnError; OSError if a file cannot be
-    read. The caller must close the weights."""
-    if weights is not None:
-        files = open_inputs(net, weights, names, fork)
-        return InspectedFiles(files.source.name, *files)
-    found = open_either(net, names[0])
-    if isinstance(found, SourceNet):
-        return InspectedFiles(found.name, unforked(found, fork), None)
-    try:
-        return InspectedFiles(found.path, net_of_weights(found, fork), found)
-    except CaffeFcnError as error:
-        return InspectedFiles(found.path, None, found, error.within(found.path))
+def page(found: Inspection, width: int | None) -> list[Part]:
+    """Return FOUND as parts to be rendered for a width of WIDTH cells; None means any width."""
+    parts: list[Part] = [*_head(found), ""]
+    if found.settings.statistics or found.totals is None:
+        return [*parts, *_blob_page(found)]
+    return [*parts, *_layer_page(found, width)]
 
 
-def inspect(model: InspectedFiles, settings: InspectSettings) -> Inspection:
-    """Inspect MODEL. Raises CaffeFcnError if the net is impossible, the weights belong to another net, or the settings
-    do not fit. If the net inside the weights is incomplete, only their blobs are returned."""
-    if model.source is None:
-        return _without_net(model, settings)
-    try:
-        return _with_net(model, model.source, settings)
-    except (NetError, ShapeError) as error:
-        if model.source.from_weights:
-            return _without_net(model._replace(why=error.within(model.name)), settings)
-        error.locate(source=model.name)
-        raise
+# ---- The head ----
 
 
-def _with_net(model: InspectedFiles, source: SourceNet, settings: InspectSettings) -> Inspection:
-    lenient = source.from_weights
-    found = meet(source, model.weights, settings.selection, lenient=lenient, every=False, unsettled=True)
-    phase, graph, weights = found.phase, found.graph, found.weights
-    shapes = found.shapes[phase]
-    if settings.input_size:
-        shapes = _resized(graph, shapes, settings)
-    layers = _layers(graph, shapes, settings.geometry)
-    wanted = sum(bool(layer.cost.blobs) for layer in layers)
-    blobs = _blob_rows(weights, settings) if weights else ()
-    names = dict.fromkeys([*(layer.name for layer in layers), *(row.layer for row in blobs)])
-    _check_patterns(model.name, settings.layers, names)
-    listed = tuple(layer for layer in layers if _asked(layer.name, settings))
-    misfit = [found.misfit.within(weights.path)] if weights and found.misfit else []
-    notes = _notes(source.net, graph, shapes, settings, phase)
-    return Inspection(
-        file=source.name,
-        name=source.net.name,
-        format=source.format,
-        phase=_phase(source, settings, phase),
-        settings=settings,
-        inputs=_inputs(graph, shapes),
-        batch=_batch(graph, shapes),
-        weights=_summary(weights, wanted, found.missing, source) if weights else None,
-        layers=listed,
-        misaligned=misaligned(graph, shapes) if settings.geometry else (),
-        totals=total(layer.cost for layer in layers),
-        selected=total(layer.cost for layer in listed),
-        groups=_groups(listed),
-        blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
-        notes=tuple(dict.fromkeys([*found.notes, *found.lacking, *notes, *misfit])),
+def _head(found: Inspection) -> Iterator[Part]:
+    what = [shown(found.file), FORMATS[found.format], *([f"phase {found.phase}"] if found.phase else [])]
+    yield Heading("  ".join([*filter(None, [shown(found.name)]), ", ".join(what)]))
+    if found.inputs:
+        inputs = [f"{shown(name)} {shape_of(shape)}" for name, shape in found.inputs.items()]
+        size = found.settings.input_size
+        asked = f" ({option('input_size', size)})" if size else ""
+        yield f"inputs   {', '.join(inputs)}{asked}"
+    if found.weights:
+        named = [shown(found.weights.file), FORMATS[found.weights.format]] if found.weights.file != found.file else []
+        about = [*named, *found.weights.dtypes, human_bytes(found.weights.size)]
+        yield f"weights  {', '.join(about)}: {_suits(found.weights)}"
+
+
+def _suits(match: Match) -> str:
+    """Return for which layers the file has weights."""
+    if match.wanted is None:
+        return count_of(match.held, "layer") + " with blobs"
+    found = match.wanted - len(match.missing)
+    text = "for all" if found == match.wanted else f"for {found} of"
+    text += f" {count_of(match.wanted, 'layer')} with parameters"
+    text += f"; missing: {_some(match.missing)}" if match.missing else ""
+    return text + (f"; not in the net: {_some(match.foreign)}" if match.foreign else "")
+
+
+def _some(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    return some([*map(shown, names)], most)
+
+
+# ---- Layers ----
+
+
+def _layer_page(found: Inspection, width: int | None) -> Iterator[Part]:
+    notes = _Footnotes()
+    costs = _costs(found)
+    geometry = [_geometry_cells(layer.geometry, notes) for layer in found.layers] if found.settings.geometry else []
+    together = costs._replace(
+        columns=(*costs.columns, *_GEOMETRY),
+        rows=[row + cells for row, cells in zip(costs.rows, geometry, strict=False)],
+        foot=[*(costs.foot or []), *[""] * len(_GEOMETRY)],
     )
+    apart = bool(geometry) and not fits(together, width)
+    yield together if geometry and not apart else costs
+    yield ""
+    yield from _below(found)
+    if apart:
+        yield from ("", _geometry_table(found, geometry))
+    if periods := _periods(found):
+        yield from ("", f"windows depend on the phase of a cell, which is its index modulo {periods}")
+    if found.misaligned:
+        yield from ("", "joined from maps whose cells do not coincide")
+        yield from (f"     {shown(each.name)}: {shown(told(each))}" for each in found.misaligned)
+    if notes.reasons:
+        yield from ("", "not exactly a sliding window, because")
+        yield from (f"{number:>3}  {shown(reason)}" for reason, number in notes.reasons.items())
+    if found.groups:
+        yield from ("", _group_table(found))
 
 
-def _without_net(model: InspectedFiles, settings: InspectSettings) -> Inspection:
-    """Return the blobs of a file of weights without a usable net. Raises NetError if SETTINGS need a net."""
-    weights = model.weights
-    if weights is None or settings.input_size or settings.selection.given:
-        raise NetError(str(model.why), source=model.name)
-    blobs = _blob_rows(weights, settings)
-    _check_patterns(model.name, settings.layers, dict.fromkeys(row.layer for row in blobs))
-    return Inspection(
-        file=model.name,
-        name=weights.net_header.name,
-        format=_format(weights),
-        phase=None,
-        settings=settings,
-        inputs={},
-        batch=None,
-        weights=_summary(weights, None, (), None),
-        layers=(),
-        misaligned=(),
-        totals=None,
-        selected=None,
-        groups=(),
-        blobs=tuple(row for row in blobs if _asked(row.layer, settings)),
-        notes=(f"{model.why}; these are its blobs",),
-    )
-
-
-def _asked(name: str, settings: InspectSettings) -> bool:
-    return not settings.layers or matches(name, settings.layers)
-
-
-def _check_patterns(file: str, patterns: Iterable[str], names: Iterable[str]) -> None:
-    """Raise CaffeFcnError for a pattern that no layer matches: a typing mistake."""
-    names = list(names)
-    for pattern in patterns:
-        if not any(matches(name, (pattern,)) for name in names):
-            there = ", ".join(map(printable, names[:12])) + (", ..." if len(names) > 12 else "")
-            raise CaffeFcnError(f"{file}: no layer has the name {pattern!r}; expected one of: {there or 'none'}")
-
-
-# ---- The net ----
-
-
-def _phase(source: SourceNet, settings: InspectSettings, built: str) -> str | None:
-    """Return the phase that is shown. The net inside a caffemodel was built for one phase, which it often does not
-    name."""
-    if not source.from_weights or settings.selection.phase:
-        return built
-    state = source.net.state
-    return ("TRAIN", "TEST")[state.phase] if state.HasField("phase") else None
-
-
-def _layers(graph: Graph, shapes: Shapes, with_geometry: bool) -> list[Layer]:
-    geometry = infer_geometry(graph, shapes) if with_geometry else {}
-    layers = []
-    for node, cost in zip(graph.nodes, infer_costs(graph, shapes), strict=True):
-        lies = next((found for blob in node.tops if (found := geometry.get(blob)) is not None), None)
-        tops = tuple(Top(blob.name, _told(shapes.blobs[blob]), blob.version > 0) for blob in node.tops)
-        bottoms = tuple(blob.name for blob in node.bottoms)
-        layers.append(Layer(node.name, node.type, bottoms, tops, cost, shares_data(node), lies))
-    return layers
-
-
-def _told(shape: Shape | Unknown) -> Shape | None:
-    return None if isinstance(shape, Unknown) else shape
-
-
-def _inputs(graph: Graph, shapes: Shapes) -> dict[str, Shape | None]:
-    """Return the input blobs of the net, by name; learned blobs are not inputs."""
-    makers = [node for node in graph.nodes if not node.bottoms and node.type != "Parameter"]
-    return {blob.name: _told(shapes.blobs[blob]) for node in makers for blob in node.tops}
-
-
-def _batch(graph: Graph, shapes: Shapes) -> int | None:
-    """Return the number of images in a batch: the first extent of its images, or else of all its inputs."""
-    if any(row_of(node.type).time_first for node in graph.nodes):
-        return None
-    inputs = _inputs(graph, shapes)
-    images = [inputs[blob.name] for blob in image_inputs(graph, shapes) if blob.name in inputs]
-    firsts = {shape[0] for shape in images or inputs.values() if shape}
-    return firsts.pop() if len(firsts) == 1 else None
-
-
-def _resized(graph: Graph, nominal: Shapes, settings: InspectSettings) -> Shapes:
-    """Return the shapes for images of the size in SETTINGS. Raises SurgeryError if the net does not accept them."""
-    size = settings.input_size or ()
-    shown = Option("input_size", size)
-    constants = {blob for node in graph.nodes if node.type == "Parameter" for blob in node.tops}
-    images = {blob.name: nominal.blobs[blob] for blob in image_inputs(graph, nominal) if blob not in constants}
-    known = {name: shape for name, shape in images.items() if isinstance(shape, tuple) and len(shape) >= 2 + len(size)}
-    if not known:
-        raise SurgeryError(
-            f"no input of the net is known to have {len(size)} spatial axes",
-            source=graph.source,
-            place=shown,
-            hint=advise("give its shape with ", Option("input_shape")),
-        )
-    sizes = {shape[-len(size) :] for shape in known.values()}
-    if len(sizes) > 1:
-        found = ", ".join(f"{name!r} {'x'.join(map(str, shape[-len(size) :]))}" for name, shape in known.items())
-        raise SurgeryError(
-            f"the net's inputs have different sizes: {found}",
-            source=graph.source,
-            place=shown,
-            hint="edit the file",
-        )
-    given = {**settings.selection.given, **{name: (*shape[: -len(size)], *size) for name, shape in known.items()}}
-    try:
-        shapes = infer_shapes(graph, given=given)
-    except ShapeError as error:
-        near = advice(graph, nominal, known, size, settings.selection.given)
-        told = f"{shown} does not suit the net: {error.within(graph.source)}{near}"
-        raise SurgeryError(told, source=graph.source, layer=error.layer, index=error.index) from error
-    misfit = other_parameters(graph, nominal, shapes)
-    if misfit:
-        raise SurgeryError(
-            f"{shown} does not suit the net: {misfit}",
-            source=graph.source,
-            layer=misfit.node.name,
-            index=misfit.node.index,
-            hint=advise("convert it first with ", Command("convert")),
-        )
-    return shapes
-
-
-def _groups(layers: Sequence[Layer]) -> tuple[Group, ...]:
-    """Group the layers by the part of their names before the first slash; no groups if no two layers share one."""
-    found: dict[str | None, list[Cost]] = {}
-    for layer in layers:
-        prefix, slash, _ = layer.name.partition("/")
-        found.setdefault(prefix if slash else None, []).append(layer.cost)
-    rest = found.pop(None, [])
-    if not any(len(costs) > 1 for costs in found.values()):
-        return ()
-    groups = [Group(prefix, total(costs)) for prefix, costs in found.items()]
-    return (*groups, Group(None, total(rest))) if rest else tuple(groups)
-
-
-def _notes(net: Message, graph: Graph, shapes: Shapes, settings: InspectSettings, phase: str) -> list[str]:
-    """Return the reasons for unknown values, and other notes on the net."""
-    notes = foreign_types(node.type for node in graph.nodes)
-    if phase == "TRAIN" and settings.selection.phase is None:
-        notes.append(f"shown in phase TRAIN, because the file has no net in phase TEST{choices(net)}")
-    causes = list(dict.fromkeys(shape for shape in shapes.blobs.values() if isinstance(shape, Unknown)))
-    notes += [_cause(cause) for cause in causes[:_MOST_NOTES]]
-    if len(causes) > _MOST_NOTES:
-        notes.append(f"{len(causes) - _MOST_NOTES} more shapes are not defined by their layers")
-    return notes
-
-
-def _cause(cause: Unknown) -> str:
-    name = {"input": "input_shape", "type": "shape"}.get(cause.kind)
-    way = option(name, {printable(cause.blob): "NCHW"}) if name else ""
-    cure = f"; give it with {way}" if way else "; it is known only at run time"
-    return f"layer {cause.layer!r} does not define the shape of {cause.blob!r}: {cause.reason}{cure}"
-
-
-# ---- The weights ----
-
-
-def _summary(weights: WeightFile, wanted: int | None, missing: tuple[str, ...], source: SourceNet | None) -> Match:
-    held = {record.name for record in weights.layers if record.blobs}
-    dtypes = sorted({blob.dtype for record in weights.layers for blob in record.blobs if blob.count})
-    about = weights.path, _format(weights), weights.size, tuple(dtypes), len(held)
-    foreign = () if source is None else foreign_layers(weights, (layer.name for layer in source.net.layer))
-    return Match(*about, wanted, missing, foreign)
-
-
-def _format(weights: WeightFile) -> str:
-    """Return the oldest format of the layers in the file, which is the format of the file."""
-    found = {record.format for record in weights.layers}
-    return next((form for form in ("HDF5", "V0", "V1") if form in found), "V2")
-
-
-def _blob_rows(weights: WeightFile, settings: InspectSettings) -> tuple[BlobRow, ...]:
-    """Return every blob in WEIGHTS; values of listed blobs are read if requested."""
+def _costs(found: Inspection) -> Table:
+    """Return the layers and their costs. Statistics have a column only if a layer has some."""
+    selected = found.selected or found.totals
+    measured = bool(selected and selected.statistics)
+    columns = [
+        *(_NAME, _TYPE, Column("bottoms", least=16, soft=16, spare=1, style="dim"), _SHAPE),
+        Column("parameters", True),
+        *([Column("statistics", True, spare=2)] if measured else []),
+        *(Column("MACs", True, spare=4), Column("memory", True, spare=3)),
+    ]
     rows = []
-    for record in weights.layers:
-        read = settings.statistics and _asked(record.name, settings)
-        for position, blob in enumerate(record.blobs):
-            if not blob.absent:
-                statistics = blob_statistics(weights, blob) if read else None
-                size = blob.count * ITEM_SIZE[blob.dtype]
-                rows.append(BlobRow(record.name, position, blob.shape, blob.dtype, blob.count, size, statistics))
-    return tuple(rows)
+    for layer in found.layers:
+        bottoms, cost = _some(layer.bottoms, _MOST_BOTTOMS), layer.cost
+        row = [shown(layer.name), shown(layer.type), bottoms, _tops(layer), _parameters(cost)]
+        row += [_number(cost.statistics)] if measured else []
+        rows.append([*row, _amount(cost.macs, human), _memory(layer)])
+    return Table(tuple(columns), rows, _sums(found, selected, measured) if selected else None)
+
+
+def _tops(layer: Layer) -> str:
+    """Return the shapes of the tops of LAYER: a line for each, or one line if all are equal."""
+    made = [shape_of(top.shape) for top in layer.tops]
+    if len(made) > 1 and len(set(made)) == 1:
+        return f"{made[0]}, {len(made)} tops"
+    return "\n".join(made) or "-"
+
+
+def _parameters(cost: Cost) -> str:
+    return ("* " if cost.repeats else "") + _number(cost.parameters)
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}" if value else "-"
+
+
+def _amount(value: int | None, spell: Callable[[int], str]) -> str:
+    return "?" if value is None else spell(value) if value else "-"
+
+
+def _memory(layer: Layer) -> str:
+    if layer.tops and all(top.in_place for top in layer.tops):
+        return "in place"
+    return "shared" if layer.shares and layer.tops else _amount(layer.cost.activation_bytes, human_bytes)
+
+
+def _sums(found: Inspection, selected: Total, measured: bool) -> list[str]:
+    whole = found.totals.layers if found.totals else 0
+    label = "total" if selected.layers == whole else "listed"
+    layers = count_of(whole, "layer") if selected.layers == whole else f"{selected.layers:,} of {whole:,} layers"
+    return [label, layers, "", "", *_amounts(selected, measured)]
+
+
+def _amounts(total: Total, measured: bool) -> list[str]:
+    """Return parameters, statistics if there are any, multiply-accumulates and memory: sums, or their lower bounds."""
+    parameters = _sum(total.parameters, total.without_parameters, _number)
+    statistics = [_sum(total.statistics, total.without_parameters, _number)] if measured else []
+    macs = _sum(total.macs, total.without_macs, lambda value: _amount(value, human))
+    memory = _sum(total.activation_bytes, total.without_activation, lambda value: _amount(value, human_bytes))
+    return [parameters, *statistics, macs, memory]
+
+
+def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
+    """Return a sum that does not include MISSING values."""
+    if missing:
+        return f"≥ {spell(value)}" if value else "?"
+    return spell(value)
+
+
+def _below(found: Inspection) -> Iterator[str]:
+    """Return the exact sums in words, and what they do not include."""
+    totals = found.totals
+    if totals is None:
+        return
+    size = human_bytes(VALUE_BYTES * (totals.parameters + totals.statistics))
+    statistics = f" and {totals.statistics:,} statistics" if totals.statistics else ""
+    batch = f"for a batch of {found.batch}" if found.batch else "for the inputs above"
+    sums = (
+        (totals.parameters, totals.without_parameters, f"parameters{statistics} ({size} in single precision)"),
+        (totals.macs, totals.without_macs, f"multiply-accumulates {batch}"),
+    )
+    told = [f"{'at least ' * bool(lack)}{value:,} {what}" for value, lack, what in sums if value or not lack]
+    if told:
+        yield ("in all: " if found.selected != totals else "") + ", ".join(told)
+    missing = [
+        f"the {what} of {count_of(count, 'layer')}"
+        for what, count in zip(("parameters", "multiply-accumulates", "memory"), totals[-3:], strict=True)
+        if count
+    ]
+    if missing:
+        yield f"unknown and not in the sums: {', '.join(missing)}"
+    repeats = [
+        f"{shown(layer.name)} with {_some(layer.cost.shared_with)}" for layer in found.layers if layer.cost.repeats
+    ]
+    if repeats:
+        yield f"* shared parameters, counted once in the sums: {'; '.join(repeats)}"
+
+
+def _group_table(found: Inspection) -> Table:
+    measured = bool(found.selected and found.selected.statistics)
+    columns = [Column("group", least=14), Column("layers", True), Column("parameters", True)]
+    columns += [Column("statistics", True, spare=1)] if measured else []
+    rows = []
+    for prefix, total in found.groups:
+        name = f"{shown(prefix)}/" if prefix is not None else "(others)"
+        rows.append([name, f"{total.layers:,}", *_amounts(total, measured)])
+    return Table((*columns, Column("MACs", True), Column("memory", True)), rows)
+
+
+# ---- Geometry ----
+
+
+class _Footnotes:
+    """Numbers reasons in the order of their first use."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, int] = {}
+
+    def number(self, reason: str) -> int:
+        return self.reasons.setdefault(reason, len(self.reasons) + 1)
+
+
+def _geometry_table(found: Inspection, geometry: list[list[str]]) -> Table:
+    """Return a table of the geometry, if it does not fit beside the costs."""
+    rows = [[shown(layer.name), _tops(layer), *cells] for layer, cells in zip(found.layers, geometry, strict=True)]
+    return Table((_NAME, _SHAPE, *_GEOMETRY), rows)
+
+
+def _geometry_cells(geometry: Geometry | None, notes: _Footnotes) -> list[str]:
+    if geometry is None:
+        return ["-"] * len(_GEOMETRY)
+    numbers = _ranges(sorted(notes.number(words(reason)) for reason in geometry.reasons))
+    exact = f"{_EXACT[geometry.exactness]} {numbers}".rstrip()
+    return [axes(windows(geometry)), axes(geometry.stride), axes(geometry.offset), exact]
+
+
+def _periods(found: Inspection) -> str:
+    """Return the layers whose cells have several phases, with the number of phases, in words."""
+    layers: dict[str, list[str]] = {}
+    for layer in found.layers:
+        if layer.geometry is not None and layer.geometry.phases:
+            layers.setdefault(axes([len(phases) for phases in layer.geometry.phases]), []).append(layer.name)
+    return "; ".join(f"{many} in {_some(names)}" for many, names in layers.items())
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Return 1,2,3,5 as 1-3,5."""
+    spans = []
+    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        found = [number for _, number in run]
+        spans.append(str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}")
+    return ",".join(spans)
+
+
+# ---- Blobs ----
+
+
+def _blob_page(found: Inspection) -> Iterator[Part]:
+    several = len({row.dtype for row in found.blobs}) > 1  # the first line names one type, not which blob has it
+    columns = [_NAME, Column("blob", True), Column("shape", least=8), Column("type", spare=0 if several else 1)]
+    columns += [Column("values", True)]
+    if found.settings.statistics:
+        spare = {"mean": 4, "zeros": 3}
+        columns += [Column(title, True, spare=spare.get(title, 0)) for title in ("min", "max", "mean", "zeros", "NaN")]
+        infinite = any(row.statistics and row.statistics.inf for row in found.blobs)
+        columns += [Column("Inf", True, spare=0 if infinite else 2)]
+    else:
+        columns += [Column("size", True)]
+    rows = [_blob_cells(row) for row in found.blobs]
+    values, size = sum(row.values for row in found.blobs), sum(row.size for row in found.blobs)
+    foot = ["total", "", count_of(len(rows), "blob"), "", f"{values:,}"]
+    foot += [""] * (len(columns) - len(foot) - 1) + ["" if found.settings.statistics else human_bytes(size)]
+    yield Table(tuple(columns), rows, foot)
+
+
+def _blob_cells(row: BlobRow) -> list[str]:
+    cells = [shown(row.layer), str(row.position), shape_of(row.shape), row.dtype, f"{row.values:,}"]
+    found = row.statistics
+    if found is None:
+        return [*cells, human_bytes(row.size)]
+    values = ("-" if value is None else f"{value:.4g}" for value in (found.minimum, found.maximum, found.mean))
+    return [*cells, *values, *(f"{count:,}" if count else "-" for count in (found.zeros, found.nan, found.inf))]

@@ -15,11 +15,11 @@ from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.display import visible, visible_json
+from caffe_fcn.inspection.records import BlobRow, Group, Inspection, Layer, Match
 from caffe_fcn.net.cost import Total
 from caffe_fcn.net.geometry import CellPhase, Geometry, words
 from caffe_fcn.net.geometry.alignment import Misaligned
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.report.inspect_records import BlobRow, Group, Inspection, Layer, Match
 
 _NUMBERS = re.compile(r"\[\n[-0-9.e+,\s]+\]")
 """A list of numbers on several lines; text in quotes cannot look like this."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from caffe_fcn import schema
-from caffe_fcn.report.inspect import inspect, open_inspected
-from caffe_fcn.report.inspect_page import page
-from caffe_fcn.report.inspect_records import Inspection, InspectSettings
+from caffe_fcn.inspection.inspect import inspect, open_inspected
+from caffe_fcn.inspection.records import Inspection, InspectSettings
+from caffe_fcn.report.inspect import page
 from caffe_fcn.report.tables import render
 from tests.cli.conftest import trained
 from tests.net.nets import data, layer, parse_net

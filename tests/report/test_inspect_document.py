@@ -13,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from caffe_fcn import __version__
+from caffe_fcn.inspection.records import Inspection, InspectSettings
 from caffe_fcn.report.inspect_document import document, to_csv, to_json
-from caffe_fcn.report.inspect_records import Inspection, InspectSettings
 from tests.cli.conftest import trained
 from tests.files.encodings import layer as record
 from tests.files.encodings import model, packed, shape_field

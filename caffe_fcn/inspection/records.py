@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.statistics import Statistics
+from caffe_fcn.inspection.options import InspectOptions
+from caffe_fcn.model.model import Model
 from caffe_fcn.net.cost import Cost, Total
 from caffe_fcn.net.geometry import Geometry
 from caffe_fcn.net.geometry.alignment import Misaligned
 from caffe_fcn.net.options import ANY_NET, Selection
-from caffe_fcn.net.shapes import Shape
+from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.net.source import SourceNet
-from caffe_fcn.report.options import InspectOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +113,12 @@ class Inspection:
     groups: tuple[Group, ...]
     blobs: tuple[BlobRow, ...]
     notes: tuple[str, ...]
+
+
+class InspectedNet(NamedTuple):
+    """An INSPECTION with the MODEL that it was made of, and its SHAPES, those of the images asked for. Without a net
+    both are None."""
+
+    inspection: Inspection
+    model: Model | None
+    shapes: Shapes | None
