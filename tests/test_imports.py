@@ -26,6 +26,7 @@ RANKS = {
     "net": 2,
     "model": 3,
     "passes": 4,
+    "compare": 5,
     "onnx": 5,
     "engines": 6,
     "verify": 7,
@@ -34,7 +35,8 @@ RANKS = {
     "report": 8,
     "cli": 9,
 }
-"""A package may import itself and those of a lower rank; verify and predict do not need each other."""
+"""A package may import itself and those of a lower rank; verify and predict, or compare and onnx, do not need
+each other."""
 
 BESIDE = RANKS["verify"]
 """The rank of a package that is not named here, such as an export to another format."""

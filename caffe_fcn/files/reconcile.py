@@ -162,11 +162,11 @@ class _Writer:
         if isinstance(node, Block):
             self.message(node, old, new)
         elif old is _UNREAD or _comparable(was, old) != _comparable(now, new):
-            literal = _literal(now, new)
-            if self.text[node.start] == "'" and literal[0] == '"' and "'" not in literal and "\\" not in literal:
-                literal = f"'{literal[1:-1]}'"
+            text = literal(now, new)
+            if self.text[node.start] == "'" and text[0] == '"' and "'" not in text and "\\" not in text:
+                text = f"'{text[1:-1]}'"
             comment = kept_comments(self.document, node.start, node.end)
-            self.edits.append(TextEdit(node.start, node.end, literal + comment))
+            self.edits.append(TextEdit(node.start, node.end, text + comment))
 
     def _remove(self, values: Sequence[_Value]) -> None:
         """Remove VALUES from the text: whole fields at the end, values of a list at once."""
@@ -318,7 +318,7 @@ def _pair(old: Sequence[Any], new: Sequence[Any], order: Sequence[int | None] | 
 def _comparable(descriptor: FieldDescriptor, value: Any) -> tuple[str, Any]:
     """Return a value to compare: values of different types are equal only if their text is the same."""
     if descriptor.enum_type is not None:
-        return "word", _literal(descriptor, value)
+        return "word", literal(descriptor, value)
     if descriptor.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return "string", value
     return "number", value
@@ -333,7 +333,8 @@ def _comment_line(line: str) -> str:
     return f"# {visible(line)}".rstrip()
 
 
-def _literal(descriptor: FieldDescriptor, value: Any) -> str:
+def literal(descriptor: FieldDescriptor, value: Any) -> str:
+    """Return VALUE of the field of DESCRIPTOR as text."""
     return _render(descriptor, value)[0].removeprefix(f"{descriptor.name}: ")
 
 

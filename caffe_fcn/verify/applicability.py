@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from caffe_fcn.compare.numbering import number_both
 from caffe_fcn.errors import ShapeError
 from caffe_fcn.net.geometry import (
     Cause,
@@ -24,7 +25,6 @@ from caffe_fcn.net.sizes import other_parameters
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.verify.grid import lay_out
 from caffe_fcn.verify.outputs import ComparedOutput, Pairs
-from caffe_fcn.verify.pairing import number_both
 from caffe_fcn.verify.records import Exemption, Inapplicable
 
 

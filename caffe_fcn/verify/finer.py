@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from caffe_fcn.compare.effective import windows_of
+from caffe_fcn.compare.numbering import number_both
 from caffe_fcn.net.geometry import Inner, infer_geometry
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, Shapes
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.verify.fields import windows_of
 from caffe_fcn.verify.outputs import Pairs
-from caffe_fcn.verify.pairing import number_both
 
 
 def strides(graph: Graph, shapes: Shapes) -> dict[Blob, tuple[Fraction, ...]]:

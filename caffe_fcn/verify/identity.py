@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from caffe_fcn.compare.effective import effective, hashable
+from caffe_fcn.compare.numbering import source_names
 from caffe_fcn.net.geometry import is_idle
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
-from caffe_fcn.verify.fields import effective, hashable
-from caffe_fcn.verify.pairing import source_names
 
 Stored = Callable[[Node], object]
 """Gives a key that is equal for layers with the same parameter blobs; None for a layer without any."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from caffe_fcn.compare.effective import BY_STORED_STATISTICS, effective
 from caffe_fcn.engines.protocol import Array, Engine, Session, ShapedNet
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
@@ -16,7 +17,6 @@ from caffe_fcn.net.graph import Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope
-from caffe_fcn.verify.fields import BY_STORED_STATISTICS, effective
 
 _BATCH = 1 << 19
 """The most values that are fed at once, unless a single item has more."""

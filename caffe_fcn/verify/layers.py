@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from caffe_fcn.compare.numbering import number_both
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.verify.fields import differing
 from caffe_fcn.verify.identity import identify
-from caffe_fcn.verify.pairing import number_both
 from caffe_fcn.verify.records import FieldDifference
 from caffe_fcn.verify.weights import Side
 

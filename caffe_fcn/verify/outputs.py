@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from caffe_fcn.compare.numbering import number_both
 from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
@@ -15,7 +16,6 @@ from caffe_fcn.verify.differences import chosen, difference
 from caffe_fcn.verify.identity import Stored, identify
 from caffe_fcn.verify.items import Items, Runner
 from caffe_fcn.verify.limits import Limits
-from caffe_fcn.verify.pairing import number_both
 from caffe_fcn.verify.records import Difference, OutputPair
 
 ALL = 0

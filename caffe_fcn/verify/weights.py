@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from caffe_fcn.compare.numbering import Numbered, number_both
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.model.tensors import Stored, Tensor, stored
@@ -20,7 +21,6 @@ from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shapes, bare, show
 from caffe_fcn.verify.columns import Follower, permutation
 from caffe_fcn.verify.identity import BlobNumbers, identify
-from caffe_fcn.verify.pairing import Numbered, number_both
 from caffe_fcn.verify.records import WeightsProof
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
             continue
         ours, theirs = number_both(graph, other)
         structures = identify((graph, original.shapes[phase], _same), (other, twin.shapes[phase], _same))
-        before, after = {**_sources(graph, ours), **ours.layers}, {**_sources(other, theirs), **theirs.layers}
+        before, after = {**ours.sources, **ours.layers}, {**theirs.sources, **theirs.layers}
         for number, node in before.items():
             if number in after:
                 if node.name not in pairs and _learned(original, phase, node, after[number], twin):
@@ -121,11 +121,6 @@ def _pairs(original: Side, twin: Side) -> tuple[dict[str, _Pair], list[str]]:
                     f"layer {node.name!r} ({node.type}) of the converted net corresponds to no layer of the original"
                 )
     return pairs, failures
-
-
-def _sources(graph: Graph, numbered: Numbered) -> dict[int, Node]:
-    """The layers without bottoms, such as Parameter, by the number of their top."""
-    return {numbered.blobs[node.tops[0]]: node for node in graph.nodes if not node.bottoms and node.tops}
 
 
 def _same(node: Node) -> None:

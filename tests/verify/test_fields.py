@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caffe_fcn.verify.fields import Fields, effective, hashable
+from caffe_fcn.compare.effective import Fields, effective, hashable
 from tests.engines.nets import net_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.verify.twins import FAILS, HOLDS, Pair, ends, written

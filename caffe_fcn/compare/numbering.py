@@ -1,4 +1,4 @@
-"""Pairs the layers of the converted net with those of the original, independent of their names.
+"""Numbers the layers of two nets so that counterparts have equal numbers, independent of their names.
 
 A layer is identified by what it computes and from which blobs. Both nets are numbered in the same way, beginning at
 the inputs: two layers have the same number if they are of the same kind and read blobs with the same numbers. An
@@ -25,21 +25,27 @@ class Numbering:
         """The numbers of GRAPH. SOURCES: the names of its inputs in the net with which it is compared."""
         blobs: dict[Blob, int] = {}
         layers: dict[int, Node] = {}
+        makers: dict[int, Node] = {}
         seen: dict[tuple[object, ...], int] = {}
         for node in graph.nodes:
             row = row_of(node.type)
             if node.bottoms and (row.order is not None or row.unchanging(node.layer)):
-                blobs.update(dict.fromkeys(node.tops, blobs[node.bottoms[0]]))
+                blobs.update(dict.fromkeys(node.tops, self._read(blobs, node.bottoms[0])))
                 continue
             if not node.bottoms:
                 blobs.update({top: self._number("source", sources.get(top.name, top.name)) for top in node.tops})
+                makers.update({blobs[top]: node for top in node.tops[:1]})
                 continue
-            kind = (_kind(node), *(blobs[bottom] for bottom in node.bottoms))
+            kind = (_kind(node), *(self._read(blobs, bottom) for bottom in node.bottoms))
             seen[kind] = seen.get(kind, 0) + 1
             number = self._number(*kind, "occurrence", seen[kind])
             layers[number] = node
             blobs.update({top: self._number(number, "top", place) for place, top in enumerate(node.tops)})
-        return Numbered(layers, blobs)
+        return Numbered(layers, blobs, makers)
+
+    def _read(self, blobs: Mapping[Blob, int], bottom: Blob) -> int:
+        """The number of BOTTOM. In a net that Caffe does not build it may have no maker; then its name counts."""
+        return blobs[bottom] if bottom in blobs else self._number("missing", bottom.name)
 
     def _number(self, *key: object) -> int:
         return self._table.setdefault(key, len(self._table))
@@ -59,6 +65,8 @@ class Numbered(NamedTuple):
 
     layers: Mapping[int, Node]
     blobs: Mapping[Blob, int]
+    sources: Mapping[int, Node]
+    """The layers without bottoms, such as Input and Parameter, by the number of their first top."""
 
 
 def number_both(original: Graph, twin: Graph) -> tuple[Numbered, Numbered]:

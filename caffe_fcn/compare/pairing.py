@@ -1,0 +1,166 @@
+"""Pairs the layers of two nets: by name, else by what they compute and from which blobs.
+
+Of the layers that remain, one that reads the same blob as a layer that is gone replaces it. Others are new or gone. The
+time grows with the number of layers only, however they are named and connected.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TypeAlias
+
+from caffe_fcn.compare.numbering import number_both
+from caffe_fcn.net.graph import Blob, Graph, Node
+from caffe_fcn.net.layers import row_of
+
+_Found: TypeAlias = Iterator[tuple[Node, Node]]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which layers of the net NEW belong to layers of the net OLD. Layers are keyed by their indices."""
+
+    old: Graph
+    new: Graph
+    by_name: Mapping[int, Node]
+    """The old layers by the index of the new layer with the same name."""
+    by_structure: Mapping[int, Node]
+    """The old layers by the index of the new layer with another name that computes the same from the same blobs."""
+    replaced: Mapping[int, Node]
+    """The old layers by the index of the layer of another kind that reads the same blob now."""
+    gone: Mapping[int, Node]
+    """The other old layers, by their own index."""
+
+    @cached_property
+    def pairs(self) -> Mapping[int, Node]:
+        """The old layers by the index of their counterpart; not those that are replaced."""
+        return {**self.by_name, **self.by_structure}
+
+    def same_bottoms(self, node: Node, other: Node) -> bool:
+        """Whether OTHER, a new layer, reads what became of the blobs that NODE reads. Layers that hand values on do not
+        count."""
+        theirs = [self._counterpart(blob) for blob in other.bottoms]
+        return theirs == [self._old_ends[blob] for blob in node.bottoms]
+
+    def same_wiring(self, node: Node, other: Node) -> bool:
+        """The same, but only those of the skipped layers do not count that are new, gone, or replaced."""
+        before = [_end(self._old_blobs, blob) for blob in node.bottoms]
+        after = [_end(self._new_blobs, blob) for blob in other.bottoms]
+        return before == [self._made_by(blob, self._old_blobs) for blob in after]
+
+    @cached_property
+    def _old_ends(self) -> Mapping[Blob, Blob]:
+        return settled(self.old, _hands_on)
+
+    @cached_property
+    def _new_ends(self) -> Mapping[Blob, Blob]:
+        return settled(self.new, _hands_on)
+
+    @cached_property
+    def _old_blobs(self) -> Mapping[Blob, Blob]:
+        paired = {node.index for node in self.pairs.values()}
+        return settled(self.old, lambda node: node.index not in paired and _passes_by(node))
+
+    @cached_property
+    def _new_blobs(self) -> Mapping[Blob, Blob]:
+        return settled(self.new, lambda node: node.index not in self.pairs and _passes_by(node))
+
+    def _counterpart(self, blob: Blob) -> Blob | None:
+        """The blob of the old net that BLOB, of the new one, was; without layers that hand values on."""
+        return self._made_by(self._new_ends[blob], self._old_ends)
+
+    def _made_by(self, blob: Blob, ends: Mapping[Blob, Blob]) -> Blob | None:
+        """The blob, by ENDS, that the old net's counterpart of the maker of BLOB makes. A blob without a maker is found
+        by its name."""
+        maker = self.new.producer.get(blob)
+        if maker is None:
+            return blob
+        node, place = self.pairs.get(maker.index), maker.tops.index(blob)
+        return _end(ends, node.tops[place]) if node is not None and place < len(node.tops) else None
+
+
+def pair_layers(old: Graph, new: Graph, names: Mapping[str, str] = MappingProxyType({})) -> Pairing:
+    """The layers of NEW with those of OLD. NAMES: other names that layers of OLD may have in NEW, by their names."""
+    left = {node.index: node for node in old.nodes}
+    taken: set[int] = set()
+
+    def join(found: _Found) -> dict[int, Node]:
+        pairs: dict[int, Node] = {}
+        for node, other in found:
+            if node.index in left and other.index not in taken:
+                taken.add(other.index)
+                pairs[other.index] = left.pop(node.index)
+        return pairs
+
+    by_name = join(_by_name(old, new, names))
+    by_structure = join(_by_structure(old, new))
+    found = Pairing(old, new, by_name, by_structure, {}, {})
+    replaced = join(_reading_the_same(found, left, taken))
+    return Pairing(old, new, by_name, by_structure, replaced, left)
+
+
+def settled(graph: Graph, skips: Callable[[Node], bool]) -> dict[Blob, Blob]:
+    """For each blob of GRAPH the blob before the layers that make it and that SKIPS says to skip; else itself."""
+    ends: dict[Blob, Blob] = {}
+    for node in graph.nodes:
+        through = bool(node.bottoms) and skips(node)
+        for top in node.tops:
+            ends[top] = _end(ends, node.bottoms[0]) if through else top
+    return ends
+
+
+def _end(ends: Mapping[Blob, Blob], blob: Blob) -> Blob:
+    return ends.get(blob, blob)  # a net that Caffe does not build can have a blob without a maker
+
+
+def _hands_on(node: Node) -> bool:
+    return row_of(node.type).unchanging(node.layer)
+
+
+def _passes_by(node: Node) -> bool:
+    """Whether the text of the layers that read the tops of NODE need not change if NODE comes or goes."""
+    return _hands_on(node) or (len(node.tops) == 1 and node.tops[0].name == node.bottoms[0].name)
+
+
+def _by_name(old: Graph, new: Graph, names: Mapping[str, str]) -> _Found:
+    """Layers with the same name: first those of the same type, then others; layers of one name in their order."""
+
+    def keys(node: Node, *, typed: bool) -> Iterator[tuple[str, str]]:
+        for name in dict.fromkeys((node.name, names.get(node.name, node.name))):
+            yield name, node.type if typed else ""
+
+    for typed in (True, False):
+        by_name: dict[tuple[str, str], deque[Node]] = defaultdict(deque)
+        for other in new.nodes:
+            by_name[other.name, other.type if typed else ""].append(other)
+        for node in old.nodes:
+            for key in keys(node, typed=typed):
+                if by_name[key]:
+                    yield node, by_name[key].popleft()
+
+
+def _by_structure(old: Graph, new: Graph) -> _Found:
+    ours, theirs = number_both(old, new)
+    for number, node in ours.sources.items():
+        other = theirs.sources.get(number)
+        if other is not None and node.type == other.type:
+            yield node, other
+    yield from ((node, theirs.layers[number]) for number, node in ours.layers.items() if number in theirs.layers)
+
+
+def _reading_the_same(found: Pairing, left: Mapping[int, Node], taken: set[int]) -> _Found:
+    """The layers that are LEFT of the old net and the new ones, not yet TAKEN, whose first bottom is the same blob,
+    both linear or neither: a Softmax that goes is not replaced by the Deconvolution that reads the scores now."""
+    readers: dict[tuple[Blob, bool], deque[Node]] = defaultdict(deque)
+    for node in left.values():
+        if node.bottoms:
+            readers[found._old_ends.get(node.bottoms[0], node.bottoms[0]), row_of(node.type).linear].append(node)
+    for other in found.new.nodes:
+        if other.index not in taken and other.bottoms and (read := found._counterpart(other.bottoms[0])):
+            candidates = readers.get((read, row_of(other.type).linear))
+            if candidates:
+                yield candidates.popleft(), other
