@@ -255,8 +255,9 @@ def _blob_page(found: Inspection) -> Iterator[Part]:
     columns = [_NAME, Column("blob", True), Column("shape", least=8), Column("type", spare=0 if several else 1)]
     columns += [Column("values", True)]
     if found.settings.statistics:
-        spare = {"mean": 4, "zeros": 3}
-        columns += [Column(title, True, spare=spare.get(title, 0)) for title in ("min", "max", "mean", "zeros", "NaN")]
+        spare = {"deviation": 5, "mean": 4, "zeros": 3}
+        titles = ("min", "max", "mean", "deviation", "zeros", "NaN")
+        columns += [Column(title, True, spare=spare.get(title, 0)) for title in titles]
         infinite = any(row.statistics and row.statistics.inf for row in found.blobs)
         columns += [Column("Inf", True, spare=0 if infinite else 2)]
     else:
@@ -273,5 +274,6 @@ def _blob_cells(row: BlobRow) -> list[str]:
     found = row.statistics
     if found is None:
         return [*cells, human_bytes(row.size)]
-    values = ("-" if value is None else f"{value:.4g}" for value in (found.minimum, found.maximum, found.mean))
+    known = (found.minimum, found.maximum, found.mean, found.deviation)
+    values = ("-" if value is None else f"{value:.4g}" for value in known)
     return [*cells, *values, *(f"{count:,}" if count else "-" for count in (found.zeros, found.nan, found.inf))]

@@ -157,14 +157,14 @@ def _group(group: Group) -> dict[str, Any]:
     return {"prefix": group.prefix, **_total(group.total)}
 
 
-_STATISTICS = ("min", "max", "mean", "zeros", "nan", "inf")
+_STATISTICS = ("min", "max", "mean", "deviation", "zeros", "nan", "inf")
 
 
 def _statistics(row: BlobRow) -> dict[str, Any] | None:
     found = row.statistics
     if found is None:
         return None
-    values = (found.minimum, found.maximum, found.mean, found.zeros, found.nan, found.inf)
+    values = (found.minimum, found.maximum, found.mean, found.deviation, found.zeros, found.nan, found.inf)
     return dict(zip(_STATISTICS, values, strict=True))
 
 

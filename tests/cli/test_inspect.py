@@ -129,11 +129,11 @@ def test_notes_steer_no_terminal(inspect: Inspect) -> None:
 def test_values(inspect: Inspect) -> None:
     lines = inspect("net.prototxt", "net.caffemodel", "--weights", "--layers", "ip2").splitlines()
     assert lines[4:] == [
-        "layer  blob  shape    type     values       min      max       mean  zeros  NaN  Inf",
-        "────────────────────────────────────────────────────────────────────────────────────",
-        "ip2       0  10×32    float32     320   -0.1784    0.143  -0.001059      -    -    -",
-        "ip2       1  10       float32      10  -0.08067  0.09609   0.007043      -    -    -",
-        "────────────────────────────────────────────────────────────────────────────────────",
+        "layer  blob  shape    type     values       min      max       mean  deviation  zeros  NaN  Inf",
+        "───────────────────────────────────────────────────────────────────────────────────────────────",
+        "ip2       0  10×32    float32     320   -0.1784    0.143  -0.001059    0.04766      -    -    -",
+        "ip2       1  10       float32      10  -0.08067  0.09609   0.007043    0.06338      -    -    -",
+        "───────────────────────────────────────────────────────────────────────────────────────────────",
         "total        2 blobs              330",
     ]
     assert inspect("net.caffemodel", "--weights", "--layers", "ip2").splitlines()[4:] == lines[4:]

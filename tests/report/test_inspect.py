@@ -106,12 +106,12 @@ def test_a_page_of_blobs(bench: Bench) -> None:
     )
     found = bench.files(bench.path / "odd.caffemodel", None, InspectSettings(statistics=True))
     assert shown(found).splitlines()[3:] == [
-        "layer  blob  shape    type     values    min  max  mean  zeros  NaN  Inf",
-        "────────────────────────────────────────────────────────────────────────",
-        "a         0  5        float32       5     -2  0.5  -0.5      1    1    1",
-        "b         0  2        float64       2  1e-09    3   1.5      -    -    -",
-        "b         0  scalar   float32       0      -    -     -      -    -    -",
-        "────────────────────────────────────────────────────────────────────────",
+        "layer  blob  shape    type     values    min  max  mean  deviation  zeros  NaN  Inf",
+        "───────────────────────────────────────────────────────────────────────────────────",
+        "a         0  5        float32       5     -2  0.5  -0.5       1.08      1    1    1",
+        "b         0  2        float64       2  1e-09    3   1.5        1.5      -    -    -",
+        "b         0  scalar   float32       0      -    -     -          -      -    -    -",
+        "───────────────────────────────────────────────────────────────────────────────────",
         "total        3 blobs                7",
     ]
 
