@@ -23,7 +23,7 @@ from caffe_fcn.options import meanings
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.table import PASSES
 from caffe_fcn.passes.training_options import TrainOptions
-from caffe_fcn.predict.options import ExportOptions, PreparationOptions, RunOptions, ScoreOptions
+from caffe_fcn.predict.options import DrawingOptions, ExportOptions, PreparationOptions, RunOptions, ScoreOptions
 from caffe_fcn.report.options import CheckOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
 
@@ -45,7 +45,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "check": (*ANY_NET, CheckOptions),
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
-    "run": (*ANY_NET, RunOptions, PreparationOptions, EngineOptions, WriteOptions),
+    "run": (*ANY_NET, RunOptions, DrawingOptions, PreparationOptions, EngineOptions, WriteOptions),
     "score": (ScoreOptions,),
     "segment": (*ANY_NET, *own("segment"), TrainOptions, WriteOptions, EngineOptions, ProveOptions),
     "upgrade": (*ANY_NET, UpgradeOptions, WriteOptions),

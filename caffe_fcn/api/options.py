@@ -93,6 +93,15 @@ def _scale(scale: float | None) -> float | None:
     return scale
 
 
+def _value_range(found: Sequence[float] | Literal["auto"]) -> tuple[float, float] | Literal["auto"]:
+    if isinstance(found, str):
+        return "auto"
+    ends = tuple(float(each) for each in found)
+    if len(ends) != 2 or not all(map(math.isfinite, ends)) or not ends[0] < ends[1]:
+        raise ValueError(f'value_range: expected "auto" or two numbers, the lower one first, found {found!r}')
+    return ends[0], ends[1]
+
+
 def _scales(scales: Sequence[float]) -> tuple[float, ...]:
     if not scales or not all(0 < each <= 100 for each in scales):
         raise ValueError(f"scales: expected numbers above 0 and up to 100, found {scales!r}")
@@ -127,6 +136,7 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "threads": _at_least(1, "threads"),
     "stride": _stride,
     "tolerance": _tolerance,
+    "value_range": _value_range,
     "windows": _at_least(1, "windows"),
 }
 """The functions that convert a value to the form of the option, by the name of the field."""

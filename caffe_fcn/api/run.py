@@ -25,7 +25,7 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.predict import run as running
 from caffe_fcn.predict.areas import areas
 from caffe_fcn.predict.images.picture import open_picture, picture_of
-from caffe_fcn.predict.options import PreparationOptions, RunOptions
+from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, heat_of
@@ -205,7 +205,7 @@ class Prediction:
         result = self._result
         labels = self.settings.labels(result.output)
         counts = summarize(result.levels).counts
-        found = areas(self.answer, result, counts, upsample=self.settings.upsample)
+        found = areas(self.answer, result, counts, upsample=self.settings.drawing.upsample)
         return [
             ClassArea(each.label, None if each.label is None else labels.name(each.label), each.pixels, each.share)
             for each in found
@@ -245,8 +245,9 @@ class Prediction:
         self._check_map(what)
         self._classes()
         output = self._result.output
-        if self.settings.palette is not None:
-            self.settings.palette.check(output.channels, self.source)
+        palette = self.settings.drawing.palette
+        if palette is not None:
+            palette.check(output.channels, self.source)
         return output
 
     def _check_map(self, what: str) -> None:
@@ -284,14 +285,19 @@ class Predictor:
 
 
 def predictor(
-    files: NetAndWeights, selection: Selection, use: EngineOptions, preparation: PreparationOptions, options: RunOptions
+    files: NetAndWeights,
+    selection: Selection,
+    use: EngineOptions,
+    preparation: PreparationOptions,
+    options: RunOptions,
+    drawing: DrawingOptions,
 ) -> Predictor:
     """Load the net in FILES, chosen by SELECTION, for any number of pictures."""
 
     def again(name: str) -> Predictor:
-        return predictor(files, selection, replace(use, engine=name), preparation, options)
+        return predictor(files, selection, replace(use, engine=name), preparation, options, drawing)
 
-    made = running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options)
+    made = running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options, drawing)
     return Predictor(made.model, made.settings, made.notes, files.weights.path, again)
 
 
@@ -307,7 +313,7 @@ def _timed(load: Callable[[str], Predictor], picture: str | os.PathLike[str] | A
     return Benchmark(time_engines(ready, [*ENGINES]))
 
 
-@checked(RunOptions, PreparationOptions, EngineOptions)
+@checked(RunOptions, DrawingOptions, PreparationOptions, EngineOptions)
 def run(
     self: Net,
     picture: str | os.PathLike[str] | Array | Image,
@@ -319,8 +325,10 @@ def run(
     crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
     scales: Sequence[float] = RunOptions.scales,
     labels: str | os.PathLike[str] | None = RunOptions.labels,
-    palette: str | os.PathLike[str] | None = RunOptions.palette,
-    upsample: bool = RunOptions.upsample,
+    palette: str | os.PathLike[str] | None = DrawingOptions.palette,
+    upsample: bool = DrawingOptions.upsample,
+    value_range: tuple[float, float] | Literal["auto"] = DrawingOptions.value_range,
+    under: Literal["grey", "colour"] = DrawingOptions.under,
     blobs: str | Sequence[str] = RunOptions.blobs,
     stride: int | Sequence[int] | None = RunOptions.stride,
     tile: int | None = RunOptions.tile,
@@ -338,8 +346,12 @@ def run(
     PICTURE is not a picture, or if picture, mean or labels do not fit the net; ExtraError if the engine is not
     installed; OSError if a file cannot be read.
     """
-    preparation, options = given(PreparationOptions, locals()), given(RunOptions, locals())
-    asked = self.model.selection, given(EngineOptions, locals()), preparation, options
+    preparation, options, drawing = (
+        given(PreparationOptions, locals()),
+        given(RunOptions, locals()),
+        given(DrawingOptions, locals()),
+    )
+    asked = self.model.selection, given(EngineOptions, locals()), preparation, options, drawing
     if self._predictor is None or self._predictor[0] != asked:
         self._predictor = asked, predictor(self._runnable(), *asked)
     return self._predictor[1](picture)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from caffe_fcn.files.caffemodel import WeightFile
     from caffe_fcn.net.options import Selection
     from caffe_fcn.net.source import SourceNet
-    from caffe_fcn.predict.options import PreparationOptions, RunOptions
+    from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
     from caffe_fcn.predict.run import PreparedNet
 
 
@@ -52,6 +52,7 @@ def prepared(
     selection: Selection,
     preparation: PreparationOptions,
     options: RunOptions,
+    drawing: DrawingOptions,
 ) -> PreparedNet:
     """Load the net SOURCE with weights TRAINED into RUNNER, for pictures like PICTURE. Return it with its preprocessing
     and notes. Raises CaffeFcnError; OSError if a file cannot be read."""
@@ -59,7 +60,7 @@ def prepared(
     def first(channels: int) -> tuple[int, int] | None:
         return size_of(picture, channels, options.max_pixels)
 
-    return prepare(source, trained, runner, selection, preparation, options, first=first)
+    return prepare(source, trained, runner, selection, preparation, options, drawing, first=first)
 
 
 def time_all(
@@ -69,6 +70,7 @@ def time_all(
     use: EngineOptions,
     preparation: PreparationOptions,
     options: RunOptions,
+    drawing: DrawingOptions,
     *,
     as_json: bool,
     quiet: bool,
@@ -85,7 +87,7 @@ def time_all(
 
     def load(name: str) -> Ready:
         runner = engine_called(replace(use, engine=name))
-        net = prepared(*files, runner, path, selection, preparation, options)
+        net = prepared(*files, runner, path, selection, preparation, options, drawing)
         model, settings = net.model, net.settings
         size = open_picture(path, model.channels, settings.max_pixels).size
 

@@ -13,10 +13,11 @@ from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import net_and_pictures, open_trained
 from caffe_fcn.cli.options import file_name, fork_option, preparation_options, selection_options
-from caffe_fcn.cli.run_files import Targets, expanded, targets_of
+from caffe_fcn.cli.run_files import expanded, targets_of
 from caffe_fcn.cli.run_options import (
     TellManner,
     Wanted,
+    drawing_options,
     engine_options,
     running_options,
     telling_options,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.engines.options import EngineOptions
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.predict.options import PreparationOptions, RunOptions
+    from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
     from caffe_fcn.predict.run import PreparedNet
 
 
@@ -40,6 +41,7 @@ _MANY, _LARGE = 4, 4 << 20
 )
 @click.argument("words", metavar="NET [WEIGHTS] IMAGE...", nargs=-1, required=True, type=file_name)
 @wanted_options
+@drawing_options
 @preparation_options
 @running_options
 @engine_options
@@ -50,6 +52,7 @@ _MANY, _LARGE = 4, 4 << 20
 def run(
     words: tuple[str, ...],
     wanted: Wanted,
+    drawing: DrawingOptions,
     preparation: PreparationOptions,
     options: RunOptions,
     use: EngineOptions,
@@ -80,8 +83,10 @@ def run(
     from caffe_fcn.cli.benchmark import check_alone, prepared, time_all
     from caffe_fcn.cli.run_pictures import run_all
     from caffe_fcn.engines.registry import engine as engine_called
+    from caffe_fcn.files.atomic import check_outputs
+    from caffe_fcn.predict.draw.palette import VOC
 
-    _check_usage(words, wanted, options, manner)
+    _check_usage(words, wanted, drawing, options, manner)
     if benchmark:
         check_alone(wanted.files, wanted.out_dir)
     with ExitStack() as stack:
@@ -89,16 +94,20 @@ def run(
         paths = expanded(images)
         if benchmark:
             how = {"as_json": manner.as_json, "quiet": manner.quiet}
-            return time_all(stack, net, paths, use, preparation, options, selection=selection, fork=fork, **how)
+            return time_all(
+                stack, net, paths, use, preparation, options, drawing, selection=selection, fork=fork, **how
+            )
         if wanted.files.output == "-" and len(paths) > 1:
             raise click.UsageError(f"--output - takes one picture, found {len(paths)}; use --out-dir")
         targets = targets_of(paths, wanted.files, wanted.out_dir)
         if wanted.out_dir is not None:
             stack.enter_context(directory(wanted.out_dir))
-        _check_outputs([*words[: len(net)], *paths], targets, preparation, options, manner)
+        others = options.labels, preparation.mean, None if drawing.palette == VOC else drawing.palette
+        read = [path for path in (*words[: len(net)], *paths, *others) if path not in (None, "-")]
+        check_outputs([file for each in targets for file in each.files], read, force=manner.force)
         runner = engine_called(use, brief=_is_brief(paths))
         files = open_trained(stack, net, fork)
-        made = prepared(*files, runner, paths[0], selection, preparation, options)
+        made = prepared(*files, runner, paths[0], selection, preparation, options, drawing)
         return run_all(_job(made, files.weights.path, use.engine, wanted), paths, targets, manner)
 
 
@@ -107,23 +116,9 @@ def _is_brief(paths: Sequence[str]) -> bool:
     return len(paths) < _MANY and sum(os.path.getsize(path) for path in paths if os.path.isfile(path)) < _LARGE
 
 
-def _check_outputs(
-    inputs: Sequence[str],
-    targets: Sequence[Targets],
-    preparation: PreparationOptions,
-    options: RunOptions,
-    manner: TellManner,
+def _check_usage(
+    words: tuple[str, ...], wanted: Wanted, drawing: DrawingOptions, options: RunOptions, manner: TellManner
 ) -> None:
-    """Raise OutputError if one of TARGETS exists, or is one of the INPUTS or a file of the options."""
-    from caffe_fcn.files.atomic import check_outputs
-    from caffe_fcn.predict.draw.palette import VOC
-
-    others = options.labels, preparation.mean, None if options.palette == VOC else options.palette
-    read = [path for path in (*inputs, *others) if path not in (None, "-")]
-    check_outputs([file for each in targets for file in each.files], read, force=manner.force)
-
-
-def _check_usage(words: tuple[str, ...], wanted: Wanted, options: RunOptions, manner: TellManner) -> None:
     """Raise UsageError for options that do not fit together."""
     asked, out_dir, label = wanted
     if "" in (*words, *asked, out_dir):
@@ -136,8 +131,13 @@ def _check_usage(words: tuple[str, ...], wanted: Wanted, options: RunOptions, ma
         raise click.UsageError("--class is for --heatmap; give that too")
     if asked.output not in (None, "-") and not str(asked.output).lower().endswith((".npy", ".npz")):
         raise click.UsageError(f"--output {asked.output}: expected a name that ends in .npy or .npz")
-    if options.palette is not None and asked.label_map is None and asked.overlay is None:
+    if drawing.palette is not None and asked.label_map is None and asked.overlay is None:
         raise click.UsageError("--palette is for --label-map and --overlay; give one of them too")
+    if drawing.value_range != "auto" and asked.heatmap is None:
+        raise click.UsageError("--range is for --heatmap; give that too")
+    over_picture = asked.heatmap, asked.overlay, asked.label_map if drawing.palette is None else None
+    if drawing.under != "grey" and not any(over_picture):
+        raise click.UsageError("--under is for --heatmap, --overlay, and --label-map without --palette; give one too")
     drawn = ("--heatmap", asked.heatmap), ("--label-map", asked.label_map), ("--overlay", asked.overlay)
     for option, file in drawn:
         if file is not None and not file.lower().endswith(".png"):
@@ -178,5 +178,5 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
     for name, file in (("label_map", asked.label_map), ("overlay", asked.overlay)):
         if file is not None:
             labelled = drawn_of(model, name)
-            check_labelled(model, labelled, name, settings.palette)
+            check_labelled(model, labelled, name, settings.drawing.palette)
     return Job(model, weights, engine, settings, heat, labelled, net.notes)

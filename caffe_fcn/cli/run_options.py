@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from caffe_fcn.cli.options import (
 )
 from caffe_fcn.cli.run_files import Targets
 from caffe_fcn.engines.options import EngineOptions
-from caffe_fcn.predict.options import RunOptions
+from caffe_fcn.predict.options import DrawingOptions, RunOptions
 
 
 class Wanted(NamedTuple):
@@ -74,6 +75,19 @@ def _stride(value: str) -> tuple[int, ...]:
     return found
 
 
+def value_range(value: str) -> tuple[float, float] | str:
+    """Parse LO,HI, two finite numbers, the lower one first, or "auto"."""
+    if value == "auto":
+        return value
+    try:
+        low, high = map(float, value.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise click.BadParameter(f"expected auto, or two numbers, the lower one first, such as 0,1, found {value!r}")
+    return low, high
+
+
 def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for the files that are written for a picture. COMMAND gets them as one `wanted`."""
 
@@ -115,11 +129,23 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_wanted
 
 
-def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of how a net is run, and its map drawn. COMMAND gets them as one `options`."""
+def drawing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of how maps are drawn. COMMAND gets them as one `drawing`."""
 
-    @option_of(RunOptions, "palette", type=file_name, metavar="voc|FILE")
-    @option_of(RunOptions, "upsample")
+    @option_of(DrawingOptions, "palette", type=file_name, metavar="voc|FILE")
+    @option_of(DrawingOptions, "upsample")
+    @option_of(DrawingOptions, "value_range", "--range", type=value_range, metavar="auto|LO,HI")
+    @option_of(DrawingOptions, "under", type=click.Choice(["grey", "colour"]))
+    @wraps(command)
+    def with_drawing(**choices: Any) -> Any:
+        return command(drawing=taken(DrawingOptions, choices), **choices)
+
+    return with_drawing
+
+
+def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of how a net is run. COMMAND gets them as one `options`."""
+
     @option_of(RunOptions, "resize", type=new_size, metavar="HxW|N|net")
     @option_of(RunOptions, "crop", type=click.Choice(["none", "center", "ten"]))
     @option_of(RunOptions, "scales", type=scales, metavar="X,...")

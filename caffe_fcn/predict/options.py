@@ -40,14 +40,6 @@ class RunOptions:
     )
     scales: tuple[float, ...] = option_field((1.0,), "Run at each of these scales, such as 0.5,1,2.", "1")
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
-    palette: str | os.PathLike[str] | None = option_field(
-        None,
-        "Write label maps as indexed PNG, with the number of the class in each pixel, in the colours of PASCAL VOC "
-        "(voc) or of a file: three numbers or #RRGGBB in each line, or an indexed PNG.",
-    )
-    upsample: bool = option_field(
-        False, "Draw maps at the resolution of the picture, and tell areas; scores between cells are interpolated."
-    )
     blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
     stride: tuple[int, ...] | None = option_field(
         None,
@@ -59,6 +51,28 @@ class RunOptions:
         None, "Cut pictures into tiles of at most so many pixels; the map is the same.", "as memory requires"
     )
     max_pixels: int = option_field(MAX_PIXELS, "Refuse pictures of more pixels.", "5e8")
+
+
+@dataclass(frozen=True)
+class DrawingOptions:
+    """How maps are drawn."""
+
+    palette: str | os.PathLike[str] | None = option_field(
+        None,
+        "Write label maps as indexed PNG, with the number of the class in each pixel, in the colours of PASCAL VOC "
+        "(voc) or of a file: three numbers or #RRGGBB in each line, or an indexed PNG.",
+    )
+    upsample: bool = option_field(
+        False, "Draw maps at the resolution of the picture, and tell areas; scores between cells are interpolated."
+    )
+    value_range: tuple[float, float] | Literal["auto"] = option_field(
+        "auto",
+        "The values of the darkest and the lightest colour of a heat map, such as 0,1; values outside have these "
+        "colours. auto: 0 and 1 if no value of the picture is outside, else its lowest and its highest.",
+    )
+    under: Literal["grey", "colour"] = option_field(
+        "grey", "The picture below a drawing, in grey, so that the colours of the map stand out, or in colour."
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from caffe_fcn.wording import option
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_COLOURS = 3
+COLOURS = 3
+"""The channels of a picture in colour."""
 
 
 class Preprocessing(NamedTuple):
@@ -36,7 +37,7 @@ class Preprocessing(NamedTuple):
 
         channels = pixels.shape[2]
         made = np.empty((channels, *pixels.shape[:2]), np.float32)
-        swapped = channels == _COLOURS and not self.rgb
+        swapped = channels == COLOURS and not self.rgb
         made[:] = np.moveaxis(pixels[:, :, ::-1] if swapped else pixels, 2, 0)
         if self.mean is not None:
             made -= self.mean.part(frame, box)

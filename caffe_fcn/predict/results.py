@@ -33,7 +33,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class Heat(NamedTuple):
-    """The scores that a heat map of BLOB shows: the highest of CLASSES; TITLE is their name."""
+    """The scores or values that a heat map of BLOB shows: the highest of CLASSES; TITLE says what they are."""
 
     blob: str
     classes: tuple[int, ...]
@@ -94,13 +94,13 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
             hint=advise("choose the one to draw with ", Option("class")),
         )
     others = tuple(index for index in range(labels.count) if index != labels.background)
-    return Heat(output.name, others, f"all but {labels.title(labels.background)}")
+    return Heat(output.name, others, f"score of all but {labels.title(labels.background)}")
 
 
 def _title(output: NetOutput, labels: Labels, index: int) -> str:
     if output.of_classes:
-        return labels.title(index)
-    return output.name if labels.count == 1 else f"{output.name}, channel {index}"
+        return f"score of {labels.title(index)}"
+    return f"value of {output.name}" + (f", channel {index}" if labels.count > 1 else "")
 
 
 class _Sink:
@@ -178,7 +178,16 @@ def draw_heat(answer: Answer, heat: Heat, settings: RunSettings) -> Drawing:
     from caffe_fcn.predict.draw.render import heat_map  # here, because few pictures are drawn on
 
     maps = _drawn(answer, heat.blob)
-    return heat_map(answer.plan.picture, maps, heat.classes, heat.title, upsample=settings.upsample)
+    how = settings.drawing
+    return heat_map(
+        answer.plan.picture,
+        maps,
+        heat.classes,
+        heat.title,
+        span=how.span,
+        upsample=how.upsample,
+        colour=how.colour,
+    )
 
 
 def draw_overlay(answer: Answer, output: NetOutput, settings: RunSettings) -> Drawing:
@@ -189,8 +198,9 @@ def draw_overlay(answer: Answer, output: NetOutput, settings: RunSettings) -> Dr
         answer.plan.picture,
         _drawn(answer, output.name),
         settings.labels(output),
-        upsample=settings.upsample,
-        palette=settings.palette.colours if settings.palette else (),
+        upsample=settings.drawing.upsample,
+        palette=settings.drawing.palette.colours if settings.drawing.palette else (),
+        colour=settings.drawing.colour,
     )
 
 
@@ -199,10 +209,11 @@ def draw_labels(answer: Answer, output: NetOutput, settings: RunSettings) -> Dra
     PictureError, ExtraError."""
     from caffe_fcn.predict.draw.render import indexed_map  # here, because few pictures are drawn on
 
-    if settings.palette is None:
+    how = settings.drawing
+    if how.palette is None:
         return draw_overlay(answer, output, settings)
     size = answer.plan.picture.size
-    return indexed_map(_drawn(answer, output.name), settings.palette, size, upsample=settings.upsample)
+    return indexed_map(_drawn(answer, output.name), how.palette, size, upsample=how.upsample)
 
 
 def _drawn(answer: Answer, blob: str) -> list[view.DrawnMap]:

@@ -29,10 +29,10 @@ from caffe_fcn.predict.images.picture import Picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.means import read_mean, whole
-from caffe_fcn.predict.options import PreparationOptions, RunOptions
+from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
-from caffe_fcn.predict.preprocessing import Preprocessing, size_of, transform_of, with_defaults
+from caffe_fcn.predict.preprocessing import COLOURS, Preprocessing, size_of, transform_of, with_defaults
 from caffe_fcn.predict.resizing import resampled, resized, scaled, shorter_side
 from caffe_fcn.predict.stitching import check_stride, stitched, stride_of
 from caffe_fcn.wording import Option, advise, option
@@ -46,11 +46,21 @@ def as_they_are() -> str:
     )
 
 
+class DrawingSettings(NamedTuple):
+    """How maps are drawn: label maps are indexed PNG in the colours of PALETTE, if given; UPSAMPLE: drawings are
+    interpolated between cells; SPAN: the values of the first and the last colour, if given; COLOUR: the picture below
+    is in colour, else in grey."""
+
+    palette: Palette | None = None
+    upsample: bool = DrawingOptions.upsample
+    span: tuple[float, float] | None = None
+    colour: bool = False
+
+
 class RunSettings(NamedTuple):
     """The settings for pictures. A picture is resized to RESIZE, or its shorter side if that is one number, then
     CROPPED, then used at each of SCALES. STRIDE: the distance of cells in pixels, if given. TILE: the size of tiles in
-    pixels; if None it depends on the memory. NAMES are those of the classes, if known. Label maps are indexed PNG in
-    the colours of PALETTE, if given; UPSAMPLE: drawings are interpolated between cells."""
+    pixels; if None it depends on the memory. NAMES are those of the classes, if known."""
 
     steps: Preprocessing
     names: Labels | None = None
@@ -60,8 +70,7 @@ class RunSettings(NamedTuple):
     stride: Size | None = None
     tile: int | None = RunOptions.tile
     max_pixels: int = RunOptions.max_pixels
-    palette: Palette | None = None
-    upsample: bool = RunOptions.upsample
+    drawing: DrawingSettings = DrawingSettings()
 
     def labels(self, output: NetOutput) -> Labels:
         """Return the names of the classes in OUTPUT; no names if it has no classes."""
@@ -143,6 +152,7 @@ def prepare(
     selection: Selection,
     preparation: PreparationOptions | None = None,
     options: RunOptions | None = None,
+    drawing: DrawingOptions | None = None,
     *,
     first: Callable[[int], Size | None] | None = None,
 ) -> PreparedNet:
@@ -161,11 +171,21 @@ def prepare(
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
     stride = None if asked.stride is None else stride_of(asked.stride)
     settings = RunSettings(chosen.steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
-    settings = settings._replace(
-        palette=None if asked.palette is None else read_palette(asked.palette), upsample=asked.upsample
-    )
+    settings = settings._replace(drawing=_drawing(drawing or DrawingOptions()))
     check_settings(model, settings)
+    if settings.drawing.colour and model.channels < COLOURS:
+        told = (*told, "the net takes grey pictures, and so the picture below a drawing is grey")
     return PreparedNet(model, settings, (*model.notes, *notes, *told))
+
+
+def _drawing(asked: DrawingOptions) -> DrawingSettings:
+    """Return how maps are drawn as ASKED. Raises PictureError; OSError if a file cannot be read."""
+    return DrawingSettings(
+        None if asked.palette is None else read_palette(asked.palette),
+        asked.upsample,
+        None if isinstance(asked.value_range, str) else asked.value_range,
+        asked.under == "colour",
+    )
 
 
 def _like(
@@ -236,7 +256,7 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
     if settings.stride is not None:
         check_maps(model, "stride")
         check_stride(model, settings.stride)
-    if settings.upsample:
+    if settings.drawing.upsample:
         check_maps(model, "upsample")
     for output in model.outputs if settings.crop is Crop.TEN else ():
         if output.is_map or output.counted or prod(output.shape) != prod(output.shape[:2]):

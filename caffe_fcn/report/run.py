@@ -35,7 +35,7 @@ def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
     for result in answer.results:
         labels = settings.labels(result.output)
         if result.levels:
-            yield from _maps(answer, result, labels, top, settings.upsample)
+            yield from _maps(answer, result, labels, top, settings.drawing.upsample)
         elif result.values is not None and result.output.of_classes:
             alone = len(answer.results) == 1 and result.output.holds is Holds.CLASSES
             if not alone:

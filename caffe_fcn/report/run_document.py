@@ -52,6 +52,11 @@ def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, no
                 "mean": None if mean is None else mean.name,
                 "scale": _number(steps.scale),
             },
+            "drawing": {
+                "range": None if settings.drawing.span is None else list(settings.drawing.span),
+                "under": "colour" if settings.drawing.colour else "grey",
+                "upsample": settings.drawing.upsample,
+            },
             "notes": list(notes),
         },
         "pictures",
@@ -76,7 +81,10 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
         if result.output.of_classes and result.levels:
             found = summarize(result.levels, labels.background)
             counts = list(found.counts)
-            told += [_area(result, each, labels) for each in areas(answer, result, counts, upsample=settings.upsample)]
+            told += [
+                _area(result, each, labels)
+                for each in areas(answer, result, counts, upsample=settings.drawing.upsample)
+            ]
             best += [_best(result, each, labels, first) for each in found.best[:top]]
         elif result.output.of_classes and result.values is not None:
             best += [_best(result, each, labels, first) for each in best_classes(result.values, top)]

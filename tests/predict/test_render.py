@@ -24,10 +24,10 @@ from caffe_fcn.net.geometry import AxisGeometry, CellPhase
 from caffe_fcn.net.source import read_net
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.dense import dense, tiles_of
-from caffe_fcn.predict.draw import colours, legend, view
+from caffe_fcn.predict.draw import bare, colours, legend, view
 from caffe_fcn.predict.draw.legend import heat_legend
 from caffe_fcn.predict.draw.render import Drawing, heat_map, label_map
-from caffe_fcn.predict.draw.view import DrawnMap, brightness, view_of
+from caffe_fcn.predict.draw.view import DrawnMap, beneath, view_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.labels import Labels, read_labels
 from caffe_fcn.predict.maps import Map
@@ -38,6 +38,10 @@ from tests.paths import ROOT
 DIGITS = ROOT / "models" / "digits"
 OFF, ON = 0.5 * 100, 0.25 * 100 + 0.75 * np.array((252, 255, 172))
 """What the lowest and the highest colour make of a pixel of grey 100."""
+
+
+BARE = np.array([[100 + (value - 100) * bare.SHARE for value in stripe] for stripe in bare.STRIPES]).round()
+"""What the two stripes over pixels without a cell make of a pixel of grey 100."""
 
 
 def picture(directory: Path, high: int, wide: int, value: float = 100, kind: str = "u1", name: str = "a.npy") -> Any:
@@ -68,6 +72,11 @@ def drawn(drawing: Drawing) -> NDArray[Any]:
     return np.asarray(drawing.image).astype(int)
 
 
+def is_bare(made: NDArray[Any]) -> NDArray[Any]:
+    """Where pixels of MADE have the colours of no answer."""
+    return np.asarray((made == BARE[0]).all(2) | (made == BARE[1]).all(2))
+
+
 def single(where: Cells, row: int, column: int) -> NDArray[Any]:
     """Scores of one class: 1 at a cell, elsewhere 0."""
     scores = np.zeros((1, *where.shape))
@@ -89,7 +98,7 @@ def test_a_cell_is_drawn_around_the_middle_of_its_window(tmp_path: Path, row: in
     covered = (made[:800, :1000] == OFF).all(2) | (abs(made[:800, :1000] - (50, 50, 53)) <= 1).all(2) | lit
     assert covered[152 : 152 + 5 * 96, 152 : 152 + 7 * 96].all()
     assert covered.sum() == 5 * 96 * 7 * 96  # all else is bare
-    assert (made[:800, :1000][~covered] == 100).all()
+    assert is_bare(made[:800, :1000])[~covered].all()
 
 
 def test_a_small_picture_is_shown_larger_with_its_cells_in_place(tmp_path: Path) -> None:
@@ -122,7 +131,7 @@ def test_cells_closer_than_pixels_are_all_drawn(
     told = []
 
     def legend(*arguments: Any) -> Any:
-        told.append(arguments[3])
+        told.append(arguments[1].told)
         return heat_legend(*arguments)
 
     monkeypatch.setattr("caffe_fcn.predict.draw.render.heat_legend", legend)
@@ -140,8 +149,8 @@ def test_a_single_cell_and_a_single_class(tmp_path: Path) -> None:
     heat, label = heat_map(found, [one], [0], "it"), label_map(found, [one], Labels(1))
     for made in (drawn(heat), drawn(label)):
         zoom = heat.zoom
-        bare = (made[: 20 * zoom, : 20 * zoom] == 100).all(2)
-        assert bare.sum() == (20 * 20 - 4 * 4) * zoom**2 and not bare[8 * zoom : 12 * zoom, 8 * zoom : 12 * zoom].any()
+        free = is_bare(made[: 20 * zoom, : 20 * zoom])
+        assert free.sum() == (20 * 20 - 4 * 4) * zoom**2 and not free[8 * zoom : 12 * zoom, 8 * zoom : 12 * zoom].any()
 
 
 def test_a_map_beside_its_picture_leaves_it_bare(tmp_path: Path) -> None:
@@ -152,7 +161,7 @@ def test_a_map_beside_its_picture_leaves_it_bare(tmp_path: Path) -> None:
         heat_map(found, [level(np.ones((2, 2, 2)), where)], [1], "it"),
         label_map(found, [level(np.ones((2, 2, 2)), where)], Labels(2)),
     ):
-        assert (drawn(drawing)[:800, :800] == 100).all() and drawing.image.height > 800
+        assert is_bare(drawn(drawing)[:800, :800]).all() and drawing.image.height > 800
 
 
 @pytest.mark.parametrize(("high", "wide"), [(1, 1), (1, 5000), (5000, 1), (3, 900)])
@@ -196,6 +205,64 @@ def test_colours_go_from_the_lowest_to_the_highest_score_or_as_told(tmp_path: Pa
     np.testing.assert_array_equal(made[201, 599], ON.round())
 
 
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        (None, "colours from the lowest to the highest value drawn"),
+        ((-3, 5), "fixed range of colours; no value is outside"),
+        ((-3, 4), "fixed range of colours; of the values 25% above, in the end colours"),
+        ((-2.5, 4), "fixed range of colours; of the values 25% below and 25% above, in the end colours"),
+    ],
+)
+def test_the_legend_tells_how_colours_follow_from_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: tuple[float, float] | None, told: str
+) -> None:
+    words: list[str] = []
+    monkeypatch.setattr(legend, "_write", lambda style, draw, left, middle, text, colour: words.append(text))
+    where = cells(800, 800, 400, 400)
+    heat_map(picture(tmp_path, 800, 800), [level(np.array([[-3, 1], [1, 5]]), where)], [0], "it", span=span)
+    assert told in words
+
+
+def test_pictures_with_a_fixed_range_can_be_compared(tmp_path: Path) -> None:
+    """A value has one colour, whatever the other values of the picture are."""
+    where = cells(800, 800, 400, 400)
+    found = picture(tmp_path, 800, 800)
+    one, other = (
+        drawn(heat_map(found, [level(np.array([[2, far], [0, 0]]), where)], [0], "it", span=(0, 4))) for far in (4, 400)
+    )
+    np.testing.assert_array_equal(one[:800], other[:800])
+    np.testing.assert_array_equal(one[201, 599], ON.round())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_picture_below_is_in_grey_or_in_colour(tmp_path: Path, channels: int) -> None:
+    rgb = np.array([[[200, 100, 0, 9][:channels]]], np.uint8).repeat(800, 0).repeat(800, 1)
+    np.save(tmp_path / "a.npy", rgb)
+    found = open_picture(tmp_path / "a.npy", channels)
+    where = cells(800, 800, 400, 200)
+    scores = level(np.zeros((1, 3, 3)), where)
+    lowest = colours.sequential()[0][0]
+    for colour in (False, True):
+        below = np.array(rgb[0, 0, :3] if colour and channels >= 3 else [118.5 if channels >= 3 else 200] * 3)
+        made = drawn(heat_map(found, [scores], [0], "it", colour=colour))
+        np.testing.assert_allclose(made[400, 400], 0.5 * (below + lowest), atol=1)
+        stripe = below + (np.array(bare.STRIPES) - below) * bare.SHARE
+        assert (abs(made[0, 0] - stripe) <= 1).all(1).any()
+        made = drawn(label_map(found, [scores], Labels(1), colour=colour))
+        top = np.array(next(iter(colours.of_classes([0], 1, None).values())))
+        np.testing.assert_allclose(made[400, 400], 0.4 * below + 0.6 * top, atol=1)
+
+
+@pytest.mark.parametrize("grey", [0, 60, 128, 200, 255])
+def test_pixels_without_an_answer_are_not_brighter_than_the_lowest_score(grey: int) -> None:
+    """On average; and their two stripes can be told apart."""
+    ramp, shares = colours.sequential()
+    lowest = grey + (ramp[0] - grey) * shares[0]
+    stripes = grey + (np.array(bare.STRIPES) - grey) * bare.SHARE
+    assert stripes.mean() <= max(lowest.mean(), 16) and abs(np.subtract(*stripes)).min() > 19
+
+
 @pytest.mark.thorough
 def test_scores_that_are_all_one_number(tmp_path: Path) -> None:
     where = cells(800, 800, 400, 400)
@@ -230,13 +297,13 @@ def test_the_background_is_dark_and_others_have_colours_of_their_own(tmp_path: P
 )
 def test_pictures_are_shown_whatever_their_numbers(tmp_path: Path, value: float, kind: str, grey: int) -> None:
     found = picture(tmp_path, 30, 40, value, kind)
-    assert (brightness(found, view_of(found, 4096)) == grey).all()
+    assert (beneath(found, view_of(found, 4096)) == grey).all()
 
 
 def test_numbers_beyond_a_byte_go_from_the_lowest_to_the_highest(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.linspace(-1000, 3000, 800)[None].repeat(2, 0))
     found = open_picture(tmp_path / "a.npy", 3)
-    made = brightness(found, view_of(found, 4096))
+    made = beneath(found, view_of(found, 4096))
     assert made[0, 0] == 0 and made[0, -1] == 255 and (np.diff(made[0].astype(int)) >= 0).all()
 
 
@@ -287,7 +354,7 @@ def test_classes_have_colours_that_differ() -> None:
 
 def test_the_legend_shows_all_colours_between_its_numbers(tmp_path: Path) -> None:
     where = cells(800, 1000, 400, 96)
-    drawing = heat_map(picture(tmp_path, 800, 1000), [level(single(where, 0, 0), where)], [0], "goldfish")
+    drawing = heat_map(picture(tmp_path, 800, 1000), [level(single(where, 0, 0), where)], [0], "score of goldfish")
     panel = drawn(drawing)[800:]
     ramp, shares = colours.sequential()
     dark = [(row == (ramp[-1] * shares[-1]).round()).all(1).any() for row in panel]
@@ -308,30 +375,32 @@ def test_the_legend_says_it_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(legend, "_write", note)
     where = cells(800, 1000, 400, 96)
     found = picture(tmp_path, 800, 1000)
-    heat_map(found, [level(single(where, 0, 0), where)], [0], "goldfish")
-    assert words == ["score of goldfish", "0", "0.5", "1", "a.npy: 800x1000 pixels; 5x7 cells"]
+    heat_map(found, [level(single(where, 0, 0), where)], [0], "score of goldfish")
+    ends = ["60% of the picture without an answer: no cell of the map is there", "a.npy: 800x1000 pixels; 5x7 cells"]
+    assert words == ["score of goldfish", "0", "0.5", "1", "colours from 0 to 1", *ends]
     words.clear()
     heat_map(
         found,
         [level(-4.5 * single(where, 0, 0), where)] * 2,
         [0],
-        "cr\N{LATIN SMALL LETTER E WITH GRAVE}me\n\x1b中",
+        "score of cr\N{LATIN SMALL LETTER E WITH GRAVE}me\n\x1b中",
         most=500,
     )
     assert words[:4] == ["score of creme???", "-4.5", "-2.25", "0"]
-    assert words[4] == "a.npy: 800x1000 pixels, shown 1:2; 5x7 and 5x7 cells"
+    assert words[4] == "colours from the lowest to the highest value drawn"
+    assert words[6] == "a.npy: 800x1000 pixels, shown 1:2; 5x7 and 5x7 cells"
     words.clear()
     scores = np.zeros((20, *where.shape))
     scores[np.arange(35) % 17, np.arange(35) // 7, np.arange(35) % 7] = 1
     label_map(found, [level(scores, where)], Labels(20))
-    assert words[:3] == ["class 0", "8.6%", "class 1"] and words[-3:-1] == ["5 others", "29%"] and len(words) == 27
+    assert words[:3] == ["class 0", "8.6%", "class 1"] and words[-4:-2] == ["5 others", "29%"] and len(words) == 28
     words.clear()
     label_map(found, [level(scores, where)], Labels(20, tuple(f"{n}" * 300 for n in range(20)), "labels"))
     assert words[0].startswith("000") and words[0].endswith("...")
 
 
 def test_shares_and_numbers_for_people() -> None:
-    assert [legend._percent(share) for share in (0, 0.00001, 0.0012, 0.0996, 0.5, 1)] == [
+    assert [legend.percent(share) for share in (0, 0.00001, 0.0012, 0.0996, 0.5, 1)] == [
         *("0%", "< 0.1%", "0.1%", "10.0%", "50%", "100%"),
     ]
     assert [legend._number(value, 2) for value in (-1, -0.0001, 1)] == ["-1", "0", "1"]

@@ -7,16 +7,17 @@ ellipsis, not clipped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import combining, normalize
 
 from caffe_fcn.display import visible
+from caffe_fcn.predict.draw import bare
 from caffe_fcn.predict.draw.colours import Colour
 from caffe_fcn.predict.images.picture import pillow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 GROUND: Colour = (22, 22, 26)
 _TEXT: Colour = (240, 240, 240)
@@ -61,28 +62,62 @@ class _Style(NamedTuple):
         return self.width - 2 * self.margin
 
 
+class Caption(NamedTuple):
+    """The words of a legend: the TITLE, what the COLOURS mean, what is TOLD about the picture; and the share of BARE
+    pixels, without an answer."""
+
+    title: str
+    colours: str
+    told: str
+    bare: float
+
+
 def heat_legend(
     shown: tuple[int, int],
-    title: str,
+    caption: Caption,
     span: tuple[float, float],
-    told: str,
     ramp: NDArray[Any],
     shares: NDArray[Any],
 ) -> Any:
-    """Return the panel below a heat map of the size SHOWN, as an image. It has TITLE, the colours of RAMP with the
-    numbers of SPAN, and the line TOLD on the picture. SHARES are the weights of the colours in a pixel."""
+    """Return the panel below a heat map of the size SHOWN, as an image: CAPTION, and the colours of RAMP with the
+    numbers of SPAN. SHARES are the weights of the colours in a pixel."""
     style = _style(shown)
     low, high = span
     numbers = [_number(value, high - low) for value in dict.fromkeys((low, low + (high - low) / 2, high))]
-    strips = [_line(style, f"score of {title}", _TEXT), _bar(style, ramp, shares), _spread(style, numbers)]
-    return _stacked(style, [*strips, _line(style, told, _QUIET)])
+    strips = [_line(style, caption.title, _TEXT), _bar(style, ramp, shares), _spread(style, numbers)]
+    return _stacked(style, [*strips, _line(style, caption.colours, _QUIET), *_ending(style, shown, caption)])
 
 
-def label_legend(shown: tuple[int, int], entries: Sequence[LegendEntry], told: str, share: float) -> Any:
-    """Return the panel below a label map of the size SHOWN, as an image. It has ENTRIES, and the line TOLD on the
-    picture. SHARE is the weight of a colour in a pixel."""
+def label_legend(shown: tuple[int, int], caption: Caption, entries: Sequence[LegendEntry], share: float) -> Any:
+    """Return the panel below a label map of the size SHOWN, as an image: ENTRIES and CAPTION. SHARE is the weight of a
+    colour in a pixel."""
     style = _style(shown)
-    return _stacked(style, [_table(style, entries, share), _line(style, told, _QUIET)])
+    return _stacked(style, [_table(style, entries, share), *_ending(style, shown, caption)])
+
+
+def _ending(style: _Style, shown: tuple[int, int], caption: Caption) -> Iterator[Any]:
+    """Yield the last lines of a legend: on bare pixels, if any, and on the picture."""
+    if caption.bare:
+        image, draw = _strip(style, 1.7)
+        middle = image.height / 2
+        _swatch(image, style, style.margin, middle, _stripes(style, bare.width_of(shown)), bare.SHARE)
+        text = f"{percent(caption.bare)} of the picture without an answer: no cell of the map is there"
+        left = style.margin + _beside(style)
+        _write(style, draw, left, middle, _fit(style, text, style.inner - _beside(style)), _QUIET)
+        yield image
+    yield _line(style, caption.told, _QUIET)
+
+
+def _stripes(style: _Style, width: int) -> NDArray[Any]:
+    """Return the colours of a hatched square; stripes are WIDTH pixels wide."""
+    import numpy as np
+
+    return np.array(bare.STRIPES, np.float32).take(bare.stripes(range(style.unit), style.unit, width), 0)
+
+
+def _beside(style: _Style) -> int:
+    """Return the distance of a text from the left end of the square before it."""
+    return round(1.6 * style.unit)
 
 
 def _style(shown: tuple[int, int]) -> _Style:
@@ -146,32 +181,33 @@ def _spread(style: _Style, words: Sequence[str]) -> Any:
 
 def _table(style: _Style, entries: Sequence[LegendEntry], share: float) -> Any:
     """Draw ENTRIES in columns."""
-    percents = [_percent(entry.share) for entry in entries]
-    beside = round(1.6 * style.unit), style.unit // 2
-    taken = sum(beside) + max((_width(style, percent) for percent in percents), default=0) + round(1.5 * style.unit)
+    percents = [percent(entry.share) for entry in entries]
+    beside = _beside(style), style.unit // 2
+    taken = sum(beside) + max((_width(style, each) for each in percents), default=0) + round(1.5 * style.unit)
     names = max((_width(style, _clean(entry.name)) for entry in entries), default=0)
     column = min(taken + names, _WIDEST * style.unit, style.inner)
     columns = max(1, min(len(entries), style.inner // column))
     rows = -(-len(entries) // columns)
     image, draw = _strip(style, 1.6 * rows)
-    for place, (entry, percent) in enumerate(zip(entries, percents, strict=True)):
+    for place, (entry, share_text) in enumerate(zip(entries, percents, strict=True)):
         left = style.margin + place // rows * column
         middle = (place % rows + 0.5) * 1.6 * style.unit
         if entry.colour is not None:
             _swatch(image, style, left, middle, entry.colour, share)
         name = _fit(style, entry.name, column - taken)
         _write(style, draw, left + beside[0], middle, name, _TEXT)
-        _write(style, draw, left + sum(beside) + _width(style, name), middle, percent, _QUIET)
+        _write(style, draw, left + sum(beside) + _width(style, name), middle, share_text, _QUIET)
     return image
 
 
-def _swatch(image: Any, style: _Style, left: int, middle: float, colour: Colour, share: float) -> None:
-    """Draw a square of COLOUR, half of it over black and half over white."""
+def _swatch(image: Any, style: _Style, left: int, middle: float, colour: ArrayLike, share: float) -> None:
+    """Draw a square of COLOUR, or of one for each pixel, half of it over black and half over white."""
+    import numpy as np
+
     side = style.unit
-    top = round(middle - side / 2)
-    for part, beneath in enumerate((0, 255)):
-        mixed = tuple(round(value * share + beneath * (1 - share)) for value in colour)
-        image.paste(mixed, (left, top + part * side // 2, left + side, top + (part + 1) * side // 2))
+    beneath = np.where(np.arange(side) < side // 2, 0, 255)[:, None, None]
+    mixed = np.broadcast_to(np.asarray(colour, np.float32), (side, side, 3)) * share + beneath * (1 - share)
+    image.paste(pillow().fromarray(mixed.round().astype(np.uint8)), (left, round(middle - side / 2)))
 
 
 def _number(value: float, span: float) -> str:
@@ -181,12 +217,12 @@ def _number(value: float, span: float) -> str:
     return f"{value:.3g}"
 
 
-def _percent(share: float) -> str:
-    """Return SHARE in percent, with few digits."""
-    percent = 100 * share
-    if percent == 0 or percent >= 10:
-        return f"{percent:.0f}%"
-    return f"{percent:.1f}%" if percent >= 0.1 else "< 0.1%"
+def percent(share: float) -> str:
+    """Return SHARE in percent, with few digits; only nothing is 0%, and only all is 100%."""
+    found = 100 * share
+    if found in (0, 100) or 10 <= found <= 99:
+        return f"{found:.0f}%"
+    return f"{found:.1f}%" if 0.1 <= found <= 99.9 else "< 0.1%" if found < 0.1 else "> 99.9%"
 
 
 # ---- Text ----

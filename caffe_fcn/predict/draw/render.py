@@ -1,7 +1,7 @@
 """Draws dense maps: the answers over the picture, each at its position, with a legend below.
 
 A cell is drawn around the middle of its window, half a stride to every side. Where windows overlap, a pixel shows the
-cell with the nearest middle. So a map is not stretched over the picture, and places without a cell stay bare.
+cell with the nearest middle. So a map is not stretched over the picture, and places without a cell are hatched.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.net.shapes import show
-from caffe_fcn.predict.draw import colours
-from caffe_fcn.predict.draw.legend import GROUND, LegendEntry, heat_legend, label_legend
+from caffe_fcn.predict.draw import bare, colours
+from caffe_fcn.predict.draw.legend import GROUND, Caption, LegendEntry, heat_legend, label_legend, percent
 from caffe_fcn.predict.draw.palette import VOID, Palette
 from caffe_fcn.predict.draw.view import (
     DrawnMap,
     PictureView,
-    brightness,
+    beneath,
     every_pixel,
     highest,
     is_coarse,
@@ -45,6 +45,9 @@ _LEVELS = 256
 
 _COMPRESSION = 2
 """The compression level of zlib for PNG: the default takes four times as long, for a file smaller by a sixth."""
+
+_BARE = -1
+"""Marks pixels without a cell."""
 
 _NAMED = 12
 """The maximum number of classes in the legend."""
@@ -74,13 +77,14 @@ def heat_map(
     span: tuple[float, float] | None = None,
     most: int = MOST,
     upsample: bool = False,
+    colour: bool = False,
 ) -> Drawing:
-    """Draw PICTURE in grey, and over it the score of CLASSES: the highest of them and of all LEVELS.
+    """Draw PICTURE in grey, or in COLOUR, and over it the score of CLASSES: the highest of them and of all LEVELS.
 
-    TITLE is the name of the classes in the legend. The darkest and the lightest colour are the numbers of SPAN; by
-    default 0 and 1 if no score is outside, else the lowest and highest score drawn. If there are more cells than
-    pixels, up to MOST per side, the highest score in a pixel is drawn. UPSAMPLE: scores are interpolated between the
-    centres of cells.
+    TITLE says in the legend what is drawn. The darkest and the lightest colour are the numbers of SPAN, and scores
+    outside have these colours; by default 0 and 1 if no score is outside, else the lowest and highest score drawn. If
+    there are more cells than pixels, up to MOST per side, the highest score in a pixel is drawn. UPSAMPLE: scores are
+    interpolated between the centres of cells.
 
     Raises PictureError if the picture cannot be read.
     """
@@ -98,13 +102,13 @@ def heat_map(
         drawn = heat[rows] > -np.inf
         above = np.where(drawn, heat[rows], low) - np.float64(low)
         above *= (_LEVELS - 1) / (high - low) if high > low else 0
-        return np.where(drawn, above.round().clip(0, _LEVELS - 1).astype(np.intp), _LEVELS)
+        return np.where(drawn, above.round().clip(0, _LEVELS - 1).astype(np.intp), _BARE)
 
-    colours_laid, shares_laid = np.append(ramp, [[0, 0, 0]], 0), np.append(shares, 0)
     shared = any(view.shares(axis) for level in levels for axis in (level.rows, level.columns))
     told = _told(picture, levels, view, upsample) + (", each pixel shows the highest of its cells" if shared else "")
-    legend = heat_legend(view.shown, title, (low, high), told, ramp, shares)
-    return _drawing(picture, view, laid, _mixed(colours_laid, shares_laid), legend)
+    caption = Caption(title, _of_range(heat, span, (low, high)), told, float((heat == -np.inf).mean()))
+    legend = heat_legend(view.shown, caption, (low, high), ramp, shares)
+    return _drawing(picture, view, laid, _mixed(ramp, shares), legend, colour=colour)
 
 
 def label_map(
@@ -116,9 +120,10 @@ def label_map(
     most: int = MOST,
     upsample: bool = False,
     palette: Sequence[colours.Colour] = (),
+    colour: bool = False,
 ) -> Drawing:
-    """Draw PICTURE in grey, and over it each cell in the colour of its top class, from the LEVEL with the highest
-    score.
+    """Draw PICTURE in grey, or in COLOUR, and over it each cell in the colour of its top class, from the LEVEL with the
+    highest score.
 
     The class BACKGROUND, by default the background of LABELS, is dark. The legend names the classes with the largest
     areas. If there are more cells than pixels, up to MOST per side, one of the cells in a pixel is drawn. UPSAMPLE:
@@ -137,8 +142,8 @@ def label_map(
     chosen = own or colours.of_classes(ranked, labels.count, dark)
     others = len(chosen)
     table = np.full(len(counts) + 1, others, np.intp)  # the last is for pixels without a cell
-    table[list(chosen)], table[-1] = range(others), others + 1
-    mixed = _mixed([*chosen.values(), colours.OTHERS, colours.BACKGROUND], [_CLASS] * (others + 1) + [0])
+    table[list(chosen)], table[-1] = range(others), _BARE
+    mixed = _mixed([*chosen.values(), colours.OTHERS], [_CLASS] * (others + 1))
 
     def laid(rows: slice) -> NDArray[Any]:
         found: NDArray[Any] = table[top[rows]]
@@ -150,8 +155,9 @@ def label_map(
     ]
     if further := ranked[_NAMED:]:
         named.append(LegendEntry(f"{len(further):,} others", None, shares[further].sum()))
-    legend = label_legend(view.shown, named, _told(picture, levels, view, upsample), _CLASS)
-    return _drawing(picture, view, laid, mixed, legend)
+    caption = Caption("", "", _told(picture, levels, view, upsample), float((top < 0).mean()))
+    legend = label_legend(view.shown, caption, named, _CLASS)
+    return _drawing(picture, view, laid, mixed, legend, colour=colour)
 
 
 def indexed_map(
@@ -168,24 +174,37 @@ def indexed_map(
 
 
 def _mixed(laid: ArrayLike, shares: ArrayLike) -> NDArray[Any]:
-    """Return the colours for each level of grey under the colours LAID over it. SHARES are the weights of these."""
+    """Return what each level of red, green and blue becomes under the colours LAID over it, and last under the stripes
+    of bare pixels: colours × levels × 3. SHARES are the weights of the colours."""
     import numpy as np
 
-    grey = np.arange(_LEVELS, dtype=np.float32)[:, None]
-    colour, share = np.asarray(laid, np.float32)[:, None], np.asarray(shares, np.float32)[:, None, None]
-    return np.asarray((grey + (colour - grey) * share).round(), np.uint8).reshape(-1, 3)
+    levels = np.arange(_LEVELS, dtype=np.float32)[:, None]
+    colour = np.append(np.asarray(laid, np.float32), bare.STRIPES, 0)[:, None]
+    share = np.append(np.asarray(shares, np.float32), [bare.SHARE] * len(bare.STRIPES))[:, None, None]
+    return np.asarray((levels + (colour - levels) * share).round(), np.uint8)
 
 
 def _drawing(
-    picture: Picture, view: PictureView, laid: Callable[[slice], NDArray[Any]], mixed: NDArray[Any], legend: Any
+    picture: Picture,
+    view: PictureView,
+    laid: Callable[[slice], NDArray[Any]],
+    mixed: NDArray[Any],
+    legend: Any,
+    *,
+    colour: bool,
 ) -> Drawing:
-    """Draw PICTURE in grey as VIEW shows it, with LEGEND below. LAID returns for rows which colour of MIXED each pixel
-    has; MIXED has the colours for each level of grey."""
+    """Draw PICTURE in grey, or in COLOUR, as VIEW shows it, with LEGEND below. LAID returns for rows which colour of
+    MIXED each pixel has, or that it is bare."""
+    import numpy as np
+
     high, wide = view.shown
-    grey = brightness(picture, view)
+    pixels = beneath(picture, view, colour=colour)
+    width, first_stripe = bare.width_of(view.shown), len(mixed) - len(bare.STRIPES)
     image = pillow().new("RGB", (max(wide, legend.width), high + legend.height), GROUND)
     for first, end in view.bands(_PIXEL * wide):
-        made = mixed.take(laid(slice(first, end)) * _LEVELS + grey[first:end], 0)
+        found = laid(slice(first, end))
+        found = np.where(found == _BARE, first_stripe + bare.stripes(range(first, end), wide, width), found)
+        made = mixed[found[:, :, None], pixels[first:end], np.arange(3)]
         image.paste(pillow().fromarray(made), (0, first))
     image.paste(legend, (0, high))
     return Drawing(image, view.step, view.zoom)
@@ -199,6 +218,23 @@ def _span(heat: NDArray[Any]) -> tuple[float, float]:
     low = float(heat.min(where=drawn, initial=np.inf))
     high = float(heat.max())
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def _of_range(heat: NDArray[Any], fixed: tuple[float, float] | None, span: tuple[float, float]) -> str:
+    """Return how the colours of HEAT follow from its values: between the FIXED ones if given, else those of SPAN."""
+    import numpy as np
+
+    if fixed is None:
+        return "colours from 0 to 1" if span == (0, 1) else "colours from the lowest to the highest value drawn"
+    drawn = heat > -np.inf
+    count = max(1, int(drawn.sum()))
+    parts = (
+        ("below", float(((heat < fixed[0]) & drawn).sum()) / count),
+        ("above", float((heat > fixed[1]).sum()) / count),
+    )
+    outside = " and ".join(f"{percent(share)} {side}" for side, share in parts if share)
+    end = f"; of the values {outside}, in the end colours" if outside else "; no value is outside"
+    return f"fixed range of colours{end}"
 
 
 def _told(picture: Picture, levels: Sequence[DrawnMap], view: PictureView, upsample: bool) -> str:

@@ -144,8 +144,9 @@ def view_of(picture: Picture, most: int) -> PictureView:
     return PictureView(picture.size, -(-longest // most), max(1, min(_FEW, most) // longest))
 
 
-def brightness(picture: Picture, view: PictureView) -> NDArray[Any]:
-    """Return PICTURE as VIEW shows it, in grey, one byte per pixel. Raises PictureError if it cannot be read.
+def beneath(picture: Picture, view: PictureView, *, colour: bool = False) -> NDArray[Any]:
+    """Return PICTURE as VIEW shows it, H×W×3 in bytes if it has COLOUR, else H×W×1. Raises PictureError if it cannot be
+    read.
 
     Values outside of 0 to 255 are rescaled: from 0 to 1 if they are within these, else from the lowest to the
     highest.
@@ -154,20 +155,30 @@ def brightness(picture: Picture, view: PictureView) -> NDArray[Any]:
 
     plain = view._replace(zoom=1)
     high, wide = picture.size
-    grey = np.empty(plain.shown, np.float32)
+    mixing = _mixing(picture.read(Box(0, 0, 1, 1)).shape[2], colour)
+    found = np.empty((*plain.shown, mixing.shape[1]), np.float32)
     for first, end in plain.bands(_PIXEL * view.step * wide):
         pixels = picture.read(Box(first * view.step, 0, min(end * view.step, high), wide), view.step)
-        weights = np.array(GREY if pixels.shape[2] >= len(GREY) else (1,), np.float32)
-        grey[first:end] = pixels[:, :, : len(weights)].astype(np.float32) @ weights
+        found[first:end] = pixels[:, :, : len(mixing)].astype(np.float32) @ mixing
     if pixels.dtype != np.uint8:
-        low, top = float(grey.min()), float(grey.max())
+        low, top = float(found.min()), float(found.max())
         if low < 0 or top <= 1 or top > 255:
             low, top = (0.0, 1.0) if low >= 0 and top <= 1 else (low, top)
-            grey = ((grey - np.float64(low)) * (255 / (top - low) if top > low else 0.0)).astype(np.float32)
-    made = grey.round().clip(0, 255).astype(np.uint8)
+            found = ((found - np.float64(low)) * (255 / (top - low) if top > low else 0.0)).astype(np.float32)
+    made = found.round().clip(0, 255).astype(np.uint8)
     if view.zoom == 1:
         return made
-    return np.asarray(pillow().fromarray(made).resize(view.shown[::-1], _BILINEAR))
+    bands = (pillow().fromarray(np.ascontiguousarray(made[:, :, band])) for band in range(made.shape[2]))
+    return np.stack([np.asarray(band.resize(view.shown[::-1], _BILINEAR)) for band in bands], 2)
+
+
+def _mixing(channels: int, colour: bool) -> NDArray[Any]:
+    """Return the weights of the first channels of a picture, of CHANNELS, in red, green and blue, or in grey."""
+    import numpy as np
+
+    if channels < len(GREY):
+        return np.ones((1, 1), np.float32)
+    return np.eye(len(GREY), dtype=np.float32) if colour else np.array(GREY, np.float32)[:, None]
 
 
 def highest(
