@@ -36,6 +36,7 @@ METHODS: Mapping[str, str] = {
     "fold": "Net.fold",
     "inspect": "Net.inspect",
     "reduce": "Net.reduce",
+    "report": "Net.save_report",
     "run": "Net.run",
     "segment": "Net.segment",
     "upgrade": "Net.upgrade",

@@ -44,16 +44,16 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea DenseMap EngineError Export
-ExtraError LayerRecord LeftAlone LoweringError Net NetError NetInspection NetShapes OutputError PictureError Prediction
-Problem PrototxtError SegmentationScore Session Shape ShapeError Status SurgeryError ToConvolution Unknown Verification
-VerificationError WeightFile WeightsError __version__ check convert open open_weights score
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea DenseMap EngineError Export ExtraError
+LayerRecord LeftAlone LoweringError Net NetError NetInspection NetShapes OutputError PictureError Prediction Problem
+PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status SurgeryError ToConvolution Unknown
+Verification VerificationError WeightFile WeightsError __version__ check convert open open_weights score
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
 changes close converted convolutionalize diff export inspect left_alone load model name names notes report
-run save save_training shapes text upgrade verify weights
+run save save_report save_training shapes text upgrade verify weights
 """.split()
 """And what a net has, beside a method for each command of a pass."""
 

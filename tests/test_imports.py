@@ -32,8 +32,9 @@ RANKS = {
     "verify": 7,
     "predict": 7,
     "inspection": 7,
-    "report": 8,
-    "cli": 9,
+    "page": 8,
+    "report": 9,
+    "cli": 10,
 }
 """A package may import itself and those of a lower rank; verify and predict, or compare and onnx, do not need
 each other."""
@@ -47,7 +48,7 @@ FOR_ALL = {"display", "errors", "options", "wording"}
 ENTRY = {"__main__": "cli", "api": "report"}
 """Modules beside the rooms that may import as much as the room given."""
 
-HEAVY = ("numpy", "google.protobuf", "onnx")
+HEAVY = ("numpy", "google.protobuf", "onnx", "jinja2", "PIL")
 """What the help pages must not wait for."""
 
 
@@ -172,7 +173,7 @@ def test_numpy_is_loaded_only_when_values_are_touched() -> None:
     assert found_in(rooms, lambda _, each: is_under(each.name, "numpy") and each.when == "start") == {}
 
 
-LATE = ("numpy", "google", "onnx", "PIL", "jinja2", "h5py", "onnxruntime", "cv2", "openvino", "caffe")
+LATE = ("numpy", "google", "onnx", "PIL", "jinja2", "markupsafe", "h5py", "onnxruntime", "cv2", "openvino", "caffe")
 """Packages that a function imports, because not every run needs them: they take long, or may not be there."""
 
 REASON = "# here, because "

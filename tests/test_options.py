@@ -20,6 +20,7 @@ from caffe_fcn.files.options import WriteOptions
 from caffe_fcn.inspection.options import InspectOptions
 from caffe_fcn.net.options import OpenOptions, Selection
 from caffe_fcn.options import meanings
+from caffe_fcn.page.options import ReportOptions
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.table import PASSES
 from caffe_fcn.passes.training_options import TrainOptions
@@ -45,6 +46,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "check": (*ANY_NET, CheckOptions),
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
+    "report": (*ANY_NET, ReportOptions, PreparationOptions, WriteOptions),
     "run": (*ANY_NET, RunOptions, DrawingOptions, PreparationOptions, EngineOptions, WriteOptions),
     "score": (ScoreOptions,),
     "segment": (*ANY_NET, *own("segment"), TrainOptions, WriteOptions, EngineOptions, ProveOptions),
@@ -117,6 +119,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
     "export": (caffe_fcn.open, caffe_fcn.Net.export),
     "inspect": (caffe_fcn.open, caffe_fcn.Net.inspect),
     "upgrade": (caffe_fcn.open, caffe_fcn.Net.upgrade, caffe_fcn.Net.save),
+    "report": (caffe_fcn.open, caffe_fcn.Net.save_report),
     "run": (caffe_fcn.open, caffe_fcn.Net.run),
     "score": (caffe_fcn.score,),
     "verify": (caffe_fcn.open, caffe_fcn.Net.verify),

@@ -38,6 +38,7 @@ from caffe_fcn.api.export import Export
 from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
 from caffe_fcn.api.opening import open, open_weights
+from caffe_fcn.api.report import SavedReport
 from caffe_fcn.api.run import Best, ClassArea, DenseMap, Prediction
 from caffe_fcn.api.score import score
 from caffe_fcn.api.shapes import NetShapes
@@ -92,6 +93,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "PrototxtError",
+    "SavedReport",
     "SegmentationScore",
     "Session",
     "Shape",

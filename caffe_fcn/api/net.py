@@ -16,6 +16,7 @@ from caffe_fcn.api.fold import fold
 from caffe_fcn.api.inspect import inspect
 from caffe_fcn.api.load import load
 from caffe_fcn.api.reduce import reduce
+from caffe_fcn.api.report import save_report
 from caffe_fcn.api.run import Predictor, run
 from caffe_fcn.api.segment import segment
 from caffe_fcn.api.shapes import NetShapes
@@ -142,6 +143,7 @@ class Net:
     fold = fold
     segment = segment
     save_training = save_training
+    save_report = save_report
     reduce = reduce
     upgrade = upgrade
     inspect = inspect

@@ -32,6 +32,7 @@ _COMMANDS = {
     "check": "Check prototxt files and report what is wrong.",
     "export": "Write nets as ONNX.",
     "inspect": "Show nets and weights layer by layer.",
+    "report": "Write a page that shows a net, its weights and activations.",
     "run": "Run nets on pictures: top classes, dense maps.",
     "score": "Score segmentations: accuracy, IU, confusion matrix.",
     "upgrade": "Rewrite old files in the current format.",

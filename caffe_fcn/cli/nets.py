@@ -99,19 +99,23 @@ def is_another_net(path: str) -> bool:
 def net_and_pictures(stack: ExitStack, words: Sequence[str]) -> tuple[list[File], Sequence[str]]:
     """Return the files of the net at the start of WORDS, and the words that name pictures. Raises UsageError if there
     are no pictures; OSError if the net cannot be read."""
-    net = files_of(stack, words[:1])
-    if not net[0].is_text and words[0] != "-" and not _is_model(words[0]):
-        raise click.UsageError(f"{words[0]} is neither a prototxt nor weights; the order is NET [WEIGHTS] IMAGE...")
-    second = words[1] if len(words) > 1 else None
-    if second is None or (not net[0].is_text and not _is_model(second)):
-        pictures = words[1:]
-    else:
-        net += files_of(stack, [second])
-        pictures = words[2:]
+    net, pictures = net_and_others(stack, words, "IMAGE...")
     if not pictures:
         kind = "WEIGHTS and an IMAGE" if net[0].is_text else "an IMAGE"
         raise click.UsageError(f"expected {kind} after NET, found {'only ' + words[1] if words[1:] else 'nothing'}")
     return net, pictures
+
+
+def net_and_others(stack: ExitStack, words: Sequence[str], others: str) -> tuple[list[File], Sequence[str]]:
+    """Return the files of the net at the start of WORDS, a prototxt with the weights after it, if there is another
+    word, or weights alone; and the other words, called OTHERS in messages. Raises UsageError if the first word is
+    neither; OSError if the net cannot be read."""
+    net = files_of(stack, words[:1])
+    if not net[0].is_text and words[0] != "-" and not _is_model(words[0]):
+        raise click.UsageError(f"{words[0]} is neither a prototxt nor weights; the order is NET [WEIGHTS] {others}")
+    if len(words) == 1 or (not net[0].is_text and not _is_model(words[1])):
+        return net, words[1:]
+    return net + files_of(stack, words[1:2]), words[2:]
 
 
 def _is_model(word: str) -> bool:

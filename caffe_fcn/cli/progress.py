@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import click
 
@@ -25,13 +25,23 @@ _ERASE = "\033[A\033[2K"
 """The escape codes that erase the line above the cursor, where a closed bar is."""
 
 
+def copying(size: int, quiet: bool) -> AbstractContextManager[Callable[[int], None] | None]:
+    """Return a context with a callback that shows the number of bytes written so far, of SIZE; None if no terminal
+    shows it."""
+    return _bytes("copying weights", size, quiet)
+
+
+def reading(size: int, quiet: bool) -> AbstractContextManager[Callable[[int], None] | None]:
+    """Return the same for bytes that are read."""
+    return _bytes("looking at weights", size, quiet)
+
+
 @contextmanager
-def copying(size: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """Return a callback that shows the number of bytes written so far, of SIZE; None if no terminal shows it."""
+def _bytes(label: str, size: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
     if quiet or size < _FROM or not _is_watched():
         yield None
         return
-    with _bar("copying weights", size, lambda pos: f"{pos >> 20} of {size >> 20} MiB") as show:
+    with _bar(label, size, lambda pos: f"{pos >> 20} of {size >> 20} MiB") as show:
         yield show
 
 

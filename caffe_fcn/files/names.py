@@ -17,6 +17,7 @@ class Kind(Enum):
     ONNX = "an ONNX model"
     PICTURE = "a picture"
     ARRAY = "an array of NumPy"
+    PAGE = "an HTML page"
 
 
 HDF5_ENDINGS = (".h5", ".hdf5")
@@ -28,6 +29,7 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
     Kind.ONNX: (".onnx",),
     Kind.PICTURE: (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
     Kind.ARRAY: (".npy", ".npz"),
+    Kind.PAGE: (".html", ".htm"),
 }
 
 

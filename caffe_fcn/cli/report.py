@@ -1,0 +1,114 @@
+"""`caffe-fcn report`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caffe_fcn.cli.failures import exit_codes
+from caffe_fcn.cli.nets import net_and_others
+from caffe_fcn.cli.options import (
+    check_name,
+    file_name,
+    force_option,
+    fork_option,
+    option_of,
+    preparation_options,
+    selection_options,
+    size,
+    taken,
+    text,
+)
+from caffe_fcn.cli.progress import reading
+from caffe_fcn.cli.run_options import new_size
+from caffe_fcn.cli.streams import print_json
+from caffe_fcn.page.options import ReportOptions
+
+if TYPE_CHECKING:
+    from caffe_fcn.net.options import Selection
+    from caffe_fcn.page.saving import SavedPage
+    from caffe_fcn.predict.options import PreparationOptions
+
+
+@click.command(
+    epilog=exit_codes("done", "the net or the picture cannot be read"),
+)
+@click.argument("words", metavar="NET [WEIGHTS] [IMAGE]", nargs=-1, required=True, type=file_name)
+@click.option("-o", "--output", type=file_name, metavar="FILE", help="The page.  [default: NET.html beside NET]")
+@option_of(ReportOptions, "input_size", type=size, metavar="HxW")
+@preparation_options
+@option_of(ReportOptions, "resize", type=new_size, metavar="HxW|N|net")
+@option_of(ReportOptions, "labels", type=file_name, metavar="FILE")
+@option_of(ReportOptions, "wanted", "--class", type=text, metavar="N|NAME")
+@selection_options
+@fork_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@force_option
+@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+def report(
+    words: tuple[str, ...],
+    output: str | None,
+    selection: Selection,
+    preparation: PreparationOptions,
+    fork: str | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    """Write one HTML page that shows NET: its graph, costs, problems, weights and activations.
+
+    The page is one file. It loads nothing from a network, and works on a phone and by keyboard. WEIGHTS are shown as
+    pictures with statistics. IMAGE is the picture whose activations are shown, and for a fully convolutional net its
+    map; without IMAGE activations are those of a test pattern. Weights that do not fit the net are told as a problem.
+
+    \b
+    caffe-fcn report deploy.prototxt
+    caffe-fcn report deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --labels synset.txt -o report.html
+    """
+    from caffe_fcn.inspection.inspect import open_inspected
+    from caffe_fcn.page.saving import save_page
+
+    out = _output(words, output, as_json)
+    with ExitStack() as stack:
+        net, pictures = net_and_others(stack, words, "[IMAGE]")
+        if len(pictures) > 1:
+            raise click.UsageError(f"expected one IMAGE, found {len(pictures)}")
+        files = open_inspected(net[0].path, net[1].path if net[1:] else None, (net[0].name, net[-1].name), fork)
+        if files.weights is not None:
+            stack.enter_context(files.weights)
+        options = taken(ReportOptions, choices)
+        with reading(files.weights.size if files.weights is not None else 0, quiet) as progress:
+            picture = pictures[0] if pictures else None
+            found = save_page(files, out, picture, selection, preparation, options, force=force, progress=progress)
+    _tell(found, as_json, quiet)
+
+
+def _output(words: tuple[str, ...], output: str | None, as_json: bool) -> str:
+    """Return the path of the page. Raises UsageError if names are missing or do not fit."""
+    if "" in (*words, output):
+        raise click.UsageError("a file's name is empty")
+    if words[:2] == ("-", "-"):
+        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    if "-" in words[2:]:
+        raise click.UsageError("a picture is not read from stdin; name a file")
+    check_name("-o", output, "PAGE")
+    if output is None:
+        output = "-" if words[0] == "-" else f"{os.path.splitext(words[0])[0]}.html"
+    if output == "-" and as_json:
+        raise click.UsageError("--json prints to stdout, so the output cannot be '-'; name a file")
+    return output
+
+
+def _tell(found: SavedPage, as_json: bool, quiet: bool) -> None:
+    """Print the document to stdout, the report to stderr."""
+    from caffe_fcn.report.report import document, lines
+
+    if as_json:
+        print_json(document(found))
+    elif not quiet:
+        for line in lines(found):
+            click.echo(line, err=True)

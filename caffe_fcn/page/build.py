@@ -1,0 +1,160 @@
+"""Collects what a report page shows.
+
+The frame of the page (totals, notes, problems, the table of costs, the layers) is what `inspect` and `check` know. The
+other sections are made by one module each, from the same `PageSource`:
+
+- `page/weights.py`: `weights_panel(source: PageSource, position: int) -> WeightsPanel | None`, called once for each
+  layer with blobs in the file, in the order of the page, so that one layer is in memory at a time. None: nothing to
+  show.
+- `page/activations.py`: `activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]`, called once, only
+  if there are weights. The keys are positions of layers. Without `source.picture` it shows a test pattern, and its
+  panels say so.
+- `page/dense.py`: `dense_panel(source: PageSource) -> DensePanel | None`, called once, only if there are weights and a
+  picture. None: the net makes no map of it.
+
+A function that cannot make its section raises CaffeFcnError, such as ExtraError without an engine. Then the page says
+what it does not have, and why (`Page.left_out`). Positions are those of `source.inspection.layers`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from caffe_fcn import __version__
+from caffe_fcn.display import printable
+from caffe_fcn.inspection.inspect import look_into
+from caffe_fcn.inspection.records import InspectedFiles, InspectedNet, Inspection, InspectSettings
+from caffe_fcn.inspection.words import FORMATS, count_of, human, human_bytes, shape_of
+from caffe_fcn.net.cost import VALUE_BYTES, Total
+from caffe_fcn.net.options import Selection
+from caffe_fcn.page.layers import first_anchors, layers_of
+from caffe_fcn.page.options import ReportOptions
+from caffe_fcn.page.problems import problems_of
+from caffe_fcn.page.records import (
+    Fact,
+    MissingSection,
+    Page,
+    PageLayer,
+    PageSource,
+    Progress,
+)
+from caffe_fcn.predict.options import PreparationOptions
+
+
+def build_page(
+    files: InspectedFiles,
+    picture: Any = None,
+    selection: Selection | None = None,
+    preparation: PreparationOptions | None = None,
+    options: ReportOptions | None = None,
+    progress: Progress | None = None,
+) -> Page:
+    """Return the page of the net in FILES. PICTURE is as in `PageSource`; PROGRESS gets the bytes of the weights that
+    were looked at. Raises CaffeFcnError if the net is impossible or the options do not fit; OSError if a file cannot be
+    read."""
+    options = options or ReportOptions()
+    settings = InspectSettings(selection=selection or Selection(), geometry=True, input_size=options.input_size)
+    looked = look_into(files, settings, lenient=True)
+    found, model = looked.inspection, looked.model
+    source = PageSource(
+        inspection=found,
+        source=files.source,
+        weights=files.weights if model is None else model.weights,
+        model=model,
+        graph=None if model is None else model.graph,
+        shapes=looked.shapes,
+        picture=picture,
+        selection=settings.selection,
+        preparation=preparation or PreparationOptions(),
+        options=options,
+    )
+    layers = () if model is None else tuple(layers_of(found, model.graph))
+    left_out: list[MissingSection] = []
+    layers = _with_weights(source, layers, progress or (lambda done: None))
+    layers = _with_activations(source, layers, left_out)
+    return Page(
+        title=found.name or os.path.basename(found.file),
+        version=__version__,
+        subtitle=tuple(_subtitle(found)),
+        totals=tuple(_totals(found)),
+        notes=_notes(looked),
+        problems=() if model is None else problems_of(model, found, first_anchors(layers)),
+        layers=layers,
+        stored=() if model is not None else tuple(_stored(found)),
+        dense=_dense(source, left_out),
+        left_out=tuple(left_out),
+    )
+
+
+# ---- The sections of other modules ----
+
+
+def _with_weights(source: PageSource, layers: tuple[PageLayer, ...], progress: Progress) -> tuple[PageLayer, ...]:
+    return layers
+
+
+def _with_activations(
+    source: PageSource, layers: tuple[PageLayer, ...], left_out: list[MissingSection]
+) -> tuple[PageLayer, ...]:
+    return layers
+
+
+def _dense(source: PageSource, left_out: list[MissingSection]) -> Any:
+    return None
+
+
+# ---- The frame ----
+
+
+def _subtitle(found: Inspection) -> Iterable[str]:
+    yield found.file
+    yield FORMATS[found.format]
+    if found.phase:
+        yield f"phase {found.phase}"
+
+
+def _totals(found: Inspection) -> Iterable[Fact]:
+    sums = found.totals
+    if found.inputs:
+        yield Fact("input", ", ".join(f"{printable(name)} {shape_of(shape)}" for name, shape in found.inputs.items()))
+    if sums is not None:
+        yield Fact("layers", f"{sums.layers:,}")
+        yield from _amounts(sums)
+    if found.weights is not None:
+        kinds = ", ".join([FORMATS[found.weights.format], *found.weights.dtypes])
+        yield Fact("weights", f"{human_bytes(found.weights.size)} ({kinds})", f"{found.weights.size:,} bytes")
+
+
+def _amounts(sums: Total) -> Iterable[Fact]:
+    yield Fact("parameters", _sum(sums.parameters, sums.without_parameters, human), f"{sums.parameters:,}")
+    if sums.statistics:
+        yield Fact("statistics", human(sums.statistics), f"{sums.statistics:,}")
+    size = VALUE_BYTES * (sums.parameters + sums.statistics)
+    yield Fact("in single precision", _sum(size, sums.without_parameters, human_bytes), f"{size:,} bytes")
+    yield Fact("multiply-accumulates", _sum(sums.macs, sums.without_macs, human), f"{sums.macs:,}")
+    memory = _sum(sums.activation_bytes, sums.without_activation, human_bytes)
+    yield Fact("activations", memory, f"{sums.activation_bytes:,} bytes")
+
+
+def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
+    """Return a sum that does not include the values of MISSING layers."""
+    if missing:
+        return f"≥ {spell(value)}" if value else "?"
+    return spell(value)
+
+
+def _notes(looked: InspectedNet) -> tuple[str, ...]:
+    """Return the notes that are not problems, which stand in their own section."""
+    model = looked.model
+    elsewhere = set() if model is None else {*model.objected, *model.lacking}
+    if model is not None and model.misfit is not None and model.weights is not None:
+        elsewhere.add(model.misfit.within(model.weights.path))
+    return tuple(note for note in looked.inspection.notes if note not in elsewhere)
+
+
+def _stored(found: Inspection) -> Iterable[Fact]:
+    for row in found.blobs:
+        about = f"{shape_of(row.shape)}, {row.dtype}, {human_bytes(row.size)}"
+        yield Fact(f"{row.layer}, blob {row.position}", about, count_of(row.values, "value"))

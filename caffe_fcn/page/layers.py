@@ -1,0 +1,98 @@
+"""The layers of a page: what `inspect` knows of each, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from caffe_fcn.inspection.records import Inspection, Layer
+from caffe_fcn.inspection.words import axes, human, human_bytes, shape_of, windows
+from caffe_fcn.net.geometry import Exactness, Geometry, words
+from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.page.records import CostShare, Fact, PageBlob, PageLayer
+from caffe_fcn.page.settings import settings_of
+
+_EXACT = {
+    Exactness.EVERYWHERE: "everywhere",
+    Exactness.AWAY_FROM_BORDERS: "away from the borders",
+    Exactness.NOWHERE: "nowhere",
+}
+
+
+def anchor_of(position: int) -> str:
+    """Return the id of the layer at POSITION of the page."""
+    return f"layer-{position + 1}"
+
+
+def layers_of(found: Inspection, graph: Graph) -> Iterator[PageLayer]:
+    """Return the layers of FOUND, which are the nodes of GRAPH, without panels."""
+    anchors = {blob: anchor_of(position) for position, node in enumerate(graph.nodes) for blob in node.tops}
+    shapes = {
+        blob: shape_of(top.shape)
+        for node, layer in zip(graph.nodes, found.layers, strict=True)
+        for blob, top in zip(node.tops, layer.tops, strict=True)
+    }
+    sums = found.totals
+    whole = (sums.parameters, sums.macs, sums.activation_bytes) if sums else (0, 0, 0)
+    for position, (node, layer) in enumerate(zip(graph.nodes, found.layers, strict=True)):
+        bottoms = tuple(PageBlob(blob.name, shapes[blob], "", anchors[blob]) for blob in node.bottoms)
+        yield _layer(position, node, layer, bottoms, whole)
+
+
+def _layer(
+    position: int, node: Node, layer: Layer, bottoms: tuple[PageBlob, ...], whole: tuple[int, int, int]
+) -> PageLayer:
+    cost = layer.cost
+    statistics = f" and {cost.statistics:,} statistics" if cost.statistics else ""
+    parameters = _amount(cost.parameters, whole[0], "" if cost.parameters is None else f"{cost.parameters:,}")
+    return PageLayer(
+        anchor=anchor_of(position),
+        number=position + 1,
+        name=layer.name,
+        type=layer.type,
+        settings=settings_of(node.layer),
+        bottoms=bottoms,
+        tops=tuple(PageBlob(top.name, shape_of(top.shape), _remark(layer, top.in_place)) for top in layer.tops),
+        geometry=_geometry(layer.geometry),
+        inexact=tuple(map(words, layer.geometry.reasons)) if layer.geometry else (),
+        blobs=_blobs(layer),
+        parameters=parameters._replace(text=parameters.text + statistics),
+        macs=_amount(cost.macs, whole[1], "" if cost.macs is None else human(cost.macs)),
+        memory=_amount(
+            cost.activation_bytes, whole[2], "" if cost.activation_bytes is None else human_bytes(cost.activation_bytes)
+        ),
+    )
+
+
+def _amount(value: int | None, whole: int, text: str) -> CostShare:
+    if value is None:
+        return CostShare(None, "?", 0.0)
+    return CostShare(value, text if value else "0", value / whole if whole else 0.0)
+
+
+def _remark(layer: Layer, in_place: bool) -> str:
+    if in_place:
+        return "in place"
+    return "shares memory" if layer.shares else ""
+
+
+def _geometry(geometry: Geometry | None) -> tuple[Fact, ...]:
+    if geometry is None:
+        return ()
+    return (
+        Fact("receptive field", f"{axes(windows(geometry))} pixels"),
+        Fact("stride", axes(geometry.stride)),
+        Fact("offset", axes(geometry.offset)),
+        Fact("a sliding window", _EXACT[geometry.exactness]),
+    )
+
+
+def _blobs(layer: Layer) -> tuple[Fact, ...]:
+    blobs = layer.cost.blobs or ()
+    shared = ", ".join(layer.cost.shared_with)
+    facts = [Fact(f"blob {position}", shape_of(blob.shape)) for position, blob in enumerate(blobs)]
+    return (*facts, *([Fact("shared with", shared)] if shared else []))
+
+
+def first_anchors(layers: Sequence[PageLayer]) -> dict[str, str]:
+    """Return the anchor of the first layer of each name."""
+    return {layer.name: layer.anchor for layer in reversed(layers)}
