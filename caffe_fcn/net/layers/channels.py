@@ -163,6 +163,7 @@ ROWS: dict[str, LayerType] = {
         reads="bias_param",
     ),
     "PReLU": CHANNELWISE._replace(
+        family="activation",
         bvlc=True,
         params=prelu_params,
         tops=ONE,
@@ -181,6 +182,7 @@ ROWS: dict[str, LayerType] = {
         reads="scale_param bias_param",
     ),
     "ShuffleChannel": CHANNELWISE._replace(
+        family="reshape",
         shape=shuffle_channel,
         in_its_place=False,
         keeps=None,

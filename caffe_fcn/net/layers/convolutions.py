@@ -160,6 +160,7 @@ def _outputs(layer: Message) -> int:
 
 
 _CONVOLUTION = WINDOW._replace(
+    family="convolution",
     shape=convolution,
     params=convolution_params,
     linear=True,
@@ -187,6 +188,7 @@ ROWS: dict[str, LayerType] = {
     "Deconvolution3D": _DECONVOLUTION._replace(v1="DECONVOLUTION3D", reads="convolution3d_param convolution_param"),
     "DepthwiseConvolution": _CONVOLUTION,
     "Im2col": WINDOW._replace(
+        family="reshape",
         bvlc=True,
         shape=im2col,
         tops=ONE,

@@ -190,10 +190,11 @@ def _axis_field(layer: Message) -> str:
     return "slice_dim" if layer.slice_param.HasField("slice_dim") else "axis"
 
 
-_PADDING = WINDOW._replace(shape=pad, moves=_padded, keeps=same_channels)
+_PADDING = WINDOW._replace(family="resize", shape=pad, moves=_padded, keeps=same_channels)
 
 ROWS: dict[str, LayerType] = {
     "Crop": WINDOW._replace(
+        family="resize",
         bvlc=True,
         shape=crop,
         bottoms=(2, 2),
@@ -204,6 +205,7 @@ ROWS: dict[str, LayerType] = {
         reads="crop_param",
     ),
     "Flip": OTHER._replace(
+        family="reshape",
         shape=flip,
         bottoms=ONE,
         moves=keep_if(lambda site: False, _stays),
@@ -214,8 +216,9 @@ ROWS: dict[str, LayerType] = {
     ),
     "Pad": _PADDING._replace(reads="pad_param"),
     "Padding": _PADDING._replace(reads="padding_param"),
-    "Reorg": WINDOW._replace(shape=reorg, moves=_reorganized, reads="reorg_param"),
+    "Reorg": WINDOW._replace(family="reshape", shape=reorg, moves=_reorganized, reads="reorg_param"),
     "Slice": OTHER._replace(
+        family="reshape",
         bvlc=True,
         shape=slice_,
         bottoms=ONE,
@@ -230,6 +233,7 @@ ROWS: dict[str, LayerType] = {
         reads="slice_param",
     ),
     "Tile": OTHER._replace(
+        family="reshape",
         bvlc=True,
         shape=tile,
         bottoms=ONE,

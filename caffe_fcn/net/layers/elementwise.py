@@ -37,7 +37,7 @@ ROWS: dict[str, LayerType] = {
     "AbsVal": _BVLC._replace(v1="ABSVAL", in_place=never),
     "BNLL": _BVLC._replace(makes="values", near_one="result", v1="BNLL"),
     "Clip": _BVLC._replace(reads="clip_param"),
-    "Dropout": _BVLC._replace(unchanging=_keeps_scale, makes="same", reads="dropout_param"),
+    "Dropout": _BVLC._replace(family="other", unchanging=_keeps_scale, makes="same", reads="dropout_param"),
     "ELU": _BVLC._replace(near_one="result", reads="elu_param"),
     "Exp": _BVLC._replace(shape=powers, reads="exp_param"),
     "HardSigmoid": ELEMENTWISE._replace(makes="probabilities", reads_scores=True),
@@ -49,7 +49,9 @@ ROWS: dict[str, LayerType] = {
     "ReLU": _BVLC._replace(picks=_is_not_leaky, v1="RELU", reads="relu_param"),
     "ReLU6": ELEMENTWISE._replace(v1="RELU6", reads="relu6_param relu_param"),
     "Sigmoid": _BVLC._replace(makes="probabilities", reads_scores=True, near_one="result", reads="sigmoid_param"),
-    "Split": ELEMENTWISE._replace(bvlc=True, tops=SOME, in_place=never, unchanging=always, makes="same", shares=always),
+    "Split": ELEMENTWISE._replace(
+        family="reshape", bvlc=True, tops=SOME, in_place=never, unchanging=always, makes="same", shares=always
+    ),
     "Swish": _BVLC._replace(near_one="factor", reads="swish_param"),
     "TanH": _BVLC._replace(v1="TANH", reads="tanh_param"),
     "Threshold": _BVLC._replace(reads="threshold_param"),

@@ -286,6 +286,7 @@ ROWS: dict[str, LayerType] = {
         reads="norm_param normalize_param",
     ),
     "Softmax": CHANNELWISE._replace(
+        family="activation",
         bvlc=True,
         shape=softmax,
         tops=ONE,

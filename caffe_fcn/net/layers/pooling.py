@@ -90,6 +90,7 @@ def spp(layer: Message, bottoms: Bottoms) -> Sequence[Shape]:
 
 
 _POOLING = WINDOW._replace(
+    family="pooling",
     shape=pooling,
     tops=(1, 2),
     objections=pooling_objections,
@@ -98,7 +99,7 @@ _POOLING = WINDOW._replace(
     by_size=_is_global,
     keeps=same_channels,
 )
-_PYRAMID = OTHER._replace(shape=spp, bottoms=ONE, tops=ONE, follows=along_space)
+_PYRAMID = OTHER._replace(family="pooling", shape=spp, bottoms=ONE, tops=ONE, follows=along_space)
 
 ROWS: dict[str, LayerType] = {
     "Pooling": _POOLING._replace(bvlc=True, picks=_is_maximum, terms=_terms, index_tops=1, reads="pooling_param"),

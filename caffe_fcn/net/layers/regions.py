@@ -69,7 +69,7 @@ def prior_box(layer: Message, bottoms: Bottoms) -> Sequence[Top]:
     return [(1, 2, bottoms[0][2] * bottoms[0][3] * boxes * 4)]
 
 
-_DETECTION = OTHER._replace(partial=True)
+_DETECTION = OTHER._replace(family="detection", partial=True)
 _ROI_POOLING = _DETECTION._replace(
     shape=roi_pooling, bottoms=(2, None), regions=True, keeps=same_channels, reads="roi_pooling_param"
 )

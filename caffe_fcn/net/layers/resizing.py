@@ -138,7 +138,9 @@ def _resize_param(layer: Message) -> Message:
     return layer.resize_nearest_neighbor_param if layer.type == "ResizeNearestNeighbor" else layer.resize_bilinear_param
 
 
-_RESIZING = WINDOW._replace(shape=resize, bottoms=(1, 2), keeps=same_channels, follows=_unless(_resizes_to_size))
+_RESIZING = WINDOW._replace(
+    family="resize", shape=resize, bottoms=(1, 2), keeps=same_channels, follows=_unless(_resizes_to_size)
+)
 
 ROWS: dict[str, LayerType] = {
     "Interp": _RESIZING._replace(shape=interp, follows=_unless(_interpolates_to_size), reads="interp_param"),
@@ -154,6 +156,11 @@ ROWS: dict[str, LayerType] = {
         reads="upsample_param",
     ),
     "UpsampleDarknet": WINDOW._replace(
-        shape=upsample_darknet, keeps=same_channels, moves=_repeated, by_size=always, reads="upsample_darknet_param"
+        family="resize",
+        shape=upsample_darknet,
+        keeps=same_channels,
+        moves=_repeated,
+        by_size=always,
+        reads="upsample_darknet_param",
     ),
 }

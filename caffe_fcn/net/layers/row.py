@@ -32,6 +32,22 @@ Test: TypeAlias = Callable[[Message], bool]
 Blobs: TypeAlias = Sequence["Blob"]
 MapsRule: TypeAlias = Callable[[Blobs, int], Blobs]
 WindowsRule: TypeAlias = Callable[[Message, Shape], "Windows"]
+Family: TypeAlias = Literal[
+    "convolution",
+    "pooling",
+    "activation",
+    "normalization",
+    "inner_product",
+    "join",
+    "reshape",
+    "resize",
+    "detection",
+    "data",
+    "loss",
+    "other",
+    "unknown",
+]
+"""What layers of a type do, roughly, as drawings show it by colours."""
 MacsRule: TypeAlias = Callable[[Sequence[Shape], Sequence[Shape], Sequence[Shape]], int]
 """From the shapes of the bottoms, the tops and the parameter blobs."""
 FillersRule: TypeAlias = Callable[[Message, Sequence[Shape]], Sequence[str]]
@@ -110,6 +126,9 @@ def one_part(_layer: Message) -> int:
 
 class LayerType(NamedTuple):
     """What is known about a layer type. A layer is a LayerParameter; BOTTOMS of a function are shapes."""
+
+    family: Family = "unknown"
+    """The family that drawings show."""
 
     # ---- Shapes ----
 

@@ -58,9 +58,10 @@ def as_they_are(_layer: Message, axes: int) -> tuple[int, ...]:
     return tuple(range(axes))
 
 
-_PLAIN = LayerType(params=no_params, macs=no_macs)
+_PLAIN = LayerType(family="other", params=no_params, macs=no_macs)
 
 ELEMENTWISE = _PLAIN._replace(
+    family="activation",
     shape=same,
     bottoms=ONE,
     moves=keep,
@@ -72,6 +73,7 @@ ELEMENTWISE = _PLAIN._replace(
 """Each value of the top is one function of the value at its place, the same at every place: activations."""
 
 CHANNELWISE = _PLAIN._replace(
+    family="normalization",
     shape=same,
     bottoms=ONE,
     moves=keep,
@@ -88,6 +90,7 @@ WINDOW = _PLAIN._replace(
 """Each cell of a map depends on a window of cells, or each cell is spread to a window of cells."""
 
 JOIN = _PLAIN._replace(
+    family="join",
     bottoms=(2, None),
     moves=keep,
     maps=every_bottom,
@@ -98,6 +101,7 @@ JOIN = _PLAIN._replace(
 """Several maps are joined cell by cell."""
 
 LOSS = _PLAIN._replace(
+    family="loss",
     shape=number,
     partial=True,
     bottoms=SOME,
@@ -108,11 +112,13 @@ LOSS = _PLAIN._replace(
 """A number that compares scores with labels; inference does not need it."""
 
 DATA = _PLAIN._replace(
+    family="data",
     bottoms=(0, 0),
 )
 """Layers that bring values into the net."""
 
 RESHAPING = _PLAIN._replace(
+    family="reshape",
     bottoms=ONE,
     idle=always,
     order=as_they_are,

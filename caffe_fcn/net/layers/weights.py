@@ -220,6 +220,7 @@ ROWS: dict[str, LayerType] = {
         reads="embed_param",
     ),
     "InnerProduct": OTHER._replace(
+        family="inner_product",
         bvlc=True,
         shape=inner_product,
         params=inner_product_params,
@@ -236,6 +237,7 @@ ROWS: dict[str, LayerType] = {
     "LSTM": _RECURRENT,
     "LSTMUnit": OTHER._replace(bvlc=True, shape=lstm_unit, bottoms=(3, 3), tops=(2, 2), sequence=True),
     "MarginInnerProduct": OTHER._replace(
+        family="inner_product",
         shape=margin_inner_product,
         params=margin_params,
         bottoms=(2, 2),
