@@ -32,9 +32,10 @@ RANKS = {
     "verify": 7,
     "predict": 7,
     "inspection": 7,
-    "page": 8,
-    "report": 9,
-    "cli": 10,
+    "diagram": 8,
+    "page": 9,
+    "report": 10,
+    "cli": 11,
 }
 """A package may import itself and those of a lower rank; verify and predict, or compare and onnx, do not need
 each other."""
