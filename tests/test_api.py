@@ -555,6 +555,30 @@ def test_a_classifier_has_top_classes_and_no_map(net: caffe_fcn.Net) -> None:
             draw()
 
 
+def test_values_that_are_no_scores(net: caffe_fcn.Net, fcn: caffe_fcn.Net, tmp_path: Path) -> None:
+    names = [f"mark {place}" for place in range(10)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    found = net.run(np.zeros((28, 28)), scale=1, no_scores=True, labels=tmp_path / "names.txt")
+    assert [each.name for each in found.values] == names and [each.place for each in found.values] == [*range(10)]
+    assert [each.value for each in found.values] == next(iter(found.blobs.values())).reshape(-1).tolist()
+    with pytest.raises(EngineError, match="holds no scores of classes"):
+        found.top()
+    with pytest.raises(EngineError, match="needs a map"):
+        _ = found.ranges
+    found = fcn.run(np.zeros((40, 30), np.uint8), scale=1 / 255, no_scores=True)
+    (values,) = found.blobs.values()
+    assert [(each.channel, each.name) for each in found.ranges] == [(channel, None) for channel in range(11)]
+    np.testing.assert_array_equal([each.most for each in found.ranges], values.max((1, 2)))
+    with pytest.raises(EngineError, match="is a map; see `ranges`"):
+        _ = found.values
+
+
+@pytest.mark.parametrize("given", [(1, 0), (0,), (0, np.inf), (0, 1, 2)])
+def test_a_range_of_colours_has_two_numbers(net: caffe_fcn.Net, given: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="value_range: expected"):
+        net.run(np.zeros((28, 28)), value_range=given)
+
+
 @pytest.mark.thorough
 def test_engines_are_timed(fcn: caffe_fcn.Net) -> None:
     found = fcn.run(np.zeros((40, 30), np.uint8), scale=1 / 255, threads=1).benchmark()

@@ -29,7 +29,7 @@ from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOpt
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, heat_of
-from caffe_fcn.predict.summaries import best_classes, summarize
+from caffe_fcn.predict.summaries import best_classes, of_channels, summarize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,6 +48,32 @@ class Best(NamedTuple):
     """Its score."""
     window: tuple[int, int, int, int] | None
     """The window of the cell in pixels: top, left, bottom, right, the last two exclusive; None for a classifier."""
+
+
+class NamedValue(NamedTuple):
+    """A value of an output that is not a map."""
+
+    place: int
+    """Its place in the output, from 0 on."""
+    name: str | None
+    """Its name; None without labels."""
+    value: float
+    """The value."""
+
+
+class ChannelRange(NamedTuple):
+    """The values of a channel of a map."""
+
+    channel: int
+    """The number of the channel."""
+    name: str | None
+    """Its name; None without labels."""
+    least: float
+    """The smallest value."""
+    most: float
+    """The largest value."""
+    mean: float
+    """The mean of the values."""
 
 
 class ClassArea(NamedTuple):
@@ -170,6 +196,31 @@ class Prediction:
                 maps[each.level].window(each.row, each.column) if maps else None,
             )
             for each in found[:count]
+        ]
+
+    @property
+    def values(self) -> list[NamedValue]:
+        """The values of the only output in their order, the last axis fastest; with `no_scores` labels are their names.
+        Raises EngineError if it is a map, which has `ranges`."""
+        result = self._result
+        if result.values is None:
+            raise EngineError(f"{result.output.name!r} is a map", source=self.source, hint="see `ranges`")
+        labels = self.settings.labels(result.output)
+        numbers = result.values.reshape(-1).tolist()
+        named = labels.names if len(labels.names) == len(numbers) else [None] * len(numbers)
+        return [NamedValue(index, *each) for index, each in enumerate(zip(named, numbers, strict=True))]
+
+    @property
+    def ranges(self) -> list[ChannelRange]:
+        """The range of the values in each channel of the only map, at the first scale; with `no_scores` labels are the
+        names of the channels. Raises EngineError if there is no map."""
+        self._check_map("`ranges`")
+        result = self._result
+        labels = self.settings.labels(result.output)
+        found = of_channels(result.levels[0].scores)
+        return [
+            ChannelRange(index, labels.name(index), each.least, each.most, each.mean)
+            for index, each in enumerate(found)
         ]
 
     @checked()
@@ -325,6 +376,7 @@ def run(
     crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
     scales: Sequence[float] = RunOptions.scales,
     labels: str | os.PathLike[str] | None = RunOptions.labels,
+    no_scores: bool = RunOptions.no_scores,
     palette: str | os.PathLike[str] | None = DrawingOptions.palette,
     upsample: bool = DrawingOptions.upsample,
     value_range: tuple[float, float] | Literal["auto"] = DrawingOptions.value_range,

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import exit_codes
@@ -133,6 +134,10 @@ def _check_usage(
         raise click.UsageError(f"--output {asked.output}: expected a name that ends in .npy or .npz")
     if drawing.palette is not None and asked.label_map is None and asked.overlay is None:
         raise click.UsageError("--palette is for --label-map and --overlay; give one of them too")
+    if options.no_scores and (asked.label_map or asked.overlay):
+        raise click.UsageError("--no-scores gives no top classes, which --label-map and --overlay draw; leave one out")
+    if options.no_scores and click.get_current_context().get_parameter_source("top") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--no-scores gives no top classes; leave out --top")
     if drawing.value_range != "auto" and asked.heatmap is None:
         raise click.UsageError("--range is for --heatmap; give that too")
     over_picture = asked.heatmap, asked.overlay, asked.label_map if drawing.palette is None else None

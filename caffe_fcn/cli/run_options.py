@@ -150,6 +150,7 @@ def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @option_of(RunOptions, "crop", type=click.Choice(["none", "center", "ten"]))
     @option_of(RunOptions, "scales", type=scales, metavar="X,...")
     @option_of(RunOptions, "labels", type=file_name, metavar="FILE")
+    @option_of(RunOptions, "no_scores")
     @option_of(RunOptions, "blobs", "--blob", type=text, multiple=True, metavar="NAME")
     @option_of(RunOptions, "stride", type=_stride, metavar="N|HxW")
     @option_of(RunOptions, "tile", type=click.IntRange(1, 1 << 20), metavar="N")

@@ -40,6 +40,11 @@ class RunOptions:
     )
     scales: tuple[float, ...] = option_field((1.0,), "Run at each of these scales, such as 0.5,1,2.", "1")
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
+    no_scores: bool = option_field(
+        False,
+        "Values are not scores of classes, as of a net for positions or an age: report them in their order, with the "
+        "names in the labels.",
+    )
     blobs: tuple[str, ...] = option_field((), "Use this blob as an output.", "all outputs")
     stride: tuple[int, ...] | None = option_field(
         None,

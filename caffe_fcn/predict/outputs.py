@@ -49,6 +49,11 @@ class NetOutput:
         return channels_of(self.shape)
 
     @property
+    def numbers(self) -> int:
+        """The number of values for each item, along all its axes, or for each cell of the map."""
+        return self.channels if self.is_map else prod(self.shape[1:] if len(self.shape) > 1 else self.shape)
+
+    @property
     def is_map(self) -> bool:
         """Whether there is an answer for each window, and not one for the whole picture."""
         return self.geometry is not None

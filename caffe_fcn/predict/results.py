@@ -77,7 +77,8 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     """Return the class WANTED of the map OUTPUT, by name or number; if None, all but the background. Raises EngineError
     if the choice is not clear."""
     if wanted is not None:
-        if not output.of_classes and not (wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count):
+        number = wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count
+        if not output.of_classes and not number and not labels.names:
             raise EngineError(
                 f"{option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}",
                 source=source,
@@ -86,7 +87,7 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
         return Heat(output.name, (index,), _title(output, labels, index))
     if labels.count == 1:
         return Heat(output.name, (0,), _title(output, labels, 0))
-    if labels.background is None:
+    if labels.background is None or not output.of_classes:
         kind = "classes, and none of them is known as the background" if output.of_classes else "channels"
         raise EngineError(
             f"{output.name!r} has {labels.count} {kind}",
@@ -100,7 +101,8 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
 def _title(output: NetOutput, labels: Labels, index: int) -> str:
     if output.of_classes:
         return f"score of {labels.title(index)}"
-    return f"value of {output.name}" + (f", channel {index}" if labels.count > 1 else "")
+    channel = labels.name(index) or (f"channel {index}" if labels.count > 1 else "")
+    return f"value of {output.name}" + (f", {channel}" if channel else "")
 
 
 class _Sink:

@@ -60,7 +60,8 @@ class DrawingSettings(NamedTuple):
 class RunSettings(NamedTuple):
     """The settings for pictures. A picture is resized to RESIZE, or its shorter side if that is one number, then
     CROPPED, then used at each of SCALES. STRIDE: the distance of cells in pixels, if given. TILE: the size of tiles in
-    pixels; if None it depends on the memory. NAMES are those of the classes, if known."""
+    pixels; if None it depends on the memory. NAMES are those of the classes, or with NO_SCORES of the
+    values, if known."""
 
     steps: Preprocessing
     names: Labels | None = None
@@ -71,10 +72,16 @@ class RunSettings(NamedTuple):
     tile: int | None = RunOptions.tile
     max_pixels: int = RunOptions.max_pixels
     drawing: DrawingSettings = DrawingSettings()
+    no_scores: bool = RunOptions.no_scores
 
     def labels(self, output: NetOutput) -> Labels:
-        """Return the names of the classes in OUTPUT; no names if it has no classes."""
-        return self.names if self.names is not None and output.of_classes else Labels(output.channels)
+        """Return the names of the classes in OUTPUT; without scores those of its values. No names if they are for other
+        outputs."""
+        if self.names is not None and output.of_classes:
+            return self.names
+        if self.names is not None and self.no_scores and self.names.count == output.numbers:
+            return self.names
+        return Labels(output.numbers if self.no_scores else output.channels)
 
 
 class PlannedScale(NamedTuple):
@@ -167,11 +174,15 @@ def prepare(
     chosen = with_defaults(stated, given, prepared.scale, prepared.swap_channels)
     as_is = stated is None and prepared.mean is None and prepared.scale is None
     notes = (as_they_are(),) if as_is else chosen.notes
-    model, names = (model, None) if asked.labels is None else _named(model, asked.labels)
+    if asked.no_scores:
+        model = replace(model, outputs=tuple(replace(each, holds=Holds.VALUES) for each in model.outputs))
+    names = None
+    if asked.labels is not None:
+        model, names = _values_named(model, asked.labels) if asked.no_scores else _named(model, asked.labels)
     size, crop, told = _brought_to_size(model, model.nominal if asked.resize == "net" else asked.resize, wanted)
     stride = None if asked.stride is None else stride_of(asked.stride)
     settings = RunSettings(chosen.steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
-    settings = settings._replace(drawing=_drawing(drawing or DrawingOptions()))
+    settings = settings._replace(drawing=_drawing(drawing or DrawingOptions()), no_scores=asked.no_scores)
     check_settings(model, settings)
     if settings.drawing.colour and model.channels < COLOURS:
         told = (*told, "the net takes grey pictures, and so the picture below a drawing is grey")
@@ -223,6 +234,20 @@ def _named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNe
             hint=advise("choose a blob with ", Option("blob")),
         )
     return model, read_labels(labels, counts.pop())
+
+
+def _values_named(model: PictureNet, labels: str | os.PathLike[str]) -> tuple[PictureNet, Labels]:
+    """Return MODEL, and the names of the values of its outputs in the file LABELS. Raises PictureError if there are as
+    many in no output."""
+    names = read_labels(labels, None)
+    if all(output.numbers != names.count for output in model.outputs):
+        shown = ", ".join(f"{output.numbers} of {output.name!r}" for output in model.outputs)
+        raise PictureError(
+            expected=f"a name in each line for the values of an output: {shown}",
+            found=f"{names.count}",
+            source=os.fspath(labels),
+        )
+    return model, names
 
 
 def _brought_to_size(

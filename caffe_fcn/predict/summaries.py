@@ -87,6 +87,21 @@ class NumberSummary(NamedTuple):
     norm: float
 
 
+def of_channels(scores: Map) -> list[NumberSummary]:
+    """Return the `NumberSummary` of each channel of a map."""
+    import numpy as np
+
+    channels, rows, columns = scores.shape
+    least, most = np.full(channels, np.inf), np.full(channels, -np.inf)
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for _, band in scores.bands():
+        wide = np.asarray(band, np.float64).reshape(channels, -1)
+        least, most = np.minimum(least, wide.min(1)), np.maximum(most, wide.max(1))
+        total, squares = total + wide.sum(1), squares + (wide * wide).sum(1)
+    found = zip(least, most, total / (rows * columns), np.sqrt(squares), strict=True)
+    return [NumberSummary(*map(float, each)) for each in found]
+
+
 def statistics(result: BlobResult, level: Level | None = None) -> NumberSummary:
     """Return the `NumberSummary` of RESULT, or of its map at one LEVEL."""
     import numpy as np

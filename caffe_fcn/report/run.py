@@ -13,7 +13,7 @@ from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds
 from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
-from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize
+from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, of_channels, statistics, summarize
 
 _EXACT = {
     Exactness.AWAY_FROM_BORDERS: "; near borders not a function of the window alone: ",
@@ -22,7 +22,10 @@ _EXACT = {
 
 
 _FEW = 12
-"""The maximum number of values for which all are printed."""
+"""The maximum number of values for which all are printed, unless they have lines."""
+
+_LISTED = 256
+"""The maximum number of values, or of channels, that have lines."""
 
 
 def lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
@@ -35,13 +38,15 @@ def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
     for result in answer.results:
         labels = settings.labels(result.output)
         if result.levels:
-            yield from _maps(answer, result, labels, top, settings.drawing.upsample)
+            yield from _maps(answer, result, settings, top)
         elif result.values is not None and result.output.of_classes:
             alone = len(answer.results) == 1 and result.output.holds is Holds.CLASSES
             if not alone:
                 unsure = f": {_together(statistics(result))}" if result.output.holds is Holds.SCORES else ""
                 yield f"  {result.output.name} {show(result.values.shape)}{unsure}"
             yield from _scores(result.values, labels, top, "  " if alone else "    ")
+        elif result.values is not None and settings.no_scores and result.values.size in (1, labels.count):
+            yield from _values(result, result.values, labels)
         elif result.values is not None:
             yield f"  {result.output.name} {show(result.values.shape)}: {_numbers(result, result.values)}"
 
@@ -52,6 +57,24 @@ def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[st
     wide = max((len(index) for _, index in rows), default=0)
     for score, index in rows:
         yield f"{indent}{score}  {index:>{wide}}  {labels.name(int(index)) or ''}".rstrip()
+
+
+def _values(result: BlobResult, values: Array, labels: Labels) -> Iterator[str]:
+    """Return lines with VALUES in their order, if they are not too many, and their names."""
+    title = f"  {result.output.name} {show(values.shape)}"
+    if values.size > _LISTED:
+        yield f"{title}: {_numbers(result, values)}"
+        return
+    yield title
+    yield from _listed(labels, [f"{value: .6g}" for value in values.reshape(-1).tolist()])
+
+
+def _listed(labels: Labels, told: Sequence[str]) -> Iterator[str]:
+    """Return a line for each number and name in LABELS, with what is TOLD about it."""
+    names = [labels.name(index) or "" for index in range(len(told))]
+    wide, high = max(map(len, names)), len(str(len(told) - 1))
+    for index, (name, each) in enumerate(zip(names, told, strict=True)):
+        yield f"    {index:>{high}}  {f'{name:<{wide}}  ' if wide else ''}{each}"
 
 
 def _numbers(result: BlobResult, values: Array) -> str:
@@ -65,23 +88,30 @@ def _together(found: NumberSummary) -> str:
     return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}, L2 norm {found.norm:.5g}"
 
 
-def _maps(answer: Answer, result: BlobResult, labels: Labels, top: int, upsample: bool) -> Iterator[str]:
+def _maps(answer: Answer, result: BlobResult, settings: RunSettings, top: int) -> Iterator[str]:
     """Return lines on the maps of RESULT, at each scale."""
     output, levels = result.output, result.levels
+    labels, upsample = settings.labels(output), settings.drawing.upsample
     found = summarize(levels, labels.background) if output.of_classes else None
     told = areas(answer, result, found.counts, upsample=upsample) if found is not None else ()
     for number, level in enumerate(levels):
         yield f"  {output.name} {show(level.scores.shape)}{_scale(levels, level)}: {_geometry(level)}"
         if found is not None and not (told and level.cells.are_pixels):
             yield f"    of the cells {_shares(found.counts[number], labels, top)}"
+        elif settings.no_scores and 1 < output.channels <= _LISTED:
+            yield from _listed(labels, [_range(each) for each in of_channels(level.scores)])
         elif found is None:
             yield f"    {_together(statistics(result, level))}"
     if told:
         yield f"    of the pixels {_areas(told, labels, top)}"
     if found is not None:
         yield from _surest(levels, found.best[:top], labels)
-    elif output.channels == 1:
+    elif output.channels == 1 and not settings.no_scores:
         yield from _surest(levels, [highest(levels)], None)
+
+
+def _range(found: NumberSummary) -> str:
+    return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}"
 
 
 def _scale(levels: Sequence[Level], level: Level) -> str:

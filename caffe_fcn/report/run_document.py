@@ -18,7 +18,16 @@ from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
-from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, statistics, summarize, tops
+from caffe_fcn.predict.summaries import (
+    Found,
+    NumberSummary,
+    best_classes,
+    highest,
+    of_channels,
+    statistics,
+    summarize,
+    tops,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,8 +98,8 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
         elif result.output.of_classes and result.values is not None:
             best += [_best(result, each, labels, first) for each in best_classes(result.values, top)]
         if result.values is not None and result.output.holds is not Holds.CLASSES:
-            values.append(_values(result, result.values))
-        elif result.levels and not result.output.of_classes and result.output.channels == 1:
+            values.append(_values(result, result.values, labels))
+        elif result.levels and not result.output.of_classes and result.output.channels == 1 and not settings.no_scores:
             best.append(_best(result, highest(result.levels), labels, first))
         maps += [(result, level, count) for level, count in zip(result.levels, counts, strict=True)]
         first += len(result.levels)
@@ -109,9 +118,11 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
     yield _indented(_opened(fields, "maps"), 4)
     for number, (result, level, count) in enumerate(maps):
         labels = settings.labels(result.output)
-        opened = _opened(_level(result, level, count, labels), "cells")
-        yield f"{',' if number else ''}\n{_indented(opened, 8)}"
-        yield from _cells(result.output, level, labels, " " * 12)
+        fields = _level(result, level, count, labels)
+        fields["channels"] = _channels(level, labels) if settings.no_scores else []
+        yield f"{',' if number else ''}\n{_indented(_opened(fields, 'cells'), 8)}"
+        if not settings.no_scores:
+            yield from _cells(result.output, level, labels, " " * 12)
         yield "\n          ]\n        }"
     yield ("\n      " if maps else "") + "]\n    }"
 
@@ -150,15 +161,24 @@ def _area(result: BlobResult, area: Area, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _values(result: BlobResult, values: Array) -> dict[str, Any]:
-    """Return VALUES that are not scores of classes; all of them if they are few."""
+def _values(result: BlobResult, values: Array, labels: Labels) -> dict[str, Any]:
+    """Return VALUES that are not scores of classes; all of them if they are few, and their names in LABELS."""
     numbers = [_number(value) for value in values.reshape(-1).tolist()] if values.size <= _MANY else None
     return {
         "blob": result.output.name,
         "shape": list(values.shape),
         **_statistics(statistics(result)),
         "numbers": numbers,
+        "names": list(labels.names) if numbers is not None and len(labels.names) == len(numbers) else None,
     }
+
+
+def _channels(level: Level, labels: Labels) -> list[dict[str, Any]]:
+    """Return statistics of each channel of the map at LEVEL, and its name."""
+    return [
+        {"channel": index, "name": labels.name(index), **_statistics(found)}
+        for index, found in enumerate(of_channels(level.scores))
+    ]
 
 
 def _statistics(found: NumberSummary) -> dict[str, float]:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import CommandLine
-from tests.cli.running import FCN, NAMED, NET, checked, rejects, runs
+from tests.cli.running import FCN, NAMED, NET, checked, refuses, rejects, runs
+from tests.engines.nets import net_of, weights_of
 
 PICTURE = (*FCN, "scattered.png", *NAMED)
 
@@ -46,3 +47,75 @@ def test_a_net_for_grey_pictures_has_no_colour_below(digits: CommandLine) -> Non
     result = runs(digits, *PICTURE, "--overlay", "o.png", "--under", "colour")
     assert "note: the net takes grey pictures, and so the picture below a drawing is grey" in result.err
     assert runs(digits, *NET, "window.png", *NAMED).err == ""
+
+
+# ---- Values that are not scores ----
+
+
+def regressor(cli: CommandLine, layers: str) -> tuple[str, ...]:
+    """The files of a net for pictures of 6×8 pixels that ends in LAYERS, with random weights, and of a picture."""
+    net = (
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 6 dim: 8 } } }'
+        + layers
+    )
+    (cli.path / "net.prototxt").write_text(net)
+    with weights_of(net_of(net), cli.path / "net.caffemodel", 0.1):
+        pass
+    np.save(cli.path / "x.npy", np.random.default_rng(0).integers(0, 9, (6, 8)).astype(np.uint8))
+    return "net.prototxt", "net.caffemodel", "x.npy"
+
+
+MARKS = (
+    'layer { name: "marks" type: "InnerProduct" bottom: "data" top: "marks" inner_product_param { num_output: 3 } }'
+    'layer { name: "age" type: "InnerProduct" bottom: "data" top: "age" inner_product_param { num_output: 1 } }'
+)
+MAP = (
+    'layer { name: "at" type: "Convolution" bottom: "data" top: "at" '
+    "convolution_param { num_output: 3 kernel_size: 3 } }"
+)
+
+
+def test_values_are_told_in_their_order_with_their_names(cli: CommandLine) -> None:
+    files = regressor(cli, MARKS)
+    (cli.path / "names.txt").write_text("left\nnose tip\nright\n")
+    arguments = (*files, "--no-scores", "--labels", "names.txt", "-o", "all.npz", "--force")
+    lines = runs(cli, *arguments).out.decode().splitlines()
+    with np.load(cli.path / "all.npz") as held:
+        (marks,), (age,) = held["marks"], held["age"]
+    told = [
+        f"    {place}  {name:<8}  {value: .6g}"
+        for place, (name, value) in enumerate(zip(("left", "nose tip", "right"), marks, strict=True))
+    ]
+    assert lines == ["x.npy: 6×8 pixels", "  marks 1×3", *told, "  age 1×1", f"    0  {age[0]: .6g}"]
+    found = checked(runs(cli, *arguments, "--json").document)
+    assert {each["blob"]: each["names"] for each in found["pictures"][0]["values"]} == {
+        "age": None,
+        "marks": ["left", "nose tip", "right"],
+    }
+    assert {each["holds"] for each in found["blobs"]} == {"values"} and found["pictures"][0]["top"] == []
+
+
+def test_a_map_of_values_tells_the_range_of_each_channel(cli: CommandLine) -> None:
+    files = regressor(cli, MAP)
+    (cli.path / "names.txt").write_text("dx\ndy\nangle\n")
+    arguments = (*files, "--no-scores", "--labels", "names.txt")
+    lines = runs(cli, *arguments, "-o", "at.npy", "--heatmap", "h.png", "--class", "dy").out.decode().splitlines()
+    values = np.load(cli.path / "at.npy").astype(float)
+    told = [
+        f"    {channel}  {name:<5}  from {found.min():.5g} to {found.max():.5g}, mean {found.mean():.5g}"
+        for channel, (name, found) in enumerate(zip(("dx", "dy", "angle"), values, strict=True))
+    ]
+    assert lines[1].startswith("  at 3×4×6: each cell sees 3×3 pixels") and lines[2:] == told
+    (found,) = checked(runs(cli, *arguments, "--json").document)["pictures"][0]["maps"]
+    assert [each["name"] for each in found["channels"]] == ["dx", "dy", "angle"] and found["cells"] == []
+    np.testing.assert_allclose([each["norm"] for each in found["channels"]], np.sqrt((values**2).sum((1, 2))), 1e-6)
+
+
+def test_without_scores_there_are_no_top_classes(cli: CommandLine) -> None:
+    files = regressor(cli, MARKS)
+    for option in ("--label-map", "--overlay"):
+        assert "--no-scores gives no top classes, which" in rejects(cli, *files, "--no-scores", option, "x.png")
+    assert "leave out --top" in rejects(cli, *files, "--no-scores", "--top", "3")
+    (cli.path / "names.txt").write_text("one\ntwo\n")
+    told = refuses(cli, *files, "--no-scores", "--labels", "names.txt")
+    assert told.endswith("for the values of an output: 3 of 'marks', 1 of 'age', found 2")
