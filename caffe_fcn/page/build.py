@@ -23,12 +23,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from caffe_fcn import __version__
-from caffe_fcn.display import printable
+from caffe_fcn.display import first_of, printable
 from caffe_fcn.inspection.inspect import look_into
 from caffe_fcn.inspection.records import InspectedFiles, InspectedNet, Inspection, InspectSettings
 from caffe_fcn.inspection.words import FORMATS, count_of, human, human_bytes, shape_of
 from caffe_fcn.net.cost import VALUE_BYTES, Total
 from caffe_fcn.net.options import Selection
+from caffe_fcn.net.shapes import Shape, Unknown
+from caffe_fcn.net.source import foreign_types
 from caffe_fcn.page.layers import first_anchors, layers_of
 from caffe_fcn.page.options import ReportOptions
 from caffe_fcn.page.problems import problems_of
@@ -41,6 +43,9 @@ from caffe_fcn.page.records import (
     Progress,
 )
 from caffe_fcn.predict.options import PreparationOptions
+
+_MOST_BLOBS = 6
+"""The maximum number of inputs or outputs that are named."""
 
 
 def build_page(
@@ -78,7 +83,7 @@ def build_page(
         title=found.name or os.path.basename(found.file),
         version=__version__,
         subtitle=tuple(_subtitle(found)),
-        totals=tuple(_totals(found)),
+        totals=tuple(_totals(looked)),
         notes=_notes(looked),
         problems=() if model is None else problems_of(model, found, first_anchors(layers)),
         layers=layers,
@@ -109,22 +114,34 @@ def _dense(source: PageSource, left_out: list[MissingSection]) -> Any:
 
 
 def _subtitle(found: Inspection) -> Iterable[str]:
-    yield found.file
+    yield os.path.basename(found.file)
     yield FORMATS[found.format]
     if found.phase:
         yield f"phase {found.phase}"
 
 
-def _totals(found: Inspection) -> Iterable[Fact]:
+def _totals(looked: InspectedNet) -> Iterable[Fact]:
+    found, model = looked.inspection, looked.model
     sums = found.totals
     if found.inputs:
-        yield Fact("input", ", ".join(f"{printable(name)} {shape_of(shape)}" for name, shape in found.inputs.items()))
+        yield _named_shapes("input", found.inputs)
+    if model is not None and looked.shapes is not None:
+        shapes = {blob.name: looked.shapes.blobs[blob] for blob in model.graph.outputs}
+        yield _named_shapes(
+            "output", {name: None if isinstance(each, Unknown) else each for name, each in shapes.items()}
+        )
     if sums is not None:
         yield Fact("layers", f"{sums.layers:,}")
         yield from _amounts(sums)
     if found.weights is not None:
         kinds = ", ".join([FORMATS[found.weights.format], *found.weights.dtypes])
-        yield Fact("weights", f"{human_bytes(found.weights.size)} ({kinds})", f"{found.weights.size:,} bytes")
+        yield Fact("weights", human_bytes(found.weights.size), kinds)
+
+
+def _named_shapes(term: str, blobs: Mapping[str, Shape | None]) -> Fact:
+    """Return the fact with BLOBS, and as much of them as there is room for."""
+    shown = [f"{printable(name)} {shape_of(shape)}" for name, shape in blobs.items()]
+    return Fact(term + "s" * (len(shown) > 1), ", ".join(first_of(shown, _MOST_BLOBS)))
 
 
 def _amounts(sums: Total) -> Iterable[Fact]:
@@ -148,7 +165,9 @@ def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
 def _notes(looked: InspectedNet) -> tuple[str, ...]:
     """Return the notes that are not problems, which stand in their own section."""
     model = looked.model
-    elsewhere = set() if model is None else {*model.objected, *model.lacking}
+    elsewhere: set[str] = set()
+    if model is not None:
+        elsewhere = {*model.objected, *model.lacking, *foreign_types(node.type for node in model.graph.nodes)}
     if model is not None and model.misfit is not None and model.weights is not None:
         elsewhere.add(model.misfit.within(model.weights.path))
     return tuple(note for note in looked.inspection.notes if note not in elsewhere)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
+from caffe_fcn.display import first_of, printable
 from caffe_fcn.inspection.records import Inspection, Layer
 from caffe_fcn.inspection.words import axes, human, human_bytes, shape_of, windows
-from caffe_fcn.net.geometry import Exactness, Geometry, words
+from caffe_fcn.net.geometry import Exactness, Geometry, summed_up
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.page.records import CostShare, Fact, PageBlob, PageLayer
 from caffe_fcn.page.settings import settings_of
+
+_MOST_NAMES = 3
+"""The maximum number of layers that are named for a reason."""
 
 _EXACT = {
     Exactness.EVERYWHERE: "everywhere",
@@ -53,7 +58,8 @@ def _layer(
         bottoms=bottoms,
         tops=tuple(PageBlob(top.name, shape_of(top.shape), _remark(layer, top.in_place)) for top in layer.tops),
         geometry=_geometry(layer.geometry),
-        inexact=tuple(map(words, layer.geometry.reasons)) if layer.geometry else (),
+        window=_window(layer.geometry),
+        inexact=tuple(_inexact(layer.geometry)) if layer.geometry else (),
         blobs=_blobs(layer),
         parameters=parameters._replace(text=parameters.text + statistics),
         macs=_amount(cost.macs, whole[1], "" if cost.macs is None else human(cost.macs)),
@@ -84,6 +90,19 @@ def _geometry(geometry: Geometry | None) -> tuple[Fact, ...]:
         Fact("offset", axes(geometry.offset)),
         Fact("a sliding window", _EXACT[geometry.exactness]),
     )
+
+
+def _window(geometry: Geometry | None) -> tuple[int | None, str]:
+    if geometry is None:
+        return None, "–"
+    area = prod(extent or 1 << 31 for extent in geometry.window)
+    return area, axes(windows(geometry))
+
+
+def _inexact(geometry: Geometry) -> Iterator[str]:
+    """Return why a map is not a sliding window. Deep in a net many layers have the same reason."""
+    for names, what in summed_up(geometry.reasons):
+        yield f"{', '.join(first_of([*map(printable, names)], _MOST_NAMES))} {what}"
 
 
 def _blobs(layer: Layer) -> tuple[Fact, ...]:

@@ -142,6 +142,8 @@ class PageLayer:
     tops: tuple[PageBlob, ...]
     geometry: tuple[Fact, ...]
     """The receptive field of a cell; empty where the layer makes no map of the images."""
+    window: tuple[int | None, str]
+    """The pixels that a cell sees: a number to sort by, None for no map, and the text."""
     inexact: tuple[str, ...]
     """Why its map is not exactly a sliding window."""
     blobs: tuple[Fact, ...]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from caffe_fcn.display import printable
+from caffe_fcn.net.shapes import show
 from caffe_fcn.page.records import Fact
 from caffe_fcn.schema import Message
 
@@ -47,6 +48,8 @@ def _words(field: Any, value: Any) -> str:
 
 def _word(field: Any, value: Any) -> str:
     if field.message_type is not None:
+        if field.message_type.name == "BlobShape":
+            return show(tuple(value.dim)) or "scalar"
         return "{" + " ".join(f"{fact.term}: {fact.value}" for fact in _facts(value, "")) + "}"
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
