@@ -7,7 +7,7 @@ Programs that do not know variables use the plain light colours. All text is esc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 
 from caffe_fcn.diagram.colours import DARK, FAMILY_NAMES, LIGHT, Theme
@@ -29,7 +29,8 @@ def svg_file(drawing: NetDrawing) -> str:
     """DRAWING as the text of an SVG file."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {_size(drawing)} class="drawing" role="img">'
     ground = f'<rect class="ground" width="{drawing.width}" height="{drawing.height}"/>'
-    css = f"{_variables(LIGHT)}\n@media (prefers-color-scheme: dark) {{\n{_variables(DARK)}\n}}\n{rules()}"
+    light, dark = _variables(_colours(LIGHT)), _variables(_colours(DARK))
+    css = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{rules()}"
     parts = [head, _title(drawing), f"<style>\n{css}\n</style>", ground, *_parts(drawing, lambda _: None), "</svg>"]
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', *parts]) + "\n"
 
@@ -41,22 +42,24 @@ def svg_part(drawing: NetDrawing, link: Link) -> str:
     return "\n".join([head, _title(drawing), *_parts(drawing, link), "</svg>"])
 
 
-def page_style(dark: str = "") -> str:
-    """The CSS for drawings in a page: light colours, and dark ones where the page has the selector DARK, such as
-    ":root[data-theme=dark]", by default where the reader prefers dark pages."""
-    if dark:
-        return f"{_variables(LIGHT)}\n{_variables(DARK, f'{dark} ')}\n{rules()}"
-    return f"{_variables(LIGHT)}\n@media (prefers-color-scheme: dark) {{\n{_variables(DARK)}\n}}\n{rules()}"
+def page_style() -> str:
+    """The CSS for drawings in a page. They are light or dark as the CSS property `color-scheme` of the page says."""
+    dark = _colours(DARK)
+    both = {name: f"light-dark({colour}, {dark[name]})" for name, colour in _colours(LIGHT).items()}
+    return f"{_variables(both)}\n{rules()}"
 
 
-def _variables(theme: Theme, before: str = "") -> str:
-    plain = {"ground": theme.ground, "text": theme.text, "quiet": theme.quiet, "line": theme.line}
-    own = [f"--drawing-{name}: {colour};" for name, colour in plain.items()]
-    own += [
-        f"--drawing-{name}: {paint.fill}; --drawing-{name}-line: {paint.line};"
-        for name, paint in theme.families.items()
-    ]
-    return f"{before}.drawing {{ {' '.join(own)} }}"
+def _variables(colours: Mapping[str, str]) -> str:
+    own = " ".join(f"--drawing-{name}: {colour};" for name, colour in colours.items())
+    return f".drawing {{ {own} }}"
+
+
+def _colours(theme: Theme) -> dict[str, str]:
+    """The colours of THEME, by the names of their variables."""
+    found = {"ground": theme.ground, "text": theme.text, "quiet": theme.quiet, "line": theme.line}
+    for name, paint in theme.families.items():
+        found |= {name: paint.fill, f"{name}-line": paint.line}
+    return found
 
 
 def rules() -> str:

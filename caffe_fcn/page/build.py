@@ -19,7 +19,7 @@ what it does not have, and why (`Page.left_out`). Positions are those of `source
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from caffe_fcn import __version__
@@ -31,6 +31,7 @@ from caffe_fcn.net.cost import VALUE_BYTES, Total
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import foreign_types
+from caffe_fcn.page.graph import graph_panel
 from caffe_fcn.page.layers import first_anchors, layers_of
 from caffe_fcn.page.options import ReportOptions
 from caffe_fcn.page.problems import problems_of
@@ -75,12 +76,13 @@ def build_page(
         preparation=preparation or PreparationOptions(),
         options=options,
     )
-    layers = () if model is None else tuple(layers_of(found, model.graph))
+    layers = () if model is None or looked.shapes is None else tuple(layers_of(found, model.graph, looked.shapes))
     left_out: list[MissingSection] = []
     layers = _with_weights(source, layers, progress or (lambda done: None))
     layers = _with_activations(source, layers, left_out)
+    title = found.name or os.path.basename(found.file)
     return Page(
-        title=found.name or os.path.basename(found.file),
+        title=title,
         version=__version__,
         subtitle=tuple(_subtitle(found)),
         totals=tuple(_totals(looked)),
@@ -88,6 +90,7 @@ def build_page(
         problems=() if model is None else problems_of(model, found, first_anchors(layers)),
         layers=layers,
         stored=() if model is not None else tuple(_stored(found)),
+        graph=None if model is None or looked.shapes is None else graph_panel(model.graph, looked.shapes, title),
         dense=_dense(source, left_out),
         left_out=tuple(left_out),
     )

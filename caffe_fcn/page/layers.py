@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from caffe_fcn.diagram.numbers import numbers
 from caffe_fcn.display import first_of, printable
 from caffe_fcn.inspection.records import Inspection, Layer
 from caffe_fcn.inspection.words import axes, human, human_bytes, shape_of, windows
 from caffe_fcn.net.geometry import Exactness, Geometry, summed_up
 from caffe_fcn.net.graph import Graph, Node
+from caffe_fcn.net.layers import row_of
+from caffe_fcn.net.shapes import Shapes
 from caffe_fcn.page.records import CostShare, Fact, PageBlob, PageLayer
 from caffe_fcn.page.settings import settings_of
 
@@ -28,10 +31,10 @@ def anchor_of(position: int) -> str:
     return f"layer-{position + 1}"
 
 
-def layers_of(found: Inspection, graph: Graph) -> Iterator[PageLayer]:
-    """Return the layers of FOUND, which are the nodes of GRAPH, without panels."""
+def layers_of(found: Inspection, graph: Graph, shapes: Shapes) -> Iterator[PageLayer]:
+    """Return the layers of FOUND, which are the nodes of GRAPH with SHAPES, without panels."""
     anchors = {blob: anchor_of(position) for position, node in enumerate(graph.nodes) for blob in node.tops}
-    shapes = {
+    told = {
         blob: shape_of(top.shape)
         for node, layer in zip(graph.nodes, found.layers, strict=True)
         for blob, top in zip(node.tops, layer.tops, strict=True)
@@ -39,13 +42,19 @@ def layers_of(found: Inspection, graph: Graph) -> Iterator[PageLayer]:
     sums = found.totals
     whole = (sums.parameters, sums.macs, sums.activation_bytes) if sums else (0, 0, 0)
     for position, (node, layer) in enumerate(zip(graph.nodes, found.layers, strict=True)):
-        bottoms = tuple(PageBlob(blob.name, shapes[blob], "", anchors[blob]) for blob in node.bottoms)
-        yield _layer(position, node, layer, bottoms, whole)
+        bottoms = tuple(PageBlob(blob.name, told[blob], "", anchors[blob]) for blob in node.bottoms)
+        yield _layer(position, node, layer, bottoms, whole, numbers(node, shapes))
 
 
 def _layer(
-    position: int, node: Node, layer: Layer, bottoms: tuple[PageBlob, ...], whole: tuple[int, int, int]
+    position: int,
+    node: Node,
+    layer: Layer,
+    bottoms: tuple[PageBlob, ...],
+    whole: tuple[int, int, int],
+    characteristic: str,
 ) -> PageLayer:
+    row = row_of(node.type)
     cost = layer.cost
     statistics = f" and {cost.statistics:,} statistics" if cost.statistics else ""
     parameters = _amount(cost.parameters, whole[0], "" if cost.parameters is None else f"{cost.parameters:,}")
@@ -54,6 +63,8 @@ def _layer(
         number=position + 1,
         name=layer.name,
         type=layer.type,
+        family=row.family if row.known else "unknown",
+        numbers=characteristic,
         settings=settings_of(node.layer),
         bottoms=bottoms,
         tops=tuple(PageBlob(top.name, shape_of(top.shape), _remark(layer, top.in_place)) for top in layer.tops),
@@ -108,7 +119,7 @@ def _inexact(geometry: Geometry) -> Iterator[str]:
 def _blobs(layer: Layer) -> tuple[Fact, ...]:
     blobs = layer.cost.blobs or ()
     shared = ", ".join(layer.cost.shared_with)
-    facts = [Fact(f"blob {position}", shape_of(blob.shape)) for position, blob in enumerate(blobs)]
+    facts = [Fact(f"parameter blob {position}", shape_of(blob.shape)) for position, blob in enumerate(blobs)]
     return (*facts, *([Fact("shared with", shared)] if shared else []))
 
 

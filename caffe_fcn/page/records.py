@@ -34,6 +34,8 @@ from caffe_fcn.predict.options import PreparationOptions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from caffe_fcn.page.graph import GraphPanel
+
 WeightsPanel: TypeAlias = Any
 ActivationsPanel: TypeAlias = Any
 DensePanel: TypeAlias = Any
@@ -75,7 +77,6 @@ class PageSource:
 class Section(Enum):
     """The parts of a page that can be left out."""
 
-    GRAPH = "graph"
     WEIGHTS = "weights"
     ACTIVATIONS = "activations"
     DENSE = "dense map"
@@ -136,6 +137,10 @@ class PageLayer:
     number: int
     name: str
     type: str
+    family: str
+    """The family of its type, as drawings show it, by its name in CSS."""
+    numbers: str
+    """The few numbers that characterise it, such as "3×3 → 64, pad 1"."""
     settings: tuple[Fact, ...]
     """The fields of the layer that are set."""
     bottoms: tuple[PageBlob, ...]
@@ -168,8 +173,7 @@ class Page:
     layers: tuple[PageLayer, ...]
     stored: tuple[Fact, ...] = ()
     """The blobs of weights without a net."""
-    graph: str | None = None
-    """The drawing of the net, an SVG."""
+    graph: GraphPanel | None = None
     dense: DensePanel | None = None
     left_out: tuple[MissingSection, ...] = ()
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from caffe_fcn.diagram.svg import page_style
 from caffe_fcn.display import visible
 from caffe_fcn.errors import missing
 from caffe_fcn.page.records import Page
@@ -33,7 +34,7 @@ class Inlined(NamedTuple):
 def render(page: Page) -> str:
     """Return PAGE as HTML. Raises ExtraError without jinja2."""
     environment = _environment()
-    scripts, styles = _inlined("js"), _inlined("css")
+    scripts, styles = _inlined("js"), (*_inlined("css"), _inline(page_style()))
     return str(environment.get_template("base.html").render(page=page, scripts=scripts, styles=styles))
 
 
@@ -79,13 +80,12 @@ def percent(share: float) -> str:
 @lru_cache
 def _inlined(kind: str) -> tuple[Inlined, ...]:
     """Return the static files of KIND, "js" or "css", that of the frame first, the others by name."""
-    from markupsafe import Markup
-
     found = [each for each in files("caffe_fcn.page").joinpath("static").iterdir() if each.name.endswith(f".{kind}")]
     found.sort(key=lambda each: (each.name != f"page.{kind}", each.name))
-    texts = [each.read_text(encoding="utf-8").strip() for each in found]
-    return tuple(Inlined(Markup(text), _hash(text)) for text in texts)
+    return tuple(_inline(each.read_text(encoding="utf-8").strip()) for each in found)
 
 
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _inline(text: str) -> Inlined:
+    from markupsafe import Markup
+
+    return Inlined(Markup(text), "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())

@@ -28,7 +28,7 @@ def _lines(found: SavedPage) -> Iterator[str]:
     if counts:
         yield f"  problems: {', '.join(count_of(counts[each], _SEVERITIES[each]) for each in Severity if counts[each])}"
     there = [section.value for section in sections(found)]
-    yield f"  sections: {', '.join(there) or 'none'}, beside overview, costs and layers"
+    yield f"  sections: {', '.join(there) or 'none'}, beside overview, graph, costs and layers"
     yield from (f"  no {left.section.value}: {left.reason}" for left in page.left_out)
     if found.output != "-":
         yield f"wrote {found.output} ({human_bytes(found.size)})"
@@ -38,7 +38,6 @@ def sections(found: SavedPage) -> list[Section]:
     """Return the sections that the page has, of those that can be left out."""
     page = found.page
     there = {
-        Section.GRAPH: page.graph is not None,
         Section.WEIGHTS: any(layer.weights is not None for layer in page.layers),
         Section.ACTIVATIONS: any(layer.activations is not None for layer in page.layers),
         Section.DENSE: page.dense is not None,

@@ -47,13 +47,15 @@ def test_the_totals_are_those_of_inspect(lenet: CommandLine) -> None:
     found = document(lenet, "net.prototxt", "-o", "out.html")
     inspected = lenet.run("inspect", "net.prototxt", "--json").document
     page = parsed((lenet.path / "out.html").read_text(encoding="utf-8"))
-    assert found["layers"] == len(inspected["layers"]) == len(page.with_class("layer"))
-    exact = {each.attributes.get("title") for each in page.all("dd")}
+    assert found["layers"] == len(inspected["layers"]) == len(page.with_class("net-layer"))
+    exact = {each.text for each in page.with_class("remark")}
     totals = inspected["totals"]
     assert {f"{totals['parameters']:,}", f"{totals['macs']:,}", f"{totals['activation_bytes']:,} bytes"} <= exact
     cells = [each.attributes["data-value"] for each in page.all("td") if "data-value" in each.attributes]
-    costs = [[each["parameters"], each["macs"], each["activation_bytes"]] for each in inspected["layers"]]
-    assert cells == [str(number) for order, cost in enumerate(costs, 1) for number in (order, *cost)]
+    for order, layer in enumerate(inspected["layers"]):
+        number, _, *costs = cells[5 * order : 5 * order + 5]
+        assert number == str(order + 1)
+        assert costs == [str(layer[each]) for each in ("parameters", "macs", "activation_bytes")]
 
 
 def test_the_library_writes_the_same_page(lenet: CommandLine) -> None:

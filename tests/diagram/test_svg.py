@@ -55,9 +55,10 @@ def test_a_part_has_no_colours_of_its_own() -> None:
     assert not any(word in part for word in ("<style", "<a ", "fill", "stroke", "#"))
 
 
-def test_a_page_can_choose_the_dark_colours() -> None:
-    assert ":root[data-theme=dark] .drawing {" in page_style(":root[data-theme=dark]")
-    assert "@media (prefers-color-scheme: dark)" in page_style()
+def test_a_page_chooses_light_or_dark() -> None:
+    style = page_style()
+    assert f"--drawing-text: light-dark({LIGHT.text}, {DARK.text});" in style
+    assert "@media" not in style
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

@@ -84,6 +84,14 @@ def test_every_link_leads_to_an_element(page: str) -> None:
     assert named and set(named) <= set(ids)
 
 
+def test_the_graph_and_the_table_lead_to_each_layer(page: str) -> None:
+    found = parsed(page)
+    layers = [f"#{each.attributes['id']}" for each in found.with_class("body")]
+    drawn = [each.attributes["href"] for each in found.all("a") if each.attributes.get("class", "") != ""]
+    listed = [each.attributes["href"] for each in found.all("a") if "class" not in each.attributes]
+    assert layers and set(layers) <= set(drawn) and set(layers) <= set(listed)
+
+
 def test_nothing_is_loaded(page: str) -> None:
     for each in parsed(page).elements:
         for name in ATTRIBUTES_WITH_ADDRESSES & each.attributes.keys():
@@ -108,7 +116,7 @@ def test_hostile_names_are_text(hostile: str) -> None:
     found = parsed(hostile)
     allowed = {each.tag for each in parsed(html_of(GOLDEN / "conversions" / "lenet" / "net.prototxt")).elements}
     assert {each.tag for each in found.elements} <= allowed | {"ul", "li"}
-    names = [each.text for each in found.with_class("layer")]
+    names = [each.text for each in found.with_class("net-layer")]
     for name in ("<script>alert(1)</script>", "{{7*7}}{% raw %}", "javascript:alert(1)", "&lt;b&gt; &amp;"):
         assert any(name in each for each in names), name
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]", hostile)

@@ -23,7 +23,7 @@
   // A link to a layer opens it.
   const show = (id) => {
     const body = byId(id);
-    const layer = body && body.closest("details.layer");
+    const layer = body && body.closest("details.net-layer");
     if (!layer) return;
     layer.hidden = false;
     layer.open = true;
@@ -38,6 +38,45 @@
   const follow = () => show(location.hash.slice(1));
   addEventListener("hashchange", follow);
   follow();
+
+  // The graph is as wide as its box, if it can be read then. Buttons and the keys + - 0 change its size.
+  const box = byId("graph-box");
+  const drawing = box && box.querySelector("svg");
+  if (drawing) {
+    const width = drawing.width.baseVal.value;
+    const height = drawing.height.baseVal.value;
+    const fitting = () => Math.min(1, (box.clientWidth - 2) / width);
+    let scale = 1;
+    const zoom = (to) => {
+      const next = Math.min(4, Math.max(0.05, to));
+      const middle = [(box.scrollLeft + box.clientWidth / 2) / scale, (box.scrollTop + box.clientHeight / 2) / scale];
+      scale = next;
+      drawing.style.width = `${width * scale}px`;
+      drawing.style.height = `${height * scale}px`;
+      box.scrollLeft = middle[0] * scale - box.clientWidth / 2;
+      box.scrollTop = middle[1] * scale - box.clientHeight / 2;
+    };
+    const steps = { in: () => zoom(scale * 1.25), out: () => zoom(scale / 1.25), fit: () => zoom(fitting()), one: () => zoom(1) };
+    const tools = byId("graph-tools");
+    tools.hidden = false;
+    tools.addEventListener("click", (event) => {
+      const step = event.target.closest("button")?.dataset.zoom;
+      if (step) steps[step]();
+    });
+    box.addEventListener("keydown", (event) => {
+      const step = event.ctrlKey || event.metaKey || event.altKey ? null : { "+": "in", "=": "in", "-": "out", 0: "fit", 1: "one" }[event.key];
+      if (!step) return;
+      steps[step]();
+      event.preventDefault();
+    });
+    zoom(Math.max(0.5, fitting()));
+    box.scrollTop = 0;
+    const first = drawing.querySelector(".layer");
+    if (first) {
+      const [inside, outside] = [first.getBoundingClientRect(), box.getBoundingClientRect()];
+      box.scrollLeft += inside.left + inside.width / 2 - outside.left - outside.width / 2;
+    }
+  }
 
   // The table of costs is sorted by the buttons in its headings; values that are unknown come last.
   const table = byId("costs-table");
@@ -74,7 +113,7 @@
   // The filter hides layers.
   const filter = byId("filter");
   if (filter) {
-    const layers = [...document.querySelectorAll("details.layer")];
+    const layers = [...document.querySelectorAll("details.net-layer")];
     const words = layers.map((layer) => layer.dataset.words.toLowerCase());
     byId("layer-tools").hidden = false;
     filter.addEventListener("input", () => {
