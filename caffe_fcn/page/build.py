@@ -9,8 +9,8 @@ other sections are made by one module each, from the same `PageSource`:
 - `page/activations.py`: `activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]`, called once, only
   if there are weights. The keys are positions of layers. Without `source.picture` it shows a test pattern, and its
   panels say so.
-- `page/dense.py`: `dense_panel(source: PageSource) -> DensePanel | None`, called once, only if there are weights and a
-  picture. None: the net makes no map of it.
+- `page/dense.py`: `dense_panel(source: PageSource) -> DensePanel | None`, called once. None: there is no net with
+  weights.
 
 A function that cannot make its section raises CaffeFcnError, such as ExtraError without an engine. Then the page says
 what it does not have, and why (`Page.left_out`). Positions are those of `source.inspection.layers`.
@@ -24,6 +24,7 @@ from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.display import first_of, printable
+from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.inspection.inspect import look_into
 from caffe_fcn.inspection.records import InspectedFiles, InspectedNet, Inspection, InspectSettings
 from caffe_fcn.inspection.words import FORMATS, count_of, human, human_bytes, shape_of
@@ -31,6 +32,7 @@ from caffe_fcn.net.cost import VALUE_BYTES, Total
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import foreign_types
+from caffe_fcn.page.dense import DensePanel, dense_panel
 from caffe_fcn.page.graph import graph_panel
 from caffe_fcn.page.layers import first_anchors, layers_of
 from caffe_fcn.page.options import ReportOptions
@@ -42,6 +44,7 @@ from caffe_fcn.page.records import (
     PageLayer,
     PageSource,
     Progress,
+    Section,
 )
 from caffe_fcn.predict.options import PreparationOptions
 
@@ -109,8 +112,12 @@ def _with_activations(
     return layers
 
 
-def _dense(source: PageSource, left_out: list[MissingSection]) -> Any:
-    return None
+def _dense(source: PageSource, left_out: list[MissingSection]) -> DensePanel | None:
+    try:
+        return dense_panel(source)
+    except CaffeFcnError as error:
+        left_out.append(MissingSection(Section.DENSE, error.within(source.inspection.file)))
+        return None
 
 
 # ---- The frame ----

@@ -39,10 +39,15 @@ class CellAxis(NamedTuple):
         """The position of the first cell; 0 is the middle of the first pixel."""
         return (self.sees.offset + _HALF) * self.factor - _HALF + self.start
 
+    def sees_of(self, cell: int) -> tuple[int, int]:
+        """Return the pixels that CELL sees, with padding, whether or not the picture has them: the first, and the one
+        after the last."""
+        first, last = self.sees.seen(cell)
+        return self.start + floor(first * self.factor), self.start + ceil((last + 1) * self.factor)
+
     def window_of(self, cell: int) -> tuple[int, int]:
         """Return the pixels that CELL sees, without padding: the first, and the one after the last."""
-        first, last = self.sees.seen(cell)
-        start, end = floor(first * self.factor), ceil((last + 1) * self.factor)
+        start, end = (pixels - self.start for pixels in self.sees_of(cell))
         start = min(max(0, start), self.size)
         return self.start + start, self.start + max(start, min(end, self.size))
 

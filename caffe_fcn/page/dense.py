@@ -1,0 +1,139 @@
+"""Makes the panel of a dense net: its maps over the picture, with the scores of one class at a time.
+
+The page has for each cell its place, what it sees, its top classes, and the values of classes as whole numbers (see
+`quantised`). A script draws these; nothing about the net is computed in the browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from caffe_fcn.display import printable
+from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.engines.registry import engine
+from caffe_fcn.errors import EngineError
+from caffe_fcn.net.shapes import show
+from caffe_fcn.page.backdrop import Backdrop, backdrop_of
+from caffe_fcn.page.dense_maps import PanelMap, panel_map
+from caffe_fcn.page.records import PageSource
+from caffe_fcn.predict.draw import bare, colours
+from caffe_fcn.predict.images.picture import Picture, open_picture, picture_of
+from caffe_fcn.predict.options import RunOptions
+from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.run import Answer, RunSettings, carry_out, plan, prepare
+from caffe_fcn.wording import Command, advise
+
+BUDGET = 4 << 20
+"""The maximum bytes of values on the page, before compression, of all maps together."""
+
+MOST_MAPS = 8
+"""The maximum number of maps on the page."""
+
+
+@dataclass(frozen=True)
+class DensePanel:
+    """The panel of a dense net: the picture and its MAPS."""
+
+    path: str
+    size: tuple[int, int]
+    picture: Backdrop
+    maps: tuple[PanelMap, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The panel for the script, as JSON."""
+        ramp, shares = colours.sequential()
+        return {
+            "size": self.size,
+            "ramp": ramp.round().astype(int).tolist(),
+            "shares": [round(float(share), 4) for share in shares],
+            "bare": {"stripes": bare.STRIPES, "share": bare.SHARE},
+            "maps": [_document(each) for each in self.maps],
+        }
+
+
+def _document(each: PanelMap) -> Mapping[str, Any]:
+    data = b"".join(array.astype("<u2").tobytes() for array in (each.top, each.values, each.planes))
+    return {
+        "name": each.name,
+        "scores": each.of_classes,
+        "span": each.span,
+        "cells": each.cells,
+        "pooled": each.pooled,
+        "rows": each.rows._asdict(),
+        "columns": each.columns._asdict(),
+        "classes": [[known.number, known.name, *known.decimals, known.peak] for known in each.classes],
+        "shown": each.shown,
+        "chosen": each.chosen,
+        "top": len(each.top),
+        "data": base64.b64encode(zlib.compress(data, 9)).decode("ascii"),
+    }
+
+
+def dense_panel(source: PageSource) -> DensePanel | None:
+    """Return the panel of the net of SOURCE on its picture; None without a net or weights. Raises EngineError if there
+    is no picture, or the net has no map; CaffeFcnError if it cannot be run on the picture, or there is no such class as
+    is asked for."""
+    if source.source is None or source.weights is None:
+        return None
+    if source.picture is None:
+        raise EngineError("no picture was given; a fully convolutional net makes a map of one")
+    asked = RunOptions(resize=source.options.resize, labels=source.options.labels)
+    prepared = prepare(
+        source.source,
+        source.weights,
+        engine(EngineOptions(), brief=True),
+        source.selection,
+        source.preparation,
+        asked,
+        first=lambda channels: _opened(source, channels).size,
+    )
+    model, settings = prepared.model, prepared.settings
+    if not model.maps:
+        raise _no_map(model)
+    if settings.resize is None:
+        settings = settings._replace(resize=model.fixed)
+    with ExitStack() as stack:
+        work = plan(model, _opened(source, model.channels), settings)
+        panel = panel_of(model, carry_out(model, work, settings, stack), settings, source.options.wanted)
+    return replace(panel, notes=(*map(_sentence, prepared.notes), *panel.notes))
+
+
+def _opened(source: PageSource, channels: int) -> Picture:
+    picture = source.picture
+    return open_picture(picture, channels) if isinstance(picture, str | os.PathLike) else picture_of(picture, channels)
+
+
+def _no_map(model: PictureNet) -> EngineError:
+    found = ", ".join(f"{each.name!r} {show(each.shape)}" for each in model.outputs)
+    return EngineError(
+        f"the net gives answers for a whole picture only, and no map: {found}",
+        source=model.source,
+        hint=advise("make it fully convolutional first: ", Command("convert")),
+    )
+
+
+def panel_of(model: PictureNet, answer: Answer, settings: RunSettings, wanted: str | int | None = None) -> DensePanel:
+    """Return the panel of MODEL with its ANSWER for a picture, which has a map. The class WANTED, by number or name, is
+    shown first. Raises PictureError if there is no such class or the picture cannot be read."""
+    found = [result for result in answer.results if result.levels]
+    taken = found[:MOST_MAPS]
+    first = None if wanted is None else str(wanted)
+    maps = [panel_map(model, each, settings.labels(each.output), first, BUDGET // len(taken)) for each in taken]
+    left = [printable(each.output.name) for each in found[MOST_MAPS:]]
+    notes = [f"Maps that are not on the page: {', '.join(left)}."] if left else []
+    notes += map(_sentence, answer.plan.notes)
+    picture = answer.plan.picture
+    name = printable(os.path.basename(picture.path))
+    return DensePanel(name, picture.size, backdrop_of(picture), tuple(maps), tuple(notes))
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:]}."
