@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from caffe_fcn import __version__
@@ -46,6 +47,7 @@ from caffe_fcn.page.records import (
     Progress,
     Section,
 )
+from caffe_fcn.page.weights import weight_bytes, weights_panel
 from caffe_fcn.predict.options import PreparationOptions
 
 _MOST_BLOBS = 6
@@ -63,25 +65,11 @@ def build_page(
     """Return the page of the net in FILES. PICTURE is as in `PageSource`; PROGRESS gets the bytes of the weights that
     were looked at. Raises CaffeFcnError if the net is impossible or the options do not fit; OSError if a file cannot be
     read."""
-    options = options or ReportOptions()
-    settings = InspectSettings(selection=selection or Selection(), geometry=True, input_size=options.input_size)
-    looked = look_into(files, settings, lenient=True)
+    looked, source = look_at(files, picture, selection, preparation, options)
     found, model = looked.inspection, looked.model
-    source = PageSource(
-        inspection=found,
-        source=files.source,
-        weights=files.weights if model is None else model.weights,
-        model=model,
-        graph=None if model is None else model.graph,
-        shapes=looked.shapes,
-        picture=picture,
-        selection=settings.selection,
-        preparation=preparation or PreparationOptions(),
-        options=options,
-    )
     layers = () if model is None or looked.shapes is None else tuple(layers_of(found, model.graph, looked.shapes))
     left_out: list[MissingSection] = []
-    layers = _with_weights(source, layers, progress or (lambda done: None))
+    layers = _with_weights(source, layers, left_out, progress or (lambda done: None))
     layers = _with_activations(source, layers, left_out)
     title = found.name or os.path.basename(found.file)
     return Page(
@@ -99,11 +87,49 @@ def build_page(
     )
 
 
+def look_at(
+    files: InspectedFiles,
+    picture: Any = None,
+    selection: Selection | None = None,
+    preparation: PreparationOptions | None = None,
+    options: ReportOptions | None = None,
+) -> tuple[InspectedNet, PageSource]:
+    """Return what `inspect` knows of FILES, and what the sections get. Arguments and errors are those of
+    `build_page`."""
+    options = options or ReportOptions()
+    settings = InspectSettings(selection=selection or Selection(), geometry=True, input_size=options.input_size)
+    looked = look_into(files, settings, lenient=True)
+    model = looked.model
+    return looked, PageSource(
+        inspection=looked.inspection,
+        source=files.source,
+        weights=files.weights if model is None else model.weights,
+        model=model,
+        graph=None if model is None else model.graph,
+        shapes=looked.shapes,
+        picture=picture,
+        selection=settings.selection,
+        preparation=preparation or PreparationOptions(),
+        options=options,
+    )
+
+
 # ---- The sections of other modules ----
 
 
-def _with_weights(source: PageSource, layers: tuple[PageLayer, ...], progress: Progress) -> tuple[PageLayer, ...]:
-    return layers
+def _with_weights(
+    source: PageSource, layers: tuple[PageLayer, ...], left_out: list[MissingSection], progress: Progress
+) -> tuple[PageLayer, ...]:
+    """Return LAYERS with their weights."""
+    made, done = [], 0
+    try:
+        for position, layer in enumerate(layers):
+            made.append(replace(layer, weights=weights_panel(source, position)))
+            done += weight_bytes(source, position)
+            progress(done)
+    except CaffeFcnError as error:
+        left_out.append(MissingSection(Section.WEIGHTS, error.within(source.inspection.file)))
+    return (*made, *layers[len(made) :])
 
 
 def _with_activations(

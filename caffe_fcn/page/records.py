@@ -44,9 +44,9 @@ DensePanel: TypeAlias = Any
 # ---- What the sections get ----
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PageSource:
-    """What is known when the sections are made.
+    """What is known when the sections are made. It equals only itself, so results for it can be kept.
 
     The layers of a page are those of `inspection.layers`, in this order; they are the nodes of `graph`. A section
     refers to a layer by its position in them.
