@@ -28,6 +28,7 @@ def verify(
     *,
     claim: Literal["auto", "same-bits", "same-function", "new-function"] = VerifyOptions.claim,
     proofs: str | Sequence[str] = VerifyOptions.proofs,
+    bisect: bool = VerifyOptions.bisect,
     samples: int = VerifyOptions.samples,
     windows: int = VerifyOptions.windows,
     seed: int = VerifyOptions.seed,
@@ -49,11 +50,17 @@ def verify(
     the inferred shapes. This claim has to be given for nets that were opened from files; a net that a method made of
     ORIGINAL itself is proven by the claim of that method.
 
+    With BISECT the nets are compared blob by blob, in place of the proofs: `bisection` of the `Verification` has the
+    first layers whose inputs agree and whose output differs by more than rounding, with the fields and the weights that
+    differ. `holds` is True if all blobs agree.
+
     Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
     engine is needed and not installed.
     """
     if claim == "new-function" and (proofs or len(pictures)):
         raise ValueError("claim: 'new-function' has proofs of its own; expected neither proofs nor pictures with it")
+    if bisect and (proofs or claim == "new-function"):
+        raise ValueError("bisect: it is in place of the proofs; expected neither proofs nor the claim 'new-function'")
     runner = engine_called(given(EngineOptions, locals()), brief=True)
     settings = VerifySettings(engine=runner, **vars(given(VerifyOptions, locals())))
     if isinstance(original, str | os.PathLike):

@@ -34,11 +34,15 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=exit_codes("every proof holds or does not apply", "a proof fails or could not be carried out"),
+    epilog=exit_codes(
+        "every proof holds or does not apply; with --bisect, all blobs agree",
+        "a proof fails or could not be carried out; with --bisect, a blob differs",
+    ),
 )
 @click.argument("files", metavar="NET [WEIGHTS] FCN [FCN_WEIGHTS]", nargs=-1, required=True, type=file_name)
 @option_of(VerifyOptions, "claim", type=click.Choice(CLAIMS))
 @option_of(VerifyOptions, "proofs", "--proof", type=click.Choice(PROOFS), multiple=True)
+@option_of(VerifyOptions, "bisect")
 @option_of(VerifyOptions, "samples", type=click.IntRange(1, 10_000), metavar="N")
 @option_of(VerifyOptions, "windows", type=click.IntRange(1, 10_000), metavar="N")
 @option_of(VerifyOptions, "seed", type=click.IntRange(0), metavar="N")
@@ -85,6 +89,8 @@ def verify(
     was converted, or if no answer depends on a window alone. A net with other answers, as `reduce`, `segment` and
     `convert --input-channels` make it, is not equivalent; --claim new-function carries out the proofs for such nets.
 
+    --bisect finds where the nets part: the first layers whose inputs agree and whose output does not.
+
     \b
     caffe-fcn verify deploy.prototxt net.caffemodel deploy_fcn.prototxt net_fcn.caffemodel
     """
@@ -128,6 +134,8 @@ def _check_usage(files: Sequence[str], images: Sequence[str], choices: Mapping[s
         )
     if files.count("-") > 1:
         raise click.UsageError("only one file can come from stdin")
+    if choices["bisect"] and (choices["proofs"] or choices["claim"] == "new-function"):
+        raise click.UsageError("--bisect compares blobs in place of proofs; leave out --proof and --claim new-function")
     if choices["claim"] == "new-function" and (choices["proofs"] or images):
         raise click.UsageError("--proof and --image do not go with --claim new-function, which has proofs of its own")
 

@@ -9,7 +9,7 @@ from caffe_fcn import __version__
 from caffe_fcn.display import first_of, visible
 from caffe_fcn.net.geometry import Reason, exactness_of, summed_up, words
 from caffe_fcn.net.shapes import show
-from caffe_fcn.report import new_function
+from caffe_fcn.report import bisection, new_function
 from caffe_fcn.verify.records import (
     Dense,
     DenseProof,
@@ -50,17 +50,24 @@ def _lines(found: Verification) -> Iterator[str]:
         told.append(("dense", found.dense.status, _dense(found.dense), outputs))
     if found.new_function is not None:
         told += [(*each, {}) for each in new_function.told(found.new_function)]
+    if found.bisection is not None:
+        told.append(("blobs", found.bisection.status, bisection.told(found.bisection), {}))
     width = max(9, *(len(status.value) for _, status, _, _ in told))
     for name, status, (first, *rest), lines_of in told:
         yield f"  {name:<10} {status.value:<{width}}  {first}"
         yield from (f"  {'':<10} {'':<{width}}  {line}" for line in rest)
         yield from _outputs(lines_of)
+    for layer, about in bisection.layers(found.bisection) if found.bisection else ():
+        yield f"  {layer}"
+        yield from (f"    {line}" for line in about)
 
 
 def _verdict(found: Verification) -> str:
     fails = Status.FAILS in found.statuses.values()
     if found.asked is not None and not found.met:
         return f"expected, of {found.net}, the claim {found.asked.value!r}, found {found.claim.value!r}"
+    if found.bisection is not None:
+        return bisection.verdict(found.bisection, found.net)
     if found.new_function is not None:
         verdict = (
             "every proof holds" if found.holds else "a proof fails" if fails else "not every proof was carried out"
@@ -76,6 +83,7 @@ def summary(found: Verification) -> str:
         "weights": _weights_failures(found.weights_proof) if found.weights_proof else (),
         "same size": _same_size_failures(found.same_size) if found.same_size else (),
         "dense": _dense_failures(found.dense) if found.dense else (),
+        "blobs": bisection.summary(found.bisection) if found.bisection else (),
         **(new_function.failures(found.new_function) if found.new_function else {}),
     }
     fine = (Status.HOLDS, Status.DOES_NOT_APPLY)
@@ -217,6 +225,7 @@ def document(found: Verification) -> dict[str, Any]:
         "fcn": found.fcn,
         "fcn_weights": found.fcn_weights,
         **proofs(found),
+        "bisection": bisection.document(found.bisection) if found.bisection else None,
         "notes": list(found.notes),
     }
 

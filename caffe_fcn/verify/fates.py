@@ -16,7 +16,7 @@ from caffe_fcn.net.shapes import Shape, Shapes, bare
 from caffe_fcn.verify.fields import differing
 from caffe_fcn.verify.identity import identify
 from caffe_fcn.verify.records import BlobDifference, Fate, LayerFate
-from caffe_fcn.verify.weights import Side, differing_values
+from caffe_fcn.verify.weights import MatrixOrder, Side, differing_values
 
 _SAME = (Fate.UNTOUCHED, Fate.CONVERTED)
 
@@ -41,9 +41,9 @@ def fates(
             kind = None if former is None else converted.get(str(name), former.type)
             found[other.index] = LayerFate(fate, name, other.name, kind, other.type)
             continue
-        same_axes = _same_axes(node, shapes, other, others)
-        fields = tuple(differing(node, shapes, other, others, phase=phase, same_axes=same_axes))
-        blobs = tuple(_blobs(old, new, node, other))
+        axes = same_axes(node, shapes, other, others)
+        fields = tuple(differing(node, shapes, other, others, phase=phase, same_axes=axes))
+        blobs = tuple(differing_blobs(old, new, node, other))
         rewired = not pairing.same_bottoms(node, other)
         name = names.get(node.name, node.name)
         fate = Fate.CONVERTED if name in converted else Fate.UNTOUCHED
@@ -59,21 +59,29 @@ def fates(
         yield LayerFate(Fate.GONE, name, None, converted.get(name, node.type), None)
 
 
-def _same_axes(node: Node, shapes: Shapes, other: Node, others: Shapes) -> bool:
+def same_axes(node: Node, shapes: Shapes, other: Node, others: Shapes) -> bool:
     """Whether both layers read blobs with as many axes."""
     both = zip_longest((shapes.blobs[blob] for blob in node.bottoms), (others.blobs[blob] for blob in other.bottoms))
     return all(isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two) for one, two in both)
 
 
-def _blobs(old: Side, new: Side, node: Node, other: Node) -> Iterator[BlobDifference]:
-    """The parameter blobs in which OTHER, of the new net, differs from NODE."""
+def differing_blobs(
+    old: Side, new: Side, node: Node, other: Node, order: MatrixOrder | None = None
+) -> Iterator[BlobDifference]:
+    """The parameter blobs in which OTHER, of the new net, differs from NODE. ORDER: that of the first blob of NODE, a
+    matrix that is a kernel in OTHER."""
     ours, theirs = old.tensors.get(node.name, ()), new.tensors.get(other.name, ())
     for position in range(max(len(ours), len(theirs))):
         blob, twin = _at(ours, position), _at(theirs, position)
-        if blob is None or twin is None or bare(blob.shape) != bare(twin.shape):
+        matrix = order if position == 0 else None
+        if blob is None or twin is None or not _comparable(blob, twin, matrix):
             yield BlobDifference(position, _shape(blob), _shape(twin), 0)
-        elif count := differing_values(blob, twin, (old.weights.path, node.name))[0]:
+        elif count := differing_values(blob, twin, (old.weights.path, node.name), matrix)[0]:
             yield BlobDifference(position, blob.shape, twin.shape, count)
+
+
+def _comparable(blob: Tensor, twin: Tensor, order: MatrixOrder | None) -> bool:
+    return bare(blob.shape) == bare(twin.shape) if order is None else blob.count == twin.count
 
 
 def _shape(blob: Tensor | None) -> Shape | None:

@@ -70,6 +70,9 @@ def _value(node: Node, path: str, value: Any) -> str:
     """VALUE of the field PATH of NODE in words; the default if VALUE is None."""
     if value is None:
         return _default(node, path)
+    kind = getattr(_field(node, path), "enum_type", None)
+    if kind is not None and value in kind.values_by_number:
+        return str(kind.values_by_number[value].name)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -79,14 +82,19 @@ def _value(node: Node, path: str, value: Any) -> str:
 
 def _default(node: Node, path: str) -> str:
     """The default of the field PATH of NODE, in words."""
+    field = _field(node, path)
+    if field is None or field.message_type is not None or schema.is_repeated(field) or path in BY_PRESENCE:
+        return "nothing"
+    return _value(node, path, field.default_value) or "nothing"
+
+
+def _field(node: Node, path: str) -> Any:
+    """The descriptor of the field PATH of NODE; None if there is none, as for what several fields define."""
     message: Any = node.layer.DESCRIPTOR
     *outer, last = re.sub(r"\[\d+\]", "", path).split(".")
     for name in outer:
         field = message.fields_by_name.get(name)
         message = field.message_type if field is not None else None
         if message is None:
-            return "nothing"
-    field = message.fields_by_name.get(last)
-    if field is None or field.message_type is not None or schema.is_repeated(field) or path in BY_PRESENCE:
-        return "nothing"
-    return _value(node, path, field.default_value) or "nothing"
+            return None
+    return message.fields_by_name.get(last)

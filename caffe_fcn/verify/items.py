@@ -107,7 +107,7 @@ def _run_whole(session: Session, items: Items) -> dict[str, Array]:
     made: dict[str, list[Array]] = {name: [] for name in session.outputs}
     for place in range(items.many):
         for name, values in session.run({name: each[place] for name, each in items.values.items()}).items():
-            made[name].append(_finite(name, values)[None])
+            made[name].append(finite(name, values)[None])
             if made[name][0].shape != made[name][-1].shape:
                 raise EngineError(
                     place=f"output {name!r}",
@@ -129,7 +129,7 @@ def _run_items(session: Session, items: Items) -> dict[str, Array]:
                 raise EngineError(
                     place=f"output {name!r}", expected=f"one answer for each of {many} items", found=_shown(values)
                 )
-            made[name].append(_finite(name, values)[:size])
+            made[name].append(finite(name, values)[:size])
     return {name: np.concatenate(values) for name, values in made.items()}
 
 
@@ -153,7 +153,8 @@ def _static(session: Session) -> int | None:
     return next((batch for batch in batches if batch is not None), None)
 
 
-def _finite(name: str, values: Array) -> Array:
+def finite(name: str, values: Array) -> Array:
+    """VALUES of the output NAME. Raises EngineError if a value is not finite."""
     import numpy as np
 
     if not np.isfinite(values).all():

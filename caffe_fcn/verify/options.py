@@ -28,6 +28,11 @@ class VerifyOptions:
         "of the first two, which follows from the nets; a net with other answers fails.",
     )
     proofs: tuple[str, ...] = option_field((), "Carry out only this proof: weights, same-size or dense.", "all")
+    bisect: bool = option_field(
+        False,
+        "In place of the proofs, compare the nets blob by blob, and report the first layers whose inputs agree and "
+        "whose output differs by more than rounding.",
+    )
     samples: int = option_field(8, "Number of random inputs for both nets.")
     windows: int = option_field(16, "Number of windows of the larger input to compare.")
     seed: int = option_field(0, "Seed of the random inputs.")

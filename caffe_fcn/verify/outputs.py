@@ -75,12 +75,13 @@ def compared(
     """The difference between FOUND and ANSWERS, the original's OUTPUT; for indices, between their values in JUDGED.
     ALIKE: the two should be equal, so LIMITS are widened while they do not explain the difference."""
     while True:
-        made = _compared(output, answers, judged, found, limits[output.pair.name])
+        made = compared_within(output, answers, judged, found, limits[output.pair.name])
         if made.small or not alike or not limits.widened(made.relative):
             return made
 
 
-def _compared(output: ComparedOutput, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
+def compared_within(output: ComparedOutput, answers: Array, judged: Array, found: Array, limit: float) -> Difference:
+    """The same with one LIMIT."""
     found = found.reshape(answers.shape)
     if output.axis is None:
         return difference(answers, found, limit, softmax=output.softmax)

@@ -7,11 +7,14 @@ One that does not apply would show something that the pair does not claim.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn.model.passing import Claim, weakest
 from caffe_fcn.net.geometry import Reason
 from caffe_fcn.net.shapes import Shape
+
+if TYPE_CHECKING:
+    from caffe_fcn.verify.bisection import Bisection
 
 
 class Status(Enum):
@@ -347,7 +350,7 @@ class NewFunctionProofs(NamedTuple):
 class Verification(NamedTuple):
     """The results of all proofs; a proof that was not requested is None. `engine` is "" if no net was run. `notes` are
     about the two nets and their weights. `claim` is what was to be proven; `asked` is the claim that the user wants,
-    None for any claim."""
+    None for any claim. A `bisection` is in place of the proofs."""
 
     net: str
     weights: str
@@ -363,6 +366,7 @@ class Verification(NamedTuple):
     claim: Claim
     new_function: NewFunctionProofs | None = None
     asked: Claim | None = None
+    bisection: Bisection | None = None
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {status.value}" for name, status in self.statuses.items())
@@ -377,7 +381,12 @@ class Verification(NamedTuple):
         if self.new_function is not None:
             parts = self.new_function._asdict().items()
             return {name: proof.status for name, proof in parts if proof is not None}
-        proofs = {"weights": self.weights_proof, "same size": self.same_size, "dense": self.dense}
+        proofs = {
+            "weights": self.weights_proof,
+            "same size": self.same_size,
+            "dense": self.dense,
+            "blobs": self.bisection,
+        }
         return {name: proof.status for name, proof in proofs.items() if proof is not None}
 
     @property

@@ -98,9 +98,14 @@ def allowances(runner: Runner, original: Party, outputs: Sequence[ComparedOutput
             return difference(clean, found, 0.0, softmax=output.softmax).relative
 
         measured = {output.pair.name: max(apart(output, group) for group in groups) for output in outputs}
-        return {name: max(_LEAST, _SURE * most / GAIN) for name, most in measured.items()}
+        return {name: explained(most) for name, most in measured.items()}
 
     return Limits(measure)
+
+
+def explained(coarse: float) -> float:
+    """The relative difference that rounding explains where the COARSE net is so far from the original."""
+    return max(_LEAST, _SURE * coarse / GAIN)
 
 
 def fixed(outputs: Sequence[ComparedOutput], tolerance: float) -> Limits:

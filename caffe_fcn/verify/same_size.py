@@ -55,7 +55,7 @@ def prove_same_size(
     if not run:
         same = tuple(SameSize(output.pair, identical=True) for output in pairs.outputs)
         return SameSizeProof({}, 0, 0, sample.seed, same, tuple(pairs.failures))
-    names = _input_names(original, twin)
+    names = input_names(original, twin)
     ours = original.run(runner, sample.items, names_of(run))
     if tolerance is None:
         limits = allowances(runner, original, run, Answered(sample.items, ours, sample.groups))
@@ -91,7 +91,7 @@ def _compare(
     return SameSize(output.pair, gap, "" if gap.small else too_far)
 
 
-def _input_names(original: Party, twin: Party) -> Mapping[str, str]:
+def input_names(original: Party, twin: Party) -> Mapping[str, str]:
     """The names in TWIN of the inputs of ORIGINAL. Raises EngineError."""
     names, others = list(original.inputs), list(twin.inputs)
     if len(names) != len(others):

@@ -26,6 +26,9 @@ from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.apart import alike
 from caffe_fcn.verify.applicability import inapplicable
+from caffe_fcn.verify.bisect import BisectSettings, bisect
+from caffe_fcn.verify.bisection import Bisection
+from caffe_fcn.verify.cause import LayerCause
 from caffe_fcn.verify.dense import prove_dense
 from caffe_fcn.verify.finer import with_finer_maps
 from caffe_fcn.verify.identity import Stored
@@ -44,7 +47,7 @@ from caffe_fcn.verify.scene import SceneSettings
 from caffe_fcn.verify.weights import Side, prove_weights
 from caffe_fcn.wording import option
 
-Proof = TypeVar("Proof", SameSizeProof, DenseProof)
+Proof = TypeVar("Proof", SameSizeProof, DenseProof, Bisection)
 
 _ASKED = {"auto": None, **{claim.name.lower().replace("_", "-"): claim for claim in Claim}}
 """The claims by the names that options have for them."""
@@ -79,7 +82,8 @@ def verify(
         return _verify_new_function(original, twin, selection, options, results)
     work = _Work(original, twin, selection, options)
     refuse_unexplained(work.original.graphs[work.phase])
-    wanted = work.options.proofs or PROOFS
+    wanted = () if options.bisect else options.proofs or PROOFS
+    bisection = work.bisection() if options.bisect else None
     same_size = work.same_size() if SAME_SIZE in wanted else None
     dense = work.dense() if DENSE in wanted else None
     found = Verification(
@@ -87,7 +91,7 @@ def verify(
         original.weights.path,
         twin.source.name,
         twin.weights.path,
-        work.options.engine.name if work.runner.used else "",
+        options.engine.name if work.runner.used or (bisection and bisection.inputs) else "",
         work.phase,
         work.options.tolerance,
         work.weights if WEIGHTS in wanted else None,
@@ -96,6 +100,7 @@ def verify(
         tuple(work.notes),
         work.claim,
         asked=asked,
+        bisection=bisection,
     )
     return found if found.holds else found._replace(notes=(*found.notes, *work.advice))
 
@@ -268,6 +273,19 @@ class _Work:
             return found if pairs is self.outputs else seen_from_the_input(found, self.scopes[1], twin)
 
         return self._carried_out(prove, nothing)
+
+    def bisection(self) -> Bisection:
+        """All blobs of both nets compared, in place of the proofs."""
+        options = self.options
+        nothing = Bisection({}, 0, 0, options.seed)
+        if self.misfit:
+            return nothing._replace(not_shown=self.refused[0] if self.refused else self.misfit)
+        engines = (options.engine, options.engine)
+        settings = BisectSettings(
+            engines, options.samples, options.seed, options.pictures, options.tolerance, self.finer
+        )
+        cause = LayerCause(self.checked, self.twin, self.phase)
+        return self._attempt(lambda: bisect(*self.parties, cause, settings), nothing)
 
     def _carried_out(self, prove: Callable[[Party, Party, Pairs], Proof], nothing: Proof) -> Proof:
         """What PROVE finds of both nets, or, where they cannot be run, of the parts of them that differ. NOTHING is a

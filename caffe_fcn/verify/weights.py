@@ -58,7 +58,7 @@ class _Pair(NamedTuple):
     order: _Values | None
 
 
-class _Order(NamedTuple):
+class MatrixOrder(NamedTuple):
     """The layout of a matrix of ROWS × columns in the original's blob: transposed or not, and the order of COLUMNS."""
 
     rows: int
@@ -129,6 +129,17 @@ def _same(node: Node) -> None:
 
 def _learned(original: Side, phase: str, node: Node, other: Node, twin: Side) -> bool:
     return _has_blobs(original, phase, node) or _has_blobs(twin, phase, other)
+
+
+def kernel_order(original: Side, twin: Side, phase: str, node: Node, other: Node) -> MatrixOrder | None:
+    """How to read the weight matrix of NODE, an InnerProduct, so that it equals the kernel of OTHER, a Convolution;
+    None if that is unknown, or for other layers."""
+    graphs, shapes = (original.graphs[phase], twin.graphs[phase]), (original.shapes[phase], twin.shapes[phase])
+    both = number_both(*graphs)
+    structures = identify((graphs[0], shapes[0], _same), (graphs[1], shapes[1], _same))
+    pair, blobs = _pair(original, twin, phase, both, structures, (node, other)), original.tensors.get(node.name)
+    order = _order(pair, blobs[0]) if pair.converted and blobs else None
+    return order if isinstance(order, MatrixOrder) else None
 
 
 def _has_blobs(side: Side, phase: str, node: Node) -> bool:
@@ -212,7 +223,9 @@ class _Count:
             else:
                 self._blob(place, name, blob, other, None, kept=True)
 
-    def _blob(self, place: str, layer: str, blob: Tensor, other: Tensor, order: _Order | None, *, kept: bool) -> None:
+    def _blob(
+        self, place: str, layer: str, blob: Tensor, other: Tensor, order: MatrixOrder | None, *, kept: bool
+    ) -> None:
         if kept and bare(blob.shape) != bare(other.shape):
             self.failures.append(f"{place}: expected {show(blob.shape)}, found {show(other.shape)}")
             return
@@ -231,7 +244,7 @@ class _Count:
 
 
 def differing_values(
-    blob: Tensor, other: Tensor, place: tuple[str, str], order: _Order | None = None
+    blob: Tensor, other: Tensor, place: tuple[str, str], order: MatrixOrder | None = None
 ) -> tuple[int, int]:
     """The number of values of OTHER that differ from those of BLOB, in ORDER, by more than its slack, and the number
     that differ by less. PLACE: the file and the layer of BLOB. Raises WeightsError where a value is not finite."""
@@ -265,14 +278,14 @@ def _place(name: str, twin: str) -> str:
     return f"layer {name!r}" if name == twin else f"layer {name!r}, {twin!r} in the converted net"
 
 
-def _order(pair: _Pair, blob: Tensor) -> _Order | str:
+def _order(pair: _Pair, blob: Tensor) -> MatrixOrder | str:
     """How to read the matrix in BLOB so that it equals the new kernel, or why that is unknown."""
     if pair.order is None:
         return "its inputs are not the same in the two nets"
     columns, count = len(pair.order), _count(blob)
     if not columns or count % columns:
         return f"expected rows of {columns:,} values, found {count:,} values ({show(blob.shape)})"
-    return _Order(count // columns, pair.order, bool(pair.layer.layer.inner_product_param.transpose))
+    return MatrixOrder(count // columns, pair.order, bool(pair.layer.layer.inner_product_param.transpose))
 
 
 def _is_sorted(columns: _Values) -> bool:
@@ -282,7 +295,7 @@ def _is_sorted(columns: _Values) -> bool:
 
 
 def _side_by_side(
-    blob: Tensor, other: Tensor, slack: Tensor | None, order: _Order | None
+    blob: Tensor, other: Tensor, slack: Tensor | None, order: MatrixOrder | None
 ) -> Iterator[tuple[_Values, _Values, _Values | None]]:
     """The values of both blobs and the SLACK of the first, in blocks, in the order of the second."""
     if order is None or (not order.transposed and _is_sorted(order.columns)):
@@ -302,12 +315,12 @@ def _side_by_side(
         yield read(blob, order, first, last)[:, order.columns], theirs, allowed
 
 
-def _rows(blob: Tensor, order: _Order, first: int, last: int) -> _Values:
+def _rows(blob: Tensor, order: MatrixOrder, first: int, last: int) -> _Values:
     width = len(order.columns)
     return _read(blob, first * width, last * width).reshape(-1, width)
 
 
-def _transposed(blob: Tensor, order: _Order, first: int, last: int) -> _Values:
+def _transposed(blob: Tensor, order: MatrixOrder, first: int, last: int) -> _Values:
     """The rows FIRST..LAST of a matrix that is stored column by column."""
     import numpy as np
 

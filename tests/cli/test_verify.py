@@ -219,6 +219,42 @@ def test_a_command_describes_the_proofs_as_verify_does(name: str) -> None:
     assert {each: SCHEMAS["verify"]["properties"][each] for each in inner} == inner
 
 
+# ---- Where the nets part ----
+
+
+@pytest.mark.thorough
+def test_the_first_layer_that_differs(pair: CommandLine) -> None:
+    result = pair.run("verify", "--bisect", *FILES)
+    assert result.code == 0
+    assert (
+        result.out.decode().splitlines()[0]
+        == "net_fcn.prototxt: agrees with net.prototxt blob by blob (run by onnxruntime)"
+    )
+    damage(pair.path / FILES[3], "ip1-conv")
+    result = pair.run("verify", "--bisect", *FILES)
+    lines = result.out.decode().splitlines()
+    assert result.code == 1
+    assert lines[0] == "net_fcn.prototxt: first differs from net.prototxt in layer 'ip1-conv' (run by onnxruntime)"
+    assert lines[2] == "  layer 'ip1', 'ip1-conv' in the new net (InnerProduct, now Convolution)"
+    assert lines[3] == "    reads pool2: the same values" and lines[4].startswith(
+        "    makes ip1 (now ip1-conv): off by "
+    )
+    assert lines[5].startswith("    ip1-conv parameter blob 0, ") and lines[5].endswith(
+        " values differ from the original"
+    )
+    document = pair.run("verify", "--bisect", *FILES, "--json").document
+    assert valid("verify", document) and not document["holds"] and document["proofs"]["weights"] is None
+    (found,) = document["bisection"]["first"]
+    assert (found["layer"], found["twin"], found["blobs"][0]["differing"]) == ("ip1", "ip1-conv", 1)
+    result = pair.run("verify", "--bisect", "--proof", "weights", *FILES)
+    assert result.code == 2 and "leave out --proof" in result.err
+    with caffe_fcn.open(*FILES[2:]) as net:
+        bisection = net.verify(*FILES[:2], bisect=True).bisection
+        assert bisection is not None and bisection.first[0].twin == "ip1-conv"
+        with pytest.raises(ValueError, match="bisect"):
+            net.verify(*FILES[:2], bisect=True, claim="new-function")
+
+
 # ---- The claim ----
 
 
