@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from caffe_fcn.diagram.colours import FAMILY_NAMES
 from caffe_fcn.diagram.layering import Edge, Layers, layered
+from caffe_fcn.diagram.lines import Line, Point, line
 from caffe_fcn.diagram.measures import NAME, TYPE, Measure, measure
 from caffe_fcn.diagram.ordering import order
 from caffe_fcn.diagram.placing import GAP, place
@@ -27,13 +28,8 @@ _LEAST_WIDE = 420
 _STEEP = 0.12
 """The height of the space between two bands grows with the widest edge in it."""
 _SPACE, _MOST_SPACE = 30, 110
-
-
-class Point(NamedTuple):
-    """A place in a drawing."""
-
-    x: float
-    y: float
+_STUB = 5
+"""How far the mark of an output is above the end of its cell."""
 
 
 class PlacedBox(NamedTuple):
@@ -43,13 +39,6 @@ class PlacedBox(NamedTuple):
     x: int
     y: int
     measure: Measure
-
-
-class Curve(NamedTuple):
-    """An edge: the points where it is vertical, from the port of its box down to the top of another."""
-
-    wire: Wire
-    points: tuple[Point, ...]
 
 
 class LegendSwatch(NamedTuple):
@@ -77,17 +66,18 @@ class NetDrawing(NamedTuple):
     height: int
     heading: DrawingHeading | None
     boxes: Sequence[PlacedBox]
-    curves: Sequence[Curve]
+    lines: Sequence[Line]
 
 
 class _Laid(NamedTuple):
-    """A part of the drawing that is connected: its boxes, by their positions in the diagram, and its curves. The origin
+    """A part of the drawing that is connected: its BOXES, which have NUMBERS in the diagram, and its lines. The origin
     is at its upper left corner."""
 
     width: int
     height: int
-    boxes: Mapping[int, PlacedBox]
-    curves: Sequence[Curve]
+    numbers: Sequence[int]
+    boxes: Sequence[PlacedBox]
+    lines: Sequence[Line]
 
 
 def drawing_of(diagram: Diagram, *, heading: bool = True) -> NetDrawing:
@@ -100,16 +90,15 @@ def drawing_of(diagram: Diagram, *, heading: bool = True) -> NetDrawing:
     left = MARGIN + (width - drawn) // 2
     top = MARGIN if above is None else above.entries[-1].y + 2 * MARGIN if above.entries else 3 * MARGIN
     placed: dict[int, PlacedBox] = {}
-    curves: list[Curve] = []
+    lines: list[Line] = []
     height = top
     for part, x, y in shelved:
         height = max(height, top + y + part.height)
-        for box, one in part.boxes.items():
-            placed[box] = one._replace(x=left + x + one.x, y=top + y + one.y)
-        for curve in part.curves:
-            curves.append(curve._replace(points=tuple(Point(left + x + at.x, top + y + at.y) for at in curve.points)))
+        for number, one in zip(part.numbers, part.boxes, strict=True):
+            placed[number] = one._replace(x=left + x + one.x, y=top + y + one.y)
+        lines += [each.moved(left + x, top + y, part.numbers) for each in part.lines]
     boxes = [placed[box] for box in range(len(diagram.boxes))]
-    return NetDrawing(diagram, width + 2 * MARGIN, height + MARGIN, above, boxes, curves)
+    return NetDrawing(diagram, width + 2 * MARGIN, height + MARGIN, above, boxes, lines)
 
 
 def _heading(diagram: Diagram, room: int) -> DrawingHeading:
@@ -148,34 +137,31 @@ def _components(diagram: Diagram) -> Iterator[tuple[list[int], list[Wire]]]:
     return ((boxes[first], wires[first]) for first in boxes)
 
 
-def _lay_out(boxes: Sequence[int], wires: Sequence[Wire], diagram: Diagram) -> _Laid:
-    """The layout of BOXES and WIRES of DIAGRAM, which are connected."""
-    local = {box: at for at, box in enumerate(boxes)}
-    measures = [measure(diagram.boxes[box]) for box in boxes]
-    edges = {}
+def _lay_out(numbers: Sequence[int], wires: Sequence[Wire], diagram: Diagram) -> _Laid:
+    """The layout of the boxes with NUMBERS in DIAGRAM and of WIRES, which are connected."""
+    local = {number: box for box, number in enumerate(numbers)}
+    boxes = [diagram.boxes[number] for number in numbers]
+    measures = [measure(box) for box in boxes]
+    edges = []
     for wire in wires:
-        shift = measures[local[wire.source]].ports[wire.position].shift
-        edges[wire] = Edge(local[wire.source], wire.position, local[wire.target], shift)
-    layers = layered(len(boxes), list(edges.values()))
+        source = local[wire.source]
+        edges.append(Edge(source, wire.position, local[wire.target], measures[source].ports[wire.position].shift))
+    layers = layered(len(boxes), edges)
     far: dict[int, list[str]] = defaultdict(list)
-    for wire, edge in edges.items():
-        if edge not in layers.paths:
-            far[edge.target].append(diagram.boxes[wire.source].blobs[wire.position].name)
+    for edge in edges:
+        if layers.between(edge) > layers.longest:
+            far[edge.target].append(boxes[edge.source].blobs[edge.port].name)
     for box, names in far.items():
-        measures[box] = measure(diagram.boxes[boxes[box]], names)
+        measures[box] = measure(boxes[box], names)
     order(layers)
     at = place(layers, [each.width // 2 for each in measures])
     bands = _bands(layers, measures, at)
-    placed = {}
-    for box, cell in local.items():
-        size = measures[cell]
-        placed[box] = PlacedBox(diagram.boxes[box], at[cell] - size.width // 2, bands[layers.rank[cell]][0], size)
-    curves = []
-    for wire, edge in edges.items():
-        if edge in layers.paths:
-            curves.append(Curve(wire, _points(edge, layers, measures, at, bands)))
-    right = [at[cell] + (measures[cell].width // 2 if cell < len(boxes) else 0) for cell in range(len(at))]
-    return _Laid(max(right), bands[-1][1], placed, curves)
+    placed = [
+        PlacedBox(box, at[cell] - size.width // 2, bands[layers.rank[cell]][0], size)
+        for cell, (box, size) in enumerate(zip(boxes, measures, strict=True))
+    ]
+    right = max(at[cell] + (measures[cell].width // 2 if cell < len(boxes) else 0) for cell in range(len(at)))
+    return _Laid(right, bands[-1][1], numbers, placed, [*_lines(placed, edges, layers, at, bands)])
 
 
 def _bands(layers: Layers, measures: Sequence[Measure], at: Sequence[int]) -> list[tuple[int, int]]:
@@ -193,23 +179,35 @@ def _bands(layers: Layers, measures: Sequence[Measure], at: Sequence[int]) -> li
     return bands
 
 
-def _points(
-    edge: Edge, layers: Layers, measures: Sequence[Measure], at: Sequence[int], bands: Sequence[tuple[int, int]]
-) -> tuple[Point, ...]:
-    """The points of EDGE; of those in one vertical line only the first and the last."""
-    first, last = bands[layers.rank[edge.source]], bands[layers.rank[edge.target]]
-    x = at[edge.source] + edge.shift
-    found = [Point(x, first[0] + measures[edge.source].height), Point(x, first[1])]
-    for bend in layers.paths[edge]:
-        top, bottom = bands[layers.rank[bend]]
-        found += [Point(at[bend], top), Point(at[bend], bottom)]
-    found.append(Point(at[edge.target], last[0]))
-    kept: list[Point] = []
-    for point in found:
-        if len(kept) > 1 and kept[-1].x == kept[-2].x == point.x:
-            kept.pop()
-        kept.append(point)
-    return tuple(kept)
+def _lines(
+    boxes: Sequence[PlacedBox],
+    edges: Sequence[Edge],
+    layers: Layers,
+    at: Sequence[int],
+    bands: Sequence[tuple[int, int]],
+) -> Iterator[Line]:
+    """The lines of all ports of BOXES, in the order of the net."""
+    found: dict[tuple[int, int], list[Edge]] = defaultdict(list)
+    for edge in edges:
+        if layers.between(edge) <= layers.longest:
+            found[edge.source, edge.port].append(edge)
+    for source, placed in enumerate(boxes):
+        for position, port in enumerate(placed.measure.ports):
+            x, y = placed.x + placed.measure.width // 2 + port.shift, placed.y + placed.measure.height
+            if port.output:
+                end = Point(x, placed.y + placed.measure.reach - _STUB)
+                yield Line(source, position, ((Point(x, y), end),), (), end)
+            if (source, position) not in found:
+                continue
+            trunk = [(Point(x, y), Point(x, bands[layers.rank[source]][1]))]
+            for bend in layers.trunks[source, position]:
+                top, bottom = bands[layers.rank[bend]]
+                trunk.append((Point(at[bend], top), Point(at[bend], bottom)))
+            branches = []
+            for edge in found[source, position]:
+                end = Point(at[edge.target], bands[layers.rank[edge.target]][0])
+                branches.append((edge.target, layers.between(edge) + 1, end))
+            yield line(source, position, trunk, branches)
 
 
 def _shelved(parts: Sequence[_Laid]) -> Iterator[tuple[_Laid, int, int]]:

@@ -43,10 +43,16 @@ class Layers:
     rows: list[list[int]]
     """The cells of each rank, from left to right."""
     links: list[Link] = field(default_factory=list)
-    paths: dict[Edge, tuple[int, ...]] = field(default_factory=dict)
-    """The bends of each edge, from the top; an edge that is not here is too long."""
+    trunks: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    """The bends of the edges from a port, from the top; an edge passes through as many as there are ranks between."""
+    longest: int = 0
+    """The number of bends of the longest edges that are routed."""
     reach: list[int] = field(default_factory=list)
     """The number of boxes on the longest way from a box to an end."""
+
+    def between(self, edge: Edge) -> int:
+        """The number of ranks between the ends of EDGE."""
+        return self.rank[edge.target] - self.rank[edge.source] - 1
 
 
 def layered(boxes: int, edges: Sequence[Edge]) -> Layers:
@@ -77,22 +83,25 @@ def _bend(layers: Layers, edges: Sequence[Edge]) -> None:
     ports: dict[tuple[int, int], list[Edge]] = defaultdict(list)
     for edge in edges:
         ports[edge.source, edge.port].append(edge)
-    longest = _longest(layers.rank, ports)
+    layers.longest = _longest(layers.rank, ports)
     for key in sorted(ports, key=lambda key: (-layers.rank[key[0]], *key)):
-        trunk: list[int] = []
+        trunk = layers.trunks[key] = []
         for edge in sorted(ports[key], key=lambda edge: layers.rank[edge.target]):
-            first, last = layers.rank[edge.source] + 1, layers.rank[edge.target]
-            if last - first > longest:
+            between = layers.between(edge)
+            if between > layers.longest:
                 continue
-            while len(trunk) < last - first:
-                cell, row = len(layers.rank), first + len(trunk)
+            while len(trunk) < between:
+                cell, row = len(layers.rank), layers.rank[edge.source] + 1 + len(trunk)
                 layers.rank.append(row)
                 layers.rows[row].append(cell)
-                layers.links.append(Link(trunk[-1], cell, 0) if trunk else Link(edge.source, cell, edge.shift))
+                layers.links.append(_link(edge, trunk, len(trunk), cell))
                 trunk.append(cell)
-            path = tuple(trunk[: last - first])
-            layers.paths[edge] = path
-            layers.links.append(Link(path[-1], edge.target, 0) if path else Link(edge.source, edge.target, edge.shift))
+            layers.links.append(_link(edge, trunk, between, edge.target))
+
+
+def _link(edge: Edge, trunk: Sequence[int], bends: int, below: int) -> Link:
+    """The link of EDGE from the last of its first BENDS bends, or from its port, to the cell BELOW."""
+    return Link(trunk[bends - 1], below, 0) if bends else Link(edge.source, below, edge.shift)
 
 
 def _longest(rank: Sequence[int], ports: Mapping[tuple[int, int], Sequence[Edge]]) -> int:

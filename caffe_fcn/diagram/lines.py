@@ -1,66 +1,72 @@
-"""The lines of a drawing: one for each blob, with branches to all boxes that read it."""
+"""The lines of a drawing: one for each blob that is read or is an output, with branches to all boxes that read it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from caffe_fcn.diagram.drawing import NetDrawing, Point
-from caffe_fcn.diagram.records import DrawnBlob
-from caffe_fcn.inspection.words import shape_of
+
+class Point(NamedTuple):
+    """A place in a drawing, in CSS pixels: X to the right, Y down."""
+
+    x: float
+    y: float
+
 
 HEAD = Point(4, 7)
 """Half the width of the head of an arrow, and its height."""
-_STUB = 5
-"""How far the mark of an output is above the end of its cell."""
 
 
 class Line(NamedTuple):
-    """A blob: the PIECES of its line, each vertical at both ends; the HEADS of arrows; the ENDS of an output."""
+    """The line of the blob at POSITION among those of the box SOURCE. PIECES are vertical at both ends and go down.
+    HEADS: the box that each arrow points to, and the place of its head. END: the mark of an output."""
 
-    title: str
+    source: int
+    position: int
     pieces: tuple[tuple[Point, Point], ...]
-    heads: tuple[Point, ...]
-    ends: tuple[Point, ...]
+    heads: tuple[tuple[int, Point], ...]
+    end: Point | None = None
+
+    def moved(self, x: int, y: int, boxes: Sequence[int]) -> Line:
+        """The same, X to the right and Y down. BOXES: the numbers that its boxes get."""
+
+        def to(point: Point) -> Point:
+            return Point(point.x + x, point.y + y)
+
+        return Line(
+            boxes[self.source],
+            self.position,
+            tuple((to(one), to(other)) for one, other in self.pieces),
+            tuple((boxes[box], to(point)) for box, point in self.heads),
+            self.end and to(self.end),
+        )
 
 
-def lines_of(drawing: NetDrawing) -> Iterator[Line]:
-    """The lines of DRAWING, in the order of the net."""
-    curves: dict[tuple[int, int], list[tuple[Point, ...]]] = defaultdict(list)
-    for curve in drawing.curves:
-        curves[curve.wire.source, curve.wire.position].append(curve.points)
-    for box, placed in enumerate(drawing.boxes):
-        for position, blob in enumerate(placed.box.blobs):
-            port = placed.measure.ports[position]
-            start = Point(placed.x + placed.measure.width // 2 + port.shift, placed.y + placed.measure.height)
-            if blob.output:
-                end = Point(start.x, placed.y + placed.measure.reach - _STUB)
-                yield Line(_title(blob), ((start, end),), (), (end,))
-            elif found := curves.get((box, position)):
-                yield _line(blob, found)
+def line(
+    source: int,
+    position: int,
+    trunk: Sequence[tuple[Point, Point]],
+    branches: Sequence[tuple[int, int, Point]],
+) -> Line:
+    """The line whose TRUNK has these vertical pieces, the first one at the port. BRANCHES: the box that each leads to,
+    the number of pieces of the trunk before it, and where it ends."""
+    points: list[Point] = []
+    for point in (point for piece in trunk for point in piece):
+        if len(points) > 1 and points[-1].x == points[-2].x == point.x:
+            points.pop()
+        points.append(point)
+    pieces = [*pairwise(points)]
+    for _, before, end in branches:
+        pieces.append((trunk[before - 1][1], end._replace(y=end.y - HEAD.y + 1)))
+    return Line(source, position, tuple(pieces), tuple((box, end) for box, _, end in branches))
 
 
-def _line(blob: DrawnBlob, curves: list[tuple[Point, ...]]) -> Line:
-    pieces: dict[tuple[Point, Point], None] = {}
-    heads = []
-    for points in curves:
-        heads.append(points[-1])
-        points = (*points[:-1], points[-1]._replace(y=points[-1].y - HEAD.y + 1))
-        pieces.update(dict.fromkeys(pairwise(points)))
-    return Line(_title(blob), tuple(pieces), tuple(heads), ())
-
-
-def _title(blob: DrawnBlob) -> str:
-    return f"{blob.name[:1000]} {shape_of(blob.shape)}"
-
-
-def path_of(line: Line) -> str:
-    """The pieces of LINE as the data of an SVG path."""
+def path_of(pieces: Sequence[tuple[Point, Point]]) -> str:
+    """PIECES of a line as the data of an SVG path."""
     parts = []
     last = None
-    for start, end in line.pieces:
+    for start, end in pieces:
         if start != last:
             parts.append(f"M{start.x:g} {start.y:g}")
         if start.x == end.x:

@@ -23,20 +23,27 @@ _MODES = ("pool", "operation")
 _WINDOW = ("kernel", "stride", "pad", "dilation", "hole")
 """The beginnings of the names of fields that make a window."""
 _HIDDEN = ("engine", "bias_term", "num_output", "round_mode", "axis")
+_ANY_MAP = (1, 1, 10**6, 10**6)
+"""A map larger than any window, in place of one whose shape is unknown."""
 _MOST_FIELDS = 3
 _LONGEST_NAME, _LONGEST_FIELD, _MOST_LINES = 1000, 200, 24
 
 
 def numbers(node: Node, shapes: Shapes) -> str:
     """The few numbers that characterise NODE, such as "3×3 → 64, stride 2"; "" if it has none."""
-    params = list(_params(node))
-    modes = [_value(field, getattr(param, field.name)) for param in params for field in _modes(param)]
+    params = [getattr(node.layer, field) for field in row_of(node.type).reads.split()]
+    given = [
+        param
+        for field, param in zip(row_of(node.type).reads.split(), params, strict=True)
+        if node.layer.HasField(field)
+    ]
+    modes = [_value(field, getattr(param, field.name)) for param in given or params[:1] for field in _modes(param)]
     windows = _windows(node, shapes)
     shown = " ".join([*modes, *([_times(windows.kernel)] if windows else [])])
-    made = next((param.num_output for param in params if "num_output" in _names(param) and param.num_output), None)
+    made = next((param.num_output for param in given if "num_output" in _names(param) and param.num_output), None)
     parts = [f"{shown} → {made}" if shown and made else f"→ {made}" if made else shown]
     parts += _around(windows) if windows else []
-    parts += [told for param in params for told in _fields(param, whole=windows is None)][:_MOST_FIELDS]
+    parts += [told for param in given for told in _fields(param, whole=windows is None)][:_MOST_FIELDS]
     return ", ".join(filter(None, parts))
 
 
@@ -76,12 +83,14 @@ def _modes(param: Any) -> Iterator[Any]:
 
 
 def _windows(node: Node, shapes: Shapes) -> Windows | None:
-    rule = row_of(node.type).windows
+    row = row_of(node.type)
     shape = shapes.blobs.get(node.bottoms[0]) if node.bottoms else None
-    if rule is None or not isinstance(shape, tuple):
+    if not isinstance(shape, tuple):
+        shape = None if row.by_size(node.layer) else _ANY_MAP
+    if row.windows is None or shape is None:
         return None
     try:
-        return rule(node.layer, shape)
+        return row.windows(node.layer, shape)
     except ShapeError:
         return None
 

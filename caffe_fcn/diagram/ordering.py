@@ -6,8 +6,9 @@ the fewest crossings is kept. The first order is that of the file, which is near
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from caffe_fcn.diagram.layering import Layers
 
@@ -27,8 +28,7 @@ def order(layers: Layers) -> None:
     for sweep in range(min(_MOST_SWEEPS, _MOST_STEPS // (len(layers.links) + 1))):
         if not least or idle >= _PATIENCE:
             break
-        down = sweep % 2 == 0
-        _sweep(layers.rows if down else layers.rows[::-1], above if down else below)
+        _sweep(layers.rows[:: -1 if sweep % 2 else 1], below if sweep % 2 else above)
         found = crossings(layers)
         idle = 0 if found < least else idle + 1
         if found < least:
@@ -36,45 +36,28 @@ def order(layers: Layers) -> None:
     layers.rows[:] = best
 
 
-def _sweep(rows: Sequence[list[int]], neighbours: dict[int, list[int]]) -> None:
+def _sweep(rows: Sequence[list[int]], neighbours: Mapping[int, Sequence[int]]) -> None:
     """Sort each of ROWS but the first by the places of the NEIGHBOURS in the one before."""
     places: dict[int, float] = {}
     for row in rows:
-        span = max(1, len(row) - 1)
-        means: dict[int, float] = {}
+        means = {}
         for place, cell in enumerate(row):
             known = [places[other] for other in neighbours.get(cell, ()) if other in places]
-            means[cell] = sum(known) / len(known) if known else place / span
+            means[cell] = sum(known) / len(known) if known else place / len(row)
         row.sort(key=means.__getitem__)
-        places = {cell: place / span for place, cell in enumerate(row)}
+        places = {cell: place / len(row) for place, cell in enumerate(row)}
 
 
 def crossings(layers: Layers) -> int:
-    """The number of links that cross another one."""
+    """The number of pairs of links that cross."""
     place = {cell: at for row in layers.rows for at, cell in enumerate(row)}
     by_rank: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for link in layers.links:
         by_rank[layers.rank[link.above]].append((place[link.above], link.shift, place[link.below]))
     found = 0
     for links in by_rank.values():
-        if len(links) > 1:
-            found += _inversions([below for *_, below in sorted(links)])
-    return found
-
-
-def _inversions(values: Sequence[int]) -> int:
-    """The number of pairs of VALUES, numbers from 0, in which the greater comes first; by a binary indexed tree."""
-    size = max(values) + 1
-    tree = [0] * (size + 1)
-    found = 0
-    for seen, value in enumerate(values):
-        at, not_greater = value + 1, 0
-        while at:
-            not_greater += tree[at]
-            at &= at - 1
-        found += seen - not_greater
-        at = value + 1
-        while at <= size:
-            tree[at] += 1
-            at += at & -at
+        seen: list[int] = []
+        for _, _, below in sorted(links):
+            found += len(seen) - bisect_right(seen, below)
+            insort(seen, below)
     return found

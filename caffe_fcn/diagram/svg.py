@@ -12,14 +12,17 @@ from html import escape
 
 from caffe_fcn.diagram.colours import DARK, FAMILY_NAMES, LIGHT, Theme
 from caffe_fcn.diagram.drawing import NetDrawing, PlacedBox
-from caffe_fcn.diagram.lines import HEAD, Line, lines_of, path_of
+from caffe_fcn.diagram.lines import HEAD, Line, path_of
 from caffe_fcn.diagram.measures import CHIP, CHIP_HEIGHT, LABEL, NAME, PADDING, TYPE, Port, pill_width
 from caffe_fcn.diagram.records import DrawnLayer
 from caffe_fcn.display import visible
+from caffe_fcn.inspection.words import shape_of
 
 Link = Callable[[int], str | None]
 """From the index of a layer to the address of what tells more about it; None for no link."""
 
+_LONGEST = 1000
+"""The characters of a name that a tooltip has."""
 _NOT_XML = re.compile("[\ufffe\uffff]")
 """The visible characters that XML does not allow."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -112,7 +115,7 @@ def _text(text: str) -> str:
 def _parts(drawing: NetDrawing, link: Link) -> Iterator[str]:
     yield from _heading(drawing)
     yield '<g class="lines">'
-    yield from (_line(line) for line in lines_of(drawing))
+    yield from (_line(line, drawing) for line in drawing.lines)
     yield "</g>"
     for placed in drawing.boxes:
         yield from _box(placed, link)
@@ -130,11 +133,15 @@ def _heading(drawing: NetDrawing) -> Iterator[str]:
         )
 
 
-def _line(line: Line) -> str:
-    heads = "".join(f"M{at.x - HEAD.x:g} {at.y - HEAD.y:g}h{2 * HEAD.x:g}l{-HEAD.x:g} {HEAD.y:g}z" for at in line.heads)
-    ends = "".join(f'<circle class="end" cx="{at.x:g}" cy="{at.y:g}" r="4"/>' for at in line.ends)
+def _line(line: Line, drawing: NetDrawing) -> str:
+    blob = drawing.boxes[line.source].box.blobs[line.position]
+    heads = "".join(
+        f"M{at.x - HEAD.x:g} {at.y - HEAD.y:g}h{2 * HEAD.x:g}l{-HEAD.x:g} {HEAD.y:g}z" for _, at in line.heads
+    )
     head = f'<path class="head" d="{heads}"/>' if heads else ""
-    return f'<g><title>{_text(line.title)}</title><path class="line" d="{path_of(line)}"/>{head}{ends}</g>'
+    end = f'<circle class="end" cx="{line.end.x:g}" cy="{line.end.y:g}" r="4"/>' if line.end else ""
+    title = _text(f"{blob.name[:_LONGEST]} {shape_of(blob.shape)}")
+    return f'<g><title>{title}</title><path class="line" d="{path_of(line.pieces)}"/>{head}{end}</g>'
 
 
 def _box(placed: PlacedBox, link: Link) -> Iterator[str]:

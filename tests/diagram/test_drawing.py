@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffe_fcn.diagram.drawing import Curve, NetDrawing, PlacedBox, drawing_of
-from caffe_fcn.diagram.records import Diagram
+from caffe_fcn.diagram.drawing import NetDrawing, PlacedBox, drawing_of
+from caffe_fcn.diagram.lines import HEAD, Line, Point
+from caffe_fcn.diagram.records import Diagram, Wire
 from tests.diagram.nets import made_of
 
 
@@ -31,17 +30,15 @@ def overlap(one: PlacedBox, other: PlacedBox) -> bool:
     )
 
 
-def crossed(curve: Curve, drawing: NetDrawing) -> list[PlacedBox]:
-    """The boxes that CURVE crosses, with their labels; a piece lies in the rectangle between its ends."""
+def crossed(line: Line, drawing: NetDrawing) -> list[PlacedBox]:
+    """The boxes that LINE crosses, with their labels; a piece lies in the rectangle between its ends."""
     found = []
     for at, placed in enumerate(drawing.boxes):
-        for one, other in pairwise(curve.points):
-            left, right = min(one.x, other.x), max(one.x, other.x)
-            inside = (placed.x < right and left < placed.x + placed.measure.width) or (
-                left == right and placed.x < left < placed.x + placed.measure.width
-            )
-            down = one.y < placed.y + placed.measure.reach and placed.y < other.y
-            if inside and down and at != curve.wire.source:
+        for one, other in line.pieces:
+            left, right = sorted((one.x, other.x))
+            beside = right <= placed.x or placed.x + placed.measure.width <= left
+            apart = other.y <= placed.y or placed.y + placed.measure.reach <= one.y
+            if not beside and not apart and at != line.source:
                 found.append(placed)
     return found
 
@@ -51,14 +48,32 @@ def check(drawing: NetDrawing) -> None:
         assert one.x >= 0 and one.x + one.measure.width <= drawing.width
         assert one.y >= 0 and one.y + one.measure.reach <= drawing.height
         assert [other for other in drawing.boxes[at + 1 :] if overlap(one, other)] == []
-    assert len(drawing.curves) == len(drawing.diagram.wires)
-    for curve in drawing.curves:
-        assert all(one.y <= other.y for one, other in pairwise(curve.points))
-        source, target = drawing.boxes[curve.wire.source], drawing.boxes[curve.wire.target]
-        port = source.measure.ports[curve.wire.position]
-        assert curve.points[0] == (source.x + source.measure.width // 2 + port.shift, source.y + source.measure.height)
-        assert curve.points[-1] == (target.x + target.measure.width // 2, target.y)
-        assert crossed(curve, drawing) == []
+    wires = [Wire(line.source, line.position, target) for line in drawing.lines for target, _ in line.heads]
+    assert sorted(wires) == sorted(drawing.diagram.wires)
+    for line in drawing.lines:
+        source = drawing.boxes[line.source]
+        port = source.measure.ports[line.position]
+        x, y = source.x + source.measure.width // 2 + port.shift, source.y + source.measure.height
+        assert line.pieces[0][0] == (x, y)
+        assert all(one.y <= other.y for one, other in line.pieces)
+        for target, head in line.heads:
+            box = drawing.boxes[target]
+            assert head == (box.x + box.measure.width // 2, box.y)
+            assert ends_at(line, head)
+        assert crossed(line, drawing) == []
+
+
+def ends_at(line: Line, head: Point) -> bool:
+    """Whether a way along the pieces of LINE leads from its port to HEAD."""
+    at = head._replace(y=head.y - HEAD.y + 1)
+    while at != line.pieces[0][0]:
+        above = [
+            one for one, other in line.pieces if other == at or (one.x == other.x == at.x and one.y < at.y < other.y)
+        ]
+        if not above:
+            return False
+        at = above[0]
+    return True
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,14 +86,12 @@ def test_nothing_overlaps_and_edges_go_around_boxes(diagram: Diagram) -> None:
 
 def test_a_chain_is_straight() -> None:
     drawing = drawing_of(made_of(6, {(at, at + 1) for at in range(5)}))
-    assert {curve.points[0].x for curve in drawing.curves} == {curve.points[-1].x for curve in drawing.curves}
-    assert len({point.x for curve in drawing.curves for point in curve.points}) == 1
+    assert len({point.x for line in drawing.lines for piece in line.pieces for point in piece}) == 1
 
 
 def test_a_shortcut_leaves_the_main_way_straight() -> None:
     drawing = drawing_of(made_of(5, {(0, 1), (1, 2), (2, 3), (3, 4), (0, 3)}))
-    main = [curve for curve in drawing.curves if curve.wire.target == curve.wire.source + 1]
-    assert len({point.x for curve in main for point in curve.points}) == 1
+    assert len({box.x + box.measure.width // 2 for box in drawing.boxes}) == 1
     check(drawing)
 
 
