@@ -44,10 +44,11 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea DenseMap EngineError Export ExtraError
-LayerRecord LeftAlone LoweringError Net NetError NetInspection NetShapes OutputError PictureError Prediction Problem
-PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status SurgeryError ToConvolution Unknown
-Verification VerificationError WeightFile WeightsError __version__ check convert open open_weights score
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea ClassRank DenseMap EngineError Export
+ExtraError LayerRecord LeftAlone LoweringError Net NetError NetInspection NetShapes OutputError Peak PictureError
+Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status SurgeryError
+ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check convert open
+open_weights score
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 

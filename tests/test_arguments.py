@@ -12,8 +12,9 @@ import pytest
 
 import caffe_fcn
 from caffe_fcn.api import arguments
+from caffe_fcn.api.answers import DenseMap
 from caffe_fcn.api.net import Net
-from caffe_fcn.api.run import DenseMap, Prediction
+from caffe_fcn.api.prediction import Prediction
 from tests.cli.conftest import DIGITS
 
 FUNCTIONS = {

@@ -24,7 +24,14 @@ from caffe_fcn.page.options import ReportOptions
 from caffe_fcn.passes.options import UpgradeOptions
 from caffe_fcn.passes.table import PASSES
 from caffe_fcn.passes.training_options import TrainOptions
-from caffe_fcn.predict.options import DrawingOptions, ExportOptions, PreparationOptions, RunOptions, ScoreOptions
+from caffe_fcn.predict.options import (
+    DrawingOptions,
+    ExportOptions,
+    PeakOptions,
+    PreparationOptions,
+    RunOptions,
+    ScoreOptions,
+)
 from caffe_fcn.report.options import CheckOptions
 from caffe_fcn.verify.options import ProveOptions, VerifyOptions
 
@@ -47,7 +54,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
     "report": (*ANY_NET, ReportOptions, PreparationOptions, WriteOptions),
-    "run": (*ANY_NET, RunOptions, DrawingOptions, PreparationOptions, EngineOptions, WriteOptions),
+    "run": (*ANY_NET, RunOptions, PeakOptions, DrawingOptions, PreparationOptions, EngineOptions, WriteOptions),
     "score": (ScoreOptions,),
     "segment": (*ANY_NET, *own("segment"), TrainOptions, WriteOptions, EngineOptions, ProveOptions),
     "upgrade": (*ANY_NET, UpgradeOptions, WriteOptions),
@@ -120,7 +127,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
     "inspect": (caffe_fcn.open, caffe_fcn.Net.inspect),
     "upgrade": (caffe_fcn.open, caffe_fcn.Net.upgrade, caffe_fcn.Net.save),
     "report": (caffe_fcn.open, caffe_fcn.Net.save_report),
-    "run": (caffe_fcn.open, caffe_fcn.Net.run),
+    "run": (caffe_fcn.open, caffe_fcn.Net.run, caffe_fcn.Prediction.peaks),
     "score": (caffe_fcn.score,),
     "verify": (caffe_fcn.open, caffe_fcn.Net.verify),
 }
@@ -155,6 +162,7 @@ NOT_FIELDS = {
     "original original_weights": "files of the other net",
     "labels predictions": "folders or files with label images",
     "picture": "a file or pixels",
+    "wanted": "a class",
 }
 """What the functions take beside fields, by what it is."""
 
@@ -192,7 +200,7 @@ def test_one_call_has_the_options_of_the_command(command: str) -> None:
 COMMAND_ONLY = {
     "input_shape shape": "two options for `shapes`, the keyword",
     "output output_weights out_dir": "files; arguments in the library",
-    "heatmap label_map overlay label top": "methods of a `Prediction`",
+    "heatmap label_map overlay label peaks boxes csv top": "methods of a `Prediction`",
     "images": "files; `Net.verify` takes arrays",
     "benchmark": "a method, `Prediction.benchmark`",
     "train": "a method, `Net.save_training`",

@@ -31,6 +31,7 @@ Errors:
 
 from __future__ import annotations
 
+from caffe_fcn.api.answers import Best, ClassArea, ClassRank, DenseMap, Peak
 from caffe_fcn.api.benchmark import Benchmark
 from caffe_fcn.api.check import check
 from caffe_fcn.api.convert import convert
@@ -38,8 +39,8 @@ from caffe_fcn.api.export import Export
 from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
 from caffe_fcn.api.opening import open, open_weights
+from caffe_fcn.api.prediction import Prediction
 from caffe_fcn.api.report import SavedReport
-from caffe_fcn.api.run import Best, ClassArea, DenseMap, Prediction
 from caffe_fcn.api.score import score
 from caffe_fcn.api.shapes import NetShapes
 from caffe_fcn.engines.protocol import Session
@@ -77,6 +78,7 @@ __all__ = [
     "Change",
     "Checked",
     "ClassArea",
+    "ClassRank",
     "DenseMap",
     "EngineError",
     "Export",
@@ -89,6 +91,7 @@ __all__ = [
     "NetInspection",
     "NetShapes",
     "OutputError",
+    "Peak",
     "PictureError",
     "Prediction",
     "Problem",

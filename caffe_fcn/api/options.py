@@ -112,6 +112,18 @@ def _shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, 
     return {name: tuple(shape) for name, shape in (shapes or {}).items()}
 
 
+def _threshold(threshold: float | None) -> float | None:
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"threshold: expected a number, such as 0.5, found {threshold}")
+    return threshold
+
+
+def _nms(nms: float) -> float:
+    if not 0 <= nms <= 1:
+        raise ValueError(f"nms: expected a number from 0 to 1, found {nms}")
+    return nms
+
+
 def _tolerance(tolerance: float | None) -> float | None:
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected a number from 0 to 1, found {tolerance}")
@@ -125,6 +137,7 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "input_channels": _at_least(1, "input_channels"),
     "input_size": _input_size,
     "mean": _mean,
+    "nms": _nms,
     "pictures": tuple,
     "proofs": _proofs,
     "resize": _resize,
@@ -133,6 +146,7 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "scales": _scales,
     "seed": _at_least(0, "seed"),
     "shapes": _shapes,
+    "threshold": _threshold,
     "threads": _at_least(1, "threads"),
     "stride": _stride,
     "tolerance": _tolerance,

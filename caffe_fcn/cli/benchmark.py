@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from caffe_fcn.cli.failures import DONE
 from caffe_fcn.cli.nets import File, open_trained
 from caffe_fcn.cli.progress import looking
-from caffe_fcn.cli.run_files import Targets
+from caffe_fcn.cli.run_files import KINDS, Targets
 from caffe_fcn.cli.run_pictures import size_of
 from caffe_fcn.cli.streams import print_json
 from caffe_fcn.engines.registry import ENGINES
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 def check_alone(asked: Targets, out_dir: str | None) -> None:
     """Raise UsageError for options that do not go with --benchmark."""
-    if any(asked) or out_dir is not None:
-        raise click.UsageError(
-            "--benchmark writes no files; leave out --output, --heatmap, --label-map, --overlay and --out-dir"
-        )
+    given = next((kind for kind, path in zip(KINDS, asked, strict=True) if path is not None), None)
+    if given is not None or out_dir is not None:
+        name = "out-dir" if given is None else given.replace("_", "-")
+        raise click.UsageError(f"--benchmark writes no files; leave out --{name}")
     if click.get_current_context().get_parameter_source("engine") is not ParameterSource.DEFAULT:
         raise click.UsageError("--benchmark times all engines; leave out --engine")
 

@@ -90,6 +90,17 @@ def fraction(value: str) -> float:
     return number
 
 
+def finite(value: str | float) -> float:
+    """Parse a finite number."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise click.BadParameter(f"expected a number, such as 0.5, found {value!r}")
+    return number
+
+
 def scale(value: str) -> float:
     """Parse a finite number other than 0, or a fraction of two numbers."""
     above, _, below = value.partition("/")

@@ -14,7 +14,7 @@ from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import net_and_pictures, open_trained
 from caffe_fcn.cli.options import file_name, fork_option, preparation_options, selection_options
-from caffe_fcn.cli.run_files import expanded, targets_of
+from caffe_fcn.cli.run_files import KINDS, expanded, targets_of
 from caffe_fcn.cli.run_options import (
     TellManner,
     Wanted,
@@ -121,39 +121,43 @@ def _check_usage(
     words: tuple[str, ...], wanted: Wanted, drawing: DrawingOptions, options: RunOptions, manner: TellManner
 ) -> None:
     """Raise UsageError for options that do not fit together."""
-    asked, out_dir, label = wanted
+    asked, out_dir, *_ = wanted
     if "" in (*words, *asked, out_dir):
         raise click.UsageError("a file's name is empty")
     if words[:2] == ("-", "-"):
         raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
     if "-" in words[2:]:
         raise click.UsageError("pictures are not read from stdin; name a file")
-    if label is not None and asked.heatmap is None:
-        raise click.UsageError("--class is for --heatmap; give that too")
     if asked.output not in (None, "-") and not str(asked.output).lower().endswith((".npy", ".npz")):
         raise click.UsageError(f"--output {asked.output}: expected a name that ends in .npy or .npz")
     if drawing.palette is not None and asked.label_map is None and asked.overlay is None:
         raise click.UsageError("--palette is for --label-map and --overlay; give one of them too")
     if options.no_scores and (asked.label_map or asked.overlay):
         raise click.UsageError("--no-scores gives no top classes, which --label-map and --overlay draw; leave one out")
+    if options.no_scores and wanted.peaks is not None:
+        raise click.UsageError(
+            "--no-scores gives no scores, of which --peaks, --boxes and --csv need some; leave it out"
+        )
     if options.no_scores and click.get_current_context().get_parameter_source("top") is not ParameterSource.DEFAULT:
         raise click.UsageError("--no-scores gives no top classes; leave out --top")
     if drawing.value_range != "auto" and asked.heatmap is None:
         raise click.UsageError("--range is for --heatmap; give that too")
-    over_picture = asked.heatmap, asked.overlay, asked.label_map if drawing.palette is None else None
+    over_picture = asked.heatmap, asked.overlay, asked.boxes, asked.label_map if drawing.palette is None else None
     if drawing.under != "grey" and not any(over_picture):
-        raise click.UsageError("--under is for --heatmap, --overlay, and --label-map without --palette; give one too")
-    drawn = ("--heatmap", asked.heatmap), ("--label-map", asked.label_map), ("--overlay", asked.overlay)
-    for option, file in drawn:
-        if file is not None and not file.lower().endswith(".png"):
-            raise click.UsageError(f"{option} {file}: expected a name that ends in .png")
+        told = "--under is for --heatmap, --overlay, --boxes, and --label-map without --palette; give one too"
+        raise click.UsageError(told)
+    for kind, file in zip(KINDS, asked, strict=True):
+        ending = ".csv" if kind == "csv" else ".png"
+        if file is not None and kind != "output" and not file.lower().endswith(ending):
+            raise click.UsageError(f"--{kind.replace('_', '-')} {file}: expected a name that ends in {ending}")
     if len(options.scales) > 1 and asked.output is not None and not asked.output.lower().endswith(".npz"):
         raise click.UsageError(
             f"--output {asked.output}: can hold one map, but --scales makes {len(options.scales)}; use .npz"
         )
     if out_dir is not None and not any(asked):
         raise click.UsageError(
-            "--out-dir needs a file to write: --output .npy, --heatmap .png, --label-map .png or --overlay .png"
+            "--out-dir needs a file to write: --output .npy, --heatmap .png, --label-map .png, --overlay .png, --boxes "
+            ".png or --csv .csv"
         )
     if out_dir is not None and any(file == "-" or (file and os.path.basename(file) != file) for file in asked):
         raise click.UsageError("with --out-dir, FILE must be the end of a name, such as .npy or heat.png")
@@ -166,8 +170,9 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
     from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.errors import EngineError
     from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of
+    from caffe_fcn.predict.searching import search_for
 
-    asked, _, label = wanted
+    asked, _, label, peaks = wanted
     model, settings = net.model, net.settings
     if asked.output is not None and not asked.output.lower().endswith(".npz") and len(model.outputs) > 1:
         names = ", ".join(repr(output.name) for output in model.outputs)
@@ -176,7 +181,7 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
             source=model.source,
             hint="use .npz, or choose one with --blob",
         )
-    heat = labelled = None
+    drawn = heat = labelled = None
     if asked.heatmap is not None:
         drawn = drawn_of(model, "heatmap")
         heat = heat_of(drawn, settings.labels(drawn), label, model.source)
@@ -184,4 +189,6 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
         if file is not None:
             labelled = drawn_of(model, name)
             check_labelled(model, labelled, name, settings.drawing.palette)
-    return Job(model, weights, engine, settings, heat, labelled, net.notes)
+    search = search_for(model, settings, label, peaks, drawn)
+    notes = net.notes + (search.peaks.notes if search.peaks is not None else ())
+    return Job(model, weights, engine, settings, heat, labelled, search, notes)

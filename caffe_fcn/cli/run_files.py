@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-KINDS = ("output", "heatmap", "label_map", "overlay")
+KINDS = ("output", "heatmap", "label_map", "overlay", "boxes", "csv")
 
 
 class Targets(NamedTuple):
@@ -18,6 +18,8 @@ class Targets(NamedTuple):
     heatmap: str | None = None
     label_map: str | None = None
     overlay: str | None = None
+    boxes: str | None = None
+    csv: str | None = None
 
     @property
     def files(self) -> list[str]:

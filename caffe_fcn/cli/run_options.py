@@ -13,7 +13,9 @@ from caffe_fcn.cli.options import (
     directory_name,
     engine_option,
     file_name,
+    finite,
     force_option,
+    fraction,
     option_of,
     size,
     stride,
@@ -23,16 +25,17 @@ from caffe_fcn.cli.options import (
 )
 from caffe_fcn.cli.run_files import Targets
 from caffe_fcn.engines.options import EngineOptions
-from caffe_fcn.predict.options import DrawingOptions, RunOptions
+from caffe_fcn.predict.options import DrawingOptions, PeakOptions, RunOptions
 
 
 class Wanted(NamedTuple):
-    """The files that the user wants, in the directory OUT_DIR if that is given; the class LABEL is drawn in the heat
-    map."""
+    """The files that the user wants, in the directory OUT_DIR if that is given; and the class LABEL, which is reported,
+    drawn in the heat map, and the only one with peaks. PEAKS: they are searched for."""
 
     files: Targets
     out_dir: str | None
     label: str | None
+    peaks: PeakOptions | None
 
 
 class TellManner(NamedTuple):
@@ -104,7 +107,8 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "label",
         type=text,
         metavar="N|NAME",
-        help="Class to draw in the heat map.  [default: all except the background]",
+        help="Report where this class is highest, and draw, or find peaks of, this class only.  "
+        "[default: all except the background]",
     )
     @click.option(
         "--label-map",
@@ -115,6 +119,11 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--overlay", type=file_name, metavar="FILE.png", help="Draw the top class of each cell over the picture."
     )
+    @click.option("--peaks", is_flag=True, help="Report each place where a class scores higher than around.")
+    @option_of(PeakOptions, "threshold", type=finite, metavar="X")
+    @option_of(PeakOptions, "nms", type=fraction, metavar="X")
+    @click.option("--boxes", type=file_name, metavar="FILE.png", help="Draw the boxes of the peaks over the picture.")
+    @click.option("--csv", type=file_name, metavar="FILE.csv", help="Write the peaks as a table.")
     @click.option(
         "--out-dir",
         type=directory_name,
@@ -122,9 +131,14 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Write into DIR; FILE is then the end of each name: heat.png makes DIR/cat_heat.png.",
     )
     @wraps(command)
-    def with_wanted(label: str | None, out_dir: str | None, **others: Any) -> Any:
+    def with_wanted(label: str | None, out_dir: str | None, peaks: bool, **others: Any) -> Any:
         files = Targets(**{kind: others.pop(kind) for kind in Targets._fields})
-        return command(wanted=Wanted(files, out_dir, label), **others)
+        search = taken(PeakOptions, others)
+        searched = peaks or files.boxes is not None or files.csv is not None
+        if not searched and search != PeakOptions():
+            name = "threshold" if search.threshold is not None else "nms"
+            raise click.UsageError(f"--{name} is for --peaks, --boxes and --csv; give one of them too")
+        return command(wanted=Wanted(files, out_dir, label, search if searched else None), **others)
 
     return with_wanted
 

@@ -23,6 +23,7 @@ from caffe_fcn.predict.ahead import Turn, ahead
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, write_npy, write_npz
 from caffe_fcn.predict.run import carry_out, plan
+from caffe_fcn.predict.searching import draw_boxes, found_in, write_csv
 from caffe_fcn.report import run_document
 from caffe_fcn.report.run import lines
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.picture_net import PictureNet
     from caffe_fcn.predict.results import Heat
     from caffe_fcn.predict.run import Answer, PicturePlan, RunSettings
+    from caffe_fcn.predict.searching import AnswerSearch, Searched
 
 _CHUNK = 1 << 16
 
@@ -40,7 +42,8 @@ _AHEAD = 32_000_000
 
 class Job(NamedTuple):
     """What all pictures have in common: the net, the file of its WEIGHTS, the name of the engine and the settings. HEAT
-    is the class for the heat map, if one is drawn; the label map has its output; NOTES are about the net."""
+    is the class for the heat map, if one is drawn; the label map has its output; SEARCH is what is looked for in the
+    answers; NOTES are about the net."""
 
     model: PictureNet
     weights: str
@@ -48,6 +51,7 @@ class Job(NamedTuple):
     settings: RunSettings
     heat: Heat | None
     labelled: NetOutput | None
+    search: AnswerSearch
     notes: tuple[str, ...]
 
 
@@ -80,7 +84,7 @@ def run_all(job: Job, paths: Sequence[str], targets: Sequence[Targets], manner: 
                 _note("", untold, manner)
                 untold = ()
                 notes.tell(path, looked.answer.plan.notes)
-                _tell(job, looked.answer, target, manner, document)
+                _tell(job, looked, target, manner, document)
             except (click.ClickException, BrokenPipeError):
                 raise
             except Exception as error:  # any error belongs to this picture and must not stop the others
@@ -129,10 +133,11 @@ class _Asked(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """The result of the net for a picture. FILES are the files to be made from it, OUTPUTS by their kinds; the file of
-    the kind DONE is written already."""
+    """The result of the net for a picture, and what was SEARCHED in it. FILES are the files to be made from it, OUTPUTS
+    by their kinds; the file of the kind DONE is written already."""
 
     answer: Answer
+    searched: Searched
     files: OutputFiles
     outputs: Mapping[str, OutputFile]
     done: str | None
@@ -162,7 +167,8 @@ def _look(job: Job, turn: Turn[_Asked, PicturePlan | None, _Looked], force: bool
     npy = outputs.get("output") if str(target.output).lower().endswith(".npy") else None
     file = (npy.temp, npy.path) if npy and npy.temp and job.model.maps else None
     answer = carry_out(job.model, work, job.settings, turn.stack, file=file, done=turn.step)
-    return _Looked(answer, files, outputs, "output" if file else None)
+    searched = found_in(answer, job.search, job.settings)
+    return _Looked(answer, searched, files, outputs, "output" if file else None)
 
 
 def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> None:
@@ -170,21 +176,26 @@ def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> No
     for kind, output in looked.outputs.items():
         if kind == "output" and kind != looked.done:
             (write_npz if output.path.lower().endswith(".npz") else write_npy)(looked.answer, output.write)
+        elif kind == "csv" and looked.searched.peaks is not None:
+            write_csv(looked.answer, looked.searched.peaks, job.settings, output.write)
         elif kind != "output":
-            _draw(job, looked.answer, kind, output, manner)
+            _draw(job, looked, kind, output, manner)
     if target.output == "-":
         write_npy(looked.answer, to_stdout)
     looked.files.commit()
 
 
-def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellManner) -> None:
+def _draw(job: Job, looked: _Looked, kind: str, output: OutputFile, manner: TellManner) -> None:
     """Draw the picture of KIND into OUTPUT."""
+    answer = looked.answer
     if kind == "heatmap" and job.heat is not None:
         drawing = draw_heat(answer, job.heat, job.settings)
     elif kind == "label_map" and job.labelled is not None:
         drawing = draw_labels(answer, job.labelled, job.settings)
     elif kind == "overlay" and job.labelled is not None:
         drawing = draw_overlay(answer, job.labelled, job.settings)
+    elif kind == "boxes" and looked.searched.peaks is not None:
+        drawing = draw_boxes(answer, looked.searched.peaks, job.settings)
     else:
         return
     output.write(drawing.png())
@@ -192,12 +203,13 @@ def _draw(job: Job, answer: Answer, kind: str, output: OutputFile, manner: TellM
         _note(f"{output.path}: ", [f"shows one of {drawing.step} pixels along each side"], manner)
 
 
-def _tell(job: Job, answer: Answer, target: Targets, manner: TellManner, document: _Document) -> None:
+def _tell(job: Job, looked: _Looked, target: Targets, manner: TellManner, document: _Document) -> None:
     """Print the answer to stdout, or to stderr if the map goes to stdout; names of files to stderr."""
     if manner.as_json:
-        document.add(run_document.entry(answer, job.settings, manner.top, dict(zip(KINDS, target, strict=True))))
+        files = dict(zip(KINDS, target, strict=True))
+        document.add(run_document.entry(looked.answer, job.settings, manner.top, files, looked.searched))
     elif not manner.quiet:
-        for line in lines(answer, job.settings, manner.top):
+        for line in lines(looked.answer, job.settings, manner.top, looked.searched):
             click.echo(line, err=target.output == "-")
         if target.files:
             click.echo(visible(f"wrote {', '.join(target.files)}"), err=True)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import NamedTuple
 
-from caffe_fcn.net.geometry import AxisGeometry, Reason
+from caffe_fcn.net.geometry import AxisGeometry, CellPhase, Reason
 from caffe_fcn.net.geometry.phases import pixels
 from caffe_fcn.predict.images.picture import Box
 
@@ -51,6 +51,21 @@ class CellAxis(NamedTuple):
         start = min(max(0, start), self.size)
         return self.start + start, self.start + max(start, min(end, self.size))
 
+    @property
+    def pixelwise(self) -> bool:
+        """Whether there is one cell for each pixel of the input of the net."""
+        return self.sees.stride == 1 and self.cells == self.sees.size
+
+    @property
+    def placed(self) -> CellAxis:
+        """The same cells, each of which sees only the pixels around its place: one stride of them."""
+        stride, half = self.sees.stride, self.sees.stride / 2
+        middles = [self.sees.offset + stride * phase for phase in range(len(self.sees.phases))]
+        starts = [floor(middle - half + _HALF) for middle in middles]
+        phases = tuple(CellPhase(start, start + ceil(stride) - 1) for start in starts)
+        sees = pixels(self.sees.size) if self.pixelwise else AxisGeometry(phases, self.sees.step, self.sees.size)
+        return self._replace(sees=sees)
+
     def scaled(self, size: int) -> CellAxis:
         """Return the same cells on a picture of another SIZE, from which this one was made."""
         return CellAxis(size, self.cells, self.sees, self.factor * Fraction(size, self.size))
@@ -84,12 +99,27 @@ class Cells(NamedTuple):
         return all(axis.stride == 1 and axis.cells == axis.size for axis in self)
 
     @property
+    def pixelwise(self) -> bool:
+        """Whether there is one cell for each pixel of the input of the net, also if that is the picture at another
+        scale."""
+        return self.rows.pixelwise and self.columns.pixelwise
+
+    @property
+    def have_windows(self) -> bool:
+        """Whether the window of a cell shows what its answer is about. A cell for a pixel is about that pixel, whatever
+        it sees; and the whole picture is the window of all cells."""
+        return not self.pixelwise and (self.rows.window, self.columns.window) != (None, None)
+
+    @property
+    def placed(self) -> Cells:
+        """The same cells, each of which sees only the pixels around its place."""
+        return Cells(self.rows.placed, self.columns.placed)
+
+    @property
     def drawn(self) -> Cells:
         """The positions for drawing on the input picture. If there is one cell for each pixel, a cell is drawn at its
         pixel, because training compares it with the label of that pixel, whatever it sees."""
-        if self.are_pixels:
-            return Cells(*(CellAxis(axis.size, axis.cells, pixels(axis.size)) for axis in self))
-        return self.starting(0, 0)
+        return (self.placed if self.pixelwise else self).starting(0, 0)
 
     def scaled(self, size: tuple[int, int]) -> Cells:
         """Return the same cells on a picture of another SIZE."""

@@ -81,6 +81,18 @@ class DrawingOptions:
 
 
 @dataclass(frozen=True)
+class PeakOptions:
+    """Which places of a map are peaks."""
+
+    threshold: float | None = option_field(
+        None, "Peaks have scores above this; choose one if scores are not probabilities.", "0.5"
+    )
+    nms: float = option_field(
+        0.3, "Of two boxes of a class whose intersection over union (IOU) is above this, only the better is a peak."
+    )
+
+
+@dataclass(frozen=True)
 class ExportOptions:
     """How a net is exported to ONNX."""
 

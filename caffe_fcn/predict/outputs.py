@@ -30,13 +30,14 @@ class Holds(Enum):
 class NetOutput:
     """An output blob, with its SHAPE at the nominal size and the meaning of its numbers, HOLDS. GEOMETRY has the
     positions of the cells of a map; None if it is not a map of the picture. COUNTED: the length of an axis is the
-    number of detections or regions."""
+    number of detections or regions. PROBABILITIES: a Softmax or a Sigmoid made the numbers."""
 
     blob: Blob
     shape: Shape
     holds: Holds
     geometry: Geometry | None = None
     counted: bool = False
+    probabilities: bool = False
 
     @property
     def name(self) -> str:
@@ -86,6 +87,11 @@ def holds(graph: Graph, outputs: Sequence[Blob], blob: Blob, shape: Shape, is_ma
         return Holds.CLASSES
     beside = any(_made(graph, other) == "probabilities" for other in outputs if other != blob)
     return Holds.VALUES if beside else Holds.SCORES
+
+
+def are_probabilities(graph: Graph, blob: Blob) -> bool:
+    """Return whether a Softmax or a Sigmoid made the numbers of BLOB of GRAPH."""
+    return _made(graph, blob) == "probabilities"
 
 
 def _made(graph: Graph, blob: Blob) -> str:

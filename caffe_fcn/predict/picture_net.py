@@ -27,7 +27,7 @@ from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.passes.convolutionalize import decide
 from caffe_fcn.predict.cells import CellAxis, Cells
-from caffe_fcn.predict.outputs import NetOutput, holds
+from caffe_fcn.predict.outputs import NetOutput, are_probabilities, holds
 from caffe_fcn.predict.tiling import Reach, reach
 from caffe_fcn.wording import Command, Option, advise, option
 
@@ -262,7 +262,7 @@ def load_picture_net(
             raise EngineError(f"{blob.name!r} is empty, {show(shape)}", source=net.graph.source)
         place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))
         kind = holds(everything, own.outputs, blob, shape, place is not None)
-        made.append(NetOutput(blob, shape, kind, place, blob in counts))
+        made.append(NetOutput(blob, shape, kind, place, blob in counts, are_probabilities(everything, blob)))
     return replace(model, outputs=tuple(made))
 
 

@@ -16,6 +16,7 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.maps import npy_header
 from caffe_fcn.predict.picture_net import no_map
+from caffe_fcn.predict.standing import class_of
 from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Heat(NamedTuple):
 
 
 def drawn_of(model: PictureNet, name: str) -> NetOutput:
-    """Return the map of MODEL to draw: the only one, or the only one with classes. Raises EngineError if there is none,
-    or more than one."""
+    """Return the map of MODEL that the option NAME is for: the only one, or the only one with classes. Raises
+    EngineError if there is none, or more than one."""
     maps = model.maps
     if not maps:
         raise no_map(model, model.outputs[0], name)
@@ -51,7 +52,7 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
     if len(found) != 1:
         names = ", ".join(repr(output.name) for output in maps)
         raise EngineError(
-            expected="one map to draw",
+            expected=f"one map for {option(name)}",
             found=names,
             source=model.source,
             hint=advise("choose one with ", Option("blob")),
@@ -64,8 +65,8 @@ def check_labelled(model: PictureNet, output: NetOutput, name: str, palette: Pal
     colours."""
     if not output.of_classes:
         raise EngineError(
-            f"{output.name!r} holds {show(output.shape)} numbers, which are not scores of classes, but "
-            f"{option(name)} is for",
+            f"{output.name!r} holds {show(output.shape)} numbers, which are not scores of classes, as {option(name)} "
+            "needs",
             source=model.source,
             hint=advise("draw one channel with ", Option("heatmap"), ", or name the classes with ", Option("labels")),
         )
@@ -77,13 +78,7 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
     """Return the class WANTED of the map OUTPUT, by name or number; if None, all but the background. Raises EngineError
     if the choice is not clear."""
     if wanted is not None:
-        number = wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count
-        if not output.of_classes and not number and not labels.names:
-            raise EngineError(
-                f"{option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}",
-                source=source,
-            )
-        index = labels.find(wanted)
+        index = class_of(output, labels, wanted, source)
         return Heat(output.name, (index,), _title(output, labels, index))
     if labels.count == 1:
         return Heat(output.name, (0,), _title(output, labels, 0))

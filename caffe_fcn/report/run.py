@@ -12,8 +12,11 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds
+from caffe_fcn.predict.peaks import Peaks
 from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
-from caffe_fcn.predict.summaries import Found, NumberSummary, best_classes, highest, of_channels, statistics, summarize
+from caffe_fcn.predict.searching import Searched
+from caffe_fcn.predict.summaries import NumberSummary, best_classes, highest, of_channels, statistics, summarize
+from caffe_fcn.report.run_places import best_places, peak_lines, shown_scale, shown_score, standing_line
 
 _EXACT = {
     Exactness.AWAY_FROM_BORDERS: "; near borders not a function of the window alone: ",
@@ -28,17 +31,17 @@ _LISTED = 256
 """The maximum number of values, or of channels, that have lines."""
 
 
-def lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
-    """Return the report on one picture, with the TOP classes, safe to print with any names."""
-    yield from map(visible, _lines(answer, settings, top))
+def lines(answer: Answer, settings: RunSettings, top: int, searched: Searched) -> Iterator[str]:
+    """Return the report on one picture, with the TOP classes and what was SEARCHED, safe to print with any names."""
+    yield from map(visible, _lines(answer, settings, top, searched))
 
 
-def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
+def _lines(answer: Answer, settings: RunSettings, top: int, searched: Searched) -> Iterator[str]:
     yield f"{answer.path}: {show(answer.plan.resized)} pixels"
     for result in answer.results:
         labels = settings.labels(result.output)
         if result.levels:
-            yield from _maps(answer, result, settings, top)
+            yield from _maps(answer, result, settings, top, searched.peaks)
         elif result.values is not None and result.output.of_classes:
             alone = len(answer.results) == 1 and result.output.holds is Holds.CLASSES
             if not alone:
@@ -49,11 +52,13 @@ def _lines(answer: Answer, settings: RunSettings, top: int) -> Iterator[str]:
             yield from _values(result, result.values, labels)
         elif result.values is not None:
             yield f"  {result.output.name} {show(result.values.shape)}: {_numbers(result, result.values)}"
+        if (found := searched.standings.get(result.output.name)) is not None:
+            yield standing_line(found, result, labels)
 
 
 def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[str]:
     """Return lines with the TOP classes of VALUES."""
-    rows = [(_score(each.score), str(each.label)) for each in best_classes(values, top)]
+    rows = [(shown_score(each.score), str(each.label)) for each in best_classes(values, top)]
     wide = max((len(index) for _, index in rows), default=0)
     for score, index in rows:
         yield f"{indent}{score}  {index:>{wide}}  {labels.name(int(index)) or ''}".rstrip()
@@ -88,14 +93,14 @@ def _together(found: NumberSummary) -> str:
     return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}, L2 norm {found.norm:.5g}"
 
 
-def _maps(answer: Answer, result: BlobResult, settings: RunSettings, top: int) -> Iterator[str]:
-    """Return lines on the maps of RESULT, at each scale."""
+def _maps(answer: Answer, result: BlobResult, settings: RunSettings, top: int, peaks: Peaks | None) -> Iterator[str]:
+    """Return lines on the maps of RESULT, at each scale; with PEAKS, if these are of its blob."""
     output, levels = result.output, result.levels
     labels, upsample = settings.labels(output), settings.drawing.upsample
     found = summarize(levels, labels.background) if output.of_classes else None
     told = areas(answer, result, found.counts, upsample=upsample) if found is not None else ()
     for number, level in enumerate(levels):
-        yield f"  {output.name} {show(level.scores.shape)}{_scale(levels, level)}: {_geometry(level)}"
+        yield f"  {output.name} {show(level.scores.shape)}{shown_scale(levels, level)}: {_geometry(level)}"
         if found is not None and not (told and level.cells.are_pixels):
             yield f"    of the cells {_shares(found.counts[number], labels, top)}"
         elif settings.no_scores and 1 < output.channels <= _LISTED:
@@ -104,18 +109,16 @@ def _maps(answer: Answer, result: BlobResult, settings: RunSettings, top: int) -
             yield f"    {_together(statistics(result, level))}"
     if told:
         yield f"    of the pixels {_areas(told, labels, top)}"
-    if found is not None:
-        yield from _surest(levels, found.best[:top], labels)
+    if peaks is not None and peaks.blob == output.name:
+        yield from peak_lines(peaks, levels, labels)
+    elif found is not None:
+        yield from best_places(levels, found.best[:top], labels)
     elif output.channels == 1 and not settings.no_scores:
-        yield from _surest(levels, [highest(levels)], None)
+        yield from best_places(levels, [highest(levels)], None)
 
 
 def _range(found: NumberSummary) -> str:
     return f"from {found.least:.5g} to {found.most:.5g}, mean {found.mean:.5g}"
-
-
-def _scale(levels: Sequence[Level], level: Level) -> str:
-    return f" at scale {level.scale:g}" if len(levels) > 1 or level.scale != 1 else ""
 
 
 def _geometry(level: Level) -> str:
@@ -173,19 +176,3 @@ def _others(count: int) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / max(1, whole):.1f} %"
-
-
-def _surest(levels: Sequence[Level], best: Sequence[Found], labels: Labels | None) -> Iterator[str]:
-    """Return the positions where the BEST classes score highest, or where a map without classes is highest."""
-    rows = []
-    for each in best:
-        level = levels[each.level]
-        box = level.cells.window_of(each.row, each.column)
-        where = f"rows {box.top}–{box.bottom - 1}, columns {box.left}–{box.right - 1}{_scale(levels, level)}"
-        rows.append((_score(each.score), "highest" if labels is None else labels.title(each.label), where))
-    wide = max((len(title) for _, title, _ in rows), default=0)
-    yield from (f"    {score}  {title:<{wide}}  {where}" for score, title, where in rows)
-
-
-def _score(value: float) -> str:
-    return f"{value:.4f}" if 0 <= value <= 1 else f"{value:.5g}"

@@ -16,8 +16,10 @@ from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.outputs import Holds, NetOutput
+from caffe_fcn.predict.peaks import Peaks
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
+from caffe_fcn.predict.searching import Searched
 from caffe_fcn.predict.summaries import (
     Found,
     NumberSummary,
@@ -28,6 +30,7 @@ from caffe_fcn.predict.summaries import (
     summarize,
     tops,
 )
+from caffe_fcn.report.run_places import number, peak_record, place_record, search_record, standing_record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +62,7 @@ def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, no
                 "crop": settings.crop.value,
                 "channels": {1: "grey", 3: "RGB" if steps.rgb else "BGR"}.get(model.channels, "as given"),
                 "mean": None if mean is None else mean.name,
-                "scale": _number(steps.scale),
+                "scale": number(steps.scale),
             },
             "drawing": {
                 "range": None if settings.drawing.span is None else list(settings.drawing.span),
@@ -77,9 +80,14 @@ def failure(path: str, message: str) -> str:
     return _indented(json.dumps({"picture": path, "error": message}, indent=2, ensure_ascii=False), 4)
 
 
-def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield the entry of one picture, with the TOP classes, or positions; OUTPUTS are the files written."""
-    plan, first = answer.plan, 0
+def entry(
+    answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str, str | None], searched: Searched
+) -> Iterator[str]:
+    """Yield the entry of one picture, with the TOP classes, or positions, and what was SEARCHED; OUTPUTS are the files
+    written."""
+    plan, first, peaks = answer.plan, 0, searched.peaks
+    listed: Iterator[str] = iter(())
+    standings: list[dict[str, Any]] = []
     best: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
@@ -101,6 +109,10 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
             values.append(_values(result, result.values, labels))
         elif result.levels and not result.output.of_classes and result.output.channels == 1 and not settings.no_scores:
             best.append(_best(result, highest(result.levels), labels, first))
+        if (standing := searched.standings.get(result.output.name)) is not None:
+            standings.append(standing_record(standing, result, labels, first))
+        if peaks is not None and peaks.blob == result.output.name:
+            listed = _peaks(peaks, result, labels, first)
         maps += [(result, level, count) for level, count in zip(result.levels, counts, strict=True)]
         first += len(result.levels)
     fields = {
@@ -114,13 +126,17 @@ def entry(answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str,
         "top": best,
         "areas": told,
         "values": values,
+        "classes": standings,
+        "search": None if peaks is None else search_record(peaks),
     }
-    yield _indented(_opened(fields, "maps"), 4)
-    for number, (result, level, count) in enumerate(maps):
+    yield _indented(_opened(fields, "peaks"), 4)
+    yield from listed
+    yield '],\n      "maps": ['
+    for index, (result, level, count) in enumerate(maps):
         labels = settings.labels(result.output)
         fields = _level(result, level, count, labels)
         fields["channels"] = _channels(level, labels) if settings.no_scores else []
-        yield f"{',' if number else ''}\n{_indented(_opened(fields, 'cells'), 8)}"
+        yield f"{',' if index else ''}\n{_indented(_opened(fields, 'cells'), 8)}"
         if not settings.no_scores:
             yield from _cells(result.output, level, labels, " " * 12)
         yield "\n          ]\n        }"
@@ -133,22 +149,24 @@ def _resize(resize: tuple[int, int] | int | None) -> list[int] | int | None:
 
 def _best(result: BlobResult, found: Found, labels: Labels, first: int) -> dict[str, Any]:
     """Return FOUND in RESULT, whose maps are numbered from FIRST on."""
-    place = None
-    if result.levels:
-        place = {
-            "map": first + found.level,
-            "row": found.row,
-            "column": found.column,
-            "window": list(result.levels[found.level].cells.window_of(found.row, found.column)),
-        }
     of_classes = result.output.of_classes
     return {
         "blob": result.output.name,
         "class": found.label if of_classes else None,
         "name": labels.name(found.label) if of_classes else None,
-        "score": _number(found.score),
-        "place": place,
+        "score": number(found.score),
+        "place": place_record(result, found, first) if result.levels else None,
     }
+
+
+def _peaks(peaks: Peaks, result: BlobResult, labels: Labels, first: int) -> Iterator[str]:
+    """Yield a line for each of PEAKS, which are of RESULT, whose maps are numbered from FIRST on."""
+    separator = "\n"
+    for each in peaks:
+        yield separator + " " * 8 + json.dumps(peak_record(result, each, labels, first), ensure_ascii=False)
+        separator = ",\n"
+    if len(peaks):
+        yield "\n      "
 
 
 def _area(result: BlobResult, area: Area, labels: Labels) -> dict[str, Any]:
@@ -157,13 +175,13 @@ def _area(result: BlobResult, area: Area, labels: Labels) -> dict[str, Any]:
         "class": area.label,
         "name": None if area.label is None else labels.name(area.label),
         "pixels": area.pixels,
-        "share": _number(area.share),
+        "share": number(area.share),
     }
 
 
 def _values(result: BlobResult, values: Array, labels: Labels) -> dict[str, Any]:
     """Return VALUES that are not scores of classes; all of them if they are few, and their names in LABELS."""
-    numbers = [_number(value) for value in values.reshape(-1).tolist()] if values.size <= _MANY else None
+    numbers = [number(value) for value in values.reshape(-1).tolist()] if values.size <= _MANY else None
     return {
         "blob": result.output.name,
         "shape": list(values.shape),
@@ -182,12 +200,7 @@ def _channels(level: Level, labels: Labels) -> list[dict[str, Any]]:
 
 
 def _statistics(found: NumberSummary) -> dict[str, float]:
-    return {name: _number(value) for name, value in found._asdict().items()}
-
-
-def _number(score: float) -> float:
-    """Return SCORE with the fewest digits that give the same number in single precision."""
-    return float(f"{score:.9g}")
+    return {name: number(value) for name, value in found._asdict().items()}
 
 
 def _level(result: BlobResult, level: Level, counts: Sequence[int], labels: Labels) -> dict[str, Any]:

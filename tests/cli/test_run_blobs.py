@@ -171,7 +171,7 @@ def test_what_is_no_class_is_not_drawn_as_one(trained: CommandLine) -> None:
     told = refuses(trained, *FILES, "--blob", "conv", "--heatmap", "x.png", "--class", "4")
     assert told.endswith("--class 4: expected a channel of 'conv', 0 to 3")
     told = refuses(trained, *FILES, "--blob", "conv", "--blob", "heat", "--heatmap", "x.png", "--class", "0")
-    assert told.endswith("expected one map to draw, found 'conv', 'heat'; choose one with --blob")
+    assert told.endswith("expected one map for --heatmap, found 'conv', 'heat'; choose one with --blob")
 
 
 @pytest.mark.thorough

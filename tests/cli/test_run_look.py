@@ -105,7 +105,10 @@ def test_a_map_of_values_tells_the_range_of_each_channel(cli: CommandLine) -> No
         f"    {channel}  {name:<5}  from {found.min():.5g} to {found.max():.5g}, mean {found.mean():.5g}"
         for channel, (name, found) in enumerate(zip(("dx", "dy", "angle"), values, strict=True))
     ]
-    assert lines[1].startswith("  at 3×4×6: each cell sees 3×3 pixels") and lines[2:] == told
+    assert lines[1].startswith("  at 3×4×6: each cell sees 3×3 pixels") and lines[2:-1] == told
+    row, column = np.unravel_index(values[1].argmax(), values[1].shape)
+    place = f"rows {row}–{row + 2}, columns {column}–{column + 2}"
+    assert lines[-1] == f"    dy: highest {values[1].max():.5g}, {place}"
     (found,) = checked(runs(cli, *arguments, "--json").document)["pictures"][0]["maps"]
     assert [each["name"] for each in found["channels"]] == ["dx", "dy", "angle"] and found["cells"] == []
     np.testing.assert_allclose([each["norm"] for each in found["channels"]], np.sqrt((values**2).sum((1, 2))), 1e-6)
@@ -115,6 +118,7 @@ def test_without_scores_there_are_no_top_classes(cli: CommandLine) -> None:
     files = regressor(cli, MARKS)
     for option in ("--label-map", "--overlay"):
         assert "--no-scores gives no top classes, which" in rejects(cli, *files, "--no-scores", option, "x.png")
+    assert "--no-scores gives no scores, of which --peaks" in rejects(cli, *files, "--no-scores", "--csv", "x.csv")
     assert "leave out --top" in rejects(cli, *files, "--no-scores", "--top", "3")
     (cli.path / "names.txt").write_text("one\ntwo\n")
     told = refuses(cli, *files, "--no-scores", "--labels", "names.txt")

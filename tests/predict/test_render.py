@@ -24,7 +24,7 @@ from caffe_fcn.net.geometry import AxisGeometry, CellPhase
 from caffe_fcn.net.source import read_net
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.dense import dense, tiles_of
-from caffe_fcn.predict.draw import bare, colours, legend, view
+from caffe_fcn.predict.draw import bare, colours, legend, lettering, view
 from caffe_fcn.predict.draw.legend import heat_legend
 from caffe_fcn.predict.draw.render import Drawing, heat_map, label_map
 from caffe_fcn.predict.draw.view import DrawnMap, beneath, view_of
@@ -218,7 +218,7 @@ def test_the_legend_tells_how_colours_follow_from_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: tuple[float, float] | None, told: str
 ) -> None:
     words: list[str] = []
-    monkeypatch.setattr(legend, "_write", lambda style, draw, left, middle, text, colour: words.append(text))
+    monkeypatch.setattr(legend, "write", lambda style, draw, left, middle, text, colour: words.append(text))
     where = cells(800, 800, 400, 400)
     heat_map(picture(tmp_path, 800, 800), [level(np.array([[-3, 1], [1, 5]]), where)], [0], "it", span=span)
     assert told in words
@@ -365,14 +365,14 @@ def test_the_legend_shows_all_colours_between_its_numbers(tmp_path: Path) -> Non
 
 def test_the_legend_says_it_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words: list[str] = []
-    write = legend._write
+    write = lettering.write
 
     def note(style: Any, draw: Any, left: float, middle: float, text: str, colour: Any) -> None:
         words.append(text)
         assert left >= 0 and left + style.font.getlength(text) <= style.width
         write(style, draw, left, middle, text, colour)
 
-    monkeypatch.setattr(legend, "_write", note)
+    monkeypatch.setattr(legend, "write", note)
     where = cells(800, 1000, 400, 96)
     found = picture(tmp_path, 800, 1000)
     heat_map(found, [level(single(where, 0, 0), where)], [0], "score of goldfish")

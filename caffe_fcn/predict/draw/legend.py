@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
-from unicodedata import combining, normalize
 
-from caffe_fcn.display import visible
 from caffe_fcn.predict.draw import bare
 from caffe_fcn.predict.draw.colours import Colour
+from caffe_fcn.predict.draw.lettering import Style, fitted, in_ascii, style_of, width_of, write
 from caffe_fcn.predict.images.picture import pillow
 
 if TYPE_CHECKING:
@@ -23,43 +22,17 @@ GROUND: Colour = (22, 22, 26)
 _TEXT: Colour = (240, 240, 240)
 _QUIET: Colour = (165, 165, 172)
 
-_LEAST_WIDE = 24
-"""The minimum width of the panel, in heights of its text."""
-
-_LEAST_TEXT, _PART = 15, 48
-"""The minimum height of the text, in pixels, and as a fraction of the drawing (1 / this number)."""
-
-_LONGEST = 200
-"""The maximum number of characters of a name that are used."""
-
 _WIDEST = 16
 """The maximum width of a column of classes, in heights of the text."""
 
 
 class LegendEntry(NamedTuple):
-    """A class in the legend: its name, its colour, if it has one, and its share of the drawn cells."""
+    """A class in the legend: its name, its colour, if it has one, and its share of the drawn cells, or its number of
+    boxes."""
 
     name: str
     colour: Colour | None
-    share: float
-
-
-class _Style(NamedTuple):
-    """The width of the panel, the height of its text, and its font."""
-
-    width: int
-    unit: int
-    font: Any
-
-    @property
-    def margin(self) -> int:
-        """The free space at both sides."""
-        return self.unit
-
-    @property
-    def inner(self) -> int:
-        """The width between the margins."""
-        return self.width - 2 * self.margin
+    share: str
 
 
 class Caption(NamedTuple):
@@ -81,7 +54,7 @@ def heat_legend(
 ) -> Any:
     """Return the panel below a heat map of the size SHOWN, as an image: CAPTION, and the colours of RAMP with the
     numbers of SPAN. SHARES are the weights of the colours in a pixel."""
-    style = _style(shown)
+    style = style_of(shown)
     low, high = span
     numbers = [_number(value, high - low) for value in dict.fromkeys((low, low + (high - low) / 2, high))]
     strips = [_line(style, caption.title, _TEXT), _bar(style, ramp, shares), _spread(style, numbers)]
@@ -91,11 +64,11 @@ def heat_legend(
 def label_legend(shown: tuple[int, int], caption: Caption, entries: Sequence[LegendEntry], share: float) -> Any:
     """Return the panel below a label map of the size SHOWN, as an image: ENTRIES and CAPTION. SHARE is the weight of a
     colour in a pixel."""
-    style = _style(shown)
+    style = style_of(shown)
     return _stacked(style, [_table(style, entries, share), *_ending(style, shown, caption)])
 
 
-def _ending(style: _Style, shown: tuple[int, int], caption: Caption) -> Iterator[Any]:
+def _ending(style: Style, shown: tuple[int, int], caption: Caption) -> Iterator[Any]:
     """Yield the last lines of a legend: on bare pixels, if any, and on the picture."""
     if caption.bare:
         image, draw = _strip(style, 1.7)
@@ -103,37 +76,24 @@ def _ending(style: _Style, shown: tuple[int, int], caption: Caption) -> Iterator
         _swatch(image, style, style.margin, middle, _stripes(style, bare.width_of(shown)), bare.SHARE)
         text = f"{percent(caption.bare)} of the picture without an answer: no cell of the map is there"
         left = style.margin + _beside(style)
-        _write(style, draw, left, middle, _fit(style, text, style.inner - _beside(style)), _QUIET)
+        write(style, draw, left, middle, fitted(style, text, style.inner - _beside(style)), _QUIET)
         yield image
     yield _line(style, caption.told, _QUIET)
 
 
-def _stripes(style: _Style, width: int) -> NDArray[Any]:
+def _stripes(style: Style, width: int) -> NDArray[Any]:
     """Return the colours of a hatched square; stripes are WIDTH pixels wide."""
     import numpy as np
 
     return np.array(bare.STRIPES, np.float32).take(bare.stripes(range(style.unit), style.unit, width), 0)
 
 
-def _beside(style: _Style) -> int:
+def _beside(style: Style) -> int:
     """Return the distance of a text from the left end of the square before it."""
     return round(1.6 * style.unit)
 
 
-def _style(shown: tuple[int, int]) -> _Style:
-    pillow()  # its error says what to install
-    from PIL import ImageFont
-
-    unit = max(_LEAST_TEXT, max(shown) // _PART)
-    try:
-        font = ImageFont.load_default(unit)
-    except (ImportError, OSError, TypeError):  # pillow without FreeType, or before 10.1: a font with one size
-        font = ImageFont.load_default()
-        unit = _LEAST_TEXT
-    return _Style(max(shown[1], _LEAST_WIDE * unit), unit, font)
-
-
-def _strip(style: _Style, high: float) -> tuple[Any, Any]:
+def _strip(style: Style, high: float) -> tuple[Any, Any]:
     """Return an empty strip, HIGH in heights of the text, and the object that draws on it."""
     from PIL import ImageDraw
 
@@ -141,7 +101,7 @@ def _strip(style: _Style, high: float) -> tuple[Any, Any]:
     return image, ImageDraw.Draw(image)
 
 
-def _stacked(style: _Style, strips: Sequence[Any]) -> Any:
+def _stacked(style: Style, strips: Sequence[Any]) -> Any:
     """Put STRIPS one below the other, with some space above and below."""
     top = style.unit // 2
     image = pillow().new("RGB", (style.width, 2 * top + sum(strip.height for strip in strips)), GROUND)
@@ -151,13 +111,13 @@ def _stacked(style: _Style, strips: Sequence[Any]) -> Any:
     return image
 
 
-def _line(style: _Style, text: str, colour: Colour) -> Any:
+def _line(style: Style, text: str, colour: Colour) -> Any:
     image, draw = _strip(style, 1.7)
-    _write(style, draw, style.margin, image.height / 2, _fit(style, text, style.inner), colour)
+    write(style, draw, style.margin, image.height / 2, fitted(style, text, style.inner), colour)
     return image
 
 
-def _bar(style: _Style, ramp: NDArray[Any], shares: NDArray[Any]) -> Any:
+def _bar(style: Style, ramp: NDArray[Any], shares: NDArray[Any]) -> Any:
     """Draw all colours of RAMP, at the top as over black and at the bottom as over white."""
     import numpy as np
 
@@ -169,38 +129,37 @@ def _bar(style: _Style, ramp: NDArray[Any], shares: NDArray[Any]) -> Any:
     return image
 
 
-def _spread(style: _Style, words: Sequence[str]) -> Any:
+def _spread(style: Style, words: Sequence[str]) -> Any:
     """Write WORDS over the whole width, the first at the left end and the last at the right end."""
     image, draw = _strip(style, 1.4)
     for place, word in enumerate(words):
-        free = style.inner - _width(style, word)
+        free = style.inner - width_of(style, word)
         left = style.margin + free * place / max(1, len(words) - 1)
-        _write(style, draw, left, image.height / 2, word, _TEXT)
+        write(style, draw, left, image.height / 2, word, _TEXT)
     return image
 
 
-def _table(style: _Style, entries: Sequence[LegendEntry], share: float) -> Any:
+def _table(style: Style, entries: Sequence[LegendEntry], share: float) -> Any:
     """Draw ENTRIES in columns."""
-    percents = [percent(entry.share) for entry in entries]
     beside = _beside(style), style.unit // 2
-    taken = sum(beside) + max((_width(style, each) for each in percents), default=0) + round(1.5 * style.unit)
-    names = max((_width(style, _clean(entry.name)) for entry in entries), default=0)
+    taken = sum(beside) + max((width_of(style, entry.share) for entry in entries), default=0) + round(1.5 * style.unit)
+    names = max((width_of(style, in_ascii(entry.name)) for entry in entries), default=0)
     column = min(taken + names, _WIDEST * style.unit, style.inner)
     columns = max(1, min(len(entries), style.inner // column))
     rows = -(-len(entries) // columns)
     image, draw = _strip(style, 1.6 * rows)
-    for place, (entry, share_text) in enumerate(zip(entries, percents, strict=True)):
+    for place, entry in enumerate(entries):
         left = style.margin + place // rows * column
         middle = (place % rows + 0.5) * 1.6 * style.unit
         if entry.colour is not None:
             _swatch(image, style, left, middle, entry.colour, share)
-        name = _fit(style, entry.name, column - taken)
-        _write(style, draw, left + beside[0], middle, name, _TEXT)
-        _write(style, draw, left + sum(beside) + _width(style, name), middle, share_text, _QUIET)
+        name = fitted(style, entry.name, column - taken)
+        write(style, draw, left + beside[0], middle, name, _TEXT)
+        write(style, draw, left + sum(beside) + width_of(style, name), middle, entry.share, _QUIET)
     return image
 
 
-def _swatch(image: Any, style: _Style, left: int, middle: float, colour: ArrayLike, share: float) -> None:
+def _swatch(image: Any, style: Style, left: int, middle: float, colour: ArrayLike, share: float) -> None:
     """Draw a square of COLOUR, or of one for each pixel, half of it over black and half over white."""
     import numpy as np
 
@@ -223,35 +182,3 @@ def percent(share: float) -> str:
     if found in (0, 100) or 10 <= found <= 99:
         return f"{found:.0f}%"
     return f"{found:.1f}%" if 0.1 <= found <= 99.9 else "< 0.1%" if found < 0.1 else "> 99.9%"
-
-
-# ---- Text ----
-
-
-def _clean(text: str) -> str:
-    """Return TEXT in ASCII, because pillow's own font has little else: without accents, and ? for other letters."""
-    plain = normalize("NFKD", visible(text[:_LONGEST]).replace("×", "x"))
-    letters = (letter for letter in plain if not combining(letter))
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
-
-
-def _width(style: _Style, text: str) -> int:
-    return int(-(-style.font.getlength(text) // 1))
-
-
-def _fit(style: _Style, text: str, width: int) -> str:
-    """Return TEXT, or its beginning if WIDTH has no room for all."""
-    whole = _clean(text)
-    if _width(style, whole) <= width:
-        return whole
-    low, high = 0, len(whole)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _width(style, whole[:middle] + "...") <= width else (low, middle - 1)
-    return whole[:low].rstrip() + "..."
-
-
-def _write(style: _Style, draw: Any, left: float, middle: float, text: str, colour: Colour) -> None:
-    """Write TEXT such that the middle of a capital letter is at MIDDLE."""
-    _, top, _, bottom = style.font.getbbox("H")
-    draw.text((round(left), round(middle - (top + bottom) / 2)), text, colour, style.font)

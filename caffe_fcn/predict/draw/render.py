@@ -49,7 +49,7 @@ _COMPRESSION = 2
 _BARE = -1
 """Marks pixels without a cell."""
 
-_NAMED = 12
+NAMED = 12
 """The maximum number of classes in the legend."""
 
 
@@ -151,10 +151,11 @@ def label_map(
 
     shares = counts / max(1, counts.sum())
     named = [
-        LegendEntry(labels.title(index), chosen.get(index, colours.OTHERS), shares[index]) for index in ranked[:_NAMED]
+        LegendEntry(labels.title(index), chosen.get(index, colours.OTHERS), percent(shares[index]))
+        for index in ranked[:NAMED]
     ]
-    if further := ranked[_NAMED:]:
-        named.append(LegendEntry(f"{len(further):,} others", None, shares[further].sum()))
+    if further := ranked[NAMED:]:
+        named.append(LegendEntry(f"{len(further):,} others", None, percent(shares[further].sum())))
     caption = Caption("", "", _told(picture, levels, view, upsample), float((top < 0).mean()))
     legend = label_legend(view.shown, caption, named, _CLASS)
     return _drawing(picture, view, laid, mixed, legend, colour=colour)

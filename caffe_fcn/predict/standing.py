@@ -1,0 +1,89 @@
+"""Tells where a class stands that the user asks for: where it scores highest, and how many classes score higher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from caffe_fcn.errors import EngineError
+from caffe_fcn.net.shapes import show
+from caffe_fcn.predict.summaries import Found
+from caffe_fcn.wording import Option, advise, option
+
+if TYPE_CHECKING:
+    from caffe_fcn.predict.labels import Labels
+    from caffe_fcn.predict.outputs import NetOutput
+    from caffe_fcn.predict.picture_net import PictureNet
+    from caffe_fcn.predict.run import BlobResult, RunSettings
+
+
+class Standing(NamedTuple):
+    """Where a class scores highest, BEST. Of ALL classes, RANK is its place among the scores there, and LEADER the
+    class with the highest score there. Of OTHERS and itself, RANK_OF_BEST is its place among the highest scores that
+    each class has anywhere; the background is left out, unless it is the class itself. 1 is the highest; classes with
+    the same score have the same rank. Numbers that are not scores of classes have no ranks."""
+
+    best: Found
+    rank: int | None = None
+    all: int | None = None
+    leader: Found | None = None
+    rank_of_best: int | None = None
+    others: int | None = None
+
+
+def class_of(output: NetOutput, labels: Labels, wanted: str, source: str) -> int:
+    """Return the class WANTED of OUTPUT, by name or number, or its channel WANTED if it has no classes. Raises
+    EngineError, PictureError."""
+    number = wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count
+    if not output.of_classes and not number and not labels.names:
+        raise EngineError(
+            f"{option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}", source=source
+        )
+    return labels.find(wanted)
+
+
+def wanted_of(model: PictureNet, settings: RunSettings, wanted: str) -> Mapping[str, int]:
+    """Return the number of the class WANTED in each output of MODEL that has classes, by the blob; if none has, its
+    channel in the only output. Raises EngineError, PictureError."""
+    found = [output for output in model.outputs if output.of_classes] or list(model.outputs)
+    if not found[0].of_classes and (len(found) > 1 or not found[0].is_map):
+        shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found)
+        raise EngineError(
+            source=model.source,
+            place=Option("class", wanted),
+            expected="scores of classes, or one map",
+            found=shown,
+            hint=advise("choose a blob with ", Option("blob")),
+        )
+    return {output.name: class_of(output, settings.labels(output), wanted, model.source) for output in found}
+
+
+def standing(result: BlobResult, label: int, background: int | None) -> Standing:
+    """Return where class LABEL of RESULT stands. BACKGROUND is the class without an object, if known."""
+    import numpy as np
+
+    if not result.levels:
+        assert result.values is not None
+        scores = result.values.reshape(-1)
+        top = int(scores.argmax())
+        rank = 1 + int((scores > scores[label]).sum())
+        return Standing(Found(label, float(scores[label])), rank, len(scores), Found(top, float(scores[top])))
+    highest = np.full(result.output.channels, -np.inf, np.float32)
+    best = Found(label, -np.inf)
+    for number, level in enumerate(result.levels):
+        for row, band in level.scores.bands():
+            highest = np.maximum(highest, band.max((1, 2)))
+            place = int(band[label].argmax())
+            score = float(band[label].flat[place])
+            if score > best.score:
+                down, column = divmod(place, band.shape[2])
+                best = Found(label, score, number, row + down, column)
+    if not result.output.of_classes:
+        return Standing(best)
+    there = np.array(result.levels[best.level].scores.values()[:, best.row, best.column])
+    top = int(there.argmax())
+    leader = best._replace(label=top, score=float(there[top]))
+    if background is not None and background != label:
+        highest = np.delete(highest, background)
+    ranks = (1 + int((scores > np.float32(best.score)).sum()) for scores in (there, highest))
+    return Standing(best, next(ranks), len(there), leader, next(ranks), len(highest))
