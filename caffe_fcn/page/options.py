@@ -22,5 +22,7 @@ class ReportOptions:
     )
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
     wanted: str | int | None = option_field(
-        None, "Class that the heat map shows first, a number or a name.", "the top class of the picture"
+        None,
+        "Class that the heat map shows first, a number or a name.",
+        "all but the background if that is known, else the top class",
     )
