@@ -185,7 +185,7 @@ def _amounts(sums: Total) -> Iterable[Fact]:
     if sums.statistics:
         yield Fact("statistics", human(sums.statistics), f"{sums.statistics:,}")
     size = VALUE_BYTES * (sums.parameters + sums.statistics)
-    yield Fact("in single precision", _sum(size, sums.without_parameters, human_bytes), f"{size:,} bytes")
+    yield Fact("size in float32", _sum(size, sums.without_parameters, human_bytes), f"{size:,} bytes")
     yield Fact("multiply-accumulates", _sum(sums.macs, sums.without_macs, human), f"{sums.macs:,}")
     memory = _sum(sums.activation_bytes, sums.without_activation, human_bytes)
     yield Fact("activations", memory, f"{sums.activation_bytes:,} bytes")

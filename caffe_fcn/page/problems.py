@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from caffe_fcn.display import printable, some
-from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.inspection.records import Inspection
 from caffe_fcn.inspection.words import count_of
 from caffe_fcn.model.model import Model
@@ -18,7 +17,7 @@ _MOST_NAMES = 8
 
 def problems_of(model: Model, inspection: Inspection, anchors: Mapping[str, str]) -> tuple[PageProblem, ...]:
     """Return the problems of MODEL, the worst first. ANCHORS are those of the layers, by name."""
-    found = [*_of_net(model, anchors), *_of_weights(model, inspection)]
+    found = [*_of_net(model, anchors), *_of_weights(model, inspection, anchors)]
     order = list(Severity)
     return tuple(sorted(found, key=lambda problem: order.index(problem.severity)))
 
@@ -30,12 +29,14 @@ def _of_net(model: Model, anchors: Mapping[str, str]) -> Iterator[PageProblem]:
         yield PageProblem(problem.severity, problem.message, place, layer or "", anchors.get(layer or "", ""))
 
 
-def _of_weights(model: Model, inspection: Inspection) -> Iterator[PageProblem]:
+def _of_weights(model: Model, inspection: Inspection, anchors: Mapping[str, str]) -> Iterator[PageProblem]:
     match = inspection.weights
     if match is None:
         return
     if model.misfit is not None:
-        yield _of_error(model.misfit, match.file)
+        layer = model.misfit.layer or ""
+        message = model.misfit.within(match.file)
+        yield PageProblem(Severity.ERROR, message, "", layer, anchors.get(layer, ""))
     if match.missing:
         names = some([printable(name) for name in match.missing], _MOST_NAMES)
         told = f"the weights have no blobs for {count_of(len(match.missing), 'layer')} with parameters: {names}"
@@ -44,7 +45,3 @@ def _of_weights(model: Model, inspection: Inspection) -> Iterator[PageProblem]:
         names = some([printable(name) for name in match.foreign], _MOST_NAMES)
         told = f"the weights have blobs for {count_of(len(match.foreign), 'layer')} that the net does not have: {names}"
         yield PageProblem(Severity.INFORMATION, told, "", "", "")
-
-
-def _of_error(error: CaffeFcnError, file: str) -> PageProblem:
-    return PageProblem(Severity.ERROR, error.within(file), "", error.layer or "", "")

@@ -110,12 +110,15 @@
     });
   }
 
-  // The filter hides layers.
+  // The filter hides layers. The buttons open and close those that it leaves.
   const filter = byId("filter");
   if (filter) {
     const layers = [...document.querySelectorAll("details.net-layer")];
     const words = layers.map((layer) => layer.dataset.words.toLowerCase());
     byId("layer-tools").hidden = false;
+    for (const [id, open] of [["open-all", true], ["close-all", false]]) {
+      byId(id).addEventListener("click", () => layers.forEach((layer) => { if (!layer.hidden) layer.open = open; }));
+    }
     filter.addEventListener("input", () => {
       const wanted = filter.value.trim().toLowerCase().split(/\s+/);
       let count = 0;
