@@ -23,6 +23,7 @@ KEYWORDS: Mapping[str, str] = {
     "heatmap": "heat_map",
     "ignore_field": "ignore_fields",
     "input_shape": "shapes",
+    "range": "value_range",
     "shape": "shapes",
     "stage": "stages",
 }

@@ -19,7 +19,9 @@ from make_weights import write_weights
 from PIL import Image
 
 import caffe_fcn
+from caffe_fcn import schema
 from caffe_fcn.cli.main import app
+from tests.engines.nets import add_layer
 from tests.paths import GOLDEN, ROOT
 
 WHERE = ("*.md", "docs/*.md", "examples/*.md", "models/**/*.md")
@@ -144,6 +146,22 @@ def _picture(path: Path) -> None:
     Image.new("RGB", (300, 260), (200, 100, 50)).save(path)
 
 
+def _super_resolution(path: Path) -> None:
+    """A net that makes pictures twice as large, by bilinear interpolation, and its weights."""
+    taps = np.array([0.25, 0.75, 0.75, 0.25])
+    kernel = (taps[:, None] * taps)[None, None]
+    layers = (
+        'name: "superres"\n'
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 32 dim: 32 } } }\n'
+        'layer { name: "larger" type: "Deconvolution" bottom: "data" top: "larger"\n'
+        "        convolution_param { num_output: 1 bias_term: false kernel_size: 4 stride: 2 pad: 1 } }\n"
+    )
+    path.write_text(layers)
+    message = schema.NetParameter()
+    add_layer(message, "larger", [kernel])
+    path.with_suffix(".caffemodel").write_bytes(message.SerializeToString())
+
+
 def _pictures(path: Path) -> None:
     path.mkdir()
     _picture(path / "a.jpg")
@@ -188,6 +206,8 @@ FILES: dict[str, Callable[[Path], None]] = {
     "old.caffemodel": _copy("conversions", "lenet", "variants", "v1.caffemodel"),
     "cat.jpg": _picture,
     "street.png": _picture,
+    "small.png": _picture,
+    "superres.prototxt": _super_resolution,
     "photos/": _pictures,
     "labels/": _label_images,
     "labels/a.png": _label_image,

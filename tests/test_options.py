@@ -200,7 +200,7 @@ def test_one_call_has_the_options_of_the_command(command: str) -> None:
 COMMAND_ONLY = {
     "input_shape shape": "two options for `shapes`, the keyword",
     "output output_weights out_dir": "files; arguments in the library",
-    "heatmap label_map overlay label peaks boxes csv top": "methods of a `Prediction`",
+    "heatmap label_map overlay label picture peaks boxes csv top": "methods of a `Prediction`",
     "images": "files; `Net.verify` takes arrays",
     "benchmark": "a method, `Prediction.benchmark`",
     "train": "a method, `Net.save_training`",

@@ -27,6 +27,7 @@ from caffe_fcn.net.shapes import show
 from caffe_fcn.predict import run as running
 from caffe_fcn.predict.areas import areas
 from caffe_fcn.predict.options import PeakOptions
+from caffe_fcn.predict.output_picture import pictured_of, restored
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.peaks import Peaks, find_peaks
 from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, heat_of
@@ -198,6 +199,15 @@ class Prediction:
         """A pillow image of the picture with the top class of each cell drawn over it, and a legend. Raises what
         `label_map` raises."""
         return draw_overlay(self.answer, self._labelled("an overlay"), self.settings).image
+
+    def picture(self) -> Any:
+        """A pillow image of the output that has one channel, grey, or three, as of a net for super-resolution. The
+        preprocessing is undone: a value is divided by the scale, the mean of its channel is added, and the result is
+        rounded and clipped to 0..255; with `value_range` its ends become 0 and 255 instead. Raises EngineError if no
+        output, or more than one, can be a picture."""
+        outputs = [each.output for each in self.answer.results]
+        output = pictured_of(outputs, self.settings, self.source)
+        return restored(self.answer, output, self.settings).drawing().image
 
     @property
     def areas(self) -> list[ClassArea]:

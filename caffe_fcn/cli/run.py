@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from caffe_fcn.engines.options import EngineOptions
     from caffe_fcn.net.options import Selection
     from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
+    from caffe_fcn.predict.outputs import NetOutput
     from caffe_fcn.predict.run import PreparedNet
 
 
@@ -78,6 +80,7 @@ def run(
     caffe-fcn run deploy.prototxt net.caffemodel cat.jpg --mean 104,117,123 --resize 256x256 --crop ten
     caffe-fcn run net.caffemodel cat.jpg --resize net --blob fc7 --output fc7.npy
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
+    caffe-fcn run superres.prototxt superres.caffemodel small.png --scale 1/255 --picture large.png
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --benchmark
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
@@ -140,8 +143,8 @@ def _check_usage(
         )
     if options.no_scores and click.get_current_context().get_parameter_source("top") is not ParameterSource.DEFAULT:
         raise click.UsageError("--no-scores gives no top classes; leave out --top")
-    if drawing.value_range != "auto" and asked.heatmap is None:
-        raise click.UsageError("--range is for --heatmap; give that too")
+    if drawing.value_range != "auto" and asked.heatmap is None and asked.picture is None:
+        raise click.UsageError("--range is for --heatmap and --picture; give one of them too")
     over_picture = asked.heatmap, asked.overlay, asked.boxes, asked.label_map if drawing.palette is None else None
     if drawing.under != "grey" and not any(over_picture):
         told = "--under is for --heatmap, --overlay, --boxes, and --label-map without --palette; give one too"
@@ -156,8 +159,8 @@ def _check_usage(
         )
     if out_dir is not None and not any(asked):
         raise click.UsageError(
-            "--out-dir needs a file to write: --output .npy, --heatmap .png, --label-map .png, --overlay .png, --boxes "
-            ".png or --csv .csv"
+            "--out-dir needs a file to write: --output .npy, --heatmap .png, --label-map .png, --overlay .png, "
+            "--picture .png, --boxes .png or --csv .csv"
         )
     if out_dir is not None and any(file == "-" or (file and os.path.basename(file) != file) for file in asked):
         raise click.UsageError("with --out-dir, FILE must be the end of a name, such as .npy or heat.png")
@@ -169,6 +172,7 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
     """Return the job for NET. Raises CaffeFcnError."""
     from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.errors import EngineError
+    from caffe_fcn.predict.output_picture import pictured_of
     from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of
     from caffe_fcn.predict.searching import search_for
 
@@ -191,4 +195,15 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
             check_labelled(model, labelled, name, settings.drawing.palette)
     search = search_for(model, settings, label, peaks, drawn)
     notes = net.notes + (search.peaks.notes if search.peaks is not None else ())
-    return Job(model, weights, engine, settings, heat, labelled, search, notes)
+    pictured = None
+    if asked.picture is not None:
+        pictured = pictured_of(model.outputs, settings, model.source)
+        model = replace(model, outputs=tuple(_plain(each) if each is pictured else each for each in model.outputs))
+    return Job(model, weights, engine, settings, heat, labelled, pictured, search, notes)
+
+
+def _plain(output: NetOutput) -> NetOutput:
+    """Return OUTPUT, which is a picture, without scores of classes."""
+    from caffe_fcn.predict.outputs import Holds
+
+    return replace(output, holds=Holds.VALUES)

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import click
 
-KINDS = ("output", "heatmap", "label_map", "overlay", "boxes", "csv")
-
 
 class Targets(NamedTuple):
     """The files to be made from one picture, or the endings of their names for many pictures; None for none."""
@@ -18,6 +16,7 @@ class Targets(NamedTuple):
     heatmap: str | None = None
     label_map: str | None = None
     overlay: str | None = None
+    picture: str | None = None
     boxes: str | None = None
     csv: str | None = None
 
@@ -25,6 +24,10 @@ class Targets(NamedTuple):
     def files(self) -> list[str]:
         """The targets that are files."""
         return [path for path in self if path is not None and path != "-"]
+
+
+KINDS = Targets._fields
+"""The kinds of files, by the names of their options."""
 
 
 def expanded(words: Sequence[str]) -> list[str]:

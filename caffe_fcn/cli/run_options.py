@@ -125,6 +125,13 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--boxes", type=file_name, metavar="FILE.png", help="Draw the boxes of the peaks over the picture.")
     @click.option("--csv", type=file_name, metavar="FILE.csv", help="Write the peaks as a table.")
     @click.option(
+        "--picture",
+        type=file_name,
+        metavar="FILE.png",
+        help="Write an output of one or three channels as a picture, as of a net for super-resolution: divided by "
+        "--scale, plus --mean, and clipped to 0..255; or from --range.",
+    )
+    @click.option(
         "--out-dir",
         type=directory_name,
         metavar="DIR",

@@ -21,11 +21,12 @@ from caffe_fcn.files.atomic import OutputFile, OutputFiles
 from caffe_fcn.files.stdout import to_stdout
 from caffe_fcn.predict.ahead import Turn, ahead
 from caffe_fcn.predict.images.picture import open_picture
+from caffe_fcn.predict.output_picture import Restored, restored
 from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, write_npy, write_npz
 from caffe_fcn.predict.run import carry_out, plan
 from caffe_fcn.predict.searching import draw_boxes, found_in, write_csv
 from caffe_fcn.report import run_document
-from caffe_fcn.report.run import lines
+from caffe_fcn.report.run import lines, picture_lines
 
 if TYPE_CHECKING:
     from caffe_fcn.predict.outputs import NetOutput
@@ -42,8 +43,8 @@ _AHEAD = 32_000_000
 
 class Job(NamedTuple):
     """What all pictures have in common: the net, the file of its WEIGHTS, the name of the engine and the settings. HEAT
-    is the class for the heat map, if one is drawn; the label map has its output; SEARCH is what is looked for in the
-    answers; NOTES are about the net."""
+    is the class for the heat map, if one is drawn; LABELLED is the output of the label map, and PICTURED the one that
+    is written as a picture; SEARCH is what is looked for in the answers; NOTES are about the net."""
 
     model: PictureNet
     weights: str
@@ -51,6 +52,7 @@ class Job(NamedTuple):
     settings: RunSettings
     heat: Heat | None
     labelled: NetOutput | None
+    pictured: NetOutput | None
     search: AnswerSearch
     notes: tuple[str, ...]
 
@@ -133,11 +135,12 @@ class _Asked(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """The result of the net for a picture, and what was SEARCHED in it. FILES are the files to be made from it, OUTPUTS
-    by their kinds; the file of the kind DONE is written already."""
+    """The result of the net for a picture, what was SEARCHED in it, and the picture MADE of an output, if any. FILES
+    are the files to be made from it, OUTPUTS by their kinds; the file of the kind DONE is written already."""
 
     answer: Answer
     searched: Searched
+    made: Restored | None
     files: OutputFiles
     outputs: Mapping[str, OutputFile]
     done: str | None
@@ -168,7 +171,8 @@ def _look(job: Job, turn: Turn[_Asked, PicturePlan | None, _Looked], force: bool
     file = (npy.temp, npy.path) if npy and npy.temp and job.model.maps else None
     answer = carry_out(job.model, work, job.settings, turn.stack, file=file, done=turn.step)
     searched = found_in(answer, job.search, job.settings)
-    return _Looked(answer, searched, files, outputs, "output" if file else None)
+    made = None if job.pictured is None else restored(answer, job.pictured, job.settings)
+    return _Looked(answer, searched, made, files, outputs, "output" if file else None)
 
 
 def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> None:
@@ -176,6 +180,8 @@ def _write(job: Job, looked: _Looked, target: Targets, manner: TellManner) -> No
     for kind, output in looked.outputs.items():
         if kind == "output" and kind != looked.done:
             (write_npz if output.path.lower().endswith(".npz") else write_npy)(looked.answer, output.write)
+        elif kind == "picture" and looked.made is not None:
+            output.write(looked.made.drawing().png())
         elif kind == "csv" and looked.searched.peaks is not None:
             write_csv(looked.answer, looked.searched.peaks, job.settings, output.write)
         elif kind != "output":
@@ -207,9 +213,10 @@ def _tell(job: Job, looked: _Looked, target: Targets, manner: TellManner, docume
     """Print the answer to stdout, or to stderr if the map goes to stdout; names of files to stderr."""
     if manner.as_json:
         files = dict(zip(KINDS, target, strict=True))
-        document.add(run_document.entry(looked.answer, job.settings, manner.top, files, looked.searched))
+        document.add(run_document.entry(looked.answer, job.settings, manner.top, files, looked.searched, looked.made))
     elif not manner.quiet:
-        for line in lines(looked.answer, job.settings, manner.top, looked.searched):
+        told = lines(looked.answer, job.settings, manner.top, looked.searched)
+        for line in (*told, *picture_lines(looked.made)):
             click.echo(line, err=target.output == "-")
         if target.files:
             click.echo(visible(f"wrote {', '.join(target.files)}"), err=True)

@@ -73,7 +73,8 @@ class DrawingOptions:
     value_range: tuple[float, float] | Literal["auto"] = option_field(
         "auto",
         "The values of the darkest and the lightest colour of a heat map, such as 0,1; values outside have these "
-        "colours. auto: 0 and 1 if no value of the picture is outside, else its lowest and its highest.",
+        "colours. auto: 0 and 1 if no value of the picture is outside, else its lowest and its highest. For a picture "
+        "that the net makes, the values of black and white; auto: the preprocessing is undone.",
     )
     under: Literal["grey", "colour"] = option_field(
         "grey", "The picture below a drawing, in grey, so that the colours of the map stand out, or in colour."

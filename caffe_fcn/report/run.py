@@ -11,6 +11,7 @@ from caffe_fcn.net.geometry import Exactness, exactness_of, words
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
+from caffe_fcn.predict.output_picture import Restored
 from caffe_fcn.predict.outputs import Holds
 from caffe_fcn.predict.peaks import Peaks
 from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
@@ -54,6 +55,17 @@ def _lines(answer: Answer, settings: RunSettings, top: int, searched: Searched) 
             yield f"  {result.output.name} {show(result.values.shape)}: {_numbers(result, result.values)}"
         if (found := searched.standings.get(result.output.name)) is not None:
             yield standing_line(found, result, labels)
+
+
+def picture_lines(made: Restored | None) -> Iterator[str]:
+    """Return a line on the picture MADE of an output, if there is one."""
+    if made is not None:
+        sides = [f"{count:,} {side}" for count, side in ((made.below, "below 0"), (made.above, "above 255")) if count]
+        clipped = f"clipped {' and '.join(sides)} of" if sides else "clipped none of"
+        size = show(made.pixels.shape[:2])
+        yield visible(
+            f"  picture of {made.blob}, {size} pixels, {made.channels}: {clipped} {made.pixels.size:,} values"
+        )
 
 
 def _scores(values: Array, labels: Labels, top: int, indent: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.net.geometry import exactness_of, words
 from caffe_fcn.predict.areas import Area, areas
 from caffe_fcn.predict.labels import Labels
+from caffe_fcn.predict.output_picture import Restored
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.peaks import Peaks
 from caffe_fcn.predict.picture_net import PictureNet
@@ -81,10 +82,15 @@ def failure(path: str, message: str) -> str:
 
 
 def entry(
-    answer: Answer, settings: RunSettings, top: int, outputs: Mapping[str, str | None], searched: Searched
+    answer: Answer,
+    settings: RunSettings,
+    top: int,
+    outputs: Mapping[str, str | None],
+    searched: Searched,
+    made: Restored | None = None,
 ) -> Iterator[str]:
     """Yield the entry of one picture, with the TOP classes, or positions, and what was SEARCHED; OUTPUTS are the files
-    written."""
+    written, and MADE is the picture made of an output."""
     plan, first, peaks = answer.plan, 0, searched.peaks
     listed: Iterator[str] = iter(())
     standings: list[dict[str, Any]] = []
@@ -123,6 +129,7 @@ def entry(
         "crops": len(plan.crops),
         "notes": list(plan.notes),
         "outputs": dict(outputs),
+        "made": None if made is None else _made(made),
         "top": best,
         "areas": told,
         "values": values,
@@ -141,6 +148,18 @@ def entry(
             yield from _cells(result.output, level, labels, " " * 12)
         yield "\n          ]\n        }"
     yield ("\n      " if maps else "") + "]\n    }"
+
+
+def _made(made: Restored) -> dict[str, Any]:
+    """Return how a picture was made of an output."""
+    return {
+        "blob": made.blob,
+        "size": list(made.pixels.shape[:2]),
+        "channels": made.channels,
+        "values": made.pixels.size,
+        "below": made.below,
+        "above": made.above,
+    }
 
 
 def _resize(resize: tuple[int, int] | int | None) -> list[int] | int | None:
