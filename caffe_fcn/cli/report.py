@@ -77,6 +77,8 @@ def report(
         net, pictures = net_and_others(stack, words, "[IMAGE]")
         if len(pictures) > 1:
             raise click.UsageError(f"expected one IMAGE, found {len(pictures)}")
+        if not pictures:
+            _check_alone(choices)
         files = open_inspected(net[0].path, net[1].path if net[1:] else None, (net[0].name, net[-1].name), fork)
         if files.weights is not None:
             stack.enter_context(files.weights)
@@ -85,6 +87,13 @@ def report(
             picture = pictures[0] if pictures else None
             found = save_page(files, out, picture, selection, preparation, options, force=force, progress=progress)
     _tell(found, as_json, quiet)
+
+
+def _check_alone(choices: dict[str, Any]) -> None:
+    """Raise UsageError for options that need a picture."""
+    for name, option in (("wanted", "--class"), ("resize", "--resize")):
+        if choices[name] is not None:
+            raise click.UsageError(f"{option} is for a picture; give IMAGE too")
 
 
 def _output(words: tuple[str, ...], output: str | None, as_json: bool) -> str:

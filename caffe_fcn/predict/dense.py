@@ -19,7 +19,7 @@ from caffe_fcn.predict.maps import Map
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preprocessing import Preprocessing
 from caffe_fcn.predict.tiling import Reach, TileSpan, longest, obstacle, spans, whole_axis
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.wording import Option, advise, offered, option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def check_size(model: PictureNet, name: str, size: Size) -> None:
                 hint=advise("load the net for it with ", way),
             )
         larger = all(found >= wanted for found, wanted in zip(size, model.nominal, strict=True))
-        part = advise(", or crop it with ", Option("crop", "center")) if larger else ""
+        part = advise(", or crop it with ", Option("crop", "center")) if larger and offered("crop") else ""
         raise PictureError(
             source=name,
             expected=f"{_pixels(model.nominal)}, the only size that the net accepts",
@@ -86,11 +86,12 @@ def check_size(model: PictureNet, name: str, size: Size) -> None:
             hint=advise("resize it with ", Option("resize", model.nominal), part),
         )
     if any(pixels < least for pixels, least in zip(size, model.smallest, strict=True)):
+        part = advise(", or leave out small ", Option("scales")) if offered("scales") else ""
         raise PictureError(
             source=name,
             expected=f"a picture of at least {_pixels(model.smallest)}, the smallest size that the net accepts",
             found=_pixels(size),
-            hint=advise("enlarge it with ", Option("resize"), ", or leave out small ", Option("scales")),
+            hint=advise("enlarge it with ", Option("resize"), part),
         )
 
 

@@ -100,3 +100,9 @@ def test_one_picture_at_most(lenet: CommandLine) -> None:
         (lenet.path / name).touch()
     result = lenet.run("report", "net.prototxt", "net.caffemodel", "a.png", "b.png")
     assert result.code == 2 and "expected one IMAGE, found 2" in result.err
+
+
+@pytest.mark.parametrize("option", [("--class", "3"), ("--resize", "net")])
+def test_options_for_a_picture_need_one(lenet: CommandLine, option: tuple[str, str]) -> None:
+    result = lenet.run("report", "net.prototxt", "net.caffemodel", *option)
+    assert result.code == 2 and f"{option[0]} is for a picture; give IMAGE too" in result.err
