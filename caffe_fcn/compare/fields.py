@@ -7,7 +7,7 @@ compared elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from caffe_fcn import schema
@@ -46,6 +46,14 @@ def field_changes(
     return tuple(_change(path, old.get(path), new.get(path)) for path in paths)
 
 
+def message_changes(old: schema.Message, new: schema.Message, without: Container[str]) -> Iterator[ChangedField]:
+    """The fields of OLD that differ in NEW, a message of the same type, WITHOUT those of these names."""
+    fields = [dict(_said(each, "", without)) for each in (old, new)]
+    for path in dict.fromkeys((*fields[0], *fields[1])):
+        if _value(fields[0], path) != _value(fields[1], path):
+            yield _change(path, fields[0].get(path), fields[1].get(path))
+
+
 def _change(path: str, old: _Written | None, new: _Written | None) -> ChangedField:
     there = old or new
     return ChangedField(path, old and old.text, new and new.text, there and there.default)
@@ -70,11 +78,11 @@ def _written(node: Node) -> dict[str, _Written]:
     return found
 
 
-def _said(message: schema.Message, prefix: str) -> Iterator[tuple[str, _Written]]:
-    """The fields of MESSAGE, whose path is PREFIX, that do not have their defaults."""
+def _said(message: schema.Message, prefix: str, without: Container[str] = _ELSEWHERE) -> Iterator[tuple[str, _Written]]:
+    """The fields of MESSAGE, whose path is PREFIX, that do not have their defaults; none of those WITHOUT."""
     for field, value in message.ListFields():
         path = prefix + field.name
-        if not prefix and field.name in _ELSEWHERE:
+        if field.name in without:
             continue
         if field.message_type is not None:
             parts = (
@@ -83,7 +91,7 @@ def _said(message: schema.Message, prefix: str) -> Iterator[tuple[str, _Written]
             for inner, part in parts or [(path, value)]:
                 if parts and not part.ListFields() and field.name not in _WITHOUT_EFFECT:
                     yield inner, _Written((), "{ }", None)
-                yield from _said(part, f"{inner}.")
+                yield from _said(part, f"{inner}.", ())
         elif schema.is_repeated(field):
             text = " ".join(literal(field, each) for each in value)
             yield path, _Written(tuple(map(_equal_to_itself, value)), text, None)

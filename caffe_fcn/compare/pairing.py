@@ -44,7 +44,7 @@ class Pairing:
         """Whether OTHER, a new layer, reads what became of the blobs that NODE reads. Layers that hand values on do not
         count."""
         theirs = [self._counterpart(blob) for blob in other.bottoms]
-        return theirs == [self._old_ends[blob] for blob in node.bottoms]
+        return theirs == [_end(self._old_ends, blob) for blob in node.bottoms]
 
     def same_wiring(self, node: Node, other: Node) -> bool:
         """The same, but only those of the skipped layers do not count that are new, gone, or replaced."""
@@ -71,7 +71,7 @@ class Pairing:
 
     def _counterpart(self, blob: Blob) -> Blob | None:
         """The blob of the old net that BLOB, of the new one, was; without layers that hand values on."""
-        return self._made_by(self._new_ends[blob], self._old_ends)
+        return self._made_by(_end(self._new_ends, blob), self._old_ends)
 
     def _made_by(self, blob: Blob, ends: Mapping[Blob, Blob]) -> Blob | None:
         """The blob, by ENDS, that the old net's counterpart of the maker of BLOB makes. A blob without a maker is found
@@ -158,7 +158,7 @@ def _reading_the_same(found: Pairing, left: Mapping[int, Node], taken: set[int])
     readers: dict[tuple[Blob, bool], deque[Node]] = defaultdict(deque)
     for node in left.values():
         if node.bottoms:
-            readers[found._old_ends.get(node.bottoms[0], node.bottoms[0]), row_of(node.type).linear].append(node)
+            readers[_end(found._old_ends, node.bottoms[0]), row_of(node.type).linear].append(node)
     for other in found.new.nodes:
         if other.index not in taken and other.bottoms and (read := found._counterpart(other.bottoms[0])):
             candidates = readers.get((read, row_of(other.type).linear))

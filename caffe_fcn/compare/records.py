@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from caffe_fcn.compare.orders import Reordering
+from caffe_fcn.compare.values import Deviation, Sameness
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import Shape
 
@@ -71,3 +73,107 @@ class LayerPair(NamedTuple):
         """Whether more than names and shapes differs. Shapes follow from other changes, in this layer or before it."""
         only_one = self.old is None or self.new is None
         return only_one or self.match is LayerMatch.REPLACED or self.retyped or self.rewired or bool(self.fields)
+
+
+class BlobDiff(NamedTuple):
+    """A parameter blob and its counterpart. LABEL: its position, or what it is if an ONNX file holds it computed.
+
+    Shapes and types are None for a blob that is not there. RESHAPED: the shapes have another meaning. ORDER: the order
+    in which the new blob has the values. DEVIATION: how much values differ.
+    """
+
+    label: str
+    old_shape: Shape | None
+    new_shape: Shape | None
+    old_type: str | None
+    new_type: str | None
+    values: int
+    sameness: Sameness
+    reshaped: bool = False
+    order: Reordering | None = None
+    deviation: Deviation | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether more than what is tolerated differs."""
+        return self.reshaped or self.sameness not in (Sameness.IDENTICAL, Sameness.TOLERATED)
+
+
+class LayerDiff(NamedTuple):
+    """A layer of one or both nets, by its name and type in each, None where it is not there, with what differs.
+
+    A layer that only a file of weights has, has no type. PHASES: those in which it is compared, if these are not all.
+    BLOBS: the names of its bottoms and tops, where they differ. REWIRED: it reads other blobs, and not only blobs with
+    another name.
+    """
+
+    match: LayerMatch
+    old: str | None
+    new: str | None
+    old_type: str | None = None
+    new_type: str | None = None
+    phases: tuple[str, ...] = ()
+    fields: tuple[ChangedField, ...] = ()
+    rewired: bool = False
+    bottoms: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    tops: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    shapes: tuple[ChangedShape, ...] = ()
+    blobs: tuple[BlobDiff, ...] = ()
+
+    @property
+    def only_one(self) -> bool:
+        """Whether only one of the nets has it."""
+        return self.old is None or self.new is None
+
+    @property
+    def retyped(self) -> bool:
+        """Whether it has another type."""
+        return None not in (self.old_type, self.new_type) and self.old_type != self.new_type
+
+    @property
+    def renamed(self) -> bool:
+        """Whether it is in both nets, and it or its tops have another name."""
+        return not self.only_one and (self.old != self.new or self.tops is not None)
+
+    @property
+    def changed(self) -> bool:
+        """Whether more than names and shapes of blobs differs."""
+        weights = any(each.differs for each in self.blobs)
+        return self.only_one or self.retyped or self.rewired or bool(self.fields) or weights
+
+    def differs(self, *, names: bool) -> bool:
+        """Whether it differs; NAMES: whether other names count. Shapes follow from other changes."""
+        return self.changed or (names and self.renamed)
+
+
+class DiffFile(NamedTuple):
+    """A compared net: the names of its files, and the FORMATS of the net and of the weights; None where there are
+    none."""
+
+    files: tuple[str, ...]
+    net_format: str | None
+    weights_format: str | None
+
+
+class NetDiff(NamedTuple):
+    """Two nets compared. FIELDS: those of the nets themselves. LAYERS: all, in the order of the new net; those that are
+    gone where they were. NETS and WEIGHTS: whether these were compared."""
+
+    old: DiffFile
+    new: DiffFile
+    nets: bool
+    weights: bool
+    fields: tuple[ChangedField, ...]
+    layers: tuple[LayerDiff, ...]
+    notes: tuple[str, ...]
+    ignore_names: bool = False
+
+    @property
+    def differing(self) -> tuple[LayerDiff, ...]:
+        """The layers that differ."""
+        return tuple(each for each in self.layers if each.differs(names=not self.ignore_names))
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs that was compared."""
+        return not self.fields and not self.differing

@@ -197,7 +197,7 @@ def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
     start = span.start
     while start < span.end:
         field = reader.field(start, span.end)
-        end = _run_end(source, field, span.end)
+        end = run_end(source, field, span.end)
         fields.append(field)
         pieces.append(Piece(field.number, field.wire, Span(start, end)))
         start = end
@@ -213,7 +213,7 @@ def read_blob(source: Source, reader: Reader, span: Span) -> BlobRecord:
     return BlobRecord(shape, bool(dims), dialect, stored, span, tuple(pieces))
 
 
-def _run_end(source: Source, field: WireField, end: int) -> int:
+def run_end(source: Source, field: WireField, end: int) -> int:
     """Return the end of FIELD. If FIELD is an unpacked value, the values of the same field that follow belong to it."""
     stride = field.end - field.start
     if field.wire not in (I32, I64) or field.payload - field.start != 1:

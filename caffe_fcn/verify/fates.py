@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from caffe_fcn.compare.pairing import Pairing, pair_layers
+from caffe_fcn.compare.reading import MatrixOrder
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import Shape, Shapes, bare
 from caffe_fcn.verify.fields import differing
 from caffe_fcn.verify.identity import identify
 from caffe_fcn.verify.records import BlobDifference, Fate, LayerFate
-from caffe_fcn.verify.weights import MatrixOrder, Side, differing_values
+from caffe_fcn.verify.weights import Side, differing_values
 
 _SAME = (Fate.UNTOUCHED, Fate.CONVERTED)
 

@@ -9,14 +9,15 @@ by following values through both; then both are read side by side, a few megabyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from caffe_fcn.compare.numbering import Numbered, number_both
+from caffe_fcn.compare.reading import MatrixOrder, count_of, is_sorted, side_by_side
 from caffe_fcn.errors import WeightsError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.model.tensors import Stored, Tensor, stored
+from caffe_fcn.model.tensors import Tensor, stored
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.shapes import Shapes, bare, show
 from caffe_fcn.verify.columns import Follower, permutation
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Values: TypeAlias = "NDArray[Any]"
-
-_BLOCK = 1 << 20
-"""How many values are read at once; a single row or column of a matrix is never divided."""
 
 
 class Side(NamedTuple):
@@ -56,14 +54,6 @@ class _Pair(NamedTuple):
     twin: Node
     converted: bool
     order: _Values | None
-
-
-class MatrixOrder(NamedTuple):
-    """The layout of a matrix of ROWS × columns in the original's blob: transposed or not, and the order of COLUMNS."""
-
-    rows: int
-    columns: _Values
-    transposed: bool
 
 
 def prove_weights(original: Side, twin: Side) -> WeightsProof:
@@ -204,7 +194,7 @@ class _Count:
                 continue
             if order is not None and order.transposed:
                 self.transposed.append(pair.layer.name)
-            if order is not None and not _is_sorted(order.columns):
+            if order is not None and not is_sorted(order.columns):
                 self.reordered.append(pair.layer.name)
             kept = not pair.converted or position > 0
             self._blob(f"{name}, blob {position}", pair.layer.name, blob, other, order, kept=kept)
@@ -229,9 +219,9 @@ class _Count:
         if kept and bare(blob.shape) != bare(other.shape):
             self.failures.append(f"{place}: expected {show(blob.shape)}, found {show(other.shape)}")
             return
-        count = _count(blob)
-        if count != _count(other):
-            self.failures.append(f"{place}: expected {count:,} values, found {_count(other):,}")
+        count = count_of(blob)
+        if count != count_of(other):
+            self.failures.append(f"{place}: expected {count:,} values, found {count_of(other):,}")
             return
         differing, rounded = differing_values(blob, other, (self.original, layer), order)
         self.rounded += rounded
@@ -249,7 +239,7 @@ def differing_values(
     """The number of values of OTHER that differ from those of BLOB, in ORDER, by more than its slack, and the number
     that differ by less. PLACE: the file and the layer of BLOB. Raises WeightsError where a value is not finite."""
     differing = rounded = 0
-    for ours, theirs, allowed in _side_by_side(blob, other, blob.slack, order):
+    for ours, theirs, allowed in side_by_side(blob, other, blob.slack, order):
         _check_finite(*place, ours)
         others = _differing(ours, theirs)
         if allowed is not None:
@@ -258,16 +248,6 @@ def differing_values(
             others = beyond
         differing += others
     return differing, rounded
-
-
-def _count(blob: Tensor) -> int:
-    """The number of values of BLOB, which may differ from that of its shape."""
-    return blob.values.count if isinstance(blob, Stored) else blob.count
-
-
-def _read(blob: Tensor, start: int, stop: int) -> _Values:
-    """The values start..stop of BLOB, flat, in single precision, or in double if the blob has it."""
-    return blob.read(start, stop).astype("f4" if blob.dtype in ("float16", "float32") else "f8", copy=False)
 
 
 def _many(blobs: Sequence[Tensor]) -> str:
@@ -282,50 +262,10 @@ def _order(pair: _Pair, blob: Tensor) -> MatrixOrder | str:
     """How to read the matrix in BLOB so that it equals the new kernel, or why that is unknown."""
     if pair.order is None:
         return "its inputs are not the same in the two nets"
-    columns, count = len(pair.order), _count(blob)
+    columns, count = len(pair.order), count_of(blob)
     if not columns or count % columns:
         return f"expected rows of {columns:,} values, found {count:,} values ({show(blob.shape)})"
     return MatrixOrder(count // columns, pair.order, bool(pair.layer.layer.inner_product_param.transpose))
-
-
-def _is_sorted(columns: _Values) -> bool:
-    import numpy as np
-
-    return bool(np.array_equal(columns, np.arange(len(columns))))
-
-
-def _side_by_side(
-    blob: Tensor, other: Tensor, slack: Tensor | None, order: MatrixOrder | None
-) -> Iterator[tuple[_Values, _Values, _Values | None]]:
-    """The values of both blobs and the SLACK of the first, in blocks, in the order of the second."""
-    if order is None or (not order.transposed and _is_sorted(order.columns)):
-        count = _count(blob)
-        for start in range(0, count, _BLOCK):
-            stop = min(start + _BLOCK, count)
-            allowed = None if slack is None else _read(slack, start, stop)
-            yield _read(blob, start, stop), _read(other, start, stop), allowed
-        return
-    width = len(order.columns)
-    height = max(1, _BLOCK // width)
-    for first in range(0, order.rows, height):
-        last = min(first + height, order.rows)
-        read = _transposed if order.transposed else _rows
-        allowed = None if slack is None else read(slack, order, first, last)[:, order.columns]
-        theirs = _read(other, first * width, last * width).reshape(-1, width)
-        yield read(blob, order, first, last)[:, order.columns], theirs, allowed
-
-
-def _rows(blob: Tensor, order: MatrixOrder, first: int, last: int) -> _Values:
-    width = len(order.columns)
-    return _read(blob, first * width, last * width).reshape(-1, width)
-
-
-def _transposed(blob: Tensor, order: MatrixOrder, first: int, last: int) -> _Values:
-    """The rows FIRST..LAST of a matrix that is stored column by column."""
-    import numpy as np
-
-    starts = range(0, _count(blob), order.rows)
-    return np.stack([_read(blob, start + first, start + last) for start in starts], axis=1)
 
 
 def _check_finite(weights: str, layer: str, values: _Values) -> None:

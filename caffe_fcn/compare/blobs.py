@@ -1,0 +1,90 @@
+"""Compares the parameter blobs of layers, which may be in files of different formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from math import prod
+
+from caffe_fcn.compare.held import STATISTICS, Blobs, HeldBlobs, statistics
+from caffe_fcn.compare.orders import found_order
+from caffe_fcn.compare.reading import count_of
+from caffe_fcn.compare.records import BlobDiff
+from caffe_fcn.compare.values import Sameness, Tolerance, ValuesCompared, compare_values
+from caffe_fcn.model.tensors import Repeating, Tensor
+from caffe_fcn.net.shapes import Shape
+
+
+class BlobComparison:
+    """Compares the blobs of layers in the files OLD and NEW."""
+
+    def __init__(self, old: HeldBlobs, new: HeldBlobs, tolerance: Tolerance) -> None:
+        self.old, self.new, self.tolerance = old, new, tolerance
+        self.onnx = old.onnx or new.onnx
+
+    def layers(self, name: str | None, twin: str | None) -> Iterator[BlobDiff]:
+        """The blobs of the layer NAME in the old file and of TWIN in the new one, in pairs; None where a net does not
+        have the layer. Raises CaffemodelError if values cannot be read."""
+        if name is not None and twin is not None and self.old.onnx != self.new.onnx:
+            normalized = self._normalized(name, twin)
+            if normalized is not None:
+                yield from normalized
+                return
+        ours: Sequence[Blobs] = self.old.layers.get(name, ()) if name is not None else ()
+        theirs: Sequence[Blobs] = self.new.layers.get(twin, ()) if twin is not None else ()
+        for one, other in zip_longest(ours, theirs, fillvalue=()):
+            for position, (blob, counterpart) in enumerate(zip_longest(one, other)):
+                if blob is not None or counterpart is not None:
+                    yield self._compared(str(position), blob, counterpart)
+
+    def _normalized(self, name: str, twin: str) -> list[BlobDiff] | None:
+        """The statistics of a layer that an ONNX file holds divided by their factor; None for other layers."""
+        labelled = (self.old if self.old.onnx else self.new).normalized.get(name if self.old.onnx else twin)
+        held = (self.new if self.old.onnx else self.old).layers.get(twin if self.old.onnx else name)
+        computed = statistics(held[-1]) if labelled and held else None
+        if not labelled or computed is None:
+            return None
+        found = []
+        for label in STATISTICS:
+            both = [computed.get(label), labelled.get(label)]
+            if both[0] is None and both[1] is not None:
+                both[0] = Repeating((both[1].count,), (1.0 if label == "scale" else 0.0,))
+            ours, theirs = reversed(both) if self.old.onnx else both
+            found.append(self._compared(label, ours, theirs))
+        return found
+
+    def _compared(self, label: str, blob: Tensor | None, other: Tensor | None) -> BlobDiff:
+        if blob is None or other is None:
+            result, order = ValuesCompared(Sameness.NEW if blob is None else Sameness.GONE), None
+        else:
+            result, order = compare_values(blob, other, self.tolerance), None
+            if result.sameness is Sameness.CHANGED:
+                order = found_order(blob, other)
+        sameness = Sameness.REORDERED if order else result.sameness
+        shapes = [None if each is None else each.shape for each in (blob, other)]
+        return BlobDiff(
+            label=label,
+            old_shape=shapes[0],
+            new_shape=shapes[1],
+            old_type=None if blob is None else blob.dtype,
+            new_type=None if other is None else other.dtype,
+            values=max(0 if each is None else count_of(each) for each in (blob, other)),
+            sameness=sameness,
+            reshaped=None not in shapes and self._meant(shapes[0]) != self._meant(shapes[1]),
+            order=order,
+            deviation=None if order else result.deviation,
+        )
+
+    def _meant(self, shape: Shape | None) -> Shape:
+        """SHAPE without the axes of 1 that only the format adds: before it in old caffemodels, after it in ONNX."""
+        meant = list(shape or ())
+        while meant[:1] == [1]:
+            del meant[0]
+        while self.onnx and meant[-1:] == [1]:
+            del meant[-1]
+        return tuple(meant)
+
+
+def held_values(held: HeldBlobs) -> int:
+    """The number of values in HELD, by the shapes."""
+    return sum(prod(blob.shape) for layers in held.layers.values() for blobs in layers for blob in blobs if blob)
