@@ -44,17 +44,18 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea ClassRank DenseMap EngineError Export
-ExtraError LayerRecord LeftAlone LoweringError Net NetError NetInspection NetShapes OutputError Peak PictureError
-Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status SurgeryError
-ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check convert open
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea ClassRank DenseMap EngineError
+Export ExtraError LayerRecord LeftAlone LoweringError Net NetDifference NetError NetInspection NetShapes OutputError
+Peak PictureError Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status
+SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check convert
+diff open
 open_weights score
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
-changes close converted convolutionalize diff export inspect left_alone load model name names notes report
-run save save_report save_training shapes text upgrade verify weights
+changes close converted convolutionalize export inspect left_alone load model name names notes report run save
+save_report save_training shapes text text_diff upgrade verify weights
 """.split()
 """And what a net has, beside a method for each command of a pass."""
 
@@ -130,7 +131,7 @@ def test_what_a_conversion_tells(net: caffe_fcn.Net, capsys: pytest.CaptureFixtu
     skipping = net.convolutionalize(skip=["ip1"])
     assert skipping.converted == () and skipping.names == {}
     assert [entry.layer for entry in skipping.left_alone] == ["ip1", "ip2"]
-    assert [*net.changes, *net.converted, *net.left_alone] == [] and net.names == {} and net.diff("x") == ""
+    assert [*net.changes, *net.converted, *net.left_alone] == [] and net.names == {} and net.text_diff("x") == ""
     assert run(["convert", "net.prototxt", "net.caffemodel", "--dry-run", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {**fcn.report(), "outputs": None} == {**told, "outputs": None}

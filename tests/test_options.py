@@ -14,6 +14,7 @@ import pytest
 import caffe_fcn
 from caffe_fcn import passes
 from caffe_fcn.cli.main import app
+from caffe_fcn.compare.options import DiffOptions
 from caffe_fcn.engines import registry
 from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.files.options import WriteOptions
@@ -51,6 +52,7 @@ PASS_COMMANDS = [name for name, row in PASSES.items() if row.help]
 OPTIONS: dict[str, tuple[type, ...]] = {
     **{name: (*ANY_NET, *own(name), WriteOptions, EngineOptions, ProveOptions) for name in PASS_COMMANDS},
     "check": (*ANY_NET, CheckOptions),
+    "diff": (*ANY_NET, DiffOptions),
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
     "report": (*ANY_NET, ReportOptions, PreparationOptions, WriteOptions),
@@ -123,6 +125,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
     },
     "check": (caffe_fcn.check,),
     "segment": (caffe_fcn.open, caffe_fcn.Net.segment, caffe_fcn.Net.save, caffe_fcn.Net.save_training),
+    "diff": (caffe_fcn.diff,),
     "export": (caffe_fcn.open, caffe_fcn.Net.export),
     "inspect": (caffe_fcn.open, caffe_fcn.Net.inspect),
     "upgrade": (caffe_fcn.open, caffe_fcn.Net.upgrade, caffe_fcn.Net.save),
@@ -159,6 +162,7 @@ NOT_IN_LIBRARY = {
 NOT_FIELDS = {
     "files net weights output output_weights directory": "files",
     "layers": "what is left of which layer, in a command LAYER=OUTPUTS:HxW",
+    "old new": "two nets, or files",
     "original original_weights": "files of the other net",
     "labels predictions": "folders or files with label images",
     "picture": "a file or pixels",
@@ -204,8 +208,9 @@ COMMAND_ONLY = {
     "images": "files; `Net.verify` takes arrays",
     "benchmark": "a method, `Prediction.benchmark`",
     "train": "a method, `Net.save_training`",
-    "dry_run diff": "a `Net` is not written until it is saved, and has a `diff`",
-    "as_json as_csv quiet verbose": "how it is printed; the library has `report`",
+    "dry_run diff": "a `Net` is not written until it is saved, and has a `text_diff`",
+    "as_json as_csv quiet verbose brief": "how it is printed; the library has `report`",
+    "git": "how git calls the command",
     "names": "keeping names is an empty `suffix` in the library",
 }
 """Options of commands that are no fields, and why."""

@@ -4,7 +4,7 @@
 
     model = caffe_fcn.open("deploy.prototxt", "net.caffemodel")
     fcn = model.convolutionalize(input_size=(451, 451))
-    print(fcn.diff("deploy_fcn.prototxt"))
+    print(fcn.text_diff("deploy_fcn.prototxt"))
     print(fcn.verify(model).holds)
     fcn.save("deploy_fcn.prototxt", "net_fcn.caffemodel")
     fcn.export("net.onnx")
@@ -16,8 +16,8 @@ A caffemodel contains its net, so `open("net.caffemodel")` needs no prototxt. Sh
 N×C×H×W.
 
 What a command does to a net is a method of `Net` with the same options; that of `convert` is `Net.convolutionalize`.
-`check` is a function, because it also takes files that cannot be opened. `convert` is also a function, from files to
-files.
+`check` and `diff` are functions, because they also take files that cannot be opened. `convert` is also a function, from
+files to files.
 
 Errors:
 
@@ -35,6 +35,7 @@ from caffe_fcn.api.answers import Best, ClassArea, ClassRank, DenseMap, Peak
 from caffe_fcn.api.benchmark import Benchmark
 from caffe_fcn.api.check import check
 from caffe_fcn.api.convert import convert
+from caffe_fcn.api.diff import NetDifference, diff
 from caffe_fcn.api.export import Export
 from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
@@ -87,6 +88,7 @@ __all__ = [
     "LeftAlone",
     "LoweringError",
     "Net",
+    "NetDifference",
     "NetError",
     "NetInspection",
     "NetShapes",
@@ -111,6 +113,7 @@ __all__ = [
     "WeightsError",
     "check",
     "convert",
+    "diff",
     "open",
     "open_weights",
     "score",

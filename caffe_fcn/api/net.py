@@ -122,7 +122,7 @@ class Net:
         """The layers that the pass left unchanged, and the reasons."""
         return self._plan.left_alone if self._plan else ()
 
-    def diff(self, new_name: str) -> str:
+    def text_diff(self, new_name: str) -> str:
         """The change of the prototxt as a unified diff. NEW_NAME is the name of the new file in it."""
         return self.model.source.diff(self.model.text_edits, new_name)
 

@@ -41,6 +41,15 @@ def _at_least(least: int, name: str) -> Callable[[int | None], int | None]:
     return form
 
 
+def _not_negative(name: str) -> Callable[[float], float]:
+    def form(value: float) -> float:
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}: expected a number from 0 on, found {value}")
+        return value
+
+    return form
+
+
 def _dilation(dilation: Mapping[str, int] | None) -> Mapping[str, int] | None:
     for name, value in (dilation or {}).items():
         if value < 1:
@@ -131,6 +140,7 @@ def _tolerance(tolerance: float | None) -> float | None:
 
 
 _FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "atol": _not_negative("atol"),
     "dilation": _dilation,
     "ignore": lambda labels: (labels,) if isinstance(labels, int) else tuple(labels),
     "ignore_fields": lambda fields: frozenset(several(fields)),
@@ -141,6 +151,7 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "pictures": tuple,
     "proofs": _proofs,
     "resize": _resize,
+    "rtol": _not_negative("rtol"),
     "samples": _at_least(1, "samples"),
     "scale": _scale,
     "scales": _scales,

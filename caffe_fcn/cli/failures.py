@@ -10,17 +10,18 @@ import click
 
 from caffe_fcn.errors import CaffeFcnError
 
-DONE, FAILED, BY_SIGNAL = 0, 1, 128
-"""Exit codes; click uses 2 for wrong usage. A signal ends the program with BY_SIGNAL plus its number, as in a shell."""
+DONE, FAILED, TROUBLE, BY_SIGNAL = 0, 1, 2, 128
+"""Exit codes; click uses 2 for wrong usage, and `diff` for all trouble, as other programs of that name do. A signal
+ends the program with BY_SIGNAL plus its number, as in a shell."""
 
 INTERRUPTED, READER_GONE = BY_SIGNAL + 2, BY_SIGNAL + 13
 """The exit codes for SIGINT (Ctrl-C) and SIGPIPE."""
 
 
-def exit_codes(done: str, failed: str) -> str:
-    """Return the last line of a command's help, with the meaning of exit codes 0 and 1."""
+def exit_codes(done: str, failed: str, trouble: str = "wrong usage") -> str:
+    """Return the last line of a command's help, with the meaning of exit codes 0, 1 and 2."""
     signals = f"{INTERRUPTED} interrupted, {READER_GONE} the reader of a pipe is gone"
-    return f"Exit codes: {DONE} {done}, {FAILED} {failed}, 2 wrong usage, {signals}."
+    return f"Exit codes: {DONE} {done}, {FAILED} {failed}, {TROUBLE} {trouble}, {signals}."
 
 
 DEBUG = "CAFFE_FCN_DEBUG"

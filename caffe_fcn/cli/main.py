@@ -30,6 +30,7 @@ _COMPLETE = "_CAFFE_FCN_COMPLETE"
 _COMMANDS = {
     **{name: row.help for name, row in PASSES.items() if row.help},
     "check": "Check prototxt files and report what is wrong.",
+    "diff": "Compare two nets or weights layer by layer.",
     "export": "Write nets as ONNX.",
     "inspect": "Show nets and weights layer by layer.",
     "report": "Write a page that shows a net, its weights and activations.",

@@ -101,6 +101,13 @@ def finite(value: str | float) -> float:
     return number
 
 
+def not_negative(value: str) -> float:
+    """Parse a finite number from 0 on."""
+    if (number := finite(value)) < 0:
+        raise click.BadParameter(f"expected a number from 0 on, such as 1e-6, found {value!r}")
+    return number
+
+
 def scale(value: str) -> float:
     """Parse a finite number other than 0, or a fraction of two numbers."""
     above, _, below = value.partition("/")

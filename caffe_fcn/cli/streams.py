@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 from caffe_fcn.errors import CaffeFcnError
 
 if TYPE_CHECKING:
+    from caffe_fcn.report.diff import StyledLine
     from caffe_fcn.report.tables import Part
 
 _PIECES = 10_000
 """The number of pieces of a JSON document that are printed at a time; this limits the memory."""
+
+_CODES = {"old": 31, "new": 32, "changed": 33, "head": 1, "dim": 2}
+"""The codes for the styles of lines in a terminal (ECMA-48, Select Graphic Rendition)."""
 
 STDIN = "<stdin>"
 """The name of stdin in messages."""
@@ -74,6 +78,18 @@ def print_page(page: Callable[[int | None], Sequence[Part]]) -> None:
 
     width = _width()
     to_stdout(render(page(width), width, colour=_is_terminal() and _wants_colour()).encode("utf-8", "replace"))
+
+
+def print_lines(lines: Iterable[StyledLine], *, colour: bool = False) -> None:
+    """Print LINES to stdout; with COLOUR, or to a terminal, in their styles. Raises OutputError if stdout is closed or
+    full."""
+    from caffe_fcn.display import visible
+    from caffe_fcn.files.stdout import to_stdout
+
+    codes = _CODES if _wants_colour() and (colour or _is_terminal()) else {}
+    for line in lines:
+        text, code = visible(line.text), codes.get(line.style)
+        to_stdout((f"\x1b[{code}m{text}\x1b[0m\n" if code else f"{text}\n").encode("utf-8", "replace"))
 
 
 def _is_terminal() -> bool:

@@ -21,6 +21,7 @@ from caffe_fcn.compare.views import views_of
 from caffe_fcn.display import printable
 from caffe_fcn.errors import CaffeFcnError
 from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.wording import Option
 
 _NOT_OF_THE_NET = frozenset({"layer", "layers", "input", "input_shape", "input_dim"})
 
@@ -66,9 +67,10 @@ def _check_common(old: DiffSide, new: DiffSide, *, nets: bool, weights: bool) ->
         " and ".join(what for what, there in (("a net", side.source), ("weights", side.held)) if there is not None)
         for side in (old, new)
     ]
-    names = [" and ".join(side.told.files) for side in (old, new)]
     raise CaffeFcnError(
-        f"nothing to compare: {names[0]} holds {has[0] or 'nothing'}, {names[1]} holds {has[1] or 'nothing'}"
+        source=new.told.files[-1],
+        expected=f"{has[0] or 'a net or weights'} to compare, as in {old.told.files[-1]}",
+        found=has[1] or "nothing that can be compared",
     )
 
 
@@ -98,7 +100,8 @@ def _check_patterns(patterns: Sequence[str], layers: Sequence[LayerDiff]) -> Non
         if not any(_wanted(each, (pattern,)) for each in layers):
             names = list(dict.fromkeys(name for each in layers for name in (each.old, each.new) if name is not None))
             there = ", ".join(map(printable, names[:12])) + (", ..." if len(names) > 12 else "")
-            raise CaffeFcnError(f"no layer has the name {pattern!r}; expected one of: {there or 'none'}")
+            expected = f"a layer with the name {pattern!r}"
+            raise CaffeFcnError(place=Option("layers", pattern), expected=expected, found=there or "none")
 
 
 # ---- Nets ----

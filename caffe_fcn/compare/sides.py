@@ -45,14 +45,12 @@ def open_side(
             raise CaffeFcnError("it changed while it was read", source=names[0] or paths[0])
         source = unforked(opened, fork)
         weights = _weights(stack, paths[1], names[1]) if len(paths) > 1 else None
-        return side_of(source, weights, stack)
+        return side_of(source, weights)
     weights = _weights(stack, paths[0], names[0])
-    return side_of(None, weights, stack, fork)
+    return side_of(None, weights, fork)
 
 
-def side_of(
-    source: SourceNet | None, weights: WeightFile | HeldBlobs | None, stack: ExitStack, fork: str | None = None
-) -> DiffSide:
+def side_of(source: SourceNet | None, weights: WeightFile | HeldBlobs | None, fork: str | None = None) -> DiffSide:
     """The side of SOURCE and its WEIGHTS, which are open; the net inside a caffemodel if there is no other."""
     notes: list[str] = []
     if source is None and isinstance(weights, WeightFile) and not weights.bare:

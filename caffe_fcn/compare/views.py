@@ -31,7 +31,7 @@ class NetView(NamedTuple):
 
 
 class Views(NamedTuple):
-    """Two nets, by phase. LEFT: their layers that are in no phase."""
+    """Two nets, by phase. LEFT: their layers that are in none of these, unless one phase was chosen."""
 
     phases: Mapping[str, tuple[NetView, NetView]]
     left: tuple[Graph, Graph]
@@ -56,7 +56,11 @@ def views_of(old: DiffSide, new: DiffSide, selection: Selection) -> Views:
     if not phases:
         notes.append(f"compared without the wiring, because Caffe would not build a net: {failures[0]}")
     seen = [{node.index for pair in phases.values() for node in pair[place].graph.nodes} for place in range(2)]
-    left = [_loose(source, indices) for source, indices in zip(sources, seen, strict=True)]
+    chosen = phases and (selection.phase or any(source.from_weights for source in sources))
+    left = [
+        _loose(source, set(range(len(source.net.layer))) if chosen else indices)
+        for source, indices in zip(sources, seen, strict=True)
+    ]
     return Views(phases, (left[0], left[1]), tuple(dict.fromkeys(notes)))
 
 
