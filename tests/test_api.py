@@ -48,8 +48,7 @@ Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea
 Export ExtraError LayerRecord LeftAlone LoweringError Net NetDifference NetError NetInspection NetShapes OutputError
 Peak PictureError Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status
 SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check convert
-diff open
-open_weights score
+diff open open_weights score
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 

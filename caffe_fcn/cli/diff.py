@@ -55,8 +55,8 @@ def diff(files: tuple[str, ...], git: bool, **choices: Any) -> int:
 
     \b
     caffe-fcn diff deploy.prototxt other.prototxt
-    caffe-fcn diff snapshot_1000.caffemodel snapshot_2000.caffemodel --layers 'fc*'
-    caffe-fcn diff net.caffemodel net.onnx
+    caffe-fcn diff snapshot_1000.caffemodel snapshot_2000.caffemodel --layers 'ip*'
+    caffe-fcn diff lenet.caffemodel lenet.onnx
     """
     try:
         return _git(files, choices) if git else _diff(files, **choices)

@@ -1,7 +1,7 @@
 """`caffe-fcn`: the group of commands, and the only place where errors become exit codes.
 
-0: done; 1: the model cannot be processed; 2: wrong usage; 128 + N: signal N, as in a shell: 130 for Ctrl-C, 141 if the
-reader of a pipe has ended. Only click is imported until a command runs.
+0: done; 1: the model cannot be processed; 2: wrong usage, and for `diff` all trouble; 128 + N: signal N, as in a shell:
+130 for Ctrl-C, 141 if the reader of a pipe has ended. Only click is imported until a command runs.
 """
 
 from __future__ import annotations

@@ -324,9 +324,11 @@ def repository(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandL
         ("user.name", "x"),
         ("user.email", "x@example.org"),
         ("diff.caffe.command", f"'{sys.executable}' -m caffe_fcn diff --git"),
+        ("diff.caffemodel.command", f"'{sys.executable}' -m caffe_fcn diff --git"),
+        ("diff.caffemodel.textconv", f"'{sys.executable}' -m caffe_fcn inspect --weights --csv"),
     ):
         git(digits, "config", key, value)
-    (digits.path / ".gitattributes").write_text("*.prototxt diff=caffe\n*.caffemodel diff=caffe\n")
+    (digits.path / ".gitattributes").write_text("*.prototxt diff=caffe\n*.caffemodel diff=caffemodel\n")
     git(digits, "add", ".gitattributes", *NET)
     git(digits, "commit", "-qm", "first")
     shutil.copy(digits.path / "fcn.prototxt", digits.path / "net.prototxt")
@@ -350,6 +352,7 @@ def test_git_shows_the_differences(repository: CommandLine) -> None:
     git(repository, "commit", "-qam", "second")
     assert "~ ip1 → ip1-conv" in git(repository, "log", "-p", "--ext-diff", "-1")
     assert "~ ip1 → ip1-conv" in git(repository, "show", "--ext-diff")
+    assert "\n-ip1,0,96x288" in git(repository, "show")
     git(repository, "rm", "-q", "net.caffemodel")
     assert "deleted file: 11 layers, 33,867 values in 8 parameter blobs" in git(repository, "diff", "--cached")
     git(repository, "reset", "-q", "--hard")
