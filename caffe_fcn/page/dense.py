@@ -25,7 +25,7 @@ from caffe_fcn.page.records import PageSource
 from caffe_fcn.predict.draw import bare, colours
 from caffe_fcn.predict.images.picture import Picture, open_picture, picture_of
 from caffe_fcn.predict.options import RunOptions
-from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.picture_net import PictureNet, convertible
 from caffe_fcn.predict.run import Answer, RunSettings, carry_out, plan, prepare
 from caffe_fcn.wording import Command, advise
 
@@ -113,17 +113,14 @@ def _opened(source: PageSource, channels: int) -> Picture:
 
 def _no_map(model: PictureNet) -> EngineError:
     found = ", ".join(f"{each.name!r} {show(each.shape)}" for each in model.outputs)
-    return EngineError(
-        f"the net gives answers for a whole picture only, and no map: {found}",
-        source=model.source,
-        hint=advise("make it fully convolutional first: ", Command("convert")),
-    )
+    way = advise("make it fully convolutional first: ", Command("convert")) if convertible(model.net) else None
+    return EngineError(f"the net answers for a whole picture, not with a map: {found}", source=model.source, hint=way)
 
 
 def panel_of(model: PictureNet, answer: Answer, settings: RunSettings, wanted: str | int | None = None) -> DensePanel:
     """Return the panel of MODEL with its ANSWER for a picture, which has a map. The class WANTED, by number or name, is
     shown first. Raises PictureError if there is no such class or the picture cannot be read."""
-    found = [result for result in answer.results if result.levels]
+    found = sorted((each for each in answer.results if each.levels), key=lambda each: not each.output.of_classes)
     taken = found[:MOST_MAPS]
     first = None if wanted is None else str(wanted)
     maps = [panel_map(model, each, settings.labels(each.output), first, BUDGET // len(taken)) for each in taken]

@@ -226,8 +226,9 @@ def _notes(output: NetOutput, level: Level, step: int, shown: int, crops: bool) 
         yield f"{_WHERE[exactness]}: {_why(level.cells)}."
     if crops:
         yield (
-            "The classifier's crop is the input from which the original net gives the answer of the cell. Around it "
-            "the original has padding, but the cell sees further pixels of the picture. So the two answers can differ."
+            "The classifier's crop is the part of the picture from which the original net gives the answer of the "
+            "cell. The original sees nothing beyond it, but the cell sees more of the picture. So the answers can "
+            "differ."
         )
 
 

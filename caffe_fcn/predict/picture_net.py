@@ -271,14 +271,14 @@ def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     net, if that changes it, or to use a map from which the output is made."""
     told = f"{output.name!r} is {show(output.shape)}, but {option(name)} needs a map"
     way = None
-    if prod(output.shape[2:]) == 1 and _convertible(model.net):
+    if prod(output.shape[2:]) == 1 and convertible(model.net):
         way = advise("make the net fully convolutional first: ", Command("convert"))
     elif found := _maps_behind(model.net, output.blob):
         way = advise("choose a map, as with ", Option("blob", found[-1].name))
     return EngineError(told, source=model.source, hint=way)
 
 
-def _convertible(net: ShapedNet) -> bool:
+def convertible(net: ShapedNet) -> bool:
     """Return whether a conversion changes NET."""
     try:
         return bool(decide(net.graph, net.shapes).changes)

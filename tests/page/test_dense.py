@@ -229,9 +229,8 @@ def test_all_but_the_background_comes_first(tmp_path: Path) -> None:
 
 def test_numbers_that_are_no_scores_keep_their_order(tmp_path: Path) -> None:
     panel, _ = answered(SEVERAL, tmp_path)
-    told = {each.name: each for each in panel.maps}
-    assert {*told} == {"prob", "up"} and told["prob"].of_classes
-    values = told["up"]
+    scores, values = panel.maps
+    assert (scores.name, values.name) == ("prob", "up") and scores.of_classes
     assert [each.name for each in values.classes] == ["channel 0", "channel 1", "channel 2"]
     assert not values.of_classes and values.top.tolist() == [[each] * values.top.shape[1] for each in range(3)]
     assert values.span[0] < 0 or values.span[1] > 1
@@ -240,9 +239,9 @@ def test_numbers_that_are_no_scores_keep_their_order(tmp_path: Path) -> None:
 
 def test_maps_on_the_page_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "MOST_MAPS", 1)
-    panel, answer = answered(SEVERAL, tmp_path)
+    panel, _ = answered(SEVERAL, tmp_path)
     assert len(panel.maps) == 1
-    assert panel.notes == (f"Maps that are not on the page: {answer.results[1].output.name}.",)
+    assert panel.maps[0].name == "prob" and panel.notes == ("Maps that are not on the page: up.",)
 
 
 def test_the_crop_of_the_classifier(tmp_path: Path) -> None:
@@ -314,6 +313,15 @@ def test_a_net_without_a_map_says_what_to_do() -> None:
     page = page_with(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel")
     (left,) = [each for each in page.left_out if each.section is Section.DENSE]
     assert page.dense is None and "'prob' 1×11" in left.reason and "Net.convolutionalize" in left.reason
+
+
+def test_a_net_that_cannot_be_converted_is_not_told_to_be(tmp_path: Path) -> None:
+    text = SCORES + layer("flat", "Flatten", "score")
+    with model_of(text, tmp_path):
+        (tmp_path / "net.prototxt").write_text(text)
+    page = page_with(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
+    (left,) = [each for each in page.left_out if each.section is Section.DENSE]
+    assert left.reason == "the net answers for a whole picture, not with a map: 'flat' 1×4"
 
 
 def test_a_class_that_does_not_exist_is_told(converted: tuple[Path, Path]) -> None:
