@@ -33,6 +33,7 @@ from caffe_fcn.net.cost import VALUE_BYTES, Total
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import foreign_types
+from caffe_fcn.page.activations import activations_panels
 from caffe_fcn.page.dense import DensePanel, dense_panel
 from caffe_fcn.page.graph import graph_panel
 from caffe_fcn.page.layers import first_anchors, layers_of
@@ -135,7 +136,15 @@ def _with_weights(
 def _with_activations(
     source: PageSource, layers: tuple[PageLayer, ...], left_out: list[MissingSection]
 ) -> tuple[PageLayer, ...]:
-    return layers
+    """Return LAYERS with their activations."""
+    if source.weights is None or not layers:
+        return layers
+    try:
+        panels = activations_panels(source)
+    except CaffeFcnError as error:
+        left_out.append(MissingSection(Section.ACTIVATIONS, error.within(source.inspection.file)))
+        return layers
+    return tuple(replace(layer, activations=panels.get(place)) for place, layer in enumerate(layers))
 
 
 def _dense(source: PageSource, left_out: list[MissingSection]) -> DensePanel | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caffe_fcn.errors import missing
+from caffe_fcn.inspection.words import count_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +46,8 @@ GAP, BROKEN, ZERO = 0, 1, 2 + _STEPS
 class TilePicture:
     """A PNG with tiles, its size on the page, the text for those who do not see it, and what stands below it.
 
-    SCALE has the words at the ends of the scale of colours; None if the picture has other colours."""
+    SCALE has the words at the ends of the scale of colours, which begins at zero unless SIGNED; None if the picture has
+    other colours."""
 
     png: bytes
     width: int
@@ -53,6 +55,7 @@ class TilePicture:
     alt: str
     caption: str
     scale: tuple[str, str] | None = None
+    signed: bool = True
 
 
 def sample(count: int, most: int) -> tuple[int, ...]:
@@ -86,17 +89,29 @@ def in_colour(values: NDArray[Any], limits: NDArray[Any]) -> NDArray[Any]:
     return pixels
 
 
-def strength(values: NDArray[Any], axes: tuple[int, ...]) -> NDArray[Any]:
+def strength(values: NDArray[Any], axes: tuple[int, ...], spread: float | None = 3) -> NDArray[Any]:
     """Return the limits for the colours of VALUES, over AXES, which stay with length 1: the largest absolute value, or
-    three times the root mean square if that is less, so that single large numbers do not hide the others."""
+    SPREAD times the root mean square if that is less, so that single large numbers do not hide the others."""
     import numpy as np
 
     finite = np.abs(np.where(np.isfinite(values), values, 0).astype(np.float64))
-    largest = finite.max(axis=axes, keepdims=True, initial=0.0)
+    largest: NDArray[Any] = finite.max(axis=axes, keepdims=True, initial=0.0)
+    if spread is None:
+        return largest
     scales = np.where(largest > 0, largest, 1.0)
     root = np.sqrt(np.square(finite / scales).mean(axis=axes, keepdims=True)) * scales
-    limits: NDArray[Any] = np.minimum(largest, 3 * root)
+    limits: NDArray[Any] = np.minimum(largest, spread * root)
     return limits
+
+
+def part_of(shown: int, count: int, noun: str) -> str:
+    """Return how many things of COUNT are SHOWN, in words."""
+    return count_of(count, noun) if shown == count else f"a sample of {shown:,} of {count_of(count, noun)}"
+
+
+def sentence(words: str) -> str:
+    """Return WORDS as a sentence."""
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def joined(tiles: NDArray[Any], gap: int) -> NDArray[Any]:

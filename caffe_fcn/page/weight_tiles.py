@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from caffe_fcn.inspection.words import count_of, shape_of
+from caffe_fcn.inspection.words import shape_of
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.page.tiles import (
     GAP,
@@ -19,8 +19,10 @@ from caffe_fcn.page.tiles import (
     colour_picture,
     in_colour,
     joined,
+    part_of,
     picture_of,
     sample,
+    sentence,
     strength,
     wrapped,
 )
@@ -95,8 +97,8 @@ def tiles_of_filters(view: KernelView) -> TilePicture | None:
         shown = sample(first, min(_MOST_KERNELS, _MOST_CELLS // cells))
         values = _read(view, shown, (0,))[:, 0]
         codes = joined(wrapped(coded(values, _own_scales(values, (1, 2)))), GAP)
-        words = f"{_part(len(shown), first, 'filter')}, {view.shown}"
-        return picture_of(codes, f"{words}, of {view.name}", _sentence(f"{_begin(view)}{words}; {_OWN}"), OWN_SCALES)
+        words = f"{part_of(len(shown), first, 'filter')}, {view.shown}"
+        return picture_of(codes, f"{words}, of {view.name}", sentence(f"{_begin(view)}{words}; {_OWN}"), OWN_SCALES)
     return _table(view)
 
 
@@ -117,7 +119,7 @@ def _strip(name: str, tensor: Tensor, noun: str) -> TilePicture:
 
     shown = sample(tensor.count, _MOST_COLUMNS)
     values = np.array([values_of(tensor, place, place + 1)[0] for place in shown])[None]
-    return _on_one_scale(values, name, _part(len(shown), tensor.count, noun))
+    return _on_one_scale(values, name, part_of(len(shown), tensor.count, noun))
 
 
 def _matrix(view: KernelView, row: str = "filter", column: str = "input") -> TilePicture:
@@ -127,14 +129,14 @@ def _matrix(view: KernelView, row: str = "filter", column: str = "input") -> Til
     rows, columns = sample(first, _MOST_ROWS), sample(second, _MOST_COLUMNS)
     values = _read(view, rows, columns)[:, :, 0, 0]
     row, column = (column, row) if view.turned else (row, column)
-    words = f"rows: {_part(len(rows), first, row)}; columns: {_part(len(columns), second, column)}"
+    words = f"rows: {part_of(len(rows), first, row)}; columns: {part_of(len(columns), second, column)}"
     return _on_one_scale(values, view.name, words)
 
 
 def _on_one_scale(values: NDArray[Any], name: str, words: str) -> TilePicture:
     limit = float(strength(values, (0, 1))[0, 0])
     scale = (number(-limit), number(limit)) if limit else ("0", "0")
-    return picture_of(coded(values, limit), f"weights of {name}, {words}", _sentence(words), scale, stretched=True)
+    return picture_of(coded(values, limit), f"weights of {name}, {words}", sentence(words), scale, stretched=True)
 
 
 def _coloured(view: KernelView, colour: tuple[int, int, int]) -> TilePicture:
@@ -142,9 +144,9 @@ def _coloured(view: KernelView, colour: tuple[int, int, int]) -> TilePicture:
     shown = sample(first, max(1, min(_MOST_KERNELS, _MOST_CELLS // prod(view.cells))))
     values = _read(view, shown, colour)
     pixels = in_colour(values, _own_scales(values, (1, 2, 3)))
-    words = f"{_part(len(shown), first, 'filter')}, {view.shown}, in colour"
+    words = f"{part_of(len(shown), first, 'filter')}, {view.shown}, in colour"
     order = "red, green, blue" if colour == (0, 1, 2) else "blue, green, red, as Caffe reads pictures"
-    told = _sentence(f"{_begin(view)}{words}; the channels are {order}")
+    told = sentence(f"{_begin(view)}{words}; the channels are {order}")
     caption = f"{told} Zero is grey; {_OWN}."
     return colour_picture(joined(wrapped(pixels), 0), f"{words}, of {view.name}", caption)
 
@@ -160,23 +162,15 @@ def _table(view: KernelView) -> TilePicture:
     values = _read(view, rows, columns) if view.turned else _read(view, columns, rows).swapaxes(0, 1)
     codes = coded(values, _own_scales(values, (0, 2, 3), along=1))
     of_group = " of a group" if view.grouped else ""
-    first = _part(len(columns), many, "filter") + (of_group if view.turned else "")
-    second = _part(len(rows), deep, "input channel") + ("" if view.turned else of_group)
+    first = part_of(len(columns), many, "filter") + (of_group if view.turned else "")
+    second = part_of(len(rows), deep, "input channel") + ("" if view.turned else of_group)
     words = f"columns: {first}; rows: {second}; each tile is {view.shown}"
     alt = f"kernels of {view.name}, {words}"
-    return picture_of(joined(codes, GAP), alt, _sentence(f"{_begin(view)}{words}; {_OWN}"), OWN_SCALES)
+    return picture_of(joined(codes, GAP), alt, sentence(f"{_begin(view)}{words}; {_OWN}"), OWN_SCALES)
 
 
 def _begin(view: KernelView) -> str:
     return "windows on its map, the kernels of the Convolution that it becomes; " if view.over_map else ""
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
-
-
-def _part(shown: int, count: int, noun: str) -> str:
-    return count_of(count, noun) if shown == count else f"a sample of {shown:,} of {count_of(count, noun)}"
 
 
 def _own_scales(values: NDArray[Any], axes: tuple[int, ...], along: int = 0) -> NDArray[Any]:

@@ -35,7 +35,7 @@ def layer(name: str, kind: str, parameters: str = "", bottom: str = "data") -> s
 def written(path: Path, text: str, **blobs: Sequence[Array]) -> tuple[Path, Path]:
     """The files of the net TEXT with the BLOBS of its layers."""
     net = schema.NetParameter()
-    for name, arrays in blobs.items():
+    for name, arrays in (blobs or {"of another net": [np.ones(1)]}).items():
         add_layer(net, name, arrays, type="Any")
     (path / "net.prototxt").write_text(text, encoding="utf-8")
     (path / "net.caffemodel").write_bytes(net.SerializeToString())

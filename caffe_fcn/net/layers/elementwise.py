@@ -31,28 +31,50 @@ def _is_not_leaky(layer: Message) -> bool:
     return not layer.relu_param.negative_slope
 
 
+def _from_zero_to_one(_layer: Message) -> tuple[float, float]:
+    """The limits of the sigmoids."""
+    return 0.0, 1.0
+
+
+def _around_zero(_layer: Message) -> tuple[float, float]:
+    """The limits of TanH."""
+    return -1.0, 1.0
+
+
+def _to_six(_layer: Message) -> tuple[None, float]:
+    """The limit of ReLU6; a unit at zero is dead, as that of a ReLU."""
+    return None, 6.0
+
+
+def _clipped(layer: Message) -> tuple[float | None, float]:
+    """The limits of Clip; if it is a ReLU too, only the upper one."""
+    return layer.clip_param.min or None, layer.clip_param.max
+
+
 _BVLC = ELEMENTWISE._replace(bvlc=True, tops=ONE)
 
 ROWS: dict[str, LayerType] = {
     "AbsVal": _BVLC._replace(v1="ABSVAL", in_place=never),
     "BNLL": _BVLC._replace(makes="values", near_one="result", v1="BNLL"),
-    "Clip": _BVLC._replace(reads="clip_param"),
+    "Clip": _BVLC._replace(reads="clip_param", limits=_clipped),
     "Dropout": _BVLC._replace(family="other", unchanging=_keeps_scale, makes="same", reads="dropout_param"),
     "ELU": _BVLC._replace(near_one="result", reads="elu_param"),
     "Exp": _BVLC._replace(shape=powers, reads="exp_param"),
-    "HardSigmoid": ELEMENTWISE._replace(makes="probabilities", reads_scores=True),
+    "HardSigmoid": ELEMENTWISE._replace(makes="probabilities", reads_scores=True, limits=_from_zero_to_one),
     "HardSwish": ELEMENTWISE,
     "Insanity": ELEMENTWISE,
     "Log": _BVLC._replace(shape=powers, near_one="result", reads="log_param"),
     "Mish": ELEMENTWISE._replace(near_one="factor"),
     "Power": _BVLC._replace(reads="power_param"),
     "ReLU": _BVLC._replace(picks=_is_not_leaky, v1="RELU", reads="relu_param"),
-    "ReLU6": ELEMENTWISE._replace(v1="RELU6", reads="relu6_param relu_param"),
-    "Sigmoid": _BVLC._replace(makes="probabilities", reads_scores=True, near_one="result", reads="sigmoid_param"),
+    "ReLU6": ELEMENTWISE._replace(v1="RELU6", reads="relu6_param relu_param", limits=_to_six),
+    "Sigmoid": _BVLC._replace(
+        makes="probabilities", reads_scores=True, near_one="result", reads="sigmoid_param", limits=_from_zero_to_one
+    ),
     "Split": ELEMENTWISE._replace(
         family="reshape", bvlc=True, tops=SOME, in_place=never, unchanging=always, makes="same", shares=always
     ),
     "Swish": _BVLC._replace(near_one="factor", reads="swish_param"),
-    "TanH": _BVLC._replace(v1="TANH", reads="tanh_param"),
+    "TanH": _BVLC._replace(v1="TANH", reads="tanh_param", limits=_around_zero),
     "Threshold": _BVLC._replace(reads="threshold_param"),
 }

@@ -52,6 +52,7 @@ MacsRule: TypeAlias = Callable[[Sequence[Shape], Sequence[Shape], Sequence[Shape
 """From the shapes of the bottoms, the tops and the parameter blobs."""
 FillersRule: TypeAlias = Callable[[Message, Sequence[Shape]], Sequence[str]]
 TermsRule: TypeAlias = Callable[[Message, Shape, Sequence[Shape]], int]
+LimitsRule: TypeAlias = Callable[[Message], tuple["float | None", "float | None"]]
 OrderRule: TypeAlias = Callable[[Message, int], tuple[int, ...]]
 
 ONE: Limits = (1, 1)
@@ -97,6 +98,11 @@ def no_fillers(_layer: Message, _params: Sequence[Shape]) -> Sequence[str]:
 def none_measured(_params: Sequence[Shape]) -> Collection[int]:
     """No parameter blobs that are measured."""
     return ()
+
+
+def no_limits(_layer: Message) -> tuple[float | None, float | None]:
+    """No limits of the values."""
+    return None, None
 
 
 def few_terms(_layer: Message, _bottom: Shape, _params: Sequence[Shape]) -> int:
@@ -236,6 +242,8 @@ class LayerType(NamedTuple):
     """The largest number of terms in the sum for a value, given the shapes of a bottom and of the parameter blobs."""
     picks: Test = never
     """Whether each of its values is one of the bottom's values, or 0."""
+    limits: LimitsRule = no_limits
+    """The least and the greatest value of a top, as far as the function levels out there; None where it does not."""
     near_one: Literal["", "result", "factor"] = ""
     """What it computes from numbers near 1, such as 1 + exp(x): nothing, its result, or a factor of it."""
     index_bottoms: int | None = None

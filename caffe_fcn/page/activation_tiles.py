@@ -1,0 +1,120 @@
+"""Draws activations: the maps of a sample of channels, vectors as a strip, the input of a net in colour.
+
+Large maps are reduced: a pixel is the mean of an area. All tiles of a blob have one scale of colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from caffe_fcn.inspection.words import shape_of
+from caffe_fcn.page.tiles import (
+    GAP,
+    TilePicture,
+    coded,
+    colour_picture,
+    in_colour,
+    joined,
+    part_of,
+    picture_of,
+    sample,
+    sentence,
+    strength,
+    wrapped,
+)
+from caffe_fcn.page.values import number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LARGEST = 96
+"""The maximum height and width of a map in a picture."""
+
+_IMAGE = 224
+"""The same of the input of a net."""
+
+_SMALL, _MANY, _FEW = 16, 64, 32
+"""Of maps of at most this size, so many channels are shown at most; of larger ones fewer."""
+
+_MOST_ROWS, _MOST_COLUMNS = 64, 256
+"""The maximum size of a matrix."""
+
+_COLOURS = 3
+
+
+def tiles_of_values(name: str, values: NDArray[Any], limit: float) -> TilePicture | None:
+    """Return a picture of VALUES, the blob called NAME for one item: N×C×spatial axes. Values of LIMIT and beyond have
+    the strongest colours. None if there are fewer than two values."""
+    if values.size < 2:
+        return None
+    shape = values.shape
+    if len(shape) > 3 and prod(shape[-2:]) > 1:
+        shown, words = _maps(values.reshape(-1, *shape[2:]))
+        codes = joined(wrapped(coded(shown, limit)), GAP)
+    else:
+        long = [extent for extent in shape if extent != 1]
+        rows = values.reshape(1 if len(long) < 2 else long[0], -1)
+        shown, words = _matrix(rows)
+        codes = coded(shown, limit)
+    signed = bool((shown < 0).any())
+    scale = (number(-limit) if signed else "0", number(limit))
+    made = picture_of(codes, f"activations {name}, {words}", sentence(words), scale, stretched=len(shape) < 4)
+    return replace(made, signed=signed)
+
+
+def tiles_of_image(name: str, values: NDArray[Any], order: tuple[int, int, int]) -> TilePicture:
+    """Return a picture in colour of VALUES, an input 1×3×H×W called NAME, of which ORDER has the places of red, green
+    and blue."""
+    small = reduced(values[0], _IMAGE)
+    limit, zero = strength(small[None], (1, 2, 3), spread=None), "grey"
+    if not (small < 0).any():
+        small, zero = 2 * small - limit[0], "black"
+    pixels = in_colour(small[list(order)][None], limit)
+    size = _reduced(values.shape[2:], small.shape[1:])
+    words = f"the input {name} in colour, as the net gets it{size}; zero is {zero}"
+    return colour_picture(joined(pixels[None], 0), words, sentence(words))
+
+
+def _maps(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Return the maps of a sample of the channels of VALUES, C×spatial axes, and what they are; of more than two axes,
+    the last two."""
+    outer, size = values.shape[1:-2], values.shape[-2:]
+    shown = sample(len(values), _MANY if max(size) <= _SMALL else _FEW)
+    slices = tuple(extent // 2 for extent in outer)
+    tiles = reduced(values[(list(shown), *slices)], _LARGEST)
+    words = f"{part_of(len(shown), len(values), 'channel')}, {shape_of(size)}{_reduced(size, tiles.shape[1:])}"
+    if outer:
+        words += f", slice {', '.join(str(place + 1) for place in slices)} of {shape_of(outer)}"
+    return tiles, words
+
+
+def _matrix(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Return a sample of VALUES, rows × columns, and what it is."""
+    many, wide = values.shape
+    rows, columns = sample(many, _MOST_ROWS), sample(wide, _MOST_COLUMNS)
+    words = part_of(len(columns), wide, "value")
+    if many > 1:
+        words = f"rows: {part_of(len(rows), many, 'channel')}; columns: {words}"
+    return values[list(rows)][:, list(columns)], words
+
+
+def reduced(maps: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return MAPS, C×H×W, with at most MOST rows and columns: means of areas of equal size, smaller ones at the end."""
+    import numpy as np
+
+    high, wide = maps.shape[1:]
+    step = -(-max(high, wide) // most)
+    if step == 1:
+        return maps
+    with np.errstate(invalid="ignore", over="ignore"):
+        rows = np.add.reduceat(maps.astype(np.float64), np.arange(0, high, step), 1)
+        sums = np.add.reduceat(rows, np.arange(0, wide, step), 2)
+    counts = [np.diff([*range(0, extent, step), extent]) for extent in (high, wide)]
+    found: NDArray[Any] = sums / np.outer(*counts)
+    return found
+
+
+def _reduced(size: tuple[int, ...], shown: tuple[int, ...]) -> str:
+    return f", reduced to {shape_of(shown)}" if shown != size else ""

@@ -1,0 +1,267 @@
+"""Runs a net once and observes its blobs: the values after each layer, also where layers work in place.
+
+Engines return the last version of a blob. So the net is given to the engine with a name for each version. The blobs are
+returned in groups, each from one run, so that those of a large net need not be in memory together. Layers behind one
+that cannot be lowered are not observed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import prod, sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from caffe_fcn.display import printable
+from caffe_fcn.engines.nets import Size, one_net
+from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
+from caffe_fcn.engines.protocol import Array, ShapedNet
+from caffe_fcn.errors import EngineError, LoweringError
+from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.options import Selection
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes, show
+from caffe_fcn.net.source import SourceNet
+from caffe_fcn.onnx.finite import check_finite
+from caffe_fcn.onnx.graph import unique
+from caffe_fcn.onnx.layers import find_lowering
+from caffe_fcn.onnx.scope import ALL, choose_scope
+from caffe_fcn.page.patterns import pattern, waves
+from caffe_fcn.page.records import PageSource
+from caffe_fcn.predict.crops import Crop, frame_of
+from caffe_fcn.predict.images.picture import Box, Picture, open_picture, picture_of
+from caffe_fcn.predict.options import RunOptions
+from caffe_fcn.predict.outputs import NetOutput
+from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.resizing import resized, scaled
+from caffe_fcn.predict.run import RunSettings, plan, prepare
+from caffe_fcn.wording import Option, advise
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GROUP = 96 << 20
+"""The bytes of the blobs of a group; a larger blob is a group of its own."""
+
+MOST = 1 << 30
+"""The maximum bytes of all blobs; a picture for a net that takes any size is made smaller for it."""
+
+_FLOAT = 4
+
+
+class Observed(NamedTuple):
+    """A net that is about to run: on WHAT, in words, with which BLOBS, by their names in the engine. PICTURE: it runs
+    on the user's picture. SETTINGS and OUTPUTS are those of a net for pictures."""
+
+    what: str
+    picture: bool
+    session: OnnxRuntimeSession
+    fed: Mapping[str, Array]
+    blobs: Mapping[str, Blob]
+    settings: RunSettings | None = None
+    outputs: tuple[NetOutput, ...] = ()
+
+    def values(self) -> Iterator[tuple[Blob, int, Array]]:
+        """Return each blob with the index of its layer and its values, the inputs first; the values of one item, where
+        the net only takes several. Raises EngineError."""
+        items = max((len(array) for array in self.fed.values() if array.ndim), default=1)
+        producer = self.session.lowered.scope.graph.producer
+        for name, array in self.fed.items():
+            yield Blob(name, 0), producer[Blob(name, 0)].index, _of_one(array, items)
+        for group in self._groups():
+            made = self.session.run(self.fed, group)
+            for name in group:
+                yield self.blobs[name], producer[Blob(name, 0)].index, _of_one(made.pop(name), items)
+
+    def _groups(self) -> Iterator[list[str]]:
+        """Return the names of the blobs in groups, in the order of the net."""
+        given = {name: tuple(map(int, array.shape)) for name, array in self.fed.items()}
+        shapes = infer_shapes(self.session.lowered.scope.graph, given=given).blobs
+        group: list[str] = []
+        held = 0
+        for name in self.blobs:
+            size = _bytes(shapes[Blob(name, 0)])
+            if group and held + size > GROUP:
+                yield group
+                group, held = [], 0
+            group.append(name)
+            held += size
+        if group:
+            yield group
+
+
+class _Watching:
+    """An engine that loads a net so that all its blobs are outputs."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, Blob] = {}
+        self.sessions: list[OnnxRuntimeSession] = []
+
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
+        """Load NET with WEIGHTS, whatever OUTPUTS. Layers that cannot be lowered are left out, with those behind
+        them."""
+        named, names = apart(net)
+        barred: set[int] = set()
+        while True:
+            wanted = _observable(named, barred)
+            self.blobs = {blob.name: names.get(blob, blob) for blob in wanted}  # a loss gives way to a new blob
+            try:
+                found = OnnxRuntime(low_memory=True).load(named, weights, outputs=list(self.blobs))
+            except LoweringError as error:
+                if error.index is None or error.index in barred:
+                    raise
+                barred.add(error.index)
+            else:
+                self.sessions.append(found)
+                return found
+
+
+def apart(net: ShapedNet) -> tuple[ShapedNet, dict[Blob, Blob]]:
+    """Return NET with another name for each version of a blob, and the blobs of NET by those of the result. An input
+    keeps its name, and so does the last version of another blob."""
+    versions: dict[str, list[Blob]] = {}
+    for blob in net.graph.producer:
+        versions.setdefault(blob.name, []).append(blob)
+    taken = dict.fromkeys(versions, 1)
+    named: dict[Blob, Blob] = {}
+    for name, blobs in versions.items():
+        plain = blobs[0] if not net.graph.producer[blobs[0]].bottoms else blobs[-1]
+        for blob in blobs:
+            named[blob] = Blob(name if blob == plain else unique(f"{name}_v{blob.version}", taken), 0)
+    nodes = (
+        replace(
+            node,
+            bottoms=tuple(named[blob] for blob in node.bottoms),
+            tops=tuple(named[blob] for blob in node.tops),
+        )
+        for node in net.graph.nodes
+    )
+    known = {named[blob]: shape for blob, shape in net.shapes.blobs.items() if blob in named}
+    shapes = Shapes(known, net.shapes.params, net.shapes.notes)
+    return ShapedNet(net.graph.made_of(nodes), shapes), {new: old for old, new in named.items()}
+
+
+def _observable(net: ShapedNet, barred: Collection[int]) -> list[Blob]:
+    """Return the blobs that a net in use computes, without those that need layers in BARRED or of types that cannot be
+    lowered. Raises LoweringError if there are none."""
+    scope = choose_scope(*net, (ALL,))
+    known = set(scope.inputs)
+    for node in scope.graph.nodes:
+        shapes = [scope.shapes.blobs[blob] for blob in (*node.bottoms, *node.tops)]
+        fine = node.index not in barred and find_lowering(node.type) is not None
+        if (
+            fine
+            and known.issuperset(node.bottoms)
+            and all(isinstance(each, tuple) and 0 not in each for each in shapes)
+        ):
+            known.update(node.tops)
+    found = [blob for blob in scope.outputs if blob in known]
+    if not found:
+        raise LoweringError("no layer of the net can be run", source=net.graph.source)
+    return found
+
+
+def observed(source: PageSource) -> Observed:
+    """Load the net of SOURCE, and return it with its picture, or with a test pattern. Raises CaffeFcnError if it cannot
+    be run, or the picture does not suit it."""
+    if source.source is None or source.weights is None:
+        raise EngineError("there is no net with weights")
+    engine, given = _Watching(), source.picture
+    asked = RunOptions(resize=source.options.resize, labels=source.options.labels)
+    first = None if given is None else lambda channels: _opened(given, channels).size
+    try:
+        found = prepare(source.source, source.weights, engine, source.selection, source.preparation, asked, first=first)
+    except EngineError:
+        if given is not None:
+            raise
+        return _on_any_values(source.source, source.weights, source.selection)
+    session, model, settings = engine.sessions[-1], found.model, found.settings
+    size = source.options.input_size
+    asked_size = (size[0], size[1]) if size and len(size) == 2 else None
+    if given is None:
+        picture, what = _pattern(model, asked_size or model.nominal)
+    else:
+        picture, what = _picture(model, settings, _opened(given, model.channels), asked_size)
+    _check_memory(model, picture.size)
+    box = Box(0, 0, *picture.size)
+    item = settings.steps.blob(picture.read(box), box, frame_of(picture))[None]
+    fed = {model.feed: _batch(item, session.inputs[model.feed][0])}
+    return Observed(what, given is not None, session, fed, engine.blobs, settings, model.outputs)
+
+
+def _opened(given: str | os.PathLike[str] | Array | Image, channels: int) -> Picture:
+    return open_picture(given, channels) if isinstance(given, str | os.PathLike) else picture_of(given, channels)
+
+
+def _on_any_values(source: SourceNet, weights: WeightFile, selection: Selection) -> Observed:
+    """Return a net that does not take a picture, with values for its inputs."""
+    found, engine = one_net(source, weights, selection), _Watching()
+    check_finite(found.weights, found.net.graph)
+    session = engine.load(found.net, found.weights)
+    blobs, fed = found.net.shapes.blobs, {}
+    for name, dims in session.inputs.items():
+        if isinstance(shape := blobs[Blob(name, 0)], tuple):
+            fixed = not dims or dims[0] is not None
+            fed[name] = waves(shape if fixed else (1, *shape[1:]))
+    inputs = ", ".join(f"{printable(name)} {show(array.shape)}" for name, array in fed.items())
+    return Observed(f"test values for {inputs}", False, session, fed, engine.blobs)
+
+
+def _pattern(model: PictureNet, size: Size) -> tuple[Picture, str]:
+    """Return the test pattern of SIZE for MODEL, and what it is. Raises ShapeError if MODEL does not accept SIZE."""
+    model.shapes(size)
+    made = picture_of(pattern(size, model.channels), model.channels, "the test pattern")
+    return made, f"a test pattern of {show(size)} pixels"
+
+
+def _picture(model: PictureNet, settings: RunSettings, picture: Picture, size: Size | None) -> tuple[Picture, str]:
+    """Return the part of PICTURE that MODEL gets, resized as in SETTINGS, or else to SIZE, or to the only size that it
+    takes; and what it is."""
+    if settings.resize is None and settings.crop is Crop.NONE:
+        settings = settings._replace(resize=size or model.fixed)
+    work = plan(model, picture, settings)
+    part = work.crops[0]
+    needed = _needed(model, part.size)
+    if needed > MOST and model.fixed is None:
+        less = scaled(part.size, sqrt(MOST / needed))
+        part = resized(part, less if model.takes(less) else model.nominal)
+    words = [printable(os.path.basename(picture.path))]
+    words += [f"resized to {show(work.resized)}"] if work.resized != work.original else []
+    words += [f"cropped to {show(work.crops[0].size)}"] if work.crops[0].size != work.resized else []
+    words += [f"made smaller, {show(part.size)}"] if part.size != work.crops[0].size else []
+    return part, f"{', '.join(words)} pixels" if words[1:] else f"{words[0]}, {show(part.size)} pixels"
+
+
+def _check_memory(model: PictureNet, size: Size) -> None:
+    """Raise EngineError if the blobs of MODEL on a picture of SIZE are too large."""
+    needed = _needed(model, size)
+    if needed > MOST:
+        raise EngineError(
+            f"the activations need {needed / (1 << 30):.1f} GiB on a picture of {show(size)} pixels",
+            source=model.source,
+            hint=advise("give a smaller ", Option("input_size")),
+        )
+
+
+def _needed(model: PictureNet, size: Size) -> int:
+    """Return the bytes of all blobs of MODEL on a picture of SIZE."""
+    return sum(map(_bytes, model.shapes(size).blobs.values()))
+
+
+def _bytes(shape: Shape | Unknown) -> int:
+    return _FLOAT * prod(shape) if isinstance(shape, tuple) else 0
+
+
+def _batch(item: Array, items: int | None) -> Array:
+    """Return ITEM as often as the net takes items."""
+    return item if items in (None, 1) else item.repeat(items, 0)
+
+
+def _of_one(array: Array, items: int) -> Array:
+    """Return the part of ARRAY for the first of ITEMS."""
+    if items > 1 and array.ndim and len(array) % items == 0:
+        return array[: len(array) // items]
+    return array
