@@ -1,41 +1,11 @@
-"""A browser for tests of report pages. A module of tests imports `browser`; where there is none, the tests skip."""
+"""Report pages in a browser, which is the fixture `browser`."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window; the test is skipped where it, or playwright, is not installed."""
-    reason = "needs playwright: pip install '.[dev]'"
-    sync_api = pytest.importorskip("playwright.sync_api", reason=reason)
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    with sync_api.sync_playwright() as play:
-        if found is None and not Path(play.chromium.executable_path).exists():
-            pytest.skip(
-                "needs Chromium: install it from the packages of the system, or run: playwright install chromium"
-            )
-        started = play.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @contextmanager

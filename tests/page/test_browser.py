@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 import caffe_fcn
-from tests.page.browser import browser, opened
+from tests.page.browser import opened
 from tests.page.test_render import HOSTILE, net_with
 from tests.paths import GOLDEN, ROOT
-
-__all__ = ["browser"]
 
 pytestmark = pytest.mark.thorough
 

@@ -12,11 +12,9 @@ import pytest
 import caffe_fcn
 from caffe_fcn.api.prediction import Prediction
 from caffe_fcn.predict.draw import bare, colours
-from tests.page.browser import browser, opened
+from tests.page.browser import opened
 from tests.page.test_dense import DIGITS, PADDED, SEVERAL, WHITE
 from tests.predict.test_tiling import model_of
-
-__all__ = ["browser"]
 
 pytestmark = pytest.mark.thorough
 
