@@ -112,7 +112,9 @@ def _compared(
 def _sides(files: Sequence[File]) -> list[Sequence[File]]:
     """Group FILES, two to four, into two nets: a prototxt may have weights after it. Raises UsageError; OSError if a
     file cannot be read."""
-    kinds = ["prototxt" if file.is_text else "weights" for file in files]
+    from caffe_fcn.compare.sides import is_prototxt
+
+    kinds = ["prototxt" if is_prototxt(file.path) else "weights" for file in files]
     pairs = [at for at in range(len(files) - 1) if kinds[at : at + 2] == ["prototxt", "weights"]]
     if len(files) == 2:
         return [files[:1], files[1:]]

@@ -64,7 +64,7 @@ def inspect(
         raise click.UsageError("--geometry shows layers and --weights shows blobs; choose one, or use --json for both")
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
-        names = [STDIN if path == "-" else None for path in (net, weights)]
+        names = [STDIN if path == "-" else path for path in (net, weights)]
         model = open_inspected(str(paths[0]), paths[1], (names[0], names[1]), fork)
         if model.weights is not None:
             stack.enter_context(model.weights)

@@ -33,8 +33,11 @@ class File(NamedTuple):
 
 
 def files_of(stack: ExitStack, words: Sequence[str]) -> list[File]:
-    """Return the files that WORDS name; "-" becomes a temporary file that exists until STACK closes."""
-    return [File(stack.enter_context(as_file(word)), STDIN if word == "-" else None) for word in words]
+    """Return the files that WORDS name; "-" and a pipe of the shell become temporary files that exist until STACK
+    closes."""
+    paths = [stack.enter_context(as_file(word)) for word in words]
+    names = [STDIN if word == "-" else word for word in words]
+    return [File(path, None if path == name else name) for path, name in zip(paths, names, strict=True)]
 
 
 def open_trained(stack: ExitStack, files: Sequence[File], fork: str | None = None) -> NetAndWeights:

@@ -163,7 +163,7 @@ def rewrite(
     net, weights = (*named, None)[:2]
     with ExitStack() as stack:
         paths = [stack.enter_context(as_file(path)) if path is not None else None for path in (net, weights)]
-        names = [STDIN if path == "-" else None for path in (net, weights)]
+        names = [STDIN if path == "-" else path for path in (net, weights)]
         selection, both = rewriting.selection, (names[0], names[1])
         model = open_model(str(paths[0]), paths[1], selection, names=both, fork=fork)
         if model.weights is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,22 +25,31 @@ STDIN = "<stdin>"
 """The name of stdin in messages."""
 
 
+_PIPES = "/dev/fd/"
+"""How the path of a pipe begins that a shell makes for `<(...)`."""
+
+
 @contextmanager
 def as_file(path: str) -> Iterator[str]:
-    """Return PATH, or for "-" the path of a temporary file with all of stdin, because weights need random access."""
-    if path != "-":
+    """Return PATH, or the path of a temporary file with all of stdin for "-", or all of a pipe that the shell made,
+    because weights need random access."""
+    piped = path.startswith(_PIPES) and not os.path.isfile(path)
+    if path != "-" and not piped:
         yield path
         return
     import shutil  # here, because few files come from stdin
     import tempfile  # here, because few files come from stdin
 
     from caffe_fcn.files.atomic import output_error
+    from caffe_fcn.files.reading import reading
 
-    if sys.stdin is None:
+    if not piped and sys.stdin is None:
         raise CaffeFcnError("stdin: expected an open stream, found it closed; name a file instead")
-    with tempfile.NamedTemporaryFile(prefix="caffe-fcn-") as file:
+    with ExitStack() as stack:
+        source = stack.enter_context(reading(path)) if piped else sys.stdin.buffer
+        file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="caffe-fcn-"))
         try:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            shutil.copyfileobj(source, file)
             file.flush()
         except OSError as error:
             raise output_error("a temporary copy of stdin", error) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from math import prod
 
 from caffe_fcn.compare.held import STATISTICS, Blobs, HeldBlobs, statistics
 from caffe_fcn.compare.orders import found_order
@@ -48,7 +47,7 @@ class BlobComparison:
         for label in STATISTICS:
             both = [computed.get(label), labelled.get(label)]
             if both[0] is None and both[1] is not None:
-                both[0] = Repeating((both[1].count,), (1.0 if label == "scale" else 0.0,))
+                both[0] = Repeating((count_of(both[1]),), (1.0 if label == "scale" else 0.0,))
             ours, theirs = reversed(both) if self.old.onnx else both
             found.append(self._compared(label, ours, theirs))
         return found
@@ -83,8 +82,3 @@ class BlobComparison:
         while self.onnx and meant[-1:] == [1]:
             del meant[-1]
         return tuple(meant)
-
-
-def held_values(held: HeldBlobs) -> int:
-    """The number of values in HELD, by the shapes."""
-    return sum(prod(blob.shape) for layers in held.layers.values() for blobs in layers for blob in blobs if blob)

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from caffe_fcn import schema
-from caffe_fcn.compare.effective import WINDOW, Fields, effective, windows_of
+from caffe_fcn.compare.effective import BY_STORED_STATISTICS, WINDOW, Fields, effective, windows_of
 from caffe_fcn.compare.records import ChangedField
 from caffe_fcn.files.reconcile import literal
 from caffe_fcn.net.graph import Node
@@ -143,6 +143,8 @@ class _Meaning:
         """Whether the field PATH means the same in both layers."""
         if WINDOW.fullmatch(path):
             return self._same_windows
+        if path == BY_STORED_STATISTICS:  # the default is another in training
+            return False
         if path in self._before or path in self._after:
             return bool(self._before.get(path) == self._after.get(path))
         return self._shapes_known and path.endswith(".axis")  # counted from the end, it is the default

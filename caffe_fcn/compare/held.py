@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from caffe_fcn.compare.reading import count_of
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.initializers import Initializer, InitializerFile
 from caffe_fcn.model.tensors import Repeating, Stored, Tensor, stored
@@ -105,7 +106,7 @@ def statistics(blobs: Blobs) -> dict[str, Tensor] | None:
     """BLOBS of a normalization as ONNX has them, by label: its mean and its variance divided by their factor. Labels
     that are missing have no blob. None if they are of no known kind. Raises CaffemodelError."""
     known = [blob for blob in blobs if blob is not None]
-    if len(known) != len(blobs) or any(blob.count > _MOST_CHANNELS for blob in known):
+    if len(known) != len(blobs) or any(not blob.count == count_of(blob) <= _MOST_CHANNELS for blob in known):
         return None
     if len(known) == 4:
         return dict(zip(STATISTICS, known, strict=True))

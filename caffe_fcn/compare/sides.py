@@ -38,7 +38,7 @@ def open_side(
     Raises CaffeFcnError; OSError if a prototxt cannot be read.
     """
     names = [*names, *[None] * (len(paths) - len(names))]
-    if is_text_file(paths[0]):
+    if is_prototxt(paths[0]):
         opened = open_either(paths[0], names[0])
         if not isinstance(opened, SourceNet):
             opened.close()
@@ -48,6 +48,11 @@ def open_side(
         return side_of(source, weights)
     weights = _weights(stack, paths[0], names[0])
     return side_of(None, weights, fork)
+
+
+def is_prototxt(path: str) -> bool:
+    """Whether the file at PATH is a prototxt, and no weights. Raises OSError, CaffemodelError if it cannot be read."""
+    return is_text_file(path) and not is_onnx(path)  # the beginning of an ONNX file may be text
 
 
 def side_of(source: SourceNet | None, weights: WeightFile | HeldBlobs | None, fork: str | None = None) -> DiffSide:

@@ -7,11 +7,13 @@ may have no maker.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from caffe_fcn import schema
 from caffe_fcn.compare.sides import DiffSide
 from caffe_fcn.errors import CaffeFcnError, NetError
+from caffe_fcn.net.foreign import ForeignField
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.selection import graph_of, known_to
@@ -82,7 +84,15 @@ def _view(graph: Graph, side: DiffSide, selection: Selection, notes: list[str]) 
     except CaffeFcnError as error:
         notes.append(f"the shapes of blobs are not known: {error}")
         shapes = NO_SHAPES
-    return NetView(graph.made_of(_inputs_apart(graph.nodes)), shapes)
+    return NetView(graph.made_of(_inputs_apart(_with_foreign(graph.nodes, side.source))), shapes)
+
+
+def _with_foreign(nodes: Sequence[Node], source: SourceNet | None) -> list[Node]:
+    """NODES with all fields that BVLC Caffe does not have, also those that change nothing in inference."""
+    fields: dict[int | None, list[ForeignField]] = {}
+    for field in () if source is None else source.foreign:
+        fields.setdefault(field.layer, []).append(field)
+    return [replace(node, uncomputed=tuple(fields[node.index])) if node.index in fields else node for node in nodes]
 
 
 def _inputs_apart(nodes: Sequence[Node]) -> Iterator[Node]:
@@ -124,4 +134,4 @@ def _loose(source: SourceNet, seen: set[int]) -> Graph:
             tops.append(current[name])
         nodes.append(Node(index, layer, bottoms, tuple(tops)))
     empty = Graph("", (), {}, {}, (), source.name)
-    return empty.made_of(_inputs_apart(nodes))
+    return empty.made_of(_inputs_apart(_with_foreign(nodes, source)))

@@ -214,6 +214,12 @@ def comments(text: str, start: int, end: int) -> Iterator[str]:
             yield text[first:last].strip()
 
 
+def without_comments(text: str, start: int, end: int) -> str:
+    """Return the text between two offsets that are not inside a string on one line, without comments."""
+    parts = (" " if kind == "comment" else text[first:last] for kind, first, last in _tokens(text, start, end))
+    return " ".join("".join(parts).split())
+
+
 def _tokens(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
     """Yield kind, start and end of each token in a part of TEXT; at an invalid token yield kind "" and stop."""
     match_at = _TOKEN.match

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from caffe_fcn.display import printable
 from caffe_fcn.files.literals import enumerator, has_unknown_escapes, integer, is_decimal, real, string_bytes, truth
-from caffe_fcn.files.prototxt import Block, Document, Field, Scalar
+from caffe_fcn.files.prototxt import Block, Document, Field, Scalar, without_comments
 from caffe_fcn.schema import FORKS, OLD, Message, is_repeated, is_required
 
 _LIMITS = {
@@ -34,7 +34,7 @@ class Foreign(NamedTuple):
     message: str
     """The type of the message that has the field, such as "ConvolutionParameter"."""
     value: str
-    """The value as it is written, without blanks."""
+    """The value as it is written, on one line, without comments."""
     enumerator: bool
     """Whether BVLC has the field but not its value."""
     known: bool
@@ -131,7 +131,7 @@ class _Reader:
 
     def note(self, message: Message, field: Field, path: str, *, known: bool) -> None:
         """Note a FIELD that BVLC Caffe does not have."""
-        value = " ".join(word for v in field.values for word in self.document.text[v.start : v.end].split())
+        value = " ".join(without_comments(self.document.text, each.start, each.end) for each in field.values)
         self.foreign.append(
             Foreign(path + field.name, _type_name(message.DESCRIPTOR), value, False, known, field.start)
         )

@@ -41,7 +41,7 @@ class ForeignField(NamedTuple):
     forks: tuple[str, ...]
     """The known forks that have it; for a lost field, the Caffes that can read the whole file."""
     value: str
-    """Its value as written, without spaces."""
+    """Its value as written, on one line, without comments."""
     offset: int
     """Its offset in the text."""
     ignored: bool = False

@@ -386,3 +386,14 @@ def test_the_library(digits: CommandLine) -> None:
         caffe_fcn.diff([], "net.prototxt")
     with pytest.raises(ValueError, match="rtol: expected a number from 0 on"):
         caffe_fcn.diff("net.prototxt", "net.prototxt", rtol=-1)
+
+
+@pytest.mark.thorough
+def test_pipes_of_a_shell(digits: CommandLine) -> None:
+    program = f"'{sys.executable}' -m caffe_fcn"
+    words = f"{program} diff <(sed s/96/97/ net.prototxt) <(cat net.prototxt); {program} inspect <(cat net.prototxt)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", words], cwd=digits.path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    told = done.stdout.decode()
+    assert "num_output  97 → 96" in told and "Digits  /dev/fd/" in told

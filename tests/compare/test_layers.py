@@ -61,6 +61,19 @@ def test_a_planted_change_is_told_and_nothing_else(before: str, after: str, line
     assert told(compared(BASE, changed)) == lines
 
 
+def test_a_default_that_depends_on_the_phase_is_told() -> None:
+    stored = layer("bn", "BatchNorm", "data", params="batch_norm_param { use_global_stats: true }")
+    assert told(compared(data() + layer("bn", "BatchNorm", "data"), data() + stored)) == [
+        "name bn, batch_norm_param.use_global_stats None true None"
+    ]
+
+
+def test_fields_of_forks_are_compared_without_comments() -> None:
+    before, after = (layer("x", "Foo", "data", params=f"foo_param {{ a: {value} }}") for value in ("1 # why\n", "2"))
+    assert told(compared(data() + before, data() + after)) == ["name x, foo_param { a: 1 } { a: 2 } None"]
+    assert told(compared(data() + before, data() + before.replace("why", "because"))) == []
+
+
 def test_blobs_with_other_names_are_no_other_wiring() -> None:
     changed = BASE.replace('"c1"', '"x1"').replace('name: "x1"', 'name: "c1"').replace('"data"', '"image"')
     pairs = compared(BASE, changed)
