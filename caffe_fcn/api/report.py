@@ -69,9 +69,12 @@ def save_report(
 
     Raises SurgeryError if the net does not accept INPUT_SIZE, PictureError if PICTURE, the mean or the labels cannot be
     used, ExtraError if a package for the page is not installed, OutputError if the file cannot be written; ValueError
-    for a name with the wrong ending; OSError if a file cannot be read.
+    for a name with the wrong ending, and for options of a picture without one; OSError if a file cannot be read.
     """
     check_kind(output, Kind.PAGE)
+    for name, value in (("resize", resize), ("wanted", wanted)):
+        if picture is None and value is not None:
+            raise ValueError(f"{name}: expected a picture too, found none")
     files = self._files()
     shown = InspectedFiles(self.name, files.source, files.weights)
     preparation, options = given(PreparationOptions, locals()), given(ReportOptions, locals())

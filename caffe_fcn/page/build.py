@@ -51,8 +51,8 @@ from caffe_fcn.page.records import (
 from caffe_fcn.page.weights import weight_bytes, weights_panel
 from caffe_fcn.predict.options import PreparationOptions
 
-_MOST_BLOBS = 6
-"""The maximum number of inputs or outputs that are named."""
+_MOST_BLOBS, _LONGEST = 4, 40
+"""The maximum number of inputs or outputs that are named, and of characters of each."""
 
 
 def build_page(
@@ -72,14 +72,14 @@ def build_page(
     left_out: list[MissingSection] = []
     layers = _with_weights(source, layers, left_out, progress or (lambda done: None))
     layers = _with_activations(source, layers, left_out)
-    title = found.name or os.path.basename(found.file)
+    title = printable(found.name) or os.path.basename(found.file)
     return Page(
         title=title,
         version=__version__,
         subtitle=tuple(_subtitle(found)),
         totals=tuple(_totals(looked)),
         notes=_notes(looked),
-        problems=() if model is None else problems_of(model, found, first_anchors(layers)),
+        problems=() if model is None else problems_of(model, found, first_anchors(found)),
         layers=layers,
         stored=() if model is not None else tuple(_stored(found)),
         graph=None if model is None or looked.shapes is None else graph_panel(model.graph, looked.shapes, title),
@@ -185,26 +185,26 @@ def _totals(looked: InspectedNet) -> Iterable[Fact]:
 
 def _named_shapes(term: str, blobs: Mapping[str, Shape | None]) -> Fact:
     """Return the fact with BLOBS, and as much of them as there is room for."""
-    shown = [f"{printable(name)} {shape_of(shape)}" for name, shape in blobs.items()]
+    shown = [f"{printable(name, _LONGEST)} {shape_of(shape)}" for name, shape in blobs.items()]
     return Fact(term + "s" * (len(shown) > 1), ", ".join(first_of(shown, _MOST_BLOBS)))
 
 
 def _amounts(sums: Total) -> Iterable[Fact]:
-    yield Fact("parameters", _sum(sums.parameters, sums.without_parameters, human), f"{sums.parameters:,}")
+    yield _sum("parameters", sums.parameters, sums.without_parameters, human)
     if sums.statistics:
-        yield Fact("statistics", human(sums.statistics), f"{sums.statistics:,}")
+        yield _sum("statistics", sums.statistics, 0, human)
     size = VALUE_BYTES * (sums.parameters + sums.statistics)
-    yield Fact("size in float32", _sum(size, sums.without_parameters, human_bytes), f"{size:,} bytes")
-    yield Fact("multiply-accumulates", _sum(sums.macs, sums.without_macs, human), f"{sums.macs:,}")
-    memory = _sum(sums.activation_bytes, sums.without_activation, human_bytes)
-    yield Fact("activations", memory, f"{sums.activation_bytes:,} bytes")
+    yield _sum("size in float32", size, sums.without_parameters, human_bytes, " bytes")
+    yield _sum("multiply-accumulates", sums.macs, sums.without_macs, human)
+    yield _sum("activations", sums.activation_bytes, sums.without_activation, human_bytes, " bytes")
 
 
-def _sum(value: int, missing: int, spell: Callable[[int], str]) -> str:
+def _sum(term: str, value: int, missing: int, spell: Callable[[int], str], unit: str = "") -> Fact:
     """Return a sum that does not include the values of MISSING layers."""
     if missing:
-        return f"≥ {spell(value)}" if value else "?"
-    return spell(value)
+        unknown = f"unknown for {count_of(missing, 'layer')}"
+        return Fact(term, f"≥ {spell(value)}" if value else "?", unknown)
+    return Fact(term, spell(value), f"{value:,}{unit}")
 
 
 def _notes(looked: InspectedNet) -> tuple[str, ...]:

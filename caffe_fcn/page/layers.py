@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import prod
 
 from caffe_fcn.diagram.numbers import numbers
 from caffe_fcn.display import first_of, printable
-from caffe_fcn.inspection.records import Inspection, Layer
+from caffe_fcn.inspection.records import Inspection, Layer, Top
 from caffe_fcn.inspection.words import axes, human, human_bytes, shape_of, windows
 from caffe_fcn.net.geometry import Exactness, Geometry, summed_up
 from caffe_fcn.net.graph import Graph, Node
@@ -42,7 +42,7 @@ def layers_of(found: Inspection, graph: Graph, shapes: Shapes) -> Iterator[PageL
     sums = found.totals
     whole = (sums.parameters, sums.macs, sums.activation_bytes) if sums else (0, 0, 0)
     for position, (node, layer) in enumerate(zip(graph.nodes, found.layers, strict=True)):
-        bottoms = tuple(PageBlob(blob.name, told[blob], "", anchors[blob]) for blob in node.bottoms)
+        bottoms = tuple(PageBlob(printable(blob.name), told[blob], "", anchors[blob]) for blob in node.bottoms)
         yield _layer(position, node, layer, bottoms, whole, numbers(node, shapes))
 
 
@@ -61,13 +61,13 @@ def _layer(
     return PageLayer(
         anchor=anchor_of(position),
         number=position + 1,
-        name=layer.name,
-        type=layer.type,
+        name=printable(layer.name),
+        type=printable(layer.type),
         family=row.family if row.known else "unknown",
         numbers=characteristic,
         settings=settings_of(node.layer),
         bottoms=bottoms,
-        tops=tuple(PageBlob(top.name, shape_of(top.shape), _remark(layer, top.in_place)) for top in layer.tops),
+        tops=tuple(_top(layer, top) for top in layer.tops),
         geometry=_geometry(layer.geometry),
         window=_window(layer.geometry),
         inexact=tuple(_inexact(layer.geometry)) if layer.geometry else (),
@@ -86,10 +86,9 @@ def _amount(value: int | None, whole: int, text: str) -> CostShare:
     return CostShare(value, text if value else "0", value / whole if whole else 0.0)
 
 
-def _remark(layer: Layer, in_place: bool) -> str:
-    if in_place:
-        return "in place"
-    return "shares memory" if layer.shares else ""
+def _top(layer: Layer, top: Top) -> PageBlob:
+    remark = "in place" if top.in_place else "shares memory" if layer.shares else ""
+    return PageBlob(printable(top.name), shape_of(top.shape), remark)
 
 
 def _geometry(geometry: Geometry | None) -> tuple[Fact, ...]:
@@ -123,6 +122,7 @@ def _blobs(layer: Layer) -> tuple[Fact, ...]:
     return (*facts, *([Fact("shared with", shared)] if shared else []))
 
 
-def first_anchors(layers: Sequence[PageLayer]) -> dict[str, str]:
+def first_anchors(found: Inspection) -> dict[str, str]:
     """Return the anchor of the first layer of each name."""
-    return {layer.name: layer.anchor for layer in reversed(layers)}
+    places = range(len(found.layers))
+    return {found.layers[position].name: anchor_of(position) for position in reversed(places)}

@@ -24,9 +24,10 @@ def problems_of(model: Model, inspection: Inspection, anchors: Mapping[str, str]
 
 def _of_net(model: Model, anchors: Mapping[str, str]) -> Iterator[PageProblem]:
     source = model.source
-    for problem, layer in problems_by_layer(source, model.selection):
+    for problem, name in problems_by_layer(source, model.selection):
+        layer = name or ""
         place = "" if source.from_weights else f"line {problem.line}"
-        yield PageProblem(problem.severity, problem.message, place, layer or "", anchors.get(layer or "", ""))
+        yield PageProblem(problem.severity, problem.message, place, printable(layer), anchors.get(layer, ""))
 
 
 def _of_weights(model: Model, inspection: Inspection, anchors: Mapping[str, str]) -> Iterator[PageProblem]:
@@ -36,7 +37,7 @@ def _of_weights(model: Model, inspection: Inspection, anchors: Mapping[str, str]
     if model.misfit is not None:
         layer = model.misfit.layer or ""
         message = model.misfit.within(match.file)
-        yield PageProblem(Severity.ERROR, message, "", layer, anchors.get(layer, ""))
+        yield PageProblem(Severity.ERROR, message, "", printable(layer), anchors.get(layer, ""))
     if match.missing:
         names = some([printable(name) for name in match.missing], _MOST_NAMES)
         told = f"the weights have no blobs for {count_of(len(match.missing), 'layer')} with parameters: {names}"

@@ -13,7 +13,7 @@ from caffe_fcn.net.objections import Severity
 from caffe_fcn.page.records import Section
 from caffe_fcn.page.saving import SavedPage
 
-_SEVERITIES = {Severity.ERROR: "error", Severity.BVLC: "objection of BVLC Caffe", Severity.INFORMATION: "remark"}
+_SEVERITIES = {Severity.ERROR: "error", Severity.BVLC: "BVLC objection", Severity.INFORMATION: "remark"}
 
 
 def lines(found: SavedPage) -> Iterator[str]:

@@ -65,6 +65,9 @@ def test_the_library_writes_the_same_page(lenet: CommandLine) -> None:
         assert made.report()["file"]["name"] == "library.html" and made.notes == ()
         with pytest.raises(ValueError, match="expected a name for an HTML page"):
             net.save_report("library.png")
+        for asked in ({"wanted": 3}, {"resize": "net"}):
+            with pytest.raises(ValueError, match="expected a picture too"):
+                net.save_report("other.html", **asked)
     assert (lenet.path / "library.html").read_bytes() == (lenet.path / "command.html").read_bytes()
 
 

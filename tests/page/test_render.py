@@ -26,6 +26,7 @@ HOSTILE = (
     "\u202egnol\u202c\u2028x",
     "&lt;b&gt; &amp;",
     "]]>",
+    "x" * 3000,
     " ",
 )
 """Names of layers that a page must show and not run."""
@@ -119,6 +120,7 @@ def test_hostile_names_are_text(hostile: str) -> None:
     names = [each.text for each in found.with_class("net-layer")]
     for name in ("<script>alert(1)</script>", "{{7*7}}{% raw %}", "javascript:alert(1)", "&lt;b&gt; &amp;"):
         assert any(name in each for each in names), name
+    assert any("x" * 99 + "…" in each for each in names) and not any("x" * 100 in each for each in names)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]", hostile)
     assert found.all("title")[0].text.startswith("<script>alert(1)</script>")
 

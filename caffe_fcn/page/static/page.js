@@ -88,7 +88,8 @@
       if (!("value" in cell.dataset)) return cell.textContent.trim();
       return cell.dataset.value === "" ? null : Number(cell.dataset.value);
     };
-    const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true }));
+    const collator = new Intl.Collator("en", { numeric: true });
+    const compare = (a, b) => (typeof a === "number" ? a - b : collator.compare(a, b));
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
