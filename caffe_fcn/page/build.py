@@ -13,19 +13,21 @@ other sections are made by one module each, from the same `PageSource`:
   weights.
 
 A function that cannot make its section raises CaffeFcnError, such as ExtraError without an engine. Then the page says
-what it does not have, and why (`Page.left_out`). Positions are those of `source.inspection.layers`.
+what it does not have, and why (`Page.left_out`). A PictureError is an error of the page: a picture or an option that
+was given cannot be used. Positions are those of `source.inspection.layers`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from caffe_fcn import __version__
 from caffe_fcn.display import first_of, printable
-from caffe_fcn.errors import CaffeFcnError
+from caffe_fcn.errors import CaffeFcnError, PictureError
 from caffe_fcn.inspection.inspect import look_into
 from caffe_fcn.inspection.records import InspectedFiles, InspectedNet, Inspection, InspectSettings
 from caffe_fcn.inspection.words import FORMATS, count_of, human, human_bytes, shape_of
@@ -64,8 +66,8 @@ def build_page(
     progress: Progress | None = None,
 ) -> Page:
     """Return the page of the net in FILES. PICTURE is as in `PageSource`; PROGRESS gets the bytes of the weights that
-    were looked at. Raises CaffeFcnError if the net is impossible or the options do not fit; OSError if a file cannot be
-    read."""
+    were looked at. Raises CaffeFcnError if the net is impossible or the options do not fit, above all PictureError if
+    the picture, the mean or the labels cannot be used; OSError if a file cannot be read."""
     looked, source = look_at(files, picture, selection, preparation, options)
     found, model = looked.inspection, looked.model
     layers = () if model is None or looked.shapes is None else tuple(layers_of(found, model.graph, looked.shapes))
@@ -123,13 +125,11 @@ def _with_weights(
 ) -> tuple[PageLayer, ...]:
     """Return LAYERS with their weights."""
     made, done = [], 0
-    try:
+    with _left_out(Section.WEIGHTS, source, left_out):
         for position, layer in enumerate(layers):
             made.append(replace(layer, weights=weights_panel(source, position)))
             done += weight_bytes(source, position)
             progress(done)
-    except CaffeFcnError as error:
-        left_out.append(MissingSection(Section.WEIGHTS, error.within(source.inspection.file)))
     return (*made, *layers[len(made) :])
 
 
@@ -139,20 +139,27 @@ def _with_activations(
     """Return LAYERS with their activations."""
     if source.weights is None or not layers:
         return layers
-    try:
+    with _left_out(Section.ACTIVATIONS, source, left_out):
         panels = activations_panels(source)
-    except CaffeFcnError as error:
-        left_out.append(MissingSection(Section.ACTIVATIONS, error.within(source.inspection.file)))
-        return layers
-    return tuple(replace(layer, activations=panels.get(place)) for place, layer in enumerate(layers))
+        return tuple(replace(layer, activations=panels.get(place)) for place, layer in enumerate(layers))
+    return layers
 
 
 def _dense(source: PageSource, left_out: list[MissingSection]) -> DensePanel | None:
-    try:
+    with _left_out(Section.DENSE, source, left_out):
         return dense_panel(source)
+    return None
+
+
+@contextmanager
+def _left_out(section: Section, source: PageSource, left_out: list[MissingSection]) -> Iterator[None]:
+    """Add SECTION to LEFT_OUT if it cannot be made. Raises PictureError."""
+    try:
+        yield
+    except PictureError:
+        raise
     except CaffeFcnError as error:
-        left_out.append(MissingSection(Section.DENSE, error.within(source.inspection.file)))
-        return None
+        left_out.append(MissingSection(section, error.within(source.inspection.file)))
 
 
 # ---- The frame ----

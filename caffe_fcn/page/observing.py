@@ -45,7 +45,10 @@ GROUP = 96 << 20
 """The bytes of the blobs of a group; a larger blob is a group of its own."""
 
 MOST = 1 << 30
-"""The maximum bytes of all blobs; a picture for a net that takes any size is made smaller for it."""
+"""The maximum bytes of all blobs."""
+
+ENOUGH = 1 << 28
+"""A picture for a net that takes any size is made smaller, so that its blobs have at most so many bytes."""
 
 _FLOAT = 4
 
@@ -225,8 +228,8 @@ def _picture(model: PictureNet, settings: RunSettings, picture: Picture, size: S
     work = plan(model, picture, settings)
     part = work.crops[0]
     needed = _needed(model, part.size)
-    if needed > MOST and model.fixed is None:
-        less = scaled(part.size, sqrt(MOST / needed))
+    if needed > ENOUGH and model.fixed is None:
+        less = scaled(part.size, sqrt(ENOUGH / needed))
         part = resized(part, less if model.takes(less) else model.nominal)
     words = [printable(os.path.basename(picture.path))]
     words += [f"resized to {show(work.resized)}"] if work.resized != work.original else []

@@ -109,3 +109,23 @@ def test_one_picture_at_most(lenet: CommandLine) -> None:
 def test_options_for_a_picture_need_one(lenet: CommandLine, option: tuple[str, str]) -> None:
     result = lenet.run("report", "net.prototxt", "net.caffemodel", *option)
     assert result.code == 2 and f"{option[0]} is for a picture; give IMAGE too" in result.err
+
+
+def test_a_picture_that_cannot_be_read_is_an_error(lenet: CommandLine) -> None:
+    (lenet.path / "cat.png").write_bytes(b"no picture")
+    result = lenet.run("report", "net.prototxt", "net.caffemodel", "cat.png")
+    assert result.code == 1 and "cat.png" in result.err and not (lenet.path / "net.html").exists()
+    result = lenet.run("report", "net.prototxt", "net.caffemodel", "dog.png")
+    assert result.code == 1 and "dog.png" in result.err
+
+
+@pytest.mark.parametrize(("module", "extra"), [("onnxruntime", "run"), ("onnx", "run"), ("PIL", "see")])
+def test_without_a_package_the_page_says_what_it_lacks(
+    lenet: CommandLine, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    found = document(lenet, "net.prototxt", "net.caffemodel", "-o", "out.html")
+    left_out = {each["section"]: each["reason"] for each in found["left_out"]}
+    lacking = ("weights", "activations") if module == "PIL" else ("activations",)
+    assert all(f"caffe-fcn[{extra}]" in left_out[section] for section in lacking), left_out
+    assert ("weights" in found["sections"]) == (module != "PIL")

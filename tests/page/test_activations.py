@@ -188,7 +188,7 @@ def test_a_net_for_any_size_gets_the_picture_as_it_is(tmp_path: Path, monkeypatc
     files = (tmp_path / "fcn.prototxt", tmp_path / "fcn.caffemodel")
     size = Image.open(PICTURE).size[::-1]
     assert panels_of(*files, picture=PICTURE)["conv1"].about == f"On scattered.png, {size[0]}×{size[1]} pixels."
-    monkeypatch.setattr(observing, "MOST", 1 << 20)
+    monkeypatch.setattr(observing, "ENOUGH", 1 << 20)
     smaller = panels_of(*files, picture=PICTURE)["conv1"]
     assert "made smaller" in smaller.about
     for picture in (None, PICTURE):

@@ -324,9 +324,9 @@ def test_a_net_that_cannot_be_converted_is_not_told_to_be(tmp_path: Path) -> Non
     assert left.reason == "the net answers for a whole picture, not with a map: 'flat' 1×4"
 
 
-def test_a_class_that_does_not_exist_is_told(converted: tuple[Path, Path]) -> None:
-    page = page_with(*converted, wanted="cat")
-    assert page.dense is None and "class 'cat'" in page.left_out[-1].reason
+def test_a_class_that_does_not_exist_is_an_error(converted: tuple[Path, Path]) -> None:
+    with pytest.raises(PictureError, match="class 'cat'"):
+        page_with(*converted, wanted="cat")
 
 
 def test_without_a_picture_there_is_no_map(converted: tuple[Path, Path]) -> None:
