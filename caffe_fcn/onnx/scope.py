@@ -53,7 +53,7 @@ def choose_scope(graph: Graph, shapes: Shapes, wanted: Sequence[str] = ()) -> Sc
     kept = needed(net.nodes, outputs)
     fed = inputs(kept)
     if ALL in wanted:
-        made = [blob for node in kept for blob in node.tops if blob not in fed]
+        made = [blob for node in kept if not set(fed).intersection(node.tops) for blob in node.tops]  # not the labels
         later = {Blob(blob.name, blob.version - 1) for blob in made}
         outputs = tuple(blob for blob in made if blob not in later)
     return Scope(graph.made_of(kept), net.shapes, fed, outputs, net.left_out)

@@ -5,7 +5,6 @@ Large maps are reduced: a pixel is the mean of an area. All tiles of a blob have
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,13 @@ from caffe_fcn.page.tiles import (
     colour_picture,
     in_colour,
     joined,
+    on_one_scale,
     part_of,
-    picture_of,
     sample,
     sentence,
     strength,
     wrapped,
 )
-from caffe_fcn.page.values import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,17 +49,14 @@ def tiles_of_values(name: str, values: NDArray[Any], limit: float) -> TilePictur
         return None
     shape = values.shape
     if len(shape) > 3 and prod(shape[-2:]) > 1:
-        shown, words = _maps(values.reshape(-1, *shape[2:]))
-        codes = joined(wrapped(coded(shown, limit)), GAP)
+        maps, words = _maps(values.reshape(-1, *shape[2:]))
+        codes = joined(wrapped(coded(maps, limit)), GAP)
     else:
         long = [extent for extent in shape if extent != 1]
         rows = values.reshape(1 if len(long) < 2 else long[0], -1)
-        shown, words = _matrix(rows)
-        codes = coded(shown, limit)
-    signed = bool((shown < 0).any())
-    scale = (number(-limit) if signed else "0", number(limit))
-    made = picture_of(codes, f"activations {name}, {words}", sentence(words), scale, stretched=len(shape) < 4)
-    return replace(made, signed=signed)
+        cells, words = _matrix(rows)
+        codes = coded(cells, limit)
+    return on_one_scale(codes, limit, f"activations {name}, {words}", words, stretched=len(shape) < 4)
 
 
 def tiles_of_image(name: str, values: NDArray[Any], order: tuple[int, int, int]) -> TilePicture:

@@ -21,8 +21,8 @@ from caffe_fcn.page.activation_tiles import tiles_of_image, tiles_of_values
 from caffe_fcn.page.filters import listed
 from caffe_fcn.page.observing import Observed, observed
 from caffe_fcn.page.records import PageSource
-from caffe_fcn.page.tiles import TilePicture
-from caffe_fcn.page.values import ValuesPanel, drawn, facts_of, number
+from caffe_fcn.page.tiles import TilePicture, number
+from caffe_fcn.page.values import ValuesPanel, drawn, facts_of
 from caffe_fcn.predict.summaries import best_classes
 
 if TYPE_CHECKING:

@@ -41,13 +41,13 @@ from caffe_fcn.wording import Option, advise
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GROUP = 96 << 20
-"""The bytes of the blobs of a group; a larger blob is a group of its own."""
+GROUP, MOST_GROUPS = 128 << 20, 4
+"""The bytes of the blobs of a group, if the number of groups allows; a larger blob is a group of its own."""
 
-MOST = 1 << 30
+MOST = 3 << 30
 """The maximum bytes of all blobs."""
 
-ENOUGH = 1 << 28
+ENOUGH = 256 << 20
 """A picture for a net that takes any size is made smaller, so that its blobs have at most so many bytes."""
 
 _FLOAT = 4
@@ -81,11 +81,12 @@ class Observed(NamedTuple):
         """Return the names of the blobs in groups, in the order of the net."""
         given = {name: tuple(map(int, array.shape)) for name, array in self.fed.items()}
         shapes = infer_shapes(self.session.lowered.scope.graph, given=given).blobs
+        sizes = {name: _bytes(shapes[Blob(name, 0)]) for name in self.blobs}
+        most = max(GROUP, sum(sizes.values()) // MOST_GROUPS)
         group: list[str] = []
         held = 0
-        for name in self.blobs:
-            size = _bytes(shapes[Blob(name, 0)])
-            if group and held + size > GROUP:
+        for name, size in sizes.items():
+            if group and held + size > most:
                 yield group
                 group, held = [], 0
             group.append(name)
@@ -149,7 +150,7 @@ def apart(net: ShapedNet) -> tuple[ShapedNet, dict[Blob, Blob]]:
 
 def _observable(net: ShapedNet, barred: Collection[int]) -> list[Blob]:
     """Return the blobs that a net in use computes, without those that need layers in BARRED or of types that cannot be
-    lowered. Raises LoweringError if there are none."""
+    lowered; all of them if none are left, so that the engine tells why. Raises LoweringError if there are none."""
     scope = choose_scope(*net, (ALL,))
     known = set(scope.inputs)
     for node in scope.graph.nodes:
@@ -161,10 +162,7 @@ def _observable(net: ShapedNet, barred: Collection[int]) -> list[Blob]:
             and all(isinstance(each, tuple) and 0 not in each for each in shapes)
         ):
             known.update(node.tops)
-    found = [blob for blob in scope.outputs if blob in known]
-    if not found:
-        raise LoweringError("no layer of the net can be run", source=net.graph.source)
-    return found
+    return [blob for blob in scope.outputs if blob in known] or list(scope.outputs)
 
 
 def observed(source: PageSource) -> Observed:
@@ -185,7 +183,7 @@ def observed(source: PageSource) -> Observed:
     size = source.options.input_size
     asked_size = (size[0], size[1]) if size and len(size) == 2 else None
     if given is None:
-        picture, what = _pattern(model, asked_size or model.nominal)
+        picture, what = _pattern(model, asked_size or _small_enough(model, model.nominal))
     else:
         picture, what = _picture(model, settings, _opened(given, model.channels), asked_size)
     _check_memory(model, picture.size)
@@ -227,15 +225,19 @@ def _picture(model: PictureNet, settings: RunSettings, picture: Picture, size: S
         settings = settings._replace(resize=size or model.fixed)
     work = plan(model, picture, settings)
     part = work.crops[0]
-    needed = _needed(model, part.size)
-    if needed > ENOUGH and model.fixed is None:
-        less = scaled(part.size, sqrt(ENOUGH / needed))
-        part = resized(part, less if model.takes(less) else model.nominal)
+    part = resized(part, _small_enough(model, part.size))
     words = [printable(os.path.basename(picture.path))]
     words += [f"resized to {show(work.resized)}"] if work.resized != work.original else []
     words += [f"cropped to {show(work.crops[0].size)}"] if work.crops[0].size != work.resized else []
     words += [f"made smaller, {show(part.size)}"] if part.size != work.crops[0].size else []
     return part, f"{', '.join(words)} pixels" if words[1:] else f"{words[0]}, {show(part.size)} pixels"
+
+
+def _small_enough(model: PictureNet, size: Size) -> Size:
+    """Return SIZE, or a smaller size that MODEL takes, if it takes any size and the blobs would be large."""
+    needed = _needed(model, size)
+    less = scaled(size, sqrt(ENOUGH / needed)) if needed > ENOUGH and model.fixed is None else size
+    return less if model.takes(less) else size
 
 
 def _check_memory(model: PictureNet, size: Size) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from caffe_fcn.errors import missing
@@ -104,6 +104,11 @@ def strength(values: NDArray[Any], axes: tuple[int, ...], spread: float | None =
     return limits
 
 
+def number(value: float) -> str:
+    """Return VALUE with four significant digits."""
+    return f"{value:.4g}".replace("-", "−")
+
+
 def part_of(shown: int, count: int, noun: str) -> str:
     """Return how many things of COUNT are SHOWN, in words."""
     return count_of(count, noun) if shown == count else f"a sample of {shown:,} of {count_of(count, noun)}"
@@ -146,6 +151,14 @@ def picture_of(
     if stretched:
         codes = codes.repeat(max(1, min(_ROW // times, _LOW // (high * times))), 0)
     return TilePicture(_png(codes), wide * times, len(codes) * times, alt, caption, scale)
+
+
+def on_one_scale(codes: NDArray[Any], limit: float, alt: str, words: str, *, stretched: bool = True) -> TilePicture:
+    """Return the picture of CODES for numbers of up to LIMIT, which are negative in part, or all of them from zero
+    on. WORDS stand below it."""
+    signed = bool(((codes < ZERO) & (codes > BROKEN)).any())
+    scale = (number(-limit) if signed else "0", number(limit))
+    return replace(picture_of(codes, alt, sentence(words), scale, stretched=stretched), signed=signed)
 
 
 def colour_picture(pixels: NDArray[Any], alt: str, caption: str) -> TilePicture:

@@ -11,10 +11,12 @@ from caffe_fcn.files.statistics import Histogram, Statistics
 from caffe_fcn.inspection.words import count_of
 from caffe_fcn.model.tensors import Tensor
 from caffe_fcn.page.records import Fact
-from caffe_fcn.page.tiles import TilePicture
+from caffe_fcn.page.tiles import TilePicture, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_LEAST_SHARE = 0.001
 
 HISTOGRAM_SIZE = (320, 72)
 """The width and the height of the drawing of a histogram, in its own units."""
@@ -47,11 +49,6 @@ class HistogramDrawing:
     title: str
 
 
-def number(value: float) -> str:
-    """Return VALUE with four significant digits."""
-    return f"{value:.4g}".replace("-", "−")
-
-
 def values_of(tensor: Tensor, start: int, stop: int) -> NDArray[Any]:
     """Return the values START..STOP of TENSOR, flat, as float32, or as float64 if they are doubles or integers."""
     kind = "float32" if tensor.dtype in ("float16", "float32") else "float64"
@@ -70,7 +67,8 @@ def facts_of(found: Statistics) -> Iterator[Fact]:
             yield Fact("mean", number(found.mean), repr(found.mean))
             yield Fact("deviation", number(found.deviation or 0.0), repr(found.deviation))
     if found.zeros:
-        yield Fact("zeros", f"{found.zeros:,} ({found.zeros / found.values:.1%})")
+        share = found.zeros / found.values
+        yield Fact("zeros", f"{found.zeros:,} ({f'{share:.1%}' if share >= _LEAST_SHARE else '< 0.1%'})")
     if found.nan:
         yield Fact("NaN", f"{found.nan:,}")
     if found.inf:

@@ -19,6 +19,7 @@ from caffe_fcn.page.tiles import (
     colour_picture,
     in_colour,
     joined,
+    on_one_scale,
     part_of,
     picture_of,
     sample,
@@ -26,7 +27,7 @@ from caffe_fcn.page.tiles import (
     strength,
     wrapped,
 )
-from caffe_fcn.page.values import number, values_of
+from caffe_fcn.page.values import values_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,8 +136,7 @@ def _matrix(view: KernelView, row: str = "filter", column: str = "input") -> Til
 
 def _on_one_scale(values: NDArray[Any], name: str, words: str) -> TilePicture:
     limit = float(strength(values, (0, 1))[0, 0])
-    scale = (number(-limit), number(limit)) if limit else ("0", "0")
-    return picture_of(coded(values, limit), f"weights of {name}, {words}", sentence(words), scale, stretched=True)
+    return on_one_scale(coded(values, limit), limit, f"weights of {name}, {words}", words)
 
 
 def _coloured(view: KernelView, colour: tuple[int, int, int]) -> TilePicture:

@@ -7,7 +7,7 @@ Convolution that `convert` makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -61,7 +61,7 @@ def weights_panel(source: PageSource, position: int) -> WeightsPanel | None:
         kernels = linear and place == 0
         judge = _judge(source, node, tensor) if kernels else None
         found = _read(tensor, judge)
-        title = _title(node, place, linear=linear)
+        title = _title(node, place, tensors, linear=linear)
         picture = (
             tiles_of_filters(_kernels(source, node, tensor)) if kernels else tiles_of_blob(printable(node.name), tensor)
         )
@@ -116,11 +116,12 @@ def _read(tensor: Tensor, judge: FilterJudge | None) -> Gathering:
     return found
 
 
-def _title(node: Node, place: int, *, linear: bool) -> str:
+def _title(node: Node, place: int, tensors: Sequence[Tensor], *, linear: bool) -> str:
     """Return what the blob at PLACE of NODE is."""
     if linear and place < len(_LINEAR):
         return _LINEAR[place]
-    return f"blob {place}"
+    measured = row_of(node.type).measured([tensor.shape for tensor in tensors])
+    return f"blob {place}, measured in training" if place in measured else f"blob {place}"
 
 
 # ---- Filters ----

@@ -129,6 +129,11 @@ def test_a_blob_asked_for_is_the_last_of_its_name() -> None:
 DUMMY = 'layer {{ name: "d" type: "DummyData" top: "d" dummy_data_param {{ shape {{ dim: 2 dim: 3 }} {} }} }}\n'
 
 
+def test_all_blobs_are_without_those_that_come_with_an_input() -> None:
+    text = 'layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 } }\n'
+    assert ends(text + SCORES, ALL) == (["data"], ["scores"])
+
+
 def test_dummy_data_is_a_constant_unless_it_is_what_is_fed() -> None:
     constant, drawn = DUMMY.format(""), DUMMY.format('data_filler { type: "gaussian" }')
     sum_of = layer("Eltwise", bottom="data d", top="s")

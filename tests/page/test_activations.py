@@ -158,7 +158,7 @@ def test_layers_behind_an_unknown_one_are_left_out(tmp_path: Path) -> None:
     text = input_layer(1, 1, 8, 8) + layer("odd", "Unheard")
     with (
         looked_at(*written(tmp_path, text)) as source,
-        pytest.raises(LoweringError, match="no layer of the net can be run"),
+        pytest.raises(LoweringError, match="not supported by the ONNX exporter"),
     ):
         activations_panels(source)
 
@@ -169,6 +169,17 @@ def test_a_layer_that_is_refused_is_left_out_with_those_behind_it(tmp_path: Path
     text += layer("bn", "BN", "bn_param { bn_mode: LEARN }", "drop") + layer("last", "ReLU", bottom="bn")
     files = written(tmp_path, text, bn=[np.ones((1, 2, 1, 1), "f4")] * 2)
     assert {"one", "drop"} <= set(panels_of(*files))
+
+
+def test_a_training_net_has_the_activations_of_what_it_is_for(tmp_path: Path) -> None:
+    text = 'layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 } }\n'
+    text += layer("fc", "InnerProduct", "inner_product_param { num_output: 5 bias_term: false }")
+    text += 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }'
+    files = written(tmp_path, text, fc=[RANDOM.normal(size=(5, 192)) / 1000])
+    found = panels_of(*files)
+    assert set(found) == {"data", "fc", "loss"}
+    assert [blob.title for blob in found["data"].blobs] == ["data"]
+    assert found["loss"].blobs[0].shape == "1×5" and "prob" in found["loss"].blobs[0].title
 
 
 # ---- Inputs ----
