@@ -102,7 +102,7 @@ class _Part(NamedTuple):
     def empty(cls) -> _Part:
         import numpy as np
 
-        return cls(np.zeros(0, np.float32), np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64))
+        return cls(np.zeros(0, np.float32), np.zeros((0, 4), np.int32), np.zeros((0, 4), np.int32))
 
     @classmethod
     def joined(cls, parts: Sequence[_Part]) -> _Part:
@@ -127,7 +127,7 @@ def _ends(axis: CellAxis) -> NDArray[Any]:
     the one after the last."""
     import numpy as np
 
-    return np.array([axis.window_of(cell) for cell in range(axis.cells)], np.int64).reshape(-1, 2)
+    return np.array([axis.window_of(cell) for cell in range(axis.cells)], np.int32).reshape(-1, 2)
 
 
 def _windows(
@@ -160,4 +160,4 @@ def _regions(
 def _cells(label: int, number: int, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
-    return np.stack((np.full(len(rows), label), np.full(len(rows), number), rows, columns), 1)
+    return np.stack((np.full(len(rows), label), np.full(len(rows), number), rows, columns), 1).astype(np.int32)

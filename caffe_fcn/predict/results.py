@@ -46,7 +46,7 @@ def drawn_of(model: PictureNet, name: str) -> NetOutput:
     EngineError if there is none, or more than one."""
     maps = model.maps
     if not maps:
-        raise no_map(model, model.outputs[0], name)
+        raise no_map(model, next((each for each in model.outputs if each.of_classes), model.outputs[0]), name)
     of_classes = [output for output in maps if output.of_classes]
     found = maps if len(maps) == 1 else of_classes
     if len(found) != 1:

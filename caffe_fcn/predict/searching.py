@@ -123,7 +123,12 @@ def draw_boxes(answer: Answer, peaks: Peaks, settings: RunSettings) -> Drawing:
     result = _result(answer, peaks.blob)
     corner = result.levels[0].cells.rows.start, result.levels[0].cells.columns.start
     boxes = (Box(*map(sub, each.box, (*corner, *corner))) for each in peaks)
-    drawn = [DrawnPeak(each.label, f"{each.score:.2f}", box) for each, box in zip(peaks, boxes, strict=True)]
+    drawn = [DrawnPeak(each.label, _score(each.score), box) for each, box in zip(peaks, boxes, strict=True)]
     kind = "region" if peaks.of_regions else "peak"
     told = f"{len(drawn):,} {kind}{'' if len(drawn) == 1 else 's'} above {peaks.threshold:g}"
     return peak_boxes(answer.plan.picture, drawn, settings.labels(result.output), told, colour=settings.drawing.colour)
+
+
+def _score(value: float) -> str:
+    """Return a score as short as it fits beside a name."""
+    return f"{value:.2f}" if 0.01 <= value <= 1 else f"{value:.3g}"

@@ -8,7 +8,8 @@ grid, so the time grows with the number of boxes, not with its square. There is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from itertools import product
+from typing import NamedTuple, TypeAlias
 
 _PARTS = 1_000_000
 """A limit is rounded to a millionth."""
@@ -31,6 +32,16 @@ def suppress(boxes: Sequence[Sequence[int]], limit: float) -> list[int]:
     return found
 
 
+class _Reach(NamedTuple):
+    """A GRID, the sides of its places, and how far BELOW and BESIDE the beginning of a box others may begin."""
+
+    grid: _Grid
+    down: int
+    across: int
+    below: int
+    beside: int
+
+
 class _Kept:
     """The boxes that are kept. PARTS is the limit in millionths.
 
@@ -41,6 +52,7 @@ class _Kept:
     def __init__(self, parts: int) -> None:
         self._parts = parts
         self._grids: dict[tuple[int, int], _Grid] = {}
+        self._reaches: dict[tuple[int, int], list[_Reach]] = {}
 
     def _apart(self, side: int) -> int:
         """Return the most pixels by which a box may begin after one with this SIDE; at least 1."""
@@ -48,11 +60,12 @@ class _Kept:
 
     def add(self, box: _Box) -> None:
         """Keep BOX."""
-        top, left, bottom, right = box
-        size = (bottom - top).bit_length(), (right - left).bit_length()
-        grid = self._grids.setdefault(size, {})
+        size = _bits(box)
+        if size not in self._grids:
+            self._grids[size] = {}
+            self._reaches.clear()
         down, across = (self._apart(1 << bits) for bits in size)
-        grid.setdefault((top // down, left // across), []).append(box)
+        self._grids[size].setdefault((box[0] // down, box[1] // across), []).append(box)
 
     def overlaps(self, box: _Box) -> bool:
         """Return whether BOX overlaps a kept one by more than the limit."""
@@ -70,19 +83,32 @@ class _Kept:
 
     def _near(self, box: _Box) -> Iterator[_Box]:
         """Yield the kept boxes that may overlap BOX by more than the limit, and few others."""
-        top, left, bottom, right = box
-        for size, grid in self._grids.items():
-            if any(self._differ(side, bits) for side, bits in zip((bottom - top, right - left), size, strict=True)):
-                continue
-            down, across = (self._apart(1 << bits) for bits in size)
-            rows = range((top - down) // down, (top + self._apart(bottom - top)) // down + 1)
-            columns = range((left - across) // across, (left + self._apart(right - left)) // across + 1)
-            if len(rows) * len(columns) > len(grid):
-                yield from (each for place in grid.values() for each in place)
-            else:
-                yield from (each for row in rows for column in columns for each in grid.get((row, column), ()))
+        size = _bits(box)
+        found = self._reaches.get(size)
+        if found is None:
+            found = self._reaches[size] = [*self._reached(*size)]
+        for grid, down, across, below, beside in found:
+            rows = range(box[0] // down - 1, (box[0] + below) // down + 1)
+            columns = range(box[1] // across - 1, (box[1] + beside) // across + 1)
+            few = len(rows) * len(columns) < len(grid)
+            for place in product(rows, columns) if few else grid:
+                if place in grid:
+                    yield from grid[place]
 
-    def _differ(self, side: int, bits: int) -> bool:
-        """Return whether SIDE is so much longer or shorter than all numbers of BITS bits that the overlap is small."""
-        least, most = (1 << bits) >> 1, 1 << bits
-        return min(side, most) * _PARTS <= self._parts * max(side, least)
+    def _reached(self, high: int, wide: int) -> Iterator[_Reach]:
+        """Yield the grids of the boxes that boxes with sides of HIGH and WIDE bits may overlap by more than the
+        limit."""
+        for (rows, columns), grid in self._grids.items():
+            if not self._differ(high, rows) and not self._differ(wide, columns):
+                sides = (self._apart(1 << bits) for bits in (rows, columns, high, wide))
+                yield _Reach(grid, *sides)
+
+    def _differ(self, one: int, other: int) -> bool:
+        """Return whether sides of ONE and of OTHER bits are so different that the overlap is small."""
+        less, more = sorted((one, other))
+        return (1 << less) * _PARTS <= self._parts * ((1 << more) >> 1)
+
+
+def _bits(box: _Box) -> tuple[int, int]:
+    """Return the numbers of bits of the sides of BOX."""
+    return (box[2] - box[0]).bit_length(), (box[3] - box[1]).bit_length()

@@ -12,6 +12,9 @@ from caffe_fcn.predict.run import BlobResult, Level
 from caffe_fcn.predict.standing import Standing
 from caffe_fcn.predict.summaries import Found
 
+_WIDTH = 6
+"""The width of most scores."""
+
 
 def shown_score(value: float) -> str:
     """Return a score or another VALUE as text."""
@@ -56,7 +59,7 @@ def peak_lines(peaks: Peaks, levels: Sequence[Level], labels: Labels) -> Iterato
 
 def _table(rows: Iterator[tuple[float, str, str]], titles: Sequence[str]) -> Iterator[str]:
     wide = max(map(len, titles), default=0)
-    yield from (f"    {shown_score(score)}  {title:<{wide}}  {where}" for score, title, where in rows)
+    yield from (f"    {shown_score(score):>{_WIDTH}}  {title:<{wide}}  {where}" for score, title, where in rows)
 
 
 def standing_line(found: Standing, result: BlobResult, labels: Labels) -> str:
