@@ -31,8 +31,8 @@ _TOP, _FIRST = 5, 10
 _PAIR = 2
 """With two classes, all but the background is the other one."""
 
-_FINEST = 6
-"""The maximum number of decimal places if values are from 0 to 1, as probabilities are."""
+_PLACES, _SMALL, _SMALL_PLACES = 4, 0.01, 6
+"""The maximum number of decimal places of values from 0 to 1, as probabilities are; and if all of a class are small."""
 
 _LAYERS = 3
 """The maximum number of layers that a note names."""
@@ -108,8 +108,7 @@ def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: str
     picked = [*shown, *sorted(set(np.unique(top).tolist()).difference(shown))]
     rows = [_all_but(values, labels.background) if each is None else values[each] for each in picked]
     span = _span(float(values.min()), float(values.max()))
-    finest = _FINEST if span == (0, 1) else None
-    decimals = [decimals_between(float(row.min()), float(row.max()), finest) for row in rows]
+    decimals = [_decimals(float(row.min()), float(row.max()), span) for row in rows]
     places = np.zeros(len(values), np.int64)
     places[[each for each in picked if each is not None]] = [at for at, each in enumerate(picked) if each is not None]
     peaks = [int(row.argmax()) if at < len(shown) else None for at, row in enumerate(rows)]
@@ -176,6 +175,12 @@ def _title(output: NetOutput, labels: Labels, index: int | None) -> str:
     if output.of_classes:
         return printable(labels.title(index))
     return printable(output.name) if output.channels == 1 else f"channel {index}"
+
+
+def _decimals(low: float, high: float, span: tuple[float, float]) -> Decimals:
+    """Return the decimals of a class with values from LOW to HIGH, in a map with values in SPAN."""
+    places = _PLACES if high >= _SMALL else _SMALL_PLACES
+    return decimals_between(low, high, places if span == (0, 1) else None)
 
 
 def _span(low: float, high: float) -> tuple[float, float]:

@@ -187,8 +187,9 @@
       const first = index * pooled, last = Math.min(count, first + pooled) - 1;
       return first === last ? `${first}` : `${first}–${last}`;
     };
-    const many = pooled > 1 ? "Cells" : "Cell";
-    return `${many} in row ${span(row, cells[0])}, column ${span(column, cells[1])} of ${cells[0]}×${cells[1]}`;
+    const [down, across] = [span(row, cells[0]), span(column, cells[1])];
+    const place = pooled > 1 ? `Cells in rows ${down}, columns ${across}` : `Cell in row ${down}, column ${across}`;
+    return `${place} of ${cells[0]}×${cells[1]}`;
   }
 
   /** Writes what is known of the cell under the pointer. */
