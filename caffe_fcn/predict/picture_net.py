@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
+from typing import TypeVar
 
 from caffe_fcn.engines.expected import counted
 from caffe_fcn.engines.nets import Size, one_net_for
@@ -34,6 +35,9 @@ from caffe_fcn.wording import Command, Option, advise, option
 _FLOAT = 4
 _KEPT = 64
 """The number of picture sizes for which the positions of cells are kept."""
+
+_Key = TypeVar("_Key")
+_Kept = TypeVar("_Kept")
 
 _LARGER = 512
 """The memory of a net is estimated for a picture this many pixels larger than the nominal size."""
@@ -96,11 +100,14 @@ class PictureNet:
         refuse_empty(self.net.graph, shapes)
         return shapes
 
+    def cells(self, output: NetOutput, size: Size) -> Cells:
+        """Return the cells of OUTPUT, a map, on a picture of SIZE. Results are kept, because many pictures have the
+        same size. Raises ShapeError if the net does not accept the size."""
+        return _kept(self._known_cells, (output, size), lambda: self._cells(output, size))
+
     @cached_property
-    def cells(self) -> Callable[[NetOutput, Size], Cells]:
-        """A function that returns the cells of a map on a picture of a size. Results are kept, because many pictures
-        have the same size. It raises ShapeError if the net does not accept the size."""
-        return lru_cache(_KEPT)(self._cells)
+    def _known_cells(self) -> dict[tuple[NetOutput, Size], Cells]:
+        return {}
 
     def _cells(self, output: NetOutput, size: Size) -> Cells:
         axes = []
@@ -163,11 +170,14 @@ class PictureNet:
         high, wide = self.nominal
         return least(high, lambda size: self.takes((size, wide))), least(wide, lambda size: self.takes((high, size)))
 
+    def reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
+        """Return what the cells of OUTPUT, a map, need of a picture of SIZE, for tiles; None if their positions depend
+        on the size. Results are kept."""
+        return _kept(self._known_reach, (output, size), lambda: self._reach(output, size))
+
     @cached_property
-    def reach(self) -> Callable[[NetOutput, Size], tuple[Reach, Reach] | None]:
-        """A function that returns what the cells of a map need of a picture of a size, for tiles; None if their
-        positions depend on the size. Results are kept."""
-        return lru_cache(_KEPT)(self._reach)
+    def _known_reach(self) -> dict[tuple[NetOutput, Size], tuple[Reach, Reach] | None]:
+        return {}
 
     def _reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
         graph, (high, wide) = self.net.graph, self.nominal
@@ -217,6 +227,16 @@ class PictureNet:
             if held < batch and array.ndim and array.shape[0] % batch == 0 and not output.counted:
                 made[output.name] = array[: array.shape[0] // batch * held]
         return made
+
+
+def _kept(known: dict[_Key, _Kept], key: _Key, make: Callable[[], _Kept]) -> _Kept:
+    """Return the value of KEY in KNOWN; MAKE makes it. A dictionary, because a cache of a method of the net would refer
+    to the net, and so keep its memory until the garbage collection."""
+    if key not in known:
+        if len(known) >= _KEPT:
+            del known[next(iter(known))]
+        known[key] = make()
+    return known[key]
 
 
 def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:

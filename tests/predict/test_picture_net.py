@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from caffe_fcn.errors import EngineError, LoweringError, PictureError, WeightsEr
 from caffe_fcn.files import prototxt
 from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import interpret
-from caffe_fcn.predict import dense
+from caffe_fcn.predict import dense, picture_net
 from caffe_fcn.predict.dense import check_size, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
@@ -74,6 +76,33 @@ def test_an_engine_that_takes_all_sizes_is_not_asked(tmp_path: Path) -> None:
     with weights_of(net_of(CLASSIFIER), tmp_path / "w") as weights:
         model = load_picture_net(interpret(prototxt.parse(CLASSIFIER, "x")), weights, OpenCv(1))
         assert model.session.inputs["data"][2:] == (None, None) and model.fixed == (20, 20)
+
+
+def test_a_net_is_released_at_once(tmp_path: Path) -> None:
+    """A large net must not stay in memory until the next garbage collection."""
+    with model_of(PADDED, tmp_path) as model:
+        (output,) = model.maps
+        model.cells(output, (30, 40)), model.reach(output, (30, 40)), model.smallest, model.bytes_per_pixel, model.fixed
+        model.run(np.zeros((1, 1, 30, 40), np.float32))
+    net, session = weakref.ref(model), weakref.ref(model.session)
+    gc.disable()
+    try:
+        del model
+        assert net() is None and session() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("size", [(30, 40), (31, 40)])
+def test_cells_of_many_sizes_are_not_kept(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_net, "_KEPT", 2)
+    with model_of(PADDED, tmp_path) as model:
+        (output,) = model.maps
+        made = [model.cells(output, (high, 40)) for high in (30, 31, 32)]
+        assert [each.rows.size for each in made] == [30, 31, 32] and len(model._known_cells) == 2
+        assert model.cells(output, size) == made[size[0] - 30]
 
 
 def loading(text: str, directory: Path, blob: str | None = None) -> PictureNet:
